@@ -1,0 +1,1 @@
+"""Implementations of the port, each found through its entry point; nothing imports one."""

@@ -1,0 +1,1 @@
+"""Pick one instance for a request; pure, synchronous, without I/O, clocks or randomness of its own."""

@@ -1,0 +1,1 @@
+"""The command line: ``peerage demo``, ``ls``, ``locate``, ``get``."""

@@ -1,0 +1,5 @@
+"""The in-memory index of instances; pure and synchronous."""
+
+from peerage.directory.directory import Change, Criteria, Directory, fold_criteria
+
+__all__ = ["Change", "Criteria", "Directory", "fold_criteria"]

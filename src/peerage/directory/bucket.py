@@ -1,0 +1,120 @@
+"""The instances under one ``(key, value)``, by whether they can be called.
+
+Adding, removing and picking one at random cost the same for one instance and for ten thousand.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from peerage.instance import Instance
+
+__all__ = ["Bucket", "Members", "prefer_ready"]
+
+# Up to here a search through the list is as quick as a dictionary, and a third of the memory: most buckets hold one
+# instance, because every instance has an instance_id of its own.
+_SEARCHED: Final = 16
+
+_NOBODY: Final[Sequence[Instance]] = ()
+
+
+class Members(list[Instance]):
+    """A list that removes in constant time and doesn't keep its order."""
+
+    __slots__ = ("_places",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._places: dict[Instance, int] | None = None
+
+    def add(self, instance: Instance) -> None:
+        """Append *instance*, which isn't there."""
+        if self._places is not None:
+            self._places[instance] = len(self)
+        elif len(self) >= _SEARCHED:
+            self._places = {member: place for place, member in enumerate(self)}
+            self._places[instance] = len(self)
+        self.append(instance)
+
+    def discard(self, instance: Instance) -> None:
+        """Remove *instance*, which is there; the last one takes its place."""
+        places = self._places
+        place = self.index(instance) if places is None else places.pop(instance)
+        last = self.pop()
+        if last is not instance:
+            self[place] = last
+            if places is not None:
+                places[last] = place
+
+
+def prefer_ready(instances: Sequence[Instance]) -> list[Instance]:
+    """Return where new requests go: whoever isn't draining; if all are, they still serve, so all of them.
+
+    The same rule as kube-proxy's for terminating endpoints.
+    """
+    reachable = [instance for instance in instances if instance.callable]
+    return [instance for instance in reachable if not instance.draining] or reachable
+
+
+class Bucket:
+    """All visible instances with one id."""
+
+    __slots__ = ("_draining", "_idle", "_ready", "_urls")
+
+    def __init__(self) -> None:
+        self._ready: Members | None = None
+        self._draining: Members | None = None
+        self._idle: Members | None = None
+        self._urls: frozenset[str] | None = None
+
+    def add(self, instance: Instance) -> None:
+        """Take *instance* in."""
+        self._urls = None
+        # Spelled out, not a loop over names: this runs for every id of every record.
+        if not instance.callable:
+            if self._idle is None:
+                self._idle = Members()
+            self._idle.add(instance)
+        elif instance.draining:
+            if self._draining is None:
+                self._draining = Members()
+            self._draining.add(instance)
+        else:
+            if self._ready is None:
+                self._ready = Members()
+            self._ready.add(instance)
+
+    def discard(self, instance: Instance) -> None:
+        """Let *instance* go."""
+        self._urls = None
+        group = self._draining if instance.draining else self._ready
+        if not instance.callable:
+            group = self._idle
+        if group is not None:
+            group.discard(instance)
+
+    def __len__(self) -> int:
+        """Return how many there are, the ones that can't be called included."""
+        return len(self._ready or ()) + len(self._draining or ()) + len(self._idle or ())
+
+    @property
+    def empty(self) -> bool:
+        """Whether nobody is left."""
+        return not (self._ready or self._draining or self._idle)
+
+    @property
+    def targets(self) -> Sequence[Instance]:
+        """Where new requests go: the rule of :func:`prefer_ready`. The bucket's own list: look, don't keep."""
+        return self._ready or self._draining or _NOBODY
+
+    @property
+    def everybody(self) -> list[Instance]:
+        """All of them, the ones that can't be called included."""
+        return [*(self._ready or ()), *(self._draining or ()), *(self._idle or ())]
+
+    @property
+    def urls(self) -> frozenset[str]:
+        """The URLs of the targets; made once after each change."""
+        urls = self._urls
+        if urls is None:
+            urls = self._urls = frozenset(url for instance in self.targets for url in instance.urls)
+        return urls

@@ -1,0 +1,204 @@
+"""Who is there: the in-memory index of instances.
+
+Pure and synchronous: whoever owns it feeds it records and asks it questions, on one thread. Applying a change costs the
+same whatever the size; an answer is made anew only if what it was made of has changed.
+"""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Final, NamedTuple
+
+from peerage.directory.bucket import Bucket, prefer_ready
+from peerage.directory.twins import Twins
+from peerage.instance import Instance, decode
+from peerage.names import fold_key, fold_value
+from peerage.registry import Record
+
+__all__ = ["Change", "Criteria", "Directory", "fold_criteria"]
+
+log = logging.getLogger(__name__)
+
+#: ``((key, value), …)``, folded; an instance must match all of them.
+Criteria = tuple[tuple[str, str], ...]
+
+#: Answers to several criteria at once that are remembered; above it all are forgotten together.
+_REMEMBERED: Final = 1024
+
+_NOBODY: Final[Sequence[Instance]] = ()
+_NO_URLS: Final[frozenset[str]] = frozenset()
+
+
+class Change(NamedTuple):
+    """One visible instance came (*before* is None), went (*after* is None), or is another now."""
+
+    before: Instance | None
+    after: Instance | None
+
+
+def fold_criteria(criteria: Mapping[str, object]) -> Criteria:
+    """Return *criteria* in the form the directory compares.
+
+    >>> fold_criteria({"service-id": "Orders"})
+    (('service_id', 'orders'),)
+    """
+    return tuple((fold_key(key), fold_value(value)) for key, value in criteria.items())
+
+
+class Directory:
+    """Instances by node and by id; of several records of one instance the newest.
+
+    Args:
+        host_key: the host this process runs on; decides which loopback addresses are its own.
+    """
+
+    def __init__(self, *, host_key: str | None = None) -> None:
+        self._host_key = host_key
+        self._nodes: dict[str, Instance] = {}
+        self._problems: dict[str, tuple[str, ...]] = {}
+        self._twins = Twins()
+        self._index: dict[tuple[str, str], Bucket] = {}
+        self._answers: dict[Criteria, frozenset[str]] = {}
+        self._answered = 0
+        self._subscribers: dict[object, Callable[[Change], None]] = {}
+        self.generation = 0
+        """Grows with every visible change."""
+
+    # Being fed
+
+    def put(self, record: Record) -> None:
+        """A record is there or has changed; what can't be used of it stands under :attr:`problems`."""
+        old = self._nodes.get(record.node)
+        if old is not None and old.data == record.data and old.order == record.order:
+            return
+        new, problems = decode(
+            record.node, record.data, record.order, transient=record.transient, host_key=self._host_key
+        )
+        self._note(record.node, problems)
+        if new is None:
+            self._nodes.pop(record.node, None)
+        else:
+            self._nodes[record.node] = new
+        self._replace(old, new)
+
+    def gone(self, node: str) -> None:
+        """A record isn't there any more; an unknown one is no error."""
+        self._problems.pop(node, None)
+        self._replace(self._nodes.pop(node, None), None)
+
+    def nodes(self) -> set[str]:
+        """Return the nodes of all records known, unusable ones included."""
+        return self._nodes.keys() | self._problems.keys()
+
+    def _note(self, node: str, problems: tuple[str, ...]) -> None:
+        if problems == self._problems.get(node, ()):
+            return
+        if problems:
+            log.warning("Record %s of the registry: %s", ascii(node), " ".join(problems))
+            self._problems[node] = problems
+        else:
+            del self._problems[node]
+
+    def _replace(self, old: Instance | None, new: Instance | None) -> None:
+        for before, after in self._twins.replace(old, new):
+            # The new one first: a name that both bear is never empty in between.
+            if after is not None:
+                self._enter(after)
+            if before is not None:
+                self._leave(before)
+            self.generation += 1
+            self._tell(Change(before, after))
+
+    def _enter(self, instance: Instance) -> None:
+        for pair in instance.ids:
+            bucket = self._index.get(pair)
+            if bucket is None:
+                bucket = self._index[pair] = Bucket()
+            bucket.add(instance)
+
+    def _leave(self, instance: Instance) -> None:
+        for pair in instance.ids:
+            bucket = self._index[pair]
+            bucket.discard(instance)
+            if bucket.empty:
+                del self._index[pair]
+
+    # Being asked
+
+    def __len__(self) -> int:
+        """Return the number of readable records, twins included."""
+        return len(self._nodes)
+
+    def __iter__(self) -> Iterator[Instance]:
+        """Iterate over all readable records: hidden twins and uncallable ones included."""
+        return iter(tuple(self._nodes.values()))
+
+    def get(self, node: str) -> Instance | None:
+        """Return the instance whose record is *node*."""
+        return self._nodes.get(node)
+
+    @property
+    def problems(self) -> Mapping[str, tuple[str, ...]]:
+        """What couldn't be used, by node; a sentence each."""
+        return MappingProxyType(self._problems)
+
+    def targets(self, key: str, value: str) -> Sequence[Instance]:
+        """Return where requests for one name go, both parts folded; draining instances only if there are no others.
+
+        It is the directory's own list, in no order: look, don't keep, don't change.
+        """
+        bucket = self._index.get((key, value))
+        return _NOBODY if bucket is None else bucket.targets
+
+    def find(self, criteria: Criteria = ()) -> list[Instance]:
+        """Return the visible instances that match all *criteria*, uncallable ones included; without any, all."""
+        bucket = self._smallest(criteria)
+        if bucket is None:
+            return [] if criteria else list(self._twins)
+        return [instance for instance in bucket.everybody if _matches(instance, criteria)]
+
+    def urls(self, criteria: Criteria = ()) -> frozenset[str]:
+        """Return ``scheme://host:port`` of all targets that match all *criteria*."""
+        if len(criteria) == 1:
+            bucket = self._index.get(criteria[0])
+            return _NO_URLS if bucket is None else bucket.urls
+        if self._answered != self.generation or len(self._answers) >= _REMEMBERED:
+            self._answers.clear()
+            self._answered = self.generation
+        answer = self._answers.get(criteria)
+        if answer is None:
+            found = prefer_ready(self.find(criteria))
+            answer = frozenset(url for instance in found for url in instance.urls)
+            self._answers[criteria] = answer
+        return answer
+
+    def _smallest(self, criteria: Criteria) -> Bucket | None:
+        """Return the bucket with the fewest instances, None if a criterion has no bucket or there is none."""
+        buckets = [self._index.get(pair) for pair in criteria]
+        present = [bucket for bucket in buckets if bucket is not None]
+        return min(present, key=len) if present and len(present) == len(buckets) else None
+
+    # Telling others
+
+    def subscribe(self, callback: Callable[[Change], None]) -> Callable[[], None]:
+        """Call *callback* after each visible change, from within the call that applied it.
+
+        An exception out of it is logged and reaches nobody else.
+
+        Returns:
+            A function that ends the subscription; may be called twice.
+        """
+        token = object()
+        self._subscribers[token] = callback
+        return lambda: self._subscribers.pop(token, None) and None
+
+    def _tell(self, change: Change) -> None:
+        for callback in tuple(self._subscribers.values()):
+            try:
+                callback(change)
+            except Exception:
+                log.exception("A subscriber of the directory failed; the others were told")
+
+
+def _matches(instance: Instance, criteria: Criteria) -> bool:
+    return all(pair in instance.ids for pair in criteria)

@@ -1,0 +1,78 @@
+"""Several records of one instance, of which the newest is true.
+
+After a quick restart the record of the dead process stays in ZooKeeper for the session's time-out, beside the one of
+its successor with the same instance id, host and port. Only the newest is visible; should it go first, the one before
+it shows again.
+"""
+
+from collections.abc import Iterator
+from operator import attrgetter
+
+from peerage.instance import Instance
+
+__all__ = ["Twins"]
+
+_age = attrgetter("order")
+
+_Key = str | tuple[str, str, int]
+
+
+class Twins:
+    """All records, grouped by the instance they speak of."""
+
+    def __init__(self) -> None:
+        # A lone record, which nearly all are, stands for itself: a dictionary for each would cost 200 bytes.
+        self._groups: dict[_Key, Instance | dict[str, Instance]] = {}
+
+    def __iter__(self) -> Iterator[Instance]:
+        """Iterate over the visible instances."""
+        for group in self._groups.values():
+            yield _newest(group)
+
+    def replace(self, old: Instance | None, new: Instance | None) -> list[tuple[Instance | None, Instance | None]]:
+        """Exchange two versions of one record, either of which may be None.
+
+        Returns:
+            What changes for a viewer, as pairs (before, after); None stands for nobody.
+        """
+        old_key = None if old is None else _key(old)
+        new_key = None if new is None else _key(new)
+        if old_key is not None and new_key is not None and old_key != new_key:
+            # Its host, port or instance_id changed: it enters another group before it leaves its own.
+            return [*self._exchange(new_key, None, new), *self._exchange(old_key, old, None)]
+        key = new_key if new_key is not None else old_key
+        return [] if key is None else self._exchange(key, old, new)
+
+    def _exchange(
+        self, key: _Key, old: Instance | None, new: Instance | None
+    ) -> list[tuple[Instance | None, Instance | None]]:
+        group = self._groups.get(key)
+        before = None if group is None else _newest(group)
+        if group is None or group is old:
+            changed: Instance | dict[str, Instance] | None = new
+        else:
+            changed = dict(group) if isinstance(group, dict) else {group.node: group}
+            if old is not None:
+                del changed[old.node]
+            if new is not None:
+                changed[new.node] = new
+            if len(changed) == 1:
+                (changed,) = changed.values()
+        if changed is None:
+            del self._groups[key]
+            after = None
+        else:
+            self._groups[key] = changed
+            after = _newest(changed)
+        return [] if before is after else [(before, after)]
+
+
+def _key(instance: Instance) -> _Key:
+    instance_id = instance.instance_id
+    if instance_id is None or instance.host is None:
+        return instance.node
+    return instance_id, instance.host, min((endpoint.port for endpoint in instance.endpoints), default=0)
+
+
+def _newest(group: Instance | dict[str, Instance]) -> Instance:
+    return max(group.values(), key=_age) if isinstance(group, dict) else group

@@ -1,0 +1,68 @@
+"""Everything peerage raises, as one tree.
+
+::
+
+    PeerageError
+    ├── ConfigurationError            (ValueError)           a URL, option or id that can't work; nothing was tried
+    │   └── RecordError                                      what was to be advertised isn't valid
+    ├── MissingExtraError             (ModuleNotFoundError)  an optional package isn't installed
+    ├── RegistryError                                        the registry refused or can't be used
+    │   ├── RegistryDenied                                   access, size or path; trying again won't help
+    │   └── RegistryClosedError                              used after aclose()
+    ├── NotReadyError                 (TimeoutError)         no snapshot of the registry within the time limit
+    ├── NotDiscoveredError            (RuntimeError)         nobody callable by that name
+    └── UnreachableError              (aiohttp.ClientConnectionError)
+                                                             known, but no instance could be reached; the last
+                                                             failure is its ``__cause__``
+
+``UnreachableError`` is an aiohttp error and therefore lives in :mod:`peerage.client`; ``peerage.UnreachableError``
+loads it on first use.
+"""
+
+__all__ = [
+    "ConfigurationError",
+    "MissingExtraError",
+    "NotDiscoveredError",
+    "NotReadyError",
+    "PeerageError",
+    "RecordError",
+    "RegistryClosedError",
+    "RegistryDenied",
+    "RegistryError",
+]
+
+
+class PeerageError(Exception):
+    """The root of the tree: ``except PeerageError`` catches all of it."""
+
+
+class ConfigurationError(PeerageError, ValueError):
+    """A registry URL, an option or an id that can't work."""
+
+
+class RecordError(ConfigurationError):
+    """What was to be advertised isn't a valid record."""
+
+
+class MissingExtraError(PeerageError, ModuleNotFoundError):
+    """An optional package is needed and not installed; the message has the pip line."""
+
+
+class RegistryError(PeerageError):
+    """The registry refused, or can't be used as it is."""
+
+
+class RegistryDenied(RegistryError):  # noqa: N818 - named as an answer of the port, next to "registered"
+    """The registry won't keep a record: access, size or path. Trying again won't help."""
+
+
+class RegistryClosedError(RegistryError):
+    """The registry, or the Discovery above it, was used after ``aclose()``."""
+
+
+class NotReadyError(PeerageError, TimeoutError):
+    """No snapshot of the registry arrived within the time limit."""
+
+
+class NotDiscoveredError(PeerageError, RuntimeError):
+    """No callable instance is known by the name asked for."""

@@ -1,0 +1,353 @@
+"""One advertised record, validated: tolerant of what others write.
+
+A record is JSON written by any program of the cluster. What is wrong with it costs the entry it is in, or the record,
+and nothing else: :func:`decode` never raises, it returns what can be used and says what can't. Fields: ASAB's Discovery
+Service; whatever peerage adds stands under the one key ``peerage``.
+"""
+
+import json
+import re
+import socket
+from dataclasses import dataclass
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from sys import intern
+from typing import Any, Final, NamedTuple
+
+from peerage.names import BUILTIN_KEYS, fold_key, fold_value
+
+__all__ = ["DRAINING", "Decoded", "Endpoint", "Instance", "decode", "parse_record"]
+
+#: ``peerage.state`` of an instance that is about to stop.
+DRAINING: Final = "draining"
+
+#: What can be a host in a URL without quoting: no delimiters, space, brackets or control characters.
+_HOST = re.compile(r"[^\s/?#@\\\[\]:%<>\"'`{}|^\x00-\x1f\x7f]{1,253}")
+
+_MAX_PORT: Final = 65535
+_SCHEMES: Final = ("http", "https")
+
+
+class Endpoint(NamedTuple):
+    """One place where an instance answers."""
+
+    host: str
+    """The name to resolve, or a literal address (IPv6 without brackets)."""
+    port: int
+    family: int
+    """``socket.AF_INET`` or ``socket.AF_INET6``, as bound by the instance."""
+    address: str | None = None
+    """The literal address to connect to instead of resolving *host*: a loopback one, if it runs on this very host."""
+
+    @property
+    def authority(self) -> str:
+        """``host:port`` as it stands in a URL."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Instance:
+    """A running process that advertises itself.
+
+    Two are equal only if they are the same object: a changed record is another Instance. The parsed record isn't kept
+    (it is several times the size of its text); :meth:`record` parses it anew.
+    """
+
+    node: str
+    """Name of its record in the registry."""
+    data: bytes
+    """The record as advertised."""
+    order: int
+    """Grows with the time of creation of the record."""
+    transient: bool
+    """False for a record that no process owns: shown, never called."""
+    host: str | None
+    """Name by which peers resolve its machine."""
+    appclass: str | None
+    ids: tuple[tuple[str, str], ...]
+    """All its ``(key, value)`` pairs, both folded, each once."""
+    endpoints: tuple[Endpoint, ...]
+    """Where this process can reach it; empty if nowhere."""
+    scheme: str | None
+    """``http`` or ``https`` if the record says so."""
+    state: str | None
+    """``draining`` when it is about to stop, else None or a word of its own."""
+    weight: float
+    """Its share of the requests relative to its peers'; 1 unless advertised."""
+    addresses: tuple[str, ...]
+    """Literal addresses of its machine, to be tried when *host* doesn't resolve."""
+
+    @property
+    def callable(self) -> bool:
+        """Whether requests can go to it at all."""
+        return self.transient and bool(self.endpoints)
+
+    @property
+    def draining(self) -> bool:
+        """Whether it is about to stop and wants no new requests."""
+        return self.state == DRAINING
+
+    @property
+    def instance_id(self) -> str | None:
+        """Its ``instance_id``, folded."""
+        return self.id("instance_id")
+
+    @property
+    def service_id(self) -> str | None:
+        """Its ``service_id``, folded."""
+        return self.id("service_id")
+
+    @property
+    def node_id(self) -> str | None:
+        """Its ``node_id``, folded."""
+        return self.id("node_id")
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """``scheme://host:port`` of each endpoint, each once."""
+        scheme = self.scheme or "http"
+        return tuple(dict.fromkeys(f"{scheme}://{endpoint.authority}" for endpoint in self.endpoints))
+
+    def id(self, key: str) -> str | None:
+        """Its first value of *key*, folded, or None."""
+        return next((value for name, value in self.ids if name == key), None)
+
+    def record(self) -> dict[str, Any]:
+        """Parse the record: everything advertised, unknown fields included; a fresh dictionary at each call."""
+        return parse_record(self.data)
+
+    def __repr__(self) -> str:
+        name = self.instance_id or self.service_id or self.appclass or "?"
+        return f"<Instance {name!r} {self.node!r} {' '.join(self.urls) or 'not callable'}>"
+
+
+class Decoded(NamedTuple):
+    """What :func:`decode` made of a record."""
+
+    instance: Instance | None
+    """None if the data is no JSON object."""
+    problems: tuple[str, ...]
+    """What couldn't be used, a sentence each."""
+
+
+def parse_record(data: bytes) -> dict[str, Any]:
+    """Parse the text of a record.
+
+    Raises:
+        ValueError: it isn't one UTF-8 JSON object; the message says how.
+    """
+    try:
+        value = json.loads(data.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise ValueError(f"not UTF-8 (byte {error.start})") from None
+    except RecursionError:
+        raise ValueError("not usable JSON: nested too deeply") from None
+    except ValueError as error:
+        raise ValueError(f"not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise ValueError(f"a JSON {type(value).__name__} instead of an object")  # noqa: TRY004 - the data is wrong, not the call
+    return value
+
+
+def decode(
+    node: str, data: bytes, order: int = 0, *, transient: bool = True, host_key: str | None = None
+) -> Decoded:
+    """Read a record; never raises.
+
+    Args:
+        node: name of the record in the registry.
+        data: its text.
+        order: its place in the order of creation.
+        transient: whether a process owns it.
+        host_key: the host this process runs on; loopback addresses of other hosts aren't reachable.
+    """
+    try:
+        record = parse_record(data)
+    except ValueError as error:
+        return Decoded(None, (f"The record is {error}.",))
+    reader = _Reader(record, host_key)
+    instance = Instance(
+        node=node,
+        data=data,
+        order=order,
+        transient=transient,
+        host=reader.host,
+        appclass=reader.text("appclass"),
+        ids=reader.ids(),
+        endpoints=reader.endpoints(),
+        scheme=reader.scheme,
+        state=reader.state,
+        weight=reader.weight(),
+        addresses=reader.addresses(),
+    )
+    return Decoded(instance, tuple(reader.problems))
+
+
+class _Reader:
+    """Reads the fields of one record and collects what is wrong with them."""
+
+    def __init__(self, record: dict[str, Any], host_key: str | None) -> None:
+        self.problems: list[str] = []
+        self._record = record
+        self._own = self._section("peerage")
+        self._same_host = host_key is not None and self._own.get("host_key") == host_key
+        self.host = self._host()
+        scheme = self._own.get("scheme")
+        self.scheme = scheme if scheme in _SCHEMES else None
+        if scheme is not None and self.scheme is None:
+            self._bad("peerage.scheme", scheme, "'http' or 'https'")
+        state = self._own.get("state")
+        self.state = intern(state) if isinstance(state, str) and _printable(state) else None
+
+    def _bad(self, what: str, value: object, wanted: str) -> None:
+        self.problems.append(f"{what} is {_shorten(value)}, not {wanted}.")
+
+    def _section(self, key: str) -> dict[str, Any]:
+        value = self._record.get(key)
+        if isinstance(value, dict):
+            return value
+        if value is not None:
+            self._bad(key, value, "an object")
+        return {}
+
+    def text(self, key: str) -> str | None:
+        value = self._record.get(key)
+        if value is None:
+            return None
+        if isinstance(value, str) and _printable(value):
+            return intern(value)
+        self._bad(key, value, "a text")
+        return None
+
+    def _host(self) -> str | None:
+        value = self._record.get("host")
+        if value is None:
+            return None
+        if isinstance(value, str) and (_HOST.fullmatch(value) or _address(value)) and _printable(value):
+            return intern(value)
+        self._bad("host", value, "a host name")
+        return None
+
+    def ids(self) -> tuple[tuple[str, str], ...]:
+        found: dict[tuple[str, str], None] = {}
+        top = set()
+        for key in BUILTIN_KEYS:
+            value = self._record.get(key)
+            if value is None or value == "":
+                continue
+            folded = self._id(key, value)
+            if folded is not None:
+                top.add(key)
+                found[(key, folded)] = None
+        for key, values in self._section("discovery").items():
+            folded_key = fold_key(key)
+            if folded_key in top:
+                continue
+            if not isinstance(values, list) or not folded_key or not _printable(folded_key):
+                self._bad(f"discovery.{_shorten(key)}", values, "a list of ids under a named key")
+                continue
+            folded_key = intern(folded_key)
+            for value in values:
+                folded = self._id(f"discovery.{key}", value)
+                if folded is not None:
+                    found[(folded_key, folded)] = None
+        return tuple(found)
+
+    def _id(self, what: str, value: object) -> str | None:
+        usable = isinstance(value, str | int | float) and not isinstance(value, bool)
+        if usable:
+            folded = fold_value(value)
+            if folded and _printable(folded):
+                return folded
+        self._bad(what, value, "an id (text or number)")
+        return None
+
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        web = self._record.get("web")
+        if web is None:
+            return ()
+        if not isinstance(web, list):
+            self._bad("web", web, "a list of [address, port]")
+            return ()
+        found: dict[Endpoint, None] = {}
+        for entry in web:
+            endpoint = self._endpoint(entry)
+            if endpoint is not None:
+                found[endpoint] = None
+        return tuple(found)
+
+    def _endpoint(self, entry: object) -> Endpoint | None:
+        match entry:
+            case [str(bound), int(port), *_] if 0 < port <= _MAX_PORT and not isinstance(port, bool):
+                address = _address(bound)
+            case _:
+                address = None
+        if address is None:
+            self._bad("an entry of web", entry, "[address, port] with a port from 1 to 65535")
+            return None
+        family = socket.AF_INET if address.version == 4 else socket.AF_INET6  # noqa: PLR2004 - IP's own number
+        if address.is_unspecified:
+            if self.host is None:
+                self._bad("host", None, "given: nobody can call it")
+                return None
+            loopback = ("127.0.0.1" if family == socket.AF_INET else "::1") if self._same_host else None
+            return Endpoint(self.host, port, family, loopback)
+        if address.is_loopback:
+            return Endpoint(bound, port, family, bound) if self._same_host else None
+        if address.is_multicast or address.is_link_local:
+            return None
+        return Endpoint(bound, port, family)
+
+    def weight(self) -> float:
+        value = self._own.get("weight", 1)
+        if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1e6:  # noqa: PLR2004 - keeps sums finite
+            return float(value)
+        self._bad("peerage.weight", value, "a positive number")
+        return 1.0
+
+    def addresses(self) -> tuple[str, ...]:
+        values = self._own.get("addresses")
+        if values is None:
+            return ()
+        if not isinstance(values, list):
+            self._bad("peerage.addresses", values, "a list of addresses")
+            return ()
+        found: dict[str, None] = {}
+        for value in values:
+            address = _address(value) if isinstance(value, str) else None
+            if address is None or not _routable(address):
+                self._bad("an entry of peerage.addresses", value, "an address others can reach")
+            else:
+                found[intern(value)] = None
+        return tuple(found)
+
+
+@lru_cache(maxsize=1024)
+def _address(text: str) -> IPv4Address | IPv6Address | None:
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    return address
+
+
+def _routable(address: IPv4Address | IPv6Address) -> bool:
+    return not (address.is_loopback or address.is_link_local or address.is_multicast or address.is_unspecified)
+
+
+def _printable(text: str) -> bool:
+    """Whether *text* can be encoded: JSON may spell lone surrogates, which no socket or terminal takes."""
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _shorten(value: object, limit: int = 60) -> str:
+    text = ascii(value)
+    return text if len(text) <= limit else f"{text[:limit]}…"

@@ -1,0 +1,282 @@
+"""THE PORT: what peerage asks of a registry, and the contract every backend keeps.
+
+A registry is a folder of records, each owned by a live process. A backend implements :class:`Registry` with
+:class:`Advertisement`, :class:`Watch` and, if it can, :class:`Secrets`, and names its factory in the entry point
+group ``peerage.registries`` under the scheme of its URL.
+:class:`peerage.testing.RegistryConformance` is this contract as tests.
+
+Watching
+    ``watch()`` first yields a :class:`Snapshot`, or :class:`Stale` at once when the registry can't be reached; then
+    :class:`Put` and :class:`Gone`. Nothing is lost between the snapshot and the changes. Events of one node keep their
+    order; a change that repeats what was already said may be left out, and so may one that a newer one of the same node
+    has overtaken. Watchers are independent: a slow one gets the newest state of each node, never an unbounded queue,
+    and holds nobody up.
+
+Losing touch
+    is ``Stale(reason)``: what was known stays true until something better is known. Recovery is a new ``Snapshot``.
+    An error is never an empty snapshot. ``Stale`` may be repeated with another reason.
+
+Order
+    ``Record.order`` grows in the order of creation within one registry (ZooKeeper's czxid, a counter): of several
+    records with one instance id, host and port, the one with the highest order is true. An update keeps it.
+    ``transient=False`` is a record that no process owns (a node left by hand): shown to people, not called.
+
+Advertising
+    ``advertise()`` returns at once, also with the registry out of reach. The backend registers as soon as it can,
+    restores the record after a lost session, without duplicates, and writes nothing if the session survived.
+    The record vanishes when its process dies, however it dies. The last ``update()`` wins; at most one is pending.
+    ``withdraw()`` wins against everything, a reconnect included, and returns once the record is gone or, out of reach,
+    once it can't come back.
+
+Limits
+    A record over :data:`RECORD_LIMIT` bytes isn't kept: ``advertise`` and ``update`` raise RegistryDenied, and what
+    somebody else wrote beyond it is not delivered (logged once). Names are ``[A-Za-z0-9_.-]``, at most 100 characters,
+    and begin with a letter, digit or underscore.
+
+Tidiness
+    Constructors touch no event loop. Cancelling any call leaves nothing behind. ``aclose()`` withdraws everything,
+    ends every watch (``StopAsyncIteration``), returns within a second even against a server that hangs, and may be
+    called twice; any other call after it raises RegistryClosedError. No credential appears in ``url``, in a log or in
+    an error.
+"""
+
+import re
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from importlib.metadata import EntryPoint, entry_points
+from typing import Final, NamedTuple, Protocol, Self, runtime_checkable
+
+from peerage.errors import ConfigurationError, MissingExtraError, RegistryDenied
+
+__all__ = [
+    "RECORD_LIMIT",
+    "Advertisement",
+    "Event",
+    "Gone",
+    "Health",
+    "Put",
+    "Record",
+    "Registry",
+    "Secrets",
+    "Snapshot",
+    "Stale",
+    "Watch",
+    "check_name",
+    "check_size",
+    "open_registry",
+]
+
+#: Bytes of one record's data, at most.
+RECORD_LIMIT: Final = 64 * 1024
+
+ENTRY_POINT_GROUP: Final = "peerage.registries"
+
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
+
+
+class Record(NamedTuple):
+    """One node of the folder as it stands in the registry."""
+
+    node: str
+    """Name within the folder, opaque to readers: ``MyApplication.0000000042``."""
+    data: bytes
+    """What was advertised, normally one UTF-8 JSON object; nothing is promised about it."""
+    order: int
+    """Grows with the time of creation; not changed by an update."""
+    transient: bool = True
+    """False if no process owns it."""
+
+
+class Snapshot(NamedTuple):
+    """Everything there is. What isn't in it is gone."""
+
+    records: tuple[Record, ...]
+
+
+class Put(NamedTuple):
+    """A record is there, or has new data."""
+
+    record: Record
+
+
+class Gone(NamedTuple):
+    """A record isn't there any more. There is no cause: a registry can't tell."""
+
+    node: str
+
+
+class Stale(NamedTuple):
+    """Out of touch with the registry; what was known stays true."""
+
+    reason: str
+
+
+Event = Snapshot | Put | Gone | Stale
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """The answer of :meth:`Registry.inspect`."""
+
+    url: str
+    """The registry, without credentials."""
+    state: str
+    """``connected``, ``stale`` or ``closed``."""
+    since: float
+    """Seconds since the state was entered."""
+    writable: bool
+    """Whether this process could advertise."""
+    server: str | None = None
+    """Who answers: ``10.0.0.1:2181``, a folder, None if nobody does."""
+    version: str | None = None
+    """Version of the server, where there is one."""
+    session_timeout: float | None = None
+    """Seconds after which a silent owner is taken for dead; None where death is seen at once."""
+    problem: str | None = None
+    """What is wrong and what to do about it."""
+    details: dict[str, str] = field(default_factory=dict)
+    """Anything else worth showing, by name."""
+
+
+class Watch(Protocol):
+    """The events of one watcher; ends (``StopAsyncIteration``) when it or its registry is closed."""
+
+    def __aiter__(self) -> Self: ...
+
+    async def __anext__(self) -> Event: ...
+
+    async def aclose(self) -> None:
+        """Stop watching; may be called twice."""
+
+
+class Advertisement(Protocol):
+    """One record of this process, kept alive until withdrawn."""
+
+    @property
+    def node(self) -> str | None:
+        """The current name of the record, None while not registered; changes after a lost session."""
+
+    def update(self, data: bytes) -> None:
+        """Replace the record in place: same node, no gap. The last call wins, at most one is pending.
+
+        Raises:
+            RegistryDenied: *data* is over RECORD_LIMIT; the record stays as it was.
+        """
+
+    async def registered(self) -> str:
+        """Wait until the record, with the data given last, is in the registry, and return its node.
+
+        Waits as long as the registry is out of reach: give it a time limit of your own.
+
+        Raises:
+            RegistryDenied: access, size or path; trying again won't help.
+            RegistryClosedError: withdrawn or closed meanwhile.
+        """
+
+    async def withdraw(self) -> None:
+        """Remove the record for good; may be called twice."""
+
+
+@runtime_checkable
+class Secrets(Protocol):
+    """Small shared values under absolute names (``/asab/auth/key``), which outlive who made them."""
+
+    async def obtain(self, name: str, make: Callable[[], bytes]) -> bytes:
+        """Return the value, making it with *make* if there is none: of several callers exactly one makes it.
+
+        Raises:
+            RegistryDenied: access, size or name.
+        """
+
+    def follow(self, name: str) -> AsyncIterator[bytes]:
+        """Yield the value as soon as there is one, then every new one."""
+
+
+class Registry(Protocol):
+    """A folder of records, each owned by a live process. The contract is the module's docstring."""
+
+    @property
+    def url(self) -> str:
+        """The registry's URL, without credentials."""
+
+    @property
+    def secrets(self) -> Secrets | None:
+        """Shared secrets, or None where the backend can't keep any."""
+
+    def advertise(self, name: str, data: bytes) -> Advertisement:
+        """Begin to advertise *data* at a new node ``<name>.<10 digits>``; returns at once.
+
+        Raises:
+            RegistryDenied: *name* or the size of *data* is impossible.
+            RegistryClosedError: after aclose().
+        """
+
+    def watch(self) -> Watch:
+        """Begin a watch of its own: Snapshot (or Stale), then what changes."""
+
+    async def inspect(self) -> Health:
+        """Say how the registry is doing, within a second, whatever its state."""
+
+    async def aclose(self) -> None:
+        """Withdraw, end every watch and close everything, within a second."""
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that can't be a node in every backend.
+
+    Raises:
+        RegistryDenied: it is empty, too long or has other characters than ``[A-Za-z0-9_.-]``.
+    """
+    if not _NAME.fullmatch(name):
+        raise RegistryDenied(
+            f"{name!r} can't name a record: use up to 100 characters of A-Z, a-z, 0-9, '_', '.' and '-', "
+            "beginning with a letter, digit or underscore."
+        )
+
+
+def check_size(data: bytes) -> None:
+    """Refuse data that readers wouldn't take.
+
+    Raises:
+        RegistryDenied: over RECORD_LIMIT.
+    """
+    if len(data) > RECORD_LIMIT:
+        raise RegistryDenied(
+            f"The record has {len(data)} bytes, at most {RECORD_LIMIT} are kept: "
+            "advertise fewer ids or shorter extra fields."
+        )
+
+
+def _registered_backends() -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=ENTRY_POINT_GROUP)}
+
+
+def open_registry(url: str) -> Registry:
+    """Return the registry a URL names: ``embedded:``, ``memory:name``, ``zookeeper://zk-1:2181,zk-2:2181/asab``.
+
+    Nothing is connected yet and no event loop is needed.
+
+    Raises:
+        ConfigurationError: the URL has no scheme, no backend has that scheme, or the backend can't read the rest.
+        MissingExtraError: the backend needs a package that isn't installed.
+    """
+    scheme, colon, _ = url.partition(":")
+    backends = _registered_backends()
+    if not colon or scheme not in backends:
+        # Only the scheme is quoted: the rest may hold credentials.
+        what = f"No registry backend is called {scheme!r}" if colon else "A registry is given as a URL"
+        raise ConfigurationError(
+            f"{what}; known are {', '.join(f'{name}:' for name in sorted(backends))} "
+            "For one machine write 'embedded:'."
+        )
+    try:
+        factory = backends[scheme].load()
+    except MissingExtraError:
+        raise
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            f"The registry {scheme}: needs the package {error.name!r}: pip install 'peerage[{scheme}]'",
+            name=error.name,
+        ) from error
+    registry: Registry = factory(url)
+    return registry
