@@ -1,3 +1,92 @@
-"""Service discovery for asyncio: advertise once, call every peer by name."""
+"""Service discovery for asyncio: advertise once, call every peer by name.
+
+The public names. They are loaded on first use, so that ``import peerage`` costs next to nothing and a program that only
+advertises never loads an HTTP client.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from peerage.changes import Changed, Changes, Joined, Left, PeerEvent
+    from peerage.client import DiscoveryResolver, UnreachableError
+    from peerage.discovery import Discovery
+    from peerage.errors import (
+        ConfigurationError,
+        MissingExtraError,
+        NotDiscoveredError,
+        NotReadyError,
+        PeerageError,
+        RecordError,
+        RegistryClosedError,
+        RegistryDenied,
+        RegistryError,
+    )
+    from peerage.identity import Identity, read_identity
+    from peerage.instance import Endpoint, Instance
+    from peerage.registration import Registration
+    from peerage.registry import Health, Registry, open_registry
 
 __version__ = "0.1.0"
+
+_HOMES: Final = {
+    "changes": ("Changed", "Changes", "Joined", "Left", "PeerEvent"),
+    "client": ("DiscoveryResolver", "UnreachableError"),
+    "discovery": ("Discovery",),
+    "errors": (
+        "ConfigurationError",
+        "MissingExtraError",
+        "NotDiscoveredError",
+        "NotReadyError",
+        "PeerageError",
+        "RecordError",
+        "RegistryClosedError",
+        "RegistryDenied",
+        "RegistryError",
+    ),
+    "identity": ("Identity", "read_identity"),
+    "instance": ("Endpoint", "Instance"),
+    "registration": ("Registration",),
+    "registry": ("Health", "Registry", "open_registry"),
+}
+_HOME_OF: Final = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "Changed",
+    "Changes",
+    "ConfigurationError",
+    "Discovery",
+    "DiscoveryResolver",
+    "Endpoint",
+    "Health",
+    "Identity",
+    "Instance",
+    "Joined",
+    "Left",
+    "MissingExtraError",
+    "NotDiscoveredError",
+    "NotReadyError",
+    "PeerEvent",
+    "PeerageError",
+    "RecordError",
+    "Registration",
+    "Registry",
+    "RegistryClosedError",
+    "RegistryDenied",
+    "RegistryError",
+    "UnreachableError",
+    "open_registry",
+    "read_identity",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME_OF.get(name)
+    if home is None:
+        raise AttributeError(f"module 'peerage' has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(f"peerage.{home}"), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -8,6 +8,7 @@ Service; whatever peerage adds stands under the one key ``peerage``.
 import json
 import re
 import socket
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -26,6 +27,10 @@ _HOST = re.compile(r"[^\s/?#@\\\[\]:%<>\"'`{}|^\x00-\x1f\x7f]{1,253}")
 
 _MAX_PORT: Final = 65535
 _SCHEMES: Final = ("http", "https")
+
+
+#: An id as it may stand in a record.
+Id = str | int | float
 
 
 class Endpoint(NamedTuple):
@@ -76,6 +81,8 @@ class Instance:
     """Its share of the requests relative to its peers'; 1 unless advertised."""
     addresses: tuple[str, ...]
     """Literal addresses of its machine, to be tried when *host* doesn't resolve."""
+    spelling: tuple[Id, ...] | None
+    """The values of *ids* as advertised, None if folding changed none."""
 
     @property
     def callable(self) -> bool:
@@ -89,17 +96,17 @@ class Instance:
 
     @property
     def instance_id(self) -> str | None:
-        """Its ``instance_id``, folded."""
+        """Its ``instance_id`` as advertised."""
         return self.id("instance_id")
 
     @property
     def service_id(self) -> str | None:
-        """Its ``service_id``, folded."""
+        """Its ``service_id`` as advertised."""
         return self.id("service_id")
 
     @property
     def node_id(self) -> str | None:
-        """Its ``node_id``, folded."""
+        """Its ``node_id`` as advertised."""
         return self.id("node_id")
 
     @property
@@ -109,8 +116,14 @@ class Instance:
         return tuple(dict.fromkeys(f"{scheme}://{endpoint.authority}" for endpoint in self.endpoints))
 
     def id(self, key: str) -> str | None:
-        """Its first value of *key*, folded, or None."""
-        return next((value for name, value in self.ids if name == key), None)
+        """Its first value of *key* (folded) as text, spelled as advertised, or None."""
+        return next((str(value) for name, value in self.advertised_ids() if name == key), None)
+
+    def advertised_ids(self) -> Iterator[tuple[str, Id]]:
+        """Iterate over ``(key, value)``, keys folded, values as advertised: 1 and "1" differ."""
+        if self.spelling is None:
+            return iter(self.ids)
+        return ((key, value) for (key, _), value in zip(self.ids, self.spelling, strict=True))
 
     def record(self) -> dict[str, Any]:
         """Parse the record: everything advertised, unknown fields included; a fresh dictionary at each call."""
@@ -166,6 +179,8 @@ def decode(
     except ValueError as error:
         return Decoded(None, (f"The record is {error}.",))
     reader = _Reader(record, host_key)
+    ids = reader.ids()
+    folded, spelling = tuple(ids), tuple(ids.values())
     instance = Instance(
         node=node,
         data=data,
@@ -173,12 +188,13 @@ def decode(
         transient=transient,
         host=reader.host,
         appclass=reader.text("appclass"),
-        ids=reader.ids(),
+        ids=folded,
         endpoints=reader.endpoints(),
         scheme=reader.scheme,
         state=reader.state,
         weight=reader.weight(),
         addresses=reader.addresses(),
+        spelling=None if all(a is b for (_, a), b in zip(folded, spelling, strict=True)) else spelling,
     )
     return Decoded(instance, tuple(reader.problems))
 
@@ -228,39 +244,33 @@ class _Reader:
         self._bad("host", value, "a host name")
         return None
 
-    def ids(self) -> tuple[tuple[str, str], ...]:
-        found: dict[tuple[str, str], None] = {}
-        top = set()
+    def ids(self) -> dict[tuple[str, str], Id]:
+        """Return ``{(key, folded value): value as advertised}``."""
+        found: dict[tuple[str, str], Id] = {}
         for key in BUILTIN_KEYS:
             value = self._record.get(key)
-            if value is None or value == "":
-                continue
-            folded = self._id(key, value)
-            if folded is not None:
-                top.add(key)
-                found[(key, folded)] = None
+            if value is not None and value != "":
+                self._id(found, key, key, value)
+        top = {key for key, _ in found}
         for key, values in self._section("discovery").items():
-            folded_key = fold_key(key)
-            if folded_key in top:
+            folded = fold_key(key)
+            if folded in top:
                 continue
-            if not isinstance(values, list) or not folded_key or not _printable(folded_key):
+            if not isinstance(values, list) or not folded or not _printable(folded):
                 self._bad(f"discovery.{_shorten(key)}", values, "a list of ids under a named key")
                 continue
-            folded_key = intern(folded_key)
             for value in values:
-                folded = self._id(f"discovery.{key}", value)
-                if folded is not None:
-                    found[(folded_key, folded)] = None
-        return tuple(found)
+                self._id(found, f"discovery.{_shorten(key)}", intern(folded), value)
+        return found
 
-    def _id(self, what: str, value: object) -> str | None:
-        usable = isinstance(value, str | int | float) and not isinstance(value, bool)
-        if usable:
+    def _id(self, found: dict[tuple[str, str], Id], what: str, key: str, value: object) -> None:
+        if isinstance(value, str | int | float) and not isinstance(value, bool):
             folded = fold_value(value)
             if folded and _printable(folded):
-                return folded
+                same = folded == value
+                found[(key, value if same else folded)] = value
+                return
         self._bad(what, value, "an id (text or number)")
-        return None
 
     def endpoints(self) -> tuple[Endpoint, ...]:
         web = self._record.get("web")

@@ -1,0 +1,94 @@
+"""What happens to instances, one event after the other, for whoever wants to react to it."""
+
+import asyncio
+from collections.abc import Callable
+from typing import NamedTuple, Self
+
+from peerage.directory import Change, Directory
+from peerage.instance import Instance
+
+__all__ = ["Changed", "Changes", "Joined", "Left", "PeerEvent"]
+
+
+class Joined(NamedTuple):
+    """An instance is there; the first events are one of these for each that is there already."""
+
+    instance: Instance
+
+
+class Changed(NamedTuple):
+    """An instance has another record: drained, new ids, or started again in its place."""
+
+    instance: Instance
+    before: Instance
+
+
+class Left(NamedTuple):
+    """An instance isn't there any more."""
+
+    instance: Instance
+
+
+PeerEvent = Joined | Changed | Left
+
+
+class Changes:
+    """An asynchronous iterator over the changes of a directory, merged while nobody takes them.
+
+    What waits is at most one event for each instance. Ends when it or its Discovery is closed.
+
+    Args:
+        directory: what is watched.
+        on_close: called once when the iteration is over.
+    """
+
+    def __init__(self, directory: Directory, on_close: Callable[["Changes"], None]) -> None:
+        self._on_close = on_close
+        self._wake = asyncio.Event()
+        self._ended = False
+        # By node: what the taker knows of it (None: nothing yet), and what is true now.
+        self._pending: dict[str, Change] = {
+            instance.node: Change(None, instance) for instance in directory.find()
+        }
+        self._unsubscribe = directory.subscribe(self._note)
+
+    def _note(self, change: Change) -> None:
+        before, after = change
+        if before is not None and (earlier := self._pending.pop(before.node, None)) is not None:
+            before = earlier.before
+        subject = after or before
+        if subject is not None:
+            self._pending[subject.node] = Change(before, after)
+            self._wake.set()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> PeerEvent:
+        while not self._ended:
+            while self._pending:
+                node = next(iter(self._pending))
+                if event := _event(self._pending.pop(node)):
+                    return event
+            self._wake.clear()
+            await self._wake.wait()
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        """Stop; may be called twice."""
+        self.close()
+
+    def close(self) -> None:
+        """Stop, without waiting for anything; may be called twice."""
+        if not self._ended:
+            self._ended = True
+            self._unsubscribe()
+            self._wake.set()
+            self._on_close(self)
+
+
+def _event(change: Change) -> PeerEvent | None:
+    before, after = change
+    if after is None:
+        return None if before is None else Left(before)
+    return Joined(after) if before is None else Changed(after, before)

@@ -1,0 +1,323 @@
+"""The façade: one object by which a service is found and finds others."""
+
+import asyncio
+import os
+from collections.abc import Coroutine, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from peerage.changes import Changes
+from peerage.directory import Criteria, Directory, fold_criteria
+from peerage.errors import ConfigurationError, NotReadyError, RegistryClosedError
+from peerage.follow import Follower
+from peerage.identity import Identity, host_key, read_identity
+from peerage.instance import Id, Instance
+from peerage.record import Ids, web_of
+from peerage.registration import Offer, Registration, complain
+from peerage.registry import Registry, open_registry
+
+if TYPE_CHECKING:
+    import aiohttp
+    from aiohttp.typedefs import LooseHeaders
+    from yarl import URL
+
+    from peerage.client import Client
+
+__all__ = ["DEFAULT_REGISTRY", "Discovery"]
+
+#: The registry if neither the argument nor ``PEERAGE_REGISTRY`` names one: this machine, no server.
+DEFAULT_REGISTRY: Final = "embedded:"
+
+#: Seconds that a question waits for the first snapshot.
+READY_TIMEOUT: Final = 10.0
+
+
+class Discovery:
+    """Be found, find others and call them by name.
+
+    ::
+
+        async with Discovery() as discovery:
+            await discovery.advertise(port=8080)
+            async with discovery.session() as session:
+                async with session.get("http://orders.service_id.asab/v1/orders") as response:
+                    print(await response.json())
+
+    Entering starts it and doesn't wait: a service must start while the registry is down. Leaving withdraws what was
+    advertised and closes everything; sessions are closed by whoever opened them.
+
+    Args:
+        registry: URL of the registry, or a :class:`peerage.Registry`, which the caller closes. By default
+            ``PEERAGE_REGISTRY``, else ``embedded:``.
+        identity: who this process is; by default the environment is read at each advertisement.
+        ready_timeout: seconds that a question waits for the first snapshot of the registry.
+
+    Raises:
+        ConfigurationError: the registry's URL can't work.
+        MissingExtraError: its backend needs a package that isn't installed.
+    """
+
+    def __init__(
+        self,
+        registry: str | Registry | None = None,
+        *,
+        identity: Identity | None = None,
+        ready_timeout: float = READY_TIMEOUT,
+    ) -> None:
+        if registry is None:
+            registry = os.environ.get("PEERAGE_REGISTRY") or DEFAULT_REGISTRY
+        self._owned = isinstance(registry, str)
+        self.registry: Registry = open_registry(registry) if isinstance(registry, str) else registry
+        self.directory = Directory(host_key=host_key())
+        self._identity = identity
+        self._ready_timeout = ready_timeout
+        self._follower = Follower(self.registry, self.directory)
+        self._registrations: set[Registration] = set()
+        self._changes: set[Changes] = set()
+        self._client: Client | None = None
+        self._state = "new"
+
+    # Life
+
+    async def __aenter__(self) -> Self:
+        if self._state != "new":
+            raise RegistryClosedError("A Discovery is entered once: make another one.")
+        self._state = "open"
+        self._follower.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Withdraw what was advertised and close everything; may be called twice."""
+        if self._state == "closed":
+            return
+        self._state = "closed"
+        for changes in tuple(self._changes):
+            changes.close()
+        async with AsyncExitStack() as closing:
+            # In reverse: first nobody finds us any more, then we stop calling, then looking.
+            if self._owned:
+                closing.push_async_callback(self.registry.aclose)
+            closing.push_async_callback(self._follower.aclose)
+            if self._client is not None:
+                closing.push_async_callback(self._client.aclose)
+            for registration in tuple(self._registrations):
+                closing.push_async_callback(registration.withdraw)
+
+    def _check_open(self) -> None:
+        if self._state == "new":
+            raise ConfigurationError("This Discovery isn't started: write 'async with Discovery() as discovery:'.")
+        if self._state == "closed":
+            raise RegistryClosedError("This Discovery is closed: open another one.")
+
+    @property
+    def stale(self) -> str | None:
+        """Why the registry is out of reach; None while in touch. What was known stays in use meanwhile."""
+        return self._follower.stale
+
+    @property
+    def age(self) -> float:
+        """Seconds since what is known was last certain: 0 while in touch, ``inf`` before the first snapshot."""
+        return self._follower.age
+
+    async def ready(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - part of the message and of the documented call
+        """Wait until the registry was read once.
+
+        Args:
+            timeout: seconds, ``ready_timeout`` of the constructor by default.
+
+        Raises:
+            NotReadyError: it wasn't in time; the message names the registry and what to check.
+        """
+        if self._follower.ready:
+            return
+        self._check_open()
+        limit = self._ready_timeout if timeout is None else timeout
+        try:
+            async with asyncio.timeout(limit):
+                await self._follower.until_ready()
+        except TimeoutError:
+            reason = self._follower.stale or "it hasn't answered yet"
+            raise NotReadyError(
+                f"The registry {self.registry.url} wasn't read within {limit:g} s: {reason}. "
+                "Check that it runs and that this process may read it, and the URL in PEERAGE_REGISTRY."
+            ) from None
+
+    # Be found
+
+    async def advertise(
+        self,
+        *,
+        port: int | None = None,
+        web: Sequence[tuple[str, int]] | None = None,
+        ids: Ids | None = None,
+        scheme: str = "http",
+        appclass: str | None = None,
+        weight: float | None = None,
+        extra: Mapping[str, Any] | None = None,
+    ) -> Registration:
+        """Advertise this process until it ends, withdraws or closes this Discovery.
+
+        Returns once others can find it, or at once while the registry is out of reach: it is registered as soon as
+        that is back. ``SERVICE_ID``, ``INSTANCE_ID``, ``NODE_ID`` and ``SITE_ID`` come from the environment.
+
+        Args:
+            port: where it listens, on every interface.
+            web: where it listens otherwise: ``(address, port)`` pairs as bound. Neither: it is there, but not callable.
+            ids: custom ids, ``{"shard": [1, 2]}``, found by ``1.shard.asab``.
+            scheme: ``http`` or ``https``.
+            appclass: class name of the application; the record's name begins with it.
+            weight: its share of the requests relative to its peers', 1 by default.
+            extra: further fields of the record, JSON values.
+
+        Raises:
+            RecordError: something of it can't be advertised.
+            RegistryDenied: the registry won't take it; trying again won't help.
+        """
+        self._check_open()
+        if port is not None and web is not None:
+            raise ConfigurationError("Give advertise() either 'port' or 'web', not both.")
+        identity = self._identity or read_identity()
+        if appclass is not None:
+            identity = replace(identity, appclass=appclass)
+        complain(identity)
+        offer = Offer(
+            identity=identity,
+            web=web_of(port) if port is not None else web,
+            ids=ids,
+            scheme=scheme,
+            weight=weight,
+            extra=extra,
+        )
+        registration = Registration(self.registry, offer, self._registrations.discard)
+        self._registrations.add(registration)
+        try:
+            await _first_of(registration.registered(), self._follower.until_stale())
+        except BaseException:
+            await registration.withdraw()
+            raise
+        return registration
+
+    # Find
+
+    async def locate(self, criteria: Mapping[str, object] | None = None, /, **ids: object) -> set[str]:
+        """Return the URLs, ``scheme://host:port``, of all instances that match all criteria and can be called.
+
+        >>> await discovery.locate(service_id="orders")  # doctest: +SKIP
+        {'http://node-1:8080', 'http://node-2:8080'}
+
+        Args:
+            criteria: ``{"service_id": "orders", "shard": 1}``; several must all match; none: every instance.
+            ids: the same as keywords.
+
+        Raises:
+            NotReadyError: the registry wasn't read yet and isn't within ``ready_timeout``.
+        """
+        if not self._follower.ready:
+            await self.ready()
+        return set(self.directory.urls(_fold(criteria, ids)))
+
+    async def instances(self, criteria: Mapping[str, object] | None = None, /, **ids: object) -> list[Instance]:
+        """Return all instances that match all criteria, those that can't be called included.
+
+        Raises:
+            NotReadyError: the registry wasn't read yet and isn't within ``ready_timeout``.
+        """
+        if not self._follower.ready:
+            await self.ready()
+        return self.directory.find(_fold(criteria, ids))
+
+    async def discover(self) -> dict[str, dict[Id, set[tuple[str, int, int]]]]:
+        """Return everything that can be called: ``{key: {value: {(host, port, family)}}}``, values as advertised.
+
+        Raises:
+            NotReadyError: the registry wasn't read yet and isn't within ``ready_timeout``.
+        """
+        if not self._follower.ready:
+            await self.ready()
+        found: dict[str, dict[Id, set[tuple[str, int, int]]]] = {}
+        for instance in self.directory.find():
+            if instance.callable:
+                places = {(endpoint.host, endpoint.port, endpoint.family) for endpoint in instance.endpoints}
+                for key, value in instance.advertised_ids():
+                    found.setdefault(key, {}).setdefault(value, set()).update(places)
+        return found
+
+    def changes(self) -> Changes:
+        """Iterate over :class:`Joined`, :class:`Changed` and :class:`Left`, beginning with all present as Joined.
+
+        ::
+
+            async for event in discovery.changes():
+                ...
+
+        While nobody takes them they are merged: at most one event waits for each instance.
+        """
+        self._check_open()
+        changes = Changes(self.directory, self._changes.discard)
+        self._changes.add(changes)
+        return changes
+
+    # Call
+
+    def session(
+        self,
+        base_url: "str | URL | None" = None,
+        auth: "aiohttp.BasicAuth | str | None" = None,
+        headers: "LooseHeaders | None" = None,
+        **kwargs: Any,
+    ) -> "aiohttp.ClientSession":
+        """Return an :class:`aiohttp.ClientSession` that knows the hosts ``<value>.<key>.asab``.
+
+        Each request to such a host goes to one of its live instances, and to another if a connection can't be made;
+        everything else works as in aiohttp. All sessions share one pool of connections, so a session per request is
+        cheap. Close it, or use it in ``async with``.
+
+        Args:
+            base_url: in front of relative URLs, ``http://orders.service_id.asab/v1/``.
+            auth: as in aiohttp.
+            headers: sent with each request.
+            kwargs: go to aiohttp.
+
+        Raises:
+            ConfigurationError: *auth* is ``"internal"``, which isn't there yet, or another text.
+        """
+        self._check_open()
+        if isinstance(auth, str):
+            known = "isn't available yet" if auth == "internal" else "isn't known"
+            raise ConfigurationError(
+                f"auth={auth!r} {known}: send a token of your own with headers={{'Authorization': 'Bearer …'}}."
+            )
+        if self._client is None:
+            # aiohttp is loaded by those who call, not by those who only advertise or look.
+            from peerage.client import Client  # noqa: PLC0415 - see above
+
+            self._client = Client(self.directory, ready=self.ready, is_ready=lambda: self._follower.ready)
+        if auth is not None:
+            kwargs["auth"] = auth
+        return self._client.session(base_url, headers=headers, **kwargs)
+
+
+def _fold(criteria: Mapping[str, object] | None, ids: Mapping[str, object]) -> Criteria:
+    if criteria is None:
+        return fold_criteria(ids)
+    return fold_criteria({**criteria, **ids}) if ids else fold_criteria(criteria)
+
+
+async def _first_of(*waits: Coroutine[Any, Any, object]) -> None:
+    """Wait until one is done, and raise what it raised; the others are cancelled."""
+    tasks = [asyncio.ensure_future(wait) for wait in waits]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    for task in done:
+        task.result()

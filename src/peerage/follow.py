@@ -1,0 +1,161 @@
+"""Keeps a directory up to date with a registry: the one task between the two.
+
+A snapshot of ten thousand records is applied in slices of a few milliseconds, additions first and removals last, so that
+the event loop goes on and no name is empty in between. What was known stays while the registry is out of reach.
+"""
+
+import asyncio
+import logging
+import math
+import time
+from collections.abc import Callable
+from typing import Final
+
+from peerage.directory import Directory
+from peerage.registry import Event, Gone, Put, Registry, Snapshot, Stale
+
+__all__ = ["Follower"]
+
+log = logging.getLogger(__name__)
+
+#: Seconds of work after which the event loop gets its turn.
+SLICE: Final = 0.003
+
+#: Seconds until a watch that failed, which a backend's shouldn't, is begun again.
+_RETRY: Final = 1.0
+
+
+class Follower:
+    """Feeds the events of *registry* to *directory*.
+
+    Args:
+        registry: where the events come from; not closed by this.
+        directory: who is told of them.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self, registry: Registry, directory: Directory, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._registry = registry
+        self._directory = directory
+        self._clock = clock
+        self._task: asyncio.Task[None] | None = None
+        self._turn_ends = 0.0
+        self._lost_at: float | None = None
+        self._changed = asyncio.Event()
+        self.ready = False
+        """Whether a snapshot was applied completely, however long ago."""
+        self.stale: str | None = None
+        """Why the registry is out of reach, None while it is in touch."""
+
+    @property
+    def age(self) -> float:
+        """Seconds since the directory was last known to be true: 0 while in touch, ``inf`` before the first snapshot."""
+        if not self.ready:
+            return math.inf
+        return 0.0 if self._lost_at is None else self._clock() - self._lost_at
+
+    def start(self) -> None:
+        """Begin; needs the running event loop."""
+        self._task = asyncio.create_task(self._run(), name=f"peerage: follow {self._registry.url}")
+
+    async def aclose(self) -> None:
+        """Stop following; the directory stays as it is."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
+
+    async def until_ready(self) -> None:
+        """Wait until a snapshot was applied."""
+        while not self.ready:
+            await self._changed.wait()
+
+    async def until_stale(self) -> None:
+        """Wait until the registry is out of reach."""
+        while self.stale is None:
+            await self._changed.wait()
+
+    def _announce(self) -> None:
+        """Wake whoever waits for ready or stale; each looks for itself."""
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+
+    async def _run(self) -> None:
+        failed = False
+        while True:
+            try:
+                await self._follow()
+            except Exception as error:
+                if not failed:
+                    log.exception("Watching %s failed, which a backend must not; trying again", self._registry.url)
+                failed = True
+                self._lose(f"watching failed: {error}")
+            else:
+                return
+            await asyncio.sleep(_RETRY)
+
+    async def _follow(self) -> None:
+        watch = self._registry.watch()
+        try:
+            async for event in watch:
+                await self._apply(event)
+                # A snapshot is large, and the next event may be long in coming.
+                del event
+        finally:
+            await watch.aclose()
+
+    async def _apply(self, event: Event) -> None:
+        match event:
+            case Put(record):
+                self._directory.put(record)
+                await self._breathe()
+            case Gone(node):
+                self._directory.gone(node)
+                await self._breathe()
+            case Snapshot():
+                await self._apply_snapshot(event)
+                self._recover()
+            case Stale(reason):
+                self._lose(reason)
+
+    async def _apply_snapshot(self, snapshot: Snapshot) -> None:
+        vanished = self._directory.nodes()
+        for record in snapshot.records:
+            self._directory.put(record)
+            vanished.discard(record.node)
+            await self._breathe()
+        for node in vanished:
+            self._directory.gone(node)
+            await self._breathe()
+
+    async def _breathe(self) -> None:
+        """Let others run if this turn has lasted long enough."""
+        if self._clock() >= self._turn_ends:
+            await asyncio.sleep(0)
+            self._turn_ends = self._clock() + SLICE
+
+    def _lose(self, reason: str) -> None:
+        if self.stale is None:
+            log.warning(
+                "Out of touch with the registry %s: %s. %s",
+                self._registry.url,
+                reason,
+                "What is known stays in use." if self.ready else "Nothing is known yet.",
+            )
+            self._lost_at = self._clock()
+        self.stale = reason
+        self._announce()
+
+    def _recover(self) -> None:
+        if self._lost_at is not None:
+            log.warning(
+                "In touch with the registry %s again after %.1f s; %d records",
+                self._registry.url,
+                self._clock() - self._lost_at,
+                len(self._directory),
+            )
+        self.stale = self._lost_at = None
+        self.ready = True
+        self._announce()

@@ -1,0 +1,191 @@
+"""Who this process is: environment, host, addresses, container, manifest.
+
+Read at each advertisement, never at import: a service may set its environment while it starts. Names of the variables
+and fields: ASAB's Discovery Service.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import socket
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import lru_cache
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, Final
+
+from peerage.errors import ConfigurationError
+
+__all__ = ["Identity", "host_key", "launch_time", "read_identity"]
+
+log = logging.getLogger(__name__)
+
+_IMPORTED: Final = datetime.now(UTC)
+
+_MANIFESTS: Final = ("/app/MANIFEST.json", "/MANIFEST.json", "MANIFEST.json")
+
+# Reserved for documentation (RFC 5737, RFC 3849): never somebody's host, yet routed like any outside address.
+_OUTSIDE: Final = ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """What is advertised about a process, apart from where it listens."""
+
+    host: str
+    """Name by which peers resolve this machine."""
+    appclass: str = "Application"
+    """Class name of the application; the record's node begins with it."""
+    instance_id: str | None = None
+    service_id: str | None = None
+    node_id: str | None = None
+    site_id: str | None = None
+    process_id: int = field(default_factory=os.getpid)
+    launch_time: datetime = field(default_factory=lambda: launch_time())  # noqa: PLW0108 - defined below
+    containerized: bool = False
+    manifest: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of MANIFEST.json; everything else wins over them."""
+    addresses: tuple[str, ...] = ()
+    """Literal addresses by which peers reach this machine when *host* doesn't resolve."""
+    host_key: str | None = None
+    """Equal for two processes exactly if they share loopback addresses."""
+
+
+def read_identity(environ: Mapping[str, str] | None = None, *, appclass: str = "Application") -> Identity:
+    """Return who this process is.
+
+    Args:
+        environ: ``INSTANCE_ID``, ``SERVICE_ID``, ``NODE_ID``, ``SITE_ID``, ``ASAB_HOSTNAME`` (instead of the machine's
+            host name), ``PEERAGE_ADDRESSES`` (comma separated; needed in a container to give any),
+            ``PEERAGE_MANIFEST``; ``os.environ`` by default. An empty variable counts as missing.
+        appclass: class name of the application.
+
+    Raises:
+        ConfigurationError: ``PEERAGE_ADDRESSES`` holds something that is no address, or one that peers can't reach.
+    """
+    environ = os.environ if environ is None else environ
+    containerized = _in_container(environ)
+    return Identity(
+        host=environ.get("ASAB_HOSTNAME") or socket.gethostname(),
+        appclass=appclass,
+        instance_id=environ.get("INSTANCE_ID") or None,
+        service_id=environ.get("SERVICE_ID") or None,
+        node_id=environ.get("NODE_ID") or None,
+        site_id=environ.get("SITE_ID") or None,
+        containerized=containerized,
+        manifest=_manifest(environ.get("PEERAGE_MANIFEST")),
+        addresses=_addresses(environ.get("PEERAGE_ADDRESSES"), containerized=containerized),
+        host_key=host_key(),
+    )
+
+
+@lru_cache(maxsize=1)
+def _boot_id() -> str:
+    if sys.platform == "linux":
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    return socket.gethostname()
+
+
+def host_key() -> str | None:
+    """Return the key of this host: two processes with the same one reach each other by loopback.
+
+    It is made of the boot and the network namespace. The host name isn't enough: containers on one machine may share
+    it, and have loopback addresses of their own.
+    """
+    try:
+        namespace = Path("/proc/self/ns/net").stat().st_ino if sys.platform == "linux" else 0
+        return hashlib.sha256(f"{_boot_id()} {namespace}".encode()).hexdigest()[:16]
+    except OSError as error:
+        log.warning("This host can't be told from others (%s): loopback addresses won't be called", error)
+        return None
+
+
+@lru_cache(maxsize=4)
+def _launch_time(pid: int) -> datetime:
+    try:
+        # Field 22, counted after the command's name, which may contain anything but ends with the last ')'.
+        ticks = int(Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19])
+        lines = Path("/proc/stat").read_text(encoding="ascii").splitlines()
+        booted = next(int(line.split()[1]) for line in lines if line.startswith("btime "))
+    except (OSError, ValueError, IndexError, StopIteration):
+        return _IMPORTED
+    return datetime.fromtimestamp(booted + ticks / os.sysconf("SC_CLK_TCK"), UTC)
+
+
+def launch_time() -> datetime:
+    """Return when this process started, UTC; without ``/proc``, when this module was imported."""
+    return _launch_time(os.getpid())
+
+
+def _in_container(environ: Mapping[str, str]) -> bool:
+    if environ.get("container"):  # set by systemd-nspawn, podman and LXC
+        return True
+    if Path("/.dockerenv").exists() or Path("/run/.containerenv").exists():
+        return True
+    try:
+        groups = Path("/proc/1/cgroup").read_text(encoding="utf-8")
+    except OSError:
+        return False
+    return any(word in groups for word in ("docker", "kubepods", "containerd", "/lxc/"))
+
+
+def _manifest(configured: str | None) -> dict[str, Any]:
+    for name in (configured, *_MANIFESTS) if configured else _MANIFESTS:
+        path = Path(name)
+        if not path.is_file():
+            continue
+        try:
+            value = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError) as error:
+            log.error("%s can't be read and is left out: %s", path, error)
+            return {}
+        if isinstance(value, dict):
+            return value
+        log.error("%s is left out: it holds a JSON %s, not an object", path, type(value).__name__)
+        return {}
+    if configured:
+        log.error("PEERAGE_MANIFEST names %s, which isn't there", configured)
+    return {}
+
+
+def _addresses(configured: str | None, *, containerized: bool) -> tuple[str, ...]:
+    if configured:
+        return tuple(_checked_address(part.strip()) for part in configured.split(",") if part.strip())
+    if containerized:
+        # The address inside a container is usually one that only its neighbours reach.
+        return ()
+    found = (_source_address(family, outside) for family, outside in _OUTSIDE)
+    return tuple(address for address in found if address is not None and _reachable(address))
+
+
+def _checked_address(text: str) -> str:
+    try:
+        reachable = _reachable(text)
+    except ValueError:
+        reachable = False
+    if not reachable:
+        raise ConfigurationError(
+            f"PEERAGE_ADDRESSES holds {text!r}: give IP addresses that peers reach, separated by commas; "
+            "no host names, no loopback, link-local or multicast addresses."
+        )
+    return text
+
+
+def _reachable(text: str) -> bool:
+    address = ip_address(text)
+    return not (address.is_loopback or address.is_link_local or address.is_multicast or address.is_unspecified)
+
+
+def _source_address(family: socket.AddressFamily, outside: str) -> str | None:
+    """Return the address from which the default route sends; connecting a datagram socket sends nothing."""
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((outside, 9))
+            address: str = probe.getsockname()[0]
+    except OSError:
+        return None
+    return address

@@ -1,0 +1,126 @@
+"""What a service holds after it advertised itself: change the record, drain, withdraw."""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from peerage.identity import Identity
+from peerage.instance import DRAINING
+from peerage.record import Ids, build_record
+from peerage.registry import Advertisement, Registry
+
+__all__ = ["LAME_DUCK", "Offer", "Registration", "complain"]
+
+log = logging.getLogger(__name__)
+
+#: Seconds between publishing that an instance drains and withdrawing it, by default.
+LAME_DUCK: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """Everything that is advertised about one registration."""
+
+    identity: Identity
+    web: Sequence[tuple[str, int]] | None = None
+    ids: Ids | None = None
+    scheme: str = "http"
+    weight: float | None = None
+    extra: Mapping[str, Any] | None = None
+    state: str | None = None
+    nonce: str = field(default_factory=lambda: secrets.token_hex(8))
+    """Tells a record of ours from a twin of it whose creation was never confirmed."""
+
+    def record(self) -> bytes:
+        """Return the bytes to advertise.
+
+        Raises:
+            RecordError: something of it can't be advertised.
+        """
+        return build_record(
+            self.identity,
+            web=self.web,
+            ids=self.ids,
+            scheme=self.scheme,
+            weight=self.weight,
+            extra=self.extra,
+            state=self.state,
+            nonce=self.nonce,
+        )
+
+
+class Registration:
+    """A service's record in the registry, alive until withdrawn; made by :meth:`peerage.Discovery.advertise`."""
+
+    def __init__(self, registry: Registry, offer: Offer, on_withdraw: Callable[["Registration"], None]) -> None:
+        self._offer = offer
+        self._on_withdraw = on_withdraw
+        self._advertisement: Advertisement = registry.advertise(offer.identity.appclass, offer.record())
+
+    @property
+    def node(self) -> str | None:
+        """Name of the record in the registry; None while not registered, another after a lost session."""
+        return self._advertisement.node
+
+    async def registered(self) -> str:
+        """Wait until the record is in the registry as given last, and return its node.
+
+        Raises:
+            RegistryDenied: access, size or path; trying again won't help.
+            RegistryClosedError: withdrawn or closed meanwhile.
+        """
+        return await self._advertisement.registered()
+
+    def update(self, *, ids: Ids | None = None, extra: Mapping[str, Any] | None = None) -> None:
+        """Advertise other ids or fields, in place: same record, no gap. What is None stays as it is.
+
+        Returns at once; with the registry out of reach, the last update is written when it is back.
+
+        Raises:
+            RecordError: something of it can't be advertised; the record stays as it was.
+            RegistryDenied: the record would be too large; it stays as it was.
+        """
+        offer = self._offer
+        self._change(
+            ids=offer.ids if ids is None else dict(ids),
+            extra=offer.extra if extra is None else dict(extra),
+        )
+
+    async def drain(self, lame_duck: float = LAME_DUCK) -> None:
+        """Leave without a failed call: publish that no new requests are wanted, wait, withdraw.
+
+        Call it before the server stops listening. Cancelled meanwhile, it withdraws at once.
+
+        Args:
+            lame_duck: seconds to wait between the two, for callers that haven't heard yet.
+        """
+        self._change(state=DRAINING)
+        try:
+            await asyncio.sleep(lame_duck)
+        finally:
+            await self.withdraw()
+
+    async def withdraw(self) -> None:
+        """Remove the record for good; may be called twice."""
+        await self._advertisement.withdraw()
+        self._on_withdraw(self)
+
+    def _change(self, **changes: Any) -> None:
+        offer = replace(self._offer, **changes)
+        self._advertisement.update(offer.record())
+        self._offer = offer
+
+
+def complain(identity: Identity) -> None:
+    """Say once per advertisement what makes a service hard to find."""
+    if not (identity.instance_id or identity.service_id or identity.node_id or identity.site_id):
+        log.warning(
+            "This service has no name by which others find it: set SERVICE_ID and INSTANCE_ID in its environment."
+        )
+    elif identity.service_id and identity.service_id != identity.service_id.lower():
+        log.warning(
+            "SERVICE_ID=%r should be lower case: hosts in URLs always are.", identity.service_id
+        )
