@@ -1,6 +1,7 @@
 """``memory:name``, a registry within one process: for tests, and for services that share a process.
 
-Registries opened with the same name see each other, also from event loops of other threads. Each can be put out of touch
+Registries opened with the same name see each other, also from event loops of other threads. What follows a slash is the
+path: ``memory:a/x`` and ``memory:a/y`` share their secrets, as on one server, but no records. Each can be put out of touch
 at will: :meth:`MemoryRegistry.lose`, :meth:`~MemoryRegistry.restore`, :meth:`~MemoryRegistry.expire` and
 :meth:`~MemoryRegistry.kill` do what a network, a server and a crash do.
 """
@@ -29,10 +30,8 @@ class _Hub:
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self.records: dict[str, Record] = {}
-        self.secrets: dict[str, bytes] = {}
         self.orders = itertools.count(1)
         self.onlookers: set[Callable[[str], None]] = set()
-        self.secret_onlookers: set[Callable[[], None]] = set()
 
     def put(self, record: Record) -> None:
         with self.lock:
@@ -49,8 +48,18 @@ class _Hub:
             onlooker(node)
 
 
+class _Vault:
+    """The secrets of all paths of one server."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.secrets: dict[str, bytes] = {}
+        self.onlookers: set[Callable[[], None]] = set()
+
+
 _hubs: Final[dict[str, _Hub]] = {}
-_hubs_lock: Final = threading.Lock()
+_vaults: Final[dict[str, _Vault]] = {}
+_opening: Final = threading.Lock()
 
 
 def open_memory(url: str) -> "MemoryRegistry":
@@ -61,16 +70,19 @@ def open_memory(url: str) -> "MemoryRegistry":
     """
     name = url.removeprefix("memory:").removeprefix("//")
     if not _NAME.fullmatch(name):
-        raise ConfigurationError(f"{url!r}: write memory:name, with a name of A-Z, a-z, 0-9, '_', '.', '/' and '-'.")
-    with _hubs_lock:
+        raise ConfigurationError(
+            f"{url!r}: write memory:name, with a name of A-Z, a-z, 0-9, '_', '.', '/' and '-'."
+        )
+    with _opening:
         hub = _hubs.setdefault(name, _Hub())
-    return MemoryRegistry(f"memory:{name}", hub)
+        vault = _vaults.setdefault(name.partition("/")[0], _Vault())
+    return MemoryRegistry(f"memory:{name}", hub, MemorySecrets(vault))
 
 
 class MemoryRegistry:
     """One participant in a registry that lives in this process; made by :func:`open_memory`."""
 
-    def __init__(self, url: str, hub: _Hub) -> None:
+    def __init__(self, url: str, hub: _Hub, secrets: "MemorySecrets") -> None:
         self._url = url
         self._hub = hub
         self._feeds: set[Feed] = set()
@@ -81,7 +93,7 @@ class MemoryRegistry:
         self._outage: str | None = None
         self._closed = False
         self._since = time.monotonic()
-        self._secrets = MemorySecrets(hub)
+        self._secrets = secrets
 
     @property
     def url(self) -> str:
@@ -90,7 +102,7 @@ class MemoryRegistry:
 
     @property
     def secrets(self) -> "MemorySecrets":
-        """Secrets shared by all registries of one name."""
+        """Secrets shared by all paths of one name."""
         return self._secrets
 
     # The port
@@ -295,21 +307,21 @@ class _MemoryAdvertisement:
 class MemorySecrets:
     """Secrets in memory; see :class:`peerage.registry.Secrets`."""
 
-    def __init__(self, hub: _Hub) -> None:
-        self._hub = hub
+    def __init__(self, vault: _Vault) -> None:
+        self._vault = vault
 
     async def obtain(self, name: str, make: Callable[[], bytes]) -> bytes:
         """Return the value, making it if there is none."""
-        with self._hub.lock:
-            if name not in self._hub.secrets:
+        with self._vault.lock:
+            if name not in self._vault.secrets:
                 self.replace(name, make())
-            return self._hub.secrets[name]
+            return self._vault.secrets[name]
 
     def replace(self, name: str, value: bytes) -> None:
         """Set a new value, as an administrator would who changes a key."""
-        with self._hub.lock:
-            self._hub.secrets[name] = value
-            for onlooker in tuple(self._hub.secret_onlookers):
+        with self._vault.lock:
+            self._vault.secrets[name] = value
+            for onlooker in tuple(self._vault.onlookers):
                 onlooker()
 
     async def follow(self, name: str) -> AsyncIterator[bytes]:
@@ -319,15 +331,15 @@ class MemorySecrets:
         def onlooker() -> None:
             loop.call_soon_threadsafe(changed.set)
 
-        self._hub.secret_onlookers.add(onlooker)
+        self._vault.onlookers.add(onlooker)
         try:
             while True:
                 changed.clear()
-                value = self._hub.secrets.get(name)
+                value = self._vault.secrets.get(name)
                 if value is not None and value != last:
                     last = value
                     yield value
                 else:
                     await changed.wait()
         finally:
-            self._hub.secret_onlookers.discard(onlooker)
+            self._vault.onlookers.discard(onlooker)

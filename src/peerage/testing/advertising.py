@@ -1,0 +1,165 @@
+"""The contract's part on advertising, and on secrets."""
+
+import asyncio
+import re
+
+import pytest
+
+from peerage.errors import RegistryClosedError, RegistryDenied
+from peerage.registry import RECORD_LIMIT
+from peerage.testing.capabilities import requires
+from peerage.testing.harness import Harness
+from peerage.testing.suite import closing, registered
+from peerage.testing.view import View
+
+__all__ = ["AdvertisingTests"]
+
+
+class AdvertisingTests:
+    """One record, from the wish to its end."""
+
+    async def test_the_node_is_the_name_and_ten_digits(self, harness: Harness) -> None:
+        """The node is known once registered; two records of one name are two."""
+        async with closing(harness.first()) as (registry,):
+            one = await registered(registry, "My.App-1_x", b"{}")
+            two = await registered(registry, "My.App-1_x", b"{}")
+            assert re.fullmatch(r"My\.App-1_x\.\d{10}", one.node or "")
+            assert one.node != two.node
+            assert await one.registered() == one.node
+
+    async def test_the_last_update_wins(self, harness: Harness) -> None:
+        """Updates written faster than the registry takes them are merged."""
+        async with closing(harness.first(), harness.second()) as (here, there), View(there) as view:
+            owner = await registered(here, "Quick", b"first")
+            node = owner.node
+            for number in range(500):
+                owner.update(b"%d" % number)
+            owner.update(b"last")
+            await owner.registered()
+            await view.until_data([b"last"])
+            assert set(view.records) == {node}
+
+    async def test_an_update_before_registration_counts(self, harness: Harness) -> None:
+        """What is registered is what was given last."""
+        async with closing(harness.first(), harness.second()) as (here, there):
+            owner = here.advertise("Early", b"first")
+            owner.update(b"second")
+            await owner.registered()
+            async with View(there) as view:
+                await view.until_data([b"second"])
+
+    async def test_withdraw_removes_for_good(self, harness: Harness) -> None:
+        """Gone for everybody; again is no error; nothing else can be done with it."""
+        async with closing(harness.first(), harness.second()) as (here, there), View(there) as view:
+            owner = await registered(here, "Brief", b"1")
+            await view.until_data([b"1"])
+            await owner.withdraw()
+            await view.until_data([])
+            await owner.withdraw()
+            with pytest.raises(RegistryClosedError):
+                owner.update(b"2")
+            with pytest.raises(RegistryClosedError):
+                await owner.registered()
+
+    async def test_withdraw_wins_against_registration(self, harness: Harness) -> None:
+        """Withdrawn while it is being registered, it isn't there afterwards."""
+        async with closing(harness.first(), harness.second()) as (here, there), View(there) as view:
+            for number in range(20):
+                owner = here.advertise("Fleeting", b"%d" % number)
+                if number % 2:
+                    await asyncio.sleep(0)
+                await owner.withdraw()
+            # Whatever the twenty still had under way comes before this one.
+            await registered(here, "Marker", b"marker")
+            await view.until_data([b"marker"])
+
+    async def test_withdraw_wins_against_an_update(self, harness: Harness) -> None:
+        """An update under way doesn't bring a record back."""
+        async with closing(harness.first(), harness.second()) as (here, there), View(there) as view:
+            for number in range(20):
+                owner = await registered(here, "Brief", b"-%d" % number)
+                owner.update(b"%d" % number)
+                if number % 2:
+                    await asyncio.sleep(0)
+                await owner.withdraw()
+            await registered(here, "Marker", b"marker")
+            await view.until_data([b"marker"])
+
+    async def test_cancelling_leaves_nothing_behind(self, harness: Harness) -> None:
+        """A wait given up harms neither the record nor other waits; a withdrawal given up can be repeated."""
+        async with closing(harness.first(), harness.second()) as (here, there), View(there) as view:
+            owner = here.advertise("Patient", b"1")
+            waits = [asyncio.ensure_future(owner.registered()) for _ in range(3)]
+            await asyncio.sleep(0)
+            waits[0].cancel()
+            assert await waits[1] == await waits[2] == owner.node
+            await view.until_data([b"1"])
+            withdrawal = asyncio.ensure_future(owner.withdraw())
+            await asyncio.sleep(0)
+            withdrawal.cancel()
+            await asyncio.wait([withdrawal, waits[0]])
+            await owner.withdraw()
+            await view.until_data([])
+
+    async def test_oversized_records_are_refused(self, harness: Harness) -> None:
+        """One byte too many costs that call alone; the limit itself passes."""
+        largest = b"x" * RECORD_LIMIT
+        async with closing(harness.first(), harness.second()) as (here, there), View(there) as view:
+            with pytest.raises(RegistryDenied, match=str(RECORD_LIMIT)):
+                here.advertise("Large", largest + b"x")
+            owner = await registered(here, "Small", b"small")
+            with pytest.raises(RegistryDenied, match=str(RECORD_LIMIT)):
+                owner.update(largest + b"x")
+            await view.until_data([b"small"])
+            owner.update(largest)
+            await view.until_data([largest])
+
+    @pytest.mark.parametrize("name", ["", "a/b", "../up", ".hidden", "a b", "a\n", "ä", "x" * 101, "-dash"])
+    async def test_impossible_names_are_refused(self, harness: Harness, name: str) -> None:
+        """A name that isn't possible everywhere isn't possible anywhere."""
+        async with closing(harness.first()) as (registry,):
+            with pytest.raises(RegistryDenied):
+                registry.advertise(name, b"{}")
+
+    async def test_any_bytes_arrive_as_they_are(self, harness: Harness) -> None:
+        """The port carries bytes, not text."""
+        data = bytes(range(256))
+        async with closing(harness.first(), harness.second()) as (here, there), View(there) as view:
+            await registered(here, "Binary", data)
+            await registered(here, "Empty", b"")
+            await view.until_data([data, b""])
+
+    @requires("secrets")
+    async def test_a_secret_is_made_once(self, harness: Harness) -> None:
+        """Of many that want it at the same time one makes it, and all get that one; paths don't matter."""
+        async with closing(harness.first(), harness.second(), harness.elsewhere()) as registries:
+            made: list[bytes] = []
+
+            def make(number: int) -> bytes:
+                made.append(b"secret %d" % number)
+                return made[-1]
+
+            stores = [registry.secrets for registry in registries if registry.secrets is not None]
+            assert len(stores) == len(registries)
+            values = await asyncio.gather(
+                *(
+                    stores[number % len(stores)].obtain("/asab/auth/key", lambda number=number: make(number))
+                    for number in range(30)
+                )
+            )
+            assert len(set(values)) == 1
+            assert values[0] in made
+            assert await stores[0].obtain("/asab/auth/other", lambda: b"other") == b"other"
+
+    @requires("secrets")
+    async def test_a_secret_is_followed(self, harness: Harness) -> None:
+        """Whoever follows gets it as soon as somebody made it."""
+        async with closing(harness.first(), harness.second()) as (here, there):
+            assert here.secrets is not None
+            assert there.secrets is not None
+            followed = aiter(here.secrets.follow("/asab/key"))
+            waiting = asyncio.ensure_future(anext(followed))
+            await asyncio.sleep(0)
+            assert await there.secrets.obtain("/asab/key", lambda: b"value") == b"value"
+            assert await waiting == b"value"
+            await followed.aclose()  # type: ignore[attr-defined] # an async generator in every backend

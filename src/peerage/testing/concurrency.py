@@ -1,0 +1,95 @@
+"""The contract under many hands: whatever happens at the same time, watchers end with the truth."""
+
+import asyncio
+import random
+
+from peerage.registry import Advertisement, Registry
+from peerage.testing.capabilities import requires
+from peerage.testing.harness import Harness
+from peerage.testing.participant import Participant
+from peerage.testing.suite import closing, registered
+from peerage.testing.view import View
+
+__all__ = ["ConcurrencyTests"]
+
+
+class ConcurrencyTests:
+    """Seeded, so that a failure can be had again."""
+
+    async def test_nothing_is_lost_while_others_write(self, harness: Harness) -> None:
+        """Watches begun in the middle of writing lose nothing between their snapshot and the changes."""
+        async with closing(harness.first(), harness.second()) as (here, there):
+            writers = [
+                asyncio.create_task(_write(random.Random(seed), (here, there)[seed % 2], f"w{seed}", 60))  # noqa: S311 - a seeded test
+                for seed in range(6)
+            ]
+            views: list[View] = []
+            while not all(writer.done() for writer in writers):
+                if len(views) < 12:  # noqa: PLR2004 - enough beginnings to hit every moment
+                    views.append(View((here, there)[len(views) % 2]))
+                await asyncio.sleep(0.002)
+            truth = [data for writer in writers for data in await writer]
+            for view in views:
+                await view.until_data(truth)
+                await view.aclose()
+
+    @requires("processes")
+    async def test_processes_that_die_in_the_middle(self, harness: Harness) -> None:
+        """Writers in processes of their own, some killed at any moment: watchers equal what is left."""
+        chance = random.Random(20)  # noqa: S311 - a seeded test
+        async with closing(harness.first(), harness.second()) as (here, there), View(here) as one, View(there) as two:
+            truth: list[bytes] = []
+            for turn in range(4):
+                async with (
+                    await Participant.spawn(harness.url()) as victim,
+                    await Participant.spawn(harness.url()) as other,
+                ):
+                    doomed = asyncio.create_task(_drive(victim, f"victim{turn}"))
+                    node = await other.advertise("Other", b"-")
+                    for number in range(chance.randrange(1, 30)):
+                        await other.update(node, b"%d.%d" % (turn, number))
+                    victim.kill()
+                    await asyncio.wait([doomed])
+                    assert isinstance(doomed.exception(), AssertionError | ConnectionError), "it was killed"
+                    survivor = await registered(there, "Survivor", b"survivor %d" % turn)
+                    truth.append(b"survivor %d" % turn)
+                    for view in (one, two):
+                        await view.until(lambda view=view: node in view.records)  # type: ignore[misc] # bound now
+                        await view.until_data([*truth, b"%d.%d" % (turn, number)])
+                    assert survivor.node is not None
+            for view in (one, two):
+                await view.until_data(truth)
+
+
+async def _write(chance: random.Random, registry: Registry, name: str, operations: int) -> list[bytes]:
+    """Advertise, update and withdraw at random; return the data of what is left."""
+    left: dict[Advertisement, bytes] = {}
+    for number in range(operations):
+        data = f"{name} {number}".encode()
+        action = chance.choice(("advertise", "advertise", "update", "update", "withdraw"))
+        if action == "advertise" or not left:
+            advertisement = registry.advertise(name, data)
+            left[advertisement] = data
+            if chance.random() < 0.7:  # noqa: PLR2004 - some are changed before they are registered
+                await advertisement.registered()
+        elif action == "update":
+            advertisement = chance.choice(list(left))
+            advertisement.update(data)
+            left[advertisement] = data
+        else:
+            advertisement = chance.choice(list(left))
+            del left[advertisement]
+            await advertisement.withdraw()
+        await asyncio.sleep(0)
+    for advertisement in left:
+        await advertisement.registered()
+    return list(left.values())
+
+
+async def _drive(victim: Participant, name: str) -> None:
+    """Keep a process writing until it is killed."""
+    nodes = [await victim.advertise(name, b"%d" % number) for number in range(3)]
+    number = 0
+    while True:
+        number += 1
+        await victim.update(nodes[number % 3], b"%s %d" % (name.encode(), number))

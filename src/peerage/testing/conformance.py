@@ -1,0 +1,54 @@
+"""The contract of :mod:`peerage.registry` as tests: one class for every backend.
+
+::
+
+    class MyHarness(Harness):
+        capabilities = frozenset({"processes"})
+
+        def url(self, path="asab"):
+            return f"mine://{self.folder}/{path}"
+
+    class TestMyRegistry(RegistryConformance):
+        harness_class = MyHarness
+
+Tests that require a capability the harness doesn't declare aren't collected.
+"""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+import pytest_asyncio
+
+from peerage.testing.advertising import AdvertisingTests
+from peerage.testing.capabilities import missing_tests
+from peerage.testing.concurrency import ConcurrencyTests
+from peerage.testing.harness import Harness
+from peerage.testing.outages import OutageTests
+from peerage.testing.tidiness import TidinessTests
+from peerage.testing.watching import WatchingTests
+
+__all__ = ["RegistryConformance"]
+
+
+@pytest.mark.asyncio
+class RegistryConformance(WatchingTests, AdvertisingTests, ConcurrencyTests, OutageTests, TidinessTests):
+    """Subclass it, give ``harness_class``, and pytest does the rest (pytest-asyncio in any mode)."""
+
+    harness_class: ClassVar[type[Harness]]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Leave out what the backend doesn't claim to pass."""
+        super().__init_subclass__(**kwargs)
+        if "harness_class" in cls.__dict__:
+            for name in missing_tests(cls, cls.harness_class.capabilities):
+                setattr(cls, name, None)
+
+    @pytest_asyncio.fixture
+    async def harness(self, tmp_path: Path) -> AsyncIterator[Harness]:
+        """A registry of this test's own."""
+        harness = self.harness_class(tmp_path)
+        await harness.start()
+        yield harness
+        await harness.stop()

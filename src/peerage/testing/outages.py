@@ -1,0 +1,130 @@
+"""The contract's part on losing touch and on losing the session."""
+
+from peerage.registry import Snapshot, Stale
+from peerage.testing.capabilities import requires
+from peerage.testing.harness import Harness
+from peerage.testing.suite import closing, registered
+from peerage.testing.view import View, eventually
+
+__all__ = ["OutageTests"]
+
+
+class OutageTests:
+    """An error is never an empty snapshot; what was wished for comes true when it can."""
+
+    @requires("outage")
+    async def test_what_was_known_stays_true(self, harness: Harness) -> None:
+        """Losing touch says why and removes nothing; recovery is a snapshot with what happened meanwhile."""
+        async with closing(harness.first(), harness.second()) as (here, there), View(here) as view:
+            stays = await registered(there, "Stays", b"stays")
+            goes = await registered(there, "Goes", b"goes")
+            await view.until_data([b"stays", b"goes"])
+            await harness.lose()
+            await view.until(lambda: view.stale)
+            assert len(view.records) == 2  # noqa: PLR2004 - both
+
+            await goes.withdraw()
+            stays.update(b"stays, changed")
+            await stays.registered()
+            await registered(there, "Comes", b"comes")
+            assert len(view.records) == 2  # noqa: PLR2004 - both
+            await harness.restore()
+            await view.until_data([b"stays, changed", b"comes"])
+            assert view.stale is None
+            after = view.events[view.events.index(next(e for e in view.events if isinstance(e, Stale))) :]
+            assert isinstance(next(event for event in after if not isinstance(event, Stale)), Snapshot)
+
+    @requires("outage")
+    async def test_a_watch_begun_out_of_touch_says_so(self, harness: Harness) -> None:
+        """Stale at once, not silence; then the snapshot."""
+        async with closing(harness.first(), harness.second()) as (here, there):
+            await registered(there, "There", b"there")
+            await harness.lose()
+            async with View(here) as view:
+                await view.until(lambda: view.stale)
+                assert not view.ready
+                await harness.restore()
+                await view.until_data([b"there"])
+
+    @requires("outage")
+    async def test_advertising_out_of_touch(self, harness: Harness) -> None:
+        """It returns at once and is registered, with what was given last, when it can be."""
+        async with closing(harness.first(), harness.second()) as (here, there), View(there) as view:
+            async with View(here) as own:
+                await own.until(lambda: own.ready)
+                await harness.lose()
+                await own.until(lambda: own.stale)
+                owner = here.advertise("Patient", b"1")
+                owner.update(b"2")
+                assert owner.node is None
+                await harness.restore()
+                assert await owner.registered() == owner.node
+                await view.until_data([b"2"])
+
+    @requires("outage")
+    async def test_nothing_is_written_if_the_session_survived(self, harness: Harness) -> None:
+        """An outage that cost nothing is seen by nobody; an update made meanwhile is applied once."""
+        async with closing(harness.first(), harness.second()) as (here, there):
+            kept = await registered(here, "Kept", b"kept")
+            changed = await registered(here, "Changed", b"before")
+            nodes = {kept.node, changed.node}
+            async with View(there) as view, View(here) as own:
+                await view.until_data([b"kept", b"before"])
+                await own.until(lambda: own.ready)
+                told = len(view.events)
+                await harness.lose()
+                await own.until(lambda: own.stale)
+                changed.update(b"after")
+                await harness.restore()
+                await changed.registered()
+                await view.until_data([b"kept", b"after"])
+                assert set(view.records) == nodes
+                assert len(view.events) == told + 1
+
+    @requires("outage")
+    async def test_withdraw_out_of_touch_wins(self, harness: Harness) -> None:
+        """Withdrawn while the registry can't be told, it is gone when it can."""
+        async with closing(harness.first(), harness.second()) as (here, there), View(there) as view:
+            owner = await registered(here, "Leaves", b"leaves")
+            never = None
+            async with View(here) as own:
+                await own.until(lambda: own.ready)
+                await harness.lose()
+                await own.until(lambda: own.stale)
+                never = here.advertise("Never", b"never")
+                await owner.withdraw()
+                await never.withdraw()
+                await harness.restore()
+                await registered(here, "Marker", b"marker")
+                await view.until_data([b"marker"])
+
+    @requires("session")
+    async def test_a_lost_session_is_replaced(self, harness: Harness) -> None:
+        """Each record comes back once, as another node; watchers end with the truth."""
+        async with closing(harness.first(), harness.second()) as (here, there), View(there) as view:
+            owners = [await registered(here, "Back", b"%d" % number) for number in range(5)]
+            wanted = [b"%d" % number for number in range(5)]
+            await view.until_data(wanted)
+            before = {owner.node for owner in owners}
+            async with View(here) as own:
+                await own.until_data(wanted)
+                await harness.expire()
+                await view.until(
+                    lambda: sorted(view.data.values()) == wanted and not before & set(view.records),
+                    "each record back once, as another node",
+                )
+                await own.until(lambda: set(own.records) == set(view.records))
+            await eventually(lambda: {owner.node for owner in owners} == set(view.records), "the owners know")
+
+    @requires("session", "outage")
+    async def test_withdraw_wins_against_a_lost_session(self, harness: Harness) -> None:
+        """What is withdrawn while the session is gone isn't registered again with the next."""
+        async with closing(harness.first(), harness.second()) as (here, there), View(there) as view:
+            owner = await registered(here, "Leaves", b"leaves")
+            await view.until_data([b"leaves"])
+            await harness.lose()
+            await harness.expire()
+            await owner.withdraw()
+            await harness.restore()
+            await registered(here, "Marker", b"marker")
+            await view.until_data([b"marker"])

@@ -1,0 +1,86 @@
+"""The contract's part on opening and closing: nothing is touched too early, nothing is left behind."""
+
+import asyncio
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from peerage.errors import RegistryClosedError
+from peerage.testing.harness import Harness
+from peerage.testing.suite import closing, registered
+from peerage.testing.view import View, eventually
+
+__all__ = ["TidinessTests", "open_descriptors"]
+
+
+def open_descriptors() -> dict[int, str]:
+    """Return the descriptors of this process and what they are; empty where that can't be had."""
+    found = {}
+    for entry in Path("/proc/self/fd").glob("*") if Path("/proc/self/fd").exists() else ():
+        try:
+            found[int(entry.name)] = os.readlink(entry)
+        except OSError:
+            continue  # the descriptor of this very listing
+    return found
+
+
+class TidinessTests:
+    """``aclose()`` closes everything, once and for all."""
+
+    async def test_opening_needs_no_event_loop(self, harness: Harness) -> None:
+        """A registry can be opened before there is a loop, and used on one later."""
+        registry = await asyncio.to_thread(harness.first)
+        async with closing(registry), View(registry) as view:
+            await view.until(lambda: view.ready)
+
+    async def test_nothing_is_left_open(self, harness: Harness) -> None:
+        """No task, thread or descriptor outlives ``aclose()``, also with watches and records left as they are."""
+        tasks, threads = asyncio.all_tasks(), set(threading.enumerate())
+        before = open_descriptors()
+        for _ in range(3):
+            registry = harness.first()
+            watch = registry.watch()
+            await anext(watch)
+            await registered(registry, "Left", b"left")
+            registry.advertise("Too", b"left too")
+            await registry.inspect()
+            await registry.aclose()
+        await eventually(lambda: asyncio.all_tasks() == tasks, "the end of every task")
+        await eventually(lambda: set(threading.enumerate()) <= threads, "the end of every thread")
+        await eventually(lambda: open_descriptors().keys() <= before.keys(), "the end of every descriptor")
+
+    async def test_closing_withdraws(self, harness: Harness) -> None:
+        """What was advertised is gone for others; again is no error."""
+        async with closing(harness.second()) as (there,), View(there) as view:
+            registry = harness.first()
+            owner = await registered(registry, "Brief", b"1")
+            await view.until_data([b"1"])
+            await registry.aclose()
+            await view.until_data([])
+            await registry.aclose()
+            with pytest.raises(RegistryClosedError):
+                owner.update(b"2")
+            await owner.withdraw()
+
+    async def test_a_closed_registry_says_so(self, harness: Harness) -> None:
+        """Every call after ``aclose()`` raises, and waits under way end."""
+        registry = harness.first()
+        await registry.aclose()
+        with pytest.raises(RegistryClosedError):
+            registry.advertise("Late", b"{}")
+        with pytest.raises(RegistryClosedError):
+            registry.watch()
+        with pytest.raises(RegistryClosedError):
+            await registry.inspect()
+
+    async def test_inspect_says_how_it_is(self, harness: Harness) -> None:
+        """State and URL, without waiting for a watch."""
+        async with closing(harness.first()) as (registry,):
+            health = await registry.inspect()
+            assert health.url == registry.url
+            assert health.state == "connected"
+            assert health.writable
+            assert health.since >= 0
+            assert health.problem is None

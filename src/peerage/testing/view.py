@@ -1,0 +1,110 @@
+"""What one watcher knows, and waiting for it to be so."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from types import TracebackType
+from typing import Final, Self
+
+from peerage.registry import Event, Gone, Put, Record, Registry, Snapshot, Stale
+
+__all__ = ["PATIENCE", "View", "eventually"]
+
+#: Seconds until a wait is given up. Nothing is said about speed: a loaded machine is slow.
+PATIENCE: Final = 20.0
+
+
+async def eventually(condition: Callable[[], object], what: str = "the condition") -> None:
+    """Wait until *condition* is true, looking every few milliseconds.
+
+    Raises:
+        AssertionError: it isn't within :data:`PATIENCE` seconds.
+    """
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + PATIENCE
+    while not condition():
+        assert loop.time() < deadline, f"{what} didn't come true within {PATIENCE:g} s"
+        await asyncio.sleep(0.005)
+
+
+class View:
+    """Watches a registry in a task of its own and keeps what a user would: the records, by node.
+
+    Checks on the way that what it is told makes sense: changes only after a snapshot, nothing after the end.
+
+    ::
+
+        async with View(registry) as view:
+            await view.until(lambda: len(view.records) == 3)
+    """
+
+    def __init__(self, registry: Registry) -> None:
+        self.records: dict[str, Record] = {}
+        self.events: list[Event] = []
+        """Everything that was told, in order."""
+        self.stale: str | None = None
+        self.ready = False
+        self.ended = False
+        self._watch = registry.watch()
+        self._changed = asyncio.Event()
+        self._task = asyncio.create_task(self._follow(), name="peerage.testing: view")
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Stop watching, and raise what went wrong while following."""
+        await self._watch.aclose()
+        await self._task
+
+    async def until(self, condition: Callable[[], object], what: str = "what is watched") -> None:
+        """Wait until *condition*, which looks at this view, is true.
+
+        Raises:
+            AssertionError: it isn't within :data:`PATIENCE` seconds; the message has the records.
+        """
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while not condition():
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            raise AssertionError(f"{what} didn't come true; known: {self.records!r}, {self.stale=}") from None
+
+    async def until_data(self, expected: Iterable[bytes]) -> None:
+        """Wait until the data of all records is *expected*, in any order."""
+        wanted = sorted(expected)
+        await self.until(lambda: self.ready and sorted(self.data.values()) == wanted, f"the data {wanted!r}")
+
+    @property
+    def data(self) -> Mapping[str, bytes]:
+        """The data of each record, by node."""
+        return {node: record.data for node, record in self.records.items()}
+
+    async def _follow(self) -> None:
+        async for event in self._watch:
+            self.events.append(event)
+            self._apply(event)
+            self._changed.set()
+        self.ended = True
+        self._changed.set()
+
+    def _apply(self, event: Event) -> None:
+        match event:
+            case Snapshot(records):
+                self.records = {record.node: record for record in records}
+                assert len(self.records) == len(records), "a snapshot names each node once"
+                self.stale, self.ready = None, True
+            case Put(record):
+                assert self.ready, "a snapshot comes before the first change"
+                self.records[record.node] = record
+            case Gone(node):
+                assert self.ready, "a snapshot comes before the first change"
+                self.records.pop(node, None)
+            case Stale(reason):
+                assert reason, "losing touch has a reason"
+                self.stale = reason

@@ -1,0 +1,171 @@
+"""The contract's part on watching."""
+
+import asyncio
+
+from peerage.registry import Gone, Put, Snapshot
+from peerage.testing.capabilities import requires
+from peerage.testing.harness import Harness
+from peerage.testing.participant import Participant
+from peerage.testing.suite import closing, registered
+from peerage.testing.view import View, eventually
+
+__all__ = ["WatchingTests"]
+
+
+class WatchingTests:
+    """Snapshot, then what changes; watchers don't know of each other."""
+
+    async def test_an_empty_registry_gives_an_empty_snapshot(self, harness: Harness) -> None:
+        """The first event comes also when there is nothing."""
+        async with closing(harness.first()) as (registry,):
+            watch = registry.watch()
+            assert await anext(watch) == Snapshot(())
+            await watch.aclose()
+
+    async def test_snapshot_then_changes(self, harness: Harness) -> None:
+        """What is there comes in the snapshot; then each change, of the same node and order until it goes."""
+        async with closing(harness.first(), harness.second()) as (here, there):
+            early = await registered(there, "Early", b"1")
+            watch = here.watch()
+            snapshot = await anext(watch)
+            assert isinstance(snapshot, Snapshot)
+            (record,) = snapshot.records
+            assert (record.node, record.data, record.transient) == (early.node, b"1", True)
+
+            late = await registered(there, "Late", b"2")
+            put = await anext(watch)
+            assert isinstance(put, Put)
+            assert (put.record.node, put.record.data) == (late.node, b"2")
+            assert put.record.order > record.order
+
+            early.update(b"3")
+            assert await anext(watch) == Put(record._replace(data=b"3"))
+            await early.withdraw()
+            assert await anext(watch) == Gone(record.node)
+            await watch.aclose()
+
+    async def test_events_of_one_node_keep_their_order(self, harness: Harness) -> None:
+        """Whatever is merged, no watcher is told of an older state after a newer one."""
+        async with closing(harness.first(), harness.second()) as (here, there):
+            owner = await registered(there, "Counter", b"0")
+            async with View(here) as view:
+                for number in range(1, 200):
+                    owner.update(b"%d" % number)
+                    if number % 7 == 0:
+                        await owner.registered()
+                await view.until_data([b"199"])
+                told = [int(event.record.data) for event in view.events if isinstance(event, Put)]
+                assert told == sorted(told)
+
+    async def test_watchers_are_independent(self, harness: Harness) -> None:
+        """Each begins with a snapshot of its own; closing one ends no other."""
+        async with closing(harness.first(), harness.second()) as (here, there):
+            async with View(here) as one:
+                await registered(there, "A", b"a")
+                await one.until_data([b"a"])
+                async with View(here) as two:
+                    await two.until_data([b"a"])
+                await registered(there, "B", b"b")
+                await one.until_data([b"a", b"b"])
+            assert two.ended
+
+    async def test_a_slow_watcher_gets_the_newest(self, harness: Harness) -> None:
+        """Nothing piles up for a watcher that doesn't look, and it holds nobody up."""
+        async with closing(harness.first(), harness.second()) as (here, there):
+            slow = here.watch()
+            assert isinstance(await anext(slow), Snapshot)
+            owner = await registered(there, "Busy", b"first")
+            passing = await registered(there, "Passing", b"x")
+            async with View(here) as quick:
+                for number in range(300):
+                    owner.update(b"%d" % number)
+                    if number % 10 == 0:
+                        await owner.registered()
+                await passing.withdraw()
+                owner.update(b"last")
+                await quick.until_data([b"last"])
+            seen: list[bytes] = []
+            events = 0
+            while seen[-1:] != [b"last"]:
+                event = await anext(slow)
+                events += 1
+                if isinstance(event, Put) and event.record.node == owner.node:
+                    seen.append(event.record.data)
+            # At most one of each node waits: this node, and the one that came and went.
+            assert events <= 2
+            await slow.aclose()
+
+    async def test_orders_grow(self, harness: Harness) -> None:
+        """Of two records the one created later has the higher order, whoever created it."""
+        async with closing(harness.first(), harness.second()) as (here, there), View(here) as view:
+            for turn in range(6):
+                await registered((here, there)[turn % 2], "Turn", b"%d" % turn)
+            await view.until(lambda: len(view.records) == 6)  # noqa: PLR2004 - as many as the loop made
+            by_order = sorted(view.records.values(), key=lambda record: record.order)
+            assert [record.data for record in by_order] == [b"%d" % turn for turn in range(6)]
+            assert len({record.order for record in by_order}) == len(by_order)
+
+    async def test_two_paths_do_not_see_each_other(self, harness: Harness) -> None:
+        """A registry's path is part of its name."""
+        async with closing(harness.first(), harness.elsewhere()) as (here, elsewhere):
+            await registered(here, "Here", b"here")
+            await registered(elsewhere, "There", b"there")
+            async with View(here) as view, View(elsewhere) as other:
+                await view.until_data([b"here"])
+                await other.until_data([b"there"])
+
+    async def test_closing_ends_a_watch_that_waits(self, harness: Harness) -> None:
+        """Whoever waits for the next event is told that there is none."""
+        registry = harness.first()
+        async with View(registry) as view:
+            await view.until(lambda: view.ready)
+            await registry.aclose()
+            await eventually(lambda: view.ended, "the end of the watch")
+
+    async def test_a_cancelled_wait_loses_nothing(self, harness: Harness) -> None:
+        """Cancelling ``anext`` leaves the watch as it was."""
+        async with closing(harness.first(), harness.second()) as (here, there):
+            watch = here.watch()
+            assert isinstance(await anext(watch), Snapshot)
+            for _ in range(3):
+                waiting = asyncio.ensure_future(anext(watch))
+                await asyncio.sleep(0)
+                waiting.cancel()
+                await asyncio.wait([waiting])
+            owner = await registered(there, "Late", b"late")
+            event = await anext(watch)
+            assert isinstance(event, Put)
+            assert event.record.node == owner.node
+            await watch.aclose()
+
+    @requires("processes")
+    async def test_another_process_is_seen(self, harness: Harness) -> None:
+        """Registered, updated in place and withdrawn by another process."""
+        async with closing(harness.first()) as (here,), View(here) as view:
+            async with await Participant.spawn(harness.url()) as owner:
+                node = await owner.advertise("Other", b"1")
+                await view.until(lambda: view.data == {node: b"1"})
+                await owner.update(node, b"2")
+                await view.until(lambda: view.data == {node: b"2"})
+                await owner.withdraw(node)
+                await view.until(lambda: not view.records)
+
+    @requires("processes")
+    async def test_a_record_vanishes_with_its_process(self, harness: Harness) -> None:
+        """Killed with SIGKILL or ended without a word: the record goes, the others stay."""
+        async with (
+            closing(harness.first()) as (here,),
+            View(here) as view,
+            await Participant.spawn(harness.url()) as stays,
+        ):
+            await stays.advertise("Stays", b"stays")
+            for number in range(2):
+                async with await Participant.spawn(harness.url()) as goes:
+                    await goes.advertise("Goes", b"goes")
+                    await goes.advertise("Goes", b"goes too")
+                    await view.until_data([b"stays", b"goes", b"goes too"])
+                    if number == 0:
+                        goes.kill()
+                    else:
+                        await goes.leave()
+                    await view.until_data([b"stays"])
