@@ -1,0 +1,50 @@
+# The doors. Each makes the virtual environment it needs from nothing; `make` alone lists them.
+
+VENV    ?= .venv
+BIN     := $(VENV)/bin
+ARGS    ?=
+# One pytest run for each of these that is installed besides the one of the environment.
+PYTHONS ?= python3.12 python3.13 python3.14
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-pythons check bench clean
+
+help: ## list the doors
+	@echo "peerage: make <door> [ARGS=\"...\"]"
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+
+demo: $(VENV)/.run ## a shop calls three pricing services by name; one is killed, one joins (ARGS="--seconds 15")
+	@$(BIN)/peerage demo $(ARGS)
+
+test: $(VENV)/.test ## all tests, on this Python and on newer ones where present (ARGS="-k name")
+	$(BIN)/python -X dev -W error -m pytest $(ARGS)
+	@scripts/test-pythons $(PYTHONS)
+
+check: $(VENV)/.check ## ruff, mypy --strict, import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.bench ## the table of budgets, measured on this machine (ARGS="--only locate")
+	$(BIN)/python -m benchmarks $(ARGS)
+
+clean: ## remove what the doors made
+	rm -rf .venv .venv-* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+# A stamp for each set of packages, made again when the project's file changes.
+$(VENV)/.run: pyproject.toml
+	@scripts/venv $(VENV) '.[cli]'
+	@touch $@
+
+$(VENV)/.test: pyproject.toml
+	@scripts/venv $(VENV) '.[all,testing]' --group test
+	@touch $@ $(VENV)/.run
+
+$(VENV)/.check: pyproject.toml
+	@scripts/venv $(VENV) '.[all,testing]' --group test --group check
+	@touch $@ $(VENV)/.run $(VENV)/.test
+
+$(VENV)/.bench: pyproject.toml
+	@scripts/venv $(VENV) '.[all,testing]' --group bench
+	@touch $@ $(VENV)/.run

@@ -1,0 +1,1 @@
+"""One door for every figure that peerage claims: ``make bench``."""

@@ -1,0 +1,155 @@
+"""The directory and what stands on it: applying, locating, spreading, memory. No registry, no network."""
+
+import asyncio
+import gc
+import json
+import random
+import statistics
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+from benchmarks.records import record
+from benchmarks.report import Row, milliseconds
+from peerage.balancing import Balancer
+from peerage.directory import Directory
+from peerage.discovery import Discovery
+from peerage.registry import Record
+
+_LARGE = 10_000
+
+
+def measure() -> list[Row]:
+    """Every row of this part."""
+    return [*_applying(), *asyncio.run(_locating()), _spreading(), _memory()]
+
+
+def _cost(action: Callable[[int], object], rounds: int = 2000) -> float:
+    """Return the median CPU seconds of one *action*, over ten blocks."""
+    blocks = []
+    for block in range(10):
+        begin = time.process_time()
+        for number in range(rounds // 10):
+            action(block * rounds + number)
+        blocks.append((time.process_time() - begin) / (rounds // 10))
+    return statistics.median(blocks)
+
+
+def _applying() -> list[Row]:
+    rows, costs = [], {}
+    for size in (100, 1000, _LARGE):
+        directory = Directory()
+        for number in range(size):
+            directory.put(record(number))
+        changes = [record(number % size, version=number + 1) for number in range(4000)]
+        costs[size] = _cost(lambda number: directory.put(changes[number % len(changes)]))
+    bare = _cost(lambda number: json.loads(changes[number % len(changes)].data))
+    for size, cost in costs.items():
+        rows.append(
+            Row(
+                what=f"applying one change, N = {size:,}",
+                budget="≤ 0.1 ms, flat in N",
+                measured=milliseconds(cost),
+                beside=f"`json.loads` of it: {milliseconds(bare)}",
+                held=cost <= 1e-4 and cost <= 1.5 * costs[100],
+            )
+        )
+    return rows
+
+
+async def _locating() -> list[Row]:
+    async with Discovery("memory:bench") as discovery:
+        await discovery.ready()
+        for number in range(_LARGE):
+            discovery.directory.put(record(number))
+
+        async def cached() -> float:
+            begin = time.perf_counter()
+            for _ in range(2000):
+                await discovery.locate(service_id="orders7")
+            return (time.perf_counter() - begin) / 2000
+
+        async def changed() -> float:
+            spent = 0.0
+            for version in range(500):
+                discovery.directory.put(record(21, version=version + 1))
+                begin = time.perf_counter()
+                await discovery.locate(service_id="orders7")
+                spent += time.perf_counter() - begin
+            return spent / 500
+
+        assert len(await discovery.locate(service_id="orders7")) == 3  # noqa: PLR2004 - SERVICE_OF
+        warm = statistics.median([await cached() for _ in range(10)])
+        fresh = statistics.median([await changed() for _ in range(10)])
+    return [
+        Row("`locate()`, 3 results of 10,000 instances, cached", "≤ 2 µs", f"{warm * 1e6:.2f} µs", warm <= 2e-6),
+        Row("the same right after a change of one of them", "≤ 5 µs", f"{fresh * 1e6:.2f} µs", fresh <= 5e-6),
+    ]
+
+
+def _spreading() -> Row:
+    worst = 0.0
+    for seed, size in enumerate((2, 3, 10)):
+        directory = Directory()
+        for number in range(size):
+            fields = json.loads(record(number).data) | {"service_id": "orders"}
+            directory.put(Record(f"App.{number:010d}", json.dumps(fields).encode(), number))
+        balancer = Balancer(random.Random(seed))  # noqa: S311 - a seeded measurement
+        answered: Counter[str] = Counter()
+        for _ in range(10_000):
+            instance = balancer.pick(directory.targets("service_id", "orders"))
+            assert instance is not None
+            balancer.started(instance)
+            answered[instance.node] += 1
+            balancer.finished(instance)
+        worst = max(worst, max(answered.values()) / min(answered.values()))
+    return Row(
+        "spread of 10,000 requests, one after the other, over 2, 3 and 10 equal instances",
+        "max/min ≤ 1.1",
+        f"{worst:.3f}",
+        worst <= 1.1,  # noqa: PLR2004 - the budget
+    )
+
+
+def _memory() -> Row:
+    # In a process of its own, which has measured nothing before.
+    result = subprocess.run(
+        [sys.executable, "-c", "from benchmarks.directory import memory; print(memory())"],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parent.parent,
+    )
+    each = float(result.stdout)
+    return Row(
+        "memory per instance, 10,000 records of 773 bytes, answers and balancer warm",
+        "≤ 2.5 kB of RSS",
+        f"{each / 1e3:.2f} kB",
+        each <= 2500,  # noqa: PLR2004 - the budget
+    )
+
+
+def memory() -> float:
+    """Return the bytes of RSS per instance; the records' own bytes count, as they come from a registry."""
+    directory, balancer = Directory(), Balancer(random.Random(0))  # noqa: S311 - a seeded measurement
+    directory.put(record(0))
+    gc.collect()
+    before = _resident()
+    for number in range(_LARGE):
+        directory.put(record(number))
+    for number in range(_LARGE):
+        for criterion in ("instance_id", f"orders-{number}"), ("service_id", f"orders{number // 3}"):
+            directory.urls((criterion,))
+        instance = directory.targets("instance_id", f"orders-{number}")[0]
+        balancer.started(instance)
+        balancer.finished(instance)
+    gc.collect()
+    return (_resident() - before) / _LARGE
+
+
+def _resident() -> int:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * 4096

@@ -1,0 +1,71 @@
+"""Rows of the table of budgets, and how they are printed."""
+
+import platform
+import statistics
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+__all__ = ["Row", "markdown", "milliseconds", "percentile", "spread"]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One budget and what was measured."""
+
+    what: str
+    """What was done, with the sizes."""
+    budget: str
+    """What must be reached."""
+    measured: str
+    """What was reached, with its unit."""
+    held: bool
+    """Whether the budget holds."""
+    beside: str = ""
+    """The bare limit, or the peer, on the same work in the same run."""
+
+
+def percentile(values: Iterable[float], share: float) -> float:
+    """Return the value below which *share* (0 to 1) of the values lie."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+def spread(values: Sequence[float], unit: str, scale: float = 1.0) -> str:
+    """Return median and 99th percentile as text."""
+    return f"{statistics.median(values) * scale:.3g} / {percentile(values, 0.99) * scale:.3g} {unit}"
+
+
+def milliseconds(seconds: float) -> str:
+    """Return a duration as text."""
+    return f"{seconds * 1e3:.3g} ms"
+
+
+def _machine() -> str:
+    processor = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        names = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if "model name" in line]
+        processor = f"{len(names)} × {names[0]}" if names else processor
+    return (
+        f"{datetime.now(UTC):%Y-%m-%d}, {processor}, {platform.system()} {platform.release().split('-')[0]}, "
+        f"Python {platform.python_version()}, aiohttp {version('aiohttp')}, peerage {version('peerage')}"
+    )
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    """Return the table, and the machine it was measured on."""
+    lines = [
+        f"Measured {_machine()}, with `python -m benchmarks {' '.join(sys.argv[1:])}`".rstrip() + ".",
+        "",
+        "| what | budget | measured | beside it | held |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    lines += [
+        f"| {row.what} | {row.budget} | {row.measured} | {row.beside} | {'yes' if row.held else '**no**'} |"
+        for row in rows
+    ]
+    return "\n".join(lines) + "\n"
