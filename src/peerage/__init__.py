@@ -1,7 +1,7 @@
 """Service discovery for asyncio: advertise once, call every peer by name.
 
-The public names. They are loaded on first use, so that ``import peerage`` costs next to nothing and a program that only
-advertises never loads an HTTP client.
+The public names. They are loaded on first use, so that ``import peerage`` costs next to nothing and a program
+that only advertises never loads an HTTP client.
 """
 
 from importlib import import_module

@@ -45,8 +45,8 @@ class Discovery:
                 async with session.get("http://orders.service_id.asab/v1/orders") as response:
                     print(await response.json())
 
-    Entering starts it and doesn't wait: a service must start while the registry is down. Leaving withdraws what was
-    advertised and closes everything; sessions are closed by whoever opened them.
+    Entering starts it and doesn't wait: a service must start while the registry is down. Leaving withdraws
+    what was advertised and closes everything; sessions are closed by whoever opened them.
 
     Args:
         registry: URL of the registry, or a :class:`peerage.Registry`, which the caller closes. By default
@@ -112,7 +112,9 @@ class Discovery:
 
     def _check_open(self) -> None:
         if self._state == "new":
-            raise ConfigurationError("This Discovery isn't started: write 'async with Discovery() as discovery:'.")
+            raise ConfigurationError(
+                "This Discovery isn't started: write 'async with Discovery() as discovery:'."
+            )
         if self._state == "closed":
             raise RegistryClosedError("This Discovery is closed: open another one.")
 
@@ -123,10 +125,10 @@ class Discovery:
 
     @property
     def age(self) -> float:
-        """Seconds since what is known was last certain: 0 while in touch, ``inf`` before the first snapshot."""
+        """Seconds since what is known was last certain: 0 in touch, ``inf`` before the first snapshot."""
         return self._follower.age
 
-    async def ready(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - part of the message and of the documented call
+    async def ready(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - the message names it
         """Wait until the registry was read once.
 
         Args:
@@ -164,12 +166,14 @@ class Discovery:
     ) -> Registration:
         """Advertise this process until it ends, withdraws or closes this Discovery.
 
-        Returns once others can find it, or at once while the registry is out of reach: it is registered as soon as
-        that is back. ``SERVICE_ID``, ``INSTANCE_ID``, ``NODE_ID`` and ``SITE_ID`` come from the environment.
+        Returns once others can find it, or at once while the registry is out of reach: it is registered as
+        soon as that is back. ``SERVICE_ID``, ``INSTANCE_ID``, ``NODE_ID`` and ``SITE_ID`` come from the
+        environment.
 
         Args:
             port: where it listens, on every interface.
-            web: where it listens otherwise: ``(address, port)`` pairs as bound. Neither: it is there, but not callable.
+            web: where it listens otherwise: ``(address, port)`` pairs as bound. Neither: it is there, but not
+                callable.
             ids: custom ids, ``{"shard": [1, 2]}``, found by ``1.shard.asab``.
             scheme: ``http`` or ``https``.
             appclass: class name of the application; the record's name begins with it.
@@ -207,7 +211,7 @@ class Discovery:
     # Find
 
     async def locate(self, criteria: Mapping[str, object] | None = None, /, **ids: object) -> set[str]:
-        """Return the URLs, ``scheme://host:port``, of all instances that match all criteria and can be called.
+        """Return the URLs, ``scheme://host:port``, of the callable instances that match all criteria.
 
         >>> await discovery.locate(service_id="orders")  # doctest: +SKIP
         {'http://node-1:8080', 'http://node-2:8080'}
@@ -223,7 +227,9 @@ class Discovery:
             await self.ready()
         return set(self.directory.urls(_fold(criteria, ids)))
 
-    async def instances(self, criteria: Mapping[str, object] | None = None, /, **ids: object) -> list[Instance]:
+    async def instances(
+        self, criteria: Mapping[str, object] | None = None, /, **ids: object
+    ) -> list[Instance]:
         """Return all instances that match all criteria, those that can't be called included.
 
         Raises:
@@ -234,7 +240,7 @@ class Discovery:
         return self.directory.find(_fold(criteria, ids))
 
     async def discover(self) -> dict[str, dict[Id, set[tuple[str, int, int]]]]:
-        """Return everything that can be called: ``{key: {value: {(host, port, family)}}}``, values as advertised.
+        """Return what can be called: ``{key: {value: {(host, port, family)}}}``, values as advertised.
 
         Raises:
             NotReadyError: the registry wasn't read yet and isn't within ``ready_timeout``.
@@ -250,7 +256,7 @@ class Discovery:
         return found
 
     def changes(self) -> Changes:
-        """Iterate over :class:`Joined`, :class:`Changed` and :class:`Left`, beginning with all present as Joined.
+        """Iterate over :class:`Joined`, :class:`Changed`, :class:`Left`; first, all present are Joined.
 
         ::
 
@@ -275,9 +281,9 @@ class Discovery:
     ) -> "aiohttp.ClientSession":
         """Return an :class:`aiohttp.ClientSession` that knows the hosts ``<value>.<key>.asab``.
 
-        Each request to such a host goes to one of its live instances, and to another if a connection can't be made;
-        everything else works as in aiohttp. All sessions share one pool of connections, so a session per request is
-        cheap. Close it, or use it in ``async with``.
+        Each request to such a host goes to one of its live instances, and to another if a connection can't be
+        made; everything else works as in aiohttp. All sessions share one pool of connections, so a session
+        per request is cheap. Close it, or use it in ``async with``.
 
         Args:
             base_url: in front of relative URLs, ``http://orders.service_id.asab/v1/``.
@@ -292,7 +298,8 @@ class Discovery:
         if isinstance(auth, str):
             known = "isn't available yet" if auth == "internal" else "isn't known"
             raise ConfigurationError(
-                f"auth={auth!r} {known}: send a token of your own with headers={{'Authorization': 'Bearer …'}}."
+                f"auth={auth!r} {known}: send a token of your own with "
+                "headers={'Authorization': 'Bearer …'}."
             )
         if self._client is None:
             # aiohttp is loaded by those who call, not by those who only advertise or look.

@@ -3,7 +3,7 @@
 ::
 
     PeerageError
-    ├── ConfigurationError            (ValueError)           a URL, option or id that can't work; nothing was tried
+    ├── ConfigurationError            (ValueError)           a URL, option or id that can't work
     │   └── RecordError                                      what was to be advertised isn't valid
     ├── MissingExtraError             (ModuleNotFoundError)  an optional package isn't installed
     ├── RegistryError                                        the registry refused or can't be used
@@ -15,8 +15,8 @@
                                                              known, but no instance could be reached; the last
                                                              failure is its ``__cause__``
 
-``UnreachableError`` is an aiohttp error and therefore lives in :mod:`peerage.client`; ``peerage.UnreachableError``
-loads it on first use.
+``UnreachableError`` is an aiohttp error and therefore lives in :mod:`peerage.client`;
+``peerage.UnreachableError`` loads it on first use.
 """
 
 __all__ = [

@@ -1,7 +1,8 @@
 """Keeps a directory up to date with a registry: the one task between the two.
 
-A snapshot of ten thousand records is applied in slices of a few milliseconds, additions first and removals last, so that
-the event loop goes on and no name is empty in between. What was known stays while the registry is out of reach.
+A snapshot of ten thousand records is applied in slices of a few milliseconds, additions first and removals
+last, so that the event loop goes on and no name is empty in between. What was known stays while the registry
+is out of reach.
 """
 
 import asyncio
@@ -51,7 +52,7 @@ class Follower:
 
     @property
     def age(self) -> float:
-        """Seconds since the directory was last known to be true: 0 while in touch, ``inf`` before the first snapshot."""
+        """Seconds since the directory was last true: 0 while in touch, ``inf`` before the first snapshot."""
         if not self.ready:
             return math.inf
         return 0.0 if self._lost_at is None else self._clock() - self._lost_at
@@ -89,7 +90,9 @@ class Follower:
                 await self._follow()
             except Exception as error:
                 if not failed:
-                    log.exception("Watching %s failed, which a backend must not; trying again", self._registry.url)
+                    log.exception(
+                        "Watching %s failed, which a backend must not; trying again", self._registry.url
+                    )
                 failed = True
                 self._lose(f"watching failed: {error}")
             else:

@@ -1,7 +1,7 @@
 """Who this process is: environment, host, addresses, container, manifest.
 
-Read at each advertisement, never at import: a service may set its environment while it starts. Names of the variables
-and fields: ASAB's Discovery Service.
+Read at each advertisement, never at import: a service may set its environment while it starts. Names of the
+variables and fields: ASAB's Discovery Service.
 """
 
 import hashlib
@@ -59,13 +59,14 @@ def read_identity(environ: Mapping[str, str] | None = None, *, appclass: str = "
     """Return who this process is.
 
     Args:
-        environ: ``INSTANCE_ID``, ``SERVICE_ID``, ``NODE_ID``, ``SITE_ID``, ``ASAB_HOSTNAME`` (instead of the machine's
-            host name), ``PEERAGE_ADDRESSES`` (comma separated; needed in a container to give any),
+        environ: ``INSTANCE_ID``, ``SERVICE_ID``, ``NODE_ID``, ``SITE_ID``, ``ASAB_HOSTNAME`` (instead of the
+            machine's host name), ``PEERAGE_ADDRESSES`` (comma separated; needed in a container to give any),
             ``PEERAGE_MANIFEST``; ``os.environ`` by default. An empty variable counts as missing.
         appclass: class name of the application.
 
     Raises:
-        ConfigurationError: ``PEERAGE_ADDRESSES`` holds something that is no address, or one that peers can't reach.
+        ConfigurationError: ``PEERAGE_ADDRESSES`` holds something that is no address, or one that peers can't
+            reach.
     """
     environ = os.environ if environ is None else environ
     containerized = _in_container(environ)
@@ -93,8 +94,8 @@ def _boot_id() -> str:
 def host_key() -> str | None:
     """Return the key of this host: two processes with the same one reach each other by loopback.
 
-    It is made of the boot and the network namespace. The host name isn't enough: containers on one machine may share
-    it, and have loopback addresses of their own.
+    It is made of the boot and the network namespace. The host name isn't enough: containers on one machine
+    may share it, and have loopback addresses of their own.
     """
     try:
         namespace = Path("/proc/self/ns/net").stat().st_ino if sys.platform == "linux" else 0
@@ -177,7 +178,9 @@ def _checked_address(text: str) -> str:
 
 def _reachable(text: str) -> bool:
     address = ip_address(text)
-    return not (address.is_loopback or address.is_link_local or address.is_multicast or address.is_unspecified)
+    return not (
+        address.is_loopback or address.is_link_local or address.is_multicast or address.is_unspecified
+    )
 
 
 def _source_address(family: socket.AddressFamily, outside: str) -> str | None:

@@ -1,8 +1,8 @@
 """One advertised record, validated: tolerant of what others write.
 
-A record is JSON written by any program of the cluster. What is wrong with it costs the entry it is in, or the record,
-and nothing else: :func:`decode` never raises, it returns what can be used and says what can't. Fields: ASAB's Discovery
-Service; whatever peerage adds stands under the one key ``peerage``.
+A record is JSON written by any program of the cluster. What is wrong with it costs the entry it is in, or the
+record, and nothing else: :func:`decode` never raises, it returns what can be used and says what can't.
+Fields: ASAB's Discovery Service; whatever peerage adds stands under the one key ``peerage``.
 """
 
 import json
@@ -42,7 +42,7 @@ class Endpoint(NamedTuple):
     family: int
     """``socket.AF_INET`` or ``socket.AF_INET6``, as bound by the instance."""
     address: str | None = None
-    """The literal address to connect to instead of resolving *host*: a loopback one, if it runs on this very host."""
+    """The literal address to connect to instead of resolving *host*: loopback, if it runs on this very host."""
 
     @property
     def authority(self) -> str:
@@ -54,8 +54,8 @@ class Endpoint(NamedTuple):
 class Instance:
     """A running process that advertises itself.
 
-    Two are equal only if they are the same object: a changed record is another Instance. The parsed record isn't kept
-    (it is several times the size of its text); :meth:`record` parses it anew.
+    Two are equal only if they are the same object: a changed record is another Instance. The parsed record
+    isn't kept (it is several times the size of its text); :meth:`record` parses it anew.
     """
 
     node: str
@@ -126,7 +126,7 @@ class Instance:
         return ((key, value) for (key, _), value in zip(self.ids, self.spelling, strict=True))
 
     def record(self) -> dict[str, Any]:
-        """Parse the record: everything advertised, unknown fields included; a fresh dictionary at each call."""
+        """Parse the record: everything advertised, unknown fields included; fresh at each call."""
         return parse_record(self.data)
 
     def __repr__(self) -> str:
@@ -344,7 +344,9 @@ def _address(text: str) -> IPv4Address | IPv6Address | None:
 
 
 def _routable(address: IPv4Address | IPv6Address) -> bool:
-    return not (address.is_loopback or address.is_link_local or address.is_multicast or address.is_unspecified)
+    return not (
+        address.is_loopback or address.is_link_local or address.is_multicast or address.is_unspecified
+    )
 
 
 def _printable(text: str) -> bool:

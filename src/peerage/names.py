@@ -1,8 +1,8 @@
 """The grammar of logical names: ``<value>.<key>.asab``.
 
-``orders.service_id.asab`` is the host of a URL that means "any instance whose ``service_id`` is ``orders``". Ids match
-without regard to case, because a URL's host arrives lower-cased; numbers match their text. Source: ASAB's Discovery
-Service, "Call using aiohttp".
+``orders.service_id.asab`` is the host of a URL that means "any instance whose ``service_id`` is ``orders``".
+Ids match without regard to case, because a URL's host arrives lower-cased; numbers match their text. Source:
+ASAB's Discovery Service, "Call using aiohttp".
 """
 
 import unicodedata
@@ -19,7 +19,8 @@ _SUFFIX: Final = "." + DOMAIN
 #: Top-level ids of a record. Each is a key of its own and wins over the same key under ``discovery``.
 BUILTIN_KEYS: Final = ("instance_id", "service_id", "node_id", "site_id")
 
-# OpenSSL doesn't match a wildcard with an underscore and Java's URI has no host then, so hyphens are understood too.
+# OpenSSL doesn't match a wildcard with an underscore and Java's URI has no host then, so hyphens are
+# understood too.
 _ALIASES: Final = {key.replace("_", "-"): key for key in BUILTIN_KEYS}
 
 #: How many parsed hosts are remembered; a client calls few names, a crawler through our client may call many.

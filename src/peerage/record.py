@@ -1,7 +1,7 @@
 """From an identity and ids to the bytes to advertise; strict in what it writes.
 
-Source of the fields: ASAB's Discovery Service. What other clients of peerage need beyond them stands under the one key
-``peerage``, which ASAB ignores.
+Source of the fields: ASAB's Discovery Service. What other clients of peerage need beyond them stands under
+the one key ``peerage``, which ASAB ignores.
 """
 
 import json
@@ -23,7 +23,17 @@ _SCHEMES: Final = ("http", "https")
 
 #: Keys that ``extra`` can't set: the program says them in other ways, and readers rely on them.
 _RESERVED: Final = frozenset(
-    (*BUILTIN_KEYS, "host", "appclass", "launch_time", "process_id", "containerized", "web", "discovery", "peerage")
+    (
+        *BUILTIN_KEYS,
+        "host",
+        "appclass",
+        "launch_time",
+        "process_id",
+        "containerized",
+        "web",
+        "discovery",
+        "peerage",
+    )
 )
 
 # A key is a label of the host <value>.<key>.asab, hence no dot; folded, hence no matter which case.
@@ -45,7 +55,8 @@ def build_record(
 
     Args:
         identity: who the process is.
-        web: bound ``(address, port)`` pairs; ``0.0.0.0`` or ``::`` for all interfaces. None: it can't be called.
+        web: bound ``(address, port)`` pairs; ``0.0.0.0`` or ``::`` for all interfaces. None: it can't be
+            called.
         ids: custom ids, ``{"shard": [1, 2]}``.
         scheme: ``http`` or ``https``, what is spoken there.
         state: ``draining`` when it is about to stop.
@@ -75,7 +86,9 @@ def build_record(
         record["web"] = [list(entry) for entry in dict.fromkeys(tuple(entry) for entry in web)]
     if discovery := _discovery(identity, ids or {}):
         record["discovery"] = discovery
-    record["peerage"] = _own_section(identity, {"scheme": scheme, "state": state, "weight": weight, "nonce": nonce})
+    record["peerage"] = _own_section(
+        identity, {"scheme": scheme, "state": state, "weight": weight, "nonce": nonce}
+    )
     return _written(record)
 
 
@@ -83,7 +96,9 @@ def _written(record: dict[str, Any]) -> bytes:
     try:
         data = json.dumps(record, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
     except (TypeError, ValueError, RecursionError) as error:
-        raise RecordError(f"The record can't be written as JSON: {error}. Give JSON values in 'extra'.") from error
+        raise RecordError(
+            f"The record can't be written as JSON: {error}. Give JSON values in 'extra'."
+        ) from error
     # What a reader would leave out isn't written in the first place.
     if problems := decode("", data).problems:
         raise RecordError(f"The record can't be advertised. {' '.join(problems)}")
@@ -99,8 +114,8 @@ def _checked_extra(extra: Mapping[str, Any]) -> Mapping[str, Any]:
     for key in extra:
         if not isinstance(key, str) or key in _RESERVED:
             raise RecordError(
-                f"extra={{{key!r}: …}} can't be set: custom ids go into 'ids', where it listens into 'port' or 'web', "
-                "the other fields come from the environment."
+                f"extra={{{key!r}: …}} can't be set: custom ids go into 'ids', where it listens into "
+                "'port' or 'web', the other fields come from the environment."
             )
     return extra
 
@@ -108,7 +123,8 @@ def _checked_extra(extra: Mapping[str, Any]) -> Mapping[str, Any]:
 def _discovery(identity: Identity, ids: Ids) -> dict[str, list[str | int]]:
     discovery = {key: _values(key, values) for key, values in ids.items()}
     if identity.service_id and not identity.instance_id:
-        # ASAB 25.15 indexes the service_id of a record only beside an instance_id, but every key of 'discovery'.
+        # ASAB 25.15 indexes the service_id of a record only beside an instance_id, but every key of
+        # 'discovery'.
         discovery["service_id"] = [identity.service_id]
     return {key: values for key, values in discovery.items() if values}
 

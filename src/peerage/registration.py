@@ -53,9 +53,11 @@ class Offer:
 
 
 class Registration:
-    """A service's record in the registry, alive until withdrawn; made by :meth:`peerage.Discovery.advertise`."""
+    """A service's record in the registry until withdrawn; made by :meth:`peerage.Discovery.advertise`."""
 
-    def __init__(self, registry: Registry, offer: Offer, on_withdraw: Callable[["Registration"], None]) -> None:
+    def __init__(
+        self, registry: Registry, offer: Offer, on_withdraw: Callable[["Registration"], None]
+    ) -> None:
         self._offer = offer
         self._on_withdraw = on_withdraw
         self._advertisement: Advertisement = registry.advertise(offer.identity.appclass, offer.record())
@@ -118,9 +120,8 @@ def complain(identity: Identity) -> None:
     """Say once per advertisement what makes a service hard to find."""
     if not (identity.instance_id or identity.service_id or identity.node_id or identity.site_id):
         log.warning(
-            "This service has no name by which others find it: set SERVICE_ID and INSTANCE_ID in its environment."
+            "This service has no name by which others find it: "
+            "set SERVICE_ID and INSTANCE_ID in its environment."
         )
     elif identity.service_id and identity.service_id != identity.service_id.lower():
-        log.warning(
-            "SERVICE_ID=%r should be lower case: hosts in URLs always are.", identity.service_id
-        )
+        log.warning("SERVICE_ID=%r should be lower case: hosts in URLs always are.", identity.service_id)

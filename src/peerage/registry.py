@@ -1,43 +1,44 @@
 """THE PORT: what peerage asks of a registry, and the contract every backend keeps.
 
 A registry is a folder of records, each owned by a live process. A backend implements :class:`Registry` with
-:class:`Advertisement`, :class:`Watch` and, if it can, :class:`Secrets`, and names its factory in the entry point
-group ``peerage.registries`` under the scheme of its URL.
-:class:`peerage.testing.RegistryConformance` is this contract as tests.
+:class:`Advertisement`, :class:`Watch` and, if it can, :class:`Secrets`, and names its factory in the entry
+point group ``peerage.registries`` under the scheme of its URL. :class:`peerage.testing.RegistryConformance`
+is this contract as tests.
 
 Watching
-    ``watch()`` first yields a :class:`Snapshot`, or :class:`Stale` at once when the registry can't be reached; then
-    :class:`Put` and :class:`Gone`. Nothing is lost between the snapshot and the changes. Events of one node keep their
-    order; a change that repeats what was already said may be left out, and so may one that a newer one of the same node
-    has overtaken. Watchers are independent: a slow one gets the newest state of each node, never an unbounded queue,
-    and holds nobody up.
+    ``watch()`` first yields a :class:`Snapshot`, or :class:`Stale` at once when the registry can't be
+    reached; then :class:`Put` and :class:`Gone`. Nothing is lost between the snapshot and the changes. Events
+    of one node keep their order; a change that repeats what was already said may be left out, and so may one
+    that a newer one of the same node has overtaken. Watchers are independent: a slow one gets the newest
+    state of each node, never an unbounded queue, and holds nobody up.
 
 Losing touch
-    is ``Stale(reason)``: what was known stays true until something better is known. Recovery is a new ``Snapshot``.
-    An error is never an empty snapshot. ``Stale`` may be repeated with another reason.
+    is ``Stale(reason)``: what was known stays true until something better is known. Recovery is a new
+    ``Snapshot``. An error is never an empty snapshot. ``Stale`` may be repeated with another reason.
 
 Order
-    ``Record.order`` grows in the order of creation within one registry (ZooKeeper's czxid, a counter): of several
-    records with one instance id, host and port, the one with the highest order is true. An update keeps it.
-    ``transient=False`` is a record that no process owns (a node left by hand): shown to people, not called.
+    ``Record.order`` grows in the order of creation within one registry (ZooKeeper's czxid, a counter): of
+    several records with one instance id, host and port, the one with the highest order is true. An update
+    keeps it. ``transient=False`` is a record that no process owns (a node left by hand): shown to people, not
+    called.
 
 Advertising
-    ``advertise()`` returns at once, also with the registry out of reach. The backend registers as soon as it can,
-    restores the record after a lost session, without duplicates, and writes nothing if the session survived.
-    The record vanishes when its process dies, however it dies. The last ``update()`` wins; at most one is pending.
-    ``withdraw()`` wins against everything, a reconnect included, and returns once the record is gone or, out of reach,
-    once it can't come back.
+    ``advertise()`` returns at once, also with the registry out of reach. The backend registers as soon as it
+    can, restores the record after a lost session, without duplicates, and writes nothing if the session
+    survived. The record vanishes when its process dies, however it dies. The last ``update()`` wins; at most
+    one is pending. ``withdraw()`` wins against everything, a reconnect included, and returns once the record
+    is gone or, out of reach, once it can't come back.
 
 Limits
-    A record over :data:`RECORD_LIMIT` bytes isn't kept: ``advertise`` and ``update`` raise RegistryDenied, and what
-    somebody else wrote beyond it is not delivered (logged once). Names are ``[A-Za-z0-9_.-]``, at most 100 characters,
-    and begin with a letter, digit or underscore.
+    A record over :data:`RECORD_LIMIT` bytes isn't kept: ``advertise`` and ``update`` raise RegistryDenied,
+    and what somebody else wrote beyond it is not delivered (logged once). Names are ``[A-Za-z0-9_.-]``, at
+    most 100 characters, and begin with a letter, digit or underscore.
 
 Tidiness
-    Constructors touch no event loop. Cancelling any call leaves nothing behind. ``aclose()`` withdraws everything,
-    ends every watch (``StopAsyncIteration``), returns within a second even against a server that hangs, and may be
-    called twice; any other call after it raises RegistryClosedError. No credential appears in ``url``, in a log or in
-    an error.
+    Constructors touch no event loop. Cancelling any call leaves nothing behind. ``aclose()`` withdraws
+    everything, ends every watch (``StopAsyncIteration``), returns within a second even against a server that
+    hangs, and may be called twice; any other call after it raises RegistryClosedError. No credential appears
+    in ``url``, in a log or in an error.
 """
 
 import re
@@ -257,7 +258,8 @@ def open_registry(url: str) -> Registry:
     Nothing is connected yet and no event loop is needed.
 
     Raises:
-        ConfigurationError: the URL has no scheme, no backend has that scheme, or the backend can't read the rest.
+        ConfigurationError: the URL has no scheme, no backend has that scheme, or the backend can't read the
+            rest.
         MissingExtraError: the backend needs a package that isn't installed.
     """
     scheme, colon, _ = url.partition(":")

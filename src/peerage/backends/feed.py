@@ -1,7 +1,7 @@
 """One watcher's queue: bounded, newest per node, in order.
 
-Every backend gives each watcher a Feed and tells it what happens; what the watcher hasn't taken yet is merged. What
-waits is never more than one entry for each node that is there or that the watcher was told of.
+Every backend gives each watcher a Feed and tells it what happens; what the watcher hasn't taken yet is
+merged. What waits is never more than one entry for each node that is there or that the watcher was told of.
 """
 
 import asyncio

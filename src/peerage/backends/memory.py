@@ -1,9 +1,9 @@
 """``memory:name``, a registry within one process: for tests, and for services that share a process.
 
-Registries opened with the same name see each other, also from event loops of other threads. What follows a slash is the
-path: ``memory:a/x`` and ``memory:a/y`` share their secrets, as on one server, but no records. Each can be put out of touch
-at will: :meth:`MemoryRegistry.lose`, :meth:`~MemoryRegistry.restore`, :meth:`~MemoryRegistry.expire` and
-:meth:`~MemoryRegistry.kill` do what a network, a server and a crash do.
+Registries opened with the same name see each other, also from event loops of other threads. What follows a
+slash is the path: ``memory:a/x`` and ``memory:a/y`` share their secrets, as on one server, but no records.
+Each can be put out of touch at will: :meth:`MemoryRegistry.lose`, :meth:`~MemoryRegistry.restore`,
+:meth:`~MemoryRegistry.expire` and :meth:`~MemoryRegistry.kill` do what a network, a server and a crash do.
 """
 
 import asyncio

@@ -10,8 +10,8 @@ from peerage.instance import Instance
 
 __all__ = ["Bucket", "Members", "prefer_ready"]
 
-# Up to here a search through the list is as quick as a dictionary, and a third of the memory: most buckets hold one
-# instance, because every instance has an instance_id of its own.
+# Up to here a search through the list is as quick as a dictionary, and a third of the memory: most buckets
+# hold one instance, because every instance has an instance_id of its own.
 _SEARCHED: Final = 16
 
 _NOBODY: Final[Sequence[Instance]] = ()
@@ -103,7 +103,7 @@ class Bucket:
 
     @property
     def targets(self) -> Sequence[Instance]:
-        """Where new requests go: the rule of :func:`prefer_ready`. The bucket's own list: look, don't keep."""
+        """Where new requests go: the rule of :func:`prefer_ready`. Look, don't keep: it is the own list."""
         return self._ready or self._draining or _NOBODY
 
     @property

@@ -1,7 +1,7 @@
 """Who is there: the in-memory index of instances.
 
-Pure and synchronous: whoever owns it feeds it records and asks it questions, on one thread. Applying a change costs the
-same whatever the size; an answer is made anew only if what it was made of has changed.
+Pure and synchronous: whoever owns it feeds it records and asks it questions, on one thread. Applying a change
+costs the same whatever the size; an answer is made anew only if what it was made of has changed.
 """
 
 import logging
@@ -143,7 +143,7 @@ class Directory:
         return MappingProxyType(self._problems)
 
     def targets(self, key: str, value: str) -> Sequence[Instance]:
-        """Return where requests for one name go, both parts folded; draining instances only if there are no others.
+        """Return where requests for one name (folded) go; draining instances only if there are no others.
 
         It is the directory's own list, in no order: look, don't keep, don't change.
         """
@@ -151,7 +151,7 @@ class Directory:
         return _NOBODY if bucket is None else bucket.targets
 
     def find(self, criteria: Criteria = ()) -> list[Instance]:
-        """Return the visible instances that match all *criteria*, uncallable ones included; without any, all."""
+        """Return the visible instances that match all *criteria*, without any all; uncallable ones included."""
         bucket = self._smallest(criteria)
         if bucket is None:
             return [] if criteria else list(self._twins)

@@ -1,8 +1,8 @@
 """Several records of one instance, of which the newest is true.
 
-After a quick restart the record of the dead process stays in ZooKeeper for the session's time-out, beside the one of
-its successor with the same instance id, host and port. Only the newest is visible; should it go first, the one before
-it shows again.
+After a quick restart the record of the dead process stays in ZooKeeper for the session's time-out, beside the
+one of its successor with the same instance id, host and port. Only the newest is visible; should it go first,
+the one before it shows again.
 """
 
 from collections.abc import Iterator
@@ -29,7 +29,9 @@ class Twins:
         for group in self._groups.values():
             yield _newest(group)
 
-    def replace(self, old: Instance | None, new: Instance | None) -> list[tuple[Instance | None, Instance | None]]:
+    def replace(
+        self, old: Instance | None, new: Instance | None
+    ) -> list[tuple[Instance | None, Instance | None]]:
         """Exchange two versions of one record, either of which may be None.
 
         Returns:
