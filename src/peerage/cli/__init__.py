@@ -1,1 +1,35 @@
-"""The command line: ``peerage demo``, ``ls``, ``locate``, ``get``."""
+"""The command line: ``peerage ls``, ``locate``, ``get``, ``demo``."""
+
+import sys
+from importlib.util import find_spec
+
+from peerage.errors import MissingExtraError
+
+__all__ = ["main"]
+
+#: What the extra ``peerage[cli]`` installs.
+_EXTRA = ("typer", "rich")
+
+
+def main() -> int:
+    """Run the command that the arguments of this process name, and return its exit code."""
+    try:
+        _check_extra()
+        # Only now: the message about a missing package must not need it.
+        from peerage.cli.app import app  # noqa: PLC0415 - see above
+
+        app()
+    except MissingExtraError as error:
+        sys.stderr.write(f"peerage: {error}\n")
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _check_extra() -> None:
+    for package in _EXTRA:
+        if find_spec(package) is None:
+            raise MissingExtraError(
+                f"The command line needs the package {package!r}: pip install 'peerage[cli]'", name=package
+            )

@@ -1,0 +1,80 @@
+"""The commands and their options, as ``--help`` shows them. Each loads the module that does the work."""
+
+from collections.abc import Coroutine
+from typing import Annotated, Any
+
+import typer
+
+from peerage.cli.run import run
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    name="peerage",
+    help="See who is there, and call services by name.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Registry = Annotated[
+    str | None,
+    typer.Option(
+        "--registry",
+        metavar="URL",
+        help="The registry, e.g. zookeeper://zk-1:2181/asab. Default: PEERAGE_REGISTRY, else embedded:",
+        show_default=False,
+    ),
+]
+Timeout = Annotated[
+    float, typer.Option("--timeout", metavar="SECONDS", min=0.01, help="Time the registry has to answer.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Write JSON, for programs.")]
+
+
+def _end(command: Coroutine[Any, Any, int], *, quiet: bool = True) -> None:
+    raise typer.Exit(run(command, quiet=quiet))
+
+
+@app.command("ls")
+def ls(
+    registry: Registry = None,
+    timeout: Timeout = 5.0,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Go on and show every change.")] = False,  # noqa: FBT002 - how typer spells a flag
+    json: Json = False,  # noqa: FBT002 - likewise
+) -> None:
+    """Show all instances.
+
+    With --json one array of all records. With --watch a live table; without a terminal, or with --json, one
+    line per change.
+
+    Exit code: 0; 2 wrong usage; 5 the registry is out of reach; 130 ended by Ctrl-C.
+    """
+    if watch:
+        from peerage.cli.watch import watch as watch_changes  # noqa: PLC0415 - each command loads what it needs
+
+        _end(watch_changes(registry, timeout=timeout, as_lines=json), quiet=False)
+    from peerage.cli.ls import list_once  # noqa: PLC0415 - likewise
+
+    _end(list_once(registry, timeout=timeout, as_array=json))
+
+
+@app.command("locate")
+def locate(
+    criteria: Annotated[
+        list[str],
+        typer.Argument(metavar="KEY=VALUE...", help="All must match, e.g. service_id=orders"),
+    ],
+    registry: Registry = None,
+    timeout: Timeout = 5.0,
+    json: Json = False,  # noqa: FBT002 - how typer spells a flag
+) -> None:
+    """Show the URLs of who matches, one a line.
+
+    Exit code: 0; 1 nobody matches; 2 wrong usage; 5 the registry is out of reach; 130 ended by Ctrl-C.
+    """
+    from peerage.cli.locate import locate as locate_urls  # noqa: PLC0415 - each command loads what it needs
+
+    _end(locate_urls(registry, criteria, timeout=timeout, as_array=json))

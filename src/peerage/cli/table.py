@@ -1,0 +1,53 @@
+"""Tables: plain ones for files and pipes, rich ones for a terminal."""
+
+import sys
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+__all__ = ["on_terminal", "plain_table", "rich_table"]
+
+#: No column is padded beyond this: one long cell doesn't widen all the others.
+_WIDEST = 60
+
+
+def on_terminal() -> bool:
+    """Whether a person sees what is written to stdout."""
+    return sys.stdout.isatty()
+
+
+def plain_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return the lines of a table; nothing is cut or wrapped, so that they can be searched."""
+    table = [tuple(heading.upper() for heading in headings), *rows]
+    widths = [min(_WIDEST, max(map(len, column))) for column in zip(*table, strict=True)]
+    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in table]
+
+
+def rich_table(
+    headings: Sequence[str], rows: Iterable[Sequence[str]], *, caption: str | None = None
+) -> "Table":
+    """Return a table for a terminal.
+
+    Args:
+        headings: of the columns.
+        rows: cleaned cells; nothing in them is taken for markup.
+        caption: stands below.
+    """
+    # Loaded by who sees it: rich takes longer than everything else that 'peerage ls' does.
+    from rich import box  # noqa: PLC0415 - see above
+    from rich.table import Table  # noqa: PLC0415 - see above
+    from rich.text import Text  # noqa: PLC0415 - see above
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, caption_justify="left", header_style="bold")
+    table.caption = Text(caption) if caption else None
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
+    return table
+
+
+#: Words that are easier found in colour.
+_STYLES = {"ready": "green", "draining": "yellow", "not callable": "dim", "left by hand": "dim"}
