@@ -1,0 +1,184 @@
+"""Shared secrets, each in a file of the user's folder."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Final, Self
+
+from peerage.backends.embedded.mailbox import tell
+from peerage.backends.embedded.process import Shared, ask
+from peerage.backends.embedded.secretfile import SecretFile
+from peerage.errors import RegistryDenied
+from peerage.registry import check_size
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from peerage.backends.embedded.worker import Timer, Worker
+
+__all__ = ["EmbeddedSecrets", "SecretWatch"]
+
+_LOG = logging.getLogger(__name__)
+
+#: Seconds between looks at a secret that is followed.
+_FOLLOW: Final = 0.2
+
+#: Seconds until the next attempt to have the turn of making a secret: the first one, and the longest.
+_TURN: Final = 0.002
+_LONGEST_TURN: Final = 0.1
+
+
+class EmbeddedSecrets:
+    """Secrets under absolute names; see :class:`peerage.registry.Secrets`.
+
+    Args:
+        base: the user's folder.
+        shared: returns what the process shares, or raises RegistryClosedError.
+    """
+
+    def __init__(self, base: str, shared: Callable[[], Shared]) -> None:
+        self._base = base
+        self._shared = shared
+        self._watches: set[SecretWatch] = set()
+
+    async def obtain(self, name: str, make: Callable[[], bytes]) -> bytes:
+        """Return the value, made by *make* on this event loop if there is none; of several callers exactly one makes it.
+
+        Raises:
+            RegistryDenied: the name can't be one, the value is empty or too large, or the folder can't be trusted.
+            RegistryClosedError: after the registry's aclose().
+            OSError: no space, too many open files.
+        """
+        file, worker = SecretFile(self._base, name), self._shared().worker
+        value = await ask(worker, file.read)
+        if value is not None:
+            return value
+        async with self._turn(file):
+            value = await ask(worker, file.read)
+            if value is None:
+                made = _checked(name, make())
+                value = await ask(worker, lambda: file.create(made))
+            return value
+
+    async def replace(self, name: str, value: bytes) -> None:
+        """Set a new value, as an administrator would who changes a key; followers are told.
+
+        Raises:
+            RegistryDenied: as in :meth:`obtain`.
+            RegistryClosedError: after the registry's aclose().
+            OSError: no space, too many open files.
+        """
+        file = SecretFile(self._base, name)
+        _checked(name, value)
+        await ask(self._shared().worker, lambda: file.replace(value))
+
+    def follow(self, name: str) -> "SecretWatch":
+        """Yield the value as soon as there is one, then every new one; ends with the registry.
+
+        Raises:
+            RegistryDenied: the name can't be one.
+            RegistryClosedError: after the registry's aclose().
+        """
+        file = SecretFile(self._base, name)
+        watch = SecretWatch(file, self._shared().worker, self._watches.discard)
+        self._watches.add(watch)
+        return watch
+
+    def end(self) -> None:
+        """End whatever follows a secret."""
+        for watch in tuple(self._watches):
+            watch.end()
+
+    @asynccontextmanager
+    async def _turn(self, file: SecretFile) -> "AsyncIterator[None]":
+        """Have the turn of making secrets; waits for whoever has it, and whoever may be stopped: it can be cancelled."""
+        delay = _TURN
+        worker = self._shared().worker
+        try:
+            while not await ask(worker, file.try_turn):
+                # Nobody tells that a lock is free again: it has to be tried.
+                await asyncio.sleep(delay)
+                delay = min(2 * delay, _LONGEST_TURN)
+                self._shared()
+            yield
+        finally:
+            # Posted after an attempt that may still be under way, so it ends that one too.
+            worker.post(file.end_turn)
+
+
+class SecretWatch:
+    """The newest value of one secret, whenever it is another one than before."""
+
+    def __init__(self, file: SecretFile, worker: "Worker", on_end: Callable[["SecretWatch"], object]) -> None:
+        self._file = file
+        self._worker = worker
+        self._on_end = on_end
+        self._loop = asyncio.get_running_loop()
+        self._wake = asyncio.Event()
+        self._value: bytes | None = None
+        self._ended = False
+        # The thread's own
+        self._told: bytes | None = None
+        self._complaint: str | None = None
+        self._timer: Timer | None = None
+        worker.post(self._look)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        while not self._ended:
+            value, self._value = self._value, None
+            if value is not None:
+                return value
+            self._wake.clear()
+            await self._wake.wait()
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        """Stop following; may be called twice."""
+        self.end()
+
+    def end(self) -> None:
+        """Stop following."""
+        if not self._ended:
+            self._ended = True
+            self._wake.set()
+            self._on_end(self)
+            self._worker.post(self._stop)
+
+    def _hear(self, value: bytes) -> None:
+        self._value = value
+        self._wake.set()
+
+    def _look(self) -> None:
+        """Look at the file, and again in a while; on the worker's thread."""
+        if self._ended:
+            return
+        self._timer = self._worker.later(_FOLLOW, self._look)
+        try:
+            value = self._file.read()
+        except (RegistryDenied, OSError) as error:
+            if self._complaint is None:
+                _LOG.warning("The secret %s can't be read: %s", self._file.name, error)
+            self._complaint = str(error)
+            return
+        self._complaint = None
+        if value is not None and value != self._told:
+            self._told = value
+            tell(self._loop, partial(self._hear, value))
+
+    def _stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+
+def _checked(name: str, value: bytes) -> bytes:
+    check_size(value)
+    if not value:
+        raise RegistryDenied(
+            f"The secret {name!a} is empty: an empty file counts as one that isn't finished."
+        )
+    return value

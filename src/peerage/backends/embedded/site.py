@@ -1,0 +1,290 @@
+"""One folder as this process has to do with it: the records it owns there, and its view of all.
+
+Everything here happens on the worker's thread. A site is shared by all registries of the process at one place.
+"""
+
+import errno
+import logging
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from peerage.backends.embedded.folder import Folder
+from peerage.backends.embedded.inotify import Notifier
+from peerage.backends.embedded.location import Location
+from peerage.backends.embedded.mailbox import Mailbox
+from peerage.backends.embedded.owner import Owner
+from peerage.backends.embedded.view import View
+from peerage.backends.embedded.worker import Timer, Worker
+from peerage.errors import RegistryDenied
+
+__all__ = ["Condition", "Site"]
+
+_LOG = logging.getLogger(__name__)
+
+#: Seconds between ticks: with inotify only what it may have missed is looked for, polling lives on them.
+_TICK: Final = 0.5
+_POLLING_TICK: Final = 0.05
+
+#: Seconds between looks whether the folder is still the one at its path.
+_CHECK: Final = 0.5
+
+#: Seconds after a record was removed until that look: ``rm -rf`` removes records before it removes the folder.
+_CHECK_AFTER_REMOVAL: Final = 0.02
+
+#: Seconds until the next attempt to open the folder: the first one, and the longest.
+_RETRY: Final = 0.05
+_LONGEST_RETRY: Final = 1.0
+
+#: Seconds until the next attempt to get a number, at most: the first time, and ever.
+_BUSY: Final = 0.002
+_LONGEST_BUSY: Final = 0.05
+
+#: Own records looked at per check, whether they are still there.
+_OWNERS_PER_CHECK: Final = 50
+
+_DENIALS: Final = {errno.EACCES, errno.EPERM, errno.EROFS}
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """How a site is doing."""
+
+    attached: bool
+    since: float
+    """Monotonic time at which that began."""
+    problem: str | None
+    folder: str
+    polling: bool
+    known: int | None
+    """Records known, None if nobody watches."""
+    owned: int
+
+
+class Site:
+    """Opens the folder, opens it again when it was replaced, and keeps own records in it.
+
+    Args:
+        location: where.
+        worker: the thread.
+        notifier: its inotify.
+    """
+
+    def __init__(self, location: Location, worker: Worker, notifier: Notifier) -> None:
+        self._location = location
+        self._worker = worker
+        self._view = View(worker, notifier, self._lose, self._check_soon)
+        self._owners: dict[Owner, None] = {}
+        self._folder: Folder | None = None
+        self._attached = False
+        self._closed = False
+        self._problem: str | None = None
+        self._denied = False
+        self._since = time.monotonic()
+        self._retry_in = _RETRY
+        self._checking = False
+        self._checked = 0.0
+        self._write_problem: str | None = None
+        self._attach()
+        self._ticker: Timer = worker.later(_TICK, self._tick)
+
+    # What registries ask for
+
+    def watch(self, mailbox: Mailbox) -> None:
+        """Tell *mailbox* everything from now on."""
+        first = not self._view.wanted
+        self._view.add(mailbox)
+        if not self._attached:
+            mailbox.stale(self._problem or "not attached")
+        elif first:
+            self._start_view()
+
+    def unwatch(self, mailbox: Mailbox) -> None:
+        """Tell *mailbox* nothing more."""
+        self._view.discard(mailbox)
+
+    def own(self, owner: Owner) -> None:
+        """Advertise."""
+        if not owner.withdrawn:
+            self._owners[owner] = None
+            if self._attached:
+                self.write(owner)
+            elif self._denied and self._problem is not None:
+                owner.deny(self._problem)
+
+    def write(self, owner: Owner, attempt: int = 0) -> None:
+        """Bring the record of *owner* up to date; later, if that can't be now."""
+        if not self._attached or self._folder is None or owner not in self._owners:
+            return
+        try:
+            written = owner.write(self._folder)
+        except OSError as error:
+            self._cannot_write(owner, error)
+            return
+        if not written:
+            # Spread at random, or all that wait would meet again.
+            delay = random.uniform(0, min(_BUSY * 2**attempt, _LONGEST_BUSY))  # noqa: S311 - not for secrets
+            self._worker.later(delay, lambda: self.write(owner, min(attempt + 1, 10)))
+        elif self._write_problem is not None:
+            _LOG.info("Records can be written to %s again.", ascii(self._folder.path))
+            self._write_problem = None
+
+    def disown(self, owner: Owner) -> None:
+        """Withdraw."""
+        self._owners.pop(owner, None)
+        try:
+            owner.remove(self._folder)
+        except OSError as error:
+            _LOG.warning(
+                "A record of %s is left as an unlocked file, which counts for nothing (%s).",
+                ascii(owner.name),
+                error.strerror,
+            )
+
+    def condition(self) -> Condition:
+        """Say how it is doing."""
+        return Condition(
+            attached=self._attached,
+            since=self._since,
+            problem=self._problem or self._write_problem,
+            folder=f"{self._location.base}/{self._location.folder}",
+            polling=self._view.polling,
+            known=len(self._view) if self._view.wanted else None,
+            owned=len(self._owners),
+        )
+
+    def close(self) -> None:
+        """Withdraw everything and let go of the folder."""
+        self._closed = True
+        self._ticker.cancel()
+        for owner in tuple(self._owners):
+            self.disown(owner)
+        self._attached = False
+        self._view.stop()
+        if self._folder is not None:
+            self._folder.close()
+            self._folder = None
+
+    # In touch, out of touch
+
+    def _attach(self) -> None:
+        """Open the folder, or find it as it was, and bring everything up to date; try again later if that fails."""
+        try:
+            folder = Folder.open(self._location.base, self._location.folder)
+        except RegistryDenied as error:
+            self._detach(str(error), denied=True)
+            return
+        except OSError as error:
+            self._lose(error)
+            return
+        self._adopt(folder)
+        self._attached = True
+        self._since = time.monotonic()
+        self._retry_in = _RETRY
+        if self._problem is not None:
+            _LOG.info("The embedded registry in %s is in touch again.", ascii(folder.path))
+            self._problem = None
+        for owner in tuple(self._owners):
+            self.write(owner)
+        if self._view.wanted:
+            self._start_view()
+
+    def _adopt(self, folder: Folder) -> None:
+        """Take *folder*; if it is another one than before, nothing of what was owned is in it."""
+        old = self._folder
+        if old is not None and old.identity == folder.identity:
+            folder.close()
+            return
+        self._folder = folder
+        if old is not None:
+            for owner in self._owners:
+                owner.abandon()
+            old.close()
+
+    def _start_view(self) -> None:
+        if self._folder is not None:
+            try:
+                self._view.start(self._folder)
+            except OSError as error:
+                self._lose(error)
+
+    def _lose(self, error: OSError) -> None:
+        """Something failed that may pass."""
+        self._detach(
+            f"The embedded registry in {self._location.base!a} can't be used for now "
+            f"({error.strerror or error}): see to it, it is tried again every second.",
+            denied=False,
+        )
+
+    def _detach(self, problem: str, *, denied: bool) -> None:
+        if self._attached:
+            self._since = time.monotonic()
+        self._attached = False
+        if problem != self._problem:
+            if self._problem is None:
+                _LOG.warning("%s", problem)
+            self._problem, self._denied = problem, denied
+            self._view.stale(problem)
+        if denied:
+            for owner in self._owners:
+                owner.deny(problem)
+        self._worker.later(self._retry_in, self._retry)
+        self._retry_in = min(2 * self._retry_in, _LONGEST_RETRY)
+
+    def _retry(self) -> None:
+        if not self._attached and not self._closed:
+            self._attach()
+
+    # Keeping it true
+
+    def _tick(self) -> None:
+        try:
+            if self._attached:
+                if time.monotonic() - self._checked >= _CHECK:
+                    self._check()
+                self._view.tick()
+        finally:
+            self._ticker = self._worker.later(_POLLING_TICK if self._view.polling else _TICK, self._tick)
+
+    def _check_soon(self) -> None:
+        if not self._checking:
+            self._checking = True
+            self._worker.later(_CHECK_AFTER_REMOVAL, self._check)
+
+    def _check(self) -> None:
+        """Attach again if the folder is another one by now; write again what was removed from it."""
+        self._checking = False
+        if not self._attached or self._folder is None:
+            return
+        self._checked = time.monotonic()
+        try:
+            in_place = self._folder.in_place()
+        except RegistryDenied as error:
+            self._detach(str(error), denied=True)
+            return
+        except OSError as error:
+            self._lose(error)
+            return
+        if not in_place:
+            self._attach()
+            return
+        for owner in tuple(self._owners)[:_OWNERS_PER_CHECK]:
+            # To the end of the line: all have their turn, a few at a time.
+            self._owners[owner] = self._owners.pop(owner)
+            self.write(owner)
+
+    def _cannot_write(self, owner: Owner, error: OSError) -> None:
+        """The next check tries again."""
+        problem = (
+            f"Records can't be written to {self._location.base!a} ({error.strerror or error}): "
+            "see to it, it is tried again every second."
+        )
+        if self._write_problem is None:
+            _LOG.warning("%s", problem)
+        self._write_problem = problem
+        if error.errno in _DENIALS:
+            owner.deny(problem)
+        elif error.errno == errno.ENOENT:
+            self._check_soon()
