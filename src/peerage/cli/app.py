@@ -78,3 +78,104 @@ def locate(
     from peerage.cli.locate import locate as locate_urls  # noqa: PLC0415 - each command loads what it needs
 
     _end(locate_urls(registry, criteria, timeout=timeout, as_array=json))
+
+
+@app.command("get")
+def get(
+    url: Annotated[str, typer.Argument(help="E.g. http://orders.service_id.asab/v1/orders")],
+    method: Annotated[
+        str | None,
+        typer.Option(
+            "-X", "--request", metavar="METHOD", help="Default: GET, with -d POST.", show_default=False
+        ),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            "-d",
+            "--data",
+            metavar="DATA",
+            help="The body: text, @file, or @- for stdin. Its type is application/octet-stream unless -H says otherwise.",
+            show_default=False,
+        ),
+    ] = None,
+    header: Annotated[
+        list[str] | None,
+        typer.Option(
+            "-H",
+            "--header",
+            metavar="'NAME: VALUE'",
+            help="Sent with it; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    location: Annotated[bool, typer.Option("-L", "--location", help="Follow redirects.")] = False,  # noqa: FBT002 - how typer spells a flag
+    include: Annotated[
+        bool, typer.Option("-i", "--include", help="Write status and headers to stderr.")
+    ] = False,  # noqa: FBT002 - likewise
+    registry: Registry = None,
+    timeout: Annotated[
+        float,
+        typer.Option(
+            "--timeout",
+            metavar="SECONDS",
+            min=0.01,
+            help="Time until the answer begins, and between two pieces of it.",
+        ),
+    ] = 30.0,
+) -> None:
+    """Call a service by name and write the answer to stdout.
+
+    Exit code: 0 status 2xx or 3xx; 1 another status; 2 wrong usage; 3 nobody is known by that name;
+    4 it is known, but no instance could be reached or answered in time; 5 the registry is out of reach;
+    130 ended by Ctrl-C.
+    """
+    from peerage.cli.get import get_url  # noqa: PLC0415 - each command loads what it needs
+
+    _end(
+        get_url(
+            registry,
+            url,
+            method=method,
+            headers=header or (),
+            data=data,
+            redirects=location,
+            timeout=timeout,
+            show_headers=include,
+        )
+    )
+
+
+@app.command("demo")
+def demo(
+    seconds: Annotated[
+        float | None,
+        typer.Option(
+            "--seconds",
+            metavar="N",
+            min=1,
+            help="End after N seconds. Default: at Ctrl-C on a terminal, else after 20 s.",
+            show_default=False,
+        ),
+    ] = None,
+    registry: Annotated[
+        str | None,
+        typer.Option(
+            "--registry",
+            metavar="URL",
+            help="A registry that processes share. Default: a temporary one on this machine.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Watch a shop call three pricing services, while one is killed and another one joins.
+
+    Each is a process of its own. The shop calls http://pricing.service_id.asab, and no call fails.
+
+    Exit code: 0 if no call failed and every instance answered; 1 if not; 2 wrong usage; 5 the registry is out of
+    reach; 130 ended by Ctrl-C. A demo without --seconds has shown everything after 15 s: Ctrl-C then ends it
+    with the summary and its code.
+    """
+    from peerage.cli.demo import demo as play  # noqa: PLC0415 - each command loads what it needs
+
+    _end(play(registry, seconds), quiet=False)

@@ -1,0 +1,133 @@
+"""``peerage demo``: a shop and its pricing services, of which one is killed and another one joins."""
+
+import asyncio
+import sys
+import time
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from peerage.cli.demo.score import Member, Score
+from peerage.cli.demo.show import show
+from peerage.cli.demo.stage import Stage
+from peerage.cli.demo.summary import complaints, summary
+from peerage.cli.run import CommandError, Exit
+from peerage.cli.table import on_terminal
+from peerage.cli.text import multiline
+from peerage.discovery import Discovery
+
+__all__ = ["demo"]
+
+_SERVICES = ("pricing-1", "pricing-2", "pricing-3")
+_VICTIM = "pricing-1"
+_LATE = "pricing-4"
+_SHOP = "shop-1"
+
+#: Seconds after which a demo without a terminal ends.
+_DEFAULT_SECONDS = 20.0
+
+#: Seconds into which the acts of a demo without an end are fitted.
+_ACTS = 15.0
+
+#: Seconds that a child has for being there; a busy machine takes its time to start one.
+_PATIENCE = 30.0
+
+
+async def demo(registry: str | None, seconds: float | None) -> int:
+    """Run the demo and write its summary.
+
+    Args:
+        registry: URL of a registry that processes share; by default a temporary one.
+        seconds: how long; by default until Ctrl-C on a terminal, 20 s elsewhere.
+    """
+    if seconds is None and not on_terminal():
+        seconds = _DEFAULT_SECONDS
+    score = Score()
+    with _place(registry) as url:
+        async with Discovery(url) as discovery, Stage(url, score.hear) as stage:
+            await discovery.ready()
+            try:
+                await _first_of(
+                    _play(stage, score, discovery, seconds),
+                    stage.until_broken(),
+                    score.follow(discovery.changes()),
+                    show(score),
+                )
+            except asyncio.CancelledError:
+                # Ctrl-C is how a demo without an end ends, if it has shown everything.
+                if seconds is not None or complaints(score):
+                    raise
+            elapsed = score.elapsed
+    sys.stdout.writelines(f"{multiline(line)}\n" for line in summary(score, elapsed))
+    return Exit.NO if complaints(score) else Exit.OK
+
+
+@contextmanager
+def _place(registry: str | None) -> Iterator[str]:
+    """Give the URL of the registry: without one given, of a folder of its own that is removed at the end."""
+    if registry is not None:
+        yield registry
+        return
+    with TemporaryDirectory(prefix="peerage-demo-", ignore_cleanup_errors=True) as folder:
+        yield f"embedded://{folder}"
+
+
+async def _play(stage: Stage, score: Score, discovery: Discovery, seconds: float | None) -> None:
+    length = _ACTS if seconds is None else seconds
+    await asyncio.gather(*(_enter(stage, score, name) for name in _SERVICES))
+    await _until_joined(score, discovery, _SERVICES)
+    await stage.start(_SHOP)
+    await _until(score, lambda: score.calls > 0, f"{_SHOP} made no call")
+
+    await _pause(score, length / 3)
+    score.tell(f"killing {_VICTIM} with SIGKILL (pid {score.members[_VICTIM].pid})")
+    score.members[_VICTIM].killed_at = time.monotonic()
+    stage.kill(_VICTIM)
+
+    await _pause(score, length / 2)
+    score.tell(f"starting {_LATE}")
+    await _enter(stage, score, _LATE, late=True)
+    await _until_joined(score, discovery, (_LATE,))
+
+    if seconds is None:
+        await asyncio.Event().wait()
+    await _pause(score, length)
+    # On a busy machine the last act may have begun late; it's played to its end.
+    await score.until(lambda: score.members[_LATE].answers > 0, _PATIENCE)
+    await stage.dismiss(_SHOP)
+
+
+async def _enter(stage: Stage, score: Score, name: str, *, late: bool = False) -> None:
+    score.members[name] = Member(name, await stage.start(name), late=late)
+
+
+async def _until_joined(score: Score, discovery: Discovery, names: tuple[str, ...]) -> None:
+    await _until(
+        score,
+        lambda: all(score.members[name].joined_at is not None for name in names),
+        f"Not all of {', '.join(names)} are seen in {discovery.registry.url}: "
+        "the demo needs a registry that processes share",
+    )
+
+
+async def _until(score: Score, holds: Any, otherwise: str) -> None:
+    if not await score.until(holds, _PATIENCE):
+        raise CommandError(f"{otherwise} within {_PATIENCE:g} s.")
+
+
+async def _pause(score: Score, until: float) -> None:
+    await asyncio.sleep(until - score.elapsed)
+
+
+async def _first_of(*parts: Coroutine[Any, Any, None]) -> None:
+    """Run all *parts* until one ends, and raise what it raised; the others are cancelled."""
+    tasks = [asyncio.ensure_future(part) for part in parts]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    for task in done:
+        task.result()

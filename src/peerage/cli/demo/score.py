@@ -1,0 +1,132 @@
+"""What has happened in the demo so far: who is there, who answered how many calls."""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from peerage.changes import Changes, Joined, Left
+
+__all__ = ["Member", "Score"]
+
+#: Seconds over which calls per second are counted.
+_WINDOW = 1.0
+
+
+@dataclass(slots=True)
+class Member:
+    """One pricing service. Times are those of the monotonic clock, which all processes of a machine share."""
+
+    name: str
+    pid: int
+    late: bool = False
+    """Whether it joined while calls were made."""
+    ready_at: float | None = None
+    """When it was advertised, as it says itself."""
+    joined_at: float | None = None
+    """When we saw it in the registry."""
+    killed_at: float | None = None
+    gone_at: float | None = None
+    """When we saw that it isn't in the registry any more."""
+    first_answer_at: float | None = None
+    answers: int = 0
+
+    @property
+    def state(self) -> str:
+        """Its state in a word."""
+        if self.killed_at is not None:
+            return "killed" if self.gone_at is None else "gone"
+        if self.gone_at is not None:
+            return "left"
+        return "starting" if self.joined_at is None else "ready"
+
+
+class Score:
+    """Fed by what the children report and by what the registry says."""
+
+    def __init__(self) -> None:
+        self.members: dict[str, Member] = {}
+        self.events: list[tuple[float, str]] = []
+        """What happened, with the seconds since the shop opened."""
+        self.calls = 0
+        self.failed = 0
+        self.error: str | None = None
+        """What the last failed call said."""
+        self.opened_at: float | None = None
+        """When the shop's first report came."""
+        self._recent: deque[tuple[float, int]] = deque()
+        self._news = asyncio.Event()
+
+    # Being fed
+
+    def hear(self, name: str, facts: dict[str, Any]) -> None:
+        """Take what the child *name* reports."""
+        if name in self.members:
+            self.members[name].ready_at = facts["ready"]
+        else:
+            self._count(facts)
+        self._wake()
+
+    def _count(self, facts: dict[str, Any]) -> None:
+        now = time.monotonic()
+        if self.opened_at is None:
+            self.opened_at = now
+        self.calls, self.failed, self.error = facts["calls"], facts["failed"], facts["error"]
+        for name, member in self.members.items():
+            member.answers = facts["answers"].get(name, 0)
+            if member.first_answer_at is None and name in facts["first"]:
+                member.first_answer_at = facts["first"][name]
+                self.tell(f"{name} gave its first answer")
+        self._recent.append((now, self.calls))
+        while self._recent[0][0] < now - _WINDOW:
+            self._recent.popleft()
+
+    async def follow(self, changes: Changes) -> None:
+        """Take what the registry says."""
+        async for event in changes:
+            member = self.members.get(event.instance.instance_id or "")
+            if member is None:
+                continue
+            if isinstance(event, Joined):
+                member.joined_at = time.monotonic()
+                self.tell(f"{member.name} joined (pid {member.pid})")
+            elif isinstance(event, Left):
+                member.gone_at = time.monotonic()
+                self.tell(f"{member.name} is gone from the registry")
+            self._wake()
+
+    def tell(self, sentence: str) -> None:
+        """Note what happened."""
+        self.events.append((self.elapsed, sentence))
+        self._wake()
+
+    def _wake(self) -> None:
+        self._news.set()
+
+    # Being asked
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the shop opened."""
+        return 0.0 if self.opened_at is None else time.monotonic() - self.opened_at
+
+    @property
+    def rate(self) -> float:
+        """Calls per second, lately."""
+        if len(self._recent) < 2:  # noqa: PLR2004 - a rate needs two points
+            return 0.0
+        (begin, before), (end, after) = self._recent[0], self._recent[-1]
+        return (after - before) / (end - begin)
+
+    async def until(self, holds: Callable[[], bool], seconds: float) -> bool:
+        """Wait until *holds()*, at most *seconds*, and return whether it does."""
+        try:
+            async with asyncio.timeout(seconds):
+                while not holds():
+                    self._news.clear()
+                    await self._news.wait()
+        except TimeoutError:
+            return False
+        return True

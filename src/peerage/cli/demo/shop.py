@@ -1,0 +1,86 @@
+"""The shop: asks for prices by name all the time and counts what comes of it."""
+
+import asyncio
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+
+import aiohttp
+
+from peerage.cli.demo.child import play, report, until_dismissed
+from peerage.discovery import Discovery
+
+__all__ = ["main"]
+
+_WORKERS = 6
+
+#: Seconds between two calls of a worker: thousands in all, and other programs still have a processor.
+_PAUSE = 0.01
+
+#: Seconds between two reports.
+_REPORT = 0.1
+
+
+@dataclass(slots=True)
+class _Tally:
+    calls: int = 0
+    failed: int = 0
+    error: str | None = None
+    answers: Counter[str] = field(default_factory=Counter)
+    first: dict[str, float] = field(default_factory=dict)
+    """When the first answer of each instance came; the monotonic clock is the same for all of one machine."""
+
+    def answered(self, name: str) -> None:
+        self.calls += 1
+        self.answers[name] += 1
+        self.first.setdefault(name, time.monotonic())
+
+    def failure(self, error: Exception) -> None:
+        self.calls += 1
+        self.failed += 1
+        self.error = f"{type(error).__name__}: {error}"
+
+    def send(self) -> None:
+        report(calls=self.calls, failed=self.failed, error=self.error, answers=self.answers, first=self.first)
+
+
+async def _shop(session: aiohttp.ClientSession, worker: int, tally: _Tally, closing: asyncio.Event) -> None:
+    number = 0
+    while not closing.is_set():
+        number += 1
+        try:
+            async with session.get(f"/price/item-{worker}-{number}") as response:
+                response.raise_for_status()
+                tally.answered((await response.json())["by"])
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is a failed call, and the demo's point
+            tally.failure(error)
+        await asyncio.sleep(_PAUSE)
+
+
+async def _send_reports(tally: _Tally) -> None:
+    while True:
+        tally.send()
+        await asyncio.sleep(_REPORT)
+
+
+async def main() -> None:
+    """Call until dismissed; calls under way are finished, and counted."""
+    tally, closing = _Tally(), asyncio.Event()
+    async with (
+        Discovery() as discovery,
+        discovery.session(
+            "http://pricing.service_id.asab", timeout=aiohttp.ClientTimeout(total=5)
+        ) as session,
+        asyncio.TaskGroup() as tasks,
+    ):
+        for worker in range(_WORKERS):
+            tasks.create_task(_shop(session, worker, tally, closing))
+        reports = tasks.create_task(_send_reports(tally))
+        await until_dismissed()
+        closing.set()
+        reports.cancel()
+    tally.send()
+
+
+if __name__ == "__main__":
+    play(main())

@@ -1,0 +1,154 @@
+"""``peerage get``: call a service by name, like curl."""
+
+import asyncio
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from pathlib import Path
+
+import aiohttp
+from yarl import URL
+
+from peerage.cli.run import CommandError, Exit, complain
+from peerage.discovery import Discovery
+from peerage.errors import PeerageError
+
+__all__ = ["get_url"]
+
+_METHOD = re.compile(r"[A-Za-z]{1,20}")
+_HEADER = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):\s*(.*)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Request:
+    """What is to be sent."""
+
+    method: str
+    url: URL
+    headers: Sequence[tuple[str, str]] = ()
+    body: bytes | None = field(default=None, repr=False)
+    redirects: bool = False
+
+
+def _parse_method(text: str) -> str:
+    if not _METHOD.fullmatch(text):
+        raise CommandError(f"{text!r} is no HTTP method: write -X PUT.", Exit.USAGE)
+    return text.upper()
+
+
+def _parse_url(text: str) -> URL:
+    try:
+        url = URL(text)
+    except ValueError as error:
+        raise CommandError(f"{text!r} is no URL: {error}", Exit.USAGE) from None
+    if url.scheme not in {"http", "https"} or not url.host:
+        raise CommandError(
+            f"{text!r} is no URL that can be called: write http://orders.service_id.asab/path", Exit.USAGE
+        )
+    return url
+
+
+def _parse_header(text: str) -> tuple[str, str]:
+    match = _HEADER.fullmatch(text)
+    if match is None or not text.isprintable():
+        raise CommandError(f"{text!r} is no header: write -H 'Name: value'.", Exit.USAGE)
+    return match[1], match[2]
+
+
+def _read(data: str) -> bytes:
+    if not data.startswith("@"):
+        # What came from the command line as bytes that aren't UTF-8 goes out as the same bytes.
+        return data.encode(errors="surrogateescape")
+    if data == "@-":
+        return sys.stdin.buffer.read()
+    try:
+        return Path(data[1:]).read_bytes()
+    except OSError as error:
+        raise CommandError(f"{data[1:]!r} can't be read: {error.strerror}", Exit.USAGE) from None
+
+
+async def get_url(
+    registry: str | None,
+    url: str,
+    *,
+    method: str | None = None,
+    headers: Sequence[str] = (),
+    data: str | None = None,
+    redirects: bool = False,
+    timeout: float,  # noqa: ASYNC109 - an option of the command, handed on
+    show_headers: bool = False,
+) -> int:
+    """Call *url* and write the body of the answer to stdout as it arrives.
+
+    Args:
+        registry: URL of the registry.
+        url: ``http://orders.service_id.asab/v1/orders``.
+        method: by default GET, with *data* POST.
+        headers: ``Name: value`` each.
+        data: the body; ``@file`` is the content of a file, ``@-`` of stdin.
+        redirects: whether to follow them.
+        timeout: seconds until the answer begins, and between two pieces of it.
+        show_headers: whether to write status and headers of the answer to stderr.
+    """
+    request = _Request(
+        method=_parse_method(method or ("GET" if data is None else "POST")),
+        url=_parse_url(url),
+        headers=[_parse_header(header) for header in headers],
+        body=None if data is None else _read(data),
+        redirects=redirects,
+    )
+    try:
+        return await _call(registry, request, timeout, show_headers=show_headers)
+    except PeerageError:
+        raise
+    except TimeoutError:
+        raise CommandError(
+            f"{request.url.host} didn't answer within {timeout:g} s: see 'peerage ls', or give --timeout.",
+            Exit.UNREACHABLE,
+        ) from None
+    except aiohttp.ClientError as error:
+        raise CommandError(
+            f"Calling {request.url.host} failed: {str(error) or type(error).__name__}", Exit.UNREACHABLE
+        ) from None
+
+
+async def _call(registry: str | None, request: _Request, limit: float, *, show_headers: bool) -> int:
+    limits = aiohttp.ClientTimeout(total=None, sock_connect=limit, sock_read=limit)
+    async with (
+        Discovery(registry, ready_timeout=limit) as discovery,
+        discovery.session(timeout=limits) as session,
+    ):
+        # The limits of aiohttp hold for each attempt, this one for all of them.
+        async with asyncio.timeout(limit):
+            response = await session.request(
+                request.method,
+                request.url,
+                headers=request.headers,
+                data=request.body,
+                allow_redirects=request.redirects,
+            )
+        async with response:
+            return await _pass_on(response, show_headers=show_headers)
+
+
+async def _pass_on(response: aiohttp.ClientResponse, *, show_headers: bool) -> int:
+    status = f"{response.status} {response.reason or ''}".rstrip()
+    if show_headers:
+        _show(status, response.headers)
+    out = sys.stdout.buffer
+    async for piece in response.content.iter_any():
+        out.write(piece)
+        out.flush()
+    if HTTPStatus.OK <= response.status < HTTPStatus.BAD_REQUEST:
+        return Exit.OK
+    if not show_headers:
+        complain(status)
+    return Exit.NO
+
+
+def _show(status: str, headers: Mapping[str, str]) -> None:
+    complain(status)
+    for name, value in headers.items():
+        complain(f"{name}: {value}")
