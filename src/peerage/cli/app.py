@@ -40,10 +40,11 @@ def _end(command: Coroutine[Any, Any, int], *, quiet: bool = True) -> None:
 
 @app.command("ls")
 def ls(
+    *,
     registry: Registry = None,
     timeout: Timeout = 5.0,
-    watch: Annotated[bool, typer.Option("--watch", "-w", help="Go on and show every change.")] = False,  # noqa: FBT002 - how typer spells a flag
-    json: Json = False,  # noqa: FBT002 - likewise
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Go on and show every change.")] = False,
+    json: Json = False,
 ) -> None:
     """Show all instances.
 
@@ -63,13 +64,14 @@ def ls(
 
 @app.command("locate")
 def locate(
+    *,
     criteria: Annotated[
         list[str],
         typer.Argument(metavar="KEY=VALUE...", help="All must match, e.g. service_id=orders"),
     ],
     registry: Registry = None,
     timeout: Timeout = 5.0,
-    json: Json = False,  # noqa: FBT002 - how typer spells a flag
+    json: Json = False,
 ) -> None:
     """Show the URLs of who matches, one a line.
 
@@ -82,6 +84,7 @@ def locate(
 
 @app.command("get")
 def get(
+    *,
     url: Annotated[str, typer.Argument(help="E.g. http://orders.service_id.asab/v1/orders")],
     method: Annotated[
         str | None,
@@ -95,7 +98,7 @@ def get(
             "-d",
             "--data",
             metavar="DATA",
-            help="The body: text, @file, or @- for stdin. Its type is application/octet-stream unless -H says otherwise.",
+            help="The body: text, @file, or @- for stdin. -H says of what type, if not octet-stream.",
             show_default=False,
         ),
     ] = None,
@@ -109,10 +112,10 @@ def get(
             show_default=False,
         ),
     ] = None,
-    location: Annotated[bool, typer.Option("-L", "--location", help="Follow redirects.")] = False,  # noqa: FBT002 - how typer spells a flag
+    location: Annotated[bool, typer.Option("-L", "--location", help="Follow redirects.")] = False,
     include: Annotated[
         bool, typer.Option("-i", "--include", help="Write status and headers to stderr.")
-    ] = False,  # noqa: FBT002 - likewise
+    ] = False,
     registry: Registry = None,
     timeout: Annotated[
         float,
@@ -148,6 +151,7 @@ def get(
 
 @app.command("demo")
 def demo(
+    *,
     seconds: Annotated[
         float | None,
         typer.Option(
@@ -172,9 +176,9 @@ def demo(
 
     Each is a process of its own. The shop calls http://pricing.service_id.asab, and no call fails.
 
-    Exit code: 0 if no call failed and every instance answered; 1 if not; 2 wrong usage; 5 the registry is out of
-    reach; 130 ended by Ctrl-C. A demo without --seconds has shown everything after 15 s: Ctrl-C then ends it
-    with the summary and its code.
+    Exit code: 0 if no call failed and every instance answered; 1 if not; 2 wrong usage; 5 the registry is out
+    of reach; 130 ended by Ctrl-C. A demo without --seconds has shown everything after 15 s: Ctrl-C then ends
+    it with the summary and its code.
     """
     from peerage.cli.demo import demo as play  # noqa: PLC0415 - each command loads what it needs
 

@@ -21,7 +21,7 @@ from peerage.errors import (
     RegistryError,
 )
 
-__all__ = ["CommandError", "Exit", "complain", "run"]
+__all__ = ["CommandError", "Exit", "complain", "first_of", "run"]
 
 #: Seconds after a signal in which a command closes what it has opened.
 GRACE: Final = 3.0
@@ -81,6 +81,19 @@ def run(command: Coroutine[Any, Any, int], *, quiet: bool = True) -> int:
         _forget_stdout()
         return 128 + signal.SIGPIPE
     return code
+
+
+async def first_of(*parts: Coroutine[Any, Any, None]) -> None:
+    """Run all *parts* until one ends, and raise what it raised; the others are cancelled."""
+    tasks = [asyncio.ensure_future(part) for part in parts]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    for task in done:
+        task.result()
 
 
 def complain(sentence: str) -> None:

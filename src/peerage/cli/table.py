@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import Group
 
 __all__ = ["on_terminal", "plain_table", "rich_table"]
 
@@ -25,28 +25,26 @@ def plain_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[
     return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in table]
 
 
-def rich_table(
-    headings: Sequence[str], rows: Iterable[Sequence[str]], *, caption: str | None = None
-) -> "Table":
+def rich_table(headings: Sequence[str], rows: Iterable[Sequence[str]], below: Iterable[str] = ()) -> "Group":
     """Return a table for a terminal.
 
     Args:
         headings: of the columns.
         rows: cleaned cells; nothing in them is taken for markup.
-        caption: stands below.
+        below: cleaned lines that stand below it.
     """
     # Loaded by who sees it: rich takes longer than everything else that 'peerage ls' does.
     from rich import box  # noqa: PLC0415 - see above
+    from rich.console import Group  # noqa: PLC0415 - see above
     from rich.table import Table  # noqa: PLC0415 - see above
     from rich.text import Text  # noqa: PLC0415 - see above
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, caption_justify="left", header_style="bold")
-    table.caption = Text(caption) if caption else None
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
     for heading in headings:
         table.add_column(heading, overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
-    return table
+    return Group(table, *map(Text, below))
 
 
 #: Words that are easier found in colour.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from peerage.changes import Changed, PeerEvent
 from peerage.cli.jsontext import as_json
 from peerage.cli.ls import nobody
-from peerage.cli.run import Exit
+from peerage.cli.run import Exit, first_of
 from peerage.cli.table import on_terminal, rich_table
 from peerage.cli.text import shorten
 from peerage.cli.view import COLUMNS, Listing, cells, entry_of, listing, problem_lines
@@ -58,12 +58,12 @@ async def _write_changes(
     line_of: Callable[[Discovery, PeerEvent], str],
     problem_of: Callable[[str, tuple[str, ...]], str],
 ) -> None:
-    problems = asyncio.create_task(_write_problems(discovery, problem_of))
-    try:
-        async for event in discovery.changes():
-            _write(line_of(discovery, event))
-    finally:
-        problems.cancel()
+    await first_of(_write_events(discovery, line_of), _write_problems(discovery, problem_of))
+
+
+async def _write_events(discovery: Discovery, line_of: Callable[[Discovery, PeerEvent], str]) -> None:
+    async for event in discovery.changes():
+        _write(line_of(discovery, event))
 
 
 async def _write_problems(discovery: Discovery, line_of: Callable[[str, tuple[str, ...]], str]) -> None:
@@ -137,7 +137,7 @@ def _picture(discovery: Discovery, height: int) -> "RenderableType":
     now = datetime.now(UTC)
     room = max(1, height - _AROUND - len(found.problems))
     shown = [cells(each, now, hidden=each.node in found.hidden) for each in found.instances[:room]]
-    return rich_table(COLUMNS, shown, caption="\n".join(_below(discovery, found, len(shown))))
+    return rich_table(COLUMNS, shown, _below(discovery, found, len(shown)))
 
 
 def _below(discovery: Discovery, found: Listing, shown: int) -> Iterator[str]:

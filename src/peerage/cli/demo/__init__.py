@@ -3,16 +3,15 @@
 import asyncio
 import sys
 import time
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from peerage.cli.demo.score import Member, Score
 from peerage.cli.demo.show import show
 from peerage.cli.demo.stage import Stage
 from peerage.cli.demo.summary import complaints, summary
-from peerage.cli.run import CommandError, Exit
+from peerage.cli.run import CommandError, Exit, first_of
 from peerage.cli.table import on_terminal
 from peerage.cli.text import multiline
 from peerage.discovery import Discovery
@@ -48,7 +47,7 @@ async def demo(registry: str | None, seconds: float | None) -> int:
         async with Discovery(url) as discovery, Stage(url, score.hear) as stage:
             await discovery.ready()
             try:
-                await _first_of(
+                await first_of(
                     _play(stage, score, discovery, seconds),
                     stage.until_broken(),
                     score.follow(discovery.changes()),
@@ -111,23 +110,10 @@ async def _until_joined(score: Score, discovery: Discovery, names: tuple[str, ..
     )
 
 
-async def _until(score: Score, holds: Any, otherwise: str) -> None:
+async def _until(score: Score, holds: Callable[[], bool], otherwise: str) -> None:
     if not await score.until(holds, _PATIENCE):
         raise CommandError(f"{otherwise} within {_PATIENCE:g} s.")
 
 
 async def _pause(score: Score, until: float) -> None:
     await asyncio.sleep(until - score.elapsed)
-
-
-async def _first_of(*parts: Coroutine[Any, Any, None]) -> None:
-    """Run all *parts* until one ends, and raise what it raised; the others are cancelled."""
-    tasks = [asyncio.ensure_future(part) for part in parts]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-    for task in done:
-        task.result()

@@ -7,13 +7,18 @@ from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any
 
+from peerage.errors import PeerageError
+
 __all__ = ["play", "report", "until_dismissed"]
 
 
 def play(role: Coroutine[Any, Any, None]) -> None:
     """Play *role* to its end; without a parent that reads, there is nobody to play for."""
     with suppress(BrokenPipeError, KeyboardInterrupt):
-        asyncio.run(role)
+        try:
+            asyncio.run(role)
+        except PeerageError as error:
+            sys.exit(str(error))
 
 
 def report(**facts: object) -> None:

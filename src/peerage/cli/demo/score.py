@@ -78,7 +78,8 @@ class Score:
             member.answers = facts["answers"].get(name, 0)
             if member.first_answer_at is None and name in facts["first"]:
                 member.first_answer_at = facts["first"][name]
-                self.tell(f"{name} gave its first answer")
+                if member.late:
+                    self.tell(f"{name} gave its first answer")
         self._recent.append((now, self.calls))
         while self._recent[0][0] < now - _WINDOW:
             self._recent.popleft()

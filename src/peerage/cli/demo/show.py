@@ -9,7 +9,7 @@ from peerage.cli.demo.score import Member, Score
 from peerage.cli.table import on_terminal, rich_table
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import Group
 
 __all__ = ["show"]
 
@@ -72,11 +72,11 @@ def counts(score: Score) -> str:
     return f"{score.calls:,} calls, {score.rate:.0f}/s, {score.failed:,} failed"
 
 
-def _picture(score: Score) -> "Table":
+def _picture(score: Score) -> "Group":
     return rich_table(
         _COLUMNS,
         (_row(member, score) for member in score.members.values()),
-        caption="\n".join(_below(score)),
+        _below(score),
     )
 
 

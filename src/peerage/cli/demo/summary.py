@@ -9,7 +9,8 @@ __all__ = ["complaints", "summary"]
 
 def summary(score: Score, elapsed: float) -> Iterator[str]:
     """Yield the lines of the summary."""
-    yield f"{score.calls:,} calls in {elapsed:.1f} s ({score.calls / max(elapsed, 0.001):.0f}/s), {score.failed:,} failed"
+    rate = score.calls / max(elapsed, 0.001)
+    yield f"{score.calls:,} calls in {elapsed:.1f} s ({rate:.0f}/s), {score.failed:,} failed"
     for member in score.members.values():
         yield f"  {member.name}  {member.answers:6,} answers  {_fate(member)}".rstrip()
     yield from complaints(score) or ["No call failed, and every instance answered."]
