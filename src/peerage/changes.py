@@ -35,7 +35,8 @@ PeerEvent = Joined | Changed | Left
 class Changes:
     """An asynchronous iterator over the changes of a directory, merged while nobody takes them.
 
-    What waits is at most one event for each instance. Ends when it or its Discovery is closed.
+    What waits is at most one event for each instance that is there and one for each that the taker knows of.
+    Ends when it or its Discovery is closed.
 
     Args:
         directory: what is watched.
@@ -46,19 +47,21 @@ class Changes:
         self._on_close = on_close
         self._wake = asyncio.Event()
         self._ended = False
-        # By node: what the taker knows of it (None: nothing yet), and what is true now.
-        self._pending: dict[str, Change] = {
-            instance.node: Change(None, instance) for instance in directory.find()
+        # What the taker knows (None: nothing yet) and what is true now, under the latter, or under the former
+        # where nobody is there any more. Not by node: one may be left and taken again before anybody looks.
+        self._pending: dict[Instance, Change] = {
+            instance: Change(None, instance) for instance in directory.find()
         }
         self._unsubscribe = directory.subscribe(self._note)
 
     def _note(self, change: Change) -> None:
         before, after = change
-        if before is not None and (earlier := self._pending.pop(before.node, None)) is not None:
+        if before is not None and (earlier := self._pending.pop(before, None)) is not None:
             before = earlier.before
         subject = after or before
-        if subject is not None:
-            self._pending[subject.node] = Change(before, after)
+        # Came and went, or went and came back: nothing new to whoever wasn't looking.
+        if subject is not None and before is not after:
+            self._pending[subject] = Change(before, after)
             self._wake.set()
 
     def __aiter__(self) -> Self:
@@ -66,10 +69,8 @@ class Changes:
 
     async def __anext__(self) -> PeerEvent:
         while not self._ended:
-            while self._pending:
-                node = next(iter(self._pending))
-                if event := _event(self._pending.pop(node)):
-                    return event
+            if self._pending:
+                return _event(self._pending.pop(next(iter(self._pending))))
             self._wake.clear()
             await self._wake.wait()
         raise StopAsyncIteration
@@ -87,8 +88,12 @@ class Changes:
             self._on_close(self)
 
 
-def _event(change: Change) -> PeerEvent | None:
-    before, after = change
-    if after is None:
-        return None if before is None else Left(before)
-    return Joined(after) if before is None else Changed(after, before)
+def _event(change: Change) -> PeerEvent:
+    match change:
+        case Change(None, Instance() as after):
+            return Joined(after)
+        case Change(Instance() as before, None):
+            return Left(before)
+        case Change(Instance() as before, Instance() as after):
+            return Changed(after, before)
+    raise AssertionError(f"{change} changes nothing")

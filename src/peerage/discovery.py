@@ -137,9 +137,9 @@ class Discovery:
         Raises:
             NotReadyError: it wasn't in time; the message names the registry and what to check.
         """
+        self._check_open()
         if self._follower.ready:
             return
-        self._check_open()
         limit = self._ready_timeout if timeout is None else timeout
         try:
             async with asyncio.timeout(limit):
@@ -223,7 +223,7 @@ class Discovery:
         Raises:
             NotReadyError: the registry wasn't read yet and isn't within ``ready_timeout``.
         """
-        if not self._follower.ready:
+        if not self._follower.ready or self._state != "open":
             await self.ready()
         return set(self.directory.urls(_fold(criteria, ids)))
 
@@ -235,7 +235,7 @@ class Discovery:
         Raises:
             NotReadyError: the registry wasn't read yet and isn't within ``ready_timeout``.
         """
-        if not self._follower.ready:
+        if not self._follower.ready or self._state != "open":
             await self.ready()
         return self.directory.find(_fold(criteria, ids))
 
@@ -245,7 +245,7 @@ class Discovery:
         Raises:
             NotReadyError: the registry wasn't read yet and isn't within ``ready_timeout``.
         """
-        if not self._follower.ready:
+        if not self._follower.ready or self._state != "open":
             await self.ready()
         found: dict[str, dict[Id, set[tuple[str, int, int]]]] = {}
         for instance in self.directory.find():

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Final
 
 from peerage.directory import Directory
+from peerage.errors import RegistryClosedError
 from peerage.registry import Event, Gone, Put, Registry, Snapshot, Stale
 
 __all__ = ["Follower"]
@@ -22,9 +23,6 @@ log = logging.getLogger(__name__)
 #: Seconds of work after which the event loop gets its turn.
 SLICE: Final = 0.003
 
-#: Seconds until a watch that failed, which a backend's shouldn't, is begun again.
-_RETRY: Final = 1.0
-
 
 class Follower:
     """Feeds the events of *registry* to *directory*.
@@ -33,14 +31,22 @@ class Follower:
         registry: where the events come from; not closed by this.
         directory: who is told of them.
         clock: monotonic seconds.
+        retry: seconds until a watch that failed, which a backend's shouldn't, is begun again.
     """
 
     def __init__(
-        self, registry: Registry, directory: Directory, *, clock: Callable[[], float] = time.monotonic
+        self,
+        registry: Registry,
+        directory: Directory,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        retry: float = 1.0,
     ) -> None:
         self._registry = registry
         self._directory = directory
         self._clock = clock
+        self._retry = retry
+        self._closed = False
         self._task: asyncio.Task[None] | None = None
         self._turn_ends = 0.0
         self._lost_at: float | None = None
@@ -62,21 +68,37 @@ class Follower:
         self._task = asyncio.create_task(self._run(), name=f"peerage: follow {self._registry.url}")
 
     async def aclose(self) -> None:
-        """Stop following; the directory stays as it is."""
+        """Stop following; the directory stays as it is, and whoever waits is told."""
+        self._closed = True
+        self._announce()
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
             await asyncio.wait([task])
 
     async def until_ready(self) -> None:
-        """Wait until a snapshot was applied."""
+        """Wait until a snapshot was applied.
+
+        Raises:
+            RegistryClosedError: closed meanwhile.
+        """
         while not self.ready:
-            await self._changed.wait()
+            await self._next_change()
 
     async def until_stale(self) -> None:
-        """Wait until the registry is out of reach."""
+        """Wait until the registry is out of reach.
+
+        Raises:
+            RegistryClosedError: closed meanwhile.
+        """
         while self.stale is None:
+            await self._next_change()
+
+    async def _next_change(self) -> None:
+        if not self._closed:
             await self._changed.wait()
+        if self._closed:
+            raise RegistryClosedError("It was closed while somebody waited for the registry.")
 
     def _announce(self) -> None:
         """Wake whoever waits for ready or stale; each looks for itself."""
@@ -88,6 +110,9 @@ class Follower:
         while True:
             try:
                 await self._follow()
+                break
+            except RegistryClosedError:
+                break
             except Exception as error:
                 if not failed:
                     log.exception(
@@ -95,9 +120,9 @@ class Follower:
                     )
                 failed = True
                 self._lose(f"watching failed: {error}")
-            else:
-                return
-            await asyncio.sleep(_RETRY)
+            await asyncio.sleep(self._retry)
+        # By whoever owns it, and under our feet: what is known grows old from now on.
+        self._lose("it was closed")
 
     async def _follow(self) -> None:
         watch = self._registry.watch()

@@ -14,10 +14,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
-from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Never
 
+from peerage.addresses import Address, read_address
 from peerage.errors import ConfigurationError
 
 __all__ = ["Identity", "host_key", "launch_time", "read_identity"]
@@ -25,6 +25,8 @@ __all__ = ["Identity", "host_key", "launch_time", "read_identity"]
 log = logging.getLogger(__name__)
 
 _IMPORTED: Final = datetime.now(UTC)
+
+_LINUX: Final = sys.platform == "linux"
 
 _MANIFESTS: Final = ("/app/MANIFEST.json", "/MANIFEST.json", "MANIFEST.json")
 
@@ -86,7 +88,7 @@ def read_identity(environ: Mapping[str, str] | None = None, *, appclass: str = "
 
 @lru_cache(maxsize=1)
 def _boot_id() -> str:
-    if sys.platform == "linux":
+    if _LINUX:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     return socket.gethostname()
 
@@ -98,7 +100,7 @@ def host_key() -> str | None:
     may share it, and have loopback addresses of their own.
     """
     try:
-        namespace = Path("/proc/self/ns/net").stat().st_ino if sys.platform == "linux" else 0
+        namespace = Path("/proc/self/ns/net").stat().st_ino if _LINUX else 0
         return hashlib.sha256(f"{_boot_id()} {namespace}".encode()).hexdigest()[:16]
     except OSError as error:
         log.warning("This host can't be told from others (%s): loopback addresses won't be called", error)
@@ -109,7 +111,7 @@ def host_key() -> str | None:
 def _launch_time(pid: int) -> datetime:
     try:
         # Field 22, counted after the command's name, which may contain anything but ends with the last ')'.
-        ticks = int(Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19])
+        ticks = int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[19])
         lines = Path("/proc/stat").read_text(encoding="ascii").splitlines()
         booted = next(int(line.split()[1]) for line in lines if line.startswith("btime "))
     except (OSError, ValueError, IndexError, StopIteration):
@@ -134,61 +136,57 @@ def _in_container(environ: Mapping[str, str]) -> bool:
     return any(word in groups for word in ("docker", "kubepods", "containerd", "/lxc/"))
 
 
+def _refuse(constant: str) -> Never:
+    raise ValueError(f"{constant} is no JSON")
+
+
 def _manifest(configured: str | None) -> dict[str, Any]:
+    if configured and not Path(configured).is_file():
+        log.error("PEERAGE_MANIFEST names %s, which is no file", configured)
     for name in (configured, *_MANIFESTS) if configured else _MANIFESTS:
         path = Path(name)
         if not path.is_file():
             continue
         try:
-            value = json.loads(path.read_text(encoding="utf-8"))
+            value = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
+            # What couldn't be advertised (lone surrogates) must not keep the service from it.
+            json.dumps(value, ensure_ascii=False).encode()
         except (OSError, ValueError, RecursionError) as error:
-            log.error("%s can't be read and is left out: %s", path, error)
+            log.error("%s can't be read and is left out: %s", path, error)  # noqa: TRY400 - no fault of the code
             return {}
         if isinstance(value, dict):
             return value
         log.error("%s is left out: it holds a JSON %s, not an object", path, type(value).__name__)
         return {}
-    if configured:
-        log.error("PEERAGE_MANIFEST names %s, which isn't there", configured)
     return {}
 
 
 def _addresses(configured: str | None, *, containerized: bool) -> tuple[str, ...]:
     if configured:
-        return tuple(_checked_address(part.strip()) for part in configured.split(",") if part.strip())
+        parts = (part.strip() for part in configured.split(","))
+        return tuple(dict.fromkeys(_checked_address(part) for part in parts if part))
     if containerized:
         # The address inside a container is usually one that only its neighbours reach.
         return ()
     found = (_source_address(family, outside) for family, outside in _OUTSIDE)
-    return tuple(address for address in found if address is not None and _reachable(address))
+    return tuple(address.literal for address in found if address is not None and address.routable)
 
 
 def _checked_address(text: str) -> str:
-    try:
-        reachable = _reachable(text)
-    except ValueError:
-        reachable = False
-    if not reachable:
+    address = read_address(text)
+    if address is None or not address.routable:
         raise ConfigurationError(
             f"PEERAGE_ADDRESSES holds {text!r}: give IP addresses that peers reach, separated by commas; "
             "no host names, no loopback, link-local or multicast addresses."
         )
-    return text
+    return address.literal
 
 
-def _reachable(text: str) -> bool:
-    address = ip_address(text)
-    return not (
-        address.is_loopback or address.is_link_local or address.is_multicast or address.is_unspecified
-    )
-
-
-def _source_address(family: socket.AddressFamily, outside: str) -> str | None:
+def _source_address(family: socket.AddressFamily, outside: str) -> Address | None:
     """Return the address from which the default route sends; connecting a datagram socket sends nothing."""
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:
             probe.connect((outside, 9))
-            address: str = probe.getsockname()[0]
+            return read_address(probe.getsockname()[0])
     except OSError:
         return None
-    return address

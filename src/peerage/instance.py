@@ -10,11 +10,10 @@ import re
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address, ip_address
 from sys import intern
 from typing import Any, Final, NamedTuple
 
+from peerage.addresses import Address, read_address
 from peerage.names import BUILTIN_KEYS, fold_key, fold_value
 
 __all__ = ["DRAINING", "Decoded", "Endpoint", "Instance", "decode", "parse_record"]
@@ -22,12 +21,24 @@ __all__ = ["DRAINING", "Decoded", "Endpoint", "Instance", "decode", "parse_recor
 #: ``peerage.state`` of an instance that is about to stop.
 DRAINING: Final = "draining"
 
-#: What can be a host in a URL without quoting: no delimiters, space, brackets or control characters.
+#: What can be a host in a URL without quoting: no delimiters, space or brackets.
 _HOST = re.compile(r"[^\s/?#@\\\[\]:%<>\"'`{}|^\x00-\x1f\x7f]{1,253}")
 
 _MAX_PORT: Final = 65535
 _SCHEMES: Final = ("http", "https")
 
+#: Problems told of one record; a record of noise could have thousands.
+_TOLD: Final = 8
+
+_DIGITS: Final = 4300
+
+# A number longer than Python converts stays its text: it costs the field it is in, not the record.
+_TOLERANT: Final = json.JSONDecoder(
+    parse_int=lambda digits: int(digits) if len(digits) <= _DIGITS else digits
+)
+
+_LOOPBACK: Final[dict[int, str]] = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
+_ID_TYPES: Final = (str, int, float)
 
 #: An id as it may stand in a record.
 Id = str | int | float
@@ -42,7 +53,7 @@ class Endpoint(NamedTuple):
     family: int
     """``socket.AF_INET`` or ``socket.AF_INET6``, as bound by the instance."""
     address: str | None = None
-    """The literal address to connect to instead of resolving *host*: loopback, if it runs on this very host."""
+    """The literal address to connect to instead of resolving *host*: loopback, if it runs on this host."""
 
     @property
     def authority(self) -> str:
@@ -150,7 +161,13 @@ def parse_record(data: bytes) -> dict[str, Any]:
         ValueError: it isn't one UTF-8 JSON object; the message says how.
     """
     try:
-        value = json.loads(data.decode("utf-8"))
+        text = data.decode("utf-8")
+        try:
+            value = json.loads(text)
+        except json.JSONDecodeError:
+            raise
+        except ValueError:
+            value = _TOLERANT.decode(text)
     except UnicodeDecodeError as error:
         raise ValueError(f"not UTF-8 (byte {error.start})") from None
     except RecursionError:
@@ -196,14 +213,15 @@ def decode(
         addresses=reader.addresses(),
         spelling=None if all(a is b for (_, a), b in zip(folded, spelling, strict=True)) else spelling,
     )
-    return Decoded(instance, tuple(reader.problems))
+    return Decoded(instance, reader.told())
 
 
 class _Reader:
     """Reads the fields of one record and collects what is wrong with them."""
 
     def __init__(self, record: dict[str, Any], host_key: str | None) -> None:
-        self.problems: list[str] = []
+        # A dictionary, because some entries are repeated, and so is what is wrong with them.
+        self._problems: dict[str, None] = {}
         self._record = record
         self._own = self._section("peerage")
         self._same_host = host_key is not None and self._own.get("host_key") == host_key
@@ -216,7 +234,14 @@ class _Reader:
         self.state = intern(state) if isinstance(state, str) and _printable(state) else None
 
     def _bad(self, what: str, value: object, wanted: str) -> None:
-        self.problems.append(f"{what} is {_shorten(value)}, not {wanted}.")
+        self._problems[f"{what} is {_shorten(value)}, not {wanted}."] = None
+
+    def told(self) -> tuple[str, ...]:
+        """Return what is wrong, a sentence each, and how much more there is."""
+        problems = tuple(self._problems)
+        if len(problems) <= _TOLD:
+            return problems
+        return (*problems[:_TOLD], f"There are {len(problems) - _TOLD} more problems.")
 
     def _section(self, key: str) -> dict[str, Any]:
         value = self._record.get(key)
@@ -239,7 +264,12 @@ class _Reader:
         value = self._record.get("host")
         if value is None:
             return None
-        if isinstance(value, str) and (_HOST.fullmatch(value) or _address(value)) and _printable(value):
+        # It is part of every URL, and those are printed: nothing invisible in it, no lone surrogates.
+        if (
+            isinstance(value, str)
+            and value.isprintable()
+            and (_HOST.fullmatch(value) or ("%" not in value and read_address(value)))
+        ):
             return intern(value)
         self._bad("host", value, "a host name")
         return None
@@ -250,27 +280,30 @@ class _Reader:
         for key in BUILTIN_KEYS:
             value = self._record.get(key)
             if value is not None and value != "":
-                self._id(found, key, key, value)
+                self._id(found, None, key, value)
         top = {key for key, _ in found}
         for key, values in self._section("discovery").items():
             folded = fold_key(key)
-            if folded in top:
+            if folded in top or values is None:
                 continue
             if not isinstance(values, list) or not folded or not _printable(folded):
                 self._bad(f"discovery.{_shorten(key)}", values, "a list of ids under a named key")
                 continue
+            folded = intern(folded)
             for value in values:
-                self._id(found, f"discovery.{_shorten(key)}", intern(folded), value)
+                if value is not None:
+                    self._id(found, key, folded, value)
         return found
 
-    def _id(self, found: dict[tuple[str, str], Id], what: str, key: str, value: object) -> None:
-        if isinstance(value, str | int | float) and not isinstance(value, bool):
+    def _id(self, found: dict[tuple[str, str], Id], custom: str | None, key: str, value: Any) -> None:
+        """Add one id; *custom* is its key as it stands under ``discovery``."""
+        if type(value) in _ID_TYPES:
             folded = fold_value(value)
             if folded and _printable(folded):
-                same = folded == value
-                found[(key, value if same else folded)] = value
+                # Where folding changes nothing, one text is kept, not two.
+                found.setdefault((key, value if folded == value else folded), value)
                 return
-        self._bad(what, value, "an id (text or number)")
+        self._bad(f"discovery.{_shorten(custom)}" if custom else key, value, "an id (text or number)")
 
     def endpoints(self) -> tuple[Endpoint, ...]:
         web = self._record.get("web")
@@ -281,32 +314,31 @@ class _Reader:
             return ()
         found: dict[Endpoint, None] = {}
         for entry in web:
-            endpoint = self._endpoint(entry)
+            # ASAB 25.15 may write null for an address that it couldn't tell.
+            endpoint = None if entry is None else self._endpoint(entry)
             if endpoint is not None:
                 found[endpoint] = None
         return tuple(found)
 
     def _endpoint(self, entry: object) -> Endpoint | None:
-        match entry:
-            case [str(bound), int(port), *_] if 0 < port <= _MAX_PORT and not isinstance(port, bool):
-                address = _address(bound)
-            case _:
-                address = None
-        if address is None:
-            self._bad("an entry of web", entry, "[address, port] with a port from 1 to 65535")
-            return None
-        family = socket.AF_INET if address.version == 4 else socket.AF_INET6  # noqa: PLR2004 - IP's own number
-        if address.is_unspecified:
+        # The types of JSON are exact, and True is no port.
+        if type(entry) is list and len(entry) > 1 and type(entry[0]) is str and type(entry[1]) is int:
+            address, port = read_address(entry[0]), entry[1]
+            if address is not None and 0 < port <= _MAX_PORT:
+                return self._place(address, port)
+        self._bad("an entry of web", entry, "[address, port] with a port from 1 to 65535")
+        return None
+
+    def _place(self, address: Address, port: int) -> Endpoint | None:
+        if address.everywhere:
             if self.host is None:
-                self._bad("host", None, "given: nobody can call it")
+                self._problems["There is no usable host, so nobody can call it."] = None
                 return None
-            loopback = ("127.0.0.1" if family == socket.AF_INET else "::1") if self._same_host else None
-            return Endpoint(self.host, port, family, loopback)
-        if address.is_loopback:
-            return Endpoint(bound, port, family, bound) if self._same_host else None
-        if address.is_multicast or address.is_link_local:
-            return None
-        return Endpoint(bound, port, family)
+            loopback = _LOOPBACK[address.family] if self._same_host else None
+            return Endpoint(self.host, port, address.family, loopback)
+        if address.loopback and self._same_host:
+            return Endpoint(address.literal, port, address.family, address.literal)
+        return Endpoint(address.literal, port, address.family) if address.routable else None
 
     def weight(self) -> float:
         value = self._own.get("weight", 1)
@@ -324,29 +356,12 @@ class _Reader:
             return ()
         found: dict[str, None] = {}
         for value in values:
-            address = _address(value) if isinstance(value, str) else None
-            if address is None or not _routable(address):
+            address = read_address(value) if isinstance(value, str) else None
+            if address is None or not address.routable:
                 self._bad("an entry of peerage.addresses", value, "an address others can reach")
             else:
-                found[intern(value)] = None
+                found[address.literal] = None
         return tuple(found)
-
-
-@lru_cache(maxsize=1024)
-def _address(text: str) -> IPv4Address | IPv6Address | None:
-    try:
-        address = ip_address(text)
-    except ValueError:
-        return None
-    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-        return address.ipv4_mapped
-    return address
-
-
-def _routable(address: IPv4Address | IPv6Address) -> bool:
-    return not (
-        address.is_loopback or address.is_link_local or address.is_multicast or address.is_unspecified
-    )
 
 
 def _printable(text: str) -> bool:
@@ -361,5 +376,9 @@ def _printable(text: str) -> bool:
 
 
 def _shorten(value: object, limit: int = 60) -> str:
-    text = ascii(value)
-    return text if len(text) <= limit else f"{text[:limit]}…"
+    try:
+        text = ascii(value)
+    except RecursionError:
+        # What json reads deeper in the stack than this isn't always printed as deep.
+        text = f"a deeply nested {type(value).__name__}"
+    return text if len(text) <= limit else f"{text[:limit]}..."

@@ -75,8 +75,7 @@ def parse_host(host: str) -> tuple[str, str]:
     Raises:
         NotDiscoveredError: *host* has no ``<value>.<key>`` in front of ``.asab``.
     """
-    bare = host[:-1] if host.endswith(".") else host
-    parts = bare.rsplit(".", 2)
+    parts = host.removesuffix(".").rsplit(".", 2)
     if len(parts) != 3 or fold_value(parts[2]) != DOMAIN or not parts[0] or not parts[1]:  # noqa: PLR2004 - value, key, domain
         raise NotDiscoveredError(
             f"{host!r} is no complete name: write <value>.<key>.asab, "

@@ -7,6 +7,7 @@ the one key ``peerage``, which ASAB ignores.
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from peerage.errors import RecordError
@@ -75,7 +76,7 @@ def build_record(
         record.pop(reserved, None)
     record["host"] = identity.host
     record["appclass"] = identity.appclass
-    record["launch_time"] = identity.launch_time.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    record["launch_time"] = _timestamp(identity.launch_time)
     record["process_id"] = identity.process_id
     for key in BUILTIN_KEYS:
         if value := getattr(identity, key):
@@ -83,7 +84,7 @@ def build_record(
     if identity.containerized:
         record["containerized"] = True
     if web:
-        record["web"] = [list(entry) for entry in dict.fromkeys(tuple(entry) for entry in web)]
+        record["web"] = _bound(web)
     if discovery := _discovery(identity, ids or {}):
         record["discovery"] = discovery
     record["peerage"] = _own_section(
@@ -110,7 +111,20 @@ def web_of(port: int) -> list[tuple[str, int]]:
     return [("0.0.0.0", port)]  # noqa: S104 - a notation of the record, nothing is bound here
 
 
-def _checked_extra(extra: Mapping[str, Any]) -> Mapping[str, Any]:
+def _timestamp(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _bound(web: Sequence[tuple[str, int]]) -> list[list[Any]]:
+    try:
+        return [list(entry) for entry in dict.fromkeys(tuple(entry) for entry in web)]
+    except TypeError as error:
+        raise RecordError(
+            f"web={web!r} can't be advertised: give a list of (address, port) pairs."
+        ) from error
+
+
+def _checked_extra(extra: Mapping[Any, Any]) -> Mapping[str, Any]:
     for key in extra:
         if not isinstance(key, str) or key in _RESERVED:
             raise RecordError(
@@ -129,13 +143,21 @@ def _discovery(identity: Identity, ids: Ids) -> dict[str, list[str | int]]:
     return {key: values for key, values in discovery.items() if values}
 
 
-def _values(key: str, values: str | int | Iterable[str | int]) -> list[str | int]:
+def _values(key: Any, values: Any) -> list[str | int]:
     if not isinstance(key, str) or not _KEY.fullmatch(key) or key.lower().replace("-", "_") in BUILTIN_KEYS:
         raise RecordError(
             f"{key!r} can't be the key of a custom id: use A-Z, a-z, 0-9, '_' and '-'; "
             f"{', '.join(BUILTIN_KEYS)} come from the environment."
         )
-    return list(dict.fromkeys([values] if isinstance(values, str | int) else values))
+    if isinstance(values, str | int):
+        values = (values,)
+    if isinstance(values, bytes | Mapping) or not isinstance(values, Iterable):
+        raise RecordError(f"ids={{{key!r}: {values!r}}} can't be advertised: give an id or a list of ids.")
+    listed = list(values)
+    for value in listed:
+        if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
+            raise RecordError(f"{value!r} can't be an id of {key!r}: ids are texts and integers.")
+    return list(dict.fromkeys(listed))
 
 
 def _own_section(identity: Identity, fields: Mapping[str, Any]) -> dict[str, Any]:

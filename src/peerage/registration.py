@@ -3,10 +3,11 @@
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from peerage.errors import PeerageError
 from peerage.identity import Identity
 from peerage.instance import DRAINING
 from peerage.record import Ids, build_record
@@ -33,6 +34,13 @@ class Offer:
     state: str | None = None
     nonce: str = field(default_factory=lambda: secrets.token_hex(8))
     """Tells a record of ours from a twin of it whose creation was never confirmed."""
+
+    def __post_init__(self) -> None:
+        """Keep a copy: neither what the caller does with its own later nor an iterator read once matters."""
+        if self.ids is not None:
+            object.__setattr__(self, "ids", {key: _kept(values) for key, values in self.ids.items()})
+        if self.extra is not None:
+            object.__setattr__(self, "extra", dict(self.extra))
 
     def record(self) -> bytes:
         """Return the bytes to advertise.
@@ -87,21 +95,24 @@ class Registration:
         """
         offer = self._offer
         self._change(
-            ids=offer.ids if ids is None else dict(ids),
-            extra=offer.extra if extra is None else dict(extra),
+            ids=offer.ids if ids is None else ids,
+            extra=offer.extra if extra is None else extra,
         )
 
     async def drain(self, lame_duck: float = LAME_DUCK) -> None:
         """Leave without a failed call: publish that no new requests are wanted, wait, withdraw.
 
-        Call it before the server stops listening. Cancelled meanwhile, it withdraws at once.
+        Call it before the server stops listening. It withdraws at once if cancelled meanwhile, and if the
+        state can't be published, which is logged.
 
         Args:
             lame_duck: seconds to wait between the two, for callers that haven't heard yet.
         """
-        self._change(state=DRAINING)
         try:
+            self._change(state=DRAINING)
             await asyncio.sleep(lame_duck)
+        except PeerageError as error:
+            log.warning("Withdrawn without draining: %s", error)
         finally:
             await self.withdraw()
 
@@ -114,6 +125,12 @@ class Registration:
         offer = replace(self._offer, **changes)
         self._advertisement.update(offer.record())
         self._offer = offer
+
+
+def _kept(values: Any) -> Any:
+    """Return *values* in a list if they are several; whether they are ids is for the record to say."""
+    several = isinstance(values, Iterable) and not isinstance(values, str | bytes | Mapping)
+    return list(values) if several else values
 
 
 def complain(identity: Identity) -> None:

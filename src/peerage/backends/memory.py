@@ -329,7 +329,9 @@ class MemorySecrets:
         loop, changed, last = asyncio.get_running_loop(), asyncio.Event(), None
 
         def onlooker() -> None:
-            loop.call_soon_threadsafe(changed.set)
+            # A loop that is closed already has nobody to tell.
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(changed.set)
 
         self._vault.onlookers.add(onlooker)
         try:

@@ -61,6 +61,7 @@ class Directory:
         self._answers: dict[Criteria, frozenset[str]] = {}
         self._answered = 0
         self._subscribers: dict[object, Callable[[Change], None]] = {}
+        self._failed: set[object] = set()
         self.generation = 0
         """Grows with every visible change."""
 
@@ -69,7 +70,7 @@ class Directory:
     def put(self, record: Record) -> None:
         """A record is there or has changed; what can't be used of it stands under :attr:`problems`."""
         old = self._nodes.get(record.node)
-        if old is not None and old.data == record.data and old.order == record.order:
+        if old is not None and (old.data, old.order, old.transient) == record[1:]:
             return
         new, problems = decode(
             record.node, record.data, record.order, transient=record.transient, host_key=self._host_key
@@ -151,7 +152,7 @@ class Directory:
         return _NOBODY if bucket is None else bucket.targets
 
     def find(self, criteria: Criteria = ()) -> list[Instance]:
-        """Return the visible instances that match all *criteria*, without any all; uncallable ones included."""
+        """Return the visible instances matching all *criteria* (none: all), uncallable ones included."""
         bucket = self._smallest(criteria)
         if bucket is None:
             return [] if criteria else list(self._twins)
@@ -183,21 +184,28 @@ class Directory:
     def subscribe(self, callback: Callable[[Change], None]) -> Callable[[], None]:
         """Call *callback* after each visible change, from within the call that applied it.
 
-        An exception out of it is logged and reaches nobody else.
+        An exception out of it reaches nobody else; of each subscriber the first is logged.
 
         Returns:
             A function that ends the subscription; may be called twice.
         """
         token = object()
         self._subscribers[token] = callback
-        return lambda: self._subscribers.pop(token, None) and None
+
+        def unsubscribe() -> None:
+            self._subscribers.pop(token, None)
+            self._failed.discard(token)
+
+        return unsubscribe
 
     def _tell(self, change: Change) -> None:
-        for callback in tuple(self._subscribers.values()):
+        for token, callback in tuple(self._subscribers.items()):
             try:
                 callback(change)
             except Exception:
-                log.exception("A subscriber of the directory failed; the others were told")
+                if token not in self._failed:
+                    self._failed.add(token)
+                    log.exception("A subscriber of the directory failed; the others were told")
 
 
 def _matches(instance: Instance, criteria: Criteria) -> bool:

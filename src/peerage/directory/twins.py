@@ -15,6 +15,7 @@ __all__ = ["Twins"]
 _age = attrgetter("order")
 
 _Key = str | tuple[str, str, int]
+_Change = tuple[Instance | None, Instance | None]
 
 
 class Twins:
@@ -29,9 +30,7 @@ class Twins:
         for group in self._groups.values():
             yield _newest(group)
 
-    def replace(
-        self, old: Instance | None, new: Instance | None
-    ) -> list[tuple[Instance | None, Instance | None]]:
+    def replace(self, old: Instance | None, new: Instance | None) -> list[_Change]:
         """Exchange two versions of one record, either of which may be None.
 
         Returns:
@@ -40,20 +39,18 @@ class Twins:
         old_key = None if old is None else _key(old)
         new_key = None if new is None else _key(new)
         if old_key is not None and new_key is not None and old_key != new_key:
-            # Its host, port or instance_id changed: it enters another group before it leaves its own.
-            return [*self._exchange(new_key, None, new), *self._exchange(old_key, old, None)]
+            # Its host, port or instance_id changed: it enters another group and leaves its own.
+            return _joined(self._exchange(new_key, None, new), self._exchange(old_key, old, None))
         key = new_key if new_key is not None else old_key
         return [] if key is None else self._exchange(key, old, new)
 
-    def _exchange(
-        self, key: _Key, old: Instance | None, new: Instance | None
-    ) -> list[tuple[Instance | None, Instance | None]]:
+    def _exchange(self, key: _Key, old: Instance | None, new: Instance | None) -> list[_Change]:
         group = self._groups.get(key)
         before = None if group is None else _newest(group)
         if group is None or group is old:
             changed: Instance | dict[str, Instance] | None = new
         else:
-            changed = dict(group) if isinstance(group, dict) else {group.node: group}
+            changed = group if isinstance(group, dict) else {group.node: group}
             if old is not None:
                 del changed[old.node]
             if new is not None:
@@ -67,6 +64,14 @@ class Twins:
             self._groups[key] = changed
             after = _newest(changed)
         return [] if before is after else [(before, after)]
+
+
+def _joined(entered: list[_Change], left: list[_Change]) -> list[_Change]:
+    """Return both as one change where one instance takes the place of the other: nobody else is concerned."""
+    match entered, left:
+        case [(None, new)], [(old, None)]:
+            return [(old, new)]
+    return [*entered, *left]
 
 
 def _key(instance: Instance) -> _Key:
