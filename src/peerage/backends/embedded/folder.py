@@ -6,12 +6,13 @@ import os
 import secrets
 import stat
 from contextlib import suppress
+from pathlib import Path
 from typing import Final, Self
 
 from peerage.backends.embedded import forks
 from peerage.errors import RegistryDenied
 
-__all__ = ["TEMPORARY", "Folder", "temporary_name"]
+__all__ = ["TEMPORARY", "Folder", "temporary_name", "write_whole"]
 
 #: How the names of unfinished files begin.
 TEMPORARY: Final = ".tmp."
@@ -37,6 +38,17 @@ def temporary_name() -> str:
     return f"{TEMPORARY}{os.getpid()}.{secrets.token_hex(8)}"
 
 
+def write_whole(fd: int, data: bytes) -> None:
+    """Write *data* at once.
+
+    Raises:
+        OSError: no space, at the latest after a part of it.
+    """
+    written = os.write(fd, data)
+    if written != len(data):
+        raise OSError(errno.ENOSPC, f"only {written} of {len(data)} bytes could be written")
+
+
 class Folder:
     """One subfolder of the user's folder; use :meth:`open`."""
 
@@ -51,7 +63,7 @@ class Folder:
         """Make the folder *name* in *base*, and *base*, if they aren't there, and open it.
 
         Raises:
-            RegistryDenied: the folder can't be trusted, or locks don't hold in it; the message says what to do.
+            RegistryDenied: the folder can't be trusted, or locks don't hold in it.
             OSError: anything that may pass, such as too many open files.
         """
         with forks.HELD:
@@ -83,7 +95,7 @@ class Folder:
             RegistryDenied: it was opened to others meanwhile.
         """
         try:
-            there = os.stat(self.path, follow_symlinks=False)
+            there = Path(self.path).lstat()
         except FileNotFoundError:
             return False
         _check(there, self.path)

@@ -1,7 +1,8 @@
 """What a forked child must not keep: the descriptors that are the life of its parent's records.
 
-A lock taken by ``flock`` belongs to the open file, which parent and child share: as long as the child has the
-descriptor, the record lives; and if the child unlocked it, the record would die. So the child closes, and never unlocks.
+A lock taken by ``flock`` belongs to the open file, which parent and child share: as long as the child
+has the descriptor, the record lives; and if the child unlocked it, the record would die. So the child closes,
+and never unlocks.
 """
 
 import os

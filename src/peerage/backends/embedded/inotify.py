@@ -45,7 +45,7 @@ Listener = Callable[[dict[str, Change]], object]
 
 
 class Notifier:
-    """Tells listeners what happens in folders; lives on the worker's thread and opens inotify at the first need."""
+    """Tells listeners what happens in folders; the worker's own, inotify is opened at the first need."""
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
@@ -67,7 +67,8 @@ class Notifier:
         from asyncinotify import Mask  # noqa: PLC0415 - Linux only
 
         try:
-            # Not OPEN and CLOSE_NOWRITE: looking would feed itself. EXCL_UNLINK spares the close after each update.
+            # Not OPEN and CLOSE_NOWRITE: looking would feed itself.
+            # EXCL_UNLINK spares the close after each update.
             watch = inotify.add_watch(
                 path,
                 Mask.MOVED_TO

@@ -40,7 +40,7 @@ class Location:
 
 
 def single_name(path: str) -> str | None:
-    """Return one file name for an absolute path of plain segments, another one for every path; None if it isn't one."""
+    """Return one file name for an absolute path of plain segments, another for every path; else None."""
     first, *segments = path.split("/")
     if first or not segments:
         return None

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Final, Self
 
 from peerage.backends.embedded import forks
-from peerage.backends.embedded.folder import Folder, temporary_name
+from peerage.backends.embedded.folder import Folder, temporary_name, write_whole
 
 __all__ = ["NODE", "LockedFile", "publish"]
 
@@ -33,8 +33,9 @@ class LockedFile:
     def draft(cls, folder: Folder, data: bytes, *, after: int = 0) -> Self:
         """Write *data* to a new file under a temporary name.
 
-        The time of the file is its version: readers take a file of the same inode and time for unchanged. Inodes are
-        used again at once and clocks are coarse, so an update gets a time later than *after*, that of its predecessor.
+        The time of the file is its version: readers take a file of the same inode and time for unchanged.
+        Inodes are used again at once and clocks are coarse, so an update gets a time later than *after*, that
+        of its predecessor.
 
         Raises:
             OSError: no space, too many files, the folder is gone; or somebody tests the lock right now.
@@ -43,11 +44,9 @@ class LockedFile:
             name = temporary_name()
             fd = forks.keep(os.open(name, _DRAFT, 0o600, dir_fd=folder.fd))
             try:
-                # A draft nobody locks is taken for a leftover; whoever is testing that has it locked for a moment.
+                # Fails if somebody tests right now whether this is a leftover.
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                written = os.write(fd, data)
-                if written != len(data):
-                    raise OSError(f"only {written} of {len(data)} bytes of the record could be written")
+                write_whole(fd, data)
                 draft = cls(fd, name)
                 draft.stamp = max(time.time_ns(), after + 1_000_000)
                 os.utime(fd, ns=(draft.stamp, draft.stamp))
@@ -84,7 +83,7 @@ class LockedFile:
 
 
 def publish(folder: Folder, draft: LockedFile, name: str) -> bool:
-    """Give *draft* the next number and the node ``<name>.<number>``; False if somebody else takes a number right now.
+    """Give *draft* the node ``<name>.<next number>``; False if somebody else takes a number right now.
 
     Never waits: who holds the counter may be stopped.
 
@@ -122,7 +121,7 @@ def _next_number(folder: Folder, counter: int, name: str) -> int:
     number = int(text) + 1 if text.isdigit() and len(text) == len(str(_LAST_NUMBER)) else 0
     # An empty counter is a new one, or somebody removed it: then records tell how far it had come.
     if not number or _exists(folder, f"{name}.{number:010d}"):
-        matches = map(NODE.fullmatch, os.listdir(folder.fd))
+        matches = map(NODE.fullmatch, os.listdir(folder.fd))  # noqa: PTH208 - a descriptor, not a path
         number = max((int(match[1]) for match in matches if match), default=0) + 1
     if number > _LAST_NUMBER:
         raise OSError(f"the numbers in {folder.path!a} are used up: remove its file {_COUNTER!r}")

@@ -26,7 +26,7 @@ _LEFTOVER: Final = 60.0
 
 _LOOK: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 
-#: What opening or locking says about something that isn't one of our files; other errors are troubles of ours.
+#: What opening says about something that isn't one of our files; other errors are troubles of ours.
 _FOREIGN: Final = {
     errno.ELOOP,
     errno.EACCES,

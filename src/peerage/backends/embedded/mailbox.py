@@ -1,4 +1,4 @@
-"""From the worker's thread to one watcher on its event loop; merged on the way, so never more than one entry a node."""
+"""From the worker's thread to one watcher on its event loop; merged on the way to one entry per node."""
 
 import asyncio
 import threading

@@ -31,7 +31,8 @@ class Report(NamedTuple):
 class Owner:
     """Keeps one record in the folder as it is wished.
 
-    ``wish``, ``posted`` and ``withdrawn`` are set on the event loop and read here; all else is the thread's own.
+    ``wish``, ``posted`` and ``withdrawn`` are set on the event loop and read here; all else is the
+    thread's own.
     """
 
     def __init__(self, name: str, wish: Wish, report: Callable[[Report], object]) -> None:

@@ -174,9 +174,6 @@ class EmbeddedRegistry:
             self._site = None
             shared.exit(self._location)
 
-        shared.worker.post(exit_site)
-        last = leave(shared, lambda: tell(loop, settle))
-
         def settle() -> None:
             if last:
                 # It has said that it does nothing more: this waits for the end of a function.
@@ -184,6 +181,10 @@ class EmbeddedRegistry:
             for advertisement in advertisements:
                 advertisement.settled()
             finished.set_result(None)
+
+        shared.worker.post(exit_site)
+        # Known to settle() in time: that runs on this loop, so after this.
+        last = leave(shared, lambda: tell(loop, settle))
 
     def _health(self, condition: Condition) -> Health:
         details = {

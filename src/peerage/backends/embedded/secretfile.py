@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Final
 
 from peerage.backends.embedded import forks
-from peerage.backends.embedded.folder import Folder, temporary_name
+from peerage.backends.embedded.folder import Folder, temporary_name, write_whole
 from peerage.backends.embedded.location import single_name
 from peerage.errors import RegistryDenied
 from peerage.registry import RECORD_LIMIT
@@ -37,7 +37,8 @@ class SecretFile:
         file = single_name(name)
         if file is None or file.startswith("."):
             raise RegistryDenied(
-                f"{name!a} can't name a secret: begin with '/', and use segments of A-Z, a-z, 0-9, '_', '.' and '-'."
+                f"{name!a} can't name a secret: "
+                "begin with '/', and use segments of A-Z, a-z, 0-9, '_', '.' and '-'."
             )
         self.name = name
         self._base = base
@@ -99,8 +100,7 @@ class SecretFile:
         name = temporary_name()
         fd = os.open(name, _WRITE, 0o600, dir_fd=folder.fd)
         try:
-            if os.write(fd, value) != len(value):
-                raise OSError(f"the secret {self.name} could be written in part only")
+            write_whole(fd, value)
             # Unlike a record it outlives the machine's power.
             os.fsync(fd)
         except BaseException:

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Final, Self
 
@@ -14,8 +13,6 @@ from peerage.errors import RegistryDenied
 from peerage.registry import check_size
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from peerage.backends.embedded.worker import Timer, Worker
 
 __all__ = ["EmbeddedSecrets", "SecretWatch"]
@@ -44,23 +41,36 @@ class EmbeddedSecrets:
         self._watches: set[SecretWatch] = set()
 
     async def obtain(self, name: str, make: Callable[[], bytes]) -> bytes:
-        """Return the value, made by *make* on this event loop if there is none; of several callers exactly one makes it.
+        """Return the value; if there is none, one caller of all makes it, with *make*, on its event loop.
 
         Raises:
-            RegistryDenied: the name can't be one, the value is empty or too large, or the folder can't be trusted.
+            RegistryDenied: an impossible name, an empty or too large value, a folder not to be trusted.
             RegistryClosedError: after the registry's aclose().
             OSError: no space, too many open files.
         """
-        file, worker = SecretFile(self._base, name), self._shared().worker
-        value = await ask(worker, file.read)
-        if value is not None:
-            return value
-        async with self._turn(file):
-            value = await ask(worker, file.read)
-            if value is None:
+        file, worker, delay = SecretFile(self._base, name), self._shared().worker, _TURN
+        try:
+            while (value := await ask(worker, partial(self._read_or_take_turn, file))) is None:
+                # Nobody tells that a lock is free again: it has to be tried.
+                await asyncio.sleep(delay)
+                delay = min(2 * delay, _LONGEST_TURN)
+                self._shared()
+            if not value:
                 made = _checked(name, make())
                 value = await ask(worker, lambda: file.create(made))
             return value
+        finally:
+            # Comes after an attempt that may still be under way, so it ends that one too.
+            worker.post(file.end_turn)
+
+    @staticmethod
+    def _read_or_take_turn(file: SecretFile) -> bytes | None:
+        """Return the value; empty if there is none and it is our turn to make it; None if it isn't."""
+        value = file.read()
+        if value is None and file.try_turn():
+            # It may have been made before the turn was free.
+            return file.read() or b""
+        return value
 
     async def replace(self, name: str, value: bytes) -> None:
         """Set a new value, as an administrator would who changes a key; followers are told.
@@ -90,22 +100,6 @@ class EmbeddedSecrets:
         """End whatever follows a secret."""
         for watch in tuple(self._watches):
             watch.end()
-
-    @asynccontextmanager
-    async def _turn(self, file: SecretFile) -> "AsyncIterator[None]":
-        """Have the turn of making secrets; waits for whoever has it, and whoever may be stopped: it can be cancelled."""
-        delay = _TURN
-        worker = self._shared().worker
-        try:
-            while not await ask(worker, file.try_turn):
-                # Nobody tells that a lock is free again: it has to be tried.
-                await asyncio.sleep(delay)
-                delay = min(2 * delay, _LONGEST_TURN)
-                self._shared()
-            yield
-        finally:
-            # Posted after an attempt that may still be under way, so it ends that one too.
-            worker.post(file.end_turn)
 
 
 class SecretWatch:

@@ -1,13 +1,12 @@
 """One folder as this process has to do with it: the records it owns there, and its view of all.
 
-Everything here happens on the worker's thread. A site is shared by all registries of the process at one place.
+Everything here happens on the worker's thread. All registries of the process at one place share a site.
 """
 
 import errno
 import logging
 import random
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -31,7 +30,7 @@ _POLLING_TICK: Final = 0.05
 #: Seconds between looks whether the folder is still the one at its path.
 _CHECK: Final = 0.5
 
-#: Seconds after a record was removed until that look: ``rm -rf`` removes records before it removes the folder.
+#: Seconds after a record was removed until that look: ``rm -rf`` removes records before their folder.
 _CHECK_AFTER_REMOVAL: Final = 0.02
 
 #: Seconds until the next attempt to open the folder: the first one, and the longest.
@@ -170,7 +169,7 @@ class Site:
     # In touch, out of touch
 
     def _attach(self) -> None:
-        """Open the folder, or find it as it was, and bring everything up to date; try again later if that fails."""
+        """Open the folder, or find it as it was, and bring all up to date; if that fails, try again later."""
         try:
             folder = Folder.open(self._location.base, self._location.folder)
         except RegistryDenied as error:

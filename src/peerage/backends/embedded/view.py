@@ -20,20 +20,20 @@ __all__ = ["View"]
 
 _LOG = logging.getLogger(__name__)
 
-#: Seconds after a file was closed at which to look whether its lock is gone: the kernel tells of the close first.
+#: Seconds after a file was closed to look whether its lock is gone: the kernel tells of the close first.
 _LOOK_AGAIN: Final = (0.001, 0.01, 0.1)
 
 #: Steps of the endless round (compare one name, or test one lock) per tick.
 _STEPS: Final = 50
 
-#: Passes over all names after the folder changed, when polling. The clock of a file system is coarse: a change in the
-#: same moment as the one that was seen shows in the next pass only.
+#: Passes over all names after the folder changed, when polling. The clock of a file system is coarse: a
+#: change in the same moment as the one that was seen shows in the next pass only.
 _PASSES: Final = 2
 
 #: A pass takes at most one part in so many of the processor.
 _SHARE_OF_PASSES: Final = 100
 
-#: Names complained of, so that none is named twice; a folder with more is in disorder, and that has been said.
+#: Names complained of, none twice; a folder with more is in disorder, and that has been said.
 _COMPLAINTS: Final = 100
 
 
@@ -203,7 +203,7 @@ class View:
 
     def _look_at_all(self, folder: Folder) -> Iterator[object]:
         before = set(self._known)
-        for name in os.listdir(folder.fd):
+        for name in os.listdir(folder.fd):  # noqa: PTH208 - a descriptor, not a path
             if NODE.fullmatch(name):
                 before.discard(name)
                 self._look(name)
@@ -215,7 +215,7 @@ class View:
     def _compare(self, folder: Folder) -> Iterator[object]:
         """Find names that are new, gone or have another file, which costs a fifth of looking at each."""
         before = set(self._known)
-        for name in os.listdir(folder.fd):
+        for name in os.listdir(folder.fd):  # noqa: PTH208 - a descriptor, not a path
             if NODE.fullmatch(name):
                 before.discard(name)
                 known = self._known.get(name)

@@ -1,8 +1,8 @@
 """The one thread of a process that touches the disk for its embedded registries.
 
-Event loops hand it calls (:meth:`Worker.post`) and get answers through ``call_soon_threadsafe``; nothing else is shared.
-It waits in one ``poll`` for calls, timers and inotify, and does long work, such as the scan of a large folder, in
-slices between them.
+Event loops hand it calls (:meth:`Worker.post`) and get answers through ``call_soon_threadsafe``; nothing
+else is shared. It waits in one ``poll`` for calls, timers and inotify, and does long work, such as the scan
+of a large folder, in slices between them.
 """
 
 import heapq
@@ -69,7 +69,7 @@ class Job:
 
 
 class Worker:
-    """A thread that waits for calls, timers and readable descriptors; only ``post`` and ``stop`` are for others."""
+    """A thread that waits for calls, timers and descriptors; others use ``post``, ``stop`` and ``join``."""
 
     def __init__(self) -> None:
         self._posted: deque[Callable[[], object]] = deque()
@@ -157,7 +157,7 @@ class Worker:
 
     def _woken(self) -> None:
         os.read(self._wake_reader, 4096)
-        # In this order: what is posted from now on writes another byte, what was posted before is in the queue.
+        # In this order: what is posted from now on writes another byte, the rest is in the queue.
         self._awake = False
         while self._posted and not self._stopping:
             self._make(self._posted.popleft())
@@ -175,7 +175,7 @@ class Worker:
             job = self._jobs.popleft()
             try:
                 unfinished = job.advance(until)
-            except Exception:
+            except Exception:  # noqa: BLE001 - see _make
                 _LOG.exception("A fault in the embedded registry: please report it with this trace.")
                 unfinished = False
             if unfinished:
@@ -184,6 +184,5 @@ class Worker:
     def _make(self, call: Callable[[], object]) -> None:
         try:
             call()
-        except Exception:
-            # One fault must not end the thread, on which every registry of the process depends.
+        except Exception:  # noqa: BLE001 - one fault must not end the thread, on which all depends
             _LOG.exception("A fault in the embedded registry: please report it with this trace.")

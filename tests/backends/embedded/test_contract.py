@@ -1,0 +1,37 @@
+"""The embedded registry keeps the contract, with inotify and without."""
+
+import os
+
+from peerage.backends.embedded.inotify import FORCE_POLLING
+from peerage.testing import Harness, RegistryConformance
+
+
+class EmbeddedHarness(Harness):
+    """A folder of the test's own."""
+
+    capabilities = frozenset({"processes", "secrets"})
+
+    def url(self, path: str = "asab") -> str:
+        return f"embedded://{self.folder}/registry?path=/{path}"
+
+
+class PollingHarness(EmbeddedHarness):
+    """The same, for every process of the test, without inotify."""
+
+    async def start(self) -> None:
+        os.environ[FORCE_POLLING] = "1"
+
+    async def stop(self) -> None:
+        del os.environ[FORCE_POLLING]
+
+
+class TestInotify(RegistryConformance):
+    """The contract, as changes are told by the kernel."""
+
+    harness_class = EmbeddedHarness
+
+
+class TestPolling(RegistryConformance):
+    """The contract, as changes are found by looking."""
+
+    harness_class = PollingHarness
