@@ -12,6 +12,11 @@ from aiohttp import web
 from peerage import Discovery, open_registry
 
 
+def say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
 async def echo(request: web.Request) -> web.Response:
     body = await request.read()
     return web.json_response(
@@ -26,14 +31,16 @@ async def big(request: web.Request) -> web.Response:
 
 
 async def never(request: web.Request) -> web.Response:
-    print("asked", flush=True)
+    say("asked")
     await asyncio.Event().wait()
     raise AssertionError
 
 
 async def lines_of_stdin() -> asyncio.StreamReader:
     reader = asyncio.StreamReader()
-    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
+    )
     return reader
 
 
@@ -45,8 +52,10 @@ async def serve() -> None:
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     async with Discovery() as discovery:
         port = runner.addresses[0][1]
-        registration = await discovery.advertise(web=[("127.0.0.1", port)], ids={"shard": [1, 2]}, appclass="Shop")
-        print(f"http://127.0.0.1:{port}", flush=True)
+        registration = await discovery.advertise(
+            web=[("127.0.0.1", port)], ids={"shard": [1, 2]}, appclass="Shop"
+        )
+        say(f"http://127.0.0.1:{port}")
         stdin = await lines_of_stdin()
         if await stdin.readline():
             draining = asyncio.create_task(registration.drain(60))
@@ -59,7 +68,7 @@ async def advertise(records: list[str]) -> None:
     registry = open_registry(os.environ.get("PEERAGE_REGISTRY", "embedded:"))
     for record in records:
         await registry.advertise("Stranger", record.encode()).registered()
-    print("ready", flush=True)
+    say("ready")
     await (await lines_of_stdin()).read()
     await registry.aclose()
 

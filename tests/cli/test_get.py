@@ -6,6 +6,9 @@ import sys
 
 import pytest
 
+from peerage.cli.get import get_url
+from peerage.cli.run import CommandError, Exit
+
 URL = "http://shop.service_id.asab/echo"
 
 
@@ -39,25 +42,21 @@ def test_bytes_pass_as_they_are(serve):
     assert out == bytes(range(256)) * 4096
 
 
-@pytest.mark.parametrize(("status", "code"), [("201", 0), ("307", 0), ("404", 1), ("503", 1)])
-def test_the_exit_code_says_success(peerage, serve, status, code):
+def test_the_exit_code_says_success(peerage, serve):
     serve("shop-1").line()
-    result = peerage("get", f"{URL}?status={status}")
-    assert result.returncode == code
-    assert json.loads(result.stdout)["method"] == "GET"
-    assert result.stderr.startswith(f"peerage: {status} ") == bool(code)
+    for status, code in (("201", 0), ("307", 0), ("404", 1)):
+        result = peerage("get", f"{URL}?status={status}")
+        assert result.returncode == code
+        assert json.loads(result.stdout)["method"] == "GET"
+        assert result.stderr.startswith(f"peerage: {status} ") == bool(code)
 
 
-def test_headers_are_shown_on_stderr(peerage, serve):
+def test_headers_are_shown_and_redirects_followed_if_asked(peerage, serve):
     serve("shop-1").line()
     result = peerage("get", "-i", URL)
     assert result.stderr.startswith("peerage: 200 OK\n")
     assert "peerage: X-By: shop-1\n" in result.stderr
     assert json.loads(result.stdout)
-
-
-def test_redirects_are_followed_if_asked(peerage, serve):
-    serve("shop-1").line()
     result = peerage("get", "-L", f"{URL}?status=302")
     assert result.returncode == 1
     assert result.stderr == "peerage: 404 Not Found\n"
@@ -109,20 +108,25 @@ def test_a_reader_that_goes_away_ends_it_quietly(started, serve):
 
 
 @pytest.mark.parametrize(
-    "args",
+    ("url", "options"),
     [
-        ["shop.service_id.asab"],
-        ["ftp://shop.service_id.asab/"],
-        ["http://"],
-        ["http://[oops/"],
-        [URL, "-H", "no colon"],
-        [URL, "-H", "X: a\r\nY: b"],
-        [URL, "-X", "GE T"],
-        [URL, "-d", "@/nowhere/to/be/found"],
-        [URL, "--timeout", "0"],
-        [],
+        ("shop.service_id.asab", {}),
+        ("ftp://shop.service_id.asab/", {}),
+        ("http://", {}),
+        ("http://[oops/", {}),
+        (URL, {"headers": ["no colon"]}),
+        (URL, {"headers": ["X: a\r\nY: b"]}),
+        (URL, {"method": "GE T"}),
+        (URL, {"data": "@/nowhere/to/be/found"}),
     ],
 )
+async def test_what_cannot_be_sent_is_wrong_usage(url, options):
+    with pytest.raises(CommandError) as caught:
+        await get_url("memory:", url, timeout=1, **options)
+    assert caught.value.code == Exit.USAGE
+
+
+@pytest.mark.parametrize("args", [[URL, "--timeout", "0"], [URL, "-H", "no colon"]])
 def test_wrong_usage_is_code_2(peerage, args):
     result = peerage("get", *args)
     assert (result.returncode, result.stdout) == (2, "")

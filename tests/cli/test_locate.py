@@ -4,6 +4,9 @@ import json
 
 import pytest
 
+from peerage.cli.locate import parse_criteria
+from peerage.cli.run import CommandError, Exit
+
 
 def test_the_urls_of_who_matches_all_criteria(peerage, serve):
     urls = sorted(serve(name).line() for name in ("shop-1", "shop-2"))
@@ -23,10 +26,15 @@ def test_nobody_is_a_sentence_and_code_1(peerage, serve):
     assert (result.returncode, result.stdout) == (1, "[]\n")
 
 
-@pytest.mark.parametrize(
-    "words", [[], ["shop"], ["=shop"], ["service_id="], ["shard=1", "shard=2"], ["\x1b[31m"]]
-)
-def test_what_is_no_criterion_is_a_usage_error(peerage, words):
+@pytest.mark.parametrize("words", [["shop"], ["=shop"], ["service_id="], ["shard=1", "shard=2"]])
+def test_what_is_no_criterion_is_refused(words):
+    with pytest.raises(CommandError) as caught:
+        parse_criteria(words)
+    assert caught.value.code == Exit.USAGE
+
+
+@pytest.mark.parametrize("words", [[], ["\x1b[31m"]])
+def test_wrong_usage_is_code_2(peerage, words):
     result = peerage("locate", *words)
     assert (result.returncode, result.stdout) == (2, "")
     assert "\x1b[31m" not in result.stderr

@@ -54,8 +54,8 @@ async def demo(registry: str | None, seconds: float | None) -> int:
                     show(score),
                 )
             except asyncio.CancelledError:
-                # Ctrl-C is how a demo without an end ends, if it has shown everything.
-                if seconds is not None or complaints(score):
+                # Ctrl-C is how a demo without an end ends, once it has shown everything.
+                if seconds is not None or not _last_act_over(score):
                     raise
             elapsed = score.elapsed
     sys.stdout.writelines(f"{multiline(line)}\n" for line in summary(score, elapsed))
@@ -93,12 +93,18 @@ async def _play(stage: Stage, score: Score, discovery: Discovery, seconds: float
         await asyncio.Event().wait()
     await _pause(score, length)
     # On a busy machine the last act may have begun late; it's played to its end.
-    await score.until(lambda: score.members[_LATE].answers > 0, _PATIENCE)
+    await score.until(lambda: _last_act_over(score), _PATIENCE)
     await stage.dismiss(_SHOP)
 
 
 async def _enter(stage: Stage, score: Score, name: str, *, late: bool = False) -> None:
-    score.members[name] = Member(name, await stage.start(name), late=late)
+    # First the entry: it may join before we hear that it was started.
+    member = score.members[name] = Member(name, late=late)
+    member.pid = await stage.start(name)
+
+
+def _last_act_over(score: Score) -> bool:
+    return _LATE in score.members and score.members[_LATE].answers > 0
 
 
 async def _until_joined(score: Score, discovery: Discovery, names: tuple[str, ...]) -> None:

@@ -24,7 +24,7 @@ async def main() -> None:
     """Serve until dismissed."""
     app = web.Application()
     app.router.add_get("/price/{item}", _price)
-    runner = web.AppRunner(app, access_log=None)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     try:
         site = web.TCPSite(runner, _LOOPBACK, 0)

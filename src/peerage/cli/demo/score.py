@@ -20,7 +20,7 @@ class Member:
     """One pricing service. Times are those of the monotonic clock, which all processes of a machine share."""
 
     name: str
-    pid: int
+    pid: int = 0
     late: bool = False
     """Whether it joined while calls were made."""
     ready_at: float | None = None

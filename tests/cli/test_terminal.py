@@ -1,0 +1,109 @@
+"""What a person sees: the commands on a terminal of their own."""
+
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+
+_CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+class Terminal:
+    """A command on a terminal."""
+
+    def __init__(self, process: subprocess.Popen[bytes], master: int) -> None:
+        self.process = process
+        self._master = master
+        self.raw = ""
+
+    def shows(self, pattern: str) -> bool:
+        """Read until it shows *pattern*, escape sequences left out, or ends; return whether it did."""
+        while not re.search(pattern, _CONTROL.sub("", self.raw)):
+            try:
+                piece = os.read(self._master, 65536)
+            except OSError:  # Linux's way to say that nobody has it open any more
+                return False
+            if not piece:
+                return False
+            self.raw += piece.decode(errors="replace")
+        return True
+
+    def press_ctrl_c(self) -> int:
+        """Type Ctrl-C, read the rest and return the exit code."""
+        os.write(self._master, b"\x03")
+        self.shows(r"(?!)")
+        return self.process.wait(60)
+
+
+@pytest.fixture
+def terminal(monkeypatch) -> Iterator[Callable[..., Terminal]]:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "150")
+    monkeypatch.setenv("LINES", "40")
+    with ExitStack() as stack:
+
+        def start(*args: str) -> Terminal:
+            master, slave = pty.openpty()
+            stack.callback(os.close, master)
+            # A session of its own, whose terminal this is: only so does Ctrl-C become a signal.
+            process = subprocess.Popen(
+                [sys.executable, "-c", _IN_SESSION, *args], stdin=slave, stdout=slave, stderr=slave
+            )
+            os.close(slave)
+            stack.callback(process.wait)
+            stack.callback(process.kill)
+            return Terminal(process, master)
+
+        yield start
+
+
+_IN_SESSION = """
+import fcntl, os, sys, termios
+os.setsid()
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.executable, [sys.executable, "-W", "error", "-m", "peerage", *sys.argv[1:]])
+"""
+
+
+def test_ls_draws_a_table(terminal, serve):
+    serve("shop-1").line()
+    shown = terminal("ls")
+    assert shown.shows(r"service.*instance.*host.*URLs.*\n.*─.*\n.*shop +shop-1")
+    shown.shows(r"(?!)")
+    assert shown.process.wait(60) == 0
+
+
+def test_ls_watch_is_live_until_ctrl_c(terminal, serve):
+    shown = terminal("ls", "--watch")
+    assert shown.shows("Nobody is advertised")
+    service = serve("shop-1")
+    assert shown.shows("shop-1 .*ready")
+    service.say("drain")
+    assert shown.shows("shop-1 .*draining")
+    assert shown.press_ctrl_c() == 130
+    assert "Traceback" not in shown.raw
+
+
+def test_record_text_is_no_markup_and_no_escape_sequence(terminal, serve):
+    serve(
+        "", json.dumps({"host": "h", "service_id": "[red]\x1b]0;pwned\x07[/]", "web": [["x", "\x1b[2J"]]})
+    ).line()
+    shown = terminal("ls")
+    assert shown.shows(re.escape("[red]\\x1b]0;pwned\\x07[/]"))
+    shown.shows(r"(?!)")
+    assert "\x1b]0;" not in shown.raw
+    assert "\x1b[2J" not in shown.raw
+
+
+def test_the_demo_is_live_until_ctrl_c(terminal):
+    shown = terminal("demo")
+    assert shown.shows(r"pricing-1 +ready.*\n.*pricing-2 +ready.*\n.*pricing-3 +ready")
+    assert shown.shows(r"[1-9]\d* calls, \d+/s, 0 failed")
+    assert shown.press_ctrl_c() == 130
+    assert "Traceback" not in shown.raw
