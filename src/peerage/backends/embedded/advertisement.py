@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 
 from peerage.backends.embedded.mailbox import tell
@@ -86,7 +87,9 @@ class EmbeddedAdvertisement:
         self.end()
         if not self._removed:
             # Asked for before the first wait: whoever cancels this doesn't cancel that.
-            await ask(self._worker, lambda: self._site().disown(self.owner))
+            # A registry that is being closed takes the record away itself.
+            with suppress(RegistryClosedError):
+                await ask(self._worker, lambda: self._site().disown(self.owner))
             self._removed = True
 
     def end(self) -> None:
@@ -108,3 +111,8 @@ class EmbeddedAdvertisement:
     def _check_open(self) -> None:
         if self._ended:
             raise RegistryClosedError(f"The record {self.owner.name!a} is withdrawn: advertise another one.")
+        if self._worker.closed:
+            raise RegistryClosedError(
+                f"The record {self.owner.name!a} is its parent's, this is a forked child: "
+                "open another registry and advertise there."
+            )

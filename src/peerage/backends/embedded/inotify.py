@@ -6,6 +6,7 @@ from collections.abc import Callable
 from enum import Flag, auto
 from typing import TYPE_CHECKING, Final
 
+from peerage.backends.embedded import forks
 from peerage.backends.embedded.worker import Worker
 
 if TYPE_CHECKING:
@@ -117,7 +118,8 @@ class Notifier:
                 from asyncinotify import Inotify  # noqa: PLC0415 - Linux only
 
                 # Room for about a thousand events: one read for a burst.
-                self._inotify = Inotify(cache_size=128)
+                with forks.HELD:  # a forked child finds it here, and closes it
+                    self._inotify = Inotify(cache_size=128)
             except ImportError:
                 self._complain("the package asyncinotify isn't there: pip install asyncinotify")
             except OSError as error:

@@ -12,6 +12,7 @@ from peerage.backends.embedded.location import Location
 from peerage.backends.embedded.mailbox import tell
 from peerage.backends.embedded.site import Site
 from peerage.backends.embedded.worker import Worker
+from peerage.errors import RegistryClosedError
 
 __all__ = ["Shared", "ask", "join", "leave"]
 
@@ -78,7 +79,11 @@ def leave(shared: Shared, finished: Callable[[], object]) -> bool:
 
 
 async def ask(worker: Worker, call: Callable[[], Answer]) -> Answer:
-    """Have *call* made on the thread and return its answer, or raise its error."""
+    """Have *call* made on the thread and return its answer, or raise its error.
+
+    Raises:
+        RegistryClosedError: the thread has ended, or is the parent's.
+    """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[Answer] = loop.create_future()
 
@@ -99,7 +104,10 @@ async def ask(worker: Worker, call: Callable[[], Answer]) -> Answer:
         else:
             tell(loop, lambda: settle(answer, None))
 
-    worker.post(run)
+    if not worker.post(run):
+        raise RegistryClosedError(
+            "The embedded registry is closed, or was opened before a fork: open another one."
+        )
     return await future
 
 
@@ -108,6 +116,7 @@ def _forget() -> None:
     global _shared, _lock  # noqa: PLW0603 - see join
     _lock = threading.Lock()
     if _shared is not None:
+        _shared.worker.abandon()
         with suppress(OSError):
             _shared.notifier.close()
     _shared = None

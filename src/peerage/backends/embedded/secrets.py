@@ -39,6 +39,7 @@ class EmbeddedSecrets:
         self._base = base
         self._shared = shared
         self._watches: set[SecretWatch] = set()
+        self._wanted: dict[SecretFile, Worker] = {}
 
     async def obtain(self, name: str, make: Callable[[], bytes]) -> bytes:
         """Return the value; if there is none, one caller of all makes it, with *make*, on its event loop.
@@ -49,6 +50,7 @@ class EmbeddedSecrets:
             OSError: no space, too many open files.
         """
         file, worker, delay = SecretFile(self._base, name), self._shared().worker, _TURN
+        self._wanted[file] = worker
         try:
             while (value := await ask(worker, partial(self._read_or_take_turn, file))) is None:
                 # Nobody tells that a lock is free again: it has to be tried.
@@ -61,6 +63,7 @@ class EmbeddedSecrets:
             return value
         finally:
             # Comes after an attempt that may still be under way, so it ends that one too.
+            self._wanted.pop(file, None)
             worker.post(file.end_turn)
 
     @staticmethod
@@ -97,7 +100,9 @@ class EmbeddedSecrets:
         return watch
 
     def end(self) -> None:
-        """End whatever follows a secret."""
+        """End whatever follows a secret, and let others make those that are being made."""
+        for file, worker in self._wanted.items():
+            worker.post(file.end_turn)
         for watch in tuple(self._watches):
             watch.end()
 

@@ -74,7 +74,7 @@ class Site:
     def __init__(self, location: Location, worker: Worker, notifier: Notifier) -> None:
         self._location = location
         self._worker = worker
-        self._view = View(worker, notifier, self._lose, self._check_soon)
+        self._view = View(worker, notifier, self._recovered, self._lose, self._check_soon)
         self._owners: dict[Owner, None] = {}
         self._folder: Folder | None = None
         self._attached = False
@@ -86,6 +86,7 @@ class Site:
         self._checking = False
         self._checked = 0.0
         self._write_problem: str | None = None
+        self._retrying = Timer(lambda: None)
         self._attach()
         self._ticker: Timer = worker.later(_TICK, self._tick)
 
@@ -95,9 +96,9 @@ class Site:
         """Tell *mailbox* everything from now on."""
         first = not self._view.wanted
         self._view.add(mailbox)
-        if not self._attached:
-            mailbox.stale(self._problem or "not attached")
-        elif first:
+        if self._problem is not None:
+            mailbox.stale(self._problem)
+        if self._attached and first:
             self._start_view()
 
     def unwatch(self, mailbox: Mailbox) -> None:
@@ -145,7 +146,7 @@ class Site:
     def condition(self) -> Condition:
         """Say how it is doing."""
         return Condition(
-            attached=self._attached,
+            attached=self._attached and (self._problem is None),
             since=self._since,
             problem=self._problem or self._write_problem,
             folder=f"{self._location.base}/{self._location.folder}",
@@ -158,6 +159,7 @@ class Site:
         """Withdraw everything and let go of the folder."""
         self._closed = True
         self._ticker.cancel()
+        self._retrying.cancel()
         for owner in tuple(self._owners):
             self.disown(owner)
         self._attached = False
@@ -180,15 +182,20 @@ class Site:
             return
         self._adopt(folder)
         self._attached = True
-        self._since = time.monotonic()
-        self._retry_in = _RETRY
-        if self._problem is not None:
-            _LOG.info("The embedded registry in %s is in touch again.", ascii(folder.path))
-            self._problem = None
         for owner in tuple(self._owners):
             self.write(owner)
         if self._view.wanted:
             self._start_view()
+        else:
+            self._recovered()
+
+    def _recovered(self) -> None:
+        """The folder is open and, if somebody watches, was read to the end."""
+        self._retry_in = _RETRY
+        if self._problem is not None:
+            self._problem, self._denied = None, False
+            self._since = time.monotonic()
+            _LOG.info("The embedded registry in %s is in touch again.", ascii(self._location.base))
 
     def _adopt(self, folder: Folder) -> None:
         """Take *folder*; if it is another one than before, nothing of what was owned is in it."""
@@ -218,18 +225,19 @@ class Site:
         )
 
     def _detach(self, problem: str, *, denied: bool) -> None:
-        if self._attached:
-            self._since = time.monotonic()
         self._attached = False
+        self._view.halt()
+        if self._problem is None:
+            self._since = time.monotonic()
+            _LOG.warning("%s", problem)
         if problem != self._problem:
-            if self._problem is None:
-                _LOG.warning("%s", problem)
-            self._problem, self._denied = problem, denied
             self._view.stale(problem)
+        self._problem, self._denied = problem, denied
         if denied:
             for owner in self._owners:
                 owner.deny(problem)
-        self._worker.later(self._retry_in, self._retry)
+        self._retrying.cancel()
+        self._retrying = self._worker.later(self._retry_in, self._retry)
         self._retry_in = min(2 * self._retry_in, _LONGEST_RETRY)
 
     def _retry(self) -> None:

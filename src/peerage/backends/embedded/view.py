@@ -23,8 +23,15 @@ _LOG = logging.getLogger(__name__)
 #: Seconds after a file was closed to look whether its lock is gone: the kernel tells of the close first.
 _LOOK_AGAIN: Final = (0.001, 0.01, 0.1)
 
-#: Steps of the endless round (compare one name, or test one lock) per tick.
-_STEPS: Final = 50
+#: Locks tested per tick.
+_LOCKS: Final = 50
+
+#: With inotify, names compared per tick, at least, and ticks until all are compared, at most.
+_NAMES: Final = 50
+_TICKS_PER_ROUND: Final = 60
+
+#: Seconds until names are compared without a reason, when polling.
+_PASS_AFTER: Final = 30.0
 
 #: Passes over all names after the folder changed, when polling. The clock of a file system is coarse: a
 #: change in the same moment as the one that was seen shows in the next pass only.
@@ -48,6 +55,7 @@ class View:
     Args:
         worker: the thread.
         notifier: its inotify.
+        found: called when everything has been looked at after :meth:`start`.
         lost: called when something prevents looking, with what it was.
         suspect: called when the folder itself may be gone.
     """
@@ -56,11 +64,13 @@ class View:
         self,
         worker: Worker,
         notifier: Notifier,
+        found: Callable[[], object],
         lost: Callable[[OSError], object],
         suspect: Callable[[], object],
     ) -> None:
         self._worker = worker
         self._notifier = notifier
+        self._found = found
         self._lost = lost
         self._suspect = suspect
         self._folder: Folder | None = None
@@ -69,7 +79,8 @@ class View:
         self._ready = False
         self._listening: int | None = None
         self._job: Job | None = None
-        self._round: Iterator[object] = iter(())
+        self._names: Iterator[object] = iter(())
+        self._locks: Iterator[object] = iter(())
         self._complained: set[str] = set()
         self._changed_at = 0
         self._passes_due = 0
@@ -111,7 +122,7 @@ class View:
         Raises:
             OSError: the folder is gone.
         """
-        self._halt()
+        self.halt()
         if folder is not self._folder:
             self._known.clear()
         # Watched before it is read: what happens in between is seen twice rather than never.
@@ -119,24 +130,24 @@ class View:
         self._folder = folder
         self._changed_at = folder.changed_at()
         self._passes_due = _PASSES
-        self._round = self._endless_round()
+        self._names, self._locks = self._forever(self._compare), self._forever(self._test_locks)
         self._scan()
 
     def stale(self, reason: str) -> None:
         """Tell everybody that nothing more can be told for now."""
-        self._halt()
         for mailbox in self._mailboxes:
             mailbox.stale(reason)
 
     def stop(self) -> None:
         """Forget everything."""
-        self._halt()
+        self.halt()
         self._folder = None
         self._known.clear()
 
-    def _halt(self) -> None:
+    def halt(self) -> None:
+        """Look at nothing more until the next :meth:`start`."""
         self._ready = False
-        self._round = iter(())
+        self._names = self._locks = iter(())
         if self._job is not None:
             self._job.cancel()
             self._job = None
@@ -151,10 +162,11 @@ class View:
         if self._folder is None or not self._ready:
             return
         try:
-            for _ in itertools.islice(self._round, _STEPS):
-                pass
+            _advance(self._locks, _LOCKS)
             if self.polling:
                 self._poll(self._folder)
+            else:
+                _advance(self._names, max(_NAMES, len(self._known) // _TICKS_PER_ROUND))
         except OSError as error:
             self._lost(error)
 
@@ -164,8 +176,10 @@ class View:
         if changed_at != self._changed_at:
             self._changed_at = changed_at
             self._passes_due = _PASSES
-        if self._passes_due and self._job is None and time.monotonic() >= self._no_pass_before:
-            self._passes_due -= 1
+        now = time.monotonic()
+        due = self._passes_due or now >= self._no_pass_before + _PASS_AFTER
+        if due and self._job is None and now >= self._no_pass_before:
+            self._passes_due = max(0, self._passes_due - 1)
             self._job = self._worker.spawn(self._carefully(self._compare(folder)), self._passed)
 
     def _passed(self, job: Job) -> None:
@@ -186,6 +200,7 @@ class View:
             records = self._records()
             for mailbox in self._mailboxes:
                 mailbox.snapshot(records)
+            self._found()
 
     def _carefully(self, steps: Iterator[object]) -> Iterator[object]:
         """Hand on *steps*; if one fails, say so and never come to the end."""
@@ -195,10 +210,9 @@ class View:
             # Cancels the job this runs in, so that a scan that failed isn't taken for a complete one.
             self._lost(error)
 
-    def _endless_round(self) -> Iterator[object]:
+    def _forever(self, steps: Callable[[Folder], Iterator[object]]) -> Iterator[object]:
         while self._folder is not None:
-            yield from self._compare(self._folder)
-            yield from self._test_locks()
+            yield from steps(self._folder)
             yield None  # a folder may be empty
 
     def _look_at_all(self, folder: Folder) -> Iterator[object]:
@@ -228,7 +242,7 @@ class View:
             self._look(name)
             yield name
 
-    def _test_locks(self) -> Iterator[object]:
+    def _test_locks(self, _: Folder) -> Iterator[object]:
         for name in tuple(self._known):
             if name in self._known:
                 self._look(name)
@@ -314,3 +328,8 @@ class View:
 
     def _path(self) -> str:
         return ascii(self._folder.path) if self._folder else "no folder"
+
+
+def _advance(steps: Iterator[object], number: int) -> None:
+    for _ in itertools.islice(steps, number):
+        pass

@@ -73,6 +73,8 @@ class Worker:
 
     def __init__(self) -> None:
         self._posted: deque[Callable[[], object]] = deque()
+        self._gate = threading.RLock()
+        self._closed = False
         self._awake = False
         self._stopping = False
         self._timers: list[tuple[float, int, Timer]] = []
@@ -91,12 +93,21 @@ class Worker:
 
     # From any thread
 
-    def post(self, call: Callable[[], object]) -> None:
-        """Have *call* made on the thread, after all that were posted before; returns at once."""
-        self._posted.append(call)
-        if not self._awake:
-            self._awake = True
-            os.write(self._wake_writer, b"\0")
+    @property
+    def closed(self) -> bool:
+        """Whether nothing can be posted any more: after :meth:`stop`, and in a forked child."""
+        return self._closed
+
+    def post(self, call: Callable[[], object]) -> bool:
+        """Have *call* made on the thread, after all that were posted before; False if it is closed."""
+        with self._gate:
+            if self._closed:
+                return False
+            self._posted.append(call)
+            if not self._awake:
+                self._awake = True
+                os.write(self._wake_writer, b"\0")
+            return True
 
     def stop(self, finished: Callable[[], object]) -> None:
         """End the thread after all that was posted; *finished* is called there, as the last thing."""
@@ -105,7 +116,14 @@ class Worker:
             self._stopping = True
             self._finished = finished
 
-        self.post(last)
+        with self._gate:
+            self.post(last)
+            self._closed = True
+
+    def abandon(self) -> None:
+        """In a forked child there is no such thread, and its pipe is closed already."""
+        self._gate = threading.RLock()  # whoever had the old one isn't here
+        self._closed = True
 
     def join(self) -> None:
         """Wait for the end of the thread; at once after *finished* of :meth:`stop`."""
