@@ -142,7 +142,7 @@ def test_what_is_remembered_is_bounded(directory):
 
 
 def test_a_subscribers_exception_reaches_nobody(directory, caplog):
-    """Not the one who feeds the directory, not the other subscribers; it is logged once for each subscriber."""
+    """Not the one who feeds the directory, not the other subscribers; the first is logged."""
     told = []
 
     def broken(change):
