@@ -12,12 +12,16 @@ from peerage.cli.run import CommandError, Exit
 URL = "http://shop.service_id.asab/echo"
 
 
-def test_a_service_is_called_by_name(peerage, serve):
+def test_a_service_is_called_by_name_and_an_unknown_one_has_a_code_of_its_own(peerage, serve):
     serve("shop-1").line()
     result = peerage("get", URL)
     assert (result.returncode, result.stderr) == (0, "")
     answer = json.loads(result.stdout)
     assert (answer["method"], answer["headers"]["Host"]) == ("GET", "shop.service_id.asab")
+    result = peerage("get", "http://cart.service_id.asab/")
+    assert (result.returncode, result.stdout) == (3, "")
+    assert result.stderr.startswith("peerage: ")
+    assert result.stderr.count("\n") == 1
 
 
 def test_method_headers_and_data_are_sent(peerage, serve, place):
@@ -60,14 +64,6 @@ def test_headers_are_shown_and_redirects_followed_if_asked(peerage, serve):
     result = peerage("get", "-L", f"{URL}?status=302")
     assert result.returncode == 1
     assert result.stderr == "peerage: 404 Not Found\n"
-
-
-def test_an_unknown_name_has_a_code_of_its_own(peerage, serve):
-    serve("shop-1").line()
-    result = peerage("get", "http://cart.service_id.asab/")
-    assert (result.returncode, result.stdout) == (3, "")
-    assert result.stderr.startswith("peerage: ")
-    assert result.stderr.count("\n") == 1
 
 
 def test_who_is_known_but_not_there_has_a_code_of_its_own(peerage, serve, free_port):

@@ -29,7 +29,7 @@ def test_an_empty_registry_says_what_to_do(peerage):
     assert json.loads(peerage("ls", "--json").stdout) == []
 
 
-def test_the_table_has_every_instance_sorted(peerage, serve):
+def test_the_table_and_the_json_have_every_instance_sorted(peerage, serve):
     urls = [serve(name).line() for name in ("shop-2", "shop-1", "cart-1")]
     result = peerage("ls")
     head, *rows = result.stdout.splitlines()
@@ -42,13 +42,15 @@ def test_the_table_has_every_instance_sorted(peerage, serve):
     assert all(row.endswith("shard=1 shard=2") for row in rows)
     assert (result.returncode, result.stderr) == (0, "")
 
-
-def test_json_is_one_array_of_full_records(peerage, serve):
-    url = serve("shop-1").line()
     result = peerage("ls", "--json")
-    [entry] = json.loads(result.stdout)
+    entry = json.loads(result.stdout)[1]
     assert entry["node"].startswith("Shop.")
-    assert (entry["state"], entry["hidden"], entry["urls"], entry["problems"]) == ("ready", False, [url], [])
+    assert (entry["state"], entry["hidden"], entry["urls"], entry["problems"]) == (
+        "ready",
+        False,
+        [urls[1]],
+        [],
+    )
     assert entry["record"]["discovery"] == {"shard": [1, 2]}
     assert (result.returncode, result.stderr) == (0, "")
 
@@ -157,6 +159,14 @@ def test_a_registry_out_of_reach_is_one_sentence(peerage, place, args):
     assert (result.returncode, result.stdout) == (5, "")
     assert result.stderr.startswith("peerage: ")
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(("where", "code"), [(">&-", 0), (">/dev/full", 1)])
+def test_what_cannot_be_written_is_no_traceback(where, code):
+    argv = ["sh", "-c", f'"$0" -m peerage ls --json {where}', sys.executable]
+    result = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert result.returncode == code
+    assert result.stderr == ("peerage: No space left on device: the output\n" if code else "")
 
 
 def test_a_missing_extra_is_the_pip_line():

@@ -8,8 +8,9 @@ import signal
 import sys
 from collections.abc import Coroutine
 from enum import IntEnum
+from pathlib import Path
 from types import FrameType
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 from peerage.cli.text import multiline
 from peerage.errors import (
@@ -76,10 +77,11 @@ def run(command: Coroutine[Any, Any, int], *, quiet: bool = True) -> int:
         complain(str(error))
         return _code(error)
     except OSError as error:
-        if error.errno != errno.EPIPE:
-            raise
         _forget_stdout()
-        return 128 + signal.SIGPIPE
+        if error.errno == errno.EPIPE:
+            return 128 + signal.SIGPIPE
+        complain(f"{error.strerror or error}: {error.filename or 'the output'}")
+        return Exit.NO
     return code
 
 
@@ -164,6 +166,9 @@ class _Ending:
 
 
 def _set_up_streams(*, quiet: bool) -> None:
+    # Started with a stream closed, which Python shows as None: what would be written there is for nobody.
+    sys.stdout = sys.stdout or _nowhere()
+    sys.stderr = sys.stderr or _nowhere()
     for stream in (sys.stdout, sys.stderr):
         # A terminal that can't show a character gets it spelled out, not a traceback.
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr] # what Python opens at its start is a TextIOWrapper
@@ -174,6 +179,10 @@ def _set_up_streams(*, quiet: bool) -> None:
     logging.getLogger("peerage.directory").setLevel(logging.ERROR)
     if quiet:
         logging.getLogger("peerage.follow").setLevel(logging.ERROR)
+
+
+def _nowhere() -> TextIO:
+    return Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - open as long as the process lives
 
 
 class _ToStderr(logging.Handler):
