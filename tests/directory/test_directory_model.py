@@ -104,6 +104,7 @@ class DirectoryMachine(RuleBasedStateMachine):
                 assert instance not in self.taker
                 self.taker.add(instance)
             case Changed(instance, before):
+                assert instance is not before
                 self.taker.remove(before)
                 self.taker.add(instance)
             case Left(instance):

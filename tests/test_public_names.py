@@ -1,0 +1,125 @@
+"""What peerage promises by name."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+import peerage
+from peerage import errors
+
+PUBLIC = {
+    "Changed",
+    "Changes",
+    "ConfigurationError",
+    "Discovery",
+    "DiscoveryResolver",
+    "Endpoint",
+    "Health",
+    "Identity",
+    "Instance",
+    "Joined",
+    "Left",
+    "MissingExtraError",
+    "NotDiscoveredError",
+    "NotReadyError",
+    "PeerEvent",
+    "PeerageError",
+    "RecordError",
+    "Registration",
+    "Registry",
+    "RegistryClosedError",
+    "RegistryDenied",
+    "RegistryError",
+    "UnreachableError",
+    "open_registry",
+    "read_identity",
+}
+
+#: Each error, the one of peerage above it, and what else it is.
+TREE = {
+    "PeerageError": ("Exception",),
+    "ConfigurationError": ("PeerageError", "ValueError"),
+    "RecordError": ("ConfigurationError",),
+    "MissingExtraError": ("PeerageError", "ModuleNotFoundError"),
+    "RegistryError": ("PeerageError",),
+    "RegistryDenied": ("RegistryError",),
+    "RegistryClosedError": ("RegistryError",),
+    "NotReadyError": ("PeerageError", "TimeoutError"),
+    "NotDiscoveredError": ("PeerageError", "RuntimeError"),
+    "UnreachableError": ("PeerageError", "ClientConnectionError"),
+}
+
+HEAVY = ("aiohttp", "asyncio", "asyncinotify", "kazoo", "peerage.client", "rich", "typer", "yarl")
+
+
+def test_the_public_names_are_these():
+    """A name more or less is a decision, not an accident."""
+    assert set(peerage.__all__) == PUBLIC
+    assert sorted(PUBLIC) == sorted(peerage.__all__)
+    assert set(dir(peerage)) == PUBLIC | {"__version__"}
+
+
+@pytest.mark.parametrize("name", sorted(PUBLIC))
+def test_every_name_loads(name):
+    """From where its home is, and the second time at once."""
+    assert getattr(peerage, name) is getattr(peerage, name)
+    assert name in vars(peerage)
+
+
+def test_another_name_is_an_attribute_error():
+    """As of any module."""
+    with pytest.raises(AttributeError, match="nonsense"):
+        peerage.nonsense  # noqa: B018 - the access is under test
+
+
+def loaded_by(statement: str) -> set[str]:
+    """Return the modules that a fresh interpreter has loaded after *statement*."""
+    program = f"{statement}; import sys; print(*sys.modules)"
+    return set(
+        subprocess.run(
+            [sys.executable, "-c", program], check=True, capture_output=True, text=True
+        ).stdout.split()
+    )
+
+
+def test_importing_peerage_loads_nothing_heavy():
+    """Not even what every use of it needs."""
+    assert not loaded_by("import peerage") & set(HEAVY)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "from peerage import Discovery",
+        "from peerage import Discovery; Discovery('memory:')",
+        "import peerage.testing",
+    ],
+)
+def test_who_doesnt_call_loads_no_http_client(statement):
+    """Advertising and looking need asyncio only."""
+    loaded = loaded_by(statement)
+    assert not loaded & (set(HEAVY) - {"asyncio"})
+
+
+def test_the_exception_tree_is_this():
+    """Who catches a standard exception catches ours; exactly these bases, no others."""
+    assert {*errors.__all__, "UnreachableError"} == set(TREE)
+    for name, bases in TREE.items():
+        assert tuple(base.__name__ for base in getattr(peerage, name).__bases__) == bases
+
+
+def test_the_exception_tree_is_drawn():
+    """The docstring of errors.py shows each below its parent, with what else it is."""
+    path, drawn = [], {}
+    for line in str(errors.__doc__).splitlines():
+        found = re.match(
+            r"( {4}[ │]*(?:[├└]── )?)(\w+Error|RegistryDenied)\b *(?:\((?:\w+\.)*(\w+)\))?", line
+        )
+        if found:
+            depth = (len(found[1]) - 4) // 4
+            path[depth:] = [found[2]]
+            above = path[depth - 1] if depth else "Exception"
+            drawn[found[2]] = (above, found[3]) if found[3] else (above,)
+    assert drawn == TREE
