@@ -1,6 +1,7 @@
 """``peerage get``."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -95,6 +96,14 @@ def test_ctrl_c_ends_a_call(started, serve):
     assert running.interrupt() == (130, "", "")
 
 
+def test_ctrl_c_ends_waiting_for_data(started, place):
+    fifo = place / "data"
+    os.mkfifo(fifo)
+    running = started("get", "http://shop.service_id.asab/echo", "-d", f"@{fifo}")
+    with fifo.open("w"):  # waits until it is read
+        assert running.interrupt() == (130, "", "")
+
+
 def test_a_reader_that_goes_away_ends_it_quietly(started, serve):
     serve("shop-1").line()
     running = started("get", "http://shop.service_id.asab/big")
@@ -116,9 +125,9 @@ def test_a_reader_that_goes_away_ends_it_quietly(started, serve):
         (URL, {"data": "@/nowhere/to/be/found"}),
     ],
 )
-async def test_what_cannot_be_sent_is_wrong_usage(url, options):
+def test_what_cannot_be_sent_is_wrong_usage(url, options):
     with pytest.raises(CommandError) as caught:
-        await get_url("memory:", url, timeout=1, **options)
+        get_url("memory:", url, timeout=1, **options)
     assert caught.value.code == Exit.USAGE
 
 

@@ -1,6 +1,6 @@
 """The commands and their options, as ``--help`` shows them. Each loads the module that does the work."""
 
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
 
 import typer
@@ -34,7 +34,7 @@ Timeout = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Write JSON, for programs.")]
 
 
-def _end(command: Coroutine[Any, Any, int], *, quiet: bool = True) -> None:
+def _end(command: Callable[[], Coroutine[Any, Any, int]], *, quiet: bool = True) -> None:
     raise typer.Exit(run(command, quiet=quiet))
 
 
@@ -56,10 +56,10 @@ def ls(
     if watch:
         from peerage.cli.watch import watch as watch_changes  # noqa: PLC0415 - each command loads what it needs
 
-        _end(watch_changes(registry, timeout=timeout, as_lines=json), quiet=False)
+        _end(lambda: watch_changes(registry, timeout=timeout, as_lines=json), quiet=False)
     from peerage.cli.ls import list_once  # noqa: PLC0415 - likewise
 
-    _end(list_once(registry, timeout=timeout, as_array=json))
+    _end(lambda: list_once(registry, timeout=timeout, as_array=json))
 
 
 @app.command("locate")
@@ -79,7 +79,7 @@ def locate(
     """
     from peerage.cli.locate import locate as locate_urls  # noqa: PLC0415 - each command loads what it needs
 
-    _end(locate_urls(registry, criteria, timeout=timeout, as_array=json))
+    _end(lambda: locate_urls(registry, criteria, timeout=timeout, as_array=json))
 
 
 @app.command("get")
@@ -136,7 +136,7 @@ def get(
     from peerage.cli.get import get_url  # noqa: PLC0415 - each command loads what it needs
 
     _end(
-        get_url(
+        lambda: get_url(
             registry,
             url,
             method=method,
@@ -182,4 +182,4 @@ def demo(
     """
     from peerage.cli.demo import demo as play  # noqa: PLC0415 - each command loads what it needs
 
-    _end(play(registry, seconds), quiet=False)
+    _end(lambda: play(registry, seconds), quiet=False)

@@ -3,10 +3,11 @@
 import asyncio
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 from yarl import URL
@@ -69,7 +70,7 @@ def _read(data: str) -> bytes:
         raise CommandError(f"{data[1:]!r} can't be read: {error.strerror}", Exit.USAGE) from None
 
 
-async def get_url(
+def get_url(
     registry: str | None,
     url: str,
     *,
@@ -77,10 +78,12 @@ async def get_url(
     headers: Sequence[str] = (),
     data: str | None = None,
     redirects: bool = False,
-    timeout: float,  # noqa: ASYNC109 - an option of the command, handed on
+    timeout: float,
     show_headers: bool = False,
-) -> int:
-    """Call *url* and write the body of the answer to stdout as it arrives.
+) -> Coroutine[Any, Any, int]:
+    """Make the coroutine that calls *url* and writes the body of the answer to stdout as it arrives.
+
+    What is to be sent is read at once.
 
     Args:
         registry: URL of the registry.
@@ -99,13 +102,17 @@ async def get_url(
         body=None if data is None else _read(data),
         redirects=redirects,
     )
+    return _call(registry, request, timeout, show_headers=show_headers)
+
+
+async def _call(registry: str | None, request: _Request, limit: float, *, show_headers: bool) -> int:
     try:
-        return await _call(registry, request, timeout, show_headers=show_headers)
+        return await _send(registry, request, limit, show_headers=show_headers)
     except PeerageError:
         raise
     except TimeoutError:
         raise CommandError(
-            f"{request.url.host} didn't answer within {timeout:g} s: see 'peerage ls', or give --timeout.",
+            f"{request.url.host} didn't answer within {limit:g} s: see 'peerage ls', or give --timeout.",
             Exit.UNREACHABLE,
         ) from None
     except aiohttp.ClientError as error:
@@ -114,7 +121,7 @@ async def get_url(
         ) from None
 
 
-async def _call(registry: str | None, request: _Request, limit: float, *, show_headers: bool) -> int:
+async def _send(registry: str | None, request: _Request, limit: float, *, show_headers: bool) -> int:
     limits = aiohttp.ClientTimeout(total=None, sock_connect=limit, sock_read=limit)
     async with (
         Discovery(registry, ready_timeout=limit) as discovery,

@@ -6,7 +6,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from enum import IntEnum
 from pathlib import Path
 from types import FrameType
@@ -55,18 +55,20 @@ class CommandError(Exception):
         self.code = code
 
 
-def run(command: Coroutine[Any, Any, int], *, quiet: bool = True) -> int:
+def run(command: Callable[[], Coroutine[Any, Any, int]], *, quiet: bool = True) -> int:
     """Run *command* to its end, or until a signal ends it, and return the exit code.
 
     Args:
-        command: what to do; its result is the exit code.
+        command: makes the coroutine whose result is the exit code. Itself it may wait for stdin, which inside
+            of a coroutine no signal could break off.
         quiet: don't report that the registry is out of touch: the command ends with an error that says so.
     """
     _set_up_streams(quiet=quiet)
     ending = _Ending()
     try:
+        coroutine = command()
         with asyncio.Runner() as runner, ending:
-            code = runner.run(ending.guard(command))
+            code = runner.run(ending.guard(coroutine))
         sys.stdout.flush()
     except (asyncio.CancelledError, KeyboardInterrupt):
         return 128 + (ending.signal or signal.SIGINT)
@@ -182,7 +184,7 @@ def _set_up_streams(*, quiet: bool) -> None:
 
 
 def _nowhere() -> TextIO:
-    return Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - open as long as the process lives
+    return Path(os.devnull).open("w", encoding="utf-8")
 
 
 class _ToStderr(logging.Handler):
