@@ -5,6 +5,7 @@ import random
 import resource
 import socket
 import time
+import weakref
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, Final
@@ -81,6 +82,7 @@ class Client:
             unresolved=unresolved,
         )
         self._connector: aiohttp.TCPConnector | None = None
+        self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
         self._resolver: SharedResolver | None = None
         self._unsubscribe: Callable[[], None] | None = None
         self._closed = False
@@ -134,17 +136,32 @@ class Client:
             self._unsubscribe = None
         connector, self._connector = self._connector, None
         if connector is not None:
-            with suppress(TimeoutError):
-                # A connection with something left to send to a peer that doesn't read never closes by itself.
+            try:
                 await asyncio.wait_for(connector.close(), _CLOSING_SECONDS)
+            except TimeoutError:
+                self._break_connections()
+
+    def _break_connections(self) -> None:
+        """Have connections closed that wait to send the rest to a peer that doesn't read."""
+        for one in self._sockets:
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
 
     def _shared_connector(self) -> aiohttp.TCPConnector:
         connector = self._connector
         if connector is None:
             self._resolver = SharedResolver(self, hosts=self._hosts, rng=self._rng)
-            connector = self._connector = aiohttp.TCPConnector(limit=self._limit, resolver=self._resolver)
+            connector = self._connector = aiohttp.TCPConnector(
+                limit=self._limit, resolver=self._resolver, socket_factory=self._make_socket
+            )
             self._unsubscribe = self.directory.subscribe(self._forget_answers)
         return connector
+
+    def _make_socket(self, address: aiohttp.AddrInfoType) -> socket.socket:
+        family, kind, protocol, *_ = address
+        made = socket.socket(family, kind, protocol)
+        self._sockets.add(made)
+        return made
 
     def _forget_answers(self, _: Change) -> None:
         """Have logical names resolved anew: who answered to one may just have left."""

@@ -1,0 +1,200 @@
+"""Servers on loopback, advertised in a directory, and a client over it."""
+
+import asyncio
+import json
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from random import Random
+
+import pytest
+from aiohttp import web
+
+from peerage.client import Client
+from peerage.directory import Directory
+from peerage.registry import Record
+
+HOST_KEY = "this-host"
+
+
+async def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
+    """Return when *condition* holds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it didn't come to pass"
+        await asyncio.sleep(0.001)
+
+
+class Clock:
+    """Time that stands still unless told otherwise."""
+
+    def __init__(self):
+        self.now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+
+class Served:
+    """One server, and what came in."""
+
+    def __init__(self, node, port):
+        self.node = node
+        self.port = port
+        self.hits = 0
+        self.seen = []
+        self.stop = None
+
+
+class Fleet:
+    """Servers, their records, and the client that calls them."""
+
+    def __init__(self, stack):
+        self.directory = Directory(host_key=HOST_KEY)
+        self.clock = Clock()
+        self.ready = True
+        self.on_ready = None
+        self.lookups = []
+        self.addresses = {}
+        self.client = Client(
+            self.directory,
+            ready=self._wait_until_ready,
+            is_ready=lambda: self.ready,
+            rng=Random(1),
+            clock=self.clock,
+            getaddrinfo=self._getaddrinfo,
+        )
+        self._stack = stack
+        self._made = 0
+
+    async def _wait_until_ready(self):
+        if self.on_ready is not None:
+            await self.on_ready()
+
+    def _getaddrinfo(self, host, port, *, family=0, type=0, flags=0):  # noqa: A002 - the system's own name
+        self.lookups.append(host)
+        if host not in self.addresses:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        found = self.addresses[host]
+        addresses = found() if callable(found) else found
+        return [
+            (socket.AF_INET6 if ":" in one else socket.AF_INET, socket.SOCK_STREAM, 6, "", (one, 0))
+            for one in addresses
+        ]
+
+    @property
+    def outstanding(self):
+        return self.client.balancer.outstanding
+
+    def session(self, base_url=None, **kwargs):
+        return self.client.session(base_url, **kwargs)
+
+    def advertise(self, port, service="orders", *, node=None, host="here", bound="0.0.0.0", same_host=True, **own):
+        """Put a record into the directory; *own* are its fields under ``peerage``."""
+        self._made += 1
+        node = node or f"App.{self._made:010}"
+        record = {
+            "host": host,
+            "instance_id": f"{service}-{self._made}",
+            "service_id": service,
+            "web": [[bound, port]],
+            "peerage": {**({"host_key": HOST_KEY} if same_host else {}), **own},
+        }
+        self.directory.put(Record(node, json.dumps(record).encode(), self._made))
+        return node
+
+    async def serve(self, handler=None, service="orders", *, address="127.0.0.1", ssl=None, **own):
+        """Start an aiohttp server and advertise it; it answers with its node and what it was asked."""
+        served = Served(None, None)
+
+        async def answer(request):
+            served.hits += 1
+            served.seen.append(request)
+            if handler is not None:
+                return await handler(request)
+            return web.json_response({"node": served.node, "host": request.host, "path": request.path_qs})
+
+        app = web.Application()
+        app.router.add_route("*", "/{tail:.*}", answer)
+        # Handlers that wait for something that doesn't come are cancelled with their connection.
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
+        await runner.setup()
+        self._stack.push_async_callback(runner.cleanup)
+        site = web.TCPSite(runner, address, 0, ssl_context=ssl)
+        await site.start()
+        served.port = runner.addresses[0][1]
+        served.node = self.advertise(served.port, service, **own)
+        served.stop = runner.cleanup
+        return served
+
+    async def serve_raw(self, talk, service="orders", **own):
+        """Start a server that handles each connection by ``talk(reader, writer)``; hits are connections."""
+        served = Served(None, None)
+        tasks = set()
+
+        async def connected(reader, writer):
+            served.hits += 1
+            tasks.add(asyncio.current_task())
+            try:
+                await talk(reader, writer)
+            except (ConnectionError, asyncio.CancelledError):
+                pass
+            finally:
+                tasks.discard(asyncio.current_task())
+                writer.close()
+
+        server = await asyncio.start_server(connected, "127.0.0.1", 0)
+
+        async def stop():
+            server.close()
+            for task in tuple(tasks):
+                task.cancel()
+            await until(lambda: not tasks)
+
+        self._stack.push_async_callback(stop)
+        served.port = server.sockets[0].getsockname()[1]
+        served.node = self.advertise(served.port, service, **own)
+        served.stop = stop
+        return served
+
+    def refuse(self, service="orders", **own):
+        """Advertise a port that is bound, so that nobody else takes it, and refuses every connection."""
+        closed = socket.socket()
+        closed.bind(("127.0.0.1", 0))
+        self._stack.callback(closed.close)
+        served = Served(None, closed.getsockname()[1])
+        served.node = self.advertise(served.port, service, **own)
+        return served
+
+    def spawn(self, service="orders", **own):
+        """Start a server in a process of its own."""
+        process = subprocess.Popen(
+            [sys.executable, Path(__file__).parent / "server_process.py"], stdout=subprocess.PIPE
+        )
+
+        def end():
+            process.kill()
+            process.wait()
+            process.stdout.close()
+
+        self._stack.callback(end)
+        process.node = self.advertise(int(process.stdout.readline()), service, **own)
+        return process
+
+
+@pytest.fixture
+async def fleet() -> AsyncIterator[Fleet]:
+    async with AsyncExitStack() as stack:
+        fleet = Fleet(stack)
+        stack.push_async_callback(fleet.client.aclose)
+        yield fleet
+        assert not fleet.outstanding
+
+
+@pytest.fixture(name="until")
+def until_fixture():
+    return until

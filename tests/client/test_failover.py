@@ -1,0 +1,413 @@
+import asyncio
+import io
+import os
+import signal
+from contextlib import suppress
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from peerage.client import UnreachableError, UnreachableTimeoutError
+from peerage.client.attempts import IDEMPOTENT
+
+ORDERS = "http://orders.service_id.asab/"
+
+
+async def drop(reader, writer):
+    """Read a request and close without an answer."""
+    await reader.readuntil(b"\r\n\r\n")
+
+
+async def say_nothing(reader, writer):
+    await reader.read()
+
+
+def make_multipart(_):
+    form = aiohttp.FormData()
+    form.add_field("file", b"part", filename="x")
+    return form
+
+
+def open_file(folder):
+    path = folder / "body"
+    path.write_bytes(b"from a file")
+    return path.open("rb")
+
+
+#: All kinds of bodies that can be sent again: the argument, how it is made, and what arrives.
+BODIES = {
+    "bytes": ("data", lambda _: b"bytes", b"bytes"),
+    "str": ("data", lambda _: "text", b"text"),
+    "json": ("json", lambda _: {"a": 1}, b'{"a": 1}'),
+    "form": ("data", lambda _: {"a": "1"}, b"a=1"),
+    "FormData": ("data", lambda _: aiohttp.FormData({"b": "2"}), b"b=2"),
+    "multipart": ("data", make_multipart, b'filename="x"'),
+    "BytesIO": ("data", lambda _: io.BytesIO(b"in memory"), b"in memory"),
+    "file": ("data", open_file, b"from a file"),
+}
+
+
+def accept_bodies(received):
+    async def accept(request):
+        received.append(await request.read())
+        return web.Response(text="accepted")
+
+    return accept
+
+
+# Nothing was sent yet
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PATCH", "PUT", "DELETE", "HEAD", "OPTIONS"])
+async def test_a_refused_connection_goes_elsewhere_with_every_method(fleet, method):
+    for _ in range(4):
+        fleet.refuse()
+    served = await fleet.serve()
+    async with fleet.session() as session:
+        for number in range(5):
+            fleet.clock.now += 10
+            async with session.request(method, ORDERS) as response:
+                assert response.status == 200
+            assert served.hits == number + 1
+
+
+@pytest.mark.parametrize("kind", BODIES)
+async def test_any_body_goes_elsewhere_after_a_refused_connection(fleet, tmp_path, kind):
+    received = []
+    for _ in range(5):
+        fleet.refuse()
+    await fleet.serve(accept_bodies(received))
+    argument, make, expected = BODIES[kind]
+    async with fleet.session() as session, session.post(ORDERS, **{argument: make(tmp_path)}) as response:
+        assert response.status == 200
+    assert len(received) == 1
+    assert expected in received[0]
+
+
+async def test_a_stream_not_yet_touched_goes_elsewhere(fleet):
+    received, started = [], 0
+
+    async def stream():
+        nonlocal started
+        started += 1
+        yield b"streamed"
+
+    for _ in range(5):
+        fleet.refuse()
+    await fleet.serve(accept_bodies(received))
+    async with fleet.session() as session, session.post(ORDERS, data=stream()) as response:
+        assert response.status == 200
+    assert received == [b"streamed"]
+    assert started == 1
+
+
+async def test_all_refused_ends_in_an_error_that_says_what_to_do(fleet):
+    ports = [fleet.refuse().port for _ in range(3)]
+    async with fleet.session() as session:
+        with pytest.raises(UnreachableError) as raised:
+            await session.get(ORDERS)
+    message = str(raised.value)
+    assert "service_id='orders'" in message
+    assert "peerage ls" in message
+    assert all(f"127.0.0.1:{port}" in message for port in ports)
+    assert isinstance(raised.value, aiohttp.ClientConnectionError)
+    assert not isinstance(raised.value, aiohttp.ClientOSError | TimeoutError)
+    assert isinstance(raised.value.__cause__, aiohttp.ClientConnectorError)
+
+
+async def test_a_single_refused_connection_ends_likewise(fleet):
+    fleet.refuse()
+    async with fleet.session() as session:
+        for method in ("GET", "POST"):
+            with pytest.raises(UnreachableError):
+                await session.request(method, ORDERS)
+
+
+async def test_whoever_refused_comes_last_for_a_moment(fleet):
+    dead = fleet.refuse()
+    await fleet.serve()
+    made = []
+    tracing = aiohttp.TraceConfig()
+
+    async def note(*_):
+        made.append(1)
+
+    tracing.on_connection_create_start.append(note)
+    async with fleet.session(trace_configs=[tracing]) as session:
+
+        async def connections_of(requests):
+            made.clear()
+            for _ in range(requests):
+                async with session.get(ORDERS) as response:
+                    await response.read()
+            return len(made)
+
+        assert await connections_of(20) <= 2
+        assert await connections_of(20) == 0
+        fleet.clock.now += 2
+        assert await connections_of(20) == 1
+        # Nobody else left: then it is asked after all.
+        fleet.directory.gone(fleet.client.directory.find()[-1].node)
+        assert dead.node
+
+
+async def test_a_connection_that_is_not_made_in_time_goes_elsewhere(fleet):
+    # A backlog filled to the brim: further handshakes are not answered.
+    import socket
+
+    with socket.socket() as full, socket.socket() as first, socket.socket() as second:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        for one in (first, second):
+            one.setblocking(False)
+            with suppress(BlockingIOError):
+                one.connect(full.getsockname())
+        fleet.advertise(full.getsockname()[1])
+        timeout = aiohttp.ClientTimeout(total=20, sock_connect=0.2)
+        async with fleet.session(timeout=timeout) as session:
+            with pytest.raises(UnreachableTimeoutError) as raised:
+                await session.post(ORDERS)
+            assert isinstance(raised.value, TimeoutError)
+            served = await fleet.serve()
+            for _ in range(4):
+                fleet.clock.now += 10
+                async with session.post(ORDERS) as response:
+                    assert response.status == 200
+            assert served.hits == 4
+
+
+async def test_too_many_open_files_is_nobody_elses_fault(fleet, monkeypatch):
+    tried = []
+
+    def exhausted(address):
+        tried.append(address)
+        raise OSError(24, "Too many open files")
+
+    connector = aiohttp.TCPConnector(socket_factory=exhausted)
+    for _ in range(3):
+        await fleet.serve()
+    async with fleet.session(connector=connector) as session:
+        with pytest.raises(aiohttp.ClientConnectorError, match="Too many open files"):
+            await session.get(ORDERS)
+    assert len(tried) == 1
+
+
+# Bytes went out
+
+
+@pytest.mark.parametrize("method", sorted(IDEMPOTENT))
+async def test_a_lost_connection_goes_to_two_further_instances_at_most(fleet, method):
+    servers = [await fleet.serve_raw(drop) for _ in range(6)]
+    async with fleet.session() as session:
+        with pytest.raises(UnreachableError) as raised:
+            await session.request(method, ORDERS)
+    assert isinstance(raised.value.__cause__, aiohttp.ServerDisconnectedError)
+    assert sorted(one.hits for one in servers) == [0, 0, 0, 1, 1, 1]
+
+
+async def test_aiohttp_repeats_these_methods_itself_which_is_why():
+    assert aiohttp.client.IDEMPOTENT_METHODS == IDEMPOTENT
+
+
+@pytest.mark.parametrize("method", ["POST", "PATCH"])
+async def test_what_may_not_happen_twice_is_not_repeated(fleet, method):
+    servers = [await fleet.serve_raw(drop) for _ in range(3)]
+    async with fleet.session() as session:
+        with pytest.raises(aiohttp.ServerDisconnectedError):
+            await session.request(method, ORDERS)
+    assert sum(one.hits for one in servers) == 1
+
+
+async def test_an_idempotency_key_allows_it(fleet):
+    servers = [await fleet.serve_raw(drop) for _ in range(2)]
+    received = []
+    served = await fleet.serve(accept_bodies(received))
+    async with fleet.session() as session:
+        for number in range(6):
+            headers = {"Idempotency-Key": str(number)}
+            async with session.post(ORDERS, data=b"once", headers=headers) as response:
+                assert response.status == 200
+    assert received == [b"once"] * 6
+    assert served.hits == 6
+    assert all(one.hits for one in servers)
+
+
+async def test_a_single_instance_gets_a_second_chance_as_in_aiohttp(fleet):
+    served = await fleet.serve_raw(drop)
+    async with fleet.session() as session:
+        with pytest.raises(UnreachableError):
+            await session.get(ORDERS)
+        assert served.hits == 2
+        with pytest.raises(aiohttp.ServerDisconnectedError):
+            await session.post(ORDERS)
+        assert served.hits == 3
+
+
+async def test_a_reset_counts_as_lost(fleet):
+    async def reset(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.transport.abort()
+
+    servers = [await fleet.serve_raw(reset) for _ in range(2)]
+    served = await fleet.serve()
+    async with fleet.session() as session:
+        for _ in range(6):
+            async with session.get(ORDERS) as response:
+                assert response.status == 200
+    assert served.hits == 6
+    assert all(one.hits for one in servers)
+
+
+@pytest.mark.parametrize("kind", BODIES)
+async def test_bodies_that_can_be_sent_again_are(fleet, tmp_path, kind):
+    async def drop_after_body(reader, writer):
+        await reader.read(100_000)
+
+    received = []
+    served = await fleet.serve(accept_bodies(received))
+    dropping = [await fleet.serve_raw(drop_after_body) for _ in range(2)]
+    argument, make, expected = BODIES[kind]
+    async with fleet.session() as session:
+        for _ in range(6):
+            async with session.put(ORDERS, **{argument: make(tmp_path)}) as response:
+                assert response.status == 200
+    assert served.hits == 6
+    assert all(expected in body for body in received)
+    assert sum(one.hits for one in dropping)
+
+
+async def test_a_stream_begun_is_never_replayed(fleet):
+    async def drop_after_body(reader, writer):
+        await reader.readuntil(b"begun")
+
+    begun = 0
+
+    async def stream():
+        nonlocal begun
+        begun += 1
+        yield b"begun"
+
+    servers = [await fleet.serve_raw(drop_after_body) for _ in range(3)]
+    async with fleet.session() as session:
+        with pytest.raises(aiohttp.ClientConnectionError):
+            await session.put(ORDERS, data=stream())
+    assert begun == 1
+    assert sum(one.hits for one in servers) == 1
+
+
+async def test_a_file_half_read_is_rewound(fleet):
+    big = os.urandom(3_000_000)
+
+    async def drop_midway(reader, writer):
+        await reader.readexactly(1_000_000)
+
+    received = []
+    await fleet.serve(lambda request: accept_half(request, received))
+    for _ in range(2):
+        await fleet.serve_raw(drop_midway)
+
+    async def accept_half(request, received):
+        size = 0
+        async for chunk in request.content.iter_any():
+            size += len(chunk)
+        received.append(size)
+        return web.Response()
+
+    async with fleet.session() as session:
+        for _ in range(5):
+            async with session.put(ORDERS, data=io.BytesIO(big)) as response:
+                assert response.status == 200
+    assert received == [len(big)] * 5
+
+
+async def test_no_answer_in_the_callers_time_goes_elsewhere(fleet):
+    silent = await fleet.serve_raw(say_nothing)
+    served = await fleet.serve()
+    timeout = aiohttp.ClientTimeout(sock_read=0.1)
+    async with fleet.session(timeout=timeout) as session:
+        for _ in range(6):
+            async with session.get(ORDERS) as response:
+                assert response.status == 200
+    assert served.hits == 6
+    assert silent.hits
+
+
+async def test_the_callers_time_limit_stays_the_callers(fleet):
+    servers = [await fleet.serve_raw(say_nothing) for _ in range(2)]
+    async with fleet.session() as session:
+        with pytest.raises(aiohttp.SocketTimeoutError):
+            await session.get(ORDERS, timeout=aiohttp.ClientTimeout(sock_read=0.05))
+        assert [one.hits for one in servers] == [1, 1]
+        with pytest.raises(TimeoutError) as raised:
+            await session.get(ORDERS, timeout=aiohttp.ClientTimeout(total=0.1))
+        assert not isinstance(raised.value, aiohttp.ClientError)
+        assert sum(one.hits for one in servers) == 3
+
+
+async def test_an_answer_is_an_answer(fleet):
+    async def unavailable(request):
+        raise web.HTTPServiceUnavailable
+
+    served = await fleet.serve(unavailable)
+    async with fleet.session() as session, session.get(ORDERS) as response:
+        assert response.status == 503
+    assert served.hits == 1
+
+
+async def test_nonsense_instead_of_http_is_not_repeated(fleet):
+    async def nonsense(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"220 mail.example.org ESMTP\r\n\r\n")
+        await writer.drain()
+
+    servers = [await fleet.serve_raw(nonsense) for _ in range(2)]
+    async with fleet.session() as session:
+        with pytest.raises(aiohttp.ClientResponseError):
+            await session.get(ORDERS)
+    assert sum(one.hits for one in servers) == 1
+
+
+# Real deaths
+
+
+async def test_kill_one_of_three_under_load(fleet, until):
+    processes = [fleet.spawn() for _ in range(3)]
+    done, goal = 0, 1_000
+    killed = False
+
+    async def work(session):
+        nonlocal done
+        while done < goal:
+            async with session.get(ORDERS) as response:
+                assert response.status == 200
+                await response.read()
+            done += 1
+
+    async with fleet.session() as session, asyncio.TaskGroup() as group:
+        for _ in range(100):
+            group.create_task(work(session))
+        await until(lambda: done > 500, 30)
+        processes[0].kill()
+        killed = True
+        goal = done + 3_000
+    assert killed
+    assert done >= goal
+
+
+async def test_a_stopped_process_costs_a_time_limit_and_no_error(fleet):
+    processes = [fleet.spawn() for _ in range(3)]
+    async with fleet.session(timeout=aiohttp.ClientTimeout(sock_read=0.3)) as session:
+
+        async def work(requests):
+            for _ in range(requests):
+                async with session.get(ORDERS) as response:
+                    assert response.status == 200
+                    await response.read()
+
+        await work(30)
+        processes[0].send_signal(signal.SIGSTOP)
+        async with asyncio.TaskGroup() as group:
+            for _ in range(20):
+                group.create_task(work(20))
+        processes[0].send_signal(signal.SIGCONT)

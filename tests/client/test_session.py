@@ -1,0 +1,420 @@
+import asyncio
+from collections import Counter
+
+import aiohttp
+import pytest
+from aiohttp import web
+from yarl import URL
+
+from peerage.errors import NotDiscoveredError, NotReadyError, RegistryClosedError
+
+ORDERS = "http://orders.service_id.asab"
+
+
+async def get_json(session, url, **kwargs):
+    async with session.get(url, **kwargs) as response:
+        return await response.json()
+
+
+async def test_it_is_a_plain_aiohttp_session(fleet):
+    async with fleet.session() as session:
+        assert type(session) is aiohttp.ClientSession
+
+
+async def test_what_is_logical_stays_logical(fleet):
+    served = await fleet.serve()
+    async with fleet.session() as session, session.get(f"{ORDERS}/v1/a%20b?x=%3F&y=%20#part") as response:
+        told = await response.json()
+        assert told == {"node": served.node, "host": "orders.service_id.asab", "path": "/v1/a%20b?x=?&y=%20"}
+        assert response.url == URL(f"{ORDERS}/v1/a%20b?x=?&y=%20")
+        assert response.real_url.fragment == "part"
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "orders.service_id.asab",
+        "ORDERS.Service_ID.ASAB",
+        "orders.service-id.asab",
+        "orders.service_id.asab.",
+        "orders.service_id.asab:1",
+        "orders-1.instance_id.asab",
+    ],
+)
+async def test_spellings_of_a_name(fleet, host):
+    served = await fleet.serve()
+    async with fleet.session() as session:
+        assert (await get_json(session, f"http://{host}/"))["node"] == served.node
+
+
+async def test_requests_are_spread_over_one_session(fleet):
+    nodes = [(await fleet.serve()).node for _ in range(3)]
+    async with fleet.session() as session:
+        hits = Counter([(await get_json(session, ORDERS))["node"] for _ in range(300)])
+    assert set(hits) == set(nodes)
+    assert max(hits.values()) / min(hits.values()) < 1.3
+
+
+async def test_other_hosts_are_left_alone(fleet):
+    served = await fleet.serve()
+    async with fleet.session() as session:
+        told = await get_json(session, f"http://127.0.0.1:{served.port}/x")
+        assert told["host"] == f"127.0.0.1:{served.port}"
+        told = await get_json(session, f"http://localhost:{served.port}/x")
+        assert told["host"] == f"localhost:{served.port}"
+    assert fleet.lookups == []
+
+
+async def test_base_url_and_headers(fleet):
+    served = await fleet.serve()
+    async with fleet.session(f"{ORDERS}/v1/", headers={"X-Mine": "1"}) as session:
+        assert (await get_json(session, "items"))["path"] == "/v1/items"
+    assert served.seen[0].headers["X-Mine"] == "1"
+
+
+async def test_the_first_request_waits_for_the_first_snapshot(fleet):
+    fleet.ready = False
+
+    async def snapshot_arrives():
+        await fleet.serve()
+        fleet.ready = True
+
+    fleet.on_ready = snapshot_arrives
+    async with fleet.session() as session:
+        assert (await get_json(session, ORDERS))["host"] == "orders.service_id.asab"
+
+
+async def test_no_snapshot_in_time_reaches_the_caller_as_it_is(fleet):
+    fleet.ready = False
+
+    async def nothing_arrives():
+        raise NotReadyError("no snapshot")
+
+    fleet.on_ready = nothing_arrives
+    async with fleet.session() as session:
+        with pytest.raises(NotReadyError, match="no snapshot"):
+            await session.get(ORDERS)
+        with pytest.raises(NotDiscoveredError, match="no snapshot"):
+            await session.get(ORDERS, middlewares=())
+
+
+async def test_a_removed_and_a_draining_instance_get_no_new_request(fleet):
+    leaving, draining, staying = [await fleet.serve() for _ in range(3)]
+    async with fleet.session() as session:
+        for _ in range(30):
+            await get_json(session, ORDERS)
+        fleet.directory.gone(leaving.node)
+        fleet.advertise(draining.port, node=draining.node, state="draining")
+        before = leaving.hits, draining.hits
+        assert all(before)
+        assert {(await get_json(session, ORDERS))["node"] for _ in range(30)} == {staying.node}
+        assert (leaving.hits, draining.hits) == before
+
+
+async def test_a_request_under_way_at_a_removed_instance_finishes(fleet):
+    arrived, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow(request):
+        arrived.set()
+        await go_on.wait()
+        return web.Response(text="done")
+
+    served = await fleet.serve(slow)
+    async with fleet.session() as session, asyncio.TaskGroup() as group:
+
+        async def call():
+            async with session.get(ORDERS) as response:
+                return await response.text()
+
+        task = group.create_task(call())
+        await arrived.wait()
+        fleet.directory.gone(served.node)
+        go_on.set()
+    assert task.result() == "done"
+
+
+async def test_cookies_belong_to_the_logical_name(fleet):
+    async def cookie(request):
+        response = web.Response(text=request.cookies.get("who", "nobody"))
+        response.set_cookie("who", "me")
+        return response
+
+    for _ in range(2):
+        await fleet.serve(cookie)
+    async with fleet.session() as session:
+        texts = []
+        for _ in range(6):
+            async with session.get(ORDERS) as response:
+                texts.append(await response.text())
+        assert texts == ["nobody", *["me"] * 5]
+        assert session.cookie_jar.filter_cookies(URL(ORDERS))["who"].value == "me"
+
+
+async def test_redirects_within_outside_and_back(fleet):
+    outside = await fleet.serve(service="outside")
+
+    async def go(request):
+        match request.path:
+            case "/start":
+                raise web.HTTPFound("/relative")
+            case "/relative":
+                raise web.HTTPFound("http://stock.service_id.asab/other")
+            case "/back":
+                return web.json_response({"host": request.host})
+        raise AssertionError(request.path)
+
+    async def other(request):
+        raise web.HTTPFound(f"http://127.0.0.1:{outside.port}/out")
+
+    async def out(request):
+        raise web.HTTPFound(f"{ORDERS}/back")
+
+    await fleet.serve(go)
+    await fleet.serve(other, service="stock")
+    third = await fleet.serve(out, service="third")
+    async with fleet.session() as session:
+        async with session.get(f"{ORDERS}/start") as response:
+            assert (await response.json())["host"] == f"127.0.0.1:{outside.port}"
+            assert [str(one.url) for one in response.history] == [
+                f"{ORDERS}/start",
+                f"{ORDERS}/relative",
+                "http://stock.service_id.asab/other",
+            ]
+        async with session.get(f"http://127.0.0.1:{third.port}/") as response:
+            assert str(response.url) == f"{ORDERS}/back"
+            assert (await response.json())["host"] == "orders.service_id.asab"
+
+
+async def test_raise_for_status_of_session_and_request(fleet):
+    async def refuse(request):
+        raise web.HTTPNotFound
+
+    await fleet.serve(refuse)
+    async with fleet.session(raise_for_status=True) as session:
+        with pytest.raises(aiohttp.ClientResponseError) as raised:
+            await session.get(f"{ORDERS}/x")
+        assert raised.value.status == 404
+        assert raised.value.request_info.real_url == URL(f"{ORDERS}/x")
+    async with fleet.session() as session:
+        with pytest.raises(aiohttp.ClientResponseError):
+            await session.get(ORDERS, raise_for_status=True)
+        async with session.get(ORDERS) as response:
+            assert response.status == 404
+
+
+async def test_streaming_up_and_down(fleet):
+    async def echo(request):
+        response = web.StreamResponse()
+        await response.prepare(request)
+        async for chunk in request.content.iter_any():
+            await response.write(chunk)
+        return response
+
+    async def chunks():
+        for number in range(50):
+            yield str(number).encode() * 1000
+
+    await fleet.serve(echo)
+    expected = b"".join([chunk async for chunk in chunks()])
+    async with fleet.session() as session, session.post(ORDERS, data=chunks()) as response:
+        assert b"".join([chunk async for chunk in response.content.iter_chunked(700)]) == expected
+
+
+async def test_tracing(fleet):
+    seen = []
+    tracing = aiohttp.TraceConfig()
+
+    async def note(session, context, params):
+        seen.append((type(params).__name__, str(getattr(params, "url", ""))))
+
+    for signal in (tracing.on_request_start, tracing.on_connection_create_end, tracing.on_request_end):
+        signal.append(note)
+    await fleet.serve()
+    async with fleet.session(trace_configs=[tracing]) as session:
+        await get_json(session, f"{ORDERS}/t")
+    assert seen == [
+        ("TraceRequestStartParams", f"{ORDERS}/t"),
+        ("TraceConnectionCreateEndParams", ""),
+        ("TraceRequestEndParams", f"{ORDERS}/t"),
+    ]
+
+
+async def test_web_socket(fleet):
+    async def echo(request):
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        async for message in socket:
+            await socket.send_str(f"{request.host} {message.data}")
+        return socket
+
+    await fleet.serve(echo)
+    async with fleet.session() as session:
+        for scheme in ("ws", "http"):
+            async with session.ws_connect(f"{scheme}://orders.service_id.asab/chat") as socket:
+                await socket.send_str("hello")
+                assert await socket.receive_str() == "orders.service_id.asab hello"
+
+
+async def test_a_proxy_in_the_environment_gets_no_logical_name(fleet, monkeypatch):
+    async def proxy(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nproxy")
+        await writer.drain()
+
+    served = await fleet.serve()
+    in_between = await fleet.serve_raw(proxy, service="proxy")
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{in_between.port}")
+    async with fleet.session(trust_env=True) as session:
+        assert (await get_json(session, ORDERS))["node"] == served.node
+        async with session.get(f"http://127.0.0.2:{served.port}/") as response:
+            assert await response.text() == "proxy"
+    assert in_between.hits == 1
+
+
+async def test_middlewares_of_the_session_stand_outside_authorize_and_ours(fleet):
+    served = await fleet.serve()
+    order = []
+
+    async def users(request, handler):
+        order.append(("user", request.url.host))
+        return await handler(request)
+
+    async def authorize(request, handler):
+        order.append(("authorize", request.url.host))
+        request.headers["Authorization"] = f"Bearer {len(order)}"
+        return await handler(request)
+
+    async with fleet.session(middlewares=[users], authorize=authorize) as session:
+        await get_json(session, ORDERS)
+    assert order == [("user", "orders.service_id.asab"), ("authorize", "orders.service_id.asab")]
+    assert served.seen[0].headers["Authorization"] == "Bearer 2"
+
+
+async def test_a_middleware_that_repeats_is_balanced_and_authorized_anew(fleet):
+    for _ in range(3):
+        await fleet.serve()
+    tokens = []
+
+    async def thrice(request, handler):
+        for _ in range(2):
+            response = await handler(request)
+            nodes.append((await response.json())["node"])
+        return await handler(request)
+
+    async def authorize(request, handler):
+        tokens.append(request.url.host)
+        return await handler(request)
+
+    nodes = []
+    async with fleet.session(middlewares=[thrice], authorize=authorize) as session:
+        for _ in range(10):
+            nodes.append((await get_json(session, ORDERS))["node"])
+    assert len(set(nodes)) == 3
+    assert max(Counter(nodes).values()) < 15
+    assert tokens == ["orders.service_id.asab"] * 30
+
+
+async def test_middlewares_of_a_request_replace_ours_and_the_resolver_knows(fleet):
+    served = await fleet.serve()
+    async with fleet.session() as session:
+        told = await get_json(session, f"{ORDERS}:81/x", middlewares=())
+        assert told == {"node": served.node, "host": "orders.service_id.asab:81", "path": "/x"}
+        with pytest.raises(NotDiscoveredError, match="stock"):
+            await session.get("http://stock.service_id.asab", middlewares=())
+
+
+async def test_the_connector_forgets_logical_names_when_the_directory_changes(fleet):
+    first = await fleet.serve()
+    async with fleet.session(headers={"Connection": "close"}) as session:
+        assert (await get_json(session, ORDERS, middlewares=()))["node"] == first.node
+        second = await fleet.serve()
+        fleet.directory.gone(first.node)
+        assert (await get_json(session, ORDERS, middlewares=()))["node"] == second.node
+
+
+async def test_a_connector_of_the_users_own_is_used_balanced_and_owned(fleet):
+    nodes = {(await fleet.serve()).node for _ in range(2)}
+    owned, lent = aiohttp.TCPConnector(limit=2), aiohttp.TCPConnector()
+    async with fleet.session(connector=owned) as session:
+        assert session.connector is owned
+        assert {(await get_json(session, ORDERS))["node"] for _ in range(20)} == nodes
+    assert owned.closed
+    async with fleet.session(connector=lent, connector_owner=False) as session:
+        await get_json(session, ORDERS)
+    assert not lent.closed
+    await lent.close()
+
+
+async def test_sessions_share_one_connector_that_outlives_them(fleet):
+    served = await fleet.serve()
+    connectors, peers = set(), set()
+    for _ in range(5):
+        async with fleet.session(connector_owner=True) as session:
+            connectors.add(session.connector)
+            await get_json(session, ORDERS)
+    peers = {request.transport.get_extra_info("peername") if request.transport else None for request in served.seen}
+    assert len(connectors) == 1
+    assert len(peers) == 1
+    (connector,) = connectors
+    assert not connector.closed
+    assert connector.limit >= 256
+    await fleet.client.aclose()
+    assert connector.closed
+
+
+async def test_sessions_do_not_share_cookies_or_headers(fleet):
+    served = await fleet.serve()
+    async with fleet.session(headers={"X-One": "1"}, cookies={"a": "b"}) as one, fleet.session() as other:
+        await get_json(one, ORDERS)
+        await get_json(other, ORDERS)
+    first, second = served.seen
+    assert first.headers["X-One"] == "1"
+    assert first.cookies == {"a": "b"}
+    assert "X-One" not in second.headers
+    assert not second.cookies
+
+
+async def test_closed_means_closed(fleet):
+    await fleet.serve()
+    session = fleet.session()
+    await get_json(session, ORDERS)
+    await fleet.client.aclose()
+    await fleet.client.aclose()
+    with pytest.raises(RuntimeError, match="closed"):
+        await session.get(ORDERS)
+    with pytest.raises(RegistryClosedError):
+        fleet.session()
+    await session.close()
+
+
+async def test_closing_does_not_wait_for_a_peer_that_does_not_read(fleet, until):
+    stuck = asyncio.Event()
+
+    async def read_nothing(reader, writer):
+        writer.transport.pause_reading()
+        await asyncio.Event().wait()
+
+    async def endless():
+        while True:
+            yield b"x" * 1_000_000
+            stuck.set()
+
+    await fleet.serve_raw(read_nothing)
+    session = fleet.session()
+    call = asyncio.create_task(session.post(ORDERS, data=endless()))
+    await stuck.wait()
+    async with asyncio.timeout(1):
+        await fleet.client.aclose()
+    await until(lambda: all(one.fileno() == -1 for one in fleet.client._sockets))
+    call.cancel()
+    await asyncio.wait([call])
+    await session.close()
+
+
+def test_making_a_client_needs_no_event_loop():
+    from peerage.client import Client
+    from peerage.directory import Directory
+
+    client = Client(Directory(), ready=None, is_ready=bool)
+    with pytest.raises(RuntimeError, match="no running event loop"):
+        client.session()
