@@ -21,7 +21,9 @@ _BEGIN, _END = "<!-- the table -->\n", "<!-- end of the table -->\n"
 def main() -> int:
     """Run the parts asked for; 1 if a budget isn't held."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--only", action="append", choices=_PARTS, help="a part, may be repeated; all by default")
+    parser.add_argument(
+        "--only", action="append", choices=_PARTS, help="a part, may be repeated; all by default"
+    )
     parser.add_argument("--write", type=Path, metavar="FILE", help="replace the table in this file")
     options = parser.parse_args()
     rows: list[Row] = []

@@ -59,13 +59,13 @@ def _first_sync(url: str, base: Path, environ: dict[str, str]) -> list[Row]:
             "event loop during it (heartbeat of 1 ms)",
             "never blocked > 25 ms",
             f"{milliseconds(gap)}, worst of all runs {milliseconds(max(run['gap'] for run in ours))}",
-            gap <= 0.025,  # noqa: PLR2004 - the budget
+            gap <= 0.025,
         ),
     ]
 
 
 def _bare_scan(base: Path) -> float:
-    """Return the seconds that the least possible work takes; records are the files with a number at the end."""
+    """Return the seconds of the least possible work; records are the files with a number at the end."""
     begin = time.perf_counter()
     found = 0
     for folder, _, names in os.walk(base):
@@ -113,7 +113,7 @@ def _joining(url: str, environ: dict[str, str], owner) -> list[Row]:  # noqa: AN
             f"burst of {more:,} joins at {_LARGE:,}, embedded",
             "≤ 0.3 s CPU per watcher",
             f"{cpu:.3f} s",
-            cpu <= 0.3,  # noqa: PLR2004 - the budget
+            cpu <= 0.3,
         )
     ]
 
@@ -130,19 +130,19 @@ async def _latencies(url: str, environ: dict[str, str]) -> list[Row]:
             "advertise → visible in another process, embedded, p50 / p99",
             "p99 ≤ 2 ms",
             spread(visible, "ms", 1e3),
-            percentile(visible, 0.99) <= 2e-3,  # noqa: PLR2004 - the budget
+            percentile(visible, 0.99) <= 2e-3,
         ),
         Row(
             "kill -9 → gone, embedded, p50 / p99",
             "p99 ≤ 5 ms",
             spread(gone, "ms", 1e3),
-            percentile(gone, 0.99) <= 5e-3,  # noqa: PLR2004 - the budget
+            percentile(gone, 0.99) <= 5e-3,
         ),
     ]
 
 
 async def _visible(registry: Registry, environ: dict[str, str]) -> list[float]:
-    """Return the seconds from the call of advertise, whose moment the record carries, to the watcher's being told."""
+    """Return the seconds from the call of advertise, which the record carries, to the watcher's being told."""
     latencies: list[float] = []
     watch = registry.watch()
     await anext(watch)

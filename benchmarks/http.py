@@ -61,7 +61,7 @@ async def _shared(discovery: Discovery, port: int) -> Row:
         "request by name over a fixed URL, one shared session each, 3 instances",
         "≤ 25 µs client CPU",
         f"{extra * 1e6:.1f} µs",
-        extra <= 25e-6,  # noqa: PLR2004 - the budget
+        extra <= 25e-6,
         f"fixed URL: {statistics.median(fixed) * 1e6:.0f} µs CPU a request",
     )
 
@@ -90,13 +90,13 @@ async def _per_request(discovery: Discovery, port: int) -> Row:
 async def _interleaved(
     *actions: Callable[[], Awaitable[None]], clock: Callable[[], float] = time.process_time
 ) -> list[list[float]]:
-    """Return the seconds of one action, by block; the actions take turns, so that the machine's moods cost all alike."""
+    """Return the seconds of one action, by block; they take turns, so the machine's moods cost all alike."""
     times: list[list[float]] = [[] for _ in actions]
     for block in range(_BLOCKS + 2):
         for taken, action in zip(times, actions, strict=True):
             begin = clock()
             for _ in range(_REQUESTS):
                 await action()
-            if block >= 2:  # noqa: PLR2004 - two to warm up
+            if block >= 2:
                 taken.append((clock() - begin) / _REQUESTS)
     return times

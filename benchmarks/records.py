@@ -5,7 +5,7 @@ from typing import Any
 
 from peerage.registry import Record
 
-__all__ = ["SIZE", "SERVICE_OF", "data", "record"]
+__all__ = ["SERVICE_OF", "SIZE", "data", "record"]
 
 #: Bytes of a record of an ASAB cluster with its manifest.
 SIZE = 773
@@ -24,7 +24,7 @@ def data(number: int, version: int = 0, *, size: int = SIZE, extra: dict[str, An
         "instance_id": f"orders-{number}",
         "service_id": f"orders{number // SERVICE_OF}",
         "node_id": f"node-{number % 100}",
-        "web": [["0.0.0.0", 8080], ["::", 8080]],
+        "web": [["0.0.0.0", 8080], ["::", 8080]],  # noqa: S104 - a notation of the record
         "version": "v23.47",
         "created_at": "2023-11-29T10:00:00.000000Z",
         **(extra or {}),

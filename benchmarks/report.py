@@ -48,8 +48,9 @@ def _machine() -> str:
     processor = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
-        names = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if "model name" in line]
-        processor = f"{len(names)} × {names[0]}" if names else processor
+        lines = info.read_text(encoding="utf-8").splitlines()
+        names = [line.partition(":")[2].strip() for line in lines if "model name" in line]
+        processor = f"{len(names)} cores of {names[0]}" if names else processor
     return (
         f"{datetime.now(UTC):%Y-%m-%d}, {processor}, {platform.system()} {platform.release().split('-')[0]}, "
         f"Python {platform.python_version()}, aiohttp {version('aiohttp')}, peerage {version('peerage')}"

@@ -9,12 +9,13 @@ import resource
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from benchmarks.records import data
+from peerage.directory import Change
 from peerage.discovery import Discovery
 from peerage.registry import open_registry
 
@@ -94,7 +95,12 @@ async def _burst(url: str, more: str) -> None:
         await discovery.ready(120)
         wanted = len(discovery.directory) + int(more)
         reached = asyncio.Event()
-        discovery.directory.subscribe(lambda _: reached.set() if len(discovery.directory) >= wanted else None)
+
+        def count(_: Change) -> None:
+            if len(discovery.directory) >= wanted:
+                reached.set()
+
+        discovery.directory.subscribe(count)
         _say("ready")
         cpu = time.process_time()
         await reached.wait()
@@ -103,7 +109,7 @@ async def _burst(url: str, more: str) -> None:
 
 
 async def _blink(url: str, count: str) -> None:
-    """Advertise again and again, each time with the moment it was begun at, which all processes count alike."""
+    """Advertise again and again, each time with the moment it began, which all processes count alike."""
     registry = open_registry(url)
     for _ in range(int(count)):
         await asyncio.sleep(0.01)

@@ -268,7 +268,7 @@ def open_registry(url: str) -> Registry:
         # Only the scheme is quoted: the rest may hold credentials.
         what = f"No registry backend is called {scheme!r}" if colon else "A registry is given as a URL"
         raise ConfigurationError(
-            f"{what}; known are {', '.join(f'{name}:' for name in sorted(backends))} "
+            f"{what}; known are {', '.join(f'{name}:' for name in sorted(backends))}. "
             "For one machine write 'embedded:'."
         )
     try:

@@ -135,18 +135,13 @@ class AdvertisingTests:
         async with closing(harness.first(), harness.second(), harness.elsewhere()) as registries:
             made: list[bytes] = []
 
-            def make(number: int) -> bytes:
-                made.append(b"secret %d" % number)
+            def make() -> bytes:
+                made.append(b"secret %d" % len(made))
                 return made[-1]
 
             stores = [registry.secrets for registry in registries if registry.secrets is not None]
             assert len(stores) == len(registries)
-            values = await asyncio.gather(
-                *(
-                    stores[number % len(stores)].obtain("/asab/auth/key", lambda number=number: make(number))
-                    for number in range(30)
-                )
-            )
+            values = await asyncio.gather(*(store.obtain("/asab/auth/key", make) for store in stores * 10))
             assert len(set(values)) == 1
             assert values[0] in made
             assert await stores[0].obtain("/asab/auth/other", lambda: b"other") == b"other"

@@ -34,5 +34,6 @@ def missing_tests(suite: type, capabilities: frozenset[str]) -> list[str]:
     return [
         name
         for name in dir(suite)
-        if name.startswith("test_") and not getattr(getattr(suite, name), "requires", frozenset()) <= capabilities
+        if name.startswith("test_")
+        and not getattr(getattr(suite, name), "requires", frozenset()) <= capabilities
     ]

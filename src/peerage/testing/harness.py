@@ -12,8 +12,8 @@ __all__ = ["Harness"]
 class Harness(ABC):
     """One registry under test, new and empty for each test.
 
-    A subclass says its :attr:`capabilities` and gives :meth:`url`; with ``outage`` and ``session`` it also brings the
-    faults. Everything else has a default.
+    A subclass says its :attr:`capabilities` and gives :meth:`url`; with ``outage`` and ``session`` it also
+    brings the faults. Everything else has a default.
 
     Args:
         folder: an empty folder of this test's own.
@@ -26,12 +26,12 @@ class Harness(ABC):
 
     @abstractmethod
     def url(self, path: str = "asab") -> str:
-        """Return the URL of the registry under test; another *path* is another registry on the same server."""
+        """Return the URL of the registry under test; another *path* is another one on the same server."""
 
-    async def start(self) -> None:
+    async def start(self) -> None:  # noqa: B027 - most have nothing to start
         """Start what the registry needs."""
 
-    async def stop(self) -> None:
+    async def stop(self) -> None:  # noqa: B027 - and nothing to stop
         """Stop it; every registry is closed by then."""
 
     def first(self) -> Registry:

@@ -21,13 +21,13 @@ class OutageTests:
             await view.until_data([b"stays", b"goes"])
             await harness.lose()
             await view.until(lambda: view.stale)
-            assert len(view.records) == 2  # noqa: PLR2004 - both
+            assert len(view.records) == 2
 
             await goes.withdraw()
             stays.update(b"stays, changed")
             await stays.registered()
             await registered(there, "Comes", b"comes")
-            assert len(view.records) == 2  # noqa: PLR2004 - both
+            assert len(view.records) == 2
             await harness.restore()
             await view.until_data([b"stays, changed", b"comes"])
             assert view.stale is None
@@ -49,17 +49,21 @@ class OutageTests:
     @requires("outage")
     async def test_advertising_out_of_touch(self, harness: Harness) -> None:
         """It returns at once and is registered, with what was given last, when it can be."""
-        async with closing(harness.first(), harness.second()) as (here, there), View(there) as view:
-            async with View(here) as own:
-                await own.until(lambda: own.ready)
-                await harness.lose()
-                await own.until(lambda: own.stale)
-                owner = here.advertise("Patient", b"1")
-                owner.update(b"2")
-                assert owner.node is None
-                await harness.restore()
-                assert await owner.registered() == owner.node
-                await view.until_data([b"2"])
+        async with (
+            closing(harness.first(), harness.second()) as (here, there),
+            View(there) as view,
+            View(here) as own,
+        ):
+            await own.until(lambda: own.ready)
+            await harness.lose()
+            await own.until(lambda: own.stale)
+            owner = here.advertise("Patient", b"1")
+            owner.update(b"2")
+            assert not owner.node
+            await harness.restore()
+            registered_as = await owner.registered()
+            assert registered_as == owner.node
+            await view.until_data([b"2"])
 
     @requires("outage")
     async def test_nothing_is_written_if_the_session_survived(self, harness: Harness) -> None:
@@ -86,7 +90,6 @@ class OutageTests:
         """Withdrawn while the registry can't be told, it is gone when it can."""
         async with closing(harness.first(), harness.second()) as (here, there), View(there) as view:
             owner = await registered(here, "Leaves", b"leaves")
-            never = None
             async with View(here) as own:
                 await own.until(lambda: own.ready)
                 await harness.lose()

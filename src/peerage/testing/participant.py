@@ -1,7 +1,7 @@
 """A separate process that advertises, told what to do line by line, which can be killed.
 
-Run as ``python -m peerage.testing.participant URL``. Each line on its standard input is a JSON list, a command and its
-arguments; it answers each with one JSON line.
+Run as ``python -m peerage.testing.participant URL``. Each line on its standard input is a JSON list, a
+command and its arguments; it answers each with one JSON line.
 """
 
 import asyncio
@@ -34,7 +34,12 @@ class Participant:
         """Start the process; returns when it is ready for commands."""
         participant = cls(
             await asyncio.create_subprocess_exec(
-                sys.executable, "-m", __name__, url, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+                sys.executable,
+                "-m",
+                __name__,
+                url,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
             )
         )
         await participant._answer()
@@ -117,7 +122,8 @@ class _Owner:
                 self._advertisements[node].update(data.encode())
                 return await self._advertisements[node].registered()
             case "withdraw", (node,):
-                return await self._advertisements.pop(node).withdraw()
+                await self._advertisements.pop(node).withdraw()
+                return None
             case "exit", ():
                 os._exit(0)
         raise ValueError(f"unknown command {command!r} {args!r}")

@@ -1,7 +1,6 @@
 """The contract's part on opening and closing: nothing is touched too early, nothing is left behind."""
 
 import asyncio
-import os
 import threading
 from pathlib import Path
 
@@ -20,7 +19,7 @@ def open_descriptors() -> dict[int, str]:
     found = {}
     for entry in Path("/proc/self/fd").glob("*") if Path("/proc/self/fd").exists() else ():
         try:
-            found[int(entry.name)] = os.readlink(entry)
+            found[int(entry.name)] = str(entry.readlink())
         except OSError:
             continue  # the descriptor of this very listing
     return found
@@ -36,7 +35,7 @@ class TidinessTests:
             await view.until(lambda: view.ready)
 
     async def test_nothing_is_left_open(self, harness: Harness) -> None:
-        """No task, thread or descriptor outlives ``aclose()``, also with watches and records left as they are."""
+        """No task, thread or descriptor outlives ``aclose()``, with watches and records left as they are."""
         tasks, threads = asyncio.all_tasks(), set(threading.enumerate())
         before = open_descriptors()
         for _ in range(3):

@@ -100,7 +100,7 @@ class WatchingTests:
         async with closing(harness.first(), harness.second()) as (here, there), View(here) as view:
             for turn in range(6):
                 await registered((here, there)[turn % 2], "Turn", b"%d" % turn)
-            await view.until(lambda: len(view.records) == 6)  # noqa: PLR2004 - as many as the loop made
+            await view.until(lambda: len(view.records) == 6)
             by_order = sorted(view.records.values(), key=lambda record: record.order)
             assert [record.data for record in by_order] == [b"%d" % turn for turn in range(6)]
             assert len({record.order for record in by_order}) == len(by_order)
@@ -141,14 +141,17 @@ class WatchingTests:
     @requires("processes")
     async def test_another_process_is_seen(self, harness: Harness) -> None:
         """Registered, updated in place and withdrawn by another process."""
-        async with closing(harness.first()) as (here,), View(here) as view:
-            async with await Participant.spawn(harness.url()) as owner:
-                node = await owner.advertise("Other", b"1")
-                await view.until(lambda: view.data == {node: b"1"})
-                await owner.update(node, b"2")
-                await view.until(lambda: view.data == {node: b"2"})
-                await owner.withdraw(node)
-                await view.until(lambda: not view.records)
+        async with (
+            closing(harness.first()) as (here,),
+            View(here) as view,
+            await Participant.spawn(harness.url()) as owner,
+        ):
+            node = await owner.advertise("Other", b"1")
+            await view.until(lambda: view.data == {node: b"1"})
+            await owner.update(node, b"2")
+            await view.until(lambda: view.data == {node: b"2"})
+            await owner.withdraw(node)
+            await view.until(lambda: not view.records)
 
     @requires("processes")
     async def test_a_record_vanishes_with_its_process(self, harness: Harness) -> None:
