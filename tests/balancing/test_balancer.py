@@ -1,5 +1,6 @@
 import json
 from collections import Counter
+from itertools import pairwise
 from random import Random
 
 import pytest
@@ -50,7 +51,7 @@ def test_a_tie_is_not_a_strict_rotation():
         balancer.started(instance)
         balancer.finished(instance)
         picked.append(instance.node)
-    assert any(one == other for one, other in zip(picked, picked[1:], strict=False))
+    assert any(one == other for one, other in pairwise(picked))
 
 
 def test_a_newcomer_gets_its_share_and_no_flood():
@@ -119,7 +120,7 @@ def test_another_policy_decides_and_hears_of_everything():
         def __init__(self):
             self.heard = []
 
-        def choose(self, one, other, outstanding):
+        def choose(self, one, other, _outstanding):
             return min(one, other, key=lambda instance: instance.node)
 
         def started(self, instance):

@@ -75,7 +75,7 @@ class Fleet:
         if self.on_ready is not None:
             await self.on_ready()
 
-    def _getaddrinfo(self, host, port, *, family=0, type=0, flags=0):  # noqa: A002 - the system's own name
+    def _getaddrinfo(self, host, _port, **_):
         self.lookups.append(host)
         if host not in self.addresses:
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
@@ -93,7 +93,9 @@ class Fleet:
     def session(self, base_url=None, **kwargs):
         return self.client.session(base_url, **kwargs)
 
-    def advertise(self, port, service="orders", *, node=None, host="here", bound="0.0.0.0", same_host=True, **own):
+    def advertise(
+        self, port, service="orders", *, node=None, host="here", bound="0.0.0.0", same_host=True, **own
+    ):
         """Put a record into the directory; *own* are its fields under ``peerage``."""
         self._made += 1
         node = node or f"App.{self._made:010}"

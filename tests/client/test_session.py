@@ -307,8 +307,7 @@ async def test_a_middleware_that_repeats_is_balanced_and_authorized_anew(fleet):
 
     nodes = []
     async with fleet.session(middlewares=[thrice], authorize=authorize) as session:
-        for _ in range(10):
-            nodes.append((await get_json(session, ORDERS))["node"])
+        nodes += [(await get_json(session, ORDERS))["node"] for _ in range(10)]
     assert len(set(nodes)) == 3
     assert max(Counter(nodes).values()) < 15
     assert tokens == ["orders.service_id.asab"] * 30
@@ -352,7 +351,9 @@ async def test_sessions_share_one_connector_that_outlives_them(fleet):
         async with fleet.session(connector_owner=True) as session:
             connectors.add(session.connector)
             await get_json(session, ORDERS)
-    peers = {request.transport.get_extra_info("peername") if request.transport else None for request in served.seen}
+    peers = {
+        request.transport.get_extra_info("peername") if request.transport else None for request in served.seen
+    }
     assert len(connectors) == 1
     assert len(peers) == 1
     (connector,) = connectors

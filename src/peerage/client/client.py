@@ -125,7 +125,7 @@ class Client:
             kwargs["connector"] = self._shared_connector()
             kwargs["connector_owner"] = False
         own = (self._balancing,) if authorize is None else (authorize, self._balancing)
-        kwargs["middlewares"] = (*kwargs.get("middlewares", ()), *own)
+        kwargs["middlewares"] = (*(kwargs.get("middlewares") or ()), *own)
         return aiohttp.ClientSession(base_url, headers=headers, **kwargs)
 
     async def aclose(self) -> None:

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 from yarl import URL
 
 from peerage.instance import Endpoint, Instance
+from peerage.names import fold_value
 
 __all__ = ["Place", "is_literal", "names_of", "places_of"]
 
@@ -61,8 +62,8 @@ def names_of(instance: Instance, endpoint: Endpoint) -> tuple[str, ...]:
         return (endpoint.address,)
     if is_literal(endpoint.host):
         return (endpoint.host,)
-    instance_id = instance.instance_id
-    if instance_id is not None and _HOST_NAME.fullmatch(instance_id) and instance_id != endpoint.host:
+    instance_id = fold_value(instance.instance_id or "")
+    if _HOST_NAME.fullmatch(instance_id) and instance_id != endpoint.host:
         return (endpoint.host, instance_id, *instance.addresses)
     return (endpoint.host, *instance.addresses)
 

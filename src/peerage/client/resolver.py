@@ -57,13 +57,16 @@ class DiscoveryResolver(AbstractResolver):
 
     Args:
         discovery: who is there.
+        hosts: looks up the hosts of instances.
         rng: source of randomness for the order of instances.
     """
 
-    def __init__(self, discovery: Discoverable, *, rng: Random | None = None) -> None:
+    def __init__(
+        self, discovery: Discoverable, *, hosts: Hosts | None = None, rng: Random | None = None
+    ) -> None:
         self._discovery = discovery
+        self._hosts = Hosts(Recent(UNRESOLVED_SECONDS, time.monotonic)) if hosts is None else hosts
         self._rng = Random() if rng is None else rng  # noqa: S311 - spreads load, keeps no secret
-        self._hosts = Hosts(Recent(UNRESOLVED_SECONDS, time.monotonic))
         self._others: AbstractResolver | None = None
 
     async def resolve(
@@ -141,8 +144,7 @@ class SharedResolver(DiscoveryResolver):
     """
 
     def __init__(self, discovery: Discoverable, *, hosts: Hosts, rng: Random) -> None:
-        super().__init__(discovery, rng=rng)
-        self._hosts = hosts
+        super().__init__(discovery, hosts=hosts, rng=rng)
         self._answered: set[tuple[str, int]] = set()
 
     async def resolve(

@@ -1,0 +1,67 @@
+import json
+
+import pytest
+
+from peerage.errors import NotDiscoveredError
+from peerage.registry import Record
+
+
+def put(fleet, **record):
+    fleet.directory.put(Record("App.1", json.dumps(record).encode(), 1, record.pop("transient", True)))
+
+
+@pytest.mark.parametrize("host", ["asab", "x.asab", "asab."])
+async def test_an_incomplete_name(fleet, host):
+    async with fleet.session() as session:
+        with pytest.raises(NotDiscoveredError, match=r"write <value>\.<key>\.asab"):
+            await session.get(f"http://{host}/")
+
+
+async def test_nothing_known_by_that_name(fleet):
+    await fleet.serve()
+    async with fleet.session() as session:
+        with pytest.raises(NotDiscoveredError, match=r"service_id='stock' among the 1 known.*peerage ls"):
+            await session.get("http://stock.service_id.asab/")
+
+
+@pytest.mark.parametrize(
+    ("record", "reason"),
+    [
+        ({"host": "here"}, "advertises no web address"),
+        ({"host": "here", "web": [["127.0.0.1", 80]]}, "loopback"),
+        ({"web": [["0.0.0.0", 80]]}, "names no host"),
+    ],
+)
+async def test_known_but_not_callable(fleet, record, reason):
+    put(fleet, service_id="orders", **record)
+    async with fleet.session() as session:
+        with pytest.raises(NotDiscoveredError, match=f"1 instance is with|{reason}") as raised:
+            await session.get("http://orders.service_id.asab/")
+    assert reason in str(raised.value)
+
+
+async def test_a_record_without_a_process(fleet):
+    record = {"service_id": "orders", "host": "here", "web": [["0.0.0.0", 80]]}
+    fleet.directory.put(Record("left-by-hand", json.dumps(record).encode(), 1, transient=False))
+    async with fleet.session() as session:
+        with pytest.raises(NotDiscoveredError, match="belongs to no process"):
+            await session.get("http://orders.service_id.asab/")
+
+
+async def test_records_can_not_write_to_the_terminal(fleet):
+    put(fleet, service_id="orders", instance_id="\x1b[31mred\n", host="\u202eevil", web=[["0.0.0.0", 1]])
+    async with fleet.session() as session:
+        with pytest.raises(NotDiscoveredError) as raised:
+            await session.get("http://orders.service_id.asab/")
+    assert str(raised.value).isascii()
+    assert str(raised.value).isprintable()
+
+
+async def test_a_host_that_can_not_stand_in_a_url_is_that_instances_problem(fleet):
+    put(fleet, service_id="orders", host="xn--\u00e9" + "a" * 70, web=[["0.0.0.0", 1]])
+    async with fleet.session() as session:
+        with pytest.raises(NotDiscoveredError, match="no host of theirs resolves"):
+            await session.get("http://orders.service_id.asab/")
+        served = await fleet.serve()
+        async with session.get("http://orders.service_id.asab/") as response:
+            assert (await response.json())["node"] == served.node
