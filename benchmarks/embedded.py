@@ -142,7 +142,7 @@ async def _latencies(url: str, environ: dict[str, str]) -> list[Row]:
 
 
 async def _visible(registry: Registry, environ: dict[str, str]) -> list[float]:
-    """Return the seconds from the call of advertise, which the record carries, to the watcher's being told."""
+    """Return the seconds from the call of advertise, which the record carries, to the watcher's."""
     latencies: list[float] = []
     watch = registry.watch()
     await anext(watch)

@@ -84,6 +84,8 @@ class Instance:
     """All its ``(key, value)`` pairs, both folded, each once."""
     endpoints: tuple[Endpoint, ...]
     """Where this process can reach it; empty if nowhere."""
+    urls: tuple[str, ...]
+    """``scheme://host:port`` of each endpoint, each once."""
     scheme: str | None
     """``http`` or ``https`` if the record says so."""
     state: str | None
@@ -119,12 +121,6 @@ class Instance:
     def node_id(self) -> str | None:
         """Its ``node_id`` as advertised."""
         return self.id("node_id")
-
-    @property
-    def urls(self) -> tuple[str, ...]:
-        """``scheme://host:port`` of each endpoint, each once."""
-        scheme = self.scheme or "http"
-        return tuple(dict.fromkeys(f"{scheme}://{endpoint.authority}" for endpoint in self.endpoints))
 
     def id(self, key: str) -> str | None:
         """Its first value of *key* (folded) as text, spelled as advertised, or None."""
@@ -198,6 +194,7 @@ def decode(
     reader = _Reader(record, host_key)
     ids = reader.ids()
     folded, spelling = tuple(ids), tuple(ids.values())
+    endpoints = reader.endpoints()
     instance = Instance(
         node=node,
         data=data,
@@ -206,7 +203,8 @@ def decode(
         host=reader.host,
         appclass=reader.text("appclass"),
         ids=folded,
-        endpoints=reader.endpoints(),
+        endpoints=endpoints,
+        urls=_urls(reader.scheme or "http", endpoints),
         scheme=reader.scheme,
         state=reader.state,
         weight=reader.weight(),
@@ -214,6 +212,10 @@ def decode(
         spelling=None if all(a is b for (_, a), b in zip(folded, spelling, strict=True)) else spelling,
     )
     return Decoded(instance, reader.told())
+
+
+def _urls(scheme: str, endpoints: tuple[Endpoint, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys([f"{scheme}://{endpoint.authority}" for endpoint in endpoints]))
 
 
 class _Reader:
@@ -341,7 +343,9 @@ class _Reader:
         return Endpoint(address.literal, port, address.family) if address.routable else None
 
     def weight(self) -> float:
-        value = self._own.get("weight", 1)
+        value = self._own.get("weight")
+        if value is None:
+            return 1.0
         if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1e6:  # noqa: PLR2004 - keeps sums finite
             return float(value)
         self._bad("peerage.weight", value, "a positive number")

@@ -44,10 +44,12 @@ Tidiness
 import re
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
-from importlib.metadata import EntryPoint, entry_points
-from typing import Final, NamedTuple, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, Self, runtime_checkable
 
 from peerage.errors import ConfigurationError, MissingExtraError, RegistryDenied
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 __all__ = [
     "RECORD_LIMIT",
@@ -248,7 +250,10 @@ def check_size(data: bytes) -> None:
         )
 
 
-def _registered_backends() -> dict[str, EntryPoint]:
+def _registered_backends() -> "dict[str, EntryPoint]":
+    # Loads a mail parser, among others: for those who open a registry, not for those who import this.
+    from importlib.metadata import entry_points  # noqa: PLC0415 - see above
+
     return {point.name: point for point in entry_points(group=ENTRY_POINT_GROUP)}
 
 

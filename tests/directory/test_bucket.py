@@ -45,4 +45,4 @@ def test_a_bucket_is_empty_again():
         bucket.discard(instance)
     assert bucket.empty
     assert list(bucket.targets) == bucket.everybody == []
-    assert bucket.urls == frozenset()
+    assert bucket.urls == ()

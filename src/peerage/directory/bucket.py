@@ -4,15 +4,19 @@ Adding, removing and picking one at random cost the same for one instance and fo
 """
 
 from collections.abc import Sequence
+from itertools import chain
+from operator import attrgetter
 from typing import Final
 
 from peerage.instance import Instance
 
-__all__ = ["Bucket", "Members", "prefer_ready"]
+__all__ = ["Bucket", "Members", "prefer_ready", "urls_of"]
 
 # Up to here a search through the list is as quick as a dictionary, and a third of the memory: most buckets
 # hold one instance, because every instance has an instance_id of its own.
 _SEARCHED: Final = 16
+
+_urls = attrgetter("urls")
 
 _NOBODY: Final[Sequence[Instance]] = ()
 
@@ -55,6 +59,14 @@ def prefer_ready(instances: Sequence[Instance]) -> list[Instance]:
     return [instance for instance in reachable if not instance.draining] or reachable
 
 
+def urls_of(instances: Sequence[Instance]) -> tuple[str, ...]:
+    """Return the URLs of all *instances*; those of records that say the same are repeated."""
+    if len(instances) == 1:
+        # Shared with the instance: most buckets hold one, and a copy would cost each 64 bytes.
+        return instances[0].urls
+    return tuple(chain.from_iterable(map(_urls, instances)))
+
+
 class Bucket:
     """All visible instances with one id."""
 
@@ -64,7 +76,7 @@ class Bucket:
         self._ready: Members | None = None
         self._draining: Members | None = None
         self._idle: Members | None = None
-        self._urls: frozenset[str] | None = None
+        self._urls: tuple[str, ...] | None = None
 
     def add(self, instance: Instance) -> None:
         """Take *instance* in."""
@@ -112,9 +124,9 @@ class Bucket:
         return [*(self._ready or ()), *(self._draining or ()), *(self._idle or ())]
 
     @property
-    def urls(self) -> frozenset[str]:
+    def urls(self) -> tuple[str, ...]:
         """The URLs of the targets; made once after each change."""
         urls = self._urls
         if urls is None:
-            urls = self._urls = frozenset(url for instance in self.targets for url in instance.urls)
+            urls = self._urls = urls_of(self.targets)
         return urls

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from peerage.directory.bucket import Bucket, prefer_ready
+from peerage.directory.bucket import Bucket, prefer_ready, urls_of
 from peerage.directory.twins import Twins
 from peerage.instance import Instance, decode
 from peerage.names import fold_key, fold_value
@@ -26,7 +26,7 @@ Criteria = tuple[tuple[str, str], ...]
 _REMEMBERED: Final = 1024
 
 _NOBODY: Final[Sequence[Instance]] = ()
-_NO_URLS: Final[frozenset[str]] = frozenset()
+_NO_URLS: Final[tuple[str, ...]] = ()
 
 
 class Change(NamedTuple):
@@ -58,7 +58,7 @@ class Directory:
         self._problems: dict[str, tuple[str, ...]] = {}
         self._twins = Twins()
         self._index: dict[tuple[str, str], Bucket] = {}
-        self._answers: dict[Criteria, frozenset[str]] = {}
+        self._answers: dict[Criteria, tuple[str, ...]] = {}
         self._answered = 0
         self._subscribers: dict[object, Callable[[Change], None]] = {}
         self._failed: set[object] = set()
@@ -158,8 +158,8 @@ class Directory:
             return [] if criteria else list(self._twins)
         return [instance for instance in bucket.everybody if _matches(instance, criteria)]
 
-    def urls(self, criteria: Criteria = ()) -> frozenset[str]:
-        """Return ``scheme://host:port`` of all targets that match all *criteria*."""
+    def urls(self, criteria: Criteria = ()) -> tuple[str, ...]:
+        """Return ``scheme://host:port`` of all targets that match all *criteria*; some may be repeated."""
         if len(criteria) == 1:
             bucket = self._index.get(criteria[0])
             return _NO_URLS if bucket is None else bucket.urls
@@ -169,7 +169,7 @@ class Directory:
         answer = self._answers.get(criteria)
         if answer is None:
             found = prefer_ready(self.find(criteria))
-            answer = frozenset(url for instance in found for url in instance.urls)
+            answer = urls_of(found)
             self._answers[criteria] = answer
         return answer
 

@@ -1,7 +1,7 @@
 """For whoever writes a backend, or tests a service: the contract of a registry as tests, and their parts.
 
-Needs the extra ``peerage[testing]``; see docs/write-a-backend.md. The names are loaded on first use: a process
-that only takes part, :class:`Participant`'s other side, needs no pytest.
+Needs the extra ``peerage[testing]``; see docs/write-a-backend.md. The names are loaded on first use: a
+process that only takes part, :class:`Participant`'s other side, needs no pytest.
 """
 
 from importlib import import_module
