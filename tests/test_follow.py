@@ -1,6 +1,7 @@
 """The task between a registry and a directory."""
 
 import asyncio
+import gc
 import json
 import math
 
@@ -10,7 +11,7 @@ from peerage.backends.feed import Feed
 from peerage.directory import Directory
 from peerage.errors import RegistryClosedError
 from peerage.follow import SLICE, Follower
-from peerage.registry import Record
+from peerage.registry import Record, Snapshot
 
 ORDERS = (("service_id", "orders"),)
 
@@ -107,6 +108,14 @@ async def test_it_is_ready_after_the_first_snapshot(source, follower, directory)
     assert follower.age == 0
     assert follower.stale is None
     assert [one.node for one in directory] == ["a"]
+
+
+async def test_a_snapshot_isnt_kept(source, ready):
+    """It holds every record, and the next event may be long in coming."""
+    assert ready.ready
+    gc.collect()
+    assert not [kept for kept in gc.get_objects() if isinstance(kept, Snapshot) and kept.records]
+    assert source.feeds
 
 
 async def test_an_empty_registry_is_a_snapshot_too(source, follower):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from peerage.instance import Endpoint, decode, parse_record
+from peerage.instance import Endpoint, _shorten, decode, parse_record
 
 GOLDEN = Path(__file__).parent / "golden"
 V4, V6 = socket.AF_INET, socket.AF_INET6
@@ -381,6 +381,16 @@ class TestMalformed:
             instance, problems = decode("n", data)
             assert safe(problems)
             assert instance is None or instance.callable
+
+    def test_what_is_too_deep_to_print_is_said_otherwise(self):
+        """How deep json reads and how deep Python prints are two limits."""
+        deep = []
+        for _ in range(100_000):
+            deep = [deep]
+        assert "nested" in _shorten(deep)
+        # Taken apart by hand: to free it recursively is a test of the interpreter.
+        while deep:
+            deep = deep.pop()
 
     def test_a_record_of_noise_doesnt_fill_the_log(self):
         """Thousands of bad entries are a handful of sentences and a number."""

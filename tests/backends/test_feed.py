@@ -84,7 +84,9 @@ async def test_a_snapshot_overtakes_what_waits(feed):
     feed.put(record("b", b"2"), new=False)
     feed.put(record("d"), new=True)
     feed.gone("c")
-    assert await taken(feed) == [Snapshot((record("b", b"2"), record("d")))]
+    assert await anext(feed) == Snapshot((record("b", b"2"), record("d")))
+    assert not feed._changes
+    assert feed._stale is None
 
 
 async def test_being_out_of_touch_is_told_after_what_waits(feed):
