@@ -169,8 +169,7 @@ class EmbeddedRegistry:
             site = self._entered()
             for mailbox in mailboxes:
                 site.unwatch(mailbox)
-            for advertisement in advertisements:
-                site.disown(advertisement.owner)
+            site.disown_all(advertisement.owner for advertisement in advertisements)
             self._site = None
             shared.exit(self._location)
 

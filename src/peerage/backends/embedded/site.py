@@ -7,6 +7,7 @@ import errno
 import logging
 import random
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -43,6 +44,9 @@ _LONGEST_BUSY: Final = 0.05
 
 #: Own records looked at per check, whether they are still there.
 _OWNERS_PER_CHECK: Final = 50
+
+#: Seconds for removing the files of all records when a registry is closed.
+_REMOVING: Final = 0.5
 
 _DENIALS: Final = {errno.EACCES, errno.EPERM, errno.EROFS}
 
@@ -86,6 +90,7 @@ class Site:
         self._checking = False
         self._checked = 0.0
         self._write_problem: str | None = None
+        self._unwritten: set[Owner] = set()
         self._retrying = Timer(lambda: None)
         self._attach()
         self._ticker: Timer = worker.later(_TICK, self._tick)
@@ -127,15 +132,21 @@ class Site:
             # Spread at random, or all that wait would meet again.
             delay = random.uniform(0, min(_BUSY * 2**attempt, _LONGEST_BUSY))  # noqa: S311 - not for secrets
             self._worker.later(delay, lambda: self.write(owner, min(attempt + 1, 10)))
-        elif self._write_problem is not None:
-            _LOG.info("Records can be written to %s again.", ascii(self._folder.path))
-            self._write_problem = None
+        else:
+            self._has_written(owner)
 
-    def disown(self, owner: Owner) -> None:
+    def disown_all(self, owners: Iterable[Owner]) -> None:
+        """Withdraw them in half a second; of what is left only the lock goes, others remove the files."""
+        until = time.monotonic() + _REMOVING
+        for owner in owners:
+            self.disown(owner, remove=time.monotonic() < until)
+
+    def disown(self, owner: Owner, *, remove: bool = True) -> None:
         """Withdraw."""
         self._owners.pop(owner, None)
+        self._has_written(owner)
         try:
-            owner.remove(self._folder)
+            owner.remove(self._folder if remove else None)
         except OSError as error:
             _LOG.warning(
                 "A record of %s is left as an unlocked file, which counts for nothing (%s).",
@@ -160,8 +171,7 @@ class Site:
         self._closed = True
         self._ticker.cancel()
         self._retrying.cancel()
-        for owner in tuple(self._owners):
-            self.disown(owner)
+        self.disown_all(tuple(self._owners))
         self._attached = False
         self._view.stop()
         if self._folder is not None:
@@ -282,12 +292,19 @@ class Site:
             self._owners[owner] = self._owners.pop(owner)
             self.write(owner)
 
+    def _has_written(self, owner: Owner) -> None:
+        self._unwritten.discard(owner)
+        if self._write_problem is not None and not self._unwritten:
+            self._write_problem = None
+            _LOG.info("Every record is written to %s again.", ascii(self._location.base))
+
     def _cannot_write(self, owner: Owner, error: OSError) -> None:
         """The next check tries again."""
         problem = (
             f"Records can't be written to {self._location.base!a} ({error.strerror or error}): "
             "see to it, it is tried again every second."
         )
+        self._unwritten.add(owner)
         if self._write_problem is None:
             _LOG.warning("%s", problem)
         self._write_problem = problem

@@ -1,0 +1,104 @@
+"""What these tests share: registries, files made by hand, small programs in processes of their own."""
+
+import asyncio
+import fcntl
+import os
+import sys
+import textwrap
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
+
+from peerage.backends.embedded import open_embedded
+from peerage.backends.embedded.registry import EmbeddedRegistry
+
+
+@asynccontextmanager
+async def opened(base: Path, query: str = "") -> AsyncIterator[EmbeddedRegistry]:
+    """A registry in the folder *base*, closed in the end."""
+    registry = open_embedded(f"embedded://{base}{query}")
+    try:
+        yield registry
+    finally:
+        await registry.aclose()
+
+
+def run_folder(base: Path) -> Path:
+    """Where the records of the default path are."""
+    return base / "run.asab"
+
+
+def names_in(folder: Path) -> list[str]:
+    """Every name in it."""
+    return sorted(path.name for path in folder.iterdir())
+
+
+def open_files() -> list[str]:
+    """What this process's descriptors lead to."""
+    found = []
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):  # the one by which the list is read
+            found.append(str(descriptor.readlink()))
+    return found
+
+
+def records_in(base: Path) -> list[str]:
+    """Names of the files there, drafts and the counter left out."""
+    return [name for name in names_in(run_folder(base)) if not name.startswith(".")]
+
+
+def locked(path: Path) -> bool:
+    """Whether somebody has the file locked, which is to say that its owner lives."""
+    try:
+        fd = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    else:
+        return False
+    finally:
+        os.close(fd)
+
+
+@contextmanager
+def made_by_hand(path: Path, data: bytes = b"by hand") -> Iterator[None]:
+    """A record whose owner is this test."""
+    draft = path.with_name(f".tmp.{path.name}")
+    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        os.write(fd, data)
+        draft.rename(path)
+        yield
+    finally:
+        os.close(fd)
+
+
+@asynccontextmanager
+async def program(text: str, *args: object, **environ: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A Python program in a process of its own, warnings as errors; killed in the end if it still runs."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-X", "dev", "-W", "error", "-c", textwrap.dedent(text)),
+        *map(str, args),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        env={**os.environ, **environ},
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+async def heard(process: asyncio.subprocess.Process) -> str:
+    """The next line that the program prints."""
+    assert process.stdout is not None
+    line = await process.stdout.readline()
+    assert line, "the program ended early; its standard error says why"
+    return line.decode().strip()

@@ -1,0 +1,231 @@
+"""What a process has of it: one thread, one inotify, nothing after the end; forks."""
+
+import asyncio
+import os
+import signal
+import threading
+
+from tests.backends.embedded.support import heard, names_in, open_files, opened, program
+
+from peerage.backends.embedded import open_embedded
+from peerage.registry import Snapshot
+from peerage.testing import View, eventually
+
+
+def _inotify_instances() -> int:
+    return sum("inotify" in file for file in open_files())
+
+
+def _threads() -> int:
+    return sum(thread.name == "peerage-embedded" for thread in threading.enumerate())
+
+
+async def test_one_thread_and_one_inotify_for_all(tmp_path):
+    async with opened(tmp_path / "a") as one, opened(tmp_path / "b") as two, opened(tmp_path / "a") as three:
+        views = [View(registry) for registry in (one, two, three)]
+        for view in views:
+            await view.until(lambda view=view: view.ready)
+        assert (_threads(), _inotify_instances()) == (1, 1)
+        await one.aclose()
+        await two.advertise("Two", b"two").registered()
+        await three.advertise("Three", b"three").registered()
+        await views[1].until_data([b"two"])
+        await views[2].until_data([b"three"])
+        for view in views:
+            await view.aclose()
+    assert (_threads(), _inotify_instances()) == (0, 0)
+
+
+async def test_event_loops_share_the_thread(tmp_path):
+    """Each loop is told on its own."""
+
+    def elsewhere() -> bytes:
+        async def main() -> bytes:
+            async with opened(tmp_path / "r") as registry, View(registry) as view:
+                await view.until_data([b"here"])
+                await registry.advertise("There", b"there").registered()
+                await view.until_data([b"here", b"there"])
+                assert _threads() == 1
+                return b"seen"
+
+        return asyncio.run(main())
+
+    async with opened(tmp_path / "r") as registry, View(registry) as view:
+        await registry.advertise("Here", b"here").registered()
+        assert await asyncio.to_thread(elsewhere) == b"seen"
+        await view.until_data([b"here"])
+
+
+async def test_a_loop_that_is_gone_holds_nobody_up(tmp_path):
+    """A program may end its loop without closing the registry; others of the process go on."""
+    left = open_embedded(f"embedded://{tmp_path}/r")
+
+    def elsewhere() -> None:
+        async def main() -> None:
+            assert isinstance(await anext(left.watch()), Snapshot)
+
+        asyncio.run(main())
+
+    await asyncio.to_thread(elsewhere)
+    async with opened(tmp_path / "r") as registry, View(registry) as view:
+        await registry.advertise("App", b"1").registered()
+        await view.until_data([b"1"])
+    await left.aclose()
+
+
+async def test_closing_can_be_cancelled_and_leaves_nothing(tmp_path):
+    registry = open_embedded(f"embedded://{tmp_path}/r")
+    await registry.advertise("App", b"1").registered()
+    closing = asyncio.ensure_future(registry.aclose())
+    await asyncio.sleep(0)
+    closing.cancel()
+    await asyncio.wait([closing])
+    await eventually(lambda: _threads() == 0)
+    assert names_in(tmp_path / "r" / "run.asab") == [".seq"]
+
+
+async def test_without_inotify_it_is_polled_and_said_once(tmp_path):
+    """Another 128 instances of this user, and there is none left."""
+    text = """
+        import asyncio, sys
+        from asyncinotify import Inotify
+        from peerage.registry import open_registry
+        from peerage.testing import View
+
+        async def main(url):
+            hoard = []
+            try:
+                while True:
+                    hoard.append(Inotify())
+            except OSError:
+                pass
+            one, two = open_registry(url), open_registry(url + "2")
+            async with View(one) as view, View(two) as other:
+                await one.advertise("App", b"1").registered()
+                await view.until_data([b"1"])
+                await other.until(lambda: other.ready)
+                print((await one.inspect()).details["changes"])
+                await one.aclose()
+                await two.aclose()
+            for inotify in hoard:
+                inotify.close()
+
+        import logging
+        logging.basicConfig(stream=sys.stdout, format="%(levelname)s")
+        asyncio.run(main(sys.argv[1]))
+        """
+    async with program(text, f"embedded://{tmp_path}/r") as process:
+        output, _ = await process.communicate()
+    assert output.decode().split() == ["WARNING", "polling"]
+    assert process.returncode == 0
+
+
+async def test_a_program_that_closes_nothing_ends_in_peace(tmp_path):
+    text = """
+        import asyncio, sys
+        from peerage.registry import open_registry
+
+        async def main(url):
+            registry = open_registry(url)
+            await anext(registry.watch())
+            await registry.advertise("App", b"1").registered()
+
+        asyncio.run(main(sys.argv[1]))
+        """
+    async with opened(tmp_path / "r") as registry, View(registry) as view:
+        async with program(text, registry.url) as process:
+            await process.wait()
+            assert process.returncode == 0
+        await view.until(lambda: view.ready)
+        await view.until_data([])
+
+
+async def test_a_forked_child_neither_keeps_nor_removes_the_parents_record(tmp_path):
+    """The child lives on, with every thread of the parent missing; its own registry works."""
+    text = """
+        import asyncio, os, sys, threading, warnings
+        from peerage.errors import RegistryClosedError
+        from peerage.registry import open_registry
+
+        def refused(call):
+            try:
+                call()
+            except RegistryClosedError as error:
+                return "fork" in str(error)
+            return False
+
+        async def of_the_child(url, inherited, owner):
+            assert refused(inherited.watch)
+            assert refused(lambda: inherited.advertise("No", b"no"))
+            assert refused(lambda: owner.update(b"no"))
+            await owner.withdraw()
+            await inherited.aclose()
+            own = open_registry(url)
+            await own.advertise("Child", b"child").registered()
+            print("child", os.getpid(), flush=True)
+            await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+            await own.aclose()
+
+        async def main(url):
+            registry = open_registry(url)
+            owner = registry.advertise("Parent", b"parent")
+            await owner.registered()
+            await anext(registry.watch())
+            # Updates keep the thread busy with descriptors while the fork happens.
+            for number in range(200):
+                owner.update(b"parent")
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)
+                child = os.fork()
+            if child == 0:
+                threading.Thread(target=lambda: asyncio.run(of_the_child(url, registry, owner))).start()
+                while threading.active_count() > 1:
+                    [t.join() for t in threading.enumerate() if t is not threading.current_thread()]
+                os._exit(0)
+            await owner.registered()
+            print("parent", flush=True)
+            await asyncio.Event().wait()
+
+        asyncio.run(main(sys.argv[1]))
+        """
+    async with opened(tmp_path / "r") as registry, View(registry) as view:
+        for _ in range(5):
+            async with program(text, registry.url) as parent:
+                lines = [(await heard(parent)).split() for _ in range(2)]
+                child = next(int(line[1]) for line in lines if line[0] == "child")
+                await view.until_data([b"parent", b"child"])
+                parent.kill()
+                await view.until_data([b"child"])
+                os.kill(child, 0)  # it lives
+                os.kill(child, signal.SIGKILL)
+                await view.until_data([])
+
+
+async def test_a_child_has_no_descriptor_of_its_parent(tmp_path):
+    async with opened(tmp_path / "r") as registry, View(registry) as view:
+        await registry.advertise("App", b"1").registered()
+        await view.until_data([b"1"])
+        reader, writer = os.pipe()
+        child = os.fork()
+        if child == 0:
+            bad = [file for file in open_files() if str(tmp_path) in file or "inotify" in file]
+            os.write(writer, repr(bad).encode())
+            os._exit(0)
+        os.close(writer)
+        assert await asyncio.to_thread(os.read, reader, 1000) == b"[]"
+        os.close(reader)
+        await asyncio.to_thread(os.waitpid, child, 0)
+        registry.advertise("App", b"2")
+        await view.until_data([b"1", b"2"])
+
+
+async def test_many_records_close_at_once(tmp_path):
+    """More than can be removed within the time that closing has."""
+    base = tmp_path / "r"
+    async with opened(base) as there, View(there) as view:
+        async with opened(base) as here:
+            owners = [here.advertise("Many", b"x") for _ in range(3000)]
+            for owner in owners:
+                await owner.registered()
+            await view.until(lambda: len(view.records) == 3000)
+        await view.until_data([])

@@ -1,0 +1,217 @@
+"""Records as files: what is written, what is found, what is left alone."""
+
+import asyncio
+import fcntl
+import os
+import stat
+import time
+from pathlib import Path
+
+import pytest
+from tests.backends.embedded.support import locked, made_by_hand, names_in, opened, records_in, run_folder
+
+from peerage.backends.embedded import forks
+from peerage.registry import RECORD_LIMIT
+from peerage.testing import Participant, View, eventually
+
+
+async def test_an_advertisement_is_a_locked_private_file(tmp_path):
+    base = tmp_path / "registry"
+    async with opened(base) as registry:
+        node = await registry.advertise("App", b"data").registered()
+        path = run_folder(base) / node
+        assert stat.S_IMODE(base.stat().st_mode) == stat.S_IMODE(run_folder(base).stat().st_mode) == 0o700
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert path.read_bytes() == b"data"
+        assert locked(path)
+        assert names_in(run_folder(base)) == [".seq", node]
+    assert names_in(run_folder(base)) == [".seq"]
+
+
+async def test_numbers_grow_whatever_becomes_of_the_counter(tmp_path):
+    async with opened(tmp_path) as registry:
+        tmp_path.chmod(0o700)
+        counter = run_folder(tmp_path) / ".seq"
+        nodes = [await registry.advertise("App", b"1").registered()]
+        counter.unlink()
+        nodes.append(await registry.advertise("App", b"2").registered())
+        counter.write_text("nonsense")
+        nodes.append(await registry.advertise("App", b"3").registered())
+        counter.write_text("0000000001\n")
+        nodes.append(await registry.advertise("App", b"4").registered())
+    assert nodes == [f"App.{number:010d}" for number in range(1, 5)]
+
+
+async def test_a_number_somebody_holds_is_waited_for(tmp_path):
+    """Whoever has the counter locked may be stopped: that must not stop this process."""
+    async with opened(tmp_path / "r") as registry:
+        await registry.advertise("First", b"1").registered()
+        with (run_folder(tmp_path / "r") / ".seq").open("rb") as counter:
+            fcntl.flock(counter, fcntl.LOCK_EX)
+            second = registry.advertise("Second", b"2")
+            assert (await registry.inspect()).writable
+            assert second.node is None
+            second.update(b"3")
+        assert await second.registered() == "Second.0000000002"
+        assert (run_folder(tmp_path / "r") / "Second.0000000002").read_bytes() == b"3"
+
+
+async def test_an_update_is_another_file_under_the_same_name(tmp_path):
+    async with opened(tmp_path / "r") as registry:
+        owner = registry.advertise("App", b"1")
+        path = run_folder(tmp_path / "r") / await owner.registered()
+        versions = set()
+        for number in range(50):
+            owner.update(b"%d" % number)
+            await owner.registered()
+            assert locked(path)
+            found = path.stat()
+            versions.add((found.st_ino, found.st_mtime_ns))
+        # An inode is used again at once; a version never is.
+        assert len(versions) == 50
+
+
+async def test_a_record_removed_by_hand_comes_back(tmp_path):
+    async with opened(tmp_path / "r") as registry, View(registry) as view:
+        owner = registry.advertise("App", b"1")
+        first = await owner.registered()
+        await view.until_data([b"1"])
+        (run_folder(tmp_path / "r") / first).unlink()
+        await view.until(lambda: view.records and first not in view.records)
+        await eventually(lambda: owner.node in view.records)
+
+
+@pytest.mark.parametrize("polling", ["0", "1"])
+async def test_a_corpse_is_removed_and_not_delivered(tmp_path, monkeypatch, polling):
+    monkeypatch.setenv("PEERAGE_EMBEDDED_POLL", polling)
+    base = tmp_path / "r"
+    async with opened(base) as registry:
+        await registry.inspect()
+        (run_folder(base) / "Dead.0000000007").write_bytes(b"dead")
+        with (run_folder(base) / "Dead.0000000007").open("rb") as tester:
+            # Another one who tests at the same time is not taken for the owner.
+            fcntl.flock(tester, fcntl.LOCK_SH)
+            async with View(registry) as view:
+                await view.until(lambda: view.ready)
+                assert view.records == {}
+                await eventually(lambda: records_in(base) == [])
+                with made_by_hand(run_folder(base) / "Alive.0000000008"):
+                    await view.until_data([b"by hand"])
+                await view.until_data([])
+                (run_folder(base) / "Dead.0000000009").write_bytes(b"dead")
+                await eventually(lambda: records_in(base) == [])
+                assert [type(event).__name__ for event in view.events] == ["Snapshot", "Put", "Gone"]
+
+
+async def test_what_is_not_a_record_is_left_alone(tmp_path, caplog):
+    base = tmp_path / "r"
+    async with opened(base) as registry:
+        await registry.inspect()
+        folder = run_folder(base)
+        (folder / "README").write_text("no number")
+        (folder / "App.123").write_text("short number")
+        (folder / ".hidden.0000000001").write_text("dot")
+        (folder / "-dash.0000000001").write_text("dash")
+        (folder / "Link.0000000001").symlink_to("README")
+        (folder / "Folder.0000000001").mkdir()
+        os.mkfifo(folder / "Pipe.0000000001")
+        before = names_in(folder)
+        async with View(registry) as view:
+            await view.until(lambda: view.ready)
+            node = await registry.advertise("App", b"1").registered()
+            await view.until_data([b"1"])
+            assert names_in(folder) == sorted([*before, node, ".seq"])
+        for name in ("Link", "Folder", "Pipe"):
+            assert sum(f"{name}.0000000001" in record.message for record in caplog.records) == 1
+
+
+async def test_a_file_of_another_user_is_left_alone(tmp_path):
+    if os.geteuid() != 0:
+        pytest.skip("only root can give files away")
+    base = tmp_path / "r"
+    async with opened(base) as registry:
+        await registry.inspect()
+        foreign = run_folder(base) / "Foreign.0000000001"
+        with made_by_hand(foreign):
+            os.chown(foreign, 12345, -1)
+            async with View(registry) as view:
+                await view.until(lambda: view.ready)
+                assert view.records == {}
+        assert foreign.exists()
+
+
+async def test_an_oversized_record_costs_itself_alone(tmp_path, caplog):
+    base = tmp_path / "r"
+    async with opened(base) as registry, View(registry) as view:
+        await view.until(lambda: view.ready)
+        with made_by_hand(run_folder(base) / "Fat.0000000001", b"x" * (RECORD_LIMIT + 1)):
+            await registry.advertise("Thin", b"thin").registered()
+            await view.until_data([b"thin"])
+            async with View(registry) as other:
+                await other.until_data([b"thin"])
+        assert sum("Fat.0000000001" in record.message for record in caplog.records) == 1
+
+
+async def test_a_leftover_draft_is_swept(tmp_path):
+    base = tmp_path / "r"
+    async with opened(base) as registry:
+        await registry.inspect()
+        old, young = run_folder(base) / ".tmp.1.old", run_folder(base) / ".tmp.1.young"
+        old.write_text("")
+        young.write_text("")
+        os.utime(old, (time.time() - 3600,) * 2)
+        async with View(registry):
+            await eventually(lambda: not old.exists())
+            assert young.exists()
+
+
+_QUEUE = Path("/proc/sys/fs/inotify/max_queued_events")
+
+
+@pytest.mark.skipif(not _QUEUE.exists(), reason="only Linux has inotify")
+async def test_too_many_events_at_once_lose_nothing(tmp_path):
+    """The kernel's queue overflows: then everything is looked at."""
+    base = tmp_path / "r"
+    limit = int(await asyncio.to_thread(_QUEUE.read_text))
+    async with opened(base) as registry, View(registry) as view:
+        owner = registry.advertise("Gone", b"gone")
+        await owner.registered()
+        await view.until_data([b"gone"])
+        noise, other = run_folder(base) / "noise", run_folder(base) / "other"
+        noise.touch()
+        with forks.HELD:  # the thread can't look meanwhile
+            for _ in range(limit // 4 + 100):
+                noise.rename(other)
+                other.rename(noise)
+            with made_by_hand(run_folder(base) / "Late.0000000099", b"late"):
+                forks.HELD.release()
+                try:
+                    await view.until_data([b"gone", b"late"])
+                finally:
+                    forks.HELD.acquire()
+        await view.until_data([b"gone"])
+
+
+async def test_paths_do_not_see_each_other(tmp_path):
+    async with (
+        opened(tmp_path / "r") as one,
+        opened(tmp_path / "r", "?path=/asab/two") as two,
+        View(one) as in_one,
+        View(two) as in_two,
+    ):
+        await one.advertise("One", b"one").registered()
+        await two.advertise("Two", b"two").registered()
+        await in_one.until_data([b"one"])
+        await in_two.until_data([b"two"])
+
+
+async def test_a_stopped_owner_stays(tmp_path):
+    """Unlike in ZooKeeper: there is no session that could expire."""
+    async with opened(tmp_path / "r") as registry, View(registry) as view:
+        async with await Participant.spawn(registry.url) as owner:
+            await owner.advertise("Stopped", b"stopped")
+            await view.until_data([b"stopped"])
+            owner.suspend()
+            await registry.advertise("Later", b"later").registered()
+            await view.until_data([b"stopped", b"later"])
+        await view.until_data([b"later"])

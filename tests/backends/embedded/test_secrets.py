@@ -1,0 +1,137 @@
+"""Secrets as files."""
+
+import asyncio
+import stat
+
+import pytest
+from tests.backends.embedded.support import heard, names_in, opened, program
+
+from peerage.errors import RegistryClosedError, RegistryDenied
+from peerage.testing import eventually
+
+
+async def test_a_secret_is_a_private_file_that_outlives_the_registry(tmp_path):
+    base = tmp_path / "r"
+    async with opened(base) as registry:
+        assert await registry.secrets.obtain("/asab/auth/key", lambda: b"key") == b"key"
+    path = base / "secrets" / "asab%auth%key"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    async with opened(base, "?path=/other") as registry:
+        assert await registry.secrets.obtain("/asab/auth/key", lambda: b"other") == b"key"
+    assert names_in(path.parent) == [".lock", "asab%auth%key"]
+
+
+async def test_of_several_processes_one_makes_it(tmp_path):
+    text = """
+        import asyncio, os, sys
+        from peerage.registry import open_registry
+
+        def make():
+            print("made", flush=True)
+            return b"%d" % os.getpid()
+
+        async def main(url):
+            registry = open_registry(url)
+            sys.stdin.readline()
+            print((await registry.secrets.obtain("/key", make)).decode(), flush=True)
+            await registry.aclose()
+
+        asyncio.run(main(sys.argv[1]))
+        """
+    processes = []
+    async with asyncio.TaskGroup() as group:
+
+        async def one() -> None:
+            async with program(text, f"embedded://{tmp_path}/r") as process:
+                output, _ = await process.communicate(b"go\n")
+                processes.append(output.decode().split())
+
+        for _ in range(6):
+            group.create_task(one())
+    assert sum("made" in lines for lines in processes) == 1
+    assert len({lines[-1] for lines in processes}) == 1
+
+
+async def test_followers_get_every_new_value(tmp_path):
+    async with opened(tmp_path / "r") as here, opened(tmp_path / "r") as there:
+        followed = here.secrets.follow("/key")
+        await there.secrets.obtain("/key", lambda: b"1")
+        assert await anext(followed) == b"1"
+        await there.secrets.replace("/key", b"2")
+        assert await anext(followed) == b"2"
+        assert await there.secrets.obtain("/key", lambda: b"3") == b"2"
+        unheard = here.secrets.follow("/none")
+        waiting = asyncio.ensure_future(anext(unheard))
+        await here.aclose()
+        for ended in (waiting, anext(followed)):
+            with pytest.raises(StopAsyncIteration):
+                await ended
+        with pytest.raises(RegistryClosedError):
+            await here.secrets.obtain("/key", lambda: b"4")
+
+
+async def test_a_secret_others_can_read_is_refused(tmp_path, caplog):
+    async with opened(tmp_path / "r") as registry:
+        await registry.secrets.obtain("/key", lambda: b"key")
+        path = tmp_path / "r" / "secrets" / "key"
+        path.chmod(0o644)
+        with pytest.raises(RegistryDenied, match="chmod 600"):
+            await registry.secrets.obtain("/key", lambda: b"other")
+        followed = registry.secrets.follow("/key")
+        await eventually(lambda: caplog.records)
+        path.chmod(0o600)
+        assert await anext(followed) == b"key"
+        assert len(caplog.records) == 1
+        assert "b'key'" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "name", ["", "key", "/", "/a/../b", "/.lock", "/a//b", "/a\n", "/a%b", "/" + "x" * 300]
+)
+async def test_impossible_names_are_refused(tmp_path, name):
+    async with opened(tmp_path / "r") as registry:
+        with pytest.raises(RegistryDenied):
+            await registry.secrets.obtain(name, lambda: b"x")
+        with pytest.raises(RegistryDenied):
+            registry.secrets.follow(name)
+
+
+async def test_a_maker_that_fails_or_is_given_up_lets_others_make_it(tmp_path):
+    async with opened(tmp_path / "r") as one, opened(tmp_path / "r") as two:
+
+        def fail() -> bytes:
+            raise LookupError("no entropy today")
+
+        with pytest.raises(LookupError):
+            await one.secrets.obtain("/key", fail)
+        with pytest.raises(RegistryDenied, match="empty"):
+            await one.secrets.obtain("/key", lambda: b"")
+        attempt = asyncio.ensure_future(one.secrets.obtain("/key", lambda: b"given up"))
+        await asyncio.sleep(0)
+        attempt.cancel()
+        await asyncio.wait([attempt])
+        assert await two.secrets.obtain("/key", lambda: b"made") == b"made"
+
+
+async def test_a_maker_that_dies_lets_others_make_it(tmp_path):
+    text = """
+        import asyncio, sys, time
+        from peerage.registry import open_registry
+
+        def make():
+            print("making", flush=True)
+            time.sleep(1000)
+
+        async def main(url):
+            await open_registry(url).secrets.obtain("/key", make)
+
+        asyncio.run(main(sys.argv[1]))
+        """
+    async with opened(tmp_path / "r") as registry:
+        async with program(text, registry.url) as maker:
+            assert await heard(maker) == "making"
+            waiting = asyncio.ensure_future(registry.secrets.obtain("/key", lambda: b"made"))
+            await registry.inspect()
+            assert not waiting.done()
+            maker.kill()
+        assert await waiting == b"made"

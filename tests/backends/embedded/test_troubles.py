@@ -1,0 +1,98 @@
+"""What fails for a while: no space, no descriptors."""
+
+from tests.backends.embedded.support import program
+
+_PREAMBLE = """
+import asyncio, logging, os, resource, sys
+from peerage.registry import Snapshot, open_registry
+from peerage.testing import View, eventually
+
+logging.basicConfig(stream=sys.stdout, format="%(levelname)s", level=logging.INFO)
+
+def limit(what, soft):
+    resource.setrlimit(what, (soft, resource.getrlimit(what)[1]))
+
+"""
+
+
+async def _lines(text: str, base: object) -> list[str]:
+    async with program(_PREAMBLE + text, f"embedded://{base}") as process:
+        output, _ = await process.communicate()
+    assert process.returncode == 0
+    return output.decode().split()
+
+
+async def test_no_space_is_said_once_and_tried_again(tmp_path):
+    text = """
+async def main(url):
+    registry = open_registry(url)
+    async with View(registry) as view:
+        kept = registry.advertise("Kept", b"small")
+        await kept.registered()
+        await view.until_data([b"small"])
+        limit(resource.RLIMIT_FSIZE, 100)
+        kept.update(b"x" * 1000)
+        late = registry.advertise("Late", b"y" * 1000)
+        while not (problem := (await registry.inspect()).problem):
+            await asyncio.sleep(0.005)
+        assert "100 of 1000 bytes" in problem, problem
+        assert not (await registry.inspect()).writable
+        assert late.node is None and set(view.data.values()) == {b"small"}
+        limit(resource.RLIMIT_FSIZE, resource.getrlimit(resource.RLIMIT_FSIZE)[1])
+        await view.until_data([b"x" * 1000, b"y" * 1000])
+        await late.registered()
+        assert (await registry.inspect()).problem is None
+    await registry.aclose()
+
+asyncio.run(main(sys.argv[1]))
+"""
+    assert await _lines(text, tmp_path / "r") == ["WARNING", "INFO"]
+
+
+async def test_no_descriptors_is_stale_never_empty(tmp_path):
+    text = """
+async def main(url):
+    registry = open_registry(url)
+    async with View(registry) as view:
+        await registry.advertise("Kept", b"kept").registered()
+        await view.until_data([b"kept"])
+        before = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        limit(resource.RLIMIT_NOFILE, 3)
+        await view.until(lambda: view.stale)
+        assert "Too many open files" in view.stale, view.stale
+        assert list(view.data.values()) == [b"kept"]
+        limit(resource.RLIMIT_NOFILE, before)
+        await view.until(lambda: not view.stale)
+        await view.until_data([b"kept"])
+        assert all(event.records for event in view.events[1:] if isinstance(event, Snapshot))
+    await registry.aclose()
+
+asyncio.run(main(sys.argv[1]))
+"""
+    assert await _lines(text, tmp_path / "r") == ["WARNING", "INFO"]
+
+
+async def test_everything_open_at_the_end_is_closed(tmp_path):
+    """Also by a program that checks as strictly as Python can."""
+    text = """
+async def main(url):
+    import threading
+    before = set(os.listdir("/proc/self/fd")), threading.active_count()
+    for _ in range(3):
+        registry = open_registry(url)
+        watches = [registry.watch() for _ in range(3)]
+        for watch in watches:
+            assert isinstance(await anext(watch), Snapshot)
+        for number in range(20):
+            registry.advertise("Left", b"%d" % number)
+        followed = registry.secrets.follow("/key")
+        await registry.secrets.obtain("/key", lambda: b"key")
+        await registry.aclose()
+        assert [watch async for watch in watches[0]] == []
+    assert (set(os.listdir("/proc/self/fd")), threading.active_count()) == before
+    assert os.listdir(url.removeprefix("embedded://") + "/run.asab") == [".seq"]
+
+asyncio.run(main(sys.argv[1]))
+print("tidy")
+"""
+    assert await _lines(text, tmp_path / "r") == ["tidy"]
