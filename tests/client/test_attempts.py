@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from peerage.client.attempts import IDEMPOTENT, REPLAYS, Failure, classify, ends_unreachable, may_repeat
-from peerage.client.places import Place, places_of
+from peerage.client.places import first_place_of, make_place, places_of
 from peerage.client.recent import Recent
 from peerage.instance import decode
 
@@ -108,26 +108,29 @@ def make(web, *, host="here", instance_id=None, **own):
 @pytest.mark.parametrize(
     ("instance", "places"),
     [
-        (make([["0.0.0.0", 80]]), [Place("here", 80)]),
-        (make([["0.0.0.0", 80], ["::", 80]]), [Place("here", 80)]),
-        (make([["0.0.0.0", 80], ["0.0.0.0", 81]]), [Place("here", 80), Place("here", 81)]),
-        (make([["0.0.0.0", 80]], host_key="mine"), [Place("127.0.0.1", 80)]),
-        (make([["0.0.0.0", 80], ["::", 80]], host_key="mine"), [Place("127.0.0.1", 80)]),
-        (make([["10.0.0.1", 80], ["2001:db8::1", 80]]), [Place("10.0.0.1", 80), Place("2001:db8::1", 80)]),
-        (make([["0.0.0.0", 80]], host="10.0.0.7", instance_id="orders-1"), [Place("10.0.0.7", 80)]),
+        (make([["0.0.0.0", 80]]), [make_place("here", 80)]),
+        (make([["0.0.0.0", 80], ["::", 80]]), [make_place("here", 80)]),
+        (make([["0.0.0.0", 80], ["0.0.0.0", 81]]), [make_place("here", 80), make_place("here", 81)]),
+        (make([["0.0.0.0", 80]], host_key="mine"), [make_place("127.0.0.1", 80)]),
+        (make([["0.0.0.0", 80], ["::", 80]], host_key="mine"), [make_place("127.0.0.1", 80)]),
+        (
+            make([["10.0.0.1", 80], ["2001:db8::1", 80]]),
+            [make_place("10.0.0.1", 80), make_place("2001:db8::1", 80)],
+        ),
+        (make([["0.0.0.0", 80]], host="10.0.0.7", instance_id="orders-1"), [make_place("10.0.0.7", 80)]),
         (
             make([["0.0.0.0", 80]], instance_id="Orders-1", addresses=["10.0.0.1", "2001:db8::1"]),
             [
-                Place("here", 80),
-                Place("orders-1", 80, stand_in=True),
-                Place("10.0.0.1", 80, stand_in=True),
-                Place("2001:db8::1", 80, stand_in=True),
+                make_place("here", 80),
+                make_place("orders-1", 80, stand_in=True),
+                make_place("10.0.0.1", 80, stand_in=True),
+                make_place("2001:db8::1", 80, stand_in=True),
             ],
         ),
-        (make([["0.0.0.0", 80]], instance_id="here"), [Place("here", 80)]),
+        (make([["0.0.0.0", 80]], instance_id="here"), [make_place("here", 80)]),
         # None of these is a host name; bare numbers would be read as addresses.
         *(
-            (make([["0.0.0.0", 80]], instance_id=one), [Place("here", 80)])
+            (make([["0.0.0.0", 80]], instance_id=one), [make_place("here", 80)])
             for one in ("17", "a b", "a/b", "a:b")
         ),
     ],
@@ -137,6 +140,13 @@ def test_places_of_an_instance(instance, places):
 
 
 def test_authorities():
-    assert Place("2001:db8::1", 80).authority == "[2001:db8::1]:80"
-    assert Place("node_1.", 80).authority == "node_1.:80"
-    assert Place("b\u00fccher.example", 80).authority == "xn--bcher-kva.example:80"
+    assert make_place("2001:db8::1", 80).authority == "[2001:db8::1]:80"
+    assert make_place("node_1.", 80).authority == "node_1.:80"
+    assert make_place("b\u00fccher.example", 80).authority == "xn--bcher-kva.example:80"
+    assert make_place("x" * 300 + "\u00fc", 80).authority is None
+
+
+def test_places_are_bounded_and_the_quick_way_leads_to_the_first():
+    instance = make([["0.0.0.0", port] for port in range(1, 2000)], addresses=["10.0.0.1"] * 50)
+    assert len(places_of(instance)) == 16
+    assert places_of(instance)[0] == first_place_of(instance)

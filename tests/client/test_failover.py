@@ -85,6 +85,21 @@ async def test_any_body_goes_elsewhere_after_a_refused_connection(fleet, tmp_pat
     assert expected in received[0]
 
 
+@pytest.mark.parametrize("how", [{"expect100": True}, {"compress": "deflate"}, {"chunked": True}])
+async def test_so_does_a_body_with_a_transfer_of_its_own(fleet, how):
+    received = []
+    for _ in range(3):
+        fleet.refuse()
+    dropping = await fleet.serve_raw(drop)
+    await fleet.serve(accept_bodies(received))
+    async with fleet.session() as session:
+        for _ in range(6):
+            async with session.put(ORDERS, data=b"body", **how) as response:
+                assert response.status == 200
+    assert received == [b"body"] * 6
+    assert dropping.hits
+
+
 async def test_a_stream_not_yet_touched_goes_elsewhere(fleet):
     received, started = [], 0
 

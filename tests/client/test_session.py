@@ -412,6 +412,22 @@ async def test_closing_does_not_wait_for_a_peer_that_does_not_read(fleet, until)
     await session.close()
 
 
+async def test_the_body_of_a_request_may_call_others_under_the_usual_rules(fleet):
+    """Looking up hosts of instances is impatient; the name of an outsider isn't one of them."""
+    outside = await fleet.serve(service="outside")
+    await fleet.serve()
+    async with fleet.session() as session:
+
+        async def body():
+            async with session.get(f"http://localhost:{outside.port}/") as response:
+                yield await response.read()
+
+        async with session.post(ORDERS, data=body()) as response:
+            assert response.status == 200
+    assert outside.hits == 1
+    assert fleet.lookups == []
+
+
 def test_making_a_client_needs_no_event_loop():
     from peerage.client import Client
     from peerage.directory import Directory

@@ -6,8 +6,7 @@ hang, and the name of one dead machine would hold up the whole cluster.
 
 import asyncio
 import socket
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from contextvars import ContextVar
 from threading import Thread
 from typing import Any, Final
@@ -17,7 +16,7 @@ from aiohttp.abc import ResolveResult
 from peerage.client.places import is_literal
 from peerage.client.recent import Recent
 
-__all__ = ["HOST_TIMEOUT", "UNRESOLVED_SECONDS", "Hosts", "is_for_instance", "looking_for_instance"]
+__all__ = ["HOST_TIMEOUT", "UNRESOLVED_SECONDS", "Hosts", "for_instance"]
 
 #: Seconds one look-up may take before the next name is tried.
 HOST_TIMEOUT: Final = 0.5
@@ -29,25 +28,11 @@ UNRESOLVED_SECONDS: Final = 30.0
 #: up.
 _MOST_THREADS: Final = 128
 
-_for_instance: ContextVar[bool] = ContextVar("peerage_for_instance", default=False)
+#: Whether the connection being made is one to an instance, whose host is given up quickly.
+for_instance: ContextVar[bool] = ContextVar("peerage_for_instance", default=False)
 
 # Whatever getaddrinfo-like function found, or its failure.
 _Answer = list[tuple[Any, ...]] | OSError
-
-
-@contextmanager
-def looking_for_instance() -> Iterator[None]:
-    """Mark connections made inside as connections to an instance: their host may be given up quickly."""
-    token = _for_instance.set(True)
-    try:
-        yield
-    finally:
-        _for_instance.reset(token)
-
-
-def is_for_instance() -> bool:
-    """Tell whether the connection being made is one to an instance."""
-    return _for_instance.get()
 
 
 class Hosts:

@@ -15,9 +15,8 @@ from yarl import URL
 
 from peerage.balancing import Balancer
 from peerage.client.attempts import IDEMPOTENT, Failure, classify, ends_unreachable, may_repeat
-from peerage.client.hosts import looking_for_instance
+from peerage.client.hosts import for_instance
 from peerage.client.outstanding import call_at_end
-from peerage.client.places import is_literal
 from peerage.client.recent import Recent
 from peerage.client.route import Route, Router
 from peerage.names import is_logical, parse_host
@@ -70,6 +69,8 @@ class BalancingMiddleware:
         url = request.url
         host = url.host
         if host is None or not is_logical(host):
+            # Set if it comes out of the body or a trace of a request to an instance.
+            for_instance.set(False)
             return await handler(request)
         key, value = parse_host(host)
         if not self._is_ready():
@@ -83,9 +84,12 @@ class BalancingMiddleware:
         server_hostname = request.server_hostname
         if route.secure and server_hostname is None:
             request.server_hostname = url.raw_host
+        for_instance.set(True)
         try:
             return await self._send(request, handler, route)
         finally:
+            # Not reset(token): a coroutine that is never finished is closed in some other context.
+            for_instance.set(False)
             # A middleware of the user's may send it again: to be balanced anew, it must be the logical one.
             request.url = url
             request.server_hostname = server_hostname
@@ -98,7 +102,7 @@ class BalancingMiddleware:
         while True:
             request.url = URL.build(
                 scheme=route.scheme,
-                authority=route.authority,
+                authority=route.place.authority or "",
                 path=url.raw_path,
                 query_string=url.raw_query_string,
                 encoded=True,
@@ -106,11 +110,7 @@ class BalancingMiddleware:
             instance = route.instance
             balancer.started(instance)
             try:
-                if is_literal(route.place.host):
-                    response = await handler(request)
-                else:
-                    with looking_for_instance():
-                        response = await handler(request)
+                response = await handler(request)
             except BaseException as error:  # noqa: BLE001 - the count must come down, however it ended
                 balancer.finished(instance)
                 await self._go_on(request, route, error)
@@ -129,6 +129,8 @@ class BalancingMiddleware:
         if may_repeat(
             failure, idempotent=idempotent, body_consumed=body_consumed, replays=route.replays
         ) and self._advance(route, failure):
+            # "Expect: 100-continue" waits for an answer that the failed attempt has cancelled: wait for a new one.
+            request.update_expect_continue()
             return
         if ends_unreachable(failure, method=request.method, replays=route.replays):
             raise self._router.explain_failure(route, timed_out=isinstance(error, TimeoutError)) from error

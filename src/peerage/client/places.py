@@ -3,6 +3,7 @@
 import re
 from functools import lru_cache
 from ipaddress import ip_address
+from itertools import islice
 from typing import Final, NamedTuple
 
 from yarl import URL
@@ -10,10 +11,13 @@ from yarl import URL
 from peerage.instance import Endpoint, Instance
 from peerage.names import fold_value
 
-__all__ = ["Place", "is_literal", "names_of", "places_of"]
+__all__ = ["Place", "first_place_of", "is_literal", "make_place", "places_of"]
 
 # What can be a host name. At least one letter: resolvers read a bare number as an IPv4 address.
 _HOST_NAME: Final = re.compile(r"(?=.*[a-z])[a-z0-9_][a-z0-9_.-]{0,252}")
+
+#: Places of one instance that are tried at most; a record can name thousands.
+_MOST_PLACES: Final = 16
 
 
 class Place(NamedTuple):
@@ -22,17 +26,10 @@ class Place(NamedTuple):
     host: str
     """A name to resolve, or a literal address (IPv6 without brackets)."""
     port: int
+    authority: str | None
+    """Both as they stand in a URL; None if the host can't stand in one."""
     stand_in: bool = False
     """Whether it is tried only because the host in front of it doesn't resolve."""
-
-    @property
-    def authority(self) -> str:
-        """``host:port`` as it stands in a URL.
-
-        Raises:
-            ValueError: the host can't stand in a URL.
-        """
-        return _authority(self.host, self.port)
 
 
 @lru_cache(maxsize=4096)
@@ -46,14 +43,36 @@ def is_literal(host: str) -> bool:
 
 
 @lru_cache(maxsize=4096)
-def _authority(host: str, port: int) -> str:
-    if ":" in host:
-        return f"[{host}]:{port}"
-    # yarl brings the name into the form the wire wants, IDNA included.
-    return f"{URL.build(scheme='http', host=host).raw_host}:{port}"
+def make_place(host: str, port: int, *, stand_in: bool = False) -> Place:
+    """Return the place at *host* and *port*, remembered from the last time."""
+    try:
+        # yarl brings the name into the form the wire wants, IDNA included.
+        wire = host if ":" in host else URL.build(scheme="http", host=host).raw_host
+    except ValueError:
+        return Place(host, port, None, stand_in)
+    return Place(host, port, f"[{wire}]:{port}" if ":" in host else f"{wire}:{port}", stand_in)
 
 
-def names_of(instance: Instance, endpoint: Endpoint) -> tuple[str, ...]:
+def first_place_of(instance: Instance) -> Place:
+    """Return the first of the places of *instance*, quickly: it is the only one nearly always."""
+    endpoint = instance.endpoints[0]
+    return make_place(endpoint.address or endpoint.host, endpoint.port)
+
+
+def places_of(instance: Instance) -> list[Place]:
+    """Return where *instance* may be reached, in the order to try; each once, whatever the family."""
+    by_authority: dict[tuple[str, int], Endpoint] = {}
+    for endpoint in islice(instance.endpoints, _MOST_PLACES):
+        by_authority.setdefault((endpoint.host, endpoint.port), endpoint)
+    places = [
+        make_place(name, endpoint.port, stand_in=True) if number else make_place(name, endpoint.port)
+        for endpoint in by_authority.values()
+        for number, name in enumerate(_names_of(instance, endpoint))
+    ]
+    return places[:_MOST_PLACES]
+
+
+def _names_of(instance: Instance, endpoint: Endpoint) -> tuple[str, ...]:
     """Return the hosts by which *endpoint* may be found: its own, ``instance_id``, advertised addresses.
 
     ASAB's documentation says that INSTANCE_ID is resolvable, its code resolves ``host``. Both occur.
@@ -66,18 +85,3 @@ def names_of(instance: Instance, endpoint: Endpoint) -> tuple[str, ...]:
     if _HOST_NAME.fullmatch(instance_id) and instance_id != endpoint.host:
         return (endpoint.host, instance_id, *instance.addresses)
     return (endpoint.host, *instance.addresses)
-
-
-def places_of(instance: Instance) -> list[Place]:
-    """Return where *instance* may be reached, in the order to try; each once, whatever the family."""
-    endpoints = instance.endpoints
-    if len(endpoints) == 1 and (address := endpoints[0].address) is not None:
-        return [Place(address, endpoints[0].port)]
-    by_authority: dict[tuple[str, int], Endpoint] = {}
-    for endpoint in endpoints:
-        by_authority.setdefault((endpoint.host, endpoint.port), endpoint)
-    return [
-        Place(name, endpoint.port, stand_in=number > 0)
-        for endpoint in by_authority.values()
-        for number, name in enumerate(names_of(instance, endpoint))
-    ]

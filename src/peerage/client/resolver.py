@@ -17,7 +17,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 from peerage.client import explain
 from peerage.client.explain import Attempt
-from peerage.client.hosts import UNRESOLVED_SECONDS, Hosts, is_for_instance
+from peerage.client.hosts import UNRESOLVED_SECONDS, Hosts, for_instance
 from peerage.client.places import places_of
 from peerage.client.recent import Recent
 from peerage.directory import Directory
@@ -151,7 +151,7 @@ class SharedResolver(DiscoveryResolver):
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
         """Return addresses of *host*; see :meth:`DiscoveryResolver.resolve`."""
-        if is_for_instance() and not is_logical(host):
+        if for_instance.get() and not is_logical(host):
             return await self._hosts.resolve(host, port, family)
         results = await super().resolve(host, port, family)
         if is_logical(host) and len(self._answered) < _REMEMBERED:

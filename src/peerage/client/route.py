@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 from peerage.balancing import Balancer
 from peerage.client import explain
 from peerage.client.errors import UnreachableError
-from peerage.client.places import Place, places_of
+from peerage.client.places import Place, first_place_of, places_of
 from peerage.client.recent import Recent
 from peerage.directory import Directory
 from peerage.errors import NotDiscoveredError
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 __all__ = ["Route", "Router"]
 
 _SECURE: Final = frozenset({"https", "wss"})
-
-_NO_PLACES: Final[Sequence[Place]] = ()
 
 
 class Route:
@@ -33,7 +31,6 @@ class Route:
 
     __slots__ = (
         "attempts",
-        "authority",
         "instance",
         "key",
         "place",
@@ -51,16 +48,14 @@ class Route:
     """Where it goes now."""
     place: Place
     """Which of the instance's places that is."""
-    authority: str
-    """The same as it stands in a URL."""
 
     def __init__(self, key: str, value: str, scheme: str) -> None:
         self.key = key
         self.value = value
         self.scheme = scheme
         self.secure = scheme in _SECURE
-        self.upcoming: Sequence[Place] = _NO_PLACES
-        """Further places of the instance, the next one last."""
+        self.upcoming: Sequence[Place] | None = ()
+        """Further places of the instance, the next one last; None if not looked at yet."""
         self.tried: set[str] = set()
         """Nodes of the instances that were tried."""
         self.attempts: list[Attempt] = []
@@ -77,7 +72,13 @@ class Route:
 
     def skip_stand_ins(self) -> None:
         """The host resolves, so the names that stand in for it lead nowhere else."""
-        self.upcoming = [place for place in self.upcoming if not place.stand_in]
+        self.upcoming = [place for place in self.spell_out() if not place.stand_in]
+
+    def spell_out(self) -> Sequence[Place]:
+        """Return the further places of the instance, the next one last."""
+        if self.upcoming is None:
+            self.upcoming = places_of(self.instance)[:0:-1]
+        return self.upcoming
 
     def may_return(self) -> bool:
         """Tell whether instances that were tried before may be tried again; once.
@@ -117,24 +118,24 @@ class Router:
             False if there is none.
         """
         while True:
-            while route.upcoming:
-                *route.upcoming, route.place = route.upcoming
-                if self._usable(route):
-                    return True
-            instance = self._pick(route)
-            if instance is None:
-                return False
-            route.instance = instance
-            route.tried.add(instance.node)
-            route.upcoming = places_of(instance)[::-1]
+            if upcoming := route.spell_out():
+                *route.upcoming, route.place = upcoming
+            else:
+                instance = self._pick(route)
+                if instance is None:
+                    return False
+                route.instance = instance
+                route.tried.add(instance.node)
+                route.place = first_place_of(instance)
+                route.upcoming = None
+            if self._usable(route):
+                return True
 
     def _usable(self, route: Route) -> bool:
         if self._unresolved and route.place.host in self._unresolved:
             route.note("had no address a moment ago")
             return False
-        try:
-            route.authority = route.place.authority
-        except ValueError:
+        if route.place.authority is None:
             route.note("is no host name")
             return False
         return True
