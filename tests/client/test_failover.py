@@ -340,12 +340,12 @@ async def test_a_file_half_read_is_rewound(fleet):
 async def test_no_answer_in_the_callers_time_goes_elsewhere(fleet):
     silent = await fleet.serve_raw(say_nothing)
     served = await fleet.serve()
-    timeout = aiohttp.ClientTimeout(sock_read=0.1)
+    timeout = aiohttp.ClientTimeout(sock_read=0.5)
     async with fleet.session(timeout=timeout) as session:
-        for _ in range(6):
+        for _ in range(4):
             async with session.get(ORDERS) as response:
                 assert response.status == 200
-    assert served.hits == 6
+    assert served.hits == 4
     assert silent.hits
 
 
@@ -413,7 +413,7 @@ async def test_kill_one_of_three_under_load(fleet, until):
 
 async def test_a_stopped_process_costs_a_time_limit_and_no_error(fleet):
     processes = [fleet.spawn() for _ in range(3)]
-    async with fleet.session(timeout=aiohttp.ClientTimeout(sock_read=0.3)) as session:
+    async with fleet.session(timeout=aiohttp.ClientTimeout(sock_read=1)) as session:
 
         async def work(requests):
             for _ in range(requests):

@@ -129,7 +129,7 @@ class BalancingMiddleware:
         if may_repeat(
             failure, idempotent=idempotent, body_consumed=body_consumed, replays=route.replays
         ) and self._advance(route, failure):
-            # "Expect: 100-continue" waits for an answer that the failed attempt has cancelled: wait for a new one.
+            # The failed attempt has cancelled the wait for "100 Continue", if there is one: wait anew.
             request.update_expect_continue()
             return
         if ends_unreachable(failure, method=request.method, replays=route.replays):
