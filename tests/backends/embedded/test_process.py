@@ -7,7 +7,7 @@ import threading
 
 from tests.backends.embedded.support import heard, names_in, open_files, opened, program
 
-from peerage.backends.embedded import open_embedded
+from peerage.backends.embedded import open_embedded, site
 from peerage.registry import Snapshot
 from peerage.testing import View, eventually
 
@@ -112,6 +112,7 @@ async def test_without_inotify_it_is_polled_and_said_once(tmp_path):
 
         import logging
         logging.basicConfig(stream=sys.stdout, format="%(levelname)s")
+        logging.getLogger("asyncio").setLevel(logging.ERROR)  # it remarks on slow machines
         asyncio.run(main(sys.argv[1]))
         """
     async with program(text, f"embedded://{tmp_path}/r") as process:
@@ -219,13 +220,14 @@ async def test_a_child_has_no_descriptor_of_its_parent(tmp_path):
         await view.until_data([b"1", b"2"])
 
 
-async def test_many_records_close_at_once(tmp_path):
-    """More than can be removed within the time that closing has."""
+async def test_closing_does_not_wait_for_all_files_to_be_removed(tmp_path, monkeypatch):
+    """Ten thousand files can't be removed in time; without its lock each is as good as gone."""
+    monkeypatch.setattr(site, "_REMOVING", 0.0)
     base = tmp_path / "r"
     async with opened(base) as there, View(there) as view:
         async with opened(base) as here:
-            owners = [here.advertise("Many", b"x") for _ in range(3000)]
-            for owner in owners:
-                await owner.registered()
-            await view.until(lambda: len(view.records) == 3000)
+            owners = [here.advertise("Many", b"x") for _ in range(200)]
+            await owners[-1].registered()
+            await view.until(lambda: len(view.records) == 200)
         await view.until_data([])
+        await eventually(lambda: names_in(base / "run.asab") == [".seq"])

@@ -8,6 +8,7 @@ from peerage.registry import Snapshot, open_registry
 from peerage.testing import View, eventually
 
 logging.basicConfig(stream=sys.stdout, format="%(levelname)s", level=logging.INFO)
+logging.getLogger("asyncio").setLevel(logging.ERROR)  # it remarks on slow machines
 
 def limit(what, soft):
     resource.setrlimit(what, (soft, resource.getrlimit(what)[1]))

@@ -11,9 +11,9 @@ Where
 
 How changes are seen
     By inotify, one instance per process. Where there is none (a user has 128 of them; macOS has none) the
-    folder is polled: of up to 500 records everything is seen within about 50 ms; of N more, a death within
-    N/1000 s and the rest as soon as 1 % of a processor allows, 2.5 s at 10,000. The environment variable
-    ``PEERAGE_EMBEDDED_POLL=1`` asks for polling.
+    folder is polled every 50 ms, with at most 2 % of a processor: of N records a death is seen within
+    N/600 s, everything else at once in small registries and within about 3 s of 10,000 records. The
+    environment variable ``PEERAGE_EMBEDDED_POLL=1`` asks for polling.
 
 What to know
     A process that is stopped (SIGSTOP) still holds its locks: its records stay, unlike in ZooKeeper.

@@ -300,6 +300,10 @@ class Site:
 
     def _cannot_write(self, owner: Owner, error: OSError) -> None:
         """The next check tries again."""
+        if error.errno == errno.ENOENT:
+            # The folder is being removed under us, which is found out in a moment and isn't worth a line.
+            self._check_soon()
+            return
         problem = (
             f"Records can't be written to {self._location.base!a} ({error.strerror or error}): "
             "see to it, it is tried again every second."
@@ -310,5 +314,3 @@ class Site:
         self._write_problem = problem
         if error.errno in _DENIALS:
             owner.deny(problem)
-        elif error.errno == errno.ENOENT:
-            self._check_soon()

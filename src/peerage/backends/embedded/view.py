@@ -24,7 +24,7 @@ _LOG = logging.getLogger(__name__)
 _LOOK_AGAIN: Final = (0.001, 0.01, 0.1)
 
 #: Locks tested per tick.
-_LOCKS: Final = 50
+_LOCKS: Final = 30
 
 #: With inotify, names compared per tick, at least, and ticks until all are compared, at most.
 _NAMES: Final = 50
