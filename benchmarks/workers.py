@@ -112,9 +112,10 @@ async def _blink(url: str, count: str) -> None:
     """Advertise again and again, each time with the moment it began, which all processes count alike."""
     registry = open_registry(url)
     for _ in range(int(count)):
-        await asyncio.sleep(0.01)
         owner = registry.advertise("BenchApplication", repr(time.monotonic()).encode())
         await owner.registered()
+        # Long enough to be seen: what comes and goes unseen is never told.
+        await asyncio.sleep(0.02)
         await owner.withdraw()
     await registry.aclose()
     _say("done")

@@ -28,6 +28,7 @@ class Participant:
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
+        self._killed = False
 
     @classmethod
     async def spawn(cls, url: str) -> Self:
@@ -49,7 +50,7 @@ class Participant:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._process.returncode is None:
+        if not self._killed and self._process.returncode is None:
             self.kill()
         await self._process.communicate()
 
@@ -60,6 +61,8 @@ class Participant:
 
     def kill(self) -> None:
         """End it at once, with SIGKILL: nothing is withdrawn."""
+        # Once: a second signal to a dead process makes subprocess reap it behind asyncio's back.
+        self._killed = True
         self._process.kill()
 
     def suspend(self) -> None:
