@@ -10,6 +10,7 @@ import re
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from sys import intern
 from typing import Any, Final, NamedTuple
 
@@ -22,7 +23,10 @@ __all__ = ["DRAINING", "Decoded", "Endpoint", "Instance", "decode", "parse_recor
 DRAINING: Final = "draining"
 
 #: What can be a host in a URL without quoting: no delimiters, space or brackets.
-_HOST = re.compile(r"[^\s/?#@\\\[\]:%<>\"'`{}|^\x00-\x1f\x7f]{1,253}")
+_HOST = re.compile(r"[^\s/?#@\\\[\]:%<>\"'`{}|^\x00-\x1f\x7f]+")
+
+#: Characters of a host name, at most (RFC 1035).
+_LONGEST_HOST: Final = 253
 
 _MAX_PORT: Final = 65535
 _SCHEMES: Final = ("http", "https")
@@ -193,7 +197,6 @@ def decode(
         return Decoded(None, (f"The record is {error}.",))
     reader = _Reader(record, host_key)
     ids = reader.ids()
-    folded, spelling = tuple(ids), tuple(ids.values())
     endpoints = reader.endpoints()
     instance = Instance(
         node=node,
@@ -202,20 +205,25 @@ def decode(
         transient=transient,
         host=reader.host,
         appclass=reader.text("appclass"),
-        ids=folded,
+        ids=tuple(ids),
         endpoints=endpoints,
         urls=_urls(reader.scheme or "http", endpoints),
         scheme=reader.scheme,
         state=reader.state,
         weight=reader.weight(),
         addresses=reader.addresses(),
-        spelling=None if all(a is b for (_, a), b in zip(folded, spelling, strict=True)) else spelling,
+        spelling=tuple(ids.values()) if reader.respelled else None,
     )
     return Decoded(instance, reader.told())
 
 
 def _urls(scheme: str, endpoints: tuple[Endpoint, ...]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys([f"{scheme}://{endpoint.authority}" for endpoint in endpoints]))
+    found: list[str] = []
+    for endpoint in endpoints:
+        url = f"{scheme}://{endpoint.authority}"
+        if url not in found:
+            found.append(url)
+    return tuple(found)
 
 
 class _Reader:
@@ -225,6 +233,8 @@ class _Reader:
         # A dictionary, because some entries are repeated, and so is what is wrong with them.
         self._problems: dict[str, None] = {}
         self._record = record
+        self.respelled = False
+        """Whether folding changed an id."""
         self._own = self._section("peerage")
         self._same_host = host_key is not None and self._own.get("host_key") == host_key
         self.host = self._host()
@@ -266,12 +276,7 @@ class _Reader:
         value = self._record.get("host")
         if value is None:
             return None
-        # It is part of every URL, and those are printed: nothing invisible in it, no lone surrogates.
-        if (
-            isinstance(value, str)
-            and value.isprintable()
-            and (_HOST.fullmatch(value) or ("%" not in value and read_address(value)))
-        ):
+        if isinstance(value, str) and len(value) <= _LONGEST_HOST and _is_host(value):
             return intern(value)
         self._bad("host", value, "a host name")
         return None
@@ -283,8 +288,11 @@ class _Reader:
             value = self._record.get(key)
             if value is not None and value != "":
                 self._id(found, None, key, value)
+        custom = self._section("discovery")
+        if not custom:
+            return found
         top = {key for key, _ in found}
-        for key, values in self._section("discovery").items():
+        for key, values in custom.items():
             folded = fold_key(key)
             if folded in top or values is None:
                 continue
@@ -301,9 +309,13 @@ class _Reader:
         """Add one id; *custom* is its key as it stands under ``discovery``."""
         if type(value) in _ID_TYPES:
             folded = fold_value(value)
+            if folded == value:
+                # One text is kept, not two.
+                folded = value
+            else:
+                self.respelled = True
             if folded and _printable(folded):
-                # Where folding changes nothing, one text is kept, not two.
-                found.setdefault((key, value if folded == value else folded), value)
+                found.setdefault((key, folded), value)
                 return
         self._bad(f"discovery.{_shorten(custom)}" if custom else key, value, "an id (text or number)")
 
@@ -366,6 +378,14 @@ class _Reader:
             else:
                 found[address.literal] = None
         return tuple(found)
+
+
+@lru_cache(maxsize=4096)
+def _is_host(text: str) -> bool:
+    # It is part of every URL, and those are printed: nothing invisible in it, no lone surrogates.
+    if not text.isprintable():
+        return False
+    return bool(_HOST.fullmatch(text) or ("%" not in text and read_address(text)))
 
 
 def _printable(text: str) -> bool:

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from peerage.directory.bucket import Bucket, Members
+from peerage.directory.bucket import Bucket, Members, standing_of
 from peerage.instance import decode
 
 
@@ -38,11 +38,11 @@ def test_a_bucket_is_empty_again():
     bucket, everybody = Bucket(), instances(40)
     assert bucket.empty
     for instance in everybody:
-        bucket.add(instance)
+        bucket.add(instance, standing_of(instance))
     assert len(bucket) == len(bucket.everybody) == len(bucket.targets) == 40
     for instance in everybody:
         assert not bucket.empty
-        bucket.discard(instance)
+        bucket.discard(instance, standing_of(instance))
     assert bucket.empty
     assert list(bucket.targets) == bucket.everybody == []
     assert bucket.urls == ()

@@ -4,13 +4,14 @@ Adding, removing and picking one at random cost the same for one instance and fo
 """
 
 from collections.abc import Sequence
+from enum import Enum, auto
 from itertools import chain
 from operator import attrgetter
 from typing import Final
 
 from peerage.instance import Instance
 
-__all__ = ["Bucket", "Members", "prefer_ready", "urls_of"]
+__all__ = ["Bucket", "Members", "Standing", "prefer_ready", "standing_of", "urls_of"]
 
 # Up to here a search through the list is as quick as a dictionary, and a third of the memory: most buckets
 # hold one instance, because every instance has an instance_id of its own.
@@ -19,6 +20,22 @@ _SEARCHED: Final = 16
 _urls = attrgetter("urls")
 
 _NOBODY: Final[Sequence[Instance]] = ()
+
+
+class Standing(Enum):
+    """Whether requests go to an instance."""
+
+    READY = auto()
+    DRAINING = auto()
+    IDLE = auto()
+    """It can't be called."""
+
+
+def standing_of(instance: Instance) -> Standing:
+    """Return how *instance* stands; it never changes, a changed record is another Instance."""
+    if not instance.callable:
+        return Standing.IDLE
+    return Standing.DRAINING if instance.draining else Standing.READY
 
 
 class Members(list[Instance]):
@@ -78,29 +95,30 @@ class Bucket:
         self._idle: Members | None = None
         self._urls: tuple[str, ...] | None = None
 
-    def add(self, instance: Instance) -> None:
-        """Take *instance* in."""
+    def add(self, instance: Instance, standing: Standing) -> None:
+        """Take *instance* in, which stands as :func:`standing_of` says."""
         self._urls = None
         # Spelled out, not a loop over names: this runs for every id of every record.
-        if not instance.callable:
-            if self._idle is None:
-                self._idle = Members()
-            self._idle.add(instance)
-        elif instance.draining:
+        if standing is Standing.READY:
+            if self._ready is None:
+                self._ready = Members()
+            self._ready.add(instance)
+        elif standing is Standing.DRAINING:
             if self._draining is None:
                 self._draining = Members()
             self._draining.add(instance)
         else:
-            if self._ready is None:
-                self._ready = Members()
-            self._ready.add(instance)
+            if self._idle is None:
+                self._idle = Members()
+            self._idle.add(instance)
 
-    def discard(self, instance: Instance) -> None:
-        """Let *instance* go."""
+    def discard(self, instance: Instance, standing: Standing) -> None:
+        """Let *instance* go, which was added with the same standing."""
         self._urls = None
-        group = self._draining if instance.draining else self._ready
-        if not instance.callable:
-            group = self._idle
+        if standing is Standing.READY:
+            group = self._ready
+        else:
+            group = self._draining if standing is Standing.DRAINING else self._idle
         if group is not None:
             group.discard(instance)
 

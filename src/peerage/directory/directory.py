@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from peerage.directory.bucket import Bucket, prefer_ready, urls_of
+from peerage.directory.bucket import Bucket, prefer_ready, standing_of, urls_of
 from peerage.directory.twins import Twins
 from peerage.instance import Instance, decode
 from peerage.names import fold_key, fold_value
@@ -108,19 +108,22 @@ class Directory:
             if before is not None:
                 self._leave(before)
             self.generation += 1
-            self._tell(Change(before, after))
+            if self._subscribers:
+                self._tell(Change(before, after))
 
     def _enter(self, instance: Instance) -> None:
+        standing = standing_of(instance)
         for pair in instance.ids:
             bucket = self._index.get(pair)
             if bucket is None:
                 bucket = self._index[pair] = Bucket()
-            bucket.add(instance)
+            bucket.add(instance, standing)
 
     def _leave(self, instance: Instance) -> None:
+        standing = standing_of(instance)
         for pair in instance.ids:
             bucket = self._index[pair]
-            bucket.discard(instance)
+            bucket.discard(instance, standing)
             if bucket.empty:
                 del self._index[pair]
 

@@ -75,10 +75,11 @@ def _joined(entered: list[_Change], left: list[_Change]) -> list[_Change]:
 
 
 def _key(instance: Instance) -> _Key:
-    instance_id = instance.instance_id
-    if instance_id is None or instance.host is None:
-        return instance.node
-    return instance_id, instance.host, min((endpoint.port for endpoint in instance.endpoints), default=0)
+    if instance.host is not None:
+        for key, value in instance.ids:
+            if key == "instance_id":
+                return value, instance.host, min([endpoint.port for endpoint in instance.endpoints], default=0)
+    return instance.node
 
 
 def _newest(group: Instance | dict[str, Instance]) -> Instance:
