@@ -76,9 +76,10 @@ def _joined(entered: list[_Change], left: list[_Change]) -> list[_Change]:
 
 def _key(instance: Instance) -> _Key:
     if instance.host is not None:
+        lowest = min([endpoint.port for endpoint in instance.endpoints], default=0)
         for key, value in instance.ids:
             if key == "instance_id":
-                return value, instance.host, min([endpoint.port for endpoint in instance.endpoints], default=0)
+                return value, instance.host, lowest
     return instance.node
 
 
