@@ -36,13 +36,13 @@ def test_members_come_and_go_in_any_order(toggles):
 def test_a_bucket_is_empty_again():
     """Whatever was in it, the last one gone it can be thrown away."""
     bucket, everybody = Bucket(), instances(40)
-    assert bucket.empty
+    assert bucket.size == 0
     for instance in everybody:
-        bucket.add(instance, standing_of(instance))
-    assert len(bucket) == len(bucket.everybody) == len(bucket.targets) == 40
+        bucket.enter(instance, standing_of(instance))
+    assert bucket.size == len(bucket.everybody) == len(bucket.targets) == 40
     for instance in everybody:
-        assert not bucket.empty
-        bucket.discard(instance, standing_of(instance))
-    assert bucket.empty
+        assert bucket.size
+        bucket.leave(instance, standing_of(instance))
+    assert bucket.size == 0
     assert list(bucket.targets) == bucket.everybody == []
     assert bucket.urls == ()

@@ -167,7 +167,7 @@ class DirectoryMachine(RuleBasedStateMachine):
     @invariant()
     def nothing_is_kept_for_nobody(self):
         """No empty bucket, no forgotten problem, no group of the gone."""
-        assert not [pair for pair, bucket in self.directory._index.items() if bucket.empty]
+        assert not [pair for pair, bucket in self.directory._index.items() if not bucket.size]
         assert set(self.directory._index) == {pair for one in self.visible().values() for pair in one.ids}
         assert self.directory.nodes() == set(self.model)
         assert set(self.directory.problems) == {

@@ -84,25 +84,26 @@ def urls_of(instances: Sequence[Instance]) -> tuple[str, ...]:
     return tuple(chain.from_iterable(map(_urls, instances)))
 
 
-class Bucket:
-    """All visible instances with one id."""
+class Bucket(Members):
+    """All visible instances with one id; as a list, those that are ready for requests.
 
-    __slots__ = ("_draining", "_idle", "_ready", "_urls")
+    The others stand aside. It is one object and not several, because there are more buckets than instances,
+    and the garbage collector looks at each.
+    """
+
+    __slots__ = ("_draining", "_idle", "_urls")
 
     def __init__(self) -> None:
-        self._ready: Members | None = None
+        super().__init__()
         self._draining: Members | None = None
         self._idle: Members | None = None
         self._urls: tuple[str, ...] | None = None
 
-    def add(self, instance: Instance, standing: Standing) -> None:
+    def enter(self, instance: Instance, standing: Standing) -> None:
         """Take *instance* in, which stands as :func:`standing_of` says."""
         self._urls = None
-        # Spelled out, not a loop over names: this runs for every id of every record.
         if standing is Standing.READY:
-            if self._ready is None:
-                self._ready = Members()
-            self._ready.add(instance)
+            self.add(instance)
         elif standing is Standing.DRAINING:
             if self._draining is None:
                 self._draining = Members()
@@ -112,34 +113,30 @@ class Bucket:
                 self._idle = Members()
             self._idle.add(instance)
 
-    def discard(self, instance: Instance, standing: Standing) -> None:
-        """Let *instance* go, which was added with the same standing."""
+    def leave(self, instance: Instance, standing: Standing) -> None:
+        """Let *instance* go, which entered with the same standing."""
         self._urls = None
         if standing is Standing.READY:
-            group = self._ready
+            self.discard(instance)
         else:
             group = self._draining if standing is Standing.DRAINING else self._idle
-        if group is not None:
-            group.discard(instance)
-
-    def __len__(self) -> int:
-        """Return how many there are, the ones that can't be called included."""
-        return len(self._ready or ()) + len(self._draining or ()) + len(self._idle or ())
+            if group is not None:
+                group.discard(instance)
 
     @property
-    def empty(self) -> bool:
-        """Whether nobody is left."""
-        return not (self._ready or self._draining or self._idle)
+    def size(self) -> int:
+        """How many there are, the ones that can't be called included."""
+        return len(self) + len(self._draining or ()) + len(self._idle or ())
 
     @property
     def targets(self) -> Sequence[Instance]:
         """Where new requests go: the rule of :func:`prefer_ready`. Look, don't keep: it is the own list."""
-        return self._ready or self._draining or _NOBODY
+        return self or self._draining or _NOBODY
 
     @property
     def everybody(self) -> list[Instance]:
         """All of them, the ones that can't be called included."""
-        return [*(self._ready or ()), *(self._draining or ()), *(self._idle or ())]
+        return [*self, *(self._draining or ()), *(self._idle or ())]
 
     @property
     def urls(self) -> tuple[str, ...]:

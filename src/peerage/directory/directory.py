@@ -6,6 +6,7 @@ costs the same whatever the size; an answer is made anew only if what it was mad
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
@@ -117,14 +118,14 @@ class Directory:
             bucket = self._index.get(pair)
             if bucket is None:
                 bucket = self._index[pair] = Bucket()
-            bucket.add(instance, standing)
+            bucket.enter(instance, standing)
 
     def _leave(self, instance: Instance) -> None:
         standing = standing_of(instance)
         for pair in instance.ids:
             bucket = self._index[pair]
-            bucket.discard(instance, standing)
-            if bucket.empty:
+            bucket.leave(instance, standing)
+            if not bucket.size:
                 del self._index[pair]
 
     # Being asked
@@ -180,7 +181,7 @@ class Directory:
         """Return the bucket with the fewest instances, None if a criterion has no bucket or there is none."""
         buckets = [self._index.get(pair) for pair in criteria]
         present = [bucket for bucket in buckets if bucket is not None]
-        return min(present, key=len) if present and len(present) == len(buckets) else None
+        return min(present, key=_size) if present and len(present) == len(buckets) else None
 
     # Telling others
 
@@ -209,6 +210,9 @@ class Directory:
                 if token not in self._failed:
                     self._failed.add(token)
                     log.exception("A subscriber of the directory failed; the others were told")
+
+
+_size = attrgetter("size")
 
 
 def _matches(instance: Instance, criteria: Criteria) -> bool:
