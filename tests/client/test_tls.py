@@ -32,6 +32,7 @@ def issue(authority, name):
     """Issue a certificate for exactly *name*; trustme itself refuses underscores."""
     issuer = x509.load_pem_x509_certificate(authority.cert_pem.bytes())
     signing = serialization.load_pem_private_key(authority.private_key_pem.bytes(), None)
+    known_issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.public_key())
     key = ec.generate_private_key(ec.SECP256R1())
     now = dt.datetime.now(dt.UTC)
     certificate = (
@@ -43,6 +44,10 @@ def issue(authority, name):
         .not_valid_before(now - dt.timedelta(days=1))
         .not_valid_after(now + dt.timedelta(days=1))
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=True)
+        # Python 3.13 verifies as strictly as RFC 5280 is, which wants to know the issuer's key.
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.public_key()), critical=False
+        )
         .sign(signing, hashes.SHA256())
     )
     private = key.private_bytes(
