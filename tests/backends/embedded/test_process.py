@@ -5,7 +5,7 @@ import os
 import signal
 import threading
 
-from tests.backends.embedded.support import heard, names_in, open_files, opened, program
+from tests.backends.embedded.support import heard, names_in, open_files, opened, program, records_in
 
 from peerage.backends.embedded import open_embedded, site
 from peerage.registry import Snapshot
@@ -82,6 +82,32 @@ async def test_closing_can_be_cancelled_and_leaves_nothing(tmp_path):
     await asyncio.wait([closing])
     await eventually(lambda: _threads() == 0)
     assert names_in(tmp_path / "r" / "run.asab") == [".seq"]
+
+
+async def test_withdrawing_does_not_wait_for_a_disk_that_hangs(tmp_path, caplog):
+    """The record goes as soon as the disk is back; a withdrawal given up goes just so."""
+    disk = threading.Event()
+    async with opened(tmp_path / "r") as registry:
+        owners = [registry.advertise("App", b"%d" % number) for number in range(3)]
+        for owner in owners:
+            await owner.registered()
+        registry._open().worker.post(disk.wait)
+        try:
+            owners[0].update(b"never written")
+            given_up = asyncio.ensure_future(owners[1].withdraw())
+            await asyncio.sleep(0)
+            given_up.cancel()
+            await asyncio.wait([given_up])
+            assert given_up.cancelled()
+            await owners[0].withdraw()
+            await owners[0].withdraw()
+            assert len(caplog.records) == 1
+            assert len(records_in(tmp_path / "r")) == 3
+        finally:
+            disk.set()
+        await registry.inspect()
+        assert records_in(tmp_path / "r") == [owners[2].node]
+        assert not caplog.records[1:]
 
 
 async def test_without_inotify_it_is_polled_and_said_once(tmp_path):

@@ -1,9 +1,11 @@
 """One record of this process, as its event loop sees it."""
 
 import asyncio
+import logging
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from typing import Final
 
 from peerage.backends.embedded.mailbox import tell
 from peerage.backends.embedded.owner import Owner, Report, Wish
@@ -14,6 +16,11 @@ from peerage.errors import RegistryClosedError, RegistryDenied
 from peerage.registry import check_size
 
 __all__ = ["EmbeddedAdvertisement"]
+
+_LOG = logging.getLogger(__name__)
+
+#: Seconds the thread has to remove a record; it needs them only if the disk hangs.
+_PATIENCE: Final = 0.5
 
 
 class EmbeddedAdvertisement:
@@ -89,7 +96,14 @@ class EmbeddedAdvertisement:
             # Asked for before the first wait: whoever cancels this doesn't cancel that.
             # A registry that is being closed takes the record away itself.
             with suppress(RegistryClosedError):
-                await ask(self._worker, lambda: self._site().disown(self.owner))
+                try:
+                    async with asyncio.timeout(_PATIENCE):
+                        await ask(self._worker, lambda: self._site().disown(self.owner))
+                except TimeoutError:
+                    _LOG.warning(
+                        "The disk doesn't answer: the record %s is withdrawn, and removed once it does.",
+                        ascii(self._report.node or self.owner.name),
+                    )
             self._removed = True
 
     def end(self) -> None:
