@@ -73,6 +73,65 @@ asyncio.run(main(sys.argv[1]))
     assert await _lines(text, tmp_path / "r") == ["WARNING", "INFO"]
 
 
+async def test_no_descriptors_at_the_start_is_stale_and_tried_again(tmp_path):
+    text = """
+async def main(url):
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    registry, given_up, unused = open_registry(url), open_registry(url), open_registry(url)
+    limit(resource.RLIMIT_NOFILE, 3)
+    async with View(registry) as view:
+        owner, left = registry.advertise("App", b"1"), registry.advertise("Left", b"left")
+        owner.update(b"2")
+        given_up.advertise("Left", b"left")
+        await view.until(lambda: view.stale)
+        assert "Too many open files" in view.stale, view.stale
+        health = await registry.inspect()
+        assert (health.state, health.writable) == ("stale", False)
+        assert "Too many open files" in health.problem
+        await left.withdraw()
+        await given_up.aclose()
+        limit(resource.RLIMIT_NOFILE, before)
+        await view.until_data([b"2"])
+        assert not view.stale and await owner.registered()
+        assert (await registry.inspect()).writable
+    await registry.aclose()
+    limit(resource.RLIMIT_NOFILE, 3)
+    unused.advertise("Never", b"never")
+    await unused.aclose()
+    limit(resource.RLIMIT_NOFILE, before)
+    assert os.listdir(url.removeprefix("embedded://") + "/run.asab") == [".seq"]
+
+asyncio.run(main(sys.argv[1]))
+print("tidy")
+"""
+    assert await _lines(text, tmp_path / "r") == ["tidy"]
+
+
+async def test_no_thread_leaves_no_pipe(tmp_path):
+    text = """
+async def main(url):
+    import threading
+    start = threading.Thread.start
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+    before = os.listdir("/proc/self/fd")
+    threading.Thread.start = refuse
+    registry = open_registry(url)
+    async with View(registry) as view:
+        owner = registry.advertise("App", b"1")
+        await view.until(lambda: view.stale)
+        assert os.listdir("/proc/self/fd") == before
+        threading.Thread.start = start
+        await view.until_data([b"1"])
+    await registry.aclose()
+    assert os.listdir("/proc/self/fd") == before
+
+asyncio.run(main(sys.argv[1]))
+print("tidy")
+"""
+    assert await _lines(text, tmp_path / "r") == ["tidy"]
+
+
 async def test_everything_open_at_the_end_is_closed(tmp_path):
     """Also by a program that checks as strictly as Python can."""
     text = """

@@ -92,6 +92,9 @@ class EmbeddedAdvertisement:
     async def withdraw(self) -> None:
         """Remove the record for good; may be called twice."""
         self.end()
+        if not self._worker.started:
+            # Never written, nor will it be: the thread will find it withdrawn.
+            self._removed = True
         if not self._removed:
             # Asked for before the first wait: whoever cancels this doesn't cancel that.
             # A registry that is being closed takes the record away itself.

@@ -73,8 +73,11 @@ def leave(shared: Shared, finished: Callable[[], object]) -> bool:
     if last:
         shared.worker.post(shared.notifier.close)
         shared.worker.stop(finished)
-    else:
+    elif shared.worker.started:
         shared.worker.post(finished)
+    else:
+        # Nothing was done for it yet, and what it posted takes itself back.
+        finished()
     return last
 
 
@@ -83,7 +86,9 @@ async def ask(worker: Worker, call: Callable[[], Answer]) -> Answer:
 
     Raises:
         RegistryClosedError: the thread has ended, or is the parent's.
+        OSError: the thread can't begin for now, or *call* raised it.
     """
+    worker.start()
     loop = asyncio.get_running_loop()
     future: asyncio.Future[Answer] = loop.create_future()
 

@@ -23,6 +23,9 @@ _LOG = logging.getLogger(__name__)
 #: Seconds the thread has for an answer; it needs them only if the disk hangs.
 _PATIENCE: Final = 0.9
 
+#: Seconds until the next attempt to begin the thread, for want of descriptors or threads.
+_RETRY: Final = 1.0
+
 
 class EmbeddedRegistry:
     """A registry of this machine; made by :func:`peerage.backends.embedded.open_embedded`.
@@ -40,6 +43,8 @@ class EmbeddedRegistry:
         self._advertisements: dict[EmbeddedAdvertisement, None] = {}
         self._closed = False
         self._finished: asyncio.Future[None] | None = None
+        self._obstacle: str | None = None
+        self._starting: asyncio.TimerHandle | None = None
         self._secrets = EmbeddedSecrets(location.base, self._open)
 
     @property
@@ -78,6 +83,8 @@ class EmbeddedRegistry:
         feed = Feed(self._unwatch)
         mailbox = Mailbox(asyncio.get_running_loop(), feed)
         self._mailboxes[feed] = mailbox
+        if self._obstacle is not None:
+            mailbox.stale(self._obstacle)
         shared.worker.post(lambda: self._entered().watch(mailbox))
         return feed
 
@@ -88,17 +95,13 @@ class EmbeddedRegistry:
             RegistryClosedError: after aclose(), or in a forked child.
         """
         shared = self._open()
+        if self._obstacle is not None:
+            return self._unhealthy(f"{self._obstacle}.")
         try:
             async with asyncio.timeout(_PATIENCE):
                 condition = await ask(shared.worker, lambda: self._entered().condition())
         except TimeoutError:
-            return Health(
-                url=self.url,
-                state="stale",
-                since=time.monotonic() - self._opened_at,
-                writable=False,
-                problem=f"The disk under {self._location.base!a} doesn't answer: look at it.",
-            )
+            return self._unhealthy(f"The disk under {self._location.base!a} doesn't answer: look at it.")
         return self._health(condition)
 
     async def aclose(self) -> None:
@@ -133,7 +136,29 @@ class EmbeddedRegistry:
         if self._shared is None:
             shared = self._shared = join()
             shared.worker.post(lambda: self._enter(shared))
+        if not self._shared.worker.started or self._obstacle is not None:
+            self._start(self._shared)
         return self._shared
+
+    def _start(self, shared: Shared) -> None:
+        """Begin the thread, which does all that was posted; try again in a while if that can't be."""
+        if self._starting is not None:
+            self._starting.cancel()
+            self._starting = None
+        try:
+            shared.worker.start()
+        except OSError as error:
+            obstacle = (
+                f"the embedded registry can't begin for now ({error.strerror or error}): "
+                "see to it, it is tried again every second"
+            )
+            if obstacle != self._obstacle:
+                self._obstacle = obstacle
+                for mailbox in self._mailboxes.values():
+                    mailbox.stale(obstacle)
+            self._starting = asyncio.get_running_loop().call_later(_RETRY, self._start, shared)
+        else:
+            self._obstacle = None
 
     def _enter(self, shared: Shared) -> None:
         self._site = shared.enter(self._location)
@@ -159,6 +184,9 @@ class EmbeddedRegistry:
         for mailbox in mailboxes:
             mailbox.end()
         self._secrets.end()
+        if self._starting is not None:
+            self._starting.cancel()
+            self._starting = None
         shared = self._shared
         if shared is None:
             return
@@ -184,6 +212,15 @@ class EmbeddedRegistry:
         shared.worker.post(exit_site)
         # Known to settle() in time: that runs on this loop, so after this.
         last = leave(shared, lambda: tell(loop, settle))
+
+    def _unhealthy(self, problem: str) -> Health:
+        return Health(
+            url=self.url,
+            state="stale",
+            since=time.monotonic() - self._opened_at,
+            writable=False,
+            problem=problem,
+        )
 
     def _health(self, condition: Condition) -> Health:
         details = {

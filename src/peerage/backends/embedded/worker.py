@@ -5,6 +5,7 @@ else is shared. It waits in one ``poll`` for calls, timers and inotify, and does
 of a large folder, in slices between them.
 """
 
+import errno
 import heapq
 import itertools
 import logging
@@ -69,7 +70,10 @@ class Job:
 
 
 class Worker:
-    """A thread that waits for calls, timers and descriptors; others use ``post``, ``stop`` and ``join``."""
+    """A thread that waits for calls, timers and descriptors; others use ``post``, ``stop`` and ``join``.
+
+    It begins with :meth:`start`, which may fail and be tried again; what is posted before waits for it.
+    """
 
     def __init__(self) -> None:
         self._posted: deque[Callable[[], object]] = deque()
@@ -82,16 +86,47 @@ class Worker:
         self._jobs: deque[Job] = deque()
         self._poll = select.poll()
         self._readers: dict[int, Callable[[], object]] = {}
-        with forks.HELD:
-            self._wake_reader, self._wake_writer = map(forks.keep, os.pipe())
-        os.set_blocking(self._wake_reader, False)
-        os.set_blocking(self._wake_writer, False)
-        self.add_reader(self._wake_reader, self._woken)
-        # A daemon only so that a program may end without closing its registries.
-        self._thread = threading.Thread(target=self._run, name="peerage-embedded", daemon=True)
-        self._thread.start()
+        self._wake_reader = self._wake_writer = -1
+        self._thread: threading.Thread | None = None
 
     # From any thread
+
+    def start(self) -> None:
+        """Begin the thread, unless it has begun or was told to stop.
+
+        Raises:
+            OSError: no descriptors or no threads are left; it can be tried again.
+        """
+        with forks.HELD, self._gate:
+            if self._thread is not None or self._closed:
+                return
+            reader, writer = map(forks.keep, os.pipe())
+            try:
+                os.set_blocking(reader, False)
+                os.set_blocking(writer, False)
+                self._wake_reader, self._wake_writer = reader, writer
+                self.add_reader(reader, self._woken)
+                # For what was posted already.
+                self._awake = True
+                os.write(writer, b"\0")
+                # A daemon only so that a program may end without closing its registries.
+                thread = threading.Thread(target=self._run, name="peerage-embedded", daemon=True)
+                try:
+                    thread.start()
+                except RuntimeError as error:
+                    raise OSError(errno.EAGAIN, "no thread can be started") from error
+            except BaseException:
+                self.remove_reader(reader)
+                self._awake = False
+                forks.close(reader)
+                forks.close(writer)
+                raise
+            self._thread = thread
+
+    @property
+    def started(self) -> bool:
+        """Whether there is, or was, a thread."""
+        return self._thread is not None
 
     @property
     def closed(self) -> bool:
@@ -104,13 +139,16 @@ class Worker:
             if self._closed:
                 return False
             self._posted.append(call)
-            if not self._awake:
+            if not self._awake and self._thread is not None:
                 self._awake = True
                 os.write(self._wake_writer, b"\0")
             return True
 
     def stop(self, finished: Callable[[], object]) -> None:
-        """End the thread after all that was posted; *finished* is called there, as the last thing."""
+        """End the thread after all that was posted; *finished* is called there, as the last thing.
+
+        If it never began, nothing of what was posted is done, and *finished* is called at once.
+        """
 
         def last() -> None:
             self._stopping = True
@@ -119,6 +157,10 @@ class Worker:
         with self._gate:
             self.post(last)
             self._closed = True
+            if self._thread is not None:
+                return
+            self._posted.clear()
+        finished()
 
     def abandon(self) -> None:
         """In a forked child there is no such thread, and its pipe is closed already."""
@@ -127,7 +169,8 @@ class Worker:
 
     def join(self) -> None:
         """Wait for the end of the thread; at once after *finished* of :meth:`stop`."""
-        self._thread.join()
+        if self._thread is not None:
+            self._thread.join()
 
     # On the thread
 
