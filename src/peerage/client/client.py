@@ -72,14 +72,14 @@ class Client:
         self._limit = _default_limit() if limit is None else limit
         refused = Recent(REFUSED_SECONDS, clock)
         unresolved = Recent(UNRESOLVED_SECONDS, clock)
-        self._hosts = Hosts(unresolved, getaddrinfo=getaddrinfo)
+        self._hosts = Hosts(unresolved, getaddrinfo=getaddrinfo, clock=clock)
         self._balancing = BalancingMiddleware(
             Router(directory, self.balancer, refused=refused, unresolved=unresolved),
             self.balancer,
             is_ready=is_ready,
             ready=ready,
             refused=refused,
-            unresolved=unresolved,
+            hosts=self._hosts,
         )
         self._connector: aiohttp.TCPConnector | None = None
         self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()

@@ -2,11 +2,15 @@
 
 They are looked up in threads of our own: in asyncio's few shared ones a look-up waits behind others that
 hang, and the name of one dead machine would hold up the whole cluster.
+
+A look-up gets half a second before the next name is tried, and goes on. What it finds later is kept, so that
+the host of a slow name service is found by the next request, or by this one if it has nowhere else to go.
 """
 
 import asyncio
 import socket
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Collection
 from contextvars import ContextVar
 from threading import Thread
 from typing import Any, Final
@@ -16,10 +20,16 @@ from aiohttp.abc import ResolveResult
 from peerage.client.places import is_literal
 from peerage.client.recent import Recent
 
-__all__ = ["HOST_TIMEOUT", "UNRESOLVED_SECONDS", "Hosts", "for_instance"]
+__all__ = ["HOST_TIMEOUT", "LATE_SECONDS", "PATIENCE", "UNRESOLVED_SECONDS", "Hosts", "for_instance"]
 
 #: Seconds one look-up may take before the next name is tried.
 HOST_TIMEOUT: Final = 0.5
+
+#: Seconds one look-up may take if there is no other name left to try.
+PATIENCE: Final = 5.0
+
+#: Seconds for which an answer is kept that came when nobody waited for it any more.
+LATE_SECONDS: Final = 30.0
 
 #: Seconds for which a host without an address isn't looked up again.
 UNRESOLVED_SECONDS: Final = 30.0
@@ -41,7 +51,9 @@ class Hosts:
     Args:
         unresolved: where failures are remembered.
         getaddrinfo: the system's look-up, called in a thread.
-        timeout: seconds a look-up may take.
+        timeout: seconds a look-up may take before the next name is tried.
+        patience: seconds it may take, from its start, if there is no other name.
+        clock: monotonic time in seconds.
     """
 
     def __init__(
@@ -50,11 +62,52 @@ class Hosts:
         *,
         getaddrinfo: Callable[..., list[tuple[Any, ...]]] = socket.getaddrinfo,
         timeout: float = HOST_TIMEOUT,
+        patience: float = PATIENCE,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._unresolved = unresolved
         self._getaddrinfo = getaddrinfo
         self._timeout = timeout
+        self._patience = patience
+        self._clock = clock
         self._running: dict[tuple[str, int], asyncio.Future[_Answer]] = {}
+        # When those were started that somebody has given up waiting for, in the loop's time.
+        self._overdue: dict[tuple[str, int], float] = {}
+        # What they found in the end, and until when it is good.
+        self._late: dict[tuple[str, int], tuple[list[tuple[Any, ...]], float]] = {}
+
+    def failed(self, host: str) -> None:
+        """Remember that *host* had no address, unless its look-up has succeeded just now."""
+        if not self._has_late(host):
+            self._unresolved.add(host)
+
+    async def outwait(self, hosts: Collection[str]) -> bool:
+        """Wait for look-ups of *hosts* that were given up and still run.
+
+        Returns:
+            Whether one of *hosts* can be resolved now.
+        """
+        loop = asyncio.get_running_loop()
+        while not any(map(self._has_late, hosts)):
+            overdue = {key: start for key, start in self._overdue.items() if key[0] in hosts}
+            if not overdue:
+                return False
+            left = max(overdue.values()) + self._patience - loop.time()
+            if left <= 0:
+                return False
+            waited = [self._running[key] for key in overdue]
+            await asyncio.wait(waited, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+        return True
+
+    def _has_late(self, host: str) -> bool:
+        now = self._clock()
+        return any(key[0] == host and now < until for key, (_, until) in self._late.items())
+
+    def _keep_late(self, key: tuple[str, int], found: list[tuple[Any, ...]]) -> None:
+        now = self._clock()
+        self._late = {other: late for other, late in self._late.items() if now < late[1]}
+        self._late[key] = (found, now + LATE_SECONDS)
+        self._unresolved.discard(key[0])
 
     async def resolve(self, host: str, port: int, family: int) -> list[ResolveResult]:
         """Return the addresses of *host* in aiohttp's form; never empty.
@@ -75,16 +128,22 @@ class Hosts:
             try:
                 found = _results(host, port, await self._look_up(host, family))
             except OSError:
-                self._unresolved.add(host)
+                self.failed(host)
                 raise
         if not found:
             raise socket.gaierror(socket.EAI_NONAME, f"{host!a} has no address of the family wanted")
         return found
 
     async def _look_up(self, host: str, family: int) -> list[tuple[Any, ...]]:
-        running = self._running.get((host, family)) or self._start(host, family)
+        key = (host, family)
+        if (late := self._late.get(key)) is not None and self._clock() < late[1]:
+            return late[0]
+        started = asyncio.get_running_loop().time()
+        running = self._running.get(key) or self._start(host, family)
         done, _ = await asyncio.wait((running,), timeout=self._timeout)
         if not done:
+            if self._running.get(key) is running:
+                self._overdue.setdefault(key, started)
             # Not a TimeoutError: aiohttp would take it for the caller's own time limit.
             raise socket.gaierror(socket.EAI_AGAIN, f"no address of {host!a} within {self._timeout:g} s")
         answer = running.result()
@@ -101,6 +160,8 @@ class Hosts:
 
         def settle(answer: _Answer) -> None:
             del self._running[(host, family)]
+            if self._overdue.pop((host, family), None) is not None and answer and isinstance(answer, list):
+                self._keep_late((host, family), answer)
             future.set_result(answer)
 
         def look_up() -> None:

@@ -15,7 +15,7 @@ from yarl import URL
 
 from peerage.balancing import Balancer
 from peerage.client.attempts import IDEMPOTENT, Failure, classify, ends_unreachable, may_repeat
-from peerage.client.hosts import for_instance
+from peerage.client.hosts import Hosts, for_instance
 from peerage.client.outstanding import call_at_end
 from peerage.client.recent import Recent
 from peerage.client.route import Route, Router
@@ -35,7 +35,7 @@ class BalancingMiddleware:
         is_ready: whether the directory has its first snapshot.
         ready: waits for it.
         refused: takes the nodes that let nobody connect.
-        unresolved: takes the hosts that have no address.
+        hosts: looks hosts up, and takes those that have no address.
     """
 
     def __init__(
@@ -46,14 +46,14 @@ class BalancingMiddleware:
         is_ready: Callable[[], bool],
         ready: Callable[[], Awaitable[object]],
         refused: Recent,
-        unresolved: Recent,
+        hosts: Hosts,
     ) -> None:
         self._router = router
         self._balancer = balancer
         self._is_ready = is_ready
         self._ready = ready
         self._refused = refused
-        self._unresolved = unresolved
+        self._hosts = hosts
 
     async def __call__(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
@@ -79,7 +79,7 @@ class BalancingMiddleware:
             # Found in the environment (trust_env); no proxy knows our names.
             request.update_proxy(None, None, None)
         route = Route(key, value, url.scheme)
-        if not self._router.advance(route):
+        if not self._router.advance(route) and not await self._outwait(route):
             raise self._router.explain_nowhere(route)
         server_hostname = request.server_hostname
         if route.secure and server_hostname is None:
@@ -128,7 +128,7 @@ class BalancingMiddleware:
         body_consumed = await _is_body_consumed(request)
         if may_repeat(
             failure, idempotent=idempotent, body_consumed=body_consumed, replays=route.replays
-        ) and self._advance(route, failure):
+        ) and (self._advance(route, failure) or await self._outwait(route)):
             # The failed attempt has cancelled the wait for "100 Continue", if there is one: wait anew.
             request.update_expect_continue()
             return
@@ -139,7 +139,8 @@ class BalancingMiddleware:
     def _learn(self, route: Route, failure: Failure, error: BaseException) -> None:
         route.note(str(error) or type(error).__name__)
         if failure is Failure.UNRESOLVED:
-            self._unresolved.add(route.place.host)
+            self._hosts.failed(route.place.wire)
+            route.note_unresolved()
             return
         route.reached = True
         route.skip_stand_ins()
@@ -153,6 +154,16 @@ class BalancingMiddleware:
         if self._router.advance(route):
             return True
         return failure is Failure.LOST and route.may_return() and self._router.advance(route)
+
+    async def _outwait(self, route: Route) -> bool:
+        """Lead *route*, which has nowhere else to go, to a host whose look-up takes its time."""
+        if route.replays or route.outwaited or not route.unresolved:
+            return False
+        route.outwaited = True
+        if not await self._hosts.outwait({host for host, _ in route.unresolved}):
+            return False
+        route.retry_unresolved()
+        return self._router.advance(route)
 
 
 async def _is_body_consumed(request: aiohttp.ClientRequest) -> bool:

@@ -31,6 +31,11 @@ class Place(NamedTuple):
     stand_in: bool = False
     """Whether it is tried only because the host in front of it doesn't resolve."""
 
+    @property
+    def wire(self) -> str:
+        """The host as it is looked up: in IDNA's form."""
+        return self.host if self.authority is None else self.authority.rsplit(":", 1)[0].strip("[]")
+
 
 @lru_cache(maxsize=4096)
 def is_literal(host: str) -> bool:

@@ -28,6 +28,10 @@ class Recent:
             self._until.clear()
         self._until[name] = self._clock() + self._seconds
 
+    def discard(self, name: str) -> None:
+        """Take *name* out, if it is in it."""
+        self._until.pop(name, None)
+
     def __contains__(self, name: str) -> bool:
         until = self._until.get(name)
         if until is None:

@@ -118,6 +118,12 @@ class DiscoveryResolver(AbstractResolver):
             found = [result for answer in answers for result in answer]
             if found:
                 return [{**result, "hostname": host} for result in found]
+        # Nowhere else to go: wait for the names whose look-up takes its time.
+        if await self._hosts.outwait({place.host for each in shuffled for place in places_of(each)}):
+            for instance in shuffled:
+                answers_of_one = await self._resolve_instance(instance, family, attempts)
+                if answers_of_one:
+                    return [{**result, "hostname": host} for result in answers_of_one]
         raise explain.unresolved(key, value, attempts)
 
     async def _resolve_instance(

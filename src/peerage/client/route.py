@@ -33,6 +33,7 @@ class Route:
         "attempts",
         "instance",
         "key",
+        "outwaited",
         "place",
         "reached",
         "replays",
@@ -40,6 +41,7 @@ class Route:
         "scheme",
         "secure",
         "tried",
+        "unresolved",
         "upcoming",
         "value",
     )
@@ -61,6 +63,10 @@ class Route:
         self.attempts: list[Attempt] = []
         self.reached = False
         """Whether a host of anybody had an address."""
+        self.unresolved: set[tuple[str, str]] = set()
+        """Hosts without an address so far, each with the node whose it is."""
+        self.outwaited = False
+        """Whether look-ups that take their time were waited for."""
         self.replays = 0
         """How often it was repeated after bytes of it had gone out."""
         self.returned = False
@@ -69,6 +75,15 @@ class Route:
     def note(self, what: str) -> None:
         """Remember that *what* happened where it is."""
         self.attempts.append((f"{self.place.host}:{self.place.port}", what))
+
+    def note_unresolved(self) -> None:
+        """Remember that the host has no address, for the case that there is nowhere else to go."""
+        self.unresolved.add((self.place.wire, self.instance.node))
+
+    def retry_unresolved(self) -> None:
+        """Let those instances be tried again whose hosts had no address."""
+        self.tried.difference_update(node for _, node in self.unresolved)
+        self.upcoming = ()
 
     def skip_stand_ins(self) -> None:
         """The host resolves, so the names that stand in for it lead nowhere else."""
@@ -132,8 +147,9 @@ class Router:
                 return True
 
     def _usable(self, route: Route) -> bool:
-        if self._unresolved and route.place.host in self._unresolved:
+        if self._unresolved and route.place.wire in self._unresolved:
             route.note("had no address a moment ago")
+            route.note_unresolved()
             return False
         if route.place.authority is None:
             route.note("is no host name")
