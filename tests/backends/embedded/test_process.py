@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import threading
+from pathlib import Path
 
 from tests.backends.embedded.support import heard, names_in, open_files, opened, program, records_in
 
@@ -228,20 +229,42 @@ async def test_a_forked_child_neither_keeps_nor_removes_the_parents_record(tmp_p
                 await view.until_data([])
 
 
+async def test_a_child_has_none_either_while_the_parent_closes(tmp_path):
+    disk = threading.Event()
+    async with opened(tmp_path / "r") as registry:
+        assert isinstance(await anext(registry.watch()), Snapshot)
+        registry._open().worker.post(disk.wait)
+        closing = asyncio.ensure_future(registry.aclose())
+        await asyncio.sleep(0)
+        try:
+            assert _inotify_instances() == 1
+            assert await _inherited(tmp_path) == "[]"
+        finally:
+            disk.set()
+        await closing
+    assert _inotify_instances() == 0
+
+
+async def _inherited(folder: Path) -> str:
+    """What a forked child has of the registries in *folder*."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        bad = [file for file in open_files() if str(folder) in file or "inotify" in file]
+        os.write(writer, repr(bad).encode())
+        os._exit(0)
+    os.close(writer)
+    found = await asyncio.to_thread(os.read, reader, 1000)
+    os.close(reader)
+    await asyncio.to_thread(os.waitpid, child, 0)
+    return found.decode()
+
+
 async def test_a_child_has_no_descriptor_of_its_parent(tmp_path):
     async with opened(tmp_path / "r") as registry, View(registry) as view:
         await registry.advertise("App", b"1").registered()
         await view.until_data([b"1"])
-        reader, writer = os.pipe()
-        child = os.fork()
-        if child == 0:
-            bad = [file for file in open_files() if str(tmp_path) in file or "inotify" in file]
-            os.write(writer, repr(bad).encode())
-            os._exit(0)
-        os.close(writer)
-        assert await asyncio.to_thread(os.read, reader, 1000) == b"[]"
-        os.close(reader)
-        await asyncio.to_thread(os.waitpid, child, 0)
+        assert await _inherited(tmp_path) == "[]"
         registry.advertise("App", b"2")
         await view.until_data([b"1", b"2"])
 

@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from enum import Flag, auto
 from typing import TYPE_CHECKING, Final
 
@@ -43,6 +44,11 @@ class Change(Flag):
 
 #: Called with what happened to each name; the empty name is the folder itself.
 Listener = Callable[[dict[str, Change]], object]
+
+
+#: Those with a descriptor, which a forked child closes. Not by forks.keep(): asyncinotify closes it, and its
+#: epoll, itself, and would close them once more.
+_open: "Final[set[Notifier]]" = set()
 
 
 class Notifier:
@@ -107,10 +113,12 @@ class Notifier:
 
     def close(self) -> None:
         """Close the descriptor; on the worker's thread, or in a forked child."""
-        inotify, self._inotify = self._inotify, None
-        if inotify is not None:
-            self._worker.remove_reader(inotify.fd)
-            inotify.close()
+        with forks.HELD:
+            inotify, self._inotify = self._inotify, None
+            _open.discard(self)
+            if inotify is not None:
+                self._worker.remove_reader(inotify.fd)
+                inotify.close()
 
     def _opened(self) -> "Inotify | None":
         if self._inotify is None and not self._complained and os.environ.get(FORCE_POLLING, "0") in {"", "0"}:
@@ -118,8 +126,9 @@ class Notifier:
                 from asyncinotify import Inotify  # noqa: PLC0415 - Linux only
 
                 # Room for about a thousand events: one read for a burst.
-                with forks.HELD:  # a forked child finds it here, and closes it
+                with forks.HELD:
                     self._inotify = Inotify(cache_size=128)
+                    _open.add(self)
             except ImportError:
                 self._complain("the package asyncinotify isn't there: pip install asyncinotify")
             except OSError as error:
@@ -176,3 +185,12 @@ def _meaning(mask: int) -> Change:
     if mask & (_DELETE | _MOVED_FROM):
         return Change.REMOVED
     return Change.WRITTEN
+
+
+def _close_all() -> None:
+    for notifier in tuple(_open):
+        with suppress(OSError):
+            notifier.close()
+
+
+os.register_at_fork(after_in_child=_close_all)

@@ -4,7 +4,6 @@ import asyncio
 import os
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from typing import TypeVar
 
 from peerage.backends.embedded.inotify import Notifier
@@ -122,8 +121,6 @@ def _forget() -> None:
     _lock = threading.Lock()
     if _shared is not None:
         _shared.worker.abandon()
-        with suppress(OSError):
-            _shared.notifier.close()
     _shared = None
 
 
