@@ -193,6 +193,38 @@ async def test_a_connection_that_is_not_made_in_time_goes_elsewhere(fleet):
             assert served.hits == 4
 
 
+@pytest.mark.parametrize("limits", [{"limit": 1}, {"limit": 0, "limit_per_host": 1}], ids=["all", "host"])
+async def test_a_wait_for_a_free_connection_is_nobodys_fault(fleet, limits):
+    """The instance is healthy, and nobody has asked it: the caller's own connections are all in use."""
+    asked, release = asyncio.Event(), asyncio.Event()
+
+    async def take_time(request):
+        asked.set()
+        await release.wait()
+        return web.Response(text="done")
+
+    served = await fleet.serve(take_time)
+    timeout = aiohttp.ClientTimeout(connect=0.1)
+    async with (
+        aiohttp.TCPConnector(**limits) as connector,
+        fleet.session(connector=connector, timeout=timeout) as session,
+    ):
+        first = asyncio.create_task(session.get(ORDERS))
+        await asked.wait()
+        for method in ("GET", "POST"):
+            with pytest.raises(aiohttp.ConnectionTimeoutError) as raised:
+                await session.request(method, ORDERS)
+            assert not isinstance(raised.value, UnreachableError)
+        assert served.node not in fleet.client._balancing._refused
+        release.set()
+        async with await first as response:
+            assert await response.text() == "done"
+        # With a connection free it goes through.
+        async with session.post(ORDERS) as response:
+            assert response.status == 200
+    assert served.hits == 2
+
+
 async def test_too_many_open_files_is_nobody_elses_fault(fleet, monkeypatch):
     tried = []
 

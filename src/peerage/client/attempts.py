@@ -7,6 +7,7 @@ be sent again isn't.
 """
 
 import errno
+import traceback
 from enum import Enum, auto
 from typing import Final
 
@@ -25,6 +26,10 @@ _OUR_OWN_SHORTAGE: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS,
 
 _TLS_DISTRUST: Final = (aiohttp.ClientConnectorCertificateError, aiohttp.ServerFingerprintMismatch)
 _LOST: Final = (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError, aiohttp.ClientConnectionResetError)
+
+
+# Where aiohttp's connector waits until one of its connections is free.
+_QUEUE: Final = "_wait_for_available_connection"
 
 
 class Failure(Enum):
@@ -52,10 +57,25 @@ def classify(error: BaseException) -> Failure:
     if isinstance(error, aiohttp.ClientConnectorError):
         return Failure.FINAL if error.os_error.errno in _OUR_OWN_SHORTAGE else Failure.UNSENT
     if isinstance(error, aiohttp.ConnectionTimeoutError):
-        return Failure.UNSENT
+        return Failure.FINAL if _waited_for_a_slot(error) else Failure.UNSENT
     if isinstance(error, aiohttp.SocketTimeoutError):
         return Failure.SILENT
     return Failure.LOST if isinstance(error, _LOST) else Failure.FINAL
+
+
+def _waited_for_a_slot(error: BaseException) -> bool:
+    """Tell whether *error* is about the connector's limit, so that no instance was asked at all.
+
+    aiohttp raises the same for it and for a peer that doesn't answer in time, and tells them apart only in
+    traces, which cost each request. Where the time went shows in the traceback; should aiohttp call that
+    function otherwise one day, such an error counts as UNSENT.
+    """
+    seen: BaseException | None = error
+    while seen is not None:
+        if any(frame.f_code.co_name == _QUEUE for frame, _ in traceback.walk_tb(seen.__traceback__)):
+            return True
+        seen = seen.__cause__ or seen.__context__
+    return False
 
 
 def may_repeat(failure: Failure, *, idempotent: bool, body_consumed: bool, replays: int) -> bool:
