@@ -56,6 +56,27 @@ async def test_a_number_somebody_holds_is_waited_for(tmp_path):
         assert (run_folder(tmp_path / "r") / "Second.0000000002").read_bytes() == b"3"
 
 
+async def test_a_number_somebody_holds_for_long_is_a_problem(tmp_path, caplog):
+    """Two records wait and come; a third one is withdrawn meanwhile."""
+    caplog.set_level("INFO", "peerage.backends.embedded")
+    async with opened(tmp_path / "r") as registry:
+        await registry.advertise("First", b"1").registered()
+        with (run_folder(tmp_path / "r") / ".seq").open("rb") as counter:
+            fcntl.flock(counter, fcntl.LOCK_EX)
+            waiting = [registry.advertise("Waiting", b"%d" % number) for number in range(3)]
+            health = await registry.inspect()
+            while health.problem is None:
+                health = await registry.inspect()
+            assert "'.seq'" in health.problem
+            assert not health.writable
+            await waiting.pop().withdraw()
+        for owner in waiting:
+            await owner.registered()
+        health = await registry.inspect()
+        assert (health.problem, health.writable) == (None, True)
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+
+
 async def test_an_update_is_another_file_under_the_same_name(tmp_path):
     async with opened(tmp_path / "r") as registry:
         owner = registry.advertise("App", b"1")

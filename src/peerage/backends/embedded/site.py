@@ -42,6 +42,9 @@ _LONGEST_RETRY: Final = 1.0
 _BUSY: Final = 0.002
 _LONGEST_BUSY: Final = 0.05
 
+#: Seconds without a number until that is a problem: whoever has the counter is stopped, or hangs.
+_BUSY_TOO_LONG: Final = 1.0
+
 #: Own records looked at per check, whether they are still there.
 _OWNERS_PER_CHECK: Final = 50
 
@@ -91,6 +94,8 @@ class Site:
         self._checked = 0.0
         self._write_problem: str | None = None
         self._unwritten: set[Owner] = set()
+        # Since when each waits for a number; there is one attempt under way for each of them.
+        self._numberless: dict[Owner, float] = {}
         self._retrying = Timer(lambda: None)
         self._attach()
         self._ticker: Timer = worker.later(_TICK, self._tick)
@@ -121,6 +126,10 @@ class Site:
 
     def write(self, owner: Owner, attempt: int = 0) -> None:
         """Bring the record of *owner* up to date; later, if that can't be now."""
+        now = time.monotonic()
+        since = self._numberless.get(owner, now)
+        if attempt:
+            self._numberless.pop(owner, None)
         if not self._attached or self._folder is None or owner not in self._owners:
             return
         try:
@@ -128,12 +137,20 @@ class Site:
         except OSError as error:
             self._cannot_write(owner, error)
             return
-        if not written:
+        if written:
+            self._has_written(owner)
+            return
+        if now - since >= _BUSY_TOO_LONG:
+            self._unwritable(
+                owner,
+                f"Records can't be numbered in {self._location.base!a}, because another process has the file "
+                "'.seq' there locked, and may be stopped or hang: end or continue it.",
+            )
+        if owner not in self._numberless:
+            self._numberless[owner] = since
             # Spread at random, or all that wait would meet again.
             delay = random.uniform(0, min(_BUSY * 2**attempt, _LONGEST_BUSY))  # noqa: S311 - not for secrets
             self._worker.later(delay, lambda: self.write(owner, min(attempt + 1, 10)))
-        else:
-            self._has_written(owner)
 
     def disown_all(self, owners: Iterable[Owner]) -> None:
         """Withdraw them in half a second; of what is left only the lock goes, others remove the files."""
@@ -308,9 +325,12 @@ class Site:
             f"Records can't be written to {self._location.base!a} ({error.strerror or error}): "
             "see to it, it is tried again every second."
         )
+        self._unwritable(owner, problem)
+        if error.errno in _DENIALS:
+            owner.deny(problem)
+
+    def _unwritable(self, owner: Owner, problem: str) -> None:
         self._unwritten.add(owner)
         if self._write_problem is None:
             _LOG.warning("%s", problem)
         self._write_problem = problem
-        if error.errno in _DENIALS:
-            owner.deny(problem)
