@@ -7,11 +7,11 @@ ARGS    ?=
 PYTHONS ?= python3.12 python3.13 python3.14
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-pythons check bench clean
+.PHONY: help demo test check bench clean
 
 help: ## list the doors
 	@echo "peerage: make <door> [ARGS=\"...\"]"
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-8s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.run ## a shop calls three pricing services by name; one is killed, one joins (ARGS="--seconds 15")
 	@$(BIN)/peerage demo $(ARGS)
@@ -26,7 +26,7 @@ check: $(VENV)/.check ## ruff, mypy --strict, import-linter
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/.bench ## the table of budgets, measured on this machine (ARGS="--only locate")
+bench: $(VENV)/.bench ## the table of budgets, measured on this machine (ARGS="--only directory")
 	$(BIN)/python -m benchmarks $(ARGS)
 
 clean: ## remove what the doors made
@@ -46,5 +46,5 @@ $(VENV)/.check: pyproject.toml
 	@touch $@ $(VENV)/.run $(VENV)/.test
 
 $(VENV)/.bench: pyproject.toml
-	@scripts/venv $(VENV) '.[all,testing]' --group bench
+	@scripts/venv $(VENV) '.[all]'
 	@touch $@ $(VENV)/.run

@@ -382,12 +382,12 @@ class TestMalformed:
             assert safe(problems)
             assert instance is None or instance.callable
 
-    def test_what_is_too_deep_to_print_is_said_otherwise(self):
-        """How deep json reads and how deep Python prints are two limits."""
+    def test_of_what_is_nested_the_beginning_is_shown(self):
+        """Showing a value costs the same whatever its depth and size."""
         deep = []
         for _ in range(100_000):
             deep = [deep]
-        assert "nested" in _shorten(deep)
+        assert _shorten(deep) == "[[[[...]]]]"
         # Taken apart by hand: to free it recursively is a test of the interpreter.
         while deep:
             deep = deep.pop()
@@ -485,3 +485,13 @@ def test_the_name_in_a_repr_is_escaped():
     """A record's text does nothing to the terminal it is printed in."""
     instance, _ = decode("n\x1b", encoded(instance_id="x\x1b[31m"))
     assert repr(instance).isprintable()
+
+
+def test_a_hostile_record_costs_little(monkeypatch):
+    """Thousands of bad entries under a long key: few are put into words, the rest are counted."""
+    shown = []
+    monkeypatch.setattr("peerage.instance._shorten", lambda value: shown.append(value) or "x")
+    data = json.dumps({"discovery": {"k" * 30_000: [{}] * 10_000}}).encode()
+    _, problems = decode("a", data)
+    assert len(shown) < 200
+    assert problems[-1].startswith("There are 9")

@@ -2,8 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Coroutine, Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -29,6 +28,12 @@ __all__ = ["DEFAULT_REGISTRY", "Discovery"]
 
 #: The registry if neither the argument nor ``PEERAGE_REGISTRY`` names one: this machine, no server.
 DEFAULT_REGISTRY: Final = "embedded:"
+
+#: Seconds that closing waits for a registry that isn't ours to close.
+WITHDRAW_TIMEOUT: Final = 0.9
+
+#: Seconds that a registry out of reach has for saying that it refuses.
+REFUSAL_TIMEOUT: Final = 0.2
 
 #: Seconds that a question waits for the first snapshot.
 READY_TIMEOUT: Final = 10.0
@@ -78,6 +83,7 @@ class Discovery:
         self._changes: set[Changes] = set()
         self._client: Client | None = None
         self._state = "new"
+        self._closing: asyncio.Future[None] | None = None
 
     # Life
 
@@ -94,21 +100,34 @@ class Discovery:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Withdraw what was advertised and close everything; may be called twice."""
-        if self._state == "closed":
-            return
-        self._state = "closed"
+        """Withdraw what was advertised and close everything, within about a second; may be called twice.
+
+        Cancelled, it goes on; call it again to wait for the rest.
+        """
+        if self._closing is None:
+            self._state = "closed"
+            self._closing = asyncio.ensure_future(self._close())
+        await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
         for changes in tuple(self._changes):
             changes.close()
-        async with AsyncExitStack() as closing:
-            # In reverse: first nobody finds us any more, then we stop calling, then looking.
-            if self._owned:
-                closing.push_async_callback(self.registry.aclose)
-            closing.push_async_callback(self._follower.aclose)
-            if self._client is not None:
-                closing.push_async_callback(self._client.aclose)
-            for registration in tuple(self._registrations):
-                closing.push_async_callback(registration.withdraw)
+        await self._follower.aclose()
+        ends = [self.registry.aclose()] if self._owned else [self._withdraw_all()]
+        if self._client is not None:
+            ends.append(self._client.aclose())
+        for error in await asyncio.gather(*ends, return_exceptions=True):
+            if isinstance(error, BaseException):
+                raise error
+
+    async def _withdraw_all(self) -> None:
+        """Withdraw from a registry that stays open; one that hangs does it when it can."""
+        withdrawals = [asyncio.ensure_future(each.withdraw()) for each in tuple(self._registrations)]
+        if withdrawals:
+            _, hanging = await asyncio.wait(withdrawals, timeout=WITHDRAW_TIMEOUT)
+            for withdrawal in hanging:
+                withdrawal.cancel()
+            await asyncio.gather(*withdrawals, return_exceptions=True)
 
     def _check_open(self) -> None:
         if self._state == "new":
@@ -202,11 +221,26 @@ class Discovery:
         registration = Registration(self.registry, offer, self._registrations.discard)
         self._registrations.add(registration)
         try:
-            await _first_of(registration.registered(), self._follower.until_stale())
+            await self._registered_or_stale(registration)
         except BaseException:
             await registration.withdraw()
             raise
         return registration
+
+    async def _registered_or_stale(self, registration: Registration) -> None:
+        """Wait until others can find it, or the registry is known to be out of reach; raise a refusal."""
+        registered = asyncio.ensure_future(registration.registered())
+        stale = asyncio.ensure_future(self._follower.until_stale())
+        try:
+            await asyncio.wait((registered, stale), return_when=asyncio.FIRST_COMPLETED)
+            # A registry that refuses is out of reach for the follower, too: a refusal has its say first.
+            await asyncio.wait((registered,), timeout=REFUSAL_TIMEOUT)
+            if registered.done():
+                registered.result()
+        finally:
+            registered.cancel()
+            stale.cancel()
+            await asyncio.gather(registered, stale, return_exceptions=True)
 
     # Find
 
@@ -312,19 +346,5 @@ class Discovery:
 
 
 def _fold(criteria: Mapping[str, object] | None, ids: Mapping[str, object]) -> Criteria:
-    if criteria is None:
-        return fold_criteria(ids)
-    return fold_criteria({**criteria, **ids}) if ids else fold_criteria(criteria)
-
-
-async def _first_of(*waits: Coroutine[Any, Any, object]) -> None:
-    """Wait until one is done, and raise what it raised; the others are cancelled."""
-    tasks = [asyncio.ensure_future(wait) for wait in waits]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-    for task in done:
-        task.result()
+    # Not one dictionary of both: what is asked for twice, differently, matches nobody.
+    return fold_criteria(ids) if criteria is None else fold_criteria(criteria) + fold_criteria(ids)

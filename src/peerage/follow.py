@@ -169,7 +169,7 @@ class Follower:
             log.warning(
                 "Out of touch with the registry %s: %s. %s",
                 self._registry.url,
-                reason,
+                reason.rstrip("."),
                 "What is known stays in use." if self.ready else "Nothing is known yet.",
             )
             self._lost_at = self._clock()

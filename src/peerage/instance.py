@@ -11,6 +11,7 @@ import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from reprlib import Repr
 from sys import intern
 from typing import Any, Final, NamedTuple
 
@@ -33,6 +34,12 @@ _SCHEMES: Final = ("http", "https")
 
 #: Problems told of one record; a record of noise could have thousands.
 _TOLD: Final = 8
+
+#: Problems of one record that are put into words, to see which are the same.
+_LOOKED_AT: Final = 64
+
+#: Characters shown of a value that can't be used.
+_SHOWN: Final = 60
 
 _DIGITS: Final = 4300
 
@@ -218,12 +225,7 @@ def decode(
 
 
 def _urls(scheme: str, endpoints: tuple[Endpoint, ...]) -> tuple[str, ...]:
-    found: list[str] = []
-    for endpoint in endpoints:
-        url = f"{scheme}://{endpoint.authority}"
-        if url not in found:
-            found.append(url)
-    return tuple(found)
+    return tuple(dict.fromkeys([f"{scheme}://{endpoint.authority}" for endpoint in endpoints]))
 
 
 class _Reader:
@@ -232,6 +234,7 @@ class _Reader:
     def __init__(self, record: dict[str, Any], host_key: str | None) -> None:
         # A dictionary, because some entries are repeated, and so is what is wrong with them.
         self._problems: dict[str, None] = {}
+        self._found = self._untold = 0
         self._record = record
         self.respelled = False
         """Whether folding changed an id."""
@@ -245,15 +248,27 @@ class _Reader:
         state = self._own.get("state")
         self.state = intern(state) if isinstance(state, str) and _printable(state) else None
 
-    def _bad(self, what: str, value: object, wanted: str) -> None:
-        self._problems[f"{what} is {_shorten(value)}, not {wanted}."] = None
+    def _bad(self, what: str, value: object, wanted: str, *, custom: str | None = None) -> None:
+        """Note that *what*, or the key *custom* in it, is no good."""
+        # A hostile record has thousands: from some number on they are counted only.
+        self._found += 1
+        if self._found > _LOOKED_AT:
+            self._untold += 1
+        else:
+            place = what if custom is None else f"{what}.{_shorten(custom)}"
+            self._tell(f"{place} is {_shorten(value)}, not {wanted}.")
+
+    def _tell(self, problem: str) -> None:
+        if problem not in self._problems:
+            if len(self._problems) < _TOLD:
+                self._problems[problem] = None
+            else:
+                self._untold += 1
 
     def told(self) -> tuple[str, ...]:
         """Return what is wrong, a sentence each, and how much more there is."""
         problems = tuple(self._problems)
-        if len(problems) <= _TOLD:
-            return problems
-        return (*problems[:_TOLD], f"There are {len(problems) - _TOLD} more problems.")
+        return (*problems, f"There are {self._untold} more problems.") if self._untold else problems
 
     def _section(self, key: str) -> dict[str, Any]:
         value = self._record.get(key)
@@ -297,7 +312,7 @@ class _Reader:
             if folded in top or values is None:
                 continue
             if not isinstance(values, list) or not folded or not _printable(folded):
-                self._bad(f"discovery.{_shorten(key)}", values, "a list of ids under a named key")
+                self._bad("discovery", values, "a list of ids under a named key", custom=key)
                 continue
             folded = intern(folded)
             for value in values:
@@ -317,7 +332,8 @@ class _Reader:
             if folded and _printable(folded):
                 found.setdefault((key, folded), value)
                 return
-        self._bad(f"discovery.{_shorten(custom)}" if custom else key, value, "an id (text or number)")
+        what = key if custom is None else "discovery"
+        self._bad(what, value, "an id (text or number)", custom=custom)
 
     def endpoints(self) -> tuple[Endpoint, ...]:
         web = self._record.get("web")
@@ -346,7 +362,7 @@ class _Reader:
     def _place(self, address: Address, port: int) -> Endpoint | None:
         if address.everywhere:
             if self.host is None:
-                self._problems["There is no usable host, so nobody can call it."] = None
+                self._tell("There is no usable host, so nobody can call it.")
                 return None
             loopback = _LOOPBACK[address.family] if self._same_host else None
             return Endpoint(self.host, port, address.family, loopback)
@@ -399,10 +415,21 @@ def _printable(text: str) -> bool:
     return True
 
 
-def _shorten(value: object, limit: int = 60) -> str:
-    try:
-        text = ascii(value)
-    except RecursionError:
-        # What json reads deeper in the stack than this isn't always printed as deep.
-        text = f"a deeply nested {type(value).__name__}"
-    return text if len(text) <= limit else f"{text[:limit]}..."
+class _Shortener(Repr):
+    """Shows the beginning of a value, at a cost that doesn't grow with the value."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel = self.maxdict = self.maxlist = 3
+        self.maxlong = self.maxother = _SHOWN
+
+    def repr_str(self, x: str, level: int) -> str:  # noqa: ARG002 - the signature is Repr's
+        return ascii(x[:_SHOWN])
+
+
+_shortener: Final = _Shortener()
+
+
+def _shorten(value: object) -> str:
+    text = _shortener.repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."

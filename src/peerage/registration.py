@@ -4,6 +4,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -110,6 +111,10 @@ class Registration:
         """
         try:
             self._change(state=DRAINING)
+            with suppress(TimeoutError):
+                # Callers can't heed what isn't published yet.
+                async with asyncio.timeout(lame_duck):
+                    await self.registered()
             await asyncio.sleep(lame_duck)
         except PeerageError as error:
             log.warning("Withdrawn without draining: %s", error)

@@ -48,10 +48,10 @@ def test_a_bad_record_costs_itself_alone(directory, caplog):
 
 
 def test_another_problem_is_told_and_a_repaired_record_counts(directory, caplog):
-    """The problems are those of the present data."""
+    """The problems are those of the present data; a record that writes ever new nonsense is logged once."""
     directory.put(record("a", web=["x"]))
     directory.put(record("a", web=7))
-    assert len(caplog.records) == 2
+    assert len(caplog.records) == 1
     directory.put(record("a"))
     assert not directory.problems
     assert set(directory.urls(ORDERS)) == {"http://node-1:80"}

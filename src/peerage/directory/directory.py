@@ -26,6 +26,9 @@ Criteria = tuple[tuple[str, str], ...]
 #: Answers to several criteria at once that are remembered; above it all are forgotten together.
 _REMEMBERED: Final = 1024
 
+#: Records whose problems are logged; one that comes back as another node is another record.
+_COMPLAINTS: Final = 1000
+
 _NOBODY: Final[Sequence[Instance]] = ()
 _NO_URLS: Final[tuple[str, ...]] = ()
 
@@ -57,6 +60,7 @@ class Directory:
         self._host_key = host_key
         self._nodes: dict[str, Instance] = {}
         self._problems: dict[str, tuple[str, ...]] = {}
+        self._complained: set[str] = set()
         self._twins = Twins()
         self._index: dict[tuple[str, str], Bucket] = {}
         self._answers: dict[Criteria, tuple[str, ...]] = {}
@@ -93,13 +97,21 @@ class Directory:
         return self._nodes.keys() | self._problems.keys()
 
     def _note(self, node: str, problems: tuple[str, ...]) -> None:
-        if problems == self._problems.get(node, ()):
-            return
         if problems:
-            log.warning("Record %s of the registry: %s", ascii(node), " ".join(problems))
             self._problems[node] = problems
+            self._complain(node, problems)
         else:
-            del self._problems[node]
+            self._problems.pop(node, None)
+
+    def _complain(self, node: str, problems: tuple[str, ...]) -> None:
+        """Log once for each record, whatever is wrong with it later, and not for thousands of them."""
+        if node in self._complained or len(self._complained) > _COMPLAINTS:
+            return
+        self._complained.add(node)
+        if len(self._complained) > _COMPLAINTS:
+            log.warning("More records have problems, which aren't logged any more: see `peerage ls`.")
+        else:
+            log.warning("Record %s of the registry: %s", ascii(node), " ".join(problems))
 
     def _replace(self, old: Instance | None, new: Instance | None) -> None:
         for before, after in self._twins.replace(old, new):
