@@ -1,5 +1,6 @@
 """Folders that can't be trusted, and folders that go away."""
 
+import fcntl
 import os
 import shutil
 
@@ -146,6 +147,20 @@ async def test_withdrawn_while_refused_it_does_not_come_back(tmp_path):
         await leaves.withdraw()
         run_folder(base).chmod(0o700)
         await view.until_data([b"stays"])
+
+
+async def test_a_folder_where_everybody_gets_every_lock_is_refused(tmp_path, monkeypatch):
+    """There, nothing would tell a record whose owner lives from one whose owner died."""
+    with monkeypatch.context() as lockless:
+        lockless.setattr(fcntl, "flock", lambda *_: None)
+        async with opened(tmp_path / "r") as registry:
+            assert isinstance(stale := await anext(registry.watch()), Stale)
+            assert "locks don't hold" in stale.reason
+            with pytest.raises(RegistryDenied, match="locks don't hold"):
+                await registry.advertise("App", b"1").registered()
+            assert not (await registry.inspect()).writable
+    async with opened(tmp_path / "r") as registry:
+        await registry.advertise("App", b"1").registered()
 
 
 def test_locks_that_do_not_exclude_are_noticed(tmp_path):

@@ -8,9 +8,19 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.backends.embedded.support import locked, made_by_hand, names_in, opened, records_in, run_folder
+from tests.backends.embedded.support import (
+    heard,
+    locked,
+    made_by_hand,
+    names_in,
+    opened,
+    program,
+    records_in,
+    run_folder,
+)
 
 from peerage.backends.embedded import forks
+from peerage.backends.embedded import view as embedded_view
 from peerage.registry import RECORD_LIMIT
 from peerage.testing import Participant, View, eventually
 
@@ -211,6 +221,42 @@ async def test_too_many_events_at_once_lose_nothing(tmp_path):
                 finally:
                     forks.HELD.acquire()
         await view.until_data([b"gone"])
+
+
+@pytest.mark.skipif(not _QUEUE.exists(), reason="only Linux has inotify")
+async def test_looking_tells_nobody_to_look(tmp_path, monkeypatch):
+    """Opening and closing files to read them aren't changes: processes that look would never end."""
+    happened = embedded_view.View._happened
+    told = []
+
+    def count(view, changes):
+        told.extend(name for name in changes if not name.startswith("."))
+        happened(view, changes)
+
+    monkeypatch.setattr(embedded_view.View, "_happened", count)
+    text = """
+        import asyncio, sys
+        from peerage.registry import open_registry
+
+        async def main(url):
+            registry = open_registry(url)
+            print(len((await anext(registry.watch())).records), flush=True)
+            await registry.aclose()
+
+        asyncio.run(main(sys.argv[1]))
+        """
+    async with opened(tmp_path / "r") as registry, View(registry) as view:
+        for _ in range(20):
+            await registry.advertise("Seen", b"seen").registered()
+        await view.until_data([b"seen"] * 20)
+        told.clear()
+        async with program(text, registry.url) as other:
+            assert await heard(other) == "20"
+            await other.wait()
+        # Told in order, so whatever the other one caused has been told before this.
+        node = await registry.advertise("Fence", b"fence").registered()
+        await view.until_data([b"fence"] + [b"seen"] * 20)
+        assert set(told) == {node}
 
 
 async def test_paths_do_not_see_each_other(tmp_path):
