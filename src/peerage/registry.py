@@ -124,7 +124,7 @@ class Health:
     url: str
     """The registry, without credentials."""
     state: str
-    """``connected``, ``stale`` or ``closed``."""
+    """``connected`` or ``stale``."""
     since: float
     """Seconds since the state was entered."""
     writable: bool
@@ -164,6 +164,7 @@ class Advertisement(Protocol):
 
         Raises:
             RegistryDenied: *data* is over RECORD_LIMIT; the record stays as it was.
+            RegistryClosedError: it was withdrawn, or its registry closed.
         """
 
     async def registered(self) -> str:

@@ -11,6 +11,7 @@ import itertools
 import re
 import threading
 import time
+import weakref
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from typing import Final
@@ -57,7 +58,8 @@ class _Vault:
         self.onlookers: set[Callable[[], None]] = set()
 
 
-_hubs: Final[dict[str, _Hub]] = {}
+# A registry is forgotten with its last participant; secrets outlive those who made them.
+_hubs: Final[weakref.WeakValueDictionary[str, _Hub]] = weakref.WeakValueDictionary()
 _vaults: Final[dict[str, _Vault]] = {}
 _opening: Final = threading.Lock()
 
