@@ -74,6 +74,28 @@ async def test_name_sent_and_checked_is_the_logical_one(fleet, authority, trusti
     assert set(seen) == {name}
 
 
+@pytest.mark.parametrize(
+    ("name", "wire"),
+    [
+        ("b\u00fccher", "xn--bcher-kva"),
+        ("bu\u0308cher", "xn--bcher-kva"),
+        ("xn--bcher-kva", "xn--bcher-kva"),
+        # Left to write it, the ssl module follows IDNA 2003, to which this is "strasse".
+        ("stra\u00dfe", "xn--strae-oqa"),
+        ("xn--strae-oqa", "xn--strae-oqa"),
+    ],
+)
+async def test_a_name_beyond_ascii_is_checked_as_the_url_writes_it(fleet, authority, trusting, name, wire):
+    wire = f"{wire}.service-id.asab"
+    seen = []
+    for service in ("b\u00fccher", "stra\u00dfe"):
+        await fleet.serve(service=service, ssl=serving(authority, wire, seen=seen))
+    url = f"https://{name}.service-id.asab/"
+    async with fleet.session() as session, session.get(url, ssl=trusting) as response:
+        assert (await response.json())["host"] == wire
+    assert set(seen) == {wire}
+
+
 async def test_a_trailing_dot_is_not_part_of_the_certificate(fleet, authority, trusting):
     await fleet.serve(ssl=serving(authority, HYPHEN))
     async with fleet.session() as session, session.get(f"https://{HYPHEN}./", ssl=trusting) as response:
