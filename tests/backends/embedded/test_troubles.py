@@ -60,7 +60,7 @@ async def main(url):
         before = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         limit(resource.RLIMIT_NOFILE, 3)
         await view.until(lambda: view.stale)
-        assert "Too many open files" in view.stale, view.stale
+        assert "Too many open files" in view.stale and not view.stale.endswith("."), view.stale
         assert list(view.data.values()) == [b"kept"]
         limit(resource.RLIMIT_NOFILE, before)
         await view.until(lambda: not view.stale)
@@ -70,7 +70,7 @@ async def main(url):
 
 asyncio.run(main(sys.argv[1]))
 """
-    assert await _lines(text, tmp_path / "r") == ["WARNING", "INFO"]
+    assert await _lines(text, tmp_path / "r") == []
 
 
 async def test_no_descriptors_at_the_start_is_stale_and_tried_again(tmp_path):

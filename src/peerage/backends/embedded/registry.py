@@ -149,7 +149,7 @@ class EmbeddedRegistry:
             shared.worker.start()
         except OSError as error:
             obstacle = (
-                f"the embedded registry can't begin for now ({error.strerror or error}): "
+                f"The embedded registry can't begin for now ({error.strerror or error}): "
                 "see to it, it is tried again every second"
             )
             if obstacle != self._obstacle:

@@ -107,7 +107,7 @@ class Site:
         first = not self._view.wanted
         self._view.add(mailbox)
         if self._problem is not None:
-            mailbox.stale(self._problem)
+            mailbox.stale(_reason(self._problem))
         if self._attached and first:
             self._start_view()
 
@@ -222,7 +222,7 @@ class Site:
         if self._problem is not None:
             self._problem, self._denied = None, False
             self._since = time.monotonic()
-            _LOG.info("The embedded registry in %s is in touch again.", ascii(self._location.base))
+            _LOG.debug("The embedded registry in %s is in touch again.", ascii(self._location.base))
 
     def _adopt(self, folder: Folder) -> None:
         """Take *folder*; if it is another one than before, nothing of what was owned is in it."""
@@ -256,9 +256,10 @@ class Site:
         self._view.halt()
         if self._problem is None:
             self._since = time.monotonic()
-            _LOG.warning("%s", problem)
+            # Whoever watches is told, and logs it.
+            _LOG.debug("%s", problem)
         if problem != self._problem:
-            self._view.stale(problem)
+            self._view.stale(_reason(problem))
         self._problem, self._denied = problem, denied
         if denied:
             for owner in self._owners:
@@ -334,3 +335,8 @@ class Site:
         if self._write_problem is None:
             _LOG.warning("%s", problem)
         self._write_problem = problem
+
+
+def _reason(problem: str) -> str:
+    """The sentence without its full stop, for :class:`peerage.registry.Stale`: followers go on after it."""
+    return problem.removesuffix(".")
