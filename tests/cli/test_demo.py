@@ -33,7 +33,7 @@ def test_no_call_fails_while_one_is_killed_and_one_joins(peerage, place):
         r"killing pricing-1 with SIGKILL",
         r"pricing-1 is gone from the registry",
         r"pricing-4 gave its first answer",
-        r"[\d,]+ calls in 6\.\d s \(\d+/s\), 0 failed",
+        r"[\d,]+ calls in [\d.]+ s \(\d+/s\), 0 failed",
         r"pricing-1 +[\d,]+ answers  killed, gone from the registry after [\d.]+ ms",
         r"pricing-4 +[\d,]+ answers  joined later, its first answer after [\d.]+ ms",
         r"No call failed, and every instance answered\.",
