@@ -1,11 +1,14 @@
 """Secrets as files."""
 
 import asyncio
+import os
 import stat
+import time
 
 import pytest
 from tests.backends.embedded.support import heard, names_in, opened, program
 
+from peerage.backends.embedded.secretfile import SecretFile
 from peerage.errors import RegistryClosedError, RegistryDenied
 from peerage.testing import eventually
 
@@ -68,6 +71,41 @@ async def test_followers_get_every_new_value(tmp_path):
                 await ended
         with pytest.raises(RegistryClosedError):
             await here.secrets.obtain("/key", lambda: b"4")
+
+
+async def test_following_writes_nothing(tmp_path, monkeypatch):
+    read, reads = SecretFile.read, []
+
+    def count(file):
+        reads.append(file)
+        return read(file)
+
+    monkeypatch.setattr(SecretFile, "read", count)
+    folder = tmp_path / "r" / "secrets"
+    async with opened(tmp_path / "r") as registry:
+        followed = registry.secrets.follow("/key")
+        await eventually(lambda: len(reads) > 2)
+        assert not folder.exists()
+        await registry.secrets.obtain("/key", lambda: b"key")
+        assert await anext(followed) == b"key"
+        before, so_far = folder.stat(), len(reads)
+        await eventually(lambda: len(reads) > so_far + 2)
+        assert folder.stat().st_mtime_ns == before.st_mtime_ns
+        # Nor does asking for one that is there.
+        assert await registry.secrets.obtain("/key", lambda: b"other") == b"key"
+        assert folder.stat().st_mtime_ns == before.st_mtime_ns
+
+
+async def test_a_draft_left_by_a_killed_process_is_swept(tmp_path):
+    folder = tmp_path / "r" / "secrets"
+    async with opened(tmp_path / "r") as registry:
+        await registry.secrets.obtain("/one", lambda: b"1")
+        old, young = folder / ".tmp.1.old", folder / ".tmp.1.young"
+        old.write_text("half")
+        young.write_text("half")
+        os.utime(old, (time.time() - 3600,) * 2)
+        await registry.secrets.obtain("/two", lambda: b"2")
+        assert names_in(folder) == [".lock", young.name, "one", "two"]
 
 
 async def test_a_secret_others_can_read_is_refused(tmp_path, caplog):

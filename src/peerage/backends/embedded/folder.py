@@ -50,7 +50,7 @@ def write_whole(fd: int, data: bytes) -> None:
 
 
 class Folder:
-    """One subfolder of the user's folder; use :meth:`open`."""
+    """One subfolder of the user's folder; use :meth:`open` or :meth:`find`."""
 
     def __init__(self, path: str, base_fd: int, fd: int) -> None:
         self.path = path
@@ -82,6 +82,29 @@ class Folder:
                 folder.close()
                 raise
             return folder
+
+    @classmethod
+    def find(cls, base: str, name: str) -> Self | None:
+        """Open the folder *name* in *base* to read what is in it, writing nothing; None if it isn't there.
+
+        Raises:
+            RegistryDenied: the folder can't be trusted.
+            OSError: anything that may pass, such as too many open files.
+        """
+        with forks.HELD:
+            try:
+                base_fd = _open_checked(base, base, None, make=False)
+            except FileNotFoundError:
+                return None
+            try:
+                return cls(
+                    f"{base}/{name}", base_fd, _open_checked(f"{base}/{name}", name, base_fd, make=False)
+                )
+            except BaseException as error:
+                forks.close(base_fd)
+                if isinstance(error, FileNotFoundError):
+                    return None
+                raise
 
     def close(self) -> None:
         """Close the descriptors."""
@@ -138,13 +161,14 @@ def _excludes(first: int, second: int) -> bool:
     return False
 
 
-def _open_checked(path: str, name: str, dir_fd: int | None) -> int:
+def _open_checked(path: str, name: str, dir_fd: int | None, *, make: bool = True) -> int:
     try:
-        with suppress(FileExistsError):
-            os.mkdir(name, 0o700, dir_fd=dir_fd)
+        if make:
+            with suppress(FileExistsError):
+                os.mkdir(name, 0o700, dir_fd=dir_fd)
         fd = forks.keep(os.open(name, _OPEN_FOLDER, dir_fd=dir_fd))
     except OSError as error:
-        if error.errno not in _REFUSALS:
+        if error.errno not in _REFUSALS or (error.errno == errno.ENOENT and not make):
             raise
         raise RegistryDenied(f"{path!a} {_REFUSALS[error.errno]} {_ELSEWHERE}.") from error
     try:

@@ -7,8 +7,9 @@ from contextlib import suppress
 from typing import Final
 
 from peerage.backends.embedded import forks
-from peerage.backends.embedded.folder import Folder, temporary_name, write_whole
+from peerage.backends.embedded.folder import TEMPORARY, Folder, temporary_name, write_whole
 from peerage.backends.embedded.location import single_name
+from peerage.backends.embedded.look import sweep
 from peerage.errors import RegistryDenied
 from peerage.registry import RECORD_LIMIT
 
@@ -46,9 +47,11 @@ class SecretFile:
         self._turn: tuple[Folder, int] | None = None
 
     def read(self) -> bytes | None:
-        """Return the value; None if there is none (yet)."""
+        """Return the value; None if there is none (yet). It writes nothing: followers do it all the time."""
         with forks.HELD:
-            folder = Folder.open(self._base, _FOLDER)
+            folder = Folder.find(self._base, _FOLDER)
+            if folder is None:
+                return None
             try:
                 return self._read(folder)
             finally:
@@ -97,6 +100,7 @@ class SecretFile:
                 folder.close()
 
     def _draft(self, folder: Folder, value: bytes) -> str:
+        _sweep(folder)
         name = temporary_name()
         fd = os.open(name, _WRITE, 0o600, dir_fd=folder.fd)
         try:
@@ -137,3 +141,10 @@ class SecretFile:
             folder, fd = turn
             forks.close(fd)
             folder.close()
+
+
+def _sweep(folder: Folder) -> None:
+    """Remove what killed processes left half done."""
+    for name in os.listdir(folder.fd):  # noqa: PTH208 - a descriptor, not a path
+        if name.startswith(TEMPORARY):
+            sweep(folder, name)
