@@ -132,10 +132,19 @@ async def test_without_inotify_it_is_polled_and_said_once(tmp_path):
                 await view.until_data([b"1"])
                 await other.until(lambda: other.ready)
                 print((await one.inspect()).details["changes"])
+                for inotify in hoard:
+                    inotify.close()
+                # Opening another one is a reason to try again.
+                three = open_registry(url + "3")
+                await three.inspect()
+                while (changes := (await one.inspect()).details["changes"]) != "inotify":
+                    pass
+                print(changes)
+                one.advertise("App", b"2")
+                await view.until_data([b"1", b"2"])
                 await one.aclose()
                 await two.aclose()
-            for inotify in hoard:
-                inotify.close()
+                await three.aclose()
 
         import logging
         logging.basicConfig(stream=sys.stdout, format="%(levelname)s")
@@ -144,7 +153,7 @@ async def test_without_inotify_it_is_polled_and_said_once(tmp_path):
         """
     async with program(text, f"embedded://{tmp_path}/r") as process:
         output, _ = await process.communicate()
-    assert output.decode().split() == ["WARNING", "polling"]
+    assert output.decode().split() == ["WARNING", "polling", "inotify"]
     assert process.returncode == 0
 
 

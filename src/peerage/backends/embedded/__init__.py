@@ -12,8 +12,8 @@ Where
 How changes are seen
     By inotify, one instance per process. Where there is none (a user has 128 of them; macOS has none) the
     folder is polled every 50 ms, with at most 2 % of a processor: of N records a death is seen within
-    N/600 s, everything else at once in small registries and within about 3 s of 10,000 records. The
-    environment variable ``PEERAGE_EMBEDDED_POLL=1`` asks for polling.
+    N/600 s, everything else at once in small registries and within about 3 s of 10,000 records. Inotify is
+    tried again every minute. The environment variable ``PEERAGE_EMBEDDED_POLL=1`` asks for polling.
 
 What to know
     A process that is stopped (SIGSTOP) still holds its locks: its records stay, unlike in ZooKeeper.

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from enum import Flag, auto
@@ -19,6 +20,9 @@ _LOG = logging.getLogger(__name__)
 
 #: Environment variable; set to anything but nothing or 0, no inotify is used.
 FORCE_POLLING: Final = "PEERAGE_EMBEDDED_POLL"
+
+#: Seconds until inotify is tried again, of which there may be more by then.
+_TRY_AGAIN: Final = 60.0
 
 _MOVED_FROM: Final = 0x40
 _CLOSE_WRITE: Final = 0x08
@@ -50,6 +54,8 @@ Listener = Callable[[dict[str, Change]], object]
 #: epoll, itself, and would close them once more.
 _open: "Final[set[Notifier]]" = set()
 
+_complained = False
+
 
 class Notifier:
     """Tells listeners what happens in folders; the worker's own, inotify is opened at the first need."""
@@ -60,7 +66,16 @@ class Notifier:
         self._watches: dict[int, Watch] = {}
         # Two paths can lead to one folder, for which the kernel has one watch only.
         self._listeners: dict[int, list[Listener]] = {}
-        self._complained = False
+        self._try_at = 0.0
+
+    @property
+    def worth_trying(self) -> bool:
+        """Whether :meth:`listen` may succeed by now, where it failed before."""
+        return time.monotonic() >= self._try_at and os.environ.get(FORCE_POLLING, "0") in {"", "0"}
+
+    def try_soon(self) -> None:
+        """Don't wait until it is tried again."""
+        self._try_at = min(self._try_at, time.monotonic())
 
     def listen(self, path: str, listener: Listener) -> int | None:
         """Begin to watch the folder *path*; None if that can't be had, and polling is what is left.
@@ -121,7 +136,7 @@ class Notifier:
                 inotify.close()
 
     def _opened(self) -> "Inotify | None":
-        if self._inotify is None and not self._complained and os.environ.get(FORCE_POLLING, "0") in {"", "0"}:
+        if self._inotify is None and self.worth_trying:
             try:
                 from asyncinotify import Inotify  # noqa: PLC0415 - Linux only
 
@@ -139,8 +154,10 @@ class Notifier:
         return self._inotify
 
     def _complain(self, why: str) -> None:
-        if not self._complained:
-            self._complained = True
+        global _complained  # noqa: PLW0603 - once per process
+        self._try_at = time.monotonic() + _TRY_AGAIN
+        if not _complained:
+            _complained = True
             _LOG.warning(
                 "The embedded registry is polled, changes are seen late, for want of inotify (%s; "
                 "%s=1 asks for polling and spares this line).",
@@ -188,6 +205,8 @@ def _meaning(mask: int) -> Change:
 
 
 def _close_all() -> None:
+    global _complained  # noqa: PLW0603 - once per process, and this is another one
+    _complained = False
     for notifier in tuple(_open):
         with suppress(OSError):
             notifier.close()

@@ -31,6 +31,7 @@ class Shared:
 
     def enter(self, location: Location) -> Site:
         """Return the site at *location* for one more registry."""
+        self.notifier.try_soon()
         site, users = self._sites.get(location) or (Site(location, self.worker, self.notifier), 0)
         self._sites[location] = (site, users + 1)
         return site

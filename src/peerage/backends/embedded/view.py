@@ -163,12 +163,21 @@ class View:
             return
         try:
             _advance(self._locks, _LOCKS)
-            if self.polling:
+            if self.polling and self._notifier.worth_trying:
+                self._listen_at_last(self._folder)
+            elif self.polling:
                 self._poll(self._folder)
             else:
                 _advance(self._names, max(_NAMES, len(self._known) // _TICKS_PER_ROUND))
         except OSError as error:
             self._lost(error)
+
+    def _listen_at_last(self, folder: Folder) -> None:
+        """Leave polling, if inotify can be had by now."""
+        self._listening = self._notifier.listen(folder.path, self._happened)
+        if self._listening is not None:
+            # What happened until now wasn't told.
+            self._scan()
 
     def _poll(self, folder: Folder) -> None:
         """Begin a pass over all names if the folder changed, and the last pass wasn't too dear."""
