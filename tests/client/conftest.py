@@ -21,8 +21,8 @@ from peerage.registry import Record
 HOST_KEY = "this-host"
 
 
-async def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
-    """Return when *condition* holds."""
+async def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+    """Return when *condition* holds; only what never comes to pass takes that long."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it didn't come to pass"

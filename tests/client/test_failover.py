@@ -204,16 +204,13 @@ async def test_a_wait_for_a_free_connection_is_nobodys_fault(fleet, limits):
         return web.Response(text="done")
 
     served = await fleet.serve(take_time)
-    timeout = aiohttp.ClientTimeout(connect=0.1)
-    async with (
-        aiohttp.TCPConnector(**limits) as connector,
-        fleet.session(connector=connector, timeout=timeout) as session,
-    ):
+    impatient = aiohttp.ClientTimeout(connect=0.1)
+    async with aiohttp.TCPConnector(**limits) as connector, fleet.session(connector=connector) as session:
         first = asyncio.create_task(session.get(ORDERS))
         await asked.wait()
         for method in ("GET", "POST"):
             with pytest.raises(aiohttp.ConnectionTimeoutError) as raised:
-                await session.request(method, ORDERS)
+                await session.request(method, ORDERS, timeout=impatient)
             assert not isinstance(raised.value, UnreachableError)
         assert served.node not in fleet.client._balancing._refused
         release.set()
