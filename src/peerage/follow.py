@@ -138,10 +138,12 @@ class Follower:
         match event:
             case Put(record):
                 self._directory.put(record)
-                await self._breathe()
+                if self._clock() >= self._turn_ends:
+                    await self._breathe()
             case Gone(node):
                 self._directory.gone(node)
-                await self._breathe()
+                if self._clock() >= self._turn_ends:
+                    await self._breathe()
             case Snapshot():
                 await self._apply_snapshot(event)
                 self._recover()
@@ -153,16 +155,17 @@ class Follower:
         for record in snapshot.records:
             self._directory.put(record)
             vanished.discard(record.node)
-            await self._breathe()
+            if self._clock() >= self._turn_ends:
+                await self._breathe()
         for node in vanished:
             self._directory.gone(node)
-            await self._breathe()
+            if self._clock() >= self._turn_ends:
+                await self._breathe()
 
     async def _breathe(self) -> None:
-        """Let others run if this turn has lasted long enough."""
-        if self._clock() >= self._turn_ends:
-            await asyncio.sleep(0)
-            self._turn_ends = self._clock() + SLICE
+        """Let others run."""
+        await asyncio.sleep(0)
+        self._turn_ends = self._clock() + SLICE
 
     def _lose(self, reason: str) -> None:
         if self.stale is None:

@@ -24,6 +24,8 @@ What to know
 """
 
 import os
+from contextlib import suppress
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from peerage.backends.embedded.location import parse_url
@@ -49,4 +51,7 @@ def open_embedded(url: str) -> "EmbeddedRegistry":
     location = parse_url(url)
     from peerage.backends.embedded.registry import EmbeddedRegistry  # noqa: PLC0415 - needs fcntl, see above
 
+    with suppress(ImportError):
+        # Linux only. Loaded here and not by the thread, which would hold up the event loop meanwhile.
+        import_module("asyncinotify")
     return EmbeddedRegistry(location)

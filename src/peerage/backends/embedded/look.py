@@ -5,9 +5,8 @@ import fcntl
 import os
 import stat
 import time
-from dataclasses import dataclass
 from enum import Enum
-from typing import Final
+from typing import Final, NamedTuple
 
 from peerage.backends.embedded import forks
 from peerage.backends.embedded.folder import Folder
@@ -51,8 +50,7 @@ class Fate(Enum):
     """Not one of our files: a symbolic link, a pipe, somebody else's."""
 
 
-@dataclass(frozen=True, slots=True)
-class Alive:
+class Alive(NamedTuple):
     """A record whose owner lives."""
 
     data: bytes

@@ -315,7 +315,7 @@ class View:
 
     def _put(self, known: _Known | None, record: Record, version: Version) -> None:
         self._known[record.node] = _Known(record, version)
-        if known is None or known.record != record:
+        if self._ready and (known is None or known.record != record):
             self._tell(partial(Mailbox.put, record=record, new=known is None))
 
     def _tell(self, say: Callable[[Mailbox], object]) -> None:
