@@ -72,40 +72,41 @@ class Endpoint(NamedTuple):
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Instance:
     """A running process that advertises itself.
 
     Two are equal only if they are the same object: a changed record is another Instance. The parsed record
-    isn't kept (it is several times the size of its text); :meth:`record` parses it anew.
+    isn't kept (it is several times the size of its text); :meth:`record` parses it anew. Nobody changes one
+    once it is made, which type checkers see to: a guard at run time is a tenth of the cost of reading a record.
     """
 
-    node: str
+    node: Final[str]
     """Name of its record in the registry."""
-    data: bytes
+    data: Final[bytes]
     """The record as advertised."""
-    order: int
+    order: Final[int]
     """Grows with the time of creation of the record."""
-    transient: bool
+    transient: Final[bool]
     """False for a record that no process owns: shown, never called."""
-    host: str | None
+    host: Final[str | None]
     """Name by which peers resolve its machine."""
-    appclass: str | None
-    ids: tuple[tuple[str, str], ...]
+    appclass: Final[str | None]
+    ids: Final[tuple[tuple[str, str], ...]]
     """All its ``(key, value)`` pairs, both folded, each once."""
-    endpoints: tuple[Endpoint, ...]
+    endpoints: Final[tuple[Endpoint, ...]]
     """Where this process can reach it; empty if nowhere."""
-    urls: tuple[str, ...]
+    urls: Final[tuple[str, ...]]
     """``scheme://host:port`` of each endpoint, each once."""
-    scheme: str | None
+    scheme: Final[str | None]
     """``http`` or ``https`` if the record says so."""
-    state: str | None
+    state: Final[str | None]
     """``draining`` when it is about to stop, else None or a word of its own."""
-    weight: float
+    weight: Final[float]
     """Its share of the requests relative to its peers'; 1 unless advertised."""
-    addresses: tuple[str, ...]
+    addresses: Final[tuple[str, ...]]
     """Literal addresses of its machine, to be tried when *host* doesn't resolve."""
-    spelling: tuple[Id, ...] | None
+    spelling: Final[tuple[Id, ...] | None]
     """The values of *ids* as advertised, None if folding changed none."""
 
     @property
