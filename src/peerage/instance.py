@@ -78,7 +78,7 @@ class Instance:
 
     Two are equal only if they are the same object: a changed record is another Instance. The parsed record
     isn't kept (it is several times the size of its text); :meth:`record` parses it anew. Nobody changes one
-    once it is made, which type checkers see to: a guard at run time is a tenth of what reading a record costs.
+    once it is made, which type checkers see to: at run time it would be a tenth of what reading one costs.
     """
 
     node: Final[str]
