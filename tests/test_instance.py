@@ -9,7 +9,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from peerage.instance import Endpoint, _shorten, decode, parse_record
+from peerage.instance import Endpoint, decode
+from peerage.recordtext import parse_record, shorten
 
 GOLDEN = Path(__file__).parent / "golden"
 V4, V6 = socket.AF_INET, socket.AF_INET6
@@ -387,7 +388,7 @@ class TestMalformed:
         deep = []
         for _ in range(100_000):
             deep = [deep]
-        assert _shorten(deep) == "[[[[...]]]]"
+        assert shorten(deep) == "[[[[...]]]]"
         # Taken apart by hand: to free it recursively is a test of the interpreter.
         while deep:
             deep = deep.pop()
@@ -490,7 +491,7 @@ def test_the_name_in_a_repr_is_escaped():
 def test_a_hostile_record_costs_little(monkeypatch):
     """Thousands of bad entries under a long key: few are put into words, the rest are counted."""
     shown = []
-    monkeypatch.setattr("peerage.instance._shorten", lambda value: shown.append(value) or "x")
+    monkeypatch.setattr("peerage.instance.shorten", lambda value: shown.append(value) or "x")
     data = json.dumps({"discovery": {"k" * 30_000: [{}] * 10_000}}).encode()
     _, problems = decode("a", data)
     assert len(shown) < 200

@@ -5,20 +5,19 @@ record, and nothing else: :func:`decode` never raises, it returns what can be us
 Fields: ASAB's Discovery Service; whatever peerage adds stands under the one key ``peerage``.
 """
 
-import json
 import re
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from reprlib import Repr
 from sys import intern
 from typing import Any, Final, NamedTuple
 
 from peerage.addresses import Address, read_address
 from peerage.names import BUILTIN_KEYS, fold_key, fold_value
+from peerage.recordtext import parse_record, printable, shorten
 
-__all__ = ["DRAINING", "Decoded", "Endpoint", "Instance", "decode", "parse_record"]
+__all__ = ["DRAINING", "Decoded", "Endpoint", "Instance", "decode"]
 
 #: ``peerage.state`` of an instance that is about to stop.
 DRAINING: Final = "draining"
@@ -37,16 +36,6 @@ _TOLD: Final = 8
 
 #: Problems of one record that are put into words, to see which are the same.
 _LOOKED_AT: Final = 64
-
-#: Characters shown of a value that can't be used.
-_SHOWN: Final = 60
-
-_DIGITS: Final = 4300
-
-# A number longer than Python converts stays its text: it costs the field it is in, not the record.
-_TOLERANT: Final = json.JSONDecoder(
-    parse_int=lambda digits: int(digits) if len(digits) <= _DIGITS else digits
-)
 
 _LOOPBACK: Final[dict[int, str]] = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
 _ID_TYPES: Final = (str, int, float)
@@ -162,31 +151,6 @@ class Decoded(NamedTuple):
     """What couldn't be used, a sentence each."""
 
 
-def parse_record(data: bytes) -> dict[str, Any]:
-    """Parse the text of a record.
-
-    Raises:
-        ValueError: it isn't one UTF-8 JSON object; the message says how.
-    """
-    try:
-        text = data.decode("utf-8")
-        try:
-            value = json.loads(text)
-        except json.JSONDecodeError:
-            raise
-        except ValueError:
-            value = _TOLERANT.decode(text)
-    except UnicodeDecodeError as error:
-        raise ValueError(f"not UTF-8 (byte {error.start})") from None
-    except RecursionError:
-        raise ValueError("not usable JSON: nested too deeply") from None
-    except ValueError as error:
-        raise ValueError(f"not JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise ValueError(f"a JSON {type(value).__name__} instead of an object")  # noqa: TRY004 - the data is wrong, not the call
-    return value
-
-
 def decode(
     node: str, data: bytes, order: int = 0, *, transient: bool = True, host_key: str | None = None
 ) -> Decoded:
@@ -247,7 +211,7 @@ class _Reader:
         if scheme is not None and self.scheme is None:
             self._bad("peerage.scheme", scheme, "'http' or 'https'")
         state = self._own.get("state")
-        self.state = intern(state) if isinstance(state, str) and _printable(state) else None
+        self.state = intern(state) if isinstance(state, str) and printable(state) else None
 
     def _bad(self, what: str, value: object, wanted: str, *, custom: str | None = None) -> None:
         """Note that *what*, or the key *custom* in it, is no good."""
@@ -256,8 +220,8 @@ class _Reader:
         if self._found > _LOOKED_AT:
             self._untold += 1
         else:
-            place = what if custom is None else f"{what}.{_shorten(custom)}"
-            self._tell(f"{place} is {_shorten(value)}, not {wanted}.")
+            place = what if custom is None else f"{what}.{shorten(custom)}"
+            self._tell(f"{place} is {shorten(value)}, not {wanted}.")
 
     def _tell(self, problem: str) -> None:
         if problem not in self._problems:
@@ -283,7 +247,7 @@ class _Reader:
         value = self._record.get(key)
         if value is None:
             return None
-        if isinstance(value, str) and _printable(value):
+        if isinstance(value, str) and printable(value):
             return intern(value)
         self._bad(key, value, "a text")
         return None
@@ -312,7 +276,7 @@ class _Reader:
             folded = fold_key(key)
             if folded in top or values is None:
                 continue
-            if not isinstance(values, list) or not folded or not _printable(folded):
+            if not isinstance(values, list) or not folded or not printable(folded):
                 self._bad("discovery", values, "a list of ids under a named key", custom=key)
                 continue
             folded = intern(folded)
@@ -330,7 +294,7 @@ class _Reader:
                 folded = value
             else:
                 self.respelled = True
-            if folded and _printable(folded):
+            if folded and printable(folded):
                 found.setdefault((key, folded), value)
                 return
         what = key if custom is None else "discovery"
@@ -403,34 +367,3 @@ def _is_host(text: str) -> bool:
     if not text.isprintable():
         return False
     return bool(_HOST.fullmatch(text) or ("%" not in text and read_address(text)))
-
-
-def _printable(text: str) -> bool:
-    """Whether *text* can be encoded: JSON may spell lone surrogates, which no socket or terminal takes."""
-    if text.isascii():
-        return True
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-class _Shortener(Repr):
-    """Shows the beginning of a value, at a cost that doesn't grow with the value."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.maxlevel = self.maxdict = self.maxlist = 3
-        self.maxlong = self.maxother = _SHOWN
-
-    def repr_str(self, x: str, level: int) -> str:  # noqa: ARG002 - the signature is Repr's
-        return ascii(x[:_SHOWN])
-
-
-_shortener: Final = _Shortener()
-
-
-def _shorten(value: object) -> str:
-    text = _shortener.repr(value)
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."

@@ -1,0 +1,74 @@
+"""The text of a record: parsing it, and showing a piece of it that is wrong. Both take anything."""
+
+import json
+from reprlib import Repr
+from typing import Any, Final
+
+__all__ = ["parse_record", "printable", "shorten"]
+
+#: Characters shown of a value that can't be used.
+_SHOWN: Final = 60
+
+_DIGITS: Final = 4300
+
+# A number longer than Python converts stays its text: it costs the field it is in, not the record.
+_TOLERANT: Final = json.JSONDecoder(
+    parse_int=lambda digits: int(digits) if len(digits) <= _DIGITS else digits
+)
+
+
+def parse_record(data: bytes) -> dict[str, Any]:
+    """Parse the text of a record.
+
+    Raises:
+        ValueError: it isn't one UTF-8 JSON object; the message says how.
+    """
+    try:
+        text = data.decode("utf-8")
+        try:
+            value = json.loads(text)
+        except json.JSONDecodeError:
+            raise
+        except ValueError:
+            value = _TOLERANT.decode(text)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"not UTF-8 (byte {error.start})") from None
+    except RecursionError:
+        raise ValueError("not usable JSON: nested too deeply") from None
+    except ValueError as error:
+        raise ValueError(f"not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise ValueError(f"a JSON {type(value).__name__} instead of an object")  # noqa: TRY004 - the data is wrong, not the call
+    return value
+
+
+def printable(text: str) -> bool:
+    """Tell whether *text* can be encoded: JSON may spell lone surrogates, which no socket takes."""
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+class _Shortener(Repr):
+    """Shows the beginning of a value, at a cost that doesn't grow with the value."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel = self.maxdict = self.maxlist = 3
+        self.maxlong = self.maxother = _SHOWN
+
+    def repr_str(self, x: str, level: int) -> str:  # noqa: ARG002 - the signature is Repr's
+        return ascii(x[:_SHOWN])
+
+
+_shortener: Final = _Shortener()
+
+
+def shorten(value: object) -> str:
+    """Return the beginning of *value*, in ASCII, as it may stand in a log."""
+    text = _shortener.repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
