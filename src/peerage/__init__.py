@@ -4,8 +4,9 @@ The public names. They are loaded on first use, so that ``import peerage`` costs
 that only advertises never loads an HTTP client.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
+
+from peerage.lazy import loader
 
 if TYPE_CHECKING:
     from peerage.changes import Changed, Changes, Joined, Left, PeerEvent
@@ -80,12 +81,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    home = _HOME_OF.get(name)
-    if home is None:
-        raise AttributeError(f"module 'peerage' has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module(f"peerage.{home}"), name)
-    return value
+__getattr__ = loader(__name__, globals(), _HOME_OF)
 
 
 def __dir__() -> list[str]:

@@ -257,6 +257,7 @@ class Discovery:
         Raises:
             NotReadyError: the registry wasn't read yet and isn't within ``ready_timeout``.
         """
+        # Asked here as well as there: this is called for each request of some services.
         if not self._follower.ready or self._state != "open":
             await self.ready()
         return set(self.directory.urls(_fold(criteria, ids)))
@@ -269,8 +270,7 @@ class Discovery:
         Raises:
             NotReadyError: the registry wasn't read yet and isn't within ``ready_timeout``.
         """
-        if not self._follower.ready or self._state != "open":
-            await self.ready()
+        await self.ready()
         return self.directory.find(_fold(criteria, ids))
 
     async def discover(self) -> dict[str, dict[Id, set[tuple[str, int, int]]]]:
@@ -279,8 +279,7 @@ class Discovery:
         Raises:
             NotReadyError: the registry wasn't read yet and isn't within ``ready_timeout``.
         """
-        if not self._follower.ready or self._state != "open":
-            await self.ready()
+        await self.ready()
         found: dict[str, dict[Id, set[tuple[str, int, int]]]] = {}
         for instance in self.directory.find():
             if instance.callable:

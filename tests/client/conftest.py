@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from random import Random
 
+import aiohttp
 import pytest
 from aiohttp import web
 
@@ -195,6 +196,19 @@ async def fleet() -> AsyncIterator[Fleet]:
         stack.push_async_callback(fleet.client.aclose)
         yield fleet
         assert not fleet.outstanding
+
+
+@pytest.fixture
+def connections():
+    """Give a trace for a session, and the list of the connections that it has begun to make."""
+    made: list[object] = []
+    tracing = aiohttp.TraceConfig()
+
+    async def note(*_):
+        made.append(1)
+
+    tracing.on_connection_create_start.append(note)
+    return tracing, made
 
 
 @pytest.fixture(name="until")

@@ -139,16 +139,10 @@ async def test_a_single_refused_connection_ends_likewise(fleet):
                 await session.request(method, ORDERS)
 
 
-async def test_whoever_refused_comes_last_for_a_moment(fleet):
+async def test_whoever_refused_comes_last_for_a_moment(fleet, connections):
     dead = fleet.refuse()
     served = await fleet.serve()
-    made = []
-    tracing = aiohttp.TraceConfig()
-
-    async def note(*_):
-        made.append(1)
-
-    tracing.on_connection_create_start.append(note)
+    tracing, made = connections
     async with fleet.session(trace_configs=[tracing]) as session:
 
         async def connections_of(requests):

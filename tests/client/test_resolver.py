@@ -68,14 +68,7 @@ async def test_same_host_name_and_port_on_two_machines_are_two_places(fleet):
     first = await fleet.serve(host="app", same_host=False)
     fleet.addresses["orders-2"] = ["127.0.0.2"]
     fleet.advertise(first.port, host="app", same_host=False)
-    made = []
-    tracing = aiohttp.TraceConfig()
-
-    async def note(*_):
-        made.append(1)
-
-    tracing.on_connection_create_start.append(note)
-    async with fleet.session(trace_configs=[tracing]) as session:
+    async with fleet.session() as session:
         for _ in range(4):
             assert await get_node(session) == first.node
     assert first.hits == 4

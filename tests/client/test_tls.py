@@ -115,15 +115,9 @@ async def test_web_socket_over_tls(fleet, authority, trusting):
         assert await socket.receive_str() == "hello"
 
 
-async def test_a_certificate_for_somebody_else_is_not_retried(fleet, authority, trusting):
+async def test_a_certificate_for_somebody_else_is_not_retried(fleet, authority, trusting, connections):
     servers = [await fleet.serve(ssl=serving(authority, "stock.service-id.asab")) for _ in range(3)]
-    made = []
-    tracing = aiohttp.TraceConfig()
-
-    async def note(*_):
-        made.append(1)
-
-    tracing.on_connection_create_start.append(note)
+    tracing, made = connections
     async with fleet.session(trace_configs=[tracing]) as session:
         with pytest.raises(aiohttp.ClientConnectorCertificateError):
             await session.get(f"https://{HYPHEN}/", ssl=trusting)

@@ -46,12 +46,14 @@ class Twins:
 
     def _exchange(self, key: _Key, old: Instance | None, new: Instance | None) -> list[_Change]:
         group = self._groups.get(key)
-        if group is None and new is not None:
-            # The way of nearly every record.
+        if group is None:
+            # The way of nearly every record; an old version would have a group.
+            if new is None:
+                return []
             self._groups[key] = new
             return [(None, new)]
-        before = None if group is None else _newest(group)
-        if group is None or group is old:
+        before = _newest(group)
+        if group is old:
             changed: Instance | dict[str, Instance] | None = new
         else:
             changed = group if isinstance(group, dict) else {group.node: group}

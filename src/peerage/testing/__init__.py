@@ -4,8 +4,9 @@ Needs the extra ``peerage[testing]``; see docs/write-a-backend.md. The names are
 process that only takes part, :class:`Participant`'s other side, needs no pytest.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
+
+from peerage.lazy import loader
 
 if TYPE_CHECKING:
     from peerage.testing.capabilities import CAPABILITIES, requires
@@ -35,9 +36,4 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    home = _HOME_OF.get(name)
-    if home is None:
-        raise AttributeError(f"module 'peerage.testing' has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module(f"peerage.testing.{home}"), name)
-    return value
+__getattr__ = loader(__name__, globals(), _HOME_OF)
