@@ -1,0 +1,310 @@
+"""The asyncio face of a session: requests as coroutines, at most 64 of them on their way.
+
+Everything kazoo's thread says arrives here in its order, on the event loop: the answer to a request never
+overtakes the event of a change that it shows.
+"""
+
+import asyncio
+import logging
+import random
+import ssl
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any, Final
+
+from peerage.backends.zookeeper.failures import Failure, Lost, NoNode
+from peerage.backends.zookeeper.location import Location
+from peerage.backends.zookeeper.requests import Children, Entry, Exists, MultiRead, Read
+from peerage.backends.zookeeper.session import (
+    ACL,
+    CREATOR_ALL_ACL,
+    OPEN_ACL_UNSAFE,
+    Create,
+    Delete,
+    Down,
+    Ended,
+    GetACL,
+    Happened,
+    Note,
+    Replied,
+    Session,
+    SetACL,
+    SetData,
+    Sync,
+    Trouble,
+    Up,
+)
+
+__all__ = ["BATCH", "Connection"]
+
+log = logging.getLogger(__name__)
+
+#: Requests on their way, at most: kazoo's pipe to its thread takes a few hundred before it blocks.
+WINDOW: Final = 64
+
+#: Nodes read by one request: the server cuts a request of 1 MiB, and one answer should take a millisecond.
+BATCH: Final = 100
+
+#: Seconds until a client that gave up, refused by the server, is begun again.
+_AGAIN: Final = 2.0
+
+#: Seconds for a goodbye.
+_GOODBYE: Final = 0.7
+
+_EPHEMERAL_SEQUENCE: Final = 3
+
+
+class Connection:
+    """One session after the other with the servers of *location*, until closed.
+
+    Args:
+        location: where, and as whom.
+        context: for TLS.
+    """
+
+    def __init__(self, location: Location, context: ssl.SSLContext | None) -> None:
+        self._location = location
+        self._context = context
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._session: Session | None = None
+        self._notes: deque[tuple[Session, Note]] = deque()
+        self._waiting: deque[tuple[Any, asyncio.Future[Any], int]] = deque()
+        self._flying: set[asyncio.Future[Any]] = set()
+        self._changed = asyncio.Event()
+        self._over: asyncio.Future[None] | None = None
+        self._restart: asyncio.TimerHandle | None = None
+        self._epochs = 0
+        self._closed = False
+        self.up: Up | None = None
+        """The connection as it stands, None while there is none."""
+        self.epoch = 0
+        """Number of the connection, another one after each reconnect; 0 while there is none."""
+        self.reason: str | None = None
+        """Why there is no connection, as far as known."""
+        self.since = time.monotonic()
+        self.on_change: list[Callable[[], None]] = []
+        """Called after :attr:`up` or :attr:`reason` changed."""
+        self.on_event: list[Callable[[int, str], None]] = []
+        """Called with each event of a watch: its kind, its path."""
+
+    # Life
+
+    def start(self) -> None:
+        """Begin to connect, on the running event loop; may be called again."""
+        if self._loop is None and not self._closed:
+            self._loop = asyncio.get_running_loop()
+            self._begin()
+
+    def _begin(self) -> None:
+        self._restart = None
+        notes = self._notes
+
+        def tell(note: Note) -> None:
+            # On kazoo's thread. Only the first of several has to wake the loop.
+            idle = not notes
+            notes.append((session, note))
+            if idle:
+                # A loop that is closed has nobody to tell.
+                with suppress(RuntimeError):
+                    loop.call_soon_threadsafe(self._listen)
+
+        assert self._loop is not None, "started"
+        loop = self._loop
+        session = self._session = Session(self._location, self._context, tell)
+        session.start()
+
+    async def aclose(self) -> None:
+        """End the session, and with it everything ephemeral; within a second. Call it once."""
+        self._closed = True
+        if self._restart is not None:
+            self._restart.cancel()
+        session = self._session
+        if session is None or self._loop is None:
+            return
+        self._over = self._loop.create_future()
+        session.close()
+        if not await self._is_over(_GOODBYE):
+            session.abort()
+            if not await self._is_over(0.2):
+                # A name server that doesn't answer, most likely: the thread ends when that does.
+                log.debug("The thread that talks to %s is still ending", self._location.url)
+        self._lose("closed")
+
+    async def _is_over(self, limit: float) -> bool:
+        assert self._over is not None, "closing"
+        await asyncio.wait([self._over], timeout=limit)
+        return self._over.done()
+
+    # What the thread says
+
+    def _listen(self) -> None:
+        notes = self._notes
+        while notes:
+            # Taken off last: while it is there, nobody wakes the loop again.
+            session, note = notes[0]
+            if session is self._session:
+                self._hear(note)
+            notes.popleft()
+
+    def _hear(self, note: Note) -> None:
+        match note:
+            case Replied(future, value, failure):
+                self._flying.discard(future)
+                if not future.done():
+                    if failure is None:
+                        future.set_result(value)
+                    else:
+                        future.set_exception(failure)
+                self._pump()
+            case Happened(kind, path):
+                for listener in self.on_event:
+                    listener(kind, path)
+            case Up():
+                self._epochs += 1
+                self.up, self.epoch, self.reason = note, self._epochs, None
+                self._announce()
+            case Down(reason):
+                self._lose(reason)
+            case Trouble(reason):
+                if self.up is None and not self._closed:
+                    self.reason = reason
+                    self._announce()
+            case Ended(reason):
+                self._end(reason)
+
+    def _lose(self, reason: str) -> None:
+        self.up, self.epoch, self.reason = None, 0, reason
+        waiting, self._waiting = self._waiting, deque()
+        for _, future, _ in waiting:
+            if not future.done():
+                future.set_exception(Lost(reason))
+        self._announce()
+
+    def _end(self, reason: str) -> None:
+        for future in self._flying:
+            if not future.done():
+                future.set_exception(Lost(reason))
+        self._flying.clear()
+        session = self._session
+        assert session is not None, "it spoke"
+        # It has said that it does nothing more: this waits for the end of a function.
+        session.join(0.5)
+        if self._over is not None:
+            self._over.set_result(None)
+        elif self._loop is not None and not self._closed:
+            self._lose(reason)
+            self._restart = self._loop.call_later(_AGAIN * random.uniform(0.75, 1.25), self._begin)  # noqa: S311 - spreads load
+
+    def _announce(self) -> None:
+        self.since = time.monotonic()
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+        for listener in self.on_change:
+            listener()
+
+    async def changed(self) -> None:
+        """Wait until :attr:`up` or :attr:`reason` changes."""
+        await self._changed.wait()
+
+    async def connected(self) -> Up:
+        """Wait until there is a connection.
+
+        Raises:
+            Lost: closed.
+        """
+        while self.up is None:
+            if self._closed:
+                raise Lost("closed")
+            await self.changed()
+        return self.up
+
+    # Requests
+
+    def post(self, request: Any) -> "asyncio.Future[Any]":
+        """Send *request* when its turn comes, over the connection as it stands.
+
+        The future ends with the answer or a Failure: with Lost if that connection ends first.
+        """
+        assert self._loop is not None, "started"
+        future: asyncio.Future[Any] = self._loop.create_future()
+        if self.up is None:
+            future.set_exception(Lost(self.reason or "not connected yet"))
+        else:
+            self._waiting.append((request, future, self.up.epoch))
+            self._pump()
+        return future
+
+    def _pump(self) -> None:
+        while self._waiting and len(self._flying) < WINDOW:
+            request, future, epoch = self._waiting.popleft()
+            if future.done():
+                continue  # given up before it was sent
+            assert self._session is not None, "there is a connection"
+            if self._session.submit(request, epoch, future):
+                self._flying.add(future)
+            else:
+                future.set_exception(Lost("the connection was lost"))
+
+    async def children(self, path: str, *, watch: bool = False) -> list[str]:
+        """Return the names of the children."""
+        names: list[str] = await self.post(Children(path, watch))
+        return names
+
+    async def read(self, path: str, *, watch: bool = False) -> Entry:
+        """Return the node."""
+        entry: Entry = await self.post(Read(path, watch))
+        return entry
+
+    async def exists(self, path: str, *, watch: bool = False) -> bool:
+        """Say whether there is such a node."""
+        return bool(await self.post(Exists(path, watch)))
+
+    def read_many(
+        self, paths: Sequence[str]
+    ) -> "list[tuple[Sequence[str], asyncio.Future[list[Entry | int]]]]":
+        """Begin to read all of them; each batch of paths has a future of its own."""
+        return [
+            (batch, self.post(MultiRead(batch)))
+            for batch in (tuple(paths[start : start + BATCH]) for start in range(0, len(paths), BATCH))
+        ]
+
+    async def create(self, path: str, data: bytes, *, ephemeral: bool = False) -> str:
+        """Create a node, *ephemeral*: of this session, with ten digits behind its name; return its path."""
+        flags = _EPHEMERAL_SEQUENCE if ephemeral else 0
+        created: str = await self.post(Create(path, data, self.acl, flags))
+        return created
+
+    async def write(self, path: str, data: bytes) -> None:
+        """Replace what the node holds."""
+        await self.post(SetData(path, data, -1))
+
+    async def delete(self, path: str) -> None:
+        """Remove the node; one that isn't there is no error."""
+        with suppress(NoNode):
+            await self.post(Delete(path, -1))
+
+    async def sync(self, path: str) -> None:
+        """Wait until the server has caught up with all that was done before."""
+        await self.post(Sync(path))
+
+    # Access
+
+    @property
+    def acl(self) -> list[ACL]:
+        """The access list of what is created here."""
+        acl: list[ACL] = CREATOR_ALL_ACL if self._location.acl == "creator" else OPEN_ACL_UNSAFE
+        return acl
+
+    async def acl_of(self, path: str) -> list[ACL]:
+        """Return the access list of a node."""
+        acl: list[ACL] = (await self.post(GetACL(path)))[0]
+        return acl
+
+    async def protect(self, path: str) -> None:
+        """Give the node the access list of what is created here."""
+        await self.post(SetACL(path, self.acl, -1))
+
+
+__all__ += ["Failure"]

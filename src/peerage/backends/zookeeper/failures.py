@@ -1,0 +1,30 @@
+"""How a request to ZooKeeper can end other than well, in the terms of this backend.
+
+Internal: what leaves the backend is Stale, RegistryDenied or RegistryClosedError.
+"""
+
+__all__ = ["Failure", "Lost", "NoAuth", "NoNode", "NodeExists", "Unsupported"]
+
+
+class Failure(Exception):  # noqa: N818 - the root of answers, not all of which are errors
+    """The server answered with an error; the text is its name in ZooKeeper's terms."""
+
+
+class Lost(Failure):
+    """No answer: the connection or the session ended. Whether the request was carried out isn't known."""
+
+
+class NoNode(Failure):
+    """There is no such node."""
+
+
+class NodeExists(Failure):
+    """There is such a node already."""
+
+
+class NoAuth(Failure):
+    """The access list of the node, or of its parent, forbids it."""
+
+
+class Unsupported(Failure):
+    """The server doesn't know the request."""

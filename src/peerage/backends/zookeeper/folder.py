@@ -1,0 +1,349 @@
+"""Watches the folder of records: one recursive watch for all of it, set anew at every connect.
+
+The order is what makes it safe: the watch first, then the list, then the nodes, then what changed meanwhile,
+all over the same connection. A node is always read again, never guessed from an event, and the state with
+the higher number of its last change counts.
+"""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from typing import Any, Final
+
+from peerage.backends.feed import Feed
+from peerage.backends.zookeeper.connection import Connection
+from peerage.backends.zookeeper.failures import Failure, Lost, NoAuth, NoNode, Unsupported
+from peerage.backends.zookeeper.location import Location
+from peerage.backends.zookeeper.requests import AddWatch, Entry, Read
+from peerage.registry import RECORD_LIMIT, Record
+
+__all__ = ["Folder"]
+
+log = logging.getLogger(__name__)
+
+_CHILDREN: Final = 4
+_NO_NODE: Final = -101
+_NO_AUTH: Final = -102
+
+#: Session of a container node: no session at all.
+_CONTAINER: Final = -(1 << 63)
+
+#: Seconds of work after which the event loop gets its turn.
+_SLICE: Final = 0.003
+
+#: Seconds until a folder that couldn't be read is tried again.
+_RETRY: Final = 1.0
+
+
+class Folder:
+    """The records as the server has them, told to any number of feeds.
+
+    Args:
+        connection: to the server.
+        location: names the folder.
+        spread: seconds to wait before reading again after a reconnect, given the number of records: a
+            thousand clients of one server come back at the same time.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        location: Location,
+        spread: Callable[[int], float] = lambda count: random.uniform(0, min(2.0, count * 0.0005)),  # noqa: S311 - spreads load
+    ) -> None:
+        self._connection = connection
+        self._location = location
+        self._path = location.folder
+        self._spread = spread
+        self._feeds: set[Feed] = set()
+        self._newcomers: set[Feed] = set()
+        self._known: dict[str, int] = {}
+        self._hidden: set[str] = set()
+        self._unreadable: set[str] = set()
+        self._dirty: dict[str, None] = {}
+        self._relist = False
+        self._synced = 0
+        self._recursive = True
+        self._problem: str | None = None
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        connection.on_change.append(self._on_change)
+        connection.on_event.append(self._on_event)
+
+    # The watchers' side
+
+    @property
+    def count(self) -> int | None:
+        """Records known, None before the first reading."""
+        return len(self._known) if self._synced else None
+
+    @property
+    def problem(self) -> str | None:
+        """Why the folder can't be read although the server is there."""
+        return self._problem
+
+    def watch(self) -> Feed:
+        """Begin a watch, on the running event loop."""
+        feed = Feed(self._forget)
+        self._newcomers.add(feed)
+        if self._task is None:
+            self._task = asyncio.create_task(self._run(), name=f"peerage: watch {self._location.url}")
+        reason = self._problem or (self._connection.reason if self._connection.up is None else None)
+        if reason is not None:
+            feed.stale(reason)
+        self._wake.set()
+        return feed
+
+    async def aclose(self) -> None:
+        """End every watch."""
+        for feed in (*self._feeds, *self._newcomers):
+            feed.end()
+        self._feeds.clear()
+        self._newcomers.clear()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    def _forget(self, feed: Feed) -> None:
+        self._feeds.discard(feed)
+        self._newcomers.discard(feed)
+
+    # The connection's side
+
+    def _on_change(self) -> None:
+        if self._connection.up is None and self._connection.reason is not None:
+            self._tell_stale(self._connection.reason)
+        self._wake.set()
+
+    def _on_event(self, kind: int, path: str) -> None:
+        parent, _, name = path.rpartition("/")
+        if parent == self._path:
+            # Also a deletion: an answer on its way may still show the node.
+            self._dirty[name] = None
+        elif path == self._path and not self._recursive:
+            self._relist = True
+        else:
+            return
+        if kind != _CHILDREN or not self._recursive:
+            self._wake.set()
+
+    def _tell_stale(self, reason: str) -> None:
+        for feed in (*self._feeds, *self._newcomers):
+            feed.stale(reason)
+
+    # The task
+
+    async def _run(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            try:
+                await self._catch_up()
+            except Lost:
+                continue  # said by the connection, which wakes this when it is back
+            except Failure as failure:
+                await self._complain(failure)
+            except Exception as error:
+                log.exception("Reading %s failed in a way that isn't known; trying again", self._location.url)
+                await self._complain(Failure(str(error)))
+
+    async def _complain(self, failure: Failure) -> None:
+        refused = isinstance(failure, NoAuth)
+        self._problem = (
+            f"reading {self._path} is refused: check the credentials and the access list of that node"
+            if refused
+            else f"reading {self._path} failed ({failure})"
+        )
+        self._tell_stale(self._problem)
+        self._synced = 0
+        await asyncio.sleep(_RETRY)
+        self._wake.set()
+
+    async def _catch_up(self) -> None:
+        epoch = self._connection.epoch
+        if not epoch:
+            return
+        if self._synced != epoch:
+            if self._known:
+                await asyncio.sleep(self._spread(len(self._known)))
+            await self._arm()
+            await self._read_all(everybody=True)
+            self._synced, self._problem = self._connection.epoch, None
+        elif self._newcomers:
+            await self._read_all(everybody=False)
+        while self._dirty or self._relist:
+            if self._relist:
+                await self._compare_list()
+            dirty, self._dirty = self._dirty, {}
+            await self._read_dirty(list(dirty))
+
+    async def _arm(self) -> None:
+        """Set the watch; from here on nothing that happens is missed."""
+        self._dirty.clear()
+        if not self._recursive:
+            return
+        try:
+            await self._connection.post(AddWatch(self._path))
+        except Unsupported:
+            # Such a server may end the session as well: then this is tried with the next, the other way.
+            self._recursive = False
+            log.warning(
+                "The server of %s has no recursive watches (ZooKeeper 3.6 has): each change costs a list of "
+                "all records",
+                self._location.url,
+            )
+
+    async def _list(self) -> list[str]:
+        watch = not self._recursive
+        try:
+            return await self._connection.children(self._path, watch=watch)
+        except NoNode:
+            # The one way in which nothing is the truth.
+            if watch and await self._connection.exists(self._path, watch=True):
+                return await self._connection.children(self._path, watch=True)
+            return []
+
+    async def _read_all(self, *, everybody: bool) -> None:
+        newcomers, self._newcomers = self._newcomers, set()
+        self._feeds |= newcomers
+        try:
+            records: list[Record] = []
+            known: dict[str, int] = {}
+            async with aclosing(self._read(await self._list())) as batches:
+                async for batch in batches:
+                    for name, entry in batch:
+                        if entry is not None:
+                            known[name] = entry.mzxid
+                            record = self._record(name, entry)
+                            if record is not None:
+                                records.append(record)
+        except BaseException:
+            self._newcomers |= newcomers & self._feeds
+            self._feeds -= newcomers
+            raise
+        if everybody:
+            for feed in self._feeds:
+                feed.snapshot(records)
+            self._known = known
+            self._hidden &= known.keys()
+            return
+        for feed in newcomers & self._feeds:
+            feed.snapshot(records)
+        # To the others only what they haven't heard: it may be newer than the events so far.
+        rest = self._feeds - newcomers
+        for record in records:
+            mzxid = known[record.node]
+            if mzxid > self._known.get(record.node, 0):
+                new = record.node not in self._known
+                for feed in rest:
+                    feed.put(record, new=new)
+        for name in self._known.keys() - known.keys():
+            for feed in rest:
+                feed.gone(name)
+        self._known = known
+
+    async def _compare_list(self) -> None:
+        """Without recursive watches: see who came and who went."""
+        self._relist = False
+        names = set(await self._list())
+        for name in names - self._known.keys():
+            self._dirty[name] = None
+        for name in self._known.keys() - names:
+            self._drop(name)
+
+    async def _read_dirty(self, names: list[str]) -> None:
+        async with aclosing(self._read(names)) as batches:
+            async for batch in batches:
+                for name, entry in batch:
+                    if entry is None:
+                        self._drop(name)
+                    else:
+                        self._apply(name, entry)
+
+    def _apply(self, name: str, entry: Entry) -> None:
+        before = self._known.get(name)
+        if before is not None and entry.mzxid <= before:
+            return
+        visible = before is not None and name not in self._hidden
+        self._known[name] = entry.mzxid
+        record = self._record(name, entry)
+        for feed in self._feeds:
+            if record is not None:
+                feed.put(record, new=not visible)
+            elif visible:
+                feed.gone(name)
+
+    def _drop(self, name: str) -> None:
+        if self._known.pop(name, None) is not None and name not in self._hidden:
+            for feed in self._feeds:
+                feed.gone(name)
+        self._hidden.discard(name)
+
+    async def _read(self, names: list[str]) -> AsyncGenerator[list[tuple[str, Entry | None]]]:
+        """Read the nodes of these names; all batches are on their way together, each is told as it comes."""
+        prefix = len(self._path) + 1
+        paths = [f"{self._path}/{name}" for name in names]
+        requests = (
+            self._connection.read_many(paths)
+            if self._recursive
+            else [((path,), self._connection.post(Read(path, watch=True))) for path in paths]
+        )
+        turn_ends = time.monotonic() + _SLICE
+        try:
+            for batch, future in requests:
+                answers = await _answers(future)
+                yield [
+                    (path[prefix:], self._readable(path[prefix:], answer))
+                    for path, answer in zip(batch, answers, strict=True)
+                ]
+                if time.monotonic() >= turn_ends:
+                    await asyncio.sleep(0)
+                    turn_ends = time.monotonic() + _SLICE
+        finally:
+            for _, future in requests:
+                if not future.cancel() and not future.cancelled():
+                    # Heard, or asyncio says that nobody did.
+                    future.exception()
+
+    def _readable(self, name: str, answer: Entry | int) -> Entry | None:
+        if isinstance(answer, Entry):
+            self._unreadable.discard(name)
+            return answer
+        if answer == _NO_AUTH and name not in self._unreadable:
+            self._unreadable.add(name)
+            log.warning(
+                "The record %s of %s can't be read: its access list forbids it",
+                ascii(name),
+                self._location.url,
+            )
+        return None
+
+    def _record(self, name: str, entry: Entry) -> Record | None:
+        """Return what is told to the watchers, None for what isn't delivered."""
+        if len(entry.data) > RECORD_LIMIT:
+            if name not in self._hidden:
+                self._hidden.add(name)
+                log.warning(
+                    "The record %s of %s has %d bytes, over the limit of %d: left out",
+                    ascii(name),
+                    self._location.url,
+                    len(entry.data),
+                    RECORD_LIMIT,
+                )
+            return None
+        self._hidden.discard(name)
+        return Record(name, entry.data, entry.czxid, entry.owner not in {0, _CONTAINER})
+
+
+async def _answers(future: "asyncio.Future[Any]") -> Sequence[Entry | int]:
+    """Wait for the answers of one batch, or the one answer of a single request in the same form."""
+    try:
+        answer = await future
+    except NoNode:
+        return (_NO_NODE,)
+    except NoAuth:
+        return (_NO_AUTH,)
+    return (answer,) if isinstance(answer, Entry) else answer

@@ -1,0 +1,157 @@
+"""The requests that kazoo 2.11 doesn't have, and those whose watches aren't kazoo's business.
+
+Each has what kazoo asks of a request: the number of its operation, ``serialize`` and ``deserialize``. The
+formats are jute's, from ZooKeeper's own ``zookeeper.jute`` and ``MultiOperationRecord``.
+"""
+
+import struct
+from typing import Final, NamedTuple
+
+__all__ = ["AddWatch", "Children", "Entry", "Exists", "MultiRead", "Read"]
+
+_INT: Final = struct.Struct("!i")
+_HEADER: Final = struct.Struct("!iBi")
+_STAT: Final = struct.Struct("!qqqqiiiqiiq")
+
+_GET_DATA: Final = 4
+_ERROR: Final = -1
+
+
+class Entry(NamedTuple):
+    """A node as read."""
+
+    data: bytes
+    czxid: int
+    """Number of the transaction that created it: the order of creation."""
+    mzxid: int
+    """Number of the transaction that changed it last."""
+    owner: int
+    """Session of an ephemeral node, 0 of a persistent one."""
+
+
+def _string(text: str) -> bytes:
+    encoded = text.encode()
+    return _INT.pack(len(encoded)) + encoded
+
+
+def _entry(buffer: bytes, offset: int) -> tuple[Entry, int]:
+    (length,) = _INT.unpack_from(buffer, offset)
+    offset += 4
+    data = b""
+    if length > 0:
+        data = bytes(buffer[offset : offset + length])
+        offset += length
+    czxid, mzxid, _, _, _, _, _, owner, _, _, _ = _STAT.unpack_from(buffer, offset)
+    return Entry(data, czxid, mzxid, owner), offset + _STAT.size
+
+
+class AddWatch(NamedTuple):
+    """Watch a node until the connection ends; *recursive*, with all below it. Server 3.6 and newer."""
+
+    path: str
+    recursive: bool = True
+
+    type = 106
+
+    def serialize(self) -> bytes:
+        """Return the body of the request."""
+        return _string(self.path) + _INT.pack(1 if self.recursive else 0)
+
+    @staticmethod
+    def deserialize(_buffer: bytes, _offset: int) -> None:
+        """Read the answer, which is empty."""
+
+
+class MultiRead(NamedTuple):
+    """Read many nodes at once; the answer has, in the same order, an Entry or ZooKeeper's error number."""
+
+    paths: tuple[str, ...]
+
+    type = 22
+
+    def serialize(self) -> bytes:
+        """Return the body of the request."""
+        header = _HEADER.pack(_GET_DATA, 0, -1)
+        return (
+            b"".join([b"%b%b\0" % (header, _string(path)) for path in self.paths])
+            + _HEADER.pack(-1, 1, -1)
+        )  # fmt: skip
+
+    @staticmethod
+    def deserialize(buffer: bytes, offset: int) -> "list[Entry | int]":
+        """Read the answer."""
+        answers: list[Entry | int] = []
+        while True:
+            kind, done, _ = _HEADER.unpack_from(buffer, offset)
+            offset += _HEADER.size
+            if done:
+                return answers
+            if kind == _ERROR:
+                answers.append(_INT.unpack_from(buffer, offset)[0])
+                offset += 4
+            else:
+                entry, offset = _entry(buffer, offset)
+                answers.append(entry)
+
+
+class Read(NamedTuple):
+    """Read one node, *watch*: and be told once when it changes."""
+
+    path: str
+    watch: bool = False
+
+    type = 4
+
+    def serialize(self) -> bytes:
+        """Return the body of the request."""
+        return _string(self.path) + bytes([self.watch])
+
+    @staticmethod
+    def deserialize(buffer: bytes, offset: int) -> Entry:
+        """Read the answer."""
+        return _entry(buffer, offset)[0]
+
+
+class Exists(NamedTuple):
+    """Ask whether a node is there, *watch*: and be told once when that, or the node, changes."""
+
+    path: str
+    watch: bool = False
+
+    # kazoo answers None instead of an error for a node that isn't there, for this number.
+    type = 3
+
+    def serialize(self) -> bytes:
+        """Return the body of the request."""
+        return _string(self.path) + bytes([self.watch])
+
+    @staticmethod
+    def deserialize(_buffer: bytes, _offset: int) -> bool:
+        """Read the answer."""
+        return True
+
+
+class Children(NamedTuple):
+    """List the children of a node, *watch*: and be told once when there are others."""
+
+    path: str
+    watch: bool = False
+
+    type = 8
+
+    def serialize(self) -> bytes:
+        """Return the body of the request."""
+        return _string(self.path) + bytes([self.watch])
+
+    @staticmethod
+    def deserialize(buffer: bytes, offset: int) -> list[str]:
+        """Read the answer."""
+        (count,) = _INT.unpack_from(buffer, offset)
+        offset += 4
+        names = []
+        for _ in range(count):
+            (length,) = _INT.unpack_from(buffer, offset)
+            offset += 4
+            names.append(buffer[offset : offset + length].decode(errors="replace"))
+            offset += length
+        return names

@@ -1,0 +1,33 @@
+"""Asks a server for its version, by the one four-letter word that is on in every configuration."""
+
+import asyncio
+import re
+import ssl
+from typing import Final
+
+from peerage.backends.zookeeper.location import Location
+
+__all__ = ["ask_version"]
+
+_VERSION: Final = re.compile(rb"Zookeeper version: ([0-9][0-9.]*)")
+
+
+async def ask_version(server: str, context: ssl.SSLContext | None, location: Location) -> str | None:
+    """Return the version of *server* (``address:port``), None if it doesn't say.
+
+    Raises:
+        OSError: it can't be reached.
+    """
+    address, _, port = server.rpartition(":")
+    name = location.hosts.split(",")[0].rpartition(":")[0].strip("[]")
+    reader, writer = await asyncio.open_connection(
+        address.strip("[]"), int(port), ssl=context, server_hostname=name if context is not None else None
+    )
+    try:
+        writer.write(b"srvr")
+        answer = await reader.read(200)
+    finally:
+        # Not waited for: the answer is all that was wanted.
+        writer.transport.abort()
+    found = _VERSION.search(answer)
+    return None if found is None else found.group(1).decode()

@@ -1,0 +1,474 @@
+"""The one file that knows kazoo: its client, narrowed to sending requests and telling what happens.
+
+kazoo's connection thread does the talking; everything it has to say goes through one callable, which must not
+wait. Nothing here waits on the caller's side: a request is put in kazoo's queue only while the connection
+that the caller means is up. Otherwise kazoo would keep it, carry it out after a reconnect, or block.
+"""
+
+import contextlib
+import logging
+import os
+import socket
+import ssl
+import threading
+import time
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple
+
+from kazoo import exceptions
+from kazoo.client import KazooClient
+from kazoo.handlers.threading import SequentialThreadingHandler
+from kazoo.handlers.utils import selector_select
+from kazoo.protocol.connection import ConnectionHandler
+from kazoo.protocol.serialization import CloseInstance, Create, Delete, GetACL, SetACL, SetData, Sync, Watch
+from kazoo.protocol.states import KeeperState
+from kazoo.security import ACL, CREATOR_ALL_ACL, OPEN_ACL_UNSAFE
+
+from peerage.backends.zookeeper.failures import Failure, Lost, NoAuth, NodeExists, NoNode, Unsupported
+from peerage.backends.zookeeper.location import Location
+
+__all__ = [
+    "ACL",
+    "CREATOR_ALL_ACL",
+    "OPEN_ACL_UNSAFE",
+    "Create",
+    "Delete",
+    "Down",
+    "Ended",
+    "GetACL",
+    "Happened",
+    "Note",
+    "Replied",
+    "Session",
+    "SetACL",
+    "SetData",
+    "Sync",
+    "Trouble",
+    "Up",
+]
+
+log = logging.getLogger(__name__)
+
+#: Seconds that a server has for accepting a connection, and then for answering at each step of the greeting.
+HANDSHAKE: Final = 3.0
+
+#: kazoo's own back-off grows to an hour; a service must be back within a second of its server.
+_RETRY: Final = {"max_tries": -1, "delay": 0.05, "backoff": 2, "max_delay": 0.4}
+
+#: Seconds between looks at whether a connection attempt is still wanted.
+_GLANCE: Final = 0.05
+
+
+class Up(NamedTuple):
+    """Connected, greeted and authenticated."""
+
+    epoch: int
+    """Number of the connection."""
+    session: int
+    session_timeout: float
+    """Seconds, as the server granted them."""
+    server: str
+
+
+class Down(NamedTuple):
+    """The connection is lost; the session may survive."""
+
+    reason: str
+
+
+class Trouble(NamedTuple):
+    """Connecting failed once more."""
+
+    reason: str
+
+
+class Happened(NamedTuple):
+    """An event of a watch."""
+
+    kind: int
+    """1 created, 2 deleted, 3 changed, 4 other children."""
+    path: str
+
+
+class Replied(NamedTuple):
+    """The answer to a request, or its failure."""
+
+    ticket: Any
+    value: Any
+    failure: Failure | None
+
+
+class Ended(NamedTuple):
+    """The thread is done and won't say more: it was closed, or gave up."""
+
+    reason: str
+
+
+Note = Up | Down | Trouble | Happened | Replied | Ended
+
+_LOST: Final = (
+    exceptions.ConnectionLoss,
+    exceptions.ConnectionClosedError,
+    exceptions.SessionExpiredError,
+    exceptions.SessionMovedError,
+    exceptions.UnknownSessionError,
+    exceptions.OperationTimeoutError,
+    exceptions.RequestTimeoutError,
+    exceptions.ThrottledOpError,
+    exceptions.NotReadOnlyCallError,
+    exceptions.AuthFailedError,
+)
+# A server whose watches can't be recursive answers with a marshalling error instead of "unimplemented".
+_UNSUPPORTED: Final = (
+    exceptions.UnimplementedError,
+    exceptions.MarshallingError,
+    exceptions.BadArgumentsError,
+)
+
+
+def _failure(error: BaseException) -> Failure:
+    name = type(error).__name__.removesuffix("Error")
+    if isinstance(error, exceptions.NoNodeError):
+        return NoNode(name)
+    if isinstance(error, exceptions.NodeExistsError):
+        return NodeExists(name)
+    if isinstance(error, exceptions.NoAuthError | exceptions.InvalidACLError):
+        return NoAuth(name)
+    if isinstance(error, _LOST):
+        return Lost(name)
+    if isinstance(error, _UNSUPPORTED):
+        return Unsupported(name)
+    return Failure(name if isinstance(error, exceptions.KazooException) else f"{name}: {error}")
+
+
+class Session:
+    """One kazoo client from its start to its end.
+
+    Args:
+        location: where, and as whom.
+        context: for TLS.
+        tell: called with each Note, from kazoo's thread, in the order of what happened; must not wait.
+    """
+
+    def __init__(
+        self, location: Location, context: ssl.SSLContext | None, tell: Callable[[Note], None]
+    ) -> None:
+        self._client = _Client(location, context, tell)
+
+    def start(self) -> None:
+        """Begin to connect; returns at once."""
+        _sessions.add(self)
+        self._client.start_async()
+
+    def submit(self, request: Any, epoch: int, ticket: Any) -> bool:
+        """Send *request* over connection *epoch*; False if that isn't up any more. The answer is Replied."""
+        return self._client.submit(request, epoch, ticket)
+
+    def close(self) -> None:
+        """Begin to end the session; Ended follows. Returns at once."""
+        self._client.begin_to_close()
+
+    def abort(self) -> None:
+        """End the connection as it is; the server sees the session to its end."""
+        self._client.stop_trying()
+        self._client.handler.shut_down()
+
+    def join(self, timeout: float) -> None:
+        """Wait for the end of the thread, which has said Ended."""
+        self._client.thread.join(timeout)
+
+    def forget(self) -> None:
+        """Close the descriptors in a forked child, without a word to the server."""
+        self._client.forget()
+
+
+class _Client(KazooClient):  # type: ignore[misc] # kazoo has no types
+    """kazoo's client, reporting to *tell*."""
+
+    def __init__(
+        self, location: Location, context: ssl.SSLContext | None, tell: Callable[[Note], None]
+    ) -> None:
+        self.tell = tell
+        self.gate = threading.Lock()
+        self.up: int | None = None
+        self.epochs = 0
+        self.reason = "it hasn't answered yet"
+        credentials = location.credentials
+        sasl = credentials is not None and credentials.mechanism == "sasl"
+        # Set by the base class to what it makes of them; needed before, by callbacks.
+        super().__init__(
+            hosts=location.hosts,
+            timeout=location.session_timeout,
+            handler=_Handler(context, self._is_stopped),
+            auth_data=[("digest", f"{credentials.user}:{credentials.password}")]
+            if credentials is not None and not sasl
+            else None,
+            connection_retry=_RETRY,
+            command_retry={"max_tries": 0},
+            logger=_Listener(self._complain),
+            use_ssl=context is not None,
+        )
+        options = (
+            {"mechanism": "DIGEST-MD5", "username": credentials.user, "password": credentials.password}
+            if credentials is not None and sasl
+            else None
+        )
+        self._connection = _Connection(
+            self, self._conn_retry.copy(), logger=self.logger, sasl_options=options
+        )
+
+    @property
+    def thread(self) -> threading.Thread:
+        thread: threading.Thread = self._connection.thread
+        return thread
+
+    def _is_stopped(self) -> bool:
+        return bool(self._stopped.is_set())
+
+    def _complain(self, reason: str) -> None:
+        """Take note of why it doesn't go on: kazoo says so in its log only."""
+        if reason != self.reason:
+            self.reason = reason
+            self.tell(Trouble(reason))
+
+    def submit(self, request: Any, epoch: int, ticket: Any) -> bool:
+        with self.gate:
+            if self.up != epoch:
+                return False
+            self._queue.append((request, _Reply(ticket, self.tell)))
+            self._connection.poke()
+            return True
+
+    def begin_to_close(self) -> None:
+        with self.gate:
+            if self._stopped.is_set():
+                return
+            self.stop_trying()
+            if self.up is not None:
+                self._queue.append((CloseInstance, None))
+                self._connection.poke()
+                return
+        self.handler.shut_down()
+
+    def stop_trying(self) -> None:
+        self._stopped.set()
+
+    def came_up(self, server: str, session_timeout: float) -> None:
+        """Called on kazoo's thread once a connection can be used."""
+        with self.gate:
+            # Nothing can have been put there since the last one went down.
+            self.epochs += 1
+            self.up = self.epochs
+            self.reason = ""
+        self.tell(Up(self.epochs, self._session_id, session_timeout, server))
+
+    def _session_callback(self, state: Any) -> None:
+        with self.gate:
+            was_up = self.up is not None
+            if state not in {KeeperState.CONNECTED, KeeperState.CONNECTED_RO}:
+                self.up = None
+        super()._session_callback(state)
+        if was_up and self.up is None:
+            self.tell(Down(self.reason or "the connection was lost"))
+
+    def forget(self) -> None:
+        for sock in (self.handler.socket_in_use, *self._connection.wake_up_sockets()):
+            if sock is not None:
+                with contextlib.suppress(OSError):
+                    sock.close()
+
+
+class _Connection(ConnectionHandler):  # type: ignore[misc] # kazoo has no types
+    """kazoo's thread: says when it is ready to be used and when it is over."""
+
+    thread: threading.Thread
+
+    def start(self) -> None:
+        super().start()
+        self.thread = self._connection_routine
+
+    def poke(self) -> None:
+        """Wake the thread; with 64 requests at most under way the pipe takes it without waiting."""
+        self._write_sock.send(b"\0")
+
+    def wake_up_sockets(self) -> Sequence[socket.socket | None]:
+        return self._read_sock, self._write_sock
+
+    def zk_loop(self) -> None:
+        reason = "closed"
+        try:
+            super().zk_loop()
+            reason = self.client.reason or reason
+        except InterruptedError:
+            pass  # kazoo's way of saying that it was stopped between two attempts
+        except Exception as error:
+            log.exception("Talking to ZooKeeper failed in a way that isn't known; beginning again")
+            reason = str(error)
+        finally:
+            self.connection_stopped.set()
+            self.close()
+            self.client.tell(Ended(reason))
+
+    def _connect(self, host: str, hostip: str, port: int) -> tuple[float, float]:
+        handler = self.client.handler
+        handler.greeting = True
+        try:
+            timeouts: tuple[float, float] = super()._connect(host, hostip, port)
+        finally:
+            handler.greeting = False
+        # Later than kazoo says so itself, which is before it has authenticated.
+        self.client.came_up(_place(hostip, port), timeouts[0] * 1.5 / 1000)
+        return timeouts
+
+    def _read_watch_event(self, buffer: bytes, offset: int) -> None:
+        event, _ = Watch.deserialize(buffer, offset)
+        self.client.tell(Happened(event.type, event.path))
+
+
+class _Handler(SequentialThreadingHandler):  # type: ignore[misc] # kazoo has no types
+    """kazoo's way to threads and sockets, without its threads for callbacks: there are none to call."""
+
+    def __init__(self, context: ssl.SSLContext | None, stopped: Callable[[], bool]) -> None:
+        super().__init__()
+        self._context = context
+        self._stopped_by_user = stopped
+        self.greeting = False
+        self.socket_in_use: socket.socket | None = None
+
+    def start(self) -> None:
+        self._running = True
+
+    def stop(self) -> None:
+        self._running = False
+
+    def dispatch_callback(self, callback: Any) -> None:
+        callback.func(*callback.args)
+
+    def spawn(self, func: Callable[..., None], *args: Any, **kwargs: Any) -> threading.Thread:
+        thread = threading.Thread(
+            target=func, args=args, kwargs=kwargs, name="peerage: zookeeper", daemon=True
+        )
+        thread.start()
+        return thread
+
+    def select(
+        self,
+        readable: Sequence[Any],
+        writable: Sequence[Any],
+        broken: Sequence[Any],
+        timeout: float | None = None,
+    ) -> Any:
+        for sock in readable:
+            # TLS hands over whole records: what is left of one isn't seen by select.
+            if isinstance(sock, ssl.SSLSocket) and sock.pending():
+                return [sock], [], []
+        if self.greeting and timeout is not None:
+            timeout = min(timeout, HANDSHAKE)
+        return selector_select(readable, writable, broken, timeout)
+
+    def create_connection(
+        self, address: tuple[str, int], hostname: str | None = None, timeout: float = HANDSHAKE, **_: Any
+    ) -> socket.socket:
+        deadline = time.monotonic() + min(timeout, HANDSHAKE)
+        sock = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET)
+        self.socket_in_use = sock
+        try:
+            self._reach(sock, address, deadline)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self._context is not None:
+                sock.settimeout(max(_GLANCE, deadline - time.monotonic()))
+                sock = self._context.wrap_socket(sock, server_hostname=hostname)
+                self.socket_in_use = sock
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
+    def _reach(self, sock: socket.socket, address: tuple[str, int], deadline: float) -> None:
+        """Connect, as long as it is wanted."""
+        sock.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            sock.connect(address)
+        while not selector_select([], [sock], [], _GLANCE)[1]:
+            if self._stopped_by_user():
+                raise ConnectionAbortedError("closed")
+            if time.monotonic() >= deadline:
+                raise TimeoutError("no answer to a connection attempt")
+        error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if error:
+            raise OSError(error, os.strerror(error))
+
+    def shut_down(self) -> None:
+        """Wake whoever waits for the server."""
+        sock = self.socket_in_use
+        if sock is not None:
+            # Closed or not connected: then nobody waits. The plain call, not TLS's, which would say goodbye.
+            with contextlib.suppress(OSError):
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)
+
+
+class _Reply:
+    """What kazoo fills with the answer, on its thread."""
+
+    __slots__ = ("_tell", "_ticket")
+
+    def __init__(self, ticket: Any, tell: Callable[[Note], None]) -> None:
+        self._ticket = ticket
+        self._tell = tell
+
+    def set(self, value: Any = None) -> None:
+        self._tell(Replied(self._ticket, value, None))
+
+    def set_exception(self, error: BaseException) -> None:
+        self._tell(Replied(self._ticket, None, _failure(error)))
+
+
+class _Listener:
+    """In the place of a logger: kazoo writes several lines an attempt, credentials among them at DEBUG.
+
+    Its warnings are the only place where it says why it can't connect, so they are heard, not written.
+    """
+
+    def __init__(self, hear: Callable[[str], None]) -> None:
+        self._hear = hear
+
+    def debug(self, *_: object, **__: object) -> None: ...
+
+    def info(self, *_: object, **__: object) -> None: ...
+
+    def log(self, *_: object, **__: object) -> None: ...
+
+    def warning(self, message: str, *args: object) -> None:
+        text = message % args if args else message
+        if text.startswith("Transition to"):
+            return
+        self._hear(
+            text.replace("Connection dropped: socket connection error: ", "")
+            .replace("Connection dropped: ", "")
+            .removeprefix("Connection time-out: ")
+        )
+
+    warn = warning
+
+    def exception(self, message: str, *_: object) -> None:
+        # Not the arguments: a request may hold a secret.
+        log.exception("kazoo: %s", message.partition(":")[0])
+
+    error = exception
+
+
+def _place(address: str, port: int) -> str:
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+# A forked child shares the sockets but has none of the threads: it must neither speak nor keep them open.
+_sessions: "weakref.WeakSet[Session]" = weakref.WeakSet()
+
+
+def _forget_all() -> None:
+    for session in tuple(_sessions):
+        session.forget()
+
+
+os.register_at_fork(after_in_child=_forget_all)
