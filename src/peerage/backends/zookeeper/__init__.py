@@ -11,7 +11,7 @@ __all__ = ["ZooKeeperRegistry", "open_zookeeper"]
 
 
 def open_zookeeper(url: str) -> ZooKeeperRegistry:
-    """Return the registry that *url* names, ``zookeeper://`` or ``zookeeper+tls://``; nothing is connected yet.
+    """Return the registry of a ``zookeeper://`` or ``zookeeper+tls://`` URL; nothing is connected yet.
 
     Raises:
         ConfigurationError: the URL, its options or a file it names can't work.

@@ -30,12 +30,12 @@ class Claims:
     """What the advertisements of one registry have to know of each other.
 
     Attributes:
-        nodes: names that belong to one of them: not to be taken for another's twin.
+        nodes: whose node is whose: what belongs to one isn't taken for another's twin.
         told: nodes that were complained about.
     """
 
     def __init__(self) -> None:
-        self.nodes: set[str] = set()
+        self.nodes: dict[str, ZooKeeperAdvertisement] = {}
         self.told: set[str] = set()
 
 
@@ -56,6 +56,7 @@ class ZooKeeperAdvertisement:
         connection: Connection,
         location: Location,
         claims: Claims,
+        *,
         name: str,
         data: bytes,
         on_end: Callable[["ZooKeeperAdvertisement"], None],
@@ -134,11 +135,10 @@ class ZooKeeperAdvertisement:
         self._wake.set()
         self._settled.set()
 
-    def on_event(self, name: str) -> None:
-        """Somebody did something to a node; if it is this one's, see whether it is still there."""
-        if name == self._node:
-            self._doubt = True
-            self._wake.set()
+    def doubt(self) -> None:
+        """The node was removed: see whether somebody else did that."""
+        self._doubt = True
+        self._wake.set()
 
     def close(self) -> None:
         """Give up the wish without telling the server: the session ends with the registry."""
@@ -148,7 +148,7 @@ class ZooKeeperAdvertisement:
 
     def _end(self) -> None:
         if self._node is not None:
-            self._claims.nodes.discard(self._node)
+            self._claims.nodes.pop(self._node, None)
         self._node = None
         self._on_end(self)
         self._settled.set()
@@ -168,8 +168,8 @@ class ZooKeeperAdvertisement:
                 pass  # the connection's change wakes this
             except NoAuth:
                 self._refuse(
-                    f"{self._location.url} doesn't let this process write to {self._location.folder}: check its "
-                    "credentials and that node's access list."
+                    f"{self._location.url} doesn't let this process write to {self._location.folder}: "
+                    "check its credentials and that node's access list."
                 )
             except Failure as failure:
                 if not complained:
@@ -191,7 +191,7 @@ class ZooKeeperAdvertisement:
         """Do what is missing; True once it is withdrawn."""
         await self._look_for_twins(session)
         if self._node is not None and self._session != session:
-            await self._remove_ghost()
+            await self._remove_ghost(self._node)
         if self._doubt:
             await self._look_for_itself()
         while self._wish is not None:
@@ -199,7 +199,7 @@ class ZooKeeperAdvertisement:
             if self._node is None:
                 await self._create(session, data)
             elif self._written != data:
-                await self._write(data)
+                await self._write(self._node, data)
             else:
                 self._refusal = None
                 return False
@@ -226,17 +226,16 @@ class ZooKeeperAdvertisement:
 
     def _own(self, node: str, session: int, data: bytes) -> None:
         self._node, self._session, self._written = node, session, data
-        self._claims.nodes.add(node)
+        self._claims.nodes[node] = self
 
     def _disown(self) -> None:
         if self._node is not None:
-            self._claims.nodes.discard(self._node)
+            self._claims.nodes.pop(self._node, None)
         self._node = self._written = None
 
-    async def _write(self, data: bytes) -> None:
-        assert self._node is not None, "there is something to write to"
+    async def _write(self, node: str, data: bytes) -> None:
         try:
-            await self._connection.write(self._path(self._node), data)
+            await self._connection.write(self._path(node), data)
         except NoNode:
             # Removed by somebody else: a wish is a wish.
             self._disown()
@@ -244,7 +243,7 @@ class ZooKeeperAdvertisement:
         self._written = data
 
     async def _look_for_itself(self) -> None:
-        """See whether the node is still there, and still says what was written."""
+        """See whether the node is still there."""
         self._doubt = False
         if self._node is None:
             return
@@ -258,14 +257,13 @@ class ZooKeeperAdvertisement:
             raise
         self._written = entry.data
 
-    async def _remove_ghost(self) -> None:
+    async def _remove_ghost(self, node: str) -> None:
         """Remove the node of an earlier session of ours, which would vanish in its own time."""
-        assert self._node is not None, "there was one"
         try:
-            entry = await self._connection.read(self._path(self._node))
+            entry = await self._connection.read(self._path(node))
             # After a server lost its data somebody else's node may have the name.
             if entry.owner == self._session:
-                await self._connection.delete(self._path(self._node))
+                await self._connection.delete(self._path(node))
         except NoNode:
             pass
         self._disown()

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
-from peerage.backends.zookeeper.failures import Failure, Lost, NoNode
+from peerage.backends.zookeeper.failures import Lost, NoNode
 from peerage.backends.zookeeper.location import Location
 from peerage.backends.zookeeper.requests import Children, Entry, Exists, MultiRead, Read
 from peerage.backends.zookeeper.session import (
@@ -37,9 +37,13 @@ from peerage.backends.zookeeper.session import (
     Up,
 )
 
-__all__ = ["BATCH", "Connection"]
+__all__ = ["CHILDREN", "DELETED", "Connection"]
 
 log = logging.getLogger(__name__)
+
+#: Kinds of events.
+DELETED: Final = 2
+CHILDREN: Final = 4
 
 #: Requests on their way, at most: kazoo's pipe to its thread takes a few hundred before it blocks.
 WINDOW: Final = 64
@@ -52,6 +56,9 @@ _AGAIN: Final = 2.0
 
 #: Seconds for a goodbye.
 _GOODBYE: Final = 0.7
+
+#: Seconds for the end of a thread whose connection was cut under it.
+_ABORT: Final = 0.2
 
 _EPHEMERAL_SEQUENCE: Final = 3
 
@@ -95,9 +102,9 @@ class Connection:
         """Begin to connect, on the running event loop; may be called again."""
         if self._loop is None and not self._closed:
             self._loop = asyncio.get_running_loop()
-            self._begin()
+            self._begin(self._loop)
 
-    def _begin(self) -> None:
+    def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
         self._restart = None
         notes = self._notes
 
@@ -110,8 +117,6 @@ class Connection:
                 with suppress(RuntimeError):
                     loop.call_soon_threadsafe(self._listen)
 
-        assert self._loop is not None, "started"
-        loop = self._loop
         session = self._session = Session(self._location, self._context, tell)
         session.start()
 
@@ -121,21 +126,18 @@ class Connection:
         if self._restart is not None:
             self._restart.cancel()
         session = self._session
-        if session is None or self._loop is None:
+        if session is None:
             return
-        self._over = self._loop.create_future()
+        over = self._over = asyncio.get_running_loop().create_future()
         session.close()
-        if not await self._is_over(_GOODBYE):
+        await asyncio.wait([over], timeout=_GOODBYE)
+        if not over.done():
             session.abort()
-            if not await self._is_over(0.2):
-                # A name server that doesn't answer, most likely: the thread ends when that does.
-                log.debug("The thread that talks to %s is still ending", self._location.url)
+            await asyncio.wait([over], timeout=_ABORT)
+        if not over.done():
+            # A name server that doesn't answer, most likely: the thread ends when that does.
+            log.debug("The thread that talks to %s is still ending", self._location.url)
         self._lose("closed")
-
-    async def _is_over(self, limit: float) -> bool:
-        assert self._over is not None, "closing"
-        await asyncio.wait([self._over], timeout=limit)
-        return self._over.done()
 
     # What the thread says
 
@@ -145,18 +147,13 @@ class Connection:
             # Taken off last: while it is there, nobody wakes the loop again.
             session, note = notes[0]
             if session is self._session:
-                self._hear(note)
+                self._hear(session, note)
             notes.popleft()
 
-    def _hear(self, note: Note) -> None:
+    def _hear(self, session: Session, note: Note) -> None:
         match note:
-            case Replied(future, value, failure):
-                self._flying.discard(future)
-                if not future.done():
-                    if failure is None:
-                        future.set_result(value)
-                    else:
-                        future.set_exception(failure)
+            case Replied():
+                self._answer(note)
                 self._pump()
             case Happened(kind, path):
                 for listener in self.on_event:
@@ -172,7 +169,17 @@ class Connection:
                     self.reason = reason
                     self._announce()
             case Ended(reason):
-                self._end(reason)
+                self._end(session, reason)
+
+    def _answer(self, reply: Replied) -> None:
+        future = reply.ticket
+        self._flying.discard(future)
+        if future.done():
+            return  # nobody waits any more
+        if reply.failure is None:
+            future.set_result(reply.value)
+        else:
+            future.set_exception(reply.failure)
 
     def _lose(self, reason: str) -> None:
         self.up, self.epoch, self.reason = None, 0, reason
@@ -182,20 +189,19 @@ class Connection:
                 future.set_exception(Lost(reason))
         self._announce()
 
-    def _end(self, reason: str) -> None:
+    def _end(self, session: Session, reason: str) -> None:
         for future in self._flying:
             if not future.done():
                 future.set_exception(Lost(reason))
         self._flying.clear()
-        session = self._session
-        assert session is not None, "it spoke"
         # It has said that it does nothing more: this waits for the end of a function.
         session.join(0.5)
         if self._over is not None:
             self._over.set_result(None)
         elif self._loop is not None and not self._closed:
             self._lose(reason)
-            self._restart = self._loop.call_later(_AGAIN * random.uniform(0.75, 1.25), self._begin)  # noqa: S311 - spreads load
+            pause = _AGAIN * random.uniform(0.75, 1.25)  # noqa: S311 - spreads load
+            self._restart = self._loop.call_later(pause, self._begin, self._loop)
 
     def _announce(self) -> None:
         self.since = time.monotonic()
@@ -227,8 +233,7 @@ class Connection:
 
         The future ends with the answer or a Failure: with Lost if that connection ends first.
         """
-        assert self._loop is not None, "started"
-        future: asyncio.Future[Any] = self._loop.create_future()
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         if self.up is None:
             future.set_exception(Lost(self.reason or "not connected yet"))
         else:
@@ -241,8 +246,7 @@ class Connection:
             request, future, epoch = self._waiting.popleft()
             if future.done():
                 continue  # given up before it was sent
-            assert self._session is not None, "there is a connection"
-            if self._session.submit(request, epoch, future):
+            if self._session is not None and self._session.submit(request, epoch, future):
                 self._flying.add(future)
             else:
                 future.set_exception(Lost("the connection was lost"))
@@ -305,6 +309,3 @@ class Connection:
     async def protect(self, path: str) -> None:
         """Give the node the access list of what is created here."""
         await self.post(SetACL(path, self.acl, -1))
-
-
-__all__ += ["Failure"]

@@ -14,7 +14,7 @@ from contextlib import aclosing
 from typing import Any, Final
 
 from peerage.backends.feed import Feed
-from peerage.backends.zookeeper.connection import Connection
+from peerage.backends.zookeeper.connection import CHILDREN, Connection
 from peerage.backends.zookeeper.failures import Failure, Lost, NoAuth, NoNode, Unsupported
 from peerage.backends.zookeeper.location import Location
 from peerage.backends.zookeeper.requests import AddWatch, Entry, Read
@@ -24,7 +24,6 @@ __all__ = ["Folder"]
 
 log = logging.getLogger(__name__)
 
-_CHILDREN: Final = 4
 _NO_NODE: Final = -101
 _NO_AUTH: Final = -102
 
@@ -62,7 +61,7 @@ class Folder:
         self._newcomers: set[Feed] = set()
         self._known: dict[str, int] = {}
         self._hidden: set[str] = set()
-        self._unreadable: set[str] = set()
+        self._reported: set[str] = set()
         self._dirty: dict[str, None] = {}
         self._relist = False
         self._synced = 0
@@ -127,7 +126,7 @@ class Folder:
             self._relist = True
         else:
             return
-        if kind != _CHILDREN or not self._recursive:
+        if kind != CHILDREN or not self._recursive:
             self._wake.set()
 
     def _tell_stale(self, reason: str) -> None:
@@ -207,43 +206,31 @@ class Folder:
             return []
 
     async def _read_all(self, *, everybody: bool) -> None:
-        newcomers, self._newcomers = self._newcomers, set()
-        self._feeds |= newcomers
-        try:
-            records: list[Record] = []
-            known: dict[str, int] = {}
-            async with aclosing(self._read(await self._list())) as batches:
-                async for batch in batches:
-                    for name, entry in batch:
-                        if entry is not None:
-                            known[name] = entry.mzxid
-                            record = self._record(name, entry)
-                            if record is not None:
-                                records.append(record)
-        except BaseException:
-            self._newcomers |= newcomers & self._feeds
-            self._feeds -= newcomers
-            raise
+        """Read everything for the newcomers, *everybody*: and for those who were there before."""
+        newcomers = set(self._newcomers)
+        records: list[Record] = []
+        entries: dict[str, Entry] = {}
+        async with aclosing(self._read(await self._list())) as batches:
+            async for batch in batches:
+                for name, entry in batch:
+                    if entry is not None:
+                        entries[name] = entry
+                        record = self._record(name, entry)
+                        if record is not None:
+                            records.append(record)
+        for feed in newcomers & self._newcomers:
+            feed.snapshot(records)
         if everybody:
             for feed in self._feeds:
                 feed.snapshot(records)
-            self._known = known
-            self._hidden &= known.keys()
-            return
-        for feed in newcomers & self._feeds:
-            feed.snapshot(records)
-        # To the others only what they haven't heard: it may be newer than the events so far.
-        rest = self._feeds - newcomers
-        for record in records:
-            mzxid = known[record.node]
-            if mzxid > self._known.get(record.node, 0):
-                new = record.node not in self._known
-                for feed in rest:
-                    feed.put(record, new=new)
-        for name in self._known.keys() - known.keys():
-            for feed in rest:
-                feed.gone(name)
-        self._known = known
+            self._known = {name: entry.mzxid for name, entry in entries.items()}
+            self._hidden = self._known.keys() - {record.node for record in records}
+        else:
+            # What was read may be newer than what the others have been told: they are told it all the same.
+            changed = (name for name, entry in entries.items() if self._known.get(name) != entry.mzxid)
+            self._dirty.update(dict.fromkeys((*changed, *(self._known.keys() - entries.keys()))))
+        self._feeds |= newcomers & self._newcomers
+        self._newcomers -= newcomers
 
     async def _compare_list(self) -> None:
         """Without recursive watches: see who came and who went."""
@@ -270,6 +257,7 @@ class Folder:
         visible = before is not None and name not in self._hidden
         self._known[name] = entry.mzxid
         record = self._record(name, entry)
+        (self._hidden.add if record is None else self._hidden.discard)(name)
         for feed in self._feeds:
             if record is not None:
                 feed.put(record, new=not visible)
@@ -310,10 +298,11 @@ class Folder:
 
     def _readable(self, name: str, answer: Entry | int) -> Entry | None:
         if isinstance(answer, Entry):
-            self._unreadable.discard(name)
             return answer
-        if answer == _NO_AUTH and name not in self._unreadable:
-            self._unreadable.add(name)
+        if answer == _NO_NODE:
+            self._reported.discard(name)
+        elif name not in self._reported:
+            self._reported.add(name)
             log.warning(
                 "The record %s of %s can't be read: its access list forbids it",
                 ascii(name),
@@ -324,8 +313,8 @@ class Folder:
     def _record(self, name: str, entry: Entry) -> Record | None:
         """Return what is told to the watchers, None for what isn't delivered."""
         if len(entry.data) > RECORD_LIMIT:
-            if name not in self._hidden:
-                self._hidden.add(name)
+            if name not in self._reported:
+                self._reported.add(name)
                 log.warning(
                     "The record %s of %s has %d bytes, over the limit of %d: left out",
                     ascii(name),
@@ -334,7 +323,6 @@ class Folder:
                     RECORD_LIMIT,
                 )
             return None
-        self._hidden.discard(name)
         return Record(name, entry.data, entry.czxid, entry.owner not in {0, _CONTAINER})
 
 

@@ -1,4 +1,4 @@
-"""The persistent nodes on the way to a record or a secret: made when missing, closed where that is asked for."""
+"""The persistent nodes on the way to a record or a secret: made when missing, closed where asked for."""
 
 import logging
 from typing import Final

@@ -9,7 +9,7 @@ from typing import Final
 
 from peerage.backends.feed import Feed
 from peerage.backends.zookeeper.advertisement import Claims, ZooKeeperAdvertisement
-from peerage.backends.zookeeper.connection import Connection
+from peerage.backends.zookeeper.connection import DELETED, Connection
 from peerage.backends.zookeeper.failures import Failure, NoNode
 from peerage.backends.zookeeper.folder import Folder
 from peerage.backends.zookeeper.location import Location
@@ -73,9 +73,9 @@ class ZooKeeperRegistry:
             self._connection,
             self._location,
             self._claims,
-            name,
-            data,
-            lambda ended: self._advertisements.pop(ended, None),
+            name=name,
+            data=data,
+            on_end=lambda ended: self._advertisements.pop(ended, None),
         )
         self._advertisements[advertisement] = None
         return advertisement
@@ -149,11 +149,13 @@ class ZooKeeperRegistry:
         for advertisement in self._advertisements:
             advertisement.poke()
 
-    def _on_event(self, _kind: int, path: str) -> None:
+    def _on_event(self, kind: int, path: str) -> None:
+        if kind != DELETED:
+            return
         folder, _, name = path.rpartition("/")
-        if folder == self._location.folder and name in self._claims.nodes:
-            for advertisement in self._advertisements:
-                advertisement.on_event(name)
+        owner = self._claims.nodes.get(name) if folder == self._location.folder else None
+        if owner is not None:
+            owner.doubt()
 
     def _obstacle(self) -> str | None:
         return next(
@@ -169,7 +171,8 @@ class ZooKeeperRegistry:
             async with asyncio.timeout(_FIRST / 2):
                 if await open_to_all(self._connection, self._location.folder):
                     return (
-                        f"Anybody may change or remove records: set the access list of {self._location.folder}, "
+                        "Anybody may change or remove records: "
+                        f"set the access list of {self._location.folder}, "
                         "or write acl=creator in the registry's URL."
                     )
         except NoNode:

@@ -5,7 +5,8 @@ formats are jute's, from ZooKeeper's own ``zookeeper.jute`` and ``MultiOperation
 """
 
 import struct
-from typing import Final, NamedTuple
+from dataclasses import dataclass
+from typing import ClassVar, Final, NamedTuple
 
 __all__ = ["AddWatch", "Children", "Entry", "Exists", "MultiRead", "Read"]
 
@@ -45,13 +46,14 @@ def _entry(buffer: bytes, offset: int) -> tuple[Entry, int]:
     return Entry(data, czxid, mzxid, owner), offset + _STAT.size
 
 
-class AddWatch(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class AddWatch:
     """Watch a node until the connection ends; *recursive*, with all below it. Server 3.6 and newer."""
 
     path: str
     recursive: bool = True
 
-    type = 106
+    type: ClassVar[int] = 106
 
     def serialize(self) -> bytes:
         """Return the body of the request."""
@@ -62,12 +64,13 @@ class AddWatch(NamedTuple):
         """Read the answer, which is empty."""
 
 
-class MultiRead(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class MultiRead:
     """Read many nodes at once; the answer has, in the same order, an Entry or ZooKeeper's error number."""
 
     paths: tuple[str, ...]
 
-    type = 22
+    type: ClassVar[int] = 22
 
     def serialize(self) -> bytes:
         """Return the body of the request."""
@@ -94,13 +97,14 @@ class MultiRead(NamedTuple):
                 answers.append(entry)
 
 
-class Read(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Read:
     """Read one node, *watch*: and be told once when it changes."""
 
     path: str
     watch: bool = False
 
-    type = 4
+    type: ClassVar[int] = 4
 
     def serialize(self) -> bytes:
         """Return the body of the request."""
@@ -112,14 +116,15 @@ class Read(NamedTuple):
         return _entry(buffer, offset)[0]
 
 
-class Exists(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Exists:
     """Ask whether a node is there, *watch*: and be told once when that, or the node, changes."""
 
     path: str
     watch: bool = False
 
     # kazoo answers None instead of an error for a node that isn't there, for this number.
-    type = 3
+    type: ClassVar[int] = 3
 
     def serialize(self) -> bytes:
         """Return the body of the request."""
@@ -131,13 +136,14 @@ class Exists(NamedTuple):
         return True
 
 
-class Children(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Children:
     """List the children of a node, *watch*: and be told once when there are others."""
 
     path: str
     watch: bool = False
 
-    type = 8
+    type: ClassVar[int] = 8
 
     def serialize(self) -> bytes:
         """Return the body of the request."""

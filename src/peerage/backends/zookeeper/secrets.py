@@ -131,8 +131,8 @@ class ZooKeeperSecrets:
 
     def _denied(self, name: str) -> RegistryDenied:
         return RegistryDenied(
-            f"{self._location.url} doesn't let this process at the secret {name}: check its credentials and that "
-            "node's access list."
+            f"{self._location.url} doesn't let this process at the secret {name}: "
+            "check its credentials and that node's access list."
         )
 
     def _on_event(self, _kind: int, path: str) -> None:

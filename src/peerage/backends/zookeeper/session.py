@@ -387,7 +387,7 @@ class _Handler(SequentialThreadingHandler):  # type: ignore[misc] # kazoo has no
 
     def _reach(self, sock: socket.socket, address: tuple[str, int], deadline: float) -> None:
         """Connect, as long as it is wanted."""
-        sock.setblocking(False)
+        sock.settimeout(0)
         with contextlib.suppress(BlockingIOError):
             sock.connect(address)
         while not selector_select([], [sock], [], _GLANCE)[1]:
@@ -453,7 +453,9 @@ class _Listener:
 
     def exception(self, message: str, *_: object) -> None:
         # Not the arguments: a request may hold a secret.
-        log.exception("kazoo: %s", message.partition(":")[0])
+        log.exception(  # noqa: LOG004 - called where kazoo handles one
+            "kazoo: %s", message.partition(":")[0]
+        )
 
     error = exception
 
