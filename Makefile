@@ -10,18 +10,23 @@ PYTHONS ?= python3.12 python3.13 python3.14
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench clean
+.PHONY: help demo test test-all check bench clean
 
 help: ## list the doors
 	@echo "peerage: make <door> [ARGS=\"...\"]"
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-8s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.run ## a shop calls three pricing services by name; one is killed, one joins (ARGS="--seconds 15")
 	@$(BIN)/peerage demo $(ARGS)
 
-test: $(VENV)/.test ## all tests, on this Python and on newer ones where present (ARGS="-k name")
-	$(BIN)/python -X dev -W error -m pytest $(ARGS)
+test: $(VENV)/.test ## the tests, on this Python and on newer ones where present (ARGS="-k name")
+	@scripts/zookeeper
+	$(BIN)/python -X dev -W error -m pytest -m 'not ensemble' $(ARGS)
 	@scripts/test-pythons $(PYTHONS)
+
+test-all: $(VENV)/.test ## what `make test` leaves out: tests that need several ZooKeeper servers
+	@scripts/zookeeper
+	$(BIN)/python -X dev -W error -m pytest -m ensemble $(ARGS)
 
 check: $(VENV)/.check ## ruff, mypy --strict, import-linter
 	$(BIN)/ruff check .
@@ -30,6 +35,7 @@ check: $(VENV)/.check ## ruff, mypy --strict, import-linter
 	$(BIN)/lint-imports
 
 bench: $(VENV)/.bench ## the table of budgets, measured on this machine (ARGS="--only directory")
+	@scripts/zookeeper
 	$(BIN)/python -m benchmarks $(ARGS)
 
 clean: ## remove what the doors made

@@ -13,12 +13,17 @@ TABLE = {
     "TestMemory": {"outage", "secrets", "session"},
     "TestInotify": {"processes", "secrets"},
     "TestPolling": {"processes", "secrets"},
+    "TestZooKeeper": {"outage", "processes", "secrets", "session"},
 }
 
 
 def suites():
     """Load the modules with the conformance classes of the backends."""
-    for path in (TESTS / "conformance/test_memory.py", TESTS / "backends/embedded/test_contract.py"):
+    for path in (
+        TESTS / "conformance/test_memory.py",
+        TESTS / "backends/embedded/test_contract.py",
+        TESTS / "backends/zookeeper/test_contract.py",
+    ):
         spec = importlib.util.spec_from_file_location(f"pinned_{path.stem}", path)
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)

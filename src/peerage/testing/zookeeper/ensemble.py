@@ -1,0 +1,83 @@
+"""Several servers that are one service: what a cluster has in production."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from peerage.testing.zookeeper.server import ZooKeeperServer, free_port
+
+__all__ = ["Ensemble"]
+
+_SIZE: Final = 3
+
+
+class Ensemble:
+    """Three servers, or as many as said, which elect a leader.
+
+    Args:
+        folder: each server gets a folder in it.
+        size: number of servers, odd.
+        tick_time: milliseconds.
+        options: further lines of each one's configuration.
+        jvm: further options for Java.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        size: int = _SIZE,
+        *,
+        tick_time: int = 200,
+        options: Mapping[str, str] | None = None,
+        jvm: Sequence[str] = (),
+    ) -> None:
+        members = {
+            f"server.{number}": f"127.0.0.1:{free_port()}:{free_port()}" for number in range(1, size + 1)
+        }
+        self.servers = tuple(
+            ZooKeeperServer(
+                folder / str(number), tick_time=tick_time, options={**members, **(options or {})}, jvm=jvm
+            )
+            for number in range(1, size + 1)
+        )
+        for number, server in enumerate(self.servers, 1):
+            (server.folder / "data").mkdir(parents=True, exist_ok=True)
+            (server.folder / "data" / "myid").write_text(f"{number}\n")
+
+    @property
+    def address(self) -> str:
+        """All servers, as in a registry's URL."""
+        return ",".join(server.address for server in self.servers)
+
+    def start(self) -> None:
+        """Start all, and wait until each serves."""
+        for server in self.servers:
+            server.launch()
+        for server in self.servers:
+            server.wait()
+
+    def stop(self) -> None:
+        """End all; may be called twice."""
+        for server in self.servers:
+            server.kill()
+
+    def leader(self) -> ZooKeeperServer | None:
+        """Return the server that leads, None during an election."""
+        return next(
+            (server for server in self.servers if server.running and "Mode: leader" in server.ask("srvr")),
+            None,
+        )
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()

@@ -1,0 +1,77 @@
+"""The harness of the conformance suite for ZooKeeper: one real server for all tests, a path for each."""
+
+import atexit
+import itertools
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import ClassVar, Final
+
+from peerage.registry import Registry, open_registry
+from peerage.testing.harness import Harness
+from peerage.testing.zookeeper.proxy import Proxy
+from peerage.testing.zookeeper.server import ZooKeeperServer
+
+__all__ = ["ZooKeeperHarness", "shared_server", "stop_shared_server"]
+
+_numbers: Final = itertools.count()
+_shared: Final[list[ZooKeeperServer]] = []
+
+
+def shared_server() -> ZooKeeperServer:
+    """Return the server that the tests of this process share, starting it at first; ends with the process."""
+    if not _shared:
+        server = ZooKeeperServer(Path(tempfile.mkdtemp(prefix="peerage-zookeeper-")))
+        server.start()
+        _shared.append(server)
+        atexit.register(stop_shared_server)
+    return _shared[0]
+
+
+def stop_shared_server() -> None:
+    """End the shared server and remove its folder; may be called twice."""
+    while _shared:
+        server = _shared.pop()
+        server.kill()
+        shutil.rmtree(server.folder, ignore_errors=True)
+
+
+class ZooKeeperHarness(Harness):
+    """First participants go through a proxy, where faults happen to them; the others go straight."""
+
+    capabilities: ClassVar[frozenset[str]] = frozenset({"processes", "outage", "session", "secrets"})
+
+    async def start(self) -> None:
+        """Start the shared server, if it doesn't run yet, and this test's proxy."""
+        self._server = shared_server()
+        self._number = next(_numbers)
+        self.proxy = Proxy(self._server.address)
+        await self.proxy.start()
+
+    async def stop(self) -> None:
+        """Stop the proxy."""
+        await self.proxy.aclose()
+
+    def url(self, path: str = "asab") -> str:
+        """Return a URL below a path of this test's own."""
+        return self._url(self._server.address, path)
+
+    def first(self) -> Registry:
+        """Open a participant by way of the proxy."""
+        return open_registry(self._url(self.proxy.address, "asab"))
+
+    async def lose(self) -> None:
+        """Cut the connections and refuse new ones."""
+        await self.proxy.refuse()
+
+    async def restore(self) -> None:
+        """Let them through again."""
+        await self.proxy.heal()
+
+    async def expire(self) -> None:
+        """End their sessions at the server."""
+        await self.proxy.expire_sessions()
+
+    def _url(self, address: str, path: str) -> str:
+        return f"zookeeper://{address}/t-{os.getpid()}-{self._number}/{path}?session_timeout=3"

@@ -1,0 +1,196 @@
+"""One ZooKeeper server as an ordinary child process, on a free port of the loopback interface."""
+
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from peerage.testing.zookeeper.installation import class_path, java
+
+__all__ = ["ZooKeeperServer", "free_port"]
+
+#: Seconds until a server that doesn't serve is given up.
+_PATIENCE: Final = 40.0
+
+#: Quick to start, small, and quick to answer: a test's data may be lost with the machine.
+_JVM: Final = (
+    "-Xshare:auto",
+    "-XX:TieredStopAtLevel=1",
+    "-XX:+UseSerialGC",
+    "-Xmx512m",
+    "-Djava.net.preferIPv4Stack=true",
+    "-Dzookeeper.forceSync=no",
+    "-Dzookeeper.jmx.log4j.disable=true",
+)
+
+# Begun by way of this, the server dies with the thread that started it, however that dies.
+_LAUNCHER: Final = (
+    "import ctypes, os, sys; "
+    "sys.platform == 'linux' and ctypes.CDLL(None).prctl(1, 9); "
+    "os.execv(sys.argv[1], sys.argv[1:])"
+)
+
+
+def free_port() -> int:
+    """Return a port of the loopback interface that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class ZooKeeperServer:
+    """A server with a folder of its own; keeps port and data over :meth:`restart`.
+
+    Start it from a thread that lives as long as it: on Linux the server ends with that thread.
+
+    ::
+
+        with ZooKeeperServer(tmp_path) as server:
+            async with Discovery(f"zookeeper://{server.address}/asab") as discovery:
+                ...
+
+    Args:
+        folder: for its data, configuration and log.
+        port: on the loopback interface; a free one by default.
+        tick_time: milliseconds; the shortest session is twice as long.
+        options: further lines of its configuration, ``zoo.cfg``.
+        jvm: further options for Java.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        port: int | None = None,
+        tick_time: int = 200,
+        options: Mapping[str, str] | None = None,
+        jvm: Sequence[str] = (),
+    ) -> None:
+        self.folder = folder
+        self.port = port or free_port()
+        self._jvm = jvm
+        self._process: subprocess.Popen[bytes] | None = None
+        self._options = {
+            "tickTime": str(tick_time),
+            "initLimit": "50",
+            "syncLimit": "25",
+            "dataDir": str(folder / "data"),
+            "clientPort": str(self.port),
+            "clientPortAddress": "127.0.0.1",
+            "maxClientCnxns": "0",
+            "maxSessionTimeout": "60000",
+            "admin.enableServer": "false",
+            "4lw.commands.whitelist": "*",
+            **(options or {}),
+        }
+
+    @property
+    def address(self) -> str:
+        """``127.0.0.1:port``."""
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def running(self) -> bool:
+        """Whether the process lives."""
+        return self._process is not None and self._process.poll() is None
+
+    def start(self) -> None:
+        """Start it, and wait until it serves.
+
+        Raises:
+            RuntimeError: Java or ZooKeeper is missing, or it doesn't serve; the message has its log's end.
+        """
+        self.launch()
+        self.wait()
+
+    def launch(self) -> None:
+        """Start it without waiting: a server of an ensemble serves once the others are there."""
+        (self.folder / "data").mkdir(parents=True, exist_ok=True)
+        configuration = self.folder / "zoo.cfg"
+        configuration.write_text("".join(f"{key}={value}\n" for key, value in self._options.items()))
+        command = [
+            *(sys.executable, "-c", _LAUNCHER, java(), *_JVM, *self._jvm, "-cp", class_path()),
+            "org.apache.zookeeper.server.quorum.QuorumPeerMain",
+            str(configuration),
+        ]
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)  # noqa: S603 - our own command
+
+    def wait(self) -> None:
+        """Wait until it serves.
+
+        Raises:
+            RuntimeError: it ended, or doesn't serve in time.
+        """
+        deadline = time.monotonic() + _PATIENCE
+        while "Mode:" not in self.ask("srvr"):
+            if not self.running or time.monotonic() > deadline:
+                self.kill()
+                end = self._log.read_text(errors="replace")[-2000:]
+                raise RuntimeError(f"ZooKeeper on {self.address} doesn't serve. Its log ends with:\n{end}")
+            time.sleep(0.03)
+
+    def ask(self, word: str) -> str:
+        """Return the answer to a four-letter word, such as ``srvr``; empty if there is none."""
+        answer = b""
+        with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=2) as connection:
+            connection.sendall(word.encode())
+            while part := connection.recv(65536):
+                answer += part
+        return answer.decode(errors="replace")
+
+    def kill(self) -> None:
+        """End it with SIGKILL, and wait for that."""
+        self._signal(signal.SIGKILL)
+
+    def stop(self) -> None:
+        """End it with SIGTERM, and wait for that; may be called twice."""
+        self._signal(signal.SIGTERM)
+
+    def restart(self) -> None:
+        """Stop it if it runs, and start it again: same port, same data."""
+        self.stop()
+        self.start()
+
+    def suspend(self) -> None:
+        """Stop it where it is, with SIGSTOP: connections are accepted by the kernel, nothing is answered."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on after :meth:`suspend`."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGCONT)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.kill()
+
+    @property
+    def _log(self) -> Path:
+        return self.folder / "zookeeper.log"
+
+    def _signal(self, number: signal.Signals) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.send_signal(number)
+        # A suspended one hears nothing but SIGKILL until it goes on.
+        process.send_signal(signal.SIGCONT)
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
