@@ -8,6 +8,7 @@ session it is gone, and the next session makes a new one. With the session alive
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 from peerage.backends.zookeeper.connection import Connection
@@ -32,11 +33,13 @@ class Claims:
     Attributes:
         nodes: whose node is whose: what belongs to one isn't taken for another's twin.
         told: nodes that were complained about.
+        prepared: whether the access lists on the way to the records were seen to.
     """
 
     def __init__(self) -> None:
         self.nodes: dict[str, ZooKeeperAdvertisement] = {}
         self.told: set[str] = set()
+        self.prepared = False
 
 
 class ZooKeeperAdvertisement:
@@ -140,11 +143,12 @@ class ZooKeeperAdvertisement:
         self._doubt = True
         self._wake.set()
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Give up the wish without telling the server: the session ends with the registry."""
         self._closed = True
         self._task.cancel()
         self._end()
+        await asyncio.wait([self._task])
 
     def _end(self) -> None:
         if self._node is not None:
@@ -167,6 +171,14 @@ class ZooKeeperAdvertisement:
             except Lost:
                 pass  # the connection's change wakes this
             except NoAuth:
+                if self._wish is None:
+                    log.warning(
+                        "The record %s may not be removed from %s: it goes with this process' session",
+                        self._node,
+                        self._location.url,
+                    )
+                    self._end()
+                    return
                 self._refuse(
                     f"{self._location.url} doesn't let this process write to {self._location.folder}: "
                     "check its credentials and that node's access list."
@@ -209,6 +221,8 @@ class ZooKeeperAdvertisement:
         return True
 
     async def _create(self, session: int, data: bytes) -> None:
+        if self._location.acl == "creator" and not self._claims.prepared:
+            await self._prepare()
         self._unconfirmed.append((session, data))
         try:
             path = await self._connection.create(self._path(f"{self._name}."), data, ephemeral=True)
@@ -216,13 +230,18 @@ class ZooKeeperAdvertisement:
             raise  # it may have been carried out
         except NoNode:
             self._unconfirmed.pop()
-            await ensure(self._connection, self._location, self._location.folder, self._claims.told)
+            await self._prepare()
             return
         except Failure:
             self._unconfirmed.pop()
             raise
         self._unconfirmed.pop()
         self._own(path.rpartition("/")[2], session, data)
+
+    async def _prepare(self) -> None:
+        """Make the folder, and see to who may change it."""
+        await ensure(self._connection, self._location, self._location.folder, self._claims.told)
+        self._claims.prepared = True
 
     def _own(self, node: str, session: int, data: bytes) -> None:
         self._node, self._session, self._written = node, session, data
@@ -290,14 +309,11 @@ class ZooKeeperAdvertisement:
             names = await self._connection.children(self._location.folder)
         except NoNode:
             return []
-        mine = [self._path(name) for name in names if name.startswith(f"{self._name}.")]
         found: list[tuple[str, Entry]] = []
-        for batch, future in self._connection.read_many(mine):
-            found += [
-                (path.rpartition("/")[2], answer)
-                for path, answer in zip(batch, await future, strict=True)
-                if isinstance(answer, Entry)
-            ]
+        for name in names:
+            if name.startswith(f"{self._name}."):
+                with suppress(NoNode, NoAuth):
+                    found.append((name, await self._connection.read(self._path(name))))
         return found
 
     def _path(self, node: str) -> str:

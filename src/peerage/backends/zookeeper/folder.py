@@ -170,7 +170,8 @@ class Folder:
                 await asyncio.sleep(self._spread(len(self._known)))
             await self._arm()
             await self._read_all(everybody=True)
-            self._synced, self._problem = self._connection.epoch, None
+            # Of the connection as it was at first: if there is another by now, that has no watch yet.
+            self._synced, self._problem = epoch, None
         elif self._newcomers:
             await self._read_all(everybody=False)
         while self._dirty or self._relist:

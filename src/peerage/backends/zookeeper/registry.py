@@ -21,11 +21,9 @@ from peerage.registry import Health, check_name, check_size
 
 __all__ = ["ZooKeeperRegistry"]
 
-#: Seconds that inspect() gives a server.
-_PATIENCE: Final = 0.8
-
-#: Seconds that a question waits for a connection that was only just begun.
-_FIRST: Final = 0.5
+#: Seconds that inspect() waits for a connection that was only just begun, then for each of two answers.
+_FIRST: Final = 0.4
+_PATIENCE: Final = 0.25
 
 
 class ZooKeeperRegistry:
@@ -105,7 +103,7 @@ class ZooKeeperRegistry:
             return self._health(state="stale", writable=False, problem=_advice(reason))
         version, obstacle = None, self._obstacle()
         with suppress(TimeoutError, OSError):
-            async with asyncio.timeout(_PATIENCE - _FIRST / 2):
+            async with asyncio.timeout(_PATIENCE):
                 version = await ask_version(up.server, self._context, self._location)
         warning = await self._openness()
         stale = self._folder.problem
@@ -129,9 +127,8 @@ class ZooKeeperRegistry:
     # Within
 
     async def _close(self) -> None:
-        for advertisement in tuple(self._advertisements):
-            advertisement.close()
         self._secrets.close()
+        await asyncio.gather(*(each.close() for each in tuple(self._advertisements)))
         await self._folder.aclose()
         # The records are the session's: with its end the server removes them.
         await self._connection.aclose()
@@ -168,7 +165,7 @@ class ZooKeeperRegistry:
         if self._location.acl != "creator":
             return None
         try:
-            async with asyncio.timeout(_FIRST / 2):
+            async with asyncio.timeout(_PATIENCE):
                 if await open_to_all(self._connection, self._location.folder):
                     return (
                         "Anybody may change or remove records: "
