@@ -227,9 +227,12 @@ class Folder:
             self._known = {name: entry.mzxid for name, entry in entries.items()}
             self._hidden = self._known.keys() - {record.node for record in records}
         else:
-            # What was read may be newer than what the others have been told: they are told it all the same.
-            changed = (name for name, entry in entries.items() if self._known.get(name) != entry.mzxid)
-            self._dirty.update(dict.fromkeys((*changed, *(self._known.keys() - entries.keys()))))
+            # The others are told what is newer to them: from here on all know the same, or what was in the
+            # snapshot only could go without a word.
+            for name, entry in entries.items():
+                self._apply(name, entry)
+            for name in self._known.keys() - entries.keys():
+                self._drop(name)
         self._feeds |= newcomers & self._newcomers
         self._newcomers -= newcomers
 
