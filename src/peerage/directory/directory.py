@@ -29,6 +29,8 @@ _REMEMBERED: Final = 1024
 #: Records whose problems are logged; one that comes back as another node is another record.
 _COMPLAINTS: Final = 1000
 
+_OWNERLESS: Final = "No process owns it, so it isn't called: remove it if nobody needs it."
+
 _NOBODY: Final[Sequence[Instance]] = ()
 _NO_URLS: Final[tuple[str, ...]] = ()
 
@@ -81,6 +83,8 @@ class Directory:
             record.node, record.data, record.order, transient=record.transient, host_key=self._host_key
         )
         self._note(record.node, problems)
+        if not record.transient:
+            self._complain(record.node, (_OWNERLESS,))
         if new is None:
             self._nodes.pop(record.node, None)
         else:

@@ -1,0 +1,48 @@
+"""A server without recursive watches: older than 3.6, or with the optimized watch manager."""
+
+import logging
+
+import pytest
+from tests.backends.zookeeper.support import bare_client, folder_of
+
+from peerage import open_registry
+from peerage.testing import View
+from peerage.testing.zookeeper import ZooKeeperServer
+
+
+@pytest.fixture(scope="module")
+def old_server(tmp_path_factory):
+    """A server that can't do recursive watches."""
+    manager = "org.apache.zookeeper.server.watch.WatchManagerOptimized"
+    with ZooKeeperServer(
+        tmp_path_factory.mktemp("old"), jvm=[f"-Dzookeeper.watchManagerName={manager}"]
+    ) as server:
+        yield server
+
+
+async def test_it_falls_back_once(old_server, caplog):
+    """Everything is seen all the same, with one line about it, from a folder that isn't there at first."""
+    url = f"zookeeper://{old_server.address}/old?session_timeout=3"
+    here, there = open_registry(url), open_registry(url)
+    caplog.set_level(logging.INFO, "peerage")
+    async with View(there) as view:
+        await view.until_data([])
+        owners = [here.advertise("App", b"%d" % number) for number in range(30)]
+        await view.until_data([b"%d" % number for number in range(30)])
+        for number, owner in enumerate(owners):
+            owner.update(b"x%d" % number)
+        await view.until_data([b"x%d" % number for number in range(30)])
+        for owner in owners[10:]:
+            await owner.withdraw()
+        await view.until_data([b"x%d" % number for number in range(10)])
+        owners[0].update(b"again")
+        async with View(there) as newcomer:
+            await newcomer.until(lambda: b"again" in newcomer.data.values())
+        async with bare_client(old_server.address) as client:
+            client.delete(folder_of(url), recursive=True)
+        await view.until(lambda: not set(view.data.values()) & {b"x9"} or len(view.records) == 10)
+        await view.until(lambda: len(view.records) == 10, "each registered again")
+    await here.aclose()
+    await there.aclose()
+    said = [record.getMessage() for record in caplog.records if "recursive" in record.getMessage()]
+    assert len(said) == 1

@@ -1,0 +1,172 @@
+"""Forked children: they neither keep a parent's record alive nor remove it."""
+
+import os
+import signal
+
+from tests.backends.embedded.support import heard, program
+
+from peerage import open_registry
+from peerage.testing import View
+
+_CHILD = """
+import asyncio, multiprocessing, os, sys, threading, warnings
+from peerage.errors import RegistryClosedError
+from peerage.registry import open_registry
+
+def refused(call):
+    try:
+        call()
+    except RegistryClosedError as error:
+        return "fork" in str(error)
+    return False
+
+def sockets_to(port):
+    found = []
+    for line in open("/proc/self/net/tcp"):
+        fields = line.split()
+        if fields[2].endswith(f":{int(port):04X}"):
+            found.append(fields[9])
+    own = [os.readlink(link.path) for link in os.scandir("/proc/self/fd") if os.path.lexists(link.path)]
+    return [inode for inode in found if f"socket:[{inode}]" in own]
+
+async def of_the_child(url, inherited, owner):
+    assert refused(inherited.watch)
+    assert refused(lambda: inherited.advertise("No", b"no"))
+    await inherited.aclose()
+    own = open_registry(url)
+    await own.advertise("Child", b"child").registered()
+    print("child", os.getpid(), flush=True)
+    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+    await own.aclose()
+"""
+
+
+async def test_a_forked_child_neither_keeps_nor_removes_the_parents_record(url, server):
+    """Forked in the middle of updates, by os.fork: the child lives on with a registry of its own."""
+    text = f"""{_CHILD}
+async def main(url):
+    registry = open_registry(url)
+    owner = registry.advertise("Parent", b"parent")
+    await owner.registered()
+    await anext(registry.watch())
+    for number in range(200):
+        owner.update(b"%d" % number)
+    owner.update(b"parent")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
+    if child == 0:
+        assert not sockets_to({server.port}), "the child has a socket of its parent's"
+        threading.Thread(target=lambda: asyncio.run(of_the_child(url, registry, owner))).start()
+        while threading.active_count() > 1:
+            [t.join() for t in threading.enumerate() if t is not threading.current_thread()]
+        os._exit(0)
+    await owner.registered()
+    print("parent", flush=True)
+    await asyncio.Event().wait()
+
+asyncio.run(main(sys.argv[1]))
+"""
+    registry = open_registry(url)
+    async with View(registry) as view, program(text, url) as parent:
+        lines = [(await heard(parent)).split() for _ in range(2)]
+        child = next(int(line[1]) for line in lines if line[0] == "child")
+        await view.until_data([b"parent", b"child"])
+        parent.kill()
+        await view.until_data([b"child"])
+        os.kill(child, 0)  # it lives
+        os.kill(child, signal.SIGKILL)
+        await view.until_data([])
+    await registry.aclose()
+
+
+async def test_multiprocessing_children_end_without_harm(url):
+    """Children of a pool that end, by themselves or killed, leave the parent's record as it is."""
+    text = f"""{_CHILD}
+def work(number):
+    if number == 3:
+        os.kill(os.getpid(), 9)
+    return number
+
+async def main(url):
+    registry = open_registry(url)
+    owner = registry.advertise("Parent", b"parent")
+    node = await owner.registered()
+    context = multiprocessing.get_context("fork")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        children = [context.Process(target=work, args=(number,)) for number in range(5)]
+        for child in children:
+            child.start()
+    for child in children:
+        await asyncio.to_thread(child.join)
+    owner.update(b"after the children")
+    assert await owner.registered() == node
+    print("done", flush=True)
+    await asyncio.to_thread(sys.stdin.read)
+    await registry.aclose()
+
+asyncio.run(main(sys.argv[1]))
+"""
+    registry = open_registry(url)
+    async with View(registry) as view:
+        async with program(text, url) as parent:
+            assert await heard(parent) == "done"
+            await view.until_data([b"after the children"])
+            assert len([event for event in view.events if type(event).__name__ == "Gone"]) == 0
+            parent.stdin.close()
+            await parent.wait()
+            assert parent.returncode == 0
+        await view.until_data([])
+    await registry.aclose()
+
+
+async def test_a_prefork_server(url):
+    """A parent that advertises nothing more forks workers, each of which advertises itself."""
+    text = f"""{_CHILD}
+async def worker(url, number):
+    registry = open_registry(url)
+    await registry.advertise("Worker", b"%d" % number).registered()
+    await asyncio.Event().wait()
+
+async def main(url):
+    registry = open_registry(url)
+    await anext(registry.watch())
+    await registry.aclose()
+
+async def busy(url):
+    registry = open_registry(url)
+    await registry.advertise("Master", b"master").registered()
+    return registry
+
+loop = asyncio.new_event_loop()
+master = loop.run_until_complete(busy(sys.argv[1]))
+pids = []
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)
+    for number in range(3):
+        pid = os.fork()
+        if pid == 0:
+            asyncio.run(worker(sys.argv[1], number))
+            os._exit(0)
+        pids.append(pid)
+print(*pids, flush=True)
+sys.stdin.read()
+for pid in pids:
+    os.kill(pid, 9)
+    os.waitpid(pid, 0)
+loop.run_until_complete(master.aclose())
+loop.close()
+"""
+    registry = open_registry(url)
+    async with View(registry) as view:
+        async with program(text, url) as parent:
+            pids = [int(pid) for pid in (await heard(parent)).split()]
+            await view.until_data([b"master", b"0", b"1", b"2"])
+            os.kill(pids[0], signal.SIGKILL)
+            await view.until_data([b"master", b"1", b"2"])
+            parent.stdin.close()
+            await parent.wait()
+            assert parent.returncode == 0
+        await view.until_data([])
+    await registry.aclose()

@@ -1,0 +1,117 @@
+"""What others write: it costs itself alone, and one line of log."""
+
+import asyncio
+import json
+import logging
+
+from tests.backends.zookeeper.support import bare_client, folder_of
+
+from peerage import Discovery, open_registry
+from peerage.testing import View, eventually
+
+_GOOD = {"host": "localhost", "service_id": "good", "web": [["0.0.0.0", 8080]]}
+
+
+def _bytes(**fields: object) -> bytes:
+    return json.dumps({**_GOOD, **fields}).encode()
+
+
+GARBAGE = {
+    "Garbage.0000000001": (b"\xff\x00 not json", True),
+    "Large.0000000002": (b"x" * 900_000, True),
+    "Text.0000000003": (_bytes(service_id="odd", web="x"), True),
+    "ByHand.0000000004": (_bytes(service_id="by-hand"), False),
+}
+
+
+def _about(records: list[logging.LogRecord], node: str) -> list[str]:
+    return [line for record in records if node in (line := record.getMessage())]
+
+
+async def test_garbage_costs_itself_alone(url, server, caplog):
+    """Garbage, 900 kB, a wrong type, a node left by hand: the rest is callable, one line each."""
+    caplog.set_level(logging.INFO, "peerage")
+    folder = folder_of(url)
+    async with Discovery(url) as owner, bare_client(server.address) as client:
+        await owner.advertise(port=8080, ids={"shard": 1})
+        for name, (data, ephemeral) in GARBAGE.items():
+            await asyncio.to_thread(client.create, f"{folder}/{name}", data, ephemeral=ephemeral)
+        async with Discovery(url) as discovery:
+            assert len(await discovery.locate(shard=1)) == 1
+            assert not await discovery.locate(service_id="by-hand")
+            # And while it watches, too.
+            for name, (data, _) in GARBAGE.items():
+                await asyncio.to_thread(client.set, f"{folder}/{name}", data + b" ")
+            await asyncio.to_thread(client.create, f"{folder}/Good.0000000009", _bytes(), ephemeral=True)
+            await eventually(lambda: discovery.directory.urls((("service_id", "good"),)), "the good one")
+            assert len(await discovery.locate(shard=1)) == 1
+            assert discovery.stale is None
+    # Two watch this registry, each says so once.
+    for name in GARBAGE:
+        assert len(_about(caplog.records, name)) in {1, 2}, (name, _about(caplog.records, name))
+
+
+async def test_each_is_logged_once(url, server, caplog):
+    """One watcher, one line for each, however often it is written again."""
+    folder = folder_of(url)
+    async with bare_client(server.address) as client:
+        await asyncio.to_thread(client.ensure_path, folder)
+        for name, (data, ephemeral) in GARBAGE.items():
+            await asyncio.to_thread(client.create, f"{folder}/{name}", data, ephemeral=ephemeral)
+        async with Discovery(url) as discovery:
+            await discovery.ready()
+            for turn in range(3):
+                for name, (data, _) in GARBAGE.items():
+                    await asyncio.to_thread(client.set, f"{folder}/{name}", data + b" " * turn)
+                marker = f"{folder}/Marker{turn}"
+                await asyncio.to_thread(client.create, marker, _bytes(service_id=f"m{turn}"), ephemeral=True)
+                await eventually(lambda turn=turn: discovery.directory.urls((("service_id", f"m{turn}"),)))
+    for name in GARBAGE:
+        assert len(_about(caplog.records, name)) == 1, (name, _about(caplog.records, name))
+
+
+async def test_a_record_that_grows_too_large_is_gone_until_it_shrinks(url, server):
+    """What isn't delivered any more isn't there any more; the next change that fits brings it back."""
+    folder = folder_of(url)
+    registry = open_registry(url)
+    async with bare_client(server.address) as client, View(registry) as view:
+        await asyncio.to_thread(
+            client.create, f"{folder}/App.0000000001", b"1", ephemeral=True, makepath=True
+        )
+        await view.until_data([b"1"])
+        await asyncio.to_thread(client.set, f"{folder}/App.0000000001", b"x" * 100_000)
+        await view.until_data([])
+        async with View(registry) as newcomer:
+            await newcomer.until_data([])
+            await asyncio.to_thread(client.set, f"{folder}/App.0000000001", b"2")
+            await view.until_data([b"2"])
+            await newcomer.until_data([b"2"])
+    await registry.aclose()
+
+
+async def test_a_folder_removed_and_made_again(url, server):
+    """Everything is gone with it, and what comes into the new one is seen: the watch outlives it."""
+    folder = folder_of(url)
+    registry = open_registry(url)
+    async with bare_client(server.address) as client, View(registry) as view:
+        for data in (b"1", b"2"):
+            await asyncio.to_thread(
+                client.create, f"{folder}/App.0000000001", data, ephemeral=True, makepath=True
+            )
+            await view.until_data([data])
+            await asyncio.to_thread(client.delete, folder, recursive=True)
+            await view.until_data([])
+    await registry.aclose()
+
+
+async def test_what_lies_deeper_is_no_record(url, server):
+    """A node below a record, as no ASAB service makes one, is nobody's record."""
+    folder = folder_of(url)
+    registry = open_registry(url)
+    async with bare_client(server.address) as client, View(registry) as view:
+        await asyncio.to_thread(client.create, f"{folder}/Outer/inner", b"deep", makepath=True)
+        await asyncio.to_thread(client.create, f"{folder}/Marker", b"marker", ephemeral=True)
+        await view.until(lambda: "Marker" in view.records)
+        assert set(view.records) == {"Outer", "Marker"}
+        assert not view.records["Outer"].transient
+    await registry.aclose()
