@@ -43,7 +43,7 @@ clean: ## remove what the doors made
 
 # A stamp for each set of packages, made again when the project's file changes.
 $(VENV)/.run: pyproject.toml
-	@scripts/venv $(VENV) '.[cli]'
+	@scripts/venv $(VENV) '.[cli,zookeeper]'
 	@touch $@
 
 $(VENV)/.test: pyproject.toml

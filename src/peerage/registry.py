@@ -283,7 +283,9 @@ def open_registry(url: str) -> Registry:
         raise
     except ModuleNotFoundError as error:
         raise MissingExtraError(
-            f"The registry {scheme}: needs the package {error.name!r}: pip install 'peerage[{scheme}]'",
+            f"The registry {scheme}: needs the package {error.name!r}: "
+            # One extra for a scheme and its variant with TLS.
+            f"pip install 'peerage[{scheme.partition('+')[0]}]'",
             name=error.name,
         ) from error
     registry: Registry = factory(url)

@@ -1,0 +1,84 @@
+"""The requests of our own, against kazoo's where it has the same, and against what a server would answer."""
+
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from kazoo.protocol import serialization as kazoo
+
+from peerage.backends.zookeeper.requests import AddWatch, Children, Entry, Exists, MultiRead, Read
+
+paths = st.text(st.characters(min_codepoint=33, max_codepoint=0x2FFF), min_size=1, max_size=40).map(
+    "/".__add__
+)
+longs = st.integers(-(1 << 63), (1 << 63) - 1)
+entries = st.builds(Entry, st.binary(max_size=300), longs, longs, longs)
+
+
+def _node(entry: Entry) -> bytes:
+    stat = struct.pack("!qqqqiiiqiiq", entry.czxid, entry.mzxid, 5, 6, 7, 8, 9, entry.owner, 11, 12, 13)
+    return struct.pack("!i", len(entry.data)) + entry.data + stat
+
+
+@given(paths, st.booleans())
+def test_requests_that_kazoo_has_look_like_kazoos(path, watch):
+    """Read, Exists and Children are the same bytes."""
+    watcher = (lambda _: None) if watch else None
+    assert Read(path, watch).serialize() == bytes(kazoo.GetData(path, watcher).serialize())
+    assert Exists(path, watch).serialize() == bytes(kazoo.Exists(path, watcher).serialize())
+    assert Children(path, watch).serialize() == bytes(kazoo.GetChildren(path, watcher).serialize())
+    assert (Read.type, Exists.type, Children.type) == (
+        kazoo.GetData.type,
+        kazoo.Exists.type,
+        kazoo.GetChildren.type,
+    )
+
+
+@given(st.lists(paths, max_size=20))
+def test_a_multi_read_looks_like_a_transaction_of_reads(names):
+    """Kazoo's transactions have the same form, for other operations."""
+    transaction = kazoo.Transaction([kazoo.GetData(path, None) for path in names])
+    assert MultiRead(tuple(names)).serialize() == bytes(transaction.serialize())
+
+
+@given(st.lists(st.one_of(entries, st.sampled_from([-101, -102])), max_size=20), st.binary(max_size=20))
+def test_the_answer_of_a_multi_read(answers, before):
+    """Each node or error, in order, wherever in the buffer it begins."""
+    body = b"".join(
+        struct.pack("!iBi", -1, 0, answer) + struct.pack("!i", answer)
+        if isinstance(answer, int)
+        else struct.pack("!iBi", 4, 0, 0) + _node(answer)
+        for answer in answers
+    )
+    buffer = before + body + struct.pack("!iBi", -1, 1, -1)
+    assert MultiRead.deserialize(buffer, len(before)) == answers
+
+
+@given(entries)
+def test_the_answer_of_a_read(entry):
+    """As kazoo reads it."""
+    data, stat = kazoo.GetData.deserialize(_node(entry), 0)
+    assert Read.deserialize(_node(entry), 0) == entry
+    assert (data, stat.czxid, stat.mzxid, stat.ephemeralOwner) == entry
+
+
+@given(st.lists(st.text(max_size=20), max_size=20))
+def test_the_answer_of_a_list(names):
+    """As kazoo reads it."""
+    body = struct.pack("!i", len(names)) + b"".join(
+        struct.pack("!i", len(encoded)) + encoded for encoded in (name.encode() for name in names)
+    )
+    assert Children.deserialize(body, 0) == kazoo.GetChildren.deserialize(body, 0) == names
+
+
+def test_a_node_without_data_is_empty():
+    """ZooKeeper tells null, of length -1, from empty; a record is bytes."""
+    null = struct.pack("!i", -1) + struct.pack("!qqqqiiiqiiq", *range(11))
+    assert Read.deserialize(null, 0).data == b""
+
+
+@pytest.mark.parametrize(("recursive", "mode"), [(True, 1), (False, 0)])
+def test_a_watch(recursive, mode):
+    """The path and the mode, as in zookeeper.jute."""
+    assert AddWatch("/a", recursive).serialize() == struct.pack("!i2si", 2, b"/a", mode)
