@@ -5,7 +5,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from peerage.testing.zookeeper.server import ZooKeeperServer, free_port
+from peerage.testing.zookeeper.ports import free_port
+from peerage.testing.zookeeper.server import ZooKeeperServer
 
 __all__ = ["Ensemble"]
 

@@ -25,7 +25,7 @@ def shared_server() -> ZooKeeperServer:
         server = ZooKeeperServer(Path(tempfile.mkdtemp(prefix="peerage-zookeeper-")))
         server.start()
         _shared.append(server)
-        atexit.register(stop_shared_server)
+        atexit.register(_at_exit, os.getpid())
     return _shared[0]
 
 
@@ -35,6 +35,12 @@ def stop_shared_server() -> None:
         server = _shared.pop()
         server.kill()
         shutil.rmtree(server.folder, ignore_errors=True)
+
+
+def _at_exit(owner: int) -> None:
+    # A fork has the list, too, but the server isn't its own.
+    if os.getpid() == owner:
+        stop_shared_server()
 
 
 class ZooKeeperHarness(Harness):

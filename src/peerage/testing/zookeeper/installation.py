@@ -8,6 +8,8 @@ from typing import Final
 __all__ = ["class_path", "java"]
 
 _DEBIAN: Final = Path("/usr/share/java/zookeeper.jar")
+# Without it, Debian's says nothing at all, not even why it ends.
+_DEBIAN_LOG: Final = Path("/usr/share/java/slf4j-simple.jar")
 _DEBIAN_CONFIGURATION: Final = Path("/etc/zookeeper/conf")
 
 
@@ -41,4 +43,4 @@ def class_path() -> str:
     if not _DEBIAN.exists():
         raise RuntimeError("There is no ZooKeeper: install Debian's zookeeper, or set ZOOKEEPER_HOME.")
     # The manifest of Debian's jar names the others.
-    return os.pathsep.join([str(_DEBIAN_CONFIGURATION), str(_DEBIAN)])
+    return os.pathsep.join([str(_DEBIAN_CONFIGURATION), str(_DEBIAN), str(_DEBIAN_LOG)])

@@ -1,18 +1,12 @@
 """A TCP proxy in front of a server, with the faults of a network, which knows ZooKeeper's sessions."""
 
 import asyncio
-import struct
-from collections.abc import Callable
-from contextlib import suppress
-from typing import Final
+
+from peerage.testing.zookeeper.link import Link
+from peerage.testing.zookeeper.ports import free_port
+from peerage.testing.zookeeper.sessions import LONGEST_GREETING, Session, end_session, read_session
 
 __all__ = ["Proxy"]
-
-_GREETING: Final = struct.Struct("!iiiqi")
-_REQUEST: Final = struct.Struct("!iqiqi")
-
-_PASSWORD: Final = 16
-_CLOSE_SESSION: Final = struct.pack("!iii", 8, 1, -11)
 
 
 class Proxy:
@@ -24,51 +18,49 @@ class Proxy:
         await proxy.start()
         proxy.black_hole()
         ...
-        proxy.heal()
+        await proxy.heal()
         await proxy.aclose()
+
+    While the target can't be reached, clients are connected and then reset.
     """
 
     def __init__(self, target: str) -> None:
         self._target = target
         self._server: asyncio.Server | None = None
-        self._port = 0
-        self._links: set[_Link] = set()
+        self._port = free_port()
+        self._links: set[Link] = set()
         self._quiet = asyncio.Event()
         self._quiet.set()
-        self._opening: set[asyncio.Task[None]] = set()
         self.swallowing = False
+        self.muting = False
         self.lag = 0.0
-        self.sessions: dict[int, bytes] = {}
-        """Passwords of the ZooKeeper sessions that went through and weren't expired here, by id."""
+        self.sessions: dict[int, Session] = {}
+        """The ZooKeeper sessions that went through and weren't expired here, by id; not those over TLS."""
 
     @property
     def address(self) -> str:
-        """``127.0.0.1:port``, once started."""
+        """``127.0.0.1:port``."""
         return f"127.0.0.1:{self._port}"
 
     async def start(self) -> None:
         """Listen; again on the same port after :meth:`refuse`."""
         if self._server is None:
             loop = asyncio.get_running_loop()
-            self._server = await loop.create_server(lambda: _Near(self), "127.0.0.1", self._port)
-            self._port = self._server.sockets[0].getsockname()[1]
+            self._server = await loop.create_server(lambda: Link(self).near, "127.0.0.1", self._port)
 
     async def aclose(self) -> None:
         """End everything; may be called twice."""
         await self.refuse()
-        for opening in tuple(self._opening):
-            opening.cancel()
-        await asyncio.gather(*self._opening, return_exceptions=True)
 
     # Faults
 
     def cut(self) -> None:
-        """Abort the connections there are; new ones are taken."""
+        """Reset the connections there are; new ones are taken."""
         for link in tuple(self._links):
             link.abort()
 
     async def refuse(self) -> None:
-        """Abort the connections there are, and refuse new ones until :meth:`heal`."""
+        """Reset the connections there are, and refuse new ones until :meth:`heal`."""
         server, self._server = self._server, None
         if server is not None:
             server.close()
@@ -77,17 +69,24 @@ class Proxy:
         await self._quiet.wait()
 
     def black_hole(self) -> None:
-        """Accept everything, pass on nothing, either way: a connection that is only half open."""
+        """Accept everything, pass on nothing, either way: connections that are only half open.
+
+        Neither side learns that the other has gone.
+        """
         self.swallowing = True
+
+    def swallow_answers(self) -> None:
+        """Pass on what clients say, nothing that the server says: what is asked for is done, unconfirmed."""
+        self.muting = True
 
     def delay(self, seconds: float) -> None:
         """Pass on everything so much later, in order, each way."""
         self.lag = seconds
 
     async def heal(self) -> None:
-        """Be a plain proxy again; connections of which something was swallowed are aborted."""
-        if self.swallowing:
-            self.swallowing = False
+        """Be a plain proxy again; the connections of a black hole are reset."""
+        if self.swallowing or self.muting:
+            self.swallowing = self.muting = False
             self.cut()
         self.lag = 0.0
         await self.start()
@@ -96,156 +95,47 @@ class Proxy:
         """Send new connections elsewhere."""
         self._target = target
 
-    # Sessions
-
     async def expire_sessions(self) -> None:
-        """End every session that went through, at the server: it takes their clients for dead."""
-        sessions, self.sessions = self.sessions, {}
-        for session, password in sessions.items():
-            host, port = self._place()
-            reader, writer = await asyncio.open_connection(host, port)
-            body = _REQUEST.pack(0, 0, 10_000, session, len(password)) + password + b"\0"
-            writer.write(len(body).to_bytes(4) + body)
-            # One that is over already is told so, and there is nothing left to close.
-            with suppress(asyncio.IncompleteReadError, ConnectionError):
-                await reader.readexactly(int.from_bytes(await reader.readexactly(4)))
-                writer.write(_CLOSE_SESSION)
-                await reader.read()
-            writer.close()
-            with suppress(ConnectionError):
-                await writer.wait_closed()
+        """End every session that went through, at the server: it takes their clients for dead.
 
-    # Within
+        Goes straight to the target, whatever the faults are.
+
+        Raises:
+            OSError: the target can't be reached.
+            TimeoutError: it doesn't confirm.
+        """
+        for session in tuple(self.sessions.values()):
+            await end_session(session, *self._place())
+            self.sessions.pop(session.id, None)
 
     def _place(self) -> tuple[str, int]:
         host, _, port = self._target.rpartition(":")
         return host, int(port)
 
-    def open(self, near: "_Near") -> None:
+    # What the links tell
+
+    def taken(self, link: Link) -> None:
         """A client is there: connect it."""
-        link = _Link(self, near)
         self._links.add(link)
         self._quiet.clear()
-        opening = asyncio.create_task(self._open(link))
-        self._opening.add(opening)
-        opening.add_done_callback(self._opening.discard)
+        if self._server is None or self.swallowing:
+            link.stay_alone()
+        else:
+            link.connect(*self._place())
+        if self._server is None:
+            link.abort()  # accepted a moment before it was to be refused
 
-    async def _open(self, link: "_Link") -> None:
-        try:
-            await asyncio.get_running_loop().create_connection(lambda: _Far(link), *self._place())
-        except OSError:
-            link.abort()
+    def heard(self, link: Link, data: bytes) -> None:
+        """Note the session that a server's first message begins."""
+        missing = LONGEST_GREETING - len(link.greeting)
+        if missing > 0:
+            link.greeting += data[:missing]
+            session = read_session(link.greeting)
+            if session is not None:
+                self.sessions[session.id] = session
 
-    def forget(self, link: "_Link") -> None:
-        """Both sides are gone."""
+    def forget(self, link: Link) -> None:
+        """Both sides of a link are gone."""
         self._links.discard(link)
         if not self._links:
             self._quiet.set()
-
-    def learn(self, greeting: bytes) -> None:
-        """Note the session of a server's first answer."""
-        if len(greeting) >= _GREETING.size + _PASSWORD:
-            _, _, timeout, session, length = _GREETING.unpack_from(greeting)
-            if timeout > 0 and length == _PASSWORD:
-                self.sessions[session] = greeting[_GREETING.size : _GREETING.size + _PASSWORD]
-
-
-class _Link:
-    """One client's connection and the one that was made for it."""
-
-    def __init__(self, proxy: Proxy, near: "_Near") -> None:
-        self.proxy = proxy
-        self._near: asyncio.Transport | None = near.transport
-        self._far: asyncio.Transport | None = None
-        self._early: list[bytes] = []
-        self._greeted = False
-        near.link = self
-
-    def connected(self, far: asyncio.Transport) -> None:
-        if self._near is None:
-            far.abort()
-            return
-        self._far = far
-        for data in self._early:
-            far.write(data)
-        self._early.clear()
-
-    def from_near(self, data: bytes) -> None:
-        self._pass_on(data, self._to_far)
-
-    def from_far(self, data: bytes) -> None:
-        if not self._greeted:
-            self._greeted = True
-            self.proxy.learn(data)
-        self._pass_on(data, self._to_near)
-
-    def _pass_on(self, data: bytes, deliver: Callable[[bytes], None]) -> None:
-        if self.proxy.swallowing:
-            return
-        if self.proxy.lag:
-            asyncio.get_running_loop().call_later(self.proxy.lag, deliver, data)
-        else:
-            deliver(data)
-
-    def _to_far(self, data: bytes) -> None:
-        if self._far is not None:
-            self._far.write(data)
-        elif self._near is not None:
-            self._early.append(data)
-
-    def _to_near(self, data: bytes) -> None:
-        if self._near is not None:
-            self._near.write(data)
-
-    def lost(self, *, near: bool) -> None:
-        """One side is gone: the other goes, too."""
-        if near:
-            self._near = None
-        else:
-            self._far = None
-        self.abort()
-        if self._near is None and self._far is None:
-            self.proxy.forget(self)
-
-    def abort(self) -> None:
-        for transport in (self._near, self._far):
-            if transport is not None:
-                transport.abort()
-
-
-class _Near(asyncio.Protocol):
-    """The client's side."""
-
-    transport: asyncio.Transport
-    link: _Link
-
-    def __init__(self, proxy: Proxy) -> None:
-        self._proxy = proxy
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
-        self._proxy.open(self)
-
-    def data_received(self, data: bytes) -> None:
-        self.link.from_near(data)
-
-    def connection_lost(self, _: Exception | None) -> None:
-        self.link.lost(near=True)
-
-
-class _Far(asyncio.Protocol):
-    """The server's side."""
-
-    def __init__(self, link: _Link) -> None:
-        self._link = link
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._link.connected(transport)
-
-    def data_received(self, data: bytes) -> None:
-        self._link.from_far(data)
-
-    def connection_lost(self, _: Exception | None) -> None:
-        self._link.lost(near=False)

@@ -12,8 +12,9 @@ from types import TracebackType
 from typing import Final, Self
 
 from peerage.testing.zookeeper.installation import class_path, java
+from peerage.testing.zookeeper.ports import free_port
 
-__all__ = ["ZooKeeperServer", "free_port"]
+__all__ = ["ZooKeeperServer"]
 
 #: Seconds until a server that doesn't serve is given up.
 _PATIENCE: Final = 40.0
@@ -27,6 +28,7 @@ _JVM: Final = (
     "-Djava.net.preferIPv4Stack=true",
     "-Dzookeeper.forceSync=no",
     "-Dzookeeper.jmx.log4j.disable=true",
+    "-Dzookeeper.preAllocSize=1024",  # KiB of each file of its log; 64 MiB by default
 )
 
 # Begun by way of this, the server dies with the thread that started it, however that dies.
@@ -35,14 +37,6 @@ _LAUNCHER: Final = (
     "sys.platform == 'linux' and ctypes.CDLL(None).prctl(1, 9); "
     "os.execv(sys.argv[1], sys.argv[1:])"
 )
-
-
-def free_port() -> int:
-    """Return a port of the loopback interface that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class ZooKeeperServer:
@@ -75,6 +69,8 @@ class ZooKeeperServer:
     ) -> None:
         self.folder = folder
         self.port = port or free_port()
+        self._may_move = port is None
+        self._log_begin = 0
         self._jvm = jvm
         self._process: subprocess.Popen[bytes] | None = None
         self._options = {
@@ -82,7 +78,6 @@ class ZooKeeperServer:
             "initLimit": "50",
             "syncLimit": "25",
             "dataDir": str(folder / "data"),
-            "clientPort": str(self.port),
             "clientPortAddress": "127.0.0.1",
             "maxClientCnxns": "0",
             "maxSessionTimeout": "60000",
@@ -93,7 +88,7 @@ class ZooKeeperServer:
 
     @property
     def address(self) -> str:
-        """``127.0.0.1:port``."""
+        """``127.0.0.1:port``; certain once it was started, if the port wasn't given."""
         return f"127.0.0.1:{self.port}"
 
     @property
@@ -107,20 +102,32 @@ class ZooKeeperServer:
         Raises:
             RuntimeError: Java or ZooKeeper is missing, or it doesn't serve; the message has its log's end.
         """
-        self.launch()
-        self.wait()
+        while True:
+            self.launch()
+            try:
+                self.wait()
+            except RuntimeError:
+                if not self._may_move or "BindException" not in self._last_log():
+                    raise
+                self.port = free_port()  # somebody was quicker to take the one chosen
+            else:
+                # From now on it is known to clients.
+                self._may_move = False
+                return
 
     def launch(self) -> None:
         """Start it without waiting: a server of an ensemble serves once the others are there."""
         (self.folder / "data").mkdir(parents=True, exist_ok=True)
         configuration = self.folder / "zoo.cfg"
-        configuration.write_text("".join(f"{key}={value}\n" for key, value in self._options.items()))
+        options = {"clientPort": str(self.port), **self._options}
+        configuration.write_text("".join(f"{key}={value}\n" for key, value in options.items()))
         command = [
-            *(sys.executable, "-c", _LAUNCHER, java(), *_JVM, *self._jvm, "-cp", class_path()),
+            *(sys.executable, "-I", "-S", "-c", _LAUNCHER, java(), *_JVM, *self._jvm, "-cp", class_path()),
             "org.apache.zookeeper.server.quorum.QuorumPeerMain",
             str(configuration),
         ]
         with self._log.open("ab") as log:
+            self._log_begin = log.tell()
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)  # noqa: S603 - our own command
 
     def wait(self) -> None:
@@ -133,7 +140,7 @@ class ZooKeeperServer:
         while "Mode:" not in self.ask("srvr"):
             if not self.running or time.monotonic() > deadline:
                 self.kill()
-                end = self._log.read_text(errors="replace")[-2000:]
+                end = self._last_log()[-3000:]
                 raise RuntimeError(f"ZooKeeper on {self.address} doesn't serve. Its log ends with:\n{end}")
             time.sleep(0.03)
 
@@ -181,6 +188,10 @@ class ZooKeeperServer:
     @property
     def _log(self) -> Path:
         return self.folder / "zookeeper.log"
+
+    def _last_log(self) -> str:
+        """Return what it said since it was launched."""
+        return self._log.read_bytes()[self._log_begin :].decode(errors="replace")
 
     def _signal(self, number: signal.Signals) -> None:
         process, self._process = self._process, None

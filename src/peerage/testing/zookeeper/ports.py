@@ -1,0 +1,29 @@
+"""Free ports of the loopback interface."""
+
+import random
+import socket
+from typing import Final
+
+__all__ = ["free_port"]
+
+# Below those that the kernel gives to connections: a port that is closed for a while, as in a restart,
+# isn't taken meanwhile, nor does a client that tries it get connected to itself.
+_PORTS: Final = range(20_000, 32_000)
+_ATTEMPTS: Final = 1_000
+
+
+def free_port() -> int:
+    """Return a port of the loopback interface that nobody listens on."""
+    # Not of the seeded generator of a test: processes that begin alike would choose alike.
+    chance = random.SystemRandom()
+    for _ in range(_ATTEMPTS):
+        port = chance.choice(_PORTS)
+        with socket.socket() as probe:
+            # As servers do: connections that ended a while ago don't matter.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise RuntimeError(f"No port of 127.0.0.1 from {_PORTS.start} to {_PORTS.stop} is free.")

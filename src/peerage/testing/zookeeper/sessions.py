@@ -1,0 +1,86 @@
+"""ZooKeeper's sessions as seen from outside: learning them from what a server says, and ending them."""
+
+import asyncio
+import struct
+from typing import Final, NamedTuple
+
+__all__ = ["LONGEST_GREETING", "Session", "end_session", "read_session"]
+
+# All of a message begins with its length. The server's first: protocol, time-out, session, password.
+_GREETING: Final = struct.Struct("!iiiqi")
+_PASSWORD: Final = 16
+#: Bytes of a server's first message, with the flag that says whether it is read-only.
+LONGEST_GREETING: Final = _GREETING.size + _PASSWORD + 1
+
+# The client's: protocol, last transaction seen, time-out, session, password.
+_REQUEST: Final = struct.Struct("!iqiqi")
+_XID: Final = 1
+_CLOSE: Final = struct.pack("!iii", 8, _XID, -11)
+_REPLY: Final = struct.Struct("!iqi")
+_OK: Final = 0
+_EXPIRED: Final = -112
+
+#: Seconds until ending a session is given up.
+_PATIENCE: Final = 20.0
+
+
+class Session(NamedTuple):
+    """What is needed to speak for a client."""
+
+    id: int
+    password: bytes
+    timeout: int
+    """Milliseconds."""
+
+
+def read_session(greeting: bytes) -> Session | None:
+    """Return the session that a server's first message begins, None if it isn't one that does."""
+    if len(greeting) < _GREETING.size + _PASSWORD:
+        return None
+    length, protocol, timeout, session, password_length = _GREETING.unpack_from(greeting)
+    if (
+        length not in {LONGEST_GREETING - 4, LONGEST_GREETING - 5}
+        or protocol != 0
+        or password_length != _PASSWORD
+        or session == 0
+    ):
+        return None
+    return Session(session, greeting[_GREETING.size : _GREETING.size + _PASSWORD], timeout)
+
+
+async def end_session(session: Session, host: str, port: int) -> None:
+    """End *session* at the server, as if its client had said so.
+
+    The connection that the client has is closed by the server when the session moves to ours.
+
+    Raises:
+        OSError: the server can't be reached.
+        TimeoutError: it doesn't confirm the end.
+    """
+    async with asyncio.timeout(_PATIENCE):
+        # A client that comes back at once takes the session from us before its end was heard. Nobody tells
+        # when a server is ready to hear it.
+        while not await _ended(session, host, port):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+async def _ended(session: Session, host: str, port: int) -> bool:
+    reader, writer = await asyncio.open_connection(host, port)
+    try:
+        body = _REQUEST.pack(0, 0, session.timeout, session.id, _PASSWORD) + session.password + b"\0"
+        # Both at once: the server reads the end as soon as the session is ours.
+        writer.write(len(body).to_bytes(4) + body + _CLOSE)
+        if read_session(await _message(reader)) is None:
+            return True  # it was over already
+        xid, _, error = _REPLY.unpack_from(await _message(reader), 4)
+    except (asyncio.IncompleteReadError, ConnectionError):
+        return False
+    else:
+        return xid == _XID and error in {_OK, _EXPIRED}
+    finally:
+        writer.transport.abort()
+
+
+async def _message(reader: asyncio.StreamReader) -> bytes:
+    length = await reader.readexactly(4)
+    return length + await reader.readexactly(int.from_bytes(length))
