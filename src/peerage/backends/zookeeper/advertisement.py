@@ -76,6 +76,7 @@ class ZooKeeperAdvertisement:
         # What a create carried whose answer never came, and its session: there may be a node of it.
         self._unconfirmed: list[tuple[int, bytes]] = []
         self._refusal: str | None = None
+        self._complained_of_refusal = False
         self._doubt = False
         self._closed = False
         self._wake = asyncio.Event()
@@ -195,8 +196,9 @@ class ZooKeeperAdvertisement:
             await self._wake.wait()
 
     def _refuse(self, reason: str) -> None:
-        if self._refusal is None:
+        if not self._complained_of_refusal:
             log.warning("The record %s isn't registered: %s", self._name, reason)
+        self._complained_of_refusal = True
         self._refusal = reason
 
     async def _reconcile(self, session: int) -> bool:
@@ -213,7 +215,7 @@ class ZooKeeperAdvertisement:
             elif self._written != data:
                 await self._write(self._node, data)
             else:
-                self._refusal = None
+                self._refusal, self._complained_of_refusal = None, False
                 return False
         if self._node is not None:
             await self._connection.delete(self._path(self._node))

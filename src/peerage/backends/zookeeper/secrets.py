@@ -1,6 +1,7 @@
 """Secrets in ZooKeeper: persistent nodes under absolute paths, watched one by one."""
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Final
 
@@ -12,6 +13,8 @@ from peerage.errors import RegistryClosedError, RegistryDenied
 from peerage.registry import check_size
 
 __all__ = ["ZooKeeperSecrets"]
+
+log = logging.getLogger(__name__)
 
 #: Seconds until what failed for no lasting reason is repeated.
 _RETRY: Final = 0.5
@@ -66,7 +69,8 @@ class ZooKeeperSecrets:
                 continue
             except NoAuth:
                 raise self._denied(name) from None
-            except Failure:
+            except Failure as failure:
+                self._complain(name, failure)
                 await asyncio.sleep(_RETRY)
 
     def follow(self, name: str) -> AsyncIterator[bytes]:
@@ -93,7 +97,8 @@ class ZooKeeperSecrets:
                     continue
                 except NoAuth:
                     raise self._denied(name) from None
-                except Failure:
+                except Failure as failure:
+                    self._complain(name, failure)
                     await asyncio.sleep(_RETRY)
                     continue
                 if value is not None and value != last:
@@ -128,6 +133,11 @@ class ZooKeeperSecrets:
             raise RegistryClosedError(
                 f"The registry {self._location.url} was closed while somebody waited for a secret."
             ) from None
+
+    def _complain(self, name: str, failure: Failure) -> None:
+        if name not in self._told:
+            self._told.add(name)
+            log.warning("The secret %s of %s: %s; trying again", name, self._location.url, failure)
 
     def _denied(self, name: str) -> RegistryDenied:
         return RegistryDenied(
