@@ -225,6 +225,10 @@ class ZooKeeperAdvertisement:
     async def _create(self, session: int, data: bytes) -> None:
         if self._location.acl == "creator" and not self._claims.prepared:
             await self._prepare()
+        up = self._connection.up
+        if up is None or up.session != session:
+            # It would be another session's, and taken for this one's: the next look begins anew.
+            raise Lost("the session has changed")
         self._unconfirmed.append((session, data))
         try:
             path = await self._connection.create(self._path(f"{self._name}."), data, ephemeral=True)
