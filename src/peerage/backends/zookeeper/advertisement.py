@@ -259,12 +259,18 @@ class ZooKeeperAdvertisement:
         self._node = self._written = None
 
     async def _write(self, node: str, data: bytes) -> None:
+        before, self._written = self._written, None
         try:
             await self._connection.write(self._path(node), data)
         except NoNode:
             # Removed by somebody else: a wish is a wish.
             self._disown()
             return
+        except Lost:
+            raise  # it may have been carried out: whatever is wished for by then has to be written
+        except Failure:
+            self._written = before
+            raise
         self._written = data
 
     async def _look_for_itself(self) -> None:
