@@ -78,6 +78,7 @@ class ZooKeeperAdvertisement:
         self._refusal: str | None = None
         self._complained_of_refusal = False
         self._doubt = False
+        self._epoch = connection.epoch
         self._closed = False
         self._wake = asyncio.Event()
         self._settled = asyncio.Event()
@@ -136,6 +137,11 @@ class ZooKeeperAdvertisement:
 
     def poke(self) -> None:
         """Look again: the connection or the wish changed."""
+        epoch = self._connection.epoch
+        if epoch not in {0, self._epoch}:
+            # What others did to the node between two connections is told by no event.
+            self._epoch = epoch
+            self._doubt = True
         self._wake.set()
         self._settled.set()
 
@@ -286,7 +292,8 @@ class ZooKeeperAdvertisement:
         except Lost:
             self._doubt = True
             raise
-        self._written = entry.data
+        if self._written is not None:
+            self._written = entry.data
 
     async def _remove_ghost(self, node: str) -> None:
         """Remove the node of an earlier session of ours, which would vanish in its own time."""
