@@ -1,0 +1,559 @@
+"""What users of a ZooKeeper registry live through while servers, networks and sessions fail."""
+
+import asyncio
+import logging
+import random
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+from kazoo.client import KazooClient
+from tests.backends.zookeeper.support import bare_client, folder_of
+
+from peerage import Discovery
+from peerage.backends.zookeeper.connection import Connection
+from peerage.backends.zookeeper.session import Up
+from peerage.directory import fold_criteria
+from peerage.errors import NotReadyError
+from peerage.identity import Identity
+from peerage.record import build_record
+from peerage.registry import Advertisement, Put, Registry, Snapshot, open_registry
+from peerage.testing import View, eventually
+from peerage.testing.suite import closing, registered
+from peerage.testing.view import PATIENCE
+from peerage.testing.zookeeper import Proxy, ZooKeeperServer
+
+#: Seconds in which closing has to return: one, and as much again for a machine under load.
+CLOSING = 2.0
+
+PROGRAM = """
+import asyncio, sys
+from peerage import Discovery
+
+async def main():
+    async with Discovery(sys.argv[1]) as discovery:
+        print("started", flush=True)
+        await discovery.advertise(port=8080)
+        print("advertised", flush=True)
+        await asyncio.sleep(600)
+
+try:
+    asyncio.run(main())
+except KeyboardInterrupt:
+    sys.exit(130)
+"""
+
+
+@pytest.fixture
+async def proxy(server) -> AsyncIterator[Proxy]:
+    """In front of the shared server."""
+    proxy = Proxy(server.address)
+    await proxy.start()
+    yield proxy
+    await proxy.aclose()
+
+
+@pytest.fixture
+def through(url, server, proxy) -> str:
+    """The same registry as *url*, by way of the proxy."""
+    return url.replace(server.address, proxy.address)
+
+
+def someone(service: str, number: int = 0) -> Identity:
+    return Identity(host="127.0.0.1", service_id=service, instance_id=f"{service}-{number}")
+
+
+def record(service: str, number: int) -> bytes:
+    return build_record(someone(service, number), web=[("0.0.0.0", 10_000 + number)])
+
+
+async def truth(url: str) -> dict[str, bytes]:
+    """What a newcomer is told."""
+    async with closing(open_registry(url)) as (registry,), View(registry) as view:
+        await view.until(lambda: view.ready)
+        return dict(view.data)
+
+
+async def agree(url: str, *views: View) -> dict[str, bytes]:
+    """Wait until all of them know the truth, and return it."""
+    true = await truth(url)
+    for view in views:
+        await view.until(lambda view=view: view.data == true and view.stale is None, f"{true!r}")
+    return true
+
+
+async def located(discovery: Discovery, service: str, count: int) -> None:
+    """Wait until *count* instances can be called."""
+    criteria = fold_criteria({"service_id": service})
+    await eventually(lambda: len(discovery.directory.urls(criteria)) == count)
+    assert len(await discovery.locate(service_id=service)) == count
+
+
+@asynccontextmanager
+async def never_empty(service: str, *discoveries: Discovery) -> AsyncIterator[None]:
+    """Ask them all along: each time somebody is there."""
+
+    async def ask() -> None:
+        while True:
+            for discovery in discoveries:
+                assert await discovery.locate(service_id=service)
+            await asyncio.sleep(0.002)
+
+    asking = asyncio.create_task(ask())
+    try:
+        yield
+    finally:
+        asking.cancel()
+        with suppress(asyncio.CancelledError):
+            await asking
+
+
+def told_of(view: View, name: str) -> set[str]:
+    """All nodes of this name that the watcher was ever told of."""
+    found: set[str] = set()
+    for event in view.events:
+        records = event.records if isinstance(event, Snapshot) else ()
+        found.update(each.node for each in records)
+        if isinstance(event, Put):
+            found.add(event.record.node)
+    return {node for node in found if node.startswith(f"{name}.")}
+
+
+def named(nodes: Iterable[str], name: str) -> list[str]:
+    return [node for node in nodes if node.startswith(f"{name}.")]
+
+
+def replace_session(connection: Connection, address: str) -> None:
+    """Keep the event loop busy until the answer under way, the end of the session and the next one wait."""
+    deadline = time.monotonic() + PATIENCE
+    session, notes = connection.up.session, connection._notes
+    while not notes:
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    password = connection._session._client._session_passwd
+    while not any(isinstance(note, Up) and note.session != session for _, note in tuple(notes)):
+        assert time.monotonic() < deadline
+        thief = KazooClient(address, client_id=(session, password))
+        thief.start()
+        thief.stop()
+        thief.close()
+        time.sleep(0.1)
+
+
+# The server
+
+
+async def test_a_server_killed_and_restarted(tmp_path, caplog):
+    """Sessions, nodes and answers survive it; one line is logged when it goes and one when it is back."""
+    caplog.set_level(logging.INFO, "peerage")
+    with ZooKeeperServer(tmp_path) as server:
+        url = f"zookeeper://{server.address}/asab?session_timeout=4"
+        async with (
+            closing(open_registry(url)) as (there,),
+            Discovery(url, identity=someone("kept")) as discovery,
+            View(there) as view,
+            View(discovery.registry) as own,
+        ):
+            owners = [await registered(there, "Other", record("other", number)) for number in range(20)]
+            kept = await discovery.advertise(port=8080)
+            nodes = {kept.node, *(owner.node for owner in owners)}
+            await view.until(lambda: set(view.records) == nodes)
+            await located(discovery, "kept", 1)
+            async with never_empty("kept", discovery):
+                server.kill()
+                await view.until(lambda: view.stale)
+                await own.until(lambda: own.stale)
+                await eventually(lambda: discovery.stale)
+                server.launch()
+                await asyncio.to_thread(server.wait)
+                await eventually(lambda: discovery.stale is None)
+                await asyncio.gather(kept.registered(), *(owner.registered() for owner in owners))
+                assert set(await agree(url, view, own)) == nodes
+            assert len(await discovery.locate(service_id="other")) == 20
+            assert {kept.node, *(owner.node for owner in owners)} == nodes
+        lines = [each.getMessage() for each in caplog.records if each.name.startswith("peerage")]
+        assert len(lines) == 2, lines
+        assert lines[0].startswith("Out of touch with the registry")
+        assert lines[1].startswith("In touch with the registry")
+
+
+async def test_a_service_that_starts_before_the_server(tmp_path):
+    """It starts, advertises at once, and is registered when the server comes."""
+    server = ZooKeeperServer(tmp_path)
+    try:
+        url = f"zookeeper://{server.address}/asab?session_timeout=4"
+        async with Discovery(url, identity=someone("early"), ready_timeout=0.05) as discovery:
+            async with asyncio.timeout(PATIENCE):
+                registration = await discovery.advertise(port=8080)
+            assert registration.node is None
+            with pytest.raises(NotReadyError):
+                await discovery.locate(service_id="early")
+            server.launch()
+            await asyncio.to_thread(server.wait)
+            node = await registration.registered()
+            await located(discovery, "early", 1)
+            assert list(await truth(url)) == [node]
+    finally:
+        server.kill()
+
+
+# The session
+
+
+async def test_an_expired_session_is_replaced(url, through, proxy):
+    """Each of three records is back once, as another node, and others find it there."""
+    async with (
+        Discovery(through, identity=someone("back")) as here,
+        Discovery(url) as there,
+        View(here.registry) as own,
+        View(there.registry) as view,
+    ):
+        registrations = [await here.advertise(port=port) for port in (8001, 8002, 8003)]
+        before = {each.node for each in registrations}
+        await located(there, "back", 3)
+        await proxy.expire_sessions()
+        await view.until(lambda: len(view.records) == 3 and not before & set(view.records))
+        after = {await each.registered() for each in registrations}
+        assert set(await agree(url, own, view)) == after
+        assert len(told_of(view, "Application")) == 6
+        await located(there, "back", 3)
+        await located(here, "back", 3)
+
+
+async def test_a_session_replaced_while_the_loop_was_busy(url, server):
+    """What was begun for one session isn't finished in the next: one node, not two."""
+    async with closing(open_registry(url), open_registry(url)) as (here, there):
+        await registered(here, "First", b"first")
+        owner = here.advertise("Once", b"1")
+        await asyncio.sleep(0)
+        owner.update(b"2")
+        replace_session(here._connection, server.address)
+        await owner.registered()
+        await registered(here, "Marker", b"marker")
+        await registered(there, "Marker", b"marker")
+        true = await truth(url)
+        assert {node: true[node] for node in named(true, "Once")} == {owner.node: b"2"}
+
+
+# Answers that never come
+
+
+async def test_a_lost_answer_to_a_create(url, through, proxy):
+    """The node that was made all the same is taken, not made again; what was updated meanwhile is in it."""
+    async with closing(open_registry(through), open_registry(url)) as (here, there), View(there) as view:
+        await registered(here, "First", b"first")
+        await view.until_data([b"first"])
+        proxy.swallow_answers()
+        owner, changed = here.advertise("Lost", b"lost"), here.advertise("Changed", b"before")
+        await view.until_data([b"first", b"lost", b"before"])
+        assert owner.node is None
+        changed.update(b"after")
+        nodes = set(view.records)
+        await proxy.heal()
+        await owner.registered()
+        await changed.registered()
+        await view.until_data([b"first", b"lost", b"after"])
+        assert set(await agree(url, view)) == nodes
+        assert {owner.node} == told_of(view, "Lost")
+        assert {changed.node} == told_of(view, "Changed")
+
+
+async def test_a_lost_answer_to_a_create_and_a_withdrawal(url, through, proxy):
+    """Nobody wants the node that was made all the same: it is removed."""
+    async with closing(open_registry(through), open_registry(url)) as (here, there), View(there) as view:
+        await registered(here, "First", b"first")
+        proxy.swallow_answers()
+        owner = here.advertise("Lost", b"lost")
+        await view.until_data([b"first", b"lost"])
+        withdrawal = asyncio.ensure_future(owner.withdraw())
+        await asyncio.sleep(0)
+        await proxy.heal()
+        await withdrawal
+        await registered(here, "Marker", b"marker")
+        await view.until_data([b"first", b"marker"])
+        assert len(told_of(view, "Lost")) == 1
+        await agree(url, view)
+
+
+async def test_a_lost_answer_to_a_create_and_a_lost_session(url, through, proxy):
+    """The node goes with its session; the next has one of its own."""
+    async with closing(open_registry(through), open_registry(url)) as (here, there), View(there) as view:
+        await registered(here, "First", b"first")
+        proxy.swallow_answers()
+        owner = here.advertise("Lost", b"lost")
+        await view.until_data([b"first", b"lost"])
+        (lost,) = told_of(view, "Lost")
+        await proxy.expire_sessions()
+        await proxy.heal()
+        await owner.registered()
+        await view.until(lambda: lost not in view.records)
+        await view.until_data([b"first", b"lost"])
+        assert owner.node != lost
+        assert told_of(view, "Lost") == {lost, owner.node}
+        await agree(url, view)
+
+
+async def test_a_lost_answer_to_an_update(url, through, proxy):
+    """Updated and changed back while no answer came: what was given last is there in the end."""
+    async with closing(open_registry(through), open_registry(url)) as (here, there), View(there) as view:
+        owner = await registered(here, "Fickle", b"old")
+        await view.until_data([b"old"])
+        proxy.swallow_answers()
+        owner.update(b"new")
+        await view.until_data([b"new"])
+        owner.update(b"old")
+        await proxy.heal()
+        await registered(here, "Marker", b"marker")
+        await view.until_data([b"old", b"marker"])
+        assert told_of(view, "Fickle") == {await owner.registered()}
+
+
+# The connection
+
+
+async def test_a_half_open_connection(url, through, proxy):
+    """One that says nothing any more is given up, what was known stays, and all is well afterwards."""
+    async with (
+        Discovery(through, identity=someone("half")) as here,
+        closing(open_registry(url)) as (there,),
+        View(here.registry) as own,
+        View(there) as view,
+    ):
+        registration = await here.advertise(port=8080)
+        await located(here, "half", 1)
+        async with never_empty("half", here):
+            proxy.black_hole()
+            await own.until(lambda: own.stale)
+            await eventually(lambda: here.stale)
+            missed = await registered(there, "Missed", b"missed")
+            await proxy.heal()
+            await own.until(lambda: missed.node in own.records)
+        await eventually(lambda: here.stale is None)
+        node = await registration.registered()
+        # The server may have taken its owner for dead meanwhile.
+        await view.until(lambda: set(view.records) == {node, missed.node})
+        await agree(url, own, view)
+
+
+async def test_an_update_in_an_outage(url, through, proxy, server):
+    """It is written once after it; who changed nothing writes nothing; who withdrew is gone."""
+    async with (
+        closing(open_registry(through), open_registry(url)) as (here, there),
+        View(here) as own,
+        View(there) as view,
+        bare_client(server.address) as client,
+    ):
+        kept, changed, gone = [await registered(here, name, b"1") for name in ("Kept", "Changed", "Gone")]
+        await view.until_data([b"1", b"1", b"1"])
+
+        async def stat(owner: Advertisement) -> object:
+            return (await asyncio.to_thread(client.get, f"{folder_of(url)}/{owner.node}"))[1]
+
+        before, told, leaver = await stat(kept), len(view.events), gone.node
+        await proxy.refuse()
+        await own.until(lambda: own.stale)
+        changed.update(b"2")
+        changed.update(b"3")
+        await gone.withdraw()
+        await proxy.heal()
+        await changed.registered()
+        await view.until_data([b"1", b"3"])
+        assert leaver not in view.records
+        assert await stat(kept) == before
+        assert (await stat(changed)).version == 1
+        assert len(view.events) == told + 2
+        await agree(url, own, view)
+
+
+async def test_a_node_removed_by_an_administrator(url, server):
+    """Whoever wants to be found is registered again."""
+    async with (
+        Discovery(url, identity=someone("removed")) as discovery,
+        closing(open_registry(url)) as (there,),
+        View(there) as view,
+        bare_client(server.address) as client,
+    ):
+        registration = await discovery.advertise(port=8080)
+        first = registration.node
+        await asyncio.to_thread(client.delete, f"{folder_of(url)}/{first}")
+        await view.until(lambda: view.records and first not in view.records)
+        assert set(view.records) == {await registration.registered()}
+        await located(discovery, "removed", 1)
+        await agree(url, view)
+
+
+async def test_a_node_removed_by_an_administrator_in_an_outage(url, through, proxy, server):
+    """Its owner, whose session survived, didn't hear of it and is registered again all the same."""
+    async with (
+        Discovery(through, identity=someone("removed")) as discovery,
+        closing(open_registry(url)) as (there,),
+        View(there) as view,
+        bare_client(server.address) as client,
+    ):
+        registration = await discovery.advertise(port=8080)
+        first = registration.node
+        await view.until(lambda: first in view.records)
+        await proxy.refuse()
+        await eventually(lambda: discovery.stale)
+        await asyncio.to_thread(client.delete, f"{folder_of(url)}/{first}")
+        await view.until(lambda: not view.records)
+        await proxy.heal()
+        await view.until(lambda: view.records)
+        assert set(view.records) == {await registration.registered()}
+        await located(discovery, "removed", 1)
+
+
+async def _churn(registry: Registry, chance: random.Random, wished: dict[Advertisement, bytes]) -> None:
+    """Advertise, update and withdraw; *wished* is what must be there in the end."""
+    number = chance.randrange(1, 1_000) * 1_000_000
+    while True:
+        number += 1
+        step = chance.random()
+        if step < 0.4 and len(wished) < 10:
+            wished[registry.advertise("Churn", b"%d" % number)] = b"%d" % number
+        elif step < 0.7 and wished:
+            owner = chance.choice(list(wished))
+            owner.update(b"%d" % number)
+            wished[owner] = b"%d" % number
+        elif wished:
+            owner = chance.choice(list(wished))
+            del wished[owner]
+            await owner.withdraw()
+        await asyncio.sleep(chance.uniform(0, 0.01))
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_connections_cut_at_random(url, server, proxy, through, seed):
+    """Fifty cuts under load: all watchers end with what is wished for, and no answer was ever empty."""
+    chance = random.Random(seed)
+    second = Proxy(server.address)
+    await second.start()
+    try:
+        urls = (through, url.replace(server.address, second.address), url)
+        async with (
+            Discovery(urls[0], identity=someone("stable", 1)) as one,
+            Discovery(urls[1], identity=someone("stable", 2)) as two,
+            Discovery(urls[2], identity=someone("stable", 3)) as three,
+            View(one.registry) as first,
+            View(two.registry) as middle,
+            View(three.registry) as last,
+        ):
+            discoveries = (one, two, three)
+            stable = [await each.advertise(port=8000 + n) for n, each in enumerate(discoveries)]
+            for each in discoveries:
+                await located(each, "stable", 3)
+            wishes: list[dict[Advertisement, bytes]] = [{}, {}, {}]
+            async with never_empty("stable", *discoveries):
+                churns = [
+                    asyncio.create_task(_churn(each.registry, random.Random(f"{seed} {n}"), wishes[n]))
+                    for n, each in enumerate(discoveries)
+                ]
+                for _ in range(50):
+                    chance.choice((proxy, second)).cut()
+                    await asyncio.sleep(chance.choice((0, 0.01, 0.1, 0.2)))
+                for churn in churns:
+                    churn.cancel()
+                ends = await asyncio.gather(*churns, return_exceptions=True)
+                assert all(isinstance(end, asyncio.CancelledError) for end in ends), ends
+                owners = {owner: data for wished in wishes for owner, data in wished.items()}
+                wished = {await owner.registered(): data for owner, data in owners.items()}
+                nodes = {await each.registered() for each in stable}
+                for view in (first, middle, last):
+                    await view.until(
+                        lambda view=view: (
+                            {node: view.data[node] for node in view.data if node not in nodes} == wished
+                            and nodes <= set(view.data)
+                        ),
+                        f"{wished!r}",
+                    )
+            true = await agree(url, first, middle, last)
+            assert set(true) == nodes | set(wished)
+            for each in discoveries:
+                await located(each, "stable", 3)
+    finally:
+        await second.aclose()
+
+
+# Closing
+
+
+@pytest.mark.parametrize("fault", ["black_hole", "refuse"])
+@pytest.mark.parametrize("when", ["from the start", "later"])
+async def test_closing_returns_in_time(through, proxy, fault, when):
+    """A server that takes connections and never answers, or takes none, holds nobody up."""
+
+    async def harm() -> None:
+        if fault == "refuse":
+            await proxy.refuse()
+        else:
+            proxy.black_hole()
+
+    registry = open_registry(through)
+    if when == "from the start":
+        await harm()
+        owner = registry.advertise("Owner", b"{}")
+    else:
+        owner = await registered(registry, "Owner", b"{}")
+        await harm()
+    async with View(registry) as view:
+        if fault == "refuse":
+            await view.until(lambda: view.stale)
+        owner.update(b"[]")
+        await asyncio.sleep(0)
+        async with asyncio.timeout(CLOSING):
+            await registry.aclose()
+        await view.until(lambda: view.ended)
+
+
+async def test_closing_with_a_suspended_server(tmp_path):
+    """A server stopped where it is, before and after a connection was made."""
+    with ZooKeeperServer(tmp_path) as server:
+        url = f"zookeeper://{server.address}/asab?session_timeout=4"
+        known = open_registry(url)
+        await registered(known, "Owner", b"{}")
+        server.suspend()
+        new = open_registry(url)
+        new.advertise("Owner", b"{}")
+        await asyncio.sleep(0)
+        for registry in (known, new):
+            async with asyncio.timeout(CLOSING):
+                await registry.aclose()
+
+
+@pytest.mark.parametrize("fault", ["hangs from the start", "hangs", "refuses from the start", "refuses"])
+async def test_an_interrupted_program_ends(through, proxy, fault):
+    """Ctrl-C ends a program, whatever its registry does, and nothing is complained about on the way."""
+
+    async def harm() -> None:
+        if fault.startswith("refuses"):
+            await proxy.refuse()
+        else:
+            proxy.black_hole()
+
+    if fault.endswith("start"):
+        await harm()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-X", "dev", "-W", "error", "-c", PROGRAM, through),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        assert process.stdout is not None
+        assert await process.stdout.readline() == b"started\n"
+        if not fault.endswith("start"):
+            assert await process.stdout.readline() == b"advertised\n"
+            await harm()
+        process.send_signal(signal.SIGINT)
+        async with asyncio.timeout(PATIENCE):
+            _, errors = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()
+    assert process.returncode == 130, errors.decode()
+    assert b"Traceback" not in errors, errors.decode()
+    assert b"Exception ignored" not in errors, errors.decode()
+    assert b"Warning" not in errors, errors.decode()
