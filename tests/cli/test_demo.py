@@ -1,5 +1,6 @@
 """``peerage demo``: real processes, of which one is killed."""
 
+import os
 import re
 import signal
 from contextlib import suppress
@@ -7,6 +8,8 @@ from pathlib import Path
 
 import psutil
 import pytest
+
+from peerage.testing.zookeeper.harness import shared_server
 
 
 def family(pid: int) -> list[psutil.Process]:
@@ -41,6 +44,19 @@ def test_no_call_fails_while_one_is_killed_and_one_joins(peerage, place):
         assert re.search(sentence, result.stdout), sentence
     assert not any(psutil.pid_exists(int(pid)) for pid in re.findall(r"joined \(pid (\d+)\)", result.stdout))
     assert not left_in(place)
+
+
+def test_no_call_fails_on_a_zookeeper(peerage):
+    """A killed service stands in the registry until its session is over: calls go elsewhere meanwhile."""
+    url = f"zookeeper://{shared_server().address}/demo-{os.getpid()}?session_timeout=1"
+    result = peerage("demo", "--seconds", "8", "--registry", url)
+    assert (result.returncode, result.stderr) == (0, "")
+    for sentence in (
+        r"[\d,]+ calls in [\d.]+ s \(\d+/s\), 0 failed",
+        r"pricing-1 +[\d,]+ answers  killed, gone from the registry after [\d.]+ ms",
+        r"pricing-4 +[\d,]+ answers  joined later, its first answer after [\d.]+ ms",
+    ):
+        assert re.search(sentence, result.stdout), sentence
 
 
 def test_ctrl_c_ends_all_of_it(started, place):
