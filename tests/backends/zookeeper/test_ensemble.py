@@ -1,0 +1,219 @@
+"""Several servers are one registry: it is there as long as most of them are, whichever they are."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+
+from peerage import Discovery
+from peerage.identity import Identity
+from peerage.record import build_record
+from peerage.registry import Registry, open_registry
+from peerage.testing import View, eventually
+from peerage.testing.suite import closing, registered
+from peerage.testing.view import PATIENCE
+from peerage.testing.zookeeper import Ensemble, Proxy, ZooKeeperServer
+
+pytestmark = pytest.mark.ensemble
+
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory) -> Iterator[Ensemble]:
+    with Ensemble(tmp_path_factory.mktemp("ensemble")) as ensemble:
+        yield ensemble
+
+
+@pytest.fixture
+def ensemble(servers) -> Iterator[Ensemble]:
+    """All three serve; those that a test killed are started again after it."""
+    yield servers
+    revive(servers)
+
+
+@pytest.fixture
+def path() -> str:
+    return f"/own-{next(_numbers)}?session_timeout=4"
+
+
+def revive(ensemble: Ensemble) -> None:
+    dead = [server for server in ensemble.servers if not server.running]
+    for server in dead:
+        server.launch()
+    for server in dead:
+        server.wait()
+
+
+def record(number: int) -> bytes:
+    identity = Identity(host="127.0.0.1", service_id="kept", instance_id=f"kept-{number}")
+    return build_record(identity, web=[("0.0.0.0", 10_000 + number)])
+
+
+async def server_of(registry: Registry) -> str | None:
+    """Who answers this participant; waits until somebody does."""
+    async with asyncio.timeout(PATIENCE):
+        while (health := await registry.inspect()).server is None:
+            pass
+        return health.server
+
+
+@asynccontextmanager
+async def participants(url: str, count: int = 6) -> AsyncIterator[list[Discovery]]:
+    """Several, which choose their servers at random, each with a record, all of which all know."""
+    discoveries = [Discovery(url) for _ in range(count)]
+    try:
+        for discovery in discoveries:
+            await discovery.__aenter__()
+        for number, discovery in enumerate(discoveries):
+            await registered(discovery.registry, "Kept", record(number))
+        for discovery in discoveries:
+            await eventually(lambda each=discovery: len(each.directory.find()) == count)
+        yield discoveries
+    finally:
+        for discovery in discoveries:
+            await discovery.aclose()
+
+
+@asynccontextmanager
+async def never_empty(discoveries: list[Discovery]) -> AsyncIterator[None]:
+    """Ask them all along: each time somebody is there."""
+
+    async def ask() -> None:
+        while True:
+            for discovery in discoveries:
+                assert await discovery.locate(service_id="kept")
+            await asyncio.sleep(0.005)
+
+    asking = asyncio.create_task(ask())
+    try:
+        yield
+    finally:
+        asking.cancel()
+        with suppress(asyncio.CancelledError):
+            await asking
+
+
+def nodes_of(discovery: Discovery) -> set[str]:
+    return set(discovery.directory.nodes())
+
+
+async def check(url: str, discoveries: list[Discovery], nodes: set[str]) -> None:
+    """All are in touch again, a newcomer is told the same *nodes*, and what is done now is seen by all."""
+    for discovery in discoveries:
+        await eventually(lambda each=discovery: each.stale is None)
+    async with closing(open_registry(url)) as (newcomer,), View(newcomer) as view:
+        # A server may be a moment behind the others.
+        await view.until(lambda: view.ready and set(view.records) == nodes)
+        marker = await registered(newcomer, "Marker", record(99))
+        for discovery in discoveries:
+            await eventually(lambda each=discovery: nodes_of(each) == {*nodes, marker.node})
+
+
+async def test_three_servers_are_one_registry(ensemble, path):
+    """What one participant does by way of one server is seen by way of the others."""
+    urls = [f"zookeeper://{server.address}{path}" for server in ensemble.servers]
+    registries = [open_registry(url) for url in urls]
+    async with closing(*registries), View(registries[0]) as one, View(registries[2]) as three:
+        owners = [await registered(registry, "Owner", b"0") for registry in registries]
+        for view in (one, three):
+            await view.until(lambda view=view: set(view.records) == {owner.node for owner in owners})
+        owners[1].update(b"1")
+        await owners[0].withdraw()
+        for view in (one, three):
+            await view.until_data([b"0", b"1"])
+
+
+@pytest.mark.parametrize("victim", ["leader", "follower"])
+async def test_a_server_killed(ensemble, path, victim):
+    """Leader or not: sessions and nodes survive, nobody's answer is ever empty, and the truth holds."""
+    url = f"zookeeper://{ensemble.address}{path}"
+    async with participants(url) as discoveries:
+        nodes = nodes_of(discoveries[0])
+        leader = ensemble.leader()
+        assert leader is not None
+        if victim == "leader":
+            killed = leader
+        else:
+            # One that somebody is connected to, if there is one.
+            used = [await server_of(discovery.registry) for discovery in discoveries]
+            followers = [server for server in ensemble.servers if server is not leader]
+            killed = max(followers, key=lambda server: used.count(server.address))
+        async with never_empty(discoveries):
+            killed.kill()
+            await check(url, discoveries, nodes)
+            assert killed.address not in {await server_of(each.registry) for each in discoveries}
+
+
+async def test_a_server_dead_from_the_start(ensemble, path):
+    """Whoever begins with it goes on to the next."""
+    leader = ensemble.leader()
+    follower = next(server for server in ensemble.servers if server is not leader)
+    follower.kill()
+    url = f"zookeeper://{ensemble.address}{path}"
+    async with participants(url) as discoveries:
+        await check(url, discoveries, nodes_of(discoveries[0]))
+
+
+async def test_too_few_servers(ensemble, path):
+    """Without a majority nothing is certain, so all that was known stays; with it, all is as before."""
+    url = f"zookeeper://{ensemble.address}{path}"
+    async with participants(url, 3) as discoveries:
+        nodes = nodes_of(discoveries[0])
+        async with never_empty(discoveries):
+            ensemble.servers[0].kill()
+            ensemble.servers[1].kill()
+            for discovery in discoveries:
+                await eventually(lambda each=discovery: each.stale)
+            late = discoveries[0].registry.advertise("Late", record(50))
+            ensemble.servers[0].launch()
+            await asyncio.to_thread(ensemble.servers[0].wait)
+            await late.registered()
+            await check(url, discoveries, {*nodes, late.node})
+
+
+# Hosts that are none
+
+
+@pytest.fixture
+async def hole(ensemble) -> AsyncIterator[Proxy]:
+    """In front of one of the servers."""
+    server: ZooKeeperServer = ensemble.servers[0]
+    proxy = Proxy(server.address)
+    await proxy.start()
+    yield proxy
+    await proxy.aclose()
+
+
+async def test_a_host_that_never_answers(ensemble, path, hole):
+    """It takes connections and says nothing: everybody finds the others."""
+    hole.black_hole()
+    url = f"zookeeper://{hole.address},{ensemble.servers[1].address}{path}"
+    async with participants(url) as discoveries:
+        assert {await server_of(each.registry) for each in discoveries} == {ensemble.servers[1].address}
+        await check(url, discoveries, nodes_of(discoveries[0]))
+
+
+async def test_a_host_that_answers_no_longer(ensemble, path, hole):
+    """Those who were connected to it go on to the others; each record is there once in the end."""
+    url = f"zookeeper://{hole.address},{ensemble.servers[1].address}{path}"
+    async with participants(url) as discoveries:
+        hole.black_hole()
+        for discovery in discoveries:
+            connection = discovery.registry._connection
+            await eventually(
+                lambda here=connection: here.up and here.up.server == ensemble.servers[1].address
+            )
+        async with closing(open_registry(url)) as (newcomer,), View(newcomer) as view:
+            await view.until_data([record(number) for number in range(6)])
+            for discovery in discoveries:
+                await eventually(lambda each=discovery: nodes_of(each) == set(view.records))
+
+
+async def test_a_host_whose_name_is_unknown(ensemble, path):
+    """The first name of the list means nothing, as of a server that is being replaced: the others do."""
+    url = f"zookeeper://nobody.invalid:2181,{ensemble.servers[1].address}{path}"
+    async with participants(url, 3) as discoveries:
+        await check(url, discoveries, nodes_of(discoveries[0]))
