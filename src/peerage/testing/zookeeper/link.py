@@ -42,6 +42,7 @@ class Link:
 
     def __init__(self, passage: Passage) -> None:
         self.greeting = b""
+        self.session: int | None = None
         self._passage = passage
         self.near = _Side(self)
         self.far = _Side(self)

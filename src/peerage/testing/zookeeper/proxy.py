@@ -36,6 +36,7 @@ class Proxy:
         self.lag = 0.0
         self.sessions: dict[int, Session] = {}
         """The ZooKeeper sessions that went through and weren't expired here, by id; not those over TLS."""
+        self._ended: set[int] = set()
 
     @property
     def address(self) -> str:
@@ -106,7 +107,12 @@ class Proxy:
         """
         for session in tuple(self.sessions.values()):
             await end_session(session, *self._place())
+            self._ended.add(session.id)
             self.sessions.pop(session.id, None)
+            # The server leaves a client that came back in the meantime connected, and ignores it.
+            for link in tuple(self._links):
+                if link.session == session.id and not self.swallowing:
+                    link.abort()
 
     def _place(self) -> tuple[str, int]:
         host, _, port = self._target.rpartition(":")
@@ -131,7 +137,12 @@ class Proxy:
         if missing > 0:
             link.greeting += data[:missing]
             session = read_session(link.greeting)
-            if session is not None:
+            if session is None:
+                return
+            link.session = session.id
+            if session.id in self._ended:
+                link.abort()  # said before it was ended, heard after
+            else:
                 self.sessions[session.id] = session
 
     def forget(self, link: Link) -> None:

@@ -1,5 +1,6 @@
 """One ZooKeeper server as an ordinary child process, on a free port of the loopback interface."""
 
+import os
 import signal
 import socket
 import subprocess
@@ -170,6 +171,8 @@ class ZooKeeperServer:
         """Stop it where it is, with SIGSTOP: connections are accepted by the kernel, nothing is answered."""
         if self._process is not None:
             self._process.send_signal(signal.SIGSTOP)
+            # Its threads stop one after the other. An exit isn't taken from Popen.
+            os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
     def resume(self) -> None:
         """Let it go on after :meth:`suspend`."""
