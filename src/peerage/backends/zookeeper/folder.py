@@ -235,6 +235,9 @@ class Folder:
                 self._drop(name)
         self._feeds |= newcomers & self._newcomers
         self._newcomers -= newcomers
+        if self._connection.up is None:
+            # Lost in the same moment as the last answer came: a snapshot overtakes what was said of it.
+            self._tell_stale(self._connection.reason or "the connection was lost")
 
     async def _compare_list(self) -> None:
         """Without recursive watches: see who came and who went."""
