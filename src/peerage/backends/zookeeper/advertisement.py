@@ -137,10 +137,10 @@ class ZooKeeperAdvertisement:
 
     def poke(self) -> None:
         """Look again: the connection or the wish changed."""
-        epoch = self._connection.epoch
-        if epoch not in {0, self._epoch}:
-            # What others did to the node between two connections is told by no event.
-            self._epoch = epoch
+        if self._connection.epoch != self._epoch:
+            # What others did to the node between two connections is told by no event, and until there is
+            # one again nobody knows whether the session survived.
+            self._epoch = self._connection.epoch
             self._doubt = True
         self._wake.set()
         self._settled.set()
