@@ -15,7 +15,7 @@ from tests.backends.zookeeper.support import bare_client, folder_of
 
 from peerage import Discovery
 from peerage.backends.zookeeper.connection import Connection
-from peerage.backends.zookeeper.session import Up
+from peerage.backends.zookeeper.session import Down, Replied, Trouble, Up
 from peerage.directory import fold_criteria
 from peerage.errors import NotReadyError
 from peerage.identity import Identity
@@ -143,6 +143,17 @@ def replace_session(connection: Connection, address: str) -> None:
         time.sleep(0.1)
 
 
+def lose_server(connection: Connection, server: ZooKeeperServer) -> None:
+    """Keep the event loop busy until the answer under way, the loss and all that is said about it wait."""
+    deadline = time.monotonic() + PATIENCE
+    notes = connection._notes
+    for kind, act in ((Replied, server.kill), (Down, lambda: None), (Trouble, lambda: None)):
+        while not notes or not isinstance(notes[-1][1], kind):
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+        act()
+
+
 # The server
 
 
@@ -198,6 +209,20 @@ async def test_a_service_that_starts_before_the_server(tmp_path):
             assert list(await truth(url)) == [node]
     finally:
         server.kill()
+
+
+async def test_a_server_that_goes_while_it_is_read(tmp_path):
+    """What was read a moment before is told, and after it that the registry is out of reach."""
+    with ZooKeeperServer(tmp_path) as server:
+        url = f"zookeeper://{server.address}/asab?session_timeout=4"
+        async with closing(open_registry(url)) as (here,), View(here) as view:
+            await view.until(lambda: view.ready)
+            # What a newcomer is told has to be asked for: that is under way after one turn.
+            async with View(here) as newcomer:
+                await asyncio.sleep(0)
+                lose_server(here._connection, server)
+                await newcomer.until(lambda: newcomer.ready and newcomer.stale)
+                await view.until(lambda: view.stale)
 
 
 # The session
@@ -358,8 +383,12 @@ async def test_an_update_in_an_outage(url, through, proxy, server):
         changed.update(b"2")
         changed.update(b"3")
         await gone.withdraw()
+        unsure = asyncio.ensure_future(kept.registered())
+        await asyncio.sleep(0)
+        assert not unsure.done()
         await proxy.heal()
         await changed.registered()
+        await unsure
         await view.until_data([b"1", b"3"])
         assert leaver not in view.records
         assert await stat(kept) == before
@@ -475,6 +504,45 @@ async def test_connections_cut_at_random(url, server, proxy, through, seed):
                 await located(each, "stable", 3)
     finally:
         await second.aclose()
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_faults_at_random(url, server, proxy, through, seed):
+    """Whatever fails, in whatever order: in the end there is what is wished for, once, and all know it."""
+    chance = random.Random(seed)
+
+    async def fail() -> None:
+        match chance.choice(("cut", "expire", "mute", "refuse", "hang")):
+            case "cut":
+                proxy.cut()
+            case "expire":
+                await proxy.expire_sessions()
+            case "mute":
+                proxy.swallow_answers()
+            case "refuse":
+                await proxy.refuse()
+            case "hang":
+                proxy.black_hole()
+
+    async with (
+        closing(open_registry(through), open_registry(url)) as (here, there),
+        View(here) as own,
+        View(there) as view,
+    ):
+        wished: dict[Advertisement, bytes] = {}
+        churn = asyncio.create_task(_churn(here, random.Random(seed), wished))
+        for _ in range(20):
+            await fail()
+            await asyncio.sleep(chance.choice((0, 0.01, 0.1)))
+            await proxy.heal()
+            await asyncio.sleep(chance.choice((0, 0.05, 0.2)))
+        churn.cancel()
+        (end,) = await asyncio.gather(churn, return_exceptions=True)
+        assert isinstance(end, asyncio.CancelledError), end
+        true = {await owner.registered(): data for owner, data in wished.items()}
+        await own.until(lambda: own.data == true and own.stale is None, f"{true!r}")
+        await view.until(lambda: view.data == true, f"{true!r}")
+        assert await agree(url, own, view) == true
 
 
 # Closing
