@@ -209,16 +209,7 @@ class Folder:
     async def _read_all(self, *, everybody: bool) -> None:
         """Read everything for the newcomers, *everybody*: and for those who were there before."""
         newcomers = set(self._newcomers)
-        records: list[Record] = []
-        entries: dict[str, Entry] = {}
-        async with aclosing(self._read(await self._list())) as batches:
-            async for batch in batches:
-                for name, entry in batch:
-                    if entry is not None:
-                        entries[name] = entry
-                        record = self._record(name, entry)
-                        if record is not None:
-                            records.append(record)
+        entries, records = await self._read_everything()
         for feed in newcomers & self._newcomers:
             feed.snapshot(records)
         if everybody:
@@ -238,6 +229,20 @@ class Folder:
         if self._connection.up is None:
             # Lost in the same moment as the last answer came: a snapshot overtakes what was said of it.
             self._tell_stale(self._connection.reason or "the connection was lost")
+
+    async def _read_everything(self) -> tuple[dict[str, Entry], list[Record]]:
+        """Return all nodes that can be read, and those of them that are told to watchers."""
+        entries: dict[str, Entry] = {}
+        records: list[Record] = []
+        async with aclosing(self._read(await self._list())) as batches:
+            async for batch in batches:
+                for name, entry in batch:
+                    if entry is not None:
+                        entries[name] = entry
+                        record = self._record(name, entry)
+                        if record is not None:
+                            records.append(record)
+        return entries, records
 
     async def _compare_list(self) -> None:
         """Without recursive watches: see who came and who went."""
