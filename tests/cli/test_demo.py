@@ -48,8 +48,8 @@ def test_no_call_fails_while_one_is_killed_and_one_joins(peerage, place):
 
 def test_no_call_fails_on_a_zookeeper(peerage):
     """A killed service stands in the registry until its session is over: calls go elsewhere meanwhile."""
-    url = f"zookeeper://{shared_server().address}/demo-{os.getpid()}?session_timeout=1"
-    result = peerage("demo", "--seconds", "8", "--registry", url)
+    url = f"zookeeper://{shared_server().address}/demo-{os.getpid()}?session_timeout=3"
+    result = peerage("demo", "--seconds", "12", "--registry", url)
     assert (result.returncode, result.stderr) == (0, "")
     for sentence in (
         r"[\d,]+ calls in [\d.]+ s \(\d+/s\), 0 failed",

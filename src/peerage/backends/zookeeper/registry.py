@@ -104,7 +104,7 @@ class ZooKeeperRegistry:
         version, obstacle = None, self._obstacle()
         with suppress(TimeoutError, OSError):
             async with asyncio.timeout(_PATIENCE):
-                version = await ask_version(up.server, self._context, self._location)
+                version = await ask_version(up.server, up.host, self._context)
         warning = await self._openness()
         stale = self._folder.problem
         return self._health(

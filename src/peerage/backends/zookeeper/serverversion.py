@@ -5,23 +5,20 @@ import re
 import ssl
 from typing import Final
 
-from peerage.backends.zookeeper.location import Location
-
 __all__ = ["ask_version"]
 
 _VERSION: Final = re.compile(rb"Zookeeper version: ([0-9][0-9.]*)")
 
 
-async def ask_version(server: str, context: ssl.SSLContext | None, location: Location) -> str | None:
-    """Return the version of *server* (``address:port``), None if it doesn't say.
+async def ask_version(server: str, host: str, context: ssl.SSLContext | None) -> str | None:
+    """Return the version of *server* (``address:port``), None if it doesn't say; *host* is its name for TLS.
 
     Raises:
         OSError: it can't be reached.
     """
     address, _, port = server.rpartition(":")
-    name = location.hosts.split(",")[0].rpartition(":")[0].strip("[]")
     reader, writer = await asyncio.open_connection(
-        address.strip("[]"), int(port), ssl=context, server_hostname=name if context is not None else None
+        address.strip("[]"), int(port), ssl=context, server_hostname=host if context is not None else None
     )
     try:
         writer.write(b"srvr")

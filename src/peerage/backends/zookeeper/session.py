@@ -69,6 +69,9 @@ class Up(NamedTuple):
     session_timeout: float
     """Seconds, as the server granted them."""
     server: str
+    """``address:port``."""
+    host: str
+    """Its name, as in the registry's URL."""
 
 
 class Down(NamedTuple):
@@ -254,14 +257,14 @@ class _Client(KazooClient):  # type: ignore[misc] # kazoo has no types
     def stop_trying(self) -> None:
         self._stopped.set()
 
-    def came_up(self, server: str, session_timeout: float) -> None:
+    def came_up(self, host: str, server: str, session_timeout: float) -> None:
         """Called on kazoo's thread once a connection can be used."""
         with self.gate:
             # Nothing can have been put there since the last one went down.
             self.epochs += 1
             self.up = self.epochs
             self.reason = ""
-        self.tell(Up(self.epochs, self._session_id, session_timeout, server))
+        self.tell(Up(self.epochs, self._session_id, session_timeout, server, host))
 
     def _session_callback(self, state: Any) -> None:
         with self.gate:
@@ -318,7 +321,7 @@ class _Connection(ConnectionHandler):  # type: ignore[misc] # kazoo has no types
         finally:
             handler.greeting = False
         # Later than kazoo says so itself, which is before it has authenticated.
-        self.client.came_up(_place(hostip, port), timeouts[0] * 1.5 / 1000)
+        self.client.came_up(host, _place(hostip, port), timeouts[0] * 1.5 / 1000)
         return timeouts
 
     def _read_watch_event(self, buffer: bytes, offset: int) -> None:

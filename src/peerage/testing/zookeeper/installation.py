@@ -8,6 +8,11 @@ from typing import Final
 __all__ = ["class_path", "java"]
 
 _DEBIAN: Final = Path("/usr/share/java/zookeeper.jar")
+# Not named by the manifest of Debian's jar, and needed by a server with TLS.
+_DEBIAN_TLS: Final = tuple(
+    Path(f"/usr/share/java/netty-{part}.jar")
+    for part in ("codec", "resolver", "transport-native-unix-common")
+)
 # Without it, Debian's says nothing at all, not even why it ends.
 _DEBIAN_LOG: Final = Path("/usr/share/java/slf4j-simple.jar")
 _DEBIAN_CONFIGURATION: Final = Path("/etc/zookeeper/conf")
@@ -43,4 +48,6 @@ def class_path() -> str:
     if not _DEBIAN.exists():
         raise RuntimeError("There is no ZooKeeper: install Debian's zookeeper, or set ZOOKEEPER_HOME.")
     # The manifest of Debian's jar names the others.
-    return os.pathsep.join([str(_DEBIAN_CONFIGURATION), str(_DEBIAN), str(_DEBIAN_LOG)])
+    return os.pathsep.join(
+        [str(_DEBIAN_CONFIGURATION), str(_DEBIAN), str(_DEBIAN_LOG), *map(str, _DEBIAN_TLS)]
+    )
