@@ -446,6 +446,9 @@ class _Listener:
         text = message % args if args else message
         if text.startswith("Transition to"):
             return
+        if text.startswith("AUTH_FAILED"):
+            # What the server says to it is often nothing: it closes the connection.
+            text = "the server didn't accept the credentials, check user, password and auth="
         self._hear(
             text.replace("Connection dropped: socket connection error: ", "")
             .replace("Connection dropped: ", "")
