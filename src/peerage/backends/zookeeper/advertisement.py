@@ -176,7 +176,10 @@ class ZooKeeperAdvertisement:
                     return
                 complained = False
             except Lost:
-                pass  # the connection's change wakes this
+                if up is not None and self._connection.up is up:
+                    # Put off by the server, over a connection that goes on: nothing else would wake this.
+                    await asyncio.sleep(_RETRY)
+                    continue
             except NoAuth:
                 if self._wish is None:
                     log.warning(
@@ -316,11 +319,11 @@ class ZooKeeperAdvertisement:
             sent = (entry.owner, entry.data)
             if sent not in self._unconfirmed or node in self._claims.nodes:
                 continue
-            self._unconfirmed.remove(sent)
             if self._node is None and entry.owner == session:
                 self._own(node, session, entry.data)
             else:
                 await self._connection.delete(self._path(node))
+            self._unconfirmed.remove(sent)
         self._unconfirmed.clear()
 
     async def _nodes_of_this_name(self) -> list[tuple[str, Entry]]:

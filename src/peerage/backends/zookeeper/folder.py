@@ -139,10 +139,14 @@ class Folder:
         while True:
             await self._wake.wait()
             self._wake.clear()
+            up = self._connection.up
             try:
                 await self._catch_up()
             except Lost:
-                continue  # said by the connection, which wakes this when it is back
+                if up is not None and self._connection.up is up:
+                    # Put off by the server, over a connection that goes on.
+                    await self._complain(Failure("the server put it off"))
+                # Else it is said by the connection, which wakes this when it is back.
             except Failure as failure:
                 await self._complain(failure)
             except Exception as error:

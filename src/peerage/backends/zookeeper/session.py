@@ -271,9 +271,10 @@ class _Client(KazooClient):  # type: ignore[misc] # kazoo has no types
             was_up = self.up is not None
             if state not in {KeeperState.CONNECTED, KeeperState.CONNECTED_RO}:
                 self.up = None
-        super()._session_callback(state)
         if was_up and self.up is None:
+            # Before kazoo fails what is under way: whoever hears of that then knows why.
             self.tell(Down(self.reason or "the connection was lost"))
+        super()._session_callback(state)
 
     def forget(self) -> None:
         for sock in (self.handler.socket_in_use, *self._connection.wake_up_sockets()):
