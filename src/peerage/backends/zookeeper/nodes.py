@@ -1,35 +1,47 @@
 """The persistent nodes on the way to a record or a secret: made when missing, closed where asked for."""
 
 import logging
-from typing import Final
+from collections.abc import Sequence
+from typing import Any, Final
 
 from peerage.backends.zookeeper.connection import Connection
 from peerage.backends.zookeeper.failures import NoAuth, NodeExists, NoNode
-from peerage.backends.zookeeper.location import Location
+from peerage.backends.zookeeper.location import Credentials, Location
+from peerage.backends.zookeeper.session import ACL
 
-__all__ = ["ensure", "open_to_all"]
+__all__ = ["ensure", "may_create", "open_to_all"]
 
 log = logging.getLogger(__name__)
 
 #: Create, write, delete or administer: any of them in strangers' hands is too much.
 _CHANGE: Final = 0b11110
+_CREATE: Final = 0b00100
 
 
-async def open_to_all(connection: Connection, path: str) -> bool:
-    """Say whether anybody may change a node or what is below it.
+def open_to_all(acl: Sequence[ACL]) -> bool:
+    """Say whether with this access list anybody may change a node or what is below it."""
+    return any(each.id.scheme == "world" and each.perms & _CHANGE for each in acl)
 
-    Raises:
-        NoNode: there is none.
-    """
-    return any(acl.id.scheme == "world" and acl.perms & _CHANGE for acl in await connection.acl_of(path))
+
+def may_create(acl: Sequence[ACL], credentials: Credentials | None) -> bool:
+    """Say whether with *credentials* nodes can be made below one with this list, as far as it tells."""
+    return any(each.perms & _CREATE and _means(each.id, credentials) for each in acl)
+
+
+def _means(who: Any, credentials: Credentials | None) -> bool:
+    if who.scheme not in {"digest", "sasl"}:
+        return True  # the world; or by address or certificate, which the server alone can tell
+    # What follows the user in a digest is hidden from those who may not change the list.
+    user = who.id.partition(":")[0] if who.scheme == "digest" else who.id
+    return credentials is not None and (credentials.mechanism, credentials.user) == (who.scheme, user)
 
 
 async def ensure(connection: Connection, location: Location, path: str, told: set[str]) -> None:
     """Create the node and those above it, as far as they are missing.
 
-    With ``acl=creator`` every node that is made, and with the option written out also every one below the
-    registry's path that is there already, belongs to whoever made it alone: who may delete a node is said by
-    its parent.
+    With ``acl=creator`` every node that is made, and with the option written out also the registry's path and
+    those below it that are there already, belongs to whoever made it alone: who may delete a node is said by
+    its parent. Nodes above the path are others' as well, so they are left as they are.
 
     Args:
         connection: to the server.
@@ -54,10 +66,11 @@ async def ensure(connection: Connection, location: Location, path: str, told: se
 
 
 async def _close(connection: Connection, location: Location, path: str, told: set[str]) -> None:
+    ours = f"{path}/".startswith(f"{location.path}/")
     try:
-        if not await open_to_all(connection, path):
+        if not open_to_all(await connection.acl_of(path)):
             return
-        if location.explicit_acl:
+        if location.explicit_acl and ours:
             await connection.protect(path)
             return
     except NoAuth:
@@ -65,8 +78,8 @@ async def _close(connection: Connection, location: Location, path: str, told: se
     if path not in told:
         told.add(path)
         log.warning(
-            "Anybody may change or remove what is in %s of %s: set its access list, "
-            "or write acl=creator in the registry's URL to have that done",
+            "Anybody may change or remove what is in %s of %s: set its access list%s",
             path,
             location.url,
+            ", or write acl=creator in the registry's URL to have that done" * ours,
         )
