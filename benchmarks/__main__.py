@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmarks import directory, embedded, http, startup
+from benchmarks import directory, embedded, http, startup, zookeeper
 from benchmarks.report import Row, markdown
 
 _PARTS = {
@@ -12,6 +12,7 @@ _PARTS = {
     "embedded": embedded.measure,
     "http": http.measure,
     "startup": startup.measure,
+    "zookeeper": zookeeper.measure,
 }
 
 #: What the generated part of docs/performance.md stands between.

@@ -140,22 +140,32 @@ def _memory() -> Row:
 
 def memory() -> float:
     """Return the bytes of RSS per instance; the records' own bytes count, as they come from a registry."""
-    directory, balancer = Directory(), Balancer(random.Random(0))
+    directory = Directory()
     directory.put(record(0))
     gc.collect()
-    before = _resident()
+    before = resident()
     for number in range(_LARGE):
         directory.put(record(number))
-    for number in range(_LARGE):
+    balancer = warm(directory, _LARGE)
+    gc.collect()
+    grown = resident() - before
+    assert balancer
+    return grown / _LARGE
+
+
+def warm(directory: Directory, count: int) -> Balancer:
+    """Ask for each of the first *count* instances, and send a request to each."""
+    balancer = Balancer(random.Random(0))
+    for number in range(count):
         for criterion in ("instance_id", f"orders-{number}"), ("service_id", f"orders{number // 3}"):
             directory.urls((criterion,))
         instance = directory.targets("instance_id", f"orders-{number}")[0]
         balancer.started(instance)
         balancer.finished(instance)
-    gc.collect()
-    return (_resident() - before) / _LARGE
+    return balancer
 
 
-def _resident() -> int:
+def resident() -> int:
+    """Return the bytes of memory that this process has, by now."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * 4096

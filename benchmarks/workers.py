@@ -4,8 +4,10 @@ Each prints one JSON line when it is ready or done, and ends when its standard i
 """
 
 import asyncio
+import gc
 import json
 import resource
+import socket
 import subprocess
 import sys
 import time
@@ -17,16 +19,18 @@ from typing import Any
 from benchmarks.records import data
 from peerage.directory import Change
 from peerage.discovery import Discovery
-from peerage.registry import open_registry
+from peerage.registry import Put, Registry, open_registry
 
 __all__ = ["worker"]
 
 
 @contextmanager
-def worker(role: str, *args: str, environ: dict[str, str]) -> Iterator["subprocess.Popen[str]"]:
+def worker(
+    role: str, *args: str, environ: dict[str, str], module: str = __name__
+) -> Iterator["subprocess.Popen[str]"]:
     """Start a role; it is ended in the end."""
     process = subprocess.Popen(
-        [sys.executable, "-m", __name__, role, *args],
+        [sys.executable, "-m", module, role, *args],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -123,6 +127,118 @@ async def _blink(url: str, count: str) -> None:
     _say("done")
 
 
+async def _see(url: str, count: str) -> None:
+    """Say the seconds that each of *count* arrivals took, from the moment its record carries."""
+    registry = open_registry(url)
+    latencies: list[float] = []
+    watch = registry.watch()
+    await anext(watch)
+    _say("ready")
+    async for event in watch:
+        if isinstance(event, Put):
+            latencies.append(time.monotonic() - float(event.record.data))
+            if len(latencies) == int(count):
+                break
+    _say(latencies)
+    await registry.aclose()
+
+
+async def _amend(url: str, number: str) -> None:
+    """Advertise one record; on a line, change it so many times, each time with the moment it began."""
+    registry = open_registry(url)
+    owner = registry.advertise("BenchApplication", data(int(number)))
+    await owner.registered()
+    _say("ready")
+    while line := await asyncio.to_thread(sys.stdin.readline):
+        for version in range(int(line)):
+            began = data(int(number), version, extra={"began": time.monotonic()})
+            owner.update(began)
+            await owner.registered()
+            await asyncio.sleep(0.01)
+        _say("done")
+    await registry.aclose()
+
+
+async def _follow(url: str) -> None:
+    """Know everything; on a line, wait for so many changes: say what they took and the CPU seconds spent."""
+    async with Discovery(url) as discovery:
+        await discovery.ready(120)
+        latencies: list[float] = []
+        seen = asyncio.Event()
+
+        def note(change: Change) -> None:
+            if change.after is not None:
+                _, _, rest = change.after.data.partition(b'"began": ')
+                latencies.append(time.monotonic() - float(rest.partition(b",")[0]))
+                seen.set()
+
+        discovery.directory.subscribe(note)
+        _say("ready")
+        while line := await asyncio.to_thread(sys.stdin.readline):
+            latencies.clear()
+            cpu = time.process_time()
+            while len(latencies) < int(line):
+                seen.clear()
+                await seen.wait()
+            _say({"latencies": latencies, "cpu": time.process_time() - cpu})
+
+
+async def _memory(url: str, count: str) -> None:
+    """Say by how many bytes of RSS the process grows until it knows everything and has answered."""
+    from benchmarks.directory import resident, warm  # noqa: PLC0415 - the other roles don't need it
+
+    unopened = Discovery(url)
+    gc.collect()
+    before = resident()
+    async with unopened as discovery:
+        await discovery.ready(120)
+        balancer = warm(discovery.directory, int(count))
+        gc.collect()
+        _say({"known": len(discovery.directory), "grown": resident() - before})
+        del balancer  # as large as a client's, until here
+
+
+async def _members(url: str, clients: str, each: str, wanted: str, first: str) -> None:
+    """Be *clients* clients with *each* records of their own, until each knows *wanted* in all.
+
+    On the first line they begin; on each other, they wait for the registry to go and to come back. What that
+    took is said: the moment it was over, CPU seconds, bytes received.
+    """
+    received = 0
+    recv = socket.socket.recv
+
+    def count(self: socket.socket, *args: int) -> bytes:
+        nonlocal received
+        part = recv(self, *args)
+        received += len(part)
+        return part
+
+    socket.socket.recv = count  # type: ignore[method-assign] # kazoo reads by nothing else
+    registries: list[Registry] = [open_registry(url) for _ in range(int(clients))]
+    everyone = [Discovery(registry) for registry in registries]
+    records = [data(int(first) + number) for number in range(int(clients) * int(each))]
+    _say("ready")
+    await asyncio.to_thread(sys.stdin.readline)
+    cpu = time.process_time()
+    for number, (registry, discovery) in enumerate(zip(registries, everyone, strict=True)):
+        await discovery.__aenter__()
+        for record in records[number * int(each) : (number + 1) * int(each)]:
+            registry.advertise("BenchApplication", record)
+
+    async def until(condition: Any) -> None:
+        while not all(condition(discovery) for discovery in everyone):
+            await asyncio.sleep(0.02)
+
+    while True:
+        await until(lambda one: one.stale is None and len(one.directory) >= int(wanted))
+        _say({"at": time.monotonic(), "cpu": time.process_time() - cpu, "received": received})
+        if not await asyncio.to_thread(sys.stdin.readline):
+            break
+        cpu, received = time.process_time(), 0
+        _say("ready")
+        await until(lambda one: one.stale is not None)
+
+
 async def _serve(ports: str) -> None:
     """Answer ``ok`` on so many free loopback ports."""
     from aiohttp import web  # noqa: PLC0415 - the other roles don't need it
@@ -149,5 +265,17 @@ def _say(value: Any) -> None:
 if __name__ == "__main__":
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    roles = {"own": _own, "sync": _sync, "idle": _idle, "burst": _burst, "blink": _blink, "serve": _serve}
+    roles = {
+        "amend": _amend,
+        "blink": _blink,
+        "burst": _burst,
+        "follow": _follow,
+        "idle": _idle,
+        "members": _members,
+        "memory": _memory,
+        "own": _own,
+        "see": _see,
+        "serve": _serve,
+        "sync": _sync,
+    }
     asyncio.run(roles[sys.argv[1]](*sys.argv[2:]))

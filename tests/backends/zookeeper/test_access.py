@@ -15,7 +15,7 @@ from peerage.errors import PeerageError
 from peerage.registry import Gone, Put, Snapshot
 from peerage.testing import View, eventually
 from peerage.testing.suite import closing, registered
-from peerage.testing.zookeeper import Proxy
+from peerage.testing.zookeeper import Proxy, ZooKeeperServer
 
 #: In each direction of a test: whoever sees it somewhere has found a leak.
 PASSWORD = "pass-7391-word"
@@ -327,3 +327,95 @@ async def test_no_password_is_ever_shown(url, guarded, secret, server, loud):
         assert password not in loud.text
         assert not [text for text in shown if password in text]
     assert "secret-9513-value" not in loud.text
+
+
+@pytest.fixture(scope="module")
+def strict(tmp_path_factory):
+    """A server that wants SASL of everybody, and knows one user."""
+    folder = tmp_path_factory.mktemp("strict")
+    jaas = folder / "jaas.conf"
+    jaas.write_text(
+        "Server {\n"
+        "  org.apache.zookeeper.server.auth.DigestLoginModule required\n"
+        f'  user_service="{PASSWORD}";\n'
+        "};\n"
+    )
+    options = {
+        "authProvider.1": "org.apache.zookeeper.server.auth.SASLAuthenticationProvider",
+        "requireClientAuthScheme": "sasl",
+        "sessionRequireClientSASLAuth": "true",
+    }
+    with ZooKeeperServer(
+        folder, options=options, jvm=[f"-Djava.security.auth.login.config={jaas}"]
+    ) as server:
+        yield server
+
+
+class TestSasl:
+    @staticmethod
+    def url(address: str, password: str = PASSWORD) -> str:
+        return f"zookeeper://service:{password}@{address}/sasl?auth=sasl&session_timeout=3"
+
+    async def test_the_password_opens(self, strict, loud):
+        """Records and secrets work, also after a reconnect; inspect() has a version; no password shows."""
+        proxy = Proxy(strict.address)
+        await proxy.start()
+        async with (
+            closing(open_registry(self.url(strict.address)), open_registry(self.url(proxy.address))) as (
+                here,
+                there,
+            ),
+            View(there) as view,
+        ):
+            owner = await registered(here, "App", b"{}")
+            await view.until_data([b"{}"])
+            assert await there.secrets.obtain("/sasl/auth/key", lambda: b"secret") == b"secret"
+            proxy.cut()
+            await view.until(lambda: view.stale)
+            owner.update(b"[]")
+            await view.until_data([b"[]"])
+            health = await there.inspect()
+            assert (health.state, health.writable, health.problem) == ("connected", True, None)
+            assert health.version.startswith("3.")
+        await proxy.aclose()
+        assert PASSWORD not in loud.text
+
+    @pytest.mark.parametrize("wrong", ["password", "scheme", "none"])
+    async def test_what_is_wrong_is_said(self, strict, loud, wrong):
+        """Stale naming the credentials, a line of the log, quickly closed; tried again, but not hotly."""
+        proxy = _Counting(strict.address)
+        await proxy.start()
+        url = {
+            "password": self.url(proxy.address, OTHER),
+            "scheme": self.url(proxy.address).replace("auth=sasl", "auth=digest"),
+            "none": self.url(proxy.address).replace(f"service:{PASSWORD}@", "").replace("auth=sasl&", ""),
+        }[wrong]
+        async with Discovery(url) as discovery:
+            await eventually(lambda: discovery.stale)
+            await eventually(lambda: proxy.taken_at and time.monotonic() - proxy.taken_at[0] > 3)
+            assert discovery.stale
+            if wrong == "password":
+                assert "credentials" in discovery.stale, discovery.stale
+            # Twice a second or so at most.
+            print("TAKEN", len(proxy.taken_at))
+            assert len(proxy.taken_at) < 25, len(proxy.taken_at)
+            health = await discovery.registry.inspect()
+            assert (health.state, health.writable) == ("stale", False)
+            begun = time.monotonic()
+        assert time.monotonic() - begun < CLOSING
+        await proxy.aclose()
+        assert len(warnings_in(loud)) == 1, warnings_in(loud)
+        assert PASSWORD not in loud.text
+        assert OTHER not in loud.text
+
+
+class _Counting(Proxy):
+    """Notes when connections were taken."""
+
+    def __init__(self, target: str) -> None:
+        super().__init__(target)
+        self.taken_at: list[float] = []
+
+    def taken(self, link) -> None:
+        self.taken_at.append(time.monotonic())
+        super().taken(link)

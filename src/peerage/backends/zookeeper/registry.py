@@ -110,7 +110,7 @@ class ZooKeeperRegistry:
         stale = self._folder.problem
         return self._health(
             state="connected" if stale is None else "stale",
-            writable=obstacle is None,
+            writable=stale is None and obstacle is None,
             problem=stale or obstacle or warning,
             version=version,
         )

@@ -110,6 +110,11 @@ class Ended(NamedTuple):
 
 Note = Up | Down | Trouble | Happened | Replied | Ended
 
+_REFUSED: Final = (
+    exceptions.NoAuthError,
+    exceptions.InvalidACLError,
+    exceptions.SessionClosedRequireSaslError,
+)
 _LOST: Final = (
     exceptions.ConnectionLoss,
     exceptions.ConnectionClosedError,
@@ -136,7 +141,7 @@ def _failure(error: BaseException) -> Failure:
         return NoNode(name)
     if isinstance(error, exceptions.NodeExistsError):
         return NodeExists(name)
-    if isinstance(error, exceptions.NoAuthError | exceptions.InvalidACLError):
+    if isinstance(error, _REFUSED):
         return NoAuth(name)
     if isinstance(error, _LOST):
         return Lost(name)
@@ -319,6 +324,9 @@ class _Connection(ConnectionHandler):  # type: ignore[misc] # kazoo has no types
         handler.greeting = True
         try:
             timeouts: tuple[float, float] = super()._connect(host, hostip, port)
+        except exceptions.SessionClosedRequireSaslError as error:
+            # How a server that lets in nobody without SASL refuses a password: not known to kazoo's loop.
+            raise exceptions.AuthFailedError("refused") from error
         finally:
             handler.greeting = False
         # Later than kazoo says so itself, which is before it has authenticated.
