@@ -149,7 +149,7 @@ def memory() -> float:
     balancer = warm(directory, _LARGE)
     gc.collect()
     grown = resident() - before
-    assert balancer
+    del balancer  # what it knows counts, until here
     return grown / _LARGE
 
 

@@ -226,7 +226,7 @@ async def _members(url: str, clients: str, each: str, wanted: str, first: str) -
             registry.advertise("BenchApplication", record)
 
     async def until(condition: Any) -> None:
-        while not all(condition(discovery) for discovery in everyone):
+        while not all(condition(discovery) for discovery in everyone):  # noqa: ASYNC110 - several to look at
             await asyncio.sleep(0.02)
 
     while True:

@@ -1,0 +1,372 @@
+"""The ZooKeeper registry between processes, on one real server: beside a bare client, and many at once."""
+
+import json
+import os
+import statistics
+import tempfile
+import time
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.barezookeeper import OVERHEAD
+from benchmarks.records import SIZE
+from benchmarks.report import Row, milliseconds, percentile, spread
+from benchmarks.workers import worker
+from peerage.testing.zookeeper import ZooKeeperServer
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Iterator
+
+_SMALL, _MIDDLE, _LARGE = 100, 1000, 10_000
+_RUNS = 5
+_SAMPLES = 150
+_BLOCKS = 2
+_IDLE = 20
+
+#: Clients of the mass start and reconnect: so many processes with so many clients each.
+_PROCESSES, _CLIENTS = 20, 5
+
+#: Bytes of the name of a record.
+_NAME = len("BenchApplication.0000000000")
+
+#: Bytes a second of the network that the extrapolation assumes: 1 Gb/s.
+_NETWORK = 125e6
+
+
+def measure() -> list[Row]:
+    """Every row of this part."""
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory() as folder, ZooKeeperServer(Path(folder), tick_time=2000) as server:
+        with ExitStack() as stack:
+            sizes = (_SMALL, _MIDDLE, _LARGE)
+            owners = [
+                stack.enter_context(_worker("own", _url(server, f"of{size}"), str(size), "0"))
+                for size in sizes
+            ]
+            for owner in owners:
+                _hear(owner)
+            for size in (_MIDDLE, _LARGE):
+                rows += _first_sync(server, size)
+            rows += _one_change(server)
+            rows += _visible(server)
+            rows += _idling(server)
+            rows += _memory(server)
+            rows += _joining(server, owners[-1])
+        runs = [_mass(server, count) for count in (_SMALL, _MIDDLE)]
+    return rows + _mass_rows(runs)
+
+
+def _url(server: ZooKeeperServer, path: str) -> str:
+    return f"zookeeper://{server.address}/{path}?session_timeout=30"
+
+
+def _worker(role: str, *args: str, **options: str) -> Any:
+    return worker(role, *args, environ=dict(os.environ), **options)
+
+
+@contextmanager
+def _bare(role: str, server: ZooKeeperServer, path: str, *args: str) -> "Iterator[subprocess.Popen[str]]":
+    folder = f"/{path}/run"
+    with _worker(role, server.address, folder, *args, module="benchmarks.barezookeeper") as process:
+        yield process
+
+
+def _hear(process: "subprocess.Popen[str]") -> Any:
+    assert process.stdout is not None
+    return json.loads(process.stdout.readline())
+
+
+def _tell(process: "subprocess.Popen[str]", line: object) -> None:
+    assert process.stdin is not None
+    process.stdin.write(f"{line}\n")
+    process.stdin.flush()
+
+
+def _first_sync(server: ZooKeeperServer, size: int) -> list[Row]:
+    ours, bare = [], []
+    for _ in range(_RUNS):
+        with _bare("sync", server, f"of{size}") as reader:
+            bare.append(_hear(reader))
+        with _worker("sync", _url(server, f"of{size}"), str(size)) as reader:
+            ours.append(_hear(reader))
+    assert all(run["known"] for run in ours)
+    assert all(run["known"] == size for run in bare)
+    wall, limit = (statistics.median(run["wall"] for run in runs) for runs in (ours, bare))
+    cpu, least = (statistics.median(run["cpu"] for run in runs) for runs in (ours, bare))
+    gap = statistics.median(run["gap"] for run in ours)
+    return [
+        Row(
+            f"first sync, `locate` answering, {size:,} records, ZooKeeper",
+            "≤ 3 × (bare MultiRead + `json.loads` of each)",
+            f"{milliseconds(wall)} = {wall / limit:.2f} ×, of it {milliseconds(cpu)} CPU",
+            wall <= 3 * limit,
+            f"blocking socket, all requests at once: {milliseconds(limit)}, of it {milliseconds(least)} CPU",
+        ),
+        Row(
+            f"event loop during it (heartbeat of 1 ms), {size:,} records",
+            "never blocked > 25 ms",
+            f"{milliseconds(gap)}, worst of all runs {milliseconds(max(run['gap'] for run in ours))}",
+            gap <= 0.025,
+        ),
+    ]
+
+
+def _one_change(server: ZooKeeperServer) -> list[Row]:
+    sizes = (_SMALL, _LARGE)
+    latencies: dict[int, list[float]] = {size: [] for size in sizes}
+    cpu: dict[int, list[float]] = {size: [] for size in sizes}
+    with ExitStack() as stack:
+        pairs = {}
+        for size in sizes:
+            url = _url(server, f"of{size}")
+            amender = stack.enter_context(_worker("amend", url, "1000000"))
+            _hear(amender)
+            follower = stack.enter_context(_worker("follow", url))
+            _hear(follower)
+            pairs[size] = amender, follower
+        # What was begun wants to come to rest, and the first block is to warm up.
+        time.sleep(0.5)
+        for block in range(2 * _BLOCKS + 1):
+            for size, (amender, follower) in pairs.items():
+                _tell(follower, _SAMPLES)
+                # It counts from the line on.
+                time.sleep(0.05)
+                _tell(amender, _SAMPLES)
+                seen = _hear(follower)
+                _hear(amender)
+                if block:
+                    latencies[size] += seen["latencies"]
+                    cpu[size].append(seen["cpu"] / _SAMPLES)
+    each = {size: statistics.median(cpu[size]) for size in sizes}
+    middle = {size: statistics.median(latencies[size]) for size in sizes}
+    return [
+        Row(
+            f"CPU of a client for one change by another process, N = {_SMALL:,} and {_LARGE:,}, ZooKeeper",
+            "flat: ≤ 1.5 ×",
+            f"{milliseconds(each[_LARGE])} = {each[_LARGE] / each[_SMALL]:.2f} ×",
+            each[_LARGE] <= 1.5 * each[_SMALL],
+            f"N = {_SMALL:,}: {milliseconds(each[_SMALL])}",
+        ),
+        Row(
+            "update by another process → the directory shows it, p50 / p99, the same",
+            "flat: p50 ≤ 1.5 ×",
+            f"{spread(latencies[_LARGE], 'ms', 1e3)} = {middle[_LARGE] / middle[_SMALL]:.2f} ×",
+            middle[_LARGE] <= 1.5 * middle[_SMALL],
+            f"N = {_SMALL:,}: {spread(latencies[_SMALL], 'ms', 1e3)}",
+        ),
+    ]
+
+
+def _visible(server: ZooKeeperServer) -> list[Row]:
+    ours: list[float] = []
+    bare: list[float] = []
+    url, count = _url(server, "blink"), str(_SAMPLES)
+    with _worker("blink", url, "1") as warm:  # makes the folder
+        _hear(warm)
+    for _ in range(_BLOCKS):
+        for latencies, watcher in (
+            (bare, _bare("see", server, "blink", count)),
+            (ours, _worker("see", url, count)),
+        ):
+            with watcher as seer:
+                _hear(seer)
+                with _worker("blink", url, count) as blinker:
+                    # The first has a session to begin.
+                    latencies += _hear(seer)[1:]  # noqa: PLW2901
+                    _hear(blinker)
+    p50, p99 = (percentile(ours, share) / percentile(bare, share) for share in (0.5, 0.99))
+    return [
+        Row(
+            "advertise → visible in another process, ZooKeeper, p50 / p99",
+            "≤ 1.5 × (bare watch + read)",
+            f"{spread(ours, 'ms', 1e3)} = {p50:.2f} / {p99:.2f} ×",
+            p50 <= 1.5 and p99 <= 1.5,
+            f"blocking socket, recursive watch, a read at each event: {spread(bare, 'ms', 1e3)}",
+        )
+    ]
+
+
+def _idling(server: ZooKeeperServer) -> list[Row]:
+    with _worker("idle", _url(server, f"of{_LARGE}"), str(_IDLE)) as reader:
+        share = float(_hear(reader))
+    return [
+        Row(f"idle at {_LARGE:,} instances, ZooKeeper", "≤ 0.5% of a core", f"{share:.2%}", share <= 0.005)
+    ]
+
+
+def _memory(server: ZooKeeperServer) -> list[Row]:
+    each = []
+    for _ in range(3):
+        with _worker("memory", _url(server, f"of{_LARGE}"), str(_LARGE)) as reader:
+            told = _hear(reader)
+            each.append(told["grown"] / told["known"])
+    size = statistics.median(each)
+    return [
+        Row(
+            f"memory per instance, {_LARGE:,} records of {SIZE} bytes read from ZooKeeper, answers and "
+            "balancer warm",
+            "≤ 2.5 kB of RSS",
+            f"{size / 1e3:.2f} kB",
+            size <= 2500,
+        )
+    ]
+
+
+def _joining(server: ZooKeeperServer, owner: "subprocess.Popen[str]") -> list[Row]:
+    more = 1000
+    with _worker("burst", _url(server, f"of{_LARGE}"), str(more)) as reader:
+        _hear(reader)
+        _tell(owner, more)
+        cpu = float(_hear(reader))
+        _hear(owner)
+    return [
+        Row(
+            f"burst of {more:,} joins at {_LARGE:,}, ZooKeeper",
+            "≤ 0.3 s CPU per watcher",
+            f"{cpu:.3f} s",
+            cpu <= 0.3,
+        )
+    ]
+
+
+# Many clients
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """What it took until all clients knew all records; means of one client, and the server's part of one."""
+
+    seconds: float
+    cpu: float
+    server: float
+    received: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    records: int
+    start: _Step
+    reconnect: _Step
+
+
+def _mass(server: ZooKeeperServer, records: int) -> _Run:
+    """Let all clients begin at once, then kill the server under them."""
+    clients = _PROCESSES * _CLIENTS
+    with ExitStack() as stack:
+        url = _url(server, f"mass{records}")
+        members = [
+            stack.enter_context(
+                _worker(
+                    "members",
+                    url,
+                    str(_CLIENTS),
+                    str(records // clients),
+                    str(records),
+                    str(number * records // _PROCESSES),
+                )
+            )
+            for number in range(_PROCESSES)
+        ]
+        for member in members:
+            _hear(member)
+        begin, spent = time.monotonic(), _cpu_of(server)
+        for member in members:
+            _tell(member, "begin")
+        start = _step(server, members, begin, spent)
+        # What comes last, such as a read for an event of what is known by then.
+        time.sleep(1)
+        for member in members:
+            _tell(member, "again")
+        for member in members:
+            _hear(member)
+        server.kill()
+        server.start()
+        return _Run(records, start, _step(server, members, time.monotonic(), _cpu_of(server)))
+
+
+def _step(
+    server: ZooKeeperServer, members: "list[subprocess.Popen[str]]", begin: float, spent: float
+) -> _Step:
+    told = [_hear(member) for member in members]
+    clients = _PROCESSES * _CLIENTS
+    return _Step(
+        max(each["at"] for each in told) - begin,
+        sum(each["cpu"] for each in told) / clients,
+        (_cpu_of(server) - spent) / clients,
+        sum(each["received"] for each in told) / clients,
+    )
+
+
+def _cpu_of(server: ZooKeeperServer) -> float:
+    """Return the CPU seconds of the server's process."""
+    assert server._process is not None
+    fields = Path(f"/proc/{server._process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _mass_rows(runs: list[_Run]) -> list[Row]:
+    clients, rows = _PROCESSES * _CLIENTS, []
+    for run in runs:
+        least = run.records * (SIZE + _NAME + OVERHEAD)
+        rows += [
+            Row(
+                f"mass start, {clients} clients in {_PROCESSES} processes, {run.records:,} records, all begin "  # noqa: E501
+                "and advertise at once",
+                "shown",
+                _told(run.start),
+                held=True,
+                beside=f"records, names and stats once: {least / 1e3:.0f} kB each",
+            ),
+            Row(
+                "the same, server killed and started again, from when it serves",
+                "each reads everything once: ≤ 1.25 × its bytes",
+                f"{_told(run.reconnect)} = {run.reconnect.received / least:.2f} ×",
+                run.reconnect.received <= 1.25 * least,
+                f"waits up to min(2 s, N × 0.5 ms) = {min(2, run.records * 5e-4):.2f} s first",
+            ),
+        ]
+    return [*rows, *_extrapolated(*(run for run in runs))]
+
+
+def _told(step: _Step) -> str:
+    return (
+        f"{step.seconds:.2f} s; a client: {milliseconds(step.cpu)} CPU, {step.received / 1e3:.0f} kB; "
+        f"the server for each: {milliseconds(step.server)} CPU"
+    )
+
+
+def _extrapolated(small: _Run, large: _Run) -> list[Row]:
+    """What a reconnect takes by the straight line through both runs, for any number of clients and records."""  # noqa: E501
+    between = large.records - small.records
+
+    def line(at: float, further: float) -> tuple[float, float]:
+        slope = (further - at) / between
+        return max(0.0, at - slope * small.records), slope
+
+    fixed, each = line(small.reconnect.cpu, large.reconnect.cpu)
+    served_fixed, served_each = line(small.reconnect.server, large.reconnect.server)
+    carried = large.reconnect.received / large.records
+    rows = []
+    for clients, records in ((100, 100), (100, 10_000), (1000, 1000)):
+        client = fixed + each * records
+        server = clients * (served_fixed + served_each * records)
+        volume = clients * records * carried
+        wire = volume / _NETWORK
+        jitter = min(2.0, records * 5e-4)
+        rows.append(
+            Row(
+                f"extrapolated: reconnect of {clients:,} clients × {records:,} records, a core each; "
+                "seconds = min(2, N × 0.5 ms) + a client's CPU + the greater of the server's CPU "
+                f"C × ({served_fixed * 1e3:.2g} ms + N × {served_each * 1e6:.2g} µs) / 2 cores and "
+                f"C × N × {carried:.0f} B / 1 Gb/s; a client's CPU = {fixed * 1e3:.2g} ms + "
+                f"N × {each * 1e6:.2g} µs",
+                "shown",
+                f"{jitter + client + max(server / 2, wire):.2f} s; a client: {milliseconds(client)} CPU; "
+                f"the server: {server:.2f} s CPU; {volume / 1e6:.0f} MB in all, {wire:.2f} s at 1 Gb/s",
+                held=True,
+            )
+        )
+    return rows
