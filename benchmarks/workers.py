@@ -6,6 +6,7 @@ Each prints one JSON line when it is ready or done, and ends when its standard i
 import asyncio
 import gc
 import json
+import logging
 import resource
 import socket
 import subprocess
@@ -204,6 +205,7 @@ async def _members(url: str, clients: str, each: str, wanted: str, first: str) -
     On the first line they begin; on each other, they wait for the registry to go and to come back. What that
     took is said: the moment it was over, CPU seconds, bytes received.
     """
+    logging.getLogger("peerage").setLevel(logging.ERROR)  # that the registry goes is what is measured
     received = 0
     recv = socket.socket.recv
 

@@ -5,20 +5,17 @@ import os
 import statistics
 import tempfile
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from subprocess import Popen
+from typing import Any
 
 from benchmarks.barezookeeper import OVERHEAD
 from benchmarks.records import SIZE
 from benchmarks.report import Row, milliseconds, percentile, spread
 from benchmarks.workers import worker
 from peerage.testing.zookeeper import ZooKeeperServer
-
-if TYPE_CHECKING:
-    import subprocess
-    from collections.abc import Iterator
 
 _SMALL, _MIDDLE, _LARGE = 100, 1000, 10_000
 _RUNS = 5
@@ -63,23 +60,20 @@ def _url(server: ZooKeeperServer, path: str) -> str:
     return f"zookeeper://{server.address}/{path}?session_timeout=30"
 
 
-def _worker(role: str, *args: str, **options: str) -> Any:
+def _worker(role: str, *args: str, **options: str) -> AbstractContextManager[Popen[str]]:
     return worker(role, *args, environ=dict(os.environ), **options)
 
 
-@contextmanager
-def _bare(role: str, server: ZooKeeperServer, path: str, *args: str) -> "Iterator[subprocess.Popen[str]]":
-    folder = f"/{path}/run"
-    with _worker(role, server.address, folder, *args, module="benchmarks.barezookeeper") as process:
-        yield process
+def _bare(role: str, server: ZooKeeperServer, path: str, *args: str) -> AbstractContextManager[Popen[str]]:
+    return _worker(role, server.address, f"/{path}/run", *args, module="benchmarks.barezookeeper")
 
 
-def _hear(process: "subprocess.Popen[str]") -> Any:
+def _hear(process: Popen[str]) -> Any:
     assert process.stdout is not None
     return json.loads(process.stdout.readline())
 
 
-def _tell(process: "subprocess.Popen[str]", line: object) -> None:
+def _tell(process: Popen[str], line: object) -> None:
     assert process.stdin is not None
     process.stdin.write(f"{line}\n")
     process.stdin.flush()
@@ -175,7 +169,7 @@ def _visible(server: ZooKeeperServer) -> list[Row]:
                 _hear(seer)
                 with _worker("blink", url, count) as blinker:
                     # The first has a session to begin.
-                    latencies += _hear(seer)[1:]  # noqa: PLW2901
+                    latencies.extend(_hear(seer)[1:])
                     _hear(blinker)
     p50, p99 = (percentile(ours, share) / percentile(bare, share) for share in (0.5, 0.99))
     return [
@@ -215,7 +209,7 @@ def _memory(server: ZooKeeperServer) -> list[Row]:
     ]
 
 
-def _joining(server: ZooKeeperServer, owner: "subprocess.Popen[str]") -> list[Row]:
+def _joining(server: ZooKeeperServer, owner: Popen[str]) -> list[Row]:
     more = 1000
     with _worker("burst", _url(server, f"of{_LARGE}"), str(more)) as reader:
         _hear(reader)
@@ -287,9 +281,7 @@ def _mass(server: ZooKeeperServer, records: int) -> _Run:
         return _Run(records, start, _step(server, members, time.monotonic(), _cpu_of(server)))
 
 
-def _step(
-    server: ZooKeeperServer, members: "list[subprocess.Popen[str]]", begin: float, spent: float
-) -> _Step:
+def _step(server: ZooKeeperServer, members: list[Popen[str]], begin: float, spent: float) -> _Step:
     told = [_hear(member) for member in members]
     clients = _PROCESSES * _CLIENTS
     return _Step(
@@ -328,7 +320,7 @@ def _mass_rows(runs: list[_Run]) -> list[Row]:
                 f"waits up to min(2 s, N × 0.5 ms) = {min(2, run.records * 5e-4):.2f} s first",
             ),
         ]
-    return [*rows, *_extrapolated(*(run for run in runs))]
+    return [*rows, *_extrapolated(*runs)]
 
 
 def _told(step: _Step) -> str:
@@ -339,7 +331,7 @@ def _told(step: _Step) -> str:
 
 
 def _extrapolated(small: _Run, large: _Run) -> list[Row]:
-    """What a reconnect takes by the straight line through both runs, for any number of clients and records."""  # noqa: E501
+    """What a reconnect takes by the straight line through both runs, for other numbers."""
     between = large.records - small.records
 
     def line(at: float, further: float) -> tuple[float, float]:
@@ -349,24 +341,28 @@ def _extrapolated(small: _Run, large: _Run) -> list[Row]:
     fixed, each = line(small.reconnect.cpu, large.reconnect.cpu)
     served_fixed, served_each = line(small.reconnect.server, large.reconnect.server)
     carried = large.reconnect.received / large.records
+    model = (
+        "; by the model: min(2 s, N × 0.5 ms) + a client's CPU, which is "
+        f"{fixed * 1e3:.2g} ms + N × {each * 1e6:.2g} µs, + the greater of the server's CPU on 2 cores, "
+        f"C × ({served_fixed * 1e3:.2g} ms + N × {served_each * 1e6:.2g} µs) / 2, "
+        f"and C × N × {carried:.0f} bytes at 1 Gb/s"
+    )
     rows = []
     for clients, records in ((100, 100), (100, 10_000), (1000, 1000)):
         client = fixed + each * records
-        server = clients * (served_fixed + served_each * records)
+        served = clients * (served_fixed + served_each * records)
         volume = clients * records * carried
         wire = volume / _NETWORK
-        jitter = min(2.0, records * 5e-4)
+        seconds = min(2.0, records * 5e-4) + client + max(served / 2, wire)
         rows.append(
             Row(
-                f"extrapolated: reconnect of {clients:,} clients × {records:,} records, a core each; "
-                "seconds = min(2, N × 0.5 ms) + a client's CPU + the greater of the server's CPU "
-                f"C × ({served_fixed * 1e3:.2g} ms + N × {served_each * 1e6:.2g} µs) / 2 cores and "
-                f"C × N × {carried:.0f} B / 1 Gb/s; a client's CPU = {fixed * 1e3:.2g} ms + "
-                f"N × {each * 1e6:.2g} µs",
+                f"reconnect of C = {clients:,} clients, each a machine of its own, N = {records:,} records, "
+                f"extrapolated{model}",
                 "shown",
-                f"{jitter + client + max(server / 2, wire):.2f} s; a client: {milliseconds(client)} CPU; "
-                f"the server: {server:.2f} s CPU; {volume / 1e6:.0f} MB in all, {wire:.2f} s at 1 Gb/s",
+                f"{seconds:.2f} s; a client: {milliseconds(client)} CPU; the server: {served:.2f} s CPU; "
+                f"{volume / 1e6:.0f} MB in all, {wire:.2f} s",
                 held=True,
             )
         )
+        model = ", by the same model"
     return rows
