@@ -15,7 +15,7 @@ from tests.backends.zookeeper.support import bare_client, folder_of
 
 from peerage import Discovery
 from peerage.backends.zookeeper.connection import Connection
-from peerage.backends.zookeeper.session import Down, Replied, Trouble, Up
+from peerage.backends.zookeeper.notes import Down, Replied, Trouble, Up
 from peerage.directory import fold_criteria
 from peerage.errors import NotReadyError
 from peerage.identity import Identity

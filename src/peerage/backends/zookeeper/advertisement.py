@@ -14,7 +14,7 @@ from typing import Final
 from peerage.backends.zookeeper.connection import Connection
 from peerage.backends.zookeeper.failures import Failure, Lost, NoAuth, NoNode
 from peerage.backends.zookeeper.location import Location
-from peerage.backends.zookeeper.nodes import ensure
+from peerage.backends.zookeeper.nodes import denial, ensure
 from peerage.backends.zookeeper.requests import Entry
 from peerage.errors import RegistryClosedError, RegistryDenied
 from peerage.registry import check_size
@@ -78,7 +78,7 @@ class ZooKeeperAdvertisement:
         self._refusal: str | None = None
         self._complained_of_refusal = False
         self._doubt = False
-        self._epoch = connection.epoch
+        self._up = connection.up
         self._closed = False
         self._wake = asyncio.Event()
         self._settled = asyncio.Event()
@@ -137,10 +137,10 @@ class ZooKeeperAdvertisement:
 
     def poke(self) -> None:
         """Look again: the connection or the wish changed."""
-        if self._connection.epoch != self._epoch:
+        if self._connection.up is not self._up:
             # What others did to the node between two connections is told by no event, and until there is
             # one again nobody knows whether the session survived.
-            self._epoch = self._connection.epoch
+            self._up = self._connection.up
             self._doubt = True
         self._wake.set()
         self._settled.set()
@@ -189,10 +189,7 @@ class ZooKeeperAdvertisement:
                     )
                     self._end()
                     return
-                self._refuse(
-                    f"{self._location.url} doesn't let this process write to {self._location.folder}: "
-                    "check its credentials and that node's access list."
-                )
+                self._refuse(denial(self._location))
             except Failure as failure:
                 if not complained:
                     log.warning(

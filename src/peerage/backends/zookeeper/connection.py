@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from peerage.backends.zookeeper.failures import Lost, NoNode
 from peerage.backends.zookeeper.location import Location
+from peerage.backends.zookeeper.notes import Down, Ended, Happened, Note, Replied, Trouble, Up
 from peerage.backends.zookeeper.requests import Children, Entry, Exists, MultiRead, Read
 from peerage.backends.zookeeper.session import (
     ACL,
@@ -23,18 +24,11 @@ from peerage.backends.zookeeper.session import (
     OPEN_ACL_UNSAFE,
     Create,
     Delete,
-    Down,
-    Ended,
     GetACL,
-    Happened,
-    Note,
-    Replied,
     Session,
     SetACL,
     SetData,
     Sync,
-    Trouble,
-    Up,
 )
 
 __all__ = ["CHILDREN", "DELETED", "Connection"]
@@ -82,12 +76,9 @@ class Connection:
         self._changed = asyncio.Event()
         self._over: asyncio.Future[None] | None = None
         self._restart: asyncio.TimerHandle | None = None
-        self._epochs = 0
         self._closed = False
         self.up: Up | None = None
-        """The connection as it stands, None while there is none."""
-        self.epoch = 0
-        """Number of the connection, another one after each reconnect; 0 while there is none."""
+        """The connection as it stands, another object after each reconnect; None while there is none."""
         self.reason: str | None = None
         """Why there is no connection, as far as known."""
         self.since = time.monotonic()
@@ -159,8 +150,7 @@ class Connection:
                 for listener in self.on_event:
                     listener(kind, path)
             case Up():
-                self._epochs += 1
-                self.up, self.epoch, self.reason = note, self._epochs, None
+                self.up, self.reason = note, None
                 self._announce()
             case Down(reason):
                 self._lose(reason)
@@ -182,7 +172,7 @@ class Connection:
             future.set_exception(reply.failure)
 
     def _lose(self, reason: str) -> None:
-        self.up, self.epoch, self.reason = None, 0, reason
+        self.up, self.reason = None, reason
         waiting, self._waiting = self._waiting, deque()
         for _, future, _ in waiting:
             if not future.done():

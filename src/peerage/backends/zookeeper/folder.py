@@ -11,7 +11,7 @@ import random
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from peerage.backends.feed import Feed
 from peerage.backends.zookeeper.connection import CHILDREN, Connection
@@ -19,6 +19,9 @@ from peerage.backends.zookeeper.failures import Failure, Lost, NoAuth, NoNode, U
 from peerage.backends.zookeeper.location import Location
 from peerage.backends.zookeeper.requests import AddWatch, Entry, Read
 from peerage.registry import RECORD_LIMIT, Record
+
+if TYPE_CHECKING:
+    from peerage.backends.zookeeper.notes import Up
 
 __all__ = ["Folder"]
 
@@ -64,7 +67,7 @@ class Folder:
         self._reported: set[str] = set()
         self._dirty: dict[str, None] = {}
         self._relist = False
-        self._synced = 0
+        self._synced: Up | None = None
         self._recursive = True
         self._problem: str | None = None
         self._wake = asyncio.Event()
@@ -118,6 +121,8 @@ class Folder:
         self._wake.set()
 
     def _on_event(self, kind: int, path: str) -> None:
+        if kind == CHILDREN and self._recursive:
+            return  # a stray one: recursive watches have none
         parent, _, name = path.rpartition("/")
         if parent == self._path:
             # Also a deletion: an answer on its way may still show the node.
@@ -126,8 +131,7 @@ class Folder:
             self._relist = True
         else:
             return
-        if kind != CHILDREN or not self._recursive:
-            self._wake.set()
+        self._wake.set()
 
     def _tell_stale(self, reason: str) -> None:
         for feed in (*self._feeds, *self._newcomers):
@@ -161,21 +165,21 @@ class Folder:
             else f"reading {self._path} failed ({failure})"
         )
         self._tell_stale(self._problem)
-        self._synced = 0
+        self._synced = None
         await asyncio.sleep(_RETRY)
         self._wake.set()
 
     async def _catch_up(self) -> None:
-        epoch = self._connection.epoch
-        if not epoch:
+        up = self._connection.up
+        if up is None:
             return
-        if self._synced != epoch:
+        if self._synced is not up:
             if self._known:
                 await asyncio.sleep(self._spread(len(self._known)))
             await self._arm()
             await self._read_all(everybody=True)
             # Of the connection as it was at first: if there is another by now, that has no watch yet.
-            self._synced, self._problem = epoch, None
+            self._synced, self._problem = up, None
         elif self._newcomers:
             await self._read_all(everybody=False)
         while self._dirty or self._relist:

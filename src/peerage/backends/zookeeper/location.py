@@ -9,13 +9,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address
-from typing import TYPE_CHECKING, Final, Literal
+from typing import Final, Literal
 from urllib.parse import quote, unquote_to_bytes
 
+from peerage.backends.zookeeper.tls import KEY_PASSWORD, Tls, variable
 from peerage.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    import ssl
 
 __all__ = ["Credentials", "Location", "Tls", "parse"]
 
@@ -37,7 +35,6 @@ _TLS_OPTIONS: Final = ("ca", "cert", "key", "check_hostname")
 _USER: Final = "PEERAGE_ZOOKEEPER_USER"
 _PASSWORD: Final = "PEERAGE_ZOOKEEPER_PASSWORD"  # noqa: S105 - the name of a variable
 _PASSWORD_FILE: Final = "PEERAGE_ZOOKEEPER_PASSWORD_FILE"  # noqa: S105 - likewise
-_KEY_PASSWORD: Final = "PEERAGE_ZOOKEEPER_KEY_PASSWORD"  # noqa: S105 - likewise
 
 #: Characters of a password file's first line, at most.
 _LONGEST_PASSWORD: Final = 4096
@@ -58,80 +55,6 @@ class Credentials:
     mechanism: Literal["digest", "sasl"]
     user: str
     password: str = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Tls:
-    """What a TLS connection is verified with, and who this process is in it."""
-
-    ca: str | None
-    """File of the certificate authorities, PEM; None for the system's."""
-    certificate: str | None
-    """File of this process' certificate and its chain, PEM."""
-    key: str | None
-    """File of the certificate's key; None if the key stands in the certificate's file."""
-    password: str | None = field(default=None, repr=False)
-    """Of the key."""
-    check_hostname: bool = True
-    """Whether the server's certificate must have the server's name; it must be valid in any case."""
-
-    def context(self) -> "ssl.SSLContext":
-        """Return what to connect with. Reads the files, so it may block.
-
-        Raises:
-            ConfigurationError: a file can't be read or used.
-        """
-        import ssl  # noqa: PLC0415 - for those who use TLS
-
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.check_hostname = self.check_hostname
-        if self.ca is None:
-            context.load_default_certs()
-        else:
-            _check_readable(self.ca, "ca", "the certificate of the authority that signed the servers'")
-            try:
-                context.load_verify_locations(self.ca)
-            except OSError as error:
-                raise ConfigurationError(
-                    f"ca: {self.ca!a} has no usable certificate ({_reason(error)}): name a PEM file with the "
-                    "certificate of the authority that signed the servers'."
-                ) from None
-        if self.certificate is not None:
-            self._load_chain(context, self.certificate)
-        return context
-
-    def _load_chain(self, context: "ssl.SSLContext", certificate: str) -> None:
-        _check_readable(certificate, "cert", "the certificate of this client")
-        if self.key is not None:
-            _check_readable(self.key, "key", "the key of this client's certificate")
-        asked = False
-
-        def password() -> str:
-            nonlocal asked
-            asked = True
-            return self.password or ""
-
-        try:
-            # A function even without a password: OpenSSL would ask for one at the terminal.
-            context.load_cert_chain(certificate, self.key, password)
-        except (OSError, ValueError) as error:
-            reason = _reason(error)
-        else:
-            return
-        if asked and reason != "KEY_VALUES_MISMATCH":
-            what = f"doesn't open with {_KEY_PASSWORD}" if self.password else "is encrypted"
-            raise ConfigurationError(
-                f"key: {self.key or certificate!a} {what}: set {_KEY_PASSWORD} to the key's password."
-            )
-        if self.key is None:
-            raise ConfigurationError(
-                f"cert: {certificate!a} doesn't have both a certificate and its key ({reason}): "
-                "name a PEM file with both, or the key's file with key=."
-            )
-        raise ConfigurationError(
-            f"cert, key: {certificate!a} and {self.key!a} aren't a certificate and its key ({reason}): "
-            "name two PEM files that belong together."
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,12 +238,8 @@ def _options(query: str, *, tls: bool) -> dict[str, str]:
     return options
 
 
-def _variable(option: str) -> str:
-    return f"PEERAGE_ZOOKEEPER_{option.upper()}"
-
-
 def _setting(options: Mapping[str, str], environ: Mapping[str, str], option: str) -> str | None:
-    return options.get(option) or environ.get(_variable(option)) or None
+    return options.get(option) or environ.get(variable(option)) or None
 
 
 def _choice(
@@ -328,7 +247,7 @@ def _choice(
 ) -> str | None:
     value = _setting(options, environ, option)
     if value is not None and value not in choices:
-        where = "The option" if option in options else f"{_variable(option)}: the option"
+        where = "The option" if option in options else f"{variable(option)}: the option"
         raise ConfigurationError(f"{where} {option} is one of two: write {choices[0]} or {choices[1]}.")
     return value
 
@@ -352,13 +271,13 @@ def _tls(options: Mapping[str, str], environ: Mapping[str, str]) -> Tls:
     if key is not None and certificate is None:
         raise ConfigurationError(
             f"There is a key but no certificate: name the certificate's file with cert= or "
-            f"{_variable('cert')}."
+            f"{variable('cert')}."
         )
     # A choice of the URL alone: less safety must be seen where the servers are named.
     check_hostname = _choice(options, {}, "check_hostname", ("yes", "no"))
-    password = environ.get(_KEY_PASSWORD) or None
+    password = environ.get(KEY_PASSWORD) or None
     if password is not None:
-        _check_text(password, _KEY_PASSWORD)
+        _check_text(password, KEY_PASSWORD)
     return Tls(
         ca=_setting(options, environ, "ca"),
         certificate=certificate,
@@ -432,19 +351,3 @@ def _first_line(file: str) -> str:
         f"The file that {_PASSWORD_FILE} names {problem}: "
         "name a file that this user may read, with the password in its first line."
     )
-
-
-def _check_readable(file: str, option: str, what: str) -> None:
-    # OpenSSL's own errors don't say which file.
-    try:
-        with open(file, "rb") as stream:  # noqa: PTH123 - as above
-            stream.read(1)
-    except (OSError, ValueError) as error:
-        raise ConfigurationError(
-            f"{option}: {file!a} can't be read ({_reason(error)}): name a PEM file with {what}, "
-            f"with {option}= or {_variable(option)}."
-        ) from None
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "reason", None) or getattr(error, "strerror", None) or type(error).__name__

@@ -9,7 +9,7 @@ from peerage.backends.zookeeper.failures import NoAuth, NodeExists, NoNode
 from peerage.backends.zookeeper.location import Credentials, Location
 from peerage.backends.zookeeper.session import ACL
 
-__all__ = ["ensure", "may_create", "open_to_all"]
+__all__ = ["denial", "ensure", "may_create", "open_to_all"]
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +34,14 @@ def _means(who: Any, credentials: Credentials | None) -> bool:
     # What follows the user in a digest is hidden from those who may not change the list.
     user = who.id.partition(":")[0] if who.scheme == "digest" else who.id
     return credentials is not None and (credentials.mechanism, credentials.user) == (who.scheme, user)
+
+
+def denial(location: Location) -> str:
+    """Say that records can't be written, and what to do about it."""
+    return (
+        f"{location.url} doesn't let this process write to {location.folder}: "
+        "check its credentials and that node's access list."
+    )
 
 
 async def ensure(connection: Connection, location: Location, path: str, told: set[str]) -> None:

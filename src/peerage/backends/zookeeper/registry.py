@@ -13,7 +13,7 @@ from peerage.backends.zookeeper.connection import DELETED, Connection
 from peerage.backends.zookeeper.failures import Failure, NoAuth, NoNode
 from peerage.backends.zookeeper.folder import Folder
 from peerage.backends.zookeeper.location import Location
-from peerage.backends.zookeeper.nodes import may_create, open_to_all
+from peerage.backends.zookeeper.nodes import denial, may_create, open_to_all
 from peerage.backends.zookeeper.secrets import ZooKeeperSecrets
 from peerage.backends.zookeeper.serverversion import ask_version
 from peerage.errors import RegistryClosedError
@@ -105,8 +105,8 @@ class ZooKeeperRegistry:
         with suppress(TimeoutError, OSError):
             async with asyncio.timeout(_PATIENCE):
                 version = await ask_version(up.server, up.host, self._context)
-        denial, warning = await self._access()
-        obstacle = obstacle or denial
+        forbidden, warning = await self._access()
+        obstacle = obstacle or forbidden
         stale = self._folder.problem
         return self._health(
             state="connected" if stale is None else "stale",
@@ -164,24 +164,20 @@ class ZooKeeperRegistry:
     async def _access(self) -> tuple[str | None, str | None]:
         """Return what keeps this process from advertising, and what strangers may do but shouldn't."""
         folder, closed = self._location.folder, self._location.acl == "creator"
-        denial = (
-            f"{self.url} doesn't let this process write to {folder}: "
-            "check its credentials and that node's access list."
-        )
         try:
             async with asyncio.timeout(_PATIENCE):
                 acl = await self._connection.acl_of(folder)
         except NoNode:
             return None, None
         except NoAuth:
-            return denial, None  # who may read a node may see its list
+            return denial(self._location), None  # who may read a node may see its list
         except (TimeoutError, Failure) as failure:
             reason = str(failure) or "no answer"
             return None, f"The access list of {folder} couldn't be read ({reason})." if closed else None
         # A server may let pass what its lists forbid: to an administrator, or everybody.
         registered = any(each.node is not None for each in self._advertisements)
         if not registered and not may_create(acl, self._location.credentials):
-            return denial, None
+            return denial(self._location), None
         if closed and open_to_all(acl):
             return None, (
                 f"Anybody may change or remove records: set the access list of {folder}, "

@@ -14,7 +14,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from kazoo import exceptions
 from kazoo.client import KazooClient
@@ -26,7 +26,9 @@ from kazoo.protocol.states import KeeperState
 from kazoo.security import ACL, CREATOR_ALL_ACL, OPEN_ACL_UNSAFE
 
 from peerage.backends.zookeeper.failures import Failure, Lost, NoAuth, NodeExists, NoNode, Unsupported
+from peerage.backends.zookeeper.kazoolog import Listener
 from peerage.backends.zookeeper.location import Location
+from peerage.backends.zookeeper.notes import Down, Ended, Happened, Note, Replied, Trouble, Up
 
 __all__ = [
     "ACL",
@@ -34,18 +36,11 @@ __all__ = [
     "OPEN_ACL_UNSAFE",
     "Create",
     "Delete",
-    "Down",
-    "Ended",
     "GetACL",
-    "Happened",
-    "Note",
-    "Replied",
     "Session",
     "SetACL",
     "SetData",
     "Sync",
-    "Trouble",
-    "Up",
 ]
 
 log = logging.getLogger(__name__)
@@ -59,56 +54,6 @@ _RETRY: Final = {"max_tries": -1, "delay": 0.05, "backoff": 2, "max_delay": 0.4}
 #: Seconds between looks at whether a connection attempt is still wanted.
 _GLANCE: Final = 0.05
 
-
-class Up(NamedTuple):
-    """Connected, greeted and authenticated."""
-
-    epoch: int
-    """Number of the connection."""
-    session: int
-    session_timeout: float
-    """Seconds, as the server granted them."""
-    server: str
-    """``address:port``."""
-    host: str
-    """Its name, as in the registry's URL."""
-
-
-class Down(NamedTuple):
-    """The connection is lost; the session may survive."""
-
-    reason: str
-
-
-class Trouble(NamedTuple):
-    """Connecting failed once more."""
-
-    reason: str
-
-
-class Happened(NamedTuple):
-    """An event of a watch."""
-
-    kind: int
-    """1 created, 2 deleted, 3 changed, 4 other children."""
-    path: str
-
-
-class Replied(NamedTuple):
-    """The answer to a request, or its failure."""
-
-    ticket: Any
-    value: Any
-    failure: Failure | None
-
-
-class Ended(NamedTuple):
-    """The thread is done and won't say more: it was closed, or gave up."""
-
-    reason: str
-
-
-Note = Up | Down | Trouble | Happened | Replied | Ended
 
 _REFUSED: Final = (
     exceptions.NoAuthError,
@@ -202,37 +147,24 @@ class _Client(KazooClient):  # type: ignore[misc] # kazoo has no types
         self.up: int | None = None
         self.epochs = 0
         self.reason = "it hasn't answered yet"
-        credentials = location.credentials
-        sasl = credentials is not None and credentials.mechanism == "sasl"
-        # Set by the base class to what it makes of them; needed before, by callbacks.
+        digest, sasl = _authentication(location)
         super().__init__(
             hosts=location.hosts,
             timeout=location.session_timeout,
-            handler=_Handler(context, self._is_stopped),
-            auth_data=[("digest", f"{credentials.user}:{credentials.password}")]
-            if credentials is not None and not sasl
-            else None,
+            handler=_Handler(context, lambda: bool(self._stopped.is_set())),
+            auth_data=digest,
             connection_retry=_RETRY,
             command_retry={"max_tries": 0},
-            logger=_Listener(self._complain),
+            logger=Listener(self._complain),
             use_ssl=context is not None,
         )
-        options = (
-            {"mechanism": "DIGEST-MD5", "username": credentials.user, "password": credentials.password}
-            if credentials is not None and sasl
-            else None
-        )
-        self._connection = _Connection(
-            self, self._conn_retry.copy(), logger=self.logger, sasl_options=options
-        )
+        # Of our own kind, in the place of the one that the base class made.
+        self._connection = _Connection(self, self._conn_retry.copy(), logger=self.logger, sasl_options=sasl)
 
     @property
     def thread(self) -> threading.Thread:
         thread: threading.Thread = self._connection.thread
         return thread
-
-    def _is_stopped(self) -> bool:
-        return bool(self._stopped.is_set())
 
     def _complain(self, reason: str) -> None:
         """Take note of why it doesn't go on: kazoo says so in its log only."""
@@ -436,43 +368,18 @@ class _Reply:
         self._tell(Replied(self._ticket, None, _failure(error)))
 
 
-class _Listener:
-    """In the place of a logger: kazoo writes several lines an attempt, credentials among them at DEBUG.
-
-    Its warnings are the only place where it says why it can't connect, so they are heard, not written.
-    """
-
-    def __init__(self, hear: Callable[[str], None]) -> None:
-        self._hear = hear
-
-    def debug(self, *_: object, **__: object) -> None: ...
-
-    def info(self, *_: object, **__: object) -> None: ...
-
-    def log(self, *_: object, **__: object) -> None: ...
-
-    def warning(self, message: str, *args: object) -> None:
-        text = message % args if args else message
-        if text.startswith("Transition to"):
-            return
-        if text.startswith("AUTH_FAILED"):
-            # What the server says to it is often nothing: it closes the connection.
-            text = "the server didn't accept the credentials, check user, password and auth="
-        self._hear(
-            text.replace("Connection dropped: socket connection error: ", "")
-            .replace("Connection dropped: ", "")
-            .removeprefix("Connection time-out: ")
-        )
-
-    warn = warning
-
-    def exception(self, message: str, *_: object) -> None:
-        # Not the arguments: a request may hold a secret.
-        log.exception(  # noqa: LOG004 - called where kazoo handles one
-            "kazoo: %s", message.partition(":")[0]
-        )
-
-    error = exception
+def _authentication(location: Location) -> tuple[list[tuple[str, str]] | None, dict[str, str] | None]:
+    """Return kazoo's ``auth_data`` and ``sasl_options``, of which one at most is given."""
+    credentials = location.credentials
+    if credentials is None:
+        return None, None
+    if credentials.mechanism == "digest":
+        return [("digest", f"{credentials.user}:{credentials.password}")], None
+    return None, {
+        "mechanism": "DIGEST-MD5",
+        "username": credentials.user,
+        "password": credentials.password,
+    }
 
 
 def _place(address: str, port: int) -> str:
