@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from peerage.testing.zookeeper import ZooKeeperServer
+from peerage.testing.zookeeper.harness import shared_server
+
 #: Seconds that something on its way out may take; only a leak waits so long.
 _PATIENCE = 3.0
 
@@ -29,6 +32,12 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in tuple(os.environ):
         if name in _VARIABLES or name.startswith("PEERAGE_"):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def zookeeper() -> ZooKeeperServer:
+    """A real server that all tests share which don't harm it."""
+    return shared_server()
 
 
 @pytest.fixture(autouse=True)

@@ -9,8 +9,6 @@ from pathlib import Path
 import psutil
 import pytest
 
-from peerage.testing.zookeeper.harness import shared_server
-
 
 def family(pid: int) -> list[psutil.Process]:
     """Return the processes that *pid* has started."""
@@ -106,12 +104,6 @@ def test_a_reader_that_goes_away_ends_it_quietly(started, place):
     assert running.process.wait(60) == 128 + signal.SIGPIPE
     assert running.process.stderr.read() == ""
     assert not left_in(place)
-
-
-@pytest.fixture(scope="module")
-def zookeeper():
-    """The server that all tests share, started before anything counts what runs."""
-    return shared_server()
 
 
 @pytest.fixture(autouse=True)

@@ -1,10 +1,7 @@
 """What these tests share: registries, files made by hand, small programs in processes of their own."""
 
-import asyncio
 import fcntl
 import os
-import sys
-import textwrap
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
@@ -75,30 +72,3 @@ def made_by_hand(path: Path, data: bytes = b"by hand") -> Iterator[None]:
         yield
     finally:
         os.close(fd)
-
-
-@asynccontextmanager
-async def program(text: str, *args: object, **environ: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A Python program in a process of its own, warnings as errors; killed in the end if it still runs."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-X", "dev", "-W", "error", "-c", textwrap.dedent(text)),
-        *map(str, args),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        env={**os.environ, **environ},
-    )
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.communicate()
-
-
-async def heard(process: asyncio.subprocess.Process) -> str:
-    """The next line that the program prints."""
-    assert process.stdout is not None
-    line = await process.stdout.readline()
-    assert line, "the program ended early; its standard error says why"
-    return line.decode().strip()

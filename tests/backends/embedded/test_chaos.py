@@ -7,7 +7,8 @@ import random
 import sys
 from pathlib import Path
 
-from tests.backends.embedded.support import heard, locked, opened, program, records_in, run_folder
+from tests.backends.embedded.support import locked, opened, records_in, run_folder
+from tests.backends.programs import heard, program
 
 from peerage.registry import Gone, Put, Snapshot
 from peerage.testing import View

@@ -6,7 +6,8 @@ import signal
 import threading
 from pathlib import Path
 
-from tests.backends.embedded.support import heard, names_in, open_files, opened, program, records_in
+from tests.backends.embedded.support import names_in, open_files, opened, records_in
+from tests.backends.programs import FORKING, heard, program
 
 from peerage.backends.embedded import open_embedded, site
 from peerage.registry import Snapshot
@@ -187,52 +188,30 @@ async def test_a_program_that_closes_nothing_ends_in_peace(tmp_path):
 
 async def test_a_forked_child_neither_keeps_nor_removes_the_parents_record(tmp_path):
     """The child lives on, with every thread of the parent missing; its own registry works."""
-    text = """
-        import asyncio, os, sys, threading, warnings
-        from peerage.errors import RegistryClosedError
-        from peerage.registry import open_registry
+    text = f"""{FORKING}
+async def of_the_child(url, inherited, owner):
+    assert refused(inherited.watch)
+    assert refused(lambda: inherited.advertise("No", b"no"))
+    assert refused(lambda: owner.update(b"no"))
+    await owner.withdraw()
+    await inherited.aclose()
+    await live_on(url)
 
-        def refused(call):
-            try:
-                call()
-            except RegistryClosedError as error:
-                return "fork" in str(error)
-            return False
+async def main(url):
+    registry = open_registry(url)
+    owner = registry.advertise("Parent", b"parent")
+    await owner.registered()
+    await anext(registry.watch())
+    # Updates keep the thread busy with descriptors while the fork happens.
+    for number in range(200):
+        owner.update(b"parent")
+    forked(lambda: asyncio.run(of_the_child(url, registry, owner)))
+    await owner.registered()
+    print("parent", flush=True)
+    await asyncio.Event().wait()
 
-        async def of_the_child(url, inherited, owner):
-            assert refused(inherited.watch)
-            assert refused(lambda: inherited.advertise("No", b"no"))
-            assert refused(lambda: owner.update(b"no"))
-            await owner.withdraw()
-            await inherited.aclose()
-            own = open_registry(url)
-            await own.advertise("Child", b"child").registered()
-            print("child", os.getpid(), flush=True)
-            await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
-            await own.aclose()
-
-        async def main(url):
-            registry = open_registry(url)
-            owner = registry.advertise("Parent", b"parent")
-            await owner.registered()
-            await anext(registry.watch())
-            # Updates keep the thread busy with descriptors while the fork happens.
-            for number in range(200):
-                owner.update(b"parent")
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", DeprecationWarning)
-                child = os.fork()
-            if child == 0:
-                threading.Thread(target=lambda: asyncio.run(of_the_child(url, registry, owner))).start()
-                while threading.active_count() > 1:
-                    [t.join() for t in threading.enumerate() if t is not threading.current_thread()]
-                os._exit(0)
-            await owner.registered()
-            print("parent", flush=True)
-            await asyncio.Event().wait()
-
-        asyncio.run(main(sys.argv[1]))
-        """
+asyncio.run(main(sys.argv[1]))
+"""
     async with opened(tmp_path / "r") as registry, View(registry) as view:
         for _ in range(5):
             async with program(text, registry.url) as parent:

@@ -9,15 +9,14 @@ from pathlib import Path
 
 import pytest
 from tests.backends.embedded.support import (
-    heard,
     locked,
     made_by_hand,
     names_in,
     opened,
-    program,
     records_in,
     run_folder,
 )
+from tests.backends.programs import heard, program
 
 from peerage.backends.embedded import forks
 from peerage.backends.embedded import view as embedded_view

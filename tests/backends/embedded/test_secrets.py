@@ -6,7 +6,8 @@ import stat
 import time
 
 import pytest
-from tests.backends.embedded.support import heard, names_in, opened, program
+from tests.backends.embedded.support import names_in, opened
+from tests.backends.programs import heard, program
 
 from peerage.backends.embedded.secretfile import SecretFile
 from peerage.errors import RegistryClosedError, RegistryDenied

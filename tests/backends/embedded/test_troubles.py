@@ -1,6 +1,6 @@
 """What fails for a while: no space, no descriptors."""
 
-from tests.backends.embedded.support import program
+from tests.backends.programs import program
 
 _PREAMBLE = """
 import asyncio, logging, os, resource, sys

@@ -3,9 +3,10 @@
 import asyncio
 import itertools
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 import pytest
+from tests.backends.zookeeper.support import never_empty
 
 from peerage import Discovery
 from peerage.identity import Identity
@@ -77,25 +78,6 @@ async def participants(url: str, count: int = 6) -> AsyncIterator[list[Discovery
             await discovery.aclose()
 
 
-@asynccontextmanager
-async def never_empty(discoveries: list[Discovery]) -> AsyncIterator[None]:
-    """Ask them all along: each time somebody is there."""
-
-    async def ask() -> None:
-        while True:
-            for discovery in discoveries:
-                assert await discovery.locate(service_id="kept")
-            await asyncio.sleep(0.005)
-
-    asking = asyncio.create_task(ask())
-    try:
-        yield
-    finally:
-        asking.cancel()
-        with suppress(asyncio.CancelledError):
-            await asking
-
-
 def nodes_of(discovery: Discovery) -> set[str]:
     return set(discovery.directory.nodes())
 
@@ -141,7 +123,7 @@ async def test_a_server_killed(ensemble, path, victim):
             used = [await server_of(discovery.registry) for discovery in discoveries]
             followers = [server for server in ensemble.servers if server is not leader]
             killed = max(followers, key=lambda server: used.count(server.address))
-        async with never_empty(discoveries):
+        async with never_empty("kept", *discoveries):
             killed.kill()
             await check(url, discoveries, nodes)
             assert killed.address not in {await server_of(each.registry) for each in discoveries}
@@ -162,7 +144,7 @@ async def test_too_few_servers(ensemble, path):
     url = f"zookeeper://{ensemble.address}{path}"
     async with participants(url, 3) as discoveries:
         nodes = nodes_of(discoveries[0])
-        async with never_empty(discoveries):
+        async with never_empty("kept", *discoveries):
             ensemble.servers[0].kill()
             ensemble.servers[1].kill()
             for discovery in discoveries:

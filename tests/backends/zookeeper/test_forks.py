@@ -3,23 +3,12 @@
 import os
 import signal
 
-from tests.backends.embedded.support import heard, program
+from tests.backends.programs import FORKING, heard, program
 
 from peerage import open_registry
 from peerage.testing import View
 
-_CHILD = """
-import asyncio, multiprocessing, os, sys, threading, warnings
-from peerage.errors import RegistryClosedError
-from peerage.registry import open_registry
-
-def refused(call):
-    try:
-        call()
-    except RegistryClosedError as error:
-        return "fork" in str(error)
-    return False
-
+_SOCKETS = """
 def sockets_to(port):
     found = []
     for line in open("/proc/self/net/tcp"):
@@ -28,22 +17,19 @@ def sockets_to(port):
             found.append(fields[9])
     own = [os.readlink(link.path) for link in os.scandir("/proc/self/fd") if os.path.lexists(link.path)]
     return [inode for inode in found if f"socket:[{inode}]" in own]
-
-async def of_the_child(url, inherited, owner):
-    assert refused(inherited.watch)
-    assert refused(lambda: inherited.advertise("No", b"no"))
-    await inherited.aclose()
-    own = open_registry(url)
-    await own.advertise("Child", b"child").registered()
-    print("child", os.getpid(), flush=True)
-    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
-    await own.aclose()
 """
 
 
 async def test_a_forked_child_neither_keeps_nor_removes_the_parents_record(url, server):
     """Forked in the middle of updates, by os.fork: the child lives on with a registry of its own."""
-    text = f"""{_CHILD}
+    text = f"""{FORKING}{_SOCKETS}
+async def of_the_child(url, inherited):
+    assert not sockets_to({server.port}), "the child has a socket of its parent's"
+    assert refused(inherited.watch)
+    assert refused(lambda: inherited.advertise("No", b"no"))
+    await inherited.aclose()
+    await live_on(url)
+
 async def main(url):
     registry = open_registry(url)
     owner = registry.advertise("Parent", b"parent")
@@ -52,15 +38,7 @@ async def main(url):
     for number in range(200):
         owner.update(b"%d" % number)
     owner.update(b"parent")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        child = os.fork()
-    if child == 0:
-        assert not sockets_to({server.port}), "the child has a socket of its parent's"
-        threading.Thread(target=lambda: asyncio.run(of_the_child(url, registry, owner))).start()
-        while threading.active_count() > 1:
-            [t.join() for t in threading.enumerate() if t is not threading.current_thread()]
-        os._exit(0)
+    forked(lambda: asyncio.run(of_the_child(url, registry)))
     await owner.registered()
     print("parent", flush=True)
     await asyncio.Event().wait()
@@ -82,7 +60,9 @@ asyncio.run(main(sys.argv[1]))
 
 async def test_multiprocessing_children_end_without_harm(url):
     """Children of a pool that end, by themselves or killed, leave the parent's record as it is."""
-    text = f"""{_CHILD}
+    text = f"""{FORKING}
+import multiprocessing
+
 def work(number):
     if number == 3:
         os.kill(os.getpid(), 9)
@@ -122,17 +102,12 @@ asyncio.run(main(sys.argv[1]))
 
 
 async def test_a_prefork_server(url):
-    """A parent that advertises nothing more forks workers, each of which advertises itself."""
-    text = f"""{_CHILD}
+    """A parent that advertises itself forks workers, each of which does, too."""
+    text = f"""{FORKING}
 async def worker(url, number):
     registry = open_registry(url)
     await registry.advertise("Worker", b"%d" % number).registered()
     await asyncio.Event().wait()
-
-async def main(url):
-    registry = open_registry(url)
-    await anext(registry.watch())
-    await registry.aclose()
 
 async def busy(url):
     registry = open_registry(url)
@@ -147,6 +122,7 @@ with warnings.catch_warnings():
     for number in range(3):
         pid = os.fork()
         if pid == 0:
+            # In the main thread, as such servers do.
             asyncio.run(worker(sys.argv[1], number))
             os._exit(0)
         pids.append(pid)

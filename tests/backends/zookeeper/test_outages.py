@@ -2,113 +2,31 @@
 
 import asyncio
 import logging
-import random
-import signal
-import sys
 import time
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Iterable
 
 import pytest
 from kazoo.client import KazooClient
-from tests.backends.zookeeper.support import bare_client, folder_of
+from tests.backends.zookeeper.support import (
+    agree,
+    bare_client,
+    folder_of,
+    located,
+    never_empty,
+    record,
+    someone,
+    truth,
+)
 
 from peerage import Discovery
 from peerage.backends.zookeeper.connection import Connection
 from peerage.backends.zookeeper.notes import Down, Replied, Trouble, Up
-from peerage.directory import fold_criteria
 from peerage.errors import NotReadyError
-from peerage.identity import Identity
-from peerage.record import build_record
-from peerage.registry import Advertisement, Put, Registry, Snapshot, open_registry
+from peerage.registry import Advertisement, Put, Snapshot, open_registry
 from peerage.testing import View, eventually
 from peerage.testing.suite import closing, registered
 from peerage.testing.view import PATIENCE
-from peerage.testing.zookeeper import Proxy, ZooKeeperServer
-
-#: Seconds in which closing has to return: one, and as much again for a machine under load.
-CLOSING = 2.0
-
-PROGRAM = """
-import asyncio, sys
-from peerage import Discovery
-
-async def main():
-    async with Discovery(sys.argv[1]) as discovery:
-        print("started", flush=True)
-        await discovery.advertise(port=8080)
-        print("advertised", flush=True)
-        await asyncio.sleep(600)
-
-try:
-    asyncio.run(main())
-except KeyboardInterrupt:
-    sys.exit(130)
-"""
-
-
-@pytest.fixture
-async def proxy(server) -> AsyncIterator[Proxy]:
-    """In front of the shared server."""
-    proxy = Proxy(server.address)
-    await proxy.start()
-    yield proxy
-    await proxy.aclose()
-
-
-@pytest.fixture
-def through(url, server, proxy) -> str:
-    """The same registry as *url*, by way of the proxy."""
-    return url.replace(server.address, proxy.address)
-
-
-def someone(service: str, number: int = 0) -> Identity:
-    return Identity(host="127.0.0.1", service_id=service, instance_id=f"{service}-{number}")
-
-
-def record(service: str, number: int) -> bytes:
-    return build_record(someone(service, number), web=[("0.0.0.0", 10_000 + number)])
-
-
-async def truth(url: str) -> dict[str, bytes]:
-    """What a newcomer is told."""
-    async with closing(open_registry(url)) as (registry,), View(registry) as view:
-        await view.until(lambda: view.ready)
-        return dict(view.data)
-
-
-async def agree(url: str, *views: View) -> dict[str, bytes]:
-    """Wait until all of them know the truth, and return it."""
-    true = await truth(url)
-    for view in views:
-        await view.until(lambda view=view: view.data == true and view.stale is None, f"{true!r}")
-    return true
-
-
-async def located(discovery: Discovery, service: str, count: int) -> None:
-    """Wait until *count* instances can be called."""
-    criteria = fold_criteria({"service_id": service})
-    await eventually(lambda: len(discovery.directory.urls(criteria)) == count)
-    assert len(await discovery.locate(service_id=service)) == count
-
-
-@asynccontextmanager
-async def never_empty(service: str, *discoveries: Discovery) -> AsyncIterator[None]:
-    """Ask them all along: each time somebody is there."""
-
-    async def ask() -> None:
-        while True:
-            for discovery in discoveries:
-                assert await discovery.locate(service_id=service)
-            await asyncio.sleep(0.002)
-
-    asking = asyncio.create_task(ask())
-    try:
-        yield
-    finally:
-        asking.cancel()
-        with suppress(asyncio.CancelledError):
-            await asking
+from peerage.testing.zookeeper import ZooKeeperServer
 
 
 def told_of(view: View, name: str) -> set[str]:
@@ -433,195 +351,3 @@ async def test_a_node_removed_by_an_administrator_in_an_outage(url, through, pro
         await view.until(lambda: view.records)
         assert set(view.records) == {await registration.registered()}
         await located(discovery, "removed", 1)
-
-
-async def _churn(registry: Registry, chance: random.Random, wished: dict[Advertisement, bytes]) -> None:
-    """Advertise, update and withdraw; *wished* is what must be there in the end."""
-    number = chance.randrange(1, 1_000) * 1_000_000
-    while True:
-        number += 1
-        step = chance.random()
-        if step < 0.4 and len(wished) < 10:
-            wished[registry.advertise("Churn", b"%d" % number)] = b"%d" % number
-        elif step < 0.7 and wished:
-            owner = chance.choice(list(wished))
-            owner.update(b"%d" % number)
-            wished[owner] = b"%d" % number
-        elif wished:
-            owner = chance.choice(list(wished))
-            del wished[owner]
-            await owner.withdraw()
-        await asyncio.sleep(chance.uniform(0, 0.01))
-
-
-@pytest.mark.parametrize("seed", [1, 2])
-async def test_connections_cut_at_random(url, server, proxy, through, seed):
-    """Fifty cuts under load: all watchers end with what is wished for, and no answer was ever empty."""
-    chance = random.Random(seed)
-    second = Proxy(server.address)
-    await second.start()
-    try:
-        urls = (through, url.replace(server.address, second.address), url)
-        async with (
-            Discovery(urls[0], identity=someone("stable", 1)) as one,
-            Discovery(urls[1], identity=someone("stable", 2)) as two,
-            Discovery(urls[2], identity=someone("stable", 3)) as three,
-            View(one.registry) as first,
-            View(two.registry) as middle,
-            View(three.registry) as last,
-        ):
-            discoveries = (one, two, three)
-            stable = [await each.advertise(port=8000 + n) for n, each in enumerate(discoveries)]
-            for each in discoveries:
-                await located(each, "stable", 3)
-            wishes: list[dict[Advertisement, bytes]] = [{}, {}, {}]
-            async with never_empty("stable", *discoveries):
-                churns = [
-                    asyncio.create_task(_churn(each.registry, random.Random(f"{seed} {n}"), wishes[n]))
-                    for n, each in enumerate(discoveries)
-                ]
-                for _ in range(50):
-                    chance.choice((proxy, second)).cut()
-                    await asyncio.sleep(chance.choice((0, 0.01, 0.1, 0.2)))
-                for churn in churns:
-                    churn.cancel()
-                ends = await asyncio.gather(*churns, return_exceptions=True)
-                assert all(isinstance(end, asyncio.CancelledError) for end in ends), ends
-                owners = {owner: data for wished in wishes for owner, data in wished.items()}
-                wished = {await owner.registered(): data for owner, data in owners.items()}
-                nodes = {await each.registered() for each in stable}
-                for view in (first, middle, last):
-                    await view.until(
-                        lambda view=view: (
-                            {node: view.data[node] for node in view.data if node not in nodes} == wished
-                            and nodes <= set(view.data)
-                        ),
-                        f"{wished!r}",
-                    )
-            true = await agree(url, first, middle, last)
-            assert set(true) == nodes | set(wished)
-            for each in discoveries:
-                await located(each, "stable", 3)
-    finally:
-        await second.aclose()
-
-
-@pytest.mark.parametrize("seed", [1, 2])
-async def test_faults_at_random(url, server, proxy, through, seed):
-    """Whatever fails, in whatever order: in the end there is what is wished for, once, and all know it."""
-    chance = random.Random(seed)
-
-    async def fail() -> None:
-        match chance.choice(("cut", "expire", "mute", "refuse", "hang")):
-            case "cut":
-                proxy.cut()
-            case "expire":
-                await proxy.expire_sessions()
-            case "mute":
-                proxy.swallow_answers()
-            case "refuse":
-                await proxy.refuse()
-            case "hang":
-                proxy.black_hole()
-
-    async with (
-        closing(open_registry(through), open_registry(url)) as (here, there),
-        View(here) as own,
-        View(there) as view,
-    ):
-        wished: dict[Advertisement, bytes] = {}
-        churn = asyncio.create_task(_churn(here, random.Random(seed), wished))
-        for _ in range(20):
-            await fail()
-            await asyncio.sleep(chance.choice((0, 0.01, 0.1)))
-            await proxy.heal()
-            await asyncio.sleep(chance.choice((0, 0.05, 0.2)))
-        churn.cancel()
-        (end,) = await asyncio.gather(churn, return_exceptions=True)
-        assert isinstance(end, asyncio.CancelledError), end
-        true = {await owner.registered(): data for owner, data in wished.items()}
-        await own.until(lambda: own.data == true and own.stale is None, f"{true!r}")
-        await view.until(lambda: view.data == true, f"{true!r}")
-        assert await agree(url, own, view) == true
-
-
-# Closing
-
-
-@pytest.mark.parametrize("fault", ["black_hole", "refuse"])
-@pytest.mark.parametrize("when", ["from the start", "later"])
-async def test_closing_returns_in_time(through, proxy, fault, when):
-    """A server that takes connections and never answers, or takes none, holds nobody up."""
-
-    async def harm() -> None:
-        if fault == "refuse":
-            await proxy.refuse()
-        else:
-            proxy.black_hole()
-
-    registry = open_registry(through)
-    if when == "from the start":
-        await harm()
-        owner = registry.advertise("Owner", b"{}")
-    else:
-        owner = await registered(registry, "Owner", b"{}")
-        await harm()
-    async with View(registry) as view:
-        if fault == "refuse":
-            await view.until(lambda: view.stale)
-        owner.update(b"[]")
-        await asyncio.sleep(0)
-        async with asyncio.timeout(CLOSING):
-            await registry.aclose()
-        await view.until(lambda: view.ended)
-
-
-async def test_closing_with_a_suspended_server(tmp_path):
-    """A server stopped where it is, before and after a connection was made."""
-    with ZooKeeperServer(tmp_path) as server:
-        url = f"zookeeper://{server.address}/asab?session_timeout=4"
-        known = open_registry(url)
-        await registered(known, "Owner", b"{}")
-        server.suspend()
-        new = open_registry(url)
-        new.advertise("Owner", b"{}")
-        await asyncio.sleep(0)
-        for registry in (known, new):
-            async with asyncio.timeout(CLOSING):
-                await registry.aclose()
-
-
-@pytest.mark.parametrize("fault", ["hangs from the start", "hangs", "refuses from the start", "refuses"])
-async def test_an_interrupted_program_ends(through, proxy, fault):
-    """Ctrl-C ends a program, whatever its registry does, and nothing is complained about on the way."""
-
-    async def harm() -> None:
-        if fault.startswith("refuses"):
-            await proxy.refuse()
-        else:
-            proxy.black_hole()
-
-    if fault.endswith("start"):
-        await harm()
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-X", "dev", "-W", "error", "-c", PROGRAM, through),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        assert process.stdout is not None
-        assert await process.stdout.readline() == b"started\n"
-        if not fault.endswith("start"):
-            assert await process.stdout.readline() == b"advertised\n"
-            await harm()
-        process.send_signal(signal.SIGINT)
-        async with asyncio.timeout(PATIENCE):
-            _, errors = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.communicate()
-    assert process.returncode == 130, errors.decode()
-    assert b"Traceback" not in errors, errors.decode()
-    assert b"Exception ignored" not in errors, errors.decode()
-    assert b"Warning" not in errors, errors.decode()

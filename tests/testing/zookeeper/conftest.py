@@ -6,8 +6,6 @@ from typing import Self
 
 import pytest
 
-from peerage.testing.zookeeper.harness import shared_server
-
 _CREATE, _EXISTS, _CLOSE = 1, 3, -11
 
 
@@ -80,9 +78,3 @@ def _text(data):
 @pytest.fixture
 def raw_client():
     return RawClient
-
-
-@pytest.fixture(scope="session")
-def zookeeper():
-    """The server that the tests of this process share."""
-    return shared_server()

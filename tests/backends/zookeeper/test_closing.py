@@ -1,0 +1,112 @@
+"""Closing and Ctrl-C: a server that hangs holds nobody up."""
+
+import asyncio
+import signal
+import sys
+
+import pytest
+
+from peerage.registry import open_registry
+from peerage.testing import View
+from peerage.testing.suite import registered
+from peerage.testing.view import PATIENCE
+from peerage.testing.zookeeper import ZooKeeperServer
+
+#: Seconds in which closing has to return: one, and as much again for a machine under load.
+CLOSING = 2.0
+
+PROGRAM = """
+import asyncio, sys
+from peerage import Discovery
+
+async def main():
+    async with Discovery(sys.argv[1]) as discovery:
+        print("started", flush=True)
+        await discovery.advertise(port=8080)
+        print("advertised", flush=True)
+        await asyncio.sleep(600)
+
+try:
+    asyncio.run(main())
+except KeyboardInterrupt:
+    sys.exit(130)
+"""
+
+
+@pytest.mark.parametrize("fault", ["black_hole", "refuse"])
+@pytest.mark.parametrize("when", ["from the start", "later"])
+async def test_closing_returns_in_time(through, proxy, fault, when):
+    """A server that takes connections and never answers, or takes none, holds nobody up."""
+
+    async def harm() -> None:
+        if fault == "refuse":
+            await proxy.refuse()
+        else:
+            proxy.black_hole()
+
+    registry = open_registry(through)
+    if when == "from the start":
+        await harm()
+        owner = registry.advertise("Owner", b"{}")
+    else:
+        owner = await registered(registry, "Owner", b"{}")
+        await harm()
+    async with View(registry) as view:
+        if fault == "refuse":
+            await view.until(lambda: view.stale)
+        owner.update(b"[]")
+        await asyncio.sleep(0)
+        async with asyncio.timeout(CLOSING):
+            await registry.aclose()
+        await view.until(lambda: view.ended)
+
+
+async def test_closing_with_a_suspended_server(tmp_path):
+    """A server stopped where it is, before and after a connection was made."""
+    with ZooKeeperServer(tmp_path) as server:
+        url = f"zookeeper://{server.address}/asab?session_timeout=4"
+        known = open_registry(url)
+        await registered(known, "Owner", b"{}")
+        server.suspend()
+        new = open_registry(url)
+        new.advertise("Owner", b"{}")
+        await asyncio.sleep(0)
+        for registry in (known, new):
+            async with asyncio.timeout(CLOSING):
+                await registry.aclose()
+
+
+@pytest.mark.parametrize("fault", ["hangs from the start", "hangs", "refuses from the start", "refuses"])
+async def test_an_interrupted_program_ends(through, proxy, fault):
+    """Ctrl-C ends a program, whatever its registry does, and nothing is complained about on the way."""
+
+    async def harm() -> None:
+        if fault.startswith("refuses"):
+            await proxy.refuse()
+        else:
+            proxy.black_hole()
+
+    if fault.endswith("start"):
+        await harm()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-X", "dev", "-W", "error", "-c", PROGRAM, through),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        assert process.stdout is not None
+        assert await process.stdout.readline() == b"started\n"
+        if not fault.endswith("start"):
+            assert await process.stdout.readline() == b"advertised\n"
+            await harm()
+        process.send_signal(signal.SIGINT)
+        async with asyncio.timeout(PATIENCE):
+            _, errors = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()
+    assert process.returncode == 130, errors.decode()
+    assert b"Traceback" not in errors, errors.decode()
+    assert b"Exception ignored" not in errors, errors.decode()
+    assert b"Warning" not in errors, errors.decode()
