@@ -9,7 +9,16 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-__all__ = ["Row", "markdown", "milliseconds", "percentile", "spread"]
+__all__ = [
+    "Row",
+    "burst_row",
+    "heartbeat_row",
+    "idle_row",
+    "markdown",
+    "milliseconds",
+    "percentile",
+    "spread",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +51,30 @@ def spread(values: Sequence[float], unit: str, scale: float = 1.0) -> str:
 def milliseconds(seconds: float) -> str:
     """Return a duration as text."""
     return f"{seconds * 1e3:.3g} ms"
+
+
+# The same budgets, whatever the registry
+
+
+def heartbeat_row(what: str, gaps: Sequence[float]) -> Row:
+    """Judge the longest times, one of each run, that the event loop didn't answer; the median counts."""
+    gap = statistics.median(gaps)
+    return Row(
+        what,
+        "never blocked > 25 ms",
+        f"{milliseconds(gap)}, worst of all runs {milliseconds(max(gaps))}",
+        gap <= 0.025,
+    )
+
+
+def idle_row(what: str, share: float, budget: float = 0.005) -> Row:
+    """Judge the share of a core that it costs to know everything and do nothing."""
+    return Row(what, f"≤ {budget:.1%} of a core", f"{share:.2%}", share <= budget)
+
+
+def burst_row(what: str, cpu: float) -> Row:
+    """Judge the CPU seconds that a burst costs each watcher."""
+    return Row(what, "≤ 0.3 s CPU per watcher", f"{cpu:.3f} s", cpu <= 0.3)
 
 
 def _machine() -> str:

@@ -22,7 +22,7 @@ from peerage.directory import Change
 from peerage.discovery import Discovery
 from peerage.registry import Put, Registry, open_registry
 
-__all__ = ["worker"]
+__all__ = ["hear", "tell", "worker"]
 
 
 @contextmanager
@@ -43,6 +43,19 @@ def worker(
     finally:
         process.kill()
         process.communicate()
+
+
+def hear(process: "subprocess.Popen[str]") -> Any:
+    """Return what a worker says next."""
+    assert process.stdout is not None
+    return json.loads(process.stdout.readline())
+
+
+def tell(process: "subprocess.Popen[str]", line: object) -> None:
+    """Give a worker a line."""
+    assert process.stdin is not None
+    process.stdin.write(f"{line}\n")
+    process.stdin.flush()
 
 
 async def _own(url: str, count: str, first: str) -> None:
