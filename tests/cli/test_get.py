@@ -4,7 +4,10 @@ import json
 import os
 import subprocess
 import sys
+import time
+from pathlib import Path
 
+import psutil
 import pytest
 
 from peerage.cli.get import get_url
@@ -96,11 +99,25 @@ def test_ctrl_c_ends_a_call(started, serve):
     assert running.interrupt() == (130, "", "")
 
 
+def wait_until_reads(pid, file):
+    """Wait until the process has *file* open and sleeps: a signal in the moment before is another story."""
+    deadline = time.monotonic() + 60
+    process = psutil.Process(pid)
+    while not (_has_open(pid, file) and process.status() == psutil.STATUS_SLEEPING):
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+def _has_open(pid, file):
+    return any(entry.resolve() == file.resolve() for entry in Path(f"/proc/{pid}/fd").iterdir())
+
+
 def test_ctrl_c_ends_waiting_for_data(started, place):
     fifo = place / "data"
     os.mkfifo(fifo)
     running = started("get", "http://shop.service_id.asab/echo", "-d", f"@{fifo}")
-    with fifo.open("w"):  # waits until it is read
+    with fifo.open("w"):  # waits until it is opened
+        wait_until_reads(running.process.pid, fifo)
         assert running.interrupt() == (130, "", "")
 
 
