@@ -6,6 +6,7 @@ import signal
 import threading
 from pathlib import Path
 
+import pytest
 from tests.backends.embedded.support import names_in, open_files, opened, records_in
 from tests.backends.programs import FORKING, heard, program
 
@@ -112,6 +113,7 @@ async def test_withdrawing_does_not_wait_for_a_disk_that_hangs(tmp_path, caplog)
         assert not caplog.records[1:]
 
 
+@pytest.mark.alone
 async def test_without_inotify_it_is_polled_and_said_once(tmp_path):
     """Another 128 instances of this user, and there is none left."""
     text = """
