@@ -212,6 +212,7 @@ async def test_a_greeting_over_tls_ends_with_the_registry():
     taken = asyncio.Event()
 
     async def silent(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        await reader.read(1)
         taken.set()
         await hang(reader, _)
 
