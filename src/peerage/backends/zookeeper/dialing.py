@@ -17,7 +17,7 @@ _ACCEPT: Final = 3.0
 
 #: Seconds that a server has for answering at each step of the greeting, the first time and at most. A server
 #: that just starts accepts some connections which it never answers: waiting for those is waiting in vain.
-_FIRST_PATIENCE: Final = 1.0
+_FIRST_PATIENCE: Final = 0.5
 _LAST_PATIENCE: Final = 4.0
 
 #: Seconds between looks at whether a connection is still wanted.
