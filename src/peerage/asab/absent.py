@@ -1,0 +1,36 @@
+"""What ASAB has and this layer hasn't, and what to do then."""
+
+from typing import Final, Never
+
+__all__ = ["ABSENT", "refuse"]
+
+#: Modules, and the names that live in them.
+ABSENT: Final = frozenset(
+    {
+        "PersistentDict",
+        "StreamSocketServerService",
+        "alert",
+        "library",
+        "metrics",
+        "pdict",
+        "proactor",
+        "sentry",
+        "socket",
+        "storage",
+    }
+)
+
+
+def refuse(name: str) -> Never:
+    """Say that *name*, of a module or in a package's namespace, isn't here.
+
+    Raises:
+        ImportError: always.
+    """
+    name = name.rpartition(".")[2]
+    raise ImportError(
+        f"peerage.asab has no {name!r}: it has ASAB's application, web, ZooKeeper, API and discovery parts. "
+        "A program that needs more keeps the real asab and takes ApiService from peerage.asab.api: see "
+        "docs/asab-migration.md, 'Inside the real framework'.",
+        name=f"peerage.asab.{name}",
+    )
