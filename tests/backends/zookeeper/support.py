@@ -7,12 +7,14 @@ from contextlib import asynccontextmanager, suppress
 from kazoo.client import KazooClient
 
 from peerage import Discovery
+from peerage.backends.zookeeper.connection import Connection
 from peerage.directory import fold_criteria
 from peerage.identity import Identity
 from peerage.record import build_record
-from peerage.registry import open_registry
+from peerage.registry import Registry, open_registry
 from peerage.testing import View, eventually
 from peerage.testing.suite import closing
+from peerage.testing.zookeeper import Proxy
 
 
 @asynccontextmanager
@@ -38,6 +40,26 @@ def someone(service: str, number: int = 0) -> Identity:
 
 def record(service: str, number: int) -> bytes:
     return build_record(someone(service, number), web=[("0.0.0.0", 10_000 + number)])
+
+
+def connection(registry: Registry) -> Connection:
+    """What no user sees of a ZooKeeper registry."""
+    return registry._connection
+
+
+async def connected(registry: Registry) -> None:
+    await eventually(lambda: connection(registry).up, "a connection")
+
+
+async def cut_off(proxy: Proxy, registry: Registry) -> None:
+    """Take the connection away until the proxy is healed."""
+    await proxy.refuse()
+    await eventually(lambda: connection(registry).up is None, "the end of the connection")
+
+
+async def quiet(registry: Registry) -> None:
+    """Wait until nothing is asked of the server any more: a record is looked at once it is registered."""
+    await eventually(lambda: not connection(registry)._flying, "the answers to all requests")
 
 
 async def truth(url: str) -> dict[str, bytes]:

@@ -7,7 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kazoo.protocol import serialization as kazoo
 
-from peerage.backends.zookeeper.requests import AddWatch, Children, Entry, Exists, MultiRead, Read
+from peerage.backends.zookeeper.requests import (
+    AddWatch,
+    Children,
+    Entry,
+    Exists,
+    MultiRead,
+    Read,
+    Status,
+)
 
 paths = st.text(st.characters(min_codepoint=33, max_codepoint=0x2FFF), min_size=1, max_size=40).map(
     "/".__add__
@@ -61,6 +69,14 @@ def test_the_answer_of_a_read(entry):
     data, stat = kazoo.GetData.deserialize(_node(entry), 0)
     assert Read.deserialize(_node(entry), 0) == entry
     assert (data, stat.czxid, stat.mzxid, stat.ephemeralOwner) == entry
+
+
+@given(st.binary(max_size=20), st.builds(Status, st.integers(-(1 << 31), (1 << 31) - 1), longs))
+def test_the_answer_to_whether_a_node_is_there(before, status):
+    """As kazoo reads it, of which it is a part."""
+    body = struct.pack("!qqqqiiiqiiq", 1, 2, 3, 4, status.version, 6, 7, status.owner, 9, 10, 11)
+    stat = kazoo.Exists.deserialize(body, 0)
+    assert Exists.deserialize(before + body, len(before)) == status == (stat.version, stat.ephemeralOwner)
 
 
 @given(st.lists(st.text(max_size=20), max_size=20))

@@ -9,7 +9,7 @@ from typing import Final
 
 from peerage.backends.feed import Feed
 from peerage.backends.zookeeper.advertisement import Claims, ZooKeeperAdvertisement
-from peerage.backends.zookeeper.connection import DELETED, Connection
+from peerage.backends.zookeeper.connection import CHILDREN, Connection
 from peerage.backends.zookeeper.failures import Failure, NoAuth, NoNode
 from peerage.backends.zookeeper.folder import Folder
 from peerage.backends.zookeeper.location import Location
@@ -148,12 +148,12 @@ class ZooKeeperRegistry:
             advertisement.poke()
 
     def _on_event(self, kind: int, path: str) -> None:
-        if kind != DELETED:
+        if kind == CHILDREN:
             return
         folder, _, name = path.rpartition("/")
         owner = self._claims.nodes.get(name) if folder == self._location.folder else None
         if owner is not None:
-            owner.doubt()
+            owner.happened(kind)
 
     def _obstacle(self) -> str | None:
         return next(

@@ -8,7 +8,7 @@ import struct
 from dataclasses import dataclass
 from typing import ClassVar, Final, NamedTuple
 
-__all__ = ["AddWatch", "Children", "Entry", "Exists", "MultiRead", "Read"]
+__all__ = ["AddWatch", "Children", "Entry", "Exists", "MultiRead", "Read", "Status"]
 
 _INT: Final = struct.Struct("!i")
 _HEADER: Final = struct.Struct("!iBi")
@@ -26,6 +26,15 @@ class Entry(NamedTuple):
     """Number of the transaction that created it: the order of creation."""
     mzxid: int
     """Number of the transaction that changed it last."""
+    owner: int
+    """Session of an ephemeral node, 0 of a persistent one."""
+
+
+class Status(NamedTuple):
+    """What is known of a node without reading it."""
+
+    version: int
+    """Grows with each change of what it holds, from 0."""
     owner: int
     """Session of an ephemeral node, 0 of a persistent one."""
 
@@ -131,9 +140,10 @@ class Exists:
         return _string(self.path) + bytes([self.watch])
 
     @staticmethod
-    def deserialize(_buffer: bytes, _offset: int) -> bool:
+    def deserialize(buffer: bytes, offset: int) -> Status:
         """Read the answer."""
-        return True
+        _, _, _, _, version, _, _, owner, _, _, _ = _STAT.unpack_from(buffer, offset)
+        return Status(version, owner)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from kazoo.protocol.serialization import CloseInstance, Create, Delete, GetACL, 
 from kazoo.protocol.states import KeeperState
 from kazoo.security import ACL, CREATOR_ALL_ACL, OPEN_ACL_UNSAFE
 
-from peerage.backends.zookeeper.failures import Failure, Lost, NoAuth, NodeExists, NoNode, Unsupported
+from peerage.backends.zookeeper import failures
 from peerage.backends.zookeeper.kazoolog import Listener
 from peerage.backends.zookeeper.location import Location
 from peerage.backends.zookeeper.notes import Down, Ended, Happened, Note, Replied, Trouble, Up
@@ -54,7 +54,6 @@ _RETRY: Final = {"max_tries": -1, "delay": 0.05, "backoff": 2, "max_delay": 0.4}
 #: Seconds between looks at whether a connection attempt is still wanted.
 _GLANCE: Final = 0.05
 
-
 _REFUSED: Final = (
     exceptions.NoAuthError,
     exceptions.InvalidACLError,
@@ -78,21 +77,22 @@ _UNSUPPORTED: Final = (
     exceptions.MarshallingError,
     exceptions.BadArgumentsError,
 )
+_FAILURES: Final = (
+    (exceptions.NoNodeError, failures.NoNode),
+    (exceptions.NodeExistsError, failures.NodeExists),
+    (exceptions.BadVersionError, failures.BadVersion),
+    (_REFUSED, failures.NoAuth),
+    (_LOST, failures.Lost),
+    (_UNSUPPORTED, failures.Unsupported),
+)
 
 
-def _failure(error: BaseException) -> Failure:
+def _failure(error: BaseException) -> failures.Failure:
     name = type(error).__name__.removesuffix("Error")
-    if isinstance(error, exceptions.NoNodeError):
-        return NoNode(name)
-    if isinstance(error, exceptions.NodeExistsError):
-        return NodeExists(name)
-    if isinstance(error, _REFUSED):
-        return NoAuth(name)
-    if isinstance(error, _LOST):
-        return Lost(name)
-    if isinstance(error, _UNSUPPORTED):
-        return Unsupported(name)
-    return Failure(name if isinstance(error, exceptions.KazooException) else f"{name}: {error}")
+    for kinds, failure in _FAILURES:
+        if isinstance(error, kinds):
+            return failure(name)
+    return failures.Failure(name if isinstance(error, exceptions.KazooException) else f"{name}: {error}")
 
 
 class Session:
