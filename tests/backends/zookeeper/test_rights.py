@@ -1,6 +1,7 @@
 """Records where access lists forbid something: what can be done is done, what can't be is said."""
 
 import asyncio
+import logging
 
 import pytest
 from kazoo.client import KazooClient
@@ -129,3 +130,24 @@ async def test_a_refused_creation_that_nobody_waits_for_any_more(url, server, ca
         await owner.withdraw()
         assert owner.node is None
     assert not caplog.records
+
+
+async def test_a_folder_that_is_open_and_may_not_be_closed(url, server, caplog):
+    """Said once, with who can do something about it; inspect() says it, too."""
+    caplog.set_level(logging.WARNING)
+    folder = folder_of(url)
+    guarded = url.replace("://", f"://user:{PASSWORD}@") + "&acl=creator"
+    rights = Permissions.READ | Permissions.WRITE | Permissions.CREATE | Permissions.DELETE
+    async with bare_client(server.address) as client:
+        await asyncio.to_thread(client.ensure_path, folder.rpartition("/")[0])
+        await asyncio.to_thread(client.create, folder, acl=[ACL(rights, Id("world", "anyone"))])
+        async with closing(open_registry(guarded)) as (here,):
+            await registered(here, "First", b"1")
+            await registered(here, "Second", b"2")
+            health = await here.inspect()
+    (line,) = [each.getMessage() for each in caplog.records]
+    assert f"what is in {folder} " in line
+    assert "access list" in line
+    assert "may not close it" in line
+    assert health.writable
+    assert health.problem == line
