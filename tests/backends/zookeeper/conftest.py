@@ -2,7 +2,7 @@
 
 import itertools
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from tests.backends.zookeeper.support import entered, folder_of
@@ -16,6 +16,14 @@ _numbers = itertools.count()
 def server(zookeeper: ZooKeeperServer) -> ZooKeeperServer:
     """The shared server, by a shorter name."""
     return zookeeper
+
+
+@pytest.fixture(scope="session")
+def busy_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ZooKeeperServer]:
+    """A server that does one thing at a time, and puts off what has waited for a millisecond."""
+    options = ["-Dzookeeper.request_throttle_max_requests=1", "-Dzookeeper.throttled_op_wait_time=1"]
+    with ZooKeeperServer(tmp_path_factory.mktemp("busy"), jvm=options) as server:
+        yield server
 
 
 @pytest.fixture

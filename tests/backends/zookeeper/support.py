@@ -15,6 +15,7 @@ from peerage.record import build_record
 from peerage.registry import Secrets, open_registry
 from peerage.testing import View, eventually
 from peerage.testing.suite import closing
+from peerage.testing.zookeeper import ZooKeeperServer
 
 #: In each direction of a test: whoever sees it somewhere has found a leak.
 PASSWORD = "pass-7391-word"
@@ -39,6 +40,12 @@ async def bare_client(address: str, **options: object) -> AsyncIterator[KazooCli
 def folder_of(url: str) -> str:
     """The folder of records of a registry's URL."""
     return "/" + url.split("/", 3)[3].partition("?")[0] + "/run"
+
+
+def times_put_off(server: ZooKeeperServer) -> int:
+    """How many requests it has put off."""
+    (line,) = [line for line in server.ask("mntr").splitlines() if line.startswith("zk_throttled_ops")]
+    return int(line.split()[1])
 
 
 def entered(url: str, user: str = "user", password: str = PASSWORD) -> str:

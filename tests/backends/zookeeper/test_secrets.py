@@ -2,12 +2,10 @@
 
 import asyncio
 import re
-import time
 
 import pytest
-from tests.backends.zookeeper.support import CLOSING, bare_client, folder_of, followed, obtained
+from tests.backends.zookeeper.support import CLOSING, bare_client, folder_of, times_put_off
 
-from peerage.backends.zookeeper.connection import Connection
 from peerage.errors import RegistryClosedError, RegistryDenied
 from peerage.registry import open_registry
 from peerage.testing import eventually
@@ -15,25 +13,19 @@ from peerage.testing.suite import closing
 from peerage.testing.view import PATIENCE
 
 
-def break_unheard(connection: Connection) -> None:
-    """Break the connection, and keep the event loop busy until the thread knows and the loop doesn't."""
-    client = connection._session._client
-    client.handler.shut_down()
-    deadline = time.monotonic() + PATIENCE
-    while client.up is not None:
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
-    assert connection.up is not None
-
-
-@pytest.mark.timeout(30)
-@pytest.mark.parametrize("ask", [obtained, followed])
-async def test_a_loss_that_nobody_heard_of_yet(url, secret, ask):
-    """The event loop goes on, so it hears of the loss, and the secret comes with the next connection."""
+async def test_what_the_server_times_put_off_is_asked_again(busy_server):
+    """Each of many secrets comes out right, over a connection that goes on all the time."""
+    names = [f"/busy/auth/key-{number}" for number in range(300)]
+    url = f"zookeeper://{busy_server.address}/busy"
     async with closing(open_registry(url)) as (registry,):
-        assert await registry.secrets.obtain(secret, lambda: b"value") == b"value"
-        break_unheard(registry._connection)
-        assert await ask(registry.secrets, secret) == b"value"
+        await registry.secrets.obtain("/busy/auth/key", lambda: b"value")
+        up = registry._connection.up
+        values = await asyncio.gather(
+            *(registry.secrets.obtain(name, name.encode) for name in names),
+        )
+        assert registry._connection.up is up
+    assert values == [name.encode() for name in names]
+    assert times_put_off(busy_server) > 0
 
 
 async def test_an_outage_is_waited_for(url, secret, through, proxy):

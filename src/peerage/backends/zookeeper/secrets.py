@@ -147,7 +147,7 @@ class ZooKeeperSecrets:
                 pass  # somebody else made or removed it a moment ago: what there is now tells
             except Lost:
                 # Whether it was carried out isn't known: what there is over the next connection tells. Over
-                # the same one it was put off by the server, or the loss wasn't heard of yet.
+                # one that goes on it was put off by the server.
                 if self._connection.up is up:
                     await self._pause()
             except NoAuth:
