@@ -9,8 +9,9 @@ from typing import Final
 
 from peerage.backends.feed import Feed
 from peerage.backends.zookeeper.advertisement import Claims, ZooKeeperAdvertisement
+from peerage.backends.zookeeper.advice import advice
 from peerage.backends.zookeeper.connection import DELETED, Connection
-from peerage.backends.zookeeper.failures import Failure, NoAuth, NoNode
+from peerage.backends.zookeeper.failures import Failure, Lost, NoAuth, NoNode
 from peerage.backends.zookeeper.folder import Folder
 from peerage.backends.zookeeper.location import Location
 from peerage.backends.zookeeper.nodes import denial, may_create, open_to_all
@@ -99,13 +100,15 @@ class ZooKeeperRegistry:
                 await self._connection.connected()
         up = self._connection.up
         if up is None:
-            reason = self._connection.reason or "it hasn't answered yet"
-            return self._health(state="stale", writable=False, problem=_advice(reason))
+            return self._out_of_reach("it hasn't answered yet")
         version, obstacle = None, self._obstacle()
         with suppress(TimeoutError, OSError):
             async with asyncio.timeout(_PATIENCE):
                 version = await ask_version(up.server, up.host, self._context)
-        forbidden, warning = await self._access()
+        try:
+            forbidden, warning = await self._access()
+        except Lost as lost:
+            return self._out_of_reach(str(lost))
         obstacle = obstacle or forbidden
         stale = self._folder.problem
         return self._health(
@@ -171,6 +174,8 @@ class ZooKeeperRegistry:
             return None, None
         except NoAuth:
             return denial(self._location), None  # who may read a node may see its list
+        except Lost:
+            raise
         except (TimeoutError, Failure) as failure:
             reason = str(failure) or "no answer"
             return None, f"The access list of {folder} couldn't be read ({reason})." if closed else None
@@ -184,6 +189,11 @@ class ZooKeeperRegistry:
                 "or write acl=creator in the registry's URL."
             )
         return None, None
+
+    def _out_of_reach(self, reason: str) -> Health:
+        """Return what is known without a server; *reason*: if nothing else is said of why."""
+        problem = advice(self._connection.reason or reason, self._location)
+        return self._health(state="stale", writable=False, problem=problem)
 
     def _health(
         self, *, state: str, writable: bool, problem: str | None, version: str | None = None
@@ -203,7 +213,3 @@ class ZooKeeperRegistry:
             problem=problem,
             details=details,
         )
-
-
-def _advice(reason: str) -> str:
-    return f"No server answers ({reason}): check that ZooKeeper runs, and the hosts in the registry's URL."
