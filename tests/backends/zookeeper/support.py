@@ -58,6 +58,18 @@ def warnings_in(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
 
 
+def told(error: BaseException) -> str:
+    """Everything that anybody could be shown of *error*."""
+    texts = []
+    waiting = [error]
+    while waiting:
+        one = waiting.pop()
+        if one is not None:
+            texts += [str(one), repr(one), repr(vars(one)), *map(repr, one.args)]
+            waiting += [one.__cause__, one.__context__]
+    return "\n".join(texts)
+
+
 def someone(service: str, number: int = 0) -> Identity:
     return Identity(host="127.0.0.1", service_id=service, instance_id=f"{service}-{number}")
 

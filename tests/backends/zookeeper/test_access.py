@@ -14,6 +14,7 @@ from tests.backends.zookeeper.support import (
     folder_of,
     followed,
     obtained,
+    told,
     warnings_in,
 )
 
@@ -23,15 +24,6 @@ from peerage.testing import View
 from peerage.testing.suite import closing, registered
 
 _numbers = itertools.count()
-
-
-def texts(error: BaseException | None) -> str:
-    """All that an error could show: its own text and its causes'."""
-    shown = []
-    while error is not None:
-        shown += [str(error), repr(error), repr(error.args)]
-        error = error.__cause__ or error.__context__
-    return "\n".join(shown)
 
 
 def folder_of_secret(secret: str) -> str:
@@ -238,7 +230,7 @@ async def test_no_password_is_ever_shown(url, secret, server, proxy, loud):
             ):
                 with pytest.raises(RegistryDenied) as denied:
                     await attempt
-                shown.append(texts(denied.value))
+                shown.append(told(denied.value))
             shown.append(repr(await outside.inspect()))
             proxy.cut()
             await view.until(lambda: "refused" not in view.stale)
@@ -251,7 +243,7 @@ async def test_no_password_is_ever_shown(url, secret, server, proxy, loud):
             shown += [registry.url, repr(registry), repr(registry.secrets), repr(vars(registry))]
     with pytest.raises(PeerageError) as closed:
         outside.advertise("Late", b"{}")
-    shown.append(texts(closed.value))
+    shown.append(told(closed.value))
     for password in (PASSWORD, OTHER):
         assert password not in loud.text
         assert not [text for text in shown if password in text]
