@@ -198,6 +198,7 @@ async def test_out_of_touch_everything_stays(source, ready, directory, clock, ca
     assert ready.stale is None
     assert ready.age == 0
     assert directory.nodes() == {"b"}
+    await ready.aclose()
     lost, found = (entry.getMessage() for entry in caplog.records)
     assert "test:" in lost
     assert "the cable" in lost
@@ -226,9 +227,9 @@ async def test_a_backend_that_fails_is_logged_once_and_tried_again(directory, cl
     source.feed.snapshot([record("a")])
     await follower.until_ready()
     assert follower.stale is None
+    await follower.aclose()
     assert len([entry for entry in caplog.records if entry.exc_info]) == 1
     assert len(caplog.records) == 3
-    await follower.aclose()
 
 
 async def test_a_registry_closed_under_its_feet_is_out_of_touch(source, ready, directory):

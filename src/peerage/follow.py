@@ -14,6 +14,7 @@ from typing import Final
 
 from peerage.directory import Directory
 from peerage.errors import RegistryClosedError
+from peerage.outages import OutageLog
 from peerage.registry import Event, Gone, Put, Registry, Snapshot, Stale
 
 __all__ = ["Follower"]
@@ -50,6 +51,7 @@ class Follower:
         self._task: asyncio.Task[None] | None = None
         self._turn_ends = 0.0
         self._lost_at: float | None = None
+        self._outages = OutageLog(registry.url, clock)
         self._changed = asyncio.Event()
         self.ready = False
         """Whether a snapshot was applied completely, however long ago."""
@@ -75,6 +77,7 @@ class Follower:
         if task is not None:
             task.cancel()
             await asyncio.wait([task])
+        self._outages.flush()
 
     async def until_ready(self) -> None:
         """Wait until a snapshot was applied.
@@ -168,24 +171,14 @@ class Follower:
 
     def _lose(self, reason: str) -> None:
         if self.stale is None:
-            log.warning(
-                "Out of touch with the registry %s: %s. %s",
-                self._registry.url,
-                reason.rstrip("."),
-                "What is known stays in use." if self.ready else "Nothing is known yet.",
-            )
+            self._outages.lost(reason, known=self.ready)
             self._lost_at = self._clock()
         self.stale = reason
         self._announce()
 
     def _recover(self) -> None:
         if self._lost_at is not None:
-            log.warning(
-                "In touch with the registry %s again after %.1f s; %d records",
-                self._registry.url,
-                self._clock() - self._lost_at,
-                len(self._directory),
-            )
+            self._outages.found(len(self._directory))
         self.stale = self._lost_at = None
         self.ready = True
         self._announce()

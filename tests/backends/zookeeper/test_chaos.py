@@ -2,6 +2,8 @@
 
 import asyncio
 import random
+import re
+from urllib.parse import urlsplit
 
 import pytest
 from tests.backends.zookeeper.support import agree, located, never_empty, someone
@@ -33,13 +35,17 @@ async def _churn(registry: Registry, chance: random.Random, wished: dict[Adverti
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-async def test_connections_cut_at_random(url, server, proxy, through, seed):
-    """Fifty cuts under load: all watchers end with what is wished for, and no answer was ever empty."""
+async def test_connections_cut_at_random(url, proxy, through, seed, caplog):
+    """Fifty cuts under load: all watchers end with what is wished for, and no answer was ever empty.
+
+    In the log it is one outage, for each whose connection was cut: a line when it began, one when it ended.
+    """
     chance = random.Random(seed)
-    second = Proxy(server.address)
+    address = urlsplit(url).netloc
+    second = Proxy(address)
     await second.start()
     try:
-        urls = (through, url.replace(server.address, second.address), url)
+        urls = (through, url.replace(address, second.address), url)
         async with (
             Discovery(urls[0], identity=someone("stable", 1)) as one,
             Discovery(urls[1], identity=someone("stable", 2)) as two,
@@ -80,6 +86,12 @@ async def test_connections_cut_at_random(url, server, proxy, through, seed):
             assert set(true) == nodes | set(wished)
             for each in discoveries:
                 await located(each, "stable", 3)
+        lines = [entry.getMessage() for entry in caplog.records if entry.name == "peerage.outages"]
+        assert len(lines) == 4, lines
+        for cut in (proxy, second):
+            begin, end = (line for line in lines if cut.address in line)
+            assert begin.startswith("Out of touch"), begin
+            assert re.search(r"again after [0-9.]+ s and [0-9]+ losses; \d+ records", end), end
     finally:
         await second.aclose()
 

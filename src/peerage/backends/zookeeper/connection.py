@@ -10,7 +10,7 @@ import random
 import ssl
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -49,6 +49,9 @@ BATCH: Final = 100
 #: Seconds until a client that gave up, refused by the server, is begun again.
 _AGAIN: Final = 2.0
 
+#: Seconds until it is said that no server has answered yet.
+_SILENCE: Final = 1.0
+
 #: Seconds for a goodbye.
 _GOODBYE: Final = 0.7
 
@@ -77,12 +80,16 @@ class Connection:
         self._changed = asyncio.Event()
         self._over: asyncio.Future[None] | None = None
         self._restart: asyncio.TimerHandle | None = None
+        self._patience: asyncio.TimerHandle | None = None
         self._closed = False
+        self._reasons: set[str] = set()
+        self._unexpected: set[type[Exception]] = set()
         self.up: Up | None = None
         """The connection as it stands, another object after each reconnect; None while there is none."""
         self.reason: str | None = None
-        """Why there is no connection, as far as known."""
+        """Why there is no connection, as far as known: of several reasons, that which came up last."""
         self.since = time.monotonic()
+        """When :attr:`up` came or went."""
         self.on_change: list[Callable[[], None]] = []
         """Called after :attr:`up` or :attr:`reason` changed."""
         self.on_event: list[Callable[[int, str], None]] = []
@@ -95,16 +102,17 @@ class Connection:
         if self._loop is None and not self._closed:
             self._loop = asyncio.get_running_loop()
             self._begin(self._loop)
+            self._patience = self._loop.call_later(_SILENCE, self._notice_silence)
 
     def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
         self._restart = None
         notes = self._notes
 
         def tell(note: Note) -> None:
-            # On kazoo's thread. Only the first of several has to wake the loop.
-            idle = not notes
+            # On kazoo's thread. Only the first of several has to wake the loop. Put there before it is known
+            # to be the first: else the loop could take the last one between the two.
             notes.append((session, note))
-            if idle:
+            if len(notes) == 1:
                 # A loop that is closed has nobody to tell.
                 with suppress(RuntimeError):
                     loop.call_soon_threadsafe(self._listen)
@@ -115,11 +123,16 @@ class Connection:
     async def aclose(self) -> None:
         """End the session, and with it everything ephemeral; within a second. Call it once."""
         self._closed = True
+        if self._patience is not None:
+            self._patience.cancel()
         if self._restart is not None:
+            # Between two sessions: there is nobody to say goodbye to.
             self._restart.cancel()
-        session = self._session
-        if session is None:
-            return
+        elif self._session is not None:
+            await self._part(self._session)
+        self._lose("closed")
+
+    async def _part(self, session: Session) -> None:
         over = self._over = asyncio.get_running_loop().create_future()
         session.close()
         await asyncio.wait([over], timeout=_GOODBYE)
@@ -129,7 +142,6 @@ class Connection:
         if not over.done():
             # A name server that doesn't answer, most likely: the thread ends when that does.
             log.debug("The thread that talks to %s is still ending", self._location.url)
-        self._lose("closed")
 
     # What the thread says
 
@@ -138,9 +150,15 @@ class Connection:
         while notes:
             # Taken off last: while it is there, nobody wakes the loop again.
             session, note = notes[0]
-            if session is self._session:
-                self._hear(session, note)
-            notes.popleft()
+            try:
+                if session is self._session:
+                    self._hear(session, note)
+            except BaseException:
+                if len(notes) > 1 and self._loop is not None:
+                    self._loop.call_soon(self._listen)
+                raise
+            finally:
+                notes.popleft()
 
     def _hear(self, session: Session, note: Note) -> None:
         match note:
@@ -151,16 +169,15 @@ class Connection:
                 for listener in self.on_event:
                     listener(kind, path)
             case Up():
-                self.up, self.reason = note, None
+                self.up, self.reason, self.since = note, None, time.monotonic()
+                self._reasons.clear()
                 self._announce()
             case Down(reason):
                 self._lose(reason)
             case Trouble(reason):
-                if self.up is None and not self._closed:
-                    self.reason = reason
-                    self._announce()
-            case Ended(reason):
-                self._end(session, reason)
+                self._say(reason)
+            case Ended(reason, error):
+                self._end(session, reason, error)
 
     def _answer(self, reply: Replied) -> None:
         future = reply.ticket
@@ -173,18 +190,37 @@ class Connection:
             future.set_exception(reply.failure)
 
     def _lose(self, reason: str) -> None:
-        self.up, self.reason = None, reason
+        if self.up is not None:
+            self.up, self.since = None, time.monotonic()
         waiting, self._waiting = self._waiting, deque()
         for _, future, _ in waiting:
             if not future.done():
                 future.set_exception(Lost(reason))
-        self._announce()
+        self._say(reason)
 
-    def _end(self, session: Session, reason: str) -> None:
+    def _notice_silence(self) -> None:
+        if self.reason is None:
+            self._say("it hasn't answered yet")
+
+    def _say(self, reason: str) -> None:
+        """Tell why there is no connection; each reason once: servers may fail in turn, in different ways."""
+        if self.up is None and reason not in self._reasons:
+            self._reasons.add(reason)
+            self.reason = reason
+            self._announce()
+
+    def _end(self, session: Session, reason: str, error: Exception | None) -> None:
         for future in self._flying:
             if not future.done():
                 future.set_exception(Lost(reason))
         self._flying.clear()
+        if error is not None and type(error) not in self._unexpected:
+            self._unexpected.add(type(error))
+            log.error(
+                "Talking to %s failed in a way that isn't known; beginning again",
+                self._location.url,
+                exc_info=error,
+            )
         # It has said that it does nothing more: this waits for the end of a function.
         session.join(0.5)
         if self._over is not None:
@@ -195,15 +231,14 @@ class Connection:
             self._restart = self._loop.call_later(pause, self._begin, self._loop)
 
     def _announce(self) -> None:
-        self.since = time.monotonic()
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
         for listener in self.on_change:
             listener()
 
-    async def changed(self) -> None:
-        """Wait until :attr:`up` or :attr:`reason` changes."""
-        await self._changed.wait()
+    def changed(self) -> Awaitable[object]:
+        """Return what ends once :attr:`up` or :attr:`reason` changes from what it is at this call."""
+        return self._changed.wait()
 
     async def connected(self) -> Up:
         """Wait until there is a connection.
@@ -237,10 +272,12 @@ class Connection:
             request, future, epoch = self._waiting.popleft()
             if future.done():
                 continue  # given up before it was sent
-            if self._session is not None and self._session.submit(request, epoch, future):
-                self._flying.add(future)
-            else:
-                future.set_exception(Lost("the connection was lost"))
+            if self._session is None or not self._session.submit(request, epoch, future):
+                # The thread is ahead: that the connection is lost is to be heard in its turn, and fails this.
+                # Failed here, whoever tries again would try for ever.
+                self._waiting.appendleft((request, future, epoch))
+                return
+            self._flying.add(future)
 
     async def children(self, path: str, *, watch: bool = False) -> list[str]:
         """Return the names of the children."""

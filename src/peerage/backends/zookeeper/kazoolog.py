@@ -39,10 +39,8 @@ class Listener:
     warn = warning
 
     def exception(self, message: str, *_: object) -> None:
-        """Write what kazoo itself didn't expect."""
+        """Note what kazoo itself didn't expect, for those who look into it; it comes up again elsewhere."""
         # Not the arguments: a request may hold a secret.
-        log.exception(  # noqa: LOG004 - called where kazoo handles one
-            "kazoo: %s", message.partition(":")[0]
-        )
+        log.debug("kazoo: %s", message.partition(":")[0], exc_info=True)  # noqa: LOG014 - called where kazoo handles one
 
     error = exception

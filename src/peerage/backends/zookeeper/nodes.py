@@ -10,7 +10,7 @@ from peerage.backends.zookeeper.failures import NoAuth, NodeExists, NoNode
 from peerage.backends.zookeeper.location import Location
 from peerage.backends.zookeeper.session import ACL
 
-__all__ = ["denial", "ensure", "exposure", "open_to_all"]
+__all__ = ["denial", "ensure", "exposure", "is_ours", "open_to_all"]
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ async def _close(connection: Connection, location: Location, path: str, told: se
             return
     except NoAuth:
         return  # closed, if not by us
-    if location.explicit_acl and _ours(location, path):
+    if location.explicit_acl and is_ours(location, path):
         with suppress(NoAuth):
             await connection.protect(path)
             return
@@ -76,7 +76,7 @@ async def _close(connection: Connection, location: Location, path: str, told: se
 
 def exposure(location: Location, path: str, told: set[str]) -> str:
     """Say that strangers may change what is in *path*, and what to do about it."""
-    if not _ours(location, path):
+    if not is_ours(location, path):
         advice = ": set its access list."
     elif not location.explicit_acl:
         advice = ": set its access list, or write acl=creator in the registry's URL to have that done."
@@ -90,5 +90,7 @@ def exposure(location: Location, path: str, told: set[str]) -> str:
     return f"Anybody may change or remove what is in {path} of {location.url}{advice}"
 
 
-def _ours(location: Location, path: str) -> bool:
-    return f"{path}/".startswith(f"{location.path}/")
+def is_ours(location: Location, path: str) -> bool:
+    """Say whether the node is the registry's path or below it: those above are others' as well."""
+    # The server's own root is everybody's, also for whoever keeps the registry right below it.
+    return path != "/" and f"{path}/".startswith(f"{location.path}/")

@@ -53,6 +53,8 @@ class Ended(NamedTuple):
     """The thread is done and won't say more: it was closed, or gave up."""
 
     reason: str
+    error: Exception | None
+    """What it didn't expect."""
 
 
 Note = Up | Down | Trouble | Happened | Replied | Ended

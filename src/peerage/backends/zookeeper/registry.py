@@ -9,8 +9,9 @@ from typing import Any, Final
 
 from peerage.backends.feed import Feed
 from peerage.backends.zookeeper.advertisement import Claims, ZooKeeperAdvertisement
+from peerage.backends.zookeeper.advice import advice
 from peerage.backends.zookeeper.connection import CHILDREN, Connection
-from peerage.backends.zookeeper.failures import Failure, NoAuth, NoNode
+from peerage.backends.zookeeper.failures import Failure, Lost, NoAuth, NoNode
 from peerage.backends.zookeeper.folder import Folder
 from peerage.backends.zookeeper.location import Location
 from peerage.backends.zookeeper.nodes import exposure, open_to_all
@@ -101,15 +102,18 @@ class ZooKeeperRegistry:
             async with asyncio.timeout_at(begin + _FIRST):
                 await self._connection.connected()
         while (up := self._connection.up) is not None:
-            version, (obstacle, warning) = await asyncio.gather(
-                self._version(up, begin + _PATIENCE), self._access(begin + _PATIENCE)
-            )
+            # What was said over one connection isn't known of the next.
+            try:
+                obstacle, warning = await self._access(begin + _PATIENCE)
+            except Lost as lost:
+                if self._connection.up is up:
+                    return self._out_of_reach(str(lost))  # its end isn't heard yet
+                continue
+            version = await self._version(up, begin + _PATIENCE)
             if self._connection.up is up:
                 return self._connected_health(up, version, obstacle, warning)
-            # What was said over one connection isn't known of the next.
         self._enter()
-        reason = self._connection.reason or "it hasn't answered yet"
-        return self._health("stale", "none", writable=False, problem=_advice(reason))
+        return self._out_of_reach("it hasn't answered yet")
 
     async def aclose(self) -> None:
         """Withdraw everything, end every watch and the session, within a second; may be called twice."""
@@ -163,6 +167,8 @@ class ZooKeeperRegistry:
         try:
             async with asyncio.timeout_at(deadline):
                 obstacle = await find_obstacle(self._connection, self._location)
+        except Lost:
+            raise
         except (TimeoutError, Failure) as failure:
             return (
                 f"Whether records can be made in {folder} wasn't answered ({str(failure) or 'too slow'}): "
@@ -197,13 +203,14 @@ class ZooKeeperRegistry:
             session_timeout=up.session_timeout,
         )
 
+    def _out_of_reach(self, reason: str) -> Health:
+        """Return what is known without a server; *reason*: if nothing else is said of why."""
+        problem = advice(self._connection.reason or reason, self._location)
+        return self._health("stale", "none", writable=False, problem=problem)
+
     def _health(self, state: str, session: str, **what: Any) -> Health:
         details = {"session": session}
         if self._folder.count is not None:
             details["records"] = str(self._folder.count)
         since = time.monotonic() - self._connection.since
         return Health(url=self.url, state=state, since=since, details=details, **what)
-
-
-def _advice(reason: str) -> str:
-    return f"No server answers ({reason}): check that ZooKeeper runs, and the hosts in the registry's URL."

@@ -6,7 +6,6 @@ that the caller means is up. Otherwise kazoo would keep it, carry it out after a
 """
 
 import contextlib
-import logging
 import os
 import socket
 import ssl
@@ -26,6 +25,7 @@ from kazoo.protocol.states import KeeperState
 from kazoo.security import ACL, CREATOR_ALL_ACL, OPEN_ACL_UNSAFE
 
 from peerage.backends.zookeeper import failures
+from peerage.backends.zookeeper.dialing import Dialer
 from peerage.backends.zookeeper.kazoolog import Listener
 from peerage.backends.zookeeper.location import Location
 from peerage.backends.zookeeper.notes import Down, Ended, Happened, Note, Replied, Trouble, Up
@@ -43,21 +43,15 @@ __all__ = [
     "Sync",
 ]
 
-log = logging.getLogger(__name__)
-
-#: Seconds that a server has for accepting a connection, and then for answering at each step of the greeting.
-HANDSHAKE: Final = 3.0
-
 #: kazoo's own back-off grows to an hour; a service must be back within a second of its server.
 _RETRY: Final = {"max_tries": -1, "delay": 0.05, "backoff": 2, "max_delay": 0.4}
 
-#: Seconds between looks at whether a connection attempt is still wanted.
-_GLANCE: Final = 0.05
+#: Bytes of a server's answer while it is greeted: a few dozen, and a challenge of SASL.
+_GREETING_LIMIT: Final = 65_536
 
 _REFUSED: Final = (
     exceptions.NoAuthError,
     exceptions.InvalidACLError,
-    exceptions.SessionClosedRequireSaslError,
 )
 _LOST: Final = (
     exceptions.ConnectionLoss,
@@ -70,6 +64,7 @@ _LOST: Final = (
     exceptions.ThrottledOpError,
     exceptions.NotReadOnlyCallError,
     exceptions.AuthFailedError,
+    exceptions.SessionClosedRequireSaslError,
 )
 # A server whose watches can't be recursive answers with a marshalling error instead of "unimplemented".
 _UNSUPPORTED: Final = (
@@ -125,7 +120,7 @@ class Session:
     def abort(self) -> None:
         """End the connection as it is; the server sees the session to its end."""
         self._client.stop_trying()
-        self._client.handler.shut_down()
+        self._client.dialer.hang_up()
 
     def join(self, timeout: float) -> None:
         """Wait for the end of the thread, which has said Ended."""
@@ -146,12 +141,13 @@ class _Client(KazooClient):  # type: ignore[misc] # kazoo has no types
         self.gate = threading.Lock()
         self.up: int | None = None
         self.epochs = 0
-        self.reason = "it hasn't answered yet"
+        self.reason = ""
+        self.dialer = Dialer(context, lambda: bool(self._stopped.is_set()))
         digest, sasl = _authentication(location)
         super().__init__(
             hosts=location.hosts,
             timeout=location.session_timeout,
-            handler=_Handler(context, lambda: bool(self._stopped.is_set())),
+            handler=_Handler(self.dialer),
             auth_data=digest,
             connection_retry=_RETRY,
             command_retry={"max_tries": 0},
@@ -180,6 +176,16 @@ class _Client(KazooClient):  # type: ignore[misc] # kazoo has no types
             self._connection.poke()
             return True
 
+    @property
+    def asked(self) -> bool:
+        """Whether an answer is due."""
+        return bool(self._pending)
+
+    def refuse_next(self, error: Exception) -> None:
+        """Answer the next request in the server's place."""
+        _, reply = self._queue.popleft()
+        reply.set_exception(error)
+
     def begin_to_close(self) -> None:
         with self.gate:
             if self._stopped.is_set():
@@ -189,7 +195,7 @@ class _Client(KazooClient):  # type: ignore[misc] # kazoo has no types
                 self._queue.append((CloseInstance, None))
                 self._connection.poke()
                 return
-        self.handler.shut_down()
+        self.dialer.hang_up()
 
     def stop_trying(self) -> None:
         self._stopped.set()
@@ -201,6 +207,7 @@ class _Client(KazooClient):  # type: ignore[misc] # kazoo has no types
             self.epochs += 1
             self.up = self.epochs
             self.reason = ""
+        self.dialer.reset()
         self.tell(Up(self.epochs, self._session_id, session_timeout, server, host))
 
     def _session_callback(self, state: Any) -> None:
@@ -214,7 +221,7 @@ class _Client(KazooClient):  # type: ignore[misc] # kazoo has no types
         super()._session_callback(state)
 
     def forget(self) -> None:
-        for sock in (self.handler.socket_in_use, *self._connection.wake_up_sockets()):
+        for sock in (self.dialer.socket, *self._connection.wake_up_sockets()):
             if sock is not None:
                 with contextlib.suppress(OSError):
                     sock.close()
@@ -224,6 +231,8 @@ class _Connection(ConnectionHandler):  # type: ignore[misc] # kazoo has no types
     """kazoo's thread: says when it is ready to be used and when it is over."""
 
     thread: threading.Thread
+    _heard = 0.0
+    _asked = 0.0
 
     def start(self) -> None:
         super().start()
@@ -237,25 +246,28 @@ class _Connection(ConnectionHandler):  # type: ignore[misc] # kazoo has no types
         return self._read_sock, self._write_sock
 
     def zk_loop(self) -> None:
-        reason = "closed"
+        unknown: Exception | None = None
         try:
             super().zk_loop()
-            reason = self.client.reason or reason
         except InterruptedError:
             pass  # kazoo's way of saying that it was stopped between two attempts
-        except Exception as error:
-            log.exception("Talking to ZooKeeper failed in a way that isn't known; beginning again")
-            reason = str(error)
+        except Exception as error:  # noqa: BLE001 - told
+            unknown = error
         finally:
             self.connection_stopped.set()
             self.close()
-            self.client.tell(Ended(reason))
+            reason = self.client.reason if unknown is None else f"{type(unknown).__name__}: {unknown}"
+            self.client.tell(Ended(reason or "closed", unknown))
 
     def _connect(self, host: str, hostip: str, port: int) -> tuple[float, float]:
         handler = self.client.handler
         handler.greeting = True
+        self._heard = time.monotonic()
         try:
             timeouts: tuple[float, float] = super()._connect(host, hostip, port)
+        except handler.timeout_exception:
+            self.client.dialer.lengthen()
+            raise handler.timeout_exception("it takes connections but doesn't answer") from None
         except exceptions.SessionClosedRequireSaslError as error:
             # How a server that lets in nobody without SASL refuses a password: not known to kazoo's loop.
             raise exceptions.AuthFailedError("refused") from error
@@ -265,6 +277,39 @@ class _Connection(ConnectionHandler):  # type: ignore[misc] # kazoo has no types
         self.client.came_up(host, _place(hostip, port), timeouts[0] * 1.5 / 1000)
         return timeouts
 
+    def _read(self, length: int, timeout: float | None) -> bytes:
+        if self.handler.greeting and not 0 <= length <= _GREETING_LIMIT:
+            # The first words of another protocol, taken for a length.
+            raise exceptions.ConnectionDropped("what answers isn't ZooKeeper, or TLS where none is spoken")
+        answer: bytes = super()._read(length, timeout)
+        return answer
+
+    def _read_socket(self, read_timeout: float) -> Any:
+        self._heard = time.monotonic()
+        return super()._read_socket(read_timeout)
+
+    def _read_response(self, header: Any, buffer: bytes, offset: int) -> Any:
+        answer = super()._read_response(header, buffer, offset)
+        if header.err == exceptions.SessionClosedRequireSaslError.code:
+            # It hangs up next, which would be tried again at once, and for a reason that says nothing.
+            raise exceptions.AuthFailedError("refused")
+        return answer
+
+    def _send_request(self, read_timeout: float, connect_timeout: float) -> None:
+        # kazoo takes a request for a ping, and waits for the answers to pings only: who asks all the time
+        # would never learn that nobody is there.
+        now = time.monotonic()
+        if not self.client.asked:
+            self._asked = now
+        elif now - max(self._asked, self._heard) > read_timeout:
+            raise exceptions.ConnectionDropped("no answer to requests")
+        try:
+            super()._send_request(read_timeout, connect_timeout)
+        except UnicodeError as error:
+            # Not a request that can be sent. It must not end the connection that is everybody's.
+            self.client.refuse_next(error)
+            self._read_sock.recv(1)
+
     def _read_watch_event(self, buffer: bytes, offset: int) -> None:
         event, _ = Watch.deserialize(buffer, offset)
         self.client.tell(Happened(event.type, event.path))
@@ -273,12 +318,10 @@ class _Connection(ConnectionHandler):  # type: ignore[misc] # kazoo has no types
 class _Handler(SequentialThreadingHandler):  # type: ignore[misc] # kazoo has no types
     """kazoo's way to threads and sockets, without its threads for callbacks: there are none to call."""
 
-    def __init__(self, context: ssl.SSLContext | None, stopped: Callable[[], bool]) -> None:
+    def __init__(self, dialer: Dialer) -> None:
         super().__init__()
-        self._context = context
-        self._stopped_by_user = stopped
+        self.dialer = dialer
         self.greeting = False
-        self.socket_in_use: socket.socket | None = None
 
     def start(self) -> None:
         self._running = True
@@ -308,48 +351,13 @@ class _Handler(SequentialThreadingHandler):  # type: ignore[misc] # kazoo has no
             if isinstance(sock, ssl.SSLSocket) and sock.pending():
                 return [sock], [], []
         if self.greeting and timeout is not None:
-            timeout = min(timeout, HANDSHAKE)
+            timeout = min(timeout, self.dialer.patience)
         return selector_select(readable, writable, broken, timeout)
 
     def create_connection(
-        self, address: tuple[str, int], hostname: str | None = None, timeout: float = HANDSHAKE, **_: Any
+        self, address: tuple[str, int], hostname: str | None = None, timeout: float = 10.0, **_: Any
     ) -> socket.socket:
-        deadline = time.monotonic() + min(timeout, HANDSHAKE)
-        sock = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET)
-        self.socket_in_use = sock
-        try:
-            self._reach(sock, address, deadline)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if self._context is not None:
-                sock.settimeout(max(_GLANCE, deadline - time.monotonic()))
-                sock = self._context.wrap_socket(sock, server_hostname=hostname)
-                self.socket_in_use = sock
-        except BaseException:
-            sock.close()
-            raise
-        return sock
-
-    def _reach(self, sock: socket.socket, address: tuple[str, int], deadline: float) -> None:
-        """Connect, as long as it is wanted."""
-        sock.settimeout(0)
-        with contextlib.suppress(BlockingIOError):
-            sock.connect(address)
-        while not selector_select([], [sock], [], _GLANCE)[1]:
-            if self._stopped_by_user():
-                raise ConnectionAbortedError("closed")
-            if time.monotonic() >= deadline:
-                raise TimeoutError("no answer to a connection attempt")
-        error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if error:
-            raise OSError(error, os.strerror(error))
-
-    def shut_down(self) -> None:
-        """Wake whoever waits for the server."""
-        sock = self.socket_in_use
-        if sock is not None:
-            # Closed or not connected: then nobody waits. The plain call, not TLS's, which would say goodbye.
-            with contextlib.suppress(OSError):
-                socket.socket.shutdown(sock, socket.SHUT_RDWR)
+        return self.dialer.dial(address, hostname, timeout)
 
 
 class _Reply:

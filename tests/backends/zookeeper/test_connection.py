@@ -1,0 +1,257 @@
+"""The connection itself: what is heard in which order, and servers that misbehave while they are greeted."""
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+
+from peerage import open_registry
+from peerage.backends.zookeeper import connection as connection_module
+from peerage.backends.zookeeper import session as session_module
+from peerage.backends.zookeeper.connection import Connection
+from peerage.backends.zookeeper.failures import Failure, Lost
+from peerage.backends.zookeeper.location import parse
+from peerage.registry import Stale
+from peerage.testing import View, eventually
+from peerage.testing.suite import closing, registered
+from peerage.testing.zookeeper.ports import free_port
+
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@asynccontextmanager
+async def connected(url: str) -> AsyncIterator[Connection]:
+    connection = Connection(parse(url), None)
+    connection.start()
+    try:
+        await connection.connected()
+        yield connection
+    finally:
+        await connection.aclose()
+
+
+@asynccontextmanager
+async def listening(serve: Serve) -> AsyncIterator[str]:
+    """A server that is none; yields its address."""
+    writers = []
+
+    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+        with suppress(ConnectionError):
+            await serve(reader, writer)
+
+    server = await asyncio.start_server(take, "127.0.0.1", 0)
+    host, port = server.sockets[0].getsockname()
+    try:
+        yield f"{host}:{port}"
+    finally:
+        server.close()
+        for writer in writers:
+            writer.transport.abort()
+
+
+async def hang(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+    while await reader.read(1000):
+        pass
+
+
+def lose_unheard(connection: Connection) -> None:
+    """Let the thread lose the connection while the event loop, which is held here, can't hear of it."""
+    client = connection._session._client
+    epochs = client.epochs
+    client.dialer.hang_up()
+    deadline = time.monotonic() + 10
+    while client.up is not None and client.epochs == epochs:
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+    assert connection.up is not None
+
+
+async def test_what_is_asked_over_a_lost_connection_fails_once_that_is_heard(url):
+    """Not before: whoever asks again until there is another connection would never let it be heard."""
+    async with connected(url) as connection:
+        up = connection.up
+        lose_unheard(connection)
+        answer = connection.post(session_module.Sync("/"))
+        assert not answer.done()
+        with pytest.raises(Lost):
+            await answer
+        assert connection.up is not up
+
+
+async def test_a_secret_is_waited_for_over_a_lost_connection(url):
+    """obtain() and follow() ask again; the event loop goes on."""
+    path = f"/{url.partition('?')[0].rpartition('/')[2]}/key"
+    async with closing(open_registry(url)) as (registry,):
+        assert await registry.secrets.obtain(path, lambda: b"one") == b"one"
+        followed = registry.secrets.follow(path)
+        assert await anext(followed) == b"one"
+        lose_unheard(registry._connection)
+        assert await registry.secrets.obtain(path, lambda: b"two") == b"one"
+        await followed.aclose()
+
+
+async def test_a_half_open_connection_is_noticed_by_those_who_ask(through, proxy):
+    """However often they ask: a question isn't a sign of life of the other side."""
+    async with closing(open_registry(through)) as (registry,), View(registry) as view:
+        await view.until(lambda: view.ready)
+        asking = asyncio.create_task(keep_asking(registry))
+        proxy.black_hole()
+        await view.until(lambda: view.stale)
+        assert "no answer" in view.stale
+        asking.cancel()
+
+
+async def keep_asking(registry) -> None:
+    while True:
+        connection = registry._connection
+        if connection.up is not None:
+            connection.post(session_module.Sync("/")).add_done_callback(lambda future: future.exception())
+        await asyncio.sleep(0.1)
+
+
+async def test_what_cannot_be_sent_costs_itself_alone(url):
+    """The connection goes on, and so do those who asked before and after."""
+    async with connected(url) as connection:
+        up = connection.up
+        before = connection.post(session_module.Sync("/"))
+        bad = connection.exists("/\ud800")
+        after = connection.post(session_module.Sync("/"))
+        with pytest.raises(Failure, match="Unicode"):
+            await bad
+        await before
+        await after
+        assert connection.up is up
+
+
+async def test_a_listener_that_fails_costs_nobody_else(url):
+    """What was told next is heard all the same."""
+    loop = asyncio.get_running_loop()
+    complaints = []
+    loop.set_exception_handler(lambda _, context: complaints.append(context["exception"]))
+
+    def fail(*_: object) -> None:
+        raise ValueError("not today")
+
+    async with connected(url) as connection:
+        connection.on_event.append(fail)
+        await asyncio.gather(
+            connection.exists("/listened", watch=True),
+            connection.create("/listened", b""),
+            *(connection.post(session_module.Sync("/")) for _ in range(20)),
+        )
+        connection.on_event.clear()
+        await connection.delete("/listened")
+    assert [str(error) for error in complaints] == ["not today"]
+
+
+async def test_a_change_between_the_call_and_the_wait_is_no_secret():
+    """changed() speaks of the moment at which it is called."""
+    connection = Connection(parse(f"zookeeper://127.0.0.1:{free_port()}/x"), None)
+    connection.start()
+    changed = connection.changed()
+    await eventually(lambda: connection.reason)
+    await changed
+    await connection.aclose()
+
+
+async def test_a_server_that_never_answers_is_named_as_such():
+    """First that nothing is known yet, then what is the matter; each once."""
+    async with listening(hang) as address, closing(open_registry(f"zookeeper://{address}/x")) as (registry,):
+        async with View(registry) as view:
+            await view.until(lambda: view.stale and "doesn't answer" in view.stale)
+        reasons = [event.reason for event in view.events]
+        assert len(reasons) == len(set(reasons)), reasons
+
+
+@pytest.mark.parametrize("words", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x15\x03\x03\x00\x02\x02\x28"])
+async def test_what_is_no_zookeeper_is_named_as_such(words):
+    """Another protocol on that port, or TLS."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(words)
+        await writer.drain()
+
+    async with (
+        listening(answer) as address,
+        closing(open_registry(f"zookeeper://{address}/x")) as (registry,),
+        View(registry) as view,
+    ):
+        await view.until(lambda: view.stale)
+        assert "isn't ZooKeeper" in view.stale
+
+
+async def test_servers_that_fail_in_turn_are_told_once_each():
+    """One refuses, one hangs up: two reasons, however long it goes on, and one beginning of it."""
+    taken = 0
+
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal taken
+        taken += 1
+        await reader.read(1)
+        writer.close()
+
+    async with listening(hang_up) as address:
+        url = f"zookeeper://127.0.0.1:{free_port()},{address}/x"
+        async with closing(open_registry(url)) as (registry,), View(registry) as view:
+            await view.until(lambda: view.stale)
+            since = registry._connection.since
+            await eventually(lambda: taken >= 6)
+            reasons = [event.reason for event in view.events if isinstance(event, Stale)]
+            assert len(reasons) == len(set(reasons)) <= 3, reasons
+            assert registry._connection.since == since
+
+
+async def test_a_greeting_over_tls_ends_with_the_registry():
+    """Closed while the other side says nothing: neither thread nor socket stays behind."""
+    taken = asyncio.Event()
+
+    async def silent(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        taken.set()
+        await hang(reader, _)
+
+    async with listening(silent) as address:
+        registry = open_registry(f"zookeeper+tls://{address}/x")
+        async with View(registry):
+            await taken.wait()
+            await registry.aclose()
+            assert "peerage: zookeeper" not in {thread.name for thread in threading.enumerate()}
+
+
+async def test_a_greeting_over_tls_that_is_not_answered_is_named_as_such():
+    """Not by an error without a text."""
+    async with (
+        listening(hang) as address,
+        closing(open_registry(f"zookeeper+tls://{address}/x")) as (registry,),
+        View(registry) as view,
+    ):
+        await view.until(lambda: view.stale and "TLS" in view.stale)
+
+
+async def test_what_is_not_known_is_logged_once(url, monkeypatch, caplog):
+    """It is tried again without end, with one traceback; then it goes on as if nothing had been."""
+    tried = 0
+    connect = session_module._Connection._connect
+
+    def fail(*arguments: object) -> object:
+        nonlocal tried
+        tried += 1
+        if tried <= 4:
+            raise ValueError("never seen")
+        return connect(*arguments)
+
+    monkeypatch.setattr(session_module._Connection, "_connect", fail)
+    monkeypatch.setattr(connection_module, "_AGAIN", 0.05)
+    async with closing(open_registry(url)) as (registry,), View(registry) as view:
+        await view.until(lambda: view.ready)
+        await registered(registry, "App", b"{}")
+    assert [event.reason for event in view.events if isinstance(event, Stale)] == ["ValueError: never seen"]
+    said = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert len(said) == 1, caplog.text
+    assert said[0].exc_info

@@ -1,0 +1,82 @@
+"""The log of outages: few lines, whatever the connection does."""
+
+import asyncio
+
+import pytest
+
+from peerage.outages import OutageLog
+from peerage.testing import eventually
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+def lines(caplog) -> list[str]:
+    return [entry.getMessage() for entry in caplog.records]
+
+
+async def test_an_outage_has_two_lines(clock, caplog):
+    """The second once it is over for a while, with how long it was and not how long that took."""
+    outages = OutageLog("test:", clock, calm=0.01)
+    outages.found(7)  # the first snapshot: nothing was lost before
+    outages.lost("the cable.", known=True)
+    outages.lost("the server", known=True)
+    clock.now += 3
+    outages.found(7)
+    clock.now += 60
+    await eventually(lambda: len(caplog.records) == 2)
+    assert lines(caplog) == [
+        "Out of touch with the registry test:: the cable. What is known stays in use.",
+        "In touch with the registry test: again after 3.0 s and 2 losses; 7 records",
+    ]
+
+
+async def test_what_flickers_is_one_outage(clock, caplog):
+    """Fifty losses, two lines; the end is that of the last."""
+    outages = OutageLog("test:", clock, calm=1000)
+    for number in range(50):
+        outages.lost(f"loss {number}", known=False)
+        clock.now += 0.1
+        outages.found(number)
+        clock.now += 0.1
+        await asyncio.sleep(0)
+    assert len(caplog.records) == 1
+    outages.flush()
+    assert lines(caplog) == [
+        "Out of touch with the registry test:: loss 0. Nothing is known yet.",
+        "In touch with the registry test: again after 9.9 s and 50 losses; 49 records",
+    ]
+    outages.flush()
+    assert len(caplog.records) == 2
+
+
+async def test_the_next_outage_is_another_one(clock, caplog):
+    """After a calm it begins with a line of its own, and counts anew."""
+    outages = OutageLog("test:", clock, calm=0)
+    for _ in range(2):
+        before = len(caplog.records)
+        outages.lost("the cable", known=True)
+        outages.found(1)
+        await eventually(lambda before=before: len(caplog.records) == before + 2)
+    assert lines(caplog)[:2] == lines(caplog)[2:]
+    assert "losses" not in caplog.text
+
+
+async def test_an_outage_that_goes_on_has_no_end(clock, caplog):
+    """Not even when the process leaves."""
+    outages = OutageLog("test:", clock, calm=0)
+    outages.lost("the cable", known=True)
+    outages.flush()
+    outages.found(1)
+    outages.lost("the cable", known=True)
+    outages.flush()
+    assert len(caplog.records) == 1
