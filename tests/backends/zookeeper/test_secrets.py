@@ -13,7 +13,7 @@ from peerage.testing.suite import closing
 from peerage.testing.view import PATIENCE
 
 
-async def test_what_the_server_times_put_off_is_asked_again(busy_server):
+async def test_what_the_server_puts_off_is_asked_again(busy_server):
     """Each of many secrets comes out right, over a connection that goes on all the time."""
     names = [f"/busy/auth/key-{number}" for number in range(300)]
     url = f"zookeeper://{busy_server.address}/busy"

@@ -208,7 +208,7 @@ class ZooKeeperSecrets:
                 ascii(name),
                 self._location.url,
                 ", or write acl=creator in the registry's URL to have that done"
-                * (self._is_ours(name) and not self._location.explicit_acl),
+                * (is_ours(self._location, name) and not self._location.explicit_acl),
             )
         else:
             log.warning(
