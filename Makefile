@@ -3,6 +3,8 @@
 VENV    ?= .venv
 BIN     := $(VENV)/bin
 ARGS    ?=
+# The interpreter of the original, asab, which tests and benchmarks run beside ours.
+export ASAB_PYTHON ?= $(abspath $(VENV)-asab/bin/python)
 # One pytest run for each of these that is installed besides the one of the environment.
 PYTHONS ?= python3.12 python3.13 python3.14
 
@@ -19,7 +21,7 @@ help: ## list the doors
 demo: $(VENV)/.run ## a shop calls three pricing services by name; one is killed, one joins (ARGS="--seconds 15")
 	@$(BIN)/peerage demo $(ARGS)
 
-test: $(VENV)/.test ## the tests, on this Python and on newer ones where present (ARGS="-k name")
+test: $(VENV)/.test $(VENV)-asab/.peer ## the tests, on this Python and on newer ones where present (ARGS="-k name")
 	@scripts/zookeeper
 	scripts/test together $(BIN)/python 3 $(ARGS)
 	scripts/test alone $(BIN)/python $(ARGS)
@@ -35,7 +37,7 @@ check: $(VENV)/.check ## ruff, mypy --strict, import-linter
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/.bench ## the table of budgets, measured on this machine (ARGS="--only directory")
+bench: $(VENV)/.bench $(VENV)-asab/.peer ## the table of budgets, measured on this machine (ARGS="--only directory")
 	@scripts/zookeeper
 	$(BIN)/python -m benchmarks $(ARGS)
 
@@ -54,6 +56,11 @@ $(VENV)/.test: pyproject.toml
 $(VENV)/.check: pyproject.toml
 	@scripts/venv $(VENV) '.[all,testing]' --group test --group check
 	@touch $@ $(VENV)/.run $(VENV)/.test
+
+# The original, in an environment of its own.
+$(VENV)-asab/.peer: tests/interop/asab.txt scripts/asab | $(VENV)/.run
+	@scripts/asab $(BIN)/python $(VENV)-asab
+	@touch $@
 
 $(VENV)/.bench: pyproject.toml
 	@scripts/venv $(VENV) '.[all]'

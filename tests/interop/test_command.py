@@ -1,0 +1,88 @@
+"""The command against a cluster of the original's services: it looks, and leaves no trace."""
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator
+
+import pytest
+from kazoo.client import KazooClient
+from tests.backends.zookeeper.support import bare_client
+from tests.interop.original import Original, original
+from tests.interop.test_calls import found, serving
+
+from peerage.identity import Identity
+
+
+@pytest.fixture
+async def cluster(zookeeper, path) -> AsyncIterator[Original]:
+    """Two services of the original that know each other."""
+    async with (
+        original(
+            zookeeper.address, path, SERVICE_ID="orders", INSTANCE_ID="orders-1", NODE_ID="node-1"
+        ) as one,
+        original(zookeeper.address, path, SERVICE_ID="billing", INSTANCE_ID="billing-1") as other,
+    ):
+        await found(lambda: one.tell("locate", {"service_id": "billing"}), "the second service")
+        await found(lambda: other.tell("locate", {"service_id": "orders"}), "the first service")
+        yield one
+
+
+async def peerage(*args: str) -> tuple[int, str]:
+    """Exit code and standard output of the command."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-X", "dev", "-W", "error", "-m", "peerage", *args),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    output, _ = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, output.decode()
+
+
+def everything(client: KazooClient, path: str) -> dict[str, object]:
+    """Every node from *path* on: its data, who may do what, and its last changes."""
+    data, stat = client.get(path)
+    acls, _ = client.get_acls(path)
+    nodes = {path: (data, acls, stat)}
+    for child in client.get_children(path):
+        nodes |= everything(client, f"{path}/{child}")
+    return nodes
+
+
+async def test_a_cluster_of_the_original_is_looked_at(cluster, zookeeper, path, url):
+    """ls, locate and get know it; every node is as it was, to the last transaction."""
+    async with bare_client(zookeeper.address) as client:
+        before = await asyncio.to_thread(everything, client, f"/{path}")
+        code, listed = await peerage("ls", "--registry", url)
+        assert code == 0
+        assert "orders-1" in listed
+        assert "billing-1" in listed
+        code, located = await peerage("locate", "--registry", url, "service_id=orders")
+        assert (code, located.split()) == (0, await cluster.tell("locate", {"service_id": "orders"}))
+        code, located = await peerage("locate", "--registry", url, "node_id=node-1")
+        assert (code, len(located.split())) == (0, 1)
+        code, answer = await peerage("get", "--registry", url, "http://billing.service_id.asab/who")
+        assert (code, json.loads(answer)) == (0, {"who": "asab", "instance": "billing-1"})
+        after = await asyncio.to_thread(everything, client, f"/{path}")
+    assert after == before
+
+
+async def test_a_cluster_that_is_not_there_is_not_made(zookeeper, path, url):
+    """Whoever mistypes the path finds nothing, and leaves nothing."""
+    async with bare_client(zookeeper.address) as client:
+        await peerage("ls", "--registry", url)
+        assert not await asyncio.to_thread(client.exists, f"/{path}")
+
+
+async def test_both_kinds_stand_in_one_list(cluster, path, url):
+    """One of the original, one of ours: each calls the other."""
+    identity = Identity(host="127.0.0.1", service_id="our-service", instance_id="our-1")
+    async with serving(url, identity) as ours:
+        await found(lambda: cluster.tell("locate", {"instance_id": "our-1"}), "ours")
+        code, listed = await peerage("ls", "--registry", url)
+        assert code == 0
+        assert {"orders-1", "billing-1", "our-1"} <= set(listed.split())
+        status, text = await cluster.tell("get", "http://our-service.service_id.asab/who")
+        assert (status, json.loads(text)["who"]) == (200, "peerage")
+        async with ours.session() as session, session.get("http://orders.service_id.asab/who") as response:
+            assert (await response.json())["who"] == "asab"
