@@ -23,7 +23,8 @@ demo: $(VENV)/.run ## a shop calls three pricing services by name; one is killed
 
 test: $(VENV)/.test $(VENV)-asab/.peer ## the tests, on this Python and on newer ones where present (ARGS="-k name")
 	@scripts/zookeeper
-	$(BIN)/python -X dev -W error -m pytest -m 'not ensemble and not long' $(ARGS)
+	scripts/test together $(BIN)/python 3 $(ARGS)
+	scripts/test alone $(BIN)/python $(ARGS)
 	@scripts/test-pythons $(PYTHONS)
 
 test-all: $(VENV)/.test ## what `make test` leaves out: tests that need several ZooKeeper servers, or long

@@ -1,6 +1,7 @@
 """One watcher's queue."""
 
 import asyncio
+import itertools
 
 import pytest
 from hypothesis import given
@@ -8,6 +9,8 @@ from hypothesis import strategies as st
 
 from peerage.backends.feed import Feed
 from peerage.registry import Gone, Put, Record, Snapshot, Stale
+
+_marks = itertools.count()
 
 
 def record(node, data=b"{}"):
@@ -21,9 +24,11 @@ def feed():
 
 async def taken(feed):
     """Return everything that waits."""
-    feed.stale("that was all")
+    # Another one each time: a reason that was told already is no news.
+    mark = f"that was all, {next(_marks)}"
+    feed.stale(mark)
     events = []
-    while (event := await anext(feed)) != Stale("that was all"):
+    while (event := await anext(feed)) != Stale(mark):
         events.append(event)
     return events
 
@@ -97,6 +102,23 @@ async def test_being_out_of_touch_is_told_after_what_waits(feed):
     assert await anext(feed) == Put(record("a"))
     assert await anext(feed) == Stale("second")
     assert await taken(feed) == []
+
+
+async def test_the_same_reason_again_is_no_news(feed):
+    """Before it is taken or after, until something else is told or all is well."""
+    for _ in range(2):
+        feed.stale("lost")
+        feed.stale("lost")
+        assert await anext(feed) == Stale("lost")
+        feed.stale("lost")
+        assert feed._stale is None
+        feed.snapshot([])
+        assert await anext(feed) == Snapshot(())
+    feed.stale("first")
+    feed.stale("second")
+    assert await anext(feed) == Stale("second")
+    feed.stale("first")
+    assert await anext(feed) == Stale("first")
 
 
 @pytest.mark.parametrize(

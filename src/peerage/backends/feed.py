@@ -28,6 +28,8 @@ class Feed:
         # The flag says that the watcher has never heard of the node: Put and Gone of such a one cancel out.
         self._changes: dict[str, tuple[Put | Gone, bool]] = {}
         self._stale: Stale | None = None
+        # The last reason, told or waiting, of being out of touch; None while in touch.
+        self._reason: str | None = None
 
     # The producer's side
 
@@ -35,7 +37,7 @@ class Feed:
         """Everything there is; overtakes whatever waits."""
         self._snapshot = {record.node: record for record in records}
         self._changes.clear()
-        self._stale = None
+        self._stale = self._reason = None
         self._wake.set()
 
     def put(self, record: Record, *, new: bool) -> None:
@@ -58,9 +60,11 @@ class Feed:
             self._wake.set()
 
     def stale(self, reason: str) -> None:
-        """Out of touch; what waits is still told first."""
-        self._stale = Stale(reason)
-        self._wake.set()
+        """Out of touch; what waits is still told first. Said again for the same reason, it is no news."""
+        if reason != self._reason:
+            self._reason = reason
+            self._stale = Stale(reason)
+            self._wake.set()
 
     def end(self) -> None:
         """Nothing more will come, and what waits isn't told."""

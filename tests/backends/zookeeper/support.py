@@ -1,18 +1,29 @@
 """What these tests share: a bare client for what no registry would write, and what users look for."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
+import pytest
 from kazoo.client import KazooClient
 
 from peerage import Discovery
+from peerage.backends.zookeeper.connection import Connection
 from peerage.directory import fold_criteria
 from peerage.identity import Identity
 from peerage.record import build_record
-from peerage.registry import open_registry
+from peerage.registry import Registry, Secrets, open_registry
 from peerage.testing import View, eventually
 from peerage.testing.suite import closing
+from peerage.testing.zookeeper import Proxy, ZooKeeperServer
+
+#: In each direction of a test: whoever sees it somewhere has found a leak.
+PASSWORD = "pass-7391-word"
+OTHER = "pass-8402-word"
+
+#: Seconds in which closing has to return: one, and as much again for a machine under load.
+CLOSING = 2.0
 
 
 @asynccontextmanager
@@ -32,12 +43,74 @@ def folder_of(url: str) -> str:
     return "/" + url.split("/", 3)[3].partition("?")[0] + "/run"
 
 
+def times_put_off(server: ZooKeeperServer) -> int:
+    """How many requests it has put off."""
+    (line,) = [line for line in server.ask("mntr").splitlines() if line.startswith("zk_throttled_ops")]
+    return int(line.split()[1])
+
+
+def entered(url: str, user: str = "user", password: str = PASSWORD) -> str:
+    """The same registry, with credentials."""
+    return url.replace("://", f"://{user}:{password}@")
+
+
+def warnings_in(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What was logged that a user is to see."""
+    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+def told(error: BaseException) -> str:
+    """Everything that anybody could be shown of *error*."""
+    texts = []
+    waiting = [error]
+    while waiting:
+        one = waiting.pop()
+        if one is not None:
+            texts += [str(one), repr(one), repr(vars(one)), *map(repr, one.args)]
+            waiting += [one.__cause__, one.__context__]
+    return "\n".join(texts)
+
+
 def someone(service: str, number: int = 0) -> Identity:
     return Identity(host="127.0.0.1", service_id=service, instance_id=f"{service}-{number}")
 
 
 def record(service: str, number: int) -> bytes:
     return build_record(someone(service, number), web=[("0.0.0.0", 10_000 + number)])
+
+
+def connection(registry: Registry) -> Connection:
+    """What no user sees of a ZooKeeper registry."""
+    return registry._connection
+
+
+async def connected(registry: Registry) -> None:
+    await eventually(lambda: connection(registry).up, "a connection")
+
+
+async def cut_off(proxy: Proxy, registry: Registry) -> None:
+    """Take the connection away until the proxy is healed."""
+    await proxy.refuse()
+    await eventually(lambda: connection(registry).up is None, "the end of the connection")
+
+
+async def quiet(registry: Registry) -> None:
+    """Wait until nothing is asked of the server any more: a record is looked at once it is registered."""
+    await eventually(lambda: not connection(registry)._flying, "the answers to all requests")
+
+
+async def obtained(secrets: Secrets, name: str) -> bytes:
+    """The value that there is, asked for once."""
+    return await secrets.obtain(name, lambda: b"another")
+
+
+async def followed(secrets: Secrets, name: str) -> bytes:
+    """The value that there is, as the first of those that come."""
+    follower = aiter(secrets.follow(name))
+    try:
+        return await anext(follower)
+    finally:
+        await follower.aclose()
 
 
 async def truth(url: str) -> dict[str, bytes]:

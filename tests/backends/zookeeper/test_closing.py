@@ -5,15 +5,13 @@ import signal
 import sys
 
 import pytest
+from tests.backends.zookeeper.support import CLOSING
 
 from peerage.registry import open_registry
 from peerage.testing import View
 from peerage.testing.suite import registered
 from peerage.testing.view import PATIENCE
 from peerage.testing.zookeeper import ZooKeeperServer
-
-#: Seconds in which closing has to return: one, and as much again for a machine under load.
-CLOSING = 2.0
 
 PROGRAM = """
 import asyncio, sys

@@ -1,11 +1,14 @@
 """A server without recursive watches: older than 3.6, or with the optimized watch manager."""
 
+import asyncio
 import logging
 
 import pytest
+from kazoo.security import make_digest_acl
+from tests.backends.zookeeper.support import bare_client, warnings_in
 
 from peerage import open_registry
-from peerage.testing import View
+from peerage.testing import View, eventually
 from peerage.testing.zookeeper import ZooKeeperServer
 
 
@@ -41,3 +44,19 @@ async def test_it_falls_back_once(old_server, caplog):
     await there.aclose()
     said = [record.getMessage() for record in caplog.records if "recursive" in record.getMessage()]
     assert len(said) == 1
+
+
+async def test_a_name_is_forgotten_with_its_node(old_server, caplog):
+    """What was complained about and is gone isn't kept: another one of that name is news."""
+    path, acl = "/forgotten/run/Closed.0000000001", [make_digest_acl("other", "x", all=True)]
+    registry = open_registry(f"zookeeper://{old_server.address}/forgotten?session_timeout=3")
+    async with bare_client(old_server.address) as client, View(registry) as view:
+        await view.until_data([])
+        await asyncio.to_thread(client.ensure_path, "/forgotten/run")
+        for number in range(2):
+            await asyncio.to_thread(client.create, path, b"1", acl)
+            await eventually(lambda: registry._folder._reported)
+            await asyncio.to_thread(client.delete, path)
+            await eventually(lambda: not registry._folder._reported, f"forgotten {number}")
+    await registry.aclose()
+    assert len([line for line in warnings_in(caplog) if "Closed.0000000001" in line]) == 2

@@ -6,6 +6,7 @@ import signal
 from tests.backends.programs import FORKING, heard, program
 
 from peerage import open_registry
+from peerage.registry import Gone
 from peerage.testing import View
 
 _SOCKETS = """
@@ -54,6 +55,52 @@ asyncio.run(main(sys.argv[1]))
         await view.until_data([b"child"])
         os.kill(child, 0)  # it lives
         os.kill(child, signal.SIGKILL)
+        await view.until_data([])
+    await registry.aclose()
+
+
+async def test_a_record_that_a_forked_child_inherited(url):
+    """The child is told that it isn't its own, can do nothing to it and doesn't wait for anything."""
+    text = f"""{FORKING}
+async def refuses(wait):
+    try:
+        async with asyncio.timeout(10):
+            await wait
+    except RegistryClosedError as error:
+        return "fork" in str(error)
+    return False
+
+async def of_the_child(owner):
+    assert refused(lambda: owner.update(b"child"))
+    assert await refuses(owner.registered())
+    async with asyncio.timeout(10):
+        await owner.withdraw()
+    print("withdrawn", flush=True)
+
+async def main(url):
+    registry = open_registry(url)
+    owner = registry.advertise("Parent", b"parent")
+    node = await owner.registered()
+    child = forked(lambda: asyncio.run(of_the_child(owner)))
+    await asyncio.to_thread(os.waitpid, child, 0)
+    owner.update(b"after the child")
+    assert await owner.registered() == node
+    print("parent", flush=True)
+    await asyncio.to_thread(sys.stdin.read)
+    await registry.aclose()
+
+asyncio.run(main(sys.argv[1]))
+"""
+    registry = open_registry(url)
+    async with View(registry) as view:
+        async with program(text, url) as parent:
+            assert await heard(parent) == "withdrawn"
+            assert await heard(parent) == "parent"
+            await view.until_data([b"after the child"])
+            assert not any(isinstance(event, Gone) for event in view.events)
+            parent.stdin.close()
+            await parent.wait()
+            assert parent.returncode == 0
         await view.until_data([])
     await registry.aclose()
 

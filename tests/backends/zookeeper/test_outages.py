@@ -13,6 +13,7 @@ from tests.backends.zookeeper.support import (
     folder_of,
     located,
     never_empty,
+    quiet,
     record,
     someone,
     truth,
@@ -244,6 +245,7 @@ async def test_a_lost_answer_to_an_update(url, through, proxy):
     async with closing(open_registry(through), open_registry(url)) as (here, there), View(there) as view:
         owner = await registered(here, "Fickle", b"old")
         await view.until_data([b"old"])
+        await quiet(here)
         proxy.swallow_answers()
         owner.update(b"new")
         await view.until_data([b"new"])

@@ -1,24 +1,24 @@
-"""SASL DIGEST-MD5 against a real server that knows one user."""
+"""SASL DIGEST-MD5 against real servers that know one user: one lets in others as well, one doesn't."""
 
 import asyncio
 import logging
+import time
 
 import pytest
 from kazoo.exceptions import NoAuthError
-from tests.backends.zookeeper.support import bare_client
+from tests.backends.zookeeper.support import CLOSING, OTHER, PASSWORD, bare_client, warnings_in
 
-from peerage import open_registry
-from peerage.testing import View
+from peerage import Discovery, open_registry
+from peerage.testing import View, eventually
 from peerage.testing.suite import closing, registered
-from peerage.testing.zookeeper import ZooKeeperServer
+from peerage.testing.zookeeper import Proxy, ZooKeeperServer
 
-PASSWORD = "pass-7391-word"
+PROVIDER = {"authProvider.1": "org.apache.zookeeper.server.auth.SASLAuthenticationProvider"}
+STRICT = {"requireClientAuthScheme": "sasl", "sessionRequireClientSASLAuth": "true"}
 
 
-@pytest.fixture(scope="module")
-def sasl_server(tmp_path_factory):
+def server_of(folder, options) -> ZooKeeperServer:
     """A server with the user 'service'."""
-    folder = tmp_path_factory.mktemp("sasl")
     jaas = folder / "jaas.conf"
     jaas.write_text(
         "Server {\n"
@@ -26,22 +26,54 @@ def sasl_server(tmp_path_factory):
         f'  user_service="{PASSWORD}";\n'
         "};\n"
     )
-    options = {"authProvider.1": "org.apache.zookeeper.server.auth.SASLAuthenticationProvider"}
-    with ZooKeeperServer(
-        folder, options=options, jvm=[f"-Djava.security.auth.login.config={jaas}"]
-    ) as server:
+    return ZooKeeperServer(
+        folder, options={**PROVIDER, **options}, jvm=[f"-Djava.security.auth.login.config={jaas}"]
+    )
+
+
+@pytest.fixture(scope="module")
+def lenient(tmp_path_factory):
+    with server_of(tmp_path_factory.mktemp("lenient"), {}) as server:
         yield server
 
 
-def _url(server: ZooKeeperServer, password: str = PASSWORD) -> str:
-    return f"zookeeper://service:{password}@{server.address}/sasl?auth=sasl&session_timeout=3"
+@pytest.fixture(scope="module")
+def strict(tmp_path_factory):
+    with server_of(tmp_path_factory.mktemp("strict"), STRICT) as server:
+        yield server
 
 
-async def test_who_has_the_password_is_let_in(sasl_server):
+class Counting(Proxy):
+    """Notes when connections were taken."""
+
+    def __init__(self, target: str) -> None:
+        super().__init__(target)
+        self.taken_at: list[float] = []
+
+    def taken(self, link) -> None:
+        self.taken_at.append(time.monotonic())
+        super().taken(link)
+
+
+@pytest.fixture
+async def proxy(strict):
+    """In front of the server that lets in nobody else."""
+    proxy = Counting(strict.address)
+    await proxy.start()
+    yield proxy
+    await proxy.aclose()
+
+
+def entry(address: str, password: str = PASSWORD) -> str:
+    return f"zookeeper://service:{password}@{address}/sasl?auth=sasl&session_timeout=3"
+
+
+async def test_who_has_the_password_is_let_in(lenient):
     """Records are made and seen, and closed to whoever has not authenticated."""
-    async with closing(open_registry(_url(sasl_server)), open_registry(_url(sasl_server))) as (here, there):
+    url = entry(lenient.address)
+    async with closing(open_registry(url), open_registry(url)) as (here, there):
         owner = await registered(here, "App", b"{}")
-        async with View(there) as view, bare_client(sasl_server.address) as stranger:
+        async with View(there) as view, bare_client(lenient.address) as stranger:
             await view.until_data([b"{}"])
             for call, arguments in (
                 (stranger.get, (f"/sasl/run/{owner.node}",)),
@@ -52,14 +84,58 @@ async def test_who_has_the_password_is_let_in(sasl_server):
                     await asyncio.to_thread(call, *arguments)
 
 
-async def test_a_wrong_password_is_said(sasl_server, caplog):
+async def test_a_wrong_password_is_said(lenient, caplog):
     """Stale with a reason that names the authentication, no line for each attempt, no password anywhere."""
     caplog.set_level(logging.DEBUG)
-    registry = open_registry(_url(sasl_server, "wrong-1234-word"))
+    registry = open_registry(entry(lenient.address, OTHER))
     async with View(registry) as view:
         await view.until(lambda: view.stale)
         assert "credentials" in view.stale, view.stale
         assert not view.ready
         await registry.aclose()
-    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
-    assert "wrong-1234-word" not in caplog.text
+    assert not warnings_in(caplog)
+    assert OTHER not in caplog.text
+
+
+async def test_where_nobody_else_is_let_in(strict, proxy, loud):
+    """Records and secrets work, also after a reconnect; inspect() has a version; no password shows."""
+    async with (
+        closing(open_registry(entry(strict.address)), open_registry(entry(proxy.address))) as (here, there),
+        View(there) as view,
+    ):
+        owner = await registered(here, "App", b"{}")
+        await view.until_data([b"{}"])
+        assert await there.secrets.obtain("/sasl/auth/key", lambda: b"secret") == b"secret"
+        proxy.cut()
+        await view.until(lambda: view.stale)
+        owner.update(b"[]")
+        await view.until_data([b"[]"])
+        health = await there.inspect()
+        assert (health.state, health.writable, health.problem) == ("connected", True, None)
+        assert health.version.startswith("3.")
+    assert PASSWORD not in loud.text
+
+
+@pytest.mark.parametrize("wrong", ["password", "scheme", "none"])
+async def test_where_nobody_else_is_let_in_what_is_wrong_is_said(proxy, loud, wrong):
+    """Stale naming the credentials, one line of the log, quickly closed; tried again, but not hotly."""
+    url = {
+        "password": entry(proxy.address, OTHER),
+        "scheme": entry(proxy.address).replace("auth=sasl", "auth=digest"),
+        "none": entry(proxy.address).replace(f"service:{PASSWORD}@", "").replace("auth=sasl&", ""),
+    }[wrong]
+    async with Discovery(url) as discovery:
+        await eventually(lambda: discovery.stale)
+        await eventually(lambda: len(proxy.taken_at) > 3)
+        assert "credentials" in discovery.stale, discovery.stale
+        # Every two seconds or so.
+        assert proxy.taken_at[3] - proxy.taken_at[0] > 1.0, proxy.taken_at
+        health = await discovery.registry.inspect()
+        assert (health.state, health.writable) == ("stale", False)
+        assert "credentials" in health.problem
+        begun = time.monotonic()
+    assert time.monotonic() - begun < CLOSING
+    (line,) = warnings_in(loud)
+    assert "credentials" in line
+    assert PASSWORD not in loud.text
+    assert OTHER not in loud.text

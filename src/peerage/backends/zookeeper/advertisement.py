@@ -3,19 +3,25 @@
 The wish (what to advertise, or nothing) is set by the owner; a task compares it with what is known to be on
 the server and does what is missing, again and again. A node belongs to the session that made it: with the
 session it is gone, and the next session makes a new one. With the session alive, nothing is written.
+
+Others have their hands in the folder, too. A node that is removed or changed by somebody else is told by a
+watch of its own, one event each time. A name alone proves nothing: they begin anew with a folder that was
+removed and made again. A node is ours while our session owns it and no other record of ours has it, and what
+changes or removes it says which version is meant.
 """
 
 import asyncio
 import logging
+import os
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Final
 
-from peerage.backends.zookeeper.connection import Connection
-from peerage.backends.zookeeper.failures import Failure, Lost, NoAuth, NoNode
+from peerage.backends.zookeeper.connection import CHANGED, DELETED, Connection
+from peerage.backends.zookeeper.failures import BadVersion, Failure, Lost, NoAuth, NoNode
 from peerage.backends.zookeeper.location import Location
 from peerage.backends.zookeeper.nodes import denial, ensure
-from peerage.backends.zookeeper.requests import Entry
+from peerage.backends.zookeeper.notes import Up
+from peerage.backends.zookeeper.twins import find_twin
 from peerage.errors import RegistryClosedError, RegistryDenied
 from peerage.registry import check_size
 
@@ -25,6 +31,8 @@ log = logging.getLogger(__name__)
 
 #: Seconds until an attempt that failed for no lasting reason is repeated.
 _RETRY: Final = 0.5
+
+_ANY_VERSION: Final = -1
 
 
 class Claims:
@@ -70,16 +78,22 @@ class ZooKeeperAdvertisement:
         self._name = name
         self._wish: bytes | None = data
         self._on_end = on_end
+        self._pid = os.getpid()
         self._node: str | None = None
         self._session = 0
+        self._version = 0
         self._written: bytes | None = None
         # What a create carried whose answer never came, and its session: there may be a node of it.
-        self._unconfirmed: list[tuple[int, bytes]] = []
+        self._unconfirmed: tuple[int, bytes] | None = None
+        # The connections over which it is certain that the node is there, and over which its end is told.
+        # What happens between two connections is told by no event.
+        self._certain: Up | None = None
+        self._watched: Up | None = None
+        self._events = 0
         self._refusal: str | None = None
         self._complained_of_refusal = False
-        self._doubt = False
-        self._up = connection.up
-        self._closed = False
+        self._complained = False
+        self._over = False
         self._wake = asyncio.Event()
         self._settled = asyncio.Event()
         self._task = asyncio.create_task(self._run(), name=f"peerage: advertise {name}")
@@ -106,26 +120,30 @@ class ZooKeeperAdvertisement:
             self._check_open()
             if self._refusal is not None:
                 raise RegistryDenied(self._refusal)
-            node = self.node
-            if node is not None and self._written == self._wish and not self._doubt:
+            node, up = self._node, self._connection.up
+            if node is not None and self._written == self._wish and up is not None and self._certain is up:
                 return node
             self._settled.clear()
             await self._settled.wait()
 
     async def withdraw(self) -> None:
         """Remove the record for good; see :class:`peerage.registry.Advertisement`."""
+        if self._pid != os.getpid():
+            return  # a forked child has nothing of it
         self._wish = None
         self.poke()
         # Out of reach it can't come back either: the wish is gone, and the task removes what is left.
         while not self._task.done() and self._connection.up is not None:
-            changed = asyncio.ensure_future(self._connection.changed())
-            try:
-                await asyncio.wait((self._task, changed), return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                changed.cancel()
+            self._settled.clear()
+            await self._settled.wait()
 
     def _check_open(self) -> None:
-        if self._wish is None or self._closed:
+        if self._pid != os.getpid():
+            raise RegistryClosedError(
+                f"The record {self._name} was advertised before a fork and is the parent's: "
+                "open a registry in the child and advertise another one."
+            )
+        if self._wish is None or self._over:
             raise RegistryClosedError(f"The record {self._name} is withdrawn: advertise another one.")
 
     # The registry's side
@@ -137,140 +155,161 @@ class ZooKeeperAdvertisement:
 
     def poke(self) -> None:
         """Look again: the connection or the wish changed."""
-        if self._connection.up is not self._up:
-            # What others did to the node between two connections is told by no event, and until there is
-            # one again nobody knows whether the session survived.
-            self._up = self._connection.up
-            self._doubt = True
         self._wake.set()
         self._settled.set()
 
-    def doubt(self) -> None:
-        """The node was removed: see whether somebody else did that."""
-        self._doubt = True
+    def happened(self, kind: int) -> None:
+        """Take note of an event of the node: one at most is sent for each time it was looked at."""
+        self._events += 1
+        self._watched = None
+        if kind != CHANGED:
+            self._certain = None
         self._wake.set()
 
     async def close(self) -> None:
         """Give up the wish without telling the server: the session ends with the registry."""
-        self._closed = True
         self._task.cancel()
         self._end()
         await asyncio.wait([self._task])
 
     def _end(self) -> None:
-        if self._node is not None:
-            self._claims.nodes.pop(self._node, None)
-        self._node = None
+        self._disown()
+        self._over = True
         self._on_end(self)
         self._settled.set()
 
     # The task
 
     async def _run(self) -> None:
-        complained = False
-        while True:
-            self._wake.clear()
-            up = self._connection.up
-            try:
-                if up is not None and await self._reconcile(up.session):
-                    return
-                complained = False
-            except Lost:
-                if up is not None and self._connection.up is up:
-                    # Put off by the server, over a connection that goes on: nothing else would wake this.
+        try:
+            while not self._over:
+                self._wake.clear()
+                if await self._attempt():
                     await asyncio.sleep(_RETRY)
-                    continue
-            except NoAuth:
-                if self._wish is None:
-                    log.warning(
-                        "The record %s may not be removed from %s: it goes with this process' session",
-                        self._node,
-                        self._location.url,
-                    )
-                    self._end()
-                    return
-                self._refuse(denial(self._location))
-            except Failure as failure:
-                if not complained:
-                    log.warning(
-                        "The record %s can't be registered for now (%s); trying again", self._name, failure
-                    )
-                complained = True
-                await asyncio.sleep(_RETRY)
-                continue
+                elif not self._over:
+                    await self._wake.wait()
+        finally:
+            # A program that ends cancels everything, also this: whoever waits for the end of it has it.
             self._settled.set()
-            await self._wake.wait()
+
+    async def _attempt(self) -> bool:
+        """Bring about what can be now; True if nothing but time would lead to another attempt."""
+        up = self._connection.up
+        if up is None:
+            return False
+        try:
+            await self._reconcile(up)
+        except Lost:
+            # Put off by the server, if the connection goes on.
+            return self._connection.up is up
+        except NoAuth:
+            if self._wish is not None:
+                self._refuse(denial(self._location))
+            return False
+        except Failure as failure:
+            if not self._complained:
+                log.warning("The record %s can't be %s for now (%s); trying again", *self._aim, failure)
+        except Exception:
+            if not self._complained:
+                log.exception("The record %s can't be %s, why isn't known; trying again", *self._aim)
+        else:
+            self._complained = False
+            return False
+        self._complained = True
+        return True
+
+    @property
+    def _aim(self) -> tuple[str, str]:
+        return self._name, "removed" if self._wish is None else "registered"
 
     def _refuse(self, reason: str) -> None:
         if not self._complained_of_refusal:
             log.warning("The record %s isn't registered: %s", self._name, reason)
         self._complained_of_refusal = True
         self._refusal = reason
+        self._settled.set()
 
-    async def _reconcile(self, session: int) -> bool:
-        """Do what is missing; True once it is withdrawn."""
-        await self._look_for_twins(session)
-        if self._node is not None and self._session != session:
+    async def _reconcile(self, up: Up) -> None:
+        """Do what is missing, over this connection."""
+        await self._look_for_twin()
+        if self._node is not None and self._session != up.session:
             await self._remove_ghost(self._node)
-        if self._doubt:
-            await self._look_for_itself()
-        while self._wish is not None:
-            data = self._wish
-            if self._node is None:
-                await self._create(session, data)
-            elif self._written != data:
-                await self._write(self._node, data)
+        while True:
+            if self._connection.up is not up:
+                # Perhaps another session's, whose node would be taken for this one's.
+                raise Lost("there is another connection")
+            node, wish = self._node, self._wish
+            if node is None:
+                if wish is None:
+                    self._end()
+                    return
+                await self._create(up, wish)
+            elif self._certain is not up:
+                await self._look(up, node)
+            elif wish is None:
+                await self._remove(node)
+            elif self._written != wish:
+                await self._write(node, wish)
             else:
                 self._refusal, self._complained_of_refusal = None, False
-                return False
-        if self._node is not None:
-            await self._connection.delete(self._path(self._node))
-        self._end()
-        return True
+                self._settled.set()
+                if self._watched is up:
+                    return
+                # After the fact: whoever waits for the record doesn't wait for this.
+                await self._look(up, node)
 
-    async def _create(self, session: int, data: bytes) -> None:
+    async def _create(self, up: Up, data: bytes) -> None:
         if self._location.acl == "creator" and not self._claims.prepared:
             await self._prepare()
-        up = self._connection.up
-        if up is None or up.session != session:
-            # It would be another session's, and taken for this one's: the next look begins anew.
-            raise Lost("the session has changed")
-        self._unconfirmed.append((session, data))
+            return  # who knows what is wished for by now
+        self._unconfirmed = (up.session, data)
         try:
             path = await self._connection.create(self._path(f"{self._name}."), data, ephemeral=True)
         except Lost:
             raise  # it may have been carried out
         except NoNode:
-            self._unconfirmed.pop()
+            self._unconfirmed = None
             await self._prepare()
             return
         except Failure:
-            self._unconfirmed.pop()
+            self._unconfirmed = None
             raise
-        self._unconfirmed.pop()
-        self._own(path.rpartition("/")[2], session, data)
+        self._unconfirmed = None
+        self._own(path.rpartition("/")[2], up.session, data)
+        self._certain = up
 
     async def _prepare(self) -> None:
         """Make the folder, and see to who may change it."""
         await ensure(self._connection, self._location, self._location.folder, self._claims.told)
         self._claims.prepared = True
 
-    def _own(self, node: str, session: int, data: bytes) -> None:
-        self._node, self._session, self._written = node, session, data
-        self._claims.nodes[node] = self
-
-    def _disown(self) -> None:
-        if self._node is not None:
-            self._claims.nodes.pop(self._node, None)
-        self._node = self._written = None
+    async def _look(self, up: Up, node: str) -> None:
+        """See whether the node is there, is ours and is as it was written; be told when that changes."""
+        events = self._events
+        try:
+            status = await self._connection.status(self._path(node), watch=True)
+        except NoAuth:
+            # There is one, says a server that wants the right to read for more (from 3.10 on).
+            self._certain, self._watched, self._version = up, up, _ANY_VERSION
+            return
+        if status is None or status.owner != self._session or self._claims.nodes.get(node) is not self:
+            self._disown()
+            return
+        if status.version != self._version:
+            self._written, self._version = None, status.version
+        if events == self._events:
+            self._certain = self._watched = up
 
     async def _write(self, node: str, data: bytes) -> None:
         before, self._written = self._written, None
         try:
-            await self._connection.write(self._path(node), data)
+            self._version = await self._connection.write(self._path(node), data, self._version)
         except NoNode:
             # Removed by somebody else: a wish is a wish.
             self._disown()
+            return
+        except BadVersion:
+            self._certain = None
             return
         except Lost:
             raise  # it may have been carried out: whatever is wished for by then has to be written
@@ -279,61 +318,62 @@ class ZooKeeperAdvertisement:
             raise
         self._written = data
 
-    async def _look_for_itself(self) -> None:
-        """See whether the node is still there."""
-        self._doubt = False
-        if self._node is None:
-            return
+    async def _remove(self, node: str) -> None:
         try:
-            entry = await self._connection.read(self._path(self._node))
-        except NoNode:
-            self._disown()
+            await self._connection.delete(self._path(node), self._version)
+        except BadVersion:
+            self._certain = None
             return
-        except Lost:
-            self._doubt = True
-            raise
-        if self._written is not None:
-            self._written = entry.data
+        except NoAuth:
+            self._leave(node)
+        self._disown()
 
     async def _remove_ghost(self, node: str) -> None:
         """Remove the node of an earlier session of ours, which would vanish in its own time."""
         try:
-            entry = await self._connection.read(self._path(node))
+            status = await self._connection.status(self._path(node))
             # After a server lost its data somebody else's node may have the name.
-            if entry.owner == self._session:
+            if status is not None and status.owner == self._session:
                 await self._connection.delete(self._path(node))
-        except NoNode:
-            pass
+        except NoAuth:
+            self._leave(node)
         self._disown()
 
-    async def _look_for_twins(self, session: int) -> None:
-        """Find the node of a create whose answer was lost: take it, or remove it if there is one already."""
-        if not self._unconfirmed:
-            return
-        # Through the leader: what was under way at another server is done or never will be.
-        await self._connection.sync(self._location.folder)
-        for node, entry in await self._nodes_of_this_name():
-            sent = (entry.owner, entry.data)
-            if sent not in self._unconfirmed or node in self._claims.nodes:
-                continue
-            if self._node is None and entry.owner == session:
-                self._own(node, session, entry.data)
-            else:
-                await self._connection.delete(self._path(node))
-            self._unconfirmed.remove(sent)
-        self._unconfirmed.clear()
+    def _leave(self, node: str) -> None:
+        log.warning(
+            "The record %s may not be removed from %s and goes with the session that made it: "
+            "removing is up to the access list of %s",
+            node,
+            self._location.url,
+            self._location.folder,
+        )
 
-    async def _nodes_of_this_name(self) -> list[tuple[str, Entry]]:
-        try:
-            names = await self._connection.children(self._location.folder)
-        except NoNode:
-            return []
-        found: list[tuple[str, Entry]] = []
-        for name in names:
-            if name.startswith(f"{self._name}."):
-                with suppress(NoNode, NoAuth):
-                    found.append((name, await self._connection.read(self._path(name))))
-        return found
+    # Which node is ours
+
+    def _own(self, node: str, session: int, data: bytes) -> None:
+        other = self._claims.nodes.get(node)
+        if other is not None and other is not self:
+            # Its own went with a folder that was made anew, and it hasn't heard of that yet.
+            other.happened(DELETED)
+        self._node, self._session, self._version, self._written = node, session, 0, data
+        self._claims.nodes[node] = self
+
+    def _disown(self) -> None:
+        if self._node is not None and self._claims.nodes.get(self._node) is self:
+            del self._claims.nodes[self._node]
+        self._node = self._written = self._certain = self._watched = None
+
+    async def _look_for_twin(self) -> None:
+        """Take the node of a create whose answer was lost: it is ours, if its session lives."""
+        if self._unconfirmed is None:
+            return
+        session, data = self._unconfirmed
+        node = await find_twin(
+            self._connection, self._path(self._name), session=session, data=data, taken=self._claims.nodes
+        )
+        if node is not None:
+            self._own(node, session, data)
+        self._unconfirmed = None
 
     def _path(self, node: str) -> str:
         return f"{self._location.folder}/{node}"

@@ -17,7 +17,7 @@ from typing import Any, Final
 from peerage.backends.zookeeper.failures import Lost, NoNode
 from peerage.backends.zookeeper.location import Location
 from peerage.backends.zookeeper.notes import Down, Ended, Happened, Note, Replied, Trouble, Up
-from peerage.backends.zookeeper.requests import Children, Entry, Exists, MultiRead, Read
+from peerage.backends.zookeeper.requests import Children, Entry, Exists, MultiRead, Read, Status
 from peerage.backends.zookeeper.session import (
     ACL,
     CREATOR_ALL_ACL,
@@ -31,12 +31,13 @@ from peerage.backends.zookeeper.session import (
     Sync,
 )
 
-__all__ = ["CHILDREN", "DELETED", "Connection"]
+__all__ = ["CHANGED", "CHILDREN", "DELETED", "Connection"]
 
 log = logging.getLogger(__name__)
 
 #: Kinds of events.
 DELETED: Final = 2
+CHANGED: Final = 3
 CHILDREN: Final = 4
 
 #: Requests on their way, at most: kazoo's pipe to its thread takes a few hundred before it blocks.
@@ -290,7 +291,12 @@ class Connection:
 
     async def exists(self, path: str, *, watch: bool = False) -> bool:
         """Say whether there is such a node."""
-        return bool(await self.post(Exists(path, watch)))
+        return await self.status(path, watch=watch) is not None
+
+    async def status(self, path: str, *, watch: bool = False) -> Status | None:
+        """Return what is known of the node without reading it, None if there is none."""
+        status: Status | None = await self.post(Exists(path, watch))
+        return status
 
     def read_many(
         self, paths: Sequence[str]
@@ -307,14 +313,15 @@ class Connection:
         created: str = await self.post(Create(path, data, self.acl, flags))
         return created
 
-    async def write(self, path: str, data: bytes) -> None:
-        """Replace what the node holds."""
-        await self.post(SetData(path, data, -1))
+    async def write(self, path: str, data: bytes, version: int = -1) -> int:
+        """Replace what the node holds, if it is at *version* (-1: at any); return its new one."""
+        written: int = (await self.post(SetData(path, data, version))).version
+        return written
 
-    async def delete(self, path: str) -> None:
-        """Remove the node; one that isn't there is no error."""
+    async def delete(self, path: str, version: int = -1) -> None:
+        """Remove the node, if it is at *version* (-1: at any); one that isn't there is no error."""
         with suppress(NoNode):
-            await self.post(Delete(path, -1))
+            await self.post(Delete(path, version))
 
     async def sync(self, path: str) -> None:
         """Wait until the server has caught up with all that was done before."""

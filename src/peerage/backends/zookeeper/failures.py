@@ -3,7 +3,7 @@
 Internal: what leaves the backend is Stale, RegistryDenied or RegistryClosedError.
 """
 
-__all__ = ["Failure", "Lost", "NoAuth", "NoNode", "NodeExists", "Unsupported"]
+__all__ = ["BadVersion", "Failure", "Lost", "NoAuth", "NoNode", "NodeExists", "Unsupported"]
 
 
 class Failure(Exception):  # noqa: N818 - the root of answers, not all of which are errors
@@ -20,6 +20,10 @@ class NoNode(Failure):
 
 class NodeExists(Failure):
     """There is such a node already."""
+
+
+class BadVersion(Failure):
+    """The node isn't at the version that was meant: somebody wrote it, or it is another one."""
 
 
 class NoAuth(Failure):

@@ -10,7 +10,7 @@ import logging
 import random
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from peerage.backends.feed import Feed
@@ -39,6 +39,9 @@ _SLICE: Final = 0.003
 #: Seconds until a folder that couldn't be read is tried again.
 _RETRY: Final = 1.0
 
+#: Seconds in which the loss of a connection is heard after that of an answer.
+_GRACE: Final = 0.2
+
 
 class Folder:
     """The records as the server has them, told to any number of feeds.
@@ -65,6 +68,7 @@ class Folder:
         self._known: dict[str, int] = {}
         self._hidden: set[str] = set()
         self._reported: set[str] = set()
+        self._unexpected: set[type[Exception]] = set()
         self._dirty: dict[str, None] = {}
         self._relist = False
         self._synced: Up | None = None
@@ -93,7 +97,7 @@ class Folder:
         self._newcomers.add(feed)
         if self._task is None:
             self._task = asyncio.create_task(self._run(), name=f"peerage: watch {self._location.url}")
-        reason = self._problem or (self._connection.reason if self._connection.up is None else None)
+        reason = self._connection.reason if self._connection.up is None else self._problem
         if reason is not None:
             feed.stale(reason)
         self._wake.set()
@@ -147,17 +151,28 @@ class Folder:
             try:
                 await self._catch_up()
             except Lost:
-                if up is not None and self._connection.up is up:
-                    # Put off by the server, over a connection that goes on.
-                    await self._complain(Failure("the server put it off"))
-                # Else it is said by the connection, which wakes this when it is back.
+                # Why is said by the connection, which wakes this when it is back; but it may go on.
+                if up is not None and not await self._replaced(up, _GRACE):
+                    await self._complain(up, Failure("the server put it off"))
             except Failure as failure:
-                await self._complain(failure)
+                await self._complain(up, failure)
             except Exception as error:
-                log.exception("Reading %s failed in a way that isn't known; trying again", self._location.url)
-                await self._complain(Failure(str(error)))
+                if type(error) not in self._unexpected:
+                    self._unexpected.add(type(error))
+                    log.exception(
+                        "Reading %s failed in a way that isn't known; trying again", self._location.url
+                    )
+                await self._complain(up, Failure(f"{type(error).__name__}: {error}"))
 
-    async def _complain(self, failure: Failure) -> None:
+    async def _replaced(self, up: "Up | None", seconds: float) -> bool:
+        """Wait, but not longer than the connection lasts; say whether it is another one, or none, by now."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self._connection.up is up:
+                    await self._connection.changed()
+        return self._connection.up is not up
+
+    async def _complain(self, up: "Up | None", failure: Failure) -> None:
         refused = isinstance(failure, NoAuth)
         self._problem = (
             f"reading {self._path} is refused: check the credentials and the access list of that node"
@@ -166,7 +181,7 @@ class Folder:
         )
         self._tell_stale(self._problem)
         self._synced = None
-        await asyncio.sleep(_RETRY)
+        await self._replaced(up, _RETRY)
         self._wake.set()
 
     async def _catch_up(self) -> None:
@@ -174,14 +189,14 @@ class Folder:
         if up is None:
             return
         if self._synced is not up:
-            if self._known:
-                await asyncio.sleep(self._spread(len(self._known)))
+            if self._known and await self._replaced(up, self._spread(len(self._known))):
+                return
             await self._arm()
-            await self._read_all(everybody=True)
+            await self._read_all(up, everybody=True)
             # Of the connection as it was at first: if there is another by now, that has no watch yet.
             self._synced, self._problem = up, None
         elif self._newcomers:
-            await self._read_all(everybody=False)
+            await self._read_all(up, everybody=False)
         while self._dirty or self._relist:
             if self._relist:
                 await self._compare_list()
@@ -214,8 +229,8 @@ class Folder:
                 return await self._connection.children(self._path, watch=True)
             return []
 
-    async def _read_all(self, *, everybody: bool) -> None:
-        """Read everything for the newcomers, *everybody*: and for those who were there before."""
+    async def _read_all(self, up: "Up", *, everybody: bool) -> None:
+        """Read everything over *up* for the newcomers, *everybody*: and for those who were there before."""
         newcomers = set(self._newcomers)
         entries, records = await self._read_everything()
         for feed in newcomers & self._newcomers:
@@ -234,7 +249,7 @@ class Folder:
                 self._drop(name)
         self._feeds |= newcomers & self._newcomers
         self._newcomers -= newcomers
-        if self._connection.up is None:
+        if self._connection.up is not up:
             # Lost in the same moment as the last answer came: a snapshot overtakes what was said of it.
             self._tell_stale(self._connection.reason or "the connection was lost")
 
@@ -242,7 +257,9 @@ class Folder:
         """Return all nodes that can be read, and those of them that are told to watchers."""
         entries: dict[str, Entry] = {}
         records: list[Record] = []
-        async with aclosing(self._read(await self._list())) as batches:
+        names = await self._list()
+        self._reported.intersection_update(names)
+        async with aclosing(self._read(names)) as batches:
             async for batch in batches:
                 for name, entry in batch:
                     if entry is not None:
@@ -256,6 +273,7 @@ class Folder:
         """Without recursive watches: see who came and who went."""
         self._relist = False
         names = set(await self._list())
+        self._reported &= names
         for name in names - self._known.keys():
             self._dirty[name] = None
         for name in self._known.keys() - names:

@@ -12,6 +12,7 @@ from ipaddress import IPv6Address
 from typing import Final, Literal
 from urllib.parse import quote, unquote_to_bytes
 
+from peerage.backends.zookeeper.paths import flaw
 from peerage.backends.zookeeper.tls import KEY_PASSWORD, Tls, variable
 from peerage.errors import ConfigurationError
 
@@ -43,9 +44,6 @@ _AUTHORITY = re.compile(r"[^/?#]*")
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\.?)(?::([0-9]{1,5}))?")
 _BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _SECONDS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
-
-#: What ZooKeeper takes in no path; it looks at UTF-16, so everything beyond 16 bits is surrogates to it.
-_FORBIDDEN = re.compile("[\0-\x1f\x7f-\x9f\ud800-\uf8ff\ufff0-\U0010ffff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,19 +185,10 @@ def _path(text: str) -> str:
         return ""
     segments = [_decoded(segment, "the path") for segment in text.split("/")[1:]]
     for number, segment in enumerate(segments, 1):
-        if not segment:
-            problem = "is empty: write one '/' between two components"
-        elif segment in {".", ".."}:
-            problem = "is '.' or '..': write the path without"
-        elif "/" in segment:
-            problem = "has a '/' as %2F: a component has none"
-        elif _FORBIDDEN.search(segment):
-            problem = "has a control character or another that ZooKeeper refuses: write it without"
-        elif number == 1 and segment == "zookeeper":
-            problem = "is 'zookeeper', which the servers keep for themselves: choose another, as /asab"
-        else:
-            continue
-        raise ConfigurationError(f"Component {number} of the URL's path {problem}.")
+        encoded_slash = "has a '/' as %2F: a component has none" if "/" in segment else None
+        problem = encoded_slash or flaw(segment, number)
+        if problem is not None:
+            raise ConfigurationError(f"Component {number} of the URL's path {problem}.")
     return "/" + "/".join(segments)
 
 

@@ -2,20 +2,20 @@
 
 import logging
 from collections.abc import Sequence
-from typing import Any, Final
+from contextlib import suppress
+from typing import Final
 
 from peerage.backends.zookeeper.connection import Connection
 from peerage.backends.zookeeper.failures import NoAuth, NodeExists, NoNode
-from peerage.backends.zookeeper.location import Credentials, Location
+from peerage.backends.zookeeper.location import Location
 from peerage.backends.zookeeper.session import ACL
 
-__all__ = ["denial", "ensure", "may_create", "open_to_all"]
+__all__ = ["denial", "ensure", "exposure", "is_ours", "open_to_all"]
 
 log = logging.getLogger(__name__)
 
 #: Create, write, delete or administer: any of them in strangers' hands is too much.
 _CHANGE: Final = 0b11110
-_CREATE: Final = 0b00100
 
 
 def open_to_all(acl: Sequence[ACL]) -> bool:
@@ -23,23 +23,10 @@ def open_to_all(acl: Sequence[ACL]) -> bool:
     return any(each.id.scheme == "world" and each.perms & _CHANGE for each in acl)
 
 
-def may_create(acl: Sequence[ACL], credentials: Credentials | None) -> bool:
-    """Say whether with *credentials* nodes can be made below one with this list, as far as it tells."""
-    return any(each.perms & _CREATE and _means(each.id, credentials) for each in acl)
-
-
-def _means(who: Any, credentials: Credentials | None) -> bool:
-    if who.scheme not in {"digest", "sasl"}:
-        return True  # the world; or by address or certificate, which the server alone can tell
-    # What follows the user in a digest is hidden from those who may not change the list.
-    user = who.id.partition(":")[0] if who.scheme == "digest" else who.id
-    return credentials is not None and (credentials.mechanism, credentials.user) == (who.scheme, user)
-
-
-def denial(location: Location) -> str:
-    """Say that records can't be written, and what to do about it."""
+def denial(location: Location, path: str | None = None) -> str:
+    """Say that records can't be written, and what to do about it; *path*: which node is in the way."""
     return (
-        f"{location.url} doesn't let this process write to {location.folder}: "
+        f"{location.url} doesn't let this process write to {path or location.folder}: "
         "check its credentials and that node's access list."
     )
 
@@ -62,32 +49,48 @@ async def ensure(connection: Connection, location: Location, path: str, told: se
         step = "/" + "/".join(parts[:depth])
         try:
             if not await connection.exists(step):
-                await connection.create(step, b"")
-                continue
-        except NodeExists:
-            pass  # somebody else was quicker
+                with suppress(NodeExists):  # somebody else was quicker
+                    await connection.create(step, b"")
+                    continue
+            if location.acl == "creator":
+                await _close(connection, location, step, told)
         except NoNode:
-            # Somebody removed the parent meanwhile: the next attempt begins above.
+            # Somebody removed it, or its parent, meanwhile: the next attempt begins above.
             return
-        if location.acl == "creator":
-            await _close(connection, location, step, told)
 
 
 async def _close(connection: Connection, location: Location, path: str, told: set[str]) -> None:
-    ours = f"{path}/".startswith(f"{location.path}/")
     try:
         if not open_to_all(await connection.acl_of(path)):
             return
-        if location.explicit_acl and ours:
-            await connection.protect(path)
-            return
     except NoAuth:
         return  # closed, if not by us
+    if location.explicit_acl and is_ours(location, path):
+        with suppress(NoAuth):
+            await connection.protect(path)
+            return
     if path not in told:
         told.add(path)
-        log.warning(
-            "Anybody may change or remove what is in %s of %s: set its access list%s",
-            path,
-            location.url,
-            ", or write acl=creator in the registry's URL to have that done" * ours,
+        log.warning("%s", exposure(location, path, told))
+
+
+def exposure(location: Location, path: str, told: set[str]) -> str:
+    """Say that strangers may change what is in *path*, and what to do about it."""
+    if not is_ours(location, path):
+        advice = ": set its access list."
+    elif not location.explicit_acl:
+        advice = ": set its access list, or write acl=creator in the registry's URL to have that done."
+    elif path in told:
+        advice = (
+            ", and this process may not close it, as acl=creator asks for: "
+            "have its access list set by somebody who may administer that node."
         )
+    else:
+        advice = ": it will be closed with the first record that is advertised here."
+    return f"Anybody may change or remove what is in {path} of {location.url}{advice}"
+
+
+def is_ours(location: Location, path: str) -> bool:
+    """Say whether the node is the registry's path or below it: those above are others' as well."""
+    # The server's own root is everybody's, also for whoever keeps the registry right below it.
+    return path != "/" and f"{path}/".startswith(f"{location.path}/")

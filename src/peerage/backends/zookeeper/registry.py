@@ -5,15 +5,18 @@ import os
 import ssl
 import time
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
 from peerage.backends.feed import Feed
 from peerage.backends.zookeeper.advertisement import Claims, ZooKeeperAdvertisement
-from peerage.backends.zookeeper.connection import DELETED, Connection
-from peerage.backends.zookeeper.failures import Failure, NoAuth, NoNode
+from peerage.backends.zookeeper.advice import advice
+from peerage.backends.zookeeper.connection import CHILDREN, Connection
+from peerage.backends.zookeeper.failures import Failure, Lost, NoAuth, NoNode
 from peerage.backends.zookeeper.folder import Folder
 from peerage.backends.zookeeper.location import Location
-from peerage.backends.zookeeper.nodes import denial, may_create, open_to_all
+from peerage.backends.zookeeper.nodes import exposure, open_to_all
+from peerage.backends.zookeeper.notes import Up
+from peerage.backends.zookeeper.permission import find_obstacle
 from peerage.backends.zookeeper.secrets import ZooKeeperSecrets
 from peerage.backends.zookeeper.serverversion import ask_version
 from peerage.errors import RegistryClosedError
@@ -21,9 +24,9 @@ from peerage.registry import Health, check_name, check_size
 
 __all__ = ["ZooKeeperRegistry"]
 
-#: Seconds that inspect() waits for a connection that was only just begun, then for each of two answers.
+#: Seconds in which inspect() has to have a connection, if it was only just begun, and then its answers.
 _FIRST: Final = 0.4
-_PATIENCE: Final = 0.25
+_PATIENCE: Final = 0.85
 
 
 class ZooKeeperRegistry:
@@ -94,26 +97,23 @@ class ZooKeeperRegistry:
             RegistryClosedError: after aclose(), or in a forked child.
         """
         self._enter()
+        begin = asyncio.get_running_loop().time()
         with suppress(TimeoutError, Failure):
-            async with asyncio.timeout(_FIRST):
+            async with asyncio.timeout_at(begin + _FIRST):
                 await self._connection.connected()
-        up = self._connection.up
-        if up is None:
-            reason = self._connection.reason or "it hasn't answered yet"
-            return self._health(state="stale", writable=False, problem=_advice(reason))
-        version, obstacle = None, self._obstacle()
-        with suppress(TimeoutError, OSError):
-            async with asyncio.timeout(_PATIENCE):
-                version = await ask_version(up.server, up.host, self._context)
-        forbidden, warning = await self._access()
-        obstacle = obstacle or forbidden
-        stale = self._folder.problem
-        return self._health(
-            state="connected" if stale is None else "stale",
-            writable=stale is None and obstacle is None,
-            problem=stale or obstacle or warning,
-            version=version,
-        )
+        while (up := self._connection.up) is not None:
+            # What was said over one connection isn't known of the next.
+            try:
+                obstacle, warning = await self._access(begin + _PATIENCE)
+            except Lost as lost:
+                if self._connection.up is up:
+                    return self._out_of_reach(str(lost))  # its end isn't heard yet
+                continue
+            version = await self._version(up, begin + _PATIENCE)
+            if self._connection.up is up:
+                return self._connected_health(up, version, obstacle, warning)
+        self._enter()
+        return self._out_of_reach("it hasn't answered yet")
 
     async def aclose(self) -> None:
         """Withdraw everything, end every watch and the session, within a second; may be called twice."""
@@ -148,62 +148,69 @@ class ZooKeeperRegistry:
             advertisement.poke()
 
     def _on_event(self, kind: int, path: str) -> None:
-        if kind != DELETED:
+        if kind == CHILDREN:
             return
         folder, _, name = path.rpartition("/")
         owner = self._claims.nodes.get(name) if folder == self._location.folder else None
         if owner is not None:
-            owner.doubt()
+            owner.happened(kind)
 
-    def _obstacle(self) -> str | None:
-        return next(
-            (each.refusal for each in self._advertisements if each.refusal is not None),
-            None,
+    async def _version(self, up: Up, deadline: float) -> str | None:
+        with suppress(TimeoutError, OSError):
+            async with asyncio.timeout_at(deadline):
+                return await ask_version(up.server, up.host, self._context)
+        return None
+
+    async def _access(self, deadline: float) -> tuple[str | None, str | None]:
+        """Return what keeps this process from advertising, and what strangers may do but shouldn't."""
+        folder = self._location.folder
+        try:
+            async with asyncio.timeout_at(deadline):
+                obstacle = await find_obstacle(self._connection, self._location)
+        except Lost:
+            raise
+        except (TimeoutError, Failure) as failure:
+            return (
+                f"Whether records can be made in {folder} wasn't answered ({str(failure) or 'too slow'}): "
+                "ask again, and if that doesn't help, see whether the server is overloaded."
+            ), None
+        if self._location.acl != "creator":
+            return obstacle, None
+        try:
+            async with asyncio.timeout_at(deadline):
+                exposed = open_to_all(await self._connection.acl_of(folder))
+        except (NoNode, NoAuth):
+            return obstacle, None  # there is nothing to be changed, or it isn't open
+        except (TimeoutError, Failure) as failure:
+            return obstacle, (
+                f"The access list of {folder} couldn't be read ({str(failure) or 'too slow'}): ask again."
+            )
+        return obstacle, exposure(self._location, folder, self._claims.told) if exposed else None
+
+    def _connected_health(
+        self, up: Up, version: str | None, obstacle: str | None, warning: str | None
+    ) -> Health:
+        stale = self._folder.problem
+        refusal = next((each.refusal for each in self._advertisements if each.refusal is not None), None)
+        obstacle = stale or refusal or obstacle
+        return self._health(
+            "connected" if stale is None else "stale",
+            f"{up.session & (1 << 64) - 1:#x}",
+            writable=obstacle is None,
+            problem=obstacle or warning,
+            server=up.server,
+            version=version,
+            session_timeout=up.session_timeout,
         )
 
-    async def _access(self) -> tuple[str | None, str | None]:
-        """Return what keeps this process from advertising, and what strangers may do but shouldn't."""
-        folder, closed = self._location.folder, self._location.acl == "creator"
-        try:
-            async with asyncio.timeout(_PATIENCE):
-                acl = await self._connection.acl_of(folder)
-        except NoNode:
-            return None, None
-        except NoAuth:
-            return denial(self._location), None  # who may read a node may see its list
-        except (TimeoutError, Failure) as failure:
-            reason = str(failure) or "no answer"
-            return None, f"The access list of {folder} couldn't be read ({reason})." if closed else None
-        # A server may let pass what its lists forbid: to an administrator, or everybody.
-        registered = any(each.node is not None for each in self._advertisements)
-        if not registered and not may_create(acl, self._location.credentials):
-            return denial(self._location), None
-        if closed and open_to_all(acl):
-            return None, (
-                f"Anybody may change or remove records: set the access list of {folder}, "
-                "or write acl=creator in the registry's URL."
-            )
-        return None, None
+    def _out_of_reach(self, reason: str) -> Health:
+        """Return what is known without a server; *reason*: if nothing else is said of why."""
+        problem = advice(self._connection.reason or reason, self._location)
+        return self._health("stale", "none", writable=False, problem=problem)
 
-    def _health(
-        self, *, state: str, writable: bool, problem: str | None, version: str | None = None
-    ) -> Health:
-        up = self._connection.up
-        details = {"session": "none"} if up is None else {"session": f"{up.session & (1 << 64) - 1:#x}"}
+    def _health(self, state: str, session: str, **what: Any) -> Health:
+        details = {"session": session}
         if self._folder.count is not None:
             details["records"] = str(self._folder.count)
-        return Health(
-            url=self.url,
-            state=state,
-            since=time.monotonic() - self._connection.since,
-            writable=writable,
-            server=None if up is None else up.server,
-            version=version,
-            session_timeout=None if up is None else up.session_timeout,
-            problem=problem,
-            details=details,
-        )
-
-
-def _advice(reason: str) -> str:
-    return f"No server answers ({reason}): check that ZooKeeper runs, and the hosts in the registry's URL."
+        since = time.monotonic() - self._connection.since
+        return Health(url=self.url, state=state, since=since, details=details, **what)

@@ -8,14 +8,20 @@ import struct
 from dataclasses import dataclass
 from typing import ClassVar, Final, NamedTuple
 
-__all__ = ["AddWatch", "Children", "Entry", "Exists", "MultiRead", "Read"]
+__all__ = ["AddWatch", "Children", "Entry", "Exists", "MultiRead", "Read", "Rehearse", "Status"]
 
 _INT: Final = struct.Struct("!i")
 _HEADER: Final = struct.Struct("!iBi")
 _STAT: Final = struct.Struct("!qqqqiiiqiiq")
 
+_CREATE: Final = 1
 _GET_DATA: Final = 4
+_CHECK: Final = 13
 _ERROR: Final = -1
+
+_ALL: Final = 31
+_SEQUENCE: Final = 2
+_NO_VERSION: Final = -2
 
 
 class Entry(NamedTuple):
@@ -26,6 +32,15 @@ class Entry(NamedTuple):
     """Number of the transaction that created it: the order of creation."""
     mzxid: int
     """Number of the transaction that changed it last."""
+    owner: int
+    """Session of an ephemeral node, 0 of a persistent one."""
+
+
+class Status(NamedTuple):
+    """What is known of a node without reading it."""
+
+    version: int
+    """Grows with each change of what it holds, from 0."""
     owner: int
     """Session of an ephemeral node, 0 of a persistent one."""
 
@@ -131,9 +146,10 @@ class Exists:
         return _string(self.path) + bytes([self.watch])
 
     @staticmethod
-    def deserialize(_buffer: bytes, _offset: int) -> bool:
+    def deserialize(buffer: bytes, offset: int) -> Status:
         """Read the answer."""
-        return True
+        _, _, _, _, version, _, _, owner, _, _, _ = _STAT.unpack_from(buffer, offset)
+        return Status(version, owner)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,3 +177,40 @@ class Children:
             names.append(buffer[offset : offset + length].decode(errors="replace"))
             offset += length
         return names
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearse:
+    """Ask whether a node could be made below *parent*, without making one.
+
+    It is a transaction whose second part can't succeed, so the first isn't carried out: nobody is told of a
+    node, and no number is used up. The answer has ZooKeeper's error number for each part, 0 for none.
+    """
+
+    parent: str
+
+    type: ClassVar[int] = 14
+
+    def serialize(self) -> bytes:
+        """Return the body of the request."""
+        acl = _INT.pack(1) + _INT.pack(_ALL) + _string("world") + _string("anyone")
+        return b"".join(
+            (
+                _HEADER.pack(_CREATE, 0, -1),
+                *(_string(f"{self.parent.rstrip('/')}/peerage-"), _INT.pack(0), acl, _INT.pack(_SEQUENCE)),
+                _HEADER.pack(_CHECK, 0, -1),
+                *(_string(self.parent), _INT.pack(_NO_VERSION)),
+                _HEADER.pack(-1, 1, -1),
+            )
+        )
+
+    @staticmethod
+    def deserialize(buffer: bytes, offset: int) -> list[int]:
+        """Read the answer: that of a transaction that failed has errors only."""
+        errors: list[int] = []
+        while True:
+            _, done, error = _HEADER.unpack_from(buffer, offset)
+            if done:
+                return errors
+            errors.append(error)
+            offset += _HEADER.size + _INT.size

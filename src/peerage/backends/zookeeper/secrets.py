@@ -2,15 +2,21 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from typing import Final
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from peerage.backends.zookeeper.connection import Connection
 from peerage.backends.zookeeper.failures import Failure, Lost, NoAuth, NodeExists, NoNode
 from peerage.backends.zookeeper.location import Location
-from peerage.backends.zookeeper.nodes import ensure
+from peerage.backends.zookeeper.nodes import ensure, is_ours, open_to_all
+from peerage.backends.zookeeper.paths import flaw
 from peerage.errors import RegistryClosedError, RegistryDenied
 from peerage.registry import check_size
+
+if TYPE_CHECKING:
+    from peerage.backends.zookeeper.notes import Up
 
 __all__ = ["ZooKeeperSecrets"]
 
@@ -18,6 +24,11 @@ log = logging.getLogger(__name__)
 
 #: Seconds until what failed for no lasting reason is repeated.
 _RETRY: Final = 0.5
+
+#: Characters of a name, at most: a server hangs up on whoever sends it a megabyte.
+_LONGEST: Final = 1000
+
+_Answer = TypeVar("_Answer")
 
 
 class ZooKeeperSecrets:
@@ -27,7 +38,7 @@ class ZooKeeperSecrets:
         connection: to the server.
         location: has the access wanted.
         enter: called first in each call; raises if the registry can't be used.
-        told: nodes that were complained about.
+        told: nodes whose access lists were complained about.
     """
 
     def __init__(
@@ -37,8 +48,9 @@ class ZooKeeperSecrets:
         self._location = location
         self._enter = enter
         self._told = told
+        self._failing: set[str] = set()
         self._followed: dict[str, set[asyncio.Event]] = {}
-        self._closed = False
+        self._closed = asyncio.Event()
         connection.on_event.append(self._on_event)
         connection.on_change.append(self._on_change)
 
@@ -49,29 +61,25 @@ class ZooKeeperSecrets:
             RegistryDenied: access, size or name.
             RegistryClosedError: closed meanwhile.
         """
-        _check_path(name)
+        _check_name(name, self._location.folder)
         self._enter()
         made: bytes | None = None
-        while True:
-            await self._connected()
+
+        async def look_or_make() -> bytes:
+            nonlocal made
             try:
-                try:
-                    return (await self._connection.read(name)).data
-                except NoNode:
-                    if made is None:
-                        made = make()
-                        check_size(made)
-                    await ensure(self._connection, self._location, name.rpartition("/")[0], self._told)
-                    await self._connection.create(name, made)
-                    return made
-            except (Lost, NodeExists, NoNode):
-                # Not known whether it was carried out, or somebody else was quicker: the value tells.
-                continue
-            except NoAuth:
-                raise self._denied(name) from None
-            except Failure as failure:
-                self._complain(name, failure)
-                await asyncio.sleep(_RETRY)
+                # Before reading: what is closed by this isn't changed any more.
+                await self._guard(name)
+                return (await self._connection.read(name)).data
+            except NoNode:
+                if made is None:
+                    made = make()
+                    check_size(made)
+                await ensure(self._connection, self._location, _folder(name), self._told)
+                await self._connection.create(name, made)
+                return made
+
+        return await self._insist(name, look_or_make)
 
     def follow(self, name: str) -> AsyncIterator[bytes]:
         """Yield the value as soon as there is one, then every new one; ends with the registry.
@@ -79,7 +87,7 @@ class ZooKeeperSecrets:
         Raises:
             RegistryDenied: access or name.
         """
-        _check_path(name)
+        _check_name(name, self._location.folder)
         self._enter()
         return self._follow(name)
 
@@ -88,24 +96,17 @@ class ZooKeeperSecrets:
         self._followed.setdefault(name, set()).add(changed)
         last: bytes | None = None
         try:
-            while not self._closed:
+            while True:
                 # Before looking: what happens from here on sets it again.
                 changed.clear()
-                try:
-                    value = await self._look(name) if self._connection.up is not None else None
-                except Lost:
-                    continue
-                except NoAuth:
-                    raise self._denied(name) from None
-                except Failure as failure:
-                    self._complain(name, failure)
-                    await asyncio.sleep(_RETRY)
-                    continue
+                value = await self._insist(name, partial(self._look, name))
                 if value is not None and value != last:
                     last = value
                     yield value
                 else:
                     await changed.wait()
+        except RegistryClosedError:
+            return
         finally:
             waiting = self._followed[name]
             waiting.discard(changed)
@@ -116,34 +117,124 @@ class ZooKeeperSecrets:
         """Return the value, and be told when there is another."""
         while True:
             try:
-                return (await self._connection.read(name, watch=True)).data
+                value = (await self._connection.read(name, watch=True)).data
             except NoNode:
                 if not await self._connection.exists(name, watch=True):
                     return None
+            else:
+                await self._guard(name)
+                return value
 
     def close(self) -> None:
         """End whatever follows or waits."""
-        self._closed = True
+        self._closed.set()
         self._on_change()
 
-    async def _connected(self) -> None:
+    # Whatever comes in between
+
+    async def _insist(self, name: str, attempt: Callable[[], Awaitable[_Answer]]) -> _Answer:
+        """Repeat *attempt* until the server has answered it.
+
+        Raises:
+            RegistryDenied: access.
+            RegistryClosedError: closed meanwhile.
+        """
+        while True:
+            up = await self._connected()
+            try:
+                answer = await attempt()
+            except (NodeExists, NoNode):
+                pass  # somebody else made or removed it a moment ago: what there is now tells
+            except Lost:
+                # Whether it was carried out isn't known: what there is over the next connection tells. Over
+                # one that goes on it was put off by the server.
+                if self._connection.up is up:
+                    await self._pause()
+            except NoAuth:
+                raise RegistryDenied(
+                    f"{self._location.url} doesn't let this process at the secret {name!a}: "
+                    "check its credentials and that node's access list."
+                ) from None
+            except Failure as failure:
+                self._complain(name, failure)
+                await self._pause()
+            else:
+                self._failing.discard(name)
+                return answer
+
+    async def _connected(self) -> "Up":
         try:
-            await self._connection.connected()
+            up = await self._connection.connected()
         except Lost:
+            up = None
+        if up is None or self._closed.is_set():
             raise RegistryClosedError(
                 f"The registry {self._location.url} was closed while somebody waited for a secret."
-            ) from None
+            )
+        return up
+
+    async def _pause(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_RETRY):
+                await self._closed.wait()
 
     def _complain(self, name: str, failure: Failure) -> None:
-        if name not in self._told:
-            self._told.add(name)
-            log.warning("The secret %s of %s: %s; trying again", name, self._location.url, failure)
+        if name not in self._failing:
+            self._failing.add(name)
+            log.warning("The secret %s of %s: %s; trying again", ascii(name), self._location.url, failure)
 
-    def _denied(self, name: str) -> RegistryDenied:
-        return RegistryDenied(
-            f"{self._location.url} doesn't let this process at the secret {name}: "
-            "check its credentials and that node's access list."
-        )
+    # Access
+
+    async def _guard(self, name: str) -> None:
+        """Close a secret and the folder it is in, where that is asked for; say that they are or were open.
+
+        Raises:
+            NoNode: there is none.
+        """
+        if self._location.acl != "creator":
+            return
+        exposed, left = False, False
+        for path in (_folder(name) or "/", name):
+            if await self._open_to_all(path):
+                exposed = True
+                left = not await self._close(path) or left
+        if not exposed or name in self._told:
+            return
+        self._told.add(name)
+        if left:
+            log.warning(
+                "Anybody may change the secret %s of %s, and may have made it: set the access lists of that "
+                "node and of the one above%s, and remove it first if it isn't known to be yours",
+                ascii(name),
+                self._location.url,
+                ", or write acl=creator in the registry's URL to have that done"
+                * (is_ours(self._location, name) and not self._location.explicit_acl),
+            )
+        else:
+            log.warning(
+                "Anybody could change the secret %s of %s until now, and may have made it: remove it if it "
+                "isn't known to be yours, and the next who needs it makes another",
+                ascii(name),
+                self._location.url,
+            )
+
+    async def _open_to_all(self, path: str) -> bool:
+        try:
+            return open_to_all(await self._connection.acl_of(path))
+        except NoAuth:
+            return False  # closed, if not by us
+
+    async def _close(self, path: str) -> bool:
+        """Close the node to everybody else, if that is asked for and allowed; say whether."""
+        if not self._location.explicit_acl or not is_ours(self._location, path):
+            return False
+        try:
+            await self._connection.protect(path)
+        except NoAuth:
+            return False
+        return True
+
+    # What the connection tells
 
     def _on_event(self, _kind: int, path: str) -> None:
         for waiting in self._followed.get(path, ()):
@@ -155,7 +246,28 @@ class ZooKeeperSecrets:
                 event.set()
 
 
-def _check_path(name: str) -> None:
-    parts = name.split("/")
-    if parts[0] or len(parts) < 2 or not all(parts[1:]) or {".", ".."} & set(parts):  # noqa: PLR2004 - '' and a name
-        raise RegistryDenied(f"{name!a} can't name a secret: write an absolute path such as /asab/auth/key.")
+def _folder(name: str) -> str:
+    return name.rpartition("/")[0]
+
+
+def _check_name(name: str, records: str) -> None:
+    if len(name) > _LONGEST:
+        raise RegistryDenied(
+            f"A name of {len(name)} characters can't name a secret: write a path of {_LONGEST} at most."
+        )
+    if not name.startswith("/") or name.endswith("/"):
+        raise RegistryDenied(
+            f"{name!a} can't name a secret: write an absolute path such as /asab/auth/key, with no '/' at "
+            "its end."
+        )
+    for number, component in enumerate(name[1:].split("/"), 1):
+        problem = flaw(component, number)
+        if problem is not None:
+            raise RegistryDenied(f"{name!a} can't name a secret: component {number} {problem}.")
+    if name.startswith(f"{records}/"):
+        raise RegistryDenied(
+            f"{name!a} can't name a secret: what is in {records!a} is taken for a record. Write a path "
+            "beside that."
+        )
+    if f"{records}/".startswith(f"{name}/"):
+        raise RegistryDenied(f"{name!a} can't name a secret: {records!a} is in it. Write a path beside that.")

@@ -24,8 +24,8 @@ from kazoo.protocol.serialization import CloseInstance, Create, Delete, GetACL, 
 from kazoo.protocol.states import KeeperState
 from kazoo.security import ACL, CREATOR_ALL_ACL, OPEN_ACL_UNSAFE
 
+from peerage.backends.zookeeper import failures
 from peerage.backends.zookeeper.dialing import Dialer
-from peerage.backends.zookeeper.failures import Failure, Lost, NoAuth, NodeExists, NoNode, Unsupported
 from peerage.backends.zookeeper.kazoolog import Listener
 from peerage.backends.zookeeper.location import Location
 from peerage.backends.zookeeper.notes import Down, Ended, Happened, Note, Replied, Trouble, Up
@@ -45,6 +45,7 @@ __all__ = [
 
 #: kazoo's own back-off grows to an hour; a service must be back within a second of its server.
 _RETRY: Final = {"max_tries": -1, "delay": 0.05, "backoff": 2, "max_delay": 0.4}
+
 #: Bytes of a server's answer while it is greeted: a few dozen, and a challenge of SASL.
 _GREETING_LIMIT: Final = 65_536
 
@@ -71,21 +72,22 @@ _UNSUPPORTED: Final = (
     exceptions.MarshallingError,
     exceptions.BadArgumentsError,
 )
+_FAILURES: Final = (
+    (exceptions.NoNodeError, failures.NoNode),
+    (exceptions.NodeExistsError, failures.NodeExists),
+    (exceptions.BadVersionError, failures.BadVersion),
+    (_REFUSED, failures.NoAuth),
+    (_LOST, failures.Lost),
+    (_UNSUPPORTED, failures.Unsupported),
+)
 
 
-def _failure(error: BaseException) -> Failure:
+def _failure(error: BaseException) -> failures.Failure:
     name = type(error).__name__.removesuffix("Error")
-    if isinstance(error, exceptions.NoNodeError):
-        return NoNode(name)
-    if isinstance(error, exceptions.NodeExistsError):
-        return NodeExists(name)
-    if isinstance(error, _REFUSED):
-        return NoAuth(name)
-    if isinstance(error, _LOST):
-        return Lost(name)
-    if isinstance(error, _UNSUPPORTED):
-        return Unsupported(name)
-    return Failure(name if isinstance(error, exceptions.KazooException) else f"{name}: {error}")
+    for kinds, failure in _FAILURES:
+        if isinstance(error, kinds):
+            return failure(name)
+    return failures.Failure(name if isinstance(error, exceptions.KazooException) else f"{name}: {error}")
 
 
 class Session:

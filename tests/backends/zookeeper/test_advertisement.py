@@ -1,0 +1,313 @@
+"""One record against whoever else is in its folder: administrators, namesakes, and its own owner."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import pytest
+from kazoo.client import KazooClient
+from tests.backends.programs import heard, program
+from tests.backends.zookeeper.support import (
+    agree,
+    bare_client,
+    connected,
+    connection,
+    cut_off,
+    folder_of,
+    quiet,
+)
+
+from peerage.backends.zookeeper.connection import CHANGED, Connection
+from peerage.backends.zookeeper.notes import Happened, Note, Replied
+from peerage.registry import Gone, open_registry
+from peerage.testing import View
+from peerage.testing.suite import closing, registered
+from peerage.testing.view import PATIENCE
+
+PASSWORD = "pass-7391-word"
+
+
+@pytest.fixture
+def url(url: str) -> str:
+    """The same registry, with sessions that outlive what is done to their connections here."""
+    return url.replace("session_timeout=3", "session_timeout=20")
+
+
+def stay_deaf(to: Connection, until: Callable[[Note], bool]) -> None:
+    """Keep the event loop busy until the server has said something of the kind, which waits."""
+    deadline = time.monotonic() + PATIENCE
+    while not any(until(note) for _, note in tuple(to._notes)):
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+def remove_folder(client: KazooClient, folder: str, *, again: bool) -> None:
+    """Remove the folder with all that is in it, and make it *again*, in one step."""
+    step = client.transaction()
+    for name in client.get_children(folder):
+        step.delete(f"{folder}/{name}")
+    step.delete(folder)
+    if again:
+        step.create(folder)
+    assert not [each for each in step.commit() if isinstance(each, Exception)]
+
+
+# Removed or changed by somebody else
+
+
+async def test_a_removed_record_is_back_although_nobody_watches(url, server):
+    """A process that only advertises hears of it itself, again and again, after an update, too."""
+    async with (
+        closing(open_registry(url), open_registry(url)) as (here, there),
+        View(there) as view,
+        bare_client(server.address) as client,
+    ):
+        owner = await registered(here, "Alone", b"1")
+
+        async def removed_and_back(data: bytes) -> None:
+            await view.until_data([data])
+            (before,) = view.records
+            await asyncio.to_thread(client.delete, f"{folder_of(url)}/{before}")
+            await view.until(lambda: view.records and before not in view.records, "another record")
+            await view.until_data([data])
+            assert set(view.records) == {await owner.registered()}
+
+        await removed_and_back(b"1")
+        await removed_and_back(b"1")
+        owner.update(b"2")
+        await removed_and_back(b"2")
+        await agree(url, view)
+
+
+async def test_a_removed_record_is_back_after_a_reconnect(url, through, server, proxy):
+    """The server forgets with a connection who watched over it."""
+    async with (
+        closing(open_registry(through), open_registry(url)) as (here, there),
+        View(there) as view,
+        bare_client(server.address) as client,
+    ):
+        owner = await registered(here, "Alone", b"1")
+        before = owner.node
+        await cut_off(proxy, here)
+        await proxy.heal()
+        assert await owner.registered() == before
+        await view.until_data([b"1"])
+        await asyncio.to_thread(client.delete, f"{folder_of(url)}/{before}")
+        await view.until(lambda: view.records and before not in view.records, "another record")
+        assert set(view.records) == {await owner.registered()}
+
+
+async def test_a_removed_folder_is_back(url, server):
+    """With each of the records that were in it, whose names begin anew."""
+    async with (
+        closing(open_registry(url), open_registry(url)) as (here, there),
+        View(there) as view,
+        bare_client(server.address) as client,
+    ):
+        owners = [await registered(here, "App", data) for data in (b"1", b"2")]
+        for again in (True, False):
+            await view.until_data([b"1", b"2"])
+            told = len(view.events)
+            await asyncio.to_thread(remove_folder, client, folder_of(url), again=again)
+            await view.until(lambda told=told: any(isinstance(each, Gone) for each in view.events[told:]))
+            await view.until_data([b"1", b"2"])
+        assert set(await agree(url, view)) == {await owner.registered() for owner in owners}
+        await owners[0].withdraw()
+        await view.until_data([b"2"])
+
+
+async def test_a_changed_record_is_written_again(url, server):
+    """What is advertised is for its owner to say; the node stays."""
+    async with closing(open_registry(url)) as (here,), bare_client(server.address) as client:
+        owner = await registered(here, "Mine", b"mine")
+        node = owner.node
+        path = f"{folder_of(url)}/{node}"
+        for turn in (1, 2):
+            await asyncio.to_thread(client.set, path, b"forged")
+            data, stat = b"", None
+            async with asyncio.timeout(PATIENCE):
+                while (data, stat and stat.version) != (b"mine", turn * 2):
+                    data, stat = await asyncio.to_thread(client.get, path)
+        owner.update(b"changed")
+        assert await owner.registered() == node
+        assert (await asyncio.to_thread(client.get, path))[0] == b"changed"
+        await owner.withdraw()
+        assert await asyncio.to_thread(client.exists, path) is None
+
+
+async def test_a_removal_heard_with_the_answer_to_a_look(url, server):
+    """What was seen a moment before isn't taken for what is."""
+    async with (
+        closing(open_registry(url)) as (here,),
+        View(here) as own,
+        bare_client(server.address) as client,
+    ):
+        owner = await registered(here, "Looked", b"1")
+        before = owner.node
+        await own.until_data([b"1"])
+        # Whatever the reason for a look: its answer and the event of the removal wait together.
+        owner.happened(CHANGED)
+        await asyncio.sleep(0)
+        assert connection(here)._flying
+        stay_deaf(connection(here), lambda note: isinstance(note, Replied))
+        client.delete(f"{folder_of(url)}/{before}")
+        stay_deaf(connection(here), lambda note: isinstance(note, Happened))
+        await own.until(lambda: own.records and before not in own.records, "another record")
+        assert set(own.records) == {await owner.registered()}
+
+
+async def test_after_a_reconnect_a_record_counts_once_it_was_seen(url, through, server, proxy):
+    """Removed while its owner was away, it isn't said to be registered under its old name."""
+    async with closing(open_registry(through)) as (here,), bare_client(server.address) as client:
+        owner = await registered(here, "Away", b"1")
+        before = owner.node
+        await cut_off(proxy, here)
+        await asyncio.to_thread(client.delete, f"{folder_of(url)}/{before}")
+        await proxy.heal()
+        proxy.delay(0.1)
+        await connected(here)
+        assert await owner.registered() != before
+
+
+# Names that are somebody else's by now
+
+
+async def test_a_name_that_is_somebody_elses_by_now(url, through, server, proxy):
+    """With the folder made anew, names begin anew: another's record is neither changed nor removed."""
+    folder = folder_of(url)
+    async with (
+        closing(open_registry(through), open_registry(url)) as (here, there),
+        View(there) as view,
+        bare_client(server.address) as client,
+    ):
+        ours = await registered(here, "App", b"ours")
+        await view.until_data([b"ours"])
+        name = ours.node
+        await cut_off(proxy, here)
+        await asyncio.to_thread(client.delete, folder, recursive=True)
+        theirs = await registered(there, "App", b"theirs")
+        assert theirs.node == name
+        await proxy.heal()
+        assert await ours.registered() != name
+        await view.until_data([b"ours", b"theirs"])
+        await ours.withdraw()
+        await view.until_data([b"theirs"])
+        data, stat = await asyncio.to_thread(client.get, f"{folder}/{name}")
+        assert (data, stat.version) == (b"theirs", 0)
+
+
+async def test_a_withdrawal_of_a_name_that_is_somebody_elses_by_now(url, through, server, proxy):
+    """Decided while its owner was away, it costs nobody else's record."""
+    folder = folder_of(url)
+    async with (
+        closing(open_registry(through), open_registry(url)) as (here, there),
+        View(there) as view,
+        bare_client(server.address) as client,
+    ):
+        ours = await registered(here, "App", b"ours")
+        await cut_off(proxy, here)
+        await asyncio.to_thread(client.delete, folder, recursive=True)
+        theirs = await registered(there, "App", b"theirs")
+        name = ours.node
+        assert theirs.node == name
+        await ours.withdraw()
+        await proxy.heal()
+        # Whatever the withdrawal asks and then does comes before the second of these.
+        await registered(here, "Marker", b"1")
+        await registered(here, "Marker", b"2")
+        await view.until_data([b"theirs", b"1", b"2"])
+        assert view.data[name] == b"theirs"
+
+
+# Withdrawn
+
+
+async def test_a_withdrawal_while_the_folder_is_made(url):
+    """What isn't begun isn't done: no node is made of what nobody wishes for any more."""
+    async with closing(open_registry(url.replace("://", f"://user:{PASSWORD}@"))) as (here,):
+        await here.inspect()
+        owner = here.advertise("Never", b"1")
+        await asyncio.sleep(0)
+        assert connection(here)._flying
+        await owner.withdraw()
+        marker = await registered(here, "Marker", b"2")
+        # The folder counts what is made in it.
+        assert marker.node == "Marker.0000000000"
+
+
+async def test_a_lost_answer_to_a_withdrawal(url, through, proxy):
+    """It is gone, and nothing brings it back."""
+    async with closing(open_registry(through), open_registry(url)) as (here, there), View(there) as view:
+        owner = await registered(here, "Gone", b"1")
+        await view.until_data([b"1"])
+        await quiet(here)
+        proxy.swallow_answers()
+        first = asyncio.ensure_future(owner.withdraw())
+        await view.until_data([])
+        second = asyncio.ensure_future(owner.withdraw())
+        first.cancel()
+        await proxy.heal()
+        await second
+        await registered(here, "Marker", b"marker")
+        await view.until_data([b"marker"])
+        assert owner.node is None
+
+
+async def test_a_withdrawal_after_an_update_whose_answer_was_lost(url, through, proxy):
+    """Whatever version the record is at by now, it is removed."""
+    async with closing(open_registry(through), open_registry(url)) as (here, there), View(there) as view:
+        owner = await registered(here, "Gone", b"1")
+        await view.until_data([b"1"])
+        await quiet(here)
+        proxy.swallow_answers()
+        owner.update(b"2")
+        await view.until_data([b"2"])
+        withdrawal = asyncio.ensure_future(owner.withdraw())
+        await asyncio.sleep(0)
+        await proxy.heal()
+        await withdrawal
+        await registered(here, "Marker", b"marker")
+        await view.until_data([b"marker"])
+
+
+async def test_a_withdrawal_of_a_record_that_is_being_changed(url, server):
+    """By somebody who isn't its owner, and doesn't stop."""
+    async with closing(open_registry(url)) as (here,), bare_client(server.address) as client:
+        owner = await registered(here, "Busy", b"1")
+        path = f"{folder_of(url)}/{owner.node}"
+        for _ in range(20):
+            client.set_async(path, b"forged")
+        await owner.withdraw()
+        assert await asyncio.to_thread(client.exists, path) is None
+
+
+async def test_a_program_that_withdraws_while_everything_is_cancelled(url):
+    """As asyncio.run does it with the tasks that are left: the record's own is cancelled, too."""
+    text = """
+import asyncio, sys
+from peerage.registry import open_registry
+
+async def serve(registry, started):
+    owner = registry.advertise("Served", b"{}")
+    try:
+        await owner.registered()
+        started.set()
+        await asyncio.sleep(600)
+    finally:
+        await owner.withdraw()
+        await registry.aclose()
+        print("withdrawn", flush=True)
+
+async def main():
+    global serving
+    started = asyncio.Event()
+    serving = asyncio.ensure_future(serve(open_registry(sys.argv[1]), started))
+    await started.wait()
+
+asyncio.run(main())
+"""
+    async with program(text, url) as process:
+        async with asyncio.timeout(PATIENCE):
+            assert await heard(process) == "withdrawn"
+            await process.wait()
+        assert process.returncode == 0

@@ -1,0 +1,135 @@
+"""Secrets on a real server: whatever happens to the connection, and what can't be a secret."""
+
+import asyncio
+import re
+
+import pytest
+from tests.backends.zookeeper.support import CLOSING, bare_client, folder_of, times_put_off
+
+from peerage.errors import RegistryClosedError, RegistryDenied
+from peerage.registry import open_registry
+from peerage.testing import eventually
+from peerage.testing.suite import closing
+from peerage.testing.view import PATIENCE
+
+
+async def test_what_the_server_puts_off_is_asked_again(busy_server):
+    """Each of many secrets comes out right, over a connection that goes on all the time."""
+    names = [f"/busy/auth/key-{number}" for number in range(300)]
+    url = f"zookeeper://{busy_server.address}/busy"
+    async with closing(open_registry(url)) as (registry,):
+        await registry.secrets.obtain("/busy/auth/key", lambda: b"value")
+        up = registry._connection.up
+        values = await asyncio.gather(
+            *(registry.secrets.obtain(name, name.encode) for name in names),
+        )
+        assert registry._connection.up is up
+    assert values == [name.encode() for name in names]
+    assert times_put_off(busy_server) > 0
+
+
+async def test_an_outage_is_waited_for(url, secret, through, proxy):
+    """A secret that is wanted, and one that is followed, come after it: the one that is there by then."""
+    async with closing(open_registry(url), open_registry(through)) as (here, there):
+        follower = aiter(there.secrets.follow(secret))
+        assert await here.secrets.obtain(secret, lambda: b"1") == await anext(follower) == b"1"
+        await proxy.refuse()
+        await eventually(lambda: there._connection.up is None)
+        changed = asyncio.ensure_future(anext(follower))
+        wanted = asyncio.ensure_future(there.secrets.obtain(f"{secret}-2", lambda: b"there"))
+        async with bare_client(here.url.split("/")[2]) as administrator:
+            await asyncio.to_thread(administrator.set, secret, b"2")
+        assert await here.secrets.obtain(f"{secret}-2", lambda: b"here") == b"here"
+        assert not wanted.done()
+        assert not changed.done()
+        await proxy.heal()
+        assert (await wanted, await changed) == (b"here", b"2")
+        await follower.aclose()
+
+
+@pytest.mark.parametrize("fault", ["black_hole", "refuse"])
+async def test_closing_ends_what_waits(through, secret, proxy, fault):
+    """Whatever the server does: who wants a secret is told, who follows one comes to the end."""
+    registry = open_registry(through)
+    follower = aiter(registry.secrets.follow(secret))
+    assert await registry.secrets.obtain(secret, lambda: b"value") == await anext(follower)
+    if fault == "refuse":
+        await proxy.refuse()
+        await eventually(lambda: registry._connection.up is None)
+    else:
+        proxy.black_hole()
+    wanted = asyncio.ensure_future(registry.secrets.obtain(f"{secret}-2", lambda: b"never"))
+    further = asyncio.ensure_future(anext(follower, None))
+    await asyncio.sleep(0)
+    async with asyncio.timeout(CLOSING):
+        await registry.aclose()
+        with pytest.raises(RegistryClosedError):
+            await wanted
+        assert await further is None
+
+
+async def test_what_fails_is_said_once_and_tried_again(url, server, caplog):
+    """Each time it begins to fail, with a name that does nothing to a terminal."""
+    parent = f"{folder_of(url).rpartition('/')[0]}/owned\u202e"
+    async with closing(open_registry(url)) as (registry,):
+        for turn in range(2):
+            async with bare_client(server.address) as owner:
+                await asyncio.to_thread(owner.create, parent, ephemeral=True, makepath=True)
+                wanted = asyncio.ensure_future(registry.secrets.obtain(f"{parent}/key", lambda: b"value"))
+                # As often as that nothing can be made below what goes with its owner.
+                await eventually(lambda turn=turn: len(caplog.records) > turn)
+            assert await wanted == b"value"
+            async with bare_client(server.address) as administrator:
+                await asyncio.to_thread(administrator.delete, parent, recursive=True)
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == 2, said
+    for line in said:
+        assert "NoChildrenForEphemerals; trying again" in line
+        assert "owned\\u202e/key" in line
+
+
+IMPOSSIBLE = [
+    ("", "write an absolute path"),
+    ("key", "write an absolute path"),
+    ("/", "write an absolute path"),
+    ("/a/", "with no '/' at its end"),
+    ("//a", "component 1 is empty"),
+    ("/a//b", "component 2 is empty"),
+    ("/a/./b", "component 2 is '.' or '..'"),
+    ("/a/..", "component 2 is '.' or '..'"),
+    ("/a/\0", "control character"),
+    ("/a\x1b[31m/b", r"'/a\x1b[31m/b' .* component 1 has a control character"),
+    ("/a/\x85", "control character"),
+    ("/a/\udcff", r"'/a/\udcff' .* ZooKeeper refuses"),
+    ("/\U0001f511", r"'/\U0001f511' .* ZooKeeper refuses"),
+    ("/zookeeper/config", "component 1 is 'zookeeper'"),
+    ("/" + "x" * 2_000_000, "a path of 1000 at most"),
+    ("{folder}", "'{folder}' is in it"),
+    ("{folder}/key", "taken for a record"),
+    ("{parent}", "'{folder}' is in it"),
+]
+
+
+@pytest.mark.parametrize(("name", "message"), IMPOSSIBLE, ids=range(len(IMPOSSIBLE)))
+async def test_a_name_that_cannot_be(url, secret, caplog, name, message):
+    """It is refused at once, with what to do, and harms nobody."""
+    folder = folder_of(url)
+    name = name.replace("{folder}", folder).replace("{parent}", folder.rpartition("/")[0])
+    pattern = re.escape(message.replace("{folder}", folder)).replace(r"\.\*", ".*")
+    async with closing(open_registry(url)) as (registry,), asyncio.timeout(PATIENCE):
+        with pytest.raises(RegistryDenied, match=pattern):
+            await registry.secrets.obtain(name, lambda: b"never")
+        with pytest.raises(RegistryDenied, match=pattern) as denied:
+            registry.secrets.follow(name)
+        assert str(denied.value).isprintable()
+        assert len(str(denied.value)) < 300
+        assert await registry.secrets.obtain(secret, lambda: b"value") == b"value"
+    assert not caplog.records
+
+
+async def test_only_its_own_folder_is_for_records(url):
+    """Names that begin alike, or are another registry's way to its records, can be secrets."""
+    folder = folder_of(url)
+    async with closing(open_registry(url)) as (registry,):
+        for name in (f"{folder}-keys/key", f"{folder}ner", f"{folder.rpartition('/')[0]}-2", "/a/zookeeper"):
+            assert await registry.secrets.obtain(name, lambda: b"value") == b"value"

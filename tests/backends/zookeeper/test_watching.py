@@ -1,0 +1,156 @@
+"""Watching while the connection or the server isn't what it was a moment ago."""
+
+import asyncio
+import time
+from contextlib import AsyncExitStack, suppress
+
+from kazoo.client import KazooClient
+from kazoo.exceptions import ThrottledOpError
+from kazoo.security import make_digest_acl
+from tests.backends.zookeeper.support import bare_client, folder_of, times_put_off, warnings_in
+
+from peerage import open_registry
+from peerage.backends.zookeeper import folder as folder_module
+from peerage.backends.zookeeper.connection import Connection
+from peerage.backends.zookeeper.notes import Replied, Up
+from peerage.registry import RECORD_LIMIT, Snapshot, Stale
+from peerage.testing import View, eventually
+from peerage.testing.suite import closing, registered
+from peerage.testing.view import PATIENCE
+
+
+def replace_connection(connection: Connection) -> None:
+    """Keep the event loop busy until the answer under way, the loss and the next connection wait."""
+    deadline = time.monotonic() + PATIENCE
+    for kind, act in ((Replied, connection._session._client.dialer.hang_up), (Up, lambda: None)):
+        while not any(isinstance(note, kind) for _, note in tuple(connection._notes)):
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+        act()
+
+
+async def made(client: KazooClient, folder: str, count: int) -> None:
+    """Have so many records made, all by one request, as often as it is put off."""
+    while True:
+        with suppress(ThrottledOpError):
+            await asyncio.to_thread(client.ensure_path, folder)
+            transaction = client.transaction()
+            for number in range(count):
+                transaction.create(f"{folder}/App.{number}", b"%d" % number)
+            await asyncio.to_thread(transaction.commit)
+            return
+
+
+def kinds(view: View) -> list[type]:
+    return [type(event) for event in view.events]
+
+
+async def test_a_connection_replaced_while_it_is_read(url):
+    """What was read counts for the lost connection: out of touch until it is read over the next."""
+    async with closing(open_registry(url)) as (here,), View(here) as view:
+        await view.until(lambda: view.ready)
+        # What a newcomer is told has to be asked for: that is under way after one turn.
+        async with View(here) as newcomer:
+            await asyncio.sleep(0)
+            replace_connection(here._connection)
+            await newcomer.until(lambda: len(newcomer.events) > 2)
+            assert kinds(newcomer) == [Snapshot, Stale, Snapshot]
+            assert newcomer.stale is None
+        assert kinds(view) == [Snapshot, Stale, Snapshot]
+
+
+async def test_a_connection_replaced_before_it_is_read(through, proxy):
+    """While reading is put off, not to come all at once: it is read once, over the last connection."""
+    async with closing(open_registry(through)) as (here,), View(here) as view:
+        await registered(here, "App", b"{}")
+        await view.until_data([b"{}"])
+        pauses = []
+
+        def pause(_: int) -> float:
+            pauses.append(here._connection.up)
+            return PATIENCE if len(pauses) == 1 else 0.0
+
+        here._folder._spread = pause
+        proxy.cut()
+        await eventually(lambda: pauses)
+        assert view.stale
+        proxy.cut()
+        await view.until(lambda: view.stale is None)
+        assert kinds(view).count(Snapshot) == 2
+        assert len(set(pauses)) == len(pauses) == 2
+
+
+async def test_what_the_server_puts_off_is_read_again(busy_server):
+    """Of many who begin to watch at once all end with the truth, and in touch."""
+    url = f"zookeeper://{busy_server.address}/watched"
+    async with bare_client(busy_server.address) as client:
+        await made(client, folder_of(url), 300)
+    before = times_put_off(busy_server)
+    # Whether it is busy at the moment is up to chance.
+    while times_put_off(busy_server) == before:
+        async with closing(*(open_registry(url) for _ in range(10))) as registries, AsyncExitStack() as stack:
+            views = [await stack.enter_async_context(View(registry)) for registry in registries]
+            for view in views:
+                await view.until_data([b"%d" % number for number in range(300)])
+                await view.until(lambda view=view: view.stale is None)
+
+
+async def test_who_begins_to_watch_in_an_outage_is_told_of_the_outage(url, through, proxy, server):
+    """Also if there was something else to complain about before."""
+    folder = folder_of(url)
+    async with bare_client(server.address) as client, closing(open_registry(through)) as (here,):
+        await asyncio.to_thread(client.ensure_path, folder)
+        await asyncio.to_thread(client.set_acls, folder, [make_digest_acl("other", "x", all=True)])
+        async with View(here) as view:
+            await view.until(lambda: view.stale)
+            assert folder in view.stale
+            await proxy.refuse()
+            await view.until(lambda: folder not in view.stale)
+            async with View(here) as newcomer:
+                await newcomer.until(lambda: newcomer.stale)
+                assert folder not in newcomer.stale
+
+
+async def test_what_is_not_known_is_logged_once(url, monkeypatch, caplog):
+    """It is tried again without end, with one traceback; then it goes on as if nothing had been."""
+    monkeypatch.setattr(folder_module, "_RETRY", 0.02)
+    tried = 0
+    arm = folder_module.Folder._arm
+
+    async def fail(folder) -> None:
+        nonlocal tried
+        tried += 1
+        if tried <= 4:
+            raise ValueError("never seen")
+        await arm(folder)
+
+    monkeypatch.setattr(folder_module.Folder, "_arm", fail)
+    async with closing(open_registry(url)) as (registry,), View(registry) as view:
+        await view.until(lambda: view.ready)
+    (reason,) = [event.reason for event in view.events if isinstance(event, Stale)]
+    assert "ValueError: never seen" in reason
+    assert len(warnings_in(caplog)) == 1
+    assert caplog.records[-1].exc_info
+
+
+async def test_a_name_is_forgotten_with_its_node(url, through, proxy, server, caplog):
+    """What was complained about and is gone after an outage isn't kept: another one of that name is news."""
+    path = f"{folder_of(url)}/Large.0000000001"
+    large = b"x" * (RECORD_LIMIT + 1)
+    async with (
+        bare_client(server.address) as client,
+        closing(open_registry(through)) as (here,),
+        View(here) as view,
+    ):
+        await asyncio.to_thread(client.create, path, large, makepath=True)
+        await registered(here, "Marker", b"1")
+        await view.until_data([b"1"])
+        await proxy.refuse()
+        await view.until(lambda: view.stale)
+        await asyncio.to_thread(client.delete, path)
+        await proxy.heal()
+        await view.until(lambda: view.stale is None)
+        assert not here._folder._reported
+        await asyncio.to_thread(client.create, path, large)
+        await eventually(lambda: here._folder._reported)
+    assert len([line for line in warnings_in(caplog) if "Large.0000000001" in line]) == 2
