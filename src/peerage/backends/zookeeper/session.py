@@ -9,6 +9,7 @@ import contextlib
 import os
 import socket
 import ssl
+import struct
 import threading
 import time
 import weakref
@@ -20,15 +21,28 @@ from kazoo.client import KazooClient
 from kazoo.handlers.threading import SequentialThreadingHandler
 from kazoo.handlers.utils import selector_select
 from kazoo.protocol.connection import ConnectionHandler
-from kazoo.protocol.serialization import CloseInstance, Create, Delete, GetACL, SetACL, SetData, Sync, Watch
+from kazoo.protocol.serialization import (
+    CloseInstance,
+    Create,
+    Delete,
+    Exists,
+    GetACL,
+    GetData,
+    SetACL,
+    SetData,
+    Sync,
+    Watch,
+)
 from kazoo.protocol.states import KeeperState
 from kazoo.security import ACL, CREATOR_ALL_ACL, OPEN_ACL_UNSAFE
 
 from peerage.backends.zookeeper import failures
+from peerage.backends.zookeeper.callbacks import Callbacks
 from peerage.backends.zookeeper.dialing import Dialer
 from peerage.backends.zookeeper.kazoolog import Listener
 from peerage.backends.zookeeper.location import Location
 from peerage.backends.zookeeper.notes import Down, Ended, Happened, Note, Replied, Trouble, Up
+from peerage.backends.zookeeper.requests import AddWatch
 
 __all__ = [
     "ACL",
@@ -37,6 +51,7 @@ __all__ = [
     "Create",
     "Delete",
     "GetACL",
+    "KazooClient",
     "Session",
     "SetACL",
     "SetData",
@@ -107,11 +122,18 @@ class Session:
     def start(self) -> None:
         """Begin to connect; returns at once."""
         _sessions.add(self)
+        # Not closed any more: what others ask from now on waits for the connection.
+        self._client._state = KeeperState.CONNECTING  # noqa: SLF001 - kazoo says so a moment later
         self._client.start_async()
 
     def submit(self, request: Any, epoch: int, ticket: Any) -> bool:
         """Send *request* over connection *epoch*; False if that isn't up any more. The answer is Replied."""
         return self._client.submit(request, epoch, ticket)
+
+    def share(self) -> KazooClient:
+        """Return the client itself, for requests and watches of others, from any thread."""
+        self._client.callbacks.begin()
+        return self._client
 
     def close(self) -> None:
         """Begin to end the session; Ended follows. Returns at once."""
@@ -132,14 +154,21 @@ class Session:
 
 
 class _Client(KazooClient):  # type: ignore[misc] # kazoo has no types
-    """kazoo's client, reporting to *tell*."""
+    """kazoo's client, reporting to *tell*.
+
+    Others may use it as well, with all its methods and from any thread. What they ask stands in the same
+    queue; as kazoo has it, it waits there while there is no connection.
+    """
 
     def __init__(
         self, location: Location, context: ssl.SSLContext | None, tell: Callable[[Note], None]
     ) -> None:
         self.tell = tell
         self.gate = threading.Lock()
+        self.callbacks = Callbacks()
         self.up: int | None = None
+        self.covered: str | None = None
+        """The path that a recursive watch of ours is on."""
         self.epochs = 0
         self.reason = ""
         self.dialer = Dialer(context, lambda: bool(self._stopped.is_set()))
@@ -147,10 +176,10 @@ class _Client(KazooClient):  # type: ignore[misc] # kazoo has no types
         super().__init__(
             hosts=location.hosts,
             timeout=location.session_timeout,
-            handler=_Handler(self.dialer),
+            handler=_Handler(self.dialer, self.callbacks),
+            default_acl=CREATOR_ALL_ACL if location.acl == "creator" else None,
             auth_data=digest,
             connection_retry=_RETRY,
-            command_retry={"max_tries": 0},
             logger=Listener(self._complain),
             use_ssl=context is not None,
         )
@@ -172,9 +201,53 @@ class _Client(KazooClient):  # type: ignore[misc] # kazoo has no types
         with self.gate:
             if self.up != epoch:
                 return False
+            if isinstance(request, AddWatch) and request.recursive:
+                self.covered = request.path
             self._queue.append((request, _Reply(ticket, self.tell)))
             self._connection.poke()
             return True
+
+    def _call(self, request: Any, reply: Any) -> bool | None:
+        """Take a request of others; called by kazoo's own methods."""
+        error: Exception
+        with self.gate:
+            match self._state:
+                case KeeperState.CLOSED:
+                    error = exceptions.ConnectionClosedError("Connection has been closed")
+                case KeeperState.AUTH_FAILED:
+                    error = exceptions.AuthFailedError()
+                case KeeperState.EXPIRED_SESSION:
+                    error = exceptions.SessionExpiredError()
+                case _:
+                    self._queue.append((self._spare(request), reply))
+                    self._connection.poke()
+                    return None
+        reply.set_exception(error)
+        return False
+
+    def _spare(self, request: Any) -> Any:
+        """Return *request*, without a watch that would be the end of ours.
+
+        Before 3.9 a server keeps one watch of a connection on a node for this: the last (ZOOKEEPER-4466). The
+        recursive one brings the same events.
+        """
+        if isinstance(request, GetData | Exists) and request.watcher and request.path == self.covered:
+            return (_CoveredRead if isinstance(request, GetData) else _CoveredExists)(*request)
+        return request
+
+    def uncover(self) -> None:
+        """Called if the server refused the recursive watch."""
+        with self.gate:
+            self.covered = None
+
+    def _reset(self) -> None:
+        with self.gate:
+            left = getattr(self, "_queue", ())
+            super()._reset()
+        for _, reply in left:
+            # Put there after kazoo had emptied it: nobody else would answer.
+            if reply is not None:
+                reply.set_exception(exceptions.SessionExpiredError())
 
     @property
     def asked(self) -> bool:
@@ -203,7 +276,7 @@ class _Client(KazooClient):  # type: ignore[misc] # kazoo has no types
     def came_up(self, host: str, server: str, session_timeout: float) -> None:
         """Called on kazoo's thread once a connection can be used."""
         with self.gate:
-            # Nothing can have been put there since the last one went down.
+            # Nothing of ours can have been put there since the last one went down.
             self.epochs += 1
             self.up = self.epochs
             self.reason = ""
@@ -214,7 +287,7 @@ class _Client(KazooClient):  # type: ignore[misc] # kazoo has no types
         with self.gate:
             was_up = self.up is not None
             if state not in {KeeperState.CONNECTED, KeeperState.CONNECTED_RO}:
-                self.up = None
+                self.up = self.covered = None
         if was_up and self.up is None:
             # Before kazoo fails what is under way: whoever hears of that then knows why.
             self.tell(Down(self.reason or "the connection was lost"))
@@ -233,14 +306,25 @@ class _Connection(ConnectionHandler):  # type: ignore[misc] # kazoo has no types
     thread: threading.Thread
     _heard = 0.0
     _asked = 0.0
+    _owed = 0
 
     def start(self) -> None:
         super().start()
         self.thread = self._connection_routine
 
     def poke(self) -> None:
-        """Wake the thread; with 64 requests at most under way the pipe takes it without waiting."""
-        self._write_sock.send(b"\0")
+        """Wake the thread for one request more; call it with the gate closed. Never waits."""
+        try:
+            self._write_sock.send(b"\0", socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            # It is awake, and has hundreds of others to send before this one.
+            self._owed += 1
+
+    def _pay(self) -> None:
+        if self._owed:
+            with self.client.gate:
+                self._owed -= 1
+                self.poke()
 
     def wake_up_sockets(self) -> Sequence[socket.socket | None]:
         return self._read_sock, self._write_sock
@@ -256,6 +340,7 @@ class _Connection(ConnectionHandler):  # type: ignore[misc] # kazoo has no types
         finally:
             self.connection_stopped.set()
             self.close()
+            self.client.callbacks.end()
             reason = self.client.reason if unknown is None else f"{type(unknown).__name__}: {unknown}"
             self.client.tell(Ended(reason or "closed", unknown))
 
@@ -289,6 +374,8 @@ class _Connection(ConnectionHandler):  # type: ignore[misc] # kazoo has no types
         return super()._read_socket(read_timeout)
 
     def _read_response(self, header: Any, buffer: bytes, offset: int) -> Any:
+        if header.err and isinstance(self.client._pending[0][0], AddWatch):  # noqa: SLF001 - kazoo's
+            self.client.uncover()
         answer = super()._read_response(header, buffer, offset)
         if header.err == exceptions.SessionClosedRequireSaslError.code:
             # It hangs up next, which would be tried again at once, and for a reason that says nothing.
@@ -305,22 +392,44 @@ class _Connection(ConnectionHandler):  # type: ignore[misc] # kazoo has no types
             raise exceptions.ConnectionDropped("no answer to requests")
         try:
             super()._send_request(read_timeout, connect_timeout)
-        except UnicodeError as error:
+        except (UnicodeError, struct.error) as error:
             # Not a request that can be sent. It must not end the connection that is everybody's.
             self.client.refuse_next(error)
             self._read_sock.recv(1)
+        self._pay()
 
     def _read_watch_event(self, buffer: bytes, offset: int) -> None:
         event, _ = Watch.deserialize(buffer, offset)
         self.client.tell(Happened(event.type, event.path))
+        if self.client.callbacks.begun:
+            super()._read_watch_event(buffer, offset)
+
+
+class _CoveredRead(GetData):  # type: ignore[misc] # kazoo has no types
+    """Asks for no event: what happens to this node is told anyway."""
+
+    __slots__ = ()
+
+    def serialize(self) -> bytes:
+        return bytes(GetData(self.path, None).serialize())
+
+
+class _CoveredExists(Exists):  # type: ignore[misc] # kazoo has no types
+    """Likewise."""
+
+    __slots__ = ()
+
+    def serialize(self) -> bytes:
+        return bytes(Exists(self.path, None).serialize())
 
 
 class _Handler(SequentialThreadingHandler):  # type: ignore[misc] # kazoo has no types
-    """kazoo's way to threads and sockets, without its threads for callbacks: there are none to call."""
+    """kazoo's way to threads and sockets, with threads for callbacks only if others use the client."""
 
-    def __init__(self, dialer: Dialer) -> None:
+    def __init__(self, dialer: Dialer, callbacks: Callbacks) -> None:
         super().__init__()
         self.dialer = dialer
+        self.callback_queue, self.completion_queue = callbacks.watches, callbacks.answers
         self.greeting = False
 
     def start(self) -> None:
@@ -328,9 +437,6 @@ class _Handler(SequentialThreadingHandler):  # type: ignore[misc] # kazoo has no
 
     def stop(self) -> None:
         self._running = False
-
-    def dispatch_callback(self, callback: Any) -> None:
-        callback.func(*callback.args)
 
     def spawn(self, func: Callable[..., None], *args: Any, **kwargs: Any) -> threading.Thread:
         thread = threading.Thread(
