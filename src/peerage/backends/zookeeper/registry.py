@@ -194,9 +194,9 @@ class ZooKeeperRegistry:
         self._secrets.close()
         await asyncio.gather(*(each.close() for each in tuple(self._advertisements)))
         await self._folder.aclose()
+        self._states.end()
         # The records are the session's: with its end the server removes them.
         await self._connection.aclose()
-        self._states.end()
 
     def _enter(self) -> None:
         if self._pid != os.getpid():

@@ -34,7 +34,8 @@ class SessionStates:
         self._listeners.append(listener)
 
     def end(self) -> None:
-        """The registry is closed."""
+        """The registry is being closed."""
+        self._connection.on_change.remove(self._look)
         self._enter(LOST)
 
     def _look(self) -> None:
