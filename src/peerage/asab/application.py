@@ -21,6 +21,7 @@ from peerage.asab.pubsub import PubSub
 from peerage.asab.service import Service
 from peerage.asab.singleton import Singleton
 from peerage.asab.task import TaskService
+from peerage.asab.timer import Timer
 
 __all__ = ["Application"]
 
@@ -87,6 +88,9 @@ class Application(metaclass=Singleton):
         self._lifecycle = Lifecycle(self)
         self.PubSub = PubSub(self)
         self.TaskService = TaskService(self)
+        if (interval := logsetup.rotation_interval(Config)) is not None:
+            self._log_rotation = Timer(self, logsetup.rotate_in_time, autorestart=True)
+            self._log_rotation.start(interval)
         self._listen_to_signals()
         for module in modules:
             self.add_module(module)

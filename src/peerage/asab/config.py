@@ -128,7 +128,8 @@ class Configuration(configparser.ConfigParser):
             SystemExit: a file is missing or can't be read; the message says which and why.
         """
         presets, self._presets = self._presets, {}
-        configured = presets.get("general", {}).get("config_file") or os.environ.get("ASAB_CONFIG")
+        general = presets.setdefault("general", {})
+        configured = general.setdefault("config_file", os.environ.get("ASAB_CONFIG", ""))
         self._included.clear()
         if configured:
             self._read_file(Path(configured))

@@ -114,10 +114,12 @@ class Lifecycle:
 
     async def _initialize(self) -> None:
         app = self._app
-        app.PubSub.publish("Application.init!")
+        self._publish("Application.init!")
         app.TaskService.begin()
         self._work(self._own)
         await self._own.idle()
+        if self._failure is not None:
+            return
         # In this order: a service that doesn't wait is initialized before the application.
         self._work(self._users)
         initialized = self._start("initialize()", app.initialize())
@@ -132,9 +134,9 @@ class Lifecycle:
             await self._web.idle()
 
     async def _serve(self) -> None:
-        self._app.PubSub.publish("Application.run!")
+        self._publish("Application.run!")
         main = self._start("main()", self._app.main())
-        await tick(self._app, Config.getseconds("general", "tick_period"), self._stop.wait)
+        await tick(self._publish, Config.getseconds("general", "tick_period"), self._stop.wait)
         await self._drain()
         await asyncio.wait((main,))
         await self._users.idle()
@@ -146,7 +148,7 @@ class Lifecycle:
         finalized = self._start("finalize()", self._app.finalize())
         # Made first, it takes its first step first: as documented, 'exit!' comes after that.
         await asyncio.sleep(0)
-        self._app.PubSub.publish("Application.exit!")
+        self._publish("Application.exit!")
         await self._finalize(Floor.USER, Floor.WEB)
         await self._finalize(Floor.MODULE)
         await asyncio.wait((finalized,))
@@ -178,8 +180,8 @@ class Lifecycle:
         failed = asyncio.ensure_future(self._failed.wait())
         try:
             await asyncio.wait((task, failed), return_when=asyncio.FIRST_COMPLETED)
-            if task.done():
-                await task
+            if task.done() and (error := task.exception()) is not None:
+                self.fail(error)
         finally:
             await _cancel((task, failed, *(self._interruptible if self._failed.is_set() else ())))
 
@@ -242,7 +244,13 @@ class Lifecycle:
             except Exception:
                 log.exception("%s failed", name)
 
-    # What is waited for
+    # What is told, and what is waited for
+
+    def _publish(self, message_type: str) -> None:
+        try:
+            self._app.PubSub.publish(message_type)
+        except SystemExit as error:  # a callback's; whatever else they raise is logged there
+            self.fail(error)
 
     @contextmanager
     def _mark(self, name: str) -> Iterator[None]:

@@ -44,11 +44,15 @@ class StructuredLogger(logging.Logger):
 def install() -> None:
     """Make loggers created from now on take ``struct_data=``.
 
-    Where the real asab is loaded, its loggers do so already.
+    Where the real asab is loaded, its loggers do so already. A logger class of the program's own keeps what
+    it can do.
     """
     logging.addLevelName(LOG_NOTICE, "NOTICE")
-    if "asab" not in sys.modules and not issubclass(logging.getLoggerClass(), StructuredLogger):
-        logging.setLoggerClass(StructuredLogger)
+    there = logging.getLoggerClass()
+    if "asab" in sys.modules or issubclass(there, StructuredLogger):
+        return
+    own = there is not logging.Logger
+    logging.setLoggerClass(type(there.__name__, (StructuredLogger, there), {}) if own else StructuredLogger)
 
 
 def __getattr__(name: str) -> Any:

@@ -3,10 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
-
-if TYPE_CHECKING:
-    from peerage.asab.application import Application
+from typing import Final
 
 __all__ = ["tick"]
 
@@ -14,7 +11,9 @@ __all__ = ["tick"]
 _EVERY: Final = (10, 60, 300, 600, 1800, 3600, 43200, 86400)
 
 
-async def tick(app: "Application", period: float, until: Callable[[], Awaitable[object]]) -> None:
+async def tick(
+    publish: Callable[[str], object], period: float, until: Callable[[], Awaitable[object]]
+) -> None:
     """Publish ticks each *period* seconds until what *until* returns is over."""
     cycle = 0
     while True:
@@ -23,7 +22,7 @@ async def tick(app: "Application", period: float, until: Callable[[], Awaitable[
                 await until()
                 return
         cycle += 1
-        app.PubSub.publish("Application.tick!")
+        publish("Application.tick!")
         for every in _EVERY:
             if cycle % every == 0:
-                app.PubSub.publish(f"Application.tick/{every}!")
+                publish(f"Application.tick/{every}!")
