@@ -14,7 +14,7 @@ from peerage.backends.zookeeper.connection import CHILDREN, Connection
 from peerage.backends.zookeeper.failures import Failure, Lost, NoAuth, NoNode
 from peerage.backends.zookeeper.folder import Folder
 from peerage.backends.zookeeper.location import Location
-from peerage.backends.zookeeper.nodes import exposure, open_to_all
+from peerage.backends.zookeeper.nodes import ensure, exposure, open_to_all
 from peerage.backends.zookeeper.notes import Up
 from peerage.backends.zookeeper.paths import flaw
 from peerage.backends.zookeeper.permission import find_obstacle
@@ -135,6 +135,13 @@ class ZooKeeperRegistry:
             RegistryClosedError: after aclose(), or in a forked child.
         """
         self._enter()
+
+    async def ensure_path(self) -> None:
+        """Make :attr:`path`, unless it is there, or can't be made now or ever."""
+        self._enter()
+        if self.path:
+            with suppress(Failure):
+                await ensure(self._connection, self._location, self.path, self._told)
 
     async def inspect(self) -> Health:
         """Say how the registry is doing; see :meth:`peerage.registry.Registry.inspect`.
