@@ -1,0 +1,98 @@
+"""A program in a process of its own that is watched, and told things, while it runs."""
+
+import asyncio
+import os
+import signal
+import sys
+import textwrap
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from tests.asab.both import _PRELUDE, _PRIVATE, _SOURCES
+from tests.interop.original import PYTHON
+
+from peerage.testing.view import PATIENCE
+
+
+class Running:
+    """A running program."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+        self._log = asyncio.ensure_future(self._read_log())
+        self.log = ""
+        """What it has logged so far; all of it once it has ended."""
+
+    async def line(self) -> str:
+        """The next line that it prints."""
+        assert self.process.stdout is not None
+        async with asyncio.timeout(PATIENCE):
+            line = await self.process.stdout.readline()
+        if not line:
+            await self._log
+            raise AssertionError(f"it ended early:\n{self.log}")
+        return line.decode().rstrip("\n")
+
+    async def lines_until(self, last: str) -> list[str]:
+        """What it prints up to that line, without it."""
+        lines = []
+        while (line := await self.line()) != last:
+            lines.append(line)
+        return lines
+
+    def tell(self, text: str) -> None:
+        """Write a line to its standard input."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{text}\n".encode())
+
+    def terminate(self) -> None:
+        """Stop it as service managers do."""
+        self.process.send_signal(signal.SIGTERM)
+
+    async def end(self) -> tuple[int, list[str]]:
+        """Wait for its end; return its exit code and what it still printed."""
+        assert self.process.stdout is not None
+        async with asyncio.timeout(PATIENCE):
+            rest = (await self.process.stdout.read()).decode().splitlines()
+            await self._log
+            return await self.process.wait(), rest
+
+    async def _read_log(self) -> None:
+        assert self.process.stderr is not None
+        async for line in self.process.stderr:
+            self.log += line.decode()
+
+
+@asynccontextmanager
+async def running(
+    program: str,
+    *args: str,
+    cwd: Path | None = None,
+    original: bool = False,
+    environ: Mapping[str, str] | None = None,
+) -> AsyncIterator[Running]:
+    """Run *program*, the text after the import line, on us or on the original; it is killed in the end."""
+    command = [str(PYTHON)] if original else [sys.executable, "-X", "dev", "-W", "error"]
+    imports = "import asab" if original else "import peerage.asab as asab"
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(_PRIVATE)}
+    process = await asyncio.create_subprocess_exec(
+        *(*command, "-c", f"{imports}\n{_PRELUDE}\n{textwrap.dedent(program)}", *args),
+        cwd=cwd,
+        env={**inherited, "PYTHONPATH": "" if original else str(_SOURCES), **(environ or {})},
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    one = Running(process)
+    try:
+        yield one
+    finally:
+        if process.returncode is None:
+            process.kill()
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.close()
+        await process.stdout.read()
+        await one._log
+        await process.wait()
