@@ -36,6 +36,10 @@ log = logging.getLogger(__name__)
 _GRACE: Final = 3.0
 
 
+#: Seconds without a request, after which none is on its way any more over connections that were kept.
+_QUIET: Final = 0.1
+
+
 class WebContainer(Configurable):
     """A web server of the application; routes are added to ``WebApp.router``.
 
@@ -101,6 +105,7 @@ class WebContainer(Configurable):
             access_log=logging.getLogger(ACCESS_LOG),
             access_log_class=AccessLogger,
         )
+        self._app.PubSub.subscribe("Application.stop!", self._on_stop)
         websvc.Containers[config_section_name] = self
         name = f"WebContainer [{config_section_name}]"
         self._app._enlist(Part(name, Floor.WEB, self._start, self._stop, self._drain))  # noqa: SLF001 - ours
@@ -150,8 +155,8 @@ class WebContainer(Configurable):
             await site.start()
             if len(self.WebAppRunner.addresses) > before:
                 return
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE:
+        except (OSError, UnicodeError) as error:
+            if getattr(error, "errno", None) == errno.EADDRINUSE:
                 raise ConfigurationError(
                     f"[{self._section}] listen: port {line.port} of {line.address} is in use. Stop what "
                     "listens there, or configure another port."
@@ -165,12 +170,17 @@ class WebContainer(Configurable):
         else:
             log.error("[%s] listen=%s %d can't be bound: %s", self._section, line.address, line.port, reason)
 
+    def _on_stop(self, _message_type: str, *_: Any) -> None:
+        # Others are asked from now on, while those who call by discovery hear of it.
+        self._requests.close_connections()
+
     async def _drain(self, _app: "Application") -> None:
         """Take no new connections, and give requests under way some time."""
         for site in tuple(self.WebAppRunner.sites):
             await site.stop()
-        self._requests.close_connections()
-        await self._requests.finished(_GRACE)
+        server = self.WebAppRunner.server
+        if server is not None and server.connections:
+            await self._requests.finished(_GRACE, quiet=_QUIET)
 
     async def _stop(self, app: "Application") -> None:
         app.PubSub.publish("WebContainer.stopped!", self)

@@ -22,6 +22,7 @@ class Requests:
         self._none = asyncio.Event()
         self._none.set()
         self._closing = False
+        self._count = 0
         self.middleware = self._make_middleware()
         """The middleware that counts."""
 
@@ -29,6 +30,7 @@ class Requests:
         @web.middleware
         async def count(request: web.Request, handler: Handler) -> web.StreamResponse:
             self._unanswered.add(id(request))
+            self._count += 1
             self._none.clear()
             token = Request.set(request)
             try:
@@ -50,11 +52,16 @@ class Requests:
         """From now on, close each connection after its answer: the client makes the next one elsewhere."""
         self._closing = True
 
-    async def finished(self, seconds: float) -> None:
-        """Wait until all are answered, at most *seconds*."""
+    async def finished(self, seconds: float, *, quiet: float) -> None:
+        """Wait until all are answered and none came for *quiet* seconds; at most *seconds*."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await self._none.wait()
+                seen = -1
+                while seen != self._count:
+                    await self._none.wait()
+                    seen = self._count
+                    await asyncio.sleep(quiet)
+                    await self._none.wait()
 
     def _done(self, request: web.BaseRequest) -> None:
         self._unanswered.discard(id(request))

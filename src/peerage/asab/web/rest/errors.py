@@ -42,6 +42,9 @@ async def JsonExceptionMiddleware(  # noqa: N802 - documented so
         error.content_type = "application/json"
         error.text = json.dumps({"result": result, "message": error.text, "uuid": uuid})
         raise
+    except web.HTTPException:
+        # A redirect, or an answer without content: no error.
+        raise
     except Exception as error:  # noqa: BLE001 - each is answered
         status, result, message = _meaning(error)
         uuid = _log(request, status, error)
