@@ -227,6 +227,28 @@ def test_services_made_while_it_runs_are_initialized():
     assert outcome.lines == ["initialize first", "initialize second", "finalize first", "finalize second"]
 
 
+def test_modules_added_while_it_runs_are_initialized():
+    """With the services they bring."""
+    outcome = both("""
+    class S(asab.Service):
+        async def initialize(self, app):
+            say("initialize service")
+            app.stop()
+    class M(asab.Module):
+        def __init__(self, app):
+            super().__init__(app)
+            self.service = S(app, "of the module")
+        async def initialize(self, app):
+            say("initialize module")
+    class App(asab.Application):
+        async def main(self):
+            self.add_module(M)
+            self.add_module(M)
+    App(args=[]).run()
+    """)
+    assert outcome.lines == ["initialize module", "initialize service"]
+
+
 @pytest.mark.parametrize("where", ["initialize", "main"])
 def test_an_exception_finalizes_and_leaves_run(where):
     """The original leaves run() with it, too, but finalizes nothing."""

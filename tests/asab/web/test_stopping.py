@@ -1,13 +1,11 @@
 """The end of a web container: what is under way is finished."""
 
 import asyncio
-import os
 import signal
-import sys
 
 import aiohttp
 import pytest
-from tests.asab.both import both, ours
+from tests.asab.both import OURS, both, ours
 from tests.asab.web.programs import SERVE
 
 from peerage.testing.view import PATIENCE, eventually
@@ -43,6 +41,26 @@ app.run()
 """
     )
     assert outcome.lines == ["no new connections", "200 close slow", "finalize"], outcome.log
+
+
+def test_a_request_on_its_way_over_a_kept_connection_is_answered():
+    """It was sent before the connection could be closed."""
+    outcome = ours(
+        SERVE
+        + """
+async def answer(request):
+    return aiohttp.web.Response(text="answer")
+async def program(app, session):
+    async with session.post("/") as response:
+        say(response.headers.get("Connection"))
+    app.stop()
+    await asyncio.sleep(0.01)
+    async with session.post("/") as response:
+        say(response.headers.get("Connection"))
+serve(program, routes=lambda webapp: webapp.router.add_post("/", answer))
+"""
+    )
+    assert outcome.lines == ["None", "close"], outcome.log
 
 
 def test_requests_that_wait_for_the_end_are_told():
@@ -158,12 +176,11 @@ sys.exit(app.run())
 @pytest.fixture
 async def service():
     """The program in a process of its own."""
-    text = f"import peerage.asab as asab\nimport asyncio, importlib, sys\n{PRELUDE}{SERVE}{PROGRAM}"
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-X", "dev", "-W", "error", "-c", text),
+        *(*OURS.command, "-c", OURS.text(SERVE + PROGRAM)),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": "src"},
+        env=OURS.environ({}),
     )
     try:
         yield process, int(await process.stdout.readline())
@@ -171,13 +188,6 @@ async def service():
         if process.returncode is None:
             process.kill()
         await process.communicate()
-
-
-PRELUDE = """
-def say(*values): print(*values, flush=True)
-def load(*names):
-    for name in names: importlib.import_module("peerage.asab." + name)
-"""
 
 
 async def test_sigterm_under_load_loses_no_request_over_kept_connections(service):
