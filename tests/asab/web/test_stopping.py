@@ -30,12 +30,15 @@ async def slow(request):
             say("connected")
     except aiohttp.ClientConnectorError:
         say("no new connections")
+    await asyncio.sleep(0.1)
     return aiohttp.web.Response(text="slow")
 app.container.WebApp.router.add_get("/", slow)
-async def main():
+async def call():
     async with aiohttp.ClientSession() as session:
         async with session.get(f"http://127.0.0.1:{app.container.Addresses[0][1]}/") as response:
             say(response.status, response.headers["Connection"], await response.text())
+async def main():
+    app.client = asyncio.create_task(call())
 app.main = main
 app.run()
 """
@@ -48,16 +51,23 @@ def test_a_request_on_its_way_over_a_kept_connection_is_answered():
     outcome = ours(
         SERVE
         + """
+app = make({"listen": "127.0.0.1 0"})
 async def answer(request):
     return aiohttp.web.Response(text="answer")
-async def program(app, session):
-    async with session.post("/") as response:
-        say(response.headers.get("Connection"))
-    app.stop()
-    await asyncio.sleep(0.01)
-    async with session.post("/") as response:
-        say(response.headers.get("Connection"))
-serve(program, routes=lambda webapp: webapp.router.add_post("/", answer))
+app.container.WebApp.router.add_post("/", answer)
+async def call():
+    url = f"http://127.0.0.1:{app.container.Addresses[0][1]}/"
+    async with aiohttp.ClientSession() as session:
+        async with session.post(url) as response:
+            say(response.headers.get("Connection"))
+        app.stop()
+        await asyncio.sleep(0.05)
+        async with session.post(url) as response:
+            say(response.headers.get("Connection"))
+async def main():
+    app.client = asyncio.create_task(call())
+app.main = main
+app.run()
 """
     )
     assert outcome.lines == ["None", "close"], outcome.log
