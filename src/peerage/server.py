@@ -13,7 +13,7 @@ from aiohttp import web
 
 from peerage.misdirected import MARK, STATUS, OwnIds
 
-__all__ = ["Middleware", "OwnIds", "refuse_misdirected"]
+__all__ = ["Handler", "Middleware", "OwnIds", "refuse_misdirected"]
 
 log = logging.getLogger(__name__)
 

@@ -227,6 +227,28 @@ def test_services_made_while_it_runs_are_initialized():
     assert outcome.lines == ["initialize first", "initialize second", "finalize first", "finalize second"]
 
 
+def test_modules_added_while_it_runs_are_initialized():
+    """With the services they bring."""
+    outcome = both("""
+    class S(asab.Service):
+        async def initialize(self, app):
+            say("initialize service")
+            app.stop()
+    class M(asab.Module):
+        def __init__(self, app):
+            super().__init__(app)
+            self.service = S(app, "of the module")
+        async def initialize(self, app):
+            say("initialize module")
+    class App(asab.Application):
+        async def main(self):
+            self.add_module(M)
+            self.add_module(M)
+    App(args=[]).run()
+    """)
+    assert outcome.lines == ["initialize module", "initialize service"]
+
+
 @pytest.mark.parametrize("where", ["initialize", "main"])
 def test_an_exception_finalizes_and_leaves_run(where):
     """The original leaves run() with it, too, but finalizes nothing."""
@@ -238,6 +260,7 @@ def test_an_exception_finalizes_and_leaves_run(where):
         def __init__(self):
             super().__init__(args=[])
             S(self, "service")
+            self.PubSub.subscribe("Application.stop!", say)
         async def {where}(self):
             raise LookupError("out of {where}")
         async def finalize(self):
@@ -247,7 +270,8 @@ def test_an_exception_finalizes_and_leaves_run(where):
     except LookupError as error:
         say("left with", error)
     """)
-    assert outcome.seen == (0, ["finalize", "finalize service", f"left with out of {where}"]), outcome.log
+    said = ["Application.stop! 1", "finalize", "finalize service", f"left with out of {where}"]
+    assert outcome.seen == (0, said), outcome.log
 
 
 def test_an_exception_out_of_finalize_leaves_run():
@@ -279,6 +303,8 @@ def test_an_exception_out_of_finalize_leaves_run():
     [
         "async def initialize(self): sys.exit(3)",
         "async def main(self): sys.exit(3)",
+        "async def initialize(self): Leaving(self, 'leaving')",
+        "async def main(self): Leaving(self, 'leaving')",
         "async def main(self): self.Loop.call_soon(sys.exit, 3)",
         "async def main(self): self.TaskService.schedule(self.leave())",
         "async def main(self): self.PubSub.subscribe('Application.tick!', lambda *_: sys.exit(3))",
@@ -287,6 +313,9 @@ def test_an_exception_out_of_finalize_leaves_run():
 def test_sys_exit_finalizes_and_leaves_run(where):
     """Wherever it is called."""
     outcome = ours(f"""
+    class Leaving(asab.Service):
+        async def initialize(self, app):
+            sys.exit(3)
     class App(asab.Application):
         {where}
         async def leave(self):
@@ -330,6 +359,31 @@ def test_a_second_signal_interrupts_main():
     outcome = ours(program, meanwhile=terminate)
     assert outcome.lines == ["ready", "stop 1", "stop 2", "finalize", "0"], outcome.log
     assert "main() was interrupted" in outcome.log
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_second_signal_interrupts_a_service(late):
+    """One that waits in its initialize(); the others still have their turn."""
+    program = f"""
+    class S(asab.Service):
+        async def initialize(self, app):
+            say("initialize", self.Name)
+            if self.Name == "waiting":
+                app.Loop.call_later(0.05, os.kill, os.getpid(), signal.SIGTERM)
+                app.Loop.call_later(0.1, os.kill, os.getpid(), signal.SIGTERM)
+                await asyncio.Event().wait()
+        async def finalize(self, app):
+            say("finalize", self.Name)
+    class App(asab.Application):
+        async def {"main" if late else "initialize"}(self):
+            S(self, "next")
+            S(self, "waiting")
+    say(App(args=[]).run())
+    """
+    outcome = ours(program)
+    expected = ["initialize waiting", "initialize next", "finalize next", "finalize waiting", "0"]
+    assert outcome.seen == (0, expected), outcome.log
+    assert "waiting.initialize() was interrupted" in outcome.log
 
 
 def test_a_third_stop_ends_the_process():

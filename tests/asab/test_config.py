@@ -87,6 +87,15 @@ def test_general_include(write, tmp_path):
         cwd=tmp_path,
     )
     assert outcome.lines == ["v=b a=1 where=etc deep=yes c=3"]
+    assert "twice" not in outcome.log
+
+
+def test_a_file_that_includes_itself(write, tmp_path):
+    """Once is enough, and that is said."""
+    write("a.conf", "[general]\ninclude = $THIS_DIR/b.conf\n")
+    write("b.conf", "[x]\ny = 1\n[general]\ninclude = $THIS_DIR/b.conf\n")
+    outcome = both(READ + "say(asab.Config['x']['y'])" + END, "-c", "a.conf", cwd=tmp_path)
+    assert "b.conf is included twice; the second time it is left out" in outcome.log
 
 
 def test_include_on_one_line(write, tmp_path):

@@ -98,6 +98,22 @@ async def test_a_streamed_body_isnt_sent_again(fleet):
     assert caught.value.__cause__.status == 421
 
 
+async def test_an_answer_that_hangs_is_given_up(fleet, until):
+    """Its headers say all there is to know."""
+    closed = []
+
+    async def talk(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 421 Misdirected\r\nPeerage-Misdirected: 1\r\nContent-Length: 9\r\n\r\n")
+        closed.append(await reader.read())
+
+    await fleet.serve_raw(talk)
+    async with fleet.session() as session:
+        with pytest.raises(UnreachableError):
+            await session.post(ORDERS)
+        await until(lambda: closed == [b""])
+
+
 async def test_a_stream_whose_source_hangs_is_given_up(fleet):
     """The answer counts, not the end of the body."""
     await fleet.serve(other_service())

@@ -25,7 +25,7 @@ class Conflict(Exception):  # noqa: N818 - documented so
         self.Key = key
         self.Value = value
         if message is None and key is not None:
-            message = f"Conflict in field {key!r}" + (f": {value}" if value is not None else "")
+            message = f"Conflict in field {key!r}" + (f": {value!r}" if value is not None else "")
         elif message is None:
             message = value
         super().__init__(*(() if message is None else (message,)), *args)

@@ -1,11 +1,14 @@
 """Initializes parts one after the other, whenever they are made."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 
 from peerage.asab.parts import Part
 
 __all__ = ["Lane"]
+
+log = logging.getLogger(__name__)
 
 
 class Lane:
@@ -73,5 +76,6 @@ class Lane:
                 raise
             # That part alone was meant.
             self._worker.uncancel()
+            log.warning("%s.initialize() was interrupted", part.name)
         finally:
             self._busy = self._interrupted = False

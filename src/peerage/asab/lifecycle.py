@@ -197,8 +197,6 @@ class Lifecycle:
             except PeerageError as error:
                 log.critical("%s can't start: %s", part.name, error)
                 self.fail(SystemExit(1))
-            except SystemExit as error:
-                self.fail(error)
             except Exception:
                 log.critical("%s can't start", part.name, exc_info=True)
                 self.fail(SystemExit(1))
@@ -212,8 +210,6 @@ class Lifecycle:
         with self._mark(f"{part.name}.initialize()"):
             try:
                 await part.initialize(self._app)
-            except SystemExit as error:
-                self.fail(error)
             except Exception:
                 log.exception("%s failed to initialize", part.name)
 
