@@ -30,8 +30,8 @@ log = logging.getLogger(__name__)
 _NO_NODE: Final = -101
 _NO_AUTH: Final = -102
 
-#: Session of a container node: no session at all.
-_CONTAINER: Final = -(1 << 63)
+#: Sessions that are none: of a persistent node, and of a container.
+_NOBODY: Final = (0, -(1 << 63))
 
 #: Seconds of work after which the event loop gets its turn.
 _SLICE: Final = 0.003
@@ -232,20 +232,20 @@ class Folder:
     async def _read_all(self, up: "Up", *, everybody: bool) -> None:
         """Read everything over *up* for the newcomers, *everybody*: and for those who were there before."""
         newcomers = set(self._newcomers)
-        entries, records = await self._read_everything()
+        known, records = await self._read_everything()
         for feed in newcomers & self._newcomers:
-            feed.snapshot(records)
+            feed.snapshot(records.values())
         if everybody:
             for feed in self._feeds:
-                feed.snapshot(records)
-            self._known = {name: entry.mzxid for name, entry in entries.items()}
-            self._hidden = self._known.keys() - {record.node for record in records}
+                feed.snapshot(records.values())
+            self._known = known
+            self._hidden = known.keys() - records.keys()
         else:
             # The others are told what is newer to them: from here on all know the same, or what was in the
             # snapshot only could go without a word.
-            for name, entry in entries.items():
-                self._apply(name, entry)
-            for name in self._known.keys() - entries.keys():
+            for name, mzxid in known.items():
+                self._apply(name, mzxid, records.get(name))
+            for name in self._known.keys() - known.keys():
                 self._drop(name)
         self._feeds |= newcomers & self._newcomers
         self._newcomers -= newcomers
@@ -253,21 +253,21 @@ class Folder:
             # Lost in the same moment as the last answer came: a snapshot overtakes what was said of it.
             self._tell_stale(self._connection.reason or "the connection was lost")
 
-    async def _read_everything(self) -> tuple[dict[str, Entry], list[Record]]:
-        """Return all nodes that can be read, and those of them that are told to watchers."""
-        entries: dict[str, Entry] = {}
-        records: list[Record] = []
+    async def _read_everything(self) -> tuple[dict[str, int], dict[str, Record]]:
+        """Return the last change of each node that can be read, and of those what is told to watchers."""
+        known: dict[str, int] = {}
+        records: dict[str, Record] = {}
         names = await self._list()
         self._reported.intersection_update(names)
         async with aclosing(self._read(names)) as batches:
             async for batch in batches:
                 for name, entry in batch:
                     if entry is not None:
-                        entries[name] = entry
+                        known[name] = entry.mzxid
                         record = self._record(name, entry)
                         if record is not None:
-                            records.append(record)
-        return entries, records
+                            records[name] = record
+        return known, records
 
     async def _compare_list(self) -> None:
         """Without recursive watches: see who came and who went."""
@@ -286,15 +286,14 @@ class Folder:
                     if entry is None:
                         self._drop(name)
                     else:
-                        self._apply(name, entry)
+                        self._apply(name, entry.mzxid, self._record(name, entry))
 
-    def _apply(self, name: str, entry: Entry) -> None:
+    def _apply(self, name: str, mzxid: int, record: Record | None) -> None:
         before = self._known.get(name)
-        if before is not None and entry.mzxid <= before:
+        if before is not None and mzxid <= before:
             return
         visible = before is not None and name not in self._hidden
-        self._known[name] = entry.mzxid
-        record = self._record(name, entry)
+        self._known[name] = mzxid
         (self._hidden.add if record is None else self._hidden.discard)(name)
         for feed in self._feeds:
             if record is not None:
@@ -322,8 +321,8 @@ class Folder:
             for batch, future in requests:
                 answers = await _answers(future)
                 yield [
-                    (path[prefix:], self._readable(path[prefix:], answer))
-                    for path, answer in zip(batch, answers, strict=True)
+                    (name, self._readable(name, answer))
+                    for name, answer in zip([path[prefix:] for path in batch], answers, strict=True)
                 ]
                 if time.monotonic() >= turn_ends:
                     await asyncio.sleep(0)
@@ -361,7 +360,7 @@ class Folder:
                     RECORD_LIMIT,
                 )
             return None
-        return Record(name, entry.data, entry.czxid, entry.owner not in {0, _CONTAINER})
+        return Record(name, entry.data, entry.czxid, entry.owner not in _NOBODY)
 
 
 async def _answers(future: "asyncio.Future[Any]") -> Sequence[Entry | int]:
