@@ -1,8 +1,8 @@
 """Watches the folder of records: one recursive watch for all of it, set anew at every connect.
 
 The order is what makes it safe: the watch first, then the list, then the nodes, then what changed meanwhile,
-all over the same connection. A node is always read again, never guessed from an event, and the state with
-the higher number of its last change counts.
+all over the same connection. What a node holds is always read again, never guessed from an event, and the
+state with the higher number of its last change counts.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from peerage.backends.feed import Feed
-from peerage.backends.zookeeper.connection import CHILDREN, Connection
+from peerage.backends.zookeeper.connection import CHILDREN, DELETED, Connection
 from peerage.backends.zookeeper.failures import Failure, Lost, NoAuth, NoNode, Unsupported
 from peerage.backends.zookeeper.location import Location
 from peerage.backends.zookeeper.requests import AddWatch, Entry, Read
@@ -71,6 +71,7 @@ class Folder:
         self._unexpected: set[type[Exception]] = set()
         self._dirty: dict[str, None] = {}
         self._relist = False
+        self._reading = False
         self._synced: Up | None = None
         self._recursive = True
         self._problem: str | None = None
@@ -129,7 +130,12 @@ class Folder:
             return  # a stray one: recursive watches have none
         parent, _, name = path.rpartition("/")
         if parent == self._path:
-            # Also a deletion: an answer on its way may still show the node.
+            if kind == DELETED and self._synced is not None and not self._reading:
+                self._dirty.pop(name, None)
+                self._reported.discard(name)
+                self._drop(name)
+                return
+            # Also a deletion, as long as an answer is on its way that may still show the node.
             self._dirty[name] = None
         elif path == self._path and not self._recursive:
             self._relist = True
@@ -148,6 +154,7 @@ class Folder:
             await self._wake.wait()
             self._wake.clear()
             up = self._connection.up
+            self._reading = True
             try:
                 await self._catch_up()
             except Lost:
@@ -163,6 +170,8 @@ class Folder:
                         "Reading %s failed in a way that isn't known; trying again", self._location.url
                     )
                 await self._complain(up, Failure(f"{type(error).__name__}: {error}"))
+            finally:
+                self._reading = False
 
     async def _replaced(self, up: "Up | None", seconds: float) -> bool:
         """Wait, but not longer than the connection lasts; say whether it is another one, or none, by now."""
