@@ -18,7 +18,6 @@ from typing import Any, Final
 from kazoo import exceptions
 from kazoo.client import KazooClient
 from kazoo.handlers.threading import SequentialThreadingHandler
-from kazoo.handlers.utils import selector_select
 from kazoo.protocol.connection import ConnectionHandler
 from kazoo.protocol.serialization import CloseInstance, Create, Delete, GetACL, SetACL, SetData, Sync, Watch
 from kazoo.protocol.states import KeeperState
@@ -29,6 +28,7 @@ from peerage.backends.zookeeper.dialing import Dialer
 from peerage.backends.zookeeper.kazoolog import Listener
 from peerage.backends.zookeeper.location import Location
 from peerage.backends.zookeeper.notes import Down, Ended, Happened, Note, Replied, Trouble, Up
+from peerage.backends.zookeeper.polling import NOT_NOW, poll
 
 __all__ = [
     "ACL",
@@ -281,8 +281,19 @@ class _Connection(ConnectionHandler):  # type: ignore[misc] # kazoo has no types
         if self.handler.greeting and not 0 <= length <= _GREETING_LIMIT:
             # The first words of another protocol, taken for a length.
             raise exceptions.ConnectionDropped("what answers isn't ZooKeeper, or TLS where none is spoken")
-        answer: bytes = super()._read(length, timeout)
-        return answer
+        part: bytes = self._at_once(self._socket.recv, length) or b""
+        return part if len(part) == length else part + super()._read(length - len(part), timeout)
+
+    def _write(self, msg: bytes, timeout: float | None) -> None:
+        sent: int = self._at_once(self._socket.send, msg) or 0
+        if sent < len(msg):
+            super()._write(msg[sent:], timeout)
+
+    def _at_once(self, call: Callable[[Any], Any], argument: object) -> Any:
+        """Do what kazoo waits for first: nearly always there is nothing to wait for. None if there is."""
+        with self._socket_error_handling(), contextlib.suppress(*NOT_NOW):
+            return call(argument)
+        return None
 
     def _read_socket(self, read_timeout: float) -> Any:
         self._heard = time.monotonic()
@@ -343,16 +354,12 @@ class _Handler(SequentialThreadingHandler):  # type: ignore[misc] # kazoo has no
         self,
         readable: Sequence[Any],
         writable: Sequence[Any],
-        broken: Sequence[Any],
+        _: Sequence[Any],
         timeout: float | None = None,
     ) -> Any:
-        for sock in readable:
-            # TLS hands over whole records: what is left of one isn't seen by select.
-            if isinstance(sock, ssl.SSLSocket) and sock.pending():
-                return [sock], [], []
         if self.greeting and timeout is not None:
             timeout = min(timeout, self.dialer.patience)
-        return selector_select(readable, writable, broken, timeout)
+        return *poll(readable, writable, timeout), []
 
     def create_connection(
         self, address: tuple[str, int], hostname: str | None = None, timeout: float = 10.0, **_: Any
