@@ -141,16 +141,18 @@ def _visible(server: ZooKeeperServer) -> list[Row]:
     ours: list[float] = []
     bare: list[float] = []
     url, count = _url(server, "blink"), str(_SAMPLES)
+    # One that is gone again before a watcher came to read it isn't seen.
+    more = str(_SAMPLES + 15)
     with _worker("blink", url, "1") as warm:  # makes the folder
         hear(warm)
-    for _ in range(_BLOCKS):
+    for _ in range(2 * _BLOCKS):
         for latencies, watcher in (
             (bare, _bare("see", server, "blink", count)),
             (ours, _worker("see", url, count)),
         ):
             with watcher as seer:
                 hear(seer)
-                with _worker("blink", url, count) as blinker:
+                with _worker("blink", url, more) as blinker:
                     # The first has a session to begin.
                     latencies.extend(hear(seer)[1:])
                     hear(blinker)
