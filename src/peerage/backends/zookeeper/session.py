@@ -233,8 +233,11 @@ class _Connection(ConnectionHandler):  # type: ignore[misc] # kazoo has no types
     thread: threading.Thread
     _heard = 0.0
     _asked = 0.0
+    _answered = 0.0
+    _session_lasts = 0.0
 
     def start(self) -> None:
+        self._failed: set[tuple[str, int]] = set()
         super().start()
         self.thread = self._connection_routine
 
@@ -263,6 +266,10 @@ class _Connection(ConnectionHandler):  # type: ignore[misc] # kazoo has no types
         handler = self.client.handler
         handler.greeting = True
         self._heard = time.monotonic()
+        if self._heard - self._answered > self._session_lasts:
+            # The session is over. A server that lost its data would turn away for ever whoever has seen more.
+            self.client.last_zxid = 0
+        self._failed.add((hostip, port))
         try:
             timeouts: tuple[float, float] = super()._connect(host, hostip, port)
         except handler.timeout_exception:
@@ -273,9 +280,16 @@ class _Connection(ConnectionHandler):  # type: ignore[misc] # kazoo has no types
             raise exceptions.AuthFailedError("refused") from error
         finally:
             handler.greeting = False
+        self._failed.discard((hostip, port))
+        self._answered, self._session_lasts = time.monotonic(), timeouts[0] * 1.5 / 1000
         # Later than kazoo says so itself, which is before it has authenticated.
-        self.client.came_up(host, _place(hostip, port), timeouts[0] * 1.5 / 1000)
+        self.client.came_up(host, _place(hostip, port), self._session_lasts)
         return timeouts
+
+    def _expand_client_hosts(self) -> list[tuple[str, str, int]]:
+        # A dead machine costs as long as it is waited for, and a session lasts only so long.
+        places: list[tuple[str, str, int]] = super()._expand_client_hosts()
+        return sorted(places, key=lambda place: place[1:] in self._failed)
 
     def _read(self, length: int, timeout: float | None) -> bytes:
         if self.handler.greeting and not 0 <= length <= _GREETING_LIMIT:
@@ -296,7 +310,7 @@ class _Connection(ConnectionHandler):  # type: ignore[misc] # kazoo has no types
         return None
 
     def _read_socket(self, read_timeout: float) -> Any:
-        self._heard = time.monotonic()
+        self._heard = self._answered = time.monotonic()
         return super()._read_socket(read_timeout)
 
     def _read_response(self, header: Any, buffer: bytes, offset: int) -> Any:
