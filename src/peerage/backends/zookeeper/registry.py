@@ -26,7 +26,7 @@ __all__ = ["ZooKeeperRegistry"]
 
 #: Seconds in which inspect() has to have a connection, if it was only just begun, and then its answers.
 _FIRST: Final = 0.4
-_PATIENCE: Final = 1.5
+_PATIENCE: Final = 0.85
 
 
 class ZooKeeperRegistry:

@@ -242,8 +242,9 @@ class _Connection(ConnectionHandler):  # type: ignore[misc] # kazoo has no types
         self.thread = self._connection_routine
 
     def poke(self) -> None:
-        """Wake the thread; with 64 requests at most under way the pipe takes it without waiting."""
-        self._write_sock.send(b"\0")
+        """Wake the thread, without waiting: a full pipe, of connections that were lost, wakes it as well."""
+        with contextlib.suppress(BlockingIOError):
+            self._write_sock.send(b"\0", socket.MSG_DONTWAIT)
 
     def wake_up_sockets(self) -> Sequence[socket.socket | None]:
         return self._read_sock, self._write_sock
@@ -295,7 +296,10 @@ class _Connection(ConnectionHandler):  # type: ignore[misc] # kazoo has no types
         if self.handler.greeting and not 0 <= length <= _GREETING_LIMIT:
             # The first words of another protocol, taken for a length.
             raise exceptions.ConnectionDropped("what answers isn't ZooKeeper, or TLS where none is spoken")
-        part: bytes = self._at_once(self._socket.recv, length) or b""
+        part = self._at_once(self._socket.recv, length)
+        if part == b"" and length:
+            raise exceptions.ConnectionDropped("socket connection broken")
+        part = part or b""
         return part if len(part) == length else part + super()._read(length - len(part), timeout)
 
     def _write(self, msg: bytes, timeout: float | None) -> None:
