@@ -19,20 +19,8 @@ from typing import Any, Final
 from kazoo import exceptions
 from kazoo.client import KazooClient
 from kazoo.handlers.threading import SequentialThreadingHandler
-from kazoo.handlers.utils import selector_select
 from kazoo.protocol.connection import ConnectionHandler
-from kazoo.protocol.serialization import (
-    CloseInstance,
-    Create,
-    Delete,
-    Exists,
-    GetACL,
-    GetData,
-    SetACL,
-    SetData,
-    Sync,
-    Watch,
-)
+from kazoo.protocol.serialization import CloseInstance, Create, Delete, GetACL, SetACL, SetData, Sync, Watch
 from kazoo.protocol.states import KeeperState
 from kazoo.security import ACL, CREATOR_ALL_ACL, OPEN_ACL_UNSAFE
 
@@ -42,7 +30,8 @@ from peerage.backends.zookeeper.dialing import Dialer
 from peerage.backends.zookeeper.kazoolog import Listener
 from peerage.backends.zookeeper.location import Location
 from peerage.backends.zookeeper.notes import Down, Ended, Happened, Note, Replied, Trouble, Up
-from peerage.backends.zookeeper.requests import AddWatch
+from peerage.backends.zookeeper.polling import NOT_NOW, poll
+from peerage.backends.zookeeper.sharing import Sharing
 
 __all__ = [
     "ACL",
@@ -132,7 +121,7 @@ class Session:
 
     def share(self) -> KazooClient:
         """Return the client itself, for requests and watches of others, from any thread."""
-        self._client.callbacks.begin()
+        self._client.handler.callbacks.begin()
         return self._client
 
     def close(self) -> None:
@@ -153,22 +142,21 @@ class Session:
         self._client.forget()
 
 
-class _Client(KazooClient):  # type: ignore[misc] # kazoo has no types
-    """kazoo's client, reporting to *tell*.
+class _Client(Sharing, KazooClient):  # type: ignore[misc] # kazoo has no types
+    """kazoo's client, reporting to *tell*."""
 
-    Others may use it as well, with all its methods and from any thread. What they ask stands in the same
-    queue; as kazoo has it, it waits there while there is no connection.
-    """
+    gone = {  # noqa: RUF012 - typed where it is declared
+        KeeperState.CLOSED: exceptions.ConnectionClosedError,
+        KeeperState.AUTH_FAILED: exceptions.AuthFailedError,
+        KeeperState.EXPIRED_SESSION: exceptions.SessionExpiredError,
+    }
+    ended = exceptions.SessionExpiredError
 
     def __init__(
         self, location: Location, context: ssl.SSLContext | None, tell: Callable[[Note], None]
     ) -> None:
         self.tell = tell
-        self.gate = threading.Lock()
-        self.callbacks = Callbacks()
         self.up: int | None = None
-        self.covered: str | None = None
-        """The path that a recursive watch of ours is on."""
         self.epochs = 0
         self.reason = ""
         self.dialer = Dialer(context, lambda: bool(self._stopped.is_set()))
@@ -176,7 +164,7 @@ class _Client(KazooClient):  # type: ignore[misc] # kazoo has no types
         super().__init__(
             hosts=location.hosts,
             timeout=location.session_timeout,
-            handler=_Handler(self.dialer, self.callbacks),
+            handler=_Handler(self.dialer),
             default_acl=CREATOR_ALL_ACL if location.acl == "creator" else None,
             auth_data=digest,
             connection_retry=_RETRY,
@@ -201,53 +189,10 @@ class _Client(KazooClient):  # type: ignore[misc] # kazoo has no types
         with self.gate:
             if self.up != epoch:
                 return False
-            if isinstance(request, AddWatch) and request.recursive:
-                self.covered = request.path
+            self.cover(request)
             self._queue.append((request, _Reply(ticket, self.tell)))
             self._connection.poke()
             return True
-
-    def _call(self, request: Any, reply: Any) -> bool | None:
-        """Take a request of others; called by kazoo's own methods."""
-        error: Exception
-        with self.gate:
-            match self._state:
-                case KeeperState.CLOSED:
-                    error = exceptions.ConnectionClosedError("Connection has been closed")
-                case KeeperState.AUTH_FAILED:
-                    error = exceptions.AuthFailedError()
-                case KeeperState.EXPIRED_SESSION:
-                    error = exceptions.SessionExpiredError()
-                case _:
-                    self._queue.append((self._spare(request), reply))
-                    self._connection.poke()
-                    return None
-        reply.set_exception(error)
-        return False
-
-    def _spare(self, request: Any) -> Any:
-        """Return *request*, without a watch that would be the end of ours.
-
-        Before 3.9 a server keeps one watch of a connection on a node for this: the last (ZOOKEEPER-4466). The
-        recursive one brings the same events.
-        """
-        if isinstance(request, GetData | Exists) and request.watcher and request.path == self.covered:
-            return (_CoveredRead if isinstance(request, GetData) else _CoveredExists)(*request)
-        return request
-
-    def uncover(self) -> None:
-        """Called if the server refused the recursive watch."""
-        with self.gate:
-            self.covered = None
-
-    def _reset(self) -> None:
-        with self.gate:
-            left = getattr(self, "_queue", ())
-            super()._reset()
-        for _, reply in left:
-            # Put there after kazoo had emptied it: nobody else would answer.
-            if reply is not None:
-                reply.set_exception(exceptions.SessionExpiredError())
 
     @property
     def asked(self) -> bool:
@@ -307,13 +252,16 @@ class _Connection(ConnectionHandler):  # type: ignore[misc] # kazoo has no types
     _heard = 0.0
     _asked = 0.0
     _owed = 0
+    _answered = 0.0
+    _session_lasts = 0.0
 
     def start(self) -> None:
+        self._failed: set[tuple[str, int]] = set()
         super().start()
         self.thread = self._connection_routine
 
     def poke(self) -> None:
-        """Wake the thread for one request more; call it with the gate closed. Never waits."""
+        """Wake the thread for one request more, without waiting; call it with the gate closed."""
         try:
             self._write_sock.send(b"\0", socket.MSG_DONTWAIT)
         except BlockingIOError:
@@ -340,7 +288,7 @@ class _Connection(ConnectionHandler):  # type: ignore[misc] # kazoo has no types
         finally:
             self.connection_stopped.set()
             self.close()
-            self.client.callbacks.end()
+            self.handler.callbacks.end()
             reason = self.client.reason if unknown is None else f"{type(unknown).__name__}: {unknown}"
             self.client.tell(Ended(reason or "closed", unknown))
 
@@ -348,6 +296,10 @@ class _Connection(ConnectionHandler):  # type: ignore[misc] # kazoo has no types
         handler = self.client.handler
         handler.greeting = True
         self._heard = time.monotonic()
+        if self._heard - self._answered > self._session_lasts:
+            # The session is over. A server that lost its data would turn away for ever whoever has seen more.
+            self.client.last_zxid = 0
+        self._failed.add((hostip, port))
         try:
             timeouts: tuple[float, float] = super()._connect(host, hostip, port)
         except handler.timeout_exception:
@@ -358,24 +310,45 @@ class _Connection(ConnectionHandler):  # type: ignore[misc] # kazoo has no types
             raise exceptions.AuthFailedError("refused") from error
         finally:
             handler.greeting = False
+        self._failed.discard((hostip, port))
+        self._answered, self._session_lasts = time.monotonic(), timeouts[0] * 1.5 / 1000
         # Later than kazoo says so itself, which is before it has authenticated.
-        self.client.came_up(host, _place(hostip, port), timeouts[0] * 1.5 / 1000)
+        self.client.came_up(host, _place(hostip, port), self._session_lasts)
         return timeouts
+
+    def _expand_client_hosts(self) -> list[tuple[str, str, int]]:
+        # A dead machine costs as long as it is waited for, and a session lasts only so long.
+        places: list[tuple[str, str, int]] = super()._expand_client_hosts()
+        return sorted(places, key=lambda place: place[1:] in self._failed)
 
     def _read(self, length: int, timeout: float | None) -> bytes:
         if self.handler.greeting and not 0 <= length <= _GREETING_LIMIT:
             # The first words of another protocol, taken for a length.
             raise exceptions.ConnectionDropped("what answers isn't ZooKeeper, or TLS where none is spoken")
-        answer: bytes = super()._read(length, timeout)
-        return answer
+        part = self._at_once(self._socket.recv, length)
+        if part == b"" and length:
+            raise exceptions.ConnectionDropped("socket connection broken")
+        part = part or b""
+        return part if len(part) == length else part + super()._read(length - len(part), timeout)
+
+    def _write(self, msg: bytes, timeout: float | None) -> None:
+        sent: int = self._at_once(self._socket.send, msg) or 0
+        if sent < len(msg):
+            super()._write(msg[sent:], timeout)
+
+    def _at_once(self, call: Callable[[Any], Any], argument: object) -> Any:
+        """Do what kazoo waits for first: nearly always there is nothing to wait for. None if there is."""
+        with self._socket_error_handling(), contextlib.suppress(*NOT_NOW):
+            return call(argument)
+        return None
 
     def _read_socket(self, read_timeout: float) -> Any:
-        self._heard = time.monotonic()
+        self._heard = self._answered = time.monotonic()
         return super()._read_socket(read_timeout)
 
     def _read_response(self, header: Any, buffer: bytes, offset: int) -> Any:
-        if header.err and isinstance(self.client._pending[0][0], AddWatch):  # noqa: SLF001 - kazoo's
-            self.client.uncover()
+        if header.err:
+            self.client.uncover(self.client._pending[0][0])  # noqa: SLF001 - kazoo's
         answer = super()._read_response(header, buffer, offset)
         if header.err == exceptions.SessionClosedRequireSaslError.code:
             # It hangs up next, which would be tried again at once, and for a reason that says nothing.
@@ -401,36 +374,19 @@ class _Connection(ConnectionHandler):  # type: ignore[misc] # kazoo has no types
     def _read_watch_event(self, buffer: bytes, offset: int) -> None:
         event, _ = Watch.deserialize(buffer, offset)
         self.client.tell(Happened(event.type, event.path))
-        if self.client.callbacks.begun:
+        if self.handler.callbacks.begun:
             super()._read_watch_event(buffer, offset)
-
-
-class _CoveredRead(GetData):  # type: ignore[misc] # kazoo has no types
-    """Asks for no event: what happens to this node is told anyway."""
-
-    __slots__ = ()
-
-    def serialize(self) -> bytes:
-        return bytes(GetData(self.path, None).serialize())
-
-
-class _CoveredExists(Exists):  # type: ignore[misc] # kazoo has no types
-    """Likewise."""
-
-    __slots__ = ()
-
-    def serialize(self) -> bytes:
-        return bytes(Exists(self.path, None).serialize())
 
 
 class _Handler(SequentialThreadingHandler):  # type: ignore[misc] # kazoo has no types
     """kazoo's way to threads and sockets, with threads for callbacks only if others use the client."""
 
-    def __init__(self, dialer: Dialer, callbacks: Callbacks) -> None:
+    def __init__(self, dialer: Dialer) -> None:
         super().__init__()
         self.dialer = dialer
-        self.callback_queue, self.completion_queue = callbacks.watches, callbacks.answers
         self.greeting = False
+        self.callbacks = Callbacks()
+        self.callback_queue, self.completion_queue = self.callbacks.watches, self.callbacks.answers
 
     def start(self) -> None:
         self._running = True
@@ -449,16 +405,12 @@ class _Handler(SequentialThreadingHandler):  # type: ignore[misc] # kazoo has no
         self,
         readable: Sequence[Any],
         writable: Sequence[Any],
-        broken: Sequence[Any],
+        _: Sequence[Any],
         timeout: float | None = None,
     ) -> Any:
-        for sock in readable:
-            # TLS hands over whole records: what is left of one isn't seen by select.
-            if isinstance(sock, ssl.SSLSocket) and sock.pending():
-                return [sock], [], []
         if self.greeting and timeout is not None:
             timeout = min(timeout, self.dialer.patience)
-        return selector_select(readable, writable, broken, timeout)
+        return *poll(readable, writable, timeout), []
 
     def create_connection(
         self, address: tuple[str, int], hostname: str | None = None, timeout: float = 10.0, **_: Any
