@@ -20,9 +20,14 @@ def grow(module):
         warnings.simplefilter("ignore")
         for name in ("asyncio", "aiohttp.web", module, f"{module}.application", f"{module}.web"):
             importlib.import_module(name)
-        for name in ("container", "rest.json", "rest.schema", "rest.errors"):
+        for name in (
+            *(f"{module}.web.{name}" for name in ("container", "rest.json", "rest.schema", "rest.errors")),
+            *(f"{module}.zookeeper", f"{module}.zookeeper.container", f"{module}.api"),
+            *(f"{module}.api.service", f"{module}.api.discovery", "kazoo.client"),
+            "peerage.backends.zookeeper" if module == "peerage.asab" else "asab.proactor",
+        ):
             try:
-                importlib.import_module(f"{module}.web.{name}")
+                importlib.import_module(name)
             except ImportError:
                 continue
     # Neither copied nor looked through in a fork.

@@ -1,16 +1,12 @@
 """A program in a process of its own that is watched, and told things, while it runs."""
 
 import asyncio
-import os
 import signal
-import sys
-import textwrap
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from tests.asab.both import _PRELUDE, _PRIVATE, _SOURCES
-from tests.interop.original import PYTHON
+from tests.asab.both import OURS, THEIRS
 
 from peerage.testing.view import PATIENCE
 
@@ -73,13 +69,11 @@ async def running(
     environ: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Running]:
     """Run *program*, the text after the import line, on us or on the original; it is killed in the end."""
-    command = [str(PYTHON)] if original else [sys.executable, "-X", "dev", "-W", "error"]
-    imports = "import asab" if original else "import peerage.asab as asab"
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(_PRIVATE)}
+    kind = THEIRS if original else OURS
     process = await asyncio.create_subprocess_exec(
-        *(*command, "-c", f"{imports}\n{_PRELUDE}\n{textwrap.dedent(program)}", *args),
+        *(*kind.command, "-c", kind.text(program), *args),
         cwd=cwd,
-        env={**inherited, "PYTHONPATH": "" if original else str(_SOURCES), **(environ or {})},
+        env=kind.environ(environ or {}),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
