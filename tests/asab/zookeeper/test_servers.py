@@ -1,4 +1,4 @@
-"""The row ``ZooKeeperContainer``: where its servers and its path come from, and what is said of wrong ones."""
+"""The row ``ZooKeeperContainer``: where servers and path come from, and what is said of wrong ones."""
 
 import pytest
 from tests.asab.both import both, ours, theirs
@@ -12,7 +12,7 @@ PLACES = ("z_path", "config", "section", "zookeeper", "ASAB_ZOOKEEPER_SERVERS", 
 
 SERVERS = (
     f"PLACES = {PLACES}"
-    + """
+    """
 load("zookeeper")
 said, path = set(sys.argv[1].split()), sys.argv[2]
 # 'localhost' with a port for each place; nobody has to answer there.
