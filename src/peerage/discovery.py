@@ -88,11 +88,21 @@ class Discovery:
     # Life
 
     async def __aenter__(self) -> Self:
+        self.start()
+        return self
+
+    def start(self) -> None:
+        """Begin, where there is no ``async with``: whoever calls this calls :meth:`aclose` in the end.
+
+        Needs the running event loop, and doesn't wait.
+
+        Raises:
+            RegistryClosedError: it was started before.
+        """
         if self._state != "new":
             raise RegistryClosedError("A Discovery is entered once: make another one.")
         self._state = "open"
         self._follower.start()
-        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -203,10 +213,41 @@ class Discovery:
             RecordError: something of it can't be advertised.
             RegistryDenied: the registry won't take it; trying again won't help.
         """
+        registration = self.register(
+            port=port, web=web, ids=ids, scheme=scheme, appclass=appclass, weight=weight, extra=extra
+        )
+        try:
+            await self._registered_or_stale(registration)
+        except BaseException:
+            await registration.withdraw()
+            raise
+        return registration
+
+    def register(
+        self,
+        *,
+        port: int | None = None,
+        web: Sequence[tuple[str, int]] | None = None,
+        ids: Ids | None = None,
+        scheme: str = "http",
+        appclass: str | None = None,
+        weight: float | None = None,
+        extra: Mapping[str, Any] | None = None,
+        identity: Identity | None = None,
+    ) -> Registration:
+        """Begin to advertise, and return at once; the arguments are those of :meth:`advertise`.
+
+        And *identity*: who this process is, if that isn't what the environment says. A registry that refuses
+        says so in the log, and is asked again with its next connection.
+
+        Raises:
+            RecordError: something of it can't be advertised.
+            RegistryDenied: the record is too large.
+        """
         self._check_open()
         if port is not None and web is not None:
             raise ConfigurationError("Give advertise() either 'port' or 'web', not both.")
-        identity = self._identity or read_identity()
+        identity = identity or self._identity or read_identity()
         if appclass is not None:
             identity = replace(identity, appclass=appclass)
         complain(identity)
@@ -220,11 +261,6 @@ class Discovery:
         )
         registration = Registration(self.registry, offer, self._registrations.discard)
         self._registrations.add(registration)
-        try:
-            await self._registered_or_stale(registration)
-        except BaseException:
-            await registration.withdraw()
-            raise
         return registration
 
     async def _registered_or_stale(self, registration: Registration) -> None:

@@ -85,20 +85,32 @@ class Registration:
         """
         return await self._advertisement.registered()
 
-    def update(self, *, ids: Ids | None = None, extra: Mapping[str, Any] | None = None) -> None:
-        """Advertise other ids or fields, in place: same record, no gap. What is None stays as it is.
+    def update(
+        self,
+        *,
+        ids: Ids | None = None,
+        extra: Mapping[str, Any] | None = None,
+        web: Sequence[tuple[str, int]] | None = None,
+        scheme: str | None = None,
+        identity: Identity | None = None,
+    ) -> None:
+        """Advertise something else, in place: same record, no gap. What is None stays as it is.
 
         Returns at once; with the registry out of reach, the last update is written when it is back.
+
+        Args:
+            ids: custom ids, all of them.
+            extra: further fields, all of them.
+            web: where it listens.
+            scheme: what is spoken there.
+            identity: who it is.
 
         Raises:
             RecordError: something of it can't be advertised; the record stays as it was.
             RegistryDenied: the record would be too large; it stays as it was.
         """
-        offer = self._offer
-        self._change(
-            ids=offer.ids if ids is None else ids,
-            extra=offer.extra if extra is None else extra,
-        )
+        changes = {"ids": ids, "extra": extra, "web": web, "scheme": scheme, "identity": identity}
+        self._change(**{what: value for what, value in changes.items() if value is not None})
 
     async def drain(self, lame_duck: float = LAME_DUCK) -> None:
         """Leave without a failed call: publish that no new requests are wanted, wait, withdraw.
