@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Final
 from peerage.asab import logsetup
 from peerage.asab.commandline import apply_options, make_parser
 from peerage.asab.config import Config
+from peerage.asab.hints import hint
 from peerage.asab.lifecycle import Lifecycle
 from peerage.asab.module import Module
 from peerage.asab.parts import Floor, Part, part_of
@@ -164,7 +165,10 @@ class Application(metaclass=Singleton):
 
     def get_service(self, service_name: str) -> Any:
         """Return the service of that name, None if there is none."""
-        return self.Services.get(service_name)
+        service = self.Services.get(service_name)
+        if service is None:
+            hint(service_name)
+        return service
 
     def _register_service(self, service: Service) -> None:
         """Take a service: anything with ``Name`` and coroutine methods ``initialize`` and ``finalize``."""

@@ -114,6 +114,11 @@ class WebContainer(Configurable):
         """Return the configured ports, one for each address."""
         return [line.port for line, _ in self._listen]
 
+    @property
+    def scheme(self) -> str:
+        """``http`` or ``https``: what is spoken where the first line of ``listen`` says."""
+        return "https" if self._listen and self._listen[0][1] is not None else "http"
+
     def add_preflight_handlers(self, paths: list[str]) -> None:
         """Answer ``OPTIONS`` for these routes, so that pages of other sites may send requests there."""
         for path in paths:

@@ -3,25 +3,23 @@
 import asyncio
 import json
 import logging
-import os
 from collections.abc import Mapping
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from peerage.asab.config import Config
 from peerage.asab.configurable import Configurable
 from peerage.asab.log import LOG_NOTICE
 from peerage.asab.parts import Floor, Part
-from peerage.asab.utils import convert_to_seconds
+from peerage.asab.zookeeper.patience import PatientDiscovery
 from peerage.asab.zookeeper.place import Place, place_of
 from peerage.asab.zookeeper.servers import choose
-from peerage.discovery import Discovery
 from peerage.errors import ConfigurationError
 from peerage.registry import Advertisement, open_registry
 
 if TYPE_CHECKING:
     from peerage.asab.application import Application
     from peerage.asab.zookeeper.service import ZooKeeperService
+    from peerage.discovery import Discovery
 
 __all__ = ["ZooKeeperContainer"]
 
@@ -29,9 +27,6 @@ log = logging.getLogger("peerage.asab.zookeeper")
 
 #: Seconds until it is said that there is no connection yet.
 _SILENCE: Final = 5.0
-
-#: Seconds that questions to discovery wait for the first look into the registry, by default.
-_READY_TIMEOUT: Final = 60.0
 
 
 class ZooKeeperContainer(Configurable):
@@ -153,17 +148,20 @@ class ZooKeeperContainer(Configurable):
     # Discovery
 
     @property
-    def discovery(self) -> Discovery:
+    def discovery(self) -> "Discovery":
         """Discovery over this session, made when first asked for; :meth:`open_discovery` starts it."""
         if self._discovery is None:
-            self._discovery = Discovery(self._place.registry, ready_timeout=_ready_timeout())
+            self._discovery = PatientDiscovery(self._place.registry)
         return self._discovery
 
-    async def open_discovery(self) -> Discovery:
-        """Start discovery, unless it is started; it ends with the container."""
+    def open_discovery(self) -> "Discovery":
+        """Start discovery, unless it is started, and return it; it ends with the container.
+
+        Needs the running event loop.
+        """
         if not self._discovers:
+            self.discovery.start()
             self._discovers = True
-            await self.discovery.__aenter__()
         return self.discovery
 
     # Life
@@ -211,13 +209,3 @@ class ZooKeeperContainer(Configurable):
             level = logging.INFO if self._discovers or self._stopping else logging.WARNING
             log.log(level, "The session with %s is %s", self._place.registry.url, state)
         self.App.PubSub.publish(f"ZooKeeperContainer.state/{state}!", self)
-
-
-def _ready_timeout() -> float:
-    configured = Config.get("discovery", "ready_timeout", fallback="") or os.environ.get(
-        "PEERAGE_READY_TIMEOUT"
-    )
-    try:
-        return convert_to_seconds(configured) if configured else _READY_TIMEOUT
-    except ValueError as error:
-        raise ConfigurationError(f"[discovery] ready_timeout or PEERAGE_READY_TIMEOUT: {error}") from None
