@@ -77,6 +77,10 @@ class PeerOfAsab(asab.Application):
         async with self.Discovery.session() as session, session.get(url) as response:
             return [response.status, await response.text()]
 
+    async def do_instances(self, _):
+        """All records."""
+        return await self.Discovery.get_advertised_instances()
+
     async def do_update_discovery(self, lists):
         """Advertise ids of one's own."""
         self.ApiService.update_discovery(lists)
