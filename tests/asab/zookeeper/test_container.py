@@ -301,7 +301,7 @@ async def test_one_session_for_all(zookeeper):
         + """
 app = make()
 async def main():
-    discovery = await app.container.open_discovery()
+    discovery = app.container.open_discovery()
     await discovery.advertise(port=1234, ids={"which": ["one"]})
     app.container.advertise("x", "/else/x.")
     await until(lambda: app.container.get_children("else"), ["x.0000000000"])
