@@ -24,7 +24,7 @@ def grow(module):
             *(f"{module}.web.{name}" for name in ("container", "rest.json", "rest.schema", "rest.errors")),
             *(f"{module}.zookeeper", f"{module}.zookeeper.container", f"{module}.api"),
             *(f"{module}.api.service", f"{module}.api.discovery", "kazoo.client"),
-            "peerage.backends.zookeeper" if module == "peerage.asab" else "asab.proactor",
+            *(("peerage.backends.zookeeper",) if module == "peerage.asab" else ()),
         ):
             try:
                 importlib.import_module(name)

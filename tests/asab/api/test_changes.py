@@ -310,6 +310,6 @@ run(program, Service())
         PEERAGE_DIR=str(tmp_path / "registry"),
     )
     assert outcome.lines == ["404", "Service"], outcome.log
-    warnings = [line for line in outcome.log.splitlines() if " WARNING " in line]
+    warnings = [line for line in outcome.log.splitlines() if " WARNING peerage." in line]
     assert "No ZooKeeper servers are configured" in warnings[0]
     assert [line for line in warnings[1:] if "No instances to discover" not in line] == []

@@ -194,7 +194,7 @@ run(program, Service())
         **on(zookeeper),
         **ids,
     )
-    warnings = [line for line in outcome.log.splitlines() if " WARNING " in line]
+    warnings = [line for line in outcome.log.splitlines() if " WARNING peerage." in line]
     assert len(warnings) == (message is not None), warnings
     assert all(message in warning for warning in warnings)
 
@@ -234,7 +234,7 @@ run(program, Service())
         **on(zookeeper),
     )
     assert outcome.lines == ["False {}"]
-    assert outcome.log.count(" ERROR ") == 1
+    assert outcome.log.count(" ERROR peerage.") == 1
     assert "MANIFEST.json" in outcome.log
 
 

@@ -14,7 +14,7 @@ from peerage.testing import eventually
 from peerage.testing.view import PATIENCE
 
 SERVER = (
-    SERVICE.replace(".LAME_DUCK = 0.01", "")
+    SERVICE.replace(".LAME_DUCK = 0.01", ".LAME_DUCK = 0.5")
     + """
 class Server(Service):
     def __init__(self):
@@ -24,7 +24,7 @@ class Server(Service):
     async def work(self, request):
         self.count += 1
         await request.read()
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(float(request.query["takes"]))
         return aiohttp.web.json_response({"who": os.environ["INSTANCE_ID"]})
     async def main(self):
         await record_of(self)
@@ -46,19 +46,20 @@ def named(environ: dict[str, str], number: int) -> dict[str, str]:
 
 
 async def test_no_request_fails_as_services_are_stopped_under_load(zookeeper):
-    """Three services, one after the other stopped by SIGTERM; a POST isn't repeated, and needn't be."""
+    """Services of which two, then another, are stopped by SIGTERM; a POST isn't repeated, and needn't be."""
     environ = on(zookeeper)
     url = f"zookeeper://{zookeeper.address}{environ['TEST_PATH']}-ours"
     answered: dict[str, int] = {}
     failed: list[str] = []
     over = asyncio.Event()
 
-    async def call(session, method: str) -> None:
+    async def call(session, method: str, takes: float) -> None:
+        """Call again and again; with a pause, in which the connection is kept for the next request."""
+        url = f"http://worker.service_id.asab/work?takes={takes}"
         while not over.is_set():
+            await asyncio.sleep(0.01 - takes)
             try:
-                async with session.request(
-                    method, "http://worker.service_id.asab/work", data=b"x" * 1000
-                ) as response:
+                async with session.request(method, url, data=b"x" * 1000) as response:
                     text = await response.text()
                     if response.status != 200:
                         failed.append(f"{response.status} {text}")
@@ -86,13 +87,15 @@ async def test_no_request_fails_as_services_are_stopped_under_load(zookeeper):
             assert await server.line() == "ready"
         await eventually(lambda: len(discovery.directory.find((("service_id", "worker"),))) == 3)
         callers = [
-            asyncio.create_task(call(session, method)) for method in ("GET", "POST", "PUT") for _ in range(5)
+            asyncio.create_task(call(session, method, takes))
+            for method in ("GET", "POST", "PUT")
+            for takes in (0.0, 0.0, 0.0, 0.0, 0.01, 0.01, 0.01)
         ]
         await answers_of("worker-0", "worker-1", "worker-2")
-        first.terminate()
-        assert await first.end() == (0, ["True"]), first.log
-        second.terminate()
-        assert await second.end() == (0, ["True"]), second.log
+        for server in (first, second):
+            server.terminate()
+        for server in (first, second):
+            assert await server.end() == (0, ["True"]), server.log
         async with running(SERVER, environ=named(environ, 3)) as fourth:
             assert await fourth.line() == "ready"
             await answers_of("worker-2", "worker-3")

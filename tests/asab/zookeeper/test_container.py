@@ -37,15 +37,13 @@ def test_states_are_published_with_the_container(zookeeper):
         CONTAINER
         + """
 app = make()
-def heard(message, container):
+async def heard(message, container):
     say(message, container is app.container, container.is_connected())
+    if container.is_connected():
+        say(await app.container.get_children())
+        app.stop()
 for state in ("CONNECTED", "SUSPENDED", "LOST"):
     app.PubSub.subscribe(f"ZooKeeperContainer.state/{state}!", heard)
-async def main():
-    await app.PubSub.message("ZooKeeperContainer.state/CONNECTED!")
-    say(await app.container.get_children())
-    app.stop()
-app.main = main
 app.run()
 """,
         **on(zookeeper),

@@ -131,7 +131,7 @@ say(app.container.Path)
     assert theirs(program).code == 1
     outcome = ours(program)
     assert outcome.seen == (0, ["asab"])
-    (line,) = [line for line in outcome.log.splitlines() if "WARNING" in line]
+    (line,) = [line for line in outcome.log.splitlines() if " WARNING peerage." in line]
     assert "No ZooKeeper servers are configured" in line
     assert "Set servers in [zookeeper], ASAB_ZOOKEEPER_SERVERS or PEERAGE_REGISTRY" in line
 
@@ -139,7 +139,7 @@ say(app.container.Path)
 def test_embedded_if_asked_for():
     """Then nothing has to be said."""
     outcome = ours(CONTAINER + "make()", PEERAGE_REGISTRY="embedded:")
-    assert "WARNING" not in outcome.log
+    assert " WARNING peerage." not in outcome.log
 
 
 @pytest.mark.parametrize(
