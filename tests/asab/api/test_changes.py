@@ -293,6 +293,23 @@ App().run()
     assert outcome.lines == ["set", "True"], outcome.log
 
 
+def test_create_web_server_with_api():
+    """ApiService in one line: its endpoints, and without ZooKeeper nothing else."""
+    outcome = both(
+        """
+load("web", "zookeeper", "api")
+app = asab.Application(args=[])
+router = asab.web.create_web_server(app, "mine", config={"listen": "127.0.0.1 0"}, api=True)
+api = app.get_service("asab.ApiService")
+say(api.WebContainer.WebApp.router is router, api.ZkContainer, app.get_service("asab.DiscoveryService"))
+say(sorted({
+    route.resource.canonical for route in router.routes()
+} & {"/asab/v1/manifest", "/asab/v1/changelog"}))
+"""
+    )
+    assert outcome.lines == ["True None None", "['/asab/v1/changelog', '/asab/v1/manifest']"]
+
+
 def test_the_registry_of_this_machine(tmp_path):
     """The documented program runs without any server, is found and called."""
     outcome = ours(

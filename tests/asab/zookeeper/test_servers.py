@@ -2,6 +2,7 @@
 
 import pytest
 from tests.asab.both import both, ours, theirs
+from tests.asab.running import running
 from tests.asab.zookeeper.programs import CONTAINER
 
 from peerage.asab.config import Config
@@ -174,3 +175,23 @@ os._exit(0)
 """
     )
     assert outcome.lines == ["RuntimeError True"]
+
+
+async def test_without_the_package_for_zookeeper():
+    """A ModuleNotFoundError with the pip line; the registry of this machine needs none."""
+    program = """
+sys.modules["kazoo"] = None
+app = asab.Application(args=[], modules=[asab.zookeeper.Module])
+for config in ({"servers": "zk-1"}, {}):
+    try:
+        asab.zookeeper.ZooKeeperContainer(app.get_service("asab.ZooKeeperService"), config=config)
+    except ModuleNotFoundError as error:
+        say(error)
+    else:
+        say("made")
+"""
+    async with running(program) as one:
+        code, (error, made) = await one.end()
+    assert code == 0, one.log
+    assert error.endswith("pip install 'peerage[zookeeper]'")
+    assert made == "made"
