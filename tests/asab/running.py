@@ -52,7 +52,10 @@ class Running:
         async with asyncio.timeout(PATIENCE):
             rest = (await self.process.stdout.read()).decode().splitlines()
             await self._log
-            return await self.process.wait(), rest
+            code = await self.process.wait()
+        for complaint in ("Exception ignored in", "was never retrieved", "was destroyed but it is pending"):
+            assert complaint not in self.log, self.log
+        return code, rest
 
     async def _read_log(self) -> None:
         assert self.process.stderr is not None

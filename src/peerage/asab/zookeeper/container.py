@@ -196,7 +196,9 @@ class ZooKeeperContainer(Configurable):
                     log.warning("No connection to %s yet: %s", health.url, health.problem)
                 self._tell(await first)
             finally:
+                # Before the generator is closed, which can't be while it runs.
                 first.cancel()
+                await asyncio.wait([first])
             async for state in states:
                 self._tell(state)
 
