@@ -77,6 +77,10 @@ class PeerOfAsab(asab.Application):
         async with self.Discovery.session() as session, session.get(url) as response:
             return [response.status, await response.text()]
 
+    async def do_look_again(self, _):
+        """Read all records: a change that comes while it does so by itself is lost to it."""
+        await self.Discovery._rescan_advertised_instances()
+
     async def do_instances(self, _):
         """All records."""
         return await self.Discovery.get_advertised_instances()
