@@ -23,8 +23,8 @@ from kazoo.protocol.serialization import CloseInstance, Create, Delete, GetACL, 
 from kazoo.protocol.states import KeeperState
 from kazoo.security import ACL, CREATOR_ALL_ACL, OPEN_ACL_UNSAFE
 
-from peerage.backends.zookeeper import failures
 from peerage.backends.zookeeper.dialing import Dialer
+from peerage.backends.zookeeper.failures import Failure, named
 from peerage.backends.zookeeper.kazoolog import Listener
 from peerage.backends.zookeeper.location import Location
 from peerage.backends.zookeeper.notes import Down, Ended, Happened, Note, Replied, Trouble, Up
@@ -48,46 +48,6 @@ _RETRY: Final = {"max_tries": -1, "delay": 0.05, "backoff": 2, "max_delay": 0.4}
 
 #: Bytes of a server's answer while it is greeted: a few dozen, and a challenge of SASL.
 _GREETING_LIMIT: Final = 65_536
-
-_REFUSED: Final = (
-    exceptions.NoAuthError,
-    exceptions.InvalidACLError,
-)
-_LOST: Final = (
-    exceptions.ConnectionLoss,
-    exceptions.ConnectionClosedError,
-    exceptions.SessionExpiredError,
-    exceptions.SessionMovedError,
-    exceptions.UnknownSessionError,
-    exceptions.OperationTimeoutError,
-    exceptions.RequestTimeoutError,
-    exceptions.ThrottledOpError,
-    exceptions.NotReadOnlyCallError,
-    exceptions.AuthFailedError,
-    exceptions.SessionClosedRequireSaslError,
-)
-# A server whose watches can't be recursive answers with a marshalling error instead of "unimplemented".
-_UNSUPPORTED: Final = (
-    exceptions.UnimplementedError,
-    exceptions.MarshallingError,
-    exceptions.BadArgumentsError,
-)
-_FAILURES: Final = (
-    (exceptions.NoNodeError, failures.NoNode),
-    (exceptions.NodeExistsError, failures.NodeExists),
-    (exceptions.BadVersionError, failures.BadVersion),
-    (_REFUSED, failures.NoAuth),
-    (_LOST, failures.Lost),
-    (_UNSUPPORTED, failures.Unsupported),
-)
-
-
-def _failure(error: BaseException) -> failures.Failure:
-    name = type(error).__name__.removesuffix("Error")
-    for kinds, failure in _FAILURES:
-        if isinstance(error, kinds):
-            return failure(name)
-    return failures.Failure(name if isinstance(error, exceptions.KazooException) else f"{name}: {error}")
 
 
 class Session:
@@ -233,7 +193,6 @@ class _Connection(ConnectionHandler):  # type: ignore[misc] # kazoo has no types
     thread: threading.Thread
     _heard = 0.0
     _asked = 0.0
-    _answered = 0.0
     _session_lasts = 0.0
 
     def start(self) -> None:
@@ -266,8 +225,7 @@ class _Connection(ConnectionHandler):  # type: ignore[misc] # kazoo has no types
     def _connect(self, host: str, hostip: str, port: int) -> tuple[float, float]:
         handler = self.client.handler
         handler.greeting = True
-        self._heard = time.monotonic()
-        if self._heard - self._answered > self._session_lasts:
+        if time.monotonic() - self._heard > self._session_lasts:
             # The session is over. A server that lost its data would turn away for ever whoever has seen more.
             self.client.last_zxid = 0
         self._failed.add((hostip, port))
@@ -282,7 +240,7 @@ class _Connection(ConnectionHandler):  # type: ignore[misc] # kazoo has no types
         finally:
             handler.greeting = False
         self._failed.discard((hostip, port))
-        self._answered, self._session_lasts = time.monotonic(), timeouts[0] * 1.5 / 1000
+        self._heard, self._session_lasts = time.monotonic(), timeouts[0] * 1.5 / 1000
         # Later than kazoo says so itself, which is before it has authenticated.
         self.client.came_up(host, _place(hostip, port), self._session_lasts)
         return timeouts
@@ -314,7 +272,7 @@ class _Connection(ConnectionHandler):  # type: ignore[misc] # kazoo has no types
         return None
 
     def _read_socket(self, read_timeout: float) -> Any:
-        self._heard = self._answered = time.monotonic()
+        self._heard = time.monotonic()
         return super()._read_socket(read_timeout)
 
     def _read_response(self, header: Any, buffer: bytes, offset: int) -> Any:
@@ -398,7 +356,9 @@ class _Reply:
         self._tell(Replied(self._ticket, value, None))
 
     def set_exception(self, error: BaseException) -> None:
-        self._tell(Replied(self._ticket, None, _failure(error)))
+        name = type(error).__name__.removesuffix("Error")
+        known = isinstance(error, exceptions.KazooException)
+        self._tell(Replied(self._ticket, None, named(name) if known else Failure(f"{name}: {error}")))
 
 
 def _authentication(location: Location) -> tuple[list[tuple[str, str]] | None, dict[str, str] | None]:
