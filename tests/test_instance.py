@@ -195,6 +195,8 @@ class TestMalformed:
             (b"null", "NoneType instead of an object"),
             (b"[1, 2]", "list instead of an object"),
             (b'"text"', "str instead of an object"),
+            (b"{} {}", "not JSON: Extra data"),
+            (b"{}\x0b", "not JSON: Extra data"),
             (b"[" * 100_000, "nested too deeply"),
             (b'{"a":' * 100_000, "nested too deeply"),
             (b"x" * 900_000, "not JSON"),
@@ -412,6 +414,21 @@ class TestAnything:
         instance, problems = decode("n", data)
         assert (instance is None) <= bool(problems)
         assert safe(problems)
+
+    @given(st.text('{}[]":,1e-. \t\r\n\v\xa0a\\', max_size=12).map(str.encode))
+    @example(b" {} ")
+    @example(b'\n{"a": 1}\r\t')
+    def test_it_is_json_exactly_if_python_says_so(self, data):
+        """What may stand around an object, and what may not."""
+        try:
+            value = json.loads(data)
+        except ValueError:
+            value = None
+        if isinstance(value, dict):
+            assert parse_record(data) == value
+        else:
+            with pytest.raises(ValueError, match="JSON"):
+                parse_record(data)
 
     @given(JSON)
     @example({"web": [["0.0.0.0", 80]], "host": "\ud800"})

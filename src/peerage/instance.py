@@ -169,28 +169,25 @@ def decode(
         return Decoded(None, (f"The record is {error}.",))
     reader = _Reader(record, host_key)
     ids = reader.ids()
-    endpoints = reader.endpoints()
+    endpoints, urls = reader.places()
+    # By position and in the order of the fields: by name it takes twice as long.
     instance = Instance(
-        node=node,
-        data=data,
-        order=order,
-        transient=transient,
-        host=reader.host,
-        appclass=reader.text("appclass"),
-        ids=tuple(ids),
-        endpoints=endpoints,
-        urls=_urls(reader.scheme or "http", endpoints),
-        scheme=reader.scheme,
-        state=reader.state,
-        weight=reader.weight(),
-        addresses=reader.addresses(),
-        spelling=tuple(ids.values()) if reader.respelled else None,
+        node,
+        data,
+        order,
+        transient,
+        reader.host,
+        reader.text("appclass"),
+        tuple(ids),
+        endpoints,
+        urls,
+        reader.scheme,
+        reader.state,
+        reader.weight,
+        reader.addresses,
+        tuple(ids.values()) if reader.respelled else None,
     )
     return Decoded(instance, reader.told())
-
-
-def _urls(scheme: str, endpoints: tuple[Endpoint, ...]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys([f"{scheme}://{endpoint.authority}" for endpoint in endpoints]))
 
 
 class _Reader:
@@ -203,15 +200,32 @@ class _Reader:
         self._record = record
         self.respelled = False
         """Whether folding changed an id."""
-        self._own = self._section("peerage")
-        self._same_host = host_key is not None and self._own.get("host_key") == host_key
         self.host = self._host()
-        scheme = self._own.get("scheme")
-        self.scheme = scheme if scheme in _SCHEMES else None
-        if scheme is not None and self.scheme is None:
+        self.scheme: str | None = None
+        self.state: str | None = None
+        self.weight = 1.0
+        self.addresses: tuple[str, ...] = ()
+        self._same_host = False
+        own = self._section("peerage")
+        if own:
+            self._same_host = host_key is not None and own.get("host_key") == host_key
+            self._read_own(own)
+
+    def _read_own(self, own: dict[str, Any]) -> None:
+        scheme = own.get("scheme")
+        if scheme in _SCHEMES:
+            self.scheme = scheme
+        elif scheme is not None:
             self._bad("peerage.scheme", scheme, "'http' or 'https'")
-        state = self._own.get("state")
-        self.state = intern(state) if isinstance(state, str) and printable(state) else None
+        state = own.get("state")
+        if isinstance(state, str) and printable(state):
+            self.state = intern(state)
+        weight = own.get("weight")
+        if weight is not None:
+            self.weight = self._weight(weight)
+        addresses = own.get("addresses")
+        if addresses is not None:
+            self.addresses = self._addresses(addresses)
 
     def _bad(self, what: str, value: object, wanted: str, *, custom: str | None = None) -> None:
         """Note that *what*, or the key *custom* in it, is no good."""
@@ -300,20 +314,24 @@ class _Reader:
         what = key if custom is None else "discovery"
         self._bad(what, value, "an id (text or number)", custom=custom)
 
-    def endpoints(self) -> tuple[Endpoint, ...]:
+    def places(self) -> tuple[tuple[Endpoint, ...], tuple[str, ...]]:
+        """Return where it can be called, and the URLs of that."""
         web = self._record.get("web")
         if web is None:
-            return ()
+            return (), ()
         if not isinstance(web, list):
             self._bad("web", web, "a list of [address, port]")
-            return ()
-        found: dict[Endpoint, None] = {}
+            return (), ()
+        scheme = self.scheme or "http"
+        endpoints: dict[Endpoint, None] = {}
+        urls: dict[str, None] = {}
         for entry in web:
             # ASAB 25.15 may write null for an address that it couldn't tell.
             endpoint = None if entry is None else self._endpoint(entry)
             if endpoint is not None:
-                found[endpoint] = None
-        return tuple(found)
+                endpoints[endpoint] = None
+                urls[f"{scheme}://{endpoint.authority}"] = None
+        return tuple(endpoints), tuple(urls)
 
     def _endpoint(self, entry: object) -> Endpoint | None:
         # The types of JSON are exact, and True is no port.
@@ -325,29 +343,23 @@ class _Reader:
         return None
 
     def _place(self, address: Address, port: int) -> Endpoint | None:
-        if address.everywhere:
+        literal, family, everywhere, loopback, routable = address
+        if everywhere:
             if self.host is None:
                 self._tell("There is no usable host, so nobody can call it.")
                 return None
-            loopback = _LOOPBACK[address.family] if self._same_host else None
-            return Endpoint(self.host, port, address.family, loopback)
-        if address.loopback and self._same_host:
-            return Endpoint(address.literal, port, address.family, address.literal)
-        return Endpoint(address.literal, port, address.family) if address.routable else None
+            return Endpoint(self.host, port, family, _LOOPBACK[family] if self._same_host else None)
+        if loopback and self._same_host:
+            return Endpoint(literal, port, family, literal)
+        return Endpoint(literal, port, family) if routable else None
 
-    def weight(self) -> float:
-        value = self._own.get("weight")
-        if value is None:
-            return 1.0
+    def _weight(self, value: object) -> float:
         if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1e6:  # noqa: PLR2004 - keeps sums finite
             return float(value)
         self._bad("peerage.weight", value, "a positive number")
         return 1.0
 
-    def addresses(self) -> tuple[str, ...]:
-        values = self._own.get("addresses")
-        if values is None:
-            return ()
+    def _addresses(self, values: object) -> tuple[str, ...]:
         if not isinstance(values, list):
             self._bad("peerage.addresses", values, "a list of addresses")
             return ()

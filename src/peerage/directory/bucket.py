@@ -31,6 +31,11 @@ class Standing(Enum):
     """It can't be called."""
 
 
+# To look a member up in its enumeration takes as long as half of an entry into a bucket.
+_READY: Final = Standing.READY
+_DRAINING: Final = Standing.DRAINING
+
+
 def standing_of(instance: Instance) -> Standing:
     """Return how *instance* stands; it never changes, a changed record is another Instance."""
     if not instance.callable:
@@ -102,9 +107,9 @@ class Bucket(Members):
     def enter(self, instance: Instance, standing: Standing) -> None:
         """Take *instance* in, which stands as :func:`standing_of` says."""
         self._urls = None
-        if standing is Standing.READY:
+        if standing is _READY:
             self.add(instance)
-        elif standing is Standing.DRAINING:
+        elif standing is _DRAINING:
             if self._draining is None:
                 self._draining = Members()
             self._draining.add(instance)
@@ -116,10 +121,10 @@ class Bucket(Members):
     def leave(self, instance: Instance, standing: Standing) -> None:
         """Let *instance* go, which entered with the same standing."""
         self._urls = None
-        if standing is Standing.READY:
+        if standing is _READY:
             self.discard(instance)
         else:
-            group = self._draining if standing is Standing.DRAINING else self._idle
+            group = self._draining if standing is _DRAINING else self._idle
             if group is not None:
                 group.discard(instance)
 

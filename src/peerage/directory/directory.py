@@ -6,11 +6,11 @@ costs the same whatever the size; an answer is made anew only if what it was mad
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from operator import attrgetter
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from peerage.directory.bucket import Bucket, prefer_ready, standing_of, urls_of
+from peerage.directory.bucket import prefer_ready, urls_of
+from peerage.directory.index import Index
 from peerage.directory.twins import Twins
 from peerage.instance import Instance, decode
 from peerage.names import fold_key, fold_value
@@ -31,7 +31,6 @@ _COMPLAINTS: Final = 1000
 
 _OWNERLESS: Final = "No process owns it, so it isn't called: remove it if nobody needs it."
 
-_NOBODY: Final[Sequence[Instance]] = ()
 _NO_URLS: Final[tuple[str, ...]] = ()
 
 
@@ -64,7 +63,7 @@ class Directory:
         self._problems: dict[str, tuple[str, ...]] = {}
         self._complained: set[str] = set()
         self._twins = Twins()
-        self._index: dict[tuple[str, str], Bucket] = {}
+        self._index = Index()
         self._answers: dict[Criteria, tuple[str, ...]] = {}
         self._answered = 0
         self._subscribers: dict[object, Callable[[Change], None]] = {}
@@ -121,28 +120,12 @@ class Directory:
         for before, after in self._twins.replace(old, new):
             # The new one first: a name that both bear is never empty in between.
             if after is not None:
-                self._enter(after)
+                self._index.enter(after, before)
             if before is not None:
-                self._leave(before)
+                self._index.leave(before)
             self.generation += 1
             if self._subscribers:
                 self._tell(Change(before, after))
-
-    def _enter(self, instance: Instance) -> None:
-        standing = standing_of(instance)
-        for pair in instance.ids:
-            bucket = self._index.get(pair)
-            if bucket is None:
-                bucket = self._index[pair] = Bucket()
-            bucket.enter(instance, standing)
-
-    def _leave(self, instance: Instance) -> None:
-        standing = standing_of(instance)
-        for pair in instance.ids:
-            bucket = self._index[pair]
-            bucket.leave(instance, standing)
-            if not bucket.size:
-                del self._index[pair]
 
     # Being asked
 
@@ -168,36 +151,26 @@ class Directory:
 
         It is the directory's own list, in no order: look, don't keep, don't change.
         """
-        bucket = self._index.get((key, value))
-        return _NOBODY if bucket is None else bucket.targets
+        return self._index.targets((key, value))
 
     def find(self, criteria: Criteria = ()) -> list[Instance]:
         """Return the visible instances matching all *criteria* (none: all), uncallable ones included."""
-        bucket = self._smallest(criteria)
-        if bucket is None:
-            return [] if criteria else list(self._twins)
-        return [instance for instance in bucket.everybody if _matches(instance, criteria)]
+        if not criteria:
+            return list(self._twins)
+        return [instance for instance in self._index.everybody(criteria) if _matches(instance, criteria)]
 
     def urls(self, criteria: Criteria = ()) -> tuple[str, ...]:
         """Return ``scheme://host:port`` of all targets that match all *criteria*; some may be repeated."""
         if len(criteria) == 1:
-            bucket = self._index.get(criteria[0])
-            return _NO_URLS if bucket is None else bucket.urls
+            found = self._index.get(criteria[0])
+            return _NO_URLS if found is None else found.urls
         if self._answered != self.generation or len(self._answers) >= _REMEMBERED:
             self._answers.clear()
             self._answered = self.generation
         answer = self._answers.get(criteria)
         if answer is None:
-            found = prefer_ready(self.find(criteria))
-            answer = urls_of(found)
-            self._answers[criteria] = answer
+            answer = self._answers[criteria] = urls_of(prefer_ready(self.find(criteria)))
         return answer
-
-    def _smallest(self, criteria: Criteria) -> Bucket | None:
-        """Return the bucket with the fewest instances, None if a criterion has no bucket or there is none."""
-        buckets = [self._index.get(pair) for pair in criteria]
-        present = [bucket for bucket in buckets if bucket is not None]
-        return min(present, key=_size) if present and len(present) == len(buckets) else None
 
     # Telling others
 
@@ -226,9 +199,6 @@ class Directory:
                 if token not in self._failed:
                     self._failed.add(token)
                     log.exception("A subscriber of the directory failed; the others were told")
-
-
-_size = attrgetter("size")
 
 
 def _matches(instance: Instance, criteria: Criteria) -> bool:

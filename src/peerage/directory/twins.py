@@ -82,11 +82,19 @@ def _joined(entered: list[_Change], left: list[_Change]) -> list[_Change]:
 
 def _key(instance: Instance) -> _Key:
     if instance.host is not None:
-        lowest = min([endpoint.port for endpoint in instance.endpoints], default=0)
         for key, value in instance.ids:
             if key == "instance_id":
-                return value, instance.host, lowest
+                return value, instance.host, _lowest_port(instance)
     return instance.node
+
+
+def _lowest_port(instance: Instance) -> int:
+    # By hand, as it is done for every record: min() of a list and a default takes four times as long.
+    lowest = 0
+    for endpoint in instance.endpoints:
+        if not lowest or endpoint.port < lowest:
+            lowest = endpoint.port
+    return lowest
 
 
 def _newest(group: Instance | dict[str, Instance]) -> Instance:

@@ -154,7 +154,7 @@ class Connection:
                 if session is self._session:
                     self._hear(session, note)
             except BaseException:
-                if len(notes) > 1 and self._loop is not None:
+                if self._loop is not None:
                     self._loop.call_soon(self._listen)
                 raise
             finally:

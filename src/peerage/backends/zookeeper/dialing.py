@@ -12,11 +12,9 @@ from typing import Final
 
 __all__ = ["Dialer"]
 
-#: Seconds that a server has for accepting a connection. A lost packet is sent again after one.
-_ACCEPT: Final = 3.0
-
-#: Seconds that a server has for answering at each step of the greeting, the first time and at most. A server
-#: that just starts accepts some connections which it never answers: waiting for those is waiting in vain.
+#: Seconds that a server has for accepting a connection and for answering at each step of the greeting, the
+#: first time and at most. A dead machine answers nothing, and a server that just starts accepts some
+#: connections which it never answers: waiting for those is waiting in vain.
 _FIRST_PATIENCE: Final = 0.5
 _LAST_PATIENCE: Final = 4.0
 
@@ -38,7 +36,7 @@ class Dialer:
         self.socket: socket.socket | None = None
         """The one made last, also while it is being made."""
         self.patience = _FIRST_PATIENCE
-        """Seconds to wait for each answer of the greeting."""
+        """Seconds to wait for a connection, and for each answer of the greeting."""
 
     def dial(self, address: tuple[str, int], hostname: str | None, timeout: float) -> socket.socket:
         """Connect to *address* within *timeout* seconds; *hostname* is the server's name for TLS.
@@ -49,7 +47,7 @@ class Dialer:
         sock = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET)
         self.socket = sock
         try:
-            self._reach(sock, address, time.monotonic() + min(timeout, _ACCEPT))
+            self._reach(sock, address, time.monotonic() + min(timeout, self.patience))
             # From here on hang_up() can end it; up to here it couldn't.
             self._check_wanted()
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -69,6 +67,7 @@ class Dialer:
             while not selector.select(_GLANCE):
                 self._check_wanted()
                 if time.monotonic() >= deadline:
+                    self.lengthen()
                     raise TimeoutError(errno.ETIMEDOUT, "no answer to a connection attempt")
         error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if error:

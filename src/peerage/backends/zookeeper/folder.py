@@ -1,8 +1,8 @@
 """Watches the folder of records: one recursive watch for all of it, set anew at every connect.
 
 The order is what makes it safe: the watch first, then the list, then the nodes, then what changed meanwhile,
-all over the same connection. A node is always read again, never guessed from an event, and the state with
-the higher number of its last change counts.
+all over the same connection. What a node holds is always read again, never guessed from an event, and the
+state with the higher number of its last change counts.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from peerage.backends.feed import Feed
-from peerage.backends.zookeeper.connection import CHILDREN, Connection
+from peerage.backends.zookeeper.connection import CHILDREN, DELETED, Connection
 from peerage.backends.zookeeper.failures import Failure, Lost, NoAuth, NoNode, Unsupported
 from peerage.backends.zookeeper.location import Location
 from peerage.backends.zookeeper.requests import AddWatch, Entry, Read
@@ -30,8 +30,8 @@ log = logging.getLogger(__name__)
 _NO_NODE: Final = -101
 _NO_AUTH: Final = -102
 
-#: Session of a container node: no session at all.
-_CONTAINER: Final = -(1 << 63)
+#: Sessions that are none: of a persistent node, and of a container.
+_NOBODY: Final = (0, -(1 << 63))
 
 #: Seconds of work after which the event loop gets its turn.
 _SLICE: Final = 0.003
@@ -71,6 +71,7 @@ class Folder:
         self._unexpected: set[type[Exception]] = set()
         self._dirty: dict[str, None] = {}
         self._relist = False
+        self._reading = False
         self._synced: Up | None = None
         self._recursive = True
         self._problem: str | None = None
@@ -129,7 +130,12 @@ class Folder:
             return  # a stray one: recursive watches have none
         parent, _, name = path.rpartition("/")
         if parent == self._path:
-            # Also a deletion: an answer on its way may still show the node.
+            if kind == DELETED and self._synced is not None and not self._reading:
+                self._dirty.pop(name, None)
+                self._reported.discard(name)
+                self._drop(name)
+                return
+            # Also a deletion, as long as an answer is on its way that may still show the node.
             self._dirty[name] = None
         elif path == self._path and not self._recursive:
             self._relist = True
@@ -148,6 +154,7 @@ class Folder:
             await self._wake.wait()
             self._wake.clear()
             up = self._connection.up
+            self._reading = True
             try:
                 await self._catch_up()
             except Lost:
@@ -163,6 +170,8 @@ class Folder:
                         "Reading %s failed in a way that isn't known; trying again", self._location.url
                     )
                 await self._complain(up, Failure(f"{type(error).__name__}: {error}"))
+            finally:
+                self._reading = False
 
     async def _replaced(self, up: "Up | None", seconds: float) -> bool:
         """Wait, but not longer than the connection lasts; say whether it is another one, or none, by now."""
@@ -232,20 +241,20 @@ class Folder:
     async def _read_all(self, up: "Up", *, everybody: bool) -> None:
         """Read everything over *up* for the newcomers, *everybody*: and for those who were there before."""
         newcomers = set(self._newcomers)
-        entries, records = await self._read_everything()
+        known, records = await self._read_everything()
         for feed in newcomers & self._newcomers:
-            feed.snapshot(records)
+            feed.snapshot(records.values())
         if everybody:
             for feed in self._feeds:
-                feed.snapshot(records)
-            self._known = {name: entry.mzxid for name, entry in entries.items()}
-            self._hidden = self._known.keys() - {record.node for record in records}
+                feed.snapshot(records.values())
+            self._known = known
+            self._hidden = known.keys() - records.keys()
         else:
             # The others are told what is newer to them: from here on all know the same, or what was in the
             # snapshot only could go without a word.
-            for name, entry in entries.items():
-                self._apply(name, entry)
-            for name in self._known.keys() - entries.keys():
+            for name, mzxid in known.items():
+                self._apply(name, mzxid, records.get(name))
+            for name in self._known.keys() - known.keys():
                 self._drop(name)
         self._feeds |= newcomers & self._newcomers
         self._newcomers -= newcomers
@@ -253,21 +262,21 @@ class Folder:
             # Lost in the same moment as the last answer came: a snapshot overtakes what was said of it.
             self._tell_stale(self._connection.reason or "the connection was lost")
 
-    async def _read_everything(self) -> tuple[dict[str, Entry], list[Record]]:
-        """Return all nodes that can be read, and those of them that are told to watchers."""
-        entries: dict[str, Entry] = {}
-        records: list[Record] = []
+    async def _read_everything(self) -> tuple[dict[str, int], dict[str, Record]]:
+        """Return the last change of each node that can be read, and of those what is told to watchers."""
+        known: dict[str, int] = {}
+        records: dict[str, Record] = {}
         names = await self._list()
         self._reported.intersection_update(names)
         async with aclosing(self._read(names)) as batches:
             async for batch in batches:
                 for name, entry in batch:
                     if entry is not None:
-                        entries[name] = entry
+                        known[name] = entry.mzxid
                         record = self._record(name, entry)
                         if record is not None:
-                            records.append(record)
-        return entries, records
+                            records[name] = record
+        return known, records
 
     async def _compare_list(self) -> None:
         """Without recursive watches: see who came and who went."""
@@ -286,15 +295,14 @@ class Folder:
                     if entry is None:
                         self._drop(name)
                     else:
-                        self._apply(name, entry)
+                        self._apply(name, entry.mzxid, self._record(name, entry))
 
-    def _apply(self, name: str, entry: Entry) -> None:
+    def _apply(self, name: str, mzxid: int, record: Record | None) -> None:
         before = self._known.get(name)
-        if before is not None and entry.mzxid <= before:
+        if before is not None and mzxid <= before:
             return
         visible = before is not None and name not in self._hidden
-        self._known[name] = entry.mzxid
-        record = self._record(name, entry)
+        self._known[name] = mzxid
         (self._hidden.add if record is None else self._hidden.discard)(name)
         for feed in self._feeds:
             if record is not None:
@@ -322,8 +330,8 @@ class Folder:
             for batch, future in requests:
                 answers = await _answers(future)
                 yield [
-                    (path[prefix:], self._readable(path[prefix:], answer))
-                    for path, answer in zip(batch, answers, strict=True)
+                    (name, self._readable(name, answer))
+                    for name, answer in zip([path[prefix:] for path in batch], answers, strict=True)
                 ]
                 if time.monotonic() >= turn_ends:
                     await asyncio.sleep(0)
@@ -361,7 +369,7 @@ class Folder:
                     RECORD_LIMIT,
                 )
             return None
-        return Record(name, entry.data, entry.czxid, entry.owner not in {0, _CONTAINER})
+        return Record(name, entry.data, entry.czxid, entry.owner not in _NOBODY)
 
 
 async def _answers(future: "asyncio.Future[Any]") -> Sequence[Entry | int]:

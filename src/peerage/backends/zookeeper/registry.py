@@ -103,13 +103,20 @@ class ZooKeeperRegistry:
                 await self._connection.connected()
         while (up := self._connection.up) is not None:
             # What was said over one connection isn't known of the next.
-            try:
-                obstacle, warning = await self._access(begin + _PATIENCE)
-            except Lost as lost:
+            version, access = await asyncio.gather(
+                self._version(up, begin + _PATIENCE),
+                self._access(begin + _PATIENCE),
+                return_exceptions=True,
+            )
+            if isinstance(access, Lost):
                 if self._connection.up is up:
-                    return self._out_of_reach(str(lost))  # its end isn't heard yet
+                    return self._out_of_reach(str(access))  # its end isn't heard yet
                 continue
-            version = await self._version(up, begin + _PATIENCE)
+            if isinstance(access, BaseException):
+                raise access
+            if isinstance(version, BaseException):
+                raise version
+            obstacle, warning = access
             if self._connection.up is up:
                 return self._connected_health(up, version, obstacle, warning)
         self._enter()

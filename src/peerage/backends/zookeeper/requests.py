@@ -14,6 +14,9 @@ _INT: Final = struct.Struct("!i")
 _HEADER: Final = struct.Struct("!iBi")
 _STAT: Final = struct.Struct("!qqqqiiiqiiq")
 
+#: Of a stat what an Entry has: czxid, mzxid, owner.
+_NUMBERS: Final = struct.Struct("!qq28xq16x")
+
 _CREATE: Final = 1
 _GET_DATA: Final = 4
 _CHECK: Final = 13
@@ -55,9 +58,12 @@ def _entry(buffer: bytes, offset: int) -> tuple[Entry, int]:
     offset += 4
     data = b""
     if length > 0:
-        data = bytes(buffer[offset : offset + length])
+        data = buffer[offset : offset + length]
         offset += length
-    czxid, mzxid, _, _, _, _, _, owner, _, _, _ = _STAT.unpack_from(buffer, offset)
+    czxid, mzxid, owner = _NUMBERS.unpack_from(buffer, offset)
+    if mzxid == czxid:
+        # Kept for each node that never changed: one number, not two.
+        mzxid = czxid
     return Entry(data, czxid, mzxid, owner), offset + _STAT.size
 
 

@@ -18,7 +18,6 @@ from typing import Any, Final
 from kazoo import exceptions
 from kazoo.client import KazooClient
 from kazoo.handlers.threading import SequentialThreadingHandler
-from kazoo.handlers.utils import selector_select
 from kazoo.protocol.connection import ConnectionHandler
 from kazoo.protocol.serialization import CloseInstance, Create, Delete, GetACL, SetACL, SetData, Sync, Watch
 from kazoo.protocol.states import KeeperState
@@ -29,6 +28,7 @@ from peerage.backends.zookeeper.dialing import Dialer
 from peerage.backends.zookeeper.kazoolog import Listener
 from peerage.backends.zookeeper.location import Location
 from peerage.backends.zookeeper.notes import Down, Ended, Happened, Note, Replied, Trouble, Up
+from peerage.backends.zookeeper.polling import NOT_NOW, poll
 
 __all__ = [
     "ACL",
@@ -233,14 +233,18 @@ class _Connection(ConnectionHandler):  # type: ignore[misc] # kazoo has no types
     thread: threading.Thread
     _heard = 0.0
     _asked = 0.0
+    _answered = 0.0
+    _session_lasts = 0.0
 
     def start(self) -> None:
+        self._failed: set[tuple[str, int]] = set()
         super().start()
         self.thread = self._connection_routine
 
     def poke(self) -> None:
-        """Wake the thread; with 64 requests at most under way the pipe takes it without waiting."""
-        self._write_sock.send(b"\0")
+        """Wake the thread, without waiting: a full pipe, of connections that were lost, wakes it as well."""
+        with contextlib.suppress(BlockingIOError):
+            self._write_sock.send(b"\0", socket.MSG_DONTWAIT)
 
     def wake_up_sockets(self) -> Sequence[socket.socket | None]:
         return self._read_sock, self._write_sock
@@ -263,6 +267,10 @@ class _Connection(ConnectionHandler):  # type: ignore[misc] # kazoo has no types
         handler = self.client.handler
         handler.greeting = True
         self._heard = time.monotonic()
+        if self._heard - self._answered > self._session_lasts:
+            # The session is over. A server that lost its data would turn away for ever whoever has seen more.
+            self.client.last_zxid = 0
+        self._failed.add((hostip, port))
         try:
             timeouts: tuple[float, float] = super()._connect(host, hostip, port)
         except handler.timeout_exception:
@@ -273,19 +281,40 @@ class _Connection(ConnectionHandler):  # type: ignore[misc] # kazoo has no types
             raise exceptions.AuthFailedError("refused") from error
         finally:
             handler.greeting = False
+        self._failed.discard((hostip, port))
+        self._answered, self._session_lasts = time.monotonic(), timeouts[0] * 1.5 / 1000
         # Later than kazoo says so itself, which is before it has authenticated.
-        self.client.came_up(host, _place(hostip, port), timeouts[0] * 1.5 / 1000)
+        self.client.came_up(host, _place(hostip, port), self._session_lasts)
         return timeouts
+
+    def _expand_client_hosts(self) -> list[tuple[str, str, int]]:
+        # A dead machine costs as long as it is waited for, and a session lasts only so long.
+        places: list[tuple[str, str, int]] = super()._expand_client_hosts()
+        return sorted(places, key=lambda place: place[1:] in self._failed)
 
     def _read(self, length: int, timeout: float | None) -> bytes:
         if self.handler.greeting and not 0 <= length <= _GREETING_LIMIT:
             # The first words of another protocol, taken for a length.
             raise exceptions.ConnectionDropped("what answers isn't ZooKeeper, or TLS where none is spoken")
-        answer: bytes = super()._read(length, timeout)
-        return answer
+        part = self._at_once(self._socket.recv, length)
+        if part == b"" and length:
+            raise exceptions.ConnectionDropped("socket connection broken")
+        part = part or b""
+        return part if len(part) == length else part + super()._read(length - len(part), timeout)
+
+    def _write(self, msg: bytes, timeout: float | None) -> None:
+        sent: int = self._at_once(self._socket.send, msg) or 0
+        if sent < len(msg):
+            super()._write(msg[sent:], timeout)
+
+    def _at_once(self, call: Callable[[Any], Any], argument: object) -> Any:
+        """Do what kazoo waits for first: nearly always there is nothing to wait for. None if there is."""
+        with self._socket_error_handling(), contextlib.suppress(*NOT_NOW):
+            return call(argument)
+        return None
 
     def _read_socket(self, read_timeout: float) -> Any:
-        self._heard = time.monotonic()
+        self._heard = self._answered = time.monotonic()
         return super()._read_socket(read_timeout)
 
     def _read_response(self, header: Any, buffer: bytes, offset: int) -> Any:
@@ -343,16 +372,12 @@ class _Handler(SequentialThreadingHandler):  # type: ignore[misc] # kazoo has no
         self,
         readable: Sequence[Any],
         writable: Sequence[Any],
-        broken: Sequence[Any],
+        _: Sequence[Any],
         timeout: float | None = None,
     ) -> Any:
-        for sock in readable:
-            # TLS hands over whole records: what is left of one isn't seen by select.
-            if isinstance(sock, ssl.SSLSocket) and sock.pending():
-                return [sock], [], []
         if self.greeting and timeout is not None:
             timeout = min(timeout, self.dialer.patience)
-        return selector_select(readable, writable, broken, timeout)
+        return *poll(readable, writable, timeout), []
 
     def create_connection(
         self, address: tuple[str, int], hostname: str | None = None, timeout: float = 10.0, **_: Any

@@ -1,0 +1,28 @@
+"""What watching the folder costs the server."""
+
+from peerage.backends.zookeeper.registry import ZooKeeperRegistry
+from peerage.registry import open_registry
+from peerage.testing import View
+from peerage.testing.suite import closing
+
+
+async def test_that_a_record_is_gone_is_told_without_a_question(url):
+    """Its event says it all. With a thousand watchers each question would be a thousand."""
+    async with closing(open_registry(url)) as (owner,), closing(open_registry(url)) as (registry,):
+        assert isinstance(registry, ZooKeeperRegistry)
+        async with View(registry) as view:
+            await view.until(lambda: view.ready)
+            advertisements = [owner.advertise("Gone", b"%d" % number) for number in range(3)]
+            nodes = [await advertisement.registered() for advertisement in advertisements]
+            await view.until(lambda: set(view.data) == set(nodes))
+            asked, post = [], registry._connection.post
+
+            def note(request):
+                asked.append(request)
+                return post(request)
+
+            registry._connection.post = note
+            for left, advertisement in enumerate(advertisements[::-1]):
+                await advertisement.withdraw()
+                await view.until(lambda left=left: len(view.data) == 2 - left)
+            assert asked == []

@@ -1,0 +1,61 @@
+"""Servers that are dead, and one that comes back without its memory."""
+
+import asyncio
+import shutil
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+from tests.backends.zookeeper.support import connection
+
+from peerage.registry import open_registry
+from peerage.testing import View, eventually
+from peerage.testing.suite import closing, registered
+from peerage.testing.zookeeper import ZooKeeperServer
+
+
+@pytest.fixture
+def dead_hosts() -> Iterator[list[str]]:
+    """Two addresses at which connection attempts are answered by nothing, as by a machine without power."""
+    with ExitStack() as stack:
+        addresses = []
+        for _ in range(2):
+            full = stack.enter_context(socket.socket())
+            full.bind(("127.0.0.1", 0))
+            full.listen(0)
+            addresses.append("{}:{}".format(*full.getsockname()))
+            for _ in range(3):
+                # Those that wait to be accepted; whoever comes later isn't heard.
+                waiting = stack.enter_context(socket.socket())
+                waiting.settimeout(0)
+                waiting.connect_ex(full.getsockname())
+        yield addresses
+
+
+async def test_most_servers_are_dead(through, proxy, dead_hosts):
+    """The one alive is found in time, again and again: the session survives, and with it the record."""
+    url = through.replace(proxy.address, ",".join([*dead_hosts, proxy.address]))
+    async with closing(open_registry(url)) as (here,):
+        owner = await registered(here, "App", b"{}")
+        node = owner.node
+        for _ in range(4):
+            up = connection(here).up
+            proxy.cut()
+            await eventually(lambda up=up: connection(here).up not in {None, up})
+            assert await owner.registered() == node
+
+
+async def test_a_server_that_lost_its_data(tmp_path):
+    """It has seen less than its clients: they begin anew once their sessions are over."""
+    with ZooKeeperServer(tmp_path) as server:
+        url = f"zookeeper://{server.address}/asab?session_timeout=2"
+        async with closing(open_registry(url)) as (here,), View(here) as view:
+            owners = [await registered(here, "App", b"%d" % number) for number in range(10)]
+            await view.until(lambda: len(view.records) == 10)
+            await asyncio.to_thread(server.kill)
+            await view.until(lambda: view.stale)
+            await asyncio.to_thread(shutil.rmtree, tmp_path / "data")
+            await asyncio.to_thread(server.start)
+            nodes = {await owner.registered() for owner in owners}
+            await view.until(lambda: view.stale is None and set(view.records) == nodes)
