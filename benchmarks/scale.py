@@ -25,7 +25,7 @@ _CROWDS: Final = {30: {OURS: 10, THEIRS: 10}, 100: {OURS: 20, THEIRS: 2}}
 
 #: Seconds after which it is said who doesn't know what; nothing but another change would tell them.
 _PATIENCE: Final = 10
-_RECONNECT: Final = 30
+_RECONNECT: Final = 20
 
 #: Watchers and records of which the constants of the model are taken; changes and the seconds between.
 _WATCHERS: Final = {OURS: 20, THEIRS: 5}
@@ -273,10 +273,10 @@ def _extrapolated(
         Row(
             f"{_THOUSAND:,} clients × {_THOUSAND:,} records, all read everything once, as after a reconnect: "
             f"C × R, extrapolated. What a client takes at {_RECORDS:,} records (CPU, bytes, CPU of the "
-            "server: the less of alone and, by bytes, in the rolling restart above), R to read all, K for one "
-            "change: "
-            f"{'; '.join(constants(side) for side in SIDES)}. Seconds: the greatest of what one client takes "
-            f"alone (ours after min(2 s, N × 0.5 ms)), the server's CPU on {_CORES} cores, the bytes at 1 Gb/s",
+            "server: the less of alone and, by bytes, in the rolling restart above), R to read all, K for "
+            f"one change: {'; '.join(constants(side) for side in SIDES)}. Seconds: the greatest of what one "
+            f"client takes alone (ours after min(2 s, N × 0.5 ms)), the server's CPU on {_CORES} cores, the "
+            "bytes at 1 Gb/s",
             "shown",
             reading(OURS, min(2.0, _THOUSAND * 5e-4)),
             held=True,
@@ -284,8 +284,8 @@ def _extrapolated(
         ),
         Row(
             f"the same, rolling restart of all {_THOUSAND:,}, one after the other: "
-            f"C × (R + 2 × {_THOUSAND:,} × K). For {most} × {most} the model says, CPU of a client and a restart, "
-            f"{'; '.join(check(side) for side in SIDES)}",
+            f"C × (R + 2 × {_THOUSAND:,} × K). For {most} × {most} the model says, CPU of a client and a "
+            f"restart, {'; '.join(check(side) for side in SIDES)}",
             "shown",
             rolling(OURS),
             held=True,
