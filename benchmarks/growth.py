@@ -66,7 +66,13 @@ def save(figures: Path, picture: Path) -> None:
             for what, lines in _figures.items()
         }
         figures.write_text(json.dumps(rounded, indent=2, sort_keys=True) + "\n")
-        draw(figures, picture)
+        try:
+            draw(figures, picture)
+        except ModuleNotFoundError as error:
+            sys.stderr.write(
+                f"{picture} isn't drawn anew: {error}. `make bench` installs it; then draw it by "
+                f"`python -m benchmarks.growth {figures} {picture}`.\n"
+            )
 
 
 def draw(figures: Path, picture: Path) -> None:

@@ -13,7 +13,7 @@ _PATH: Final = "calls"
 
 #: Blocks, of which the first two warm up, and requests of each.
 _BLOCKS: Final = 20
-_REQUESTS: Final = {1: 150, 50: 500}
+_REQUESTS: Final = {1: 120, 50: 300}
 
 _SPREAD: Final = 3000
 

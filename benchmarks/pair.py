@@ -39,7 +39,8 @@ class Process:
         line = self._process.stdout.readline()
         assert line, "a process ended early; its standard error says why"
         answer = json.loads(line)
-        assert not (isinstance(answer, dict) and "error" in answer), answer
+        for each in answer if isinstance(answer, list) else [answer]:
+            assert not (isinstance(each, dict) and "error" in each), each
         return answer
 
     def ask(self, *command: Any) -> Any:

@@ -24,7 +24,7 @@ from peerage.testing.zookeeper import ZooKeeperServer
 _CROWDS: Final = {30: {OURS: 10, THEIRS: 10}, 100: {OURS: 20, THEIRS: 2}}
 
 #: Seconds after which it is said who doesn't know what; nothing but another change would tell them.
-_PATIENCE: Final = 10
+_PATIENCE: Final = 8
 _RECONNECT: Final = 20
 
 #: Watchers and records of which the constants of the model are taken; changes and the seconds between.
