@@ -46,7 +46,7 @@ _JOINS: Final = 1000
 _PATIENCE: Final = {_MIDDLE: 30, _LARGE: 12}
 
 #: Records of others, and how often one more is advertised.
-_BLINKS: Final = {3: 60, _MIDDLE: 10}
+_BLINKS: Final = {3: 40, _MIDDLE: 8}
 
 _numbers = count()
 
@@ -333,7 +333,7 @@ def _importing() -> Row:
     }
     environ = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     times: dict[str, list[float]] = {name: [] for name in programs}
-    for run in range(10):
+    for run in range(8):
         for name, (python, program) in programs.items():
             begin = time.perf_counter()
             subprocess.run([python, "-c", program], check=True, capture_output=True, env=environ)
