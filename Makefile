@@ -63,5 +63,5 @@ $(VENV)-asab/.peer: tests/interop/asab.txt scripts/asab | $(VENV)/.run
 	@touch $@
 
 $(VENV)/.bench: pyproject.toml
-	@scripts/venv $(VENV) '.[all]'
+	@scripts/venv $(VENV) '.[all]' --group bench
 	@touch $@ $(VENV)/.run
