@@ -4,13 +4,15 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmarks import directory, embedded, http, startup, zookeeper
+from benchmarks import directory, embedded, growth, http, original, scale, startup, zookeeper
 from benchmarks.report import Row, markdown
 
 _PARTS = {
     "directory": directory.measure,
     "embedded": embedded.measure,
     "http": http.measure,
+    "original": original.measure,
+    "scale": scale.measure,
     "startup": startup.measure,
     "zookeeper": zookeeper.measure,
 }
@@ -25,7 +27,9 @@ def main() -> int:
     parser.add_argument(
         "--only", action="append", choices=_PARTS, help="a part, may be repeated; all by default"
     )
-    parser.add_argument("--write", type=Path, metavar="FILE", help="replace the table in this file")
+    parser.add_argument(
+        "--write", type=Path, metavar="FILE", help="replace the table in this file, and the picture beside it"
+    )
     options = parser.parse_args()
     rows: list[Row] = []
     for name in options.only or _PARTS:
@@ -38,6 +42,7 @@ def main() -> int:
         head, _, rest = text.partition(_BEGIN)
         _, _, tail = rest.partition(_END)
         options.write.write_text(f"{head}{_BEGIN}{table}{_END}{tail}")
+        growth.save(options.write.with_name("growth.json"), options.write.with_name("growth.svg"))
     return 0 if all(row.held for row in rows) else 1
 
 

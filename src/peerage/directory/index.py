@@ -9,8 +9,6 @@ __all__ = ["Index"]
 
 _Pair = tuple[str, str]
 
-_NOBODY: Sequence[Instance] = ()
-
 
 class Index(dict[_Pair, Instance | Bucket]):
     """What is found under each ``(key, value)``; nothing is kept for nobody.
@@ -54,7 +52,7 @@ class Index(dict[_Pair, Instance | Bucket]):
         """Return where requests for *pair* go; see :attr:`Bucket.targets`."""
         found = self.get(pair)
         if found is None:
-            return _NOBODY
+            return ()
         return found.targets if isinstance(found, Bucket) else (found,)
 
     def everybody(self, pairs: Sequence[_Pair]) -> list[Instance]:

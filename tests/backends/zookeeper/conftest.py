@@ -27,9 +27,15 @@ def busy_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ZooKeeperS
 
 
 @pytest.fixture
-def url(server: ZooKeeperServer) -> str:
+def session_timeout() -> int:
+    """Seconds until a silent process is taken for dead."""
+    return 3
+
+
+@pytest.fixture
+def url(server: ZooKeeperServer, session_timeout: int) -> str:
     """The URL of a registry of this test's own on the shared server."""
-    return f"zookeeper://{server.address}/own-{next(_numbers)}?session_timeout=3"
+    return f"zookeeper://{server.address}/own-{next(_numbers)}?session_timeout={session_timeout}"
 
 
 @pytest.fixture
@@ -55,10 +61,8 @@ def loud(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
 @pytest.fixture
 async def proxy(server: ZooKeeperServer) -> AsyncIterator[Proxy]:
     """In front of the shared server."""
-    proxy = Proxy(server.address)
-    await proxy.start()
-    yield proxy
-    await proxy.aclose()
+    async with Proxy(server.address) as proxy:
+        yield proxy
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ from peerage.backends.zookeeper.connection import Connection
 from peerage.directory import fold_criteria
 from peerage.identity import Identity
 from peerage.record import build_record
-from peerage.registry import Registry, Secrets, open_registry
+from peerage.registry import Advertisement, Registry, Secrets, open_registry
 from peerage.testing import View, eventually
-from peerage.testing.suite import closing
+from peerage.testing.suite import closing, registered
 from peerage.testing.zookeeper import Proxy, ZooKeeperServer
 
 #: In each direction of a test: whoever sees it somewhere has found a leak.
@@ -97,6 +97,15 @@ async def cut_off(proxy: Proxy, registry: Registry) -> None:
 async def quiet(registry: Registry) -> None:
     """Wait until nothing is asked of the server any more: a record is looked at once it is registered."""
     await eventually(lambda: not connection(registry)._flying, "the answers to all requests")
+
+
+async def unanswered(registry: Registry, view: View, proxy: Proxy, name: str, data: bytes) -> Advertisement:
+    """Register a record that *view* sees; from here on nothing that is asked through *proxy* is answered."""
+    owner = await registered(registry, name, data)
+    await view.until_data([data])
+    await quiet(registry)
+    proxy.swallow_answers()
+    return owner
 
 
 async def obtained(secrets: Secrets, name: str) -> bytes:

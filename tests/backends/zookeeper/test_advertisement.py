@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 import pytest
 from kazoo.client import KazooClient
@@ -14,23 +15,22 @@ from tests.backends.zookeeper.support import (
     connection,
     cut_off,
     folder_of,
-    quiet,
+    unanswered,
 )
 
 from peerage.backends.zookeeper.connection import CHANGED, Connection
 from peerage.backends.zookeeper.notes import Happened, Note, Replied
-from peerage.registry import open_registry
+from peerage.registry import Advertisement, Registry, open_registry
 from peerage.testing import View
 from peerage.testing.suite import closing, registered
 from peerage.testing.view import PATIENCE
-
-PASSWORD = "pass-7391-word"
+from peerage.testing.zookeeper import Proxy, ZooKeeperServer
 
 
 @pytest.fixture
-def url(url: str) -> str:
-    """The same registry, with sessions that outlive what is done to their connections here."""
-    return url.replace("session_timeout=3", "session_timeout=20")
+def session_timeout() -> int:
+    """Seconds that outlive what is done to connections here."""
+    return 20
 
 
 def stay_deaf(to: Connection, until: Callable[[Note], bool]) -> None:
@@ -177,9 +177,11 @@ async def test_after_a_reconnect_a_record_counts_once_it_was_seen(url, through, 
 # Names that are somebody else's by now
 
 
-async def test_a_name_that_is_somebody_elses_by_now(url, through, server, proxy):
-    """With the folder made anew, names begin anew: another's record is neither changed nor removed."""
-    folder = folder_of(url)
+@asynccontextmanager
+async def name_taken(
+    url: str, through: str, server: ZooKeeperServer, proxy: Proxy
+) -> AsyncIterator[tuple[View, Registry, Advertisement, Advertisement, KazooClient]]:
+    """While we were away the folder was made anew, and another's record has the name of ours."""
     async with (
         closing(open_registry(through), open_registry(url)) as (here, there),
         View(there) as view,
@@ -189,47 +191,43 @@ async def test_a_name_that_is_somebody_elses_by_now(url, through, server, proxy)
         await view.until_data([b"ours"])
         name = ours.node
         await cut_off(proxy, here)
-        await asyncio.to_thread(client.delete, folder, recursive=True)
+        await asyncio.to_thread(client.delete, folder_of(url), recursive=True)
         theirs = await registered(there, "App", b"theirs")
         assert theirs.node == name
+        yield view, here, ours, theirs, client
+
+
+async def test_a_name_that_is_somebody_elses_by_now(url, through, server, proxy):
+    """With the folder made anew, names begin anew: another's record is neither changed nor removed."""
+    async with name_taken(url, through, server, proxy) as (view, _, ours, theirs, client):
+        name = theirs.node
         await proxy.heal()
         assert await ours.registered() != name
         await view.until_data([b"ours", b"theirs"])
         await ours.withdraw()
         await view.until_data([b"theirs"])
-        data, stat = await asyncio.to_thread(client.get, f"{folder}/{name}")
+        data, stat = await asyncio.to_thread(client.get, f"{folder_of(url)}/{name}")
         assert (data, stat.version) == (b"theirs", 0)
 
 
 async def test_a_withdrawal_of_a_name_that_is_somebody_elses_by_now(url, through, server, proxy):
     """Decided while its owner was away, it costs nobody else's record."""
-    folder = folder_of(url)
-    async with (
-        closing(open_registry(through), open_registry(url)) as (here, there),
-        View(there) as view,
-        bare_client(server.address) as client,
-    ):
-        ours = await registered(here, "App", b"ours")
-        await cut_off(proxy, here)
-        await asyncio.to_thread(client.delete, folder, recursive=True)
-        theirs = await registered(there, "App", b"theirs")
-        name = ours.node
-        assert theirs.node == name
+    async with name_taken(url, through, server, proxy) as (view, here, ours, theirs, _):
         await ours.withdraw()
         await proxy.heal()
         # Whatever the withdrawal asks and then does comes before the second of these.
         await registered(here, "Marker", b"1")
         await registered(here, "Marker", b"2")
         await view.until_data([b"theirs", b"1", b"2"])
-        assert view.data[name] == b"theirs"
+        assert view.data[theirs.node] == b"theirs"
 
 
 # Withdrawn
 
 
-async def test_a_withdrawal_while_the_folder_is_made(url):
+async def test_a_withdrawal_while_the_folder_is_made(guarded):
     """What isn't begun isn't done: no node is made of what nobody wishes for any more."""
-    async with closing(open_registry(url.replace("://", f"://user:{PASSWORD}@"))) as (here,):
+    async with closing(open_registry(guarded)) as (here,):
         await here.inspect()
         owner = here.advertise("Never", b"1")
         await asyncio.sleep(0)
@@ -243,10 +241,7 @@ async def test_a_withdrawal_while_the_folder_is_made(url):
 async def test_a_lost_answer_to_a_withdrawal(url, through, proxy):
     """It is gone, and nothing brings it back."""
     async with closing(open_registry(through), open_registry(url)) as (here, there), View(there) as view:
-        owner = await registered(here, "Gone", b"1")
-        await view.until_data([b"1"])
-        await quiet(here)
-        proxy.swallow_answers()
+        owner = await unanswered(here, view, proxy, "Gone", b"1")
         first = asyncio.ensure_future(owner.withdraw())
         await view.until_data([])
         second = asyncio.ensure_future(owner.withdraw())
@@ -261,10 +256,7 @@ async def test_a_lost_answer_to_a_withdrawal(url, through, proxy):
 async def test_a_withdrawal_after_an_update_whose_answer_was_lost(url, through, proxy):
     """Whatever version the record is at by now, it is removed."""
     async with closing(open_registry(through), open_registry(url)) as (here, there), View(there) as view:
-        owner = await registered(here, "Gone", b"1")
-        await view.until_data([b"1"])
-        await quiet(here)
-        proxy.swallow_answers()
+        owner = await unanswered(here, view, proxy, "Gone", b"1")
         owner.update(b"2")
         await view.until_data([b"2"])
         withdrawal = asyncio.ensure_future(owner.withdraw())
@@ -290,7 +282,7 @@ async def test_a_program_that_withdraws_while_everything_is_cancelled(url):
     """As asyncio.run does it with the tasks that are left: the record's own is cancelled, too."""
     text = """
 import asyncio, sys
-from peerage.registry import open_registry
+from peerage.registry import Advertisement, Registry, open_registry
 
 async def serve(registry, started):
     owner = registry.advertise("Served", b"{}")

@@ -42,9 +42,7 @@ async def test_connections_cut_at_random(url, proxy, through, seed, caplog):
     """
     chance = random.Random(seed)
     address = urlsplit(url).netloc
-    second = Proxy(address)
-    await second.start()
-    try:
+    async with Proxy(address) as second:
         urls = (through, url.replace(address, second.address), url)
         async with (
             Discovery(urls[0], identity=someone("stable", 1)) as one,
@@ -92,8 +90,6 @@ async def test_connections_cut_at_random(url, proxy, through, seed, caplog):
             begin, end = (line for line in lines if cut.address in line)
             assert begin.startswith("Out of touch"), begin
             assert re.search(r"again after [0-9.]+ s and [0-9]+ losses; \d+ records", end), end
-    finally:
-        await second.aclose()
 
 
 @pytest.mark.parametrize("seed", [1, 2])

@@ -163,10 +163,8 @@ async def test_too_few_servers(ensemble, path):
 async def hole(ensemble) -> AsyncIterator[Proxy]:
     """In front of one of the servers."""
     server: ZooKeeperServer = ensemble.servers[0]
-    proxy = Proxy(server.address)
-    await proxy.start()
-    yield proxy
-    await proxy.aclose()
+    async with Proxy(server.address) as proxy:
+        yield proxy
 
 
 async def test_a_host_that_never_answers(ensemble, path, hole):

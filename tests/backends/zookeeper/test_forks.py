@@ -21,6 +21,22 @@ def sockets_to(port):
 """
 
 
+async def keeps_its_record(url: str, text: str, says: list[str], data: bytes) -> None:
+    """Run the parent: what it says comes, its record was never gone and ends as *data*, and goes with it."""
+    registry = open_registry(url)
+    async with View(registry) as view:
+        async with program(text, url) as parent:
+            for line in says:
+                assert await heard(parent) == line
+            await view.until_data([data])
+            assert not any(isinstance(event, Gone) for event in view.events)
+            parent.stdin.close()
+            await parent.wait()
+            assert parent.returncode == 0
+        await view.until_data([])
+    await registry.aclose()
+
+
 async def test_a_forked_child_neither_keeps_nor_removes_the_parents_record(url, server):
     """Forked in the middle of updates, by os.fork: the child lives on with a registry of its own."""
     text = f"""{FORKING}{_SOCKETS}
@@ -91,18 +107,7 @@ async def main(url):
 
 asyncio.run(main(sys.argv[1]))
 """
-    registry = open_registry(url)
-    async with View(registry) as view:
-        async with program(text, url) as parent:
-            assert await heard(parent) == "withdrawn"
-            assert await heard(parent) == "parent"
-            await view.until_data([b"after the child"])
-            assert not any(isinstance(event, Gone) for event in view.events)
-            parent.stdin.close()
-            await parent.wait()
-            assert parent.returncode == 0
-        await view.until_data([])
-    await registry.aclose()
+    await keeps_its_record(url, text, ["withdrawn", "parent"], b"after the child")
 
 
 async def test_multiprocessing_children_end_without_harm(url):
@@ -135,17 +140,7 @@ async def main(url):
 
 asyncio.run(main(sys.argv[1]))
 """
-    registry = open_registry(url)
-    async with View(registry) as view:
-        async with program(text, url) as parent:
-            assert await heard(parent) == "done"
-            await view.until_data([b"after the children"])
-            assert len([event for event in view.events if type(event).__name__ == "Gone"]) == 0
-            parent.stdin.close()
-            await parent.wait()
-            assert parent.returncode == 0
-        await view.until_data([])
-    await registry.aclose()
+    await keeps_its_record(url, text, ["done"], b"after the children")
 
 
 async def test_a_prefork_server(url):

@@ -5,7 +5,7 @@ import re
 
 import pytest
 from kazoo.security import ACL, Id, Permissions, make_digest_acl, make_digest_acl_credential
-from tests.backends.zookeeper.support import bare_client, folder_of
+from tests.backends.zookeeper.support import PASSWORD, bare_client, entered, folder_of
 
 from peerage.errors import RegistryClosedError, RegistryDenied
 from peerage.registry import open_registry
@@ -13,17 +13,11 @@ from peerage.testing import View, eventually
 from peerage.testing.suite import closing, registered
 from peerage.testing.zookeeper import ZooKeeperServer
 
-PASSWORD = "pass-7391-word"
-
 #: Everybody may read, one user may do everything.
 GUARDED = (
     make_digest_acl("user", PASSWORD, all=True),
     ACL(Permissions.READ, Id("world", "anyone")),
 )
-
-
-def entered(url: str, user: str = "user", password: str = PASSWORD) -> str:
-    return url.replace("://", f"://{user}:{password}@")
 
 
 @pytest.fixture(scope="module")

@@ -13,10 +13,10 @@ from tests.backends.zookeeper.support import (
     folder_of,
     located,
     never_empty,
-    quiet,
     record,
     someone,
     truth,
+    unanswered,
 )
 
 from peerage import Discovery
@@ -243,10 +243,7 @@ async def test_a_lost_answer_to_a_create_and_a_lost_session(url, through, proxy)
 async def test_a_lost_answer_to_an_update(url, through, proxy):
     """Updated and changed back while no answer came: what was given last is there in the end."""
     async with closing(open_registry(through), open_registry(url)) as (here, there), View(there) as view:
-        owner = await registered(here, "Fickle", b"old")
-        await view.until_data([b"old"])
-        await quiet(here)
-        proxy.swallow_answers()
+        owner = await unanswered(here, view, proxy, "Fickle", b"old")
         owner.update(b"new")
         await view.until_data([b"new"])
         owner.update(b"old")

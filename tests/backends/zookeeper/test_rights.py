@@ -2,24 +2,24 @@
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator
 
 import pytest
 from kazoo.client import KazooClient
 from kazoo.security import ACL, Id, Permissions, make_digest_acl
-from tests.backends.zookeeper.support import bare_client, connection, cut_off, folder_of
+from tests.backends.zookeeper.support import bare_client, connection, cut_off, entered, folder_of
 
 from peerage.errors import RegistryDenied
 from peerage.registry import Registry, open_registry
 from peerage.testing import View, eventually
 from peerage.testing.suite import closing, registered
-
-PASSWORD = "pass-7391-word"
+from peerage.testing.zookeeper import ZooKeeperServer
 
 
 @pytest.fixture
-def url(url: str) -> str:
-    """The same registry, with sessions that outlive what is done to their connections here."""
-    return url.replace("session_timeout=3", "session_timeout=20")
+def session_timeout() -> int:
+    """Seconds that outlive what is done to connections here."""
+    return 20
 
 
 async def lose_session(registry: Registry) -> None:
@@ -31,42 +31,46 @@ async def lose_session(registry: Registry) -> None:
     )
 
 
-def make_append_only(client: KazooClient, folder: str) -> None:
-    """Make a folder from which nobody may remove a record."""
-    client.ensure_path(folder.rpartition("/")[0])
-    client.create(folder, acl=[ACL(Permissions.READ | Permissions.CREATE, Id("world", "anyone"))])
+@pytest.fixture
+async def append_only(url: str, server: ZooKeeperServer) -> AsyncIterator[KazooClient]:
+    """The folder lets everybody add records and nobody remove one; yields whoever made it."""
+
+    def make(client: KazooClient, folder: str) -> None:
+        client.ensure_path(folder.rpartition("/")[0])
+        client.create(folder, acl=[ACL(Permissions.READ | Permissions.CREATE, Id("world", "anyone"))])
+
+    async with bare_client(server.address) as client:
+        await asyncio.to_thread(make, client, folder_of(url))
+        yield client
 
 
-async def test_what_is_left_of_a_lost_session_and_may_not_be_removed(url, server, caplog):
+async def test_what_is_left_of_a_lost_session_and_may_not_be_removed(append_only, url, caplog):
     """It goes in its own time; the new record doesn't wait for that."""
-    async with bare_client(server.address) as client:
-        await asyncio.to_thread(make_append_only, client, folder_of(url))
-        async with closing(open_registry(url)) as (here,):
-            owner = await registered(here, "Kept", b"1")
-            left = owner.node
-            await lose_session(here)
-            assert await owner.registered() != left
-            assert set(await asyncio.to_thread(client.get_children, folder_of(url))) == {left, owner.node}
-        lines = [each.getMessage() for each in caplog.records if left in each.getMessage()]
-        assert len(lines) == 1, lines
+    async with closing(open_registry(url)) as (here,):
+        owner = await registered(here, "Kept", b"1")
+        left = owner.node
+        await lose_session(here)
+        assert await owner.registered() != left
+        assert set(await asyncio.to_thread(append_only.get_children, folder_of(url))) == {left, owner.node}
+    lines = [each.getMessage() for each in caplog.records if left in each.getMessage()]
+    assert len(lines) == 1, lines
 
 
-async def test_what_an_unconfirmed_creation_left_and_may_not_be_removed(url, through, server, proxy):
+@pytest.mark.usefixtures("append_only")
+async def test_what_an_unconfirmed_creation_left_and_may_not_be_removed(url, through, proxy):
     """As if it were the session's record, which it would have been."""
-    async with bare_client(server.address) as client:
-        await asyncio.to_thread(make_append_only, client, folder_of(url))
-        async with closing(open_registry(through), open_registry(url)) as (here, there), View(there) as view:
-            await registered(here, "First", b"first")
-            proxy.swallow_answers()
-            owner = here.advertise("Lost", b"lost")
-            await view.until(lambda: b"lost" in view.data.values())
-            (left,) = (node for node in view.records if node.startswith("Lost"))
-            session = connection(here).up.session
-            connection(here)._session.abort()
-            await proxy.heal()
-            assert await owner.registered() != left
-            assert connection(here).up.session != session
-            await view.until(lambda: {left, owner.node} < set(view.records))
+    async with closing(open_registry(through), open_registry(url)) as (here, there), View(there) as view:
+        await registered(here, "First", b"first")
+        proxy.swallow_answers()
+        owner = here.advertise("Lost", b"lost")
+        await view.until(lambda: b"lost" in view.data.values())
+        (left,) = (node for node in view.records if node.startswith("Lost"))
+        session = connection(here).up.session
+        connection(here)._session.abort()
+        await proxy.heal()
+        assert await owner.registered() != left
+        assert connection(here).up.session != session
+        await view.until(lambda: {left, owner.node} < set(view.records))
 
 
 async def test_a_creation_that_is_lost_in_a_folder_that_may_not_be_listed(url, through, server, proxy):
@@ -102,24 +106,21 @@ async def test_a_record_that_may_not_be_read_any_more_can_be_withdrawn(url, thro
         await eventually(lambda: client.get_children(folder) == [marker.node], "the record's removal")
 
 
-async def test_a_record_that_may_not_be_removed(url, server, caplog):
+async def test_a_record_that_may_not_be_removed(append_only, url, caplog):
     """Withdrawing returns and says what becomes of it."""
-    async with bare_client(server.address) as client:
-        await asyncio.to_thread(make_append_only, client, folder_of(url))
-        async with closing(open_registry(url)) as (here,):
-            owner = await registered(here, "Stays", b"1")
-            node = owner.node
-            await owner.withdraw()
-            assert owner.node is None
-            assert node in await asyncio.to_thread(client.get_children, folder_of(url))
+    async with closing(open_registry(url)) as (here,):
+        owner = await registered(here, "Stays", b"1")
+        node = owner.node
+        await owner.withdraw()
+        assert owner.node is None
+        assert node in await asyncio.to_thread(append_only.get_children, folder_of(url))
     (line,) = [each.getMessage() for each in caplog.records]
     assert node in line
     assert folder_of(url) in line
 
 
-async def test_a_refused_creation_that_nobody_waits_for_any_more(url, server, caplog):
+async def test_a_refused_creation_that_nobody_waits_for_any_more(url, guarded, caplog):
     """There is nothing to remove and nothing to say."""
-    guarded = url.replace("://", f"://user:{PASSWORD}@")
     async with closing(open_registry(guarded), open_registry(url)) as (inside, outside):
         await registered(inside, "Guarded", b"1")
         with pytest.raises(RegistryDenied):
@@ -136,12 +137,11 @@ async def test_a_folder_that_is_open_and_may_not_be_closed(url, server, caplog):
     """Said once, with who can do something about it; inspect() says it, too."""
     caplog.set_level(logging.WARNING)
     folder = folder_of(url)
-    guarded = url.replace("://", f"://user:{PASSWORD}@") + "&acl=creator"
     rights = Permissions.READ | Permissions.WRITE | Permissions.CREATE | Permissions.DELETE
     async with bare_client(server.address) as client:
         await asyncio.to_thread(client.ensure_path, folder.rpartition("/")[0])
         await asyncio.to_thread(client.create, folder, acl=[ACL(rights, Id("world", "anyone"))])
-        async with closing(open_registry(guarded)) as (here,):
+        async with closing(open_registry(f"{entered(url)}&acl=creator")) as (here,):
             await registered(here, "First", b"1")
             await registered(here, "Second", b"2")
             health = await here.inspect()

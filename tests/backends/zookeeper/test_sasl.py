@@ -58,10 +58,8 @@ class Counting(Proxy):
 @pytest.fixture
 async def proxy(strict):
     """In front of the server that lets in nobody else."""
-    proxy = Counting(strict.address)
-    await proxy.start()
-    yield proxy
-    await proxy.aclose()
+    async with Counting(strict.address) as proxy:
+        yield proxy
 
 
 def entry(address: str, password: str = PASSWORD) -> str:

@@ -77,10 +77,8 @@ async def echo():
 
 @pytest.fixture
 async def proxy(echo):
-    proxy = Proxy(echo.address)
-    await proxy.start()
-    yield proxy
-    await proxy.aclose()
+    async with Proxy(echo.address) as proxy:
+        yield proxy
     await proxy.aclose()
 
 

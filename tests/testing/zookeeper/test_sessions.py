@@ -1,22 +1,12 @@
 """Sessions that the proxy saw can be ended at a real server."""
 
 import asyncio
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 
 import pytest
 
 from peerage.testing.zookeeper import Proxy
 from peerage.testing.zookeeper.ports import free_port
-
-
-@asynccontextmanager
-async def proxied(address):
-    proxy = Proxy(address)
-    await proxy.start()
-    try:
-        yield proxy
-    finally:
-        await proxy.aclose()
 
 
 async def test_a_session_is_expired(zookeeper, raw_client):
@@ -37,7 +27,7 @@ async def test_a_session_is_expired(zookeeper, raw_client):
         assert other.end() == 0
         other.reset()
 
-    async with proxied(zookeeper.address) as proxy:
+    async with Proxy(zookeeper.address) as proxy:
         client = await asyncio.to_thread(begin, proxy.address, "/ours")
         other = await asyncio.to_thread(begin, zookeeper.address, "/others")
         assert set(proxy.sessions) == {client.session}
@@ -64,7 +54,7 @@ async def test_a_client_that_comes_back_at_once_does_not_save_its_session(zookee
         with raw_client(address, timeout=20_000) as client:
             return client.session, client.password
 
-    async with proxied(zookeeper.address) as proxy:
+    async with Proxy(zookeeper.address) as proxy:
         for _ in range(10):
             session, password = await asyncio.to_thread(begin, proxy.address)
             async with asyncio.timeout(30), asyncio.TaskGroup() as group:
@@ -86,7 +76,7 @@ async def test_out_of_touch_sessions_are_expired_too(zookeeper, raw_client):
         with raw_client(address, session=client.session, password=client.password) as back:
             return back.session
 
-    async with proxied(zookeeper.address) as proxy:
+    async with Proxy(zookeeper.address) as proxy:
         client = await asyncio.to_thread(begin, proxy.address)
         assert len(proxy.sessions) == 2
         await proxy.refuse()
@@ -102,7 +92,7 @@ async def test_a_server_that_is_down_is_an_error(zookeeper, raw_client):
         with raw_client(address, timeout=400) as client:
             return client.session
 
-    async with proxied(zookeeper.address) as proxy:
+    async with Proxy(zookeeper.address) as proxy:
         session = await asyncio.to_thread(begin, proxy.address)
         proxy.retarget(f"127.0.0.1:{free_port()}")
         with pytest.raises(ConnectionRefusedError):

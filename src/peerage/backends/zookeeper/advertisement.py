@@ -16,7 +16,7 @@ import os
 from collections.abc import Callable
 from typing import Final
 
-from peerage.backends.zookeeper.connection import CHANGED, DELETED, Connection
+from peerage.backends.zookeeper.connection import ANY_VERSION, CHANGED, DELETED, Connection
 from peerage.backends.zookeeper.failures import BadVersion, Failure, Lost, NoAuth, NoNode
 from peerage.backends.zookeeper.location import Location
 from peerage.backends.zookeeper.nodes import denial, ensure
@@ -30,8 +30,6 @@ log = logging.getLogger(__name__)
 
 #: Seconds until an attempt that failed for no lasting reason is repeated.
 _RETRY: Final = 0.5
-
-_ANY_VERSION: Final = -1
 
 
 class Claims:
@@ -295,7 +293,7 @@ class ZooKeeperAdvertisement:
             status = await self._connection.status(self._path(node), watch=True)
         except NoAuth:
             # There is one, says a server that wants the right to read for more (from 3.10 on).
-            self._certain, self._watched, self._version = up, up, _ANY_VERSION
+            self._certain, self._watched, self._version = up, up, ANY_VERSION
             return
         if status is None or status.owner != self._session or self._claims.nodes.get(node) is not self:
             self._disown()

@@ -32,7 +32,7 @@ from peerage.backends.zookeeper.session import (
     Sync,
 )
 
-__all__ = ["CHANGED", "CHILDREN", "DELETED", "Connection"]
+__all__ = ["ANY_VERSION", "CHANGED", "CHILDREN", "DELETED", "Connection"]
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +60,9 @@ _GOODBYE: Final = 0.7
 _ABORT: Final = 0.2
 
 _EPHEMERAL_SEQUENCE: Final = 3
+
+#: Of a node that is to be changed or removed whatever it is at.
+ANY_VERSION: Final = -1
 
 
 class Connection:
@@ -319,13 +322,13 @@ class Connection:
         created: str = await self.post(Create(path, data, self.acl, flags))
         return created
 
-    async def write(self, path: str, data: bytes, version: int = -1) -> int:
-        """Replace what the node holds, if it is at *version* (-1: at any); return its new one."""
+    async def write(self, path: str, data: bytes, version: int = ANY_VERSION) -> int:
+        """Replace what the node holds, if it is at *version* (by default at any); return its new one."""
         written: int = (await self.post(SetData(path, data, version))).version
         return written
 
-    async def delete(self, path: str, version: int = -1) -> None:
-        """Remove the node, if it is at *version* (-1: at any); one that isn't there is no error."""
+    async def delete(self, path: str, version: int = ANY_VERSION) -> None:
+        """Remove the node, if it is at *version* (by default at any); one that isn't there is no error."""
         with suppress(NoNode):
             await self.post(Delete(path, version))
 
@@ -348,4 +351,4 @@ class Connection:
 
     async def protect(self, path: str) -> None:
         """Give the node the access list of what is created here."""
-        await self.post(SetACL(path, self.acl, -1))
+        await self.post(SetACL(path, self.acl, ANY_VERSION))

@@ -44,19 +44,22 @@ class Dialer:
         Raises:
             OSError: it didn't come about; has an ``strerror``.
         """
-        sock = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET)
-        self.socket = sock
+        self.socket = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET)
         try:
-            self._reach(sock, address, time.monotonic() + min(timeout, self.patience))
+            self._reach(self.socket, address, time.monotonic() + min(timeout, self.patience))
             # From here on hang_up() can end it; up to here it couldn't.
             self._check_wanted()
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self._context is not None:
-                sock = self._secure(sock, self._context, hostname)
+                # The descriptor moves to the new object: to be known before anything is waited for.
+                self.socket = secure = self._context.wrap_socket(
+                    self.socket, server_hostname=hostname, do_handshake_on_connect=False
+                )
+                self._greet(secure)
         except BaseException:
-            sock.close()
+            self.socket.close()
             raise
-        return sock
+        return self.socket
 
     def _reach(self, sock: socket.socket, address: tuple[str, int], deadline: float) -> None:
         sock.settimeout(0)
@@ -73,22 +76,14 @@ class Dialer:
         if error:
             raise OSError(error, os.strerror(error))
 
-    def _secure(self, sock: socket.socket, context: ssl.SSLContext, hostname: str | None) -> ssl.SSLSocket:
-        # The descriptor moves to the new object: that has to be known before anything is waited for.
-        secure = context.wrap_socket(sock, server_hostname=hostname, do_handshake_on_connect=False)
-        self.socket = secure
+    def _greet(self, secure: ssl.SSLSocket) -> None:
+        self._check_wanted()
+        secure.settimeout(self.patience)
         try:
-            self._check_wanted()
-            secure.settimeout(self.patience)
             secure.do_handshake()
         except TimeoutError:
-            secure.close()
             self.lengthen()
             raise TimeoutError(errno.ETIMEDOUT, "no answer to a TLS greeting") from None
-        except BaseException:
-            secure.close()
-            raise
-        return secure
 
     def _check_wanted(self) -> None:
         if self._unwanted():

@@ -3,7 +3,9 @@
 Internal: what leaves the backend is Stale, RegistryDenied or RegistryClosedError.
 """
 
-__all__ = ["BadVersion", "Failure", "Lost", "NoAuth", "NoNode", "NodeExists", "Unsupported"]
+from typing import Final
+
+__all__ = ["BadVersion", "Failure", "Lost", "NoAuth", "NoNode", "NodeExists", "Unsupported", "named"]
 
 
 class Failure(Exception):  # noqa: N818 - the root of answers, not all of which are errors
@@ -32,3 +34,32 @@ class NoAuth(Failure):
 
 class Unsupported(Failure):
     """The server doesn't know the request."""
+
+
+_KINDS: Final[dict[type[Failure], tuple[str, ...]]] = {
+    NoNode: ("NoNode",),
+    NodeExists: ("NodeExists",),
+    BadVersion: ("BadVersion",),
+    NoAuth: ("NoAuth", "InvalidACL"),
+    Lost: (
+        "ConnectionLoss",
+        "ConnectionClosed",
+        "SessionExpired",
+        "SessionMoved",
+        "UnknownSession",
+        "OperationTimeout",
+        "RequestTimeout",
+        "ThrottledOp",
+        "NotReadOnlyCall",
+        "AuthFailed",
+        "SessionClosedRequireSasl",
+    ),
+    # A server whose watches can't be recursive answers with a marshalling error instead of "unimplemented".
+    Unsupported: ("Unimplemented", "Marshalling", "BadArguments"),
+}
+_KIND: Final = {name: kind for kind, names in _KINDS.items() for name in names}
+
+
+def named(name: str) -> Failure:
+    """Return the failure of this name in ZooKeeper's terms."""
+    return _KIND.get(name, Failure)(name)

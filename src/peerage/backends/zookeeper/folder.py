@@ -17,7 +17,7 @@ from peerage.backends.feed import Feed
 from peerage.backends.zookeeper.connection import CHILDREN, DELETED, Connection
 from peerage.backends.zookeeper.failures import Failure, Lost, NoAuth, NoNode, Unsupported
 from peerage.backends.zookeeper.location import Location
-from peerage.backends.zookeeper.requests import AddWatch, Entry, Read
+from peerage.backends.zookeeper.requests import NO_AUTH, NO_NODE, AddWatch, Entry, Read
 from peerage.registry import RECORD_LIMIT, Record
 
 if TYPE_CHECKING:
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["Folder"]
 
 log = logging.getLogger(__name__)
-
-_NO_NODE: Final = -101
-_NO_AUTH: Final = -102
 
 #: Sessions that are none: of a persistent node, and of a container.
 _NOBODY: Final = (0, -(1 << 63))
@@ -345,7 +342,7 @@ class Folder:
     def _readable(self, name: str, answer: Entry | int) -> Entry | None:
         if isinstance(answer, Entry):
             return answer
-        if answer == _NO_NODE:
+        if answer == NO_NODE:
             self._reported.discard(name)
         elif name not in self._reported:
             self._reported.add(name)
@@ -377,7 +374,7 @@ async def _answers(future: "asyncio.Future[Any]") -> Sequence[Entry | int]:
     try:
         answer = await future
     except NoNode:
-        return (_NO_NODE,)
+        return (NO_NODE,)
     except NoAuth:
-        return (_NO_AUTH,)
+        return (NO_AUTH,)
     return (answer,) if isinstance(answer, Entry) else answer

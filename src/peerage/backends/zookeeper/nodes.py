@@ -10,7 +10,7 @@ from peerage.backends.zookeeper.failures import NoAuth, NodeExists, NoNode
 from peerage.backends.zookeeper.location import Location
 from peerage.backends.zookeeper.session import ACL
 
-__all__ = ["denial", "ensure", "exposure", "is_ours", "open_to_all"]
+__all__ = ["close", "denial", "ensure", "exposure", "is_open", "is_ours"]
 
 log = logging.getLogger(__name__)
 
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 _CHANGE: Final = 0b11110
 
 
-def open_to_all(acl: Sequence[ACL]) -> bool:
+def _open_to_all(acl: Sequence[ACL]) -> bool:
     """Say whether with this access list anybody may change a node or what is below it."""
     return any(each.id.scheme == "world" and each.perms & _CHANGE for each in acl)
 
@@ -60,18 +60,34 @@ async def ensure(connection: Connection, location: Location, path: str, told: se
 
 
 async def _close(connection: Connection, location: Location, path: str, told: set[str]) -> None:
-    try:
-        if not open_to_all(await connection.acl_of(path)):
-            return
-    except NoAuth:
-        return  # closed, if not by us
-    if location.explicit_acl and is_ours(location, path):
-        with suppress(NoAuth):
-            await connection.protect(path)
-            return
+    if not await is_open(connection, path) or await close(connection, location, path):
+        return
     if path not in told:
         told.add(path)
         log.warning("%s", exposure(location, path, told))
+
+
+async def is_open(connection: Connection, path: str) -> bool:
+    """Say whether anybody may change the node or what is below it.
+
+    Raises:
+        NoNode: there is none.
+    """
+    try:
+        return _open_to_all(await connection.acl_of(path))
+    except NoAuth:
+        return False  # closed, if not by us
+
+
+async def close(connection: Connection, location: Location, path: str) -> bool:
+    """Close the node to everybody else, if that is asked for and allowed; say whether."""
+    if not location.explicit_acl or not is_ours(location, path):
+        return False
+    try:
+        await connection.protect(path)
+    except NoAuth:
+        return False
+    return True
 
 
 def exposure(location: Location, path: str, told: set[str]) -> str:

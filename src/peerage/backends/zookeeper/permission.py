@@ -4,17 +4,12 @@ Access lists don't tell: a server knows administrators, lets pass what its lists
 whose password is meant from those who may not change the list.
 """
 
-from typing import Final
-
 from peerage.backends.zookeeper.connection import Connection
 from peerage.backends.zookeeper.location import Location
 from peerage.backends.zookeeper.nodes import denial
-from peerage.backends.zookeeper.requests import Rehearse
+from peerage.backends.zookeeper.requests import NO_AUTH, NO_NODE, Rehearse
 
 __all__ = ["find_obstacle"]
-
-_NO_NODE: Final = -101
-_NO_AUTH: Final = -102
 
 
 async def find_obstacle(connection: Connection, location: Location) -> str | None:
@@ -25,13 +20,13 @@ async def find_obstacle(connection: Connection, location: Location) -> str | Non
     """
     parent = location.folder
     error = await _rehearse(connection, parent)
-    while error == _NO_NODE and parent != "/":
+    while error == NO_NODE and parent != "/":
         # The folder is made with the first record, in the node above.
         parent = parent.rpartition("/")[0] or "/"
         error = await _rehearse(connection, parent)
     if not error:
         return None
-    if error == _NO_AUTH:
+    if error == NO_AUTH:
         return denial(location, parent)
     return (
         f"{location.url} makes no node in {parent} (ZooKeeper's error {error}): "

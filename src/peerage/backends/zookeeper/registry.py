@@ -11,10 +11,10 @@ from peerage.backends.feed import Feed
 from peerage.backends.zookeeper.advertisement import Claims, ZooKeeperAdvertisement
 from peerage.backends.zookeeper.advice import advice
 from peerage.backends.zookeeper.connection import CHILDREN, Connection
-from peerage.backends.zookeeper.failures import Failure, Lost, NoAuth, NoNode
+from peerage.backends.zookeeper.failures import Failure, Lost, NoNode
 from peerage.backends.zookeeper.folder import Folder
 from peerage.backends.zookeeper.location import Location
-from peerage.backends.zookeeper.nodes import ensure, exposure, open_to_all
+from peerage.backends.zookeeper.nodes import ensure, exposure, is_open
 from peerage.backends.zookeeper.notes import Up
 from peerage.backends.zookeeper.paths import flaw
 from peerage.backends.zookeeper.permission import find_obstacle
@@ -156,22 +156,15 @@ class ZooKeeperRegistry:
                 await self._connection.connected()
         while (up := self._connection.up) is not None:
             # What was said over one connection isn't known of the next.
-            version, access = await asyncio.gather(
-                self._version(up, begin + _PATIENCE),
-                self._access(begin + _PATIENCE),
-                return_exceptions=True,
-            )
-            if isinstance(access, Lost):
-                if self._connection.up is up:
-                    return self._out_of_reach(str(access))  # its end isn't heard yet
+            async with asyncio.TaskGroup() as both:
+                version = both.create_task(self._version(up, begin + _PATIENCE))
+                access = both.create_task(self._access(begin + _PATIENCE))
+            answer = access.result()
+            if self._connection.up is not up:
                 continue
-            if isinstance(access, BaseException):
-                raise access
-            if isinstance(version, BaseException):
-                raise version
-            obstacle, warning = access
-            if self._connection.up is up:
-                return self._connected_health(up, version, obstacle, warning)
+            if isinstance(answer, Lost):
+                return self._out_of_reach(str(answer))  # its end isn't heard yet
+            return self._connected_health(up, version.result(), *answer)
         self._enter()
         return self._out_of_reach("it hasn't answered yet")
 
@@ -240,14 +233,17 @@ class ZooKeeperRegistry:
                 return await ask_version(up.server, up.host, self._context)
         return None
 
-    async def _access(self, deadline: float) -> tuple[str | None, str | None]:
-        """Return what keeps this process from advertising, and what strangers may do but shouldn't."""
+    async def _access(self, deadline: float) -> tuple[str | None, str | None] | Lost:
+        """Return what keeps this process from advertising, and what strangers may do but shouldn't.
+
+        Or the loss of the connection, if that is the answer.
+        """
         folder = self._location.folder
         try:
             async with asyncio.timeout_at(deadline):
                 obstacle = await find_obstacle(self._connection, self._location)
-        except Lost:
-            raise
+        except Lost as lost:
+            return lost
         except (TimeoutError, Failure) as failure:
             return (
                 f"Whether records can be made in {folder} wasn't answered ({str(failure) or 'too slow'}): "
@@ -257,9 +253,9 @@ class ZooKeeperRegistry:
             return obstacle, None
         try:
             async with asyncio.timeout_at(deadline):
-                exposed = open_to_all(await self._connection.acl_of(folder))
-        except (NoNode, NoAuth):
-            return obstacle, None  # there is nothing to be changed, or it isn't open
+                exposed = await is_open(self._connection, folder)
+        except NoNode:
+            return obstacle, None  # there is nothing to be changed
         except (TimeoutError, Failure) as failure:
             return obstacle, (
                 f"The access list of {folder} couldn't be read ({str(failure) or 'too slow'}): ask again."

@@ -8,7 +8,22 @@ import struct
 from dataclasses import dataclass
 from typing import ClassVar, Final, NamedTuple
 
-__all__ = ["AddWatch", "Children", "Entry", "Exists", "MultiRead", "Read", "Rehearse", "Status"]
+__all__ = [
+    "NO_AUTH",
+    "NO_NODE",
+    "AddWatch",
+    "Children",
+    "Entry",
+    "Exists",
+    "MultiRead",
+    "Read",
+    "Rehearse",
+    "Status",
+]
+
+#: Error numbers in the answers to what is asked of many nodes at once.
+NO_NODE: Final = -101
+NO_AUTH: Final = -102
 
 _INT: Final = struct.Struct("!i")
 _HEADER: Final = struct.Struct("!iBi")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from peerage.backends.zookeeper.connection import Connection
 from peerage.backends.zookeeper.failures import Failure, Lost, NoAuth, NodeExists, NoNode
 from peerage.backends.zookeeper.location import Location
-from peerage.backends.zookeeper.nodes import ensure, is_ours, open_to_all
+from peerage.backends.zookeeper.nodes import close, ensure, is_open, is_ours
 from peerage.backends.zookeeper.paths import flaw
 from peerage.errors import RegistryClosedError, RegistryDenied
 from peerage.registry import check_size
@@ -195,9 +195,9 @@ class ZooKeeperSecrets:
             return
         exposed, left = False, False
         for path in (_folder(name) or "/", name):
-            if await self._open_to_all(path):
+            if await is_open(self._connection, path):
                 exposed = True
-                left = not await self._close(path) or left
+                left = not await close(self._connection, self._location, path) or left
         if not exposed or name in self._told:
             return
         self._told.add(name)
@@ -217,22 +217,6 @@ class ZooKeeperSecrets:
                 ascii(name),
                 self._location.url,
             )
-
-    async def _open_to_all(self, path: str) -> bool:
-        try:
-            return open_to_all(await self._connection.acl_of(path))
-        except NoAuth:
-            return False  # closed, if not by us
-
-    async def _close(self, path: str) -> bool:
-        """Close the node to everybody else, if that is asked for and allowed; say whether."""
-        if not self._location.explicit_acl or not is_ours(self._location, path):
-            return False
-        try:
-            await self._connection.protect(path)
-        except NoAuth:
-            return False
-        return True
 
     # What the connection tells
 

@@ -18,19 +18,18 @@ from typing import Any, Final
 
 from kazoo import exceptions
 from kazoo.client import KazooClient
-from kazoo.handlers.threading import SequentialThreadingHandler
 from kazoo.protocol.connection import ConnectionHandler
 from kazoo.protocol.serialization import CloseInstance, Create, Delete, GetACL, SetACL, SetData, Sync, Watch
 from kazoo.protocol.states import KeeperState
 from kazoo.security import ACL, CREATOR_ALL_ACL, OPEN_ACL_UNSAFE
 
-from peerage.backends.zookeeper import failures
-from peerage.backends.zookeeper.callbacks import Callbacks
 from peerage.backends.zookeeper.dialing import Dialer
+from peerage.backends.zookeeper.failures import Failure, named
+from peerage.backends.zookeeper.handler import Handler
 from peerage.backends.zookeeper.kazoolog import Listener
 from peerage.backends.zookeeper.location import Location
 from peerage.backends.zookeeper.notes import Down, Ended, Happened, Note, Replied, Trouble, Up
-from peerage.backends.zookeeper.polling import NOT_NOW, poll
+from peerage.backends.zookeeper.polling import NOT_NOW
 from peerage.backends.zookeeper.sharing import Sharing
 
 __all__ = [
@@ -52,46 +51,6 @@ _RETRY: Final = {"max_tries": -1, "delay": 0.05, "backoff": 2, "max_delay": 0.4}
 
 #: Bytes of a server's answer while it is greeted: a few dozen, and a challenge of SASL.
 _GREETING_LIMIT: Final = 65_536
-
-_REFUSED: Final = (
-    exceptions.NoAuthError,
-    exceptions.InvalidACLError,
-)
-_LOST: Final = (
-    exceptions.ConnectionLoss,
-    exceptions.ConnectionClosedError,
-    exceptions.SessionExpiredError,
-    exceptions.SessionMovedError,
-    exceptions.UnknownSessionError,
-    exceptions.OperationTimeoutError,
-    exceptions.RequestTimeoutError,
-    exceptions.ThrottledOpError,
-    exceptions.NotReadOnlyCallError,
-    exceptions.AuthFailedError,
-    exceptions.SessionClosedRequireSaslError,
-)
-# A server whose watches can't be recursive answers with a marshalling error instead of "unimplemented".
-_UNSUPPORTED: Final = (
-    exceptions.UnimplementedError,
-    exceptions.MarshallingError,
-    exceptions.BadArgumentsError,
-)
-_FAILURES: Final = (
-    (exceptions.NoNodeError, failures.NoNode),
-    (exceptions.NodeExistsError, failures.NodeExists),
-    (exceptions.BadVersionError, failures.BadVersion),
-    (_REFUSED, failures.NoAuth),
-    (_LOST, failures.Lost),
-    (_UNSUPPORTED, failures.Unsupported),
-)
-
-
-def _failure(error: BaseException) -> failures.Failure:
-    name = type(error).__name__.removesuffix("Error")
-    for kinds, failure in _FAILURES:
-        if isinstance(error, kinds):
-            return failure(name)
-    return failures.Failure(name if isinstance(error, exceptions.KazooException) else f"{name}: {error}")
 
 
 class Session:
@@ -164,7 +123,7 @@ class _Client(Sharing, KazooClient):  # type: ignore[misc] # kazoo has no types
         super().__init__(
             hosts=location.hosts,
             timeout=location.session_timeout,
-            handler=_Handler(self.dialer),
+            handler=Handler(self.dialer),
             default_acl=CREATOR_ALL_ACL if location.acl == "creator" else None,
             auth_data=digest,
             connection_retry=_RETRY,
@@ -252,7 +211,6 @@ class _Connection(ConnectionHandler):  # type: ignore[misc] # kazoo has no types
     _heard = 0.0
     _asked = 0.0
     _owed = 0
-    _answered = 0.0
     _session_lasts = 0.0
 
     def start(self) -> None:
@@ -295,8 +253,7 @@ class _Connection(ConnectionHandler):  # type: ignore[misc] # kazoo has no types
     def _connect(self, host: str, hostip: str, port: int) -> tuple[float, float]:
         handler = self.client.handler
         handler.greeting = True
-        self._heard = time.monotonic()
-        if self._heard - self._answered > self._session_lasts:
+        if time.monotonic() - self._heard > self._session_lasts:
             # The session is over. A server that lost its data would turn away for ever whoever has seen more.
             self.client.last_zxid = 0
         self._failed.add((hostip, port))
@@ -311,7 +268,7 @@ class _Connection(ConnectionHandler):  # type: ignore[misc] # kazoo has no types
         finally:
             handler.greeting = False
         self._failed.discard((hostip, port))
-        self._answered, self._session_lasts = time.monotonic(), timeouts[0] * 1.5 / 1000
+        self._heard, self._session_lasts = time.monotonic(), timeouts[0] * 1.5 / 1000
         # Later than kazoo says so itself, which is before it has authenticated.
         self.client.came_up(host, _place(hostip, port), self._session_lasts)
         return timeouts
@@ -343,7 +300,7 @@ class _Connection(ConnectionHandler):  # type: ignore[misc] # kazoo has no types
         return None
 
     def _read_socket(self, read_timeout: float) -> Any:
-        self._heard = self._answered = time.monotonic()
+        self._heard = time.monotonic()
         return super()._read_socket(read_timeout)
 
     def _read_response(self, header: Any, buffer: bytes, offset: int) -> Any:
@@ -378,46 +335,6 @@ class _Connection(ConnectionHandler):  # type: ignore[misc] # kazoo has no types
             super()._read_watch_event(buffer, offset)
 
 
-class _Handler(SequentialThreadingHandler):  # type: ignore[misc] # kazoo has no types
-    """kazoo's way to threads and sockets, with threads for callbacks only if others use the client."""
-
-    def __init__(self, dialer: Dialer) -> None:
-        super().__init__()
-        self.dialer = dialer
-        self.greeting = False
-        self.callbacks = Callbacks()
-        self.callback_queue, self.completion_queue = self.callbacks.watches, self.callbacks.answers
-
-    def start(self) -> None:
-        self._running = True
-
-    def stop(self) -> None:
-        self._running = False
-
-    def spawn(self, func: Callable[..., None], *args: Any, **kwargs: Any) -> threading.Thread:
-        thread = threading.Thread(
-            target=func, args=args, kwargs=kwargs, name="peerage: zookeeper", daemon=True
-        )
-        thread.start()
-        return thread
-
-    def select(
-        self,
-        readable: Sequence[Any],
-        writable: Sequence[Any],
-        _: Sequence[Any],
-        timeout: float | None = None,
-    ) -> Any:
-        if self.greeting and timeout is not None:
-            timeout = min(timeout, self.dialer.patience)
-        return *poll(readable, writable, timeout), []
-
-    def create_connection(
-        self, address: tuple[str, int], hostname: str | None = None, timeout: float = 10.0, **_: Any
-    ) -> socket.socket:
-        return self.dialer.dial(address, hostname, timeout)
-
-
 class _Reply:
     """What kazoo fills with the answer, on its thread."""
 
@@ -431,7 +348,9 @@ class _Reply:
         self._tell(Replied(self._ticket, value, None))
 
     def set_exception(self, error: BaseException) -> None:
-        self._tell(Replied(self._ticket, None, _failure(error)))
+        name = type(error).__name__.removesuffix("Error")
+        known = isinstance(error, exceptions.KazooException)
+        self._tell(Replied(self._ticket, None, named(name) if known else Failure(f"{name}: {error}")))
 
 
 def _authentication(location: Location) -> tuple[list[tuple[str, str]] | None, dict[str, str] | None]:

@@ -1,6 +1,8 @@
 """A TCP proxy in front of a server, with the faults of a network, which knows ZooKeeper's sessions."""
 
 import asyncio
+from types import TracebackType
+from typing import Self
 
 from peerage.testing.zookeeper.link import Link
 from peerage.testing.zookeeper.ports import free_port
@@ -14,12 +16,10 @@ class Proxy:
 
     ::
 
-        proxy = Proxy(server.address)
-        await proxy.start()
-        proxy.black_hole()
-        ...
-        await proxy.heal()
-        await proxy.aclose()
+        async with Proxy(server.address) as proxy:
+            proxy.black_hole()
+            ...
+            await proxy.heal()
 
     While the target can't be reached, clients are connected and then reset.
     """
@@ -52,6 +52,15 @@ class Proxy:
     async def aclose(self) -> None:
         """End everything; may be called twice."""
         await self.refuse()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
 
     # Faults
 

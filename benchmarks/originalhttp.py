@@ -1,0 +1,129 @@
+"""Beside the original: calling by name, three instances found through the same ZooKeeper."""
+
+import statistics
+from collections import Counter
+from typing import Any, Final
+
+from benchmarks.pair import OURS, SIDES, THEIRS, Process, started, third
+from benchmarks.report import Row
+from peerage.testing.zookeeper import ZooKeeperServer
+
+_NAME: Final = "http://orders.service_id.asab/"
+_PATH: Final = "calls"
+
+#: Blocks, of which the first two warm up, and requests of each.
+_BLOCKS: Final = 20
+_REQUESTS: Final = {1: 120, 50: 300}
+
+_SPREAD: Final = 3000
+
+
+def measure(server: ZooKeeperServer) -> list[Row]:
+    """Every row of this part."""
+    with third("serve", "3") as answering, third("keep", server.address) as keeper:
+        ports = answering.hear()
+        # An address, so that no name must be resolved, which the original does for each connection.
+        records = [
+            {
+                "host": "127.0.0.1",
+                "instance_id": f"orders-{number}",
+                "service_id": "orders",
+                "web": [["0.0.0.0", port]],  # noqa: S104 - a notation of the record
+            }
+            for number, port in enumerate(ports)
+        ]
+        keeper.ask("put", _PATH, records)
+        with started(OURS, server.address) as ours, started(THEIRS, server.address) as theirs:
+            processes = {OURS: ours, THEIRS: theirs}
+            for process in processes.values():
+                process.ask("open", _PATH)
+            fixed = f"http://127.0.0.1:{ports[0]}/"
+            rows = [
+                row
+                for workers in _REQUESTS
+                for row in (_shared(processes, fixed, workers), _per_request(processes, fixed, workers))
+            ]
+            return [*rows, _spread_of(processes)]
+
+
+def _blocks(
+    processes: dict[str, Process], fixed: str, workers: int, *, lasting: bool
+) -> dict[tuple[str, str], list[dict[str, Any]]]:
+    """Call by name and by a fixed URL, both sides in turn; blocks of each."""
+    told: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for block in range(_BLOCKS + 2):
+        for side, process in processes.items():
+            for url in (fixed, _NAME):
+                answer = process.ask("call", url, workers, _REQUESTS[workers], lasting)
+                if block >= 2:
+                    told.setdefault((side, url), []).append(answer)
+    return told
+
+
+def _each(blocks: list[dict[str, Any]], what: str, workers: int) -> float:
+    """Return the median of one request."""
+    return statistics.median(block[what] for block in blocks) / _REQUESTS[workers]
+
+
+def _shared(processes: dict[str, Process], fixed: str, workers: int) -> Row:
+    told = _blocks(processes, fixed, workers, lasting=True)
+    over = {
+        side: _each(told[side, _NAME], "cpu", workers) - _each(told[side, fixed], "cpu", workers)
+        for side in SIDES
+    }
+    wall = {side: _each(told[side, _NAME], "wall", workers) for side in SIDES}
+    least = {side: _each(told[side, fixed], "wall", workers) for side in SIDES}
+    text = {
+        side: f"{over[side] * 1e6:.1f} µs; {wall[side] * 1e6:.0f} µs in all, "
+        f"fixed URL {least[side] * 1e6:.0f} µs"
+        for side in SIDES
+    }
+    return Row(
+        f"request by name over a fixed URL, one shared session, 3 instances, {_workers(workers)}, "
+        "beside asab",
+        "≤ 25 µs client CPU" if workers == 1 else "shown",
+        text[OURS],
+        workers != 1 or over[OURS] <= 25e-6,
+        f"asab, which calls one of the three: {text[THEIRS]}",
+    )
+
+
+def _per_request(processes: dict[str, Process], fixed: str, workers: int) -> Row:
+    told = _blocks(processes, fixed, workers, lasting=False)
+    wall = {key: _each(blocks, "wall", workers) for key, blocks in told.items()}
+    ratio = wall[OURS, _NAME] / wall[THEIRS, _NAME]
+    return Row(
+        f"session per request by name, {_workers(workers)}, beside asab",
+        "≤ 1/3 of asab's time",
+        f"{wall[OURS, _NAME] * 1e6:.0f} µs = {ratio:.2f} ×",
+        ratio <= 1 / 3,
+        f"asab: {wall[THEIRS, _NAME] * 1e6:.0f} µs; aiohttp's own session per request, fixed URL: "
+        f"{wall[THEIRS, fixed] * 1e6:.0f} µs",
+    )
+
+
+def _workers(workers: int) -> str:
+    return "1 worker" if workers == 1 else f"{workers} workers"
+
+
+def _spread_of(processes: dict[str, Process]) -> Row:
+    cases = ((1, True), (1, False), (50, True), (50, False))
+    text = {}
+    worst = 1.0
+    for side, process in processes.items():
+        parts = []
+        for workers, lasting in cases:
+            answered = Counter(process.ask("call", f"{_NAME}?", workers, _SPREAD, lasting)["answered"])
+            counts = sorted([*answered.values(), 0, 0, 0], reverse=True)[:3]
+            parts.append("/".join(map(str, counts)))
+            if side == OURS:
+                worst = max(worst, counts[0] / max(1, counts[-1]))
+        text[side] = ", ".join(parts)
+    return Row(
+        f"spread of {_SPREAD:,} requests over 3 equal instances: one worker with one session, with a session "
+        "per request; 50 workers likewise",
+        "max/min ≤ 1.1",
+        f"{text[OURS]}; worst {worst:.3f}",
+        worst <= 1.1,
+        f"asab: {text[THEIRS]}",
+    )
