@@ -12,7 +12,7 @@ class ShardsApplication(asab.Application):
         self.add_module(asab.web.Module)
         web = asab.web.WebContainer(self.get_service("asab.WebService"), "web")
         web.WebApp.router.add_get("/", self.get_shards)
-        web.WebApp.router.add_put("/{shard:[0-9]+}", self.put_shard)
+        web.WebApp.router.add_put("/{shard}", self.put_shard)
 
         self.add_module(asab.zookeeper.Module)
         zookeeper = asab.zookeeper.ZooKeeperContainer(self.get_service("asab.ZooKeeperService"), "zookeeper")
@@ -21,18 +21,19 @@ class ShardsApplication(asab.Application):
         self.Api.initialize_web(web)
         self.Api.initialize_zookeeper(zookeeper)
 
-        self.hold(int(shard) for shard in asab.Config.getmultiline("shards", "held"))
+        self.hold(asab.Config.getmultiline("shards", "held"))
 
     def hold(self, shards):
+        # Texts, as in URLs: services on ASAB itself find a number by locate() only.
         self.Shards = sorted(shards)
-        # The whole list of this key; before the start and, without a gap, at any time later.
+        # The whole list of this key; now or, without a gap, at any time later.
         self.Api.update_discovery({"shard": self.Shards})
 
     async def get_shards(self, request):
         return asab.web.rest.json_response(request, {"shards": self.Shards})
 
     async def put_shard(self, request):
-        self.hold({*self.Shards, int(request.match_info["shard"])})
+        self.hold({*self.Shards, request.match_info["shard"]})
         return await self.get_shards(request)
 
 
