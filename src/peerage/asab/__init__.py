@@ -54,6 +54,7 @@ _HOME_OF: Final = {
 #: What ``asab.<name>`` loads when it is first asked for.
 _MODULES: Final = frozenset(
     {
+        "abc",
         "api",
         "application",
         "config",

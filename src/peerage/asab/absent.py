@@ -4,7 +4,7 @@ from typing import Final, Never
 
 __all__ = ["ABSENT", "refuse"]
 
-#: Modules, and the names that live in them.
+#: Modules, and the names that live in them; below ``peerage.asab``.
 ABSENT: Final = frozenset(
     {
         "PersistentDict",
@@ -17,6 +17,10 @@ ABSENT: Final = frozenset(
         "sentry",
         "socket",
         "storage",
+        "web.WebSocketFactory",
+        "web.session",
+        "web.tenant",
+        "web.websocket",
     }
 )
 
@@ -27,10 +31,10 @@ def refuse(name: str) -> Never:
     Raises:
         ImportError: always.
     """
-    name = name.rpartition(".")[2]
+    name = name.removeprefix("peerage.asab.")
     raise ImportError(
         f"peerage.asab has no {name!r}: it has ASAB's application, web, ZooKeeper, API and discovery parts. "
         "A program that needs more keeps the real asab and takes ApiService from peerage.asab.api: see "
-        "docs/asab-migration.md, 'Inside the real framework'.",
+        "docs/asab-inside.md.",
         name=f"peerage.asab.{name}",
     )

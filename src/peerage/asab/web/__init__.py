@@ -3,8 +3,9 @@
 ``asab.web.rest`` and the other modules are loaded on first use.
 """
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from peerage.asab.absent import ABSENT, refuse
 from peerage.lazy import loader
 
 if TYPE_CHECKING:
@@ -25,7 +26,13 @@ _HOME_OF: Final = {
 
 __all__ = ["Module", "StaticDirProvider", "WebContainer", "WebService", "create_web_server", "rest"]
 
-__getattr__ = loader(__name__, globals(), _HOME_OF, frozenset({"auth", "rest"}))
+_load: Final = loader(__name__, globals(), _HOME_OF, frozenset({"auth", "rest"}))
+
+
+def __getattr__(name: str) -> Any:
+    if f"web.{name}" in ABSENT:
+        refuse(f"web.{name}")
+    return _load(name)
 
 
 def __dir__() -> list[str]:
