@@ -293,6 +293,26 @@ App().run()
     assert outcome.lines == ["set", "True"], outcome.log
 
 
+def test_names_of_the_services():
+    """What the constructor says, else the documented ones; several containers have one each."""
+    outcome = both(
+        SERVICE
+        + """
+asab.Config.add_defaults({"other": {"listen": "0.0.0.0 0"}, "zookeeper": {"servers": "127.0.0.1:1"}})
+app = Service()
+web = asab.web.WebContainer(app.get_service("asab.WebService"), "other")
+api = asab.api.ApiService(app, service_name="other.ApiService")
+api.initialize_web(web)
+discovery = asab.api.discovery.DiscoveryService(app, app.Zk, service_name="other.DiscoveryService")
+say(app.get_service("asab.ApiService") is app.Api, app.get_service("other.ApiService") is api)
+say(app.Api.DiscoveryService is app.get_service("asab.DiscoveryService"))
+say(discovery is app.get_service("other.DiscoveryService"), api.WebContainer is web)
+os._exit(0)
+"""
+    )
+    assert outcome.lines == ["True True", "True", "True True"]
+
+
 def test_create_web_server_with_api():
     """ApiService in one line: its endpoints, and without ZooKeeper nothing else."""
     outcome = both(

@@ -1,8 +1,9 @@
 """The row ``session()``: whose authorization goes where."""
 
 import pytest
+import trustme
 from tests.asab.api.programs import SERVICE, on
-from tests.asab.both import both, ours
+from tests.asab.both import both, ours, theirs
 
 #: A service that calls for whom it is called: ``/call?url=…&how=…`` uses ``SESSIONS[how]`` and says what the
 #: one that it called, itself, has got.
@@ -227,6 +228,40 @@ run(program, Caller())
         **on(zookeeper),
     )
     assert outcome.lines == ["me.instance_id.asab False", "{'Authorization': 'Bearer of-the-user'}", "9"]
+
+
+def test_a_service_with_tls_is_called_by_name(zookeeper, tmp_path):
+    """By https, its certificate for the logical name; locate() says https, too, where the original can't."""
+    authority, certificate = trustme.CA(), tmp_path / "both.pem"
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    authority.issue_cert("it.which.asab").private_key_and_cert_chain_pem.write_to_path(certificate)
+    program = (
+        SERVICE
+        + f"""
+import ssl
+asab.Config.set("web", "listen", "0.0.0.0 0 ssl:it")
+asab.Config.add_defaults({{"ssl:it": {{"cert": {str(certificate)!r}, "key": {str(certificate)!r}}}}})
+trust = ssl.create_default_context(cafile={str(tmp_path / "ca.pem")!r})
+async def program(app):
+    await record_of(app)
+    app.Api.update_discovery({{"which": ["it", "other"]}})
+    await eventually(lambda: app.Discovery.locate(which="other"))
+    (url,) = await app.Discovery.locate(which="it")
+    say(url.replace(str(app.Web.Addresses[0][1]), "PORT"))
+    async with app.Discovery.session() as session:
+        async with session.get("https://it.which.asab/asab/v1/manifest", ssl=trust) as response:
+            say(response.status)
+        try:
+            await session.get("https://other.which.asab/", ssl=trust)
+        except aiohttp.ClientConnectorCertificateError:
+            say("another name")
+run(program, Service())
+"""
+    )
+    environ = {**ENVIRON, **on(zookeeper)}
+    called = ["404", "another name"]
+    assert theirs(program, **environ).lines == ["http://127.0.0.1:PORT", *called]
+    assert ours(program, **environ).lines == ["https://127.0.0.1:PORT", *called]
 
 
 def test_from_the_first_step_to_the_last(zookeeper):

@@ -381,6 +381,35 @@ serve(program, config, routes=lambda webapp: webapp.router.add_post("/", echo))
     assert outcome.lines == ["200" if size <= 1000 else "413"]
 
 
+def test_backlog():
+    """How many connections may wait to be taken: 128, or what is configured."""
+    outcome = both(
+        SERVE
+        + """
+asab.Config.add_defaults({"few": {"backlog": "7"}})
+class App(asab.Application):
+    def __init__(self):
+        super().__init__(args=[], modules=[asab.web.Module])
+        service = self.get_service("asab.WebService")
+        self.waiting, self.create_server = {}, self.Loop.create_server
+        self.Loop.create_server = self.listen
+        for section in ("web", "few"):
+            asab.web.WebContainer(service, section, config={"listen": "127.0.0.1 0"})
+    async def listen(self, *args, **kwargs):
+        server = await self.create_server(*args, **kwargs)
+        self.waiting[server.sockets[0].getsockname()[1]] = kwargs["backlog"]
+        return server
+    async def main(self):
+        for section, container in self.get_service("asab.WebService").Containers.items():
+            await until_started(container)
+            say(section, container.BackLog, self.waiting[container.Addresses[0][1]])
+        self.stop()
+App().run()
+"""
+    )
+    assert outcome.lines == ["web 128 128", "few 7 7"]
+
+
 def test_servertokens():
     """All about the software by default, next to nothing with 'prod'."""
     program = """
@@ -678,23 +707,31 @@ for password in ("password", "another", ""):
     assert ours(program).lines == ["right", "wrong False", "wrong "]
 
 
-def test_client_certificates(certificates):
-    """``verify_mode`` and ``cafile``; the same builder for calling."""
-    outcome = ours(
+@pytest.mark.parametrize("authorities", ["cafile", "cadata"])
+def test_client_certificates(certificates, authorities):
+    """``verify_mode``, and whose certificates are taken; the same builder for calling."""
+    places = {
+        "cafile": str(certificates / "ca.pem"),
+        "cadata": (certificates / "ca.pem").read_text(),
+    }
+    outcome = both(
         SERVE
         + f"""
 import ssl
-asab.tls
-config = {{"cert": {str(certificates / "both.pem")!r}, "cafile": {str(certificates / "ca.pem")!r}}}
-app = make({{"listen": "127.0.0.1 0 ssl", "verify_mode": "CERT_REQUIRED", **config}})
+load("tls")
+cert = {{"cert": {str(certificates / "both.pem")!r}, "key": {str(certificates / "key.pem")!r}}}
+server = {{**cert, {authorities!r}: {places[authorities]!r}, "verify_mode": "CERT_REQUIRED"}}
+client = {{**cert, "cafile": {places["cafile"]!r}}}
+app = make({{"listen": "127.0.0.1 0 ssl", **server}})
 async def main():
+    await until_started(app.container)
     url = f"https://127.0.0.1:{{app.container.Addresses[0][1]}}/"
-    build = asab.tls.SSLContextBuilder("client", config=config).build
+    build = asab.tls.SSLContextBuilder("client", config=client).build
     async with aiohttp.ClientSession() as session:
         async with session.get(url, ssl=build(protocol=ssl.PROTOCOL_TLS_CLIENT)) as response:
             say(response.status)
         try:
-            await session.get(url, ssl=ssl.create_default_context(cafile=config["cafile"]))
+            await session.get(url, ssl=ssl.create_default_context(cafile=client["cafile"]))
         except aiohttp.ClientError:
             say("refused")
     app.stop()
