@@ -3,9 +3,10 @@
 So it is while a cluster moves, service by service, and back: each has the same text, but for the import line.
 """
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,19 +37,20 @@ class Cluster:
     discovery: Discovery
 
     @asynccontextmanager
-    async def run(self, name: str, side: str, service: str = "") -> AsyncIterator[Running]:
+    async def run(self, name: str, side: str, service: str = "", number: int = 1) -> AsyncIterator[Running]:
         """Run an example; a *service* is there then, and SIGTERM ends it."""
         text = (EXAMPLES / f"{name}.py").read_text(encoding="utf-8")
         assert IMPORT in text
         environ = {"ASAB_HOSTNAME": "127.0.0.1"}
         if service:
-            environ |= {"SERVICE_ID": service, "INSTANCE_ID": f"{service}-1"}
+            instance = f"{service}-{number}"
+            environ |= {"SERVICE_ID": service, "INSTANCE_ID": instance}
         program = LOAD + text.replace(IMPORT, "")
         async with running(program, "-c", self.config, original=side == "theirs", environ=environ) as one:
             if not service:
                 yield one
             else:
-                await eventually(lambda: self.discovery.directory.targets("service_id", service), service)
+                await eventually(lambda: self.discovery.directory.targets("instance_id", instance), instance)
                 yield one
                 one.terminate()
             assert await one.end() == (0, []), one.log
@@ -87,6 +89,45 @@ async def test_a_relay_of_the_other_kind(cluster, one, other):
                 assert response.status == 200
                 answer = {"shop": "open", "orders": {"items": ["tea"], "token": token}}
                 assert await response.json() == answer
+
+
+async def test_a_service_moves_and_back(cluster):
+    """One beside the other, the other gone, and the same again: it is called all the while."""
+    calls, over = 0, asyncio.Event()
+
+    async def call_on() -> None:
+        nonlocal calls
+        async with cluster.discovery.session(
+            "http://orders.service_id.asab", raise_for_status=True
+        ) as session:
+            while not over.is_set():
+                async with session.get("/v1/orders") as response:
+                    await response.read()
+                calls += 1
+
+    async def called() -> None:
+        before = calls
+        await eventually(lambda: calls > before + 20 or calling.done())
+
+    async with AsyncExitStack() as old, AsyncExitStack() as new, AsyncExitStack() as back:
+        await old.enter_async_context(cluster.run("server", "theirs", "orders", 1))
+        calling = asyncio.ensure_future(call_on())
+        try:
+            await called()
+            await new.enter_async_context(cluster.run("server", "ours", "orders", 2))
+            await old.aclose()
+            await called()
+            await eventually(lambda: len(cluster.discovery.directory.find()) == 1)
+            async with cluster.run("client", "theirs") as client:
+                assert (await client.line()).count("http://") == 1
+                assert (await client.line()).startswith("200 ")
+            await back.enter_async_context(cluster.run("server", "theirs", "orders", 1))
+            await new.aclose()
+            await called()
+        finally:
+            over.set()
+            await asyncio.wait([calling])
+        await calling
 
 
 async def test_custom_ids_of_theirs(cluster):
