@@ -304,7 +304,7 @@ def test_an_unreadable_configuration_file(tmp_path, content, complaint):
     """The program ends, saying which and why."""
     path = tmp_path / "a.conf"
     path.write_bytes(content)
-    outcome = ours(READ, "-c", str(path))
+    outcome = both(READ, "-c", str(path))
     assert outcome.code == 1
     assert f"The configuration file {path} can't be read" in outcome.log
     assert complaint in outcome.log
@@ -313,7 +313,7 @@ def test_an_unreadable_configuration_file(tmp_path, content, complaint):
 
 def test_a_folder_as_configuration_file(tmp_path):
     """Likewise."""
-    outcome = ours(READ, "-c", str(tmp_path))
+    outcome = both(READ, "-c", str(tmp_path))
     assert outcome.code == 1
     assert "can't be read" in outcome.log
 

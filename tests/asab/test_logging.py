@@ -260,7 +260,7 @@ def test_syslog_that_isnt_there():
 )
 def test_syslog_configured_wrongly(option, value):
     """Is said, and the program goes on."""
-    outcome = ours(
+    outcome = both(
         f"asab.Config.add_defaults({{'logging:syslog': {{{option!r}: {value!r}}}}})\n" + APP + END, "-s"
     )
     assert outcome.code == 0
@@ -290,6 +290,6 @@ def test_log_obsolete():
 def test_importing_installs_the_logger_class():
     """Of loggers made afterwards."""
     before = logging.getLoggerClass()
-    outcome = ours("say(type(logging.getLogger('a')).__mro__[1].__name__)")
+    outcome = both("say(type(logging.getLogger('a')).__mro__[1].__name__)")
     assert outcome.lines == ["Logger"]
     assert logging.getLoggerClass() is before

@@ -194,7 +194,7 @@ def right(message_type): say("heard")
 
 def test_errors_of_asynchronous_deliveries_are_logged():
     """Likewise."""
-    outcome = ours(
+    outcome = both(
         "def wrong(message_type): raise LookupError('out of a function')\n"
         + APP
         + """

@@ -1,6 +1,6 @@
 """The row ``asab.Timer``."""
 
-from tests.asab.both import both, ours
+from tests.asab.both import both
 
 
 def test_timer_goes_off_once():
@@ -109,7 +109,7 @@ def test_timers_stop_with_the_application():
 
 def test_errors_of_the_handler_are_logged():
     """And the timer goes on."""
-    outcome = ours("""
+    outcome = both("""
     class App(asab.Application):
         async def main(self):
             self.ticks = 0

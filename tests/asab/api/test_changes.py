@@ -213,7 +213,7 @@ run(program, Service())
 
 def test_without_a_web_container(zookeeper):
     """A worker: advertised at once, without an address; later with one, in place."""
-    outcome = ours(
+    outcome = both(
         SERVICE
         + """
 class Worker(asab.Application):
@@ -242,7 +242,7 @@ run(program, Worker())
 
 def test_a_web_container_that_listens_already(zookeeper):
     """Its addresses are looked at as it is given."""
-    outcome = ours(
+    outcome = both(
         SERVICE
         + """
 class Late(asab.Application):

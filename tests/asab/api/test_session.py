@@ -149,7 +149,7 @@ run(program, Caller())
 
 def test_read_when_the_session_is_made(zookeeper):
     """A session that outlives its request keeps its authorization, and takes no other's."""
-    outcome = ours(
+    outcome = both(
         CALLER
         + """
 async def keep(discovery, request):
