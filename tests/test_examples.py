@@ -58,10 +58,10 @@ class Place:
     registry: str
     environ: dict[str, str]
 
-    async def answer(self, command: str) -> str:
-        """Return what *command* prints."""
+    async def answer(self, command: str, code: int = 0) -> str:
+        """Return what *command* prints; it ends with *code*."""
         async with self._running(command) as program:
-            await program.ended()
+            await program.ended(code)
         return program.out.rstrip("\n")
 
     @asynccontextmanager
@@ -99,14 +99,14 @@ class Program:
         """What it has printed and logged, once it has ended."""
         self._files = out, log
 
-    async def ended(self) -> None:
-        """Wait for its end; it is a good one."""
+    async def ended(self, code: int = 0) -> None:
+        """Wait for its end, which is with *code*."""
         async with asyncio.timeout(PATIENCE):
-            code = await self.process.wait()
+            await self.process.wait()
         for file in self._files:
             file.seek(0)
         self.out, self.log = (file.read().decode() for file in self._files)
-        assert code == 0, f"{self.out}{self.log}"
+        assert self.process.returncode == code, f"{self.out}{self.log}"
 
 
 @pytest.fixture
@@ -184,6 +184,14 @@ async def test_the_commands_answer_what_is_shown(title, place):
             else:
                 await services.enter_async_context(place.service(step.command))
                 await known(discovery, *names_in(step.command))
+
+
+async def test_nobody_serves(place):
+    """The client says so, and its exit code as well."""
+    client = SECTIONS[TITLES[0]][1].command
+    located, error = (await place.answer(client, code=1)).splitlines()
+    assert located == "set()"
+    assert error.startswith("No instance with service_id='orders' among the 0 known.")
 
 
 async def test_a_second_service_of_a_name(place):
