@@ -109,9 +109,14 @@ async def test_a_request_that_cannot_be_sent_is_refused_alone(url):
         client = registry.client
         await connected(registry)
         before = connection(registry).up
-        for path, version in (("/\udc80", -1), ("/zookeeper", 1 << 40)):
-            with pytest.raises(Exception, match=r"surrogates|format|range"):
-                await call(client.set, path, b"", version)
+        for wrong in (
+            lambda: client.set("/\udc80", b""),
+            lambda: client.set("/zookeeper", b"", 1 << 40),
+            lambda: client.create("/a", b"", acl=["world"]),
+            lambda: client.set_acls("/zookeeper", [(31, "world")]),
+        ):
+            with pytest.raises(Exception, match=r"surrogates|format|range|attribute"):
+                await call(wrong)
         assert await call(client.exists, "/zookeeper")
         assert connection(registry).up is before
 

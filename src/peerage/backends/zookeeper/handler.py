@@ -56,4 +56,6 @@ class Handler(SequentialThreadingHandler):  # type: ignore[misc] # kazoo has no 
         self, address: tuple[str, int], hostname: str | None = None, timeout: float = 10.0, **_: Any
     ) -> socket.socket:
         """Connect, and shake hands if it is TLS."""
-        return self.dialer.dial(address, hostname, timeout)
+        if self.greeting:
+            return self.dialer.dial(address, hostname, timeout)
+        return self.dialer.dial_apart(address, hostname, timeout)

@@ -106,8 +106,9 @@ class ZooKeeperRegistry:
     def client(self) -> KazooClient:
         """The client of kazoo whose session all this uses, for whatever the registry doesn't do.
 
-        Its methods wait: call them from a thread. It is closed with the registry. A new one takes its place
-        if the server refuses it, which waits for somebody to change something, so don't keep it.
+        Its methods wait: call them from a thread. It is closed with the registry; its stop() ends the
+        session, and another one begins. A new client takes its place if the server refuses it, which waits
+        for somebody to change something, so don't keep it.
 
         Raises:
             RegistryClosedError: after aclose(), or in a forked child.
