@@ -4,6 +4,7 @@ import asyncio
 import threading
 
 import pytest
+from kazoo.exceptions import ConnectionClosedError, ConnectionLoss
 from tests.backends.zookeeper.support import connected, connection, cut_off, folder_of
 
 from peerage.registry import open_registry
@@ -36,8 +37,8 @@ async def test_a_session_that_a_user_ends_is_followed_by_another(url):
     assert [each for each in told if each != "data"] == ["LOST", "CONNECTED"] * 3 + ["LOST"]
     # Closed with the registry, for good.
     await call(client.stop)
-    with pytest.raises(client.handler.timeout_exception):
-        await call(client.start, 0.01)
+    with pytest.raises(ConnectionClosedError):
+        await call(client.start)
 
 
 async def test_a_session_that_a_user_ends_in_an_outage(through, proxy):
@@ -83,6 +84,36 @@ async def test_a_user_that_ends_the_session_in_a_listener(url):
         await eventually(lambda: told.count("CONNECTED") == 2, "another session")
         assert told.count("LOST") == 2
         assert await call(client.exists, "/zookeeper")
+
+
+async def test_nobody_waits_beyond_the_end(url, through, proxy):
+    """Neither calls of several requests, nor those that try again, nor recipes that wait for an event."""
+    base = folder_of(url)
+    async with closing(open_registry(through)) as (registry,):
+        client = registry.client
+        await call(client.Barrier(f"{base}/barrier").create)
+        assert await call(client.Lock(f"{base}/lock").acquire)
+        before = (
+            lambda: client.Lock(f"{base}/lock").acquire(),
+            lambda: client.LockingQueue(f"{base}/queue").get(),
+            lambda: client.Barrier(f"{base}/barrier").wait(),
+        )
+        users = [asyncio.ensure_future(call(use)) for use in before]
+        watchers = client._data_watchers, client._child_watchers
+        await eventually(lambda: sum(map(len, watchers)) == 4, "all of them waiting")
+        await cut_off(proxy, registry)
+        meanwhile = (
+            lambda: client.Lock(f"{base}/lock").acquire(),
+            lambda: client.create(f"{base}/a/b", b"", makepath=True),
+            lambda: client.retry(client.ensure_path, f"{base}/c/d"),
+        )
+        users += [asyncio.ensure_future(call(use)) for use in meanwhile]
+        await eventually(lambda: client._queue, "requests that wait")
+    for use in (lambda: client.create(f"{base}/e"), lambda: client.ensure_path(base), meanwhile[0]):
+        users.append(asyncio.ensure_future(call(use)))
+    async with asyncio.timeout(5):
+        outcomes = await asyncio.gather(*users, return_exceptions=True)
+    assert {type(outcome) for outcome in outcomes} <= {ConnectionClosedError, ConnectionLoss}
 
 
 async def test_commands_to_the_server(url):

@@ -118,13 +118,14 @@ class _Client(Sharing, KazooClient):  # type: ignore[misc] # kazoo has no types
         self.reason = ""
         self.dialer = Dialer(context, lambda: bool(self._stopped.is_set()))
         digest, sasl = _authentication(location)
+        handler = Handler(self.dialer)
         super().__init__(
             hosts=location.hosts,
             timeout=location.session_timeout,
-            handler=Handler(self.dialer),
+            handler=handler,
             default_acl=CREATOR_ALL_ACL if location.acl == "creator" else None,
             auth_data=digest,
-            connection_retry=_RETRY,
+            connection_retry={**_RETRY, "sleep_func": handler.sleep_func},
             logger=Listener(self._complain),
             use_ssl=context is not None,
         )
