@@ -1,9 +1,11 @@
 """Being found: ``asab.ApiService`` advertises the application, and answers what it is."""
 
+import asyncio
 import logging
 import os
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +17,7 @@ from peerage.asab.config import Config
 from peerage.asab.parts import Floor
 from peerage.asab.service import Service
 from peerage.asab.zookeeper.container import ZooKeeperContainer
+from peerage.discovery import WITHDRAW_TIMEOUT
 from peerage.errors import RegistryDenied
 from peerage.identity import Identity, find_manifest, read_identity
 from peerage.registration import LAME_DUCK, Offer, Registration
@@ -188,15 +191,15 @@ class ApiService(Service):
             return
         if self.WebContainer is None or registration.node is None:
             # Nobody calls it.
-            await registration.withdraw()
+            await _in_time(registration.withdraw())
         else:
-            await registration.drain(LAME_DUCK)
+            await _in_time(registration.drain(LAME_DUCK), 2 * LAME_DUCK)
 
     async def finalize(self, app: "Application") -> None:  # noqa: ARG002 - as of each service
         """Withdraw, if that isn't done yet."""
         self._stopping = True
         if self._registration is not None:
-            await self._registration.withdraw()
+            await _in_time(self._registration.withdraw())
 
     # Within
 
@@ -262,6 +265,12 @@ class ApiService(Service):
         # Read anew each time: a program may set its environment while it starts.
         identity = read_identity(appclass=type(self.App).__name__, manifest=self._shown)
         return replace(identity, host=self.App.HostName)
+
+
+async def _in_time(leaving: Coroutine[Any, Any, None], planned: float = 0) -> None:
+    """Await it, but no registry that doesn't answer: with the session ends the record."""
+    with suppress(TimeoutError):
+        await asyncio.wait_for(leaving, planned + WITHDRAW_TIMEOUT)
 
 
 def _find_manifest() -> dict[str, Any] | None:
