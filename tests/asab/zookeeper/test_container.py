@@ -332,6 +332,43 @@ run(program)
     assert outcome.lines[0] == "True True True"
 
 
+def test_client_before_there_is_a_loop(zookeeper):
+    """Listeners may be given to it; calls fail until the loop runs. The original connects in a thread."""
+    outcome = ours(
+        CONTAINER
+        + """
+app = make()
+client, told = app.container.ZooKeeper.Client, []
+client.add_listener(lambda state: told.append(str(state)))
+say(client.connected, client.chroot, client is app.container.ZooKeeper.Client)
+try:
+    client.exists("/")
+except Exception as error:
+    say(type(error).__name__)
+async def main():
+    await connected(app.container)
+    say(client is app.container.ZooKeeper.Client, client.connected)
+    app.stop()
+app.main = main
+app.run()
+say(told)
+""",
+        **on(zookeeper),
+    )
+    assert outcome.lines == [
+        "False  True",
+        "ConnectionClosedError",
+        "True True",
+        "['CONNECTED', 'LOST']",
+    ]
+
+
+def test_client_of_an_application_that_never_runs(zookeeper):
+    """Nothing is left of it."""
+    outcome = ours(CONTAINER + "say(make().container.ZooKeeper.Client.connected)", **on(zookeeper))
+    assert outcome.seen == (0, ["False"]), outcome.log
+
+
 def test_proactor_schedule(zookeeper):
     """Nobody waits; an exception is logged."""
     outcome = both(

@@ -81,6 +81,10 @@ class Session:
         self._client.handler.callbacks.begin()
         return self._client
 
+    def discard(self) -> None:
+        """End what was never started."""
+        self._client.handler.callbacks.end()
+
     def close(self) -> None:
         """Begin to end the session; Ended follows. Returns at once."""
         self._client.begin_to_close()
