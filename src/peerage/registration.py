@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -20,6 +21,8 @@ log = logging.getLogger(__name__)
 
 #: Seconds between publishing that an instance drains and withdrawing it, by default.
 LAME_DUCK: Final = 1.0
+
+_NO_NAME: Final = re.compile(r"[^A-Za-z0-9_.-]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +72,9 @@ class Registration:
     ) -> None:
         self._offer = offer
         self._on_withdraw = on_withdraw
-        self._advertisement: Advertisement = registry.advertise(offer.identity.appclass, offer.record())
+        # Opaque to readers. Names of classes may have other letters, too.
+        name = _NO_NAME.sub("_", offer.identity.appclass)
+        self._advertisement: Advertisement = registry.advertise(name, offer.record())
 
     @property
     def node(self) -> str | None:

@@ -21,7 +21,7 @@ from tests.backends.zookeeper.support import (
 from peerage.backends.zookeeper.connection import CHANGED, Connection
 from peerage.backends.zookeeper.notes import Happened, Note, Replied
 from peerage.registry import Advertisement, Registry, open_registry
-from peerage.testing import View
+from peerage.testing import View, eventually
 from peerage.testing.suite import closing, registered
 from peerage.testing.view import PATIENCE
 from peerage.testing.zookeeper import Proxy, ZooKeeperServer
@@ -150,6 +150,8 @@ async def test_a_removal_heard_with_the_answer_to_a_look(url, server):
         owner = await registered(here, "Looked", b"1")
         before = owner.node
         await own.until_data([b"1"])
+        # It is looked at once it is registered: the answer to that must not come in between.
+        await eventually(lambda: owner._watched, "the watch on it")
         # Whatever the reason for a look: its answer and the event of the removal wait together.
         owner.happened(CHANGED)
         await asyncio.sleep(0)

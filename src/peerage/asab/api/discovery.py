@@ -13,6 +13,7 @@ from peerage.client import resolver
 from peerage.directory import fold_criteria
 from peerage.errors import NotDiscoveredError
 from peerage.instance import Id
+from peerage.names import is_logical
 
 if TYPE_CHECKING:
     import aiohttp
@@ -86,7 +87,9 @@ class DiscoveryService(Service):
         """
         if isinstance(instance_id, Mapping):
             if instance_id:
-                return await self._urls([fold_criteria(instance_id)])
+                # None is nobody's, as below.
+                nobody = None in instance_id.values()
+                return await self._urls([] if nobody else [fold_criteria(instance_id)])
         elif instance_id is not None:
             kwargs = {"instance_id": instance_id}
         if not kwargs:
@@ -232,7 +235,11 @@ class DiscoveryResolver(resolver.DiscoveryResolver):
             NotDiscoveredError: nobody callable is known by that name, or no host of theirs resolves.
             OSError: another name doesn't resolve.
         """
-        return await super().resolve(hostname, port, family)
+        if not is_logical(hostname):
+            return await super().resolve(hostname, port, family)
+        # As with the original: an instance that has no address of this family is reached by another.
+        found = await super().resolve(hostname, port, socket.AF_UNSPEC)
+        return [each for each in found if each["family"] == family] or found
 
 
 def _each(ids: Mapping[str, object]) -> "list[Criteria]":

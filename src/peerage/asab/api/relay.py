@@ -72,7 +72,12 @@ class Relay:
             host = request.url.host or ""
             if is_logical(host):
                 request.headers[AUTHORIZATION] = self._header
-            elif host not in self._told and len(self._told) < _REMEMBERED:
+                try:
+                    return await handler(request)
+                finally:
+                    # A middleware of the user's may send it elsewhere next, and errors show headers.
+                    request.headers.pop(AUTHORIZATION, None)
+            if host not in self._told and len(self._told) < _REMEMBERED:
                 self._told.add(host)
                 log.warning(
                     "The authorization of the request being handled isn't sent to %r, which is outside of "

@@ -105,24 +105,27 @@ class Connection:
         """Begin to connect, on the running event loop; may be called again."""
         if self._loop is None and not self._closed:
             self._loop = asyncio.get_running_loop()
-            self._begin(self._loop)
+            (self._session or self._make()).start()
             self._patience = self._loop.call_later(_SILENCE, self._notice_silence)
 
-    def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _begin_again(self) -> None:
         self._restart = None
+        self._make().start()
+
+    def _make(self) -> Session:
         notes = self._notes
 
         def tell(note: Note) -> None:
             # On kazoo's thread. Only the first of several has to wake the loop. Put there before it is known
             # to be the first: else the loop could take the last one between the two.
             notes.append((session, note))
-            if len(notes) == 1:
+            if len(notes) == 1 and self._loop is not None:
                 # A loop that is closed has nobody to tell.
                 with suppress(RuntimeError):
-                    loop.call_soon_threadsafe(self._listen)
+                    self._loop.call_soon_threadsafe(self._listen)
 
         session = self._session = Session(self._location, self._context, tell)
-        session.start()
+        return session
 
     async def aclose(self) -> None:
         """End the session, and with it everything ephemeral; within a second. Call it once."""
@@ -132,6 +135,8 @@ class Connection:
         if self._restart is not None:
             # Between two sessions: there is nobody to say goodbye to.
             self._restart.cancel()
+        elif self._session is not None and self._loop is None:
+            self._session.discard()
         elif self._session is not None:
             await self._part(self._session)
         self._lose("closed")
@@ -232,7 +237,7 @@ class Connection:
         elif self._loop is not None and not self._closed:
             self._lose(reason)
             pause = _AGAIN * random.uniform(0.75, 1.25)  # noqa: S311 - spreads load
-            self._restart = self._loop.call_later(pause, self._begin, self._loop)
+            self._restart = self._loop.call_later(pause, self._begin_again)
 
     def _announce(self) -> None:
         changed, self._changed = self._changed, asyncio.Event()
@@ -257,9 +262,9 @@ class Connection:
         return self.up
 
     @property
-    def client(self) -> KazooClient | None:
-        """The client of kazoo that the session is made of; None before the first."""
-        return None if self._session is None else self._session.share()
+    def client(self) -> KazooClient:
+        """The client of kazoo that the session is made of; before :meth:`start`, that it will be made of."""
+        return (self._session or self._make()).share()
 
     # Requests
 
