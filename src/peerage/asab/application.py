@@ -86,6 +86,7 @@ class Application(metaclass=Singleton):
         self.Modules: list[Module] = []
         self.Services: dict[str, Any] = {}
         self._stops = 0
+        self._signals = 0
         self._lifecycle = Lifecycle(self)
         self.PubSub = PubSub(self)
         self.TaskService = TaskService(self)
@@ -194,8 +195,10 @@ class Application(metaclass=Singleton):
             self.Loop.add_signal_handler(signal.SIGHUP, self._on_hup)
 
     def _on_stop_signal(self) -> None:
+        self._signals += 1
         self.stop()
-        if self._stops > 1:
+        # What the program has asked for by stop() is no impatience of anybody's.
+        if self._signals > 1:
             self._lifecycle.interrupt()
 
     def _on_hup(self) -> None:
