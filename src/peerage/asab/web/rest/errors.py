@@ -2,6 +2,7 @@
 
 import json
 import logging
+from contextlib import suppress
 from typing import Any, Final
 from uuid import uuid4
 
@@ -77,4 +78,8 @@ def _message(error: BaseException, otherwise: str) -> Any:
     if not error.args or error.args[0] is None:
         return otherwise
     first, *others = error.args
-    return first.format(*others) if others and isinstance(first, str) else first
+    if others and isinstance(first, str):
+        # Braces may be meant as they are.
+        with suppress(LookupError, ValueError, AttributeError, TypeError):
+            return first.format(*others)
+    return first
