@@ -278,6 +278,41 @@ def test_log_handlers_of_the_program_stay_alone():
     assert outcome.lines == ["1"]
 
 
+def test_log_files_of_the_program_are_left_alone(tmp_path):
+    """On SIGHUP it begins them anew itself, if it likes."""
+    outcome = both(f"""
+    import logging.handlers
+    handler = logging.handlers.RotatingFileHandler({str(tmp_path / "a.log")!r}, backupCount=1)
+    logging.getLogger().addHandler(handler)
+    class App(asab.Application):
+        async def main(self):
+            hup = asab.Subscriber(self.PubSub, "Application.hup!")
+            os.kill(os.getpid(), signal.SIGHUP)
+            await hup.message()
+            say(os.listdir({str(tmp_path)!r}))
+            self.stop()
+    App(args=[]).run()
+    handler.close()
+    """)
+    assert outcome.lines == ["['a.log']"]
+
+
+def test_the_handlers_of_an_earlier_application_go_on():
+    """Without being taken for the program's own."""
+    outcome = ours("""
+    class App(asab.Application):
+        async def main(self):
+            logging.getLogger("program").warning("hello")
+            self.stop()
+    for _ in range(2):
+        App(args=[]).run()
+        asab.Singleton.delete(App)
+    """)
+    assert outcome.code == 0
+    assert outcome.log.count("hello") == 2
+    assert "handlers" not in outcome.log
+
+
 def test_log_obsolete():
     """For what is on its way out."""
     both(
