@@ -90,6 +90,7 @@ class Application(metaclass=Singleton):
         self._lifecycle = Lifecycle(self)
         self.PubSub = PubSub(self)
         self.TaskService = TaskService(self)
+        self.PubSub.subscribe("Application.tick/60!", self._rebase)
         if (interval := logsetup.rotation_interval(Config)) is not None:
             self._log_rotation = Timer(self, logsetup.rotate_in_time, autorestart=True)
             self._log_rotation.start(interval)
@@ -153,6 +154,10 @@ class Application(metaclass=Singleton):
     def time(self) -> float:
         """Return the time, in seconds since 1970, by the clock of the event loop."""
         return self.BaseTime + self.Loop.time()
+
+    def _rebase(self, _message_type: str) -> None:
+        # The clock of the machine is set, and a machine sleeps; the event loop's clock knows nothing of it.
+        self.BaseTime = time.time() - self.Loop.time()
 
     # Modules and services
 
