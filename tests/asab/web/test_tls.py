@@ -81,12 +81,19 @@ app.run()
         ),
         ({"cert": "both.pem", "ciphers": "none of these"}, "[web] ciphers=none of these can't be used: "),
         ({"cert": "both.pem", "cafile": "/nowhere.pem"}, "[web] cafile=/nowhere.pem can't be used: "),
+        (
+            {"cert": "both.pem", "cafile": "ca.pem", "cadata": "nothing"},
+            "[web] cadata=nothing can't be used: ",
+        ),
         ({"cert": "both.pem", "dh_params": "/nowhere.pem"}, "[web] dh_params=/nowhere.pem can't be used: "),
     ],
 )
 def test_tls_configured_wrongly(certificates, web, complaint):
     """Says which setting, and why."""
-    config = {key: str(certificates / value) if value == "both.pem" else value for key, value in web.items()}
+    config = {
+        key: str(certificates / value) if value in {"both.pem", "ca.pem"} else value
+        for key, value in web.items()
+    }
     outcome = ours(SERVE + f"make({{'listen': '0 ssl', 'key_password': 'secret', **{config!r}}})")
     assert outcome.code == 1
     assert complaint in outcome.log
