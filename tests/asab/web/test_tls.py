@@ -100,6 +100,14 @@ def test_tls_configured_wrongly(certificates, web, complaint):
     assert "secret" not in outcome.log.splitlines()[-1]
 
 
+def test_no_certificate():
+    """It listens, as in the original, and the log says that nobody can connect."""
+    outcome = both(SERVE + "make({'listen': '127.0.0.1 0 ssl:more'}); os._exit(0)")
+    assert outcome.code == 0
+    said = "[web] listen=127.0.0.1 0: nobody can connect, TLS needs a certificate. Set cert and key in "
+    assert f"{said}[ssl:more]" in outcome.log
+
+
 def test_an_encrypted_key(certificates):
     """``key_password``; a wrong one is an error, never a question on the terminal."""
     from cryptography.hazmat.primitives import serialization

@@ -134,7 +134,15 @@ class WebContainer(Configurable):
         if line.ssl is None:
             return None
         # What stands in the container's own section wins over a section of TLS alone.
-        return SSLContextBuilder(line.ssl or self._section, config=self.Config).build()
+        section = line.ssl or self._section
+        builder = SSLContextBuilder(section, config=self.Config)
+        if not builder.Config["cert"]:
+            # As in ASAB, it listens all the same.
+            log.error(
+                "[%s] listen=%s %d: nobody can connect, TLS needs a certificate. Set cert and key in [%s]",
+                *(self._section, line.address, line.port, section),
+            )
+        return builder.build()
 
     # Life
 
