@@ -241,6 +241,29 @@ def test_syslog(tmp_path, form, kind):
         assert re.fullmatch(FORMATS[form], text), text
 
 
+def test_syslog_that_is_stuck(tmp_path):
+    """Nobody takes what is sent: the program goes on, says so once, and ends."""
+    path = str(tmp_path / "log")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:
+        server.bind(path)
+        outcome = ours(
+            f"""
+        from peerage.asab import syslog
+        syslog._LONGEST_QUEUE = 100
+        asab.Config.add_defaults({{"logging:syslog": {{"address": {path!r}}}}})
+        class App(asab.Application):
+            async def main(self):
+                for _ in range(2000):
+                    logging.getLogger("program").warning("a message")
+                self.stop()
+        App(args=["-s"]).run()
+        """
+        )
+    assert outcome.code == 0
+    assert outcome.log.count("Logging error") == 1
+    assert outcome.log.count("WARNING program a message") == 2000
+
+
 def test_syslog_that_isnt_there():
     """Is said once, and the program goes on."""
     outcome = ours(
