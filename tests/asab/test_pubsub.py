@@ -128,6 +128,28 @@ def test_unsubscribe_while_publishing():
     assert outcome.lines == ["once", "second", "second"], outcome.log
 
 
+def test_subscribe_while_publishing():
+    """Who is subscribed by a callback gets the message, too, after the others."""
+    outcome = both("""
+    class Component:
+        def __init__(self, app, name):
+            self.app, self.name = app, name
+            app.PubSub.subscribe("Application.run!", self.on_run)
+        def on_run(self, message_type):
+            say(self.name)
+            if self.name == "first":
+                self.child = Component(self.app, "made by the first")
+    class App(asab.Application):
+        def __init__(self):
+            super().__init__(args=[])
+            self.components = [Component(self, "first"), Component(self, "second")]
+        async def main(self):
+            self.stop()
+    App().run()
+    """)
+    assert outcome.lines == ["first", "second", "made by the first"]
+
+
 def test_bound_methods_are_held_weakly():
     """A subscription ends with its object."""
     outcome = both(

@@ -3,7 +3,7 @@
 import inspect
 import logging
 import weakref
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -62,20 +62,16 @@ class PubSub:
     def publish(self, message_type: str, *args: Any, asynchronously: bool = False, **kwargs: Any) -> None:
         """Call all who are subscribed to *message_type*, in the order of subscription.
 
+        Who is subscribed by one of them is called as well: what is made on ``Application.run!`` may want it.
+
         Args:
             message_type: the type; it is the first argument of each callback.
             args: further arguments.
             asynchronously: call them from the event loop, soon.
             kwargs: further arguments.
         """
-        # A copy: callbacks may subscribe and unsubscribe.
-        for reference in tuple(self._references.get(message_type, ())):
-            callback = reference()
-            if callback is None:
-                self._remove(message_type, reference)
-            elif reference not in self._references.get(message_type, ()):
-                continue  # a callback before it has unsubscribed it
-            elif asynchronously:
+        for callback in self._callbacks(message_type):
+            if asynchronously:
                 self.Loop.call_soon(partial(self._deliver, callback, message_type, args, kwargs))
             else:
                 self._deliver(callback, message_type, args, kwargs)
@@ -87,6 +83,22 @@ class PubSub:
     async def message(self, message_type: str) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
         """Wait for one message and return ``(message_type, args, kwargs)``."""
         return await Subscriber(self, message_type).message()
+
+    def _callbacks(self, message_type: str) -> Iterator[Callback]:
+        taken: list[_Reference] = []  # kept, or another could have the same identity
+        while True:
+            known = set(map(id, taken))
+            left = [each for each in self._references.get(message_type, ()) if id(each) not in known]
+            if not left:
+                return
+            for reference in left:
+                taken.append(reference)
+                callback = reference()
+                if callback is None:
+                    self._remove(message_type, reference)
+                # Otherwise a callback before it has unsubscribed it.
+                elif reference in self._references.get(message_type, ()):
+                    yield callback
 
     def _deliver(
         self, callback: Callback, message_type: str, args: tuple[Any, ...], kwargs: dict[str, Any]
