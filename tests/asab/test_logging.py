@@ -269,7 +269,7 @@ def test_syslog_that_isnt_there():
     outcome = ours(
         "asab.Config.add_defaults({'logging:syslog': {'address': '/nowhere/log'}})\n"
         + APP
-        + "for _ in range(100): L.warning('a message')"
+        + "for _ in range(100): L.warning('a message')\nlogging.shutdown()"
         + END,
         "-s",
     )

@@ -59,7 +59,8 @@ class _Syslog(logging.Handler):
             except Exception:  # noqa: BLE001 - likewise
                 self._fail(record)
             else:
-                self._failing = False
+                # One that is too slow takes a message now and then.
+                self._failing = self._failing and not self._messages.empty()
 
     def _fail(self, record: logging.LogRecord) -> None:
         if not self._failing:
