@@ -3,7 +3,7 @@
 import socket
 
 import pytest
-from tests.asab.both import both, ours
+from tests.asab.both import both, ours, theirs
 from tests.asab.web.programs import SERVE
 
 LISTEN = [
@@ -146,6 +146,26 @@ App(args=[]).run()
     )
     assert outcome.code == 1
     assert "is in use" in outcome.log
+
+
+@pytest.mark.parametrize("lines", ["0.0.0.0 {0}\n127.0.0.1 {0}", "127.0.0.1 {0}\n127.0.0.1 {0}"])
+def test_a_port_of_two_lines(lines):
+    """The first one listens; the log says so of the second, and it goes on, as in the original."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        free = server.getsockname()[1]
+    program = f"""
+app = make({{"listen": {lines.format(free)!r}}})
+async def main():
+    while not app.container.Addresses: await asyncio.sleep(0.01)
+    say(len(set(app.container.Addresses)))
+    app.stop()
+app.main = main
+app.run()
+"""
+    outcome = ours(SERVE + program)
+    assert outcome.seen == (0, ["1"]), outcome.log
+    assert f"listen=127.0.0.1 {free} can't be bound: a line before it listens there" in outcome.log
+    assert theirs(SERVE + program).seen == outcome.seen
 
 
 def test_no_line_could_be_bound():
