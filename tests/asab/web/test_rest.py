@@ -169,6 +169,40 @@ serve(program, routes=routes)
     assert outcome.lines == ["400 VALIDATION-ERROR not {this}"], outcome.log
 
 
+def test_json_exception_middleware_of_an_answer_that_has_begun():
+    """It is broken off; the original puts a second answer into it."""
+    outcome = ours(
+        SERVE
+        + """
+async def stream(request):
+    response = aiohttp.web.StreamResponse(headers={"Content-Length": "1000"})
+    await response.prepare(request)
+    await response.write(b"x")
+    raise ZeroDivisionError("inside")
+async def talk(request):
+    socket = aiohttp.web.WebSocketResponse()
+    await socket.prepare(request)
+    raise ZeroDivisionError("inside")
+async def program(app, session):
+    try:
+        async with session.get("/stream") as response:
+            say(response.status)
+            say(await response.read())
+    except aiohttp.ClientPayloadError:
+        say("broken off")
+    async with session.ws_connect("/socket") as socket:
+        say((await socket.receive()).type.name)
+def routes(webapp):
+    webapp.middlewares.append(asab.web.rest.JsonExceptionMiddleware)
+    webapp.router.add_get("/stream", stream)
+    webapp.router.add_get("/socket", talk)
+serve(program, routes=routes)
+"""
+    )
+    assert outcome.lines == ["200", "broken off", "CLOSED"], outcome.log
+    assert outcome.log.count("ZeroDivisionError: inside") == 2
+
+
 @pytest.mark.parametrize("status", ["HTTPFound('/x')", "HTTPNoContent()", "HTTPOk(text='fine')"])
 def test_json_exception_middleware_leaves_alone_what_is_no_error(status):
     """Responses may be raised; the original answers 500."""

@@ -33,7 +33,7 @@ async def JsonExceptionMiddleware(  # noqa: N802 - documented so
     """Answer exceptions of handlers in JSON: ``{"result": …, "message": …, "uuid": …}``.
 
     A KeyError is 404, a ValidationError 400, a Conflict 409, HTTP errors are what they are, and everything
-    else is 500. The uuid stands in the log as well.
+    else is 500. The uuid stands in the log as well. An answer that has begun is broken off.
     """
     try:
         return await handler(request)
@@ -46,7 +46,10 @@ async def JsonExceptionMiddleware(  # noqa: N802 - documented so
     except web.HTTPException:
         # A redirect, or an answer without content: no error.
         raise
-    except Exception as error:  # noqa: BLE001 - each is answered
+    except Exception as error:
+        if request.writer.output_size:
+            # An answer has begun: a second one would go on as part of it. aiohttp logs it and breaks off.
+            raise
         status, result, message = _meaning(error)
         uuid = _log(request, status, error)
         data = {"result": result, "message": message, "uuid": uuid}
