@@ -17,6 +17,17 @@ def test_stop_within_initialize_is_heeded():
     assert outcome.lines == ["main", "2"], outcome.log
 
 
+def test_stop_in_another_thread():
+    """Heeded at once."""
+    outcome = both("""
+    class App(asab.Application):
+        async def main(self):
+            await asyncio.to_thread(self.stop, 3)
+    say(App(args=[]).run())
+    """)
+    assert outcome.lines == ["3"]
+
+
 def test_a_second_signal_interrupts_main():
     """The first asks, and after a while the log says what is waited for."""
     program = """

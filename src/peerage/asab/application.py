@@ -22,6 +22,7 @@ from peerage.asab.pubsub import PubSub
 from peerage.asab.service import Service
 from peerage.asab.singleton import Singleton
 from peerage.asab.task import TaskService
+from peerage.asab.threads import is_foreign
 from peerage.asab.timer import Timer
 
 __all__ = ["Application"]
@@ -138,6 +139,9 @@ class Application(metaclass=Singleton):
         """End the application in order: what it still does is waited for. The third call ends it at once."""
         if exit_code is not None:
             self.set_exit_code(exit_code)
+        if is_foreign(self.Loop):
+            self.Loop.call_soon_threadsafe(self.stop)
+            return
         self._stops += 1
         self._lifecycle.request_stop()
         self.PubSub.publish("Application.stop!", self._stops)

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from peerage.asab.subscriber import Subscriber
+from peerage.asab.threads import is_foreign
 
 if TYPE_CHECKING:
     import asyncio
@@ -109,10 +110,17 @@ class PubSub:
             log.exception("A callback of %r failed: %r", message_type, callback)
             return
         if inspect.iscoroutine(result):
-            task = self.Loop.create_task(self._finish(result, message_type, callback))
-            task.set_name(f"asab.PubSub.{message_type}")
-            self._deliveries.add(task)
-            task.add_done_callback(self._deliveries.discard)
+            begin = partial(self._begin, self._finish(result, message_type, callback), message_type)
+            # publish() in another thread; publish_threadsafe() is meant.
+            if is_foreign(self.Loop):
+                self.Loop.call_soon_threadsafe(begin)
+            else:
+                begin()
+
+    def _begin(self, delivery: Coroutine[Any, Any, None], message_type: str) -> None:
+        task = self.Loop.create_task(delivery, name=f"asab.PubSub.{message_type}")
+        self._deliveries.add(task)
+        task.add_done_callback(self._deliveries.discard)
 
     async def _finish(self, result: Coroutine[Any, Any, Any], message_type: str, callback: Callback) -> None:
         try:
