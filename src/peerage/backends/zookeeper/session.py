@@ -21,6 +21,7 @@ from kazoo.client import KazooClient
 from kazoo.protocol.connection import AUTH_XID, ConnectionHandler
 from kazoo.protocol.serialization import CloseInstance, Create, Delete, GetACL, SetACL, SetData, Sync, Watch
 from kazoo.protocol.states import KeeperState
+from kazoo.retry import ForceRetryError
 from kazoo.security import ACL, CREATOR_ALL_ACL, OPEN_ACL_UNSAFE
 
 from peerage.backends.zookeeper.dialing import Dialer
@@ -266,6 +267,9 @@ class _Connection(ConnectionHandler):  # type: ignore[misc] # kazoo has no types
         except handler.timeout_exception:
             self.client.dialer.lengthen()
             raise handler.timeout_exception("it takes connections but doesn't answer") from None
+        except exceptions.SessionExpiredError:
+            self._failed.discard((hostip, port))  # an answer
+            raise
         except exceptions.SessionClosedRequireSaslError as error:
             # How a server that lets in nobody without SASL refuses a password: not known to kazoo's loop.
             raise exceptions.AuthFailedError("refused") from error
@@ -276,6 +280,13 @@ class _Connection(ConnectionHandler):  # type: ignore[misc] # kazoo has no types
         # Later than kazoo says so itself, which is before it has authenticated.
         self.client.came_up(host, _place(hostip, port), self._session_lasts)
         return timeouts
+
+    def _connect_attempt(self, host: str, hostip: str, port: int, retry: Any) -> object:
+        status: object = super()._connect_attempt(host, hostip, port, retry)
+        if status is None and (hostip, port) not in self._failed:
+            # It answered, and is lost: the rest of the list may be dead, so that begins anew.
+            raise ForceRetryError("Reconnecting")
+        return status
 
     def _expand_client_hosts(self) -> list[tuple[str, str, int]]:
         # A dead machine costs as long as it is waited for, and a session lasts only so long.
@@ -374,11 +385,7 @@ def _authentication(location: Location) -> tuple[list[tuple[str, str]] | None, d
         return None, None
     if credentials.mechanism == "digest":
         return [("digest", f"{credentials.user}:{credentials.password}")], None
-    return None, {
-        "mechanism": "DIGEST-MD5",
-        "username": credentials.user,
-        "password": credentials.password,
-    }
+    return None, {"mechanism": "DIGEST-MD5", "username": credentials.user, "password": credentials.password}
 
 
 def _place(address: str, port: int) -> str:
