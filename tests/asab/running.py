@@ -72,7 +72,7 @@ async def running(
     kind: Kind | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Running]:
-    """Run *program*, the text after the import line, on us, the original or *kind*; it is killed in the end."""
+    """Run *program*, what follows the import line, on us, the original or *kind*; it is killed in the end."""
     kind = kind or (THEIRS if original else OURS)
     process = await asyncio.create_subprocess_exec(
         *(*kind.command, "-c", kind.text(program), *args),

@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import json
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -104,6 +104,14 @@ def named(environ: Mapping[str, str], instance: str, api: str = OURS, **more: st
     return {**environ, **ids, "TEST_API": api, **more}
 
 
+async def until(ask: Callable[[], Awaitable[Any]], wanted: Callable[[Any], bool]) -> Any:
+    """Ask again until the answer is as wanted, and return it."""
+    async with asyncio.timeout(PATIENCE):
+        while not wanted(answer := await ask()):  # noqa: ASYNC110 - nobody tells when
+            await asyncio.sleep(0.02)
+    return answer
+
+
 class Guest:
     """A running one, as seen from outside."""
 
@@ -131,9 +139,7 @@ class Guest:
 
     async def found(self, *, there: bool = True, **ids: str) -> list[str]:
         """Wait until it finds others by *ids*, or doesn't any more."""
-        async with asyncio.timeout(PATIENCE):
-            while bool(urls := await self.get("/locate", **ids)) is not there:
-                await asyncio.sleep(0.02)
+        urls: list[str] = await until(lambda: self.get("/locate", **ids), lambda urls: bool(urls) is there)
         return urls
 
     async def calls(self, url: str, headers: Mapping[str, str] | None = None, auth: str = "none") -> Any:

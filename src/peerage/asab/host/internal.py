@@ -1,5 +1,6 @@
 """Internal authorization as the real asab has it."""
 
+import asyncio
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
@@ -21,7 +22,7 @@ class FrameworkAuthorization:
         self._auth: Any = None
         # Optional there as well.
         if find_spec("jwcrypto") is not None:
-            self._auth = import_module("asab.api.internal_auth").InternalAuth(app, container)
+            self._auth = _class(container)(app, container)
 
     async def initialize(self, app: Any) -> None:
         """Begin."""
@@ -42,3 +43,23 @@ class FrameworkAuthorization:
             )
         header: str = self._auth.get_authorization_header()
         return header
+
+
+def _class(container: Any) -> Any:
+    base: Any = import_module("asab.api.internal_auth").InternalAuth
+
+    class InternalAuth(base):  # type: ignore[misc] # known when it runs
+        """The framework's, which asks ZooKeeper on the event loop, however long that takes."""
+
+        def _schedule_key_and_token_update(self, *args: Any, **kwargs: Any) -> None:
+            # Else it is called when there is a connection.
+            if container.is_connected():
+                super()._schedule_key_and_token_update(*args, **kwargs)
+
+        async def _ensure_private_key(self) -> bool:
+            ensure = super()._ensure_private_key
+            # It is a coroutine that awaits nothing.
+            changed: bool = await container.ProactorService.execute(lambda: asyncio.run(ensure()))
+            return changed
+
+    return InternalAuth
