@@ -31,6 +31,6 @@ def refuse(name: str) -> Never:
     raise ImportError(
         f"peerage.asab has no {name!r}: it has ASAB's application, web, ZooKeeper, API and discovery parts. "
         "A program that needs more keeps the real asab and takes ApiService from peerage.asab.api: see "
-        "docs/asab-migration.md, 'Inside the real framework'.",
+        "docs/asab-inside.md.",
         name=f"peerage.asab.{name}",
     )

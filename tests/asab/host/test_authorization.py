@@ -28,6 +28,28 @@ async def test_of_the_request_being_handled(inside, zookeeper, auth):
         assert await one.calls(outside, TOKEN, auth) == (200, {})
 
 
+async def test_of_a_request_to_another_container(inside, zookeeper):
+    """Which knows nothing of us: the framework itself keeps its requests."""
+    program = """
+app = Guest()
+second = asab.web.WebContainer(app.get_service("asab.WebService"), "second", config={"listen": "0.0.0.0 0"})
+second.WebApp.router.add_get("/call", app.call)
+async def main():
+    while app.Web.Addresses is None or second.Addresses is None:
+        await asyncio.sleep(0.005)
+    say(app.Web.Addresses[0][1])
+    say(second.Addresses[0][1])
+app.main = main
+app.run()
+"""
+    async with guest(inside, named(place(zookeeper), "my-1"), program) as one:
+        await one.found(instance_id="my-1")
+        url = f"http://127.0.0.1:{await one.running.line()}/call"
+        params = {"url": "http://my-1.instance_id.asab/got"}
+        async with one.session.get(url, params=params, headers=TOKEN) as response:
+            assert json.loads((await response.json())[1]) == TOKEN
+
+
 @pytest.mark.parametrize(("caller", "called"), [(OURS, ORIGINAL), (ORIGINAL, OURS), (OURS, OURS)])
 async def test_internal(inside, zookeeper, caller, called):
     """The cluster's key, in both directions: sent, and accepted where AuthService is."""

@@ -14,10 +14,14 @@ from peerage.backends.zookeeper.location import Location, parse
 from peerage.errors import ConfigurationError
 
 
+def container_of(client: KazooClient, path: str = "asab") -> SimpleNamespace:
+    """As much of a container as says where it is connected to."""
+    return SimpleNamespace(ZooKeeper=SimpleNamespace(Client=client), Path=path)
+
+
 def opened_as(client: KazooClient, path: str = "asab") -> Location:
     """Where a registry is, of a container that has this client."""
-    container = SimpleNamespace(ZooKeeper=SimpleNamespace(Client=client), Path=path)
-    return parse(registry_url(container), {})
+    return parse(registry_url(container_of(client, path)), {})
 
 
 def test_servers_and_path():
@@ -40,6 +44,13 @@ def test_digest(password):
     assert location.acl == "open"
     client.default_acl = CREATOR_ALL_ACL
     assert opened_as(client).acl == "creator"
+
+
+def test_whoever_chose_an_access_list_has_it(monkeypatch):
+    """By the variable of the registry; the client's way stands in for a choice."""
+    monkeypatch.setenv("PEERAGE_ZOOKEEPER_ACL", "creator")
+    client = KazooClient("zk-1", auth_data=[("digest", "me:secret")])
+    assert "acl=" not in registry_url(container_of(client))
 
 
 def test_sasl():

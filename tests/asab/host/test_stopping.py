@@ -181,6 +181,21 @@ os._exit(0)
     assert time.monotonic() - begun < PATIENCE
 
 
+async def test_an_exception_out_of_main(inside, zookeeper):
+    """After which the framework finalizes nothing: the process ends all the same, with its traceback."""
+    program = """
+async def main(self):
+    say(0)
+    await self.Discovery.locate("my-1")
+    raise ValueError("wrong")
+Guest.main = main
+Guest().run()
+"""
+    async with guest(inside, named(place(zookeeper), "my-1"), program) as one, asyncio.timeout(PATIENCE):
+        assert await one.running.process.wait() == 1
+    assert "ValueError: wrong" in one.running.log
+
+
 async def test_another_version_of_the_framework(inside, zookeeper):
     """Which stops its containers otherwise: a warning, and the service is there and ends all the same."""
     program = """

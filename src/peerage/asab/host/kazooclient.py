@@ -1,6 +1,7 @@
 """Where a container of the real asab is connected to, as the URL of a registry."""
 
 import logging
+import os
 from collections.abc import Iterator
 from typing import Any, Final
 from urllib.parse import quote, urlencode
@@ -28,7 +29,7 @@ def registry_url(container: Any) -> str:
     options: dict[str, str] = {}
     if credentials is not None:
         options["auth"] = credentials[0]
-        if client.default_acl is None:
+        if client.default_acl is None and not os.environ.get("PEERAGE_ZOOKEEPER_ACL"):
             # As the client has it. What it makes is open, and others of the cluster count on that.
             options["acl"] = "open"
     if client.use_ssl:
