@@ -12,11 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
 from peerage.asab.api.discovery import DiscoveryService
-from peerage.asab.api.handlers import add_endpoints
-from peerage.asab.config import Config
+from peerage.asab.host import host_of
 from peerage.asab.parts import Floor
 from peerage.asab.service import Service
-from peerage.asab.zookeeper.container import ZooKeeperContainer
 from peerage.discovery import WITHDRAW_TIMEOUT
 from peerage.errors import RegistryDenied
 from peerage.identity import Identity, find_manifest, read_identity
@@ -24,8 +22,11 @@ from peerage.registration import LAME_DUCK, Offer, Registration
 from peerage.registry import check_size
 
 if TYPE_CHECKING:
+    from configparser import RawConfigParser
+
     from peerage.asab.application import Application
     from peerage.asab.web import WebContainer
+    from peerage.asab.zookeeper import ZooKeeperContainer
 
 __all__ = ["ApiService"]
 
@@ -65,13 +66,15 @@ class ApiService(Service):
         """What needs attention, by its id."""
         self.Discovery: dict[str, list[Any]] = {}
         """The ids of its own by which it is found."""
-        self.Manifest = _find_manifest()
+        self._host = host_of(app)
+        self.Manifest = _find_manifest(self._host.config)
         """The content of MANIFEST.json, None if there is none."""
-        self.ChangeLog = _find_changelog()
+        self.ChangeLog = _find_changelog(self._host.config)
         """The path of CHANGELOG.md, None if there is none."""
         self._shown: dict[str, Any] = self.Manifest or {}
         self._registration: Registration | None = None
-        self._running = self._stopping = False
+        self._running = self._stopping = self._listening = False
+        self._leaving: asyncio.Future[None] | None = None
         app.PubSub.subscribe("WebContainer.started!", self._on_web_started)
 
     # Made of
@@ -83,7 +86,8 @@ class ApiService(Service):
             webcontainer: by default that of the section ``[web]``, made if there is none.
 
         Raises:
-            RuntimeError: there is no such section, no web service, or another web container already.
+            RuntimeError: there is no such section, no web service, or another web container already; or it
+                has started.
         """
         if self.WebContainer is not None:
             raise RuntimeError("This ApiService has its web container: call initialize_web() once.")
@@ -93,12 +97,11 @@ class ApiService(Service):
                 "initialize_web() needs the web service: call app.add_module(asab.web.Module) before."
             )
         container: WebContainer = websvc.WebContainer if webcontainer is None else webcontainer
+        self._host.serve(self, container)
         self.WebContainer = container
-        websvc.own_ids.claim(self.Name, lambda: self.Discovery)
-        add_endpoints(self.App, container.WebApp.router, self.Manifest, self.ChangeLog)
         self._advertise()
 
-    def initialize_zookeeper(self, zoocontainer: ZooKeeperContainer | None = None) -> None:
+    def initialize_zookeeper(self, zoocontainer: "ZooKeeperContainer | None" = None) -> None:
         """Advertise over the session of *zoocontainer*, and make the service ``asab.DiscoveryService``.
 
         Args:
@@ -116,9 +119,10 @@ class ApiService(Service):
                     "initialize_zookeeper() needs a container, or the ZooKeeper service to make one: call "
                     "app.add_module(asab.zookeeper.Module) before."
                 )
-            zoocontainer = ZooKeeperContainer(service)
-        self.ZkContainer = zoocontainer
-        self.DiscoveryService = DiscoveryService(self.App, zoocontainer)
+            zoocontainer = self._host.make_zookeeper_container(service)
+        container: ZooKeeperContainer = zoocontainer
+        self.DiscoveryService = DiscoveryService(self.App, container)
+        self.ZkContainer = container
         self._advertise()
 
     # What is advertised
@@ -186,6 +190,17 @@ class ApiService(Service):
     async def drain(self, app: "Application") -> None:  # noqa: ARG002 - as of each part
         """Let callers go elsewhere before the web container stops."""
         self._stopping = True
+        if self._leaving is None:
+            self._leaving = asyncio.ensure_future(self._leave())
+        await asyncio.shield(self._leaving)
+
+    async def finalize(self, app: "Application") -> None:
+        """Have left."""
+        await self.drain(app)
+
+    # Within
+
+    async def _leave(self) -> None:
         registration = self._registration
         if registration is None:
             return
@@ -195,16 +210,9 @@ class ApiService(Service):
         else:
             await _in_time(registration.drain(LAME_DUCK), 2 * LAME_DUCK)
 
-    async def finalize(self, app: "Application") -> None:  # noqa: ARG002 - as of each service
-        """Withdraw, if that isn't done yet."""
-        self._stopping = True
-        if self._registration is not None:
-            await _in_time(self._registration.withdraw())
-
-    # Within
-
     def _on_web_started(self, _message_type: str, container: "WebContainer") -> None:
         if container is self.WebContainer:
+            self._listening = True
             self._advertise()
 
     def _change(
@@ -234,8 +242,8 @@ class ApiService(Service):
         registration = self._registration
         if registration is not None:
             self._fit(lambda offer: registration.update(**offer))
-        elif web is None or web.Addresses is not None:  # else it tells when it listens
-            discovery = container.open_discovery()
+        elif web is None or self._listening or web.Addresses is not None:  # else it tells when it listens
+            discovery = self._host.open_discovery(container)
             self._registration = self._fit(lambda offer: discovery.register(**offer))
 
     def _fit(self, use: Callable[[dict[str, Any]], _T]) -> _T:
@@ -259,7 +267,11 @@ class ApiService(Service):
             "ids": self.Discovery,
             "extra": {"attention_required": self.AttentionRequired} if self.AttentionRequired else {},
         }
-        return offer if web is None else {**offer, "web": web.Addresses, "scheme": web.scheme}
+        if web is None:
+            return offer
+        # asab itself repeats addresses, and has none if it couldn't listen.
+        addresses = list(dict.fromkeys(web.Addresses or ()))
+        return {**offer, "web": addresses, "scheme": self._host.scheme_of(web)}
 
     def _identity(self) -> Identity:
         # Read anew each time: a program may set its environment while it starts.
@@ -270,18 +282,19 @@ class ApiService(Service):
 async def _in_time(leaving: Coroutine[Any, Any, None], planned: float = 0) -> None:
     """Await it, but no registry that doesn't answer: with the session ends the record."""
     with suppress(TimeoutError):
-        await asyncio.wait_for(leaving, planned + WITHDRAW_TIMEOUT)
+        async with asyncio.timeout(planned + WITHDRAW_TIMEOUT):
+            await leaving
 
 
-def _find_manifest() -> dict[str, Any] | None:
-    configured = Config.get("general", "manifest", fallback="")
+def _find_manifest(config: "RawConfigParser") -> dict[str, Any] | None:
+    configured = config.get("general", "manifest", fallback="")
     if configured:
         return find_manifest(configured, "[general] manifest")
     return find_manifest(os.environ.get("PEERAGE_MANIFEST"))
 
 
-def _find_changelog() -> str | None:
-    configured = Config.get("general", "changelog", fallback="")
+def _find_changelog(config: "RawConfigParser") -> str | None:
+    configured = config.get("general", "changelog", fallback="")
     if configured and not Path(configured).is_file():
         log.error("[general] changelog names %s, which is no file", configured)
     names = (configured, *_CHANGELOGS) if configured else _CHANGELOGS
