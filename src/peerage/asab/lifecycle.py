@@ -44,7 +44,7 @@ class Lifecycle:
         self._workers: list[asyncio.Task[None]] = []
         self._stop = asyncio.Event()
         self._failed = asyncio.Event()
-        self._drained: asyncio.Task[None] | None = None
+        self._withdrawn: asyncio.Task[None] | None = None
         self._failure: BaseException | None = None
         self._interruptible: set[asyncio.Task[None]] = set()
         self._interrupted = False
@@ -142,12 +142,14 @@ class Lifecycle:
         self._publish("Application.run!")
         main = self._start_interruptible("main()", self._app.main)
         await tick(self._publish, Config.getseconds("general", "tick_period"), self._stop.wait)
-        await self._drain()
+        await self._withdraw()
         await asyncio.wait((main,))
         await self._users.idle()
 
     async def _end(self) -> None:
-        await self._drain()
+        await self._withdraw()
+        # Not before main() is over: it may do its last work by requests.
+        await self._drain(Floor.WEB)
         await _cancel(self._workers)
         log.log(LOG_NOTICE, "is exiting ...")
         finalized = self._start("finalize()", self._app.finalize)
@@ -221,15 +223,15 @@ class Lifecycle:
         with self._mark(name):
             await _attempt(partial(part.initialize, self._app), partial(_say_failed, name))
 
-    async def _drain(self) -> None:
-        """Let others hear that no new requests are wanted, then finish those under way; once."""
-        if self._drained is None:
-            self._drained = asyncio.ensure_future(self._drain_parts())
-        await asyncio.shield(self._drained)
+    async def _withdraw(self) -> None:
+        """Let others hear that no new requests are wanted; once."""
+        if self._withdrawn is None:
+            self._withdrawn = asyncio.ensure_future(self._drain(Floor.API, Floor.DISCOVERY, Floor.ZOOKEEPER))
+        await asyncio.shield(self._withdrawn)
 
-    async def _drain_parts(self) -> None:
-        for part in sorted(self._parts, key=lambda each: (each.floor is Floor.WEB, -each.floor)):
-            if part.drain is not None:
+    async def _drain(self, *floors: Floor) -> None:
+        for part in sorted(self._parts, key=lambda each: -each.floor):
+            if part.floor in floors and part.drain is not None:
                 await self._run_last(f"{part.name}.drain()", partial(part.drain, self._app))
 
     async def _finalize(self, *floors: Floor) -> None:
