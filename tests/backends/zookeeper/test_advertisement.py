@@ -15,12 +15,15 @@ from tests.backends.zookeeper.support import (
     connection,
     cut_off,
     folder_of,
+    times_put_off,
     unanswered,
 )
 
+from peerage.backends.zookeeper import advertisement as advertisement_module
 from peerage.backends.zookeeper.connection import CHANGED, Connection
 from peerage.backends.zookeeper.notes import Happened, Note, Replied
-from peerage.registry import Advertisement, Registry, open_registry
+from peerage.backends.zookeeper.twins import find_twin
+from peerage.registry import Advertisement, Registry, Stale, open_registry
 from peerage.testing import View
 from peerage.testing.suite import closing, registered
 from peerage.testing.view import PATIENCE
@@ -172,6 +175,30 @@ async def test_after_a_reconnect_a_record_counts_once_it_was_seen(url, through, 
         proxy.delay(0.1)
         await connected(here)
         assert await owner.registered() != before
+
+
+async def test_what_the_server_puts_off_is_not_done(busy_server, monkeypatch):
+    """It is asked again: nobody looks for what it may have made, and there is no outage."""
+    looks = []
+
+    async def take_note(*arguments, **options):
+        looks.append(options["data"])
+        return await find_twin(*arguments, **options)
+
+    monkeypatch.setattr(advertisement_module, "find_twin", take_note)
+    data = [b"%d" % number for number in range(60)]
+    url = f"zookeeper://{busy_server.address}/advertised"
+    before = times_put_off(busy_server)
+    # Whether it is busy at the moment is up to chance.
+    while times_put_off(busy_server) == before:
+        async with closing(open_registry(url)) as (here,), View(here) as view:
+            owners = [here.advertise("App", each) for each in data]
+            await asyncio.gather(*(owner.registered() for owner in owners))
+            await view.until_data(data)
+            await asyncio.gather(*(owner.withdraw() for owner in owners))
+            await view.until_data([])
+            assert not [event for event in view.events if isinstance(event, Stale)]
+    assert not looks
 
 
 # Names that are somebody else's by now
