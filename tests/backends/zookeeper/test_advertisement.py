@@ -280,6 +280,22 @@ async def test_a_lost_answer_to_a_withdrawal(url, through, proxy):
         assert owner.node is None
 
 
+async def test_a_withdrawal_over_a_half_open_connection(url, through, proxy):
+    """Nobody answers: it returns all the same, and is done when there is another connection."""
+    async with closing(open_registry(through), open_registry(url)) as (here, there), View(there) as view:
+        owner = await registered(here, "Gone", b"1")
+        await view.until_data([b"1"])
+        up = connection(here).up
+        proxy.black_hole()
+        # Two seconds, and as much again for a machine under load; that nobody is there is noticed after 13.
+        async with asyncio.timeout(4):
+            await owner.withdraw()
+        assert connection(here).up is up
+        await proxy.heal()
+        await registered(here, "Marker", b"marker")
+        await view.until_data([b"marker"])
+
+
 async def test_a_withdrawal_after_an_update_whose_answer_was_lost(url, through, proxy):
     """Whatever version the record is at by now, it is removed."""
     async with closing(open_registry(through), open_registry(url)) as (here, there), View(there) as view:
