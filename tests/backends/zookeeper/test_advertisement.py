@@ -325,7 +325,7 @@ async def test_a_program_that_withdraws_while_everything_is_cancelled(url):
     """As asyncio.run does it with the tasks that are left: the record's own is cancelled, too."""
     text = """
 import asyncio, sys
-from peerage.registry import Advertisement, Registry, open_registry
+from peerage.registry import open_registry
 
 async def serve(registry, started):
     owner = registry.advertise("Served", b"{}")
