@@ -87,6 +87,22 @@ async def test_what_is_asked_over_a_lost_connection_fails_once_that_is_heard(url
         assert connection.up is not up
 
 
+async def test_what_is_put_off_ends_with_its_connection(busy_server):
+    """Nobody is left to wait for an answer, and the next connection isn't held up."""
+    async with connected(f"zookeeper://{busy_server.address}/busy") as connection:
+        while True:
+            answers = [connection.post(session_module.Sync("/")) for _ in range(200)]
+            await asyncio.wait(answers, return_when=asyncio.FIRST_COMPLETED)
+            if connection._breather is not None:
+                break  # whether it is busy at the moment is up to chance
+            await asyncio.wait(answers)
+        connection._session._client.dialer.hang_up()
+        await asyncio.wait(answers)
+        assert {type(answer.exception()) for answer in answers} == {type(None), Lost}
+        await connection.connected()
+        await connection.post(session_module.Sync("/"))
+
+
 async def test_a_secret_is_waited_for_over_a_lost_connection(url):
     """obtain() and follow() ask again; the event loop goes on."""
     path = f"/{url.partition('?')[0].rpartition('/')[2]}/key"
