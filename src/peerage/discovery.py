@@ -312,7 +312,7 @@ class Discovery:
         self._changes.add(changes)
         return changes
 
-    # Call
+    # Call and be called
 
     def session(
         self,
@@ -357,8 +357,6 @@ class Discovery:
             kwargs["auth"] = auth
         return self._client.session(base_url, headers=headers, **kwargs)
 
-    # Be called
-
     def verifier(
         self,
         public_keys_url: str | Sequence[str] = (),
@@ -376,7 +374,8 @@ class Discovery:
             public_keys_file: files of keys: a JWKS, a JWK or PEM.
             ca: PEM file of authorities for https URLs, instead of the system's.
             internal: whether internal tokens of other services are accepted.
-            issuers, audiences: the only ``iss`` and ``aud`` accepted of users' tokens; None: any.
+            issuers: the only ``iss`` accepted of users' tokens; None: any.
+            audiences: ``aud`` of users' tokens must name one of them; None: any.
 
         Raises:
             ConfigurationError: a URL or file can't work, or nobody's tokens would be accepted.
