@@ -8,11 +8,20 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from peerage import ConfigurationError, Discovery, TokenRefusedError, read_identity
-from peerage.auth import SUPERUSER, PrivateKey, Reason
+from peerage import (
+    ConfigurationError,
+    Discovery,
+    KeysUnavailableError,
+    NotReadyError,
+    TokenRefusedError,
+    read_identity,
+)
+from peerage.auth import SUPERUSER, PrivateKey, Reason, Verifier
 from peerage.auth.jose import read_token
-from peerage.auth.strict import InstanceAuthority
+from peerage.auth.strict import InstanceAuthority, InstanceKeys
 from peerage.auth.web import authorize, caller, require
+from peerage.directory import Directory
+from peerage.registry import Record
 from peerage.testing import eventually
 
 READ = {"*": ["orders:read"]}
@@ -228,6 +237,34 @@ async def test_a_record_with_a_bad_key_is_known_without_one(services, key):
     await services.see(orders, "shop")
     good = contents(InstanceAuthority(lambda: identity("shop")).token("orders.service_id.asab", READ))
     await refused(orders.verifier(), PrivateKey.generate().sign(good), Reason.UNKNOWN_KEY)
+
+
+@pytest.mark.parametrize("owned", [True, False])
+async def test_a_record_of_no_process_speaks_for_nobody(owned):
+    """As a node that somebody has left by hand."""
+    authority, directory = InstanceAuthority(lambda: identity("shop")), Directory()
+    record = {"instance_id": "shop-1", "host": "x", "peerage": {"auth_key": authority.public.as_dict()}}
+    directory.put(Record("App.1", json.dumps(record).encode(), 1, owned))
+
+    async def ready():
+        pass
+
+    keys = InstanceKeys(directory, ready=ready, is_ready=lambda: True, names=lambda: {ORDERS})
+    text = authority.token("orders.service_id.asab", READ)
+    if owned:
+        await Verifier([keys]).verify(text)
+    else:
+        await refused(Verifier([keys]), text, Reason.UNKNOWN_KEY)
+
+
+async def test_before_the_registry_was_read_nobody_can_be_told():
+    async def ready():
+        raise NotReadyError("not read")
+
+    keys = InstanceKeys(Directory(), ready=ready, is_ready=lambda: False, names=set)
+    text = InstanceAuthority(lambda: identity("shop")).token("orders.service_id.asab", READ)
+    with pytest.raises(KeysUnavailableError, match="not read"):
+        await Verifier([keys]).verify(text)
 
 
 def test_tokens_are_made_once_a_minute_for_each_audience():

@@ -54,7 +54,7 @@ class Verifier:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.refusals = Refusals()
-        """How often a token was refused, by reason."""
+        """How often somebody was refused, by reason."""
         self.accepted = 0
         """How often one was accepted."""
         self._owned = tuple(sources)
@@ -73,7 +73,7 @@ class Verifier:
         try:
             principal = await self._verify(token)
         except TokenRefusedError as error:
-            self.refusals.note(error)
+            self.refusals.note(error.reason, error)
             raise
         self.accepted += 1
         return principal
