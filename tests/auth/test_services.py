@@ -158,6 +158,27 @@ async def test_keys_over_https_with_an_authority_of_ones_own(alone, tmp_path):
     assert len(requests) == 2
 
 
+async def test_keys_over_https_dont_come_from_a_place_without(alone, tmp_path):
+    requests, port = await alone.issuer()
+
+    async def redirect(_):
+        raise web.HTTPFound(f"http://127.0.0.1:{port}/.well-known/jwks.json")
+
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(server)
+    app = web.Application()
+    app.router.add_get("/keys", redirect)
+    secure = await alone.serve(await alone.discovery("secure"), app, server)
+    verifier = (await alone.discovery("shop")).verifier(
+        f"https://localhost:{secure}/keys", ca=tmp_path / "ca.pem", internal=False
+    )
+    with pytest.raises(KeysUnavailableError, match="from https to a place without"):
+        await verifier.verify(token())
+    assert requests
+
+
 async def test_a_file_of_keys(alone, tmp_path):
     (tmp_path / "keys.json").write_bytes(jwks(jwk()))
     shop = await alone.discovery("shop")
