@@ -20,7 +20,7 @@ from typing import Any, Final, Never
 from peerage.addresses import Address, read_address
 from peerage.errors import ConfigurationError
 
-__all__ = ["Identity", "host_key", "launch_time", "read_identity"]
+__all__ = ["Identity", "find_manifest", "host_key", "launch_time", "read_identity"]
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +57,12 @@ class Identity:
     """Equal for two processes exactly if they share loopback addresses."""
 
 
-def read_identity(environ: Mapping[str, str] | None = None, *, appclass: str = "Application") -> Identity:
+def read_identity(
+    environ: Mapping[str, str] | None = None,
+    *,
+    appclass: str = "Application",
+    manifest: Mapping[str, Any] | None = None,
+) -> Identity:
     """Return who this process is.
 
     Args:
@@ -65,6 +70,7 @@ def read_identity(environ: Mapping[str, str] | None = None, *, appclass: str = "
             machine's host name), ``PEERAGE_ADDRESSES`` (comma separated; needed in a container to give any),
             ``PEERAGE_MANIFEST``; ``os.environ`` by default. An empty variable counts as missing.
         appclass: class name of the application.
+        manifest: fields of MANIFEST.json; None: that of :func:`find_manifest`.
 
     Raises:
         ConfigurationError: ``PEERAGE_ADDRESSES`` holds something that is no address, or one that peers can't
@@ -80,7 +86,7 @@ def read_identity(environ: Mapping[str, str] | None = None, *, appclass: str = "
         node_id=environ.get("NODE_ID") or None,
         site_id=environ.get("SITE_ID") or None,
         containerized=containerized,
-        manifest=_manifest(environ.get("PEERAGE_MANIFEST")),
+        manifest=find_manifest(environ.get("PEERAGE_MANIFEST")) or {} if manifest is None else manifest,
         addresses=_addresses(environ.get("PEERAGE_ADDRESSES"), containerized=containerized),
         host_key=host_key(),
     )
@@ -140,9 +146,15 @@ def _refuse(constant: str) -> Never:
     raise ValueError(f"{constant} is no JSON")
 
 
-def _manifest(configured: str | None) -> dict[str, Any]:
+def find_manifest(configured: str | None, said_by: str = "PEERAGE_MANIFEST") -> dict[str, Any] | None:
+    """Return what the manifest holds, None if there is none, an empty dictionary if it can't be used.
+
+    Args:
+        configured: path of the file; if there is none it is looked for at the usual places.
+        said_by: what named it, for the log.
+    """
     if configured and not Path(configured).is_file():
-        log.error("PEERAGE_MANIFEST names %s, which is no file", configured)
+        log.error("%s names %s, which is no file", said_by, configured)
     for name in (configured, *_MANIFESTS) if configured else _MANIFESTS:
         path = Path(name)
         if not path.is_file():
@@ -158,7 +170,7 @@ def _manifest(configured: str | None) -> dict[str, Any]:
             return value
         log.error("%s is left out: it holds a JSON %s, not an object", path, type(value).__name__)
         return {}
-    return {}
+    return None
 
 
 def _addresses(configured: str | None, *, containerized: bool) -> tuple[str, ...]:

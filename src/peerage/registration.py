@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -14,12 +14,15 @@ from peerage.instance import DRAINING, decode
 from peerage.record import Ids, build_record
 from peerage.registry import Advertisement, Registry
 
-__all__ = ["LAME_DUCK", "Offer", "Registration", "complain", "withdraw_all"]
+__all__ = ["LAME_DUCK", "Offer", "Registration", "complain", "registered_or", "withdraw_all"]
 
 log = logging.getLogger(__name__)
 
 #: Seconds between publishing that an instance drains and withdrawing it, by default.
 LAME_DUCK: Final = 1.0
+
+#: Seconds that a registry out of reach has for saying that it refuses.
+REFUSAL_TIMEOUT: Final = 0.2
 
 #: Seconds that closing waits for a registry that isn't ours to close.
 WITHDRAW_TIMEOUT: Final = 0.9
@@ -95,20 +98,32 @@ class Registration:
         """
         return await self._advertisement.registered()
 
-    def update(self, *, ids: Ids | None = None, extra: Mapping[str, Any] | None = None) -> None:
-        """Advertise other ids or fields, in place: same record, no gap. What is None stays as it is.
+    def update(
+        self,
+        *,
+        ids: Ids | None = None,
+        extra: Mapping[str, Any] | None = None,
+        web: Sequence[tuple[str, int]] | None = None,
+        scheme: str | None = None,
+        identity: Identity | None = None,
+    ) -> None:
+        """Advertise something else, in place: same record, no gap. What is None stays as it is.
 
         Returns at once; with the registry out of reach, the last update is written when it is back.
+
+        Args:
+            ids: custom ids, all of them.
+            extra: further fields, all of them.
+            web: where it listens.
+            scheme: what is spoken there.
+            identity: who it is.
 
         Raises:
             RecordError: something of it can't be advertised; the record stays as it was.
             RegistryDenied: the record would be too large; it stays as it was.
         """
-        offer = self._offer
-        self._change(
-            ids=offer.ids if ids is None else ids,
-            extra=offer.extra if extra is None else extra,
-        )
+        changes = {"ids": ids, "extra": extra, "web": web, "scheme": scheme, "identity": identity}
+        self._change(**{what: value for what, value in changes.items() if value is not None})
 
     async def drain(self, lame_duck: float = LAME_DUCK) -> None:
         """Leave without a failed call: publish that no new requests are wanted, wait, withdraw.
@@ -140,6 +155,22 @@ class Registration:
         offer = replace(self._offer, **changes)
         self._advertisement.update(offer.record())
         self._offer = offer
+
+
+async def registered_or(registration: Registration, stale: Coroutine[Any, Any, None]) -> None:
+    """Wait until others can find it, or *stale* says that the registry is out of reach; raise a refusal."""
+    registered = asyncio.ensure_future(registration.registered())
+    lost = asyncio.ensure_future(stale)
+    try:
+        await asyncio.wait((registered, lost), return_when=asyncio.FIRST_COMPLETED)
+        # A registry that refuses is out of reach for the follower, too: a refusal has its say first.
+        await asyncio.wait((registered,), timeout=REFUSAL_TIMEOUT)
+        if registered.done():
+            registered.result()
+    finally:
+        registered.cancel()
+        lost.cancel()
+        await asyncio.gather(registered, lost, return_exceptions=True)
 
 
 async def withdraw_all(registrations: Iterable[Registration]) -> None:

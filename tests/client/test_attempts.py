@@ -47,8 +47,8 @@ def test_a_consumed_body_is_never_sent_again(failure, idempotent, replays):
 
 
 @given(idempotent=st.booleans(), replays=st.integers(0, 5))
-def test_what_was_not_sent_may_always_go_elsewhere(idempotent, replays):
-    for failure in (Failure.UNSENT, Failure.UNRESOLVED):
+def test_what_was_not_processed_may_always_go_elsewhere(idempotent, replays):
+    for failure in (Failure.UNSENT, Failure.UNRESOLVED, Failure.MISDIRECTED):
         assert may_repeat(failure, idempotent=idempotent, body_consumed=False, replays=replays)
 
 

@@ -69,6 +69,8 @@ class PeerOfAsab(asab.Application):
 
     async def do_locate(self, criteria):
         """URLs by keywords."""
+        # By itself it loses a change that comes while it reads.
+        await self.Discovery._rescan_advertised_instances()
         found = await self.Discovery.locate(**criteria)
         return None if found is None else sorted(found)
 
@@ -76,6 +78,10 @@ class PeerOfAsab(asab.Application):
         """Status and body of a call by name."""
         async with self.Discovery.session() as session, session.get(url) as response:
             return [response.status, await response.text()]
+
+    async def do_instances(self, _):
+        """All records."""
+        return await self.Discovery.get_advertised_instances()
 
     async def do_update_discovery(self, lists):
         """Advertise ids of one's own."""

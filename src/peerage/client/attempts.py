@@ -1,9 +1,9 @@
 """What may be repeated after a failed attempt, and with which error a request that is given up ends; pure.
 
-The rule: as long as not a byte of the request went out, any other instance is as good. Once something went
-out, the peer may have acted on it, so only requests that may be processed twice are repeated (RFC 9110,
-9.2.2; the ``Idempotency-Key`` header says so for the other methods), and only a few times. A body that can't
-be sent again isn't.
+The rule: as long as not a byte of the request went out, or who got it says that it wasn't processed, any
+other instance is as good. Otherwise the peer may have acted on it, so only requests that may be processed
+twice are repeated (RFC 9110, 9.2.2; the ``Idempotency-Key`` header says so for the other methods), and only a
+few times. A body that can't be sent again isn't.
 """
 
 import errno
@@ -12,6 +12,8 @@ from enum import Enum, auto
 from typing import Final
 
 import aiohttp
+
+from peerage.client.errors import MisdirectedError
 
 __all__ = ["IDEMPOTENT", "REPLAYS", "Failure", "classify", "ends_unreachable", "may_repeat"]
 
@@ -43,12 +45,24 @@ class Failure(Enum):
     """The connection broke; the peer may have got the request."""
     SILENT = auto()
     """No answer in the caller's time limit; the peer may be at it."""
+    MISDIRECTED = auto()
+    """Somebody else answered, and says that the request wasn't processed."""
     FINAL = auto()
     """Another instance wouldn't help, or mustn't be asked: the caller gets the exception as it is."""
 
 
+#: Whatever the method, the request may be sent to somebody else.
+_UNPROCESSED: Final = frozenset({Failure.UNRESOLVED, Failure.UNSENT, Failure.MISDIRECTED})
+
+
 def classify(error: BaseException) -> Failure:
     """Return what *error*, out of one attempt at one instance, means."""
+    if isinstance(error, aiohttp.ClientConnectionError):
+        return _classify_connection(error)
+    return Failure.MISDIRECTED if isinstance(error, MisdirectedError) else Failure.FINAL
+
+
+def _classify_connection(error: aiohttp.ClientConnectionError) -> Failure:
     if isinstance(error, _TLS_DISTRUST):
         # Somebody answers in the name of the service who can't prove to be it. That is for people to look at.
         return Failure.FINAL
@@ -89,7 +103,7 @@ def may_repeat(failure: Failure, *, idempotent: bool, body_consumed: bool, repla
     """
     if failure is Failure.FINAL or body_consumed:
         return False
-    if failure in (Failure.UNRESOLVED, Failure.UNSENT):
+    if failure in _UNPROCESSED:
         return True
     return idempotent and replays < REPLAYS
 
@@ -100,6 +114,6 @@ def ends_unreachable(failure: Failure, *, method: str, replays: int) -> bool:
     What aiohttp would repeat above us must not reach it as what it is; what only this one attempt has seen,
     or is the caller's own time limit, must.
     """
-    if failure in (Failure.UNRESOLVED, Failure.UNSENT):
+    if failure in _UNPROCESSED:
         return True
     return failure is Failure.LOST and (method in IDEMPOTENT or replays > 0)

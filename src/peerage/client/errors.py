@@ -4,7 +4,7 @@ import aiohttp
 
 from peerage.errors import PeerageError
 
-__all__ = ["UnreachableError", "UnreachableTimeoutError"]
+__all__ = ["MisdirectedError", "UnreachableError", "UnreachableTimeoutError"]
 
 
 class UnreachableError(PeerageError, aiohttp.ClientConnectionError):
@@ -13,6 +13,26 @@ class UnreachableError(PeerageError, aiohttp.ClientConnectionError):
     It is neither a ``ClientOSError`` nor a ``ServerDisconnectedError``: those aiohttp itself repeats once for
     idempotent methods, and every attempt would be made twice.
     """
+
+
+class MisdirectedError(aiohttp.ClientResponseError):
+    """Who answered is another service than the one meant, and hasn't processed the request.
+
+    It never reaches the caller by itself, only as the ``__cause__`` of an UnreachableError.
+    """
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        super().__init__(
+            response.request_info,
+            response.history,
+            status=response.status,
+            message="another service answers there",
+            headers=response.headers,
+        )
+
+    def __str__(self) -> str:
+        # Without the URL: who reads it knows, and it may hold what isn't for a log.
+        return self.message
 
 
 class UnreachableTimeoutError(UnreachableError, TimeoutError):

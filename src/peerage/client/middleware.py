@@ -15,10 +15,12 @@ from yarl import URL
 
 from peerage.balancing import Balancer
 from peerage.client.attempts import IDEMPOTENT, Failure, classify, ends_unreachable, may_repeat
+from peerage.client.errors import MisdirectedError
 from peerage.client.hosts import Hosts, for_instance
 from peerage.client.outstanding import call_at_end
 from peerage.client.recent import Recent
 from peerage.client.route import Route, Router
+from peerage.misdirected import is_marked
 from peerage.names import is_logical, parse_host
 
 __all__ = ["BalancingMiddleware"]
@@ -34,7 +36,7 @@ class BalancingMiddleware:
         balancer: counts the requests under way.
         is_ready: whether the directory has its first snapshot.
         ready: waits for it.
-        refused: takes the nodes that let nobody connect.
+        refused: takes the nodes that let nobody connect, or have somebody else's port.
         hosts: looks hosts up, and takes those that have no address.
     """
 
@@ -115,8 +117,13 @@ class BalancingMiddleware:
                 balancer.finished(instance)
                 await self._go_on(request, route, error)
             else:
-                call_at_end(response, partial(balancer.finished, instance))
-                return response
+                if not is_marked(response.status, response.headers):
+                    call_at_end(response, partial(balancer.finished, instance))
+                    return response
+                balancer.finished(instance)
+                # This cancels the writing of the body, too.
+                response.close()
+                await self._go_on(request, route, MisdirectedError(response))
 
     async def _go_on(self, request: aiohttp.ClientRequest, route: Route, error: BaseException) -> None:
         """Lead *route* to the next place after *error*, or raise what the caller is to get."""
@@ -143,8 +150,10 @@ class BalancingMiddleware:
             route.note_unresolved()
             return
         route.reached = True
-        route.skip_stand_ins()
-        if failure is Failure.UNSENT:
+        if failure is not Failure.MISDIRECTED:
+            # Otherwise the name may have led to the wrong host.
+            route.skip_stand_ins()
+        if failure in (Failure.UNSENT, Failure.MISDIRECTED):
             self._refused.add(route.instance.node)
 
     def _advance(self, route: Route, failure: Failure) -> bool:

@@ -23,7 +23,6 @@ from peerage.backends.zookeeper.nodes import denial, ensure
 from peerage.backends.zookeeper.notes import Up
 from peerage.backends.zookeeper.twins import find_twin
 from peerage.errors import RegistryClosedError, RegistryDenied
-from peerage.registry import check_size
 
 __all__ = ["Claims", "ZooKeeperAdvertisement"]
 
@@ -34,17 +33,19 @@ _RETRY: Final = 0.5
 
 
 class Claims:
-    """What the advertisements of one registry have to know of each other.
+    """What the advertisements in one folder have to know of each other.
 
     Attributes:
+        folder: its path.
         nodes: whose node is whose: what belongs to one isn't taken for another's twin.
         told: nodes that were complained about.
         prepared: whether the access lists on the way to the records were seen to.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, folder: str, told: set[str]) -> None:
+        self.folder = folder
         self.nodes: dict[str, ZooKeeperAdvertisement] = {}
-        self.told: set[str] = set()
+        self.told = told
         self.prepared = False
 
 
@@ -53,10 +54,11 @@ class ZooKeeperAdvertisement:
 
     Args:
         connection: to the server; not closed by this.
-        location: names the folder.
-        claims: shared by all advertisements of the registry.
-        name: the record's name, without its digits.
+        location: of the registry.
+        claims: names the folder; shared by all advertisements there.
+        prefix: the node's name, without its digits.
         data: what to advertise.
+        check: refuses data of an impossible size.
         on_end: called once it is over.
     """
 
@@ -66,15 +68,18 @@ class ZooKeeperAdvertisement:
         location: Location,
         claims: Claims,
         *,
-        name: str,
+        prefix: str,
         data: bytes,
+        check: Callable[[bytes], None],
         on_end: Callable[["ZooKeeperAdvertisement"], None],
     ) -> None:
         self._connection = connection
         self._location = location
         self._claims = claims
-        self._name = name
+        self._prefix = prefix
+        self._name = prefix.removesuffix(".") or claims.folder
         self._wish: bytes | None = data
+        self._check_size = check
         self._on_end = on_end
         self._pid = os.getpid()
         self._node: str | None = None
@@ -94,7 +99,7 @@ class ZooKeeperAdvertisement:
         self._over = False
         self._wake = asyncio.Event()
         self._settled = asyncio.Event()
-        self._task = asyncio.create_task(self._run(), name=f"peerage: advertise {name}")
+        self._task = asyncio.create_task(self._run(), name=f"peerage: advertise {self._name}")
 
     # The owner's side
 
@@ -107,7 +112,7 @@ class ZooKeeperAdvertisement:
     def update(self, data: bytes) -> None:
         """Replace the record; see :class:`peerage.registry.Advertisement`."""
         self._check_open()
-        check_size(data)
+        self._check_size(data)
         self._wish = data
         self._refusal = None
         self.poke()
@@ -202,7 +207,7 @@ class ZooKeeperAdvertisement:
             return self._connection.up is up
         except NoAuth:
             if self._wish is not None:
-                self._refuse(denial(self._location))
+                self._refuse(denial(self._location, self._claims.folder))
             return False
         except Failure as failure:
             if not self._complained:
@@ -262,7 +267,7 @@ class ZooKeeperAdvertisement:
             return  # who knows what is wished for by now
         self._unconfirmed = (up.session, data)
         try:
-            path = await self._connection.create(self._path(f"{self._name}."), data, ephemeral=True)
+            path = await self._connection.create(self._path(self._prefix), data, ephemeral=True)
         except Lost:
             raise  # it may have been carried out
         except NoNode:
@@ -278,7 +283,7 @@ class ZooKeeperAdvertisement:
 
     async def _prepare(self) -> None:
         """Make the folder, and see to who may change it."""
-        await ensure(self._connection, self._location, self._location.folder, self._claims.told)
+        await ensure(self._connection, self._location, self._claims.folder, self._claims.told)
         self._claims.prepared = True
 
     async def _look(self, up: Up, node: str) -> None:
@@ -343,7 +348,7 @@ class ZooKeeperAdvertisement:
             "removing is up to the access list of %s",
             node,
             self._location.url,
-            self._location.folder,
+            self._claims.folder,
         )
 
     # Which node is ours
@@ -367,11 +372,11 @@ class ZooKeeperAdvertisement:
             return
         session, data = self._unconfirmed
         node = await find_twin(
-            self._connection, self._path(self._name), session=session, data=data, taken=self._claims.nodes
+            self._connection, self._path(self._prefix), session=session, data=data, taken=self._claims.nodes
         )
         if node is not None:
             self._own(node, session, data)
         self._unconfirmed = None
 
     def _path(self, node: str) -> str:
-        return f"{self._location.folder}/{node}"
+        return f"{self._claims.folder}/{node}"

@@ -25,6 +25,7 @@ from peerage.backends.zookeeper.session import (
     Create,
     Delete,
     GetACL,
+    KazooClient,
     Session,
     SetACL,
     SetData,
@@ -254,6 +255,11 @@ class Connection:
                 raise Lost("closed")
             await self.changed()
         return self.up
+
+    @property
+    def client(self) -> KazooClient | None:
+        """The client of kazoo that the session is made of; None before the first."""
+        return None if self._session is None else self._session.share()
 
     # Requests
 

@@ -14,12 +14,15 @@ from peerage.backends.zookeeper.connection import CHILDREN, Connection
 from peerage.backends.zookeeper.failures import Failure, Lost, NoNode
 from peerage.backends.zookeeper.folder import Folder
 from peerage.backends.zookeeper.location import Location
-from peerage.backends.zookeeper.nodes import exposure, is_open
+from peerage.backends.zookeeper.nodes import ensure, exposure, is_open
 from peerage.backends.zookeeper.notes import Up
+from peerage.backends.zookeeper.paths import flaw
 from peerage.backends.zookeeper.permission import find_obstacle
 from peerage.backends.zookeeper.secrets import ZooKeeperSecrets
 from peerage.backends.zookeeper.serverversion import ask_version
-from peerage.errors import RegistryClosedError
+from peerage.backends.zookeeper.session import KazooClient
+from peerage.backends.zookeeper.states import SessionStates
+from peerage.errors import RegistryClosedError, RegistryDenied
 from peerage.registry import Health, check_name, check_size
 
 __all__ = ["ZooKeeperRegistry"]
@@ -27,6 +30,10 @@ __all__ = ["ZooKeeperRegistry"]
 #: Seconds in which inspect() has to have a connection, if it was only just begun, and then its answers.
 _FIRST: Final = 0.4
 _PATIENCE: Final = 0.85
+
+#: Characters of a path and bytes of a node, at most: a server hangs up on whoever sends it over a megabyte.
+_LONGEST_PATH: Final = 1000
+_LARGEST_NODE: Final = 1_000_000
 
 
 class ZooKeeperRegistry:
@@ -44,9 +51,11 @@ class ZooKeeperRegistry:
         self._closing: asyncio.Future[None] | None = None
         self._connection = Connection(location, context)
         self._folder = Folder(self._connection, location)
-        self._claims = Claims()
+        self._states = SessionStates(self._connection)
+        self._told: set[str] = set()
+        self._claims: dict[str, Claims] = {}
         self._advertisements: dict[ZooKeeperAdvertisement, None] = {}
-        self._secrets = ZooKeeperSecrets(self._connection, location, self._enter, self._claims.told)
+        self._secrets = ZooKeeperSecrets(self._connection, location, self._enter, self._told)
         self._connection.on_change.append(self._on_change)
         self._connection.on_event.append(self._on_event)
 
@@ -68,18 +77,21 @@ class ZooKeeperRegistry:
             RegistryClosedError: after aclose(), or in a forked child.
         """
         check_name(name)
-        check_size(data)
-        self._enter()
-        advertisement = ZooKeeperAdvertisement(
-            self._connection,
-            self._location,
-            self._claims,
-            name=name,
-            data=data,
-            on_end=lambda ended: self._advertisements.pop(ended, None),
-        )
-        self._advertisements[advertisement] = None
-        return advertisement
+        return self._advertise(f"{self._location.folder}/{name}.", data)
+
+    def advertise_at(self, path: str, data: bytes) -> ZooKeeperAdvertisement:
+        """Begin to keep *data* at a node ``<path><10 digits>``, as if it were a record.
+
+        Args:
+            path: absolute; need not be in the folder of the records.
+            data: anything, if there at most 1,000,000 bytes.
+
+        Raises:
+            RegistryDenied: *path* or the size of *data* is impossible.
+            RegistryClosedError: after aclose(), or in a forked child.
+        """
+        _check_path(path)
+        return self._advertise(path, data)
 
     def watch(self) -> Feed:
         """Begin a watch of its own; see :meth:`peerage.registry.Registry.watch`.
@@ -89,6 +101,47 @@ class ZooKeeperRegistry:
         """
         self._enter()
         return self._folder.watch()
+
+    @property
+    def client(self) -> KazooClient:
+        """The client of kazoo whose session all this uses, for whatever the registry doesn't do.
+
+        Its methods wait: call them from a thread. It is closed with the registry. A new one takes its place
+        if the server refuses it, which waits for somebody to change something, so don't keep it.
+
+        Raises:
+            RegistryClosedError: after aclose(), or in a forked child.
+        """
+        self._enter()
+        client = self._connection.client
+        if client is None:
+            raise RegistryClosedError(f"The registry {self.url} has no session: ask in the event loop first.")
+        return client
+
+    @property
+    def path(self) -> str:
+        """Path of the registry, without a slash at its end: ``/asab``; empty for the root."""
+        return self._location.path
+
+    @property
+    def states(self) -> SessionStates:
+        """What becomes of the session."""
+        return self._states
+
+    def connect(self) -> None:
+        """Begin to connect now, not with the first call that needs it; needs the running event loop.
+
+        Raises:
+            RegistryClosedError: after aclose(), or in a forked child.
+        """
+        self._enter()
+
+    async def ensure_path(self) -> None:
+        """Make :attr:`path`, unless it is there, or can't be made now or ever."""
+        self._enter()
+        if self.path:
+            with suppress(Failure):
+                await ensure(self._connection, self._location, self.path, self._told)
 
     async def inspect(self) -> Health:
         """Say how the registry is doing; see :meth:`peerage.registry.Registry.inspect`.
@@ -127,10 +180,28 @@ class ZooKeeperRegistry:
 
     # Within
 
+    def _advertise(self, path: str, data: bytes) -> ZooKeeperAdvertisement:
+        folder, _, prefix = path.rpartition("/")
+        check = check_size if folder == self._location.folder else _check_node_size
+        check(data)
+        self._enter()
+        advertisement = ZooKeeperAdvertisement(
+            self._connection,
+            self._location,
+            self._claims.setdefault(folder, Claims(folder, self._told)),
+            prefix=prefix,
+            data=data,
+            check=check,
+            on_end=lambda ended: self._advertisements.pop(ended, None),
+        )
+        self._advertisements[advertisement] = None
+        return advertisement
+
     async def _close(self) -> None:
         self._secrets.close()
         await asyncio.gather(*(each.close() for each in tuple(self._advertisements)))
         await self._folder.aclose()
+        self._states.end()
         # The records are the session's: with its end the server removes them.
         await self._connection.aclose()
 
@@ -151,7 +222,8 @@ class ZooKeeperRegistry:
         if kind == CHILDREN:
             return
         folder, _, name = path.rpartition("/")
-        owner = self._claims.nodes.get(name) if folder == self._location.folder else None
+        claims = self._claims.get(folder)
+        owner = None if claims is None else claims.nodes.get(name)
         if owner is not None:
             owner.happened(kind)
 
@@ -188,7 +260,7 @@ class ZooKeeperRegistry:
             return obstacle, (
                 f"The access list of {folder} couldn't be read ({str(failure) or 'too slow'}): ask again."
             )
-        return obstacle, exposure(self._location, folder, self._claims.told) if exposed else None
+        return obstacle, exposure(self._location, folder, self._told) if exposed else None
 
     def _connected_health(
         self, up: Up, version: str | None, obstacle: str | None, warning: str | None
@@ -217,3 +289,22 @@ class ZooKeeperRegistry:
             details["records"] = str(self._folder.count)
         since = time.monotonic() - self._connection.since
         return Health(url=self.url, state=state, since=since, details=details, **what)
+
+
+def _check_path(path: str) -> None:
+    # The digits are part of the last component.
+    first, *components = f"{path}0".split("/")
+    problems = [flaw(component, number) for number, component in enumerate(components, 1)]
+    if first or not components or len(path) > _LONGEST_PATH or any(problems):
+        reason = next((problem for problem in problems if problem), "isn't absolute or is too long")
+        raise RegistryDenied(
+            f"{path[:_LONGEST_PATH]!a} can't be the path of a node: it, or a component of it, {reason}. "
+            f"Write an absolute path such as /asab/run/name. of at most {_LONGEST_PATH} characters."
+        )
+
+
+def _check_node_size(data: bytes) -> None:
+    if len(data) > _LARGEST_NODE:
+        raise RegistryDenied(
+            f"The node has {len(data)} bytes, ZooKeeper keeps at most {_LARGEST_NODE}: write less into it."
+        )

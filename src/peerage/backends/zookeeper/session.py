@@ -9,6 +9,7 @@ import contextlib
 import os
 import socket
 import ssl
+import struct
 import threading
 import time
 import weakref
@@ -17,7 +18,6 @@ from typing import Any, Final
 
 from kazoo import exceptions
 from kazoo.client import KazooClient
-from kazoo.handlers.threading import SequentialThreadingHandler
 from kazoo.protocol.connection import ConnectionHandler
 from kazoo.protocol.serialization import CloseInstance, Create, Delete, GetACL, SetACL, SetData, Sync, Watch
 from kazoo.protocol.states import KeeperState
@@ -25,10 +25,12 @@ from kazoo.security import ACL, CREATOR_ALL_ACL, OPEN_ACL_UNSAFE
 
 from peerage.backends.zookeeper.dialing import Dialer
 from peerage.backends.zookeeper.failures import Failure, named
+from peerage.backends.zookeeper.handler import Handler
 from peerage.backends.zookeeper.kazoolog import Listener
 from peerage.backends.zookeeper.location import Location
 from peerage.backends.zookeeper.notes import Down, Ended, Happened, Note, Replied, Trouble, Up
-from peerage.backends.zookeeper.polling import NOT_NOW, poll
+from peerage.backends.zookeeper.polling import NOT_NOW
+from peerage.backends.zookeeper.sharing import Sharing
 
 __all__ = [
     "ACL",
@@ -37,6 +39,7 @@ __all__ = [
     "Create",
     "Delete",
     "GetACL",
+    "KazooClient",
     "Session",
     "SetACL",
     "SetData",
@@ -67,11 +70,18 @@ class Session:
     def start(self) -> None:
         """Begin to connect; returns at once."""
         _sessions.add(self)
+        # Not closed any more: what others ask from now on waits for the connection.
+        self._client._state = KeeperState.CONNECTING  # noqa: SLF001 - kazoo says so a moment later
         self._client.start_async()
 
     def submit(self, request: Any, epoch: int, ticket: Any) -> bool:
         """Send *request* over connection *epoch*; False if that isn't up any more. The answer is Replied."""
         return self._client.submit(request, epoch, ticket)
+
+    def share(self) -> KazooClient:
+        """Return the client itself, for requests and watches of others, from any thread."""
+        self._client.handler.callbacks.begin()
+        return self._client
 
     def close(self) -> None:
         """Begin to end the session; Ended follows. Returns at once."""
@@ -91,14 +101,20 @@ class Session:
         self._client.forget()
 
 
-class _Client(KazooClient):  # type: ignore[misc] # kazoo has no types
+class _Client(Sharing, KazooClient):  # type: ignore[misc] # kazoo has no types
     """kazoo's client, reporting to *tell*."""
+
+    gone = {  # noqa: RUF012 - typed where it is declared
+        KeeperState.CLOSED: exceptions.ConnectionClosedError,
+        KeeperState.AUTH_FAILED: exceptions.AuthFailedError,
+        KeeperState.EXPIRED_SESSION: exceptions.SessionExpiredError,
+    }
+    ended = exceptions.SessionExpiredError
 
     def __init__(
         self, location: Location, context: ssl.SSLContext | None, tell: Callable[[Note], None]
     ) -> None:
         self.tell = tell
-        self.gate = threading.Lock()
         self.up: int | None = None
         self.epochs = 0
         self.reason = ""
@@ -107,10 +123,10 @@ class _Client(KazooClient):  # type: ignore[misc] # kazoo has no types
         super().__init__(
             hosts=location.hosts,
             timeout=location.session_timeout,
-            handler=_Handler(self.dialer),
+            handler=Handler(self.dialer),
+            default_acl=CREATOR_ALL_ACL if location.acl == "creator" else None,
             auth_data=digest,
             connection_retry=_RETRY,
-            command_retry={"max_tries": 0},
             logger=Listener(self._complain),
             use_ssl=context is not None,
         )
@@ -132,6 +148,7 @@ class _Client(KazooClient):  # type: ignore[misc] # kazoo has no types
         with self.gate:
             if self.up != epoch:
                 return False
+            self.cover(request)
             self._queue.append((request, _Reply(ticket, self.tell)))
             self._connection.poke()
             return True
@@ -163,7 +180,7 @@ class _Client(KazooClient):  # type: ignore[misc] # kazoo has no types
     def came_up(self, host: str, server: str, session_timeout: float) -> None:
         """Called on kazoo's thread once a connection can be used."""
         with self.gate:
-            # Nothing can have been put there since the last one went down.
+            # Nothing of ours can have been put there since the last one went down.
             self.epochs += 1
             self.up = self.epochs
             self.reason = ""
@@ -174,7 +191,7 @@ class _Client(KazooClient):  # type: ignore[misc] # kazoo has no types
         with self.gate:
             was_up = self.up is not None
             if state not in {KeeperState.CONNECTED, KeeperState.CONNECTED_RO}:
-                self.up = None
+                self.up = self.covered = None
         if was_up and self.up is None:
             # Before kazoo fails what is under way: whoever hears of that then knows why.
             self.tell(Down(self.reason or "the connection was lost"))
@@ -193,6 +210,7 @@ class _Connection(ConnectionHandler):  # type: ignore[misc] # kazoo has no types
     thread: threading.Thread
     _heard = 0.0
     _asked = 0.0
+    _owed = 0
     _session_lasts = 0.0
 
     def start(self) -> None:
@@ -201,9 +219,18 @@ class _Connection(ConnectionHandler):  # type: ignore[misc] # kazoo has no types
         self.thread = self._connection_routine
 
     def poke(self) -> None:
-        """Wake the thread, without waiting: a full pipe, of connections that were lost, wakes it as well."""
-        with contextlib.suppress(BlockingIOError):
+        """Wake the thread for one request more, without waiting; call it with the gate closed."""
+        try:
             self._write_sock.send(b"\0", socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            # It is awake, and has hundreds of others to send before this one.
+            self._owed += 1
+
+    def _pay(self) -> None:
+        if self._owed:
+            with self.client.gate:
+                self._owed -= 1
+                self.poke()
 
     def wake_up_sockets(self) -> Sequence[socket.socket | None]:
         return self._read_sock, self._write_sock
@@ -219,6 +246,7 @@ class _Connection(ConnectionHandler):  # type: ignore[misc] # kazoo has no types
         finally:
             self.connection_stopped.set()
             self.close()
+            self.handler.callbacks.end()
             reason = self.client.reason if unknown is None else f"{type(unknown).__name__}: {unknown}"
             self.client.tell(Ended(reason or "closed", unknown))
 
@@ -276,6 +304,8 @@ class _Connection(ConnectionHandler):  # type: ignore[misc] # kazoo has no types
         return super()._read_socket(read_timeout)
 
     def _read_response(self, header: Any, buffer: bytes, offset: int) -> Any:
+        if header.err:
+            self.client.uncover(self.client._pending[0][0])  # noqa: SLF001 - kazoo's
         answer = super()._read_response(header, buffer, offset)
         if header.err == exceptions.SessionClosedRequireSaslError.code:
             # It hangs up next, which would be tried again at once, and for a reason that says nothing.
@@ -292,55 +322,17 @@ class _Connection(ConnectionHandler):  # type: ignore[misc] # kazoo has no types
             raise exceptions.ConnectionDropped("no answer to requests")
         try:
             super()._send_request(read_timeout, connect_timeout)
-        except UnicodeError as error:
+        except (UnicodeError, struct.error) as error:
             # Not a request that can be sent. It must not end the connection that is everybody's.
             self.client.refuse_next(error)
             self._read_sock.recv(1)
+        self._pay()
 
     def _read_watch_event(self, buffer: bytes, offset: int) -> None:
         event, _ = Watch.deserialize(buffer, offset)
         self.client.tell(Happened(event.type, event.path))
-
-
-class _Handler(SequentialThreadingHandler):  # type: ignore[misc] # kazoo has no types
-    """kazoo's way to threads and sockets, without its threads for callbacks: there are none to call."""
-
-    def __init__(self, dialer: Dialer) -> None:
-        super().__init__()
-        self.dialer = dialer
-        self.greeting = False
-
-    def start(self) -> None:
-        self._running = True
-
-    def stop(self) -> None:
-        self._running = False
-
-    def dispatch_callback(self, callback: Any) -> None:
-        callback.func(*callback.args)
-
-    def spawn(self, func: Callable[..., None], *args: Any, **kwargs: Any) -> threading.Thread:
-        thread = threading.Thread(
-            target=func, args=args, kwargs=kwargs, name="peerage: zookeeper", daemon=True
-        )
-        thread.start()
-        return thread
-
-    def select(
-        self,
-        readable: Sequence[Any],
-        writable: Sequence[Any],
-        _: Sequence[Any],
-        timeout: float | None = None,
-    ) -> Any:
-        if self.greeting and timeout is not None:
-            timeout = min(timeout, self.dialer.patience)
-        return *poll(readable, writable, timeout), []
-
-    def create_connection(
-        self, address: tuple[str, int], hostname: str | None = None, timeout: float = 10.0, **_: Any
-    ) -> socket.socket:
-        return self.dialer.dial(address, hostname, timeout)
+        if self.handler.callbacks.begun:
+            super()._read_watch_event(buffer, offset)
 
 
 class _Reply:

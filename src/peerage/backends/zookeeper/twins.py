@@ -20,7 +20,7 @@ async def find_twin(
 
     Args:
         connection: to the server.
-        record: path of the record, without its digits.
+        record: path of the node, without its digits.
         session: which made it.
         data: what it holds; unique, or the node could be somebody else's.
         taken: names of nodes that are known to be others'.
@@ -28,18 +28,18 @@ async def find_twin(
     Raises:
         Failure: whether there is one isn't known yet.
     """
-    folder, _, name = record.rpartition("/")
+    folder, _, prefix = record.rpartition("/")
     # Through the leader: what was under way at another server is done or never will be.
     await connection.sync(folder)
     try:
-        nodes = [node for node in await connection.children(folder) if node.startswith(f"{name}.")]
+        nodes = [node for node in await connection.children(folder) if node.startswith(prefix)]
     except NoNode:
         return None
     except NoAuth:
         log.warning(
             "Whether the record %s is registered twice can't be seen, for %s may not be listed: "
             "let this process read it, or one of the two stays until its session ends",
-            name,
+            prefix.removesuffix("."),
             folder,
         )
         return None

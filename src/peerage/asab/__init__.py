@@ -1,0 +1,112 @@
+"""The documented API of ASAB's applications and Discovery Service, on top of :class:`peerage.Discovery`.
+
+A program written against ASAB's documentation runs with ``import peerage.asab as asab`` instead of
+``import asab``. Names are spelled as there. They are loaded on first use, and so are the modules:
+``asab.web.Module`` needs no import of its own. Modules of ASAB that aren't here say so when asked for.
+"""
+
+from typing import TYPE_CHECKING, Any, Final
+
+from peerage.asab import log as _log
+from peerage.asab.absent import ABSENT, refuse
+from peerage.lazy import loader
+
+if TYPE_CHECKING:
+    from peerage.asab import (
+        application,
+        config,
+        contextvars,
+        exceptions,
+        log,
+        pubsub,
+        task,
+        timer,
+        utils,
+    )
+    from peerage.asab.application import Application
+    from peerage.asab.config import Config
+    from peerage.asab.configurable import ConfigObject, Configurable, ConfigurableDict
+    from peerage.asab.log import LOG_NOTICE, LogObsolete
+    from peerage.asab.module import Module
+    from peerage.asab.pubsub import PubSub, subscribe
+    from peerage.asab.service import Service
+    from peerage.asab.singleton import Singleton
+    from peerage.asab.subscriber import Subscriber
+    from peerage.asab.timer import Timer
+
+_HOME_OF: Final = {
+    "Application": "application",
+    "Config": "config",
+    "ConfigObject": "configurable",
+    "Configurable": "configurable",
+    "ConfigurableDict": "configurable",
+    "LOG_NOTICE": "log",
+    "LogObsolete": "log",
+    "Module": "module",
+    "PubSub": "pubsub",
+    "Service": "service",
+    "Singleton": "singleton",
+    "Subscriber": "subscriber",
+    "Timer": "timer",
+    "subscribe": "pubsub",
+}
+
+#: What ``asab.<name>`` loads when it is first asked for.
+_MODULES: Final = frozenset(
+    {
+        "abc",
+        "api",
+        "application",
+        "config",
+        "contextvars",
+        "exceptions",
+        "log",
+        "pubsub",
+        "task",
+        "timer",
+        "tls",
+        "utils",
+        "web",
+        "zookeeper",
+    }
+)
+
+__all__ = [
+    "LOG_NOTICE",
+    "Application",
+    "Config",
+    "ConfigObject",
+    "Configurable",
+    "ConfigurableDict",
+    "LogObsolete",
+    "Module",
+    "PubSub",
+    "Service",
+    "Singleton",
+    "Subscriber",
+    "Timer",
+    "application",
+    "config",
+    "contextvars",
+    "exceptions",
+    "log",
+    "pubsub",
+    "subscribe",
+    "task",
+    "timer",
+    "utils",
+]
+
+_log.install()
+
+_load: Final = loader(__name__, globals(), _HOME_OF, _MODULES)
+
+
+def __getattr__(name: str) -> Any:
+    if name in ABSENT:
+        refuse(name)
+    return _load(name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__]

@@ -1,0 +1,23 @@
+"""Being found, ``asab.api.ApiService``, and finding others, ``asab.api.discovery``."""
+
+from typing import TYPE_CHECKING, Any, Final
+
+from peerage.lazy import loader
+
+if TYPE_CHECKING:
+    from peerage.asab.api import discovery
+    from peerage.asab.api.service import ApiService
+
+_HOME_OF: Final = {"ApiService": "service"}
+
+__all__ = ["ApiService", "discovery"]
+
+_load: Final = loader(__name__, globals(), _HOME_OF, frozenset({"discovery"}))
+
+
+def __getattr__(name: str) -> Any:
+    return _load(name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__]

@@ -1,0 +1,240 @@
+"""Finding and calling other services: ``asab.DiscoveryService``."""
+
+import logging
+import socket
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from peerage.asab.api.projection import advertised_ids, records
+from peerage.asab.api.relay import Relay, authorization_of
+from peerage.asab.parts import Floor
+from peerage.asab.service import Service
+from peerage.client import resolver
+from peerage.directory import fold_criteria
+from peerage.errors import NotDiscoveredError
+from peerage.instance import Id
+
+if TYPE_CHECKING:
+    import aiohttp
+    from aiohttp.abc import ResolveResult
+    from aiohttp.typedefs import LooseHeaders
+    from yarl import URL
+
+    from peerage.asab.application import Application
+    from peerage.asab.zookeeper import ZooKeeperContainer
+    from peerage.directory import Criteria, Directory
+    from peerage.discovery import Discovery
+
+__all__ = ["DiscoveryResolver", "DiscoveryService", "NotDiscoveredError"]
+
+log = logging.getLogger("peerage.asab.api")
+
+#: A place where a service answers: host or address, port, ``AF_INET`` or ``AF_INET6``.
+Place = tuple[str, int, int]
+
+
+class DiscoveryService(Service):
+    """Finds services by their ids and calls them by name, over the session of a ZooKeeper container.
+
+    ::
+
+        async with discovery.session() as session:
+            async with session.get("http://orders.service_id.asab/v1/orders") as response:
+                ...
+
+    What it answers is known already, but for the first time: then it waits for the first look into the
+    registry, at most ``[discovery] ready_timeout`` (or ``PEERAGE_READY_TIMEOUT``), a minute by default.
+
+    Args:
+        app: the application.
+        zkc: the container.
+        service_name: the name to register under.
+    """
+
+    peerage_floor: ClassVar[Floor] = Floor.DISCOVERY
+
+    def __init__(
+        self, app: "Application", zkc: "ZooKeeperContainer", service_name: str = "asab.DiscoveryService"
+    ) -> None:
+        super().__init__(app, service_name)
+        self.ZooKeeperContainer = zkc
+        self.ProactorService = zkc.ProactorService
+        self._told_hosts: set[str] = set()
+        self._told_empty = False
+
+    async def initialize(self, app: "Application") -> None:  # noqa: ARG002 - as of each service
+        """Begin to look; whoever asks waits, nobody else."""
+        self._discovery()
+
+    # Asking
+
+    async def locate(
+        self, instance_id: "str | Mapping[str, object] | None" = None, **kwargs: object
+    ) -> set[str] | None:
+        """Return the URLs, ``http://host:port``, of services.
+
+        Args:
+            instance_id: of one instance; anything else that is asked for is ignored then. A dictionary,
+                ``{"service_id": "orders", "shard": 1}``: of the services that have all of these ids.
+            kwargs: ids, ``service_id="orders"``; of several, the services that have any of them.
+
+        Returns:
+            The URLs; None, and a warning, if nothing was asked for.
+
+        Raises:
+            NotDiscoveredError: the registry can't be read; it is a TimeoutError as well.
+        """
+        if isinstance(instance_id, Mapping):
+            if instance_id:
+                return await self._urls([fold_criteria(instance_id)])
+        elif instance_id is not None:
+            kwargs = {"instance_id": instance_id}
+        if not kwargs:
+            log.warning(
+                "locate() was asked for nothing: give instance_id, service_id or an id of your own, as in "
+                "locate(service_id='orders')"
+            )
+            return None
+        return await self._urls(_each(kwargs))
+
+    async def discover(self) -> dict[str, dict[Id, set[Place]]]:
+        """Return all that can be called: ``{key: {value: {(host, port, family)}}}``, a copy.
+
+        Keys are ``instance_id``, ``service_id`` and those of the services themselves; values are as
+        advertised: 1 and "1" differ.
+
+        Raises:
+            NotDiscoveredError: the registry can't be read; it is a TimeoutError as well.
+        """
+        directory = await self._directory()
+        found: dict[str, dict[Id, set[Place]]] = {"instance_id": {}, "service_id": {}}
+        callable_ones = [instance for instance in directory.find() if instance.callable]
+        async for instance, record in records(callable_ones):
+            places = {(endpoint.host, endpoint.port, endpoint.family) for endpoint in instance.endpoints}
+            for key, value in advertised_ids(record):
+                found.setdefault(key, {}).setdefault(value, set()).update(places)
+        return found
+
+    async def discover_raw(self) -> dict[str, dict[str, Any]]:
+        """Return all records by the names of their nodes, a copy.
+
+        Raises:
+            NotDiscoveredError: the registry can't be read; it is a TimeoutError as well.
+        """
+        directory = await self._directory()
+        return {instance.node: record async for instance, record in records(directory)}
+
+    async def get_advertised_instances(self) -> list[dict[str, Any]]:
+        """Return all records, each with the name of its node as ``ephemeral_id``.
+
+        Raises:
+            NotDiscoveredError: the registry can't be read; it is a TimeoutError as well.
+        """
+        return [{**record, "ephemeral_id": node} for node, record in (await self.discover_raw()).items()]
+
+    async def _locate(self, locate_params: Mapping[str, object]) -> set[Place]:
+        """Return the places of the services that have any of these ids."""
+        directory = await self._directory()
+        return {
+            (endpoint.host, endpoint.port, endpoint.family)
+            for ((key, value),) in _each(locate_params)
+            for instance in directory.targets(key, value)
+            for endpoint in instance.endpoints
+        }
+
+    # Calling
+
+    def session(
+        self,
+        base_url: "str | URL | None" = None,
+        auth: "aiohttp.web.Request | str | None" = None,
+        headers: "LooseHeaders | None" = None,
+        **kwargs: Any,
+    ) -> "aiohttp.ClientSession":
+        """Return an ``aiohttp.ClientSession`` that knows the hosts ``<value>.<key>.asab``; close it.
+
+        Args:
+            base_url: in front of relative URLs, ``http://orders.service_id.asab/v1/``.
+            auth: None hands on the authorization of the request that is being handled, if there is one; a
+                request hands on that of this one. It goes to hosts in ``.asab`` only.
+            headers: sent with each request, wherever it goes; an Authorization among them wins.
+            kwargs: go to aiohttp.
+
+        Raises:
+            ValueError: *auth* is something else, or a request without authorization; or "internal", which
+                isn't available yet.
+        """
+        discovery = self._discovery()
+        if auth == "internal":
+            return discovery.session(base_url, auth="internal", headers=headers, **kwargs)
+        header = authorization_of(auth)
+        if header is not None:
+            kwargs["authorize"] = Relay(header, self._told_hosts)
+        return discovery.session(base_url, headers=headers, **kwargs)
+
+    # What the resolver needs
+
+    @property
+    def directory(self) -> "Directory":
+        """Who is there, as far as known."""
+        return self.ZooKeeperContainer.discovery.directory
+
+    async def ready(self) -> None:
+        """Wait until the registry was read once.
+
+        Raises:
+            NotDiscoveredError: it can't be read; it is a TimeoutError as well.
+        """
+        await self._discovery().ready()
+
+    # Within
+
+    def _discovery(self) -> "Discovery":
+        return self.ZooKeeperContainer.open_discovery()
+
+    async def _directory(self) -> "Directory":
+        """Return who is there, once that is known; say if it is nobody."""
+        await self.ready()
+        directory = self.directory
+        empty = len(directory) == 0
+        if empty and not self._told_empty:
+            log.warning(
+                "No instances to discover. Are the servers and the path of [%s] the same for all services of "
+                "the cluster? This one looks into %s",
+                self.ZooKeeperContainer.ConfigSectionName,
+                self._discovery().registry.url,
+            )
+        self._told_empty = empty
+        return directory
+
+    async def _urls(self, either: "list[Criteria]") -> set[str]:
+        directory = await self._directory()
+        return {url for criteria in either for url in directory.urls(criteria)}
+
+
+class DiscoveryResolver(resolver.DiscoveryResolver):
+    """Resolves ``<value>.<key>.asab`` for an ``aiohttp.TCPConnector`` of your own; a session() does better.
+
+    Args:
+        svc: the service ``asab.DiscoveryService``.
+    """
+
+    def __init__(self, svc: DiscoveryService) -> None:
+        super().__init__(svc)
+        self.DiscoveryService = svc
+
+    async def resolve(
+        self, hostname: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> "list[ResolveResult]":
+        """Return addresses in aiohttp's form; of a name in ``.asab``, with the ports of its instances.
+
+        Raises:
+            NotDiscoveredError: nobody callable is known by that name, or no host of theirs resolves.
+            OSError: another name doesn't resolve.
+        """
+        return await super().resolve(hostname, port, family)
+
+
+def _each(ids: Mapping[str, object]) -> "list[Criteria]":
+    """Return each of the ids as a question of its own; None is nobody's."""
+    return [fold_criteria({key: value}) for key, value in ids.items() if value is not None]

@@ -1,0 +1,46 @@
+"""Records as the original has them: ids as advertised, keys that it indexes."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from typing import Any, Final
+
+from peerage.instance import Id, Instance
+
+__all__ = ["advertised_ids", "records"]
+
+#: Keys of a record that the original indexes besides those in ``discovery``.
+_INDEXED: Final = ("instance_id", "service_id")
+
+_ID_TYPES: Final = (str, int, float)
+
+#: Seconds of work after which the event loop gets its turn.
+_SLICE: Final = 0.003
+
+
+async def records(instances: Iterable[Instance]) -> AsyncIterator[tuple[Instance, dict[str, Any]]]:
+    """Yield each with its record, parsed anew; thousands of them don't hold up the event loop."""
+    turn_ends = time.monotonic() + _SLICE
+    for instance in instances:
+        yield instance, instance.record()
+        if time.monotonic() >= turn_ends:
+            await asyncio.sleep(0)
+            turn_ends = time.monotonic() + _SLICE
+
+
+def advertised_ids(record: Mapping[str, Any]) -> Iterator[tuple[str, Id]]:
+    """Yield ``(key, value)`` of what the original finds it by: 9 and "9" are two, as are Shard and shard."""
+    top = [key for key in _INDEXED if _usable(record.get(key))]
+    for key in top:
+        yield key, record[key]
+    custom = record.get("discovery")
+    if isinstance(custom, dict):
+        for key, values in custom.items():
+            if key not in top and isinstance(values, list):
+                for value in values:
+                    if _usable(value):
+                        yield key, value
+
+
+def _usable(value: object) -> bool:
+    return type(value) in _ID_TYPES and value != ""

@@ -1,0 +1,82 @@
+"""Hands the authorization of the request being handled on to the services that are called for it."""
+
+import logging
+from typing import TYPE_CHECKING, Any, Final
+
+from aiohttp import web
+from aiohttp.hdrs import AUTHORIZATION
+
+from peerage.asab.contextvars import Authz, Request
+from peerage.names import is_logical
+
+if TYPE_CHECKING:
+    import aiohttp
+
+__all__ = ["Relay", "authorization_of"]
+
+log = logging.getLogger("peerage.asab.api")
+
+#: Hosts that are remembered for having been told of.
+_REMEMBERED: Final = 1000
+
+
+def authorization_of(auth: Any) -> str | None:
+    """Return the Authorization header that *auth* stands for, None if there is none to be handed on.
+
+    Args:
+        auth: None for the request that is being handled, if there is one; or a request.
+
+    Raises:
+        ValueError: *auth* is something else, or a request without that header.
+    """
+    if auth is None:
+        # A token that was verified goes before what the client said.
+        token = getattr(Authz.get(None), "IdToken", None)
+        if token:
+            return f"Bearer {token}"
+        request = Request.get(None)
+        return None if request is None else request.headers.get(AUTHORIZATION)
+    if isinstance(auth, web.Request):
+        header = auth.headers.get(AUTHORIZATION)
+        if header is None:
+            raise ValueError(
+                "session(auth=request): this request has no Authorization header to be handed on. Leave auth "
+                "out if it is to be called without."
+            )
+        return header
+    raise ValueError(
+        f"session(auth={type(auth).__name__}): write a request of aiohttp.web, whose authorization is handed "
+        'on, "internal", or nothing. Whatever else is to be sent goes into headers=.'
+    )
+
+
+class Relay:
+    """An aiohttp client middleware: the token goes to services of the cluster, to nobody else.
+
+    What the caller put into ``headers=`` wins.
+
+    Args:
+        header: the Authorization header.
+        told: hosts for which it was said that the token isn't sent there.
+    """
+
+    def __init__(self, header: str, told: set[str]) -> None:
+        self._header = header
+        self._told = told
+
+    async def __call__(
+        self, request: "aiohttp.ClientRequest", handler: "aiohttp.ClientHandlerType"
+    ) -> "aiohttp.ClientResponse":
+        """Authorize *request*, if it stays in the cluster."""
+        if AUTHORIZATION not in request.headers:
+            host = request.url.host or ""
+            if is_logical(host):
+                request.headers[AUTHORIZATION] = self._header
+            elif host not in self._told and len(self._told) < _REMEMBERED:
+                self._told.add(host)
+                log.warning(
+                    "The authorization of the request being handled isn't sent to %r, which is outside of "
+                    "'.asab'. If it is meant to have it, write headers={'Authorization': …}",
+                    host,
+                )
+        return await handler(request)

@@ -1,0 +1,261 @@
+"""Being found: ``asab.ApiService`` advertises the application, and answers what it is."""
+
+import logging
+import os
+import uuid
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from peerage.asab.api.discovery import DiscoveryService
+from peerage.asab.api.handlers import add_endpoints
+from peerage.asab.config import Config
+from peerage.asab.parts import Floor
+from peerage.asab.service import Service
+from peerage.asab.zookeeper.container import ZooKeeperContainer
+from peerage.errors import RegistryDenied
+from peerage.identity import Identity, find_manifest, read_identity
+from peerage.registration import LAME_DUCK, Offer, Registration
+
+if TYPE_CHECKING:
+    from peerage.asab.application import Application
+    from peerage.asab.web import WebContainer
+    from peerage.discovery import Discovery
+
+__all__ = ["ApiService"]
+
+log = logging.getLogger("peerage.asab.api")
+
+_CHANGELOGS: Final = ("/app/CHANGELOG.md", "/CHANGELOG.md", "CHANGELOG.md")
+
+
+class ApiService(Service):
+    """Advertises the application in the registry, and answers ``/asab/v1/…``.
+
+    ::
+
+        api = asab.api.ApiService(self)
+        api.initialize_web(container)
+        api.initialize_zookeeper(zookeeper_container)
+
+    It advertises as soon as the web container listens; without a web container at once, as one that can't be
+    called. At the end it says that it wants no more requests, withdraws, and only then does the web container
+    stop.
+
+    Args:
+        app: the application.
+        service_name: the name to register under.
+    """
+
+    peerage_floor: ClassVar[Floor] = Floor.API
+
+    def __init__(self, app: "Application", service_name: str = "asab.ApiService") -> None:
+        super().__init__(app, service_name)
+        self.WebContainer: WebContainer | None = None
+        self.ZkContainer: ZooKeeperContainer | None = None
+        self.DiscoveryService: DiscoveryService | None = None
+        self.AttentionRequired: dict[str, dict[str, Any]] = {}
+        """What needs attention, by its id."""
+        self.Discovery: dict[str, list[Any]] = {}
+        """The ids of its own by which it is found."""
+        self.Manifest = _find_manifest()
+        """The content of MANIFEST.json, None if there is none."""
+        self.ChangeLog = _find_changelog()
+        """The path of CHANGELOG.md, None if there is none."""
+        self._shown: dict[str, Any] = self.Manifest or {}
+        self._registration: Registration | None = None
+        self._running = self._stopping = False
+        app.PubSub.subscribe("WebContainer.started!", self._on_web_started)
+
+    # Made of
+
+    def initialize_web(self, webcontainer: "WebContainer | None" = None) -> None:
+        """Advertise where *webcontainer* listens, and add the endpoints to it.
+
+        Args:
+            webcontainer: by default that of the section ``[web]``, made if there is none.
+
+        Raises:
+            RuntimeError: there is no such section, no web service, or another web container already.
+        """
+        if self.WebContainer is not None:
+            raise RuntimeError("This ApiService has its web container: call initialize_web() once.")
+        websvc = self.App.get_service("asab.WebService")
+        if websvc is None:
+            raise RuntimeError(
+                "initialize_web() needs the web service: call app.add_module(asab.web.Module) before."
+            )
+        container: WebContainer = websvc.WebContainer if webcontainer is None else webcontainer
+        self.WebContainer = container
+        websvc.own_ids.claim(self.Name, lambda: self.Discovery)
+        add_endpoints(self.App, container.WebApp.router, self.Manifest, self.ChangeLog)
+        self._advertise()
+
+    def initialize_zookeeper(self, zoocontainer: ZooKeeperContainer | None = None) -> None:
+        """Advertise over the session of *zoocontainer*, and make the service ``asab.DiscoveryService``.
+
+        Args:
+            zoocontainer: by default one of the section ``[zookeeper]``.
+
+        Raises:
+            RuntimeError: there is no ZooKeeper service, or another container already.
+        """
+        if self.ZkContainer is not None:
+            raise RuntimeError("This ApiService has its container: call initialize_zookeeper() once.")
+        if zoocontainer is None:
+            service = self.App.get_service("asab.ZooKeeperService")
+            if service is None:
+                raise RuntimeError(
+                    "initialize_zookeeper() needs a container, or the ZooKeeper service to make one: call "
+                    "app.add_module(asab.zookeeper.Module) before."
+                )
+            zoocontainer = ZooKeeperContainer(service)
+        self.ZkContainer = zoocontainer
+        self.DiscoveryService = DiscoveryService(self.App, zoocontainer)
+        self._advertise()
+
+    # What is advertised
+
+    def update_discovery(self, discovery_dict: Mapping[str, list[Any]]) -> None:
+        """Be found by other ids of one's own, ``{"shard": [1, 2]}``, at once and without a gap.
+
+        Args:
+            discovery_dict: the ids of each key replace what this key had; other keys stay.
+
+        Raises:
+            TypeError: a key is no text, or its ids are no list.
+            RecordError: something of it can't be an id; everything stays as it was.
+        """
+        for key, values in discovery_dict.items():
+            if not isinstance(key, str) or not isinstance(values, list):  # type: ignore[redundant-expr]
+                raise TypeError(
+                    f"update_discovery({{{key!r}: {values!r}}}): write texts as keys and lists of ids, "
+                    'such as {"shard": [1, 2]}.'
+                )
+        # What isn't there isn't meant to be found.
+        given = {key: [each for each in values if each is not None] for key, values in discovery_dict.items()}
+        self._change(discovery={**self.Discovery, **given})
+
+    def attention_required(self, att: dict[str, Any], att_id: str | None = None) -> str:
+        """Show in the record that something needs attention.
+
+        Args:
+            att: what; it gets the time as ``_c``, unless it has one.
+            att_id: replaces what was shown under this id; by default a new one.
+
+        Returns:
+            The id, for :meth:`remove_attention`.
+
+        Raises:
+            RecordError: *att* isn't JSON; everything stays as it was.
+        """
+        if att_id is None:
+            att_id = uuid.uuid4().hex
+        att.setdefault("_c", datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"))
+        self._change(attention={**self.AttentionRequired, att_id: att})
+        return att_id
+
+    def remove_attention(self, att_id: str) -> None:
+        """Don't show it any more; an unknown id is no error."""
+        self._change(attention={key: att for key, att in self.AttentionRequired.items() if key != att_id})
+
+    # Life
+
+    async def initialize(self, app: "Application") -> None:  # noqa: ARG002 - as of each service
+        """Begin to advertise, if everything is there."""
+        self._running = True
+        self._advertise()
+
+    async def drain(self, app: "Application") -> None:  # noqa: ARG002 - as of each part
+        """Let callers go elsewhere before the web container stops."""
+        self._stopping = True
+        registration = self._registration
+        if registration is None:
+            return
+        if self.WebContainer is None or registration.node is None:
+            # Nobody calls it.
+            await registration.withdraw()
+        else:
+            await registration.drain(LAME_DUCK)
+
+    async def finalize(self, app: "Application") -> None:  # noqa: ARG002 - as of each service
+        """Withdraw, if that isn't done yet."""
+        self._stopping = True
+        if self._registration is not None:
+            await self._registration.withdraw()
+
+    # Within
+
+    def _on_web_started(self, _message_type: str, container: "WebContainer") -> None:
+        if container is self.WebContainer:
+            self._advertise()
+
+    def _change(
+        self,
+        *,
+        discovery: dict[str, list[Any]] | None = None,
+        attention: dict[str, dict[str, Any]] | None = None,
+    ) -> None:
+        """Advertise something else, or leave everything as it was."""
+        before = self.Discovery, self.AttentionRequired
+        self.Discovery = self.Discovery if discovery is None else discovery
+        self.AttentionRequired = self.AttentionRequired if attention is None else attention
+        try:
+            if self._registration is None:
+                # Whoever said it is to hear what is wrong with it, also long before it is advertised.
+                Offer(**self._offer()).record()
+            self._advertise()
+        except Exception:
+            self.Discovery, self.AttentionRequired = before
+            raise
+
+    def _advertise(self) -> None:
+        """Bring what is advertised up to date, or begin, or wait until there is something to begin with."""
+        container, web = self.ZkContainer, self.WebContainer
+        if container is None or not self._running or self._stopping:
+            return
+        if self._registration is not None:
+            self._registration.update(**self._offer())
+        elif web is None or web.Addresses is not None:  # else it tells when it listens
+            self._registration = self._register(container.open_discovery())
+
+    def _register(self, discovery: "Discovery") -> Registration:
+        try:
+            return discovery.register(**self._offer())
+        except RegistryDenied as error:
+            if not self._shown:
+                raise
+            log.error("Advertised without what MANIFEST.json says: %s", error)  # noqa: TRY400 - said by it
+            self._shown = {}
+            return discovery.register(**self._offer())
+
+    def _offer(self) -> dict[str, Any]:
+        web = self.WebContainer
+        offer = {
+            "identity": self._identity(),
+            "ids": self.Discovery,
+            "extra": {"attention_required": self.AttentionRequired} if self.AttentionRequired else {},
+        }
+        return offer if web is None else {**offer, "web": web.Addresses, "scheme": web.scheme}
+
+    def _identity(self) -> Identity:
+        # Read anew each time: a program may set its environment while it starts.
+        identity = read_identity(appclass=type(self.App).__name__, manifest=self._shown)
+        return replace(identity, host=self.App.HostName)
+
+
+def _find_manifest() -> dict[str, Any] | None:
+    configured = Config.get("general", "manifest", fallback="")
+    if configured:
+        return find_manifest(configured, "[general] manifest")
+    return find_manifest(os.environ.get("PEERAGE_MANIFEST"))
+
+
+def _find_changelog() -> str | None:
+    configured = Config.get("general", "changelog", fallback="")
+    if configured and not Path(configured).is_file():
+        log.error("[general] changelog names %s, which is no file", configured)
+    names = (configured, *_CHANGELOGS) if configured else _CHANGELOGS
+    return next((name for name in names if Path(name).is_file()), None)

@@ -1,0 +1,203 @@
+"""The application: one in a process, the root of everything that is made by name."""
+
+import asyncio
+import logging
+import os
+import platform
+import signal
+import time
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from typing import Any, ClassVar, Final
+
+from peerage.asab import logsetup
+from peerage.asab.commandline import apply_options, make_parser
+from peerage.asab.config import Config
+from peerage.asab.hints import hint
+from peerage.asab.lifecycle import Lifecycle
+from peerage.asab.module import Module
+from peerage.asab.parts import Floor, Part, part_of
+from peerage.asab.pubsub import PubSub
+from peerage.asab.service import Service
+from peerage.asab.singleton import Singleton
+from peerage.asab.task import TaskService
+from peerage.asab.timer import Timer
+
+__all__ = ["Application"]
+
+log = logging.getLogger(__name__)
+
+#: After how many stops the process ends at once, whatever it does.
+_ENOUGH: Final = 3
+
+
+class Application(metaclass=Singleton):
+    """The base class of a program's application; there is one instance of each class.
+
+    ::
+
+        class MyApplication(asab.Application):
+            def __init__(self):
+                super().__init__(modules=[asab.web.Module])
+
+            async def main(self):
+                print("Hello!")
+
+        if __name__ == "__main__":
+            MyApplication().run()
+
+    The constructor reads the command line and the configuration and makes an event loop. Services and modules
+    may be made in a subclass's ``__init__``, in ``initialize()`` or later; each is initialized as soon as the
+    loop runs. :class:`peerage.asab.parts.Floor` says in which order.
+
+    Args:
+        args: the command line; ``sys.argv[1:]`` by default.
+        modules: for :meth:`add_module`.
+
+    Raises:
+        SystemExit: the command line or the configuration file can't be read.
+    """
+
+    Description: ClassVar[str] = "An application with a configuration file and a log, as described for ASAB."
+
+    def __init__(self, args: Sequence[str] | None = None, modules: Iterable[type[Module]] = ()) -> None:
+        self.ExitCode = 0
+        """What :meth:`run` returns."""
+        self.Args = self.parse_arguments(args=args)
+        """The command line as parsed."""
+        self.HostName = os.environ.get("ASAB_HOSTNAME") or platform.node()
+        """The name of this machine."""
+        # For $HOSTNAME in configuration files: shells know it and don't tell.
+        os.environ["HOSTNAME"] = self.HostName
+
+        presets = Config.presets
+        Config.load()
+        logsetup.configure(Config)
+        for section, key, value in Config.overruled(presets):
+            log.warning("[%s] %s is set otherwise, so %r of the command line is ignored", section, key, value)
+
+        self.Loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(self.Loop)
+        self.Loop.set_debug(self.Loop.get_debug() or Config.getboolean("logging", "verbose"))
+        self.LaunchTime = time.time()
+        self.BaseTime = self.LaunchTime - self.Loop.time()
+
+        self.Modules: list[Module] = []
+        self.Services: dict[str, Any] = {}
+        self._stops = 0
+        self._lifecycle = Lifecycle(self)
+        self.PubSub = PubSub(self)
+        self.TaskService = TaskService(self)
+        if (interval := logsetup.rotation_interval(Config)) is not None:
+            self._log_rotation = Timer(self, logsetup.rotate_in_time, autorestart=True)
+            self._log_rotation.start(interval)
+        self._listen_to_signals()
+        for module in modules:
+            self.add_module(module)
+
+    # To be overridden
+
+    async def initialize(self) -> None:
+        """Prepare; called once the event loop runs, while services are initialized."""
+
+    async def main(self) -> None:
+        """Do the program's own work; when it returns, the application goes on until :meth:`stop`."""
+
+    async def finalize(self) -> None:
+        """Clean up; called at the end, while services are finalized."""
+
+    def create_argument_parser(self, **kwargs: Any) -> ArgumentParser:
+        """Return the parser of the command line, for options to be added; *kwargs* go to it."""
+        if kwargs.get("description") is None:
+            kwargs["description"] = self.Description
+        return make_parser(**kwargs)
+
+    def parse_arguments(self, args: Sequence[str] | None = None) -> Namespace:
+        """Parse the command line and have the configuration heed it; the result is ``self.Args``."""
+        parsed = self.create_argument_parser().parse_args(args)
+        apply_options(Config, parsed)
+        return parsed
+
+    # Life
+
+    def run(self) -> int:
+        """Run until :meth:`stop` or a signal, and return the exit code.
+
+        Raises:
+            BaseException: what came out of ``initialize()``, ``main()`` or ``finalize()``; everything is
+                finalized then.
+            SystemExit: a part of the application couldn't start; the log says why.
+        """
+        self._lifecycle.run()
+        return self.ExitCode
+
+    def stop(self, exit_code: int | None = None) -> None:
+        """End the application in order: what it still does is waited for. The third call ends it at once."""
+        if exit_code is not None:
+            self.set_exit_code(exit_code)
+        self._stops += 1
+        self._lifecycle.request_stop()
+        self.PubSub.publish("Application.stop!", self._stops)
+        if self._stops >= _ENOUGH:
+            log.critical("Ended at once, because stopped %d times", self._stops)
+            logging.shutdown()
+            os._exit(os.EX_SOFTWARE)
+
+    def set_exit_code(self, exit_code: int, force: bool = False) -> None:  # noqa: FBT001, FBT002 - documented so
+        """Set what :meth:`run` returns; a lower code than before only with *force*."""
+        if force or exit_code > self.ExitCode:
+            self.ExitCode = exit_code
+
+    def time(self) -> float:
+        """Return the time, in seconds since 1970, by the clock of the event loop."""
+        return self.BaseTime + self.Loop.time()
+
+    # Modules and services
+
+    def add_module(self, module_class: type[Module]) -> None:
+        """Make a module; nothing happens if there is one of this class already."""
+        if any(isinstance(module, module_class) for module in self.Modules):
+            return
+        module = module_class(self)
+        self.Modules.append(module)
+        self._enlist(Part(module_class.__name__, Floor.MODULE, module.initialize, module.finalize))
+
+    def get_service(self, service_name: str) -> Any:
+        """Return the service of that name, None if there is none."""
+        service = self.Services.get(service_name)
+        if service is None:
+            hint(service_name)
+        return service
+
+    def _register_service(self, service: Service) -> None:
+        """Take a service: anything with ``Name`` and coroutine methods ``initialize`` and ``finalize``."""
+        if service.Name in self.Services:
+            raise RuntimeError(
+                f"There is a service {service.Name!r} already: give this one another name, or take that one "
+                "from get_service()."
+            )
+        self.Services[service.Name] = service
+        self._enlist(part_of(service))
+
+    def _enlist(self, part: Part) -> None:
+        """Take something else that lives as long as the application: a container."""
+        self._lifecycle.enlist(part)
+
+    # Signals
+
+    def _listen_to_signals(self) -> None:
+        # Neither in another thread nor on every system.
+        with suppress(NotImplementedError, RuntimeError, ValueError):
+            self.Loop.add_signal_handler(signal.SIGINT, self._on_stop_signal)
+            self.Loop.add_signal_handler(signal.SIGTERM, self._on_stop_signal)
+            self.Loop.add_signal_handler(signal.SIGHUP, self._on_hup)
+
+    def _on_stop_signal(self) -> None:
+        self.stop()
+        if self._stops > 1:
+            self._lifecycle.interrupt()
+
+    def _on_hup(self) -> None:
+        logsetup.rotate()
+        self.PubSub.publish("Application.hup!")

@@ -1,0 +1,54 @@
+"""The command line of every application."""
+
+import argparse
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from peerage.asab.config import Configuration
+
+__all__ = ["apply_options", "make_parser"]
+
+#: What ``-w`` means without a value.
+_LISTEN: Final = "0.0.0.0:8080"
+
+
+def make_parser(**kwargs: Any) -> argparse.ArgumentParser:
+    """Return a parser of the options that every application has; *kwargs* go to it."""
+    parser = argparse.ArgumentParser(
+        **{
+            "formatter_class": argparse.RawDescriptionHelpFormatter,
+            "prefix_chars": "-",
+            "conflict_handler": "error",
+            **kwargs,
+        }
+    )
+    parser.add_argument("-c", "--config", metavar="FILE", help="read this configuration file")
+    parser.add_argument("-v", "--verbose", action="store_true", help="log everything, debug messages too")
+    parser.add_argument("-s", "--syslog", action="store_true", help="log to syslog as well")
+    parser.add_argument("-l", "--log-file", metavar="FILE", help="log to this file as well")
+    parser.add_argument(
+        *("-w", "--web-api"),
+        metavar="LISTEN",
+        nargs="?",
+        const=_LISTEN,
+        help=f"listen here, as in [web] listen; {_LISTEN} if nothing is given",
+    )
+    parser.add_argument(
+        "--no-auth", action="store_true", help="[auth] enabled=no: neither authentication nor authorization"
+    )
+    return parser
+
+
+def apply_options(config: "Configuration", args: argparse.Namespace) -> None:
+    """Put what was asked for in the place of the defaults; a configuration file still wins."""
+    wanted = (
+        ("general", "config_file", args.config),
+        ("logging", "verbose", "yes" if args.verbose else None),
+        ("logging:syslog", "enabled", "yes" if args.syslog else None),
+        ("logging:file", "path", args.log_file),
+        ("web", "listen", args.web_api),
+        ("auth", "enabled", "no" if args.no_auth else None),
+    )
+    for section, option, value in wanted:
+        if value:
+            config.preset(section, option, value)

@@ -1,0 +1,228 @@
+"""The configuration of the program: INI files over defaults."""
+
+import configparser
+import glob
+import logging
+import os
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+from peerage.asab.utils import convert_to_seconds, validate_url
+
+__all__ = ["Config", "Configuration"]
+
+log = logging.getLogger(__name__)
+
+_UNSET: Final[Any] = object()
+_VARIABLE: Final = re.compile(r"\$(?:(\w+)|\{([^}]*)\})", re.ASCII)
+
+# The defaults of what this layer itself reads; what belongs to web, ZooKeeper and so on is added there.
+_FORMAT: Final = "%(asctime)s %(levelname)s %(name)s %(struct_data)s%(message)s"
+_DATE_FORMAT: Final = "%d-%b-%Y %H:%M:%S.%f"
+
+
+def _defaults() -> dict[str, dict[str, str]]:
+    program = Path(sys.argv[0]).name
+    defaults = {
+        "general": {
+            "config_file": "",
+            "tick_period": "1",
+            "var_dir": str(Path("~").expanduser() / f".{Path(program).stem}"),
+            "changelog": "",
+            "manifest": "",
+        },
+        "logging": {
+            "verbose": os.environ.get("ASAB_VERBOSE") or "no",
+            "app_name": program,
+            "sd_id": "sd",
+            "level": "NOTICE",
+            "levels": "",
+        },
+        "logging:console": {"format": _FORMAT, "datefmt": _DATE_FORMAT, "enabled": "yes"},
+        "logging:syslog": {"enabled": "no", "address": "/dev/log", "format": "3"},
+        "logging:file": {
+            "path": "",
+            "format": _FORMAT,
+            "datefmt": _DATE_FORMAT,
+            "backup_count": "3",
+            "backup_max_bytes": "0",
+            "rotate_every": "",
+        },
+        "passwords": {},
+    }
+    if servers := os.environ.get("ASAB_ZOOKEEPER_SERVERS"):
+        defaults["zookeeper"] = {"servers": servers}
+    return defaults
+
+
+class _Interpolation(configparser.ExtendedInterpolation):
+    """``${section:key}`` when a value is asked for, ``$VARIABLE`` of the environment when it is read."""
+
+    def before_read(self, parser: Any, section: str, option: str, value: str) -> str:
+        return super().before_read(parser, section, option, parser.expand(value))
+
+
+class Configuration(configparser.ConfigParser):
+    """A :class:`configparser.ConfigParser` that knows durations, URLs and lists, also on its sections.
+
+    ``Config["cache"].getseconds("ttl")`` and ``Config.getseconds("cache", "ttl")`` are the same.
+    """
+
+    def __init__(self) -> None:
+        self._folder: str | None = None  # of the file that is being read
+        self._included: set[Path] = set()
+        self._presets: dict[str, dict[str, str]] = {}
+        super().__init__(interpolation=_Interpolation())
+
+    # What programs use
+
+    def add_defaults(self, dictionary: Mapping[str, Mapping[str, Any]]) -> None:
+        """Set what isn't set yet: ``{section: {key: value}}``; values may refer to the environment."""
+        for name, values in dictionary.items():
+            section = str(name)
+            if not self.has_section(section):
+                self.add_section(section)
+            for option, value in values.items():
+                key = self.optionxform(str(option))
+                # Not has_option(): that is true of keys in [DEFAULT], too.
+                if key not in self._sections[section]:  # type: ignore[attr-defined] # no other way to ask
+                    self.set(section, key, value if value is None else self.expand(str(value)))
+
+    def getseconds(self, section: str, option: str, *, fallback: Any = None, **kwargs: Any) -> float:
+        """Return a duration (``1.5h``, ``20m``, ``300ms``) in seconds; *fallback* if it isn't set."""
+        return self._converted(convert_to_seconds, section, option, fallback, kwargs)  # type: ignore[no-any-return]
+
+    def geturl(
+        self,
+        section: str,
+        option: str,
+        *,
+        scheme: str | tuple[str, ...] | None = None,
+        fallback: Any = None,
+        **kwargs: Any,
+    ) -> str:
+        """Return a URL without surrounding space and final slash; *scheme*: what it must have."""
+        value = self.get(section, option, **_with(kwargs, fallback))
+        return validate_url(value, scheme)
+
+    def getmultiline(self, section: str, option: str, *, fallback: Any = None, **kwargs: Any) -> Any:
+        """Return the words of a value that may have several lines; *fallback* if it isn't set."""
+        value = self.get(section, option, fallback=fallback, **_plain(kwargs))
+        return value.split() if isinstance(value, str) else value
+
+    # What the application uses
+
+    def preset(self, section: str, option: str, value: str) -> None:
+        """Have *value*, of the command line, instead of the default with the next :meth:`load`."""
+        self._presets.setdefault(section, {})[option] = value
+
+    def load(self) -> None:
+        """Read the file of the command line, else of ``ASAB_CONFIG``; then the defaults, then its includes.
+
+        What the file says wins over what the program set before.
+
+        Raises:
+            SystemExit: a file is missing or can't be read; the message says which and why.
+        """
+        presets, self._presets = self._presets, {}
+        general = presets.setdefault("general", {})
+        configured = general.setdefault("config_file", os.environ.get("ASAB_CONFIG", ""))
+        self._included.clear()
+        if configured:
+            self._read_file(Path(configured))
+        self.add_defaults(presets)
+        self.add_defaults(_defaults())
+        self._include(self.get("general", "include", fallback=""))
+
+    def overruled(self, presets: Mapping[str, Mapping[str, str]]) -> Iterator[tuple[str, str, str]]:
+        """Yield section, key and value of each preset that isn't what holds."""
+        for section, values in presets.items():
+            for key, value in values.items():
+                if self.get(section, key, raw=True, fallback=value) != value:
+                    yield section, key, value
+
+    @property
+    def presets(self) -> Mapping[str, Mapping[str, str]]:
+        """What the command line has said for the next :meth:`load`."""
+        return {section: dict(values) for section, values in self._presets.items()}
+
+    def expand(self, value: str) -> str:
+        """Return *value* with ``$NAME`` and ``${NAME}`` of the environment and ``$THIS_DIR`` filled in."""
+
+        def fill(found: re.Match[str]) -> str:
+            name = found[1] or found[2]
+            if name == "THIS_DIR" and self._folder is not None:
+                return self._folder
+            return os.environ.get(name, found[0])
+
+        return _VARIABLE.sub(fill, value)
+
+    # Files
+
+    def _include(self, includes: str) -> None:
+        for pattern in includes.split("\n" if "\n" in includes else " "):
+            name = self.expand(pattern.strip())
+            if name.startswith("zookeeper:"):
+                _give_up(
+                    f"[general] include={name}: files in ZooKeeper can't be included. Put the file on the "
+                    "disk and include it from there."
+                )
+            paths = sorted(glob.glob(name)) if name else []  # noqa: PTH207 - may be absolute
+            if name and not paths and not glob.has_magic(name):
+                log.warning("[general] include=%s: there is no such file, it is left out", name)
+            for path in paths:
+                self._include_file(Path(path))
+
+    def _include_file(self, path: Path) -> None:
+        path = path.absolute()
+        if path in self._included:
+            log.warning("%s is included twice; the second time it is left out", path)
+            return
+        self._included.add(path)
+        self.set("general", "include", "")
+        self._read_file(path)
+        self._include(self.get("general", "include", fallback=""))
+
+    def _read_file(self, path: Path) -> None:
+        self._folder = str(path.parent.absolute())
+        try:
+            with path.open(encoding="utf-8") as file:
+                self.read_file(file, source=str(path))
+        except FileNotFoundError:
+            _give_up(f"The configuration file {path} isn't there: check -c and ASAB_CONFIG.")
+        except (OSError, UnicodeDecodeError, configparser.Error) as error:
+            _give_up(f"The configuration file {path} can't be read: {error}")
+        finally:
+            self._folder = None
+
+    def _converted(
+        self, convert: Any, section: str, option: str, fallback: Any, kwargs: Mapping[str, Any]
+    ) -> Any:
+        try:
+            value = self.get(section, option, **_plain(kwargs))
+        except (configparser.NoSectionError, configparser.NoOptionError):
+            if fallback is None:
+                raise
+            return fallback
+        return convert(value)
+
+
+def _plain(kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """What ``get()`` takes; a section hands on ``_impl`` and its like."""
+    return {key: value for key, value in kwargs.items() if key in {"raw", "vars"}}
+
+
+def _with(kwargs: Mapping[str, Any], fallback: Any) -> dict[str, Any]:
+    # Asking for what is missing, without a fallback, is an error that names it.
+    return _plain(kwargs) if fallback is None else {**_plain(kwargs), "fallback": fallback}
+
+
+def _give_up(message: str) -> NoReturn:
+    sys.exit(message)
+
+
+Config: Final = Configuration()
+"""The configuration of this program."""

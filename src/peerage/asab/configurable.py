@@ -1,0 +1,91 @@
+"""Objects whose settings come from a section of the configuration."""
+
+from collections.abc import Iterator, Mapping, MutableMapping
+from typing import Any, ClassVar
+
+from peerage.asab.config import Config
+from peerage.asab.utils import convert_to_seconds, string_to_boolean, validate_url
+
+__all__ = ["ConfigObject", "Configurable", "ConfigurableDict"]
+
+
+class ConfigurableDict(MutableMapping[str, Any]):
+    """The settings of one object."""
+
+    def __init__(self) -> None:
+        self._data: dict[str, Any] = {}
+
+    def __getitem__(self, key: str) -> Any:
+        return self._data[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self._data[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        del self._data[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._data)
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def __repr__(self) -> str:
+        # The names only: passwords and keys are among the values.
+        return f"<{type(self).__name__} {', '.join(self._data)}>"
+
+    def getboolean(self, key: str) -> bool:
+        """Return a setting that is yes or no."""
+        return string_to_boolean(self[key])
+
+    def getseconds(self, key: str) -> float:
+        """Return a setting that is a duration, in seconds."""
+        return convert_to_seconds(self[key])
+
+    def getint(self, key: str) -> int:
+        """Return a setting that is an integer."""
+        return int(self[key])
+
+    def getfloat(self, key: str) -> float:
+        """Return a setting that is a number."""
+        return float(self[key])
+
+    def geturl(self, key: str, scheme: str | tuple[str, ...] | None = None) -> str:
+        """Return a setting that is a URL, of that scheme."""
+        return validate_url(self[key], scheme)
+
+
+class Configurable:
+    """An object whose settings are in ``self.Config``.
+
+    They are, later ones winning: ``ConfigDefaults`` of the base classes and of its own class, the section of
+    the configuration, *config*.
+
+    Args:
+        config_section_name: the section; it may be missing.
+        config: settings of the program.
+
+    Raises:
+        ValueError: a default is None, which a configuration file couldn't say.
+    """
+
+    ConfigDefaults: ClassVar[dict[str, Any]] = {}
+
+    def __init__(self, config_section_name: str, config: Mapping[str, Any] | None = None) -> None:
+        self.Config = ConfigurableDict()
+        for base in reversed(type(self).__mro__):
+            for key, value in vars(base).get("ConfigDefaults", {}).items():
+                if value is None:
+                    raise ValueError(
+                        f"ConfigDefaults of {base.__name__} has None for {key!r} of [{config_section_name}]: "
+                        "give a text, '' if there is nothing."
+                    )
+                self.Config[key] = value
+        if Config.has_section(config_section_name):
+            self.Config.update(Config.items(config_section_name))
+        if config is not None:
+            self.Config.update(config)
+
+
+#: Its former name.
+ConfigObject = Configurable

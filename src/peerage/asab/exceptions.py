@@ -1,0 +1,47 @@
+"""What a handler raises to answer with an error."""
+
+from typing import Any
+
+import aiohttp.web
+
+__all__ = ["AccessDeniedError", "Conflict", "NotAuthenticatedError", "ValidationError"]
+
+
+class ValidationError(Exception):
+    """What was sent isn't as it must be; ``JsonExceptionMiddleware`` answers 400."""
+
+
+class Conflict(Exception):  # noqa: N818 - documented so
+    """What was asked for is at odds with what is there; ``JsonExceptionMiddleware`` answers 409.
+
+    Args:
+        message: the text; by default made of *key* and *value*.
+        args: further arguments, for the message to be formatted with.
+        key: the field in conflict.
+        value: its value.
+    """
+
+    def __init__(self, message: Any = None, *args: Any, key: Any = None, value: Any = None) -> None:
+        self.Key = key
+        self.Value = value
+        if message is None and key is not None:
+            message = f"Conflict in field {key!r}" + (f": {value!r}" if value is not None else "")
+        elif message is None:
+            message = value
+        super().__init__(*(() if message is None else (message,)), *args)
+
+
+class NotAuthenticatedError(aiohttp.web.HTTPUnauthorized):
+    """401: who sent this isn't known."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        headers = {"WWW-Authenticate": 'Bearer realm="asab", error="invalid_token"'}
+        super().__init__(headers={**headers, **(kwargs.pop("headers", None) or {})}, **kwargs)
+
+
+class AccessDeniedError(aiohttp.web.HTTPForbidden):
+    """403: who sent this may not do it."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        headers = {"WWW-Authenticate": 'Bearer realm="asab", error="insufficient_scope"'}
+        super().__init__(headers={**headers, **(kwargs.pop("headers", None) or {})}, **kwargs)

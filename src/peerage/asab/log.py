@@ -1,0 +1,62 @@
+"""Loggers that take ``struct_data=``, and the level NOTICE.
+
+Importing :mod:`peerage.asab` makes each logger created from then on one of these: ``import peerage.asab``
+stands before ``L = logging.getLogger(__name__)``, as it does with ASAB.
+"""
+
+import logging
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+__all__ = ["LOG_NOTICE", "LogObsolete", "StructuredLogger", "install"]
+
+if TYPE_CHECKING:
+    LogObsolete: logging.Logger
+
+LOG_NOTICE: Final = 25
+"""More than information, less than a warning: shown by default."""
+
+#: Where a formatter finds the data; the name is ASAB's, so its formatters find it as well.
+STRUCT_DATA: Final = "_struct_data"
+
+
+class StructuredLogger(logging.Logger):
+    """A logger whose methods take ``struct_data={"key": value}``, shown as ``[sd key="value"]``."""
+
+    def _log(  # noqa: PLR0917 - as in logging
+        self,
+        level: int,
+        msg: object,
+        args: Any,
+        exc_info: Any = None,
+        extra: Mapping[str, object] | None = None,
+        stack_info: bool = False,  # noqa: FBT001, FBT002 - as in logging
+        stacklevel: int = 1,
+        struct_data: Mapping[str, object] | None = None,
+    ) -> None:
+        if struct_data is not None:
+            extra = {**(extra or {}), STRUCT_DATA: struct_data}
+        # This function is a frame of its own between the caller and logging.
+        super()._log(level, msg, args, exc_info, extra, stack_info, stacklevel + 1)
+
+
+def install() -> None:
+    """Make loggers created from now on take ``struct_data=``.
+
+    Where the real asab is loaded, its loggers do so already. A logger class of the program's own keeps what
+    it can do.
+    """
+    logging.addLevelName(LOG_NOTICE, "NOTICE")
+    there = logging.getLoggerClass()
+    if "asab" in sys.modules or issubclass(there, StructuredLogger):
+        return
+    own = there is not logging.Logger
+    logging.setLoggerClass(type(there.__name__, (StructuredLogger, there), {}) if own else StructuredLogger)
+
+
+def __getattr__(name: str) -> Any:
+    # Made on first use: a logger gets the class that is installed when it is made.
+    if name == "LogObsolete":
+        return logging.getLogger("OBSOLETE")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

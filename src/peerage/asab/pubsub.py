@@ -1,0 +1,139 @@
+"""Messages within an application."""
+
+import inspect
+import logging
+import weakref
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from peerage.asab.subscriber import Subscriber
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from peerage.asab.application import Application
+
+__all__ = ["PubSub", "Subscriber", "subscribe"]
+
+log = logging.getLogger(__name__)
+
+Callback = Callable[..., Any]
+_Reference = Callable[[], Callback | None]
+_F = TypeVar("_F", bound=Callback)
+
+#: Where the decorator notes the message types; the name is ASAB's.
+_TYPES = "asab_pubsub_subscribe_to_message_types"
+
+
+class PubSub:
+    """Delivers messages of the application to whoever subscribed to their type.
+
+    A bound method is held weakly: a subscription ends with its object. Functions are held as long as they are
+    subscribed. A callback that fails is logged; the others still get the message.
+    """
+
+    def __init__(self, app: "Application") -> None:
+        self.Loop = app.Loop
+        self._references: dict[str, list[_Reference]] = {}
+        self._deliveries: set[asyncio.Task[None]] = set()
+
+    def subscribe(self, message_type: str, callback: Callback) -> None:
+        """Have *callback*, a function or a coroutine function, called with the type and the arguments."""
+        self._references.setdefault(message_type, []).append(_reference(callback))
+
+    def subscribe_all(self, obj: object) -> None:
+        """Subscribe all methods of *obj* that are decorated with :class:`subscribe`."""
+        for name in dir(obj):
+            member = getattr(obj, name)
+            for message_type in getattr(member, _TYPES, None) or ():
+                self.subscribe(message_type, member)
+
+    def unsubscribe(self, message_type: str, callback: Callback) -> None:
+        """End a subscription; one that there isn't is logged."""
+        references = self._references.get(message_type, [])
+        for reference in references:
+            if reference() == callback:
+                references.remove(reference)
+                self._forget_if_nobody(message_type)
+                return
+        log.warning("%r isn't subscribed to %r, so it can't be unsubscribed", callback, message_type)
+
+    def publish(self, message_type: str, *args: Any, asynchronously: bool = False, **kwargs: Any) -> None:
+        """Call all who are subscribed to *message_type*, in the order of subscription.
+
+        Args:
+            message_type: the type; it is the first argument of each callback.
+            args: further arguments.
+            asynchronously: call them from the event loop, soon.
+            kwargs: further arguments.
+        """
+        # A copy: callbacks may subscribe and unsubscribe.
+        for reference in tuple(self._references.get(message_type, ())):
+            callback = reference()
+            if callback is None:
+                self._remove(message_type, reference)
+            elif reference not in self._references.get(message_type, ()):
+                continue  # a callback before it has unsubscribed it
+            elif asynchronously:
+                self.Loop.call_soon(partial(self._deliver, callback, message_type, args, kwargs))
+            else:
+                self._deliver(callback, message_type, args, kwargs)
+
+    def publish_threadsafe(self, message_type: str, *args: Any, **kwargs: Any) -> None:
+        """Publish from another thread."""
+        self.Loop.call_soon_threadsafe(partial(self.publish, message_type, *args, **kwargs))
+
+    async def message(self, message_type: str) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
+        """Wait for one message and return ``(message_type, args, kwargs)``."""
+        return await Subscriber(self, message_type).message()
+
+    def _deliver(
+        self, callback: Callback, message_type: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
+        try:
+            result = callback(message_type, *args, **kwargs)
+        except Exception:
+            log.exception("A callback of %r failed: %r", message_type, callback)
+            return
+        if inspect.iscoroutine(result):
+            task = self.Loop.create_task(self._finish(result, message_type, callback))
+            task.set_name(f"asab.PubSub.{message_type}")
+            self._deliveries.add(task)
+            task.add_done_callback(self._deliveries.discard)
+
+    async def _finish(self, result: Coroutine[Any, Any, Any], message_type: str, callback: Callback) -> None:
+        try:
+            await result
+        except Exception:
+            log.exception("A callback of %r failed: %r", message_type, callback)
+
+    def _remove(self, message_type: str, reference: _Reference) -> None:
+        references = self._references.get(message_type, [])
+        if reference in references:
+            references.remove(reference)
+        self._forget_if_nobody(message_type)
+
+    def _forget_if_nobody(self, message_type: str) -> None:
+        if not self._references.get(message_type):
+            self._references.pop(message_type, None)
+
+
+class subscribe:  # noqa: N801 - used as a decorator
+    """Marks a method for :meth:`PubSub.subscribe_all`; may be used several times on one."""
+
+    def __init__(self, message_type: str) -> None:
+        self.message_type = message_type
+
+    def __call__(self, f: _F) -> _F:
+        """Note the message type on *f*."""
+        setattr(f, _TYPES, [*(getattr(f, _TYPES, None) or ()), self.message_type])
+        return f
+
+
+def _reference(callback: Callback) -> _Reference:
+    if isinstance(callback, Subscriber):
+        return weakref.ref(callback)
+    if inspect.ismethod(callback):
+        return weakref.WeakMethod(callback)
+    return lambda: callback

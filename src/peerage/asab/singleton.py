@@ -1,0 +1,29 @@
+"""Classes that have one instance each."""
+
+from typing import Any, ClassVar
+
+__all__ = ["Singleton"]
+
+
+class Singleton(type):
+    """Metaclass: calling the class again returns the instance that there is.
+
+    ``Singleton.delete(cls)`` forgets it; a test that makes an application of its own does so at its end.
+    """
+
+    _instances: ClassVar[dict[type, Any]] = {}
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        """Return the one instance, made by the first call."""
+        if cls not in cls._instances:
+            cls._instances[cls] = super().__call__(*args, **kwargs)
+        return cls._instances[cls]
+
+    @staticmethod
+    def delete(singleton_cls: type) -> None:
+        """Forget the instance of *singleton_cls*.
+
+        Raises:
+            KeyError: there is none.
+        """
+        del Singleton._instances[singleton_cls]

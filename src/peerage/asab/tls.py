@@ -1,0 +1,95 @@
+"""TLS as a section of the configuration describes it."""
+
+import ssl
+from typing import Any, ClassVar, Final
+
+from peerage.asab.configurable import Configurable
+from peerage.errors import ConfigurationError
+
+__all__ = ["SSLContextBuilder"]
+
+_MODES: Final = {mode.name: mode for mode in ssl.VerifyMode}
+
+
+class SSLContextBuilder(Configurable):
+    """Makes an SSL context of a section: ``cert``, ``key``, ``key_password`` and so on.
+
+    Args:
+        config_section_name: the section.
+        config: settings of the program, which win over it.
+    """
+
+    ConfigDefaults: ClassVar[dict[str, Any]] = {
+        "cert": "",  # PEM file, with the certificates above it
+        "key": "",  # PEM file; by default in the same one
+        "key_password": "",
+        "cafile": "",
+        "capath": "",
+        "cadata": "",
+        "ciphers": "",
+        "dh_params": "",
+        "verify_mode": "",  # of the other side: CERT_NONE, CERT_OPTIONAL, CERT_REQUIRED
+    }
+
+    def __init__(self, config_section_name: str, config: Any = None) -> None:
+        super().__init__(config_section_name, config)
+        self._section = config_section_name
+
+    def build(self, protocol: int = ssl.PROTOCOL_TLS_SERVER) -> ssl.SSLContext:
+        """Return the context.
+
+        Args:
+            protocol: ``ssl.PROTOCOL_TLS_SERVER``, or ``ssl.PROTOCOL_TLS_CLIENT`` to call with.
+
+        Raises:
+            ConfigurationError: a file isn't there or can't be read, or a setting isn't known.
+        """
+        context = ssl.SSLContext(protocol)
+        for option, apply in (
+            ("cert", self._load_certificate),
+            ("cafile", self._load_authorities),
+            ("capath", self._load_authorities),
+            ("cadata", self._load_authorities),
+            ("ciphers", self._set_ciphers),
+            ("dh_params", self._load_dh_params),
+            ("verify_mode", self._set_verify_mode),
+        ):
+            if not self.Config[option]:
+                continue
+            try:
+                apply(context)
+            except (OSError, ValueError) as error:
+                # Never the password; the value of the others is a name or public.
+                raise ConfigurationError(
+                    f"[{self._section}] {option}={_short(self.Config[option])} can't be used: {error}"
+                ) from error
+        return context
+
+    def _load_certificate(self, context: ssl.SSLContext) -> None:
+        # Without a password OpenSSL would ask for one on the terminal.
+        password = self.Config["key_password"]
+        context.load_cert_chain(self.Config["cert"], self.Config["key"] or None, lambda: password)
+
+    def _load_authorities(self, context: ssl.SSLContext) -> None:
+        names = ("cafile", "capath", "cadata")
+        context.load_verify_locations(**{name: self.Config[name] or None for name in names})
+
+    def _set_ciphers(self, context: ssl.SSLContext) -> None:
+        context.set_ciphers(self.Config["ciphers"])
+
+    def _load_dh_params(self, context: ssl.SSLContext) -> None:
+        context.load_dh_params(self.Config["dh_params"])
+
+    def _set_verify_mode(self, context: ssl.SSLContext) -> None:
+        name = self.Config["verify_mode"].upper()
+        mode = _MODES.get(name)
+        if mode is None:
+            raise ValueError(f"write one of {', '.join(_MODES)}")
+        if mode is ssl.CERT_NONE:
+            context.check_hostname = False
+        context.verify_mode = mode
+
+
+def _short(value: str) -> str:
+    first, *more = value.strip().splitlines()
+    return f"{first} …" if more else first

@@ -1,0 +1,83 @@
+"""Values as people write them in configuration files."""
+
+from typing import Final
+from urllib.parse import urlsplit
+
+__all__ = ["convert_to_seconds", "string_to_boolean", "validate_url"]
+
+_DAY: Final = 86400.0
+
+# The longest first: 'ms' ends in 's'. Only minutes and months differ by case.
+_UNITS: Final = (
+    ("ms", 0.001),
+    ("y", 365 * _DAY),
+    ("Y", 365 * _DAY),
+    ("M", 31 * _DAY),
+    ("w", 7 * _DAY),
+    ("W", 7 * _DAY),
+    ("d", _DAY),
+    ("D", _DAY),
+    ("h", 3600.0),
+    ("m", 60.0),
+    ("s", 1.0),
+)
+
+_BOOLEANS: Final = {
+    **dict.fromkeys(("1", "yes", "true", "on"), True),
+    **dict.fromkeys(("0", "no", "false", "off"), False),
+}
+
+
+def convert_to_seconds(value: str | float) -> float:
+    """Return a duration in seconds.
+
+    >>> convert_to_seconds("1.5h"), convert_to_seconds("200 ms"), convert_to_seconds("20")
+    (5400.0, 0.2, 20.0)
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not isinstance(value, str):
+        return float(value)
+    text = value.replace(" ", "")
+    unit, factor = next((each for each in _UNITS if text.endswith(each[0])), ("", 1.0))
+    try:
+        return float(text.removesuffix(unit)) * factor
+    except ValueError:
+        raise ValueError(
+            f"{value!r} is no duration: write a number and one of the units y, M (months), w, d, h, "
+            "m (minutes), s, ms; without a unit it means seconds."
+        ) from None
+
+
+def string_to_boolean(value: str | bool) -> bool:  # noqa: FBT001 - the value itself
+    """Return what ``yes``, ``true``, ``on``, ``1`` and their opposites mean, in any case.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if isinstance(value, bool):
+        return value
+    meant = _BOOLEANS.get(value.lower())
+    if meant is None:
+        raise ValueError(f"{value!r} is neither yes nor no: write yes, true, on, 1 or no, false, off, 0.")
+    return meant
+
+
+def validate_url(input_url: str, scheme: str | tuple[str, ...] | None) -> str:
+    """Return *input_url* without surrounding space and without a slash at the end of its path.
+
+    Args:
+        input_url: the URL.
+        scheme: the one it must have, or several; None for any.
+
+    Raises:
+        ValueError: it has another scheme, or none.
+    """
+    url = urlsplit(input_url.strip())
+    url = url._replace(path=url.path.removesuffix("/"))
+    allowed = (scheme,) if isinstance(scheme, str) else scheme
+    if allowed is not None and url.scheme not in allowed:
+        has = f"has the scheme {url.scheme!r}" if url.scheme else "has no scheme"
+        raise ValueError(f"{url.geturl()!r} {has}: it must begin with {' or '.join(allowed)}://")
+    return url.geturl()

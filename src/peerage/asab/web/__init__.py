@@ -1,0 +1,39 @@
+"""Web servers: :class:`WebContainer` is an aiohttp application and where it listens.
+
+``asab.web.rest`` and the other modules are loaded on first use.
+"""
+
+from typing import TYPE_CHECKING, Any, Final
+
+from peerage.asab.absent import ABSENT, refuse
+from peerage.lazy import loader
+
+if TYPE_CHECKING:
+    from peerage.asab.web import rest
+    from peerage.asab.web.container import WebContainer
+    from peerage.asab.web.create import create_web_server
+    from peerage.asab.web.module import Module
+    from peerage.asab.web.service import WebService
+    from peerage.asab.web.staticdir import StaticDirProvider
+
+_HOME_OF: Final = {
+    "Module": "module",
+    "StaticDirProvider": "staticdir",
+    "WebContainer": "container",
+    "WebService": "service",
+    "create_web_server": "create",
+}
+
+__all__ = ["Module", "StaticDirProvider", "WebContainer", "WebService", "create_web_server", "rest"]
+
+_load: Final = loader(__name__, globals(), _HOME_OF, frozenset({"auth", "rest"}))
+
+
+def __getattr__(name: str) -> Any:
+    if f"web.{name}" in ABSENT:
+        refuse(f"web.{name}")
+    return _load(name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__]

@@ -1,0 +1,198 @@
+"""A web server: an aiohttp application and where it listens."""
+
+import errno
+import logging
+import warnings
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from aiohttp import web
+from aiohttp.http import SERVER_SOFTWARE
+from aiohttp.web_exceptions import NotAppKeyWarning
+
+from peerage import __version__
+from peerage.asab.configurable import Configurable
+from peerage.asab.parts import Floor, Part
+from peerage.asab.tls import SSLContextBuilder
+from peerage.asab.web.accesslog import ACCESS_LOG, AccessLogger
+from peerage.asab.web.cors import add_cors_headers, preflight, preflight_paths
+from peerage.asab.web.listen import Line, read_listen
+from peerage.asab.web.requests import Requests
+from peerage.asab.web.staticdir import StaticDirProvider
+from peerage.errors import ConfigurationError
+from peerage.server import refuse_misdirected
+
+if TYPE_CHECKING:
+    import ssl
+
+    from peerage.asab.application import Application
+    from peerage.asab.web.service import WebService
+
+__all__ = ["WebContainer"]
+
+log = logging.getLogger(__name__)
+
+#: Seconds that requests under way have at the end before services are finalized, which goes on beside them.
+_GRACE: Final = 3.0
+
+
+#: Seconds without a request, after which none is on its way any more over connections that were kept.
+_QUIET: Final = 0.1
+
+
+class WebContainer(Configurable):
+    """A web server of the application; routes are added to ``WebApp.router``.
+
+    It listens once all services are initialized. At the end requests under way are finished. Whatever asks
+    for another service by name is refused (:func:`peerage.server.refuse_misdirected`).
+
+    Args:
+        websvc: the service ``asab.WebService``.
+        config_section_name: the section of its settings.
+        config: settings of the program, which win over it.
+
+    Raises:
+        ConfigurationError: a setting can't be used.
+        RuntimeError: likewise, of ``listen``.
+    """
+
+    ConfigDefaults: ClassVar[dict[str, Any]] = {
+        "listen": "0.0.0.0 8080",  # may have several lines
+        "backlog": 128,
+        "rootdir": "",
+        "servertokens": "full",  # what the Server header says: 'full' or 'prod'
+        "cors": "",
+        "cors_preflight_paths": "/openidconnect/*, /test/*",
+        "body_max_size": 1024**2,
+    }
+
+    def __init__(
+        self, websvc: "WebService", config_section_name: str, config: Mapping[str, Any] | None = None
+    ) -> None:
+        super().__init__(config_section_name, config)
+        self._app = websvc.App
+        self._section = config_section_name
+        self.Addresses: list[Any] | None = None
+        """The addresses it is bound to, as sockets have them; None before ``WebContainer.started!``."""
+        self.BackLog = int(self.Config["backlog"])
+        self.CORS: str = self.Config["cors"]
+        self.ServerTokens = (
+            "peerage" if self.Config["servertokens"] == "prod" else f"{SERVER_SOFTWARE} peerage/{__version__}"
+        )
+        self._listen = [
+            (line, self._ssl_context(line))
+            for line in read_listen(self.Config["listen"], config_section_name)
+        ]
+        if not self._listen:
+            log.warning("[%s] listen is empty: this container listens nowhere", config_section_name)
+
+        self._requests = Requests()
+        self.WebApp = web.Application(
+            client_max_size=int(self.Config["body_max_size"]),
+            # The first looks first.
+            middlewares=[refuse_misdirected(websvc.own_ids), self._requests.middleware],
+        )
+        """The aiohttp application; ``WebApp["app"]`` is this one's."""
+        self.WebApp.on_response_prepare.append(self._on_response_prepare)
+        self._keep("app", websvc.App)
+        if rootdir := self.Config["rootdir"]:
+            self._keep("rootdir", StaticDirProvider(self.WebApp, root="/", path=rootdir))
+        if self.CORS:
+            self.add_preflight_handlers(preflight_paths(self.Config["cors_preflight_paths"]))
+        self.WebAppRunner = web.AppRunner(
+            self.WebApp,
+            handle_signals=False,
+            access_log=logging.getLogger(ACCESS_LOG),
+            access_log_class=AccessLogger,
+        )
+        self._app.PubSub.subscribe("Application.stop!", self._on_stop)
+        websvc.Containers[config_section_name] = self
+        name = f"WebContainer [{config_section_name}]"
+        self._app._enlist(Part(name, Floor.WEB, self._start, self._stop, self._drain))  # noqa: SLF001 - ours
+
+    def get_ports(self) -> list[int]:
+        """Return the configured ports, one for each address."""
+        return [line.port for line, _ in self._listen]
+
+    @property
+    def scheme(self) -> str:
+        """``http`` or ``https``: what is spoken where the first line of ``listen`` says."""
+        return "https" if self._listen and self._listen[0][1] is not None else "http"
+
+    def add_preflight_handlers(self, paths: list[str]) -> None:
+        """Answer ``OPTIONS`` for these routes, so that pages of other sites may send requests there."""
+        for path in paths:
+            self.WebApp.router.add_route("OPTIONS", path, preflight)
+
+    def _keep(self, key: str, value: object) -> None:
+        with warnings.catch_warnings():
+            # Documented as plain names; aiohttp would have its own kind of keys.
+            warnings.simplefilter("ignore", NotAppKeyWarning)
+            self.WebApp[key] = value
+
+    def _ssl_context(self, line: Line) -> "ssl.SSLContext | None":
+        if line.ssl is None:
+            return None
+        # What stands in the container's own section wins over a section of TLS alone.
+        return SSLContextBuilder(line.ssl or self._section, config=self.Config).build()
+
+    # Life
+
+    async def _start(self, app: "Application") -> None:
+        await self.WebAppRunner.setup()
+        for line, ssl_context in self._listen:
+            await self._bind(line, ssl_context)
+        bound = list(dict.fromkeys(self.WebAppRunner.addresses))
+        if self._listen and not bound:
+            raise ConfigurationError(
+                f"[{self._section}] listen: none of its lines could be bound; the log says why for each."
+            )
+        self.Addresses = bound
+        app.PubSub.publish("WebContainer.started!", self)
+
+    async def _bind(self, line: Line, ssl_context: "ssl.SSLContext | None") -> None:
+        site = web.TCPSite(
+            self.WebAppRunner, line.address, line.port, backlog=self.BackLog, ssl_context=ssl_context
+        )
+        before = len(self.WebAppRunner.addresses)
+        reason: object = "the system has no such addresses"
+        try:
+            await site.start()
+            if len(self.WebAppRunner.addresses) > before:
+                return
+        except (OSError, UnicodeError) as error:
+            if getattr(error, "errno", None) == errno.EADDRINUSE:
+                raise ConfigurationError(
+                    f"[{self._section}] listen: port {line.port} of {line.address} is in use. Stop what "
+                    "listens there, or configure another port."
+                ) from error
+            reason = error
+        if line.optional:
+            log.warning(
+                "[%s] listen=%d is served on IPv4 only: %s. Write 0.0.0.0 %d if that is meant",
+                *(self._section, line.port, reason, line.port),
+            )
+        else:
+            log.error("[%s] listen=%s %d can't be bound: %s", self._section, line.address, line.port, reason)
+
+    def _on_stop(self, _message_type: str, *_: Any) -> None:
+        # Others are asked from now on, while those who call by discovery hear of it.
+        self._requests.close_connections()
+
+    async def _drain(self, _app: "Application") -> None:
+        """Take no new connections, and give requests under way some time."""
+        for site in tuple(self.WebAppRunner.sites):
+            await site.stop()
+        server = self.WebAppRunner.server
+        if server is not None and server.connections:
+            await self._requests.finished(_GRACE, quiet=_QUIET)
+
+    async def _stop(self, app: "Application") -> None:
+        app.PubSub.publish("WebContainer.stopped!", self)
+        await self.WebAppRunner.cleanup()
+
+    async def _on_response_prepare(self, request: web.Request, response: web.StreamResponse) -> None:
+        response.headers["Server"] = self.ServerTokens
+        if self.CORS:
+            add_cors_headers(response)
+        self._requests.answered(request, response)

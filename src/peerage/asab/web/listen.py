@@ -1,0 +1,90 @@
+"""Where to listen: the lines of ``[web] listen``."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from peerage.errors import ConfigurationError
+
+__all__ = ["Line", "ListenError", "read_listen"]
+
+_HIGHEST_PORT: Final = 65535
+
+
+class ListenError(ConfigurationError, RuntimeError):
+    """A line of ``listen`` that can't be understood."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One address and port to listen on."""
+
+    address: str
+    port: int
+    ssl: str | None = None
+    """The section that describes TLS, ``""`` for the container's own; None: no TLS."""
+    optional: bool = False
+    """Whether it may be left out where the system has no such addresses."""
+
+
+def read_listen(text: str, section: str) -> Iterator[Line]:
+    """Yield what the lines of *text* mean.
+
+    ``8080`` is all addresses of IPv4 and IPv6; ``0.0.0.0 8080`` and ``0.0.0.0:8080`` one address, as are
+    ``:: 8080`` and ``[::]:8080``; ``ssl`` after it is TLS as the section itself describes it, ``ssl:name`` as
+    ``[ssl:name]`` does.
+
+    Args:
+        text: the lines.
+        section: whose they are, for error messages.
+
+    Raises:
+        ListenError: a line is wrong.
+    """
+    for line in filter(None, map(str.strip, text.splitlines())):
+        address, port_text, parameters = _split(line)
+        if not port_text:
+            raise ListenError(
+                f"[{section}] listen={line}: write a port, or an address and a port, such as 0.0.0.0 8080."
+            )
+        port, ssl = _port(port_text, line, section), _ssl(parameters, section)
+        if address:
+            yield Line(address, port, ssl)
+        else:
+            yield Line("0.0.0.0", port, ssl)  # noqa: S104 - what it says
+            yield Line("::", port, ssl, optional=True)
+
+
+def _split(line: str) -> tuple[str, str, list[str]]:
+    """Return address, port and the rest of a line; no port if there is none."""
+    first, *words = line.split()
+    if first.isdecimal():
+        return "", first, words
+    if words and words[0].isdecimal():
+        return first.strip("[]"), words[0], words[1:]
+    if first.startswith("["):
+        address, _, port = first[1:].partition("]:")
+    else:
+        address, _, port = first.partition(":")
+    return address, port, words
+
+
+def _port(text: str, line: str, section: str) -> int:
+    if not text.isdecimal() or int(text) > _HIGHEST_PORT:
+        raise ListenError(f"[{section}] listen={line}: {text} is no port, they are 1 to {_HIGHEST_PORT}.")
+    return int(text)
+
+
+def _ssl(parameters: list[str], section: str) -> str | None:
+    ssl = None
+    for parameter in parameters:
+        if parameter == "ssl":
+            ssl = ""
+        elif parameter.startswith("ssl:"):
+            ssl = parameter
+        else:
+            raise ListenError(
+                f"Unknown listen parameter in section [{section}]: {parameter}. After the port there may be "
+                "ssl, or ssl:NAME with the section [ssl:NAME]."
+            )
+    return ssl

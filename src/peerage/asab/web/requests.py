@@ -1,0 +1,69 @@
+"""The requests that a web container handles now."""
+
+import asyncio
+from contextlib import suppress
+
+from aiohttp import web
+
+from peerage.asab.contextvars import Request
+from peerage.server import Handler, Middleware
+
+__all__ = ["Requests"]
+
+
+class Requests:
+    """Counts the requests that aren't answered yet, and makes each known to what handles it.
+
+    A WebSocket, or a response sent in pieces, counts until it begins: it may go on as long as the service.
+    """
+
+    def __init__(self) -> None:
+        self._unanswered: set[int] = set()
+        self._none = asyncio.Event()
+        self._none.set()
+        self._closing = False
+        self._count = 0
+        self.middleware = self._make_middleware()
+        """The middleware that counts."""
+
+    def _make_middleware(self) -> Middleware:
+        @web.middleware
+        async def count(request: web.Request, handler: Handler) -> web.StreamResponse:
+            self._unanswered.add(id(request))
+            self._count += 1
+            self._none.clear()
+            token = Request.set(request)
+            try:
+                return await handler(request)
+            finally:
+                Request.reset(token)
+                self._done(request)
+
+        return count
+
+    def answered(self, request: web.BaseRequest, response: web.StreamResponse) -> None:
+        """Take note that *response* is about to be sent."""
+        if self._closing and not isinstance(response, web.WebSocketResponse):
+            response.headers["Connection"] = "close"
+            response.force_close()
+        self._done(request)
+
+    def close_connections(self) -> None:
+        """From now on, close each connection after its answer: the client makes the next one elsewhere."""
+        self._closing = True
+
+    async def finished(self, seconds: float, *, quiet: float) -> None:
+        """Wait until all are answered and none came for *quiet* seconds; at most *seconds*."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                seen = -1
+                while seen != self._count:
+                    await self._none.wait()
+                    seen = self._count
+                    await asyncio.sleep(quiet)
+                    await self._none.wait()
+
+    def _done(self, request: web.BaseRequest) -> None:
+        self._unanswered.discard(id(request))
+        if not self._unanswered:
+            self._none.set()

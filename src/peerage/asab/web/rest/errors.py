@@ -1,0 +1,80 @@
+"""Errors as JSON."""
+
+import json
+import logging
+from typing import Any, Final
+from uuid import uuid4
+
+from aiohttp import web
+
+from peerage.asab.exceptions import Conflict, ValidationError
+from peerage.asab.web.rest.json import json_response
+from peerage.server import Handler
+
+__all__ = ["JsonExceptionMiddleware"]
+
+log = logging.getLogger(__name__)
+
+#: What exceptions of handlers mean: the status, what the answer calls it, and its message if there is none.
+_MEANINGS: Final = (
+    (KeyError, 404, "NOT-FOUND", "KeyError"),
+    (ValidationError, 400, "VALIDATION-ERROR", "ValidationError"),
+    (Conflict, 409, "CONFLICT", "Conflict"),
+)
+
+_RESULTS: Final = {401: "NOT-AUTHORIZED", 404: "NOT-FOUND"}
+
+
+@web.middleware
+async def JsonExceptionMiddleware(  # noqa: N802 - documented so
+    request: web.Request, handler: Handler
+) -> web.StreamResponse:
+    """Answer exceptions of handlers in JSON: ``{"result": …, "message": …, "uuid": …}``.
+
+    A KeyError is 404, a ValidationError 400, a Conflict 409, HTTP errors are what they are, and everything
+    else is 500. The uuid stands in the log as well.
+    """
+    try:
+        return await handler(request)
+    except web.HTTPError as error:
+        uuid = _log(request, error.status, error)
+        result = _RESULTS.get(error.status, "ERROR")
+        error.content_type = "application/json"
+        error.text = json.dumps({"result": result, "message": error.text, "uuid": uuid})
+        raise
+    except web.HTTPException:
+        # A redirect, or an answer without content: no error.
+        raise
+    except Exception as error:  # noqa: BLE001 - each is answered
+        status, result, message = _meaning(error)
+        uuid = _log(request, status, error)
+        data = {"result": result, "message": message, "uuid": uuid}
+        return json_response(request, data, status=status)
+
+
+def _meaning(error: Exception) -> tuple[int, str, Any]:
+    for kind, status, result, otherwise in _MEANINGS:
+        if isinstance(error, kind):
+            return status, result, _message(error, otherwise)
+    return 500, "ERROR", "Internal Server Error"
+
+
+def _log(request: web.Request, status: int, error: BaseException) -> str:
+    uuid = str(uuid4())
+    unexpected = not isinstance(error, web.HTTPError)
+    # Neither headers nor the query: there are tokens among them.
+    log.log(
+        logging.WARNING if unexpected and status < 500 else logging.ERROR,  # noqa: PLR2004 - the server's fault
+        "%s %s was answered %d, uuid %s: %r",
+        *(request.method, request.rel_url.raw_path, status, uuid, error),
+        exc_info=error if unexpected else None,
+    )
+    return uuid
+
+
+def _message(error: BaseException, otherwise: str) -> Any:
+    """Return the first argument of *error*, formatted with the others."""
+    if not error.args or error.args[0] is None:
+        return otherwise
+    first, *others = error.args
+    return first.format(*others) if others and isinstance(first, str) else first

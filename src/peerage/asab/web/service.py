@@ -1,0 +1,56 @@
+"""The web servers of an application."""
+
+from typing import TYPE_CHECKING, ClassVar
+
+import aiohttp.web
+
+from peerage.asab.config import Config
+from peerage.asab.parts import Floor
+from peerage.asab.service import Service
+from peerage.misdirected import OwnIds
+
+if TYPE_CHECKING:
+    from peerage.asab.application import Application
+    from peerage.asab.web.container import WebContainer
+
+__all__ = ["WebService"]
+
+
+class WebService(Service):
+    """``asab.WebService``: knows the containers, which run by themselves."""
+
+    peerage_floor: ClassVar[Floor] = Floor.WEB
+
+    #: Sections that are looked for if there is no ``[web]``.
+    ConfigSectionAliases: ClassVar[list[str]] = ["asab:web"]
+
+    def __init__(self, app: "Application", service_name: str = "asab.WebService") -> None:
+        super().__init__(app, service_name)
+        self.Containers: dict[str, WebContainer] = {}
+        """By their sections."""
+        self.own_ids = OwnIds()
+        """By what this process is called: whoever advertises custom ids claims them here."""
+
+    @property
+    def WebContainer(self) -> "WebContainer":  # noqa: N802 - documented so
+        """The container of ``[web]``, made if there is none.
+
+        Raises:
+            RuntimeError: there is no such section.
+        """
+        section = next(filter(Config.has_section, ("web", *self.ConfigSectionAliases)), None)
+        if section is None:
+            raise RuntimeError(
+                "There is no [web] section in the configuration: write one, with listen=0.0.0.0 8080 or what "
+                "you like, or make a WebContainer of another section and pass it on."
+            )
+        if section not in self.Containers:
+            from peerage.asab.web.container import WebContainer  # noqa: PLC0415 - it needs this service
+
+            WebContainer(self, section)
+        return self.Containers[section]
+
+    @property
+    def WebApp(self) -> aiohttp.web.Application:  # noqa: N802 - documented so
+        """The aiohttp application of that container."""
+        return self.WebContainer.WebApp

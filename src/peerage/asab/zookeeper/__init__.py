@@ -1,0 +1,32 @@
+"""ZooKeeper for applications: ``asab.zookeeper.Module``, the service ``asab.ZooKeeperService``, containers.
+
+A container is one session with the servers of its configuration, which discovery shares. Without servers it
+is the registry of this machine, so that a program runs with nothing installed.
+"""
+
+from typing import TYPE_CHECKING, Any, Final
+
+from peerage.lazy import loader
+
+if TYPE_CHECKING:
+    from peerage.asab.zookeeper.container import ZooKeeperContainer
+    from peerage.asab.zookeeper.module import Module
+    from peerage.asab.zookeeper.service import ZooKeeperService
+
+_HOME_OF: Final = {
+    "Module": "module",
+    "ZooKeeperContainer": "container",
+    "ZooKeeperService": "service",
+}
+
+__all__ = ["Module", "ZooKeeperContainer", "ZooKeeperService"]
+
+_load: Final = loader(__name__, globals(), _HOME_OF)
+
+
+def __getattr__(name: str) -> Any:
+    return _load(name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__]

@@ -1,0 +1,55 @@
+"""Discovery as applications have it: with the patience of a program that starts together with its cluster."""
+
+import os
+from typing import Final
+
+from peerage.asab.config import Config
+from peerage.asab.utils import convert_to_seconds
+from peerage.discovery import Discovery
+from peerage.errors import ConfigurationError, NotDiscoveredError, NotReadyError
+from peerage.registry import Registry
+
+__all__ = ["NotDiscoveredInTimeError", "PatientDiscovery"]
+
+#: Seconds that questions wait for the first look into the registry, by default.
+READY_TIMEOUT: Final = 60.0
+
+
+class NotDiscoveredInTimeError(NotDiscoveredError, NotReadyError):
+    """Nobody is known because the registry couldn't be read within the time limit."""
+
+
+class PatientDiscovery(Discovery):
+    """A Discovery whose time limit is configured, and whose error then is what programs expect.
+
+    Args:
+        registry: not closed by this.
+
+    Raises:
+        ConfigurationError: the time limit is no duration.
+    """
+
+    def __init__(self, registry: Registry) -> None:
+        super().__init__(registry, ready_timeout=_ready_timeout())
+
+    async def ready(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - as of the base class
+        """Wait until the registry was read once.
+
+        Raises:
+            NotDiscoveredInTimeError: it wasn't in time.
+        """
+        try:
+            await super().ready(timeout)
+        except NotReadyError as error:
+            raise NotDiscoveredInTimeError(
+                f"{error} It is configured by servers and path in [zookeeper], the time limit by "
+                "ready_timeout in [discovery]."
+            ) from None
+
+
+def _ready_timeout() -> float:
+    configured = Config.get("discovery", "ready_timeout", fallback="")
+    try:
+        return convert_to_seconds(configured or os.environ.get("PEERAGE_READY_TIMEOUT") or READY_TIMEOUT)
+    except ValueError as error:
+        raise ConfigurationError(f"[discovery] ready_timeout or PEERAGE_READY_TIMEOUT: {error}") from None

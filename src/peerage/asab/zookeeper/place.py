@@ -1,0 +1,147 @@
+"""What a container does with its registry: all of ZooKeeper, or what a registry without it can do."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol
+
+from peerage.asab.zookeeper.proactor import ProactorService
+from peerage.asab.zookeeper.servers import Choice
+from peerage.asab.zookeeper.wrapper import KazooWrapper
+from peerage.errors import ConfigurationError
+from peerage.registry import Advertisement, Record, Registry, Snapshot
+
+if TYPE_CHECKING:
+    from kazoo.client import KazooClient
+
+    from peerage.backends.zookeeper import ZooKeeperRegistry
+
+__all__ = ["Place", "place_of"]
+
+_RUN: Final = "run"
+_CONNECTED: Final = "CONNECTED"
+
+
+class Place(Protocol):
+    """A registry as a container sees it. Paths are relative to the container's, without a slash in front."""
+
+    zookeeper: KazooWrapper
+
+    @property
+    def registry(self) -> Registry:
+        """The registry itself."""
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection now."""
+
+    def states(self) -> AsyncGenerator[str]:
+        """Yield CONNECTED, SUSPENDED and LOST as they come."""
+
+    def advertise(self, path: str, data: bytes) -> Advertisement:
+        """Begin to keep *data* at a node."""
+
+    async def children(self, path: str) -> list[str] | None:
+        """Return the names of the children."""
+
+    async def data(self, path: str) -> bytes | None:
+        """Return what the node holds."""
+
+
+def place_of(registry: Registry, choice: Choice, proactor: ProactorService) -> Place:
+    """Return what a container can do with *registry*."""
+    # By what it can do, not by its class: that needs an extra.
+    if hasattr(registry, "advertise_at"):
+        return _Ensemble(registry, choice, proactor)
+    return _Machine(registry, proactor)
+
+
+class _Ensemble:
+    """ZooKeeper."""
+
+    def __init__(self, registry: Any, choice: Choice, proactor: ProactorService) -> None:
+        self.registry: ZooKeeperRegistry = registry
+        self.zookeeper = KazooWrapper(proactor, self._client)
+        self._chroot = choice.chroot
+        self._path = choice.path
+
+    @property
+    def connected(self) -> bool:
+        return self.registry.states.state == _CONNECTED
+
+    async def states(self) -> AsyncGenerator[str]:
+        told: asyncio.Queue[str] = asyncio.Queue()
+        if self.connected:
+            told.put_nowait(_CONNECTED)
+        self.registry.states.listen(told.put_nowait)
+        self.registry.connect()
+        while True:
+            state = await told.get()
+            if state == _CONNECTED:
+                # As with the original, so that what is in it can be listed, and made, from then on.
+                await self.registry.ensure_path()
+            yield state
+
+    def advertise(self, path: str, data: bytes) -> Advertisement:
+        return self.registry.advertise_at(f"{self._chroot}/{self._below(path)}", data)
+
+    async def children(self, path: str) -> list[str] | None:
+        return await self.zookeeper.get_children(f"/{self._below(path)}")
+
+    async def data(self, path: str) -> bytes | None:
+        return await self.zookeeper.get_data(f"/{self._below(path)}")
+
+    def _below(self, path: str) -> str:
+        return "/".join(part for part in (self._path, path) if part)
+
+    def _client(self) -> "KazooClient":
+        client = self.registry.client
+        # Of what users ask. What the registry itself asks has its whole path.
+        client.chroot = self._chroot
+        return client
+
+
+class _Machine:
+    """The registry of this machine, or another one that keeps records and nothing else."""
+
+    def __init__(self, registry: Registry, proactor: ProactorService) -> None:
+        self.registry = registry
+        self.zookeeper = KazooWrapper(proactor, self._refuse)
+
+    @property
+    def connected(self) -> bool:
+        return True
+
+    async def states(self) -> AsyncGenerator[str]:
+        await self._records()
+        yield _CONNECTED
+
+    def advertise(self, path: str, data: bytes) -> Advertisement:
+        folder, _, name = path.rpartition("/")
+        if folder != _RUN:
+            self._refuse()
+        return self.registry.advertise(name.removesuffix("."), data)
+
+    async def children(self, path: str) -> list[str] | None:
+        if path != _RUN:
+            self._refuse()
+        return [record.node for record in await self._records()]
+
+    async def data(self, path: str) -> bytes | None:
+        folder, _, node = path.rpartition("/")
+        if folder != _RUN:
+            self._refuse()
+        return next((record.data for record in await self._records() if record.node == node), None)
+
+    async def _records(self) -> tuple[Record, ...]:
+        async with aclosing(self.registry.watch()) as watch:
+            async for event in watch:
+                if isinstance(event, Snapshot):
+                    return event.records
+        return ()
+
+    def _refuse(self) -> NoReturn:
+        raise ConfigurationError(
+            f"There is no ZooKeeper behind {self.registry.url}, only records below {_RUN}/, which "
+            "advertise(), get_children(), get_data() and get_raw_data() know. Set servers in [zookeeper]."
+        )

@@ -1,0 +1,448 @@
+"""The row ``Application``: construction, order, exit codes, errors, signals, attributes."""
+
+import pytest
+from tests.asab.both import both, ours, terminate
+
+ORDER = """
+class S(asab.Service):
+    async def initialize(self, app):
+        say("initialize", self.Name)
+    async def finalize(self, app):
+        say("finalize", self.Name)
+class M(asab.Module):
+    def __init__(self, app):
+        super().__init__(app)
+        S(app, type(self).__name__ + "'s service")
+    async def initialize(self, app):
+        say("initialize module", type(self).__name__)
+    async def finalize(self, app):
+        say("finalize module", type(self).__name__)
+class M2(M):
+    pass
+class App(asab.Application):
+    def __init__(self):
+        super().__init__(args=[], modules=[M])
+        for message in ("init!", "run!", "stop!", "exit!"):
+            self.PubSub.subscribe("Application." + message, self.heard)
+        S(self, "one")
+        self.add_module(M2)
+        S(self, "two")
+    def heard(self, message, *args):
+        say(message, *args)
+    async def initialize(self):
+        say("initialize")
+    async def main(self):
+        say("main")
+        self.stop()
+        say("after stop")
+    async def finalize(self):
+        say("finalize")
+        await asyncio.sleep(0)
+        say("finalized")
+"""
+
+
+def test_order():
+    """Modules before services, the last made first; the end in the order of making; messages between."""
+    outcome = both(ORDER + "say(App().run())")
+    assert outcome.lines[0] == "Application.init!"
+    assert outcome.lines[-1] == "0"
+
+
+def test_documented_program_ends_with_a_bare_run():
+    """The exit code of the process is 0 unless the program passes on what run() returns."""
+    program = """
+    class App(asab.Application):
+        async def main(self):
+            say("Hello")
+            self.stop(5)
+    if __name__ == "__main__":
+        app = App()
+        app.run()
+    """
+    assert both(program).seen == (0, ["Hello"])
+
+
+@pytest.mark.parametrize("how", ["self.stop()", "self.stop(0)", "self.stop(3)", "self.stop(exit_code=4)"])
+def test_run_returns_the_code_given_to_stop(how):
+    """And 0 if there was none."""
+    both(f"""
+    class App(asab.Application):
+        async def main(self):
+            {how}
+    sys.exit(App(args=[]).run())
+    """)
+
+
+def test_exit_codes_only_rise():
+    """The worst of several stops counts."""
+    outcome = both("""
+    class App(asab.Application):
+        async def main(self):
+            self.set_exit_code(7)
+            self.set_exit_code(2)
+            self.stop(5)
+            say(self.ExitCode)
+            self.set_exit_code(1, force=True)
+    say(App(args=[]).run())
+    """)
+    assert outcome.lines == ["7", "1"]
+
+
+def test_main_returning_does_not_end_it():
+    """It serves until a signal."""
+    program = """
+    class App(asab.Application):
+        async def main(self):
+            say("main is over")
+        async def finalize(self):
+            say("finalize")
+    say(App(args=[]).run())
+    """
+    outcome = both(program, meanwhile=terminate)
+    assert outcome.lines == ["main is over", "finalize", "0"]
+
+
+def test_main_is_waited_for_after_stop():
+    """What main() still does, it does to the end."""
+    outcome = both("""
+    class App(asab.Application):
+        async def main(self):
+            self.stop()
+            await asyncio.sleep(0.1)
+            say("main is over")
+        async def finalize(self):
+            say("finalize")
+    App(args=[]).run()
+    """)
+    assert outcome.lines == ["main is over", "finalize"]
+
+
+def test_singleton():
+    """The same instance each time; delete() forgets it."""
+    outcome = both("""
+    class App(asab.Application):
+        pass
+    first = App(args=[])
+    say(App(args=[]) is first, asab.Application(args=[]) is first)
+    asab.Singleton.delete(App)
+    say(App(args=[]) is first)
+    try:
+        asab.Singleton.delete(int)
+    except KeyError:
+        say("there is none")
+    os._exit(0)
+    """)
+    assert outcome.lines == ["True False", "False", "there is none"]
+
+
+def test_get_service_works_on_the_next_line():
+    """Constructors register at once; what isn't there is None."""
+    outcome = both("""
+    class App(asab.Application):
+        def __init__(self):
+            super().__init__(args=[])
+            say(self.get_service("mine"))
+            service = asab.Service(self, "mine")
+            say(self.get_service("mine") is service, self.Services["mine"] is service)
+            say(service.Name, service.App is self)
+    App()
+    os._exit(0)
+    """)
+    assert outcome.lines == ["None", "True True", "mine True"]
+
+
+def test_add_module_twice_is_a_no_op():
+    """One of each class."""
+    outcome = both("""
+    class M(asab.Module):
+        def __init__(self, app):
+            super().__init__(app)
+            say("made")
+    class App(asab.Application):
+        def __init__(self):
+            super().__init__(args=[], modules=[M])
+            self.add_module(M)
+            say([type(module).__name__ for module in self.Modules])
+    App()
+    os._exit(0)
+    """)
+    assert outcome.lines == ["made", "['M']"]
+
+
+def test_attributes():
+    """What a program finds on its application."""
+    outcome = both(
+        """
+    class App(asab.Application):
+        async def main(self):
+            say(self.Loop is asyncio.get_running_loop(), asyncio.get_event_loop() is self.Loop)
+            say(self.HostName, os.environ["HOSTNAME"])
+            say(isinstance(self.LaunchTime, float), abs(self.time() - time.time()) < 1)
+            say(type(self.PubSub).__name__, type(self.TaskService).__name__, self.Modules)
+            say(self.get_service("asab.TaskService") is self.TaskService)
+            say(self.Args.verbose, self.Args.config, self.ExitCode)
+            self.stop()
+    App(args=[]).run()
+    """,
+        ASAB_HOSTNAME="somewhere",
+    )
+    assert outcome.lines[1] == "somewhere somewhere"
+
+
+def test_the_host_name_is_the_machines_by_default():
+    """As the machine says."""
+    both("import platform; say(asab.Application(args=[]).HostName == platform.node()); os._exit(0)")
+
+
+def test_the_constructor_makes_a_new_event_loop_and_sets_it():
+    """Without asking for one that isn't there, which newer Pythons warn of."""
+    outcome = ours("""
+    before = asyncio.new_event_loop()
+    asyncio.set_event_loop(before)
+    app = asab.Application(args=[])
+    say(app.Loop is before, asyncio.get_event_loop() is app.Loop)
+    before.close(); app.Loop.close()
+    """)
+    assert outcome.seen == (0, ["False True"]), outcome.log
+
+
+def test_services_made_while_it_runs_are_initialized():
+    """In initialize() or later; within a tick."""
+    outcome = both("""
+    class S(asab.Service):
+        async def initialize(self, app):
+            say("initialize", self.Name)
+            if self.Name == "second":
+                app.stop()
+        async def finalize(self, app):
+            say("finalize", self.Name)
+    class App(asab.Application):
+        async def initialize(self):
+            S(self, "first")
+        async def main(self):
+            S(self, "second")
+    App(args=[]).run()
+    """)
+    assert outcome.lines == ["initialize first", "initialize second", "finalize first", "finalize second"]
+
+
+def test_modules_added_while_it_runs_are_initialized():
+    """With the services they bring."""
+    outcome = both("""
+    class S(asab.Service):
+        async def initialize(self, app):
+            say("initialize service")
+            app.stop()
+    class M(asab.Module):
+        def __init__(self, app):
+            super().__init__(app)
+            self.service = S(app, "of the module")
+        async def initialize(self, app):
+            say("initialize module")
+    class App(asab.Application):
+        async def main(self):
+            self.add_module(M)
+            self.add_module(M)
+    App(args=[]).run()
+    """)
+    assert outcome.lines == ["initialize module", "initialize service"]
+
+
+@pytest.mark.parametrize("where", ["initialize", "main"])
+def test_an_exception_finalizes_and_leaves_run(where):
+    """The original leaves run() with it, too, but finalizes nothing."""
+    outcome = ours(f"""
+    class S(asab.Service):
+        async def finalize(self, app):
+            say("finalize", self.Name)
+    class App(asab.Application):
+        def __init__(self):
+            super().__init__(args=[])
+            S(self, "service")
+            self.PubSub.subscribe("Application.stop!", say)
+        async def {where}(self):
+            raise LookupError("out of {where}")
+        async def finalize(self):
+            say("finalize")
+    try:
+        App().run()
+    except LookupError as error:
+        say("left with", error)
+    """)
+    said = ["Application.stop! 1", "finalize", "finalize service", f"left with out of {where}"]
+    assert outcome.seen == (0, said), outcome.log
+
+
+def test_an_exception_out_of_finalize_leaves_run():
+    """After the services are finalized."""
+    outcome = both("""
+    class S(asab.Service):
+        async def finalize(self, app):
+            say("finalize service")
+    class App(asab.Application):
+        def __init__(self):
+            super().__init__(args=[])
+            S(self, "service")
+        async def main(self):
+            self.stop()
+        async def finalize(self):
+            await asyncio.sleep(0.01)
+            raise LookupError("out of finalize")
+    try:
+        App().run()
+    except LookupError as error:
+        say("left with", error)
+        os._exit(0)
+    """)
+    assert outcome.lines == ["finalize service", "left with out of finalize"]
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "async def initialize(self): sys.exit(3)",
+        "async def main(self): sys.exit(3)",
+        "async def initialize(self): Leaving(self, 'leaving')",
+        "async def main(self): Leaving(self, 'leaving')",
+        "async def main(self): self.Loop.call_soon(sys.exit, 3)",
+        "async def main(self): self.TaskService.schedule(self.leave())",
+        "async def main(self): self.PubSub.subscribe('Application.tick!', lambda *_: sys.exit(3))",
+    ],
+)
+def test_sys_exit_finalizes_and_leaves_run(where):
+    """Wherever it is called."""
+    outcome = ours(f"""
+    class Leaving(asab.Service):
+        async def initialize(self, app):
+            sys.exit(3)
+    class App(asab.Application):
+        {where}
+        async def leave(self):
+            sys.exit(3)
+        async def finalize(self):
+            say("finalize")
+    App(args=[]).run()
+    """)
+    assert outcome.seen == (3, ["finalize"]), outcome.log
+
+
+def test_stop_within_initialize_is_heeded():
+    """main() runs, and then it ends; the original forgets it was stopped."""
+    outcome = ours("""
+    class App(asab.Application):
+        async def initialize(self):
+            self.stop(2)
+        async def main(self):
+            say("main")
+    say(App(args=[]).run())
+    """)
+    assert outcome.lines == ["main", "2"], outcome.log
+
+
+def test_a_second_signal_interrupts_main():
+    """The first asks, and after a while the log says what is waited for."""
+    program = """
+    class App(asab.Application):
+        async def main(self):
+            self.PubSub.subscribe("Application.stop!", self.stopped)
+            say("ready")
+            await asyncio.Event().wait()
+        def stopped(self, _, count):
+            say("stop", count)
+            if count == 1:
+                self.Loop.call_later(0.05, os.kill, os.getpid(), signal.SIGTERM)
+        async def finalize(self):
+            say("finalize")
+    say(App(args=[]).run())
+    """
+    outcome = ours(program, meanwhile=terminate)
+    assert outcome.lines == ["ready", "stop 1", "stop 2", "finalize", "0"], outcome.log
+    assert "main() was interrupted" in outcome.log
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_second_signal_interrupts_a_service(late):
+    """One that waits in its initialize(); the others still have their turn."""
+    program = f"""
+    class S(asab.Service):
+        async def initialize(self, app):
+            say("initialize", self.Name)
+            if self.Name == "waiting":
+                app.Loop.call_later(0.05, os.kill, os.getpid(), signal.SIGTERM)
+                app.Loop.call_later(0.1, os.kill, os.getpid(), signal.SIGTERM)
+                await asyncio.Event().wait()
+        async def finalize(self, app):
+            say("finalize", self.Name)
+    class App(asab.Application):
+        async def {"main" if late else "initialize"}(self):
+            S(self, "next")
+            S(self, "waiting")
+    say(App(args=[]).run())
+    """
+    outcome = ours(program)
+    expected = ["initialize waiting", "initialize next", "finalize next", "finalize waiting", "0"]
+    assert outcome.seen == (0, expected), outcome.log
+    assert "waiting.initialize() was interrupted" in outcome.log
+
+
+def test_a_third_stop_ends_the_process():
+    """Whatever it does."""
+    outcome = both("""
+    class App(asab.Application):
+        async def main(self):
+            say("main")
+            for _ in range(3):
+                self.stop()
+            say("never")
+    App(args=[]).run()
+    """)
+    assert outcome.seen == (70, ["main"])
+
+
+def test_sigint_stops_and_sighup_is_a_message():
+    """Ctrl-C is an ordinary end."""
+
+    def signals(process, _):
+        process.send_signal(1)
+        assert process.stdout.readline() == "Application.hup!\n"
+        process.send_signal(2)
+
+    outcome = both(
+        """
+    class App(asab.Application):
+        async def main(self):
+            self.PubSub.subscribe("Application.hup!", self.heard)
+            say("ready")
+        def heard(self, message):
+            say(message)
+    say(App(args=[]).run())
+    """,
+        meanwhile=signals,
+    )
+    assert outcome.lines == ["ready", "0"]
+
+
+def test_nothing_runs_after_run():
+    """Tasks left behind have a while to end; then they are cancelled, and the log names them."""
+    outcome = ours("""
+    class App(asab.Application):
+        async def main(self):
+            slow = asyncio.create_task(self.slow(), name="the slow one")
+            self.tasks = [slow, asyncio.create_task(self.quick())]
+            self.stop()
+        async def slow(self):
+            try:
+                await asyncio.Event().wait()
+            finally:
+                say("cancelled")
+        async def quick(self):
+            await asyncio.sleep(0.2)
+            say("done")
+    app = App(args=[])
+    app.run()
+    say([task.done() for task in app.tasks], app.Loop.is_closed())
+    """)
+    assert outcome.seen == (0, ["done", "cancelled", "[True, True] True"]), outcome.log
+    assert "the slow one" in outcome.log
+    assert "quick" not in outcome.log

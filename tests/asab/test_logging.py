@@ -1,0 +1,295 @@
+"""The row ``logging``: ``struct_data=``, NOTICE, and where the log goes."""
+
+import json
+import logging
+import re
+import socket
+import threading
+
+import pytest
+from tests.asab.both import both, ours
+
+APP = """
+L = logging.getLogger("program")
+app = asab.Application(args=sys.argv[1:])
+"""
+END = "\nos._exit(0)\n"
+
+
+def test_struct_data_and_log_notice():
+    """Every method takes it, and so does another formatter."""
+    outcome = both(
+        """
+        L = logging.getLogger("program")
+        say(asab.LOG_NOTICE, logging.getLevelName(25))
+        class Handler(logging.Handler):
+            def emit(self, record): say(record.levelname, record.getMessage(), record._struct_data)
+        logging.getLogger().addHandler(Handler())
+        L.log(asab.LOG_NOTICE, "one %s", "two", struct_data={"a": 1})
+        L.error("an error", struct_data={"b": "c"})
+        try:
+            raise LookupError
+        except LookupError:
+            L.exception("failed", struct_data={"d": None})
+        """
+    )
+    assert outcome.lines[0] == "25 NOTICE"
+
+
+def test_struct_data_in_the_log():
+    """In front of the message, as in the original."""
+    program = APP + "L.warning('a message', struct_data={'key': 'value', 'n': 1}); L.warning('another')" + END
+    ansi = re.compile(r"\x1b\[[0-9;]*m")
+    shown = {
+        ansi.sub("", line.split(" ", 2)[2]) for line in both(program).log.splitlines() if "program" in line
+    }
+    assert shown == {'WARNING program [sd key="value" n="1"] a message', "WARNING program another"}
+
+
+def test_where_a_record_comes_from():
+    """Is the caller, not the logger class (as it is in the original)."""
+    outcome = ours("""
+    logging.basicConfig(format="%(funcName)s %(lineno)d %(message)s")
+    def caller():
+        logging.getLogger("program").warning("here")
+    caller()
+    """)
+    assert re.fullmatch(r"caller \d+ here\n", outcome.log)
+
+
+def test_the_real_asabs_loggers_stay():
+    """Where it is loaded, its logger class is the one."""
+    outcome = ours("""
+    import importlib, types
+    for name in [name for name in sys.modules if name.startswith("peerage")]:
+        del sys.modules[name]
+    class Theirs(logging.Logger): pass
+    logging.setLoggerClass(Theirs)
+    sys.modules["asab"] = types.ModuleType("asab")
+    importlib.import_module("peerage.asab")
+    say(logging.getLoggerClass().__name__)
+    """)
+    assert outcome.lines == ["Theirs"], outcome.log
+
+
+def test_another_logger_class_is_kept_beneath():
+    """One of the program's own keeps its methods."""
+    outcome = ours("""
+    import importlib
+    class Mine(logging.Logger):
+        def mine(self): return "mine"
+    for name in [name for name in sys.modules if name.startswith("peerage")]:
+        del sys.modules[name]
+    logging.setLoggerClass(Mine)
+    importlib.import_module("peerage.asab")
+    L = logging.getLogger("program")
+    L.warning("x", struct_data={})
+    say(L.mine())
+    """)
+    assert outcome.lines == ["mine"], outcome.log
+
+
+@pytest.mark.parametrize(
+    ("args", "shown"),
+    [((), ["NOTICE", "WARNING", "ERROR"]), (("-v",), ["DEBUG", "INFO", "NOTICE", "WARNING", "ERROR"])],
+)
+def test_levels_by_default_and_verbose(args, shown):
+    """NOTICE and above; everything with ``-v``."""
+    program = APP + "for level in (10, 20, 25, 30, 40): L.log(level, 'a message')" + END
+    outcome = both(program, *args)
+    assert [line.split()[2] for line in outcome.log.splitlines() if "a message" in line] == shown
+
+
+def test_logging_level_and_levels(tmp_path):
+    """Of the root, and of single loggers; what isn't known is said."""
+    path = tmp_path / "a.conf"
+    path.write_text(
+        "[logging]\nlevel = warning\nlevels =\n  # no\n  program DEBUG\n  quiet LOG NOTICE\n  odd loud\n"
+    )
+    program = APP + (
+        "say([logging.getLogger(name).getEffectiveLevel() for name in ('program', 'quiet', 'other', 'odd')])"
+        + END
+    )
+    outcome = both(program, "-c", str(path))
+    assert outcome.lines == ["[10, 25, 30, 30]"]
+    assert "level 'LOUD' of odd isn't known" in outcome.log
+
+
+def test_an_unknown_level_leaves_notice(tmp_path):
+    """And is said."""
+    path = tmp_path / "a.conf"
+    path.write_text("[logging]\nlevel = loud\n")
+    outcome = ours(APP + "say(logging.getLogger().level)" + END, "-c", str(path))
+    assert outcome.lines == ["25"]
+    assert "level 'LOUD' of root isn't known" in outcome.log
+
+
+def test_log_file(tmp_path):
+    """``-l FILE``, its folder made; begun anew on SIGHUP."""
+    path = tmp_path / "folder/program.log"
+
+    def hang_up(process, _):
+        process.send_signal(1)
+        assert process.stdout.readline() == "Application.hup!\n"
+        process.send_signal(15)
+
+    outcome = ours(
+        """
+    L = logging.getLogger("program")
+    class App(asab.Application):
+        async def main(self):
+            self.PubSub.subscribe("Application.hup!", self.heard)
+            L.warning("before", struct_data={"a": 1})
+            say("ready")
+        def heard(self, message):
+            L.warning("after")
+            say(message)
+    App().run()
+    """,
+        "-l",
+        str(path),
+        meanwhile=hang_up,
+    )
+    assert outcome.code == 0, outcome.log
+    assert 'WARNING program [sd a="1"] before' in path.with_name("program.log.1").read_text()
+    assert "after" in path.read_text()
+    assert "before" not in path.read_text()
+
+
+def test_rotate_every(tmp_path):
+    """In regular intervals, if there is something in it."""
+    path = tmp_path / "program.log"
+    outcome = ours(
+        f"""
+    asab.Config.add_defaults({{"logging:file": {{"rotate_every": "1s", "path": {str(path)!r}}}}})
+    class App(asab.Application):
+        async def main(self):
+            logging.getLogger("program").warning("x" * 1000)
+            while not os.path.exists({str(path)!r} + ".1"):
+                await asyncio.sleep(0.01)
+            self.stop()
+    App(args=[]).run()
+    """
+    )
+    assert outcome.code == 0, outcome.log
+
+
+@pytest.mark.parametrize("text", ["often", "0s", "5m"])
+def test_rotate_every_something_else(text):
+    """Is said, and the log isn't begun anew."""
+    outcome = ours(
+        f"asab.Config.add_defaults({{'logging:file': {{'rotate_every': {text!r}, 'path': '/dev/null'}}}})\n"
+        "asab.Application(args=[]); os._exit(0)"
+    )
+    assert f"[logging:file] rotate_every={text}: write a number and d, H, M (minutes) or s" in outcome.log
+
+
+#: What a format of syslog looks like, with the facility and severity in front.
+FORMATS = {
+    "3": r"<133>\w{3} \d\d \d\d:\d\d:\d\d \S+ -c\[\d+\]:NOTICE program \[sd a=\"1\"\] a message\0",
+    "m": r"<133>\w{3} \d\d \d\d:\d\d:\d\d -c\[\d+\]:NOTICE program \[sd a=\"1\"\] a message\0",
+    "5": r"<133>1 [-0-9]{10}T[:0-9]{8}Z \S+ -c \d+ program \[log l=\"NOTICE\"\]\[sd a=\"1\"\] a message",
+    "5micro": r"<133>1 \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z \S+ -c \d+ program .* a message",
+}
+
+
+@pytest.mark.parametrize("form", [*FORMATS, "json"])
+@pytest.mark.parametrize("kind", ["path", "udp", "tcp", "unix-connect"])
+def test_syslog(tmp_path, form, kind):
+    """``-s``: to its socket, to another machine, in each of the formats."""
+    family, how, where = {
+        "path": (socket.AF_UNIX, socket.SOCK_DGRAM, str(tmp_path / "log")),
+        "udp": (socket.AF_INET, socket.SOCK_DGRAM, ("127.0.0.1", 0)),
+        "tcp": (socket.AF_INET, socket.SOCK_STREAM, ("127.0.0.1", 0)),
+        "unix-connect": (socket.AF_UNIX, socket.SOCK_STREAM, str(tmp_path / "log")),
+    }[kind]
+    with socket.socket(family, how) as server:
+        server.bind(where)
+        server.settimeout(20)
+        if how is socket.SOCK_STREAM:
+            server.listen()
+        bound = server.getsockname()
+        address = {"path": bound, "unix-connect": f"unix-connect://{bound}"}.get(kind)
+        if address is None:
+            address = f"{kind}://127.0.0.1:{bound[1]}"
+        (tmp_path / "a.conf").write_text(f"[logging:syslog]\naddress = {address}\nformat = {form}\n")
+        program = APP + "L.log(asab.LOG_NOTICE, 'a message', struct_data={'a': 1}); logging.shutdown()" + END
+        outcome: list = []
+        run = threading.Thread(
+            target=lambda: outcome.append(ours(program, "-s", "-c", str(tmp_path / "a.conf")))
+        )
+        run.start()
+        try:
+            if how is socket.SOCK_STREAM:
+                connection, _ = server.accept()
+                with connection, connection.makefile("rb") as file:
+                    got = file.read()
+            else:
+                got = server.recv(65536)
+        finally:
+            run.join()
+    assert outcome[0].code == 0, outcome[0].log
+    text = got.decode().removesuffix("\n")
+    if form == "json":
+        found = json.loads(text)
+        assert (found["message"], found["levelname"], found["_struct_data"]) == (
+            "a message",
+            "NOTICE",
+            {"a": 1},
+        )
+    else:
+        assert re.fullmatch(FORMATS[form], text), text
+
+
+def test_syslog_that_isnt_there():
+    """Is said once, and the program goes on."""
+    outcome = ours(
+        "asab.Config.add_defaults({'logging:syslog': {'address': '/nowhere/log'}})\n"
+        + APP
+        + "for _ in range(100): L.warning('a message')"
+        + END,
+        "-s",
+    )
+    assert outcome.code == 0
+    assert outcome.log.count("Logging error") == 1
+    assert outcome.log.count("WARNING program a message") == 100
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("address", "carrier-pigeon://x"), ("format", "7"), ("address", "")]
+)
+def test_syslog_configured_wrongly(option, value):
+    """Is said, and the program goes on."""
+    outcome = both(
+        f"asab.Config.add_defaults({{'logging:syslog': {{{option!r}: {value!r}}}}})\n" + APP + END, "-s"
+    )
+    assert outcome.code == 0
+    assert f"[logging:syslog] {option}={value}" in outcome.log
+
+
+def test_log_handlers_of_the_program_stay_alone():
+    """It has configured logging itself."""
+    outcome = both("""
+    logging.basicConfig(format="%(message)s")
+    app = asab.Application(args=[])
+    say(len(logging.getLogger().handlers))
+    os._exit(0)
+    """)
+    assert outcome.lines == ["1"]
+
+
+def test_log_obsolete():
+    """For what is on its way out."""
+    both(
+        APP
+        + "asab.LogObsolete.warning('x', struct_data={'eol': '2030-01-01'}); say(asab.LogObsolete.name)"
+        + END
+    )
+
+
+def test_importing_installs_the_logger_class():
+    """Of loggers made afterwards."""
+    before = logging.getLoggerClass()
+    outcome = both("say(type(logging.getLogger('a')).__mro__[1].__name__)")
+    assert outcome.lines == ["Logger"]
+    assert logging.getLoggerClass() is before

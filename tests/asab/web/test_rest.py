@@ -1,0 +1,269 @@
+"""The row ``asab.web.rest``: JSON out, errors as JSON, JSON in."""
+
+import pytest
+from tests.asab.both import both, ours
+from tests.asab.web.programs import SERVE
+
+
+def test_json_response():
+    """Dates, bytes, data classes, own forms, everything else as text."""
+    outcome = both(
+        SERVE
+        + """
+import dataclasses, datetime, decimal, zoneinfo
+@dataclasses.dataclass
+class Point:
+    x: int
+    when: object = None
+class Own:
+    def rest_get(self): return {"own": True}
+utc = datetime.timezone.utc
+data = {
+    "naive": datetime.datetime(2024, 5, 1, 10, 0, 0),
+    "utc": datetime.datetime(2024, 5, 1, 10, 0, 0, 5, tzinfo=utc),
+    "zone": datetime.datetime(2024, 5, 1, 10, 0, 0, tzinfo=datetime.timezone(datetime.timedelta(hours=2))),
+    "bytes": b"\\x00\\xff", "point": Point(1, datetime.datetime(2024, 5, 1)), "own": Own(),
+    "decimal": decimal.Decimal("1.5"), "text": "ž", "none": None, "set": [1, (2,)],
+}
+async def handle(request):
+    return asab.web.rest.json_response(request, data, status=201, headers={"X-Own": "1"})
+async def program(app, session):
+    async with session.get("/") as response:
+        await show(response, "X-Own")
+serve(program, routes=lambda webapp: webapp.router.add_get("/", handle))
+"""
+    )
+    assert outcome.lines[0].startswith("201 application/json 1 ")
+
+
+def test_json_response_for_people():
+    """``?pretty``, or the argument."""
+    both(
+        SERVE
+        + """
+async def handle(request):
+    return asab.web.rest.json_response(request, {"a": [1]}, pretty=request.query.get("argument") is not None)
+async def program(app, session):
+    queries = "?pretty", "?pretty=YES", "?pretty=1", "?pretty=t", "?pretty=no", "?pretty=x", "", "?argument"
+    for query in queries:
+        async with session.get("/" + query) as response:
+            say(query, repr(await response.text()))
+serve(program, routes=lambda webapp: webapp.router.add_get("/", handle))
+"""
+    )
+
+
+def test_json_response_with_a_dumper_of_ones_own():
+    """A subclass of JSONDumper."""
+    both(
+        SERVE
+        + """
+load("web.rest.json")
+class Dumper(asab.web.rest.json.JSONDumper):
+    def default(self, o): return "mine" if isinstance(o, set) else super().default(o)
+async def handle(request):
+    return asab.web.rest.json_response(request, data=[{1}, b"x"], dumps=Dumper)
+async def program(app, session):
+    async with session.get("/") as response:
+        await show(response)
+serve(program, routes=lambda webapp: webapp.router.add_get("/", handle))
+"""
+    )
+
+
+ERRORS = {
+    "key": "KeyError('the key')",
+    "formatted": "KeyError('{} of {}', 1, 'x')",
+    "no key": "KeyError()",
+    "none": "KeyError(None)",
+    "number": "KeyError(7)",
+    "validation": "asab.exceptions.ValidationError('not {}', 'so')",
+    "no validation": "asab.exceptions.ValidationError()",
+    "conflict": "asab.exceptions.Conflict('twice')",
+    "conflict of a field": "asab.exceptions.Conflict(key='name', value='a')",
+    "no conflict": "asab.exceptions.Conflict()",
+    "defect": "ZeroDivisionError('inside')",
+    "not found": "aiohttp.web.HTTPNotFound()",
+    "forbidden": "aiohttp.web.HTTPForbidden(text='why', headers={'X-Own': '1'})",
+    "bad request": "aiohttp.web.HTTPBadRequest(reason='because')",
+    "unavailable": "aiohttp.web.HTTPServiceUnavailable()",
+}
+
+
+def test_json_exception_middleware():
+    """What each exception of a handler is answered with; the uuid stands in the log."""
+    outcome = both(
+        SERVE
+        + f"""
+load("exceptions")
+errors = {{{", ".join(f"{name!r}: lambda: {text}" for name, text in ERRORS.items())}}}
+async def handle(request):
+    raise errors[request.query["name"]]()
+async def program(app, session):
+    for name in errors:
+        async with session.get("/", params={{"name": name}}, allow_redirects=False) as response:
+            text = await response.text()
+            if response.status >= 400:
+                data = json.loads(text)
+                print("uuid", data["uuid"], file=sys.stderr)
+                text = {{**data, "uuid": len(data["uuid"])}}
+            say(name, response.status, response.content_type, response.headers.get("X-Own"), text)
+    headers = {{"Authorization": "secret", "Cookie": "secret"}}
+    async with session.get("/nowhere?token=secret", headers=headers) as response:
+        data = json.loads(await response.text())
+        say(response.status, data["result"], data["message"])
+def routes(webapp):
+    webapp.middlewares.append(asab.web.rest.JsonExceptionMiddleware)
+    webapp.router.add_get("/", handle)
+serve(program, routes=routes)
+"""
+    )
+    assert len(outcome.lines) == len(ERRORS) + 1
+    uuids = [line.split()[1] for line in outcome.log.splitlines() if line.startswith("uuid ")]
+    assert len(uuids) == len(ERRORS)
+    assert all(f"uuid {uuid}:" in outcome.log for uuid in uuids)
+    assert "ZeroDivisionError: inside" in outcome.log
+    assert "secret" not in outcome.log
+
+
+@pytest.mark.parametrize("status", ["HTTPFound('/x')", "HTTPNoContent()", "HTTPOk(text='fine')"])
+def test_json_exception_middleware_leaves_alone_what_is_no_error(status):
+    """Responses may be raised; the original answers 500."""
+    outcome = ours(
+        SERVE
+        + f"""
+async def handle(request):
+    raise aiohttp.web.{status}
+async def program(app, session):
+    async with session.get("/", allow_redirects=False) as response:
+        say(response.status == aiohttp.web.{status}.status)
+def routes(webapp):
+    webapp.middlewares.append(asab.web.rest.JsonExceptionMiddleware)
+    webapp.router.add_get("/", handle)
+serve(program, routes=routes)
+"""
+    )
+    assert outcome.lines == ["True"], outcome.log
+
+
+SCHEMA = {
+    "type": "object",
+    "properties": {"name": {"type": "string"}, "n": {"type": "number", "default": 5}},
+    "required": ["name"],
+}
+
+#: Requests, as aiohttp takes them.
+SENT = {
+    "right": "json={'name': 'a'}",
+    "with more": "json={'name': 'a', 'n': 1, 'x': [1]}",
+    "wrong type": "json={'name': 1}",
+    "missing": "json={}",
+    "a list": "json=[1]",
+    "broken": "data=b'{', headers={'Content-Type': 'application/json'}",
+    "form": "data={'name': 'a'}",
+    "wrong form": "data={'other': 'a'}",
+    "multipart": "data=aiohttp.FormData({'name': 'a'}, default_to_multipart=True)",
+    "text": "data='name', headers={'Content-Type': 'text/plain'}",
+}
+
+HANDLER = """
+@asab.web.rest.json_schema_handler(SCHEMA)
+async def handle(request, *, json_data):
+    return aiohttp.web.json_response(json_data)
+class Handler:
+    @asab.web.rest.json_schema_handler(SCHEMA)
+    async def handle(self, request, *, json_data):
+        '''Documented.'''
+        return aiohttp.web.json_response(json_data)
+def routes(webapp):
+    webapp.router.add_post("/", handle)
+    webapp.router.add_put("/", Handler().handle)
+"""
+
+
+@pytest.fixture(scope="module")
+def fastjsonschema():
+    """The extra; without it there is nothing to compare."""
+    return pytest.importorskip("fastjsonschema")
+
+
+@pytest.mark.usefixtures("fastjsonschema")
+def test_json_schema_handler():
+    """JSON and forms that match are passed on, the rest is answered 400 with the reason."""
+    outcome = both(
+        SERVE
+        + f"SCHEMA = {SCHEMA!r}\n"
+        + HANDLER
+        + f"""
+async def program(app, session):
+    requests = {{{", ".join(f"{name!r}: lambda: dict({text})" for name, text in SENT.items())}}}
+    for name, make_request in requests.items():
+        for method in ("POST", "PUT"):
+            async with session.request(method, "/", **make_request()) as response:
+                say(name, response.status, response.reason, repr(await response.text()))
+    say(handle.json_schema == SCHEMA, Handler.handle.__name__, Handler.handle.__doc__)
+serve(program, routes=routes)
+"""
+    )
+    assert len(outcome.lines) == 2 * len(SENT) + 1
+
+
+@pytest.mark.usefixtures("fastjsonschema")
+def test_json_schema_handler_of_a_file(tmp_path):
+    """By its name; something else is a ValueError."""
+    path = tmp_path / "schema.json"
+    path.write_text('{"type": "object", "required": ["name"]}')
+    outcome = both(
+        SERVE
+        + f"SCHEMA = {str(path)!r}\n"
+        + HANDLER
+        + """
+async def program(app, session):
+    for data in ({"name": 1}, {}):
+        async with session.post("/", json=data) as response:
+            say(response.status)
+    try:
+        asab.web.rest.json_schema_handler(["name"])(handle)
+    except ValueError:
+        say("ValueError")
+serve(program, routes=routes)
+"""
+    )
+    assert outcome.lines == ["200", "400", "ValueError"]
+
+
+@pytest.mark.usefixtures("fastjsonschema")
+def test_json_schema_handler_of_a_view():
+    """A method of :class:`aiohttp.web.View` has its request (in the original it fails)."""
+    outcome = ours(
+        SERVE
+        + f"""
+class View(aiohttp.web.View):
+    @asab.web.rest.json_schema_handler({SCHEMA!r})
+    async def post(self, *, json_data):
+        return aiohttp.web.json_response(json_data)
+async def program(app, session):
+    async with session.post("/", json={{"name": "a"}}) as response:
+        say(response.status, await response.text())
+serve(program, routes=lambda webapp: webapp.router.add_view("/", View))
+"""
+    )
+    assert outcome.lines == ['200 {"name": "a", "n": 5}'], outcome.log
+
+
+def test_a_reason_of_several_lines_is_one():
+    """It stands in the status line."""
+    pytest.importorskip("fastjsonschema")
+    outcome = ours(
+        SERVE
+        + """
+@asab.web.rest.json_schema_handler({"properties": {"a\\nb": {"type": "string"}}})
+async def handle(request, *, json_data):
+    raise AssertionError
+async def program(app, session):
+    async with session.post("/", json={"a\\nb": 1}) as response:
+        say(response.status, response.reason)
+serve(program, routes=lambda webapp: webapp.router.add_post("/", handle))
+"""
+    )
+    assert outcome.lines[0].startswith("400 "), outcome.log

@@ -1,0 +1,197 @@
+"""The row ``ZooKeeperContainer``: where servers and path come from, and what is said of wrong ones."""
+
+import pytest
+from tests.asab.both import both, ours, theirs
+from tests.asab.running import running
+from tests.asab.zookeeper.programs import CONTAINER
+
+from peerage.asab.config import Config
+from peerage.asab.zookeeper.servers import choose
+
+#: What each of the places says about the servers, from the one that wins to the last.
+PLACES = ("z_path", "config", "section", "zookeeper", "ASAB_ZOOKEEPER_SERVERS", "PEERAGE_REGISTRY")
+
+SERVERS = (
+    f"PLACES = {PLACES}"
+    """
+load("zookeeper")
+said, path = set(sys.argv[1].split()), sys.argv[2]
+# 'localhost' with a port for each place; nobody has to answer there.
+PORTS = {place: number for number, place in enumerate(PLACES, 10001)}
+servers = {place: f"127.0.0.1:{port}" if place in said else "" for place, port in PORTS.items()}
+paths = {place: f"/of-{place}" if place == path else "" for place in PORTS}
+asab.Config.add_defaults({
+    "own": {"servers": servers["section"], "path": paths["section"]},
+    "zookeeper": {"servers": servers["zookeeper"], "path": paths["zookeeper"]},
+})
+app = asab.Application(args=[], modules=[asab.zookeeper.Module])
+z_path = f"zookeeper://{servers['z_path']}{paths['z_path']}" if {"z_path"} & {*said, path} else None
+container = asab.zookeeper.ZooKeeperContainer(
+    app.get_service("asab.ZooKeeperService"),
+    "own",
+    config={key: of["config"] for key, of in (("servers", servers), ("path", paths)) if of["config"]},
+    z_path=z_path,
+)
+original = asab.__name__ == "asab"
+say(container.Path, container.ZooKeeper.Client.hosts if original else container._place.registry.url)
+os._exit(0)
+"""
+)
+
+
+@pytest.mark.parametrize("first", range(6))
+def test_servers(first):
+    """Each place says something only if none before it does; what is empty says nothing."""
+    said = PLACES[first:]
+    environ = {}
+    if "PEERAGE_REGISTRY" in said:
+        environ["PEERAGE_REGISTRY"] = "zookeeper://127.0.0.1:10006/asab"
+    if "ASAB_ZOOKEEPER_SERVERS" in said:
+        environ["ASAB_ZOOKEEPER_SERVERS"] = "127.0.0.1:10005"
+    arguments = (" ".join(said), "")
+    assert ours(SERVERS, *arguments, **environ).lines == [f"asab zookeeper://127.0.0.1:{10001 + first}/asab"]
+    if first < 5:
+        assert theirs(SERVERS, *arguments, **environ).lines == [f"asab [('127.0.0.1', {10001 + first})]"]
+
+
+@pytest.mark.parametrize("place", ["z_path", "config", "section", "zookeeper"])
+def test_path(place):
+    """Of the same places, wherever the servers are said."""
+    arguments, environ = ("zookeeper", place), {"PEERAGE_REGISTRY": "zookeeper://127.0.0.1:1/other"}
+    path = f"of-{place}"
+    assert ours(SERVERS, *arguments).lines == [f"{path} zookeeper://127.0.0.1:10004/{path}"]
+    assert theirs(SERVERS, *arguments).lines == [f"{path} [('127.0.0.1', 10004)]"]
+    assert ours(SERVERS, "", place, **environ).lines == [f"{path} zookeeper://127.0.0.1:1/{path}"]
+
+
+@pytest.fixture
+def settings(monkeypatch):
+    """Nothing is configured but what a test says."""
+    monkeypatch.delenv("ASAB_ZOOKEEPER_SERVERS", raising=False)
+    monkeypatch.setattr(Config, "get", lambda *_, fallback: fallback)
+    return {"servers": "", "path": ""}
+
+
+@pytest.mark.parametrize(
+    ("url", "path", "chosen"),
+    [
+        ("zookeeper://a/b?acl=open", "", ("zookeeper://a/b?acl=open", "b")),
+        ("zookeeper://a", "", ("zookeeper://a", "asab")),
+        ("zookeeper://a/", "", ("zookeeper://a/", "")),
+        ("zookeeper://u:p%2Fq@a/b%20c", "", ("zookeeper://u:p%2Fq@a/b%20c", "b c")),
+        ("zookeeper+tls://u:p@a/b?ca=/x", "/c d/", ("zookeeper+tls://u:p@a/c%20d?ca=/x", "c d")),
+        ("zookeeper://a?acl=open", "/", ("zookeeper://a/?acl=open", "")),
+        ("embedded:", "", ("embedded:", "asab")),
+        ("embedded:", "asab", ("embedded:", "asab")),
+        ("embedded:///x?path=/y", "", ("embedded:///x?path=/y", "y")),
+        ("embedded:///x?path=/y", "/z", ("embedded:///x?path=/z", "z")),
+        ("memory:m", "", ("memory:m", "asab")),
+        ("memory:m", "z", ("memory:m", "z")),
+    ],
+)
+def test_a_registry_and_a_path(settings, monkeypatch, url, path, chosen):
+    """PEERAGE_REGISTRY is a whole URL; a path that is configured takes the place of its own."""
+    monkeypatch.setenv("PEERAGE_REGISTRY", url)
+    choice = choose({**settings, "path": path}, None)
+    assert (choice.url, choice.path) == chosen
+    assert choice.configured
+
+
+@pytest.mark.parametrize(
+    ("servers", "path", "chosen"),
+    [
+        ("a", "", ("zookeeper://a/asab", "asab", "")),
+        ("a:1, b:2,\n c:3,", "/x/", ("zookeeper://a:1,b:2,c:3/x", "x", "")),
+        ("a:1,b:2/root/of", "/x", ("zookeeper://a:1,b:2/root/of/x", "x", "/root/of")),
+        ("a/", "/", ("zookeeper://a/", "", "")),
+        ("[::1]:2181", "x y", ("zookeeper://[::1]:2181/x%20y", "x y", "")),
+    ],
+)
+def test_servers_as_kazoo_has_them(settings, servers, path, chosen):
+    """Several, with space between them and a chroot behind them."""
+    choice = choose({"servers": servers, "path": path}, None)
+    assert (choice.url, choice.path, choice.chroot) == chosen
+
+
+def test_tls_of_a_z_path_is_kept(settings):
+    """Not silently left out."""
+    assert choose(settings, "zookeeper+tls://a:1/x").url == "zookeeper+tls://a:1/x"
+
+
+def test_no_servers():
+    """The original exits; we take the registry of this machine, and say so once."""
+    program = (
+        CONTAINER
+        + """
+app = make()
+service = app.get_service("asab.ZooKeeperService")
+asab.zookeeper.ZooKeeperContainer(service, "other")
+say(app.container.Path)
+"""
+    )
+    assert theirs(program).code == 1
+    outcome = ours(program)
+    assert outcome.seen == (0, ["asab"])
+    (line,) = [line for line in outcome.log.splitlines() if " WARNING peerage." in line]
+    assert "No ZooKeeper servers are configured" in line
+    assert "Set servers in [zookeeper], ASAB_ZOOKEEPER_SERVERS or PEERAGE_REGISTRY" in line
+
+
+def test_embedded_if_asked_for():
+    """Then nothing has to be said."""
+    outcome = ours(CONTAINER + "make()", PEERAGE_REGISTRY="embedded:")
+    assert " WARNING peerage." not in outcome.log
+
+
+@pytest.mark.parametrize(
+    ("servers", "message"),
+    [
+        ("http://zk-1:2181", "Host 1"),
+        ("zk-1:2181 zk-2:2181", "Host 1"),
+        ("zk-1:99999", "port of host 1"),
+    ],
+)
+def test_servers_that_cannot_be(servers, message):
+    """The program ends with the name of the section and what to write."""
+    outcome = ours(CONTAINER + f"make(config={{'servers': {servers!r}}})")
+    assert outcome.code == 1
+    assert "ConfigurationError: Servers and path of ZooKeeper, as configured for [zookeeper]" in outcome.log
+    assert message in outcome.log
+
+
+def test_two_services_of_one_name():
+    """As with every service; the module is added once only."""
+    outcome = both(
+        """
+load("zookeeper")
+app = asab.Application(args=[], modules=[asab.zookeeper.Module, asab.zookeeper.Module])
+from importlib import import_module
+service = import_module(f"{asab.__name__}.zookeeper.service")
+try:
+    service.ZooKeeperService(app, "asab.ZooKeeperService")
+except RuntimeError as error:
+    say(type(error).__name__, "already" in str(error))
+os._exit(0)
+"""
+    )
+    assert outcome.lines == ["RuntimeError True"]
+
+
+async def test_without_the_package_for_zookeeper():
+    """A ModuleNotFoundError with the pip line; the registry of this machine needs none."""
+    program = """
+sys.modules["kazoo"] = None
+app = asab.Application(args=[], modules=[asab.zookeeper.Module])
+for config in ({"servers": "zk-1"}, {}):
+    try:
+        asab.zookeeper.ZooKeeperContainer(app.get_service("asab.ZooKeeperService"), config=config)
+    except ModuleNotFoundError as error:
+        say(error)
+    else:
+        say("made")
+"""
+    async with running(program) as one:
+        code, (error, made) = await one.end()
+    assert code == 0, one.log
+    assert error.endswith("pip install 'peerage[zookeeper]'")
+    assert made == "made"
