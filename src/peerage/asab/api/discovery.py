@@ -156,13 +156,13 @@ class DiscoveryService(Service):
         Args:
             base_url: in front of relative URLs, ``http://orders.service_id.asab/v1/``.
             auth: None hands on the authorization of the request that is being handled, if there is one; a
-                request hands on that of this one. It goes to hosts in ``.asab`` only.
+                request hands on that of this one; ``"internal"`` sends the cluster's internal token. All that
+                goes to hosts in ``.asab`` only.
             headers: sent with each request, wherever it goes; an Authorization among them wins.
             kwargs: go to aiohttp.
 
         Raises:
-            ValueError: *auth* is something else, or a request without authorization; or "internal", which
-                isn't available yet.
+            ValueError: *auth* is something else, or a request without authorization.
         """
         discovery = self._discovery()
         if auth == "internal":
