@@ -14,7 +14,7 @@ from peerage.follow import Follower
 from peerage.identity import Identity, host_key, read_identity
 from peerage.instance import Id, Instance
 from peerage.record import Ids, web_of
-from peerage.registration import Offer, Registration, complain
+from peerage.registration import Offer, Registration, complain, registered_or, withdraw_all
 from peerage.registry import Registry, open_registry
 
 if TYPE_CHECKING:
@@ -22,18 +22,13 @@ if TYPE_CHECKING:
     from aiohttp.typedefs import LooseHeaders
     from yarl import URL
 
+    from peerage.auth.authorization import Authorization
     from peerage.client import Client
 
 __all__ = ["DEFAULT_REGISTRY", "Discovery"]
 
 #: The registry if neither the argument nor ``PEERAGE_REGISTRY`` names one: this machine, no server.
 DEFAULT_REGISTRY: Final = "embedded:"
-
-#: Seconds that closing waits for a registry that isn't ours to close.
-WITHDRAW_TIMEOUT: Final = 0.9
-
-#: Seconds that a registry out of reach has for saying that it refuses.
-REFUSAL_TIMEOUT: Final = 0.2
 
 #: Seconds that a question waits for the first snapshot.
 READY_TIMEOUT: Final = 10.0
@@ -58,6 +53,8 @@ class Discovery:
             ``PEERAGE_REGISTRY``, else ``embedded:``.
         identity: who this process is; by default the environment is read at each advertisement.
         ready_timeout: seconds that a question waits for the first snapshot of the registry.
+        authorization: ``"shared"``: internal tokens are ASAB's, with one key for the cluster; ``"instance"``:
+            each instance has its own, made known by its record; all services must say the same.
 
     Raises:
         ConfigurationError: the registry's URL can't work.
@@ -70,6 +67,7 @@ class Discovery:
         *,
         identity: Identity | None = None,
         ready_timeout: float = READY_TIMEOUT,
+        authorization: str = "shared",
     ) -> None:
         if registry is None:
             registry = os.environ.get("PEERAGE_REGISTRY") or DEFAULT_REGISTRY
@@ -82,6 +80,9 @@ class Discovery:
         self._registrations: set[Registration] = set()
         self._changes: set[Changes] = set()
         self._client: Client | None = None
+        self._mode = authorization
+        self._auth: Authorization | None = None
+        self._withheld: set[str] = set()
         self._state = "new"
         self._closing: asyncio.Future[None] | None = None
 
@@ -123,21 +124,14 @@ class Discovery:
         for changes in tuple(self._changes):
             changes.close()
         await self._follower.aclose()
-        ends = [self.registry.aclose()] if self._owned else [self._withdraw_all()]
+        if self._auth is not None:
+            await self._auth.aclose()
+        ends = [self.registry.aclose()] if self._owned else [withdraw_all(self._registrations)]
         if self._client is not None:
             ends.append(self._client.aclose())
         for error in await asyncio.gather(*ends, return_exceptions=True):
             if isinstance(error, BaseException):
                 raise error
-
-    async def _withdraw_all(self) -> None:
-        """Withdraw from a registry that stays open; one that hangs does it when it can."""
-        withdrawals = [asyncio.ensure_future(each.withdraw()) for each in tuple(self._registrations)]
-        if withdrawals:
-            _, hanging = await asyncio.wait(withdrawals, timeout=WITHDRAW_TIMEOUT)
-            for withdrawal in hanging:
-                withdrawal.cancel()
-            await asyncio.gather(*withdrawals, return_exceptions=True)
 
     def _check_open(self) -> None:
         if self._state == "new":
@@ -182,6 +176,14 @@ class Discovery:
 
     # Be found
 
+    def identity(self) -> Identity:
+        """Return who this process is: as given, else as the environment says now."""
+        return self._identity or read_identity()
+
+    def names(self) -> set[tuple[str, str]]:
+        """Return the ``(key, value)`` pairs, folded, under which this process is advertised."""
+        return {name for each in self._registrations for name in each.names()}
+
     async def advertise(
         self,
         *,
@@ -217,7 +219,7 @@ class Discovery:
             port=port, web=web, ids=ids, scheme=scheme, appclass=appclass, weight=weight, extra=extra
         )
         try:
-            await self._registered_or_stale(registration)
+            await registered_or(registration, self._follower.until_stale())
         except BaseException:
             await registration.withdraw()
             raise
@@ -247,7 +249,7 @@ class Discovery:
         self._check_open()
         if port is not None and web is not None:
             raise ConfigurationError("Give advertise() either 'port' or 'web', not both.")
-        identity = identity or self._identity or read_identity()
+        identity = identity or self.identity()
         if appclass is not None:
             identity = replace(identity, appclass=appclass)
         complain(identity)
@@ -258,25 +260,11 @@ class Discovery:
             scheme=scheme,
             weight=weight,
             extra=extra,
+            auth_key=None if self._mode == "shared" else self.auth.record_key,
         )
         registration = Registration(self.registry, offer, self._registrations.discard)
         self._registrations.add(registration)
         return registration
-
-    async def _registered_or_stale(self, registration: Registration) -> None:
-        """Wait until others can find it, or the registry is known to be out of reach; raise a refusal."""
-        registered = asyncio.ensure_future(registration.registered())
-        stale = asyncio.ensure_future(self._follower.until_stale())
-        try:
-            await asyncio.wait((registered, stale), return_when=asyncio.FIRST_COMPLETED)
-            # A registry that refuses is out of reach for the follower, too: a refusal has its say first.
-            await asyncio.wait((registered,), timeout=REFUSAL_TIMEOUT)
-            if registered.done():
-                registered.result()
-        finally:
-            registered.cancel()
-            stale.cancel()
-            await asyncio.gather(registered, stale, return_exceptions=True)
 
     # Find
 
@@ -339,13 +327,15 @@ class Discovery:
         self._changes.add(changes)
         return changes
 
-    # Call
+    # Call and be called
 
     def session(
         self,
         base_url: "str | URL | None" = None,
         auth: "aiohttp.BasicAuth | str | None" = None,
         headers: "LooseHeaders | None" = None,
+        *,
+        resources: Mapping[str, Sequence[str]] | None = None,
         **kwargs: Any,
     ) -> "aiohttp.ClientSession":
         """Return an :class:`aiohttp.ClientSession` that knows the hosts ``<value>.<key>.asab``.
@@ -356,28 +346,44 @@ class Discovery:
 
         Args:
             base_url: in front of relative URLs, ``http://orders.service_id.asab/v1/``.
-            auth: as in aiohttp.
+            auth: ``"internal"``: requests to ``.asab`` hosts, no others, go out with an internal token, a
+                superuser's unless *resources* say less, if they have no Authorization. Else as in aiohttp.
             headers: sent with each request.
+            resources: what an instance's own internal tokens allow: ``{"*": ["orders:read"]}``.
             kwargs: go to aiohttp.
 
         Raises:
-            ConfigurationError: *auth* is ``"internal"``, which isn't there yet, or another text.
+            ConfigurationError: *auth* is another text, or *resources* can't be what they are.
+            MissingExtraError: ``"internal"`` without the package that signs.
         """
         self._check_open()
-        if isinstance(auth, str):
-            known = "isn't available yet" if auth == "internal" else "isn't known"
+        if auth != "internal" and (isinstance(auth, str) or resources is not None):
             raise ConfigurationError(
-                f"auth={auth!r} {known}: send a token of your own with "
-                "headers={'Authorization': 'Bearer …'}."
+                "The one word as auth is 'internal', and 'resources' go with it: to send a token of your own "
+                "write headers={'Authorization': 'Bearer …'}."
             )
-        if self._client is None:
-            # aiohttp is loaded by those who call, not by those who only advertise or look.
-            from peerage.client import Client  # noqa: PLC0415 - see above
+        from peerage.client import Authorize, Client  # noqa: PLC0415 - loads aiohttp
 
+        if self._client is None:
             self._client = Client(self.directory, ready=self.ready, is_ready=lambda: self._follower.ready)
-        if auth is not None:
+        if auth == "internal":
+            kwargs["authorize"] = Authorize(self.auth.header(resources), self._withheld)
+        elif auth is not None:
             kwargs["auth"] = auth
         return self._client.session(base_url, headers=headers, **kwargs)
+
+    @property
+    def auth(self) -> "Authorization":
+        """What verifies the tokens of those who call: ``discovery.auth.verifier(keys_url)``.
+
+        Raises:
+            MissingExtraError: the package that does it isn't installed.
+        """
+        if self._auth is None:
+            from peerage.auth.authorization import Authorization  # noqa: PLC0415 - loads cryptography
+
+            self._auth = Authorization(self, self._mode)
+        return self._auth
 
 
 def _fold(criteria: Mapping[str, object] | None, ids: Mapping[str, object]) -> Criteria:

@@ -4,23 +4,29 @@ import asyncio
 import logging
 import re
 import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from peerage.errors import PeerageError
 from peerage.identity import Identity
-from peerage.instance import DRAINING
+from peerage.instance import DRAINING, decode
 from peerage.record import Ids, build_record
 from peerage.registry import Advertisement, Registry
 
-__all__ = ["LAME_DUCK", "Offer", "Registration", "complain"]
+__all__ = ["LAME_DUCK", "Offer", "Registration", "complain", "registered_or", "withdraw_all"]
 
 log = logging.getLogger(__name__)
 
 #: Seconds between publishing that an instance drains and withdrawing it, by default.
 LAME_DUCK: Final = 1.0
+
+#: Seconds that a registry out of reach has for saying that it refuses.
+REFUSAL_TIMEOUT: Final = 0.2
+
+#: Seconds that closing waits for a registry that isn't ours to close.
+WITHDRAW_TIMEOUT: Final = 0.9
 
 _NO_NAME: Final = re.compile(r"[^A-Za-z0-9_.-]")
 
@@ -36,6 +42,7 @@ class Offer:
     weight: float | None = None
     extra: Mapping[str, Any] | None = None
     state: str | None = None
+    auth_key: Mapping[str, Any] | None = None
     nonce: str = field(default_factory=lambda: secrets.token_hex(8))
     """Tells a record of ours from a twin of it whose creation was never confirmed."""
 
@@ -61,6 +68,7 @@ class Offer:
             extra=self.extra,
             state=self.state,
             nonce=self.nonce,
+            auth_key=self.auth_key,
         )
 
 
@@ -75,6 +83,11 @@ class Registration:
         # Opaque to readers. Names of classes may have other letters, too.
         name = _NO_NAME.sub("_", offer.identity.appclass)
         self._advertisement: Advertisement = registry.advertise(name, offer.record())
+
+    def names(self) -> tuple[tuple[str, str], ...]:
+        """Return the ``(key, value)`` pairs, folded, under which it is advertised."""
+        instance = decode("", self._offer.record()).instance
+        return () if instance is None else instance.ids
 
     @property
     def node(self) -> str | None:
@@ -147,6 +160,32 @@ class Registration:
         offer = replace(self._offer, **changes)
         self._advertisement.update(offer.record())
         self._offer = offer
+
+
+async def registered_or(registration: Registration, stale: Coroutine[Any, Any, None]) -> None:
+    """Wait until others can find it, or *stale* says that the registry is out of reach; raise a refusal."""
+    registered = asyncio.ensure_future(registration.registered())
+    lost = asyncio.ensure_future(stale)
+    try:
+        await asyncio.wait((registered, lost), return_when=asyncio.FIRST_COMPLETED)
+        # A registry that refuses is out of reach for the follower, too: a refusal has its say first.
+        await asyncio.wait((registered,), timeout=REFUSAL_TIMEOUT)
+        if registered.done():
+            registered.result()
+    finally:
+        registered.cancel()
+        lost.cancel()
+        await asyncio.gather(registered, lost, return_exceptions=True)
+
+
+async def withdraw_all(registrations: Iterable[Registration]) -> None:
+    """Withdraw from a registry that stays open; one that hangs does it when it can."""
+    withdrawals = [asyncio.ensure_future(each.withdraw()) for each in tuple(registrations)]
+    if withdrawals:
+        _, hanging = await asyncio.wait(withdrawals, timeout=WITHDRAW_TIMEOUT)
+        for withdrawal in hanging:
+            withdrawal.cancel()
+        await asyncio.gather(*withdrawals, return_exceptions=True)
 
 
 def _kept(values: Any) -> Any:

@@ -166,15 +166,14 @@ class DiscoveryService(Service):
         Args:
             base_url: in front of relative URLs, ``http://orders.service_id.asab/v1/``.
             auth: None hands on the authorization of the request that is being handled, if there is one; a
-                request hands on that of this one; ``"internal"`` is the service's own, of a superuser. It
+                request hands on that of this one; ``"internal"`` sends the cluster's internal token. All that
                 goes to hosts in ``.asab`` only.
             headers: sent with each request, wherever it goes; an Authorization among them wins.
             kwargs: go to aiohttp.
 
         Raises:
-            ValueError: *auth* is something else, or a request without authorization; or "internal", and this
-                isn't available yet.
-            RuntimeError: the key for "internal" isn't there yet.
+            ValueError: *auth* is something else, or a request without authorization.
+            RuntimeError: inside the real framework, the key for "internal" isn't there yet.
         """
         discovery = self._discovery()
         if auth == "internal":

@@ -15,10 +15,9 @@ from peerage.asab.api.discovery import DiscoveryService
 from peerage.asab.host import host_of
 from peerage.asab.parts import Floor
 from peerage.asab.service import Service
-from peerage.discovery import WITHDRAW_TIMEOUT
 from peerage.errors import RegistryDenied
 from peerage.identity import Identity, find_manifest, read_identity
-from peerage.registration import LAME_DUCK, Offer, Registration
+from peerage.registration import LAME_DUCK, WITHDRAW_TIMEOUT, Offer, Registration
 from peerage.registry import check_size
 
 if TYPE_CHECKING:
