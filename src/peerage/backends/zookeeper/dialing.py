@@ -90,7 +90,8 @@ class Dialer:
 
     def _greet(self, secure: ssl.SSLSocket) -> None:
         self._check_wanted()
-        secure.settimeout(self.patience)
+        # Both sides have something to compute, and a server that has just started does it for the first time.
+        secure.settimeout(2 * self.patience)
         try:
             secure.do_handshake()
         except TimeoutError:

@@ -251,8 +251,7 @@ class _Connection(ConnectionHandler):  # type: ignore[misc] # kazoo has no types
 
     def _last(self) -> None:
         """Live until stopped or refused."""
-        # The error is kazoo's way of saying that it was stopped between two attempts.
-        with contextlib.suppress(InterruptedError):
+        with contextlib.suppress(InterruptedError):  # it was stopped between two attempts
             super().zk_loop()
 
     def _connect(self, host: str, hostip: str, port: int) -> tuple[float, float]:
@@ -278,7 +277,8 @@ class _Connection(ConnectionHandler):  # type: ignore[misc] # kazoo has no types
         self._failed.discard((hostip, port))
         self._heard, self._session_lasts = time.monotonic(), timeouts[0] * 1.5 / 1000
         # Later than kazoo says so itself, which is before it has authenticated.
-        self.client.came_up(host, _place(hostip, port), self._session_lasts)
+        place = f"[{hostip}]:{port}" if ":" in hostip else f"{hostip}:{port}"
+        self.client.came_up(host, place, self._session_lasts)
         return timeouts
 
     def _connect_attempt(self, host: str, hostip: str, port: int, retry: Any) -> object:
@@ -290,8 +290,7 @@ class _Connection(ConnectionHandler):  # type: ignore[misc] # kazoo has no types
 
     def _expand_client_hosts(self) -> list[tuple[str, str, int]]:
         # A dead machine costs as long as it is waited for, and a session lasts only so long.
-        places: list[tuple[str, str, int]] = super()._expand_client_hosts()
-        return sorted(places, key=lambda place: place[1:] in self._failed)
+        return sorted(super()._expand_client_hosts(), key=lambda place: place[1:] in self._failed)
 
     def _read(self, length: int, timeout: float | None) -> bytes:
         if self.handler.greeting and not 0 <= length <= _GREETING_LIMIT:
@@ -386,10 +385,6 @@ def _authentication(location: Location) -> tuple[list[tuple[str, str]] | None, d
     if credentials.mechanism == "digest":
         return [("digest", f"{credentials.user}:{credentials.password}")], None
     return None, {"mechanism": "DIGEST-MD5", "username": credentials.user, "password": credentials.password}
-
-
-def _place(address: str, port: int) -> str:
-    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
 # A forked child shares the sockets but has none of the threads: it must neither speak nor keep them open.
