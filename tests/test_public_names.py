@@ -10,6 +10,7 @@ import peerage
 from peerage import errors
 
 PUBLIC = {
+    "AccessDeniedError",
     "Changed",
     "Changes",
     "ConfigurationError",
@@ -20,6 +21,7 @@ PUBLIC = {
     "Identity",
     "Instance",
     "Joined",
+    "KeysUnavailableError",
     "Left",
     "MissingExtraError",
     "NotDiscoveredError",
@@ -32,6 +34,7 @@ PUBLIC = {
     "RegistryClosedError",
     "RegistryDenied",
     "RegistryError",
+    "TokenRefusedError",
     "UnreachableError",
     "open_registry",
     "read_identity",
@@ -48,10 +51,24 @@ TREE = {
     "RegistryClosedError": ("RegistryError",),
     "NotReadyError": ("PeerageError", "TimeoutError"),
     "NotDiscoveredError": ("PeerageError", "RuntimeError"),
+    "TokenRefusedError": ("PeerageError",),
+    "AccessDeniedError": ("PeerageError", "PermissionError"),
+    "KeysUnavailableError": ("PeerageError",),
     "UnreachableError": ("PeerageError", "ClientConnectionError"),
 }
 
-HEAVY = ("aiohttp", "asyncio", "asyncinotify", "kazoo", "peerage.client", "rich", "typer", "yarl")
+HEAVY = (
+    "aiohttp",
+    "asyncio",
+    "asyncinotify",
+    "joserfc",
+    "kazoo",
+    "peerage.auth",
+    "peerage.client",
+    "rich",
+    "typer",
+    "yarl",
+)
 
 
 def test_the_public_names_are_these():

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from peerage.client import DiscoveryResolver, UnreachableError
     from peerage.discovery import Discovery
     from peerage.errors import (
+        AccessDeniedError,
         ConfigurationError,
+        KeysUnavailableError,
         MissingExtraError,
         NotDiscoveredError,
         NotReadyError,
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
         RegistryClosedError,
         RegistryDenied,
         RegistryError,
+        TokenRefusedError,
     )
     from peerage.identity import Identity, read_identity
     from peerage.instance import Endpoint, Instance
@@ -35,7 +38,9 @@ _HOMES: Final = {
     "client": ("DiscoveryResolver", "UnreachableError"),
     "discovery": ("Discovery",),
     "errors": (
+        "AccessDeniedError",
         "ConfigurationError",
+        "KeysUnavailableError",
         "MissingExtraError",
         "NotDiscoveredError",
         "NotReadyError",
@@ -44,6 +49,7 @@ _HOMES: Final = {
         "RegistryClosedError",
         "RegistryDenied",
         "RegistryError",
+        "TokenRefusedError",
     ),
     "identity": ("Identity", "read_identity"),
     "instance": ("Endpoint", "Instance"),
@@ -53,6 +59,7 @@ _HOMES: Final = {
 _HOME_OF: Final = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "AccessDeniedError",
     "Changed",
     "Changes",
     "ConfigurationError",
@@ -63,6 +70,7 @@ __all__ = [
     "Identity",
     "Instance",
     "Joined",
+    "KeysUnavailableError",
     "Left",
     "MissingExtraError",
     "NotDiscoveredError",
@@ -75,6 +83,7 @@ __all__ = [
     "RegistryClosedError",
     "RegistryDenied",
     "RegistryError",
+    "TokenRefusedError",
     "UnreachableError",
     "open_registry",
     "read_identity",

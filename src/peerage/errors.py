@@ -11,6 +11,9 @@
     │   └── RegistryClosedError                              used after aclose()
     ├── NotReadyError                 (TimeoutError)         no snapshot of the registry within the time limit
     ├── NotDiscoveredError            (RuntimeError)         nobody callable by that name
+    ├── TokenRefusedError                                    who calls can't be told: the token isn't valid
+    ├── AccessDeniedError             (PermissionError)      who calls is known, and may not do this
+    ├── KeysUnavailableError                                 no key to verify or to sign with, for now
     └── UnreachableError              (aiohttp.ClientConnectionError)
                                                              known, but no instance could be reached; the last
                                                              failure is its ``__cause__``
@@ -20,7 +23,9 @@
 """
 
 __all__ = [
+    "AccessDeniedError",
     "ConfigurationError",
+    "KeysUnavailableError",
     "MissingExtraError",
     "NotDiscoveredError",
     "NotReadyError",
@@ -29,6 +34,7 @@ __all__ = [
     "RegistryClosedError",
     "RegistryDenied",
     "RegistryError",
+    "TokenRefusedError",
 ]
 
 
@@ -66,3 +72,35 @@ class NotReadyError(PeerageError, TimeoutError):
 
 class NotDiscoveredError(PeerageError, RuntimeError):
     """No callable instance is known by the name asked for."""
+
+
+class TokenRefusedError(PeerageError):
+    """A token isn't valid, or there is none.
+
+    Why is for the log: who sent it is told no more than that.
+
+    Args:
+        reason: a short code, one of :class:`peerage.auth.Reason`.
+        message: what is wrong; never the token or a part of it.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class AccessDeniedError(PeerageError, PermissionError):
+    """Whoever calls is known, and may not do this."""
+
+
+class KeysUnavailableError(PeerageError):
+    """There is no key to verify or to sign with, for now: it says nothing about the token.
+
+    Args:
+        message: what keeps the keys away, and what to do about it.
+        retry_after: seconds after which they are looked for again.
+    """
+
+    def __init__(self, message: str, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after

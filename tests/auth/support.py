@@ -1,0 +1,150 @@
+"""Keys and tokens made with cryptography alone, so that what verifies them isn't what made them."""
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import json
+import time
+from functools import cache
+
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+
+CURVES = {
+    "ES256": ("P-256", ec.SECP256R1()),
+    "ES384": ("P-384", ec.SECP384R1()),
+    "ES512": ("P-521", ec.SECP521R1()),
+}
+HASHES = {"256": hashes.SHA256(), "384": hashes.SHA384(), "512": hashes.SHA512()}
+
+
+def b64(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def number(value: int, size: int | None = None) -> str:
+    return b64(value.to_bytes(size or (value.bit_length() + 7) // 8, "big"))
+
+
+@cache
+def key(kind: str = "ES256", name: str = "first"):
+    """A private key, the same for the same name."""
+    if kind in CURVES:
+        return ec.generate_private_key(CURVES[kind][1])
+    return rsa.generate_private_key(65537, 2048)
+
+
+def jwk(kind: str = "ES256", name: str = "first", *, private: bool = False, **more):
+    """The JWK of ``key(kind, name)``; ``kid`` is the name unless given."""
+    secret = key(kind if kind in CURVES else "RSA", name)
+    if kind in CURVES:
+        crv, curve = CURVES[kind]
+        size = (curve.key_size + 7) // 8
+        numbers = secret.public_key().public_numbers()
+        found = {"kty": "EC", "crv": crv, "x": number(numbers.x, size), "y": number(numbers.y, size)}
+        if private:
+            found["d"] = number(secret.private_numbers().private_value, size)
+    else:
+        numbers = secret.public_key().public_numbers()
+        found = {"kty": "RSA", "n": number(numbers.n), "e": number(numbers.e)}
+    found |= {"kid": name} | more
+    return {field: value for field, value in found.items() if value is not ...}
+
+
+def jwks(*keys) -> bytes:
+    return json.dumps({"keys": list(keys)}).encode()
+
+
+def pem(kind: str = "ES256", name: str = "first") -> bytes:
+    public = key(kind if kind in CURVES else "RSA", name).public_key()
+    return public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+
+
+def claims(**changes):
+    """Claims that are valid now; ``...`` leaves one out."""
+    now = int(time.time())
+    found = {"iss": "http://auth", "sub": "u1", "iat": now, "exp": now + 300, "resources": {"*": ["a:read"]}}
+    return {name: value for name, value in (found | changes).items() if value is not ...}
+
+
+def sign(algorithm: str, data: bytes, name: str = "first") -> bytes:
+    size = HASHES[algorithm[2:]]
+    if algorithm in CURVES:
+        secret = key(algorithm, name)
+        r, s = decode_dss_signature(secret.sign(data, ec.ECDSA(size)))
+        length = (CURVES[algorithm][1].key_size + 7) // 8
+        return r.to_bytes(length, "big") + s.to_bytes(length, "big")
+    pad = (
+        padding.PKCS1v15()
+        if algorithm.startswith("RS")
+        else padding.PSS(mgf=padding.MGF1(size), salt_length=size.digest_size)
+    )
+    return key("RSA", name).sign(data, pad, size)
+
+
+def assemble(header, payload, signature) -> str:
+    """A token of parts; *signature* is a function of what is signed, or bytes."""
+    head = header if isinstance(header, bytes) else json.dumps(header).encode()
+    body = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
+    signed = f"{b64(head)}.{b64(body)}".encode()
+    return f"{signed.decode()}.{b64(signature(signed) if callable(signature) else signature)}"
+
+
+def token(
+    payload=None, *, alg: str = "ES256", name: str = "first", payload_bytes: bytes | None = None, **header
+) -> str:
+    """A token signed by ``key(alg, name)``; *header* fields are added, ``...`` leaves one out."""
+    fields = {"alg": alg, "typ": "JWT", "kid": name} | header
+    fields = {field: value for field, value in fields.items() if value is not ...}
+    body = payload_bytes if payload_bytes is not None else claims() if payload is None else payload
+    return assemble(fields, body, lambda data: sign(alg, data, name))
+
+
+def hs256(secret: bytes, payload=None, **header) -> str:
+    fields = {"alg": "HS256", "typ": "JWT", "kid": "first"} | header
+    return assemble(fields, payload or claims(), lambda data: hmac.digest(secret, data, hashlib.sha256))
+
+
+class Served:
+    """A document that is fetched, and how often it was."""
+
+    def __init__(self, document: bytes):
+        self.document = document
+        self.fetches = 0
+        self.gate = None
+        self.error = None
+        self._begun = asyncio.Event()
+
+    async def begun(self, fetches: int) -> None:
+        """Return when so many fetches have begun."""
+        while self.fetches < fetches:
+            self._begun.clear()
+            await self._begun.wait()
+
+    async def __call__(self) -> bytes:
+        self.fetches += 1
+        self._begun.set()
+        if self.gate is not None:
+            await self.gate.wait()
+        if self.error is not None:
+            raise self.error
+        return self.document
+
+
+class Clock:
+    """Monotonic time that stands still unless told otherwise."""
+
+    def __init__(self, now: float = 1000.0):
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Low:
+    """Randomness that is always the least."""
+
+    def random(self) -> float:
+        return 0.0
