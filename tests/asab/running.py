@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from tests.asab.both import OURS, THEIRS
+from tests.asab.both import OURS, THEIRS, Kind
 
 from peerage.testing.view import PATIENCE
 
@@ -69,10 +69,11 @@ async def running(
     *args: str,
     cwd: Path | None = None,
     original: bool = False,
+    kind: Kind | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Running]:
-    """Run *program*, the text after the import line, on us or on the original; it is killed in the end."""
-    kind = THEIRS if original else OURS
+    """Run *program*, what follows the import line, on us, the original or *kind*; it is killed in the end."""
+    kind = kind or (THEIRS if original else OURS)
     process = await asyncio.create_subprocess_exec(
         *(*kind.command, "-c", kind.text(program), *args),
         cwd=cwd,

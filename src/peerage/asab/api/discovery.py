@@ -1,5 +1,6 @@
 """Finding and calling other services: ``asab.DiscoveryService``."""
 
+import contextvars
 import logging
 import socket
 from collections.abc import Mapping
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from peerage.asab.api.projection import advertised_ids, records
 from peerage.asab.api.relay import Relay, authorization_of
+from peerage.asab.host import host_of
 from peerage.asab.parts import Floor
 from peerage.asab.service import Service
 from peerage.client import resolver
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from yarl import URL
 
     from peerage.asab.application import Application
+    from peerage.asab.host import InternalAuthorization
     from peerage.asab.zookeeper import ZooKeeperContainer
     from peerage.directory import Criteria, Directory
     from peerage.discovery import Discovery
@@ -59,12 +62,16 @@ class DiscoveryService(Service):
         super().__init__(app, service_name)
         self.ZooKeeperContainer = zkc
         self.ProactorService = zkc.ProactorService
+        self._host = host_of(app)
+        self._internal = self._host.internal_authorization(zkc)
         self._told_hosts: set[str] = set()
         self._told_empty = False
 
-    async def initialize(self, app: "Application") -> None:  # noqa: ARG002 - as of each service
+    async def initialize(self, app: "Application") -> None:
         """Begin to look; whoever asks waits, nobody else."""
         self._discovery()
+        if self._internal is not None:
+            await self._internal.initialize(app)
 
     # Asking
 
@@ -156,20 +163,23 @@ class DiscoveryService(Service):
         Args:
             base_url: in front of relative URLs, ``http://orders.service_id.asab/v1/``.
             auth: None hands on the authorization of the request that is being handled, if there is one; a
-                request hands on that of this one. It goes to hosts in ``.asab`` only.
+                request hands on that of this one; ``"internal"`` is the service's own, of a superuser. It
+                goes to hosts in ``.asab`` only.
             headers: sent with each request, wherever it goes; an Authorization among them wins.
             kwargs: go to aiohttp.
 
         Raises:
-            ValueError: *auth* is something else, or a request without authorization; or "internal", which
+            ValueError: *auth* is something else, or a request without authorization; or "internal", and this
                 isn't available yet.
+            RuntimeError: the key for "internal" isn't there yet.
         """
         discovery = self._discovery()
         if auth == "internal":
-            return discovery.session(base_url, auth="internal", headers=headers, **kwargs)
-        header = authorization_of(auth)
-        if header is not None:
-            kwargs["authorize"] = Relay(header, self._told_hosts)
+            if self._internal is None:
+                return discovery.session(base_url, auth="internal", headers=headers, **kwargs)
+            kwargs["authorize"] = self._as_itself(self._internal)
+        elif (header := authorization_of(auth, self._host.contextvars)) is not None:
+            kwargs["authorize"] = Relay(lambda: header, "the request being handled", self._told_hosts)
         return discovery.session(base_url, headers=headers, **kwargs)
 
     # What the resolver needs
@@ -177,7 +187,7 @@ class DiscoveryService(Service):
     @property
     def directory(self) -> "Directory":
         """Who is there, as far as known."""
-        return self.ZooKeeperContainer.discovery.directory
+        return self._host.discovery_of(self.ZooKeeperContainer).directory
 
     async def ready(self) -> None:
         """Wait until the registry was read once.
@@ -190,7 +200,14 @@ class DiscoveryService(Service):
     # Within
 
     def _discovery(self) -> "Discovery":
-        return self.ZooKeeperContainer.open_discovery()
+        return self._host.open_discovery(self.ZooKeeperContainer)
+
+    def _as_itself(self, internal: "InternalAuthorization") -> Relay:
+        # Now, too: what is wrong with it, and a warning if a user's would do, belongs to this call.
+        internal.header()
+        # Each request may be the first after a token has expired.
+        outside = contextvars.Context()
+        return Relay(lambda: outside.run(internal.header), "this service itself", self._told_hosts)
 
     async def _directory(self) -> "Directory":
         """Return who is there, once that is known; say if it is nobody."""

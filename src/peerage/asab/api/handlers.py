@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
 
-from peerage.asab.config import Config
-from peerage.asab.contextvars import Authz
 from peerage.asab.exceptions import NotAuthenticatedError
 from peerage.asab.web.rest import json_response
 
 if TYPE_CHECKING:
-    from peerage.asab.application import Application
+    from configparser import RawConfigParser
 
-__all__ = ["add_endpoints"]
+    from peerage.asab.host import Host
+
+__all__ = ["add_description", "add_settings"]
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -32,14 +32,10 @@ _SECRET: Final = re.compile(
 _USERINFO: Final = re.compile(r"(?<=//)[^/\s@]*@")
 
 
-def add_endpoints(
-    app: "Application", router: web.UrlDispatcher, manifest: dict[str, Any] | None, changelog: str | None
+def add_description(
+    router: web.UrlDispatcher, manifest: dict[str, Any] | None, changelog: str | None
 ) -> None:
-    """Add ``/asab/v1/manifest``, ``changelog``, ``config`` and ``environ`` to *router*.
-
-    The last two are for superusers if there is an AuthService, else for nobody, unless
-    ``[api] expose_config`` says so: behind a proxy everybody comes from this machine.
-    """
+    """Add ``/asab/v1/manifest`` and ``/asab/v1/changelog``, which everybody may see."""
 
     async def get_manifest(request: web.Request) -> web.StreamResponse:
         """Return the manifest."""
@@ -54,52 +50,58 @@ def add_endpoints(
         text = await asyncio.to_thread(Path(changelog).read_text, encoding="utf-8")
         return web.Response(text=text, content_type="text/markdown")
 
+    _add(router, "manifest", get_manifest, public=True)
+    _add(router, "changelog", get_changelog, public=True)
+
+
+def add_settings(router: web.UrlDispatcher, app: Any, host: "Host") -> None:
+    """Add ``/asab/v1/config`` and ``/asab/v1/environ``.
+
+    They are for superusers if there is an AuthService, else for nobody, unless ``[api] expose_config`` says
+    so: behind a proxy everybody comes from this machine.
+    """
+
     async def get_config(request: web.Request) -> web.StreamResponse:
         """Return the configuration, without secrets."""
-        _check_may_look(app)
-        return json_response(request, _configuration())
+        _check_may_look(app, host)
+        return json_response(request, _configuration(host.config))
 
     async def get_environ(request: web.Request) -> web.StreamResponse:
         """Return the environment, without secrets."""
-        _check_may_look(app)
+        _check_may_look(app, host)
         return json_response(request, {name: _shown(name, value) for name, value in os.environ.items()})
 
-    for name, handler, public in (
-        ("manifest", get_manifest, True),
-        ("changelog", get_changelog, True),
-        ("config", get_config, False),
-        ("environ", get_environ, False),
-    ):
-        router.add_get(f"/asab/v1/{name}", _marked(handler, public=public))
+    _add(router, "config", get_config)
+    _add(router, "environ", get_environ)
 
 
-def _marked(handler: Handler, *, public: bool) -> Handler:
-    """Say of a handler whether it needs a valid token, and that it needs no tenant."""
+def _add(router: web.UrlDispatcher, name: str, handler: Handler, *, public: bool = False) -> None:
+    """Add a handler that needs no tenant, and if it is *public*, no valid token."""
     if public:
         handler.NoAuth = True  # type: ignore[attr-defined] # where authorization looks
     handler.AllowNoTenant = True  # type: ignore[attr-defined] # likewise
-    return handler
+    router.add_get(f"/asab/v1/{name}", handler)
 
 
-def _check_may_look(app: "Application") -> None:
+def _check_may_look(app: Any, host: "Host") -> None:
     if app.get_service("asab.AuthService") is None:
-        if not Config.getboolean("api", "expose_config", fallback=False):
+        if not host.config.getboolean("api", "expose_config", fallback=False):
             raise web.HTTPNotFound
         return
-    authz = Authz.get(None)
+    authz = host.contextvars.Authz.get(None)
     if authz is None:
         raise NotAuthenticatedError
     authz.require_superuser_access()
 
 
-def _configuration() -> dict[str, dict[str, str]]:
+def _configuration(config: "RawConfigParser") -> dict[str, dict[str, str]]:
     return {
         section: {
             option: _HIDDEN if _SECRET.search(section) else _shown(option, value)
             # As written: what it refers to may be secret.
-            for option, value in Config.items(section, raw=True)
+            for option, value in config.items(section, raw=True)
         }
-        for section in Config.sections()
+        for section in config.sections()
     }
 
 

@@ -1,16 +1,18 @@
 """Hands the authorization of the request being handled on to the services that are called for it."""
 
 import logging
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
 from aiohttp.hdrs import AUTHORIZATION
 
-from peerage.asab.contextvars import Authz, Request
 from peerage.names import is_logical
 
 if TYPE_CHECKING:
     import aiohttp
+
+    from peerage.asab.host import ContextVars
 
 __all__ = ["Relay", "authorization_of"]
 
@@ -20,21 +22,22 @@ log = logging.getLogger("peerage.asab.api")
 _REMEMBERED: Final = 1000
 
 
-def authorization_of(auth: Any) -> str | None:
+def authorization_of(auth: Any, context: "ContextVars") -> str | None:
     """Return the Authorization header that *auth* stands for, None if there is none to be handed on.
 
     Args:
         auth: None for the request that is being handled, if there is one; or a request.
+        context: where that one is found.
 
     Raises:
         ValueError: *auth* is something else, or a request without that header.
     """
     if auth is None:
         # A token that was verified goes before what the client said.
-        token = getattr(Authz.get(None), "IdToken", None)
+        token = getattr(context.Authz.get(None), "IdToken", None)
         if token:
             return f"Bearer {token}"
-        request = Request.get(None)
+        request = context.Request.get(None)
         return None if request is None else request.headers.get(AUTHORIZATION)
     if isinstance(auth, web.Request):
         header = auth.headers.get(AUTHORIZATION)
@@ -56,12 +59,14 @@ class Relay:
     What the caller put into ``headers=`` wins.
 
     Args:
-        header: the Authorization header.
+        header: returns the Authorization header.
+        whose: whose it is, for the log.
         told: hosts for which it was said that the token isn't sent there.
     """
 
-    def __init__(self, header: str, told: set[str]) -> None:
+    def __init__(self, header: Callable[[], str], whose: str, told: set[str]) -> None:
         self._header = header
+        self._whose = whose
         self._told = told
 
     async def __call__(
@@ -71,12 +76,12 @@ class Relay:
         if AUTHORIZATION not in request.headers:
             host = request.url.host or ""
             if is_logical(host):
-                request.headers[AUTHORIZATION] = self._header
+                request.headers[AUTHORIZATION] = self._header()
             elif host not in self._told and len(self._told) < _REMEMBERED:
                 self._told.add(host)
                 log.warning(
-                    "The authorization of the request being handled isn't sent to %r, which is outside of "
-                    "'.asab'. If it is meant to have it, write headers={'Authorization': …}",
-                    host,
+                    "The authorization of %s isn't sent to %r, which is outside of '.asab'. If it is meant "
+                    "to have it, write headers={'Authorization': …}",
+                    *(self._whose, host),
                 )
         return await handler(request)

@@ -1,5 +1,6 @@
 """Being found: ``asab.ApiService`` advertises the application, and answers what it is."""
 
+import asyncio
 import logging
 import os
 import uuid
@@ -10,18 +11,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from peerage.asab.api.discovery import DiscoveryService
-from peerage.asab.api.handlers import add_endpoints
-from peerage.asab.config import Config
+from peerage.asab.host import host_of
 from peerage.asab.parts import Floor
 from peerage.asab.service import Service
-from peerage.asab.zookeeper.container import ZooKeeperContainer
 from peerage.errors import RegistryDenied
 from peerage.identity import Identity, find_manifest, read_identity
 from peerage.registration import LAME_DUCK, Offer, Registration
 
 if TYPE_CHECKING:
+    from configparser import RawConfigParser
+
     from peerage.asab.application import Application
     from peerage.asab.web import WebContainer
+    from peerage.asab.zookeeper import ZooKeeperContainer
     from peerage.discovery import Discovery
 
 __all__ = ["ApiService"]
@@ -60,13 +62,15 @@ class ApiService(Service):
         """What needs attention, by its id."""
         self.Discovery: dict[str, list[Any]] = {}
         """The ids of its own by which it is found."""
-        self.Manifest = _find_manifest()
+        self._host = host_of(app)
+        self.Manifest = _find_manifest(self._host.config)
         """The content of MANIFEST.json, None if there is none."""
-        self.ChangeLog = _find_changelog()
+        self.ChangeLog = _find_changelog(self._host.config)
         """The path of CHANGELOG.md, None if there is none."""
         self._shown: dict[str, Any] = self.Manifest or {}
         self._registration: Registration | None = None
-        self._running = self._stopping = False
+        self._running = self._stopping = self._listening = False
+        self._leaving: asyncio.Future[None] | None = None
         app.PubSub.subscribe("WebContainer.started!", self._on_web_started)
 
     # Made of
@@ -78,7 +82,8 @@ class ApiService(Service):
             webcontainer: by default that of the section ``[web]``, made if there is none.
 
         Raises:
-            RuntimeError: there is no such section, no web service, or another web container already.
+            RuntimeError: there is no such section, no web service, or another web container already; or it
+                has started.
         """
         if self.WebContainer is not None:
             raise RuntimeError("This ApiService has its web container: call initialize_web() once.")
@@ -88,12 +93,11 @@ class ApiService(Service):
                 "initialize_web() needs the web service: call app.add_module(asab.web.Module) before."
             )
         container: WebContainer = websvc.WebContainer if webcontainer is None else webcontainer
+        self._host.serve(self, container)
         self.WebContainer = container
-        websvc.own_ids.claim(self.Name, lambda: self.Discovery)
-        add_endpoints(self.App, container.WebApp.router, self.Manifest, self.ChangeLog)
         self._advertise()
 
-    def initialize_zookeeper(self, zoocontainer: ZooKeeperContainer | None = None) -> None:
+    def initialize_zookeeper(self, zoocontainer: "ZooKeeperContainer | None" = None) -> None:
         """Advertise over the session of *zoocontainer*, and make the service ``asab.DiscoveryService``.
 
         Args:
@@ -111,9 +115,10 @@ class ApiService(Service):
                     "initialize_zookeeper() needs a container, or the ZooKeeper service to make one: call "
                     "app.add_module(asab.zookeeper.Module) before."
                 )
-            zoocontainer = ZooKeeperContainer(service)
-        self.ZkContainer = zoocontainer
-        self.DiscoveryService = DiscoveryService(self.App, zoocontainer)
+            zoocontainer = self._host.make_zookeeper_container(service)
+        container: ZooKeeperContainer = zoocontainer
+        self.DiscoveryService = DiscoveryService(self.App, container)
+        self.ZkContainer = container
         self._advertise()
 
     # What is advertised
@@ -171,6 +176,17 @@ class ApiService(Service):
     async def drain(self, app: "Application") -> None:  # noqa: ARG002 - as of each part
         """Let callers go elsewhere before the web container stops."""
         self._stopping = True
+        if self._leaving is None:
+            self._leaving = asyncio.ensure_future(self._leave())
+        await asyncio.shield(self._leaving)
+
+    async def finalize(self, app: "Application") -> None:
+        """Have left."""
+        await self.drain(app)
+
+    # Within
+
+    async def _leave(self) -> None:
         registration = self._registration
         if registration is None:
             return
@@ -180,16 +196,9 @@ class ApiService(Service):
         else:
             await registration.drain(LAME_DUCK)
 
-    async def finalize(self, app: "Application") -> None:  # noqa: ARG002 - as of each service
-        """Withdraw, if that isn't done yet."""
-        self._stopping = True
-        if self._registration is not None:
-            await self._registration.withdraw()
-
-    # Within
-
     def _on_web_started(self, _message_type: str, container: "WebContainer") -> None:
         if container is self.WebContainer:
+            self._listening = True
             self._advertise()
 
     def _change(
@@ -218,8 +227,8 @@ class ApiService(Service):
             return
         if self._registration is not None:
             self._registration.update(**self._offer())
-        elif web is None or web.Addresses is not None:  # else it tells when it listens
-            self._registration = self._register(container.open_discovery())
+        elif web is None or self._listening or web.Addresses is not None:  # else it tells when it listens
+            self._registration = self._register(self._host.open_discovery(container))
 
     def _register(self, discovery: "Discovery") -> Registration:
         try:
@@ -238,7 +247,11 @@ class ApiService(Service):
             "ids": self.Discovery,
             "extra": {"attention_required": self.AttentionRequired} if self.AttentionRequired else {},
         }
-        return offer if web is None else {**offer, "web": web.Addresses, "scheme": web.scheme}
+        if web is None:
+            return offer
+        # asab itself repeats addresses, and has none if it couldn't listen.
+        addresses = list(dict.fromkeys(web.Addresses or ()))
+        return {**offer, "web": addresses, "scheme": self._host.scheme_of(web)}
 
     def _identity(self) -> Identity:
         # Read anew each time: a program may set its environment while it starts.
@@ -246,15 +259,15 @@ class ApiService(Service):
         return replace(identity, host=self.App.HostName)
 
 
-def _find_manifest() -> dict[str, Any] | None:
-    configured = Config.get("general", "manifest", fallback="")
+def _find_manifest(config: "RawConfigParser") -> dict[str, Any] | None:
+    configured = config.get("general", "manifest", fallback="")
     if configured:
         return find_manifest(configured, "[general] manifest")
     return find_manifest(os.environ.get("PEERAGE_MANIFEST"))
 
 
-def _find_changelog() -> str | None:
-    configured = Config.get("general", "changelog", fallback="")
+def _find_changelog(config: "RawConfigParser") -> str | None:
+    configured = config.get("general", "changelog", fallback="")
     if configured and not Path(configured).is_file():
         log.error("[general] changelog names %s, which is no file", configured)
     names = (configured, *_CHANGELOGS) if configured else _CHANGELOGS

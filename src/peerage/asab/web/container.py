@@ -4,7 +4,7 @@ import errno
 import logging
 import warnings
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from aiohttp import web
 from aiohttp.http import SERVER_SOFTWARE
@@ -17,7 +17,7 @@ from peerage.asab.tls import SSLContextBuilder
 from peerage.asab.web.accesslog import ACCESS_LOG, AccessLogger
 from peerage.asab.web.cors import add_cors_headers, preflight, preflight_paths
 from peerage.asab.web.listen import Line, read_listen
-from peerage.asab.web.requests import Requests
+from peerage.asab.web.requests import Requests, finish
 from peerage.asab.web.staticdir import StaticDirProvider
 from peerage.errors import ConfigurationError
 from peerage.server import refuse_misdirected
@@ -31,13 +31,6 @@ if TYPE_CHECKING:
 __all__ = ["WebContainer"]
 
 log = logging.getLogger(__name__)
-
-#: Seconds that requests under way have at the end before services are finalized, which goes on beside them.
-_GRACE: Final = 3.0
-
-
-#: Seconds without a request, after which none is on its way any more over connections that were kept.
-_QUIET: Final = 0.1
 
 
 class WebContainer(Configurable):
@@ -181,11 +174,7 @@ class WebContainer(Configurable):
 
     async def _drain(self, _app: "Application") -> None:
         """Take no new connections, and give requests under way some time."""
-        for site in tuple(self.WebAppRunner.sites):
-            await site.stop()
-        server = self.WebAppRunner.server
-        if server is not None and server.connections:
-            await self._requests.finished(_GRACE, quiet=_QUIET)
+        await finish(self.WebAppRunner, self._requests)
 
     async def _stop(self, app: "Application") -> None:
         app.PubSub.publish("WebContainer.stopped!", self)

@@ -2,13 +2,20 @@
 
 import asyncio
 from contextlib import suppress
+from typing import Final
 
 from aiohttp import web
 
 from peerage.asab.contextvars import Request
 from peerage.server import Handler, Middleware
 
-__all__ = ["Requests"]
+__all__ = ["Requests", "finish"]
+
+#: Seconds that requests under way have at the end before services are finalized, which goes on beside them.
+_GRACE: Final = 3.0
+
+#: Seconds without a request, after which none is on its way any more over connections that were kept.
+_QUIET: Final = 0.1
 
 
 class Requests:
@@ -48,6 +55,10 @@ class Requests:
             response.force_close()
         self._done(request)
 
+    async def on_response_prepare(self, request: web.Request, response: web.StreamResponse) -> None:
+        """Likewise, as a signal of an aiohttp application."""
+        self.answered(request, response)
+
     def close_connections(self) -> None:
         """From now on, close each connection after its answer: the client makes the next one elsewhere."""
         self._closing = True
@@ -67,3 +78,11 @@ class Requests:
         self._unanswered.discard(id(request))
         if not self._unanswered:
             self._none.set()
+
+
+async def finish(runner: web.AppRunner, requests: Requests) -> None:
+    """Take no new connections, and give *requests* under way some time."""
+    for site in tuple(runner.sites):
+        await site.stop()
+    if runner.server is not None and runner.server.connections:
+        await requests.finished(_GRACE, quiet=_QUIET)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
+from peerage.asab.config import Config
 from peerage.asab.configurable import Configurable
 from peerage.asab.log import LOG_NOTICE
 from peerage.asab.parts import Floor, Part
@@ -151,7 +152,7 @@ class ZooKeeperContainer(Configurable):
     def discovery(self) -> "Discovery":
         """Discovery over this session, made when first asked for; :meth:`open_discovery` starts it."""
         if self._discovery is None:
-            self._discovery = PatientDiscovery(self._place.registry)
+            self._discovery = PatientDiscovery(self._place.registry, Config)
         return self._discovery
 
     def open_discovery(self) -> "Discovery":

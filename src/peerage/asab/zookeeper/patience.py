@@ -1,9 +1,9 @@
 """Discovery as applications have it: with the patience of a program that starts together with its cluster."""
 
 import os
+from configparser import RawConfigParser
 from typing import Final
 
-from peerage.asab.config import Config
 from peerage.asab.utils import convert_to_seconds
 from peerage.discovery import Discovery
 from peerage.errors import ConfigurationError, NotDiscoveredError, NotReadyError
@@ -24,13 +24,14 @@ class PatientDiscovery(Discovery):
 
     Args:
         registry: not closed by this.
+        config: the configuration of the program.
 
     Raises:
         ConfigurationError: the time limit is no duration.
     """
 
-    def __init__(self, registry: Registry) -> None:
-        super().__init__(registry, ready_timeout=_ready_timeout())
+    def __init__(self, registry: Registry, config: RawConfigParser) -> None:
+        super().__init__(registry, ready_timeout=_ready_timeout(config))
 
     async def ready(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - as of the base class
         """Wait until the registry was read once.
@@ -47,8 +48,8 @@ class PatientDiscovery(Discovery):
             ) from None
 
 
-def _ready_timeout() -> float:
-    configured = Config.get("discovery", "ready_timeout", fallback="")
+def _ready_timeout(config: RawConfigParser) -> float:
+    configured = config.get("discovery", "ready_timeout", fallback="")
     try:
         return convert_to_seconds(configured or os.environ.get("PEERAGE_READY_TIMEOUT") or READY_TIMEOUT)
     except ValueError as error:

@@ -1,0 +1,74 @@
+"""Where a container of the real asab is connected to, as the URL of a registry."""
+
+import logging
+import os
+from collections.abc import Iterator
+from typing import Any, Final
+from urllib.parse import quote, urlencode
+
+from peerage.errors import ConfigurationError
+
+__all__ = ["registry_url"]
+
+log = logging.getLogger("peerage.asab.zookeeper")
+
+_DIGEST: Final = "digest"
+_SASL: Final = "sasl"
+
+
+def registry_url(container: Any) -> str:
+    """Return the URL of the registry that is where *container* is, entered as its kazoo client enters it.
+
+    It may have credentials.
+
+    Raises:
+        ConfigurationError: the client connects in a way that a registry doesn't.
+    """
+    client = container.ZooKeeper.Client
+    credentials = _credentials(client)
+    options: dict[str, str] = {}
+    if credentials is not None:
+        options["auth"] = credentials[0]
+        if client.default_acl is None and not os.environ.get("PEERAGE_ZOOKEEPER_ACL"):
+            # As the client has it. What it makes is open, and others of the cluster count on that.
+            options["acl"] = "open"
+    if client.use_ssl:
+        options.update(_tls(client))
+    userinfo = "" if credentials is None else ":".join(quote(part, safe="") for part in credentials[1:]) + "@"
+    hosts = ",".join(f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in client.hosts)
+    path = "/".join(part for part in ((client.chroot or "").strip("/"), container.Path.strip("/")) if part)
+    query = f"?{urlencode(options, quote_via=quote)}" if options else ""
+    return f"zookeeper{'+tls' if client.use_ssl else ''}://{userinfo}{hosts}/{quote(path)}{query}"
+
+
+def _tls(client: Any) -> Iterator[tuple[str, str]]:
+    if not client.verify_certs:
+        raise ConfigurationError(
+            "The container's kazoo client doesn't verify the servers' certificates (verify_certs=False), and "
+            "discovery connects to nobody unknown: name the authority that signed them with ca=, and "
+            "check_hostname=False if they have other names."
+        )
+    # What it has for the password of the key comes from PEERAGE_ZOOKEEPER_KEY_PASSWORD, which no log shows.
+    for option, value in (("ca", client.ca), ("cert", client.certfile), ("key", client.keyfile)):
+        if value:
+            yield option, value
+    yield "check_hostname", "yes" if client.check_hostname else "no"
+
+
+def _credentials(client: Any) -> tuple[str, str, str] | None:
+    """Return mechanism, user and password; None if it has none."""
+    # Not public: kazoo keeps the options of its constructor there.
+    sasl = getattr(getattr(client, "_connection", None), "sasl_options", None) or {}
+    if sasl.get("username") and sasl.get("password"):
+        return _SASL, sasl["username"], sasl["password"]
+    digests = sorted(text for scheme, text in client.auth_data if scheme == _DIGEST)
+    others = {scheme for scheme, _ in client.auth_data} - {_DIGEST}
+    if len(digests) > 1 or others or sasl:
+        log.warning(
+            "The container's kazoo client has credentials that discovery can't use: it takes one of the "
+            "scheme digest, or SASL with username and password. It may be refused where others are needed"
+        )
+    if not digests:
+        return None
+    user, _, password = digests[0].partition(":")
+    return _DIGEST, user, password

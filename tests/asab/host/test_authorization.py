@@ -1,0 +1,152 @@
+"""Whose authorization goes where inside the real framework."""
+
+import json
+
+import pytest
+from tests.asab.host.programs import ORIGINAL, OURS, guest, named, place, until
+
+TOKEN = {"Authorization": "Bearer of-the-user"}
+
+
+@pytest.mark.parametrize("auth", ["none", "request"])
+async def test_of_the_request_being_handled(inside, zookeeper, auth):
+    """Handed on in a handler, found in the framework's own context; to the cluster only."""
+    environ = place(zookeeper)
+    async with (
+        guest(inside, named(environ, "original-1", ORIGINAL)),
+        guest(inside, named(environ, "my-1")) as one,
+    ):
+        await one.found(instance_id="original-1")
+        url = "http://original-1.instance_id.asab/got"
+        assert await one.calls(url, TOKEN, auth) == (200, TOKEN)
+        # Not kept for another's.
+        other = {"Authorization": "Bearer of-another"}
+        assert await one.calls(url, other, auth) == (200, other)
+        if auth == "none":
+            assert await one.calls(url) == (200, {})
+        outside = f"http://127.0.0.1:{one.session._base_url.port}/got"
+        assert await one.calls(outside, TOKEN, auth) == (200, {})
+
+
+async def test_of_a_request_to_another_container(inside, zookeeper):
+    """Which knows nothing of us: the framework itself keeps its requests."""
+    program = """
+app = Guest()
+second = asab.web.WebContainer(app.get_service("asab.WebService"), "second", config={"listen": "0.0.0.0 0"})
+second.WebApp.router.add_get("/call", app.call)
+async def main():
+    while app.Web.Addresses is None or second.Addresses is None:
+        await asyncio.sleep(0.005)
+    say(app.Web.Addresses[0][1])
+    say(second.Addresses[0][1])
+app.main = main
+app.run()
+"""
+    async with guest(inside, named(place(zookeeper), "my-1"), program) as one:
+        await one.found(instance_id="my-1")
+        url = f"http://127.0.0.1:{await one.running.line()}/call"
+        params = {"url": "http://my-1.instance_id.asab/got"}
+        async with one.session.get(url, params=params, headers=TOKEN) as response:
+            assert json.loads((await response.json())[1]) == TOKEN
+
+
+@pytest.mark.parametrize(("caller", "called"), [(OURS, ORIGINAL), (ORIGINAL, OURS), (OURS, OURS)])
+async def test_internal(inside, zookeeper, caller, called):
+    """The cluster's key, in both directions: sent, and accepted where AuthService is."""
+    environ = place(zookeeper)
+    async with (
+        guest(inside, named(environ, "caller-1", caller)) as one,
+        guest(inside, named(environ, "called-1", called, TEST_AUTH="1")) as other,
+    ):
+        await one.found(instance_id="called-1")
+        assert await other.status("/got") == 401
+        url = "http://called-1.instance_id.asab/got"
+        assert (await one.calls(url))[0] == 401
+        # Keys are read after the services have begun to serve.
+        answer = await until(lambda: one.calls(url, auth="internal"), lambda answer: answer[0] == 200)
+        assert answer[1]["Authorization"].startswith("Bearer ey")
+        # Settings are for superusers, which internal callers are.
+        status, config = await one.calls("http://called-1.instance_id.asab/asab/v1/config", auth="internal")
+        assert status == (404 if called == ORIGINAL else 200), config
+        # A superuser's token least of all leaves the cluster.
+        outside = f"http://127.0.0.1:{other.session._base_url.port}/got"
+        assert (await one.calls(outside, auth="internal"))[0] == (200 if caller == ORIGINAL else 401)
+        if caller == OURS:
+            assert "The authorization of this service itself isn't sent to '127.0.0.1'" in one.running.log
+
+
+async def test_internal_in_an_authorized_context(inside, zookeeper, tmp_path):
+    """One warning for a session, as with the original, not one for each request."""
+    claims = tmp_path / "claims.json"
+    claims.write_text(
+        json.dumps({"sub": "me", "iss": "me", "iat": 1, "exp": 9e9, "resources": {"*": ["authz:superuser"]}})
+    )
+    program = """
+async def thrice(request):
+    me = request.app["app"]
+    async with me.Discovery.session(auth="internal") as session:
+        for _ in range(3):
+            async with session.get("http://my-1.instance_id.asab/got") as response:
+                last = await response.json()
+    return aiohttp.web.json_response(last)
+asab.Config.add_defaults({"auth": {"enabled": "mock", "mock_claims_path": os.environ["TEST_CLAIMS"]}})
+app = Guest()
+app.Web.WebApp.router.add_get("/thrice", thrice)
+app.run()
+"""
+    environ = named(place(zookeeper), "my-1", TEST_AUTH="1", TEST_CLAIMS=str(claims))
+    async with guest(inside, environ, program) as one:
+        await one.found(instance_id="my-1")
+        await until(lambda: one.status("/thrice"), lambda status: status == 200)
+        before = one.running.log.count("already authorized context")
+        assert (await one.get("/thrice"))["Authorization"].startswith("Bearer ey")
+        one.running.terminate()
+        await one.running.end()
+        assert one.running.log.count("already authorized context") == before + 1
+
+
+async def test_internal_without_its_package(inside, zookeeper):
+    """As with the original; everything else works."""
+    program = """
+sys.modules["jwcrypto"] = None
+Guest().run()
+"""
+    async with guest(inside, named(place(zookeeper), "my-1"), program) as one:
+        await one.found(instance_id="my-1")
+        assert await one.calls("http://my-1.instance_id.asab/who") == (200, {"who": "my-1"})
+        status, text = await one.calls("http://my-1.instance_id.asab/who", auth="internal")
+        assert status == 0
+        assert "pip install 'asab[authz]'" in text
+
+
+async def test_keys_of_an_authorization_server_by_its_name(inside, zookeeper):
+    """What of the framework uses discovery: its provider of public keys, by a URL in .asab."""
+    environ = place(zookeeper)
+    server = """
+import jwcrypto.jwk
+key = jwcrypto.jwk.JWK.generate(kty="EC", crv="P-256", kid="k")
+async def jwks(request):
+    return aiohttp.web.json_response({"keys": [key.export_public(as_dict=True)]})
+async def token(request):
+    import jwcrypto.jwt
+    claims = {"iss": "x", "sub": "me", "iat": int(time.time()), "exp": int(time.time()) + 60}
+    made = jwcrypto.jwt.JWT(header={"alg": "ES256", "kid": "k"}, claims=claims)
+    made.make_signed_token(key)
+    return aiohttp.web.json_response(made.serialize())
+app = Guest()
+app.Web.WebApp.router.add_get("/jwks", jwks)
+app.Web.WebApp.router.add_get("/token", token)
+app.run()
+"""
+    client = """
+asab.Config.add_defaults({"auth": {"public_keys_url": "http://auth-1.instance_id.asab/jwks"}})
+Guest().run()
+"""
+    async with (
+        guest(inside, named(environ, "auth-1", ORIGINAL), server) as authority,
+        guest(inside, named(environ, "my-1", TEST_AUTH="1"), client) as one,
+    ):
+        await one.found(instance_id="auth-1")
+        bearer = {"Authorization": f"Bearer {await authority.get('/token')}"}
+        await until(lambda: one.status("/got", bearer), lambda status: status == 200)
+        assert await one.status("/got", {"Authorization": "Bearer x"}) == 401
