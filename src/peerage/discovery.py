@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -18,11 +18,15 @@ from peerage.registration import Offer, Registration, complain
 from peerage.registry import Registry, open_registry
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import aiohttp
     from aiohttp.typedefs import LooseHeaders
     from yarl import URL
 
-    from peerage.client import Client
+    from peerage.auth import Verifier
+    from peerage.auth.assembly import Assembly
+    from peerage.client import Authorize, Client
 
 __all__ = ["DEFAULT_REGISTRY", "Discovery"]
 
@@ -82,6 +86,8 @@ class Discovery:
         self._registrations: set[Registration] = set()
         self._changes: set[Changes] = set()
         self._client: Client | None = None
+        self._auth: Assembly | None = None
+        self._internal: Authorize | None = None
         self._state = "new"
         self._closing: asyncio.Future[None] | None = None
 
@@ -123,6 +129,8 @@ class Discovery:
         for changes in tuple(self._changes):
             changes.close()
         await self._follower.aclose()
+        if self._auth is not None:
+            await self._auth.aclose()
         ends = [self.registry.aclose()] if self._owned else [self._withdraw_all()]
         if self._client is not None:
             ends.append(self._client.aclose())
@@ -356,28 +364,72 @@ class Discovery:
 
         Args:
             base_url: in front of relative URLs, ``http://orders.service_id.asab/v1/``.
-            auth: as in aiohttp.
+            auth: ``"internal"``: requests to ``.asab`` hosts, no others, go out with the cluster's internal
+                token, a superuser's, unless they have an Authorization header. Else as in aiohttp.
             headers: sent with each request.
             kwargs: go to aiohttp.
 
         Raises:
-            ConfigurationError: *auth* is ``"internal"``, which isn't there yet, or another text.
+            ConfigurationError: *auth* is another text, or the registry can't keep the key of the cluster.
+            MissingExtraError: ``"internal"`` without the package that signs.
         """
         self._check_open()
-        if isinstance(auth, str):
-            known = "isn't available yet" if auth == "internal" else "isn't known"
+        if isinstance(auth, str) and auth != "internal":
             raise ConfigurationError(
-                f"auth={auth!r} {known}: send a token of your own with "
+                f"auth={auth!r} isn't known: write auth='internal', or send a token of your own with "
                 "headers={'Authorization': 'Bearer …'}."
             )
         if self._client is None:
-            # aiohttp is loaded by those who call, not by those who only advertise or look.
-            from peerage.client import Client  # noqa: PLC0415 - see above
+            from peerage.client import Client  # noqa: PLC0415 - loads aiohttp
 
             self._client = Client(self.directory, ready=self.ready, is_ready=lambda: self._follower.ready)
-        if auth is not None:
+        if auth == "internal":
+            if self._internal is None:
+                from peerage.client import Authorize  # noqa: PLC0415 - likewise
+
+                self._internal = Authorize(self._authorization().internal().header)
+            kwargs["authorize"] = self._internal
+        elif auth is not None:
             kwargs["auth"] = auth
         return self._client.session(base_url, headers=headers, **kwargs)
+
+    # Be called
+
+    def verifier(
+        self,
+        public_keys_url: str | Sequence[str] = (),
+        *,
+        public_keys_file: "str | Path | Sequence[str | Path]" = (),
+        ca: "str | Path | None" = None,
+        internal: bool = True,
+        issuers: Collection[str] | None = None,
+        audiences: Collection[str] | None = None,
+    ) -> "Verifier":
+        """Return what verifies the tokens of those who call; closed with this Discovery.
+
+        Args:
+            public_keys_url: of the keys (JWKS) of who issues users' tokens, or several; may be a ``.asab``
+                one: ``http://seacat-auth.service_id.asab/.well-known/jwks.json``.
+            public_keys_file: files of keys: a JWKS, a JWK or PEM.
+            ca: PEM file of authorities for https URLs, instead of the system's.
+            internal: whether internal tokens of other services are accepted.
+            issuers: the only ``iss`` accepted of users' tokens; None: any.
+            audiences: ``aud`` of users' tokens must name one of them; None: any.
+
+        Raises:
+            ConfigurationError: a URL or file can't work, or nobody's tokens would be accepted.
+            MissingExtraError: the package that verifies isn't installed.
+        """
+        self._check_open()
+        files, parties = public_keys_file, {"issuers": issuers, "audiences": audiences}
+        return self._authorization().verifier(public_keys_url, files, ca=ca, internal=internal, **parties)
+
+    def _authorization(self) -> "Assembly":
+        if self._auth is None:
+            from peerage.auth.assembly import Assembly  # noqa: PLC0415 - loads cryptography
+
+            self._auth = Assembly(self.registry, lambda: self._identity or read_identity(), self.session)
+        return self._auth
 
 
 def _fold(criteria: Mapping[str, object] | None, ids: Mapping[str, object]) -> Criteria:

@@ -65,7 +65,7 @@ def pem(kind: str = "ES256", name: str = "first") -> bytes:
 def claims(**changes):
     """Claims that are valid now; ``...`` leaves one out."""
     now = int(time.time())
-    found = {"iss": "http://auth", "sub": "u1", "iat": now, "exp": now + 300, "resources": {"*": ["a:read"]}}
+    found = {"iss": "http://auth", "sub": "u1", "iat": now, "exp": now + 7200, "resources": {"*": ["a:read"]}}
     return {name: value for name, value in (found | changes).items() if value is not ...}
 
 

@@ -40,6 +40,7 @@ class Verifier:
 
     Args:
         sources: where keys come from; any of them may have signed. Closed by :meth:`aclose`.
+        shared: likewise, and closed by somebody else.
         leeway: seconds by which clocks may differ.
         clock: seconds since the epoch.
     """
@@ -48,6 +49,7 @@ class Verifier:
         self,
         sources: Sequence[KeySource],
         *,
+        shared: Sequence[KeySource] = (),
         leeway: float = LEEWAY,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -55,7 +57,8 @@ class Verifier:
         """How often a token was refused, by reason."""
         self.accepted = 0
         """How often one was accepted."""
-        self._sources = tuple(sources)
+        self._owned = tuple(sources)
+        self._sources = (*sources, *shared)
         self._leeway = leeway
         self._clock = clock
         self._verified: dict[bytes, _Verified] = {}
@@ -77,7 +80,7 @@ class Verifier:
 
     async def aclose(self) -> None:
         """Stop fetching keys; may be called twice."""
-        await asyncio.gather(*(source.aclose() for source in self._sources))
+        await asyncio.gather(*(source.aclose() for source in self._owned))
 
     async def _verify(self, text: str | None) -> Principal:
         if not text:

@@ -1,0 +1,218 @@
+"""Two services and an issuer of users' tokens, on one registry: what they put together from the façade."""
+
+import ssl
+from contextlib import AsyncExitStack
+
+import pytest
+import trustme
+from aiohttp import web
+from tests.auth.support import claims, jwk, jwks, token
+
+from peerage import ConfigurationError, Discovery, KeysUnavailableError, read_identity
+from peerage.auth.web import authorize, caller
+from peerage.testing import eventually
+
+AUTH = "http://seacat-auth.service_id.asab/.well-known/jwks.json"
+
+
+class Services:
+    """Starts services; each has a Discovery of its own."""
+
+    def __init__(self, url, stack):
+        self.url = url
+        self.stack = stack
+
+    async def discovery(self, name):
+        identity = read_identity({"SERVICE_ID": name, "INSTANCE_ID": f"{name}-1"})
+        return await self.stack.enter_async_context(Discovery(self.url, identity=identity))
+
+    async def serve(self, discovery, app, tls=None):
+        runner = web.AppRunner(app, shutdown_timeout=0.1)
+        await runner.setup()
+        self.stack.push_async_callback(runner.cleanup)
+        site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
+        await site.start()
+        port = runner.addresses[0][1]
+        await discovery.advertise(web=[("127.0.0.1", port)], scheme="https" if tls else "http")
+        return port
+
+    async def issuer(self, tls=None):
+        """The service that publishes keys; keeps what it was asked with."""
+        requests = []
+
+        async def keys(request):
+            requests.append(request)
+            return web.Response(body=jwks(jwk()), content_type="application/json")
+
+        app = web.Application()
+        app.router.add_get("/.well-known/jwks.json", keys)
+        return requests, await self.serve(await self.discovery("seacat-auth"), app, tls)
+
+    async def orders(self, **kwargs):
+        """A service behind the middleware."""
+        discovery = await self.discovery("orders")
+
+        async def who(_):
+            return web.json_response({"iss": caller().issuer, "superuser": caller().superuser})
+
+        app = web.Application(middlewares=[authorize(discovery.verifier(**kwargs))])
+        app.router.add_get("/", who)
+        await self.serve(discovery, app)
+        return discovery
+
+
+@pytest.fixture(params=["memory", "embedded", "zookeeper"])
+async def services(request, tmp_path):
+    if request.param == "zookeeper":
+        url = f"zookeeper://{request.getfixturevalue('zookeeper').address}/auth-{tmp_path.name}?session_timeout=3"
+    elif request.param == "embedded":
+        (tmp_path / "registry").mkdir(0o700)
+        url = f"embedded://{tmp_path / 'registry'}"
+    else:
+        url = f"memory:{tmp_path.name}"
+    async with AsyncExitStack() as stack:
+        yield Services(url, stack)
+
+
+async def ask(discovery, headers=None, **kwargs):
+    async with (
+        discovery.session(**kwargs) as session,
+        session.get("http://orders.service_id.asab/", headers=headers) as response,
+    ):
+        return response.status, await response.json()
+
+
+async def test_services_call_each_other(services):
+    """Internal tokens, users' tokens, strangers' tokens and none."""
+    requests, _ = await services.issuer()
+    await services.orders(public_keys_url=AUTH)
+    shop = await services.discovery("shop")
+    await eventually(lambda: shop.directory.targets("service_id", "orders"))
+    assert await ask(shop, auth="internal") == (
+        200,
+        {"iss": "http://shop-1.instance_id.asab", "superuser": True},
+    )
+    assert (await ask(shop))[0] == 401
+    assert await ask(shop, {"Authorization": f"Bearer {token()}"}) == (
+        200,
+        {"iss": "http://auth", "superuser": False},
+    )
+    assert (await ask(shop, {"Authorization": f"Bearer {token(name='stranger')}"}))[0] == 401
+    assert (await ask(shop, {"Authorization": f"Bearer {token(name='stranger')}"}, auth="internal"))[0] == 401
+    assert len(requests) == 1
+    assert "Authorization" not in requests[0].headers
+
+
+async def test_users_tokens_alone(services):
+    await services.issuer()
+    await services.orders(
+        public_keys_url=[AUTH], internal=False, issuers=["http://auth"], audiences=["orders"]
+    )
+    shop = await services.discovery("shop")
+    await eventually(lambda: shop.directory.targets("service_id", "orders"))
+    assert (await ask(shop, auth="internal"))[0] == 401
+    for changes, status in (
+        ({"aud": "orders"}, 200),
+        ({"aud": "users"}, 401),
+        ({"aud": "orders", "iss": "x"}, 401),
+    ):
+        assert (await ask(shop, {"Authorization": f"Bearer {token(claims(**changes))}"}))[0] == status
+
+
+@pytest.fixture
+async def alone(tmp_path):
+    async with AsyncExitStack() as stack:
+        yield Services(f"memory:{tmp_path.name}", stack)
+
+
+async def test_nobody_to_fetch_keys_from_is_503(alone):
+    orders = await alone.orders(public_keys_url=AUTH, internal=False)
+    status, _ = await ask(orders, {"Authorization": f"Bearer {token()}"})
+    assert status == 503
+
+
+async def test_credentials_in_a_url_are_sent_and_not_shown(alone, caplog):
+    shop = await alone.discovery("shop")
+    with pytest.raises(KeysUnavailableError) as caught:
+        await shop.verifier(AUTH.replace("//", "//me:secret@")).verify(token())
+    assert "secret" not in f"{caught.value} {caplog.text}"
+    assert "seacat-auth" in str(caught.value)
+
+
+async def test_keys_over_https_with_an_authority_of_ones_own(alone, tmp_path):
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost", "seacat-auth.service-id.asab").configure_cert(server)
+    requests, port = await alone.issuer(tls=server)
+    shop = await alone.discovery("shop")
+    for url in (
+        f"https://localhost:{port}/.well-known/jwks.json",
+        AUTH.replace("http:", "https:").replace("_", "-"),
+    ):
+        verifier = shop.verifier(url, ca=tmp_path / "ca.pem", internal=False)
+        assert (await verifier.verify(token())).subject == "u1"
+        strict = shop.verifier(url, internal=False)
+        with pytest.raises(KeysUnavailableError):
+            await strict.verify(token())
+    assert len(requests) == 2
+
+
+async def test_a_file_of_keys(alone, tmp_path):
+    (tmp_path / "keys.json").write_bytes(jwks(jwk()))
+    shop = await alone.discovery("shop")
+    verifier = shop.verifier(public_keys_file=tmp_path / "keys.json", internal=False)
+    assert (await verifier.verify(token())).subject == "u1"
+
+
+@pytest.mark.parametrize(
+    ("answer", "problem"),
+    [
+        (lambda: web.Response(status=404, text="{}"), "answers 404"),
+        (lambda: web.Response(body=b"x" * 300_000), "more than"),
+        (lambda: web.Response(text="<html>"), "no JSON"),
+        (lambda: web.Response(status=302, headers={"Location": "/loop"}), "without end"),
+    ],
+)
+async def test_an_issuer_that_doesnt_answer_with_keys(alone, answer, problem):
+    async def misbehave(_):
+        return answer()
+
+    app = web.Application()
+    app.router.add_get("/{tail:.*}", misbehave)
+    await alone.serve(await alone.discovery("seacat-auth"), app)
+    shop = await alone.discovery("shop")
+    with pytest.raises(KeysUnavailableError, match=problem):
+        await shop.verifier(AUTH).verify(token())
+
+
+@pytest.mark.parametrize(
+    "url", ["", "seacat-auth", "ftp://x/y", "http://", "http://[x/", "file:///etc/passwd"]
+)
+async def test_a_url_that_cant_work_is_told_at_once(alone, url):
+    shop = await alone.discovery("shop")
+    with pytest.raises(ConfigurationError, match="public keys"):
+        shop.verifier(url)
+
+
+async def test_what_else_cant_work_is_told_at_once(alone, tmp_path):
+    shop = await alone.discovery("shop")
+    with pytest.raises(ConfigurationError, match="Nobody"):
+        shop.verifier(internal=False)
+    with pytest.raises(ConfigurationError, match="authorities"):
+        shop.verifier(AUTH, ca=tmp_path / "none.pem")
+    (tmp_path / "bad.pem").write_text("nonsense")
+    with pytest.raises(ConfigurationError, match="authorities"):
+        shop.verifier(AUTH, ca=tmp_path / "bad.pem")
+
+
+async def test_a_registry_without_secrets_says_so(alone):
+    shop = await alone.discovery("shop")
+
+    class Bare:
+        url = "bare:"
+        secrets = None
+
+    shop._authorization()._registry = Bare()
+    with pytest.raises(ConfigurationError, match="bare:"):
+        shop.session(auth="internal")
