@@ -45,13 +45,15 @@ class Original:
 
 
 @asynccontextmanager
-async def original(servers: str, path: str, **environ: str) -> AsyncIterator[Original]:
+async def original(
+    servers: str, path: str, *, program: Path = _PEER, **environ: str
+) -> AsyncIterator[Original]:
     """A service of the original that is connected to *servers* and advertises itself below *path*."""
     assert os.access(PYTHON, os.X_OK), (
         f"{PYTHON} isn't there: `make test` makes it, or name it in ASAB_PYTHON"
     )
     process = await asyncio.create_subprocess_exec(
-        *(PYTHON, _PEER, servers, path),
+        *(PYTHON, program, servers, path),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         env={**os.environ, **environ},
