@@ -65,6 +65,7 @@ class DiscoveryService(Service):
         self._host = host_of(app)
         self._internal = self._host.internal_authorization(zkc)
         self._told_hosts: set[str] = set()
+        self._told: set[str] = set()
         self._told_empty = False
 
     async def initialize(self, app: "Application") -> None:
@@ -169,16 +170,17 @@ class DiscoveryService(Service):
             kwargs: go to aiohttp.
 
         Raises:
-            ValueError: *auth* is something else, or a request without authorization; or "internal", and this
-                isn't available yet.
-            RuntimeError: the key for "internal" isn't there yet.
+            ValueError: *auth* is something else, or a request without authorization; or "internal", and the
+                registry can't keep a key.
+            RuntimeError: inside the real asab, the key for "internal" isn't there yet.
         """
         discovery = self._discovery()
         if auth == "internal":
             if self._internal is None:
+                self._tell_of_internal()
                 return discovery.session(base_url, auth="internal", headers=headers, **kwargs)
             kwargs["authorize"] = self._as_itself(self._internal)
-        elif (header := authorization_of(auth, self._host.contextvars)) is not None:
+        elif (header := authorization_of(auth, self._host.contextvars, self._told)) is not None:
             kwargs["authorize"] = Relay(lambda: header, "the request being handled", self._told_hosts)
         return discovery.session(base_url, headers=headers, **kwargs)
 
@@ -201,6 +203,16 @@ class DiscoveryService(Service):
 
     def _discovery(self) -> "Discovery":
         return self._host.open_discovery(self.ZooKeeperContainer)
+
+    def _tell_of_internal(self) -> None:
+        authz = self._host.contextvars.Authz.get(None)
+        if authz is not None and "internal" not in self._told:
+            self._told.add("internal")
+            log.warning(
+                "session(auth='internal') while a request of %r is handled: it calls with the rights of a "
+                "superuser, whatever theirs are. Leave auth out to call with theirs",
+                authz,
+            )
 
     def _as_itself(self, internal: "InternalAuthorization") -> Relay:
         # Now, too: what is wrong with it, and a warning if a user's would do, belongs to this call.

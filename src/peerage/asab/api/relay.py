@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from aiohttp import web
 from aiohttp.hdrs import AUTHORIZATION
 
+from peerage.asab.contextvars import Unverified
 from peerage.names import is_logical
 
 if TYPE_CHECKING:
@@ -22,23 +23,19 @@ log = logging.getLogger("peerage.asab.api")
 _REMEMBERED: Final = 1000
 
 
-def authorization_of(auth: Any, context: "ContextVars") -> str | None:
+def authorization_of(auth: Any, context: "ContextVars", told: set[str]) -> str | None:
     """Return the Authorization header that *auth* stands for, None if there is none to be handed on.
 
     Args:
         auth: None for the request that is being handled, if there is one; or a request.
         context: where that one is found.
+        told: reasons for which it was said that there is none.
 
     Raises:
         ValueError: *auth* is something else, or a request without that header.
     """
     if auth is None:
-        # A token that was verified goes before what the client said.
-        token = getattr(context.Authz.get(None), "IdToken", None)
-        if token:
-            return f"Bearer {token}"
-        request = context.Request.get(None)
-        return None if request is None else request.headers.get(AUTHORIZATION)
+        return _of_the_request_being_handled(context, told)
     if isinstance(auth, web.Request):
         header = auth.headers.get(AUTHORIZATION)
         if header is None:
@@ -51,6 +48,33 @@ def authorization_of(auth: Any, context: "ContextVars") -> str | None:
         f"session(auth={type(auth).__name__}): write a request of aiohttp.web, whose authorization is handed "
         'on, "internal", or nothing. Whatever else is to be sent goes into headers=.'
     )
+
+
+def _of_the_request_being_handled(context: "ContextVars", told: set[str]) -> str | None:
+    authz, request = context.Authz.get(None), context.Request.get(None)
+    # A token that was verified goes before what the client said.
+    token = getattr(authz, "IdToken", None)
+    header: str | None
+    if token is None:
+        header = None if request is None else request.headers.get(AUTHORIZATION)
+    else:
+        header = f"Bearer {token}"
+    if header is None:
+        return None
+    if authz is None and Unverified.get():
+        reason = "its handler is marked noauth, so nobody has verified it"
+    elif getattr(authz, "Internal", False):
+        reason = "it is that of a service, a superuser's, which speaks for itself only"
+    else:
+        return header
+    if reason not in told:
+        told.add(reason)
+        log.warning(
+            "The authorization of the request being handled isn't handed on: %s. If it is meant to be, write "
+            "session(auth=request); if this service may call by itself, session(auth='internal')",
+            reason,
+        )
+    return None
 
 
 class Relay:

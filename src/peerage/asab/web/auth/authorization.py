@@ -40,6 +40,8 @@ class Authorization:
         self._principal = principal
         self.IdToken = id_token
         """The token that was verified."""
+        self.Internal = principal.internal
+        """Whether it is another service's own."""
         self.CredentialsId: str | None = principal.subject
         """Id of the credentials, ``sub``."""
         self.Username: str | None = principal.username

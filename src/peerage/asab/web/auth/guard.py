@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from peerage.asab.contextvars import Authz, Tenant
+from peerage.asab.contextvars import Authz, Tenant, Unverified
 from peerage.asab.exceptions import AccessDeniedError, NotAuthenticatedError
 from peerage.asab.web.auth.authorization import Authorization
 from peerage.asab.web.auth.decorator import NOAUTH
@@ -14,10 +14,7 @@ from peerage.auth.web import is_open, take_token
 from peerage.errors import KeysUnavailableError, TokenRefusedError
 from peerage.server import Handler, Middleware
 
-__all__ = ["UNVERIFIED", "guard"]
-
-#: Says of a request that nobody looked at its token.
-UNVERIFIED = "peerage_unverified"
+__all__ = ["guard"]
 
 
 def guard(authenticate: Callable[[str | None], Awaitable[Authorization]]) -> Middleware:
@@ -30,8 +27,11 @@ def guard(authenticate: Callable[[str | None], Awaitable[Authorization]]) -> Mid
     @web.middleware
     async def authorize(request: web.Request, handler: Handler) -> web.StreamResponse:
         if is_open(request, NOAUTH):
-            request[UNVERIFIED] = True
-            return await handler(request)
+            unverified = Unverified.set(True)
+            try:
+                return await handler(request)
+            finally:
+                Unverified.reset(unverified)
         token, request = take_token(request)
         missing = request.match_info.http_exception
         if missing is not None and token is None:
