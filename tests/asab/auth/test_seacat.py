@@ -18,7 +18,7 @@ Service().run()
 async def until(ask, wanted):
     """Ask again until it is answered so."""
     async with asyncio.timeout(PATIENCE):
-        while await ask() != wanted:
+        while await ask() != wanted:  # noqa: ASYNC110 - nobody tells when
             await asyncio.sleep(0.05)
 
 
