@@ -15,6 +15,8 @@ SMALL: Final = (
 load("web.auth", "contextvars", "exceptions")
 from asab_auth import require, require_superuser, noauth
 TOKENS = json.loads(os.environ["TEST_TOKENS"])
+# The original installs itself in the container of this section only.
+asab.Config.add_defaults({"web": {"listen": "127.0.0.1 0"}})
 asab.Config.add_defaults({"auth": {"public_keys_file": os.environ["TEST_KEYS"]}})
 
 def small(program, routes=None, config=None):

@@ -33,19 +33,23 @@ def requiring(webapp: web.Application) -> list[str]:
 
 def pass_arguments(webapp: web.Application) -> None:
     """Have handlers called with the arguments ``user_info`` and ``resources`` that they take; obsolete."""
+    told = set()
     for route in webapp.router.routes():
         handler: Any = route.handler
         if isinstance(handler, type) or getattr(handler, _PASSED, False):
             continue
         taken = _ARGUMENTS.keys() & _parameters(handler)
-        if taken:
+        if not taken:
+            continue
+        if handler not in told:  # for GET, it is for HEAD as well
+            told.add(handler)
             LogObsolete.warning(
                 "%s takes %s: ask asab.contextvars.Authz.get() instead",
                 getattr(handler, "__qualname__", handler),
                 " and ".join(sorted(taken)),
             )
-            # As aiohttp has no other way to call a handler with more than the request.
-            route._handler = _passing(handler, taken)  # noqa: SLF001
+        # As aiohttp has no other way to call a handler with more than the request.
+        route._handler = _passing(handler, taken)  # noqa: SLF001
 
 
 def _passing(handler: Any, taken: set[str]) -> Any:

@@ -35,7 +35,7 @@ class Authorization:
         NotAuthenticatedError: the claims don't say when they were issued and when they expire.
     """
 
-    def __init__(self, claims: Mapping[str, Any] | Principal, id_token: str | None = None) -> None:
+    def __init__(self, claims: Mapping[str, Any] | Principal | None, id_token: str | None = None) -> None:
         principal = claims if isinstance(claims, Principal) else _principal(claims)
         self._principal = principal
         self.IdToken = id_token
@@ -125,9 +125,9 @@ class Authorization:
             return {*self._principal.resources(Tenant.get(None)), *((SUPERUSER,) if mine else ())}
 
 
-def _principal(claims: Mapping[str, Any]) -> Principal:
+def _principal(claims: Mapping[str, Any] | None) -> Principal:
     try:
-        return Principal(claims)
+        return Principal(claims or {})
     except KeyError as error:
         log.error("An authorization without %s can't be used", error)  # noqa: TRY400 - that is all
         raise NotAuthenticatedError from error
