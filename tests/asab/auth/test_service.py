@@ -13,6 +13,9 @@ def environ(tmp_path):
 INSTALLED = (
     SMALL
     + """
+def made():
+    app = make({"listen": "127.0.0.1 0"})
+    return app, asab.web.auth.AuthService(app)
 def closed(app):
     app.container.WebApp.router.add_get("/x", answer)
 async def program(app, session):
@@ -24,11 +27,10 @@ async def program(app, session):
 @pytest.mark.parametrize(
     "made",
     [
-        "app = make({'listen': '127.0.0.1 0'}); auth = asab.web.auth.AuthService(app)",
+        "app, auth = made()",
         # Both together: the original raises.
-        "app = make({'listen': '127.0.0.1 0'}); auth = asab.web.auth.AuthService(app); auth.install(app.container)",
-        "app = make({'listen': '127.0.0.1 0'}); auth = asab.web.auth.AuthService(app); "
-        "auth.install(app.container); auth.install(app.container)",
+        "app, auth = made(); auth.install(app.container)",
+        "app, auth = made(); auth.install(app.container); auth.install(app.container)",
         # Before there is a container: with the original everything is open.
         """
 class App(asab.Application):
@@ -65,7 +67,7 @@ def test_one_container(environ, made):
 
 
 def test_several_containers(environ):
-    """Those that are named; a warning if none is, as with the original, and an error for what asks who calls."""
+    """Those that are named; a warning if none is, an error for what asks who calls."""
     program = (
         SMALL
         + """
@@ -180,9 +182,8 @@ except ValueError as error:
             "there is no asab.DiscoveryService",
         ),
         (
-            "enabled=development\npublic_keys_url=http://127.0.0.1:1/\n"
-            "introspection_url=http://seacat-auth.service_id.asab/nginx/introspect",
-            "[auth] introspection_url=http://seacat-auth.service_id.asab/nginx/introspect is found by discovery",
+            "enabled=development\npublic_keys_url=http://127.0.0.1:1/\nintrospection_url=http://me.service_id.asab/",
+            "[auth] introspection_url=http://me.service_id.asab/ is found by discovery",
         ),
     ],
 )
