@@ -1,11 +1,30 @@
 """Whose authorization goes where inside the real framework."""
 
+import asyncio
+import base64
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
+from tests.asab.both import Kind
 from tests.asab.host.programs import ORIGINAL, OURS, guest, named, place, until
+from tests.asab.host.reader import Reader
+
+from peerage.testing.zookeeper import ZooKeeperServer
+
+KEY = "/asab/auth/internal_auth_private.key"
 
 TOKEN = {"Authorization": "Bearer of-the-user"}
+
+
+@asynccontextmanager
+async def cluster_with_a_key(inside: Kind, zookeeper: ZooKeeperServer) -> AsyncIterator[dict[str, str]]:
+    """One that a service has made; services that make it at the same moment are a test of their own."""
+    environ = place(zookeeper)
+    async with guest(inside, named(environ, "first-1")), Reader(zookeeper.address, "") as reader:
+        await until(lambda: asyncio.to_thread(reader.client.exists, KEY), bool)
+        yield environ
 
 
 @pytest.mark.parametrize("auth", ["none", "request"])
@@ -53,8 +72,8 @@ app.run()
 @pytest.mark.parametrize(("caller", "called"), [(OURS, ORIGINAL), (ORIGINAL, OURS), (OURS, OURS)])
 async def test_internal(inside, zookeeper, caller, called):
     """The cluster's key, in both directions: sent, and accepted where AuthService is."""
-    environ = place(zookeeper)
     async with (
+        cluster_with_a_key(inside, zookeeper) as environ,
         guest(inside, named(environ, "caller-1", caller)) as one,
         guest(inside, named(environ, "called-1", called, TEST_AUTH="1")) as other,
     ):
@@ -73,6 +92,36 @@ async def test_internal(inside, zookeeper, caller, called):
         assert (await one.calls(outside, auth="internal"))[0] == (200 if caller == ORIGINAL else 401)
         if caller == OURS:
             assert "The authorization of this service itself isn't sent to '127.0.0.1'" in one.running.log
+
+
+@pytest.mark.parametrize("api", [OURS, ORIGINAL])
+async def test_two_that_make_the_key(inside, zookeeper, api):
+    """At the same moment: the one that was slower takes the other's. The original's keeps its own."""
+    program = """
+import jwcrypto.jwk
+app = Guest()
+client = app.Zk.ZooKeeper.Client
+create = client.create
+def create_late(path, value, *args, **kwargs):
+    if path == "/asab/auth/internal_auth_private.key":
+        key = jwcrypto.jwk.JWK.generate(kty="EC", crv="P-256", kid="the other's")
+        create(path, key.export().encode(), makepath=True)
+    return create(path, value, *args, **kwargs)
+client.create = create_late
+app.run()
+"""
+    environ = place(zookeeper)
+    chroot = environ["TEST_PATH"]
+    async with Reader(zookeeper.address, chroot) as reader:
+        await asyncio.to_thread(reader.client.ensure_path, chroot)
+    environ["TEST_SERVERS"] += chroot
+    async with guest(inside, named(environ, "my-1", api), program) as one:
+        await one.found(instance_id="my-1")
+        url = "http://my-1.instance_id.asab/got"
+        answer = await until(lambda: one.calls(url, auth="internal"), lambda answer: answer[0] == 200)
+        token = answer[1]["Authorization"].removeprefix("Bearer ")
+        header = base64.urlsafe_b64decode(token.partition(".")[0] + "==")
+        assert (json.loads(header)["kid"] == "the other's") == (api == OURS)
 
 
 async def test_internal_in_an_authorized_context(inside, zookeeper, tmp_path):
@@ -98,11 +147,11 @@ app.run()
     async with guest(inside, environ, program) as one:
         await one.found(instance_id="my-1")
         await until(lambda: one.status("/thrice"), lambda status: status == 200)
-        before = one.running.log.count("already authorized context")
-        assert (await one.get("/thrice"))["Authorization"].startswith("Bearer ey")
+        for _ in range(2):
+            assert (await one.get("/thrice"))["Authorization"].startswith("Bearer ey")
         one.running.terminate()
         await one.running.end()
-        assert one.running.log.count("already authorized context") == before + 1
+        assert one.running.log.count("already authorized context") == 3
 
 
 async def test_internal_without_its_package(inside, zookeeper):

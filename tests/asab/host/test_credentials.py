@@ -104,7 +104,7 @@ async def test_where_only_a_user_may_write(inside, zookeeper):
             await asyncio.to_thread(client.create, path, b"", CREATOR_ALL_ACL)
         program = """
 app = Guest()
-app.Zk.ZooKeeper.Client.add_auth("digest", "me:secret")
+app.Zk.ZooKeeper.Client.auth_data = {("digest", "me:secret")}
 app.run()
 """
         async with (

@@ -41,6 +41,11 @@ class FrameworkAuthorization:
                 "session(auth='internal') needs the package jwcrypto: pip install 'asab[authz]'",
                 name="jwcrypto",
             )
+        if not self._auth.certain:
+            raise RuntimeError(
+                "session(auth='internal'): the key of the cluster isn't read yet. It is as soon as the "
+                "application runs and its ZooKeeper container is connected."
+            )
         header: str = self._auth.get_authorization_header()
         return header
 
@@ -49,7 +54,10 @@ def _class(container: Any) -> Any:
     base: Any = import_module("asab.api.internal_auth").InternalAuth
 
     class InternalAuth(base):  # type: ignore[misc] # known when it runs
-        """The framework's, which asks ZooKeeper on the event loop, however long that takes."""
+        """The framework's, which asks ZooKeeper on the event loop, however long that takes, and but once."""
+
+        #: Whether the key is the one that stands in ZooKeeper. A version that reads it otherwise is trusted.
+        certain = not hasattr(base, "_ensure_private_key")
 
         def _schedule_key_and_token_update(self, *args: Any, **kwargs: Any) -> None:
             # Else it is called when there is a connection.
@@ -58,8 +66,11 @@ def _class(container: Any) -> Any:
 
         async def _ensure_private_key(self) -> bool:
             ensure = super()._ensure_private_key
-            # It is a coroutine that awaits nothing.
-            changed: bool = await container.ProactorService.execute(lambda: asyncio.run(ensure()))
-            return changed
+            # A coroutine that awaits nothing. Again, because if another service makes the key at the same
+            # moment, it keeps its own, which nobody else has.
+            first: bool = await container.ProactorService.execute(lambda: asyncio.run(ensure()))
+            again: bool = await container.ProactorService.execute(lambda: asyncio.run(ensure()))
+            self.certain = True
+            return first or again
 
     return InternalAuth
