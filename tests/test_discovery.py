@@ -502,10 +502,10 @@ class TestLife:
         assert "secret" not in str(caught.value)
 
     async def test_a_word_as_auth_says_what_to_send_instead(self, discovery):
-        """Of the words there is one."""
-        with pytest.raises(ConfigurationError, match=r"headers=\{'Authorization'") as caught:
-            discovery.session(auth="bearer")
-        assert "bearer" in str(caught.value)
+        """Of the words there is one, and what tokens allow is said with it."""
+        for wrong in ({"auth": "bearer"}, {"resources": {"*": ["a"]}}):
+            with pytest.raises(ConfigurationError, match=r"'internal'.*headers=\{'Authorization'"):
+                discovery.session(**wrong)
 
     async def test_an_exception_inside_closes_it_too(self, url, observer):
         """And comes out as it is."""

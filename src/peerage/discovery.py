@@ -14,7 +14,7 @@ from peerage.follow import Follower
 from peerage.identity import Identity, host_key, read_identity
 from peerage.instance import Id, Instance
 from peerage.record import Ids, web_of
-from peerage.registration import Offer, Registration, complain
+from peerage.registration import Offer, Registration, complain, withdraw_all
 from peerage.registry import Registry, open_registry
 
 if TYPE_CHECKING:
@@ -26,15 +26,12 @@ if TYPE_CHECKING:
 
     from peerage.auth import Verifier
     from peerage.auth.assembly import Assembly
-    from peerage.client import Authorize, Client
+    from peerage.client import Client
 
 __all__ = ["DEFAULT_REGISTRY", "Discovery"]
 
 #: The registry if neither the argument nor ``PEERAGE_REGISTRY`` names one: this machine, no server.
 DEFAULT_REGISTRY: Final = "embedded:"
-
-#: Seconds that closing waits for a registry that isn't ours to close.
-WITHDRAW_TIMEOUT: Final = 0.9
 
 #: Seconds that a registry out of reach has for saying that it refuses.
 REFUSAL_TIMEOUT: Final = 0.2
@@ -62,6 +59,8 @@ class Discovery:
             ``PEERAGE_REGISTRY``, else ``embedded:``.
         identity: who this process is; by default the environment is read at each advertisement.
         ready_timeout: seconds that a question waits for the first snapshot of the registry.
+        authorization: ``"shared"``: internal tokens are ASAB's, with one key for the cluster; ``"instance"``:
+            each instance has its own, made known by its record; all services must say the same.
 
     Raises:
         ConfigurationError: the registry's URL can't work.
@@ -74,6 +73,7 @@ class Discovery:
         *,
         identity: Identity | None = None,
         ready_timeout: float = READY_TIMEOUT,
+        authorization: str = "shared",
     ) -> None:
         if registry is None:
             registry = os.environ.get("PEERAGE_REGISTRY") or DEFAULT_REGISTRY
@@ -86,8 +86,9 @@ class Discovery:
         self._registrations: set[Registration] = set()
         self._changes: set[Changes] = set()
         self._client: Client | None = None
+        self._mode = authorization
         self._auth: Assembly | None = None
-        self._internal: Authorize | None = None
+        self._withheld: set[str] = set()
         self._state = "new"
         self._closing: asyncio.Future[None] | None = None
 
@@ -131,21 +132,12 @@ class Discovery:
         await self._follower.aclose()
         if self._auth is not None:
             await self._auth.aclose()
-        ends = [self.registry.aclose()] if self._owned else [self._withdraw_all()]
+        ends = [self.registry.aclose()] if self._owned else [withdraw_all(self._registrations)]
         if self._client is not None:
             ends.append(self._client.aclose())
         for error in await asyncio.gather(*ends, return_exceptions=True):
             if isinstance(error, BaseException):
                 raise error
-
-    async def _withdraw_all(self) -> None:
-        """Withdraw from a registry that stays open; one that hangs does it when it can."""
-        withdrawals = [asyncio.ensure_future(each.withdraw()) for each in tuple(self._registrations)]
-        if withdrawals:
-            _, hanging = await asyncio.wait(withdrawals, timeout=WITHDRAW_TIMEOUT)
-            for withdrawal in hanging:
-                withdrawal.cancel()
-            await asyncio.gather(*withdrawals, return_exceptions=True)
 
     def _check_open(self) -> None:
         if self._state == "new":
@@ -189,6 +181,14 @@ class Discovery:
             ) from None
 
     # Be found
+
+    def identity(self) -> Identity:
+        """Return who this process is: as given, else as the environment says now."""
+        return self._identity or read_identity()
+
+    def names(self) -> set[tuple[str, str]]:
+        """Return the ``(key, value)`` pairs, folded, under which this process is advertised."""
+        return {name for each in self._registrations for name in each.names()}
 
     async def advertise(
         self,
@@ -255,7 +255,7 @@ class Discovery:
         self._check_open()
         if port is not None and web is not None:
             raise ConfigurationError("Give advertise() either 'port' or 'web', not both.")
-        identity = identity or self._identity or read_identity()
+        identity = identity or self.identity()
         if appclass is not None:
             identity = replace(identity, appclass=appclass)
         complain(identity)
@@ -266,6 +266,7 @@ class Discovery:
             scheme=scheme,
             weight=weight,
             extra=extra,
+            auth_key=None if self._mode == "shared" else self._authorization().record_key,
         )
         registration = Registration(self.registry, offer, self._registrations.discard)
         self._registrations.add(registration)
@@ -347,13 +348,15 @@ class Discovery:
         self._changes.add(changes)
         return changes
 
-    # Call
+    # Call and be called
 
     def session(
         self,
         base_url: "str | URL | None" = None,
         auth: "aiohttp.BasicAuth | str | None" = None,
         headers: "LooseHeaders | None" = None,
+        *,
+        resources: Mapping[str, Sequence[str]] | None = None,
         **kwargs: Any,
     ) -> "aiohttp.ClientSession":
         """Return an :class:`aiohttp.ClientSession` that knows the hosts ``<value>.<key>.asab``.
@@ -364,36 +367,31 @@ class Discovery:
 
         Args:
             base_url: in front of relative URLs, ``http://orders.service_id.asab/v1/``.
-            auth: ``"internal"``: requests to ``.asab`` hosts, no others, go out with the cluster's internal
-                token, a superuser's, unless they have an Authorization header. Else as in aiohttp.
+            auth: ``"internal"``: requests to ``.asab`` hosts, no others, go out with an internal token, a
+                superuser's unless *resources* say less, if they have no Authorization. Else as in aiohttp.
             headers: sent with each request.
+            resources: what an instance's own internal tokens allow: ``{"*": ["orders:read"]}``.
             kwargs: go to aiohttp.
 
         Raises:
-            ConfigurationError: *auth* is another text, or the registry can't keep the key of the cluster.
+            ConfigurationError: *auth* is another text, or *resources* can't be what they are.
             MissingExtraError: ``"internal"`` without the package that signs.
         """
         self._check_open()
-        if isinstance(auth, str) and auth != "internal":
+        if auth != "internal" and (isinstance(auth, str) or resources is not None):
             raise ConfigurationError(
-                f"auth={auth!r} isn't known: write auth='internal', or send a token of your own with "
-                "headers={'Authorization': 'Bearer …'}."
+                "The one word as auth is 'internal', and 'resources' go with it: to send a token of your own "
+                "write headers={'Authorization': 'Bearer …'}."
             )
-        if self._client is None:
-            from peerage.client import Client  # noqa: PLC0415 - loads aiohttp
+        from peerage.client import Authorize, Client  # noqa: PLC0415 - loads aiohttp
 
+        if self._client is None:
             self._client = Client(self.directory, ready=self.ready, is_ready=lambda: self._follower.ready)
         if auth == "internal":
-            if self._internal is None:
-                from peerage.client import Authorize  # noqa: PLC0415 - likewise
-
-                self._internal = Authorize(self._authorization().internal().header)
-            kwargs["authorize"] = self._internal
+            kwargs["authorize"] = Authorize(self._authorization().header(resources), self._withheld)
         elif auth is not None:
             kwargs["auth"] = auth
         return self._client.session(base_url, headers=headers, **kwargs)
-
-    # Be called
 
     def verifier(
         self,
@@ -408,8 +406,7 @@ class Discovery:
         """Return what verifies the tokens of those who call; closed with this Discovery.
 
         Args:
-            public_keys_url: of the keys (JWKS) of who issues users' tokens, or several; may be a ``.asab``
-                one: ``http://seacat-auth.service_id.asab/.well-known/jwks.json``.
+            public_keys_url: of the keys (JWKS) of who issues users' tokens, ``.asab`` or not, or several.
             public_keys_file: files of keys: a JWKS, a JWK or PEM.
             ca: PEM file of authorities for https URLs, instead of the system's.
             internal: whether internal tokens of other services are accepted.
@@ -418,17 +415,17 @@ class Discovery:
 
         Raises:
             ConfigurationError: a URL or file can't work, or nobody's tokens would be accepted.
-            MissingExtraError: the package that verifies isn't installed.
         """
         self._check_open()
-        files, parties = public_keys_file, {"issuers": issuers, "audiences": audiences}
-        return self._authorization().verifier(public_keys_url, files, ca=ca, internal=internal, **parties)
+        return self._authorization().verifier(
+            public_keys_url, public_keys_file, ca=ca, internal=internal, issuers=issuers, audiences=audiences
+        )
 
     def _authorization(self) -> "Assembly":
         if self._auth is None:
             from peerage.auth.assembly import Assembly  # noqa: PLC0415 - loads cryptography
 
-            self._auth = Assembly(self.registry, lambda: self._identity or read_identity(), self.session)
+            self._auth = Assembly(self, self._mode)
         return self._auth
 
 

@@ -51,6 +51,7 @@ def build_record(
     weight: float | None = None,
     extra: Mapping[str, Any] | None = None,
     nonce: str | None = None,
+    auth_key: Mapping[str, Any] | None = None,
 ) -> bytes:
     """Return the record to advertise, as UTF-8 JSON.
 
@@ -64,6 +65,7 @@ def build_record(
         weight: its share of the requests relative to its peers', 1 if None.
         extra: further fields at top level, JSON values.
         nonce: tells this registration from every other one.
+        auth_key: public key, as JWK, by which tokens of this instance are verified.
 
     Raises:
         RecordError: something of it can't be advertised; the message names it.
@@ -88,7 +90,8 @@ def build_record(
     if discovery := _discovery(identity, ids or {}):
         record["discovery"] = discovery
     record["peerage"] = _own_section(
-        identity, {"scheme": scheme, "state": state, "weight": weight, "nonce": nonce}
+        identity,
+        {"scheme": scheme, "state": state, "weight": weight, "nonce": nonce, "auth_key": auth_key},
     )
     return _written(record)
 

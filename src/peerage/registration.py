@@ -10,16 +10,19 @@ from typing import Any, Final
 
 from peerage.errors import PeerageError
 from peerage.identity import Identity
-from peerage.instance import DRAINING
+from peerage.instance import DRAINING, decode
 from peerage.record import Ids, build_record
 from peerage.registry import Advertisement, Registry
 
-__all__ = ["LAME_DUCK", "Offer", "Registration", "complain"]
+__all__ = ["LAME_DUCK", "Offer", "Registration", "complain", "withdraw_all"]
 
 log = logging.getLogger(__name__)
 
 #: Seconds between publishing that an instance drains and withdrawing it, by default.
 LAME_DUCK: Final = 1.0
+
+#: Seconds that closing waits for a registry that isn't ours to close.
+WITHDRAW_TIMEOUT: Final = 0.9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +36,7 @@ class Offer:
     weight: float | None = None
     extra: Mapping[str, Any] | None = None
     state: str | None = None
+    auth_key: Mapping[str, Any] | None = None
     nonce: str = field(default_factory=lambda: secrets.token_hex(8))
     """Tells a record of ours from a twin of it whose creation was never confirmed."""
 
@@ -58,6 +62,7 @@ class Offer:
             extra=self.extra,
             state=self.state,
             nonce=self.nonce,
+            auth_key=self.auth_key,
         )
 
 
@@ -70,6 +75,11 @@ class Registration:
         self._offer = offer
         self._on_withdraw = on_withdraw
         self._advertisement: Advertisement = registry.advertise(offer.identity.appclass, offer.record())
+
+    def names(self) -> tuple[tuple[str, str], ...]:
+        """Return the ``(key, value)`` pairs, folded, under which it is advertised."""
+        instance = decode("", self._offer.record()).instance
+        return () if instance is None else instance.ids
 
     @property
     def node(self) -> str | None:
@@ -142,6 +152,16 @@ class Registration:
         offer = replace(self._offer, **changes)
         self._advertisement.update(offer.record())
         self._offer = offer
+
+
+async def withdraw_all(registrations: Iterable[Registration]) -> None:
+    """Withdraw from a registry that stays open; one that hangs does it when it can."""
+    withdrawals = [asyncio.ensure_future(each.withdraw()) for each in tuple(registrations)]
+    if withdrawals:
+        _, hanging = await asyncio.wait(withdrawals, timeout=WITHDRAW_TIMEOUT)
+        for withdrawal in hanging:
+            withdrawal.cancel()
+        await asyncio.gather(*withdrawals, return_exceptions=True)
 
 
 def _kept(values: Any) -> Any:

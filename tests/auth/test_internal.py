@@ -233,6 +233,14 @@ async def test_a_refusal_is_an_error_of_its_own(cluster, caplog):
     assert len(caplog.records) == 1
 
 
+async def test_what_is_refused_again_and_again_is_told_once(cluster, monkeypatch, caplog):
+    monkeypatch.setattr("peerage.auth.internal._RETRY", 0.001)
+    secrets = Refusing(silent=False)
+    cluster.authority(secrets=secrets).touch()
+    await eventually(lambda: secrets.asked > 10)
+    assert len(caplog.records) == 1
+
+
 async def test_silence_has_its_time_and_only_one_waits(cluster, monkeypatch):
     monkeypatch.setattr("peerage.auth.internal._PATIENCE", 0.05)
     authority = cluster.authority(secrets=Refusing(silent=True))

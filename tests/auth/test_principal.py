@@ -99,6 +99,7 @@ def test_nobody_changes_what_others_get():
     claims["sub"] = "root"
     assert not who.has_superuser_access()
     assert who.claim("list") == [1]
+    assert who.claims()["resources"] == {"*": ["a"]}
     assert who.subject is None
     with pytest.raises(AttributeError):
         who.tenant = "x"

@@ -206,13 +206,8 @@ async def test_what_else_cant_work_is_told_at_once(alone, tmp_path):
         shop.verifier(AUTH, ca=tmp_path / "bad.pem")
 
 
-async def test_a_registry_without_secrets_says_so(alone):
+async def test_a_registry_without_secrets_says_so(alone, monkeypatch):
     shop = await alone.discovery("shop")
-
-    class Bare:
-        url = "bare:"
-        secrets = None
-
-    shop._authorization()._registry = Bare()
-    with pytest.raises(ConfigurationError, match="bare:"):
+    monkeypatch.setattr(type(shop.registry), "secrets", None)
+    with pytest.raises(ConfigurationError, match=r"memory:.*authorization='instance'"):
         shop.session(auth="internal")

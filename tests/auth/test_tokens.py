@@ -1,6 +1,8 @@
 """Which tokens are accepted, and why the others are not: a table."""
 
 import json
+import subprocess
+import sys
 import time
 
 import pytest
@@ -158,3 +160,21 @@ async def test_a_bad_token_is_refused_for_the_right_reason(case, caplog):
 
 def test_the_table_has_both():
     assert len(GOOD) + len(BAD) > 80
+
+
+def test_without_the_package_it_says_what_to_install():
+    program = (
+        "import sys; sys.modules['joserfc'] = None\n"
+        "from peerage import MissingExtraError\n"
+        "try: import peerage.auth\n"
+        "except MissingExtraError as error: print(error)"
+    )
+    told = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout
+    assert "pip install 'peerage[auth]'" in told
+    assert "joserfc" in told
+
+
+def test_who_verifies_loads_no_web_framework():
+    program = "import peerage.auth, sys; print(*sys.modules)"
+    told = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout
+    assert not {"aiohttp", "peerage.auth.web", "kazoo"} & set(told.split())

@@ -1,5 +1,6 @@
 """An aiohttp server behind the middleware: closed wherever nobody said open."""
 
+import asyncio
 import functools
 import json
 from contextlib import asynccontextmanager
@@ -284,6 +285,16 @@ async def test_why_is_for_the_log(session, caplog):
     assert expired not in caplog.text
 
 
+async def test_what_is_denied_is_counted_and_told(session, caplog):
+    for _ in range(5):
+        async with session.get("/rules", headers=bearer(READER)) as response:
+            assert "u1" not in await response.text()
+    (message,) = caplog.messages
+    assert "(denied)" in message
+    assert "'u1'" in message
+    assert READER not in message
+
+
 async def test_without_keys_it_is_503(session, served):
     served.error = OSError("refused")
     async with session.get("/plain", headers=bearer(READER)) as response:
@@ -332,7 +343,28 @@ async def test_the_header_of_a_websocket_wins_and_is_for_websockets_only(session
         await session.ws_connect("/socket", protocols=[f"access_token_{READER}"], headers=bearer(STRANGER))
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+async def test_what_is_denied_in_the_middle_of_an_answer_breaks_it(served):
+    """There is no second answer behind the first."""
+
+    async def stream(request):
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(b"begun")
+        raise AccessDeniedError("no")
+
+    app = web.Application(middlewares=[authorize(Verifier([FetchedKeys("the test", served)]))])
+    app.router.add_get("/stream", stream)
+    async with serving(app) as session:
+        url = session._base_url
+        reader, writer = await asyncio.open_connection(url.host, url.port)
+        writer.write(f"GET /stream HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {READER}\r\n\r\n".encode())
+        told = await reader.read()
+        writer.close()
+        await writer.wait_closed()
+    assert b"begun" in told
+    assert told.count(b"HTTP/1.1") == 1
+
+
 async def test_a_socket_that_is_denied_something_ends(session):
     async with session.ws_connect("/socket", headers=bearer(READER)) as socket:
         await socket.receive_json()
@@ -341,12 +373,21 @@ async def test_a_socket_that_is_denied_something_ends(session):
         assert message.type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.ERROR)
 
 
-async def test_rights_without_the_middleware_are_for_nobody():
+async def test_rights_without_the_middleware_are_for_nobody(caplog):
     app = web.Application()
-    app.router.add_get("/reads", reads)
-    async with serving(app) as session, session.get("/reads", headers=bearer(ROOT)) as response:
-        assert response.status == 403
-        assert json.loads(await response.text())["result"] == "ACCESS-DENIED"
+
+    @require("a:read")
+    async def reads_here(_):
+        return web.Response()
+
+    app.router.add_get("/reads", reads_here)
+    async with serving(app) as session:
+        for _ in range(3):
+            async with session.get("/reads", headers=bearer(ROOT)) as response:
+                assert response.status == 403
+                assert json.loads(await response.text())["result"] == "ACCESS-DENIED"
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+    assert "reads_here" in caplog.text
 
 
 def test_rights_need_a_name():

@@ -1,14 +1,17 @@
 """What one Discovery has to do with authorization, put together when it is first asked for."""
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+import math
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from peerage.auth.fetching import fetch_url, tls_context, without_credentials
 from peerage.auth.internal import InternalAuthority
-from peerage.auth.sources import FetchedKeys, read_file
+from peerage.auth.sources import FetchedKeys, KeySource, read_file
+from peerage.auth.strict import InstanceAuthority, InstanceKeys, url_of
 from peerage.auth.verifier import Verifier
+from peerage.directory import Directory
 from peerage.errors import ConfigurationError
 from peerage.identity import Identity
 from peerage.registry import Registry
@@ -16,45 +19,115 @@ from peerage.registry import Registry
 if TYPE_CHECKING:
     import aiohttp
 
-__all__ = ["Assembly"]
+__all__ = ["Assembly", "Facade"]
+
+#: Whose key internal tokens are signed with: the one that the cluster shares, or each instance's own.
+MODES: Final = ("shared", "instance")
+
+
+class Facade(Protocol):
+    """What it is put together from: a Discovery."""
+
+    registry: Registry
+    directory: Directory
+
+    def identity(self) -> Identity:
+        """Return who this process is."""
+
+    def names(self) -> Collection[tuple[str, str]]:
+        """Return the ``(key, value)``, folded, under which this process is called."""
+
+    def session(self) -> "aiohttp.ClientSession":
+        """Return a session without authorization."""
+
+    async def ready(self) -> None:
+        """Wait until the registry was read once; NotReadyError if it isn't in time."""
+
+    @property
+    def age(self) -> float:
+        """Seconds since what is known was certain; infinite if it never was."""
 
 
 class Assembly:
     """Makes verifiers and the one authority for internal tokens, and closes them.
 
     Args:
-        registry: keeps the key that the cluster shares.
-        identity: who this process is.
-        session: makes a session without authorization.
+        facade: whose they are.
+        mode: one of MODES.
+
+    Raises:
+        ConfigurationError: *mode* is none of them.
     """
 
-    def __init__(
-        self,
-        registry: Registry,
-        identity: Callable[[], Identity],
-        session: "Callable[[], aiohttp.ClientSession]",
-    ) -> None:
-        self._registry = registry
-        self._identity = identity
-        self._session = session
+    def __init__(self, facade: Facade, mode: str) -> None:
+        if mode not in MODES:
+            raise ConfigurationError(f"authorization={mode!r} isn't known: write 'shared' or 'instance'.")
+        self._facade = facade
+        self._own = InstanceAuthority(facade.identity) if mode == "instance" else None
         self._internal: InternalAuthority | None = None
         self._verifiers: list[Verifier] = []
 
+    @property
+    def record_key(self) -> dict[str, Any] | None:
+        """The public key for the record of this instance, None if it needs none."""
+        return None if self._own is None else self._own.public.as_dict()
+
+    def header(
+        self, resources: Mapping[str, Sequence[str]] | None = None
+    ) -> Callable[[str], Awaitable[str | None]]:
+        """Return what gives the ``Authorization`` header for a host.
+
+        Args:
+            resources: what the tokens allow; with the key of the cluster always everything.
+
+        Raises:
+            ConfigurationError: it isn't said where it must be, or is where it can't be.
+        """
+        own = self._own
+        if own is None:
+            if resources is not None:
+                raise ConfigurationError(
+                    "Tokens of the cluster's key allow everything: leave 'resources' out, or write "
+                    "Discovery(authorization='instance') in all services."
+                )
+            return self.internal().header
+        if resources is None:
+            raise ConfigurationError(
+                "Say what the tokens of this session are to allow: resources={'*': ['orders:read']}."
+            )
+        chosen = {tenant: list(allowed) for tenant, allowed in resources.items()}
+
+        async def header(host: str) -> str:
+            return f"Bearer {own.token(host, chosen)}"
+
+        return header
+
     def internal(self) -> InternalAuthority:
-        """Return the authority for internal tokens.
+        """Return the authority for tokens of the cluster's key.
 
         Raises:
             ConfigurationError: the registry can't keep secrets.
         """
         if self._internal is None:
-            secrets = self._registry.secrets
-            if secrets is None:
+            registry = self._facade.registry
+            if registry.secrets is None:
                 raise ConfigurationError(
-                    f"Internal authorization needs a shared key, and the registry {self._registry.url} can't "
-                    "keep one: use embedded: or zookeeper:."
+                    f"Internal authorization needs a shared key, and the registry {registry.url} can't "
+                    "keep one: use embedded: or zookeeper:, or authorization='instance'."
                 )
-            self._internal = InternalAuthority(secrets, self._identity)
+            self._internal = InternalAuthority(registry.secrets, self._facade.identity)
         return self._internal
+
+    def _internal_keys(self) -> KeySource:
+        if self._own is None:
+            return self.internal()
+        facade = self._facade
+        return InstanceKeys(
+            facade.directory,
+            ready=facade.ready,
+            is_ready=lambda: math.isfinite(facade.age),
+            names=lambda: {url_of(key, value) for key, value in facade.names()},
+        )
 
     def verifier(
         self,
@@ -75,11 +148,11 @@ class Assembly:
                 "or accept internal tokens."
             )
         tls = None if ca is None else tls_context(ca)
-        fetches = [(fetch_url(url, self._session, tls=tls), without_credentials(url)) for url in urls]
+        fetches = [(fetch_url(url, self._facade.session, tls=tls), without_credentials(url)) for url in urls]
         fetches += [(read_file(file), str(file)) for file in files]
         verifier = Verifier(
             [FetchedKeys(name, fetch, issuers=issuers, audiences=audiences) for fetch, name in fetches],
-            shared=[self.internal()] if internal else (),
+            shared=[self._internal_keys()] if internal else (),
         )
         self._verifiers.append(verifier)
         return verifier

@@ -30,3 +30,5 @@ class Reason(StrEnum):
     """It was issued by somebody else than its key belongs to."""
     AUDIENCE = "audience"
     """It is meant for somebody else."""
+    DENIED = "denied"
+    """It is valid, and doesn't allow what was asked."""

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
-from peerage.errors import TokenRefusedError
+from peerage.errors import PeerageError
 
 __all__ = ["Refusals"]
 
@@ -29,9 +29,8 @@ class Refusals:
         self._clock = clock
         self._told: dict[str, tuple[float, int]] = {}
 
-    def note(self, error: TokenRefusedError) -> None:
+    def note(self, reason: str, error: PeerageError) -> None:
         """Count one; never more of it is told than the error's own message."""
-        reason = error.reason
         self.counts[reason] += 1
         now, count = self._clock(), self.counts[reason]
         last, told = self._told.get(reason, (None, 0))
@@ -40,7 +39,7 @@ class Refusals:
         self._told[reason] = (now, count)
         more = count - told - 1
         log.warning(
-            "A token was refused (%s): %s%s",
+            "A request was refused (%s): %s%s",
             reason,
             error,
             f" So were {more} others since the last line about it." if more else "",

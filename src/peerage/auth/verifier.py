@@ -20,7 +20,7 @@ __all__ = ["Verifier"]
 #: Verified tokens that are remembered.
 _REMEMBERED: Final = 4096
 
-#: Keys that one token is tried against.
+#: Keys of one source that a token is tried against.
 _TRIED: Final = 16
 
 
@@ -54,7 +54,7 @@ class Verifier:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.refusals = Refusals()
-        """How often a token was refused, by reason."""
+        """How often somebody was refused, by reason."""
         self.accepted = 0
         """How often one was accepted."""
         self._owned = tuple(sources)
@@ -73,7 +73,7 @@ class Verifier:
         try:
             principal = await self._verify(token)
         except TokenRefusedError as error:
-            self.refusals.note(error)
+            self.refusals.note(error.reason, error)
             raise
         self.accepted += 1
         return principal
@@ -111,10 +111,11 @@ class Verifier:
 
     async def _find(self, token: Token) -> tuple[KeySource, PublicKey]:
         """Return the key that has signed *token*, and where it is from."""
-        found = self._look(token)
+        tried = self._candidates(token)
+        found = _first(tried, token)
         if found is None:
             await asyncio.gather(*(source.renew() for source in self._sources))
-            found = self._look(token)
+            found = _first([each for each in self._candidates(token) if each not in tried], token)
         if found is not None:
             return found
         missing = [source for source in self._sources if source.empty]
@@ -124,18 +125,14 @@ class Verifier:
                 "Check that it runs and can be reached from here.",
                 retry_after=max(1.0, math.ceil(max(source.retry_after for source in missing))),
             )
-        if any(source.candidates(token) for source in self._sources):
+        if self._candidates(token):
             raise TokenRefusedError(Reason.SIGNATURE, "Its signature isn't that of the key.")
         raise TokenRefusedError(
             Reason.UNKNOWN_KEY, f"None of the keys of {self._names()} could have signed it."
         )
 
-    def _look(self, token: Token) -> tuple[KeySource, PublicKey] | None:
-        for source in self._sources:
-            for key in source.candidates(token)[:_TRIED]:
-                if key.verifies(token):
-                    return source, key
-        return None
+    def _candidates(self, token: Token) -> list[tuple[KeySource, PublicKey]]:
+        return [(source, key) for source in self._sources for key in source.candidates(token)[:_TRIED]]
 
     def _names(self) -> str:
         return ", ".join(source.name for source in self._sources) or "nobody (no source of keys is set)"
@@ -157,3 +154,7 @@ class Verifier:
                 # The oldest: a dictionary keeps the order of insertion.
                 del self._verified[next(iter(self._verified))]
         self._verified[digest] = verified
+
+
+def _first(candidates: list[tuple[KeySource, PublicKey]], token: Token) -> tuple[KeySource, PublicKey] | None:
+    return next(((source, key) for source, key in candidates if key.verifies(token)), None)

@@ -10,6 +10,7 @@ class-based views, sub-applications, static files, WebSockets, and what isn't fo
 
 import functools
 import json
+import logging
 import math
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
@@ -19,6 +20,7 @@ from aiohttp import hdrs, web
 
 from peerage.auth.bearer import bearer_token, protocol_token
 from peerage.auth.principal import Principal
+from peerage.auth.reasons import Reason
 from peerage.auth.verifier import Verifier
 from peerage.errors import AccessDeniedError, KeysUnavailableError, TokenRefusedError
 
@@ -33,6 +35,8 @@ __all__ = [
     "require_superuser",
     "take_token",
 ]
+
+log = logging.getLogger(__name__)
 
 #: Who calls, as ``request[PRINCIPAL]``.
 PRINCIPAL: Final = web.RequestKey("peerage_principal", Principal)
@@ -94,10 +98,20 @@ def require_superuser(handler: _Handler) -> _Handler:
 
 def _guard(check: Callable[[Principal], None]) -> Callable[[_Handler], _Handler]:
     def decorate(handler: _Handler) -> _Handler:
+        told = False
+
         @functools.wraps(handler)
         async def guarded(*args: Any, **kwargs: Any) -> web.StreamResponse:
+            nonlocal told
             principal = _caller.get()
             if principal is None:
+                if not told:
+                    told = True
+                    log.error(
+                        "%s asks what callers may do, and nobody told who they are: everybody gets 403. "
+                        "Install the middleware, peerage.auth.web.authorize, and don't mark it with noauth.",
+                        getattr(handler, "__qualname__", repr(handler)),
+                    )
                 return _forbidden(_REALM)
             check(principal)
             return await handler(*args, **kwargs)
@@ -141,12 +155,10 @@ def authorize(verifier: Verifier, *, realm: str = _REALM) -> Callable[..., Await
             if request.writer.output_size:
                 # Too late for another answer, as in a WebSocket: aiohttp breaks the connection.
                 raise
-            # Refused here, it has expired meanwhile.
-            return (
-                _forbidden(realm)
-                if isinstance(error, AccessDeniedError)
-                else _unauthorized(realm, asked=True)
-            )
+            denied = isinstance(error, AccessDeniedError)
+            # A token refused here has expired meanwhile.
+            verifier.refusals.note(Reason.DENIED if denied else Reason.EXPIRED, error)
+            return _forbidden(realm) if denied else _unauthorized(realm, asked=True)
         finally:
             _caller.reset(before)
 

@@ -27,11 +27,12 @@ class Authorize:
     Args:
         header: returns the value of the header for the host asked; None: there is none. What it raises
             reaches the caller.
+        told: hosts for which the log has the warning that there is none; shared by several of these.
     """
 
-    def __init__(self, header: Callable[[str], Awaitable[str | None]]) -> None:
+    def __init__(self, header: Callable[[str], Awaitable[str | None]], told: set[str] | None = None) -> None:
         self._header = header
-        self._told: set[str] = set()
+        self._told: set[str] = set() if told is None else told
 
     async def __call__(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
