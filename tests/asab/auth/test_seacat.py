@@ -107,4 +107,4 @@ async def test_a_flood_of_bad_tokens(embedded, config):
         assert answers == [401] * 1000 + [200] * 20
         assert len(await auth.fetches()) - before <= 2
     # Nor are they a thousand lines.
-    assert service.running.log.count("A token was refused") <= 4
+    assert service.running.log.count("A request was refused") <= 4

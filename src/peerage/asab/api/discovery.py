@@ -7,16 +7,18 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from peerage.asab.api.projection import advertised_ids, records
-from peerage.asab.api.relay import Relay, authorization_of
+from peerage.asab.api.relay import authorization_of
 from peerage.asab.host import host_of
 from peerage.asab.parts import Floor
 from peerage.asab.service import Service
-from peerage.client import resolver
+from peerage.client import Authorize, resolver
 from peerage.directory import fold_criteria
 from peerage.errors import NotDiscoveredError
 from peerage.instance import Id
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import aiohttp
     from aiohttp.abc import ResolveResult
     from aiohttp.typedefs import LooseHeaders
@@ -181,7 +183,7 @@ class DiscoveryService(Service):
                 return discovery.session(base_url, auth="internal", headers=headers, **kwargs)
             kwargs["authorize"] = self._as_itself(self._internal)
         elif (header := authorization_of(auth, self._host.contextvars, self._told)) is not None:
-            kwargs["authorize"] = Relay(lambda: header, "the request being handled", self._told_hosts)
+            kwargs["authorize"] = self._authorize(lambda: header)
         return discovery.session(base_url, headers=headers, **kwargs)
 
     # What the resolver needs
@@ -214,12 +216,18 @@ class DiscoveryService(Service):
                 authz,
             )
 
-    def _as_itself(self, internal: "InternalAuthorization") -> Relay:
+    def _as_itself(self, internal: "InternalAuthorization") -> Authorize:
         # Now, too: what is wrong with it, and a warning if a user's would do, belongs to this call.
         internal.header()
         # Each request may be the first after a token has expired.
         outside = contextvars.Context()
-        return Relay(lambda: outside.run(internal.header), "this service itself", self._told_hosts)
+        return self._authorize(lambda: outside.run(internal.header))
+
+    def _authorize(self, header: "Callable[[], str | None]") -> Authorize:
+        async def header_for(_host: str) -> str | None:
+            return header()
+
+        return Authorize(header_for, self._told_hosts)
 
     async def _directory(self) -> "Directory":
         """Return who is there, once that is known; say if it is nobody."""

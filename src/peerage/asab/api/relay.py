@@ -1,26 +1,19 @@
 """Hands the authorization of the request being handled on to the services that are called for it."""
 
 import logging
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 from aiohttp.hdrs import AUTHORIZATION
 
 from peerage.asab.contextvars import Unverified
-from peerage.names import is_logical
 
 if TYPE_CHECKING:
-    import aiohttp
-
     from peerage.asab.host import ContextVars
 
-__all__ = ["Relay", "authorization_of"]
+__all__ = ["authorization_of"]
 
 log = logging.getLogger("peerage.asab.api")
-
-#: Hosts that are remembered for having been told of.
-_REMEMBERED: Final = 1000
 
 
 def authorization_of(auth: Any, context: "ContextVars", told: set[str]) -> str | None:
@@ -75,37 +68,3 @@ def _of_the_request_being_handled(context: "ContextVars", told: set[str]) -> str
             reason,
         )
     return None
-
-
-class Relay:
-    """An aiohttp client middleware: the token goes to services of the cluster, to nobody else.
-
-    What the caller put into ``headers=`` wins.
-
-    Args:
-        header: returns the Authorization header.
-        whose: whose it is, for the log.
-        told: hosts for which it was said that the token isn't sent there.
-    """
-
-    def __init__(self, header: Callable[[], str], whose: str, told: set[str]) -> None:
-        self._header = header
-        self._whose = whose
-        self._told = told
-
-    async def __call__(
-        self, request: "aiohttp.ClientRequest", handler: "aiohttp.ClientHandlerType"
-    ) -> "aiohttp.ClientResponse":
-        """Authorize *request*, if it stays in the cluster."""
-        if AUTHORIZATION not in request.headers:
-            host = request.url.host or ""
-            if is_logical(host):
-                request.headers[AUTHORIZATION] = self._header()
-            elif host not in self._told and len(self._told) < _REMEMBERED:
-                self._told.add(host)
-                log.warning(
-                    "The authorization of %s isn't sent to %r, which is outside of '.asab'. If it is meant "
-                    "to have it, write headers={'Authorization': …}",
-                    *(self._whose, host),
-                )
-        return await handler(request)

@@ -148,5 +148,4 @@ def _answering() -> Iterator[None]:
     except TokenRefusedError as error:
         raise NotAuthenticatedError from error
     except Denied as error:
-        log.info("Refused: %s", error)
         raise AccessDeniedError from error

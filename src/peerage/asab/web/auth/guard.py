@@ -10,18 +10,22 @@ from peerage.asab.contextvars import Authz, Tenant, Unverified
 from peerage.asab.exceptions import AccessDeniedError, NotAuthenticatedError
 from peerage.asab.web.auth.authorization import Authorization
 from peerage.asab.web.auth.decorator import NOAUTH
+from peerage.auth import Reason
+from peerage.auth.refusals import Refusals
 from peerage.auth.web import is_open, take_token
+from peerage.errors import AccessDeniedError as Denied
 from peerage.errors import KeysUnavailableError, TokenRefusedError
 from peerage.server import Handler, Middleware
 
 __all__ = ["guard"]
 
 
-def guard(authenticate: Callable[[str | None], Awaitable[Authorization]]) -> Middleware:
+def guard(authenticate: Callable[[str | None], Awaitable[Authorization]], refusals: Refusals) -> Middleware:
     """Return a middleware that sets ``Authz``, or raises NotAuthenticatedError, AccessDeniedError or a 503.
 
     Args:
         authenticate: returns who a token speaks for; raises TokenRefusedError or KeysUnavailableError.
+        refusals: counts and tells what valid tokens don't allow.
     """
 
     @web.middleware
@@ -43,14 +47,24 @@ def guard(authenticate: Callable[[str | None], Awaitable[Authorization]]) -> Mid
             raise missing or NotAuthenticatedError from error
         except KeysUnavailableError as error:
             raise missing or _unavailable(error) from error
-        _check_tenant(authz)
         before = Authz.set(authz)
         try:
+            _check_tenant(authz)
             return await handler(request)
+        except (AccessDeniedError, NotAuthenticatedError) as error:
+            _note(refusals, error.__cause__)
+            raise
         finally:
             Authz.reset(before)
 
     return authorize
+
+
+def _note(refusals: Refusals, cause: BaseException | None) -> None:
+    if isinstance(cause, Denied):
+        refusals.note(Reason.DENIED, cause)
+    elif isinstance(cause, TokenRefusedError):
+        refusals.note(cause.reason, cause)
 
 
 def _check_tenant(authz: Authorization) -> None:

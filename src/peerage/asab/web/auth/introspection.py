@@ -12,6 +12,7 @@ import aiohttp
 
 from peerage.auth import Principal, Reason, Verifier
 from peerage.auth.bearer import bearer_token
+from peerage.auth.fetching import without_credentials
 from peerage.errors import KeysUnavailableError, PeerageError, TokenRefusedError
 
 __all__ = ["IntrospectingVerifier"]
@@ -39,6 +40,7 @@ class IntrospectingVerifier:
         self.verifier = verifier
         """Of ID tokens."""
         self._url = url
+        self._shown = without_credentials(url)
         self._session = session
         self._id_tokens: dict[bytes, str] = {}
 
@@ -75,10 +77,12 @@ class IntrospectingVerifier:
                 async with request as response:
                     status, found = response.status, bearer_token(response.headers)
         except (aiohttp.ClientError, PeerageError, OSError, ValueError) as error:
+            what = str(error) or type(error).__name__
             raise KeysUnavailableError(
-                f"[auth] introspection_url={self._url} doesn't answer: {str(error) or type(error).__name__}",
-                retry_after=_PATIENCE,
+                f"[auth] introspection_url={self._shown} doesn't answer: {what}", retry_after=_PATIENCE
             ) from error
         if status != _OK or found is None:
-            raise TokenRefusedError(Reason.UNKNOWN_KEY, f"{self._url} doesn't know it: it answers {status}.")
+            raise TokenRefusedError(
+                Reason.UNKNOWN_KEY, f"{self._shown} doesn't know it: it answers {status}."
+            )
         return found

@@ -7,7 +7,7 @@ from yarl import URL
 
 from peerage.asab.web.auth.settings import AuthSettings
 from peerage.auth import FetchedKeys, Verifier, read_file
-from peerage.auth.fetching import fetch_url, tls_context
+from peerage.auth.fetching import fetch_url, tls_context, without_credentials
 from peerage.errors import ConfigurationError, KeysUnavailableError
 from peerage.names import is_logical
 
@@ -51,8 +51,8 @@ class Keys:
         if self._find_discovery() is None:
             for name, url in self._logical():
                 raise ConfigurationError(
-                    f"[auth] {name}={url} is found by discovery, and there is no asab.DiscoveryService: make "
-                    "an ApiService and call its initialize_zookeeper(), which works without a ZooKeeper "
+                    f"[auth] {name}={without_credentials(url)} is found by discovery, and there is no "
+                    "asab.DiscoveryService: make an ApiService and call its initialize_zookeeper(), which works without a ZooKeeper "
                     "server as well; or write a URL of another host."
                 )
 
@@ -88,7 +88,8 @@ class Keys:
         if discovery is None and any(self._logical()):
             raise KeysUnavailableError("There is no asab.DiscoveryService yet.", _RETRY)
         tls = None if ca is None else tls_context(ca)
-        sources = [FetchedKeys(url, fetch_url(url, self.session, tls=tls)) for url in urls]
+        fetches = [(url, fetch_url(url, self.session, tls=tls)) for url in urls]
+        sources = [FetchedKeys(without_credentials(url), fetch) for url, fetch in fetches]
         verifier = Verifier([*sources, *(FetchedKeys(file, read_file(file)) for file in files)])
         self._own.append(verifier)
         return verifier

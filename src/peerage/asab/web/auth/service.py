@@ -17,6 +17,8 @@ from peerage.asab.web.auth.introspection import IntrospectingVerifier
 from peerage.asab.web.auth.keys import Keys
 from peerage.asab.web.auth.mock import mock_principal
 from peerage.asab.web.auth.settings import read_settings
+from peerage.auth.fetching import without_credentials
+from peerage.auth.refusals import Refusals
 from peerage.auth.web import take_token
 from peerage.errors import ConfigurationError, KeysUnavailableError, TokenRefusedError
 
@@ -57,10 +59,11 @@ class AuthService(Service):
             self._introspection = settings.introspection_url
             log.warning(
                 "[auth] enabled=development: %s is asked about access tokens. In production a proxy does it",
-                self._introspection,
+                without_credentials(self._introspection or ""),
             )
         self._introspecting: IntrospectingVerifier | None = None
-        self._guard = guard(self._authenticate)
+        self._refusals = Refusals()
+        self._guard = guard(self._authenticate, self._refusals)
         self._installed = False
         self._install_in_the_only_one()
         app.PubSub.subscribe("Application.run!", self._on_run)
