@@ -4,22 +4,14 @@ import asyncio
 import time
 
 from tests.asab.auth.programs import READER, ROOT, SERVICE, asked, bearer, named, seacat
+from tests.asab.host.programs import until
 from tests.auth.support import claims, jwk, token
-
-from peerage.testing.view import PATIENCE
 
 #: Keys may be fetched again after a moment, not after ten seconds.
 IMPATIENT = """
 importlib.import_module("peerage.auth.sources").COOL_DOWN = 0.2
 Service().run()
 """
-
-
-async def until(ask, wanted):
-    """Ask again until it is answered so."""
-    async with asyncio.timeout(PATIENCE):
-        while await ask() != wanted:  # noqa: ASYNC110 - nobody tells when
-            await asyncio.sleep(0.05)
 
 
 async def statuses(service, *tokens):
@@ -64,10 +56,10 @@ async def test_keys_are_rotated_and_the_server_is_killed(environ, config):
         assert await service.status("/read", READER) == 200
         assert await service.status("/read", second) == 401
         await auth.publish(jwk(), jwk(name="second"))
-        await until(lambda: service.status("/read", second), 200)
+        await until(lambda: service.status("/read", second), lambda found: found == 200)
         assert await service.status("/read", READER) == 200
         await auth.publish(jwk(name="second"))
-        await until(lambda: statuses(service, third, READER), [401, 401])
+        await until(lambda: statuses(service, third, READER), lambda found: found == [401, 401])
         assert await service.status("/read", second) == 200
 
         auth.running.process.kill()
@@ -87,7 +79,7 @@ async def test_no_keys_yet(environ, config):
             assert (await response.json())["result"] == "ERROR"
         assert await service.status("/read") == 401
         async with seacat(environ):
-            await until(lambda: service.status("/read", READER), 200)
+            await until(lambda: service.status("/read", READER), lambda found: found == 200)
 
 
 async def test_a_flood_of_bad_tokens(embedded, config):
