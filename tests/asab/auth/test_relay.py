@@ -5,56 +5,12 @@ from functools import partial
 
 import pytest
 from aiohttp import web
-from tests.asab.auth.programs import READER, ROOT, SERVICE, asked, named, seacat
+from tests.asab.auth.programs import CALLER, READER, ROOT, asked, named, seacat
 from tests.asab.host.programs import until
 from tests.auth.support import claims, token
 
 from peerage import Discovery
 from peerage.identity import Identity
-
-#: ``/call`` and ``/free`` call a URL in a session, ``/got`` says what came; ``/away`` leads away.
-CALLER = (
-    SERVICE
-    + """
-class Caller(Service):
-    def __init__(self):
-        super().__init__()
-        router = self.Web.WebApp.router
-        router.add_get("/got", self.got)
-        router.add_get("/call", self.call)
-        router.add_get("/free", self.free)
-        router.add_get("/socket", self.socket)
-        router.add_get("/away", self.away)
-    async def got(self, request):
-        authz = asab.contextvars.Authz.get()
-        return aiohttp.web.json_response([authz.Issuer, request.headers.get("Authorization")])
-    @asab.web.auth.noauth
-    async def away(self, request):
-        raise aiohttp.web.HTTPFound(request.query["to"])
-    def session(self, request):
-        auth = {"none": None, "internal": "internal", "request": request}[request.query.get("auth", "none")]
-        return self.Discovery.session(auth=auth)
-    @asab.web.auth.noauth
-    async def free(self, request):
-        return await self.call(request)
-    async def call(self, request):
-        try:
-            async with self.session(request) as session, session.get(request.query["url"]) as response:
-                text = await response.text()
-                found = [response.status, json.loads(text) if response.status == 200 else None]
-        except Exception as error:
-            found = [0, type(error).__name__]
-        return aiohttp.web.json_response(found)
-    async def socket(self, request):
-        try:
-            async with self.session(request) as session, session.ws_connect(request.query["url"]) as socket:
-                found = (await socket.receive()).data
-        except aiohttp.ClientError as error:
-            found = type(error).__name__
-        return aiohttp.web.json_response(found)
-Caller().run()
-"""
-)
 
 
 class Outside:

@@ -52,8 +52,8 @@ class Keys:
             for name, url in self._logical():
                 raise ConfigurationError(
                     f"[auth] {name}={without_credentials(url)} is found by discovery, and there is no "
-                    "asab.DiscoveryService: make an ApiService and call its initialize_zookeeper(), which works "
-                    "without a ZooKeeper server as well; or write a URL of another host."
+                    "asab.DiscoveryService: make an ApiService and call its initialize_zookeeper(), which "
+                    "works without a ZooKeeper server as well; or write a URL of another host."
                 )
 
     def verifier(self) -> Verifier:
