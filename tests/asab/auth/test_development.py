@@ -7,13 +7,16 @@ from tests.asab.auth.small import SMALL, tokens
 from tests.asab.both import both, ours
 from tests.auth.support import claims, jwk, jwks, token
 
-from peerage.testing.zookeeper.ports import free_port
-
 #: A server of keys that also turns ``access-<name>`` into an ID token, in the same process.
 DEVELOPMENT = (
     SMALL
     + """
-ASKED = []
+import socket
+ASKED, SOCKET = [], socket.create_server(("127.0.0.1", 0))
+URL = f"http://127.0.0.1:{SOCKET.getsockname()[1]}"
+asab.Config.add_defaults({"auth": {
+    "enabled": "development", "public_keys_url": f"{URL}/keys", "introspection_url": f"{URL}/introspect"}})
+asab.Config["auth"]["public_keys_file"] = ""
 async def introspect(request):
     ASKED.append(dict(request.headers))
     name = request.headers["Authorization"].removeprefix("Bearer access-")
@@ -32,7 +35,7 @@ async def serve_auth():
     webapp.router.add_get("/keys", keys)
     runner = aiohttp.web.AppRunner(webapp)
     await runner.setup()
-    await aiohttp.web.TCPSite(runner, "127.0.0.1", int(os.environ["TEST_PORT"])).start()
+    await aiohttp.web.SockSite(runner, SOCKET).start()
     return runner
 class App(asab.Application):
     def __init__(self):
@@ -54,19 +57,8 @@ async def ask(session, text):
 
 @pytest.fixture
 def environ(tmp_path):
-    port = free_port()
-    config = tmp_path / "development.conf"
-    config.write_text(
-        f"[auth]\nenabled=development\npublic_keys_file=\npublic_keys_url=http://127.0.0.1:{port}/keys\n"
-        f"introspection_url=http://127.0.0.1:{port}/introspect\n"
-    )
     more = {"other": token(claims(sub="other", resources={"*": ["b:read"]}))}
-    return {
-        **tokens(tmp_path, **more),
-        "TEST_PORT": str(port),
-        "TEST_JWKS": jwks(jwk()).decode(),
-        "ASAB_CONFIG": str(config),
-    }
+    return {**tokens(tmp_path, **more), "TEST_JWKS": jwks(jwk()).decode()}
 
 
 def test_whose_an_access_token_is(environ):
