@@ -74,6 +74,8 @@ class Discovery:
         self._owned = isinstance(registry, str)
         self.registry: Registry = open_registry(registry) if isinstance(registry, str) else registry
         self.directory = Directory(host_key=host_key())
+        self.key_root = ""
+        """The path below which the cluster's key is, where several clusters share the servers."""
         self._identity = identity
         self._ready_timeout = ready_timeout
         self._follower = Follower(self.registry, self.directory)

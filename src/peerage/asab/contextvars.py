@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import aiohttp.web
 
-__all__ = ["Authz", "Request", "Tenant", "tenant_context"]
+__all__ = ["Authz", "Request", "Tenant", "Unverified", "tenant_context"]
 
 Request: ContextVar["aiohttp.web.Request"] = ContextVar("Request")
 """The request itself."""
@@ -18,6 +18,9 @@ Authz: ContextVar[Any] = ContextVar("Authz")
 
 Tenant: ContextVar[str | None] = ContextVar("Tenant")
 """On behalf of which tenant."""
+
+Unverified: ContextVar[bool] = ContextVar("Unverified", default=False)
+"""Whether nobody looked at its token, in an application that does."""
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from peerage.auth.fetching import fetch_url, tls_context, without_credentials
-from peerage.auth.internal import InternalAuthority
+from peerage.auth.internal import KEY_NAME, InternalAuthority
 from peerage.auth.sources import FetchedKeys, KeySource, read_file
 from peerage.auth.strict import InstanceAuthority, InstanceKeys, url_of
 from peerage.auth.verifier import Verifier
@@ -30,6 +30,8 @@ class Facade(Protocol):
 
     registry: Registry
     directory: Directory
+    key_root: str
+    """The path below which the cluster's key is; empty for the root."""
 
     def identity(self) -> Identity:
         """Return who this process is."""
@@ -115,7 +117,9 @@ class Authorization:
                     f"Internal authorization needs a shared key, and the registry {registry.url} can't "
                     "keep one: use embedded: or zookeeper:, or authorization='instance'."
                 )
-            self._internal = InternalAuthority(registry.secrets, self._facade.identity)
+            self._internal = InternalAuthority(
+                registry.secrets, self._facade.identity, name=f"{self._facade.key_root}{KEY_NAME}"
+            )
         return self._internal
 
     def _internal_keys(self) -> KeySource:

@@ -31,16 +31,27 @@ class Principal:
 
     Args:
         claims: of the token, checked by :func:`peerage.auth.claims.check_claims`.
+        internal: whether the cluster itself has signed it.
         leeway: seconds by which clocks may differ.
         clock: seconds since the epoch.
     """
 
-    __slots__ = ("_claims", "_clock", "_end", "_resources", "expires_at", "issued_at", "superuser")
+    __slots__ = (
+        "_claims",
+        "_clock",
+        "_end",
+        "_resources",
+        "expires_at",
+        "internal",
+        "issued_at",
+        "superuser",
+    )
 
     def __init__(
         self,
         claims: Mapping[str, Any],
         *,
+        internal: bool = False,
         leeway: float = LEEWAY,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -50,6 +61,8 @@ class Principal:
         self._resources: dict[str, frozenset[str]] = {
             tenant: frozenset(resources) for tenant, resources in (claims.get("resources") or {}).items()
         }
+        self.internal = internal
+        """Whether it speaks for a service, not for a user."""
         self.issued_at = datetime.fromtimestamp(claims["iat"], UTC)
         """When the token was issued."""
         self.expires_at = datetime.fromtimestamp(claims["exp"], UTC)

@@ -40,7 +40,7 @@ class Verifier:
 
     Args:
         sources: where keys come from; any of them may have signed. Closed by :meth:`aclose`.
-        shared: likewise, and closed by somebody else.
+        shared: likewise, of the cluster itself: a service has signed. Closed by somebody else.
         leeway: seconds by which clocks may differ.
         clock: seconds since the epoch.
     """
@@ -95,7 +95,9 @@ class Verifier:
         claims = read_payload(token.payload)
         check_claims(claims, self._clock(), leeway=self._leeway)
         source.check(claims)
-        principal = Principal(claims, leeway=self._leeway, clock=self._clock)
+        principal = Principal(
+            claims, internal=source not in self._owned, leeway=self._leeway, clock=self._clock
+        )
         self._remember(digest, _Verified(principal, key, source, claims))
         return principal
 

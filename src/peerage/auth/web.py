@@ -24,7 +24,17 @@ from peerage.auth.reasons import Reason
 from peerage.auth.verifier import Verifier
 from peerage.errors import AccessDeniedError, KeysUnavailableError, TokenRefusedError
 
-__all__ = ["PRINCIPAL", "authorize", "caller", "noauth", "require", "require_superuser"]
+__all__ = [
+    "PRINCIPAL",
+    "authorize",
+    "caller",
+    "is_open",
+    "mark_open",
+    "noauth",
+    "require",
+    "require_superuser",
+    "take_token",
+]
 
 log = logging.getLogger(__name__)
 
@@ -40,15 +50,20 @@ _Handler = Callable[..., Awaitable[web.StreamResponse]]
 _Marked = TypeVar("_Marked", bound=Callable[..., Any])
 
 
+def mark_open(handler: _Marked, mark: str) -> _Marked:
+    """Set the attribute *mark* for :func:`is_open` to find."""
+    target = getattr(handler, "__func__", handler)
+    setattr(target, mark, target if isinstance(target, type) else True)
+    return handler
+
+
 def noauth(handler: _Marked) -> _Marked:
     """Mark a handler, a method of a view, or a view with all its methods, as open to everybody.
 
     A view that inherits from a marked one isn't marked, nor is a method that replaces a marked one. A
     decorator above this one must keep the mark, as ``functools.wraps`` does; else the handler stays closed.
     """
-    target = getattr(handler, "__func__", handler)
-    setattr(target, _MARK, target if isinstance(target, type) else True)
-    return handler
+    return mark_open(handler, _MARK)
 
 
 def caller() -> Principal:
@@ -123,9 +138,9 @@ def authorize(verifier: Verifier, *, realm: str = _REALM) -> Callable[..., Await
 
     @web.middleware
     async def middleware(request: web.Request, handler: _Handler) -> web.StreamResponse:
-        if _is_open(request):
+        if is_open(request):
             return await handler(request)
-        token, request = _take_token(request)
+        token, request = take_token(request)
         try:
             principal = await verifier.verify(token)
         except TokenRefusedError:
@@ -150,23 +165,23 @@ def authorize(verifier: Verifier, *, realm: str = _REALM) -> Callable[..., Await
     return middleware
 
 
-def _is_open(request: web.Request) -> bool:
+def is_open(request: web.Request, mark: str = _MARK) -> bool:
     """Tell whether what handles *request* is marked; what isn't found isn't."""
     match = request.match_info
     if match.http_exception is not None:
         return False
     handler: Any = match.handler
-    while isinstance(handler, functools.partial) and getattr(handler, _MARK, None) is not True:
+    while isinstance(handler, functools.partial) and getattr(handler, mark, None) is not True:
         handler = handler.func
     if isinstance(handler, type):
         # Its own mark, not that of a class it inherits from.
-        if handler.__dict__.get(_MARK) is handler:
+        if handler.__dict__.get(mark) is handler:
             return True
         handler = getattr(handler, request.method.lower(), None)
-    return getattr(handler, _MARK, None) is True
+    return getattr(handler, mark, None) is True
 
 
-def _take_token(request: web.Request) -> tuple[str | None, web.Request]:
+def take_token(request: web.Request) -> tuple[str | None, web.Request]:
     """Return the token, and the request as its handler is to see it."""
     protocols = request.headers.get(hdrs.SEC_WEBSOCKET_PROTOCOL)
     if protocols is None or hdrs.AUTHORIZATION in request.headers:

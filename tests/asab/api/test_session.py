@@ -109,7 +109,7 @@ run(program, Caller())
         **on(zookeeper),
     )
     assert outcome.lines == ["{}"] * 3 + ["{'Authorization': 'Bearer own'}"] + ["{}"] * 2, outcome.log
-    warnings = [line for line in outcome.log.splitlines() if "isn't sent to" in line]
+    warnings = [line for line in outcome.log.splitlines() if "No authorization is sent to" in line]
     assert len(warnings) == 2
     assert "'127.0.0.1'" in warnings[0]
     assert "'localhost'" in warnings[1]

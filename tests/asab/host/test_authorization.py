@@ -91,7 +91,7 @@ async def test_internal(inside, zookeeper, caller, called):
         outside = f"http://127.0.0.1:{other.session._base_url.port}/got"
         assert (await one.calls(outside, auth="internal"))[0] == (200 if caller == ORIGINAL else 401)
         if caller == OURS:
-            assert "The authorization of this service itself isn't sent to '127.0.0.1'" in one.running.log
+            assert "No authorization is sent to '127.0.0.1'" in one.running.log
 
 
 @pytest.mark.parametrize("api", [OURS, ORIGINAL])

@@ -7,17 +7,19 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from peerage.asab.api.projection import advertised_ids, records
-from peerage.asab.api.relay import Relay, authorization_of
+from peerage.asab.api.relay import authorization_of
 from peerage.asab.host import host_of
 from peerage.asab.parts import Floor
 from peerage.asab.service import Service
-from peerage.client import resolver
+from peerage.client import Authorize, resolver
 from peerage.directory import fold_criteria
 from peerage.errors import NotDiscoveredError
 from peerage.instance import Id
 from peerage.names import is_logical
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import aiohttp
     from aiohttp.abc import ResolveResult
     from aiohttp.typedefs import LooseHeaders
@@ -66,6 +68,7 @@ class DiscoveryService(Service):
         self._host = host_of(app)
         self._internal = self._host.internal_authorization(zkc)
         self._told_hosts: set[str] = set()
+        self._told: set[str] = set()
         self._told_empty = False
 
     async def initialize(self, app: "Application") -> None:
@@ -172,16 +175,18 @@ class DiscoveryService(Service):
             kwargs: go to aiohttp.
 
         Raises:
-            ValueError: *auth* is something else, or a request without authorization.
-            RuntimeError: inside the real framework, the key for "internal" isn't there yet.
+            ValueError: *auth* is something else, or a request without authorization; or "internal", and the
+                registry can't keep a key.
+            RuntimeError: inside the real asab, the key for "internal" isn't there yet.
         """
         discovery = self._discovery()
         if auth == "internal":
             if self._internal is None:
+                self._tell_of_internal()
                 return discovery.session(base_url, auth="internal", headers=headers, **kwargs)
             kwargs["authorize"] = self._as_itself(self._internal)
-        elif (header := authorization_of(auth, self._host.contextvars)) is not None:
-            kwargs["authorize"] = Relay(lambda: header, "the request being handled", self._told_hosts)
+        elif (header := authorization_of(auth, self._host.contextvars, self._told)) is not None:
+            kwargs["authorize"] = self._authorize(lambda: header)
         return discovery.session(base_url, headers=headers, **kwargs)
 
     # What the resolver needs
@@ -204,12 +209,28 @@ class DiscoveryService(Service):
     def _discovery(self) -> "Discovery":
         return self._host.open_discovery(self.ZooKeeperContainer)
 
-    def _as_itself(self, internal: "InternalAuthorization") -> Relay:
+    def _tell_of_internal(self) -> None:
+        authz = self._host.contextvars.Authz.get(None)
+        if authz is not None and "internal" not in self._told:
+            self._told.add("internal")
+            log.warning(
+                "session(auth='internal') while a request of %r is handled: it calls with the rights of a "
+                "superuser, whatever theirs are. Leave auth out to call with theirs",
+                authz,
+            )
+
+    def _as_itself(self, internal: "InternalAuthorization") -> Authorize:
         # Now, too: what is wrong with it, and a warning if a user's would do, belongs to this call.
         internal.header()
         # Each request may be the first after a token has expired.
         outside = contextvars.Context()
-        return Relay(lambda: outside.run(internal.header), "this service itself", self._told_hosts)
+        return self._authorize(lambda: outside.run(internal.header))
+
+    def _authorize(self, header: "Callable[[], str | None]") -> Authorize:
+        async def header_for(_host: str) -> str | None:
+            return header()
+
+        return Authorize(header_for, self._told_hosts)
 
     async def _directory(self) -> "Directory":
         """Return who is there, once that is known; say if it is nobody."""

@@ -1,44 +1,34 @@
 """Hands the authorization of the request being handled on to the services that are called for it."""
 
 import logging
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 from aiohttp.hdrs import AUTHORIZATION
 
-from peerage.names import is_logical
+from peerage.asab.contextvars import Unverified
 
 if TYPE_CHECKING:
-    import aiohttp
-
     from peerage.asab.host import ContextVars
 
-__all__ = ["Relay", "authorization_of"]
+__all__ = ["authorization_of"]
 
 log = logging.getLogger("peerage.asab.api")
 
-#: Hosts that are remembered for having been told of.
-_REMEMBERED: Final = 1000
 
-
-def authorization_of(auth: Any, context: "ContextVars") -> str | None:
+def authorization_of(auth: Any, context: "ContextVars", told: set[str]) -> str | None:
     """Return the Authorization header that *auth* stands for, None if there is none to be handed on.
 
     Args:
         auth: None for the request that is being handled, if there is one; or a request.
         context: where that one is found.
+        told: reasons for which it was said that there is none.
 
     Raises:
         ValueError: *auth* is something else, or a request without that header.
     """
     if auth is None:
-        # A token that was verified goes before what the client said.
-        token = getattr(context.Authz.get(None), "IdToken", None)
-        if token:
-            return f"Bearer {token}"
-        request = context.Request.get(None)
-        return None if request is None else request.headers.get(AUTHORIZATION)
+        return _of_the_request_being_handled(context, told)
     if isinstance(auth, web.Request):
         header = auth.headers.get(AUTHORIZATION)
         if header is None:
@@ -53,40 +43,28 @@ def authorization_of(auth: Any, context: "ContextVars") -> str | None:
     )
 
 
-class Relay:
-    """An aiohttp client middleware: the token goes to services of the cluster, to nobody else.
-
-    What the caller put into ``headers=`` wins.
-
-    Args:
-        header: returns the Authorization header.
-        whose: whose it is, for the log.
-        told: hosts for which it was said that the token isn't sent there.
-    """
-
-    def __init__(self, header: Callable[[], str], whose: str, told: set[str]) -> None:
-        self._header = header
-        self._whose = whose
-        self._told = told
-
-    async def __call__(
-        self, request: "aiohttp.ClientRequest", handler: "aiohttp.ClientHandlerType"
-    ) -> "aiohttp.ClientResponse":
-        """Authorize *request*, if it stays in the cluster."""
-        if AUTHORIZATION not in request.headers:
-            host = request.url.host or ""
-            if is_logical(host):
-                request.headers[AUTHORIZATION] = self._header()
-                try:
-                    return await handler(request)
-                finally:
-                    # A middleware of the user's may send it elsewhere next, and errors show headers.
-                    request.headers.pop(AUTHORIZATION, None)
-            if host not in self._told and len(self._told) < _REMEMBERED:
-                self._told.add(host)
-                log.warning(
-                    "The authorization of %s isn't sent to %r, which is outside of '.asab'. If it is meant "
-                    "to have it, write headers={'Authorization': …}",
-                    *(self._whose, host),
-                )
-        return await handler(request)
+def _of_the_request_being_handled(context: "ContextVars", told: set[str]) -> str | None:
+    authz, request = context.Authz.get(None), context.Request.get(None)
+    # A token that was verified goes before what the client said.
+    token = getattr(authz, "IdToken", None)
+    header: str | None
+    if token is None:
+        header = None if request is None else request.headers.get(AUTHORIZATION)
+    else:
+        header = f"Bearer {token}"
+    if header is None:
+        return None
+    if authz is None and Unverified.get():
+        reason = "its handler is marked noauth, so nobody has verified it"
+    elif getattr(authz, "Internal", False):
+        reason = "it is that of a service, a superuser's, which speaks for itself only"
+    else:
+        return header
+    if reason not in told:
+        told.add(reason)
+        log.warning(
+            "The authorization of the request being handled isn't handed on: %s. If it is meant to be, write "
+            "session(auth=request); if this service may call by itself, session(auth='internal')",
+            reason,
+        )
+    return None

@@ -4,6 +4,7 @@ import errno
 import logging
 import warnings
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from aiohttp import web
@@ -16,11 +17,13 @@ from peerage.asab.parts import Floor, Part
 from peerage.asab.tls import SSLContextBuilder
 from peerage.asab.web.accesslog import ACCESS_LOG, AccessLogger
 from peerage.asab.web.cors import add_cors_headers, preflight, preflight_paths
+from peerage.asab.web.denials import answer_denials
 from peerage.asab.web.listen import Line, read_listen
 from peerage.asab.web.requests import Requests, finish
+from peerage.asab.web.routes import pass_arguments, requiring
 from peerage.asab.web.staticdir import StaticDirProvider
 from peerage.errors import ConfigurationError
-from peerage.server import refuse_misdirected
+from peerage.server import Handler, Middleware, refuse_misdirected
 
 if TYPE_CHECKING:
     import ssl
@@ -64,7 +67,8 @@ class WebContainer(Configurable):
     ) -> None:
         super().__init__(config_section_name, config)
         self._app = websvc.App
-        self._section = config_section_name
+        self.section = config_section_name
+        """Where its settings are."""
         self.Addresses: list[Any] | None = None
         """The addresses it is bound to, as sockets have them; None before ``WebContainer.started!``."""
         self.BackLog = int(self.Config["backlog"])
@@ -83,9 +87,14 @@ class WebContainer(Configurable):
         self.WebApp = web.Application(
             client_max_size=int(self.Config["body_max_size"]),
             # The first looks first.
-            middlewares=[refuse_misdirected(websvc.own_ids), self._requests.middleware],
+            middlewares=[refuse_misdirected(websvc.own_ids), self._requests.middleware, answer_denials],
         )
         """The aiohttp application; ``WebApp["app"]`` is this one's."""
+        self.tenants: Middleware | None = None
+        """Finds the tenant of a request, if there is a TenantService."""
+        self.authorization: Middleware | None = None
+        """Lets requests with a valid token through, if there is an AuthService."""
+        self.WebApp.on_startup.append(self._on_startup)
         self.WebApp.on_response_prepare.append(self._on_response_prepare)
         self._keep("app", websvc.App)
         if rootdir := self.Config["rootdir"]:
@@ -127,29 +136,57 @@ class WebContainer(Configurable):
         if line.ssl is None:
             return None
         # What stands in the container's own section wins over a section of TLS alone.
-        section = line.ssl or self._section
+        section = line.ssl or self.section
         builder = SSLContextBuilder(section, config=self.Config)
         if not builder.Config["cert"]:
             # As in ASAB, it listens all the same.
             log.error(
                 "[%s] listen=%s %d: nobody can connect, TLS needs a certificate. Set cert and key in [%s]",
-                *(self._section, line.address, line.port, section),
+                *(self.section, line.address, line.port, section),
             )
         return builder.build()
 
     # Life
 
+    async def _on_startup(self, webapp: web.Application) -> None:
+        for service in tuple(self._app.Services.values()):
+            prepare = getattr(service, "peerage_prepare", None)
+            if prepare is not None:
+                prepare(self)
+
+        @web.middleware
+        async def inside(request: web.Request, handler: Handler) -> web.StreamResponse:
+            for step in (self.authorization, self.tenants):
+                if step is not None:
+                    handler = partial(step, handler=handler)
+            return await handler(request)
+
+        if self.authorization is not None:
+            pass_arguments(webapp)
+        # Inside of the program's middlewares, which answer in their own way to those who are refused.
+        webapp.middlewares.append(inside)
+
     async def _start(self, app: "Application") -> None:
         await self.WebAppRunner.setup()
+        self._check_requirements()
         for line, ssl_context in self._listen:
             await self._bind(line, ssl_context)
         bound = list(dict.fromkeys(self.WebAppRunner.addresses))
         if self._listen and not bound:
             raise ConfigurationError(
-                f"[{self._section}] listen: none of its lines could be bound; the log says why for each."
+                f"[{self.section}] listen: none of its lines could be bound; the log says why for each."
             )
         self.Addresses = bound
         app.PubSub.publish("WebContainer.started!", self)
+
+    def _check_requirements(self) -> None:
+        routes = [] if self.authorization is not None else requiring(self.WebApp)
+        if routes:
+            log.error(
+                "[%s]: %s require authorization and there is no AuthService here, so each answers 403. Make "
+                "asab.web.auth.AuthService(app), or install() it in this web container, too",
+                *(self.section, ", ".join(routes)),
+            )
 
     async def _bind(self, line: Line, ssl_context: "ssl.SSLContext | None") -> None:
         site = web.TCPSite(
@@ -166,17 +203,17 @@ class WebContainer(Configurable):
             if getattr(error, "errno", None) == errno.EADDRINUSE:
                 if not self._listens_at(line):
                     raise ConfigurationError(
-                        f"[{self._section}] listen: port {line.port} of {line.address} is in use. Stop what "
+                        f"[{self.section}] listen: port {line.port} of {line.address} is in use. Stop what "
                         "listens there, or configure another port."
                     ) from error
                 reason = "a line before it listens there"
         if line.optional:
             log.warning(
                 "[%s] listen=%d is served on IPv4 only: %s. Write 0.0.0.0 %d if that is meant",
-                *(self._section, line.port, reason, line.port),
+                *(self.section, line.port, reason, line.port),
             )
         else:
-            log.error("[%s] listen=%s %d can't be bound: %s", self._section, line.address, line.port, reason)
+            log.error("[%s] listen=%s %d can't be bound: %s", self.section, line.address, line.port, reason)
 
     def _listens_at(self, line: Line) -> bool:
         """Tell whether a line before this one has taken its port."""

@@ -36,7 +36,8 @@ class Requests:
     def _make_middleware(self) -> Middleware:
         @web.middleware
         async def count(request: web.Request, handler: Handler) -> web.StreamResponse:
-            self._unanswered.add(id(request))
+            # By the writer, which a clone of the request shares.
+            self._unanswered.add(id(request.writer))
             self._count += 1
             self._none.clear()
             token = Request.set(request)
@@ -75,7 +76,7 @@ class Requests:
                     await self._none.wait()
 
     def _done(self, request: web.BaseRequest) -> None:
-        self._unanswered.discard(id(request))
+        self._unanswered.discard(id(request.writer))
         if not self._unanswered:
             self._none.set()
 

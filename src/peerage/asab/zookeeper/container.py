@@ -77,6 +77,7 @@ class ZooKeeperContainer(Configurable):
             ) from None
         self.Path = choice.path
         """The path below which everything is, without a slash at its beginning."""
+        self._chroot = choice.chroot
         self._place: Place = place_of(registry, choice, self.ProactorService)
         self.ZooKeeper = self._place.zookeeper
         """kazoo's client, called in threads."""
@@ -158,7 +159,7 @@ class ZooKeeperContainer(Configurable):
     def discovery(self) -> "Discovery":
         """Discovery over this session, made when first asked for; :meth:`open_discovery` starts it."""
         if self._discovery is None:
-            self._discovery = PatientDiscovery(self._place.registry, Config)
+            self._discovery = PatientDiscovery(self._place.registry, Config, self._chroot)
         return self._discovery
 
     def open_discovery(self) -> "Discovery":

@@ -25,13 +25,15 @@ class PatientDiscovery(Discovery):
     Args:
         registry: not closed by this.
         config: the configuration of the program.
+        chroot: path at the servers below which everything of the cluster is; the original has its key there.
 
     Raises:
         ConfigurationError: the time limit is no duration.
     """
 
-    def __init__(self, registry: Registry, config: RawConfigParser) -> None:
+    def __init__(self, registry: Registry, config: RawConfigParser, chroot: str = "") -> None:
         super().__init__(registry, ready_timeout=_ready_timeout(config))
+        self.key_root = chroot
 
     async def ready(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - as of the base class
         """Wait until the registry was read once.

@@ -1,0 +1,50 @@
+"""Who calls, and what they may do: everything that a web container serves needs a valid token.
+
+::
+
+    asab.web.auth.AuthService(app)
+
+    @asab.web.auth.require("article:write")
+    async def write(self, request):
+        authz = asab.contextvars.Authz.get()
+        ...
+
+Whatever isn't marked ``@asab.web.auth.noauth`` is closed to callers without one.
+"""
+
+from typing import TYPE_CHECKING, Any, Final
+
+from peerage.lazy import loader
+
+if TYPE_CHECKING:
+    from peerage.asab.web.auth.authorization import SUPERUSER_RESOURCE_ID, Authorization
+    from peerage.asab.web.auth.decorator import noauth, require, require_superuser
+    from peerage.asab.web.auth.service import AuthService
+
+_HOME_OF: Final = {
+    "SUPERUSER_RESOURCE_ID": "authorization",
+    "AuthService": "service",
+    "Authorization": "authorization",
+    "noauth": "decorator",
+    "require": "decorator",
+    "require_superuser": "decorator",
+}
+
+__all__ = [
+    "SUPERUSER_RESOURCE_ID",
+    "AuthService",
+    "Authorization",
+    "noauth",
+    "require",
+    "require_superuser",
+]
+
+_load: Final = loader(__name__, globals(), _HOME_OF, frozenset({"authorization", "decorator", "service"}))
+
+
+def __getattr__(name: str) -> Any:
+    return _load(name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__]

@@ -1,0 +1,151 @@
+"""Who sent a request and what they may do, as programs see it: ``asab.contextvars.Authz.get()``."""
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+from peerage.asab.contextvars import Tenant
+from peerage.asab.exceptions import AccessDeniedError, NotAuthenticatedError
+from peerage.auth import SUPERUSER, Principal
+from peerage.errors import AccessDeniedError as Denied
+from peerage.errors import TokenRefusedError
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+__all__ = ["SUPERUSER_RESOURCE_ID", "Authorization"]
+
+log = logging.getLogger(__name__)
+
+SUPERUSER_RESOURCE_ID: Final = SUPERUSER
+
+
+class Authorization:
+    """A :class:`peerage.auth.Principal` with ASAB's names, on behalf of the tenant in context.
+
+    Questions about rights raise NotAuthenticatedError once the token has expired. Without a tenant in context
+    the global resources count, with one only those of that tenant; a superuser may do everything.
+
+    Args:
+        claims: of a token, or whoever it speaks for.
+        id_token: the token itself, to be handed on; None if there is none.
+
+    Raises:
+        NotAuthenticatedError: the claims don't say when they were issued and when they expire.
+    """
+
+    def __init__(self, claims: Mapping[str, Any] | Principal | None, id_token: str | None = None) -> None:
+        principal = claims if isinstance(claims, Principal) else _principal(claims)
+        self._principal = principal
+        self.IdToken = id_token
+        """The token that was verified."""
+        self.Internal = principal.internal
+        """Whether it is another service's own."""
+        self.CredentialsId: str | None = principal.subject
+        """Id of the credentials, ``sub``."""
+        self.Username: str | None = principal.username
+        self.Email: str | None = principal.email
+        self.Phone: str | None = principal.phone
+        self.SessionId: str | None = principal.session_id
+        self.Issuer: str | None = principal.issuer
+        self.IssuedAt: datetime = principal.issued_at
+        self.Expiration: datetime = principal.expires_at
+
+    def __repr__(self) -> str:
+        return f"<Authorization {self._principal!r}>"
+
+    # How long
+
+    def is_valid(self) -> bool:
+        """Tell whether it hasn't expired."""
+        return self._principal.valid
+
+    def require_valid(self) -> None:
+        """Raise NotAuthenticatedError once it has expired."""
+        with _answering():
+            self._principal.require_valid()
+
+    # What they may do
+
+    def has_superuser_access(self) -> bool:
+        """Tell whether everything is allowed."""
+        with _answering():
+            return self._principal.has_superuser_access()
+
+    def has_resource_access(self, *resources: str) -> bool:
+        """Tell whether all of *resources* are allowed.
+
+        Raises:
+            ValueError: none is named.
+        """
+        with _answering():
+            return self._principal.has_resource_access(*resources, tenant=Tenant.get(None))
+
+    def has_tenant_access(self) -> bool:
+        """Tell whether the tenant in context is one of theirs.
+
+        Raises:
+            ValueError: there is no tenant in context.
+        """
+        with _answering():
+            return self._principal.has_tenant_access(_tenant())
+
+    def require_superuser_access(self) -> None:
+        """Raise AccessDeniedError unless everything is allowed."""
+        with _answering():
+            self._principal.require_superuser_access()
+
+    def require_resource_access(self, *resources: str) -> None:
+        """Raise AccessDeniedError unless all of *resources* are allowed."""
+        with _answering():
+            self._principal.require_resource_access(*resources, tenant=Tenant.get(None))
+
+    def require_tenant_access(self) -> None:
+        """Raise AccessDeniedError unless the tenant in context is one of theirs."""
+        with _answering():
+            self._principal.require_tenant_access(_tenant())
+
+    # Anything else
+
+    def user_info(self) -> dict[str, Any]:
+        """Return all claims."""
+        with _answering():
+            return self._principal.claims()
+
+    def get_claim(self, key: str, default: Any = None) -> Any:
+        """Return a claim."""
+        with _answering():
+            return self._principal.claim(key, default)
+
+    def _resources(self) -> set[str]:
+        """Return what is allowed; a handler may take it as its argument ``resources``."""
+        with _answering():
+            mine = self._principal.has_superuser_access()
+            return {*self._principal.resources(Tenant.get(None)), *((SUPERUSER,) if mine else ())}
+
+
+def _principal(claims: Mapping[str, Any] | None) -> Principal:
+    try:
+        return Principal(claims or {})
+    except KeyError as error:
+        log.error("An authorization without %s can't be used", error)  # noqa: TRY400 - that is all
+        raise NotAuthenticatedError from error
+
+
+def _tenant() -> str:
+    tenant = Tenant.get(None)
+    if tenant is None:
+        raise ValueError("No tenant in context: set it with asab.contextvars.tenant_context(…).")
+    return tenant
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    """Turn a refusal into the exception that answers a request with it."""
+    try:
+        yield
+    except TokenRefusedError as error:
+        raise NotAuthenticatedError from error
+    except Denied as error:
+        raise AccessDeniedError from error

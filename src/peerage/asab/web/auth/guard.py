@@ -1,0 +1,84 @@
+"""The step in front of each handler of a web container: without a valid token nothing is reached."""
+
+import json
+import math
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from peerage.asab.contextvars import Authz, Tenant, Unverified
+from peerage.asab.exceptions import AccessDeniedError, NotAuthenticatedError
+from peerage.asab.web.auth.authorization import Authorization
+from peerage.asab.web.auth.decorator import NOAUTH
+from peerage.auth import Reason
+from peerage.auth.refusals import Refusals
+from peerage.auth.web import is_open, take_token
+from peerage.errors import AccessDeniedError as Denied
+from peerage.errors import KeysUnavailableError, TokenRefusedError
+from peerage.server import Handler, Middleware
+
+__all__ = ["guard"]
+
+
+def guard(authenticate: Callable[[str | None], Awaitable[Authorization]], refusals: Refusals) -> Middleware:
+    """Return a middleware that sets ``Authz``, or raises NotAuthenticatedError, AccessDeniedError or a 503.
+
+    Args:
+        authenticate: returns who a token speaks for; raises TokenRefusedError or KeysUnavailableError.
+        refusals: counts and tells what valid tokens don't allow.
+    """
+
+    @web.middleware
+    async def authorize(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if is_open(request, NOAUTH):
+            unverified = Unverified.set(True)
+            try:
+                return await handler(request)
+            finally:
+                Unverified.reset(unverified)
+        token, request = take_token(request)
+        missing = request.match_info.http_exception
+        if missing is not None and token is None:
+            # Nothing is there, which is no secret; but nothing inside may answer instead.
+            raise missing
+        try:
+            authz = await authenticate(token)
+        except TokenRefusedError as error:
+            raise missing or NotAuthenticatedError from error
+        except KeysUnavailableError as error:
+            raise missing or _unavailable(error) from error
+        before = Authz.set(authz)
+        try:
+            _check_tenant(authz)
+            return await handler(request)
+        except (AccessDeniedError, NotAuthenticatedError) as error:
+            _note(refusals, error.__cause__)
+            raise
+        finally:
+            Authz.reset(before)
+
+    return authorize
+
+
+def _note(refusals: Refusals, cause: BaseException | None) -> None:
+    if isinstance(cause, Denied):
+        refusals.note(Reason.DENIED, cause)
+    elif isinstance(cause, TokenRefusedError):
+        refusals.note(cause.reason, cause)
+
+
+def _check_tenant(authz: Authorization) -> None:
+    tenant = Tenant.get(None)
+    if tenant is None:
+        return
+    try:
+        authz.require_tenant_access()
+    except ValueError as error:
+        # No name of a tenant, so nobody's.
+        raise AccessDeniedError from error
+
+
+def _unavailable(error: KeysUnavailableError) -> web.HTTPServiceUnavailable:
+    body = json.dumps({"result": "ERROR", "message": "Tokens can't be verified right now."})
+    retry = {"Retry-After": str(math.ceil(error.retry_after))}
+    return web.HTTPServiceUnavailable(text=body, content_type="application/json", headers=retry)

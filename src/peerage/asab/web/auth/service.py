@@ -1,0 +1,167 @@
+"""The service that authorizes requests: ``asab.AuthService``."""
+
+import logging
+from typing import TYPE_CHECKING, ClassVar
+
+from aiohttp import web
+
+from peerage.asab.config import Config
+from peerage.asab.contextvars import Authz
+from peerage.asab.exceptions import NotAuthenticatedError
+from peerage.asab.log import LogObsolete
+from peerage.asab.parts import Floor
+from peerage.asab.service import Service
+from peerage.asab.web.auth.authorization import Authorization
+from peerage.asab.web.auth.guard import guard
+from peerage.asab.web.auth.introspection import IntrospectingVerifier
+from peerage.asab.web.auth.keys import Keys
+from peerage.asab.web.auth.mock import mock_principal
+from peerage.asab.web.auth.settings import read_settings
+from peerage.auth.fetching import without_credentials
+from peerage.auth.refusals import Refusals
+from peerage.auth.web import take_token
+from peerage.errors import ConfigurationError, KeysUnavailableError, TokenRefusedError
+
+if TYPE_CHECKING:
+    from peerage.asab.application import Application
+    from peerage.asab.web import WebContainer
+    from peerage.discovery import Discovery
+
+__all__ = ["AuthService"]
+
+log = logging.getLogger("peerage.asab.web.auth")
+
+
+class AuthService(Service):
+    """Lets requests with a valid token through to the handlers of a web container, and no others.
+
+    It installs itself if there is exactly one web container; with several, :meth:`install` names those that
+    it is meant for. ``[auth]`` says whose tokens are valid; internal ones of other services of the cluster
+    are, too.
+
+    Args:
+        app: the application.
+        service_name: the name to register under.
+
+    Raises:
+        ValueError: the section ``[auth]`` can't be used.
+    """
+
+    peerage_floor: ClassVar[Floor] = Floor.WEB
+
+    def __init__(self, app: "Application", service_name: str = "asab.AuthService") -> None:
+        settings = read_settings(Config)
+        super().__init__(app, service_name)
+        self._mock = mock_principal(settings.mock_claims_path) if settings.mode == "mock" else None
+        self._keys = Keys(settings, self._find_discovery)
+        self._introspection: str | None = None
+        if settings.mode == "development":
+            self._introspection = settings.introspection_url
+            log.warning(
+                "[auth] enabled=development: %s is asked about access tokens. In production a proxy does it",
+                without_credentials(self._introspection or ""),
+            )
+        self._introspecting: IntrospectingVerifier | None = None
+        self._refusals = Refusals()
+        self._guard = guard(self._authenticate, self._refusals)
+        self._installed = False
+        self._install_in_the_only_one()
+        app.PubSub.subscribe("Application.run!", self._on_run)
+
+    # Where
+
+    def install(self, web_container: "WebContainer") -> None:
+        """Authorize what comes to *web_container*; nothing happens if that is done already.
+
+        Raises:
+            RuntimeError: another AuthService does it.
+        """
+        if web_container.authorization not in {None, self._guard}:
+            raise RuntimeError("This web container has an AuthService: one is enough.")
+        web_container.authorization = self._guard
+        self._installed = True
+
+    def peerage_prepare(self, web_container: "WebContainer") -> None:
+        """Install it, if nobody has said where, before *web_container* starts."""
+        if self._installed:
+            return
+        self._install_in_the_only_one()
+        if not self._installed:
+            log.warning(
+                "Authorization isn't installed in any web container, and there are several: call "
+                "AuthService.install(web_container) for each that it is meant for. [%s] is open to everybody",
+                web_container.section,
+            )
+
+    def _install_in_the_only_one(self) -> None:
+        service = self.App.Services.get("asab.WebService")
+        containers = [] if service is None else [*service.Containers.values()]
+        if len(containers) == 1:
+            self.install(containers[0])
+
+    # Who
+
+    async def authorize_request(self, request: web.Request) -> Authorization:
+        """Return who has sent *request*.
+
+        Raises:
+            NotAuthenticatedError: there is no valid token.
+            KeysUnavailableError: that can't be told for now.
+        """
+        try:
+            return await self._authenticate(take_token(request)[0])
+        except TokenRefusedError as error:
+            raise NotAuthenticatedError from error
+
+    def get_authorized_tenant(self, request: web.Request | None = None) -> str | None:  # noqa: ARG002 - documented so
+        """Return the first tenant that the request being handled is authorized for; obsolete."""
+        resources = Authz.get().get_claim("resources") or {}
+        return next((tenant for tenant in resources if tenant != "*"), None)
+
+    def is_enabled(self) -> bool:
+        """Return True; obsolete, as it can't be disabled."""
+        LogObsolete.warning("AuthService.is_enabled() is obsolete: it always is")
+        return True
+
+    async def _authenticate(self, token: str | None) -> Authorization:
+        if self._mock is not None:
+            return Authorization(self._mock, token)
+        verifier = self._keys.verifier()
+        if self._introspection is None:
+            return Authorization(await verifier.verify(token), token)
+        if self._introspecting is None or self._introspecting.verifier is not verifier:
+            self._introspecting = IntrospectingVerifier(verifier, self._introspection, self._keys.session)
+        return Authorization(*await self._introspecting.verify(token))
+
+    def _find_discovery(self) -> "Discovery | None":
+        # Whenever it was made, before this service or after.
+        service = self.App.Services.get("asab.DiscoveryService")
+        return None if service is None else service.ZooKeeperContainer.open_discovery()
+
+    # Life
+
+    async def initialize(self, app: "Application") -> None:  # noqa: ARG002 - as of each service
+        """Find what is wrong with the configuration before anybody calls."""
+        if self._mock is None:
+            try:
+                self._keys.verifier()
+            except KeysUnavailableError:
+                # It may be made until the application runs.
+                return
+
+    async def finalize(self, app: "Application") -> None:  # noqa: ARG002 - as of each service
+        """Stop fetching keys."""
+        await self._keys.aclose()
+
+    def _on_run(self, _message_type: str) -> None:
+        if self._mock is not None:
+            return
+        try:
+            self._keys.check()
+        except ConfigurationError as error:
+            log.critical("%s can't start: %s", self.Name, error)
+            raise SystemExit(1) from None
+        if self._keys.nobodys:
+            log.warning(
+                "Nobody's tokens can be verified, so each request is refused: set public_keys_url in [auth]"
+            )

@@ -1,0 +1,97 @@
+"""The section ``[auth]`` of the configuration."""
+
+from collections.abc import Mapping
+from configparser import RawConfigParser
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from peerage.asab.utils import string_to_boolean
+from peerage.errors import ConfigurationError
+
+__all__ = ["AuthSettings", "read_settings"]
+
+_SECTION: Final = "auth"
+_QUOTE: Final = '"'
+
+Mode = Literal["production", "development", "mock"]
+
+
+@dataclass(frozen=True, slots=True)
+class AuthSettings:
+    """What it says."""
+
+    mode: Mode
+    public_keys_urls: tuple[str, ...]
+    """URLs of key sets (JWKS)."""
+    public_keys_files: tuple[str, ...]
+    """Files of keys: key sets, or PEM."""
+    public_keys_ca: str | None
+    """A PEM file of authorities for https URLs, instead of the system's."""
+    introspection_url: str | None
+    mock_claims_path: str | None
+
+
+def read_settings(config: RawConfigParser) -> AuthSettings:
+    """Read them.
+
+    Raises:
+        ValueError: *enabled* isn't one of the modes, or what its mode needs is missing.
+    """
+    given = _options(config)
+    settings = AuthSettings(
+        mode=_mode(given.get("enabled") or "production"),
+        public_keys_urls=_words(given.get("public_keys_url")),
+        public_keys_files=_lines(given.get("public_keys_file")),
+        public_keys_ca=given.get("public_keys_ca") or None,
+        introspection_url=given.get("introspection_url") or None,
+        mock_claims_path=given.get("mock_claims_path") or given.get("mock_user_info_path") or None,
+    )
+    if settings.mode == "development":
+        keys = settings.public_keys_urls or settings.public_keys_files
+        if not settings.introspection_url or not keys:
+            raise ConfigurationError(
+                "[auth] enabled=development needs introspection_url, where access tokens become ID tokens, "
+                "and public_keys_url, the keys of those."
+            )
+    return settings
+
+
+def _options(config: RawConfigParser) -> Mapping[str, str]:
+    if not config.has_section(_SECTION):
+        return {}
+    # The documentation writes both names and values in quotes.
+    return {_bare(name): _bare(value or "") for name, value in config.items(_SECTION)}
+
+
+def _bare(text: str) -> str:
+    text = text.strip()
+    if len(text) > 1 and text[0] == text[-1] == _QUOTE:
+        return text[1:-1]
+    return text
+
+
+def _words(text: str | None) -> tuple[str, ...]:
+    return tuple(map(_bare, (text or "").split()))
+
+
+def _lines(text: str | None) -> tuple[str, ...]:
+    return tuple(_bare(line) for line in (text or "").splitlines() if line.strip())
+
+
+def _mode(text: str) -> Mode:
+    mode = text.strip().lower()
+    if mode in {"production", "development", "mock"}:
+        return mode  # type: ignore[return-value] # one of these three
+    try:
+        enabled = string_to_boolean(mode)
+    except ValueError:
+        raise ConfigurationError(
+            f"[auth] enabled={text!r} isn't known: write production, development or mock."
+        ) from None
+    if not enabled:
+        raise ConfigurationError(
+            "Authorization can't be switched off by [auth] enabled=no, or --no-auth, where there is an "
+            "AuthService: for development write enabled=mock, which takes everybody for the one described "
+            "in mock_claims_path."
+        )
+    return "production"

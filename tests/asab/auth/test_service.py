@@ -1,0 +1,279 @@
+"""AuthService: where it is installed, how it is configured, what is wrong with that."""
+
+import pytest
+from tests.asab.auth.small import SMALL, tokens
+from tests.asab.both import both, ours
+
+
+@pytest.fixture
+def environ(tmp_path):
+    return tokens(tmp_path)
+
+
+INSTALLED = (
+    SMALL
+    + """
+def made():
+    app = make({"listen": "127.0.0.1 0"})
+    return app, asab.web.auth.AuthService(app)
+def closed(app):
+    app.container.WebApp.router.add_get("/x", answer)
+async def program(app, session):
+    await statuses(session, "/x")
+"""
+)
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        "app, auth = made()",
+        # Both together: the original raises.
+        "app, auth = made(); auth.install(app.container)",
+        "app, auth = made(); auth.install(app.container); auth.install(app.container)",
+        # Before there is a container: with the original everything is open.
+        """
+class App(asab.Application):
+    def __init__(self):
+        super().__init__(args=[])
+        asab.web.auth.AuthService(self)
+        self.add_module(asab.web.Module)
+        service = self.get_service("asab.WebService")
+        self.container = asab.web.WebContainer(service, "web", config={"listen": "127.0.0.1 0"})
+app = App()
+""",
+        # As late as it can be.
+        """
+class App(asab.Application):
+    def __init__(self):
+        super().__init__(args=[])
+        self.add_module(asab.web.Module)
+        service = self.get_service("asab.WebService")
+        self.container = asab.web.WebContainer(service, "web", config={"listen": "127.0.0.1 0"})
+    async def initialize(self):
+        await until_started(self.container)
+        asab.web.auth.AuthService(self)
+app = App()
+""",
+        # Another name.
+        "app = make({'listen': '127.0.0.1 0'}); asab.web.auth.AuthService(app, 'my.AuthService')",
+    ],
+)
+def test_one_container(environ, made):
+    """It installs itself, whatever is made first."""
+    outcome = ours(f"{INSTALLED}\n{made}\nclosed(app)\ngo(app, program)", **environ)
+    assert outcome.lines == ["/x 401 200 200"], outcome.log
+    assert "isn't installed" not in outcome.log
+
+
+def test_several_containers(environ):
+    """Those that are named; a warning if none is, an error for what asks who calls."""
+    program = (
+        SMALL
+        + """
+app = make({"listen": "127.0.0.1 0"})
+second = asab.web.WebContainer(
+    app.get_service("asab.WebService"), "second", config={"listen": "127.0.0.1 0"})
+auth = asab.web.auth.AuthService(app)
+if "TEST_INSTALL" in os.environ:
+    auth.install(app.container)
+for webapp in (app.container.WebApp, second.WebApp):
+    webapp.router.add_get("/x", answer)
+    webapp.router.add_get("/read", require("a:read")(answer))
+async def program(app, session):
+    await until_started(second)
+    for path in ("/x", "/read"):
+        await statuses(session, path)
+        await statuses(session, f"http://127.0.0.1:{second.Addresses[0][1]}{path}")
+go(app, program)
+"""
+    )
+    outcome = ours(program, **environ)
+    assert [line.partition(" ")[2] for line in outcome.lines] == [*["200 200 200"] * 2, *["403 403 403"] * 2]
+    assert outcome.log.count("Authorization isn't installed in any web container") == 2
+    outcome = ours(program, **environ, TEST_INSTALL="1")
+    assert [line.partition(" ")[2] for line in outcome.lines] == [
+        *("401 200 200", "200 200 200", "401 200 200", "403 403 403")
+    ]
+    assert "isn't installed in any" not in outcome.log
+    (error,) = (line for line in outcome.log.splitlines() if " ERROR " in line)
+    assert "[second]: GET /read, HEAD /read require authorization" in error
+
+
+def test_requirements_without_a_service(environ):
+    """One error that names the routes, and 403 for everybody; the original answers 500."""
+    outcome = ours(
+        SMALL
+        + """
+class View(aiohttp.web.View):
+    async def get(self):
+        return aiohttp.web.Response()
+    @require_superuser
+    async def put(self):
+        return aiohttp.web.Response()
+app = make({"listen": "127.0.0.1 0"})
+router = app.container.WebApp.router
+router.add_get("/open", answer)
+router.add_get("/read", require("a:read")(answer), allow_head=False)
+router.add_view("/view", View)
+sub = aiohttp.web.Application()
+sub.router.add_post("/root/{name}", require_superuser(answer))
+app.container.WebApp.add_subapp("/sub", sub)
+async def program(app, session):
+    await statuses(session, "/open")
+    await statuses(session, "/read")
+    await statuses(session, "/view", method="PUT")
+    async with session.get("/read") as response:
+        await show(response, "WWW-Authenticate")
+go(app, program)
+""",
+        **environ,
+    )
+    assert outcome.lines[:3] == ["/open 200 200 200", "/read 403 403 403", "/view 403 403 403"], outcome.log
+    assert outcome.lines[3].startswith('403 application/json Bearer realm="asab", error="insufficient_scope"')
+    (error,) = (line for line in outcome.log.splitlines() if " ERROR " in line)
+    assert "GET /read, POST /sub/root/{name}, PUT /view require authorization" in error
+
+
+@pytest.mark.parametrize("enabled", ["no", "False", "off", "0"])
+def test_it_cant_be_switched_off(environ, tmp_path, enabled):
+    """A ValueError, as in the original, that names mock."""
+    config = tmp_path / "off.conf"
+    config.write_text(f"[auth]\nenabled={enabled}\n")
+    program = (
+        SMALL
+        + """
+try:
+    small(None)
+except ValueError as error:
+    say("mock" in str(error))
+"""
+    )
+    assert both(program, **environ, ASAB_CONFIG=str(config)).lines == ["True"]
+
+
+def test_no_auth(environ):
+    """The option is the same."""
+    outcome = both(
+        SMALL
+        + """
+app = make({"listen": "127.0.0.1 0"}, args=["--no-auth"])
+try:
+    asab.web.auth.AuthService(app)
+except ValueError as error:
+    say("mock" in str(error))
+""",
+        **environ,
+    )
+    assert outcome.lines == ["True"], outcome.log
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ("enabled=perhaps", "write production, development or mock"),
+        ("enabled=development", "needs introspection_url"),
+        ("enabled=development\nintrospection_url=http://127.0.0.1:1/", "public_keys_url"),
+        ("public_keys_url=ftp://here/keys", "http://seacat-auth.service_id.asab/.well-known/jwks.json"),
+        ("public_keys_url=nonsense", "http://seacat-auth.service_id.asab/.well-known/jwks.json"),
+        ("public_keys_url=https://127.0.0.1/\npublic_keys_ca=/nowhere.pem", "nowhere.pem"),
+        (
+            "public_keys_url=http://seacat-auth.service_id.asab/.well-known/jwks.json",
+            "there is no asab.DiscoveryService",
+        ),
+        (
+            "enabled=development\npublic_keys_url=http://127.0.0.1:1/\nintrospection_url=http://me.service_id.asab/",
+            "[auth] introspection_url=http://me.service_id.asab/ is found by discovery",
+        ),
+    ],
+)
+def test_what_cant_work(environ, tmp_path, section, message):
+    """It doesn't start, and says what to write."""
+    config = tmp_path / "wrong.conf"
+    config.write_text(f"[auth]\npublic_keys_file=\n{section}\n")
+    outcome = ours(SMALL + "sys.exit(small(None))", **environ, ASAB_CONFIG=str(config))
+    assert outcome.code == 1, outcome.log
+    assert message in outcome.log
+
+
+@pytest.mark.parametrize("enabled", ["production", "yes", "TRUE", '"production"', ""])
+def test_production(environ, tmp_path, enabled):
+    """Tokens are asked for."""
+    config = tmp_path / "on.conf"
+    config.write_text(f"[auth]\nenabled={enabled}\n")
+    outcome = ours(
+        f"{INSTALLED}\nsmall(program, lambda webapp: webapp.router.add_get('/x', answer))",
+        **environ,
+        ASAB_CONFIG=str(config),
+    )
+    assert outcome.lines == ["/x 401 200 200"], outcome.log
+
+
+def test_nobodys_tokens(environ, tmp_path):
+    """Without keys everything is refused, and the log says so."""
+    config = tmp_path / "none.conf"
+    config.write_text("[auth]\npublic_keys_file=\n")
+    outcome = ours(
+        f"{INSTALLED}\nsmall(program, lambda webapp: webapp.router.add_get('/x', answer))",
+        **environ,
+        ASAB_CONFIG=str(config),
+    )
+    assert outcome.lines == ["/x 401 401 401"]
+    assert "set public_keys_url in [auth]" in outcome.log
+
+
+def test_what_programs_ask_it(environ):
+    """Methods that are documented, or were."""
+    outcome = ours(
+        SMALL
+        + """
+async def handler(request):
+    authz = await app.auth.authorize_request(request)
+    say(authz, authz.IdToken == TOKENS[request.query["who"]], app.auth.is_enabled())
+    say(app.auth.get_authorized_tenant(), app.auth.get_authorized_tenant(request))
+    return aiohttp.web.Response()
+@noauth
+async def free(request):
+    try:
+        await app.auth.authorize_request(request)
+    except asab.exceptions.NotAuthenticatedError:
+        say("nobody")
+    return aiohttp.web.Response()
+app = make({"listen": "127.0.0.1 0"})
+app.auth = asab.web.auth.AuthService(app)
+app.container.WebApp.router.add_get("/x", handler)
+app.container.WebApp.router.add_get("/free", free)
+async def program(app, session):
+    await status(session, "/x?who=reader", "reader")
+    await status(session, "/x?who=tenant", "tenant")
+    await status(session, "/free")
+go(app, program)
+""",
+        **environ,
+    )
+    assert outcome.lines[0].startswith("<Authorization"), outcome.log
+    assert outcome.lines[0].endswith("True True")
+    assert outcome.lines[1:2] + outcome.lines[3:] == ["None None", "acme acme", "nobody"]
+
+
+def test_the_program_of_a_test(environ):
+    """A container that somebody else serves is closed as well."""
+    outcome = ours(
+        SMALL
+        + """
+load("web.container")
+from aiohttp.test_utils import TestClient, TestServer
+app = make({"listen": ""})
+asab.web.auth.AuthService(app)
+app.container.WebApp.router.add_get("/x", answer)
+async def main():
+    async with TestClient(TestServer(app.container.WebApp)) as client:
+        for who in (None, "reader"):
+            async with client.get("/x", headers=bearer(who)) as response:
+                say(response.status)
+app.Loop.run_until_complete(main())
+app.Loop.close()
+""",
+        **environ,
+    )
+    assert outcome.lines == ["401", "200"], outcome.log
