@@ -22,6 +22,7 @@ def grow(module):
             importlib.import_module(name)
         for name in (
             *(f"{module}.web.{name}" for name in ("container", "rest.json", "rest.schema", "rest.errors")),
+            *(f"{module}.web.auth", f"{module}.web.auth.service", f"{module}.web.auth.decorator"),
             *(f"{module}.zookeeper", f"{module}.zookeeper.container", f"{module}.api"),
             *(f"{module}.api.service", f"{module}.api.discovery", "kazoo.client"),
             *(("peerage.backends.zookeeper",) if module == "peerage.asab" else ()),

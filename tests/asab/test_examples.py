@@ -22,7 +22,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 IMPORT = "import peerage.asab as asab\n"
 
 #: What programs for the original import besides; with ours they may.
-LOAD = 'load("web", "web.rest", "zookeeper", "api", "api.discovery")\n'
+LOAD = 'load("web", "web.rest", "web.auth", "contextvars", "zookeeper", "api", "api.discovery")\n'
 
 SIDES = pytest.mark.parametrize(("one", "other"), [("ours", "theirs"), ("theirs", "ours")])
 
@@ -156,7 +156,22 @@ async def test_custom_ids_of_ours(cluster):
         await eventually(lambda: cluster.discovery.directory.targets("shard", "1"), "shard 1")
         # Its first look may come before it is connected.
         async with asyncio.timeout(PATIENCE):
-            while not await peer.tell("locate", {"shard": "1"}):
+            while not await peer.tell("locate", {"shard": "1"}):  # noqa: ASYNC110 - another process
                 await asyncio.sleep(0.02)
         status, text = await peer.tell("get", "http://1.shard.asab/")
         assert (status, json.loads(text)) == (200, {"shards": ["1", "2"]})
+
+
+@SIDES
+async def test_authorization_of_the_other_kind(cluster, one, other):
+    """authorization.py takes the tokens, which signed_in.py, of the other kind, has from the stand-in."""
+    async with (
+        cluster.run("seacat_auth", "ours", "seacat-auth"),
+        cluster.run("authorization", one, "notes"),
+        cluster.run("signed_in", other) as program,
+    ):
+        assert (await program.line()).startswith("nobody: writes 401, reads 401")
+        assert [await program.line() for _ in range(2)] == [
+            'reader: writes 403, reads 200 {"notes": [], "for": "reader"}',
+            'writer: writes 200, reads 200 {"notes": ["milk"], "for": "writer"}',
+        ]
