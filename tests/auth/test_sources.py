@@ -307,6 +307,8 @@ def test_a_bad_key_costs_itself_alone():
         "shared secret": {"kty": "oct", "k": "c2VjcmV0", "kid": "x"},
         "another curve": jwk(crv="P-192"),
         "crv of another key": jwk(crv="P-384"),
+        "crv a list": jwk(crv=[]),
+        "crv an object": jwk(crv={}),
         "not on the curve": jwk(y=jwk(name="other")["y"]),
         "no x": jwk(x=...),
         "x a number": jwk(x=5),
