@@ -33,7 +33,7 @@ _LONGEST: Final = 300.0
 #: Tokens, and keys of others, that are remembered.
 _REMEMBERED: Final = 1024
 
-#: Records of one instance id that are looked at, newest first: others are of processes that died a moment ago.
+#: Records of one instance id that are looked at, newest first: others are of processes that died.
 _RECORDS: Final = 8
 
 
