@@ -205,8 +205,7 @@ class _Reader:
         # A dictionary, because some entries are repeated, and so is what is wrong with them.
         self._problems: dict[str, None] = {}
         self._found = self._untold = 0
-        self._record = record
-        self._networks = networks
+        self._record, self._networks = record, networks
         self.respelled = False
         """Whether folding changed an id."""
         self.host = self._host()
@@ -285,7 +284,9 @@ class _Reader:
         return None
 
     def _may_be_called(self, what: str, text: str) -> bool:
-        reason = self._networks.why_not(text)
+        # Other addresses were judged when they were read.
+        asked = what == "host" or self._networks is not ANYWHERE
+        reason = self._networks.why_not(text) if asked else None
         if reason is not None:
             self._tell(f"{what} {shorten(text)} {reason}.")
         return reason is None
@@ -363,13 +364,11 @@ class _Reader:
             if self.host is None:
                 self._tell("There is no usable host, so nobody can call it.")
                 return None
-            own = _LOOPBACK[family]
             # Whoever forges a record knows the key of this host, too: loopback may be excluded.
-            nearby = self._same_host and self._networks.allows(own)
-            return Endpoint(self.host, port, family, own if nearby else None)
-        near = loopback and self._same_host
-        if (near or routable) and self._may_be_called("an entry of web", literal):
-            return Endpoint(literal, port, family, literal if near else None)
+            nearby = self._same_host and self._networks.allows(_LOOPBACK[family])
+            return Endpoint(self.host, port, family, _LOOPBACK[family] if nearby else None)
+        if (routable or (loopback and self._same_host)) and self._may_be_called("an entry of web", literal):
+            return Endpoint(literal, port, family, literal if loopback else None)
         return None
 
     def _weight(self, value: object) -> float:

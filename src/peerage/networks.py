@@ -12,7 +12,7 @@ from typing import Final
 
 from peerage.errors import ConfigurationError
 
-__all__ = ["ANYWHERE", "Networks", "read_networks"]
+__all__ = ["ANYWHERE", "Networks", "never_called", "read_networks"]
 
 _Address = IPv4Address | IPv6Address
 _Network = IPv4Network | IPv6Network
@@ -37,6 +37,12 @@ _NEVER: Final = tuple(
         ),
     )
 )
+
+#: The same as numbers, by version: each address of each record is compared with them.
+_NUMBERS: Final = {
+    version: [(int(each.netmask), int(each.network_address)) for each in _NEVER if each.version == version]
+    for version in (4, 6)
+}
 
 #: IPv6 addresses whose last 32 bits are an IPv4 address that a gateway, or the system, makes of them.
 _TRANSLATED: Final = (IPv6Network("64:ff9b::/96"), IPv6Network("::/96"))
@@ -74,11 +80,21 @@ def _why_not(allowed: tuple[_Network, ...] | None, text: str) -> str | None:
     except ValueError:
         return None
     meanings = _meanings(address)
-    if any(each in network for each in meanings for network in _NEVER):
+    if any(map(_is_nobodys, meanings)):
         return "is link-local, of a cloud's metadata or of nobody, which is never called"
     if allowed is not None and not any(meanings[-1] in network for network in allowed):
         return "is in none of the allowed_networks"
     return None
+
+
+def never_called(address: _Address) -> bool:
+    """Tell whether *address*, or what it stands for, is one that nobody calls."""
+    return any(map(_is_nobodys, _meanings(address)))
+
+
+def _is_nobodys(address: _Address) -> bool:
+    number = int(address)
+    return any(number & mask == network for mask, network in _NUMBERS[address.version])
 
 
 def _meanings(address: _Address) -> tuple[_Address, ...]:
