@@ -3,7 +3,7 @@
 VENV    ?= .venv
 BIN     := $(VENV)/bin
 ARGS    ?=
-# The interpreter of the original, asab, which the tests run beside ours.
+# The interpreter of the original, asab, which tests and benchmarks run beside ours.
 export ASAB_PYTHON ?= $(abspath $(VENV)-asab/bin/python)
 # One pytest run for each of these that is installed besides the one of the environment.
 PYTHONS ?= python3.12 python3.13 python3.14
@@ -37,7 +37,7 @@ check: $(VENV)/.check ## ruff, mypy --strict, import-linter
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/.bench ## the table of budgets, measured on this machine (ARGS="--only directory")
+bench: $(VENV)/.bench $(VENV)-asab/.peer ## the table of budgets, measured on this machine (ARGS="--only directory")
 	@scripts/zookeeper
 	$(BIN)/python -m benchmarks $(ARGS)
 

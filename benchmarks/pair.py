@@ -14,7 +14,7 @@ __all__ = ["OURS", "PYTHON", "SIDES", "THEIRS", "Process", "started", "third"]
 _ROOT: Final = Path(__file__).parent.parent
 
 #: The interpreter of the original; the doors make its environment.
-PYTHON: Final = Path(os.environ.get("ASABPYTHON") or _ROOT / ".venv-asab/bin/python")
+PYTHON: Final = Path(os.environ.get("ASAB_PYTHON") or _ROOT / ".venv-asab/bin/python")
 
 OURS: Final = "peerage"
 THEIRS: Final = "asab 25.15"
@@ -54,7 +54,7 @@ def started(side: str, servers: str, count: int | None = None) -> Iterator[Proce
     """Start one client of a side, or a crowd; it ends in the end."""
     python, module = (sys.executable, "peerageworker") if side == OURS else (PYTHON, "originalworker")
     assert os.access(python, os.X_OK), (
-        f"{python} isn't there: `make bench` makes it, or name it in ASABPYTHON"
+        f"{python} isn't there: `make bench` makes it, or name it in ASAB_PYTHON"
     )
     with _running(str(python), module, servers, *([] if count is None else [str(count)])) as process:
         yield process

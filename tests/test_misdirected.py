@@ -3,6 +3,7 @@
 import aiohttp
 import pytest
 from aiohttp import web
+from yarl import URL
 
 from peerage.misdirected import OwnIds
 from peerage.server import refuse_misdirected
@@ -15,6 +16,7 @@ ANSWERED = (
         "ORDERS.Service_Id.Asab:8080",
         "orders.service-id.asab",
         "orders.service_id.asab.",
+        "orders.service_id.asab.:8080",
     ),
     *("orders-1.instance_id.asab", "asab", "x.asab", "17.shard.asab", "eu.west.region.asab", "a.shard.asab"),
 )
@@ -26,6 +28,7 @@ REFUSED = (
         "orders.node_id.asab",
     ),
     *("18.shard.asab", "west.region.asab", "orders.nothing.asab", "billing.service_id.asab:8080"),
+    *("billing.service_id.asab:", "billing.service_id.asab.:80"),
 )
 
 
@@ -46,6 +49,17 @@ def test_what_it_answers_to(own_ids, host):
 def test_what_it_doesnt_answer_to(own_ids, host):
     """Complete names of others."""
     assert not own_ids.answers_to(host)
+
+
+@pytest.mark.parametrize("name", ["Bücher", "straße", "žluť.eu"])
+def test_names_that_arent_ascii(monkeypatch, name):
+    """They travel encoded; another one is refused all the same."""
+    monkeypatch.setenv("SERVICE_ID", name)
+    ids = OwnIds({"shard": [name]})
+    for key in ("service_id", "shard"):
+        assert ids.answers_to(URL(f"http://{name}.{key}.asab").raw_host)
+        assert not ids.answers_to(URL(f"http://ř{name}.{key}.asab").raw_host)
+    assert not ids.answers_to("xn--99999999.service_id.asab")
 
 
 def test_the_environment_is_read_when_asked(monkeypatch):

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -14,27 +14,21 @@ from peerage.follow import Follower
 from peerage.identity import Identity, host_key, read_identity
 from peerage.instance import Id, Instance
 from peerage.record import Ids, web_of
-from peerage.registration import Offer, Registration, complain, withdraw_all
+from peerage.registration import Offer, Registration, complain, registered_or, withdraw_all
 from peerage.registry import Registry, open_registry
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import aiohttp
     from aiohttp.typedefs import LooseHeaders
     from yarl import URL
 
-    from peerage.auth import Verifier
-    from peerage.auth.assembly import Assembly
+    from peerage.auth.authorization import Authorization
     from peerage.client import Client
 
 __all__ = ["DEFAULT_REGISTRY", "Discovery"]
 
 #: The registry if neither the argument nor ``PEERAGE_REGISTRY`` names one: this machine, no server.
 DEFAULT_REGISTRY: Final = "embedded:"
-
-#: Seconds that a registry out of reach has for saying that it refuses.
-REFUSAL_TIMEOUT: Final = 0.2
 
 #: Seconds that a question waits for the first snapshot.
 READY_TIMEOUT: Final = 10.0
@@ -89,7 +83,7 @@ class Discovery:
         self._changes: set[Changes] = set()
         self._client: Client | None = None
         self._mode = authorization
-        self._auth: Assembly | None = None
+        self._auth: Authorization | None = None
         self._withheld: set[str] = set()
         self._state = "new"
         self._closing: asyncio.Future[None] | None = None
@@ -227,7 +221,7 @@ class Discovery:
             port=port, web=web, ids=ids, scheme=scheme, appclass=appclass, weight=weight, extra=extra
         )
         try:
-            await self._registered_or_stale(registration)
+            await registered_or(registration, self._follower.until_stale())
         except BaseException:
             await registration.withdraw()
             raise
@@ -268,26 +262,11 @@ class Discovery:
             scheme=scheme,
             weight=weight,
             extra=extra,
-            auth_key=None if self._mode == "shared" else self._authorization().record_key,
+            auth_key=None if self._mode == "shared" else self.auth.record_key,
         )
         registration = Registration(self.registry, offer, self._registrations.discard)
         self._registrations.add(registration)
         return registration
-
-    async def _registered_or_stale(self, registration: Registration) -> None:
-        """Wait until others can find it, or the registry is known to be out of reach; raise a refusal."""
-        registered = asyncio.ensure_future(registration.registered())
-        stale = asyncio.ensure_future(self._follower.until_stale())
-        try:
-            await asyncio.wait((registered, stale), return_when=asyncio.FIRST_COMPLETED)
-            # A registry that refuses is out of reach for the follower, too: a refusal has its say first.
-            await asyncio.wait((registered,), timeout=REFUSAL_TIMEOUT)
-            if registered.done():
-                registered.result()
-        finally:
-            registered.cancel()
-            stale.cancel()
-            await asyncio.gather(registered, stale, return_exceptions=True)
 
     # Find
 
@@ -390,44 +369,22 @@ class Discovery:
         if self._client is None:
             self._client = Client(self.directory, ready=self.ready, is_ready=lambda: self._follower.ready)
         if auth == "internal":
-            kwargs["authorize"] = Authorize(self._authorization().header(resources), self._withheld)
+            kwargs["authorize"] = Authorize(self.auth.header(resources), self._withheld)
         elif auth is not None:
             kwargs["auth"] = auth
         return self._client.session(base_url, headers=headers, **kwargs)
 
-    def verifier(
-        self,
-        public_keys_url: str | Sequence[str] = (),
-        *,
-        public_keys_file: "str | Path | Sequence[str | Path]" = (),
-        ca: "str | Path | None" = None,
-        internal: bool = True,
-        issuers: Collection[str] | None = None,
-        audiences: Collection[str] | None = None,
-    ) -> "Verifier":
-        """Return what verifies the tokens of those who call; closed with this Discovery.
-
-        Args:
-            public_keys_url: of the keys (JWKS) of who issues users' tokens, ``.asab`` or not, or several.
-            public_keys_file: files of keys: a JWKS, a JWK or PEM.
-            ca: PEM file of authorities for https URLs, instead of the system's.
-            internal: whether internal tokens of other services are accepted.
-            issuers: the only ``iss`` accepted of users' tokens; None: any.
-            audiences: ``aud`` of users' tokens must name one of them; None: any.
+    @property
+    def auth(self) -> "Authorization":
+        """What verifies the tokens of those who call: ``discovery.auth.verifier(keys_url)``.
 
         Raises:
-            ConfigurationError: a URL or file can't work, or nobody's tokens would be accepted.
+            MissingExtraError: the package that does it isn't installed.
         """
-        self._check_open()
-        return self._authorization().verifier(
-            public_keys_url, public_keys_file, ca=ca, internal=internal, issuers=issuers, audiences=audiences
-        )
-
-    def _authorization(self) -> "Assembly":
         if self._auth is None:
-            from peerage.auth.assembly import Assembly  # noqa: PLC0415 - loads cryptography
+            from peerage.auth.authorization import Authorization  # noqa: PLC0415 - loads cryptography
 
-            self._auth = Assembly(self, self._mode)
+            self._auth = Authorization(self, self._mode)
         return self._auth
 
 

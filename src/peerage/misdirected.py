@@ -7,7 +7,10 @@ marks the answer, so that the client knows: this wasn't processed, whatever the 
 
 import os
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Final
+
+from yarl import URL
 
 from peerage.errors import NotDiscoveredError
 from peerage.names import BUILTIN_KEYS, fold_key, fold_value, is_logical, parse_host
@@ -56,7 +59,7 @@ class OwnIds:
 
         Whatever is no complete logical name may: it didn't come by discovery.
         """
-        name = _without_port(host)
+        name = _decoded(_without_port(host))
         if not is_logical(name):
             return True
         try:
@@ -71,7 +74,17 @@ class OwnIds:
 
 def _without_port(host: str) -> str:
     name, colon, port = host.rpartition(":")
-    return name if colon and port.isdecimal() else host
+    return name if colon and (port.isdecimal() or not port) else host
+
+
+def _decoded(host: str) -> str:
+    """Return *host* as people write it: what isn't ASCII is encoded on its way (IDNA)."""
+    if "xn--" not in host.lower():
+        return host
+    # As clients decode it.
+    with suppress(ValueError):
+        return URL.build(scheme="http", host=host).host or host
+    return host
 
 
 def _values(key: str, ids: Mapping[str, object]) -> set[str]:

@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
+import re
 import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -14,15 +15,20 @@ from peerage.instance import DRAINING, decode
 from peerage.record import Ids, build_record
 from peerage.registry import Advertisement, Registry
 
-__all__ = ["LAME_DUCK", "Offer", "Registration", "complain", "withdraw_all"]
+__all__ = ["LAME_DUCK", "Offer", "Registration", "complain", "registered_or", "withdraw_all"]
 
 log = logging.getLogger(__name__)
 
 #: Seconds between publishing that an instance drains and withdrawing it, by default.
 LAME_DUCK: Final = 1.0
 
+#: Seconds that a registry out of reach has for saying that it refuses.
+REFUSAL_TIMEOUT: Final = 0.2
+
 #: Seconds that closing waits for a registry that isn't ours to close.
 WITHDRAW_TIMEOUT: Final = 0.9
+
+_NO_NAME: Final = re.compile(r"[^A-Za-z0-9_.-]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +80,9 @@ class Registration:
     ) -> None:
         self._offer = offer
         self._on_withdraw = on_withdraw
-        self._advertisement: Advertisement = registry.advertise(offer.identity.appclass, offer.record())
+        # Opaque to readers. Names of classes may have other letters, too.
+        name = _NO_NAME.sub("_", offer.identity.appclass)
+        self._advertisement: Advertisement = registry.advertise(name, offer.record())
 
     def names(self) -> tuple[tuple[str, str], ...]:
         """Return the ``(key, value)`` pairs, folded, under which it is advertised."""
@@ -152,6 +160,22 @@ class Registration:
         offer = replace(self._offer, **changes)
         self._advertisement.update(offer.record())
         self._offer = offer
+
+
+async def registered_or(registration: Registration, stale: Coroutine[Any, Any, None]) -> None:
+    """Wait until others can find it, or *stale* says that the registry is out of reach; raise a refusal."""
+    registered = asyncio.ensure_future(registration.registered())
+    lost = asyncio.ensure_future(stale)
+    try:
+        await asyncio.wait((registered, lost), return_when=asyncio.FIRST_COMPLETED)
+        # A registry that refuses is out of reach for the follower, too: a refusal has its say first.
+        await asyncio.wait((registered,), timeout=REFUSAL_TIMEOUT)
+        if registered.done():
+            registered.result()
+    finally:
+        registered.cancel()
+        lost.cancel()
+        await asyncio.gather(registered, lost, return_exceptions=True)
 
 
 async def withdraw_all(registrations: Iterable[Registration]) -> None:

@@ -327,102 +327,6 @@ def test_sys_exit_finalizes_and_leaves_run(where):
     assert outcome.seen == (3, ["finalize"]), outcome.log
 
 
-def test_stop_within_initialize_is_heeded():
-    """main() runs, and then it ends; the original forgets it was stopped."""
-    outcome = ours("""
-    class App(asab.Application):
-        async def initialize(self):
-            self.stop(2)
-        async def main(self):
-            say("main")
-    say(App(args=[]).run())
-    """)
-    assert outcome.lines == ["main", "2"], outcome.log
-
-
-def test_a_second_signal_interrupts_main():
-    """The first asks, and after a while the log says what is waited for."""
-    program = """
-    class App(asab.Application):
-        async def main(self):
-            self.PubSub.subscribe("Application.stop!", self.stopped)
-            say("ready")
-            await asyncio.Event().wait()
-        def stopped(self, _, count):
-            say("stop", count)
-            if count == 1:
-                self.Loop.call_later(0.05, os.kill, os.getpid(), signal.SIGTERM)
-        async def finalize(self):
-            say("finalize")
-    say(App(args=[]).run())
-    """
-    outcome = ours(program, meanwhile=terminate)
-    assert outcome.lines == ["ready", "stop 1", "stop 2", "finalize", "0"], outcome.log
-    assert "main() was interrupted" in outcome.log
-
-
-@pytest.mark.parametrize("late", [False, True])
-def test_a_second_signal_interrupts_a_service(late):
-    """One that waits in its initialize(); the others still have their turn."""
-    program = f"""
-    class S(asab.Service):
-        async def initialize(self, app):
-            say("initialize", self.Name)
-            if self.Name == "waiting":
-                app.Loop.call_later(0.05, os.kill, os.getpid(), signal.SIGTERM)
-                app.Loop.call_later(0.1, os.kill, os.getpid(), signal.SIGTERM)
-                await asyncio.Event().wait()
-        async def finalize(self, app):
-            say("finalize", self.Name)
-    class App(asab.Application):
-        async def {"main" if late else "initialize"}(self):
-            S(self, "next")
-            S(self, "waiting")
-    say(App(args=[]).run())
-    """
-    outcome = ours(program)
-    expected = ["initialize waiting", "initialize next", "finalize next", "finalize waiting", "0"]
-    assert outcome.seen == (0, expected), outcome.log
-    assert "waiting.initialize() was interrupted" in outcome.log
-
-
-def test_a_third_stop_ends_the_process():
-    """Whatever it does."""
-    outcome = both("""
-    class App(asab.Application):
-        async def main(self):
-            say("main")
-            for _ in range(3):
-                self.stop()
-            say("never")
-    App(args=[]).run()
-    """)
-    assert outcome.seen == (70, ["main"])
-
-
-def test_sigint_stops_and_sighup_is_a_message():
-    """Ctrl-C is an ordinary end."""
-
-    def signals(process, _):
-        process.send_signal(1)
-        assert process.stdout.readline() == "Application.hup!\n"
-        process.send_signal(2)
-
-    outcome = both(
-        """
-    class App(asab.Application):
-        async def main(self):
-            self.PubSub.subscribe("Application.hup!", self.heard)
-            say("ready")
-        def heard(self, message):
-            say(message)
-    say(App(args=[]).run())
-    """,
-        meanwhile=signals,
-    )
-    assert outcome.lines == ["ready", "0"]
-
-
 def test_nothing_runs_after_run():
     """Tasks left behind have a while to end; then they are cancelled, and the log names them."""
     outcome = ours("""
@@ -446,3 +350,48 @@ def test_nothing_runs_after_run():
     assert outcome.seen == (0, ["done", "cancelled", "[True, True] True"]), outcome.log
     assert "the slow one" in outcome.log
     assert "quick" not in outcome.log
+
+
+@pytest.mark.parametrize("where", ["initialize", "main"])
+def test_a_cancelled_task_that_is_waited_for_leaves_run(where):
+    """As any exception does, and it isn't taken for an interruption; the original finalizes nothing."""
+    outcome = ours(f"""
+    class App(asab.Application):
+        async def {where}(self):
+            task = asyncio.create_task(asyncio.sleep(60))
+            task.cancel()
+            await task
+        async def finalize(self):
+            say("finalize")
+    try:
+        App(args=[]).run()
+    except asyncio.CancelledError:
+        say("left")
+    """)
+    assert outcome.seen == (0, ["finalize", "left"]), outcome.log
+    assert "interrupted" not in outcome.log
+
+
+def test_finalize_that_is_no_coroutine_function():
+    """An error that leaves run(), after everything else is finalized."""
+    outcome = ours("""
+    class S(asab.Service):
+        def finalize(self, app):
+            say("finalize", self.Name)
+            raise LookupError
+    class App(asab.Application):
+        def __init__(self):
+            super().__init__(args=[])
+            S(self, "one")
+            S(self, "two")
+        async def main(self):
+            self.stop()
+        def finalize(self):
+            say("finalize")
+            raise LookupError
+    try:
+        App().run()
+    except LookupError:
+        say("left")
+    """)
+    assert outcome.seen == (0, ["finalize", "finalize one", "finalize two", "left"]), outcome.log

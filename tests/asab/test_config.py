@@ -113,6 +113,16 @@ def test_a_missing_include_is_left_out(write):
     assert "/nowhere/b.conf: there is no such file" in outcome.log
 
 
+def test_including_what_cant_be_read(write, tmp_path):
+    """A folder that a pattern hits is left out, as in the original; we say so."""
+    write("a.conf", f"[general]\ninclude = {tmp_path}/*.part\n")
+    write("b.part", "[a]\nx = 1\n")
+    (tmp_path / "a.part").mkdir()
+    outcome = both(READ + "say(asab.Config['a']['x'])" + END, "-c", str(tmp_path / "a.conf"))
+    assert outcome.lines[-1] == "1"
+    assert f"[general] include: {tmp_path}/a.part can't be read, it is left out: " in outcome.log
+
+
 def test_asab_config(write):
     """The file if ``-c`` names none."""
     path = write("a.conf", "[x]\ny = from the environment\n")

@@ -241,12 +241,35 @@ def test_syslog(tmp_path, form, kind):
         assert re.fullmatch(FORMATS[form], text), text
 
 
+def test_syslog_that_is_stuck(tmp_path):
+    """Nobody takes what is sent: the program goes on, says so once, and ends."""
+    path = str(tmp_path / "log")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:
+        server.bind(path)
+        outcome = ours(
+            f"""
+        from peerage.asab import syslog
+        syslog._LONGEST_QUEUE = 100
+        asab.Config.add_defaults({{"logging:syslog": {{"address": {path!r}}}}})
+        class App(asab.Application):
+            async def main(self):
+                for _ in range(2000):
+                    logging.getLogger("program").warning("a message")
+                self.stop()
+        App(args=["-s"]).run()
+        """
+        )
+    assert outcome.code == 0
+    assert outcome.log.count("Logging error") == 1
+    assert outcome.log.count("WARNING program a message") == 2000
+
+
 def test_syslog_that_isnt_there():
     """Is said once, and the program goes on."""
     outcome = ours(
         "asab.Config.add_defaults({'logging:syslog': {'address': '/nowhere/log'}})\n"
         + APP
-        + "for _ in range(100): L.warning('a message')"
+        + "for _ in range(100): L.warning('a message')\nlogging.shutdown()"
         + END,
         "-s",
     )
@@ -276,6 +299,41 @@ def test_log_handlers_of_the_program_stay_alone():
     os._exit(0)
     """)
     assert outcome.lines == ["1"]
+
+
+def test_log_files_of_the_program_are_left_alone(tmp_path):
+    """On SIGHUP it begins them anew itself, if it likes."""
+    outcome = both(f"""
+    import logging.handlers
+    handler = logging.handlers.RotatingFileHandler({str(tmp_path / "a.log")!r}, backupCount=1)
+    logging.getLogger().addHandler(handler)
+    class App(asab.Application):
+        async def main(self):
+            hup = asab.Subscriber(self.PubSub, "Application.hup!")
+            os.kill(os.getpid(), signal.SIGHUP)
+            await hup.message()
+            say(os.listdir({str(tmp_path)!r}))
+            self.stop()
+    App(args=[]).run()
+    handler.close()
+    """)
+    assert outcome.lines == ["['a.log']"]
+
+
+def test_the_handlers_of_an_earlier_application_go_on():
+    """Without being taken for the program's own."""
+    outcome = ours("""
+    class App(asab.Application):
+        async def main(self):
+            logging.getLogger("program").warning("hello")
+            self.stop()
+    for _ in range(2):
+        App(args=[]).run()
+        asab.Singleton.delete(App)
+    """)
+    assert outcome.code == 0
+    assert outcome.log.count("hello") == 2
+    assert "handlers" not in outcome.log
 
 
 def test_log_obsolete():

@@ -133,7 +133,7 @@ def test_what_isnt_here_says_what_to_do(name):
     assert len(outcome.lines) == len(ways), outcome.log
     for line in outcome.lines:
         assert line.startswith(f"peerage.asab has no {name!r}")
-        assert "docs/asab-inside.md" in line
+        assert "see docs/asab-inside.md" in line
         assert line.endswith(f" peerage.asab.{name}")
 
 

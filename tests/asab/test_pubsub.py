@@ -84,6 +84,25 @@ def function(message_type, *args, **kwargs):
     assert outcome.lines == ["(1,) {'x': 2} True"]
 
 
+def test_publish_in_another_thread():
+    """Callbacks are called in it, coroutines run in the event loop; the original drops these."""
+    outcome = ours("""
+    class App(asab.Application):
+        async def main(self):
+            self.thread = threading.current_thread()
+            self.PubSub.subscribe("a!", self.call)
+            self.PubSub.subscribe("a!", self.run_in_loop)
+            await asyncio.to_thread(self.PubSub.publish, "a!")
+        def call(self, _):
+            say("called", threading.current_thread() is self.thread)
+        async def run_in_loop(self, _):
+            say("run", threading.current_thread() is self.thread)
+            self.stop()
+    App(args=[]).run()
+    """)
+    assert outcome.seen == (0, ["called False", "run True"]), outcome.log
+
+
 def test_unsubscribe():
     """Once for each subscription; one that there isn't is logged."""
     outcome = both(
@@ -126,6 +145,28 @@ def test_unsubscribe_while_publishing():
         + RUN
     )
     assert outcome.lines == ["once", "second", "second"], outcome.log
+
+
+def test_subscribe_while_publishing():
+    """Who is subscribed by a callback gets the message, too, after the others."""
+    outcome = both("""
+    class Component:
+        def __init__(self, app, name):
+            self.app, self.name = app, name
+            app.PubSub.subscribe("Application.run!", self.on_run)
+        def on_run(self, message_type):
+            say(self.name)
+            if self.name == "first":
+                self.child = Component(self.app, "made by the first")
+    class App(asab.Application):
+        def __init__(self):
+            super().__init__(args=[])
+            self.components = [Component(self, "first"), Component(self, "second")]
+        async def main(self):
+            self.stop()
+    App().run()
+    """)
+    assert outcome.lines == ["first", "second", "made by the first"]
 
 
 def test_bound_methods_are_held_weakly():

@@ -249,3 +249,58 @@ def test_what_is_waited_for_is_said():
     """)
     assert outcome.code == 0
     assert outcome.log.count("Stopping waits for main().") == 1
+
+
+def test_a_service_that_waits_for_what_it_has_cancelled():
+    """It fails as by any exception; in the original run() is left at once, and here nobody else notices."""
+    outcome = ours("""
+    async def cancel():
+        task = asyncio.create_task(asyncio.sleep(60))
+        task.cancel()
+        await task
+    class S(asab.Service):
+        async def initialize(self, app):
+            say("initialize", self.Name)
+            if self.Name == "bad": await cancel()
+        async def finalize(self, app):
+            if self.Name == "bad": await cancel()
+            say("finalize", self.Name)
+    class M(asab.Module):
+        async def finalize(self, app): say("finalize module")
+    class App(asab.Application):
+        def __init__(self):
+            super().__init__(args=[], modules=[M])
+            S(self, "good")
+            S(self, "bad")
+        async def main(self):
+            say("main")
+            self.stop()
+        async def finalize(self):
+            await asyncio.sleep(0)
+            say("finalize")
+    say(App().run())
+    """)
+    assert outcome.lines[:3] == ["initialize bad", "initialize good", "main"], outcome.log
+    assert sorted(outcome.lines[3:-1]) == ["finalize", "finalize good", "finalize module"], outcome.log
+    assert outcome.lines[-1] == "0"
+    assert "bad.initialize() failed" in outcome.log
+    assert "bad.finalize() failed" in outcome.log
+
+
+def test_a_part_of_ours_that_waits_for_what_it_has_cancelled():
+    """Ends the application as any other failure of it does."""
+    outcome = ours("""
+    from peerage.asab.parts import Floor
+    class S(asab.Service):
+        peerage_floor = Floor.DISCOVERY
+        async def initialize(self, app):
+            raise asyncio.CancelledError
+    class App(asab.Application):
+        def __init__(self):
+            super().__init__(args=[])
+            S(self, "DISCOVERY")
+        async def finalize(self): say("finalize")
+    App().run()
+    """)
+    assert outcome.seen == (1, ["finalize"]), outcome.log
+    assert "DISCOVERY can't start" in outcome.log

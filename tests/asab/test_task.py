@@ -50,6 +50,52 @@ App().run()
     assert outcome.lines == ["made", "work"]
 
 
+def test_what_is_scheduled_before_starts_after_the_services():
+    """The work may be theirs."""
+    outcome = both("""
+class S(asab.Service):
+    async def initialize(self, app):
+        await asyncio.sleep(0.01)
+        self.ready = True
+class App(asab.Application):
+    def __init__(self):
+        super().__init__(args=[])
+        self.service = S(self, "mine")
+        self.TaskService.schedule(self.work())
+        self.TaskService.run_forever(self.forever)
+    async def work(self):
+        say("work", self.service.ready)
+    async def forever(self):
+        say("forever", self.service.ready)
+        os._exit(0)
+App().run()
+""")
+    assert outcome.lines == ["work True", "forever True"]
+
+
+def test_schedule_of_another_kind_of_coroutine():
+    """A request of aiohttp's is one."""
+    both(
+        """
+import collections.abc
+class Coroutine(collections.abc.Coroutine):
+    def __init__(self, inner): self.inner = inner
+    def __await__(self): return self.inner.__await__()
+    def send(self, value): return self.inner.send(value)
+    def throw(self, *args): return self.inner.throw(*args)
+    def close(self): return self.inner.close()
+async def work(): return "done"
+"""
+        + APP
+        + """
+    done = asab.Subscriber(app.PubSub, "TaskService.task_done!")
+    service.schedule(Coroutine(work()))
+    say((await done.message())[1][0].result())
+"""
+        + RUN
+    )
+
+
 def test_scheduled_tasks_start_at_once():
     """The original takes up to a second."""
     outcome = ours(

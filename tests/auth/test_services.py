@@ -55,7 +55,7 @@ class Services:
         async def who(_):
             return web.json_response({"iss": caller().issuer, "superuser": caller().superuser})
 
-        app = web.Application(middlewares=[authorize(discovery.verifier(**kwargs))])
+        app = web.Application(middlewares=[authorize(discovery.auth.verifier(**kwargs))])
         app.router.add_get("/", who)
         await self.serve(discovery, app)
         return discovery
@@ -134,7 +134,7 @@ async def test_nobody_to_fetch_keys_from_is_503(alone):
 async def test_credentials_in_a_url_are_sent_and_not_shown(alone, caplog):
     shop = await alone.discovery("shop")
     with pytest.raises(KeysUnavailableError) as caught:
-        await shop.verifier(AUTH.replace("//", "//me:secret@")).verify(token())
+        await shop.auth.verifier(AUTH.replace("//", "//me:secret@")).verify(token())
     assert "secret" not in f"{caught.value} {caplog.text}"
     assert "seacat-auth" in str(caught.value)
 
@@ -150,18 +150,39 @@ async def test_keys_over_https_with_an_authority_of_ones_own(alone, tmp_path):
         f"https://localhost:{port}/.well-known/jwks.json",
         AUTH.replace("http:", "https:").replace("_", "-"),
     ):
-        verifier = shop.verifier(url, ca=tmp_path / "ca.pem", internal=False)
+        verifier = shop.auth.verifier(url, ca=tmp_path / "ca.pem", internal=False)
         assert (await verifier.verify(token())).subject == "u1"
-        strict = shop.verifier(url, internal=False)
+        strict = shop.auth.verifier(url, internal=False)
         with pytest.raises(KeysUnavailableError):
             await strict.verify(token())
     assert len(requests) == 2
 
 
+async def test_keys_over_https_dont_come_from_a_place_without(alone, tmp_path):
+    requests, port = await alone.issuer()
+
+    async def redirect(_):
+        raise web.HTTPFound(f"http://127.0.0.1:{port}/.well-known/jwks.json")
+
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(server)
+    app = web.Application()
+    app.router.add_get("/keys", redirect)
+    secure = await alone.serve(await alone.discovery("secure"), app, server)
+    verifier = (await alone.discovery("shop")).auth.verifier(
+        f"https://localhost:{secure}/keys", ca=tmp_path / "ca.pem", internal=False
+    )
+    with pytest.raises(KeysUnavailableError, match="from https to a place without"):
+        await verifier.verify(token())
+    assert requests
+
+
 async def test_a_file_of_keys(alone, tmp_path):
     (tmp_path / "keys.json").write_bytes(jwks(jwk()))
     shop = await alone.discovery("shop")
-    verifier = shop.verifier(public_keys_file=tmp_path / "keys.json", internal=False)
+    verifier = shop.auth.verifier(public_keys_file=tmp_path / "keys.json", internal=False)
     assert (await verifier.verify(token())).subject == "u1"
 
 
@@ -183,7 +204,7 @@ async def test_an_issuer_that_doesnt_answer_with_keys(alone, answer, problem):
     await alone.serve(await alone.discovery("seacat-auth"), app)
     shop = await alone.discovery("shop")
     with pytest.raises(KeysUnavailableError, match=problem):
-        await shop.verifier(AUTH).verify(token())
+        await shop.auth.verifier(AUTH).verify(token())
 
 
 @pytest.mark.parametrize(
@@ -192,18 +213,18 @@ async def test_an_issuer_that_doesnt_answer_with_keys(alone, answer, problem):
 async def test_a_url_that_cant_work_is_told_at_once(alone, url):
     shop = await alone.discovery("shop")
     with pytest.raises(ConfigurationError, match="public keys"):
-        shop.verifier(url)
+        shop.auth.verifier(url)
 
 
 async def test_what_else_cant_work_is_told_at_once(alone, tmp_path):
     shop = await alone.discovery("shop")
     with pytest.raises(ConfigurationError, match="Nobody"):
-        shop.verifier(internal=False)
+        shop.auth.verifier(internal=False)
     with pytest.raises(ConfigurationError, match="authorities"):
-        shop.verifier(AUTH, ca=tmp_path / "none.pem")
+        shop.auth.verifier(AUTH, ca=tmp_path / "none.pem")
     (tmp_path / "bad.pem").write_text("nonsense")
     with pytest.raises(ConfigurationError, match="authorities"):
-        shop.verifier(AUTH, ca=tmp_path / "bad.pem")
+        shop.auth.verifier(AUTH, ca=tmp_path / "bad.pem")
 
 
 async def test_a_registry_without_secrets_says_so(alone, monkeypatch):

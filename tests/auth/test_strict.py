@@ -73,7 +73,7 @@ async def services(tmp_path):
 
 
 def own(discovery):
-    return discovery._authorization()._own
+    return discovery.auth._own
 
 
 async def refused(verifier, text, reason):
@@ -91,7 +91,7 @@ def app(discovery):
     async def write(_):
         return web.Response()
 
-    made = web.Application(middlewares=[authorize(discovery.verifier())])
+    made = web.Application(middlewares=[authorize(discovery.auth.verifier())])
     made.router.add_get("/", read)
     made.router.add_post("/", write)
     return made
@@ -131,7 +131,7 @@ async def test_a_shared_cluster_has_no_keys_in_its_records(tmp_path):
 async def test_nobody_speaks_for_another(services):
     orders, shop, thief = [await services.start(name) for name in ("orders", "shop", "thief")]
     await services.see(orders, "shop", "thief")
-    verifier = orders.verifier()
+    verifier = orders.auth.verifier()
     now = int(time.time())
     good = contents(own(thief).token("orders.service_id.asab", READ))
     assert (await verifier.verify(own(thief)._key.sign(good))).issuer == "http://thief-1.instance_id.asab"
@@ -170,7 +170,7 @@ async def test_an_issuer_is_an_instance_spelled_in_one_way(services, issuer):
     orders, shop = await services.start("orders"), await services.start("shop")
     await services.see(orders, "shop")
     good = contents(own(shop).token("orders.service_id.asab", READ))
-    verifier = orders.verifier()
+    verifier = orders.auth.verifier()
     await refused(verifier, own(shop)._key.sign(good | {"iss": issuer}), Reason.UNKNOWN_KEY)
     await refused(verifier, own(shop)._key.sign({**good, "iss": 5}), Reason.UNKNOWN_KEY)
 
@@ -181,11 +181,11 @@ async def test_a_token_is_for_whom_it_is_for(services):
     await services.see(orders, "shop")
     await services.see(users, "shop")
     text = own(shop).token("orders.service_id.asab", READ)
-    await orders.verifier().verify(text)
-    await refused(users.verifier(), text, Reason.AUDIENCE)
+    await orders.auth.verifier().verify(text)
+    await refused(users.auth.verifier(), text, Reason.AUDIENCE)
     good = contents(text)
     for audience in (None, [], "http://node", ["http://users.service_id.asab"]):
-        await refused(orders.verifier(), own(shop)._key.sign(good | {"aud": audience}), Reason.AUDIENCE)
+        await refused(orders.auth.verifier(), own(shop)._key.sign(good | {"aud": audience}), Reason.AUDIENCE)
 
 
 async def test_a_token_lives_shortly(services):
@@ -193,14 +193,16 @@ async def test_a_token_lives_shortly(services):
     await services.see(orders, "shop")
     good = contents(own(shop).token("orders.service_id.asab", READ))
     assert good["exp"] - good["iat"] == 120
-    await refused(orders.verifier(), own(shop)._key.sign(good | {"exp": good["iat"] + 301}), Reason.CLAIMS)
+    await refused(
+        orders.auth.verifier(), own(shop)._key.sign(good | {"exp": good["iat"] + 301}), Reason.CLAIMS
+    )
 
 
 async def test_a_key_goes_with_its_instance(services):
     """Also for a token that was verified before."""
     orders, shop = await services.start("orders"), await services.start("shop")
     await services.see(orders, "shop")
-    verifier = orders.verifier()
+    verifier = orders.auth.verifier()
     text = own(shop).token("orders.service_id.asab", READ)
     await verifier.verify(text)
     await shop.aclose()
@@ -223,7 +225,7 @@ async def test_a_restarted_instance_has_another_key(services):
             == [own(again).public.as_dict()]
         )
     )
-    verifier = orders.verifier()
+    verifier = orders.auth.verifier()
     await verifier.verify(own(again).token("orders.service_id.asab", READ))
     with pytest.raises(TokenRefusedError):
         await verifier.verify(old)
@@ -236,7 +238,7 @@ async def test_a_record_with_a_bad_key_is_known_without_one(services, key):
     orders.registry.advertise("Forged", json.dumps(record).encode())
     await services.see(orders, "shop")
     good = contents(InstanceAuthority(lambda: identity("shop")).token("orders.service_id.asab", READ))
-    await refused(orders.verifier(), PrivateKey.generate().sign(good), Reason.UNKNOWN_KEY)
+    await refused(orders.auth.verifier(), PrivateKey.generate().sign(good), Reason.UNKNOWN_KEY)
 
 
 @pytest.mark.parametrize("owned", [True, False])
@@ -305,10 +307,10 @@ async def test_what_cant_be_is_told_at_once(services, tmp_path):
 async def test_the_shared_key_is_worth_nothing_here(services):
     orders, shop = await services.start("orders"), await services.start("shop")
     await services.see(orders, "shop")
-    text = await shop._authorization().internal().token()
+    text = await shop.auth.internal().token()
     assert contents(text)["resources"] == {"*": [SUPERUSER]}
     with pytest.raises(TokenRefusedError):
-        await orders.verifier().verify(text)
+        await orders.auth.verifier().verify(text)
 
 
 async def test_a_token_goes_to_services_only(services, caplog):

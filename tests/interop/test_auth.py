@@ -45,7 +45,7 @@ async def ours(url):
         return aiohttp.web.json_response({"iss": caller().issuer, "superuser": caller().superuser})
 
     async with Discovery(url, identity=ME) as discovery:
-        app = aiohttp.web.Application(middlewares=[authorize(discovery.verifier())])
+        app = aiohttp.web.Application(middlewares=[authorize(discovery.auth.verifier())])
         app.router.add_get("/caller", who)
         runner = aiohttp.web.AppRunner(app)
         await runner.setup()
@@ -93,7 +93,7 @@ async def test_we_call_each_other(zookeeper, path, url, admin, first):
     """Whoever made the key."""
     if first == "ours":
         async with Discovery(url, identity=ME) as discovery:
-            await discovery._authorization().internal().token()
+            await discovery.auth.internal().token()
     elif first == "older than kids":
         key = json.loads(PrivateKey.generate().write())
         del key["kid"]
@@ -118,7 +118,7 @@ async def test_another_key_is_taken_over_by_both(zookeeper, path, url, admin):
         await call_each_other(discovery, peer)
         new = PrivateKey.generate()
         await asyncio.to_thread(admin.set, KEY_NAME, new.write())
-        internal = discovery._authorization().internal()
+        internal = discovery.auth.internal()
         await eventually(lambda: internal.keys[0] == new.public)
         status, _ = await peer.tell("call", "http://our-service.service_id.asab/caller")
         assert status == 200

@@ -22,6 +22,7 @@ from peerage.asab.pubsub import PubSub
 from peerage.asab.service import Service
 from peerage.asab.singleton import Singleton
 from peerage.asab.task import TaskService
+from peerage.asab.threads import is_foreign
 from peerage.asab.timer import Timer
 
 __all__ = ["Application"]
@@ -86,9 +87,11 @@ class Application(metaclass=Singleton):
         self.Modules: list[Module] = []
         self.Services: dict[str, Any] = {}
         self._stops = 0
+        self._signals = 0
         self._lifecycle = Lifecycle(self)
         self.PubSub = PubSub(self)
         self.TaskService = TaskService(self)
+        self.PubSub.subscribe("Application.tick/60!", self._rebase)
         if (interval := logsetup.rotation_interval(Config)) is not None:
             self._log_rotation = Timer(self, logsetup.rotate_in_time, autorestart=True)
             self._log_rotation.start(interval)
@@ -136,6 +139,9 @@ class Application(metaclass=Singleton):
         """End the application in order: what it still does is waited for. The third call ends it at once."""
         if exit_code is not None:
             self.set_exit_code(exit_code)
+        if is_foreign(self.Loop):
+            self.Loop.call_soon_threadsafe(self.stop)
+            return
         self._stops += 1
         self._lifecycle.request_stop()
         self.PubSub.publish("Application.stop!", self._stops)
@@ -152,6 +158,10 @@ class Application(metaclass=Singleton):
     def time(self) -> float:
         """Return the time, in seconds since 1970, by the clock of the event loop."""
         return self.BaseTime + self.Loop.time()
+
+    def _rebase(self, _message_type: str) -> None:
+        # The clock of the machine is set, and a machine sleeps; the event loop's clock knows nothing of it.
+        self.BaseTime = time.time() - self.Loop.time()
 
     # Modules and services
 
@@ -194,8 +204,10 @@ class Application(metaclass=Singleton):
             self.Loop.add_signal_handler(signal.SIGHUP, self._on_hup)
 
     def _on_stop_signal(self) -> None:
+        self._signals += 1
         self.stop()
-        if self._stops > 1:
+        # What the program has asked for by stop() is no impatience of anybody's.
+        if self._signals > 1:
             self._lifecycle.interrupt()
 
     def _on_hup(self) -> None:

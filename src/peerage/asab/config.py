@@ -132,7 +132,7 @@ class Configuration(configparser.ConfigParser):
         configured = general.setdefault("config_file", os.environ.get("ASAB_CONFIG", ""))
         self._included.clear()
         if configured:
-            self._read_file(Path(configured))
+            self._read_first_file(Path(configured))
         self.add_defaults(presets)
         self.add_defaults(_defaults())
         self._include(self.get("general", "include", fallback=""))
@@ -162,6 +162,14 @@ class Configuration(configparser.ConfigParser):
 
     # Files
 
+    def _read_first_file(self, path: Path) -> None:
+        try:
+            self._read_file(path)
+        except FileNotFoundError:
+            _give_up(f"The configuration file {path} isn't there: check -c and ASAB_CONFIG.")
+        except OSError as error:
+            _give_up(f"The configuration file {path} can't be read: {error}")
+
     def _include(self, includes: str) -> None:
         for pattern in includes.split("\n" if "\n" in includes else " "):
             name = self.expand(pattern.strip())
@@ -183,7 +191,11 @@ class Configuration(configparser.ConfigParser):
             return
         self._included.add(path)
         self.set("general", "include", "")
-        self._read_file(path)
+        try:
+            self._read_file(path)
+        except OSError as error:
+            # As in ASAB: a pattern may hit a folder, or what belongs to others.
+            log.warning("[general] include: %s can't be read, it is left out: %s", path, error)
         self._include(self.get("general", "include", fallback=""))
 
     def _read_file(self, path: Path) -> None:
@@ -191,9 +203,7 @@ class Configuration(configparser.ConfigParser):
         try:
             with path.open(encoding="utf-8") as file:
                 self.read_file(file, source=str(path))
-        except FileNotFoundError:
-            _give_up(f"The configuration file {path} isn't there: check -c and ASAB_CONFIG.")
-        except (OSError, UnicodeDecodeError, configparser.Error) as error:
+        except (UnicodeDecodeError, configparser.Error) as error:
             _give_up(f"The configuration file {path} can't be read: {error}")
         finally:
             self._folder = None

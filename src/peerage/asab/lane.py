@@ -72,10 +72,14 @@ class Lane:
         try:
             await self._initialize(part)
         except asyncio.CancelledError:
-            if not self._interrupted or self._worker is None:
+            if not self._end_interruption():
                 raise
-            # That part alone was meant.
-            self._worker.uncancel()
             log.warning("%s.initialize() was interrupted", part.name)
         finally:
-            self._busy = self._interrupted = False
+            self._end_interruption()
+            self._busy = False
+
+    def _end_interruption(self) -> bool:
+        """Take back the cancellation that was meant for a part alone; tell whether there was no other."""
+        interrupted, self._interrupted = self._interrupted, False
+        return interrupted and self._worker is not None and not self._worker.uncancel()

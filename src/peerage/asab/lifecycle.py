@@ -6,8 +6,9 @@ program are waited for: a stop asks, it doesn't interrupt. Who sends the signal 
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from peerage.asab.config import Config
@@ -25,6 +26,8 @@ __all__ = ["Lifecycle"]
 
 log = logging.getLogger(__name__)
 
+Work = Callable[[], Awaitable[Any]]
+
 #: Seconds after a stop until the log says what is waited for.
 _PATIENCE: Final = 5.0
 
@@ -41,9 +44,10 @@ class Lifecycle:
         self._workers: list[asyncio.Task[None]] = []
         self._stop = asyncio.Event()
         self._failed = asyncio.Event()
-        self._drained: asyncio.Task[None] | None = None
+        self._withdrawn: asyncio.Task[None] | None = None
         self._failure: BaseException | None = None
         self._interruptible: set[asyncio.Task[None]] = set()
+        self._interrupted = False
         self._waiting_for: list[str] = []
 
     # What the application tells
@@ -64,6 +68,7 @@ class Lifecycle:
 
     def interrupt(self) -> None:
         """Cancel ``initialize()`` and ``main()``, of the application and of services."""
+        self._interrupted = True
         self._users.interrupt()
         for task in self._interruptible:
             task.cancel()
@@ -107,7 +112,8 @@ class Lifecycle:
     async def _live(self) -> None:
         log.info("Initializing")
         await self._unless_failed(self._initialize())
-        if self._failure is None:
+        # What initialize() didn't come to, main() would look for.
+        if self._failure is None and not self._interrupted:
             log.log(LOG_NOTICE, "is ready.")
             await self._unless_failed(self._serve())
         await self._end()
@@ -115,14 +121,13 @@ class Lifecycle:
     async def _initialize(self) -> None:
         app = self._app
         self._publish("Application.init!")
-        app.TaskService.begin()
         self._work(self._own)
         await self._own.idle()
         if self._failure is not None:
             return
         # In this order: a service that doesn't wait is initialized before the application.
         self._work(self._users)
-        initialized = self._start("initialize()", app.initialize())
+        initialized = self._start_interruptible("initialize()", app.initialize)
         # Routes are added until then; the first step of initialize() is made meanwhile.
         await self._users.idle()
         await asyncio.sleep(0)
@@ -135,17 +140,19 @@ class Lifecycle:
 
     async def _serve(self) -> None:
         self._publish("Application.run!")
-        main = self._start("main()", self._app.main())
+        main = self._start_interruptible("main()", self._app.main)
         await tick(self._publish, Config.getseconds("general", "tick_period"), self._stop.wait)
-        await self._drain()
+        await self._withdraw()
         await asyncio.wait((main,))
         await self._users.idle()
 
     async def _end(self) -> None:
-        await self._drain()
+        await self._withdraw()
+        # Not before main() is over: it may do its last work by requests.
+        await self._drain(Floor.WEB)
         await _cancel(self._workers)
         log.log(LOG_NOTICE, "is exiting ...")
-        finalized = self._start("finalize()", self._app.finalize())
+        finalized = self._start("finalize()", self._app.finalize)
         # Made first, it takes its first step first: as documented, 'exit!' comes after that.
         await asyncio.sleep(0)
         self._publish("Application.exit!")
@@ -158,21 +165,26 @@ class Lifecycle:
 
     # Coroutines of the program
 
-    def _start(self, name: str, work: Coroutine[Any, Any, Any]) -> asyncio.Task[None]:
-        """Run a coroutine of the application's; its exception ends the application."""
-        task = self._app.Loop.create_task(self._guard(name, work), name=f"peerage.asab: {name}")
+    def _start(self, name: str, work: Work) -> asyncio.Task[None]:
+        """Run a coroutine function of the application's; its exception ends the application."""
+        return self._app.Loop.create_task(self._guard(name, work), name=f"peerage.asab: {name}")
+
+    def _start_interruptible(self, name: str, work: Work) -> asyncio.Task[None]:
+        """Likewise; :meth:`interrupt` cancels it."""
+        task = self._start(name, work)
         self._interruptible.add(task)
         task.add_done_callback(self._interruptible.discard)
         return task
 
-    async def _guard(self, name: str, work: Coroutine[Any, Any, Any]) -> None:
+    async def _guard(self, name: str, work: Work) -> None:
         with self._mark(name):
             try:
-                await work
-            except asyncio.CancelledError:
-                log.warning("%s was interrupted", name)
+                await work()
             except BaseException as error:  # noqa: BLE001 - it leaves run(), after everything is finalized
-                self.fail(error)
+                if isinstance(error, asyncio.CancelledError) and _is_cancelled():
+                    log.warning("%s was interrupted", name)
+                else:
+                    self.fail(error)
 
     async def _unless_failed(self, work: Coroutine[Any, Any, None]) -> None:
         """Wait for *work*, but not once the application has failed."""
@@ -192,14 +204,14 @@ class Lifecycle:
 
     async def _initialize_own(self, part: Part) -> None:
         with self._mark(f"{part.name}.initialize()"):
-            try:
-                await part.initialize(self._app)
-            except PeerageError as error:
-                log.critical("%s can't start: %s", part.name, error)
-                self.fail(SystemExit(1))
-            except Exception:
-                log.critical("%s can't start", part.name, exc_info=True)
-                self.fail(SystemExit(1))
+            await _attempt(partial(part.initialize, self._app), partial(self._refuse_to_start, part))
+
+    def _refuse_to_start(self, part: Part, error: BaseException) -> None:
+        if isinstance(error, PeerageError):
+            log.critical("%s can't start: %s", part.name, error)
+        else:
+            log.critical("%s can't start", part.name, exc_info=error)
+        self.fail(SystemExit(1))
 
     async def _initialize_web(self, part: Part) -> None:
         # Made after run-time began: what the program does next, it does first.
@@ -207,38 +219,34 @@ class Lifecycle:
         await self._initialize_own(part)
 
     async def _initialize_users(self, part: Part) -> None:
-        with self._mark(f"{part.name}.initialize()"):
-            try:
-                await part.initialize(self._app)
-            except Exception:
-                log.exception("%s failed to initialize", part.name)
+        name = f"{part.name}.initialize()"
+        with self._mark(name):
+            await _attempt(partial(part.initialize, self._app), partial(_say_failed, name))
 
-    async def _drain(self) -> None:
-        """Let others hear that no new requests are wanted, then finish those under way; once."""
-        if self._drained is None:
-            self._drained = asyncio.ensure_future(self._drain_parts())
-        await asyncio.shield(self._drained)
+    async def _withdraw(self) -> None:
+        """Let others hear that no new requests are wanted; once."""
+        if self._withdrawn is None:
+            self._withdrawn = asyncio.ensure_future(self._drain(Floor.API, Floor.DISCOVERY, Floor.ZOOKEEPER))
+        await asyncio.shield(self._withdrawn)
 
-    async def _drain_parts(self) -> None:
-        for part in sorted(self._parts, key=lambda each: (each.floor is Floor.WEB, -each.floor)):
-            if part.drain is not None:
-                await self._run_last(f"{part.name}.drain()", part.drain(self._app))
+    async def _drain(self, *floors: Floor) -> None:
+        for part in sorted(self._parts, key=lambda each: -each.floor):
+            if part.floor in floors and part.drain is not None:
+                await self._run_last(f"{part.name}.drain()", partial(part.drain, self._app))
 
     async def _finalize(self, *floors: Floor) -> None:
         parts = [part for part in self._parts if part.floor in floors]
         await asyncio.gather(
-            *(self._run_last(f"{part.name}.finalize()", part.finalize(self._app)) for part in parts)
+            *(self._run_last(f"{part.name}.finalize()", partial(part.finalize, self._app)) for part in parts)
         )
 
-    async def _run_last(self, name: str, work: Awaitable[Any]) -> None:
+    async def _run_last(self, name: str, work: Work) -> None:
         """Run something of the end; that it fails keeps nobody else from ending."""
         with self._mark(name):
             try:
-                await work
+                await _attempt(work, partial(_say_failed, name))
             except SystemExit as error:
                 self.fail(error)
-            except Exception:
-                log.exception("%s failed", name)
 
     # What is told, and what is waited for
 
@@ -263,6 +271,29 @@ class Lifecycle:
                 "initialize() and main(), a third ends the process at once.",
                 ", ".join(self._waiting_for),
             )
+
+
+async def _attempt(work: Work, failed: Callable[[BaseException], None]) -> None:
+    """Run *work*, and call *failed* with the exception that comes out of it, if one does."""
+    try:
+        await work()
+    except Exception as error:  # noqa: BLE001 - that is what it is for
+        failed(error)
+    except asyncio.CancelledError as error:
+        if _is_cancelled():
+            raise
+        # Something that it waited for was: who cancels a task of theirs and waits for its end gets this.
+        failed(error)
+
+
+def _say_failed(name: str, error: BaseException) -> None:
+    log.error("%s failed", name, exc_info=error)
+
+
+def _is_cancelled() -> bool:
+    """Tell whether somebody wants the current task to end."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 async def _cancel(tasks: Any) -> None:

@@ -32,18 +32,24 @@ _SECONDS: Final = {"d": 86400, "H": 3600, "M": 60, "s": 1}
 _WORTH_ROTATING: Final = 1000
 
 
+#: The handlers that this layer has given the root logger.
+_given: Final[list[logging.Handler]] = []
+
+
 def configure(config: "Configuration") -> None:
     """Give the root logger its handlers, and loggers their levels.
 
-    If the program has given the root logger handlers itself, these stay alone.
+    If the program has given the root logger handlers itself, these stay alone. Those of an application before
+    it, in this process, go on.
     """
     root = logging.getLogger()
     complaints: list[str] = []
-    if root.hasHandlers():
-        complaints.append("The program has its own log handlers: those of the configuration are left out")
-    else:
-        for handler in _handlers(config, complaints):
+    if not root.handlers:
+        _given[:] = _handlers(config, complaints)
+        for handler in _given:
             root.addHandler(handler)
+    elif not all(handler in _given for handler in root.handlers):
+        complaints.append("The program has its own log handlers: those of the configuration are left out")
     if config.getboolean("logging", "verbose"):
         root.setLevel(logging.DEBUG)
     else:
@@ -58,8 +64,8 @@ def configure(config: "Configuration") -> None:
 
 
 def rotate(at_least: int = 0) -> None:
-    """Begin a new log file, if there is one of more than *at_least* bytes."""
-    for handler in logging.getLogger().handlers:
+    """Begin a new log file, if that of the configuration has more than *at_least* bytes."""
+    for handler in _given:
         if isinstance(handler, logging.handlers.RotatingFileHandler) and (
             not at_least or (handler.stream is not None and handler.stream.tell() > at_least)
         ):

@@ -18,8 +18,8 @@ class Floor(IntEnum):
     working in its ``initialize()`` and until the end of its ``finalize()``, in whatever order they were made.
     If one of these can't start, the application ends. Their ``initialize()`` must not wait for the network.
 
-    At the end: API is drained, then WEB; USER and WEB are finalized at the same time; then API, DISCOVERY and
-    ZOOKEEPER.
+    At the end: API is drained, and WEB once main() is over; USER and WEB are finalized at the same time; then
+    API, DISCOVERY and ZOOKEEPER.
     """
 
     ZOOKEEPER = 1
@@ -33,7 +33,7 @@ class Floor(IntEnum):
     USER = 5
     """Its services."""
     WEB = 6
-    """Listens once all routes are there. Drained second, so that requests under way are finished."""
+    """Listens once all routes are there. Drained after main(), so that requests under way are finished."""
 
     @property
     def own(self) -> bool:

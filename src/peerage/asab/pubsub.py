@@ -3,11 +3,12 @@
 import inspect
 import logging
 import weakref
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from peerage.asab.subscriber import Subscriber
+from peerage.asab.threads import is_foreign
 
 if TYPE_CHECKING:
     import asyncio
@@ -62,20 +63,16 @@ class PubSub:
     def publish(self, message_type: str, *args: Any, asynchronously: bool = False, **kwargs: Any) -> None:
         """Call all who are subscribed to *message_type*, in the order of subscription.
 
+        Who is subscribed by one of them is called as well: what is made on ``Application.run!`` may want it.
+
         Args:
             message_type: the type; it is the first argument of each callback.
             args: further arguments.
             asynchronously: call them from the event loop, soon.
             kwargs: further arguments.
         """
-        # A copy: callbacks may subscribe and unsubscribe.
-        for reference in tuple(self._references.get(message_type, ())):
-            callback = reference()
-            if callback is None:
-                self._remove(message_type, reference)
-            elif reference not in self._references.get(message_type, ()):
-                continue  # a callback before it has unsubscribed it
-            elif asynchronously:
+        for callback in self._callbacks(message_type):
+            if asynchronously:
                 self.Loop.call_soon(partial(self._deliver, callback, message_type, args, kwargs))
             else:
                 self._deliver(callback, message_type, args, kwargs)
@@ -88,6 +85,22 @@ class PubSub:
         """Wait for one message and return ``(message_type, args, kwargs)``."""
         return await Subscriber(self, message_type).message()
 
+    def _callbacks(self, message_type: str) -> Iterator[Callback]:
+        taken: list[_Reference] = []  # kept, or another could have the same identity
+        while True:
+            known = set(map(id, taken))
+            left = [each for each in self._references.get(message_type, ()) if id(each) not in known]
+            if not left:
+                return
+            for reference in left:
+                taken.append(reference)
+                callback = reference()
+                if callback is None:
+                    self._remove(message_type, reference)
+                # Otherwise a callback before it has unsubscribed it.
+                elif reference in self._references.get(message_type, ()):
+                    yield callback
+
     def _deliver(
         self, callback: Callback, message_type: str, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> None:
@@ -97,10 +110,17 @@ class PubSub:
             log.exception("A callback of %r failed: %r", message_type, callback)
             return
         if inspect.iscoroutine(result):
-            task = self.Loop.create_task(self._finish(result, message_type, callback))
-            task.set_name(f"asab.PubSub.{message_type}")
-            self._deliveries.add(task)
-            task.add_done_callback(self._deliveries.discard)
+            begin = partial(self._begin, self._finish(result, message_type, callback), message_type)
+            # publish() in another thread; publish_threadsafe() is meant.
+            if is_foreign(self.Loop):
+                self.Loop.call_soon_threadsafe(begin)
+            else:
+                begin()
+
+    def _begin(self, delivery: Coroutine[Any, Any, None], message_type: str) -> None:
+        task = self.Loop.create_task(delivery, name=f"asab.PubSub.{message_type}")
+        self._deliveries.add(task)
+        task.add_done_callback(self._deliveries.discard)
 
     async def _finish(self, result: Coroutine[Any, Any, Any], message_type: str, callback: Callback) -> None:
         try:

@@ -1,7 +1,6 @@
 """Work that nobody waits for."""
 
 import asyncio
-import inspect
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final
@@ -24,7 +23,8 @@ Work = Coroutine[Any, Any, Any] | asyncio.Future[Any]
 class TaskService(Service):
     """``app.TaskService``: runs coroutines in the application's event loop and logs their exceptions.
 
-    What is scheduled before the loop runs starts with it. At the end what still runs is cancelled.
+    What is scheduled before the loop runs starts once the services that there are by then are initialized:
+    the work may be theirs. At the end what still runs is cancelled.
     """
 
     def __init__(self, app: "Application", service_name: str = "asab.TaskService") -> None:
@@ -39,7 +39,7 @@ class TaskService(Service):
             TypeError: something else was given.
         """
         for task in tasks:
-            if not (inspect.iscoroutine(task) or asyncio.isfuture(task)):
+            if not (asyncio.iscoroutine(task) or asyncio.isfuture(task)):
                 raise TypeError(
                     f"schedule() runs coroutines, and {task!r} is none: call the coroutine function, "
                     "schedule(work()), or give the function itself to run_forever(work)."
@@ -58,7 +58,7 @@ class TaskService(Service):
         for function in async_functions:
             self.schedule(_forever(function))
 
-    def begin(self) -> None:
+    async def initialize(self, app: "Application") -> None:  # noqa: ARG002 - as of each service
         """Run what was scheduled so far, and everything else at once from now on."""
         waiting, self._waiting = self._waiting or [], None
         for task in waiting:
@@ -67,7 +67,7 @@ class TaskService(Service):
     async def finalize(self, app: "Application") -> None:  # noqa: ARG002 - as of each service
         """Cancel what still runs, and wait until it has ended."""
         for work in self._waiting or ():
-            if inspect.iscoroutine(work):
+            if asyncio.iscoroutine(work):
                 work.close()
         tasks = tuple(self._tasks)
         for task in tasks:

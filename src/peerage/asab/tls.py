@@ -57,7 +57,7 @@ class SSLContextBuilder(Configurable):
             if not self.Config[option]:
                 continue
             try:
-                apply(context)
+                apply(context, option)
             except (OSError, ValueError) as error:
                 # Never the password; the value of the others is a name or public.
                 raise ConfigurationError(
@@ -65,23 +65,22 @@ class SSLContextBuilder(Configurable):
                 ) from error
         return context
 
-    def _load_certificate(self, context: ssl.SSLContext) -> None:
+    def _load_certificate(self, context: ssl.SSLContext, option: str) -> None:
         # Without a password OpenSSL would ask for one on the terminal.
         password = self.Config["key_password"]
-        context.load_cert_chain(self.Config["cert"], self.Config["key"] or None, lambda: password)
+        context.load_cert_chain(self.Config[option], self.Config["key"] or None, lambda: password)
 
-    def _load_authorities(self, context: ssl.SSLContext) -> None:
-        names = ("cafile", "capath", "cadata")
-        context.load_verify_locations(**{name: self.Config[name] or None for name in names})
+    def _load_authorities(self, context: ssl.SSLContext, option: str) -> None:
+        context.load_verify_locations(**{option: self.Config[option]})
 
-    def _set_ciphers(self, context: ssl.SSLContext) -> None:
-        context.set_ciphers(self.Config["ciphers"])
+    def _set_ciphers(self, context: ssl.SSLContext, option: str) -> None:
+        context.set_ciphers(self.Config[option])
 
-    def _load_dh_params(self, context: ssl.SSLContext) -> None:
-        context.load_dh_params(self.Config["dh_params"])
+    def _load_dh_params(self, context: ssl.SSLContext, option: str) -> None:
+        context.load_dh_params(self.Config[option])
 
-    def _set_verify_mode(self, context: ssl.SSLContext) -> None:
-        name = self.Config["verify_mode"].upper()
+    def _set_verify_mode(self, context: ssl.SSLContext, option: str) -> None:
+        name = self.Config[option].upper()
         mode = _MODES.get(name)
         if mode is None:
             raise ValueError(f"write one of {', '.join(_MODES)}")

@@ -2,7 +2,7 @@
 
 ::
 
-    app = web.Application(middlewares=[authorize(discovery.verifier(KEYS_URL))])
+    app = web.Application(middlewares=[authorize(discovery.auth.verifier(KEYS_URL))])
 
 It is a middleware of the outermost application, so whatever that serves stands behind it: plain handlers,
 class-based views, sub-applications, static files, WebSockets, and what isn't found.

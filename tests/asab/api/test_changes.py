@@ -1,6 +1,7 @@
 """The row ``ApiService``: when it advertises, and how it changes what it advertises: in place."""
 
 import asyncio
+import json
 import time
 
 import pytest
@@ -41,7 +42,7 @@ def test_update_discovery_refuses_what_would_be_found_by_nobody():
         + """
 app = Service()
 app.Api.update_discovery({"good": ["one", None]})
-for wrong in ({1: []}, {"a": {"b"}}, {"a": ("b",)}, {"a": "b"}, {"good": [2], "a": None},
+for wrong in (None, ["a"], {1: []}, {"a": {"b"}}, {"a": ("b",)}, {"a": "b"}, {"good": [2], "a": None},
               {"a.b": ["c"]}, {"a": [True]}, {"a": [""]}, {"good": [{}]}, {"service_id": ["x"]}):
     try:
         app.Api.update_discovery(wrong)
@@ -57,7 +58,7 @@ except TypeError as error:
         SERVICE_ID="x",
     )
     assert outcome.lines == [
-        *["TypeError"] * 5,
+        *["TypeError"] * 7,
         *["RecordError"] * 5,
         "{'good': ['one']}",
         (
@@ -103,27 +104,73 @@ def test_attention_that_cannot_be_shown():
     outcome = ours(
         SERVICE
         + """
-async def program(app):
-    await eventually(lambda: app.Api._registration)
-    app.Api.attention_required({"good": 1, "_c": ""}, "good")
-    for wrong in ({"bad": object()}, {"large": "x" * 100_000}):
+def attempt(app):
+    for wrong in ("text", {"bad": object()}, {"large": "x" * 100_000}):
         try:
             app.Api.attention_required(wrong)
         except Exception as error:
             say(type(error).__name__)
+async def program(app):
+    await eventually(lambda: app.Api._registration)
+    app.Api.attention_required({"good": 1, "_c": ""}, "good")
+    attempt(app)
     say(app.Api.AttentionRequired)
     say((await app.Zk.get_data(f"run/{app.Api._registration.node}"))["attention_required"])
-run(program, Service())
+app = Service()
+attempt(app)
+run(program, app)
 """,
         PEERAGE_REGISTRY="memory:",
         SERVICE_ID="x",
     )
     assert outcome.lines == [
-        "RecordError",
-        "RegistryDenied",
+        *["TypeError", "RecordError", "RegistryDenied"] * 2,
         "{'good': {'good': 1, '_c': ''}}",
         "{'good': {'good': 1, '_c': ''}}",
     ]
+
+
+def test_what_is_said_goes_before_the_manifest(tmp_path):
+    """A record that has no room for both shows what the program says."""
+    (tmp_path / "MANIFEST.json").write_text(json.dumps({"long": "x" * 60_000}))
+    outcome = ours(
+        SERVICE
+        + """
+async def program(app):
+    say("long" in await record_of(app))
+    try:
+        app.Api.update_discovery({"shard": ["y" * 70_000]})
+    except Exception as error:
+        say(type(error).__name__)
+    app.Api.attention_required({"_c": "z" * 10_000}, "it")
+    record = await record_of(app, lambda record: "attention_required" in record)
+    say("long" in record, app.Api.Discovery)
+run(program, Service())
+""",
+        PEERAGE_REGISTRY="memory:",
+        SERVICE_ID="x",
+        cwd=tmp_path,
+    )
+    assert outcome.lines == ["True", "RegistryDenied", "False {}"], outcome.log
+    assert outcome.log.count("Advertised without what MANIFEST.json says") == 1
+
+
+def test_an_application_whose_name_is_not_ascii(zookeeper):
+    """Its record says so; the name of the node is opaque."""
+    outcome = both(
+        SERVICE
+        + """
+class Služba(Service):
+    pass
+async def program(app):
+    record = await record_of(app)
+    say(record["appclass"])
+run(program, Služba())
+""",
+        INSTANCE_ID="x",
+        **on(zookeeper),
+    )
+    assert outcome.lines == ["Služba"]
 
 
 async def test_in_place(zookeeper):

@@ -90,7 +90,7 @@ def folder(client, environ) -> Folder:
             service_id=service,
             node_id=f"node-{number}",
             **({} if web is None else {"web": [entry for entry in web if entry]}),
-            discovery={"shard": [number % 2, str(number)], "colour": ["blue"]},
+            discovery={"shard": [number % 2, str(number)], "colour": ["blue"], "odd": ["None"]},
         )
     return folder
 
@@ -131,7 +131,8 @@ def test_locate_with_a_dictionary(folder, environ):
 async def program(app):
     await app.found(3)
     for criteria in ({"service_id": "orders"}, {"service_id": "orders", "shard": 1},
-                     {"service_id": "orders", "colour": "red"}, {"node_id": "node-2"}, {}):
+                     {"service_id": "orders", "colour": "red"}, {"node_id": "node-2"},
+                     {"service_id": "orders", "odd": None}, {}):
         say(shown(await app.Discovery.locate(criteria)))
 run(program, Looker())
 """,
@@ -142,6 +143,7 @@ run(program, Looker())
         "['http://node-1:8002']",
         "[]",
         "['http://node-2:8003']",
+        "[]",
         "None",
     ], outcome.log
 
@@ -254,6 +256,33 @@ run(program, Looker())
     )
     assert outcome.lines[1] == "[('127.0.0.1', 8001, 2), ('127.0.0.1', 8002, 2)]"
     assert outcome.lines[4:] == ["NotDiscoveredError"] * 3
+
+
+def test_resolver_and_families(client, environ):
+    """An instance without an address of the family that is asked for is found by the one it has."""
+    folder = Folder(client, environ["TEST_PATH"])
+    folder.put(host="::1", instance_id="six", web=[["::", 8001]])
+    folder.put(host="127.0.0.1", instance_id="four", web=[["0.0.0.0", 8002]])
+    outcome = both(
+        LOOKER
+        + """
+async def program(app):
+    await app.found(2)
+    resolver = asab.api.discovery.DiscoveryResolver(app.Discovery)
+    for name in ("six", "four"):
+        for families in ((), (socket.AF_INET,), (socket.AF_INET6,), (socket.AF_UNSPEC,)):
+            found = await resolver.resolve(f"{name}.instance_id.asab", 0, *families)
+            say([(entry["host"], entry["port"], int(entry["family"])) for entry in found])
+    try:
+        await resolver.resolve("127.0.0.1", 0, socket.AF_INET6)
+    except OSError as error:
+        say(type(error).__name__)
+    await resolver.close()
+run(program, Looker())
+""",
+        **environ,
+    )
+    assert outcome.lines == ["[('::1', 8001, 10)]"] * 4 + ["[('127.0.0.1', 8002, 2)]"] * 4 + ["gaierror"]
 
 
 #: Records with which the original's scan doesn't end in an error: there is something to compare.

@@ -6,6 +6,8 @@ import pytest
 from tests.asab.api.programs import SERVICE, on
 from tests.asab.both import both, ours
 
+from peerage.asab.api.hiding import shown
+
 GET = """
 async def get(app, path):
     await eventually(lambda: app.Web.Addresses)
@@ -38,6 +40,55 @@ run(program, Service())
         "200 application/json {'version': 'v1', 'host': 'builder'}",
         "200 text/markdown # Changes",
     ]
+
+
+def test_a_change_log_that_is_not_utf8(tmp_path):
+    """It is shown as well as can be."""
+    (tmp_path / "CHANGELOG.md").write_bytes(b"# \xc4nderungen")
+    outcome = ours(
+        SERVICE
+        + GET
+        + """
+async def program(app):
+    say(await get(app, "/asab/v1/changelog"))
+run(program, Service())
+""",
+        cwd=tmp_path,
+        PEERAGE_REGISTRY="memory:",
+    )
+    assert outcome.lines == ["(200, 'text/markdown', '# \ufffdnderungen')"]
+
+
+@pytest.mark.parametrize(
+    ("value", "seen"),
+    [
+        ("blue", "blue"),
+        ("a@b.cz", "a@b.cz"),
+        ("postgres://user:hu/s?h@x@db/x?a=b", "postgres://***@db/x?a=b"),
+        ("zookeeper://us:hush@a:1,b:2/asab", "zookeeper://***@a:1,b:2/asab"),
+        ("one\n//u:hush@a two\n//v:hush@b", "one\n//***@a two\n//***@b"),
+        ("http://x/?Token=hush&n=1&api-key=hush", "http://x/?Token=***&n=1&api-key=***"),
+        ("host=db password=hush user=me", "host=db password=*** user=me"),
+        ("host=db password='hu sh' user=me", "host=db password=*** user=me"),
+        ("Server=db;Pwd=hush;Port=1", "Server=db;Pwd=***;Port=1"),
+        ("a: b\npassword: hush\nc: d", "a: b\npassword: ***\nc: d"),
+        ("curl -H 'X: Bearer hush'", "curl -H 'X: Bearer ***'"),
+        ('{"user": "me", "password": "hu\\"sh"}', '{"user": "me", "password": "***"}'),
+        ('[{"keys": ["hush"], "n": [1]}, "//u:hush@x"]', '[{"keys": "***", "n": [1]}, "//***@x"]'),
+        ('{"a": {"b": "password=hush"', '{"a": {"b": "password=***"'),
+        ("-----BEGIN X KEY-----\nhush\nhush\n-----END X KEY-----", "-----BEGIN ***-----END X KEY-----"),
+        ("-----BEGIN X KEY-----\nhush", "-----BEGIN ***"),
+    ],
+)
+def test_what_is_hidden_of_a_value(value, seen):
+    """Whatever its option or variable is called."""
+    assert shown("plain", value) == seen
+
+
+@pytest.mark.parametrize("name", ["MY_PASSWORD", "pwd", "ApiKey", "SENTRY_DSN", "jwt"])
+def test_what_is_hidden_by_its_name(name):
+    """All of it."""
+    assert shown(name, "hush") == "***"
 
 
 #: What of a configuration and an environment nobody is shown.

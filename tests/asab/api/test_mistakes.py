@@ -227,17 +227,17 @@ run(program, Looker())
     assert f"zookeeper://{zookeeper.address}/" in outcome.log
 
 
-def test_internal_authorization_is_not_there_yet():
-    """A clear error, a ValueError, where the session is made."""
+def test_a_session_with_internal_authorization():
+    """It is made at once; tokens come with the requests."""
     outcome = ours(
         SERVICE
-        + ATTEMPT
         + """
 async def program(app):
-    attempt(lambda: app.Discovery.session(auth="internal"))
+    await app.Discovery.session(auth="internal").close()
+    say("made")
 run(program, Service())
 """,
         PEERAGE_REGISTRY="memory:",
         SERVICE_ID="x",
     )
-    assert outcome.lines[0].startswith("ConfigurationError auth='internal' isn't available yet")
+    assert outcome.lines[0] == "made"

@@ -117,6 +117,70 @@ run(program, Caller())
     assert "of-the-user" not in outcome.log
 
 
+def test_not_outside_either_if_it_was_inside_before(zookeeper):
+    """A middleware that sends the same request again, to another host; errors don't show the token."""
+    outcome = ours(
+        CALLER
+        + """
+from yarl import URL
+async def elsewhere(request, handler):
+    (await handler(request)).close()
+    request.url = URL(f"http://127.0.0.1:{request.url.query['port']}/got")
+    return await handler(request)
+SESSIONS["again"] = lambda discovery, request: discovery.session(middlewares=[elsewhere])
+class Failing(Caller):
+    async def call(self, request):
+        if request.query["how"] != "fail":
+            return await super().call(request)
+        async with self.Discovery.session(raise_for_status=True) as session:
+            try:
+                await session.get(request.query["url"])
+            except aiohttp.ClientResponseError as error:
+                return aiohttp.web.json_response(repr(error))
+async def program(app):
+    await ready(app)
+    port = app.Web.Addresses[0][1]
+    say(await ask(app, "again", f"http://me.instance_id.asab/got?port={port}", headers=TOKEN))
+    say("of-the-user" in await ask(app, "fail", "http://me.instance_id.asab/nothing", headers=TOKEN))
+run(program, Failing())
+""",
+        **ENVIRON,
+        **on(zookeeper),
+    )
+    assert outcome.lines == ["{}", "False"], outcome.log
+
+
+def test_websockets(zookeeper):
+    """As of any other request: with a service of the cluster, with nobody else."""
+    outcome = ours(
+        CALLER
+        + """
+class Sockets(Caller):
+    def __init__(self):
+        super().__init__()
+        self.Web.WebApp.router.add_get("/ws", self.ws)
+    async def ws(self, request):
+        socket = aiohttp.web.WebSocketResponse()
+        await socket.prepare(request)
+        await socket.send_str(request.headers.get("authorization", "none"))
+        await socket.close()
+        return socket
+    async def call(self, request):
+        async with self.Discovery.session() as session, session.ws_connect(request.query["url"]) as socket:
+            return aiohttp.web.json_response(await socket.receive_str())
+async def program(app):
+    await ready(app)
+    for url in ("ws://me.instance_id.asab/ws", "http://me.instance_id.asab/ws",
+                f"ws://127.0.0.1:{app.Web.Addresses[0][1]}/ws"):
+        say(await ask(app, "", url, headers={"AUTHORIZATION": "Bearer of-the-user"}))
+run(program, Sockets())
+""",
+        **ENVIRON,
+        **on(zookeeper),
+    )
+    assert outcome.lines == ["Bearer of-the-user"] * 2 + ["none"], outcome.log
+
+
 def test_a_verified_token_goes_first(zookeeper):
     """Authz.IdToken, of the newest original, before what the client sent."""
     outcome = ours(

@@ -12,6 +12,7 @@ from tests.asab.running import running
 from peerage import Discovery
 from peerage.testing import eventually
 from peerage.testing.view import PATIENCE
+from peerage.testing.zookeeper import Proxy
 
 SERVER = (
     SERVICE.replace(".LAME_DUCK = 0.01", ".LAME_DUCK = 0.5")
@@ -188,6 +189,28 @@ run(program, {made})
     async with running(program, environ=environ) as one:
         assert (await one.end())[0] == 0, one.log
     assert time.monotonic() - begun < min(15, PATIENCE)
+
+
+async def test_a_registry_that_does_not_answer_is_not_waited_for(zookeeper):
+    """Half open, the connection counts as up for seconds; the record goes with the session anyway."""
+    program = (
+        SERVICE
+        + """
+async def program(app):
+    await record_of(app)
+    say("there")
+    await app.Loop.run_in_executor(None, sys.stdin.readline)
+run(program, Service())
+"""
+    )
+    async with Proxy(zookeeper.address) as proxy:
+        environ = {**named(on(zookeeper), 0), "TEST_SERVERS": proxy.address}
+        async with running(program, environ=environ) as one:
+            await one.line()
+            proxy.black_hole()
+            one.tell("stop")
+            assert (await one.end())[0] == 0, one.log
+    assert "Stopping waits for" not in one.log
 
 
 async def test_withdrawn_also_if_starting_failed(zookeeper):

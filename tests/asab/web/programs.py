@@ -9,7 +9,8 @@ import aiohttp, aiohttp.web
 load("web", "web.rest")
 
 async def until_started(container):
-    while container.Addresses is None:
+    # The original shows the addresses of one line while it still binds the next.
+    while len(container.Addresses or ()) < len(container.get_ports()):
         await asyncio.sleep(0.01)
 
 def make(config, args=(), section="web"):

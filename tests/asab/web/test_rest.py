@@ -36,6 +36,28 @@ serve(program, routes=lambda webapp: webapp.router.add_get("/", handle))
     assert outcome.lines[0].startswith("201 application/json 1 ")
 
 
+def test_json_response_of_a_zone_that_isnt_hashable():
+    """As those of dateutil are."""
+    outcome = both(
+        SERVE
+        + """
+import datetime
+class Zone(datetime.tzinfo):
+    __hash__ = None
+    def __eq__(self, other): return isinstance(other, Zone)
+    def utcoffset(self, when): return datetime.timedelta(hours=1)
+    def dst(self, when): return None
+async def handle(request):
+    return asab.web.rest.json_response(request, datetime.datetime(2024, 1, 2, tzinfo=Zone()))
+async def program(app, session):
+    async with session.get("/") as response:
+        await show(response)
+serve(program, routes=lambda webapp: webapp.router.add_get("/", handle))
+"""
+    )
+    assert outcome.lines == ["""200 application/json '"2024-01-02T00:00:00+01:00"'"""]
+
+
 def test_json_response_for_people():
     """``?pretty``, or the argument."""
     both(
@@ -124,6 +146,61 @@ serve(program, routes=routes)
     assert all(f"uuid {uuid}:" in outcome.log for uuid in uuids)
     assert "ZeroDivisionError: inside" in outcome.log
     assert "secret" not in outcome.log
+
+
+def test_json_exception_middleware_of_a_text_that_is_no_format():
+    """The text itself; the original fails over it."""
+    outcome = ours(
+        SERVE
+        + """
+load("exceptions")
+async def handle(request):
+    raise asab.exceptions.ValidationError("not {this}", 1)
+async def program(app, session):
+    async with session.get("/") as response:
+        data = json.loads(await response.text())
+        say(response.status, data["result"], data["message"])
+def routes(webapp):
+    webapp.middlewares.append(asab.web.rest.JsonExceptionMiddleware)
+    webapp.router.add_get("/", handle)
+serve(program, routes=routes)
+"""
+    )
+    assert outcome.lines == ["400 VALIDATION-ERROR not {this}"], outcome.log
+
+
+def test_json_exception_middleware_of_an_answer_that_has_begun():
+    """It is broken off; the original puts a second answer into it."""
+    outcome = ours(
+        SERVE
+        + """
+async def stream(request):
+    response = aiohttp.web.StreamResponse(headers={"Content-Length": "1000"})
+    await response.prepare(request)
+    await response.write(b"x")
+    raise ZeroDivisionError("inside")
+async def talk(request):
+    socket = aiohttp.web.WebSocketResponse()
+    await socket.prepare(request)
+    raise ZeroDivisionError("inside")
+async def program(app, session):
+    try:
+        async with session.get("/stream") as response:
+            say(response.status)
+            say(await response.read())
+    except aiohttp.ClientPayloadError:
+        say("broken off")
+    async with session.ws_connect("/socket") as socket:
+        say((await socket.receive()).type.name)
+def routes(webapp):
+    webapp.middlewares.append(asab.web.rest.JsonExceptionMiddleware)
+    webapp.router.add_get("/stream", stream)
+    webapp.router.add_get("/socket", talk)
+serve(program, routes=routes)
+"""
+    )
+    assert outcome.lines == ["200", "broken off", "CLOSED"], outcome.log
+    assert outcome.log.count("ZeroDivisionError: inside") == 2
 
 
 @pytest.mark.parametrize("status", ["HTTPFound('/x')", "HTTPNoContent()", "HTTPOk(text='fine')"])
@@ -267,3 +344,42 @@ serve(program, routes=lambda webapp: webapp.router.add_post("/", handle))
 """
     )
     assert outcome.lines[0].startswith("400 "), outcome.log
+
+
+#: Content types and bodies that mean nothing, or say what mustn't stand in a status line.
+BAD = {
+    "nested too deeply": ("application/json", b"[" * 100_000),
+    "no UTF-8": ("application/json", b'"\xff"'),
+    "no such character set": ("application/json; charset=nonsense", b"{}"),
+    "multipart without a boundary": ("multipart/form-data", b"x"),
+    "multipart without its boundary": ("multipart/form-data; boundary=b", b"x"),
+    "multipart that ends early": (
+        "multipart/form-data; boundary=b",
+        b'--b\r\nContent-Disposition: form-data; name="a"\r\n\r\nx',
+    ),
+    "multipart without names": ("multipart/form-data; boundary=b", b"--b\r\n\r\nx\r\n--b--\r\n"),
+    "form of no such character set": ("application/x-www-form-urlencoded; charset=nonsense", b"a=b"),
+    "a lone surrogate": ("application/json", b'{"\\ud800": 1}'),
+    "null": ("application/json", b'{"\\u0000": 1}'),
+    "long": ("application/json", b'{"' + b"x" * 20_000 + b'": 1}'),
+}
+
+
+@pytest.mark.usefixtures("fastjsonschema")
+@pytest.mark.parametrize("name", BAD)
+def test_json_schema_handler_of_what_nobody_can_read(name):
+    """It is the client's fault: 400 with a reason, not 500 (as in the original) or no answer."""
+    content_type, body = BAD[name]
+    outcome = ours(
+        SERVE
+        + f"""
+@asab.web.rest.json_schema_handler({{"type": "object", "patternProperties": {{"": {{"type": "string"}}}}}})
+async def handle(request, *, json_data):
+    raise AssertionError
+async def program(app, session):
+    async with session.post("/", data={body!r}, headers={{"Content-Type": {content_type!r}}}) as response:
+        say(response.status, (await response.text()).startswith("400: " + response.reason))
+serve(program, routes=lambda webapp: webapp.router.add_post("/", handle))
+"""
+    )
+    assert outcome.lines == ["400 True"], outcome.log

@@ -46,6 +46,31 @@ app.run()
     assert outcome.lines == ["no new connections", "200 close slow", "finalize"], outcome.log
 
 
+def test_it_listens_until_main_is_over():
+    """What main() still does after a stop may be done by requests."""
+    outcome = both(
+        SERVE
+        + """
+app = make({"listen": "127.0.0.1 0"})
+async def answer(request):
+    return aiohttp.web.Response(text="answer")
+app.container.WebApp.router.add_get("/", answer)
+async def main():
+    await until_started(app.container)
+    app.stop()
+    for _ in range(100):
+        # Whatever the stop sets going goes on.
+        await asyncio.sleep(0)
+    async with aiohttp.ClientSession() as session:
+        async with session.get(f"http://127.0.0.1:{app.container.Addresses[0][1]}/") as response:
+            say(await response.text())
+app.main = main
+app.run()
+"""
+    )
+    assert outcome.lines == ["answer"]
+
+
 def test_a_request_on_its_way_over_a_kept_connection_is_answered():
     """It was sent before the connection could be closed."""
     outcome = ours(

@@ -18,7 +18,10 @@ def test_constructed_at_once(zookeeper):
 app = make()
 say(type(app.get_service("asab.ZooKeeperService")).__name__, app.container.ConfigSectionName)
 say(app.container in app.get_service("asab.ZooKeeperService").Containers, app.container.App is app)
-say("/" + app.container.Path == PATH, app.container.is_connected())
+say("/" + app.container.Path == PATH)
+# The original connects from a thread, at once: it may be there by now.
+if asab.__name__ != "asab":
+    assert not app.container.is_connected()
 for path in ("/a/b", "a/b", "zookeeper:///a/b", f"zookeeper://{os.environ['TEST_SERVERS']}/a/b"):
     say(asab.zookeeper.ZooKeeperContainer(app.get_service("asab.ZooKeeperService"), z_path=path).Path)
 async def main():
@@ -114,6 +117,68 @@ run(program)
     )
     assert "else/where thing0000000000 b'text' True" in outcome.lines
     assert outcome.lines[-2:] == ["{'a': 2}", "['App.0000000000']"]
+
+
+def test_paths_of_what_is_advertised(zookeeper):
+    """Slashes too many are none, one at the end is a folder; nothing is written beside the path."""
+    outcome = both(
+        CONTAINER
+        + """
+async def found(zookeeper, path):
+    paths = []
+    for name in sorted(await zookeeper.get_children(path) or ()):
+        paths += [f"{path}/{name}", *await found(zookeeper, f"{path}/{name}")]
+    return paths
+async def program(app, container):
+    for path in ("/", "/run/", "//a//b", "/c/d.", "/e/ž."):
+        container.advertise("x", path)
+    container.advertise("y", "/a/b" if asab.__name__ != "asab" else "//a//b")
+    while len(nodes := await found(container.ZooKeeper, PATH)) < 9:
+        await asyncio.sleep(0.005)
+    say([node.removeprefix(PATH) for node in nodes])
+    roots = await container.ZooKeeper.get_children("/")
+    say([name for name in roots if name.startswith(PATH[1:])] == [PATH[1:]])
+run(program)
+""",
+        **on(zookeeper),
+    )
+    assert outcome.lines[-1] == "True"
+
+
+def test_what_cannot_be_advertised(zookeeper):
+    """It is said where it is asked for, before and after the start, and everything else goes on."""
+    outcome = ours(
+        CONTAINER
+        + """
+def attempt(app):
+    for data in (["a"], 5, None, {"a": {1}}, "\\ud800"):
+        try:
+            app.container.advertise(data, "/run/App.")
+        except (TypeError, ValueError) as error:
+            say(type(error).__name__)
+    try:
+        app.container.advertise(["a"], "/run/App.")
+    except TypeError as error:
+        say(error)
+app = make()
+attempt(app)
+async def main():
+    await connected(app.container)
+    client = app.container.ZooKeeper.Client
+    attempt(app)
+    say(await app.container.get_children(), client is app.container.ZooKeeper.Client)
+    app.stop()
+app.main = main
+app.run()
+""",
+        **on(zookeeper),
+    )
+    said = [
+        *["TypeError"] * 4,
+        "UnicodeEncodeError",
+        "advertise(['a'], …): write a dictionary, a text or bytes.",
+    ]
+    assert outcome.lines == [*said, *said, "[] True"], outcome.log
 
 
 def test_advertised_before_there_is_a_loop(zookeeper):
@@ -268,6 +333,43 @@ run(program)
         **on(zookeeper),
     )
     assert outcome.lines[0] == "True True True"
+
+
+def test_client_before_there_is_a_loop(zookeeper):
+    """Listeners may be given to it; calls fail until the loop runs. The original connects in a thread."""
+    outcome = ours(
+        CONTAINER
+        + """
+app = make()
+client, told = app.container.ZooKeeper.Client, []
+client.add_listener(lambda state: told.append(str(state)))
+say(client.connected, client.chroot, client is app.container.ZooKeeper.Client)
+try:
+    client.exists("/")
+except Exception as error:
+    say(type(error).__name__)
+async def main():
+    await connected(app.container)
+    say(client is app.container.ZooKeeper.Client, client.connected)
+    app.stop()
+app.main = main
+app.run()
+say(told)
+""",
+        **on(zookeeper),
+    )
+    assert outcome.lines == [
+        "False  True",
+        "ConnectionClosedError",
+        "True True",
+        "['CONNECTED', 'LOST']",
+    ]
+
+
+def test_client_of_an_application_that_never_runs(zookeeper):
+    """Nothing is left of it."""
+    outcome = ours(CONTAINER + "say(make().container.ZooKeeper.Client.connected)", **on(zookeeper))
+    assert outcome.seen == (0, ["False"]), outcome.log
 
 
 def test_proactor_schedule(zookeeper):

@@ -102,6 +102,7 @@ def test_a_registry_and_a_path(settings, monkeypatch, url, path, chosen):
     [
         ("a", "", ("zookeeper://a/asab", "asab", "")),
         ("a:1, b:2,\n c:3,", "/x/", ("zookeeper://a:1,b:2,c:3/x", "x", "")),
+        ("\na:1\nb:2 c:3\n", " x ", ("zookeeper://a:1,b:2,c:3/x", "x", "")),
         ("a:1,b:2/root/of", "/x", ("zookeeper://a:1,b:2/root/of/x", "x", "/root/of")),
         ("a/", "/", ("zookeeper://a/", "", "")),
         ("[::1]:2181", "x y", ("zookeeper://[::1]:2181/x%20y", "x y", "")),
@@ -113,9 +114,35 @@ def test_servers_as_kazoo_has_them(settings, servers, path, chosen):
     assert (choice.url, choice.path, choice.chroot) == chosen
 
 
-def test_tls_of_a_z_path_is_kept(settings):
-    """Not silently left out."""
-    assert choose(settings, "zookeeper+tls://a:1/x").url == "zookeeper+tls://a:1/x"
+@pytest.mark.parametrize(
+    ("z_path", "chosen"),
+    [
+        ("zookeeper+tls://a:1/x", ("zookeeper+tls://a:1/x", "x")),
+        ("zookeeper+tls://a:1?ca=/y", ("zookeeper+tls://a:1/asab?ca=/y", "asab")),
+        ("zookeeper://u:p%40q@a/x?auth=sasl", ("zookeeper://u:p%40q@a/x?auth=sasl", "x")),
+        ("//a/x", ("zookeeper://a/x", "x")),
+        (" zk://a/x ", ("zookeeper://a/x", "x")),
+    ],
+)
+def test_what_a_z_path_says(settings, z_path, chosen):
+    """TLS, credentials and options aren't silently left out."""
+    choice = choose(settings, z_path)
+    assert (choice.url, choice.path) == chosen
+
+
+def test_a_z_path_that_cannot_be():
+    """Said as of everything else."""
+    outcome = ours(CONTAINER + "make(z_path='zookeeper://u:hush@[::1/x')")
+    assert outcome.code == 1
+    assert "ConfigurationError: Servers and path of ZooKeeper, as configured for [zookeeper]" in outcome.log
+    assert "hush" not in outcome.log.splitlines()[-1]
+
+
+def test_space_is_no_server(settings, monkeypatch):
+    """Empty counts as missing, however it is written."""
+    for name in ("ASAB_ZOOKEEPER_SERVERS", "PEERAGE_REGISTRY"):
+        monkeypatch.setenv(name, " ")
+    assert choose({"servers": " \n", "path": " "}, " ") == ("embedded:", "asab", "", False)
 
 
 def test_no_servers():
@@ -147,7 +174,7 @@ def test_embedded_if_asked_for():
     ("servers", "message"),
     [
         ("http://zk-1:2181", "Host 1"),
-        ("zk-1:2181 zk-2:2181", "Host 1"),
+        ("zk-1:2181;zk-2:2181", "Host 1"),
         ("zk-1:99999", "port of host 1"),
     ],
 )

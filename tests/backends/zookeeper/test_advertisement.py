@@ -15,13 +15,16 @@ from tests.backends.zookeeper.support import (
     connection,
     cut_off,
     folder_of,
+    times_put_off,
     unanswered,
 )
 
+from peerage.backends.zookeeper import advertisement as advertisement_module
 from peerage.backends.zookeeper.connection import CHANGED, Connection
 from peerage.backends.zookeeper.notes import Happened, Note, Replied
-from peerage.registry import Advertisement, Registry, open_registry
-from peerage.testing import View
+from peerage.backends.zookeeper.twins import find_twin
+from peerage.registry import Advertisement, Registry, Stale, open_registry
+from peerage.testing import View, eventually
 from peerage.testing.suite import closing, registered
 from peerage.testing.view import PATIENCE
 from peerage.testing.zookeeper import Proxy, ZooKeeperServer
@@ -150,6 +153,8 @@ async def test_a_removal_heard_with_the_answer_to_a_look(url, server):
         owner = await registered(here, "Looked", b"1")
         before = owner.node
         await own.until_data([b"1"])
+        # It is looked at once it is registered: the answer to that must not come in between.
+        await eventually(lambda: owner._watched, "the watch on it")
         # Whatever the reason for a look: its answer and the event of the removal wait together.
         owner.happened(CHANGED)
         await asyncio.sleep(0)
@@ -172,6 +177,30 @@ async def test_after_a_reconnect_a_record_counts_once_it_was_seen(url, through, 
         proxy.delay(0.1)
         await connected(here)
         assert await owner.registered() != before
+
+
+async def test_what_the_server_puts_off_is_not_done(busy_server, monkeypatch):
+    """It is asked again: nobody looks for what it may have made, and there is no outage."""
+    looks = []
+
+    async def take_note(*arguments, **options):
+        looks.append(options["data"])
+        return await find_twin(*arguments, **options)
+
+    monkeypatch.setattr(advertisement_module, "find_twin", take_note)
+    data = [b"%d" % number for number in range(60)]
+    url = f"zookeeper://{busy_server.address}/advertised"
+    before = times_put_off(busy_server)
+    # Whether it is busy at the moment is up to chance.
+    while times_put_off(busy_server) == before:
+        async with closing(open_registry(url)) as (here,), View(here) as view:
+            owners = [here.advertise("App", each) for each in data]
+            await asyncio.gather(*(owner.registered() for owner in owners))
+            await view.until_data(data)
+            await asyncio.gather(*(owner.withdraw() for owner in owners))
+            await view.until_data([])
+            assert not [event for event in view.events if isinstance(event, Stale)]
+    assert not looks
 
 
 # Names that are somebody else's by now
@@ -253,6 +282,22 @@ async def test_a_lost_answer_to_a_withdrawal(url, through, proxy):
         assert owner.node is None
 
 
+async def test_a_withdrawal_over_a_half_open_connection(url, through, proxy):
+    """Nobody answers: it returns all the same, and is done when there is another connection."""
+    async with closing(open_registry(through), open_registry(url)) as (here, there), View(there) as view:
+        owner = await registered(here, "Gone", b"1")
+        await view.until_data([b"1"])
+        up = connection(here).up
+        proxy.black_hole()
+        # Two seconds, and as much again for a machine under load; that nobody is there is noticed after 13.
+        async with asyncio.timeout(4):
+            await owner.withdraw()
+        assert connection(here).up is up
+        await proxy.heal()
+        await registered(here, "Marker", b"marker")
+        await view.until_data([b"marker"])
+
+
 async def test_a_withdrawal_after_an_update_whose_answer_was_lost(url, through, proxy):
     """Whatever version the record is at by now, it is removed."""
     async with closing(open_registry(through), open_registry(url)) as (here, there), View(there) as view:
@@ -282,7 +327,7 @@ async def test_a_program_that_withdraws_while_everything_is_cancelled(url):
     """As asyncio.run does it with the tasks that are left: the record's own is cancelled, too."""
     text = """
 import asyncio, sys
-from peerage.registry import Advertisement, Registry, open_registry
+from peerage.registry import open_registry
 
 async def serve(registry, started):
     owner = registry.advertise("Served", b"{}")

@@ -55,6 +55,26 @@ async def test_it_can_be_asked_before_there_is_a_connection(url):
         assert await call(registry.client.exists, "/zookeeper")
 
 
+def test_it_is_there_before_the_loop(url):
+    """The same one then connects; closed before that, it leaves nothing."""
+    for connects in (True, False):
+        registry = open_registry(url)
+        client = registry.client
+        with pytest.raises(ConnectionClosedError):
+            client.exists("/zookeeper")
+
+        async def use(registry=registry, client=client, connects=connects) -> None:
+            if connects:
+                assert registry.client is client
+                assert await call(client.exists, "/zookeeper")
+            await registry.aclose()
+
+        asyncio.run(use())
+        with pytest.raises(ConnectionClosedError):
+            client.create("/anything")
+        assert not [each for each in threading.enumerate() if each.name.startswith("peerage: zoo")]
+
+
 async def test_blocking_calls_from_threads(url):
     """Those that consist of several requests, too."""
     base = base_of(url)
@@ -109,9 +129,14 @@ async def test_a_request_that_cannot_be_sent_is_refused_alone(url):
         client = registry.client
         await connected(registry)
         before = connection(registry).up
-        for path, version in (("/\udc80", -1), ("/zookeeper", 1 << 40)):
-            with pytest.raises(Exception, match=r"surrogates|format|range"):
-                await call(client.set, path, b"", version)
+        for wrong in (
+            lambda: client.set("/\udc80", b""),
+            lambda: client.set("/zookeeper", b"", 1 << 40),
+            lambda: client.create("/a", b"", acl=["world"]),
+            lambda: client.set_acls("/zookeeper", [(31, "world")]),
+        ):
+            with pytest.raises(Exception, match=r"surrogates|format|range|attribute"):
+                await call(wrong)
         assert await call(client.exists, "/zookeeper")
         assert connection(registry).up is before
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -18,6 +19,9 @@ from peerage.backends.zookeeper.location import parse
 from peerage.registry import Stale
 from peerage.testing import View, eventually
 from peerage.testing.suite import closing, registered
+from peerage.testing.view import PATIENCE
+from peerage.testing.zookeeper import Proxy
+from peerage.testing.zookeeper.link import Link
 from peerage.testing.zookeeper.ports import free_port
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -83,6 +87,22 @@ async def test_what_is_asked_over_a_lost_connection_fails_once_that_is_heard(url
         assert connection.up is not up
 
 
+async def test_what_is_put_off_ends_with_its_connection(busy_server):
+    """Nobody is left to wait for an answer, and the next connection isn't held up."""
+    async with connected(f"zookeeper://{busy_server.address}/busy") as connection:
+        while True:
+            answers = [connection.post(session_module.Sync("/")) for _ in range(200)]
+            await asyncio.wait(answers, return_when=asyncio.FIRST_COMPLETED)
+            if connection._breather is not None:
+                break  # whether it is busy at the moment is up to chance
+            await asyncio.wait(answers)
+        connection._session._client.dialer.hang_up()
+        await asyncio.wait(answers)
+        assert {type(answer.exception()) for answer in answers} == {type(None), Lost}
+        await connection.connected()
+        await connection.post(session_module.Sync("/"))
+
+
 async def test_a_secret_is_waited_for_over_a_lost_connection(url):
     """obtain() and follow() ask again; the event loop goes on."""
     path = f"/{url.partition('?')[0].rpartition('/')[2]}/key"
@@ -114,6 +134,55 @@ async def keep_asking(registry) -> None:
         await asyncio.sleep(0.1)
 
 
+class HangingUp(Proxy):
+    """Resets each connection after the server's first words on it, until told not to."""
+
+    hangs_up = True
+
+    def heard(self, link: Link, data: bytes) -> None:
+        super().heard(link, data)
+        if self.hangs_up:
+            # They are passed on first.
+            asyncio.get_running_loop().call_soon(link.abort)
+
+
+async def test_a_full_pipe_of_wake_ups_holds_nobody_up(url, server, monkeypatch):
+    """Requests that went with their connections leave it full: the thread is awake, the loop goes on."""
+    count = 60
+    full, stuck = threading.Event(), threading.Event()
+    came_up = session_module._Client.came_up
+
+    def come_up_slowly(client: session_module._Client, *arguments: object) -> None:
+        """On the thread, which sees the end of the connection after all have asked for something."""
+        came_up(client, *arguments)
+        reading, writing = client._connection.wake_up_sockets()
+        deadline = time.monotonic() + PATIENCE
+        while len(client._queue) < count and not full.is_set():
+            if time.monotonic() > deadline:
+                # The loop waits for room in the pipe: it gets some, to hear that the test failed.
+                stuck.set()
+                with suppress(BlockingIOError):
+                    reading.recv(1000)
+            time.sleep(0.001)
+        try:
+            writing.send(b"\0", socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            full.set()
+
+    monkeypatch.setattr(session_module._Client, "came_up", come_up_slowly)
+    async with (
+        HangingUp(server.address) as proxy,
+        closing(open_registry(url.replace(server.address, proxy.address))) as (registry,),
+    ):
+        owners = [registry.advertise("App", b"%d" % number) for number in range(count)]
+        await eventually(lambda: full.is_set() or stuck.is_set())
+        proxy.hangs_up = False
+        full.set()
+        # None of what is asked now waits for a wake-up that had no place.
+        await asyncio.gather(*(owner.registered() for owner in owners))
+    assert not stuck.is_set()
+
+
 async def test_what_cannot_be_sent_costs_itself_alone(url):
     """The connection goes on, and so do those who asked before and after."""
     async with connected(url) as connection:
@@ -134,10 +203,16 @@ async def test_a_listener_that_fails_costs_nobody_else(url):
     complaints = []
     loop.set_exception_handler(lambda _, context: complaints.append(context["exception"]))
 
-    def fail(*_: object) -> None:
-        raise ValueError("not today")
-
     async with connected(url) as connection:
+
+        def fail(*_: object) -> None:
+            # With more to be heard: whoever told it doesn't wake the loop for that once more.
+            deadline = time.monotonic() + PATIENCE
+            while len(connection._notes) < 2:
+                assert time.monotonic() < deadline
+                time.sleep(0.001)
+            raise ValueError("not today")
+
         connection.on_event.append(fail)
         await asyncio.gather(
             connection.exists("/listened", watch=True),

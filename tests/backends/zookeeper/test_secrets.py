@@ -4,6 +4,8 @@ import asyncio
 import re
 
 import pytest
+from kazoo.security import make_acl
+from tests.backends.programs import heard, program
 from tests.backends.zookeeper.support import CLOSING, bare_client, folder_of, times_put_off
 
 from peerage.errors import RegistryClosedError, RegistryDenied
@@ -66,6 +68,64 @@ async def test_closing_ends_what_waits(through, secret, proxy, fault):
         with pytest.raises(RegistryClosedError):
             await wanted
         assert await further is None
+
+
+async def test_an_empty_node_is_filled_once(url, server, secret):
+    """Made by somebody who died before it had a value: of two processes one fills it, both have its value."""
+    text = """
+    import asyncio, os, sys
+    from peerage.registry import open_registry
+
+    async def main(url, secret):
+        registry = open_registry(url)
+        await registry.inspect()
+        print("ready", flush=True)
+        sys.stdin.readline()
+        make = lambda: os.urandom(8).hex().encode()
+        values = await asyncio.gather(*(registry.secrets.obtain(f"{secret}-{n}", make) for n in range(30)))
+        print(b" ".join(values).decode(), flush=True)
+        await registry.aclose()
+
+    asyncio.run(main(*sys.argv[1:]))
+    """
+    async with (
+        bare_client(server.address) as client,
+        program(text, url, secret) as one,
+        program(text, url, secret) as two,
+    ):
+        for number in range(30):
+            await asyncio.to_thread(client.ensure_path, f"{secret}-{number}")
+        for process in (one, two):
+            assert await heard(process) == "ready"
+        for process in (one, two):
+            process.stdin.write(b"go\n")
+        values = (await heard(one)).split()
+        assert (await heard(two)).split() == values
+        assert len(set(values)) == 30
+        for number, value in enumerate(values):
+            data, stat = await asyncio.to_thread(client.get, f"{secret}-{number}")
+            assert (data.decode(), stat.version) == (value, 1)
+
+
+async def test_who_follows_an_empty_node_waits_for_its_value(url, server, secret):
+    """Nothing isn't a key."""
+    async with bare_client(server.address) as client, closing(open_registry(url)) as (registry,):
+        await asyncio.to_thread(client.ensure_path, secret)
+        follower = aiter(registry.secrets.follow(secret))
+        first = asyncio.ensure_future(anext(follower))
+        await eventually(lambda: registry._connection.up)
+        assert await registry.secrets.obtain(secret, lambda: b"value") == b"value"
+        assert await first == b"value"
+        await follower.aclose()
+
+
+async def test_an_empty_node_that_may_not_be_filled(url, server, secret):
+    """It is named, with what to do."""
+    async with bare_client(server.address) as client, closing(open_registry(url)) as (registry,):
+        await asyncio.to_thread(client.ensure_path, secret.rpartition("/")[0])
+        await asyncio.to_thread(client.create, secret, b"", acl=[make_acl("world", "anyone", read=True)])
+        with pytest.raises(RegistryDenied, match=f"'{secret}' .* is empty.* have it removed"):
+            await registry.secrets.obtain(secret, lambda: b"value")
 
 
 async def test_what_fails_is_said_once_and_tried_again(url, server, caplog):

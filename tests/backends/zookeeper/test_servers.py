@@ -3,12 +3,14 @@
 import asyncio
 import shutil
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
-from tests.backends.zookeeper.support import connection
+from tests.backends.zookeeper.support import connected, connection
 
+from peerage.backends.zookeeper.dialing import Dialer
 from peerage.registry import open_registry
 from peerage.testing import View, eventually
 from peerage.testing.suite import closing, registered
@@ -33,6 +35,20 @@ def dead_hosts() -> Iterator[list[str]]:
         yield addresses
 
 
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The hosts that are asked for connections, in this order."""
+    hosts: list[str] = []
+    dial = Dialer.dial
+
+    def take_note(self: Dialer, address: tuple[str, int], *rest: object) -> socket.socket:
+        hosts.append("{}:{}".format(*address))
+        return dial(self, address, *rest)
+
+    monkeypatch.setattr(Dialer, "dial", take_note)
+    return hosts
+
+
 async def test_most_servers_are_dead(through, proxy, dead_hosts):
     """The one alive is found in time, again and again: the session survives, and with it the record."""
     url = through.replace(proxy.address, ",".join([*dead_hosts, proxy.address]))
@@ -44,6 +60,47 @@ async def test_most_servers_are_dead(through, proxy, dead_hosts):
             proxy.cut()
             await eventually(lambda up=up: connection(here).up not in {None, up})
             assert await owner.registered() == node
+
+
+@pytest.mark.parametrize("fault", ["cut", "expire_sessions"])
+async def test_hosts_known_as_dead_are_asked_last(through, proxy, dead_hosts, asked, fault):
+    """The one that answered is asked again first, be the connection lost or the session."""
+    url = through.replace(proxy.address, ",".join([*dead_hosts, proxy.address]))
+    await proxy.refuse()
+    async with closing(open_registry(url)) as (here,):
+        owner = here.advertise("App", b"{}")
+        await eventually(lambda: set(dead_hosts) <= set(asked))
+        await proxy.heal()
+        node = await owner.registered()
+        for _ in range(3):
+            up, before = connection(here).up, len(asked)
+            if fault == "cut":
+                proxy.cut()
+                answers = 1
+            else:
+                await proxy.expire_sessions()
+                answers = 2  # that the session is over, and another one
+            await eventually(lambda up=up: connection(here).up not in {None, up})
+            assert asked[before : before + answers] == [proxy.address] * answers
+            assert (await owner.registered() == node) == (fault == "cut")
+            node = owner.node
+
+
+@pytest.mark.parametrize("fault", ["hangs up", "refuses"])
+async def test_a_server_that_fails_is_not_stormed(through, proxy, asked, fault):
+    """Whether it takes connections and loses them, or takes none: there is a pause before each."""
+    async with closing(open_registry(through)) as (here,):
+        await here.inspect()
+        await connected(here)
+        begin, before = time.monotonic(), len(asked)
+        if fault == "refuses":
+            await proxy.refuse()
+        else:
+            connection(here).on_change.append(proxy.cut)
+            proxy.cut()
+        await eventually(lambda: len(asked) >= before + 8)
+        # It begins with a twentieth of a second, give or take.
+        assert time.monotonic() - begin > 8 * 0.03
 
 
 async def test_a_server_that_lost_its_data(tmp_path):

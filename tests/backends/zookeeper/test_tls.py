@@ -13,7 +13,7 @@ from peerage import Discovery, open_registry
 from peerage.registry import Stale
 from peerage.testing import View, eventually
 from peerage.testing.suite import closing, registered
-from peerage.testing.zookeeper import ZooKeeperServer
+from peerage.testing.zookeeper import Proxy, ZooKeeperServer
 from peerage.testing.zookeeper.ports import free_port
 
 PORT, PLAIN_PORT = free_port(), free_port()
@@ -113,6 +113,25 @@ async def test_half_a_tls_record_is_waited_for(secure, files):
             await view.until(lambda: owner.node in view.data)
             assert not [event for event in view.events if isinstance(event, Stale)]
         await there.aclose()
+
+
+async def test_an_end_without_a_goodbye_is_a_lost_connection(secure, files, caplog):
+    """As of a server that is killed: TCP ends in order, TLS doesn't. Nobody wonders, and it goes on."""
+    async with Proxy(f"127.0.0.1:{PORT}") as proxy:
+        url = entry(files, hosts=proxy.address.replace("127.0.0.1", "localhost"))
+        async with closing(open_registry(url)) as (here,), View(here) as view:
+            owner = await registered(here, "Kept", b"{}")
+            node = owner.node
+            await view.until_data([b"{}"])
+            proxy.swallow_answers()  # nothing more can be said on a connection that ended
+            for link in tuple(proxy._links):
+                link.near.send(None, 0.0)
+            await view.until(lambda: view.stale)
+            assert "connection" in view.stale
+            await proxy.heal()
+            await view.until(lambda: view.stale is None)
+            assert await owner.registered() == node
+    assert not any(record.exc_info for record in caplog.records), caplog.text
 
 
 async def test_the_name_alone_can_be_left_unchecked(secure, files):

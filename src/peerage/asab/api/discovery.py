@@ -15,6 +15,7 @@ from peerage.client import Authorize, resolver
 from peerage.directory import fold_criteria
 from peerage.errors import NotDiscoveredError
 from peerage.instance import Id
+from peerage.names import is_logical
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -96,7 +97,9 @@ class DiscoveryService(Service):
         """
         if isinstance(instance_id, Mapping):
             if instance_id:
-                return await self._urls([fold_criteria(instance_id)])
+                # None is nobody's, as below.
+                nobody = None in instance_id.values()
+                return await self._urls([] if nobody else [fold_criteria(instance_id)])
         elif instance_id is not None:
             kwargs = {"instance_id": instance_id}
         if not kwargs:
@@ -166,7 +169,7 @@ class DiscoveryService(Service):
         Args:
             base_url: in front of relative URLs, ``http://orders.service_id.asab/v1/``.
             auth: None hands on the authorization of the request that is being handled, if there is one; a
-                request hands on that of this one; ``"internal"`` is the service's own, of a superuser. It
+                request hands on that of this one; ``"internal"`` sends the cluster's internal token. All that
                 goes to hosts in ``.asab`` only.
             headers: sent with each request, wherever it goes; an Authorization among them wins.
             kwargs: go to aiohttp.
@@ -269,7 +272,11 @@ class DiscoveryResolver(resolver.DiscoveryResolver):
             NotDiscoveredError: nobody callable is known by that name, or no host of theirs resolves.
             OSError: another name doesn't resolve.
         """
-        return await super().resolve(hostname, port, family)
+        if not is_logical(hostname):
+            return await super().resolve(hostname, port, family)
+        # As with the original: an instance that has no address of this family is reached by another.
+        found = await super().resolve(hostname, port, socket.AF_UNSPEC)
+        return [each for each in found if each["family"] == family] or found
 
 
 def _each(ids: Mapping[str, object]) -> "list[Criteria]":

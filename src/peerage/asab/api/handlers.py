@@ -2,13 +2,13 @@
 
 import asyncio
 import os
-import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from peerage.asab.api.hiding import HIDDEN, is_secret, shown
 from peerage.asab.exceptions import NotAuthenticatedError
 from peerage.asab.web.rest import json_response
 
@@ -20,16 +20,6 @@ if TYPE_CHECKING:
 __all__ = ["add_description", "add_settings"]
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-_HIDDEN: Final = "***"
-
-#: Words in the names of sections, options and variables whose values nobody is shown.
-_SECRET: Final = re.compile(
-    r"pass|pwd|secret|token|key|credential|private|cookie|auth|salt|signature|certificate|dsn", re.IGNORECASE
-)
-
-#: Who enters, in a URL.
-_USERINFO: Final = re.compile(r"(?<=//)[^/\s@]*@")
 
 
 def add_description(
@@ -47,7 +37,7 @@ def add_description(
         """Return the change log."""
         if changelog is None:
             raise web.HTTPNotFound
-        text = await asyncio.to_thread(Path(changelog).read_text, encoding="utf-8")
+        text = await asyncio.to_thread(Path(changelog).read_text, encoding="utf-8", errors="replace")
         return web.Response(text=text, content_type="text/markdown")
 
     _add(router, "manifest", get_manifest, public=True)
@@ -69,7 +59,7 @@ def add_settings(router: web.UrlDispatcher, app: Any, host: "Host") -> None:
     async def get_environ(request: web.Request) -> web.StreamResponse:
         """Return the environment, without secrets."""
         _check_may_look(app, host)
-        return json_response(request, {name: _shown(name, value) for name, value in os.environ.items()})
+        return json_response(request, {name: shown(name, value) for name, value in os.environ.items()})
 
     _add(router, "config", get_config)
     _add(router, "environ", get_environ)
@@ -97,13 +87,9 @@ def _check_may_look(app: Any, host: "Host") -> None:
 def _configuration(config: "RawConfigParser") -> dict[str, dict[str, str]]:
     return {
         section: {
-            option: _HIDDEN if _SECRET.search(section) else _shown(option, value)
+            option: HIDDEN if is_secret(section) else shown(option, value)
             # As written: what it refers to may be secret.
             for option, value in config.items(section, raw=True)
         }
         for section in config.sections()
     }
-
-
-def _shown(name: str, value: str) -> str:
-    return _HIDDEN if _SECRET.search(name) else _USERINFO.sub(f"{_HIDDEN}@", value)

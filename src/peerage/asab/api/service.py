@@ -4,11 +4,12 @@ import asyncio
 import logging
 import os
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
 from peerage.asab.api.discovery import DiscoveryService
 from peerage.asab.host import host_of
@@ -16,7 +17,8 @@ from peerage.asab.parts import Floor
 from peerage.asab.service import Service
 from peerage.errors import RegistryDenied
 from peerage.identity import Identity, find_manifest, read_identity
-from peerage.registration import LAME_DUCK, Offer, Registration
+from peerage.registration import LAME_DUCK, WITHDRAW_TIMEOUT, Offer, Registration
+from peerage.registry import check_size
 
 if TYPE_CHECKING:
     from configparser import RawConfigParser
@@ -24,11 +26,12 @@ if TYPE_CHECKING:
     from peerage.asab.application import Application
     from peerage.asab.web import WebContainer
     from peerage.asab.zookeeper import ZooKeeperContainer
-    from peerage.discovery import Discovery
 
 __all__ = ["ApiService"]
 
 log = logging.getLogger("peerage.asab.api")
+
+_T = TypeVar("_T")
 
 _CHANGELOGS: Final = ("/app/CHANGELOG.md", "/CHANGELOG.md", "CHANGELOG.md")
 
@@ -130,9 +133,15 @@ class ApiService(Service):
             discovery_dict: the ids of each key replace what this key had; other keys stay.
 
         Raises:
-            TypeError: a key is no text, or its ids are no list.
+            TypeError: it is no dictionary, a key is no text, or its ids are no list.
             RecordError: something of it can't be an id; everything stays as it was.
+            RegistryDenied: the record would be too large; everything stays as it was.
         """
+        if not isinstance(discovery_dict, Mapping):
+            raise TypeError(
+                f"update_discovery({discovery_dict!r}): write a dictionary of lists of ids, such as "
+                '{"shard": [1, 2]}.'
+            )
         for key, values in discovery_dict.items():
             if not isinstance(key, str) or not isinstance(values, list):  # type: ignore[redundant-expr]
                 raise TypeError(
@@ -154,8 +163,12 @@ class ApiService(Service):
             The id, for :meth:`remove_attention`.
 
         Raises:
+            TypeError: *att* is no dictionary.
             RecordError: *att* isn't JSON; everything stays as it was.
+            RegistryDenied: the record would be too large; everything stays as it was.
         """
+        if not isinstance(att, dict):
+            raise TypeError(f'attention_required({att!r}): write a dictionary, such as {{"message": "…"}}.')
         if att_id is None:
             att_id = uuid.uuid4().hex
         att.setdefault("_c", datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"))
@@ -192,9 +205,9 @@ class ApiService(Service):
             return
         if self.WebContainer is None or registration.node is None:
             # Nobody calls it.
-            await registration.withdraw()
+            await _in_time(registration.withdraw())
         else:
-            await registration.drain(LAME_DUCK)
+            await _in_time(registration.drain(LAME_DUCK), 2 * LAME_DUCK)
 
     def _on_web_started(self, _message_type: str, container: "WebContainer") -> None:
         if container is self.WebContainer:
@@ -214,7 +227,7 @@ class ApiService(Service):
         try:
             if self._registration is None:
                 # Whoever said it is to hear what is wrong with it, also long before it is advertised.
-                Offer(**self._offer()).record()
+                self._fit(lambda offer: check_size(Offer(**offer).record()))
             self._advertise()
         except Exception:
             self.Discovery, self.AttentionRequired = before
@@ -225,20 +238,26 @@ class ApiService(Service):
         container, web = self.ZkContainer, self.WebContainer
         if container is None or not self._running or self._stopping:
             return
-        if self._registration is not None:
-            self._registration.update(**self._offer())
+        registration = self._registration
+        if registration is not None:
+            self._fit(lambda offer: registration.update(**offer))
         elif web is None or self._listening or web.Addresses is not None:  # else it tells when it listens
-            self._registration = self._register(self._host.open_discovery(container))
+            discovery = self._host.open_discovery(container)
+            self._registration = self._fit(lambda offer: discovery.register(**offer))
 
-    def _register(self, discovery: "Discovery") -> Registration:
+    def _fit(self, use: Callable[[dict[str, Any]], _T]) -> _T:
+        """Use what is offered; for good without the manifest, if there is room for everything else only."""
         try:
-            return discovery.register(**self._offer())
+            return use(self._offer())
         except RegistryDenied as error:
-            if not self._shown:
+            shown, self._shown = self._shown, {}
+            try:
+                used = use(self._offer())
+            except Exception:
+                self._shown = shown
                 raise
             log.error("Advertised without what MANIFEST.json says: %s", error)  # noqa: TRY400 - said by it
-            self._shown = {}
-            return discovery.register(**self._offer())
+            return used
 
     def _offer(self) -> dict[str, Any]:
         web = self.WebContainer
@@ -257,6 +276,13 @@ class ApiService(Service):
         # Read anew each time: a program may set its environment while it starts.
         identity = read_identity(appclass=type(self.App).__name__, manifest=self._shown)
         return replace(identity, host=self.App.HostName)
+
+
+async def _in_time(leaving: Coroutine[Any, Any, None], planned: float = 0) -> None:
+    """Await it, but no registry that doesn't answer: with the session ends the record."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(planned + WITHDRAW_TIMEOUT):
+            await leaving
 
 
 def _find_manifest(config: "RawConfigParser") -> dict[str, Any] | None:

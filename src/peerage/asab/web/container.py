@@ -136,7 +136,15 @@ class WebContainer(Configurable):
         if line.ssl is None:
             return None
         # What stands in the container's own section wins over a section of TLS alone.
-        return SSLContextBuilder(line.ssl or self.section, config=self.Config).build()
+        section = line.ssl or self.section
+        builder = SSLContextBuilder(section, config=self.Config)
+        if not builder.Config["cert"]:
+            # As in ASAB, it listens all the same.
+            log.error(
+                "[%s] listen=%s %d: nobody can connect, TLS needs a certificate. Set cert and key in [%s]",
+                *(self.section, line.address, line.port, section),
+            )
+        return builder.build()
 
     # Life
 
@@ -191,12 +199,14 @@ class WebContainer(Configurable):
             if len(self.WebAppRunner.addresses) > before:
                 return
         except (OSError, UnicodeError) as error:
-            if getattr(error, "errno", None) == errno.EADDRINUSE:
-                raise ConfigurationError(
-                    f"[{self.section}] listen: port {line.port} of {line.address} is in use. Stop what "
-                    "listens there, or configure another port."
-                ) from error
             reason = error
+            if getattr(error, "errno", None) == errno.EADDRINUSE:
+                if not self._listens_at(line):
+                    raise ConfigurationError(
+                        f"[{self.section}] listen: port {line.port} of {line.address} is in use. Stop what "
+                        "listens there, or configure another port."
+                    ) from error
+                reason = "a line before it listens there"
         if line.optional:
             log.warning(
                 "[%s] listen=%d is served on IPv4 only: %s. Write 0.0.0.0 %d if that is meant",
@@ -204,6 +214,11 @@ class WebContainer(Configurable):
             )
         else:
             log.error("[%s] listen=%s %d can't be bound: %s", self.section, line.address, line.port, reason)
+
+    def _listens_at(self, line: Line) -> bool:
+        """Tell whether a line before this one has taken its port."""
+        taken = {(":" in address, port) for address, port, *_ in self.WebAppRunner.addresses}
+        return (":" in line.address, line.port) in taken
 
     def _on_stop(self, _message_type: str, *_: Any) -> None:
         # Others are asked from now on, while those who call by discovery hear of it.

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import re
 from collections.abc import Mapping
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, ClassVar, Final
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["ZooKeeperContainer"]
 
 log = logging.getLogger("peerage.asab.zookeeper")
+
+_SLASHES: Final = re.compile("//+")
 
 #: Seconds until it is said that there is no connection yet.
 _SILENCE: Final = 5.0
@@ -113,14 +116,17 @@ class ZooKeeperContainer(Configurable):
             path: below :attr:`Path`, ``/run/MyApplication.``.
 
         Raises:
+            TypeError: the data is something else, or no JSON.
             RegistryDenied: the path can't be, or the data is too large.
             ConfigurationError: there is no ZooKeeper, and it isn't a record's path.
         """
         if isinstance(data, Mapping):
-            data = json.dumps(data)
+            data = json.dumps(dict(data))
         if isinstance(data, str):
             data = data.encode()
-        path = path.lstrip("/")
+        if not isinstance(data, bytes):
+            raise TypeError(f"advertise({data!r}, …): write a dictionary, a text or bytes.")
+        path = _SLASHES.sub("/", path).removeprefix("/")
         if (advertisement := self._advertisements.get(path)) is not None:
             advertisement.update(data)
         elif self._running:

@@ -83,7 +83,9 @@ class _Ensemble:
             yield state
 
     def advertise(self, path: str, data: bytes) -> Advertisement:
-        return self.registry.advertise_at(f"{self._chroot}/{self._below(path)}", data)
+        # Not _below(): the path may end with a slash, or be empty, and the digits are in that folder.
+        folder = f"/{self._path}" if self._path else ""
+        return self.registry.advertise_at(f"{self._chroot}{folder}/{path}", data)
 
     async def children(self, path: str) -> list[str] | None:
         return await self.zookeeper.get_children(f"/{self._below(path)}")

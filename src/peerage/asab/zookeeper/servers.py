@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Mapping
 from typing import Final, NamedTuple
-from urllib.parse import parse_qsl, quote, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote
 
 from peerage.asab.config import Config
 
@@ -14,8 +14,10 @@ DEFAULT_PATH: Final = "asab"
 
 _EMBEDDED: Final = "embedded:"
 
-#: A ZooKeeper URL: up to its hosts, its path, its options. Not urlsplit: a password may have anything in it.
-_ZOOKEEPER: Final = re.compile(r"(zookeeper(?:\+tls)?://[^/?#]*)([^?#]*)(.*)", re.DOTALL)
+_TLS: Final = "zookeeper+tls"
+
+#: A URL, or a path alone: scheme, hosts, path, options. Not urlsplit: a password may have anything in it.
+_URL: Final = re.compile(r"(?:(?:([^:/?#]+):)?//([^/?#]*))?([^?#]*)(.*)", re.DOTALL)
 
 
 class Choice(NamedTuple):
@@ -39,40 +41,56 @@ def choose(settings: Mapping[str, str], z_path: str | None) -> Choice:
             servers in ``ASAB_ZOOKEEPER_SERVERS`` and the whole URL in ``PEERAGE_REGISTRY`` as well.
         z_path: ``zookeeper://servers/path``, ``/path``; wins over everything else.
     """
-    parts = urlsplit(z_path or "")
-    servers = (
-        parts.netloc
-        or settings.get("servers")
-        or Config.get("zookeeper", "servers", fallback="")
-        or os.environ.get("ASAB_ZOOKEEPER_SERVERS")
+    scheme, authority, own_path, options = _split(_first(z_path))
+    servers = _first(
+        authority,
+        settings.get("servers"),
+        Config.get("zookeeper", "servers", fallback=""),
+        os.environ.get("ASAB_ZOOKEEPER_SERVERS"),
     )
-    path = parts.path or settings.get("path") or Config.get("zookeeper", "path", fallback="") or ""
+    path = _first(own_path, settings.get("path"), Config.get("zookeeper", "path", fallback=""))
     if servers:
-        tls = parts.netloc and parts.scheme == "zookeeper+tls"
-        return _of_servers("zookeeper+tls" if tls else "zookeeper", servers, path or DEFAULT_PATH)
-    if url := os.environ.get("PEERAGE_REGISTRY"):
+        return _of_servers(
+            _TLS if authority and scheme == _TLS else "zookeeper",
+            servers,
+            path or DEFAULT_PATH,
+            options if authority else "",
+        )
+    if url := _first(os.environ.get("PEERAGE_REGISTRY")):
         return _of_url(url, path)
     return _of_embedded(_EMBEDDED, path, configured=False)
 
 
-def _of_servers(scheme: str, servers: str, path: str) -> Choice:
+def _first(*places: str | None) -> str:
+    """Return what the first place says that says something."""
+    return next((said for place in places if (said := (place or "").strip())), "")
+
+
+def _split(url: str) -> tuple[str, str, str, str]:
+    found = _URL.fullmatch(url)
+    scheme, authority, path, options = found.groups(default="") if found else ("", "", url, "")
+    return scheme, authority, path, options
+
+
+def _of_servers(scheme: str, servers: str, path: str, options: str) -> Choice:
     hosts, slash, chroot = servers.partition("/")
     # Lists are written over several lines, too.
-    hosts = ",".join(host.strip() for host in hosts.split(",") if host.strip())
-    chroot = f"{slash}{chroot.strip().strip('/')}".rstrip("/")
+    hosts = ",".join(hosts.replace(",", " ").split())
+    chroot = f"{slash}{chroot.strip('/')}".rstrip("/")
     path = path.strip("/")
-    return Choice(f"{scheme}://{hosts}{quote(_joined(chroot, path))}", path, chroot, configured=True)
+    url = f"{scheme}://{hosts}{quote(_joined(chroot, path))}{options}"
+    return Choice(url, path, chroot, configured=True)
 
 
 def _of_url(url: str, path: str) -> Choice:
-    found = _ZOOKEEPER.fullmatch(url)
-    if found is None:
+    scheme, authority, own_path, options = _split(url)
+    if scheme not in {"zookeeper", _TLS}:
         return _of_embedded(url, path, configured=True)
     if not path:
         # As the registry itself has it: no path at all is the default one, '/' is the root.
-        return Choice(url, unquote(found[2] or DEFAULT_PATH).strip("/"), "", configured=True)
+        return Choice(url, unquote(own_path or DEFAULT_PATH).strip("/"), "", configured=True)
     path = path.strip("/")
-    return Choice(f"{found[1]}{quote(_joined('', path))}{found[3]}", path, "", configured=True)
+    return Choice(f"{scheme}://{authority}{quote(_joined('', path))}{options}", path, "", configured=True)
 
 
 def _of_embedded(url: str, path: str, *, configured: bool) -> Choice:

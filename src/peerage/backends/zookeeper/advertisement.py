@@ -14,6 +14,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 from peerage.backends.zookeeper.connection import ANY_VERSION, CHANGED, DELETED, Connection
@@ -30,6 +31,9 @@ log = logging.getLogger(__name__)
 
 #: Seconds until an attempt that failed for no lasting reason is repeated.
 _RETRY: Final = 0.5
+
+#: Seconds that withdrawing waits for an answer: that a connection is half open is noticed much later.
+_FAREWELL: Final = 2.0
 
 
 class Claims:
@@ -130,15 +134,20 @@ class ZooKeeperAdvertisement:
             await self._settled.wait()
 
     async def withdraw(self) -> None:
-        """Remove the record for good; see :class:`peerage.registry.Advertisement`."""
+        """Remove the record for good, or see to it that it will be if nobody answers for two seconds.
+
+        See :class:`peerage.registry.Advertisement`.
+        """
         if self._pid != os.getpid():
             return  # a forked child has nothing of it
         self._wish = None
         self.poke()
         # Out of reach it can't come back either: the wish is gone, and the task removes what is left.
-        while not self._task.done() and self._connection.up is not None:
-            self._settled.clear()
-            await self._settled.wait()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_FAREWELL):
+                while not self._task.done() and self._connection.up is not None:
+                    self._settled.clear()
+                    await self._settled.wait()
 
     def _check_open(self) -> None:
         if self._pid != os.getpid():

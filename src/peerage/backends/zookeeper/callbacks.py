@@ -21,15 +21,46 @@ _LAST: Final = 0.3
 Call = Callable[[], object]
 
 
+class Calls:
+    """A queue of calls. They are made by the thread that runs :meth:`make`, then by whoever puts them."""
+
+    def __init__(self) -> None:
+        self._queue: SimpleQueue[Call | None] = SimpleQueue()
+        self._lock = threading.Lock()
+        self._over = False
+
+    def put(self, call: Call) -> None:
+        """Have *call* made."""
+        with self._lock:
+            if not self._over:
+                self._queue.put(call)
+                return
+        # The answer to a request that came too late: somebody waits for it.
+        _make(call)
+
+    def end(self) -> None:
+        """Let the thread make the calls that wait, and end."""
+        with self._lock:
+            self._over = True
+        self._queue.put(None)
+
+    def make(self) -> None:
+        """Make the calls until the end."""
+        while (call := self._queue.get()) is not None:
+            _make(call)
+            del call
+
+
 class Callbacks:
     """Two queues of calls, and a thread for each once :meth:`begin` was called."""
 
     def __init__(self) -> None:
-        self.answers: SimpleQueue[Call | None] = SimpleQueue()
-        self.watches: SimpleQueue[Call | None] = SimpleQueue()
+        self.answers = Calls()
+        self.watches = Calls()
+        self.over = threading.Event()
+        """Set at the end."""
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
-        self._over = False
 
     @property
     def begun(self) -> bool:
@@ -39,21 +70,19 @@ class Callbacks:
     def begin(self) -> None:
         """Start the threads; may be called again, and does nothing after :meth:`end`."""
         with self._lock:
-            if self._threads or self._over:
+            if self._threads or self.over.is_set():
                 return
             for calls in (self.answers, self.watches):
-                thread = threading.Thread(
-                    target=_make_calls, args=(calls,), name="peerage: zookeeper callbacks", daemon=True
-                )
+                thread = threading.Thread(target=calls.make, name="peerage: zookeeper callbacks", daemon=True)
                 self._threads.append(thread)
                 thread.start()
 
     def end(self) -> None:
         """Make the calls that wait and end the threads, but wait no longer than a moment for that."""
         with self._lock:
-            self._over = True
-        self.answers.put(None)
-        self.watches.put(None)
+            self.over.set()
+        self.answers.end()
+        self.watches.end()
         deadline = time.monotonic() + _LAST
         for thread in self._threads:
             # Ended by a callback itself, it ends when that returns.
@@ -61,10 +90,8 @@ class Callbacks:
                 thread.join(max(0.0, deadline - time.monotonic()))
 
 
-def _make_calls(calls: "SimpleQueue[Call | None]") -> None:
-    while (call := calls.get()) is not None:
-        try:
-            call()
-        except Exception:
-            log.exception("A callback failed that was given to the client of ZooKeeper")
-        del call
+def _make(call: Call) -> None:
+    try:
+        call()
+    except Exception:
+        log.exception("A callback failed that was given to the client of ZooKeeper")

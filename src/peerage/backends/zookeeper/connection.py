@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
-from peerage.backends.zookeeper.failures import Lost, NoNode
+from peerage.backends.zookeeper.failures import Lost, NoNode, Throttled
 from peerage.backends.zookeeper.location import Location
 from peerage.backends.zookeeper.notes import Down, Ended, Happened, Note, Replied, Trouble, Up
 from peerage.backends.zookeeper.requests import Children, Entry, Exists, MultiRead, Read, Status
@@ -49,6 +49,9 @@ BATCH: Final = 100
 
 #: Seconds until a client that gave up, refused by the server, is begun again.
 _AGAIN: Final = 2.0
+
+#: Seconds for which nothing is sent to a server that has too much to do, more or less.
+_BREATHER: Final = 0.1
 
 #: Seconds until it is said that no server has answered yet.
 _SILENCE: Final = 1.0
@@ -85,6 +88,7 @@ class Connection:
         self._over: asyncio.Future[None] | None = None
         self._restart: asyncio.TimerHandle | None = None
         self._patience: asyncio.TimerHandle | None = None
+        self._breather: asyncio.TimerHandle | None = None
         self._closed = False
         self._reasons: set[str] = set()
         self._unexpected: set[type[Exception]] = set()
@@ -105,24 +109,27 @@ class Connection:
         """Begin to connect, on the running event loop; may be called again."""
         if self._loop is None and not self._closed:
             self._loop = asyncio.get_running_loop()
-            self._begin(self._loop)
+            (self._session or self._make()).start()
             self._patience = self._loop.call_later(_SILENCE, self._notice_silence)
 
-    def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _begin_again(self) -> None:
         self._restart = None
+        self._make().start()
+
+    def _make(self) -> Session:
         notes = self._notes
 
         def tell(note: Note) -> None:
             # On kazoo's thread. Only the first of several has to wake the loop. Put there before it is known
             # to be the first: else the loop could take the last one between the two.
             notes.append((session, note))
-            if len(notes) == 1:
+            if len(notes) == 1 and self._loop is not None:
                 # A loop that is closed has nobody to tell.
                 with suppress(RuntimeError):
-                    loop.call_soon_threadsafe(self._listen)
+                    self._loop.call_soon_threadsafe(self._listen)
 
         session = self._session = Session(self._location, self._context, tell)
-        session.start()
+        return session
 
     async def aclose(self) -> None:
         """End the session, and with it everything ephemeral; within a second. Call it once."""
@@ -132,6 +139,8 @@ class Connection:
         if self._restart is not None:
             # Between two sessions: there is nobody to say goodbye to.
             self._restart.cancel()
+        elif self._session is not None and self._loop is None:
+            self._session.discard()
         elif self._session is not None:
             await self._part(self._session)
         self._lose("closed")
@@ -166,6 +175,8 @@ class Connection:
 
     def _hear(self, session: Session, note: Note) -> None:
         match note:
+            case Replied(failure=Throttled()):
+                self._put_off(note)
             case Replied():
                 self._answer(note)
                 self._pump()
@@ -184,7 +195,7 @@ class Connection:
                 self._end(session, reason, error)
 
     def _answer(self, reply: Replied) -> None:
-        future = reply.ticket
+        _, future, _ = reply.ticket
         self._flying.discard(future)
         if future.done():
             return  # nobody waits any more
@@ -193,6 +204,21 @@ class Connection:
         else:
             future.set_exception(reply.failure)
 
+    def _put_off(self, reply: Replied) -> None:
+        """Send once more, a moment later, what wasn't done: nobody else has to know of it."""
+        _, future, _ = reply.ticket
+        self._flying.discard(future)
+        self._waiting.append(reply.ticket)
+        if self._breather is None and self._loop is not None:
+            moment = _BREATHER * random.uniform(0.5, 1.5)  # noqa: S311 - spreads load
+            self._breather = self._loop.call_later(moment, self._go_on)
+
+    def _go_on(self) -> None:
+        if self._breather is not None:
+            self._breather.cancel()
+            self._breather = None
+        self._pump()
+
     def _lose(self, reason: str) -> None:
         if self.up is not None:
             self.up, self.since = None, time.monotonic()
@@ -200,6 +226,7 @@ class Connection:
         for _, future, _ in waiting:
             if not future.done():
                 future.set_exception(Lost(reason))
+        self._go_on()
         self._say(reason)
 
     def _notice_silence(self) -> None:
@@ -232,7 +259,7 @@ class Connection:
         elif self._loop is not None and not self._closed:
             self._lose(reason)
             pause = _AGAIN * random.uniform(0.75, 1.25)  # noqa: S311 - spreads load
-            self._restart = self._loop.call_later(pause, self._begin, self._loop)
+            self._restart = self._loop.call_later(pause, self._begin_again)
 
     def _announce(self) -> None:
         changed, self._changed = self._changed, asyncio.Event()
@@ -257,9 +284,9 @@ class Connection:
         return self.up
 
     @property
-    def client(self) -> KazooClient | None:
-        """The client of kazoo that the session is made of; None before the first."""
-        return None if self._session is None else self._session.share()
+    def client(self) -> KazooClient:
+        """The client of kazoo that the session is made of; before :meth:`start`, that it will be made of."""
+        return (self._session or self._make()).share()
 
     # Requests
 
@@ -277,14 +304,14 @@ class Connection:
         return future
 
     def _pump(self) -> None:
-        while self._waiting and len(self._flying) < WINDOW:
-            request, future, epoch = self._waiting.popleft()
+        while self._waiting and self._breather is None and len(self._flying) < WINDOW:
+            request, future, epoch = ticket = self._waiting.popleft()
             if future.done():
                 continue  # given up before it was sent
-            if self._session is None or not self._session.submit(request, epoch, future):
+            if self._session is None or not self._session.submit(request, epoch, ticket):
                 # The thread is ahead: that the connection is lost is to be heard in its turn, and fails this.
                 # Failed here, whoever tries again would try for ever.
-                self._waiting.appendleft((request, future, epoch))
+                self._waiting.appendleft(ticket)
                 return
             self._flying.add(future)
 

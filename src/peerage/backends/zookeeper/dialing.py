@@ -61,6 +61,18 @@ class Dialer:
             raise
         return self.socket
 
+    def dial_apart(self, address: tuple[str, int], hostname: str | None, timeout: float) -> socket.socket:
+        """Connect besides, on a thread that then waits for answers, each at most *timeout* seconds.
+
+        Raises:
+            OSError: it didn't come about.
+        """
+        apart = Dialer(self._context, self._unwanted)
+        apart.patience = timeout
+        sock = apart.dial(address, hostname, timeout)
+        sock.settimeout(timeout)
+        return sock
+
     def _reach(self, sock: socket.socket, address: tuple[str, int], deadline: float) -> None:
         sock.settimeout(0)
         with contextlib.suppress(BlockingIOError):
@@ -78,7 +90,8 @@ class Dialer:
 
     def _greet(self, secure: ssl.SSLSocket) -> None:
         self._check_wanted()
-        secure.settimeout(self.patience)
+        # Both sides have something to compute, and a server that has just started does it for the first time.
+        secure.settimeout(2 * self.patience)
         try:
             secure.do_handshake()
         except TimeoutError:

@@ -5,7 +5,17 @@ Internal: what leaves the backend is Stale, RegistryDenied or RegistryClosedErro
 
 from typing import Final
 
-__all__ = ["BadVersion", "Failure", "Lost", "NoAuth", "NoNode", "NodeExists", "Unsupported", "named"]
+__all__ = [
+    "BadVersion",
+    "Failure",
+    "Lost",
+    "NoAuth",
+    "NoNode",
+    "NodeExists",
+    "Throttled",
+    "Unsupported",
+    "named",
+]
 
 
 class Failure(Exception):  # noqa: N818 - the root of answers, not all of which are errors
@@ -32,6 +42,10 @@ class NoAuth(Failure):
     """The access list of the node, or of its parent, forbids it."""
 
 
+class Throttled(Failure):
+    """The server has too much to do and left it undone: it can be asked again."""
+
+
 class Unsupported(Failure):
     """The server doesn't know the request."""
 
@@ -49,11 +63,11 @@ _KINDS: Final[dict[type[Failure], tuple[str, ...]]] = {
         "UnknownSession",
         "OperationTimeout",
         "RequestTimeout",
-        "ThrottledOp",
         "NotReadOnlyCall",
         "AuthFailed",
         "SessionClosedRequireSasl",
     ),
+    Throttled: ("ThrottledOp",),
     # A server whose watches can't be recursive answers with a marshalling error instead of "unimplemented".
     Unsupported: ("Unimplemented", "Marshalling", "BadArguments"),
 }

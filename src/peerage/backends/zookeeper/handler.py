@@ -1,10 +1,13 @@
 """kazoo's way to threads and sockets, with threads for callbacks only if others use the client."""
 
+import math
 import socket
 import threading
+import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
+from kazoo.exceptions import ConnectionClosedError
 from kazoo.handlers.threading import SequentialThreadingHandler
 
 from peerage.backends.zookeeper.callbacks import Callbacks
@@ -12,6 +15,9 @@ from peerage.backends.zookeeper.dialing import Dialer
 from peerage.backends.zookeeper.polling import poll
 
 __all__ = ["Handler"]
+
+#: Seconds between looks at whether there is still something to wait for.
+_GLANCE: Final = 0.2
 
 
 class Handler(SequentialThreadingHandler):  # type: ignore[misc] # kazoo has no types
@@ -31,6 +37,14 @@ class Handler(SequentialThreadingHandler):  # type: ignore[misc] # kazoo has no 
     def stop(self) -> None:
         """End; the connection's thread ends the callbacks."""
         self._running = False
+
+    def sleep_func(self, seconds: float) -> None:
+        """Sleep between two attempts of a user's; not beyond the end, which is what the next one is told."""
+        self.callbacks.over.wait(seconds)
+
+    def event_object(self) -> threading.Event:
+        """Return something to wait for, which isn't waited for beyond the end."""
+        return _Event(self.callbacks.over)
 
     def spawn(self, func: Callable[..., None], *args: Any, **kwargs: Any) -> threading.Thread:
         """Run *func* in a thread of its own."""
@@ -56,4 +70,28 @@ class Handler(SequentialThreadingHandler):  # type: ignore[misc] # kazoo has no 
         self, address: tuple[str, int], hostname: str | None = None, timeout: float = 10.0, **_: Any
     ) -> socket.socket:
         """Connect, and shake hands if it is TLS."""
-        return self.dialer.dial(address, hostname, timeout)
+        if self.greeting:
+            return self.dialer.dial(address, hostname, timeout)
+        return self.dialer.dial_apart(address, hostname, timeout)
+
+
+class _Event(threading.Event):
+    """What recipes of kazoo wait for, some of them for ever: as if a server could still say something."""
+
+    def __init__(self, over: threading.Event) -> None:
+        super().__init__()
+        self._over = over
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until it is set.
+
+        Raises:
+            ConnectionClosedError: it can't be any more.
+        """
+        deadline = math.inf if timeout is None else time.monotonic() + timeout
+        while not super().wait(min(_GLANCE, max(0.0, deadline - time.monotonic()))):
+            if self._over.is_set():
+                raise ConnectionClosedError("The client is closed")
+            if time.monotonic() >= deadline:
+                return False
+        return True

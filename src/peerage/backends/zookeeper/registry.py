@@ -106,17 +106,19 @@ class ZooKeeperRegistry:
     def client(self) -> KazooClient:
         """The client of kazoo whose session all this uses, for whatever the registry doesn't do.
 
-        Its methods wait: call them from a thread. It is closed with the registry. A new one takes its place
-        if the server refuses it, which waits for somebody to change something, so don't keep it.
+        Its methods wait: call them from a thread. It is closed with the registry; its stop() ends the
+        session, and another one begins. A new client takes its place if the server refuses it, which waits
+        for somebody to change something, so don't keep it.
+
+        Asked for where no event loop runs, it doesn't connect yet, and its calls fail until it does.
 
         Raises:
             RegistryClosedError: after aclose(), or in a forked child.
         """
-        self._enter()
-        client = self._connection.client
-        if client is None:
-            raise RegistryClosedError(f"The registry {self.url} has no session: ask in the event loop first.")
-        return client
+        self._check_open()
+        if _is_in_a_loop():
+            self._connection.start()
+        return self._connection.client
 
     @property
     def path(self) -> str:
@@ -206,13 +208,16 @@ class ZooKeeperRegistry:
         await self._connection.aclose()
 
     def _enter(self) -> None:
+        self._check_open()
+        self._connection.start()
+
+    def _check_open(self) -> None:
         if self._pid != os.getpid():
             raise RegistryClosedError(
                 f"The registry {self.url} was opened before a fork: open another one in the child."
             )
         if self._closed:
             raise RegistryClosedError(f"The registry {self.url} is closed: open another one.")
-        self._connection.start()
 
     def _on_change(self) -> None:
         for advertisement in self._advertisements:
@@ -289,6 +294,14 @@ class ZooKeeperRegistry:
             details["records"] = str(self._folder.count)
         since = time.monotonic() - self._connection.since
         return Health(url=self.url, state=state, since=since, details=details, **what)
+
+
+def _is_in_a_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _check_path(path: str) -> None:

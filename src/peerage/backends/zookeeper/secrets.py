@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from peerage.backends.zookeeper.connection import Connection
-from peerage.backends.zookeeper.failures import Failure, Lost, NoAuth, NodeExists, NoNode
+from peerage.backends.zookeeper.failures import BadVersion, Failure, Lost, NoAuth, NodeExists, NoNode
 from peerage.backends.zookeeper.location import Location
 from peerage.backends.zookeeper.nodes import close, ensure, is_open, is_ours
 from peerage.backends.zookeeper.paths import flaw
@@ -55,7 +55,7 @@ class ZooKeeperSecrets:
         connection.on_change.append(self._on_change)
 
     async def obtain(self, name: str, make: Callable[[], bytes]) -> bytes:
-        """Return the value, making it if there is none; waits while the server is out of reach.
+        """Return the value, making it if there is none or an empty one; waits in an outage.
 
         Raises:
             RegistryDenied: access, size or name.
@@ -70,16 +70,34 @@ class ZooKeeperSecrets:
             try:
                 # Before reading: what is closed by this isn't changed any more.
                 await self._guard(name)
-                return (await self._connection.read(name)).data
+                # Before the value: whoever fills it in between makes it another version.
+                status = await self._connection.status(name)
+                value = (await self._connection.read(name)).data
             except NoNode:
-                if made is None:
-                    made = make()
-                    check_size(made)
+                status, value = None, b""
+            if value:
+                return value
+            if made is None:
+                made = make()
+                check_size(made)
+            if status is None:
                 await ensure(self._connection, self._location, _folder(name), self._told)
                 await self._connection.create(name, made)
-                return made
+            else:
+                await self._fill(name, made, status.version)
+            return made
 
         return await self._insist(name, look_or_make)
+
+    async def _fill(self, name: str, value: bytes, version: int) -> None:
+        """Give a value to a node that was made without, or whose maker died before it had one."""
+        try:
+            await self._connection.write(name, value, version)
+        except NoAuth:
+            raise RegistryDenied(
+                f"The secret {name!a} of {self._location.url} is empty, and this process may not change that "
+                "node: have it removed, and the next who needs it makes another."
+            ) from None
 
     def follow(self, name: str) -> AsyncIterator[bytes]:
         """Yield the value as soon as there is one, then every new one; ends with the registry.
@@ -100,7 +118,7 @@ class ZooKeeperSecrets:
                 # Before looking: what happens from here on sets it again.
                 changed.clear()
                 value = await self._insist(name, partial(self._look, name))
-                if value is not None and value != last:
+                if value and value != last:  # one that is empty will be filled
                     last = value
                     yield value
                 else:
@@ -143,8 +161,8 @@ class ZooKeeperSecrets:
             up = await self._connected()
             try:
                 answer = await attempt()
-            except (NodeExists, NoNode):
-                pass  # somebody else made or removed it a moment ago: what there is now tells
+            except (BadVersion, NodeExists, NoNode):
+                pass  # somebody else made, filled or removed it a moment ago: what there is now tells
             except Lost:
                 # Whether it was carried out isn't known: what there is over the next connection tells. Over
                 # one that goes on it was put off by the server.

@@ -18,9 +18,10 @@ from typing import Any, Final
 
 from kazoo import exceptions
 from kazoo.client import KazooClient
-from kazoo.protocol.connection import ConnectionHandler
+from kazoo.protocol.connection import AUTH_XID, ConnectionHandler
 from kazoo.protocol.serialization import CloseInstance, Create, Delete, GetACL, SetACL, SetData, Sync, Watch
 from kazoo.protocol.states import KeeperState
+from kazoo.retry import ForceRetryError
 from kazoo.security import ACL, CREATOR_ALL_ACL, OPEN_ACL_UNSAFE
 
 from peerage.backends.zookeeper.dialing import Dialer
@@ -70,9 +71,7 @@ class Session:
     def start(self) -> None:
         """Begin to connect; returns at once."""
         _sessions.add(self)
-        # Not closed any more: what others ask from now on waits for the connection.
-        self._client._state = KeeperState.CONNECTING  # noqa: SLF001 - kazoo says so a moment later
-        self._client.start_async()
+        self._client.begin()
 
     def submit(self, request: Any, epoch: int, ticket: Any) -> bool:
         """Send *request* over connection *epoch*; False if that isn't up any more. The answer is Replied."""
@@ -82,6 +81,10 @@ class Session:
         """Return the client itself, for requests and watches of others, from any thread."""
         self._client.handler.callbacks.begin()
         return self._client
+
+    def discard(self) -> None:
+        """End what was never started."""
+        self._client.handler.callbacks.end()
 
     def close(self) -> None:
         """Begin to end the session; Ended follows. Returns at once."""
@@ -120,23 +123,19 @@ class _Client(Sharing, KazooClient):  # type: ignore[misc] # kazoo has no types
         self.reason = ""
         self.dialer = Dialer(context, lambda: bool(self._stopped.is_set()))
         digest, sasl = _authentication(location)
+        handler = Handler(self.dialer)
         super().__init__(
             hosts=location.hosts,
             timeout=location.session_timeout,
-            handler=Handler(self.dialer),
+            handler=handler,
             default_acl=CREATOR_ALL_ACL if location.acl == "creator" else None,
             auth_data=digest,
-            connection_retry=_RETRY,
+            connection_retry={**_RETRY, "sleep_func": handler.sleep_func},
             logger=Listener(self._complain),
             use_ssl=context is not None,
         )
         # Of our own kind, in the place of the one that the base class made.
         self._connection = _Connection(self, self._conn_retry.copy(), logger=self.logger, sasl_options=sasl)
-
-    @property
-    def thread(self) -> threading.Thread:
-        thread: threading.Thread = self._connection.thread
-        return thread
 
     def _complain(self, reason: str) -> None:
         """Take note of why it doesn't go on: kazoo says so in its log only."""
@@ -163,7 +162,7 @@ class _Client(Sharing, KazooClient):  # type: ignore[misc] # kazoo has no types
         _, reply = self._queue.popleft()
         reply.set_exception(error)
 
-    def begin_to_close(self) -> None:
+    def end_session(self) -> None:
         with self.gate:
             if self._stopped.is_set():
                 return
@@ -238,9 +237,9 @@ class _Connection(ConnectionHandler):  # type: ignore[misc] # kazoo has no types
     def zk_loop(self) -> None:
         unknown: Exception | None = None
         try:
-            super().zk_loop()
-        except InterruptedError:
-            pass  # kazoo's way of saying that it was stopped between two attempts
+            self._last()
+            while self.client.goes_on():
+                self._last()
         except Exception as error:  # noqa: BLE001 - told
             unknown = error
         finally:
@@ -249,6 +248,11 @@ class _Connection(ConnectionHandler):  # type: ignore[misc] # kazoo has no types
             self.handler.callbacks.end()
             reason = self.client.reason if unknown is None else f"{type(unknown).__name__}: {unknown}"
             self.client.tell(Ended(reason or "closed", unknown))
+
+    def _last(self) -> None:
+        """Live until stopped or refused."""
+        with contextlib.suppress(InterruptedError):  # it was stopped between two attempts
+            super().zk_loop()
 
     def _connect(self, host: str, hostip: str, port: int) -> tuple[float, float]:
         handler = self.client.handler
@@ -262,6 +266,9 @@ class _Connection(ConnectionHandler):  # type: ignore[misc] # kazoo has no types
         except handler.timeout_exception:
             self.client.dialer.lengthen()
             raise handler.timeout_exception("it takes connections but doesn't answer") from None
+        except exceptions.SessionExpiredError:
+            self._failed.discard((hostip, port))  # an answer
+            raise
         except exceptions.SessionClosedRequireSaslError as error:
             # How a server that lets in nobody without SASL refuses a password: not known to kazoo's loop.
             raise exceptions.AuthFailedError("refused") from error
@@ -270,13 +277,20 @@ class _Connection(ConnectionHandler):  # type: ignore[misc] # kazoo has no types
         self._failed.discard((hostip, port))
         self._heard, self._session_lasts = time.monotonic(), timeouts[0] * 1.5 / 1000
         # Later than kazoo says so itself, which is before it has authenticated.
-        self.client.came_up(host, _place(hostip, port), self._session_lasts)
+        place = f"[{hostip}]:{port}" if ":" in hostip else f"{hostip}:{port}"
+        self.client.came_up(host, place, self._session_lasts)
         return timeouts
+
+    def _connect_attempt(self, host: str, hostip: str, port: int, retry: Any) -> object:
+        status: object = super()._connect_attempt(host, hostip, port, retry)
+        if status is None and (hostip, port) not in self._failed:
+            # It answered, and is lost: the rest of the list may be dead, so that begins anew.
+            raise ForceRetryError("Reconnecting")
+        return status
 
     def _expand_client_hosts(self) -> list[tuple[str, str, int]]:
         # A dead machine costs as long as it is waited for, and a session lasts only so long.
-        places: list[tuple[str, str, int]] = super()._expand_client_hosts()
-        return sorted(places, key=lambda place: place[1:] in self._failed)
+        return sorted(super()._expand_client_hosts(), key=lambda place: place[1:] in self._failed)
 
     def _read(self, length: int, timeout: float | None) -> bytes:
         if self.handler.greeting and not 0 <= length <= _GREETING_LIMIT:
@@ -303,6 +317,16 @@ class _Connection(ConnectionHandler):  # type: ignore[misc] # kazoo has no types
         self._heard = time.monotonic()
         return super()._read_socket(read_timeout)
 
+    def _read_header(self, timeout: float | None) -> Any:
+        answer = super()._read_header(timeout)
+        if answer[0].xid == AUTH_XID:
+            # Given at once, before those to what was asked earlier; kazoo takes it for the answer to that.
+            pending = self.client._pending  # noqa: SLF001 - kazoo's
+            for request in [each for each in pending if each[2] == AUTH_XID][:1]:
+                pending.remove(request)
+                pending.appendleft(request)
+        return answer
+
     def _read_response(self, header: Any, buffer: bytes, offset: int) -> Any:
         if header.err:
             self.client.uncover(self.client._pending[0][0])  # noqa: SLF001 - kazoo's
@@ -322,8 +346,8 @@ class _Connection(ConnectionHandler):  # type: ignore[misc] # kazoo has no types
             raise exceptions.ConnectionDropped("no answer to requests")
         try:
             super()._send_request(read_timeout, connect_timeout)
-        except (UnicodeError, struct.error) as error:
-            # Not a request that can be sent. It must not end the connection that is everybody's.
+        except (ValueError, TypeError, AttributeError, struct.error) as error:
+            # Not a request that can be written. It must not end the connection that is everybody's.
             self.client.refuse_next(error)
             self._read_sock.recv(1)
         self._pay()
@@ -360,15 +384,7 @@ def _authentication(location: Location) -> tuple[list[tuple[str, str]] | None, d
         return None, None
     if credentials.mechanism == "digest":
         return [("digest", f"{credentials.user}:{credentials.password}")], None
-    return None, {
-        "mechanism": "DIGEST-MD5",
-        "username": credentials.user,
-        "password": credentials.password,
-    }
-
-
-def _place(address: str, port: int) -> str:
-    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+    return None, {"mechanism": "DIGEST-MD5", "username": credentials.user, "password": credentials.password}
 
 
 # A forked child shares the sockets but has none of the threads: it must neither speak nor keep them open.

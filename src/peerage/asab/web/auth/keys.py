@@ -84,7 +84,7 @@ class Keys:
         if discovery is not None and (internal := discovery.registry.secrets is not None) | bool(
             urls + files
         ):
-            return discovery.verifier(urls, public_keys_file=files, ca=ca, internal=internal)
+            return discovery.auth.verifier(urls, public_keys_file=files, ca=ca, internal=internal)
         if discovery is None and any(self._logical()):
             raise KeysUnavailableError("There is no asab.DiscoveryService yet.", _RETRY)
         tls = None if ca is None else tls_context(ca)

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from contextlib import suppress
 from typing import Any, Final
 from uuid import uuid4
 
@@ -32,7 +33,7 @@ async def JsonExceptionMiddleware(  # noqa: N802 - documented so
     """Answer exceptions of handlers in JSON: ``{"result": …, "message": …, "uuid": …}``.
 
     A KeyError is 404, a ValidationError 400, a Conflict 409, HTTP errors are what they are, and everything
-    else is 500. The uuid stands in the log as well.
+    else is 500. The uuid stands in the log as well. An answer that has begun is broken off.
     """
     try:
         return await handler(request)
@@ -45,7 +46,10 @@ async def JsonExceptionMiddleware(  # noqa: N802 - documented so
     except web.HTTPException:
         # A redirect, or an answer without content: no error.
         raise
-    except Exception as error:  # noqa: BLE001 - each is answered
+    except Exception as error:
+        if request.writer.output_size:
+            # An answer has begun: a second one would go on as part of it. aiohttp logs it and breaks off.
+            raise
         status, result, message = _meaning(error)
         uuid = _log(request, status, error)
         data = {"result": result, "message": message, "uuid": uuid}
@@ -77,4 +81,8 @@ def _message(error: BaseException, otherwise: str) -> Any:
     if not error.args or error.args[0] is None:
         return otherwise
     first, *others = error.args
-    return first.format(*others) if others and isinstance(first, str) else first
+    if others and isinstance(first, str):
+        # Braces may be meant as they are.
+        with suppress(LookupError, ValueError, AttributeError, TypeError):
+            return first.format(*others)
+    return first

@@ -34,9 +34,10 @@ class JSONDumper:
         if (own := getattr(o, "rest_get", None)) is not None:
             return own()
         if isinstance(o, datetime):
-            # A time without a zone is taken for UTC.
-            text = o.replace(tzinfo=None).isoformat() if o.tzinfo in {None, UTC} else o.isoformat()
-            return text if o.tzinfo not in {None, UTC} else f"{text}Z"
+            # A time without a zone is taken for UTC. Zones needn't be hashable.
+            if o.tzinfo is None or o.tzinfo == UTC:
+                return f"{o.replace(tzinfo=None).isoformat()}Z"
+            return o.isoformat()
         if isinstance(o, bytes):
             return o.hex()
         if dataclasses.is_dataclass(o) and not isinstance(o, type):

@@ -13,6 +13,9 @@ from peerage.errors import MissingExtraError
 
 __all__ = ["json_schema_handler"]
 
+#: Characters of what is wrong that stand in the status line: clients read no more than a few kilobytes of it.
+_LONGEST_REASON: Final = 500
+
 _FORMS: Final = frozenset({"", "application/x-www-form-urlencoded", "multipart/form-data"})
 
 Handler = Callable[..., Awaitable[web.StreamResponse]]
@@ -86,13 +89,20 @@ async def _read(request: web.Request) -> Any:
     if request.content_type == "application/json":
         try:
             return await request.json()
-        except ValueError as error:
+        except (ValueError, LookupError, RecursionError) as error:
+            # Of a character set that nobody knows, and nested too deeply.
             raise _bad_request("Failed to parse JSON request") from error
     if request.content_type in _FORMS:
-        return dict(await request.post())
+        try:
+            return dict(await request.post())
+        except (ValueError, LookupError) as error:
+            raise _bad_request("Failed to parse form request") from error
     raise _bad_request(f"Unsupported content-type {request.content_type}")
 
 
 def _bad_request(reason: str) -> web.HTTPBadRequest:
-    # A reason phrase is one line, and the client's data may be part of it.
-    return web.HTTPBadRequest(reason=" ".join(reason.split()))
+    # The client's data may be part of it: lone surrogates, which no text can carry, and what mustn't stand in
+    # a status line.
+    text = reason.encode(errors="backslashreplace").decode()
+    line = " ".join("".join(each if each.isprintable() else " " for each in text).split())
+    return web.HTTPBadRequest(reason=line[:_LONGEST_REASON], text=f"400: {line}")

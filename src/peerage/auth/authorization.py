@@ -19,7 +19,7 @@ from peerage.registry import Registry
 if TYPE_CHECKING:
     import aiohttp
 
-__all__ = ["Assembly", "Facade"]
+__all__ = ["Authorization", "Facade"]
 
 #: Whose key internal tokens are signed with: the one that the cluster shares, or each instance's own.
 MODES: Final = ("shared", "instance")
@@ -50,8 +50,8 @@ class Facade(Protocol):
         """Seconds since what is known was certain; infinite if it never was."""
 
 
-class Assembly:
-    """Makes verifiers and the one authority for internal tokens, and closes them.
+class Authorization:
+    """Makes verifiers and the one authority for internal tokens, and closes them: ``discovery.auth``.
 
     Args:
         facade: whose they are.
@@ -143,7 +143,20 @@ class Assembly:
         issuers: Collection[str] | None = None,
         audiences: Collection[str] | None = None,
     ) -> Verifier:
-        """Return a verifier; see :meth:`peerage.Discovery.verifier`."""
+        """Return what verifies the tokens of those who call; closed with the Discovery.
+
+        Args:
+            public_keys_url: of the keys (JWKS) of who issues users' tokens, or several; may be a ``.asab``
+                one: ``http://seacat-auth.service_id.asab/.well-known/jwks.json``.
+            public_keys_file: files of keys: a JWKS, a JWK or PEM.
+            ca: PEM file of authorities for https URLs, instead of the system's.
+            internal: whether internal tokens of other services are accepted.
+            issuers: the only ``iss`` accepted of users' tokens; None: any.
+            audiences: ``aud`` of users' tokens must name one of them; None: any.
+
+        Raises:
+            ConfigurationError: a URL or file can't work, or nobody's tokens would be accepted.
+        """
         urls = [public_keys_url] if isinstance(public_keys_url, str) else public_keys_url
         files = [public_keys_file] if isinstance(public_keys_file, str | Path) else public_keys_file
         if not urls and not files and not internal:
