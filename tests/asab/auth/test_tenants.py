@@ -143,13 +143,6 @@ tenants(program, lambda webapp: webapp.router.add_get("/x", show_tenant))
         **environ,
     )
     lines = [line for line in outcome.lines if not line.startswith("'")]
-    assert (
-        lines[-6:]
-        == [*("0 {None} True", "/x?tenant=nobody 404", "/x?tenant=new 200", "/x?tenant=acme 200", "False")][
-            -6:
-        ]
-        or lines
-    ), outcome.log
     assert "/x?tenant=listed 200" in lines
     assert lines.count("Tenants.change!") >= 1
     assert lines[-5:] == [
