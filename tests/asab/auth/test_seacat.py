@@ -47,7 +47,9 @@ async def test_good_none_and_wrong(environ, config):
             async with service.session.get(path, headers=headers) as response:
                 assert response.headers["WWW-Authenticate"] == f'Bearer realm="asab", error="{error}"'
                 assert response.content_type == "application/json"
-        assert READER not in service.running.log
+    assert READER not in service.running.log
+    forgeable = "is found in a ZooKeeper without access lists"
+    assert service.running.log.count(forgeable) == ("TEST_SERVERS" in environ)
 
 
 async def test_keys_are_rotated_and_the_server_is_killed(environ, config):
