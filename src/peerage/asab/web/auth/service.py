@@ -164,8 +164,8 @@ class AuthService(Service):
         if (url := self._keys.forgeable) is not None:
             log.warning(
                 "[auth] %s is found in a ZooKeeper without access lists: whoever can reach that may answer "
-                "there, and become anybody. Set credentials and acl=creator, write https, or public_keys_file: "
-                "see docs/security.md",
+                "there, and become anybody. Set credentials and acl=creator, write https, or "
+                "public_keys_file: see docs/security.md",
                 url,
             )
         if self._keys.nobodys:
