@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmarks import directory, embedded, growth, http, original, scale, startup, zookeeper
+from benchmarks import directory, embedded, growth, http, original, scale, startup, tokens, zookeeper
 from benchmarks.report import Row, markdown
 
 _PARTS = {
@@ -14,6 +14,7 @@ _PARTS = {
     "original": original.measure,
     "scale": scale.measure,
     "startup": startup.measure,
+    "tokens": tokens.measure,
     "zookeeper": zookeeper.measure,
 }
 

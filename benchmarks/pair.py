@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-__all__ = ["OURS", "PYTHON", "SIDES", "THEIRS", "Process", "started", "third"]
+__all__ = ["OURS", "PYTHON", "SIDES", "THEIRS", "Process", "running", "started", "third"]
 
 _ROOT: Final = Path(__file__).parent.parent
 
@@ -52,23 +52,25 @@ class Process:
 @contextmanager
 def started(side: str, servers: str, count: int | None = None) -> Iterator[Process]:
     """Start one client of a side, or a crowd; it ends in the end."""
-    python, module = (sys.executable, "peerageworker") if side == OURS else (PYTHON, "originalworker")
-    assert os.access(python, os.X_OK), (
-        f"{python} isn't there: `make bench` makes it, or name it in ASAB_PYTHON"
-    )
-    with _running(str(python), module, servers, *([] if count is None else [str(count)])) as process:
+    python, module = (None, "peerageworker") if side == OURS else (PYTHON, "originalworker")
+    with running(python, module, servers, *([] if count is None else [str(count)])) as process:
         yield process
 
 
 @contextmanager
 def third(role: str, *args: str) -> Iterator[Process]:
     """Start what serves both sides; see :mod:`benchmarks.thirdparty`."""
-    with _running(sys.executable, "thirdparty", role, *args) as process:
+    with running(None, "thirdparty", role, *args) as process:
         yield process
 
 
 @contextmanager
-def _running(python: str, module: str, *args: str) -> Iterator[Process]:
+def running(python: Path | None, module: str, *args: str) -> Iterator[Process]:
+    """Start a module of the benchmarks that is told by lines, by default with the Python of this process."""
+    python = python or Path(sys.executable)
+    assert os.access(python, os.X_OK), (
+        f"{python} isn't there: `make bench` makes it, or name it in ASAB_PYTHON"
+    )
     process = subprocess.Popen(
         [python, "-m", f"benchmarks.{module}", *args],
         stdin=subprocess.PIPE,

@@ -79,7 +79,7 @@ DOCUMENTED = (
     *("api.discovery.DiscoveryResolver", "api.discovery.NotDiscoveredError", "abc.Service", "abc.Module"),
     *("contextvars.Request", "contextvars.Authz", "contextvars.Tenant", "contextvars.tenant_context"),
     *("web.auth.AuthService", "web.auth.Authorization", "web.auth.require", "web.auth.require_superuser"),
-    "web.auth.noauth",
+    *("web.auth.noauth", "web.tenant.TenantService", "web.tenant.allow_no_tenant"),
     *("exceptions.NotAuthenticatedError", "exceptions.AccessDeniedError", "abc.Singleton"),
 )
 

@@ -19,7 +19,6 @@ ABSENT: Final = frozenset(
         "storage",
         "web.WebSocketFactory",
         "web.session",
-        "web.tenant",
         "web.websocket",
     }
 )
