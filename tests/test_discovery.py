@@ -306,6 +306,17 @@ class TestFind:
             await seen(observer, lambda found: len(found) == 3)
             yield observer
 
+    async def test_none_is_nobodys_id(self, three, discovery):
+        """Not that of somebody who is called 'none'."""
+        discovery._identity = Identity(host="node-1", service_id="None", instance_id="none")
+        await discovery.advertise(port=9000, ids={"shard": "none"})
+        await seen(three, lambda found: len(found) == 4)
+        for key in ("service_id", "instance_id", "shard"):
+            assert await three.locate({key: None}) == set()
+            assert await three.locate({key: "NONE"}) == {"http://node-1:9000"}
+            assert await three.instances({key: None}) == []
+        assert await three.locate(service_id="orders", shard=None) == set()
+
     async def test_all_criteria_must_match(self, three):
         """As a dictionary, as keywords or both; hyphens and case don't matter; none: everybody."""
         assert await three.locate({"service_id": "orders"}) == {"http://node-1:8000", "http://node-1:8001"}

@@ -277,7 +277,8 @@ class Discovery:
         {'http://node-1:8080', 'http://node-2:8080'}
 
         Args:
-            criteria: ``{"service_id": "orders", "shard": 1}``; several must all match; none: every instance.
+            criteria: ``{"service_id": "orders", "shard": 1}``; several must all match; none: every instance;
+                None as a value is nobody's.
             ids: the same as keywords.
 
         Raises:
