@@ -33,6 +33,9 @@ class PatientDiscovery(Discovery):
 
     def __init__(self, registry: Registry, config: RawConfigParser, chroot: str = "") -> None:
         super().__init__(registry, ready_timeout=_ready_timeout(config))
+        self._configured_by = (
+            "servers and path in [zookeeper]; the time limit is ready_timeout in [discovery]"
+        )
         self.key_root = chroot
 
     async def ready(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - as of the base class
@@ -44,10 +47,7 @@ class PatientDiscovery(Discovery):
         try:
             await super().ready(timeout)
         except NotReadyError as error:
-            raise NotDiscoveredInTimeError(
-                f"{error} It is configured by servers and path in [zookeeper], the time limit by "
-                "ready_timeout in [discovery]."
-            ) from None
+            raise NotDiscoveredInTimeError(str(error)) from None
 
 
 def _ready_timeout(config: RawConfigParser) -> float:
