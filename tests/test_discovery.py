@@ -5,7 +5,10 @@ import itertools
 import logging
 import math
 import socket
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -21,6 +24,8 @@ from peerage.errors import (
 from peerage.instance import decode
 
 NUMBERS = itertools.count()
+
+SOURCES = Path(__file__).parents[1] / "src"
 
 
 @pytest.fixture
@@ -306,6 +311,17 @@ class TestFind:
             await seen(observer, lambda found: len(found) == 3)
             yield observer
 
+    async def test_none_is_nobodys_id(self, three, discovery):
+        """Not that of somebody who is called 'none'."""
+        discovery._identity = Identity(host="node-1", service_id="None", instance_id="none")
+        await discovery.advertise(port=9000, ids={"shard": "none"})
+        await seen(three, lambda found: len(found) == 4)
+        for key in ("service_id", "instance_id", "shard"):
+            assert await three.locate({key: None}) == set()
+            assert await three.locate({key: "NONE"}) == {"http://node-1:9000"}
+            assert await three.instances({key: None}) == []
+        assert await three.locate(service_id="orders", shard=None) == set()
+
     async def test_all_criteria_must_match(self, three):
         """As a dictionary, as keywords or both; hyphens and case don't matter; none: everybody."""
         assert await three.locate({"service_id": "orders"}) == {"http://node-1:8000", "http://node-1:8001"}
@@ -500,6 +516,18 @@ class TestLife:
             Discovery("nosuch://me:secret@host")
         assert "nosuch" in str(caught.value)
         assert "secret" not in str(caught.value)
+
+    def test_files_alone_are_no_installation(self):
+        """What is installed says which registries there are; without that, no URL is any good."""
+        program = (
+            f"import sys; sys.path.append({str(SOURCES)!r}); import peerage; peerage.open_registry('memory:')"
+        )
+        found = subprocess.run(
+            [sys.executable, "-I", "-S", "-c", program], check=False, capture_output=True, text=True
+        )
+        message = found.stderr.splitlines()[-1]
+        assert message.startswith("peerage.errors.ConfigurationError: No registry backend is installed")
+        assert "pip install" in message
 
     async def test_a_word_as_auth_says_what_to_send_instead(self, discovery):
         """Of the words there is one, and what tokens allow is said with it."""

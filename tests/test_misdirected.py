@@ -64,6 +64,7 @@ def test_names_that_arent_ascii(monkeypatch, name):
 
 def test_the_environment_is_read_when_asked(monkeypatch):
     """As at each advertisement."""
+    monkeypatch.setenv("INSTANCE_ID", "orders-1")
     ids = OwnIds()
     assert not ids.answers_to("orders.service_id.asab")
     monkeypatch.setenv("SERVICE_ID", "orders")
@@ -72,9 +73,20 @@ def test_the_environment_is_read_when_asked(monkeypatch):
     assert not ids.answers_to("orders.service_id.asab")
 
 
+@pytest.mark.parametrize("ids", [None, {}, {"shard": []}, {"shard": [None, ""]}, {"shard": None}], ids=str)
+def test_who_knows_no_id_answers_to_all(monkeypatch, ids):
+    """It may be advertised by other means, under names that aren't known here."""
+    own_ids = OwnIds(ids)
+    assert own_ids.answers_to("orders.service_id.asab")
+    assert own_ids.answers_to("none.shard.asab")
+    monkeypatch.setenv("INSTANCE_ID", "orders-1")
+    assert not own_ids.answers_to("orders.service_id.asab")
+    assert not own_ids.answers_to("none.shard.asab")
+
+
 def test_claims_are_asked_for_anew():
     """Custom ids change while a service runs."""
-    ids, custom = OwnIds(), {}
+    ids, custom = OwnIds({"colour": "blue"}), {}
     ids.claim("api", lambda: custom)
     assert not ids.answers_to("1.shard.asab")
     custom["shard"] = {1, 2}

@@ -81,6 +81,7 @@ class Discovery:
         """The path below which the cluster's key is, where several clusters share the servers."""
         self._identity = identity
         self._ready_timeout = ready_timeout
+        self._configured_by = "the URL in PEERAGE_REGISTRY"
         self._follower = Follower(self.registry, self.directory)
         self._registrations: set[Registration] = set()
         self._changes: set[Changes] = set()
@@ -176,7 +177,7 @@ class Discovery:
             reason = self._follower.stale or "it hasn't answered yet"
             raise NotReadyError(
                 f"The registry {self.registry.url} wasn't read within {limit:g} s: {reason}. "
-                "Check that it runs and that this process may read it, and the URL in PEERAGE_REGISTRY."
+                f"Check that it runs and that this process may read it, and {self._configured_by}."
             ) from None
 
     # Be found
@@ -280,7 +281,8 @@ class Discovery:
         {'http://node-1:8080', 'http://node-2:8080'}
 
         Args:
-            criteria: ``{"service_id": "orders", "shard": 1}``; several must all match; none: every instance.
+            criteria: ``{"service_id": "orders", "shard": 1}``; several must all match; none: every instance;
+                None as a value is nobody's.
             ids: the same as keywords.
 
         Raises:

@@ -6,7 +6,7 @@ marks the answer, so that the client knows: this wasn't processed, whatever the 
 """
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Final
 
@@ -57,7 +57,8 @@ class OwnIds:
     def answers_to(self, host: str) -> bool:
         """Tell whether a request with this ``Host`` header may be meant for this process.
 
-        Whatever is no complete logical name may: it didn't come by discovery.
+        Whatever is no complete logical name may: it didn't come by discovery. A process that knows no id of
+        its own answers to all: it is found by means that aren't known here.
         """
         name = _decoded(_without_port(host))
         if not is_logical(name):
@@ -66,10 +67,19 @@ class OwnIds:
             key, value = parse_host(name)
         except NotDiscoveredError:
             return True
-        variable = _VARIABLES.get(key)
-        if variable is not None and fold_value(os.environ.get(variable, "")) == value:
-            return True
-        return any(value in _values(key, claimed()) for claimed in self._claims.values())
+        knows_any = False
+        for own in self._pairs():
+            if own == (key, value):
+                return True
+            knows_any = True
+        return not knows_any
+
+    def _pairs(self) -> Iterator[tuple[str, str]]:
+        for key, variable in _VARIABLES.items():
+            if value := os.environ.get(variable):
+                yield key, fold_value(value)
+        for claimed in self._claims.values():
+            yield from _pairs_of(claimed())
 
 
 def _without_port(host: str) -> str:
@@ -87,13 +97,10 @@ def _decoded(host: str) -> str:
     return host
 
 
-def _values(key: str, ids: Mapping[str, object]) -> set[str]:
-    found: set[str] = set()
-    for own, values in ids.items():
-        if fold_key(own) != key:
-            continue
-        if isinstance(values, Iterable) and not isinstance(values, str | bytes | Mapping):
-            found.update(map(fold_value, values))
-        else:
-            found.add(fold_value(values))
-    return found
+def _pairs_of(ids: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    for key, values in ids.items():
+        if not isinstance(values, Iterable) or isinstance(values, str | bytes | Mapping):
+            values = (values,)  # noqa: PLW2901 - one is a list of one
+        for value in values:
+            if value is not None and value != "":
+                yield fold_key(key), fold_value(value)

@@ -14,8 +14,9 @@ from peerage.errors import RecordError
 from peerage.identity import Identity
 from peerage.instance import decode
 from peerage.names import BUILTIN_KEYS
+from peerage.recordtext import printable
 
-__all__ = ["Ids", "build_record", "web_of"]
+__all__ = ["Ids", "build_record", "check_id", "check_key", "web_of"]
 
 #: Custom ids: one value or several of each key.
 Ids = Mapping[str, "str | int | Iterable[str | int]"]
@@ -109,6 +110,30 @@ def _written(record: dict[str, Any]) -> bytes:
     return data
 
 
+def check_key(key: Any) -> None:
+    """Check that *key* can be the key of custom ids.
+
+    Raises:
+        RecordError: it can't; the message says what can.
+    """
+    if not isinstance(key, str) or not _KEY.fullmatch(key) or key.lower().replace("-", "_") in BUILTIN_KEYS:
+        raise RecordError(
+            f"{key!r} can't be the key of a custom id: use A-Z, a-z, 0-9, '_' and '-'; "
+            f"{', '.join(BUILTIN_KEYS)} come from the environment."
+        )
+
+
+def check_id(key: str, value: Any) -> None:
+    """Check that *value* can be an id of *key*.
+
+    Raises:
+        RecordError: it can't; the message says what can.
+    """
+    number = isinstance(value, int) and not isinstance(value, bool)
+    if not number and not (isinstance(value, str) and value and printable(value)):
+        raise RecordError(f"{value!r} can't be an id of {key!r}: ids are texts and integers.")
+
+
 def web_of(port: int) -> list[tuple[str, int]]:
     """Return what a service advertises that listens on *port* on every interface."""
     return [("0.0.0.0", port)]  # noqa: S104 - a notation of the record, nothing is bound here
@@ -147,19 +172,14 @@ def _discovery(identity: Identity, ids: Ids) -> dict[str, list[str | int]]:
 
 
 def _values(key: Any, values: Any) -> list[str | int]:
-    if not isinstance(key, str) or not _KEY.fullmatch(key) or key.lower().replace("-", "_") in BUILTIN_KEYS:
-        raise RecordError(
-            f"{key!r} can't be the key of a custom id: use A-Z, a-z, 0-9, '_' and '-'; "
-            f"{', '.join(BUILTIN_KEYS)} come from the environment."
-        )
+    check_key(key)
     if isinstance(values, str | int):
         values = (values,)
     if isinstance(values, bytes | Mapping) or not isinstance(values, Iterable):
         raise RecordError(f"ids={{{key!r}: {values!r}}} can't be advertised: give an id or a list of ids.")
     listed = list(values)
     for value in listed:
-        if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
-            raise RecordError(f"{value!r} can't be an id of {key!r}: ids are texts and integers.")
+        check_id(key, value)
     return list(dict.fromkeys(listed))
 
 

@@ -270,6 +270,11 @@ def open_registry(url: str) -> Registry:
     """
     scheme, colon, _ = url.partition(":")
     backends = _registered_backends()
+    if not backends:
+        raise ConfigurationError(
+            "No registry backend is installed: what peerage's installation says isn't there, and its files "
+            "alone aren't enough. Install it, with pip install."
+        )
     if not colon or scheme not in backends:
         # Only the scheme is quoted: the rest may hold credentials.
         what = f"No registry backend is called {scheme!r}" if colon else "A registry is given as a URL"

@@ -78,6 +78,7 @@ DOCUMENTED = (
     *("zookeeper.Module", "zookeeper.ZooKeeperContainer", "api.ApiService", "api.discovery.DiscoveryService"),
     *("api.discovery.DiscoveryResolver", "api.discovery.NotDiscoveredError", "abc.Service", "abc.Module"),
     *("contextvars.Request", "contextvars.Authz", "contextvars.Tenant", "contextvars.tenant_context"),
+    "proactor.Module",
     *("web.auth.AuthService", "web.auth.Authorization", "web.auth.require", "web.auth.require_superuser"),
     *("web.auth.noauth", "web.tenant.TenantService", "web.tenant.allow_no_tenant"),
     *("exceptions.NotAuthenticatedError", "exceptions.AccessDeniedError", "abc.Singleton"),

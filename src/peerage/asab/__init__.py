@@ -61,6 +61,7 @@ _MODULES: Final = frozenset(
         "contextvars",
         "exceptions",
         "log",
+        "proactor",
         "pubsub",
         "task",
         "timer",

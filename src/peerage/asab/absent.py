@@ -2,7 +2,7 @@
 
 from typing import Final, Never
 
-__all__ = ["ABSENT", "refuse"]
+__all__ = ["ABSENT", "NEVER_PUBLISHED", "refuse"]
 
 #: Modules, and the names that live in them; below ``peerage.asab``.
 ABSENT: Final = frozenset(
@@ -13,7 +13,6 @@ ABSENT: Final = frozenset(
         "library",
         "metrics",
         "pdict",
-        "proactor",
         "sentry",
         "socket",
         "storage",
@@ -22,6 +21,22 @@ ABSENT: Final = frozenset(
         "web.websocket",
     }
 )
+
+
+_MODULE: Final = "it comes from asab.{}, which peerage.asab doesn't have. Keep the real asab for that"
+
+#: Messages of ASAB that nobody publishes here, and what to do.
+NEVER_PUBLISHED: Final = {
+    "Application.housekeeping!": "subscribe to Application.tick/3600! and look at the time",
+    "Library.change!": _MODULE.format("library"),
+    "Library.not_ready!": _MODULE.format("library"),
+    "Library.ready!": _MODULE.format("library"),
+    "Metrics.flush!": _MODULE.format("metrics"),
+    "PublicKey.updated!": "keys are fetched when a token needs them; there is nothing to be done then",
+    "Tenants.change!": _MODULE.format("web.tenant"),
+    "Tenants.not_ready!": _MODULE.format("web.tenant"),
+    "Tenants.ready!": _MODULE.format("web.tenant"),
+}
 
 
 def refuse(name: str) -> Never:

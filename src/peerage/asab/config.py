@@ -168,7 +168,7 @@ class Configuration(configparser.ConfigParser):
         except FileNotFoundError:
             _give_up(f"The configuration file {path} isn't there: check -c and ASAB_CONFIG.")
         except OSError as error:
-            _give_up(f"The configuration file {path} can't be read: {error}")
+            _give_up(f"The configuration file {path} can't be read: {error.strerror}.")
 
     def _include(self, includes: str) -> None:
         for pattern in includes.split("\n" if "\n" in includes else " "):
@@ -204,7 +204,7 @@ class Configuration(configparser.ConfigParser):
             with path.open(encoding="utf-8") as file:
                 self.read_file(file, source=str(path))
         except (UnicodeDecodeError, configparser.Error) as error:
-            _give_up(f"The configuration file {path} can't be read: {error}")
+            _give_up(f"The configuration file {path} can't be read: {_what_is_wrong(error)}.")
         finally:
             self._folder = None
 
@@ -228,6 +228,23 @@ def _plain(kwargs: Mapping[str, Any]) -> dict[str, Any]:
 def _with(kwargs: Mapping[str, Any], fallback: Any) -> dict[str, Any]:
     # Asking for what is missing, without a fallback, is an error that names it.
     return _plain(kwargs) if fallback is None else {**_plain(kwargs), "fallback": fallback}
+
+
+def _what_is_wrong(error: UnicodeDecodeError | configparser.Error) -> str:
+    """Say where it is and what, but not what stands there: that may be a secret."""
+    match error:
+        case UnicodeDecodeError():
+            return f"it isn't UTF-8, byte {error.start}"
+        case configparser.MissingSectionHeaderError():
+            return f"line {error.lineno} stands above the first [section]"
+        case configparser.ParsingError():
+            lines = ", ".join(str(number) for number, _ in error.errors)
+            return f"neither 'name=value' nor a [section]: line {lines or getattr(error, 'lineno', '?')}"
+        case configparser.DuplicateOptionError():
+            return f"line {error.lineno}: option {error.option!r} in section {error.section!r} already exists"
+        case configparser.DuplicateSectionError():
+            return f"line {error.lineno}: section {error.section!r} already exists"
+    return " ".join(str(error).split())
 
 
 def _give_up(message: str) -> NoReturn:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from peerage.asab.absent import NEVER_PUBLISHED
 from peerage.asab.subscriber import Subscriber
 from peerage.asab.threads import is_foreign
 
@@ -38,9 +39,14 @@ class PubSub:
         self.Loop = app.Loop
         self._references: dict[str, list[_Reference]] = {}
         self._deliveries: set[asyncio.Task[None]] = set()
+        self._told: set[str] = set()
 
     def subscribe(self, message_type: str, callback: Callback) -> None:
         """Have *callback*, a function or a coroutine function, called with the type and the arguments."""
+        if message_type in NEVER_PUBLISHED and message_type not in self._told:
+            # Or somebody would wait for ever without a word.
+            self._told.add(message_type)
+            log.warning("%r is never published here: %s", message_type, NEVER_PUBLISHED[message_type])
         self._references.setdefault(message_type, []).append(_reference(callback))
 
     def subscribe_all(self, obj: object) -> None:

@@ -32,6 +32,9 @@ _COMPLAINTS: Final = 1000
 
 _OWNERLESS: Final = "No process owns it, so it isn't called: remove it if nobody needs it."
 
+#: An id that nobody has: an empty one isn't read.
+_NOBODY: Final = ""
+
 _NO_URLS: Final[tuple[str, ...]] = ()
 
 
@@ -43,12 +46,14 @@ class Change(NamedTuple):
 
 
 def fold_criteria(criteria: Mapping[str, object]) -> Criteria:
-    """Return *criteria* in the form the directory compares.
+    """Return *criteria* in the form the directory compares. None is nobody's id.
 
     >>> fold_criteria({"service-id": "Orders"})
     (('service_id', 'orders'),)
     """
-    return tuple((fold_key(key), fold_value(value)) for key, value in criteria.items())
+    return tuple(
+        (fold_key(key), _NOBODY if value is None else fold_value(value)) for key, value in criteria.items()
+    )
 
 
 class Directory:

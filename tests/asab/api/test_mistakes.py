@@ -136,7 +136,10 @@ run(*((program, Service()) if {made == "in __init__"} else (late, Late())))
     assert outcome.code == 0, outcome.log
     assert outcome.lines[:6] == ["True True NotDiscoveredInTimeError"] * 6
     assert "The registry zookeeper://127.0.0.1:1/asab wasn't read within 0.1 s" in outcome.lines[6]
-    assert "servers and path in [zookeeper]" in outcome.lines[6]
+    assert outcome.lines[6].endswith(
+        ": Connection refused. Check that it runs and that this process may read it, and servers and path in "
+        "[zookeeper]; the time limit is ready_timeout in [discovery]."
+    )
 
 
 def test_the_time_limit():

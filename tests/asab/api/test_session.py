@@ -355,3 +355,35 @@ run(program, app)
         **on(zookeeper),
     )
     assert outcome.lines == ["initialize set()", "finalize 1", "finalize NotDiscoveredError"], outcome.log
+
+
+def test_a_program_that_advertises_itself_is_called_by_name(zookeeper):
+    """Its record is its own, and so are the names in it: nothing here knows them, nothing refuses them."""
+    outcome = both(
+        SERVICE
+        + """
+class ByHand(asab.Application):
+    def __init__(self):
+        super().__init__(args=[], modules=[asab.web.Module, asab.zookeeper.Module])
+        self.Web = asab.web.WebContainer(self.get_service("asab.WebService"), "web")
+        self.Web.WebApp.router.add_get("/", self.get)
+        self.Zk = asab.zookeeper.ZooKeeperContainer(self.get_service("asab.ZooKeeperService"))
+        self.Discovery = asab.api.discovery.DiscoveryService(self, self.Zk)
+    async def get(self, request):
+        return aiohttp.web.Response(text=request.headers["Host"])
+async def program(app):
+    await eventually(lambda: app.Web.Addresses and app.Zk.is_connected())
+    record = {
+        "host": "127.0.0.1", "appclass": "ByHand", "instance_id": "hand-1", "service_id": "hand",
+        "web": app.Web.Addresses, "discovery": {"shard": ["a"]},
+    }
+    app.Zk.advertise(record, "/run/ByHand.")
+    await eventually(lambda: app.Discovery.locate(service_id="hand"))
+    for name in ("hand.service_id", "hand-1.instance_id", "a.shard"):
+        async with app.Discovery.session() as session, session.get(f"http://{name}.asab/") as response:
+            say(response.status, await response.text())
+run(program, ByHand())
+""",
+        **on(zookeeper),
+    )
+    assert outcome.lines[0] == "200 hand.service_id.asab", outcome.log

@@ -117,7 +117,10 @@ async def test_internal(inside, zookeeper, caller, called):
 
 @pytest.mark.parametrize("api", [OURS, ORIGINAL])
 async def test_two_that_make_the_key(inside, zookeeper, api):
-    """At the same moment: the one that was slower takes the other's. The original's keeps its own."""
+    """At the same moment: the one that was slower takes the other's.
+
+    The original's keeps its own until it looks again, which may have happened before it is called.
+    """
     program = """
 import jwcrypto.jwk
 app = Guest()
@@ -142,7 +145,7 @@ app.run()
         answer = await until(lambda: one.calls(url, auth="internal"), lambda answer: answer[0] == 200)
         token = answer[1]["Authorization"].removeprefix("Bearer ")
         header = base64.urlsafe_b64decode(token.partition(".")[0] + "==")
-        assert (json.loads(header)["kid"] == "the other's") == (api == OURS)
+        assert api == ORIGINAL or json.loads(header)["kid"] == "the other's"
 
 
 async def test_internal_in_an_authorized_context(inside, zookeeper, tmp_path):

@@ -372,6 +372,30 @@ def test_client_of_an_application_that_never_runs(zookeeper):
     assert outcome.seen == (0, ["False"]), outcome.log
 
 
+def test_the_proactor_module():
+    """By itself, and before or after that of ZooKeeper: the same service."""
+    outcome = both("""
+load("proactor", "zookeeper")
+for modules in (
+    [asab.proactor.Module], [asab.proactor.Module, asab.zookeeper.Module],
+    [asab.zookeeper.Module, asab.proactor.Module, asab.proactor.Module],
+):
+    app = asab.Application(args=[], modules=modules)
+    proactor = app.get_service("asab.ProactorService")
+    zookeeper = app.get_service("asab.ZooKeeperService")
+    say(len(app.Modules))
+    say(zookeeper is None or zookeeper.ProactorService is proactor)
+    say([each.service is proactor for each in app.Modules if hasattr(each, "service")])
+    async def main():
+        say(await proactor.execute(max, 1, 2))
+        app.stop()
+    app.main = main
+    app.run()
+    asab.Singleton.delete(asab.Application)
+""")
+    assert outcome.lines == [*("1", "True", "[True]", "2"), *("2", "True", "[True]", "2") * 2]
+
+
 def test_proactor_schedule(zookeeper):
     """Nobody waits; an exception is logged."""
     outcome = both(

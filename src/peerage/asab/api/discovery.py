@@ -97,9 +97,7 @@ class DiscoveryService(Service):
         """
         if isinstance(instance_id, Mapping):
             if instance_id:
-                # None is nobody's, as below.
-                nobody = None in instance_id.values()
-                return await self._urls([] if nobody else [fold_criteria(instance_id)])
+                return await self._urls([fold_criteria(instance_id)])
         elif instance_id is not None:
             kwargs = {"instance_id": instance_id}
         if not kwargs:
@@ -280,5 +278,5 @@ class DiscoveryResolver(resolver.DiscoveryResolver):
 
 
 def _each(ids: Mapping[str, object]) -> "list[Criteria]":
-    """Return each of the ids as a question of its own; None is nobody's."""
-    return [fold_criteria({key: value}) for key, value in ids.items() if value is not None]
+    """Return each of the ids as a question of its own."""
+    return [fold_criteria({key: value}) for key, value in ids.items()]

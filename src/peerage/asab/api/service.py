@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
 from peerage.asab.api.discovery import DiscoveryService
+from peerage.asab.api.ids import sort_out
 from peerage.asab.host import host_of
 from peerage.asab.parts import Floor
 from peerage.asab.service import Service
@@ -71,6 +72,7 @@ class ApiService(Service):
         self.ChangeLog = _find_changelog(self._host.config)
         """The path of CHANGELOG.md, None if there is none."""
         self._shown: dict[str, Any] = self.Manifest or {}
+        self._left_out: set[str] = set()
         self._registration: Registration | None = None
         self._running = self._stopping = self._listening = False
         self._leaving: asyncio.Future[None] | None = None
@@ -129,12 +131,13 @@ class ApiService(Service):
     def update_discovery(self, discovery_dict: Mapping[str, list[Any]]) -> None:
         """Be found by other ids of one's own, ``{"shard": [1, 2]}``, at once and without a gap.
 
+        What can't be an id is left out, with one warning for each key: the original advertises everything.
+
         Args:
             discovery_dict: the ids of each key replace what this key had; other keys stay.
 
         Raises:
             TypeError: it is no dictionary, a key is no text, or its ids are no list.
-            RecordError: something of it can't be an id; everything stays as it was.
             RegistryDenied: the record would be too large; everything stays as it was.
         """
         if not isinstance(discovery_dict, Mapping):
@@ -148,9 +151,13 @@ class ApiService(Service):
                     f"update_discovery({{{key!r}: {values!r}}}): write texts as keys and lists of ids, "
                     'such as {"shard": [1, 2]}.'
                 )
-        # What isn't there isn't meant to be found.
-        given = {key: [each for each in values if each is not None] for key, values in discovery_dict.items()}
-        self._change(discovery={**self.Discovery, **given})
+        fit, refused = sort_out(discovery_dict)
+        self._change(discovery={**self.Discovery, **fit})
+        news = [reason for key, reason in refused.items() if key not in self._left_out]
+        if news:
+            # It may be called at each tick.
+            self._left_out.update(refused)
+            log.warning("update_discovery() leaves out what can't be advertised: %s", " ".join(news))
 
     def attention_required(self, att: dict[str, Any], att_id: str | None = None) -> str:
         """Show in the record that something needs attention.

@@ -37,6 +37,9 @@ class PatientDiscovery(Discovery):
             ready_timeout=_ready_timeout(config),
             allowed_networks=config.get("discovery", "allowed_networks", fallback="").strip() or None,
         )
+        self._configured_by = (
+            "servers and path in [zookeeper]; the time limit is ready_timeout in [discovery]"
+        )
         self.key_root = chroot
 
     async def ready(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - as of the base class
@@ -48,10 +51,7 @@ class PatientDiscovery(Discovery):
         try:
             await super().ready(timeout)
         except NotReadyError as error:
-            raise NotDiscoveredInTimeError(
-                f"{error} It is configured by servers and path in [zookeeper], the time limit by "
-                "ready_timeout in [discovery]."
-            ) from None
+            raise NotDiscoveredInTimeError(str(error)) from None
 
 
 def _ready_timeout(config: RawConfigParser) -> float:

@@ -2,13 +2,14 @@
 
 from typing import TYPE_CHECKING, ClassVar
 
+from peerage.asab import proactor
 from peerage.asab.parts import Floor
 from peerage.asab.service import Service
-from peerage.asab.zookeeper.proactor import ProactorService
 
 if TYPE_CHECKING:
     from peerage.asab.application import Application
     from peerage.asab.zookeeper.container import ZooKeeperContainer
+    from peerage.asab.zookeeper.proactor import ProactorService
 
 __all__ = ["ZooKeeperService"]
 
@@ -20,9 +21,8 @@ class ZooKeeperService(Service):
 
     def __init__(self, app: "Application", service_name: str = "asab.ZooKeeperService") -> None:
         super().__init__(app, service_name)
-        self.ProactorService: ProactorService = app.get_service("asab.ProactorService") or ProactorService(
-            app
-        )
+        app.add_module(proactor.Module)
+        self.ProactorService: ProactorService = app.get_service("asab.ProactorService")
         self.Containers: list[ZooKeeperContainer] = []
         self.warned_of_embedded = False
         """Whether it was said that no servers are configured."""
