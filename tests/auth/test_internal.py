@@ -18,6 +18,7 @@ from peerage.errors import KeysUnavailableError, RegistryDenied, TokenRefusedErr
 from peerage.identity import Identity
 from peerage.registry import open_registry
 from peerage.testing import eventually
+from peerage.testing.view import PATIENCE
 
 ME = Identity(host="node-1", service_id="orders", instance_id="orders-1")
 
@@ -157,6 +158,24 @@ async def test_another_key_is_heard_of_and_the_old_one_is_accepted_for_a_while(c
         await verifier.verify(old)
     assert caught.value.reason == Reason.UNKNOWN_KEY
     assert (await verifier.verify(text)).superuser
+
+
+async def test_who_has_a_copy_of_the_keys_is_told_of_those_that_come_and_go(cluster):
+    receiver = cluster.authority()
+    known = await receiver.changed(())
+    new = PrivateKey.generate()
+    waiting = asyncio.create_task(receiver.changed(known))
+    await cluster.secrets.replace(KEY_NAME, new.write())
+    async with asyncio.timeout(PATIENCE):
+        assert await waiting == (new.public, *known)
+    # A little before the end, which is waited for by the real clock.
+    cluster.monotonic.now += 1800 + 360 - 0.05
+    waiting = asyncio.create_task(receiver.changed((new.public, *known)))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    cluster.monotonic.now += 0.1
+    async with asyncio.timeout(PATIENCE):
+        assert await waiting == (new.public,)
 
 
 @pytest.mark.parametrize("kid", [..., None, ""])

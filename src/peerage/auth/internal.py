@@ -8,7 +8,8 @@ file of this user's own, or a node with an access list. Tokens that speak for on
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 from peerage.auth.jose import PrivateKey, PublicKey, Token, fitting
@@ -73,6 +74,7 @@ class InternalAuthority:
         self._previous: dict[PublicKey, float] = {}
         self._token: tuple[str, float, float] | None = None
         self._settled = asyncio.Event()
+        self._moved = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -129,6 +131,19 @@ class InternalAuthority:
         now = self._monotonic()
         current = () if self._key is None else (self._key.public,)
         return (*current, *(key for key, until in self._previous.items() if now < until))
+
+    async def changed(self, known: Collection[PublicKey]) -> tuple[PublicKey, ...]:
+        """Return :attr:`keys` once they are others than *known*: for who verifies with a copy of them."""
+        self.touch()
+        while {*(keys := self.keys)} == {*known}:
+            now = self._monotonic()
+            # One that isn't accepted any more goes unnoticed else.
+            ends = [until - now for until in self._previous.values() if now < until]
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(ends, default=None)):
+                    await self._moved.wait()
+            self._moved.clear()
+        return keys
 
     @property
     def empty(self) -> bool:
@@ -221,6 +236,7 @@ class InternalAuthority:
                 self._previous[self._key.public] = self._monotonic() + _PREVIOUS
             self._previous.pop(key.public, None)
             self._key, self._token = key, None
+            self._moved.set()
 
     def _complain(self, problem: str) -> None:
         if problem != self.problem:

@@ -11,6 +11,7 @@ from tests.asab.both import Kind
 from tests.asab.host.programs import ORIGINAL, OURS, guest, named, place, until
 from tests.asab.host.reader import Reader
 
+from peerage.auth import PrivateKey
 from peerage.testing.view import eventually
 from peerage.testing.zookeeper import ZooKeeperServer
 
@@ -23,7 +24,10 @@ TOKEN = {"Authorization": "Bearer of-the-user"}
 async def cluster_with_a_key(inside: Kind, zookeeper: ZooKeeperServer) -> AsyncIterator[dict[str, str]]:
     """One that a service has made; services that make it at the same moment are a test of their own."""
     environ = place(zookeeper)
-    async with guest(inside, named(environ, "first-1")), Reader(zookeeper.address, "") as reader:
+    async with (
+        guest(inside, named(environ, "first-1", TEST_AUTH="1")),
+        Reader(zookeeper.address, "") as reader,
+    ):
         await until(lambda: asyncio.to_thread(reader.client.exists, KEY), bool)
         yield environ
 
@@ -115,41 +119,81 @@ async def test_internal(inside, zookeeper, caller, called):
             await eventually(lambda: "No authorization is sent to '127.0.0.1'" in one.running.log)
 
 
-@pytest.mark.parametrize("api", [OURS, ORIGINAL])
-async def test_two_that_make_the_key(inside, zookeeper, api):
-    """At the same moment: the one that was slower takes the other's.
-
-    The original's keeps its own until it looks again, which may have happened before it is called.
-    """
-    program = """
-import jwcrypto.jwk
+#: A service of the original that looks for another key when told, not every five minutes.
+TOLD = """
+async def look(request):
+    request.app["app"].PubSub.publish("Application.tick/300!")
+    return aiohttp.web.json_response(None)
 app = Guest()
-client = app.Zk.ZooKeeper.Client
-create = client.create
-def create_late(path, value, *args, **kwargs):
-    if path == "/asab/auth/internal_auth_private.key":
-        key = jwcrypto.jwk.JWK.generate(kty="EC", crv="P-256", kid="the other's")
-        create(path, key.export().encode(), makepath=True)
-    return create(path, value, *args, **kwargs)
-client.create = create_late
+app.Web.WebApp.router.add_get("/look", asab.web.auth.noauth(look))
 app.run()
 """
+
+
+def token_of(answer):
+    return answer[1]["Authorization"].removeprefix("Bearer ")
+
+
+def kid_of(answer):
+    """By which key the request that was answered is signed."""
+    return json.loads(base64.urlsafe_b64decode(token_of(answer).partition(".")[0] + "=="))["kid"]
+
+
+@pytest.mark.parametrize(("caller", "called"), [(OURS, ORIGINAL), (ORIGINAL, OURS), (OURS, OURS)])
+async def test_another_key(inside, zookeeper, caller, called):
+    """Ours hear of it; what is signed with the one before is accepted still, and not by the original."""
+    async with (
+        cluster_with_a_key(inside, zookeeper) as environ,
+        Reader(zookeeper.address, "") as reader,
+        guest(inside, named(environ, "caller-1", caller), TOLD) as one,
+        guest(inside, named(environ, "called-1", called, TEST_AUTH="1"), TOLD) as other,
+    ):
+        here, there = (f"http://{name}-1.instance_id.asab/got" for name in ("caller", "called"))
+        for service in (one, other):
+            await service.found(instance_id="caller-1")
+            await service.found(instance_id="called-1")
+        # It has the first key; the token of the caller it sees later only, because it remembers tokens.
+        await until(lambda: other.calls(there, auth="internal"), lambda answer: answer[0] == 200)
+        old = await until(lambda: one.calls(here, auth="internal"), lambda answer: answer[0] == 200)
+
+        key = PrivateKey.generate()
+        await asyncio.to_thread(reader.client.set, KEY, key.write())
+        await until(
+            lambda: (other if called == OURS else one).calls(here, auth="internal"),
+            lambda answer: answer[0] == 200 and kid_of(answer) == key.public.kid,
+        )
+        if caller == ORIGINAL:
+            # It signs with the old one until it looks.
+            answer = await one.calls(there, auth="internal")
+            assert (answer[0], kid_of(answer)) == (200, kid_of(old))
+        for service, api in ((one, caller), (other, called)):
+            if api == ORIGINAL:
+                await service.get("/look")
+        await until(
+            lambda: one.calls(there, auth="internal"),
+            lambda answer: answer[0] == 200 and kid_of(answer) == key.public.kid,
+        )
+        bearer = {"Authorization": f"Bearer {token_of(old)}"}
+        assert await other.status("/got", bearer) == (200 if called == OURS else 401)
+
+
+async def test_internal_below_a_chroot(inside, zookeeper):
+    """The key is there as well, where the original has it."""
     environ = place(zookeeper)
     chroot = environ["TEST_PATH"]
-    async with Reader(zookeeper.address, chroot) as reader:
+    async with Reader(zookeeper.address, "") as reader:
         await asyncio.to_thread(reader.client.ensure_path, chroot)
-    environ["TEST_SERVERS"] += chroot
-    async with guest(inside, named(environ, "my-1", api), program) as one:
-        await one.found(instance_id="my-1")
-        url = "http://my-1.instance_id.asab/got"
-        answer = await until(lambda: one.calls(url, auth="internal"), lambda answer: answer[0] == 200)
-        token = answer[1]["Authorization"].removeprefix("Bearer ")
-        header = base64.urlsafe_b64decode(token.partition(".")[0] + "==")
-        assert api == ORIGINAL or json.loads(header)["kid"] == "the other's"
+        environ["TEST_SERVERS"] += chroot
+        async with guest(inside, named(environ, "my-1", TEST_AUTH="1")) as one:
+            await until(lambda: asyncio.to_thread(reader.client.exists, chroot + KEY), bool)
+            async with guest(inside, named(environ, "original-1", ORIGINAL, TEST_AUTH="1")):
+                await one.found(instance_id="original-1")
+                url = "http://original-1.instance_id.asab/got"
+                await until(lambda: one.calls(url, auth="internal"), lambda answer: answer[0] == 200)
 
 
 async def test_internal_in_an_authorized_context(inside, zookeeper, tmp_path):
-    """One warning for a session, as with the original, not one for each request."""
+    """One warning, not one for each session; the original has one for each."""
     claims = tmp_path / "claims.json"
     claims.write_text(
         json.dumps({"sub": "me", "iss": "me", "iat": 1, "exp": 9e9, "resources": {"*": ["authz:superuser"]}})
@@ -175,21 +219,41 @@ app.run()
             assert (await one.get("/thrice"))["Authorization"].startswith("Bearer ey")
         one.running.terminate()
         await one.running.end()
-        assert one.running.log.count("already authorized context") == 3
+        assert one.running.log.count("session(auth='internal') while a request of") == 1
 
 
-async def test_internal_without_its_package(inside, zookeeper):
-    """As with the original; everything else works."""
+@pytest.mark.parametrize("auth", [{}, {"TEST_AUTH": "1"}])
+async def test_internal_without_its_package(inside, zookeeper, auth):
+    """Everything else works."""
+    program = """
+sys.modules["joserfc"] = None
+Guest().run()
+"""
+    async with guest(inside, named(place(zookeeper), "my-1", **auth), program) as one:
+        await one.found(instance_id="my-1")
+        assert await one.calls("http://my-1.instance_id.asab/who") == (200, {"who": "my-1"})
+        assert await one.status("/got") == (401 if auth else 200)
+        status, text = await one.calls("http://my-1.instance_id.asab/who", auth="internal")
+        assert status == 0
+        assert "MissingExtraError" in text
+        assert "pip install 'peerage[auth]'" in text
+        assert one.running.log.count("will refuse the internal tokens of other services") == len(auth)
+
+
+async def test_internal_without_the_package_of_the_original(inside, zookeeper):
+    """It is needed by AuthService only."""
     program = """
 sys.modules["jwcrypto"] = None
 Guest().run()
 """
-    async with guest(inside, named(place(zookeeper), "my-1"), program) as one:
-        await one.found(instance_id="my-1")
-        assert await one.calls("http://my-1.instance_id.asab/who") == (200, {"who": "my-1"})
-        status, text = await one.calls("http://my-1.instance_id.asab/who", auth="internal")
-        assert status == 0
-        assert "pip install 'asab[authz]'" in text
+    async with (
+        guest(inside, named(environ := place(zookeeper), "my-1"), program) as one,
+        guest(inside, named(environ, "called-1", TEST_AUTH="1")),
+    ):
+        await one.found(instance_id="called-1")
+        url = "http://called-1.instance_id.asab/got"
+        await until(lambda: one.calls(url, auth="internal"), lambda answer: answer[0] == 200)
+        assert "internal tokens" not in one.running.log
 
 
 async def test_keys_of_an_authorization_server_by_its_name(inside, zookeeper):

@@ -1,6 +1,5 @@
 """Finding and calling other services: ``asab.DiscoveryService``."""
 
-import contextvars
 import logging
 import socket
 from collections.abc import Mapping
@@ -18,15 +17,12 @@ from peerage.instance import Id
 from peerage.names import is_logical
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import aiohttp
     from aiohttp.abc import ResolveResult
     from aiohttp.typedefs import LooseHeaders
     from yarl import URL
 
     from peerage.asab.application import Application
-    from peerage.asab.host import InternalAuthorization
     from peerage.asab.zookeeper import ZooKeeperContainer
     from peerage.directory import Criteria, Directory
     from peerage.discovery import Discovery
@@ -66,16 +62,14 @@ class DiscoveryService(Service):
         self.ZooKeeperContainer = zkc
         self.ProactorService = zkc.ProactorService
         self._host = host_of(app)
-        self._internal = self._host.internal_authorization(zkc)
         self._told_hosts: set[str] = set()
         self._told: set[str] = set()
         self._told_empty = False
 
-    async def initialize(self, app: "Application") -> None:
+    async def initialize(self, app: "Application") -> None:  # noqa: ARG002 - as of each service
         """Begin to look; whoever asks waits, nobody else."""
         self._discovery()
-        if self._internal is not None:
-            await self._internal.initialize(app)
+        self._host.accept_internal_tokens(self.ZooKeeperContainer)
 
     # Asking
 
@@ -175,16 +169,14 @@ class DiscoveryService(Service):
         Raises:
             ValueError: *auth* is something else, or a request without authorization; or "internal", and the
                 registry can't keep a key.
-            RuntimeError: inside the real asab, the key for "internal" isn't there yet.
+            MissingExtraError: "internal" without the package that signs.
         """
         discovery = self._discovery()
         if auth == "internal":
-            if self._internal is None:
-                self._tell_of_internal()
-                return discovery.session(base_url, auth="internal", headers=headers, **kwargs)
-            kwargs["authorize"] = self._as_itself(self._internal)
-        elif (header := authorization_of(auth, self._host, self._told)) is not None:
-            kwargs["authorize"] = self._authorize(lambda: header)
+            self._tell_of_internal()
+            return discovery.session(base_url, auth="internal", headers=headers, **kwargs)
+        if (header := authorization_of(auth, self._host, self._told)) is not None:
+            kwargs["authorize"] = self._authorize(header)
         return discovery.session(base_url, headers=headers, **kwargs)
 
     # What the resolver needs
@@ -217,16 +209,9 @@ class DiscoveryService(Service):
                 authz,
             )
 
-    def _as_itself(self, internal: "InternalAuthorization") -> Authorize:
-        # Now, too: what is wrong with it, and a warning if a user's would do, belongs to this call.
-        internal.header()
-        # Each request may be the first after a token has expired.
-        outside = contextvars.Context()
-        return self._authorize(lambda: outside.run(internal.header))
-
-    def _authorize(self, header: "Callable[[], str | None]") -> Authorize:
-        async def header_for(_host: str) -> str | None:
-            return header()
+    def _authorize(self, header: str) -> Authorize:
+        async def header_for(_host: str) -> str:
+            return header
 
         return Authorize(header_for, self._told_hosts)
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from peerage.asab.api.service import ApiService
     from peerage.discovery import Discovery
 
-__all__ = ["ContextVars", "Host", "InternalAuthorization", "host_of"]
+__all__ = ["ContextVars", "Host", "host_of"]
 
 
 class ContextVars(Protocol):
@@ -21,20 +21,6 @@ class ContextVars(Protocol):
 
     Request: ContextVar[Any]
     Authz: ContextVar[Any]
-
-
-class InternalAuthorization(Protocol):
-    """Authorizes requests as the service itself."""
-
-    async def initialize(self, app: Any) -> None:
-        """Begin to have keys, and accept what others of the cluster sign with them; doesn't wait."""
-
-    def header(self) -> str:
-        """Return an Authorization header that is valid now.
-
-        Raises:
-            RuntimeError: there is no key yet.
-        """
 
 
 class Host(Protocol):
@@ -67,8 +53,8 @@ class Host(Protocol):
     def open_discovery(self, container: Any) -> "Discovery":
         """Start it, unless it is started, and return it; needs the running event loop, and doesn't wait."""
 
-    def internal_authorization(self, container: Any) -> InternalAuthorization | None:
-        """Return what signs with the cluster's key in the ZooKeeper of *container*, None if there is none."""
+    def accept_internal_tokens(self, container: Any) -> None:
+        """Have AuthService accept those of the cluster in the ZooKeeper of *container*; doesn't wait."""
 
 
 def host_of(app: Any) -> Host:

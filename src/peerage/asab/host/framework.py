@@ -6,8 +6,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Self
 
 from peerage.asab.host.endpoints import add_endpoints
-from peerage.asab.host.internal import FrameworkAuthorization
-from peerage.asab.host.kazooclient import registry_url
+from peerage.asab.host.internal import InternalKeys
+from peerage.asab.host.kazooclient import chroot_of, registry_url
 from peerage.asab.host.stopping import drain_before_stop
 from peerage.asab.parts import Floor
 from peerage.asab.web.requests import Requests
@@ -18,6 +18,7 @@ from peerage.registry import open_registry
 from peerage.server import refuse_misdirected
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
     from configparser import RawConfigParser
 
     from peerage.asab.api.service import ApiService
@@ -41,6 +42,7 @@ class Framework:
         self._requests: list[Requests] = []
         self._discoveries: dict[Any, PatientDiscovery] = {}
         self._opened: set[PatientDiscovery] = set()
+        self._accepting: dict[Any, asyncio.Task[None]] = {}
         self._running = False
         self._drained: asyncio.Task[None] | None = None
         # It holds bound methods weakly; this object is held by the application.
@@ -101,7 +103,7 @@ class Framework:
                 raise ConfigurationError(
                     f"Servers and path of ZooKeeper, as [{container.ConfigSectionName}] has them: {error}"
                 ) from None
-            self._discoveries[container] = PatientDiscovery(registry, self.config)
+            self._discoveries[container] = PatientDiscovery(registry, self.config, chroot_of(container))
         return self._discoveries[container]
 
     def open_discovery(self, container: Any) -> PatientDiscovery:
@@ -112,9 +114,15 @@ class Framework:
             self._opened.add(discovery)
         return discovery
 
-    def internal_authorization(self, container: Any) -> FrameworkAuthorization:
-        """Return the framework's own."""
-        return FrameworkAuthorization(self._app, container)
+    def accept_internal_tokens(self, container: Any) -> None:
+        """Begin to give AuthService the public keys, if it is there; they come when ZooKeeper answers."""
+        if container in self._accepting:
+            return
+        keys = InternalKeys.of(self._app, self.open_discovery(container))
+        if keys is not None:
+            self._accepting[container] = self._app.Loop.create_task(
+                keys.run(), name="peerage.asab: keys for AuthService"
+            )
 
     # A module
 
@@ -124,7 +132,10 @@ class Framework:
     async def finalize(self, app: Any) -> None:  # noqa: ARG002 - as of each module
         """End discovery."""
         await self.drained()
-        ends = [discovery.aclose() for discovery in self._opened]
+        for task in self._accepting.values():
+            task.cancel()
+        ends: list[Awaitable[None]] = [*self._accepting.values()]
+        ends += [discovery.aclose() for discovery in self._opened]
         ends += [discovery.registry.aclose() for discovery in self._discoveries.values()]
         for error in await asyncio.gather(*ends, return_exceptions=True):
             if isinstance(error, Exception):

@@ -1,76 +1,65 @@
-"""Internal authorization as the real asab has it."""
+"""Has AuthService of the real asab accept what services of its cluster sign."""
 
-import asyncio
+import logging
 from importlib import import_module
-from importlib.util import find_spec
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from peerage.errors import MissingExtraError
 
-__all__ = ["FrameworkAuthorization"]
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from peerage.auth.internal import InternalAuthority
+    from peerage.auth.jose import PublicKey
+    from peerage.discovery import Discovery
+
+__all__ = ["InternalKeys"]
+
+log = logging.getLogger("peerage.asab.api")
 
 
-class FrameworkAuthorization:
-    """Signs with the key that all services of the cluster share, and has AuthService accept it.
+class InternalKeys:
+    """The public keys of internal tokens, where AuthService looks them up.
 
     Args:
         app: the application.
-        container: its ZooKeeper has the key.
+        provider: AuthService's of ID tokens.
+        authority: follows the keys of the cluster.
     """
 
-    def __init__(self, app: Any, container: Any) -> None:
-        self._auth: Any = None
-        # Optional there as well.
-        if find_spec("jwcrypto") is not None:
-            self._auth = _class(container)(app, container)
+    def __init__(self, app: Any, provider: Any, authority: "InternalAuthority") -> None:
+        self._authority = authority
+        self._make_key = import_module("jwcrypto.jwk").JWK
+        self._make_set = import_module("jwcrypto.jwk").JWKSet
+        self._keys = import_module("asab.web.auth.providers.key_providers").StaticPublicKeyProvider(app)
+        provider.register_key_provider(self._keys)
 
-    async def initialize(self, app: Any) -> None:
-        """Begin."""
-        if self._auth is not None:
-            await self._auth.initialize(app)
+    @classmethod
+    def of(cls, app: Any, discovery: "Discovery") -> "InternalKeys | None":
+        """Return those of the AuthService of *app*; None if there is none, or nobody who follows the keys."""
+        # It can't be made without jwcrypto.
+        service = app.get_service("asab.AuthService")
+        provider = None if service is None else service.get_provider("id_token")
+        if provider is None:
+            return None
+        try:
+            return cls(app, provider, discovery.auth.internal())
+        except MissingExtraError as error:
+            log.warning("AuthService will refuse the internal tokens of other services. %s", error)
+            return None
 
-    def header(self) -> str:
-        """Return an Authorization header that is valid now.
+    async def run(self) -> None:
+        """Hand them on as they change, until cancelled."""
+        keys: tuple[PublicKey, ...] = ()
+        while True:
+            keys = await self._authority.changed(keys)
+            try:
+                self._set(keys)
+            except Exception:
+                log.exception("AuthService can't take the new keys of the cluster, and refuses their tokens")
 
-        Raises:
-            MissingExtraError: a package is missing.
-            RuntimeError: there is no key yet.
-        """
-        if self._auth is None:
-            raise MissingExtraError(
-                "session(auth='internal') needs the package jwcrypto: pip install 'asab[authz]'",
-                name="jwcrypto",
-            )
-        if not self._auth.certain:
-            raise RuntimeError(
-                "session(auth='internal'): the key of the cluster isn't read yet. It is as soon as the "
-                "application runs and its ZooKeeper container is connected."
-            )
-        header: str = self._auth.get_authorization_header()
-        return header
-
-
-def _class(container: Any) -> Any:
-    base: Any = import_module("asab.api.internal_auth").InternalAuth
-
-    class InternalAuth(base):  # type: ignore[misc] # known when it runs
-        """The framework's, which asks ZooKeeper on the event loop, however long that takes, and but once."""
-
-        #: Whether the key is the one that stands in ZooKeeper. A version that reads it otherwise is trusted.
-        certain = not hasattr(base, "_ensure_private_key")
-
-        def _schedule_key_and_token_update(self, *args: Any, **kwargs: Any) -> None:
-            # Else it is called when there is a connection.
-            if container.is_connected():
-                super()._schedule_key_and_token_update(*args, **kwargs)
-
-        async def _ensure_private_key(self) -> bool:
-            ensure = super()._ensure_private_key
-            # A coroutine that awaits nothing. Again, because if another service makes the key at the same
-            # moment, it keeps its own, which nobody else has.
-            first: bool = await container.ProactorService.execute(lambda: asyncio.run(ensure()))
-            again: bool = await container.ProactorService.execute(lambda: asyncio.run(ensure()))
-            self.certain = True
-            return first or again
-
-    return InternalAuth
+    def _set(self, keys: "Iterable[PublicKey]") -> None:
+        accepted = self._make_set()
+        for key in keys:
+            accepted.add(self._make_key(**key.as_dict()))
+        self._keys.set_public_key(accepted)

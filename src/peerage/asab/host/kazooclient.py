@@ -8,12 +8,18 @@ from urllib.parse import quote, urlencode
 
 from peerage.errors import ConfigurationError
 
-__all__ = ["registry_url"]
+__all__ = ["chroot_of", "registry_url"]
 
 log = logging.getLogger("peerage.asab.zookeeper")
 
 _DIGEST: Final = "digest"
 _SASL: Final = "sasl"
+
+
+def chroot_of(container: Any) -> str:
+    """Return the path at the servers below which all is that *container* sees; empty for the root."""
+    chroot = (container.ZooKeeper.Client.chroot or "").strip("/")
+    return f"/{chroot}" if chroot else ""
 
 
 def registry_url(container: Any) -> str:
@@ -36,7 +42,7 @@ def registry_url(container: Any) -> str:
         options.update(_tls(client))
     userinfo = "" if credentials is None else ":".join(quote(part, safe="") for part in credentials[1:]) + "@"
     hosts = ",".join(f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in client.hosts)
-    path = "/".join(part for part in ((client.chroot or "").strip("/"), container.Path.strip("/")) if part)
+    path = f"{chroot_of(container)}/{container.Path.strip('/')}".strip("/")
     query = f"?{urlencode(options, quote_via=quote)}" if options else ""
     return f"zookeeper{'+tls' if client.use_ssl else ''}://{userinfo}{hosts}/{quote(path)}{query}"
 

@@ -54,5 +54,5 @@ class OwnHost:
         """Start it; it ends with the container."""
         return container.open_discovery()
 
-    def internal_authorization(self, container: ZooKeeperContainer) -> None:
-        """There is none yet."""
+    def accept_internal_tokens(self, container: ZooKeeperContainer) -> None:
+        """Nothing: AuthService asks discovery for what verifies them."""
