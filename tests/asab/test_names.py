@@ -80,7 +80,7 @@ DOCUMENTED = (
     *("contextvars.Request", "contextvars.Authz", "contextvars.Tenant", "contextvars.tenant_context"),
     "proactor.Module",
     *("web.auth.AuthService", "web.auth.Authorization", "web.auth.require", "web.auth.require_superuser"),
-    "web.auth.noauth",
+    *("web.auth.noauth", "web.tenant.TenantService", "web.tenant.allow_no_tenant"),
     *("exceptions.NotAuthenticatedError", "exceptions.AccessDeniedError", "abc.Singleton"),
 )
 

@@ -283,3 +283,28 @@ small(program, routes)
         *("/read 401 200 200", "/read 204", "/read?cookie=reader 200", "own", "/write 403"),
         "['message', 'result', 'uuid'] NOT-AUTHORIZED Bearer realm=\"asab\", error=\"invalid_token\"",
     ], outcome.log
+
+
+def test_a_websocket_isnt_waited_for_at_the_end(environ):
+    """One whose token came as a protocol neither: it has begun, so it is no request under way."""
+    outcome = ours(
+        SMALL
+        + """
+async def socket(request):
+    socket = aiohttp.web.WebSocketResponse()
+    await socket.prepare(request)
+    say(len(app.container._requests._unanswered))
+    await socket.receive()
+    return socket
+app = make({"listen": "127.0.0.1 0"})
+asab.web.auth.AuthService(app)
+app.container.WebApp.router.add_get("/socket", socket)
+async def program(app, session):
+    async with session.ws_connect("/socket", protocols=("access_token_" + TOKENS["reader"],)) as socket:
+        await socket.send_str("end")
+        await socket.receive()
+go(app, program)
+""",
+        **environ,
+    )
+    assert outcome.lines == ["0"], outcome.log

@@ -34,6 +34,10 @@ async def test_good_none_and_wrong(environ, config):
         assert [await service.status(path, ROOT) for path in ("/read", "/write", "/root")] == [200] * 3
         assert await service.status("/root", READER) == 403
         assert await service.status("/open") == 200
+        # What ApiService adds: settings are for superusers, whatever [api] expose_config says.
+        for path in ("/asab/v1/config", "/asab/v1/environ"):
+            assert [await service.status(path, each) for each in (None, READER, ROOT)] == [401, 403, 200]
+        assert await service.status("/asab/v1/manifest") == 404
         refused = {"result": "NOT-AUTHORIZED", "message": "A valid token is needed."}
         expired = token(claims(exp=int(time.time()) - 61))
         for bad in (None, "nonsense", token(name="stranger"), expired):
@@ -43,7 +47,9 @@ async def test_good_none_and_wrong(environ, config):
             async with service.session.get(path, headers=headers) as response:
                 assert response.headers["WWW-Authenticate"] == f'Bearer realm="asab", error="{error}"'
                 assert response.content_type == "application/json"
-        assert READER not in service.running.log
+    assert READER not in service.running.log
+    forgeable = "is found in a ZooKeeper without access lists"
+    assert service.running.log.count(forgeable) == ("TEST_SERVERS" in environ)
 
 
 async def test_keys_are_rotated_and_the_server_is_killed(environ, config):

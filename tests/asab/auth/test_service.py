@@ -1,8 +1,10 @@
 """AuthService: where it is installed, how it is configured, what is wrong with that."""
 
 import pytest
+import trustme
 from tests.asab.auth.small import SMALL, tokens
 from tests.asab.both import both, ours
+from tests.auth.support import jwk, jwks, token
 
 
 @pytest.fixture
@@ -277,3 +279,50 @@ app.Loop.close()
         **environ,
     )
     assert outcome.lines == ["401", "200"], outcome.log
+
+
+def test_several_sources_of_keys(environ, tmp_path):
+    """URLs and files, one of them https with an authority of its own; none stands in for another."""
+    authority = trustme.CA()
+    authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(tmp_path / "cert.pem")
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    outcome = ours(
+        SMALL
+        + """
+import socket, ssl
+CERT, CA = os.environ["TEST_CERT"], os.environ["TEST_CA"]
+SOCKETS = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
+PORTS = [each.getsockname()[1] for each in SOCKETS]
+asab.Config["auth"]["public_keys_url"] = f"https://localhost:{PORTS[0]}/\\n  http://localhost:{PORTS[1]}/"
+asab.Config["auth"]["public_keys_ca"] = CA
+def keys(name):
+    async def answer(request):
+        return aiohttp.web.json_response(json.loads(TOKENS[name]))
+    return answer
+async def serve(name, socket, tls):
+    webapp = aiohttp.web.Application()
+    webapp.router.add_get("/", keys(name))
+    runner = aiohttp.web.AppRunner(webapp)
+    await runner.setup()
+    await aiohttp.web.SockSite(runner, socket, ssl_context=tls).start()
+    return runner
+async def program(app, session):
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(CERT)
+    runners = [await serve("keys2", SOCKETS[0], tls), await serve("keys3", SOCKETS[1], None)]
+    await statuses(session, "/read", "reader", "second", "third", "stranger")
+    for runner in runners:
+        await runner.cleanup()
+small(program, lambda webapp: webapp.router.add_get("/read", require("a:read")(answer)))
+""",
+        **tokens(
+            tmp_path,
+            second=token(name="second"),
+            third=token(name="third"),
+            keys2=jwks(jwk(name="second")).decode(),
+            keys3=jwks(jwk(name="third")).decode(),
+        ),
+        TEST_CERT=str(tmp_path / "cert.pem"),
+        TEST_CA=str(tmp_path / "ca.pem"),
+    )
+    assert outcome.lines == ["/read 200 200 200 401"], outcome.log

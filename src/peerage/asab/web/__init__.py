@@ -26,7 +26,7 @@ _HOME_OF: Final = {
 
 __all__ = ["Module", "StaticDirProvider", "WebContainer", "WebService", "create_web_server", "rest"]
 
-_load: Final = loader(__name__, globals(), _HOME_OF, frozenset({"auth", "rest"}))
+_load: Final = loader(__name__, globals(), _HOME_OF, frozenset({"auth", "rest", "tenant"}))
 
 
 def __getattr__(name: str) -> Any:

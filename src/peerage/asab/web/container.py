@@ -20,7 +20,7 @@ from peerage.asab.web.cors import add_cors_headers, preflight, preflight_paths
 from peerage.asab.web.denials import answer_denials
 from peerage.asab.web.listen import Line, read_listen
 from peerage.asab.web.requests import Requests, finish
-from peerage.asab.web.routes import pass_arguments, requiring
+from peerage.asab.web.routes import AUTHORIZATION, TENANT, pass_arguments, requiring
 from peerage.asab.web.staticdir import StaticDirProvider
 from peerage.errors import ConfigurationError
 from peerage.server import Handler, Middleware, refuse_misdirected
@@ -161,8 +161,8 @@ class WebContainer(Configurable):
                     handler = partial(step, handler=handler)
             return await handler(request)
 
-        if self.authorization is not None:
-            pass_arguments(webapp)
+        names = TENANT if self.tenants is not None else frozenset()
+        pass_arguments(webapp, names | AUTHORIZATION if self.authorization is not None else names)
         # Inside of the program's middlewares, which answer in their own way to those who are refused.
         webapp.middlewares.append(inside)
 

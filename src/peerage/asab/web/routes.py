@@ -1,20 +1,25 @@
-"""What handlers say about authorization, seen before any of them is called."""
+"""What handlers say about who calls them, seen before any of them is called."""
 
 import functools
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
 from aiohttp import hdrs, web
 
-from peerage.asab.contextvars import Authz
+from peerage.asab.contextvars import Authz, Tenant
 from peerage.asab.log import LogObsolete
 
-__all__ = ["pass_arguments", "requiring"]
+__all__ = ["AUTHORIZATION", "REQUIRES", "TENANT", "pass_arguments", "requiring"]
 
 #: The attribute of a handler that asks who calls, and of one that isn't to be asked again.
 REQUIRES: Final = "peerage_requires"
 _PASSED: Final = "peerage_passed"
+
+#: Arguments that handlers may take besides the request.
+TENANT: Final = frozenset({"tenant"})
+AUTHORIZATION: Final = frozenset({"user_info", "resources"})
 
 _Route = web.AbstractRoute
 
@@ -31,42 +36,51 @@ def requiring(webapp: web.Application) -> list[str]:
     )
 
 
-def pass_arguments(webapp: web.Application) -> None:
-    """Have handlers called with the arguments ``user_info`` and ``resources`` that they take; obsolete."""
+def pass_arguments(webapp: web.Application, names: AbstractSet[str]) -> None:
+    """Have handlers called with the arguments that they take.
+
+    Args:
+        webapp: the aiohttp application.
+        names: some of TENANT and AUTHORIZATION; the latter are obsolete.
+    """
     told = set()
     for route in webapp.router.routes():
         handler: Any = route.handler
         if isinstance(handler, type) or getattr(handler, _PASSED, False):
             continue
-        taken = _ARGUMENTS.keys() & _parameters(handler)
+        taken = names & _parameters(handler)
         if not taken:
             continue
-        if handler not in told:  # for GET, it is for HEAD as well
+        if taken & AUTHORIZATION and handler not in told:  # for GET, it is for HEAD as well
             told.add(handler)
             LogObsolete.warning(
                 "%s takes %s: ask asab.contextvars.Authz.get() instead",
                 getattr(handler, "__qualname__", handler),
-                " and ".join(sorted(taken)),
+                " and ".join(sorted(taken & AUTHORIZATION)),
             )
         # As aiohttp has no other way to call a handler with more than the request.
         route._handler = _passing(handler, taken)  # noqa: SLF001
 
 
-def _passing(handler: Any, taken: set[str]) -> Any:
+def _passing(handler: Any, taken: AbstractSet[str]) -> Any:
     @functools.wraps(handler)
     async def passing(request: web.Request) -> web.StreamResponse:
-        authz = Authz.get(None)
-        known = {name: None if authz is None else _ARGUMENTS[name](authz) for name in taken}
-        answer: web.StreamResponse = await handler(request, **known)
+        answer: web.StreamResponse = await handler(request, **{name: _ARGUMENTS[name]() for name in taken})
         return answer
 
     setattr(passing, _PASSED, True)
     return passing
 
 
-_ARGUMENTS: Final[dict[str, Any]] = {
-    "user_info": lambda authz: authz.user_info(),
-    "resources": lambda authz: authz._resources(),  # noqa: SLF001 - ours
+def _of_authz(ask: Callable[[Any], Any]) -> Any:
+    authz = Authz.get(None)
+    return None if authz is None else ask(authz)
+
+
+_ARGUMENTS: Final[dict[str, Callable[[], Any]]] = {
+    "tenant": lambda: Tenant.get(None),
+    "user_info": lambda: _of_authz(lambda authz: authz.user_info()),
+    "resources": lambda: _of_authz(lambda authz: authz._resources()),  # noqa: SLF001 - ours
 }
 
 

@@ -65,6 +65,11 @@ class ZooKeeperRegistry:
         return self._location.url
 
     @property
+    def open_to_all(self) -> bool:
+        """Whether anybody who reaches the server may write records: it is used without access lists."""
+        return self._location.acl == "open"
+
+    @property
     def secrets(self) -> ZooKeeperSecrets:
         """Secrets in persistent nodes."""
         return self._secrets
