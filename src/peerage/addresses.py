@@ -5,6 +5,8 @@ from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from typing import Final, NamedTuple
 
+from peerage.networks import never_called
+
 __all__ = ["Address", "read_address"]
 
 #: Characters of an address, at most: 45, and a scope. What is longer isn't worth remembering.
@@ -22,7 +24,7 @@ class Address(NamedTuple):
     """Whether it means all interfaces: ``0.0.0.0`` or ``::``."""
     loopback: bool
     routable: bool
-    """Whether another machine may reach it: not loopback, link-local, multicast or all interfaces."""
+    """Whether another machine may reach it: not loopback, all interfaces, or what is never called."""
 
 
 def read_address(text: str) -> Address | None:
@@ -51,5 +53,5 @@ def _read(text: str) -> Address | None:
         family=socket.AF_INET6 if isinstance(address, IPv6Address) else socket.AF_INET,
         everywhere=everywhere,
         loopback=loopback,
-        routable=not (everywhere or loopback or address.is_link_local or address.is_multicast),
+        routable=not (everywhere or loopback or never_called(address)),
     )

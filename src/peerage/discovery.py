@@ -13,6 +13,7 @@ from peerage.errors import ConfigurationError, NotReadyError, RegistryClosedErro
 from peerage.follow import Follower
 from peerage.identity import Identity, host_key, read_identity
 from peerage.instance import Id, Instance
+from peerage.networks import read_networks
 from peerage.record import Ids, web_of
 from peerage.registration import Offer, Registration, complain, registered_or, withdraw_all
 from peerage.registry import Registry, open_registry
@@ -55,6 +56,7 @@ class Discovery:
         ready_timeout: seconds that a question waits for the first snapshot of the registry.
         authorization: ``"shared"``: internal tokens are ASAB's, with one key for the cluster; ``"instance"``:
             each instance has its own, made known by its record; all services must say the same.
+        allowed_networks: the only ones in which others are called, ``"10.0.0.0/8, 127.0.0.0/8"``; None: any.
 
     Raises:
         ConfigurationError: the registry's URL can't work.
@@ -68,12 +70,13 @@ class Discovery:
         identity: Identity | None = None,
         ready_timeout: float = READY_TIMEOUT,
         authorization: str = "shared",
+        allowed_networks: str | Sequence[str] | None = None,
     ) -> None:
         if registry is None:
             registry = os.environ.get("PEERAGE_REGISTRY") or DEFAULT_REGISTRY
         self._owned = isinstance(registry, str)
         self.registry: Registry = open_registry(registry) if isinstance(registry, str) else registry
-        self.directory = Directory(host_key=host_key())
+        self.directory = Directory(host_key=host_key(), networks=read_networks(allowed_networks))
         self.key_root = ""
         """The path below which the cluster's key is, where several clusters share the servers."""
         self._identity = identity

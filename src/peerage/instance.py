@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 
 from peerage.addresses import Address, read_address
 from peerage.names import BUILTIN_KEYS, fold_key, fold_value
+from peerage.networks import ANYWHERE, Networks
 from peerage.recordtext import parse_record, printable, shorten
 
 __all__ = ["DRAINING", "Decoded", "Endpoint", "Instance", "decode"]
@@ -152,7 +153,13 @@ class Decoded(NamedTuple):
 
 
 def decode(
-    node: str, data: bytes, order: int = 0, *, transient: bool = True, host_key: str | None = None
+    node: str,
+    data: bytes,
+    order: int = 0,
+    *,
+    transient: bool = True,
+    host_key: str | None = None,
+    networks: Networks = ANYWHERE,
 ) -> Decoded:
     """Read a record; never raises.
 
@@ -162,12 +169,13 @@ def decode(
         order: its place in the order of creation.
         transient: whether a process owns it.
         host_key: the host this process runs on; loopback addresses of other hosts aren't reachable.
+        networks: where it may be called.
     """
     try:
         record = parse_record(data)
     except ValueError as error:
         return Decoded(None, (f"The record is {error}.",))
-    reader = _Reader(record, host_key)
+    reader = _Reader(record, host_key, networks)
     ids = reader.ids()
     endpoints, urls = reader.places()
     # By position and in the order of the fields: by name it takes twice as long.
@@ -193,11 +201,11 @@ def decode(
 class _Reader:
     """Reads the fields of one record and collects what is wrong with them."""
 
-    def __init__(self, record: dict[str, Any], host_key: str | None) -> None:
+    def __init__(self, record: dict[str, Any], host_key: str | None, networks: Networks) -> None:
         # A dictionary, because some entries are repeated, and so is what is wrong with them.
         self._problems: dict[str, None] = {}
         self._found = self._untold = 0
-        self._record = record
+        self._record, self._networks = record, networks
         self.respelled = False
         """Whether folding changed an id."""
         self.host = self._host()
@@ -271,9 +279,17 @@ class _Reader:
         if value is None:
             return None
         if isinstance(value, str) and len(value) <= _LONGEST_HOST and _is_host(value):
-            return intern(value)
+            return intern(value) if self._may_be_called("host", value) else None
         self._bad("host", value, "a host name")
         return None
+
+    def _may_be_called(self, what: str, text: str) -> bool:
+        # Other addresses were judged when they were read.
+        asked = what == "host" or self._networks is not ANYWHERE
+        reason = self._networks.why_not(text) if asked else None
+        if reason is not None:
+            self._tell(f"{what} {shorten(text)} {reason}.")
+        return reason is None
 
     def ids(self) -> dict[tuple[str, str], Id]:
         """Return ``{(key, folded value): value as advertised}``."""
@@ -348,10 +364,12 @@ class _Reader:
             if self.host is None:
                 self._tell("There is no usable host, so nobody can call it.")
                 return None
-            return Endpoint(self.host, port, family, _LOOPBACK[family] if self._same_host else None)
-        if loopback and self._same_host:
-            return Endpoint(literal, port, family, literal)
-        return Endpoint(literal, port, family) if routable else None
+            # Whoever forges a record knows the key of this host, too: loopback may be excluded.
+            nearby = self._same_host and self._networks.allows(_LOOPBACK[family])
+            return Endpoint(self.host, port, family, _LOOPBACK[family] if nearby else None)
+        if (routable or (loopback and self._same_host)) and self._may_be_called("an entry of web", literal):
+            return Endpoint(literal, port, family, literal if loopback else None)
+        return None
 
     def _weight(self, value: object) -> float:
         if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1e6:  # noqa: PLR2004 - keeps sums finite
@@ -368,7 +386,7 @@ class _Reader:
             address = read_address(value) if isinstance(value, str) else None
             if address is None or not address.routable:
                 self._bad("an entry of peerage.addresses", value, "an address others can reach")
-            else:
+            elif self._may_be_called("an entry of peerage.addresses", address.literal):
                 found[address.literal] = None
         return tuple(found)
 

@@ -158,11 +158,22 @@ async def test_keys_over_https_with_an_authority_of_ones_own(alone, tmp_path):
     assert len(requests) == 2
 
 
-async def test_keys_over_https_dont_come_from_a_place_without(alone, tmp_path):
+@pytest.mark.parametrize("back", [False, True])
+async def test_keys_over_https_dont_come_from_a_place_without(alone, tmp_path, back):
+    """Nor over one: whoever is in between there may send us to an https server of his own."""
     requests, port = await alone.issuer()
 
-    async def redirect(_):
-        raise web.HTTPFound(f"http://127.0.0.1:{port}/.well-known/jwks.json")
+    async def redirect(request):
+        if request.scheme == "https" and not request.query:
+            raise web.HTTPFound(f"http://127.0.0.1:{plain if back else port}/.well-known/jwks.json")
+        if request.scheme == "http":
+            raise web.HTTPFound(f"https://localhost:{secure}/keys?again")
+        requests.append(request)
+        return web.Response(body=jwks(jwk()))
+
+    middle = web.Application()
+    middle.router.add_get("/.well-known/jwks.json", redirect)
+    plain = await alone.serve(await alone.discovery("middle"), middle)
 
     authority = trustme.CA()
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")

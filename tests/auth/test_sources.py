@@ -272,6 +272,18 @@ async def test_what_is_remembered_has_a_bound(verifier, monkeypatch):
     assert len(verifier._verified) == 10
 
 
+async def test_what_is_one_too_many_costs_no_look_at_the_others(source, monkeypatch):
+    """Else whoever fills it, with one token in several spellings, makes everybody's requests slow."""
+    looks = []
+    monkeypatch.setattr("peerage.auth.verifier._REMEMBERED", 100)
+    verifier = Verifier([source], clock=lambda: looks.append(1) or time.time())
+    for number in range(100):
+        await verifier.verify(token(claims(sub=str(number)), name="old"))
+    looks.clear()
+    await verifier.verify(token(name="old"))
+    assert len(looks) < 10
+
+
 async def test_what_is_remembered_expires(source):
     now = [time.time()]
     verifier = Verifier([source], clock=lambda: now[0])
@@ -307,6 +319,8 @@ def test_a_bad_key_costs_itself_alone():
         "shared secret": {"kty": "oct", "k": "c2VjcmV0", "kid": "x"},
         "another curve": jwk(crv="P-192"),
         "crv of another key": jwk(crv="P-384"),
+        "crv a list": jwk(crv=[]),
+        "crv an object": jwk(crv={}),
         "not on the curve": jwk(y=jwk(name="other")["y"]),
         "no x": jwk(x=...),
         "x a number": jwk(x=5),

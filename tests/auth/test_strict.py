@@ -231,7 +231,9 @@ async def test_a_restarted_instance_has_another_key(services):
         await verifier.verify(old)
 
 
-@pytest.mark.parametrize("key", ["nonsense", None, 5, [], {}, {"kty": "oct", "k": "c2VjcmV0"}])
+@pytest.mark.parametrize(
+    "key", ["nonsense", None, 5, [], {}, {"kty": "oct", "k": "c2VjcmV0"}, {"kty": "EC", "crv": []}]
+)
 async def test_a_record_with_a_bad_key_is_known_without_one(services, key):
     orders = await services.start("orders")
     record = {"instance_id": "shop-1", "host": "x", "peerage": {"auth_key": key}}
@@ -257,6 +259,43 @@ async def test_a_record_of_no_process_speaks_for_nobody(owned):
         await Verifier([keys]).verify(text)
     else:
         await refused(Verifier([keys]), text, Reason.UNKNOWN_KEY)
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        {"discovery": {"instance_id": ["thief-1", "shop-1"]}},
+        {"discovery": {"instance-id": ["shop-1"], "instance_id": ["thief-1"]}},
+    ],
+)
+async def test_a_record_with_several_instance_ids_speaks_for_none_of_them(services, ids):
+    """Ids of one's own choice may come from anywhere."""
+    orders = await services.start("orders")
+    thief = InstanceAuthority(lambda: identity("shop"))
+    record = {"host": "x", "peerage": {"auth_key": thief.public.as_dict()}, **ids}
+    orders.registry.advertise("Thief", json.dumps(record).encode())
+    await services.see(orders, "shop", "thief")
+    text = thief.token("orders.service_id.asab", READ)
+    await refused(orders.auth.verifier(), text, Reason.UNKNOWN_KEY)
+
+
+async def test_records_of_processes_that_died_do_not_hide_the_living_one():
+    authority, directory = InstanceAuthority(lambda: identity("shop")), Directory()
+    for number in range(20):
+        own_key = authority if number == 19 else InstanceAuthority(lambda: identity("shop"))
+        record = {
+            "instance_id": "shop-1",
+            "host": f"node-{number}",
+            "web": [["0.0.0.0", 80]],
+            "peerage": {"auth_key": own_key.public.as_dict()},
+        }
+        directory.put(Record(f"App.{number}", json.dumps(record).encode(), number, transient=True))
+
+    async def ready():
+        pass
+
+    keys = InstanceKeys(directory, ready=ready, is_ready=lambda: True, names=lambda: {ORDERS})
+    await Verifier([keys]).verify(authority.token("orders.service_id.asab", READ))
 
 
 async def test_before_the_registry_was_read_nobody_can_be_told():

@@ -1,11 +1,13 @@
 """What one Discovery has to do with authorization, put together when it is first asked for."""
 
 import asyncio
+import logging
 import math
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from peerage.auth.exposure import exposure
 from peerage.auth.fetching import fetch_url, tls_context, without_credentials
 from peerage.auth.internal import KEY_NAME, InternalAuthority
 from peerage.auth.sources import FetchedKeys, KeySource, read_file
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     import aiohttp
 
 __all__ = ["Authorization", "Facade"]
+
+log = logging.getLogger(__name__)
 
 #: Whose key internal tokens are signed with: the one that the cluster shares, or each instance's own.
 MODES: Final = ("shared", "instance")
@@ -68,6 +72,7 @@ class Authorization:
         self._own = InstanceAuthority(facade.identity) if mode == "instance" else None
         self._internal: InternalAuthority | None = None
         self._verifiers: list[Verifier] = []
+        self._told_of_exposure = False
 
     @property
     def record_key(self) -> dict[str, Any] | None:
@@ -172,7 +177,17 @@ class Authorization:
             shared=[self._internal_keys()] if internal else (),
         )
         self._verifiers.append(verifier)
+        self._tell_of_exposure(urls, internal=internal)
         return verifier
+
+    def _tell_of_exposure(self, urls: Sequence[str], *, internal: bool) -> None:
+        mine = "advertise a key of his own as any instance's"
+        if self._own is None:
+            mine = f"read the cluster's key, {self._facade.key_root}{KEY_NAME}"
+        danger = exposure(self._facade.registry, urls, mine if internal else None)
+        if danger is not None and not self._told_of_exposure:
+            self._told_of_exposure = True
+            log.warning("%s", danger)
 
     async def aclose(self) -> None:
         """Close all of it; may be called twice."""

@@ -61,7 +61,8 @@ def fetch_url(
                 target, headers={"Accept": "application/json"}, ssl=True if tls is None else tls
             ) as response,
         ):
-            if target.scheme == "https" and response.url.scheme != "https":
+            way = (*response.history, response)
+            if target.scheme == "https" and any(each.url.scheme != "https" for each in way):
                 raise ValueError("it leads from https to a place without")
             if response.status != _OK:
                 raise ValueError(f"it answers {response.status}")

@@ -193,7 +193,8 @@ def read_key(jwk: object) -> PublicKey:
 
 def _import_public(kind: str, jwk: Mapping[str, Any]) -> ECKey | RSAKey:
     parts = {name: jwk.get(name) for name in _PUBLIC_PARTS[kind]}
-    if kind == "EC" and parts["crv"] not in _EC_ALGORITHMS:
+    # Compared, not looked up: it may be anything that JSON has.
+    if kind == "EC" and parts["crv"] not in (*_EC_ALGORITHMS,):
         raise ValueError("its crv isn't P-256, P-384 or P-521")
     try:
         if kind == "EC":

@@ -8,6 +8,7 @@ registry: who may write records there may advertise any key as anybody's.
 import json
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from heapq import nlargest
 from typing import Any, Final
 
 from peerage.auth.claims import check_parties
@@ -32,7 +33,7 @@ _LONGEST: Final = 300.0
 #: Tokens, and keys of others, that are remembered.
 _REMEMBERED: Final = 1024
 
-#: Records of one instance id that are looked at: a new one and those of processes that died a moment ago.
+#: Records of one instance id that are looked at, newest first: others are of processes that died.
 _RECORDS: Final = 8
 
 
@@ -177,9 +178,9 @@ class InstanceKeys:
         # A service or shard is several instances, none of which may speak for the others.
         if key != "instance_id" or issuer != url_of(key, value):
             return []
-        instances = self._directory.find(((key, value),))
-        found = [self._key_of(each) for each in instances[:_RECORDS] if each.transient]
-        return [key for key in found if key is not None]
+        theirs = [each for each in self._directory.find(((key, value),)) if _speaks_for(each, value)]
+        newest = nlargest(_RECORDS, theirs, key=lambda each: each.order)
+        return [key for key in map(self._key_of, newest) if key is not None]
 
     def _key_of(self, instance: Instance) -> PublicKey | None:
         if instance.data not in self._read:
@@ -187,6 +188,11 @@ class InstanceKeys:
                 self._read.clear()
             self._read[instance.data] = _read_record(instance)
         return self._read[instance.data]
+
+
+def _speaks_for(instance: Instance, value: str) -> bool:
+    """Tell whether a process owns the record, and has this one instance id: no one is two."""
+    return instance.transient and [own for key, own in instance.ids if key == "instance_id"] == [value]
 
 
 def _read_record(instance: Instance) -> PublicKey | None:

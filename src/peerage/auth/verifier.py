@@ -148,11 +148,9 @@ class Verifier:
         return None
 
     def _remember(self, digest: bytes, verified: _Verified) -> None:
-        if len(self._verified) >= _REMEMBERED:
-            self._verified = {known: each for known, each in self._verified.items() if each.principal.valid}
-            while len(self._verified) >= _REMEMBERED:
-                # The oldest: a dictionary keeps the order of insertion.
-                del self._verified[next(iter(self._verified))]
+        while len(self._verified) >= _REMEMBERED:
+            # The oldest: a dictionary keeps the order of insertion.
+            del self._verified[next(iter(self._verified))]
         self._verified[digest] = verified
 
 

@@ -1,6 +1,7 @@
 """Sessions that call services by name."""
 
 import asyncio
+import errno
 import random
 import resource
 import socket
@@ -14,7 +15,7 @@ import aiohttp
 from yarl import URL
 
 from peerage.balancing import Balancer
-from peerage.client.hosts import UNRESOLVED_SECONDS, Hosts
+from peerage.client.hosts import UNRESOLVED_SECONDS, Hosts, for_instance
 from peerage.client.middleware import BalancingMiddleware
 from peerage.client.recent import Recent
 from peerage.client.resolver import SharedResolver
@@ -158,7 +159,10 @@ class Client:
         return connector
 
     def _make_socket(self, address: aiohttp.AddrInfoType) -> socket.socket:
-        family, kind, protocol, *_ = address
+        family, kind, protocol, _, target = address
+        # What the connector remembers may have been looked up for somebody outside, by the same name.
+        if for_instance.get() and not self.directory.networks.allows(target[0]):
+            raise OSError(errno.EACCES, f"{target[0]} {self.directory.networks.why_not(target[0])}")
         made = socket.socket(family, kind, protocol)
         self._sockets.add(made)
         return made

@@ -67,8 +67,8 @@ def _why_not_callable(instance: Instance) -> str:
     if not web:
         return "it advertises no web address (it doesn't listen, or doesn't say where)"
     if instance.host is None:
-        return "its record names no host"
-    return "it listens on loopback or link-local addresses of another host only"
+        return "its record names no host, or one that isn't called"
+    return "it listens on loopback or link-local addresses of another host only, or on others never called"
 
 
 def _name(key: str, value: str) -> str:

@@ -52,8 +52,11 @@ def make_place(host: str, port: int, *, stand_in: bool = False) -> Place:
     """Return the place at *host* and *port*, remembered from the last time."""
     try:
         # yarl brings the name into the form the wire wants, IDNA included.
-        wire = host if ":" in host else URL.build(scheme="http", host=host).raw_host
+        wire = host if ":" in host else URL.build(scheme="http", host=host).raw_host or ""
     except ValueError:
+        return Place(host, port, None, stand_in)
+    if ":" not in host and wire.replace(".", "").isdecimal() and not is_literal(host):
+        # An address in disguise (10.1, or digits of another script): the record was judged without seeing it.
         return Place(host, port, None, stand_in)
     return Place(host, port, f"[{wire}]:{port}" if ":" in host else f"{wire}:{port}", stand_in)
 

@@ -85,12 +85,28 @@ class DiscoveryResolver(AbstractResolver):
         """
         if is_logical(host):
             return await self._resolve_logical(host, family)
-        return await self._resolve_other(host, port, family)
+        found = await self._resolve_other(host, port, family)
+        return self._allowed(host, found) if for_instance.get() else found
 
     async def close(self) -> None:
         """Nothing is kept open."""
         if self._others is not None:
             await self._others.close()
+
+    def _allowed(self, host: str, found: list[ResolveResult]) -> list[ResolveResult]:
+        """Return those of *found*, addresses of an instance's *host*, that may be called.
+
+        Raises:
+            OSError: none may.
+        """
+        networks = self._discovery.directory.networks
+        allowed = [each for each in found if networks.allows(each["host"])]
+        if not allowed:
+            address = found[0]["host"]
+            raise socket.gaierror(
+                socket.EAI_FAIL, f"{host!a} is {address}, which {networks.why_not(address)}"
+            )
+        return allowed
 
     async def _resolve_other(self, host: str, port: int, family: socket.AddressFamily) -> list[ResolveResult]:
         if self._others is None:
@@ -131,7 +147,8 @@ class DiscoveryResolver(AbstractResolver):
     ) -> Sequence[ResolveResult]:
         for place in places_of(instance):
             try:
-                return await self._hosts.resolve(place.host, place.port, family)
+                found = await self._hosts.resolve(place.host, place.port, family)
+                return self._allowed(place.host, found)
             except OSError as error:
                 attempts.append((f"{place.host}:{place.port}", error.strerror or str(error)))
         return ()
@@ -158,7 +175,7 @@ class SharedResolver(DiscoveryResolver):
     ) -> list[ResolveResult]:
         """Return addresses of *host*; see :meth:`DiscoveryResolver.resolve`."""
         if for_instance.get() and not is_logical(host):
-            return await self._hosts.resolve(host, port, family)
+            return self._allowed(host, await self._hosts.resolve(host, port, family))
         results = await super().resolve(host, port, family)
         if is_logical(host) and len(self._answered) < _REMEMBERED:
             self._answered.add((host, port))

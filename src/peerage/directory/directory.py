@@ -14,6 +14,7 @@ from peerage.directory.index import Index
 from peerage.directory.twins import Twins
 from peerage.instance import Instance, decode
 from peerage.names import fold_key, fold_value
+from peerage.networks import ANYWHERE, Networks
 from peerage.registry import Record
 
 __all__ = ["Change", "Criteria", "Directory", "fold_criteria"]
@@ -60,10 +61,13 @@ class Directory:
 
     Args:
         host_key: the host this process runs on; decides which loopback addresses are its own.
+        networks: where instances may be called.
     """
 
-    def __init__(self, *, host_key: str | None = None) -> None:
+    def __init__(self, *, host_key: str | None = None, networks: Networks = ANYWHERE) -> None:
         self._host_key = host_key
+        self.networks = networks
+        """Where instances may be called."""
         self._nodes: dict[str, Instance] = {}
         self._problems: dict[str, tuple[str, ...]] = {}
         self._complained: set[str] = set()
@@ -84,7 +88,12 @@ class Directory:
         if old is not None and (old.data, old.order, old.transient) == record[1:]:
             return
         new, problems = decode(
-            record.node, record.data, record.order, transient=record.transient, host_key=self._host_key
+            record.node,
+            record.data,
+            record.order,
+            transient=record.transient,
+            host_key=self._host_key,
+            networks=self.networks,
         )
         self._note(record.node, problems)
         if not record.transient:

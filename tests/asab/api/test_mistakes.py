@@ -163,6 +163,28 @@ except ValueError as error:
     assert line.startswith("[discovery] ready_timeout or PEERAGE_READY_TIMEOUT: 'soon' is no duration")
 
 
+def test_the_networks_in_which_others_are_called():
+    """[discovery] allowed_networks; nonsense is an error at once."""
+    program = """
+load("zookeeper")
+if len(sys.argv) > 1:
+    asab.Config.add_defaults({"discovery": {"allowed_networks": sys.argv[1]}})
+app = asab.Application(args=[], modules=[asab.zookeeper.Module])
+container = asab.zookeeper.ZooKeeperContainer(app.get_service("asab.ZooKeeperService"))
+try:
+    networks = container.discovery.directory.networks
+    say(*(networks.allows(text) for text in ("10.1.1.1", "127.0.0.1", "169.254.169.254")))
+except ValueError as error:
+    say(error)
+"""
+    environ = {"PEERAGE_REGISTRY": "memory:"}
+    assert ours(program, **environ).lines == ["True True False"]
+    assert ours(program, " ", **environ).lines == ["True True False"]
+    assert ours(program, "10.0.0.0/8\nfd00::/8", **environ).lines == ["True False False"]
+    (line,) = ours(program, "intranet", **environ).lines
+    assert line.startswith("allowed_networks can't be used: 'intranet'")
+
+
 @pytest.mark.parametrize(
     ("url", "message"),
     [

@@ -48,8 +48,18 @@ async def test_good_none_and_wrong(environ, config):
                 assert response.headers["WWW-Authenticate"] == f'Bearer realm="asab", error="{error}"'
                 assert response.content_type == "application/json"
     assert READER not in service.running.log
-    forgeable = "is found in a ZooKeeper without access lists"
-    assert service.running.log.count(forgeable) == ("TEST_SERVERS" in environ)
+
+
+async def test_who_could_publish_other_keys_is_told_at_the_start(environ, config):
+    """Anybody, in a ZooKeeper without access lists; nobody else, on one's own machine."""
+    async with asked(SERVICE + "Service().run()", named(environ, "orders-1"), config=config) as service:
+        told = [line for line in service.running.log.splitlines() if "Anybody who reaches" in line]
+        if "TEST_SERVERS" in environ:
+            (line,) = told
+            assert "advertise himself as seacat-auth.service_id.asab" in line
+            assert "WARNING" in line
+        else:
+            assert not told
 
 
 async def test_keys_are_rotated_and_the_server_is_killed(environ, config):

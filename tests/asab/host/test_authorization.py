@@ -70,6 +70,25 @@ app.run()
             assert json.loads((await response.json())[1]) == TOKEN
 
 
+async def test_of_a_request_that_nobody_has_verified(inside, zookeeper, tmp_path):
+    """Where there is an AuthService: not by itself from an open handler, nor to who publishes the keys."""
+    (tmp_path / "keys.json").write_text('{"keys": []}')
+    program = f"""
+asab.Config.add_defaults({{"auth": {{"public_keys_file": {str(tmp_path / "keys.json")!r}}}}})
+Guest().run()
+"""
+    environ = place(zookeeper)
+    async with (
+        guest(inside, named(environ, "original-1", ORIGINAL)),
+        guest(inside, named(environ, "my-1", TEST_AUTH="1"), program) as one,
+    ):
+        await one.found(instance_id="original-1")
+        url = "http://original-1.instance_id.asab/got"
+        assert await one.calls(url, TOKEN) == (200, {})
+        assert await one.calls(url, TOKEN, "request") == (200, TOKEN)
+        assert "isn't handed on" in one.running.log
+
+
 @pytest.mark.parametrize(("caller", "called"), [(OURS, ORIGINAL), (ORIGINAL, OURS), (OURS, OURS)])
 async def test_internal(inside, zookeeper, caller, called):
     """The cluster's key, in both directions: sent, and accepted where AuthService is."""

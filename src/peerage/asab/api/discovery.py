@@ -183,7 +183,7 @@ class DiscoveryService(Service):
                 self._tell_of_internal()
                 return discovery.session(base_url, auth="internal", headers=headers, **kwargs)
             kwargs["authorize"] = self._as_itself(self._internal)
-        elif (header := authorization_of(auth, self._host.contextvars, self._told)) is not None:
+        elif (header := authorization_of(auth, self._host, self._told)) is not None:
             kwargs["authorize"] = self._authorize(lambda: header)
         return discovery.session(base_url, headers=headers, **kwargs)
 

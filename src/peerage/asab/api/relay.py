@@ -6,29 +6,27 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 from aiohttp.hdrs import AUTHORIZATION
 
-from peerage.asab.contextvars import Unverified
-
 if TYPE_CHECKING:
-    from peerage.asab.host import ContextVars
+    from peerage.asab.host import Host
 
 __all__ = ["authorization_of"]
 
 log = logging.getLogger("peerage.asab.api")
 
 
-def authorization_of(auth: Any, context: "ContextVars", told: set[str]) -> str | None:
+def authorization_of(auth: Any, host: "Host", told: set[str]) -> str | None:
     """Return the Authorization header that *auth* stands for, None if there is none to be handed on.
 
     Args:
         auth: None for the request that is being handled, if there is one; or a request.
-        context: where that one is found.
+        host: knows that one, and whether its token was verified.
         told: reasons for which it was said that there is none.
 
     Raises:
         ValueError: *auth* is something else, or a request without that header.
     """
     if auth is None:
-        return _of_the_request_being_handled(context, told)
+        return _of_the_request_being_handled(host, told)
     if isinstance(auth, web.Request):
         header = auth.headers.get(AUTHORIZATION)
         if header is None:
@@ -43,8 +41,8 @@ def authorization_of(auth: Any, context: "ContextVars", told: set[str]) -> str |
     )
 
 
-def _of_the_request_being_handled(context: "ContextVars", told: set[str]) -> str | None:
-    authz, request = context.Authz.get(None), context.Request.get(None)
+def _of_the_request_being_handled(host: "Host", told: set[str]) -> str | None:
+    authz, request = host.contextvars.Authz.get(None), host.contextvars.Request.get(None)
     # A token that was verified goes before what the client said.
     token = getattr(authz, "IdToken", None)
     header: str | None
@@ -54,8 +52,8 @@ def _of_the_request_being_handled(context: "ContextVars", told: set[str]) -> str
         header = f"Bearer {token}"
     if header is None:
         return None
-    if authz is None and Unverified.get():
-        reason = "its handler is marked noauth, so nobody has verified it"
+    if authz is None and host.unverified:
+        reason = "nobody has verified it, as in a handler that is marked noauth"
     elif getattr(authz, "Internal", False):
         reason = "it is that of a service, a superuser's, which speaks for itself only"
     else:

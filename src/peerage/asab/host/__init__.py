@@ -48,6 +48,10 @@ class Host(Protocol):
     def contextvars(self) -> ContextVars:
         """Where the request being handled is found."""
 
+    @property
+    def unverified(self) -> bool:
+        """Whether tokens are verified here, and that of this request isn't, if there is no Authz."""
+
     def serve(self, api: "ApiService", container: Any) -> None:
         """Add the endpoints of *api* to a web container, which from now on drains before it stops."""
 

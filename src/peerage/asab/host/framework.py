@@ -56,6 +56,11 @@ class Framework:
 
     # The host
 
+    @property
+    def unverified(self) -> bool:
+        """Return True where there is an AuthService: in open handlers, and while it looks for keys."""
+        return "asab.AuthService" in self._app.Services
+
     def serve(self, api: "ApiService", container: Any) -> None:
         """Add the endpoints, those of the framework's own ApiService; refuse what is meant for others.
 

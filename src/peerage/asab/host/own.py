@@ -26,6 +26,11 @@ class OwnHost:
     def __init__(self, app: "Application") -> None:
         self._app = app
 
+    @property
+    def unverified(self) -> bool:
+        """Return what AuthService says."""
+        return contextvars.Unverified.get()
+
     def serve(self, api: "ApiService", container: "WebContainer") -> None:
         """Add the endpoints."""
         self._app.get_service("asab.WebService").own_ids.claim(api.Name, lambda: api.Discovery)

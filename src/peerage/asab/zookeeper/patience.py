@@ -28,11 +28,15 @@ class PatientDiscovery(Discovery):
         chroot: path at the servers below which everything of the cluster is; the original has its key there.
 
     Raises:
-        ConfigurationError: the time limit is no duration.
+        ConfigurationError: the time limit is no duration, or allowed_networks aren't networks.
     """
 
     def __init__(self, registry: Registry, config: RawConfigParser, chroot: str = "") -> None:
-        super().__init__(registry, ready_timeout=_ready_timeout(config))
+        super().__init__(
+            registry,
+            ready_timeout=_ready_timeout(config),
+            allowed_networks=config.get("discovery", "allowed_networks", fallback="").strip() or None,
+        )
         self._configured_by = (
             "servers and path in [zookeeper]; the time limit is ready_timeout in [discovery]"
         )

@@ -66,7 +66,7 @@ class ZooKeeperRegistry:
 
     @property
     def open_to_all(self) -> bool:
-        """Whether anybody who reaches the server may write records: it is used without access lists."""
+        """Whether anybody may write to what this process makes here."""
         return self._location.acl == "open"
 
     @property

@@ -46,16 +46,6 @@ class Keys:
             or self._find_discovery() is not None
         )
 
-    @property
-    def forgeable(self) -> str | None:
-        """The URL of keys that anybody may answer who reaches the registry, None if there is none."""
-        discovery = self._find_discovery()
-        if discovery is None or not getattr(discovery.registry, "open_to_all", False):
-            return None
-        # Only https tells who answers.
-        urls = (url for _, url in self._logical() if URL(url).scheme == "http")
-        return next((without_credentials(url) for url in urls), None)
-
     def check(self) -> None:
         """Raise ConfigurationError if something can't be found because there is no discovery."""
         if self._find_discovery() is None:

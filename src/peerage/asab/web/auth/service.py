@@ -161,13 +161,6 @@ class AuthService(Service):
         except ConfigurationError as error:
             log.critical("%s can't start: %s", self.Name, error)
             raise SystemExit(1) from None
-        if (url := self._keys.forgeable) is not None:
-            log.warning(
-                "[auth] %s is found in a ZooKeeper without access lists: whoever can reach that may answer "
-                "there, and become anybody. Set credentials and acl=creator, write https, or "
-                "public_keys_file: see docs/security.md",
-                url,
-            )
         if self._keys.nobodys:
             log.warning(
                 "Nobody's tokens can be verified, so each request is refused: set public_keys_url in [auth]"

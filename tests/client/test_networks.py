@@ -1,0 +1,150 @@
+"""Wherever a record points to: some places are never called."""
+
+import asyncio
+import socket
+
+import aiohttp
+import pytest
+
+from peerage import Discovery, NotDiscoveredError, UnreachableError
+from peerage.client import DiscoveryResolver
+from peerage.errors import ConfigurationError
+from peerage.identity import read_identity
+from peerage.networks import read_networks
+
+ORDERS = "http://orders.service_id.asab/"
+
+
+@pytest.fixture
+def dialled(monkeypatch):
+    """The addresses that a connection was begun to."""
+    found = []
+    connect = asyncio.SelectorEventLoop.sock_connect
+
+    async def sock_connect(self, sock, address):
+        found.append(address[0])
+        if not address[0].startswith("127."):
+            raise OSError("this test connects to nobody")
+        await connect(self, sock, address)
+
+    monkeypatch.setattr(asyncio.SelectorEventLoop, "sock_connect", sock_connect)
+    return found
+
+
+@pytest.mark.parametrize("address", ["169.254.169.254", "fd00:ec2::254", "fe80::1"])
+async def test_a_host_that_resolves_there_is_not_called(fleet, dialled, address):
+    fleet.addresses["innocent"] = [address]
+    fleet.advertise(80, host="innocent", same_host=False)
+    async with fleet.session() as session:
+        with pytest.raises(NotDiscoveredError, match="never called"):
+            await session.get(ORDERS)
+    assert not dialled
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "0xa9fea9fe",
+        "0xa9.254.0xa9.0xfe",
+        "2852039166",
+        "169.254.43518",
+        "0251.0376.0251.0376",
+        "169。254。169。254",
+        "①⑥⑨.254.169.254",
+        "fe80。1",
+    ],
+)
+async def test_another_spelling_leads_nowhere_either(fleet, dialled, host):
+    fleet.client._hosts._getaddrinfo = socket.getaddrinfo
+    fleet.advertise(80, host=host, same_host=False)
+    async with fleet.session() as session:
+        with pytest.raises(NotDiscoveredError):
+            await session.get(ORDERS)
+    assert not dialled
+
+
+@pytest.mark.parametrize("host", ["10.1", "2852039166", "①②⑦.0.0.1"])
+async def test_what_is_no_host_costs_nobody_else_a_request(fleet, host):
+    served = await fleet.serve()
+    for _ in range(3):
+        fleet.advertise(80, host=host, same_host=False)
+    async with fleet.session() as session:
+        for _ in range(20):
+            async with session.get(ORDERS) as response:
+                assert response.status == 200
+    assert served.hits == 20
+
+
+async def test_one_of_several_addresses_is_left_out(fleet, dialled):
+    fleet.addresses["node-1"] = ["169.254.169.254", "127.0.0.1"]
+    served = await fleet.serve(host="node-1", same_host=False)
+    async with fleet.session() as session, session.get(ORDERS) as response:
+        assert response.status == 200
+    assert served.hits == 1
+    assert dialled == ["127.0.0.1"]
+
+
+async def test_what_was_looked_up_for_others_is_not_used(fleet, dialled, monkeypatch):
+    """An application may call such an address itself, and the connector remembers it by name and port."""
+
+    async def resolve(*_):
+        return [
+            {"hostname": "m", "host": "169.254.169.254", "port": 80, "family": socket.AF_INET}
+            | {"proto": 6, "flags": 0}
+        ]
+
+    async with fleet.session() as session:
+        monkeypatch.setattr(fleet.client._resolver, "_resolve_other", resolve)
+        with pytest.raises(aiohttp.ClientConnectorError):
+            await session.get("http://metadata.internal/")
+        assert dialled == ["169.254.169.254"]
+        fleet.advertise(80, host="metadata.internal", same_host=False)
+        with pytest.raises(UnreachableError, match="never called"):
+            await session.get(ORDERS)
+    assert dialled == ["169.254.169.254"]
+
+
+async def test_a_connector_with_our_resolver_goes_nowhere_either(fleet, dialled):
+    fleet.addresses["innocent"] = ["169.254.169.254"]
+    fleet.advertise(80, host="innocent", same_host=False)
+    resolver = DiscoveryResolver(fleet.client, hosts=fleet.client._hosts)
+    with pytest.raises(NotDiscoveredError, match="never called"):
+        await resolver.resolve("orders.service_id.asab")
+    connector = aiohttp.TCPConnector(resolver=resolver)
+    async with fleet.session(connector=connector) as session:
+        with pytest.raises(NotDiscoveredError):
+            await session.get(ORDERS)
+    assert not dialled
+
+
+async def test_allowed_networks_limit_where_requests_go(fleet, dialled):
+    served = await fleet.serve(host="node-1", same_host=False)
+    fleet.addresses["node-1"] = ["127.0.0.1"]
+    fleet.directory.networks = read_networks("10.0.0.0/8")
+    async with fleet.session() as session:
+        with pytest.raises(NotDiscoveredError, match="allowed_networks"):
+            await session.get(ORDERS)
+        assert not dialled
+        fleet.directory.networks = read_networks("127.0.0.0/8")
+        fleet.clock.now += 31
+        async with session.get(ORDERS) as response:
+            assert response.status == 200
+        # A URL that the program wrote itself is its own affair.
+        fleet.directory.networks = read_networks("10.0.0.0/8")
+        async with session.get(f"http://127.0.0.1:{served.port}/") as response:
+            assert response.status == 200
+
+
+async def test_a_discovery_is_told_the_networks(tmp_path):
+    with pytest.raises(ConfigurationError, match=r"10\.0\.0\.1/8"):
+        Discovery(f"memory:{tmp_path.name}", allowed_networks="10.0.0.1/8")
+    identity = read_identity({"SERVICE_ID": "orders", "ASAB_HOSTNAME": "127.0.0.1"})
+    async with Discovery(
+        f"memory:{tmp_path.name}", identity=identity, allowed_networks=["10.0.0.0/8"]
+    ) as discovery:
+        await discovery.advertise(port=80)
+        await discovery.ready()
+        async with discovery.session() as session:
+            with pytest.raises(NotDiscoveredError):
+                await session.get(ORDERS)
+        assert not await discovery.locate(service_id="orders")
