@@ -33,9 +33,6 @@ NEVER_PUBLISHED: Final = {
     "Library.ready!": _MODULE.format("library"),
     "Metrics.flush!": _MODULE.format("metrics"),
     "PublicKey.updated!": "keys are fetched when a token needs them; there is nothing to be done then",
-    "Tenants.change!": _MODULE.format("web.tenant"),
-    "Tenants.not_ready!": _MODULE.format("web.tenant"),
-    "Tenants.ready!": _MODULE.format("web.tenant"),
 }
 
 
