@@ -5,8 +5,10 @@ BIN     := $(VENV)/bin
 ARGS    ?=
 # The interpreter of the original, asab, which tests and benchmarks run beside ours.
 export ASAB_PYTHON ?= $(abspath $(VENV)-asab/bin/python)
-# One pytest run for each of these that is installed besides the one of the environment.
-PYTHONS ?= python3.12 python3.13 python3.14
+# Pythons besides the one of the environment, of which those that are installed are tested on: by `make test`, and what it
+# has no time for by `make test-all`.
+PYTHONS ?= python3.13
+PYTHONS_ALL ?= python3.12 python3.14
 
 # The tests start hundreds of processes: compiled once, as installed, they take a tenth less time.
 unexport PYTHONDONTWRITEBYTECODE
@@ -21,14 +23,15 @@ help: ## list the doors
 demo: $(VENV)/.run ## a shop calls three pricing services by name; one is killed, one joins (ARGS="--seconds 15")
 	@$(BIN)/peerage demo $(ARGS)
 
-test: $(VENV)/.test $(VENV)-asab/.peer ## the tests, on this Python and on newer ones where present (ARGS="-k name")
+test: $(VENV)/.test $(VENV)-asab/.peer ## the tests, on this Python and on a newer one where present (ARGS="-k name")
 	@scripts/zookeeper
 	scripts/test together $(BIN)/python 3 $(ARGS)
 	scripts/test alone $(BIN)/python $(ARGS)
 	@scripts/test-pythons $(PYTHONS)
 
-test-all: $(VENV)/.test ## what `make test` leaves out: tests that need several ZooKeeper servers, or long
+test-all: $(VENV)/.test $(VENV)-asab/.peer ## what `make test` leaves out: further Pythons, several ZooKeeper servers, long tests
 	@scripts/zookeeper
+	@scripts/test-pythons $(PYTHONS_ALL)
 	$(BIN)/python -X dev -W error -m pytest -m 'ensemble or long' $(ARGS)
 
 check: $(VENV)/.check ## ruff, mypy --strict, import-linter
