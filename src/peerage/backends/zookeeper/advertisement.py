@@ -212,7 +212,7 @@ class ZooKeeperAdvertisement:
         try:
             await self._reconcile(up)
         except Lost:
-            # Put off by the server, if the connection goes on.
+            # Given up by the server, if the connection goes on.
             return self._connection.up is up
         except NoAuth:
             if self._wish is not None:

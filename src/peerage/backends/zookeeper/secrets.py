@@ -165,7 +165,7 @@ class ZooKeeperSecrets:
                 pass  # somebody else made, filled or removed it a moment ago: what there is now tells
             except Lost:
                 # Whether it was carried out isn't known: what there is over the next connection tells. Over
-                # one that goes on it was put off by the server.
+                # one that goes on the server gave it up.
                 if self._connection.up is up:
                     await self._pause()
             except NoAuth:
