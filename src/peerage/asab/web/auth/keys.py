@@ -6,8 +6,8 @@ import aiohttp
 from yarl import URL
 
 from peerage.asab.web.auth.settings import AuthSettings
-from peerage.auth import FetchedKeys, Verifier, read_file
-from peerage.auth.fetching import fetch_url, tls_context, without_credentials
+from peerage.auth import Verifier
+from peerage.auth.fetching import fetched_keys, without_credentials
 from peerage.errors import ConfigurationError, KeysUnavailableError
 from peerage.names import is_logical
 
@@ -81,16 +81,13 @@ class Keys:
     def _make(self, discovery: "Discovery | None") -> Verifier:
         settings = self._settings
         urls, files, ca = settings.public_keys_urls, settings.public_keys_files, settings.public_keys_ca
-        if discovery is not None and (internal := discovery.registry.secrets is not None) | bool(
-            urls + files
-        ):
-            return discovery.auth.verifier(urls, public_keys_file=files, ca=ca, internal=internal)
-        if discovery is None and any(self._logical()):
+        if discovery is not None:
+            internal = discovery.registry.secrets is not None
+            if internal or urls or files:
+                return discovery.auth.verifier(urls, files, ca=ca, internal=internal)
+        elif self._logical():
             raise KeysUnavailableError("There is no asab.DiscoveryService yet.", _RETRY)
-        tls = None if ca is None else tls_context(ca)
-        fetches = [(url, fetch_url(url, self.session, tls=tls)) for url in urls]
-        sources = [FetchedKeys(without_credentials(url), fetch) for url, fetch in fetches]
-        verifier = Verifier([*sources, *(FetchedKeys(file, read_file(file)) for file in files)])
+        verifier = Verifier(fetched_keys(urls, files, self.session, ca=ca))
         self._own.append(verifier)
         return verifier
 
