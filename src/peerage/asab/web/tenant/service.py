@@ -108,12 +108,9 @@ class TenantService(Service):
 
     async def update_tenants(self) -> None:
         """Ask for the tenants at ``tenant_url``; several callers wait for the same answer."""
-        if self._fetch is None:
-            return
-        if self._asking is None or self._asking.done():
-            self._asked = time.monotonic()
-            self._asking = asyncio.create_task(self._ask(), name=f"peerage.asab: tenants of {self._url}")
-        await asyncio.wait([self._asking])
+        self._begin()
+        if self._asking is not None:
+            await asyncio.wait([self._asking])
 
     def is_ready(self) -> bool:
         """Tell whether the tenants are known."""
