@@ -88,7 +88,7 @@ class Keys:
 
     def _logical(self) -> list[tuple[str, str]]:
         """Return what is found by discovery: the options and their URLs."""
-        introspection = self._settings.introspection_url if self._settings.mode == "development" else None
+        introspection = self._settings.introspection_url
         urls = [("public_keys_url", url) for url in self._settings.public_keys_urls]
         urls += [("introspection_url", introspection)] if introspection else []
         return [(name, url) for name, url in urls if is_logical(_host(url))]

@@ -55,12 +55,11 @@ class AuthService(Service):
         super().__init__(app, service_name)
         self._mock = mock_principal(settings.mock_claims_path) if settings.mode == "mock" else None
         self._keys = Keys(settings, app)
-        self._introspection: str | None = None
-        if settings.mode == "development":
-            self._introspection = settings.introspection_url
+        self._introspection = settings.introspection_url
+        if self._introspection is not None:
             log.warning(
                 "[auth] enabled=development: %s is asked about access tokens. In production a proxy does it",
-                without_credentials(self._introspection or ""),
+                without_credentials(self._introspection),
             )
         self._introspecting: IntrospectingVerifier | None = None
         self._refusals = Refusals()
