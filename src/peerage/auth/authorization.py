@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from peerage.auth.exposure import exposure
-from peerage.auth.fetching import fetch_url, tls_context, without_credentials
+from peerage.auth.fetching import fetched_keys
 from peerage.auth.internal import KEY_NAME, InternalAuthority
-from peerage.auth.sources import FetchedKeys, KeySource, read_file
+from peerage.auth.sources import KeySource
 from peerage.auth.strict import InstanceAuthority, InstanceKeys, url_of
 from peerage.auth.verifier import Verifier
 from peerage.directory import Directory
@@ -169,11 +169,8 @@ class Authorization:
                 "Nobody's tokens would be accepted: name a public_keys_url or a public_keys_file, "
                 "or accept internal tokens."
             )
-        tls = None if ca is None else tls_context(ca)
-        fetches = [(fetch_url(url, self._facade.session, tls=tls), without_credentials(url)) for url in urls]
-        fetches += [(read_file(file), str(file)) for file in files]
         verifier = Verifier(
-            [FetchedKeys(name, fetch, issuers=issuers, audiences=audiences) for fetch, name in fetches],
+            fetched_keys(urls, files, self._facade.session, ca=ca, issuers=issuers, audiences=audiences),
             shared=[self._internal_keys()] if internal else (),
         )
         self._verifiers.append(verifier)

@@ -1,23 +1,52 @@
 """Fetches public keys over HTTP, in a session that somebody else makes."""
 
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from yarl import URL
 
+from peerage.auth.sources import FetchedKeys, read_file
 from peerage.errors import ConfigurationError
 
 if TYPE_CHECKING:
     import aiohttp
 
-__all__ = ["fetch_url", "tls_context", "without_credentials"]
+__all__ = ["fetch_url", "fetched_keys", "tls_context", "without_credentials"]
 
 #: Bytes of a document, at most.
 _LIMIT: Final = 256 * 1024
 
 _OK: Final = 200
+
+
+def fetched_keys(
+    urls: Iterable[str],
+    files: Iterable[str | Path],
+    session: "Callable[[], aiohttp.ClientSession]",
+    *,
+    ca: str | Path | None = None,
+    issuers: Collection[str] | None = None,
+    audiences: Collection[str] | None = None,
+) -> list[FetchedKeys]:
+    """Return the sources of users' keys: *urls* and *files*.
+
+    Args:
+        urls: as of :func:`fetch_url`.
+        files: of a JWKS, a JWK or PEM.
+        session: as of :func:`fetch_url`.
+        ca: as of :func:`tls_context`; None: the authorities of the system.
+        issuers: as of :class:`FetchedKeys`.
+        audiences: likewise.
+
+    Raises:
+        ConfigurationError: a URL, or *ca*, can't work.
+    """
+    tls = None if ca is None else tls_context(ca)
+    fetches = [(fetch_url(url, session, tls=tls), without_credentials(url)) for url in urls]
+    fetches += [(read_file(file), str(file)) for file in files]
+    return [FetchedKeys(name, fetch, issuers=issuers, audiences=audiences) for fetch, name in fetches]
 
 
 def fetch_url(

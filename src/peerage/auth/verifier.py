@@ -5,7 +5,7 @@ import hashlib
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 from peerage.auth.claims import LEEWAY, check_claims
 from peerage.auth.jose import PublicKey, Token, read_payload, read_token
@@ -15,13 +15,15 @@ from peerage.auth.refusals import Refusals
 from peerage.auth.sources import KeySource
 from peerage.errors import KeysUnavailableError, TokenRefusedError
 
-__all__ = ["Verifier"]
+__all__ = ["Verifier", "digest_of", "remember"]
 
 #: Verified tokens that are remembered.
 _REMEMBERED: Final = 4096
 
 #: Keys of one source that a token is tried against.
 _TRIED: Final = 16
+
+_Known = TypeVar("_Known")
 
 
 class _Verified(NamedTuple):
@@ -86,7 +88,7 @@ class Verifier:
         if not text:
             raise TokenRefusedError(Reason.MISSING, "There is none.")
         await self._freshen()
-        digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+        digest = digest_of(text)
         known = self._recall(digest)
         if known is not None:
             return known
@@ -98,7 +100,7 @@ class Verifier:
         principal = Principal(
             claims, internal=source not in self._owned, leeway=self._leeway, clock=self._clock
         )
-        self._remember(digest, _Verified(principal, key, source, claims))
+        remember(self._verified, digest, _Verified(principal, key, source, claims), _REMEMBERED)
         return principal
 
     async def _freshen(self) -> None:
@@ -147,11 +149,18 @@ class Verifier:
         del self._verified[digest]
         return None
 
-    def _remember(self, digest: bytes, verified: _Verified) -> None:
-        while len(self._verified) >= _REMEMBERED:
-            # The oldest: a dictionary keeps the order of insertion.
-            del self._verified[next(iter(self._verified))]
-        self._verified[digest] = verified
+
+def digest_of(token: str) -> bytes:
+    """Return what *token* is remembered by."""
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+
+
+def remember(known: dict[bytes, _Known], digest: bytes, value: _Known, most: int) -> None:
+    """Take *value* into *known*, which has *most* at the most."""
+    while len(known) >= most:
+        # The oldest: a dictionary keeps the order of insertion.
+        del known[next(iter(known))]
+    known[digest] = value
 
 
 def _first(candidates: list[tuple[KeySource, PublicKey]], token: Token) -> tuple[KeySource, PublicKey] | None:

@@ -34,6 +34,7 @@ __all__ = [
     "require",
     "require_superuser",
     "take_token",
+    "unavailable",
 ]
 
 log = logging.getLogger(__name__)
@@ -146,7 +147,7 @@ def authorize(verifier: Verifier, *, realm: str = _REALM) -> Callable[..., Await
         except TokenRefusedError:
             return _unauthorized(realm, asked=token is not None)
         except KeysUnavailableError as error:
-            return _unavailable(error)
+            return web.Response(status=503, **unavailable(error))
         request[PRINCIPAL] = principal
         before = _caller.set(principal)
         try:
@@ -199,27 +200,26 @@ def take_token(request: web.Request) -> tuple[str | None, web.Request]:
 
 def _unauthorized(realm: str, *, asked: bool) -> web.Response:
     message = "The token isn't valid." if asked else "Send a token: Authorization: Bearer <token>."
-    return _answer(
-        401, "NOT-AUTHORIZED", message, **{hdrs.WWW_AUTHENTICATE: _challenge(realm, "invalid_token")}
-    )
+    return web.Response(status=401, **_content("NOT-AUTHORIZED", message, _challenge(realm, "invalid_token")))
 
 
 def _forbidden(realm: str) -> web.Response:
-    challenge = _challenge(realm, "insufficient_scope")
-    return _answer(
-        403, "ACCESS-DENIED", "The token doesn't allow this.", **{hdrs.WWW_AUTHENTICATE: challenge}
+    message = "The token doesn't allow this."
+    return web.Response(
+        status=403, **_content("ACCESS-DENIED", message, _challenge(realm, "insufficient_scope"))
     )
 
 
-def _unavailable(error: KeysUnavailableError) -> web.Response:
-    message = "Tokens can't be verified right now."
-    return _answer(503, "ERROR", message, **{hdrs.RETRY_AFTER: str(math.ceil(error.retry_after))})
+def unavailable(error: KeysUnavailableError) -> dict[str, Any]:
+    """Return what a 503 is made with, be it an answer or an exception."""
+    retry_after = str(math.ceil(error.retry_after))
+    return _content("ERROR", "Tokens can't be verified right now.", {hdrs.RETRY_AFTER: retry_after})
 
 
-def _challenge(realm: str, error: str) -> str:
-    return f'Bearer realm="{realm}", error="{error}"'
+def _challenge(realm: str, error: str) -> dict[str, str]:
+    return {hdrs.WWW_AUTHENTICATE: f'Bearer realm="{realm}", error="{error}"'}
 
 
-def _answer(status: int, result: str, message: str, **headers: str) -> web.Response:
+def _content(result: str, message: str, headers: dict[str, str]) -> dict[str, Any]:
     body = json.dumps({"result": result, "message": message})
-    return web.Response(status=status, text=body, content_type="application/json", headers=headers)
+    return {"text": body, "content_type": "application/json", "headers": headers}

@@ -13,7 +13,8 @@ SMALL: Final = (
     SERVE
     + """
 load("web.auth", "contextvars", "exceptions")
-from asab_auth import require, require_superuser, noauth
+require, require_superuser, noauth = (
+    asab.web.auth.require, asab.web.auth.require_superuser, asab.web.auth.noauth)
 TOKENS = json.loads(os.environ["TEST_TOKENS"])
 # The original installs itself in the container of this section only.
 asab.Config.add_defaults({"web": {"listen": "127.0.0.1 0"}})
@@ -25,16 +26,6 @@ def small(program, routes=None, config=None):
     if routes is not None:
         routes(app.container.WebApp)
     return go(app, program)
-
-def go(app, program):
-    async def main():
-        await until_started(app.container)
-        port = app.container.Addresses[0][1]
-        async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
-            await program(app, session)
-        app.stop()
-    app.main = main
-    return app.run()
 
 def bearer(who):
     return {} if who is None else {"Authorization": f"Bearer {TOKENS[who]}"}
@@ -49,11 +40,7 @@ async def statuses(session, path, *whos, method="GET"):
 
 async def answer(request):
     return aiohttp.web.Response(text="answered")
-""".replace(
-        "from asab_auth import require, require_superuser, noauth\n",
-        "require, require_superuser, noauth = (\n"
-        "    asab.web.auth.require, asab.web.auth.require_superuser, asab.web.auth.noauth)\n",
-    )
+"""
 )
 
 

@@ -25,6 +25,9 @@ def serve(program, config=None, routes=None, args=()):
     app = make({"listen": "127.0.0.1 0"} if config is None else config, args)
     if routes is not None:
         routes(app.container.WebApp)
+    return go(app, program)
+
+def go(app, program):
     async def main():
         await until_started(app.container)
         port = app.container.Addresses[0][1]

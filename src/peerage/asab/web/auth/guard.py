@@ -1,7 +1,5 @@
 """The step in front of each handler of a web container: without a valid token nothing is reached."""
 
-import json
-import math
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
@@ -12,7 +10,7 @@ from peerage.asab.web.auth.authorization import Authorization
 from peerage.asab.web.auth.decorator import NOAUTH
 from peerage.auth import Reason
 from peerage.auth.refusals import Refusals
-from peerage.auth.web import is_open, take_token
+from peerage.auth.web import is_open, take_token, unavailable
 from peerage.errors import AccessDeniedError as Denied
 from peerage.errors import KeysUnavailableError, TokenRefusedError
 from peerage.server import Handler, Middleware
@@ -46,7 +44,7 @@ def guard(authenticate: Callable[[str | None], Awaitable[Authorization]], refusa
         except TokenRefusedError as error:
             raise missing or NotAuthenticatedError from error
         except KeysUnavailableError as error:
-            raise missing or _unavailable(error) from error
+            raise missing or web.HTTPServiceUnavailable(**unavailable(error)) from error
         before = Authz.set(authz)
         try:
             _check_tenant(authz)
@@ -76,9 +74,3 @@ def _check_tenant(authz: Authorization) -> None:
     except ValueError as error:
         # No name of a tenant, so nobody's.
         raise AccessDeniedError from error
-
-
-def _unavailable(error: KeysUnavailableError) -> web.HTTPServiceUnavailable:
-    body = json.dumps({"result": "ERROR", "message": "Tokens can't be verified right now."})
-    retry = {"Retry-After": str(math.ceil(error.retry_after))}
-    return web.HTTPServiceUnavailable(text=body, content_type="application/json", headers=retry)

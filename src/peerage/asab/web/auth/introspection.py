@@ -4,7 +4,6 @@ In production a proxy in front of the service does it, and requests come with ID
 """
 
 import asyncio
-import hashlib
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -13,6 +12,7 @@ import aiohttp
 from peerage.auth import Principal, Reason, Verifier
 from peerage.auth.bearer import bearer_token
 from peerage.auth.fetching import without_credentials
+from peerage.auth.verifier import digest_of, remember
 from peerage.errors import KeysUnavailableError, PeerageError, TokenRefusedError
 
 __all__ = ["IntrospectingVerifier"]
@@ -53,7 +53,7 @@ class IntrospectingVerifier:
         """
         if not token:
             return await self.verifier.verify(token), token
-        digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+        digest = digest_of(token)
         for candidate in (self._id_tokens.get(digest), token):
             if candidate is not None and candidate.count(".") == 2:  # noqa: PLR2004 - as a signed JWT has
                 try:
@@ -62,9 +62,7 @@ class IntrospectingVerifier:
                     self._id_tokens.pop(digest, None)
         id_token = await self._introspect(token)
         principal = await self.verifier.verify(id_token)
-        while len(self._id_tokens) >= _REMEMBERED:
-            del self._id_tokens[next(iter(self._id_tokens))]
-        self._id_tokens[digest] = id_token
+        remember(self._id_tokens, digest, id_token, _REMEMBERED)
         return principal, id_token
 
     async def _introspect(self, token: str) -> str:

@@ -1,19 +1,19 @@
 """What verifies tokens, as ``[auth]`` says: with keys found by discovery, or from anywhere else."""
 
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
-import aiohttp
 from yarl import URL
 
 from peerage.asab.web.auth.settings import AuthSettings
-from peerage.auth import FetchedKeys, Verifier, read_file
-from peerage.auth.fetching import fetch_url, tls_context, without_credentials
+from peerage.asab.web.neighbours import find_discovery, open_session
+from peerage.auth import Verifier
+from peerage.auth.fetching import fetched_keys, without_credentials
 from peerage.errors import ConfigurationError, KeysUnavailableError
 from peerage.names import is_logical
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from peerage.asab.application import Application
     from peerage.discovery import Discovery
 
 __all__ = ["Keys"]
@@ -27,12 +27,12 @@ class Keys:
 
     Args:
         settings: what is configured.
-        find_discovery: returns discovery, None while there is none.
+        app: the application, which may have discovery, now or later.
     """
 
-    def __init__(self, settings: AuthSettings, find_discovery: "Callable[[], Discovery | None]") -> None:
+    def __init__(self, settings: AuthSettings, app: "Application") -> None:
         self._settings = settings
-        self._find_discovery = find_discovery
+        self._app = app
         self._discovery: Discovery | None = None
         self._verifier: Verifier | None = None
         self._own: list[Verifier] = []
@@ -43,12 +43,12 @@ class Keys:
         return not (
             self._settings.public_keys_urls
             or self._settings.public_keys_files
-            or self._find_discovery() is not None
+            or find_discovery(self._app) is not None
         )
 
     def check(self) -> None:
         """Raise ConfigurationError if something can't be found because there is no discovery."""
-        if self._find_discovery() is None:
+        if find_discovery(self._app) is None:
             for name, url in self._logical():
                 raise ConfigurationError(
                     f"[auth] {name}={without_credentials(url)} is found by discovery, and there is no "
@@ -63,15 +63,10 @@ class Keys:
             KeysUnavailableError: there is no discovery yet.
             ConfigurationError: a URL or a file can't work.
         """
-        discovery = self._find_discovery()
+        discovery = find_discovery(self._app)
         if self._verifier is None or discovery is not self._discovery:
             self._verifier, self._discovery = self._make(discovery), discovery
         return self._verifier
-
-    def session(self) -> aiohttp.ClientSession:
-        """Return a session without any authorization."""
-        discovery = self._find_discovery()
-        return aiohttp.ClientSession() if discovery is None else discovery.session()
 
     async def aclose(self) -> None:
         """Stop fetching."""
@@ -81,22 +76,19 @@ class Keys:
     def _make(self, discovery: "Discovery | None") -> Verifier:
         settings = self._settings
         urls, files, ca = settings.public_keys_urls, settings.public_keys_files, settings.public_keys_ca
-        if discovery is not None and (internal := discovery.registry.secrets is not None) | bool(
-            urls + files
-        ):
-            return discovery.auth.verifier(urls, public_keys_file=files, ca=ca, internal=internal)
-        if discovery is None and any(self._logical()):
+        if discovery is not None:
+            internal = discovery.registry.secrets is not None
+            if internal or urls or files:
+                return discovery.auth.verifier(urls, files, ca=ca, internal=internal)
+        elif self._logical():
             raise KeysUnavailableError("There is no asab.DiscoveryService yet.", _RETRY)
-        tls = None if ca is None else tls_context(ca)
-        fetches = [(url, fetch_url(url, self.session, tls=tls)) for url in urls]
-        sources = [FetchedKeys(without_credentials(url), fetch) for url, fetch in fetches]
-        verifier = Verifier([*sources, *(FetchedKeys(file, read_file(file)) for file in files)])
+        verifier = Verifier(fetched_keys(urls, files, partial(open_session, self._app), ca=ca))
         self._own.append(verifier)
         return verifier
 
     def _logical(self) -> list[tuple[str, str]]:
         """Return what is found by discovery: the options and their URLs."""
-        introspection = self._settings.introspection_url if self._settings.mode == "development" else None
+        introspection = self._settings.introspection_url
         urls = [("public_keys_url", url) for url in self._settings.public_keys_urls]
         urls += [("introspection_url", introspection)] if introspection else []
         return [(name, url) for name, url in urls if is_logical(_host(url))]

@@ -1,6 +1,7 @@
 """The service that authorizes requests: ``asab.AuthService``."""
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from aiohttp import web
@@ -17,6 +18,7 @@ from peerage.asab.web.auth.introspection import IntrospectingVerifier
 from peerage.asab.web.auth.keys import Keys
 from peerage.asab.web.auth.mock import mock_principal
 from peerage.asab.web.auth.settings import read_settings
+from peerage.asab.web.neighbours import only_container, open_session
 from peerage.auth.fetching import without_credentials
 from peerage.auth.refusals import Refusals
 from peerage.auth.web import take_token
@@ -25,7 +27,6 @@ from peerage.errors import ConfigurationError, KeysUnavailableError, TokenRefuse
 if TYPE_CHECKING:
     from peerage.asab.application import Application
     from peerage.asab.web import WebContainer
-    from peerage.discovery import Discovery
 
 __all__ = ["AuthService"]
 
@@ -53,13 +54,12 @@ class AuthService(Service):
         settings = read_settings(Config)
         super().__init__(app, service_name)
         self._mock = mock_principal(settings.mock_claims_path) if settings.mode == "mock" else None
-        self._keys = Keys(settings, self._find_discovery)
-        self._introspection: str | None = None
-        if settings.mode == "development":
-            self._introspection = settings.introspection_url
+        self._keys = Keys(settings, app)
+        self._introspection = settings.introspection_url
+        if self._introspection is not None:
             log.warning(
                 "[auth] enabled=development: %s is asked about access tokens. In production a proxy does it",
-                without_credentials(self._introspection or ""),
+                without_credentials(self._introspection),
             )
         self._introspecting: IntrospectingVerifier | None = None
         self._refusals = Refusals()
@@ -94,10 +94,9 @@ class AuthService(Service):
             )
 
     def _install_in_the_only_one(self) -> None:
-        service = self.App.Services.get("asab.WebService")
-        containers = [] if service is None else [*service.Containers.values()]
-        if len(containers) == 1:
-            self.install(containers[0])
+        container = only_container(self.App)
+        if container is not None:
+            self.install(container)
 
     # Who
 
@@ -130,13 +129,9 @@ class AuthService(Service):
         if self._introspection is None:
             return Authorization(await verifier.verify(token), token)
         if self._introspecting is None or self._introspecting.verifier is not verifier:
-            self._introspecting = IntrospectingVerifier(verifier, self._introspection, self._keys.session)
+            session = partial(open_session, self.App)
+            self._introspecting = IntrospectingVerifier(verifier, self._introspection, session)
         return Authorization(*await self._introspecting.verify(token))
-
-    def _find_discovery(self) -> "Discovery | None":
-        # Whenever it was made, before this service or after.
-        service = self.App.Services.get("asab.DiscoveryService")
-        return None if service is None else service.ZooKeeperContainer.open_discovery()
 
     # Life
 

@@ -28,6 +28,7 @@ class AuthSettings:
     public_keys_ca: str | None
     """A PEM file of authorities for https URLs, instead of the system's."""
     introspection_url: str | None
+    """Where access tokens become ID tokens; None but in development."""
     mock_claims_path: str | None
 
 
@@ -38,15 +39,16 @@ def read_settings(config: RawConfigParser) -> AuthSettings:
         ValueError: *enabled* isn't one of the modes, or what its mode needs is missing.
     """
     given = _options(config)
+    mode = _mode(given.get("enabled") or "production")
     settings = AuthSettings(
-        mode=_mode(given.get("enabled") or "production"),
+        mode=mode,
         public_keys_urls=_words(given.get("public_keys_url")),
         public_keys_files=_lines(given.get("public_keys_file")),
         public_keys_ca=given.get("public_keys_ca") or None,
-        introspection_url=given.get("introspection_url") or None,
+        introspection_url=(given.get("introspection_url") or None) if mode == "development" else None,
         mock_claims_path=given.get("mock_claims_path") or given.get("mock_user_info_path") or None,
     )
-    if settings.mode == "development":
+    if mode == "development":
         keys = settings.public_keys_urls or settings.public_keys_files
         if not settings.introspection_url or not keys:
             raise ConfigurationError(

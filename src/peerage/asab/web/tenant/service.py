@@ -5,14 +5,14 @@ import json
 import logging
 import re
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final
-
-import aiohttp
 
 from peerage.asab.config import Config
 from peerage.asab.log import LOG_NOTICE
 from peerage.asab.parts import Floor
 from peerage.asab.service import Service
+from peerage.asab.web.neighbours import only_container, open_session
 from peerage.asab.web.tenant.context import tenant_of_the_url
 from peerage.auth.fetching import fetch_url, without_credentials
 from peerage.errors import ConfigurationError
@@ -57,7 +57,7 @@ class TenantService(Service):
         self._url = Config.get("tenants", "tenant_url", fallback="").strip()
         if Config.get("tenants", "zk_path", fallback=""):
             raise ConfigurationError("[tenants] zk_path isn't supported: write ids or tenant_url.")
-        self._fetch = fetch_url(self._url, self._session) if self._url else None
+        self._fetch = fetch_url(self._url, partial(open_session, app)) if self._url else None
         super().__init__(app, service_name)
         self._configured = {each for each in re.split(r"[,\s]+", ids) if each and each[0] not in "#;"}
         self._fetched: set[str] = set()
@@ -87,10 +87,9 @@ class TenantService(Service):
             self._install_in_the_only_one()
 
     def _install_in_the_only_one(self) -> None:
-        service = self.App.Services.get("asab.WebService")
-        containers = [] if service is None else [*service.Containers.values()]
-        if self._automatic and len(containers) == 1:
-            self.install(containers[0])
+        container = only_container(self.App)
+        if self._automatic and container is not None:
+            self.install(container)
 
     # Which
 
@@ -109,12 +108,9 @@ class TenantService(Service):
 
     async def update_tenants(self) -> None:
         """Ask for the tenants at ``tenant_url``; several callers wait for the same answer."""
-        if self._fetch is None:
-            return
-        if self._asking is None or self._asking.done():
-            self._asked = time.monotonic()
-            self._asking = asyncio.create_task(self._ask(), name=f"peerage.asab: tenants of {self._url}")
-        await asyncio.wait([self._asking])
+        self._begin()
+        if self._asking is not None:
+            await asyncio.wait([self._asking])
 
     def is_ready(self) -> bool:
         """Tell whether the tenants are known."""
@@ -145,13 +141,6 @@ class TenantService(Service):
             self._ready = ready
             log.log(LOG_NOTICE, "is ready." if ready else "is NOT ready.")
             self.App.PubSub.publish("Tenants.ready!" if ready else "Tenants.not_ready!", self)
-
-    def _session(self) -> aiohttp.ClientSession:
-        service = self.App.Services.get("asab.DiscoveryService")
-        if service is None:
-            return aiohttp.ClientSession()
-        session: aiohttp.ClientSession = service.ZooKeeperContainer.open_discovery().session()
-        return session
 
     # Life
 
