@@ -148,3 +148,27 @@ tenants(program, lambda webapp: webapp.router.add_get("/x", show_tenant))
     assert lines[-5:] == [
         *("0 {None} True", "/x?tenant=nobody 404", "/x?tenant=new 200", "/x?tenant=acme 200", "False")
     ], outcome.log
+
+
+def test_a_server_of_tenants_that_never_answers_is_said(environ):
+    """Once, however often it is asked; credentials in its URL are in no line, nor in the name of a task."""
+    outcome = ours(
+        SMALL
+        + TENANTS
+        + """
+import socket
+SOCKET = socket.socket()
+SOCKET.bind(("127.0.0.1", 0))  # nobody listens there
+asab.Config["tenants"]["tenant_url"] = f"http://me:confidential@127.0.0.1:{SOCKET.getsockname()[1]}/"
+async def program(app, session):
+    say("confidential" in app.tenants._asking.get_name())
+    for _ in range(3):
+        await app.tenants.update_tenants()
+    say(app.tenants.is_ready())
+tenants(program, lambda webapp: webapp.router.add_get("/x", show_tenant))
+""",
+        **environ,
+    )
+    assert outcome.lines[-2:] == ["False", "False"], outcome.log
+    assert outcome.log.count("aren't known: ") == 1, outcome.log
+    assert "confidential" not in outcome.log

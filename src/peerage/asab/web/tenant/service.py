@@ -62,6 +62,7 @@ class TenantService(Service):
         self._configured = {each for each in re.split(r"[,\s]+", ids) if each and each[0] not in "#;"}
         self._fetched: set[str] = set()
         self._asked: float | None = None
+        self._problem: str | None = None
         self._asking: asyncio.Task[None] | None = None
         self._ready = not self._url
         self._automatic = auto_install_web_wrapper
@@ -127,14 +128,19 @@ class TenantService(Service):
             if not isinstance(found, list) or not all(isinstance(each, str) for each in found):
                 raise ValueError("it is no JSON list of texts")  # noqa: TRY301 - told as one kind
         except Exception as error:  # noqa: BLE001 - whatever it is: what is known stays, and it is told
-            if self._ready or self._asked is None:
-                log.warning("Tenants of %s aren't known: %s", without_credentials(self._url), error)
+            self._complain(str(error) or type(error).__name__)
             self._tell(ready=False)
             return
+        self._problem = None
         if {*found} != self._fetched:
             self._fetched = {*found}
             self.App.PubSub.publish("Tenants.change!")
         self._tell(ready=True)
+
+    def _complain(self, problem: str) -> None:
+        if problem != self._problem:
+            self._problem = problem
+            log.warning("Tenants of %s aren't known: %s", without_credentials(self._url), problem)
 
     def _tell(self, *, ready: bool) -> None:
         if ready != self._ready:
@@ -160,4 +166,5 @@ class TenantService(Service):
     def _begin(self) -> None:
         if self._fetch is not None and (self._asking is None or self._asking.done()):
             self._asked = time.monotonic()
-            self._asking = asyncio.create_task(self._ask(), name=f"peerage.asab: tenants of {self._url}")
+            name = f"peerage.asab: tenants of {without_credentials(self._url)}"
+            self._asking = asyncio.create_task(self._ask(), name=name)
