@@ -161,8 +161,8 @@ class Client:
     def _make_socket(self, address: aiohttp.AddrInfoType) -> socket.socket:
         family, kind, protocol, _, target = address
         # What the connector remembers may have been looked up for somebody outside, by the same name.
-        if for_instance.get() and not self.directory.networks.allows(target[0]):
-            raise OSError(errno.EACCES, f"{target[0]} {self.directory.networks.why_not(target[0])}")
+        if for_instance.get() and (reason := self.directory.networks.why_not(target[0])) is not None:
+            raise OSError(errno.EACCES, f"{target[0]} {reason}")
         made = socket.socket(family, kind, protocol)
         self._sockets.add(made)
         return made

@@ -50,15 +50,17 @@ def is_literal(host: str) -> bool:
 @lru_cache(maxsize=4096)
 def make_place(host: str, port: int, *, stand_in: bool = False) -> Place:
     """Return the place at *host* and *port*, remembered from the last time."""
+    if ":" in host:
+        return Place(host, port, f"[{host}]:{port}", stand_in)
     try:
         # yarl brings the name into the form the wire wants, IDNA included.
-        wire = host if ":" in host else URL.build(scheme="http", host=host).raw_host or ""
+        wire = URL.build(scheme="http", host=host).raw_host or ""
     except ValueError:
         return Place(host, port, None, stand_in)
-    if ":" not in host and wire.replace(".", "").isdecimal() and not is_literal(host):
+    if wire.replace(".", "").isdecimal() and not is_literal(host):
         # An address in disguise (10.1, or digits of another script): the record was judged without seeing it.
         return Place(host, port, None, stand_in)
-    return Place(host, port, f"[{wire}]:{port}" if ":" in host else f"{wire}:{port}", stand_in)
+    return Place(host, port, f"{wire}:{port}", stand_in)
 
 
 def first_place_of(instance: Instance) -> Place:

@@ -174,8 +174,6 @@ class SharedResolver(DiscoveryResolver):
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
         """Return addresses of *host*; see :meth:`DiscoveryResolver.resolve`."""
-        if for_instance.get() and not is_logical(host):
-            return self._allowed(host, await self._hosts.resolve(host, port, family))
         results = await super().resolve(host, port, family)
         if is_logical(host) and len(self._answered) < _REMEMBERED:
             self._answered.add((host, port))
@@ -185,3 +183,8 @@ class SharedResolver(DiscoveryResolver):
         """Return the logical names answered since the last call, and their ports, for a cache to drop."""
         answered, self._answered = self._answered, set()
         return answered
+
+    async def _resolve_other(self, host: str, port: int, family: socket.AddressFamily) -> list[ResolveResult]:
+        if for_instance.get():
+            return await self._hosts.resolve(host, port, family)
+        return await super()._resolve_other(host, port, family)

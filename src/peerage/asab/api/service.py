@@ -275,9 +275,8 @@ class ApiService(Service):
         }
         if web is None:
             return offer
-        # asab itself repeats addresses, and has none if it couldn't listen.
-        addresses = list(dict.fromkeys(web.Addresses or ()))
-        return {**offer, "web": addresses, "scheme": self._host.scheme_of(web)}
+        # asab itself has none if it couldn't listen.
+        return {**offer, "web": list(web.Addresses or ()), "scheme": self._host.scheme_of(web)}
 
     def _identity(self) -> Identity:
         # Read anew each time: a program may set its environment while it starts.

@@ -96,6 +96,7 @@ class WebContainer(Configurable):
         """Lets requests with a valid token through, if there is an AuthService."""
         self.WebApp.on_startup.append(self._on_startup)
         self.WebApp.on_response_prepare.append(self._on_response_prepare)
+        self.WebApp.on_response_prepare.append(self._requests.on_response_prepare)
         self._keep("app", websvc.App)
         if rootdir := self.Config["rootdir"]:
             self._keep("rootdir", StaticDirProvider(self.WebApp, root="/", path=rootdir))
@@ -232,8 +233,7 @@ class WebContainer(Configurable):
         app.PubSub.publish("WebContainer.stopped!", self)
         await self.WebAppRunner.cleanup()
 
-    async def _on_response_prepare(self, request: web.Request, response: web.StreamResponse) -> None:
+    async def _on_response_prepare(self, _: web.Request, response: web.StreamResponse) -> None:
         response.headers["Server"] = self.ServerTokens
         if self.CORS:
             add_cors_headers(response)
-        self._requests.answered(request, response)

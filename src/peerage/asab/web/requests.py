@@ -49,16 +49,12 @@ class Requests:
 
         return count
 
-    def answered(self, request: web.BaseRequest, response: web.StreamResponse) -> None:
-        """Take note that *response* is about to be sent."""
+    async def on_response_prepare(self, request: web.Request, response: web.StreamResponse) -> None:
+        """Take note that *response* is about to be sent; a signal of an aiohttp application."""
         if self._closing and not isinstance(response, web.WebSocketResponse):
             response.headers["Connection"] = "close"
             response.force_close()
         self._done(request)
-
-    async def on_response_prepare(self, request: web.Request, response: web.StreamResponse) -> None:
-        """Likewise, as a signal of an aiohttp application."""
-        self.answered(request, response)
 
     def close_connections(self) -> None:
         """From now on, close each connection after its answer: the client makes the next one elsewhere."""
@@ -75,7 +71,7 @@ class Requests:
                     await asyncio.sleep(quiet)
                     await self._none.wait()
 
-    def _done(self, request: web.BaseRequest) -> None:
+    def _done(self, request: web.Request) -> None:
         self._unanswered.discard(id(request.writer))
         if not self._unanswered:
             self._none.set()
