@@ -4,10 +4,10 @@ import asyncio
 import json
 import time
 
-from kazoo.client import KazooClient
 from tests.asab.api.programs import SERVICE, on
 from tests.asab.both import both, ours
 from tests.asab.running import running
+from tests.backends.zookeeper.support import bare_client
 
 from peerage.testing import eventually
 from peerage.testing.view import PATIENCE
@@ -222,43 +222,34 @@ async def program(app):
 run(program, Service())
 """
     )
-    client = KazooClient(zookeeper.address)
-    await asyncio.to_thread(client.start)
     folder = f"{environ['TEST_PATH']}-ours/run"
-    try:
-        async with running(program, environ=environ) as one:
-            assert await one.line() == "ready"
-            (node,) = await asyncio.to_thread(client.get_children, folder)
-            seen: list[list[str]] = []
+    async with bare_client(zookeeper.address) as client, running(program, environ=environ) as one:
+        assert await one.line() == "ready"
+        (node,) = await asyncio.to_thread(client.get_children, folder)
+        seen: list[list[str]] = []
 
-            def shown(text: bytes) -> None:
-                deadline = time.monotonic() + PATIENCE
-                while text not in client.get(f"{folder}/{node}")[0]:
-                    assert time.monotonic() < deadline, text
+        def shown(text: bytes) -> None:
+            deadline = time.monotonic() + PATIENCE
+            while text not in client.get(f"{folder}/{node}")[0]:
+                assert time.monotonic() < deadline, text
 
-            client.ChildrenWatch(folder, seen.append)
-            for command, expected in (
-                ('app.Api.update_discovery({"a": ["b"]})', b'"discovery"'),
-                ('app.Api.attention_required({"c": 1}, "d")', b'"attention_required"'),
-                ('app.Api.remove_attention("d") or app.Api.update_discovery({"e": ["last"]})', b'"last"'),
-            ):
-                one.tell(command)
-                await one.line()
-                await asyncio.to_thread(shown, expected)
-            assert seen == [[node]]
-            one.tell("stop")
-            assert await one.end() == (0, [])
-            await eventually(lambda: seen[-1] == [])
-    finally:
-        await asyncio.to_thread(client.stop)
-        await asyncio.to_thread(client.close)
+        client.ChildrenWatch(folder, seen.append)
+        for command, expected in (
+            ('app.Api.update_discovery({"a": ["b"]})', b'"discovery"'),
+            ('app.Api.attention_required({"c": 1}, "d")', b'"attention_required"'),
+            ('app.Api.remove_attention("d") or app.Api.update_discovery({"e": ["last"]})', b'"last"'),
+        ):
+            one.tell(command)
+            await one.line()
+            await asyncio.to_thread(shown, expected)
+        assert seen == [[node]]
+        one.tell("stop")
+        assert await one.end() == (0, [])
+        await eventually(lambda: seen[-1] == [])
 
 
 async def test_back_after_a_lost_session(zookeeper):
     """With what it had by then, once; the original waits up to five minutes."""
-    proxy = Proxy(zookeeper.address)
-    await proxy.start()
-    environ = {**on(zookeeper), "TEST_SERVERS": proxy.address, "SERVICE_ID": "x"}
     program = (
         SERVICE
         + """
@@ -280,7 +271,8 @@ async def program(app):
 run(program, Service())
 """
     )
-    try:
+    async with Proxy(zookeeper.address) as proxy:
+        environ = {**on(zookeeper), "TEST_SERVERS": proxy.address, "SERVICE_ID": "x"}
         async with running(program, environ=environ) as one:
             assert await one.line() == "ready"
             await proxy.refuse()
@@ -288,5 +280,3 @@ run(program, Service())
             await proxy.expire_sessions()
             await proxy.heal()
             assert [await one.line(), await one.line()] == ["1", "['meanwhile']"]
-    finally:
-        await proxy.aclose()

@@ -5,9 +5,9 @@ import json
 import time
 
 import pytest
-from kazoo.client import KazooClient
 from tests.asab.api.programs import SERVICE, on
 from tests.asab.running import running
+from tests.backends.zookeeper.support import bare_client
 
 from peerage import Discovery
 from peerage.testing import eventually
@@ -133,11 +133,9 @@ class Slow(Service):
 Slow().run()
 """
     )
-    client = KazooClient(zookeeper.address)
-    await asyncio.to_thread(client.start)
     folder = f"{environ['TEST_PATH']}-ours/run"
     seen: list[bytes | None] = []
-    try:
+    async with bare_client(zookeeper.address) as client:
         async with running(program, environ=named(environ, 0)) as one:
             port = int(await one.line())
             (node,) = await asyncio.to_thread(client.get_children, folder)
@@ -157,9 +155,6 @@ Slow().run()
             await eventually(lambda: seen[-1] is None, "the end of the record")
         states = [json.loads(data)["peerage"].get("state") for data in seen if data is not None]
         assert states == [None, "draining"]
-    finally:
-        await asyncio.to_thread(client.stop)
-        await asyncio.to_thread(client.close)
 
 
 @pytest.mark.parametrize("when", ["never registered", "a worker"])
@@ -228,15 +223,10 @@ with socket.socket() as taken:
     app.run()
 """
     )
-    client = KazooClient(zookeeper.address)
-    await asyncio.to_thread(client.start)
-    try:
+    async with bare_client(zookeeper.address) as client:
         async with running(program, environ=environ) as one:
             assert (await one.end())[0] == 1
         assert "is in use" in one.log
         folder = f"{environ['TEST_PATH']}-ours/run"
         if await asyncio.to_thread(client.exists, folder):
             assert await asyncio.to_thread(client.get_children, folder) == []
-    finally:
-        await asyncio.to_thread(client.stop)
-        await asyncio.to_thread(client.close)

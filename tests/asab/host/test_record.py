@@ -4,9 +4,9 @@ import asyncio
 import json
 
 import pytest
-from kazoo.client import KazooClient
 from tests.asab.host.programs import ORIGINAL, OURS, guest, named, place
 from tests.asab.host.reader import Reader
+from tests.backends.zookeeper.support import bare_client
 
 from peerage.testing.zookeeper.proxy import Proxy
 
@@ -70,39 +70,30 @@ async def test_changes_in_place(inside, zookeeper):
 async def test_back_after_its_session_expired(inside, zookeeper):
     """In a node of the new session, with what was advertised last; found by a service of the original."""
     environ = place(zookeeper)
-    proxy = Proxy(zookeeper.address)
-    await proxy.start()
-    try:
-        async with (
-            guest(inside, named(environ, "original-1", ORIGINAL)) as original,
-            guest(inside, named({**environ, "TEST_SERVERS": proxy.address}, "my-1")) as one,
-            Reader(zookeeper.address, environ["TEST_PATH"]) as reader,
-        ):
-            await one.update_discovery({"shard": ["1"]})
-            await original.found(shard="1")
+    async with (
+        Proxy(zookeeper.address) as proxy,
+        guest(inside, named(environ, "original-1", ORIGINAL)) as original,
+        guest(inside, named({**environ, "TEST_SERVERS": proxy.address}, "my-1")) as one,
+        Reader(zookeeper.address, environ["TEST_PATH"]) as reader,
+    ):
+        await one.update_discovery({"shard": ["1"]})
+        await original.found(shard="1")
 
-            before = await reader.one_of("my-1")
-            await proxy.expire_sessions()
-            after = await reader.one_of("my-1", lambda _, owner: owner != before[2])
-            assert after[0] != before[0]
-            await original.found(shard="1")
-            assert await original.calls("http://1.shard.asab/who") == (200, {"who": "my-1"})
-            await one.found(instance_id="original-1")
-    finally:
-        await proxy.aclose()
+        before = await reader.one_of("my-1")
+        await proxy.expire_sessions()
+        after = await reader.one_of("my-1", lambda _, owner: owner != before[2])
+        assert after[0] != before[0]
+        await original.found(shard="1")
+        assert await original.calls("http://1.shard.asab/who") == (200, {"who": "my-1"})
+        await one.found(instance_id="original-1")
 
 
 @pytest.mark.parametrize("servers", ["/chroot", ""])
 async def test_where_the_container_is(inside, zookeeper, servers):
     """Its servers, its chroot, its path."""
     environ = place(zookeeper)
-    client = KazooClient(zookeeper.address)
-    await asyncio.to_thread(client.start)
-    try:
+    async with bare_client(zookeeper.address) as client:
         await asyncio.to_thread(client.ensure_path, "/chroot")
-    finally:
-        await asyncio.to_thread(client.stop)
-        await asyncio.to_thread(client.close)
     inner = {**environ, "TEST_SERVERS": f"{zookeeper.address}{servers}"}
     async with (
         guest(inside, named(inner, "my-1")),

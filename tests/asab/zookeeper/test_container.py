@@ -60,8 +60,6 @@ app.run()
 
 async def test_states_through_outages(zookeeper):
     """SUSPENDED! while there is no connection; LOST! when its session has ended."""
-    proxy = Proxy(zookeeper.address)
-    await proxy.start()
     program = (
         CONTAINER
         + """
@@ -73,21 +71,21 @@ for state in ("CONNECTED", "SUSPENDED", "LOST"):
 app.run()
 """
     )
-    try:
-        async with running(program, environ={**on(zookeeper), "TEST_SERVERS": proxy.address}) as one:
-            assert await one.line() == "CONNECTED! True"
-            await proxy.refuse()
-            assert await one.line() == "SUSPENDED! False"
-            await proxy.heal()
-            assert await one.line() == "CONNECTED! True"
-            await proxy.expire_sessions()
-            lines = [await one.line() for _ in range(3)]
-            assert [line.split()[0] for line in lines] == ["SUSPENDED!", "LOST!", "CONNECTED!"]
-            one.terminate()
-            assert await one.end() == (0, ["LOST! False"])
-            assert "is SUSPENDED" in one.log
-    finally:
-        await proxy.aclose()
+    async with (
+        Proxy(zookeeper.address) as proxy,
+        running(program, environ={**on(zookeeper), "TEST_SERVERS": proxy.address}) as one,
+    ):
+        assert await one.line() == "CONNECTED! True"
+        await proxy.refuse()
+        assert await one.line() == "SUSPENDED! False"
+        await proxy.heal()
+        assert await one.line() == "CONNECTED! True"
+        await proxy.expire_sessions()
+        lines = [await one.line() for _ in range(3)]
+        assert [line.split()[0] for line in lines] == ["SUSPENDED!", "LOST!", "CONNECTED!"]
+        one.terminate()
+        assert await one.end() == (0, ["LOST! False"])
+        assert "is SUSPENDED" in one.log
 
 
 def test_advertise(zookeeper):
@@ -220,9 +218,7 @@ app.main = main
 app.run()
 """
     )
-    proxy = Proxy(zookeeper.address)
-    await proxy.start()
-    try:
+    async with Proxy(zookeeper.address) as proxy:
         environ = {**on(zookeeper), "TEST_SERVERS": proxy.address}
         async with running(program, environ=environ) as one:
             await one.line()
@@ -231,8 +227,6 @@ app.run()
             url = f"zookeeper://{zookeeper.address}{environ['TEST_PATH']}-ours"
             async with Discovery(url) as other:
                 await eventually(lambda: other.directory.find((("which", "one"),)))
-    finally:
-        await proxy.aclose()
 
 
 def test_servers_with_a_chroot(zookeeper):
