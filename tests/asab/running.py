@@ -94,3 +94,9 @@ async def running(
         await process.stdout.read()
         await one._log
         await process.wait()
+
+
+def named(environ: Mapping[str, str], instance: str, **more: str) -> dict[str, str]:
+    """The environment of one program: an instance of the service of that name."""
+    ids = {"SERVICE_ID": instance.rpartition("-")[0], "INSTANCE_ID": instance, "ASAB_HOSTNAME": "127.0.0.1"}
+    return {**environ, **ids, **more}

@@ -11,6 +11,7 @@ from typing import Any, Final
 import aiohttp
 from tests.asab.both import Kind
 from tests.asab.running import Running, running
+from tests.asab.running import named as named_instance
 
 from peerage.testing.view import PATIENCE
 from peerage.testing.zookeeper import ZooKeeperServer
@@ -100,8 +101,7 @@ def place(server: ZooKeeperServer) -> dict[str, str]:
 
 def named(environ: Mapping[str, str], instance: str, api: str = OURS, **more: str) -> dict[str, str]:
     """The environment of one program."""
-    ids = {"SERVICE_ID": instance.rpartition("-")[0], "INSTANCE_ID": instance, "ASAB_HOSTNAME": "127.0.0.1"}
-    return {**environ, **ids, "TEST_API": api, **more}
+    return named_instance(environ, instance, TEST_API=api, **more)
 
 
 async def until(ask: Callable[[], Awaitable[Any]], wanted: Callable[[Any], bool]) -> Any:
