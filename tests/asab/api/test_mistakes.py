@@ -1,7 +1,7 @@
 """The rows ``ApiService`` and ``DiscoveryService``: what users do wrong, each with what it is answered."""
 
 import pytest
-from tests.asab.api.programs import SERVICE, on
+from tests.asab.api.programs import LOOKER, SERVICE, on
 from tests.asab.both import both, ours
 
 #: ``attempt(function)`` prints how it fails.
@@ -230,13 +230,8 @@ run(program, Worker())
 def test_nobody_is_there(zookeeper):
     """Asked in an empty cluster: a warning that names what to compare, once for as long as it is so."""
     program = (
-        SERVICE
+        LOOKER
         + """
-class Looker(asab.Application):
-    def __init__(self):
-        super().__init__(args=[], modules=[asab.zookeeper.Module])
-        self.Zk = asab.zookeeper.ZooKeeperContainer(self.get_service("asab.ZooKeeperService"))
-        self.Discovery = asab.api.discovery.DiscoveryService(self, self.Zk)
 async def program(app):
     for _ in range(3):
         say(await app.Discovery.locate(service_id="x"), await app.Discovery._locate({"service_id": "x"}))
