@@ -1,9 +1,7 @@
 """A service of the real asab that is told what to do over HTTP."""
 
 import asyncio
-import itertools
 import json
-import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -14,9 +12,6 @@ from tests.asab.running import Running, running
 from tests.asab.running import named as named_instance
 
 from peerage.testing.view import PATIENCE
-from peerage.testing.zookeeper import ZooKeeperServer
-
-_numbers = itertools.count()
 
 #: The documented program; its ApiService is ours, or the original's.
 GUEST: Final = """
@@ -92,11 +87,6 @@ class Guest(asab.Application):
 
 OURS: Final = "peerage.asab.api"
 ORIGINAL: Final = "asab.api"
-
-
-def place(server: ZooKeeperServer) -> dict[str, str]:
-    """The environment of programs that meet in a path of their own."""
-    return {"TEST_SERVERS": server.address, "TEST_PATH": f"/inside-{os.getpid()}-{next(_numbers)}"}
 
 
 def named(environ: Mapping[str, str], instance: str, api: str = OURS, **more: str) -> dict[str, str]:

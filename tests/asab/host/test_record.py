@@ -4,8 +4,9 @@ import asyncio
 import json
 
 import pytest
-from tests.asab.host.programs import ORIGINAL, OURS, guest, named, place
+from tests.asab.host.programs import ORIGINAL, OURS, guest, named
 from tests.asab.host.reader import Reader
+from tests.asab.zookeeper.programs import on
 from tests.backends.zookeeper.support import bare_client
 
 from peerage.testing.zookeeper.proxy import Proxy
@@ -21,7 +22,7 @@ async def test_fields(inside, zookeeper, tmp_path, monkeypatch):
     config.write_text(f"[general]\nmanifest={manifest}\n")
     records = {}
     for api in (ORIGINAL, OURS):
-        environ = place(zookeeper)
+        environ = on(zookeeper)
         more = {"NODE_ID": "node-1", "SITE_ID": "site-1", "ASAB_CONFIG": str(config)}
         async with (
             guest(inside, named(environ, "my-1", api, **more)) as one,
@@ -55,7 +56,7 @@ async def test_fields(inside, zookeeper, tmp_path, monkeypatch):
 
 async def test_changes_in_place(inside, zookeeper):
     """Other ids, in the same node of the same session."""
-    environ = place(zookeeper)
+    environ = on(zookeeper)
     async with (
         guest(inside, named(environ, "my-1")) as one,
         Reader(zookeeper.address, environ["TEST_PATH"]) as reader,
@@ -69,7 +70,7 @@ async def test_changes_in_place(inside, zookeeper):
 
 async def test_back_after_its_session_expired(inside, zookeeper):
     """In a node of the new session, with what was advertised last; found by a service of the original."""
-    environ = place(zookeeper)
+    environ = on(zookeeper)
     async with (
         Proxy(zookeeper.address) as proxy,
         guest(inside, named(environ, "original-1", ORIGINAL)) as original,
@@ -91,7 +92,7 @@ async def test_back_after_its_session_expired(inside, zookeeper):
 @pytest.mark.parametrize("servers", ["/chroot", ""])
 async def test_where_the_container_is(inside, zookeeper, servers):
     """Its servers, its chroot, its path."""
-    environ = place(zookeeper)
+    environ = on(zookeeper)
     async with bare_client(zookeeper.address) as client:
         await asyncio.to_thread(client.ensure_path, "/chroot")
     inner = {**environ, "TEST_SERVERS": f"{zookeeper.address}{servers}"}
@@ -105,7 +106,7 @@ async def test_where_the_container_is(inside, zookeeper, servers):
 
 async def test_where_it_could_not_listen(inside, zookeeper):
     """As with the original it goes on, and is there without being called."""
-    environ = place(zookeeper)
+    environ = on(zookeeper)
     program = """
 asab.Config.set("web", "listen", "192.0.2.1 80")
 async def main(self):

@@ -5,9 +5,10 @@ import json
 import time
 
 import pytest
-from tests.asab.host.programs import ORIGINAL, guest, named, place
+from tests.asab.host.programs import ORIGINAL, guest, named
 from tests.asab.host.reader import Reader
 from tests.asab.load import load
+from tests.asab.zookeeper.programs import on
 
 from peerage.testing import eventually
 from peerage.testing.view import PATIENCE
@@ -26,7 +27,7 @@ app.run()
 
 async def test_no_request_fails_under_load(inside, zookeeper):
     """Two services are stopped by SIGTERM, then another; a POST isn't repeated, and needn't be."""
-    environ = place(zookeeper)
+    environ = on(zookeeper)
     async with (
         guest(inside, named(environ, "worker-0"), WORKER) as first,
         guest(inside, named(environ, "worker-1"), WORKER) as second,
@@ -53,7 +54,7 @@ async def test_no_request_fails_under_load(inside, zookeeper):
 
 async def test_draining_withdrawn_finished(inside, zookeeper):
     """In this order: "draining" in the record, no record, the request under way answered, no listener."""
-    environ = place(zookeeper)
+    environ = on(zookeeper)
     program = """
 class Last(asab.Service):
     async def finalize(self, app):
@@ -110,7 +111,7 @@ async def initialize(self):
 Guest.initialize = initialize
 Guest().run()
 """
-    environ = place(zookeeper)
+    environ = on(zookeeper)
     async with (
         guest(inside, named(environ, "my-1"), program) as one,
         Reader(zookeeper.address, environ["TEST_PATH"]) as reader,
@@ -126,7 +127,7 @@ Guest().run()
 
 async def test_nobody_is_waited_for_while_zookeeper_is_away(inside, zookeeper):
     """The end comes within the framework's own patience."""
-    environ = {**place(zookeeper), "TEST_SERVERS": "127.0.0.1:1"}
+    environ = {**on(zookeeper), "TEST_SERVERS": "127.0.0.1:1"}
     # The framework's own client is waited for by its own thread, for as long as it takes.
     program = """
 async def main(self):
@@ -156,7 +157,7 @@ async def main(self):
 Guest.main = main
 Guest().run()
 """
-    async with guest(inside, named(place(zookeeper), "my-1"), program) as one, asyncio.timeout(PATIENCE):
+    async with guest(inside, named(on(zookeeper), "my-1"), program) as one, asyncio.timeout(PATIENCE):
         assert await one.running.process.wait() == 1
     assert "ValueError: wrong" in one.running.log
 
@@ -174,7 +175,7 @@ async def finalize(self, app):
 importlib.import_module("asab.web.service").WebService.finalize = finalize
 Guest().run()
 """
-    async with guest(inside, named(place(zookeeper), "my-1"), program) as one:
+    async with guest(inside, named(on(zookeeper), "my-1"), program) as one:
         await one.found(instance_id="my-1")
         one.running.terminate()
         assert (await one.running.end())[0] == 0
