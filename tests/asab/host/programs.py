@@ -1,17 +1,14 @@
 """A service of the real asab that is told what to do over HTTP."""
 
-import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import aiohttp
 from tests.asab.both import Kind
-from tests.asab.running import Running, running
+from tests.asab.running import Running, running, until
 from tests.asab.running import named as named_instance
-
-from peerage.testing.view import PATIENCE
 
 #: The documented program; its ApiService is ours, or the original's.
 GUEST: Final = """
@@ -92,14 +89,6 @@ ORIGINAL: Final = "asab.api"
 def named(environ: Mapping[str, str], instance: str, api: str = OURS, **more: str) -> dict[str, str]:
     """The environment of one program."""
     return named_instance(environ, instance, TEST_API=api, **more)
-
-
-async def until(ask: Callable[[], Awaitable[Any]], wanted: Callable[[Any], bool]) -> Any:
-    """Ask again until the answer is as wanted, and return it."""
-    async with asyncio.timeout(PATIENCE):
-        while not wanted(answer := await ask()):  # noqa: ASYNC110 - nobody tells when
-            await asyncio.sleep(0.02)
-    return answer
 
 
 class Guest:

@@ -8,8 +8,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 from tests.asab.both import Kind
-from tests.asab.host.programs import ORIGINAL, OURS, guest, named, until
+from tests.asab.host.programs import ORIGINAL, OURS, guest, named
 from tests.asab.host.reader import Reader
+from tests.asab.running import until
 from tests.asab.zookeeper.programs import on
 
 from peerage.auth import PrivateKey
@@ -29,7 +30,7 @@ async def cluster_with_a_key(inside: Kind, zookeeper: ZooKeeperServer) -> AsyncI
         guest(inside, named(environ, "first-1", TEST_AUTH="1")),
         Reader(zookeeper.address, "") as reader,
     ):
-        await until(lambda: asyncio.to_thread(reader.client.exists, KEY), bool)
+        await until(lambda: asyncio.to_thread(reader.client.exists, KEY))
         yield environ
 
 
@@ -186,7 +187,7 @@ async def test_internal_below_a_chroot(inside, zookeeper):
         await asyncio.to_thread(reader.client.ensure_path, chroot)
         environ["TEST_SERVERS"] += chroot
         async with guest(inside, named(environ, "my-1", TEST_AUTH="1")) as one:
-            await until(lambda: asyncio.to_thread(reader.client.exists, chroot + KEY), bool)
+            await until(lambda: asyncio.to_thread(reader.client.exists, chroot + KEY))
             async with guest(inside, named(environ, "original-1", ORIGINAL, TEST_AUTH="1")):
                 await one.found(instance_id="original-1")
                 url = "http://original-1.instance_id.asab/got"
