@@ -2,9 +2,10 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from tests.asab.both import OURS, THEIRS, Kind
 
@@ -94,3 +95,17 @@ async def running(
         await process.stdout.read()
         await one._log
         await process.wait()
+
+
+def named(environ: Mapping[str, str], instance: str, **more: str) -> dict[str, str]:
+    """The environment of one program: an instance of the service of that name."""
+    ids = {"SERVICE_ID": instance.rpartition("-")[0], "INSTANCE_ID": instance, "ASAB_HOSTNAME": "127.0.0.1"}
+    return {**environ, **ids, **more}
+
+
+async def until(ask: Callable[[], Awaitable[Any]], wanted: Callable[[Any], bool] = bool) -> Any:
+    """Ask again until the answer is as wanted, and return it."""
+    async with asyncio.timeout(PATIENCE):
+        while not wanted(answer := await ask()):  # noqa: ASYNC110 - nobody tells when
+            await asyncio.sleep(0.02)
+    return answer

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import aiohttp.web
 import pytest
+from tests.asab.running import until
 from tests.auth.support import Served
 from tests.backends.zookeeper.support import bare_client
 from tests.interop.original import original
@@ -57,21 +58,13 @@ async def ours(url):
             await runner.cleanup()
 
 
-async def truth(ask):
-    """Wait until *ask* says yes."""
-    deadline = asyncio.get_running_loop().time() + 30
-    while not await ask():
-        assert asyncio.get_running_loop().time() < deadline
-        await asyncio.sleep(0.05)
-
-
 @asynccontextmanager
 async def both(zookeeper, path, url):
     environ = {"SERVICE_ID": "their-service", "INSTANCE_ID": "their-1"}
     async with ours(url) as discovery, original(zookeeper.address, path, program=PROGRAM, **environ) as peer:
-        await truth(lambda: peer.tell("locate", {"instance_id": "our-1"}))
-        await truth(lambda: discovery.locate(instance_id="their-1"))
-        await truth(lambda: peer.tell("ready"))
+        await until(lambda: peer.tell("locate", {"instance_id": "our-1"}))
+        await until(lambda: discovery.locate(instance_id="their-1"))
+        await until(lambda: peer.tell("ready"))
         yield discovery, peer
 
 
@@ -100,7 +93,7 @@ async def test_we_call_each_other(zookeeper, path, url, admin, first):
         await asyncio.to_thread(admin.create, KEY_NAME, json.dumps(key).encode(), makepath=True)
     else:
         async with original(zookeeper.address, path, program=PROGRAM) as peer:
-            await truth(lambda: peer.tell("ready"))
+            await until(lambda: peer.tell("ready"))
     written, _ = await asyncio.to_thread(admin.get, KEY_NAME)
     async with both(zookeeper, path, url) as (discovery, peer):
         await call_each_other(discovery, peer)

@@ -4,7 +4,7 @@ from typing import Final
 
 from tests.asab.zookeeper.programs import on
 
-__all__ = ["SERVICE", "on"]
+__all__ = ["LOOKER", "SERVICE", "on"]
 
 #: ``Service`` is the documented application; ``run(program, app)`` runs one that calls *program*.
 SERVICE: Final = """
@@ -63,3 +63,22 @@ def run(program, app):
     app.main = main
     return app.run()
 """
+
+#: An application that finds and isn't found.
+LOOKER: Final = (
+    SERVICE
+    + """
+class Looker(asab.Application):
+    def __init__(self):
+        super().__init__(args=[], modules=[asab.zookeeper.Module])
+        self.Zk = asab.zookeeper.ZooKeeperContainer(self.get_service("asab.ZooKeeperService"))
+        self.Discovery = asab.api.discovery.DiscoveryService(self, self.Zk)
+    async def found(self, count):
+        # The original scans what it finds after it has said that something changed.
+        await eventually(lambda: self.Zk.is_connected())
+        while len((await self.Discovery.discover())["instance_id"]) < count:
+            await asyncio.sleep(0.005)
+def shown(found):
+    return found if found is None else sorted(found)
+"""
+)

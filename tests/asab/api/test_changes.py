@@ -1,14 +1,13 @@
-"""The row ``ApiService``: when it advertises, and how it changes what it advertises: in place."""
+"""The row ``ApiService``: how it changes what it advertises: in place."""
 
 import asyncio
 import json
 import time
 
-import pytest
-from kazoo.client import KazooClient
 from tests.asab.api.programs import SERVICE, on
 from tests.asab.both import both, ours
 from tests.asab.running import running
+from tests.backends.zookeeper.support import bare_client
 
 from peerage.testing import eventually
 from peerage.testing.view import PATIENCE
@@ -208,24 +207,6 @@ run(program, Service())
     assert outcome.log.count("Advertised without what MANIFEST.json says") == 1
 
 
-def test_an_application_whose_name_is_not_ascii(zookeeper):
-    """Its record says so; the name of the node is opaque."""
-    outcome = both(
-        SERVICE
-        + """
-class Služba(Service):
-    pass
-async def program(app):
-    record = await record_of(app)
-    say(record["appclass"])
-run(program, Služba())
-""",
-        INSTANCE_ID="x",
-        **on(zookeeper),
-    )
-    assert outcome.lines == ["Služba"]
-
-
 async def test_in_place(zookeeper):
     """Same node, never gone; whoever watches the folder sees nothing but the beginning and the end."""
     environ = {**on(zookeeper), "SERVICE_ID": "x"}
@@ -241,43 +222,34 @@ async def program(app):
 run(program, Service())
 """
     )
-    client = KazooClient(zookeeper.address)
-    await asyncio.to_thread(client.start)
     folder = f"{environ['TEST_PATH']}-ours/run"
-    try:
-        async with running(program, environ=environ) as one:
-            assert await one.line() == "ready"
-            (node,) = await asyncio.to_thread(client.get_children, folder)
-            seen: list[list[str]] = []
+    async with bare_client(zookeeper.address) as client, running(program, environ=environ) as one:
+        assert await one.line() == "ready"
+        (node,) = await asyncio.to_thread(client.get_children, folder)
+        seen: list[list[str]] = []
 
-            def shown(text: bytes) -> None:
-                deadline = time.monotonic() + PATIENCE
-                while text not in client.get(f"{folder}/{node}")[0]:
-                    assert time.monotonic() < deadline, text
+        def shown(text: bytes) -> None:
+            deadline = time.monotonic() + PATIENCE
+            while text not in client.get(f"{folder}/{node}")[0]:
+                assert time.monotonic() < deadline, text
 
-            client.ChildrenWatch(folder, seen.append)
-            for command, expected in (
-                ('app.Api.update_discovery({"a": ["b"]})', b'"discovery"'),
-                ('app.Api.attention_required({"c": 1}, "d")', b'"attention_required"'),
-                ('app.Api.remove_attention("d") or app.Api.update_discovery({"e": ["last"]})', b'"last"'),
-            ):
-                one.tell(command)
-                await one.line()
-                await asyncio.to_thread(shown, expected)
-            assert seen == [[node]]
-            one.tell("stop")
-            assert await one.end() == (0, [])
-            await eventually(lambda: seen[-1] == [])
-    finally:
-        await asyncio.to_thread(client.stop)
-        await asyncio.to_thread(client.close)
+        client.ChildrenWatch(folder, seen.append)
+        for command, expected in (
+            ('app.Api.update_discovery({"a": ["b"]})', b'"discovery"'),
+            ('app.Api.attention_required({"c": 1}, "d")', b'"attention_required"'),
+            ('app.Api.remove_attention("d") or app.Api.update_discovery({"e": ["last"]})', b'"last"'),
+        ):
+            one.tell(command)
+            await one.line()
+            await asyncio.to_thread(shown, expected)
+        assert seen == [[node]]
+        one.tell("stop")
+        assert await one.end() == (0, [])
+        await eventually(lambda: seen[-1] == [])
 
 
 async def test_back_after_a_lost_session(zookeeper):
     """With what it had by then, once; the original waits up to five minutes."""
-    proxy = Proxy(zookeeper.address)
-    await proxy.start()
-    environ = {**on(zookeeper), "TEST_SERVERS": proxy.address, "SERVICE_ID": "x"}
     program = (
         SERVICE
         + """
@@ -299,7 +271,8 @@ async def program(app):
 run(program, Service())
 """
     )
-    try:
+    async with Proxy(zookeeper.address) as proxy:
+        environ = {**on(zookeeper), "TEST_SERVERS": proxy.address, "SERVICE_ID": "x"}
         async with running(program, environ=environ) as one:
             assert await one.line() == "ready"
             await proxy.refuse()
@@ -307,146 +280,3 @@ run(program, Service())
             await proxy.expire_sessions()
             await proxy.heal()
             assert [await one.line(), await one.line()] == ["1", "['meanwhile']"]
-    finally:
-        await proxy.aclose()
-
-
-def test_without_a_web_container(zookeeper):
-    """A worker: advertised at once, without an address; later with one, in place."""
-    outcome = both(
-        SERVICE
-        + """
-class Worker(asab.Application):
-    def __init__(self):
-        super().__init__(args=[], modules=[asab.zookeeper.Module, asab.web.Module])
-        self.Zk = asab.zookeeper.ZooKeeperContainer(self.get_service("asab.ZooKeeperService"))
-        self.Api = asab.api.ApiService(self)
-        self.Api.initialize_zookeeper(self.Zk)
-async def program(app):
-    node = await node_of(app)
-    record = await app.Zk.get_data(f"run/{node}")
-    say("web" in record, record["service_id"])
-    app.Web = asab.web.WebContainer(app.get_service("asab.WebService"), "web")
-    app.Api.initialize_web(app.Web)
-    app.Api.update_discovery({"colour": ["blue"]})
-    record = await record_of(app)
-    say(record["web"] == [list(app.Web.Addresses[0])], record["discovery"]["colour"])
-    say(await node_of(app) == node)
-run(program, Worker())
-""",
-        SERVICE_ID="worker",
-        **on(zookeeper),
-    )
-    assert outcome.lines == ["False worker", "True ['blue']", "True"], outcome.log
-
-
-def test_a_web_container_that_listens_already(zookeeper):
-    """Its addresses are looked at as it is given."""
-    outcome = both(
-        SERVICE
-        + """
-class Late(asab.Application):
-    def __init__(self):
-        super().__init__(args=[], modules=[asab.zookeeper.Module, asab.web.Module])
-        self.Web = asab.web.WebContainer(self.get_service("asab.WebService"), "web")
-async def program(app):
-    await eventually(lambda: app.Web.Addresses)
-    app.Api = asab.api.ApiService(app)
-    app.Api.initialize_zookeeper()
-    app.Zk = app.Api.ZkContainer
-    app.Web.WebApp.router._frozen = False
-    app.Api.initialize_web(app.Web)
-    say(len((await record_of(app))["web"]))
-run(program, Late())
-""",
-        SERVICE_ID="late",
-        **on(zookeeper),
-    )
-    assert outcome.lines == ["1"], outcome.log
-
-
-@pytest.mark.parametrize("when", ["initialize", "main"])
-def test_made_later(zookeeper, when):
-    """Everything made in initialize(), or when the application runs, is advertised as well."""
-    outcome = ours(
-        SERVICE
-        + f"""
-class App(asab.Application):
-    def __init__(self):
-        super().__init__(args=[], modules=[asab.zookeeper.Module, asab.web.Module])
-    async def {when}(self):
-        self.PubSub.subscribe("WebContainer.started!", self.started)
-        self.Api = asab.api.ApiService(self)
-        self.Api.initialize_web()
-        self.Api.initialize_zookeeper()
-        # Answered in the same step: nobody is there yet, or else this one.
-        say(type(await self.Api.DiscoveryService.locate(service_id="later")).__name__)
-    async def started(self, *_):
-        await eventually(lambda: self.Api.DiscoveryService.locate(service_id="later"))
-        say(self.Api.WebContainer is self.get_service("asab.WebService").Containers["web"])
-        self.stop()
-App().run()
-""",
-        SERVICE_ID="later",
-        **on(zookeeper),
-    )
-    assert outcome.lines == ["set", "True"], outcome.log
-
-
-def test_names_of_the_services():
-    """What the constructor says, else the documented ones; several containers have one each."""
-    outcome = both(
-        SERVICE
-        + """
-asab.Config.add_defaults({"other": {"listen": "0.0.0.0 0"}, "zookeeper": {"servers": "127.0.0.1:1"}})
-app = Service()
-web = asab.web.WebContainer(app.get_service("asab.WebService"), "other")
-api = asab.api.ApiService(app, service_name="other.ApiService")
-api.initialize_web(web)
-discovery = asab.api.discovery.DiscoveryService(app, app.Zk, service_name="other.DiscoveryService")
-say(app.get_service("asab.ApiService") is app.Api, app.get_service("other.ApiService") is api)
-say(app.Api.DiscoveryService is app.get_service("asab.DiscoveryService"))
-say(discovery is app.get_service("other.DiscoveryService"), api.WebContainer is web)
-os._exit(0)
-"""
-    )
-    assert outcome.lines == ["True True", "True", "True True"]
-
-
-def test_create_web_server_with_api():
-    """ApiService in one line: its endpoints, and without ZooKeeper nothing else."""
-    outcome = both(
-        """
-load("web", "zookeeper", "api")
-app = asab.Application(args=[])
-router = asab.web.create_web_server(app, "mine", config={"listen": "127.0.0.1 0"}, api=True)
-api = app.get_service("asab.ApiService")
-say(api.WebContainer.WebApp.router is router, api.ZkContainer, app.get_service("asab.DiscoveryService"))
-say(sorted({
-    route.resource.canonical for route in router.routes()
-} & {"/asab/v1/manifest", "/asab/v1/changelog"}))
-"""
-    )
-    assert outcome.lines == ["True None None", "['/asab/v1/changelog', '/asab/v1/manifest']"]
-
-
-def test_the_registry_of_this_machine(tmp_path):
-    """The documented program runs without any server, is found and called."""
-    outcome = ours(
-        SERVICE
-        + """
-async def program(app):
-    await eventually(lambda: app.Discovery.locate(service_id="here"))
-    async with app.Discovery.session() as session:
-        async with session.get("http://here.service_id.asab/asab/v1/manifest") as response:
-            say(response.status)
-    say((await record_of(app))["appclass"])
-run(program, Service())
-""",
-        SERVICE_ID="here",
-        PEERAGE_DIR=str(tmp_path / "registry"),
-    )
-    assert outcome.lines == ["404", "Service"], outcome.log
-    warnings = [line for line in outcome.log.splitlines() if " WARNING peerage." in line]
-    assert "No ZooKeeper servers are configured" in warnings[0]
-    assert [line for line in warnings[1:] if "No instances to discover" not in line] == []

@@ -8,31 +8,10 @@ from typing import Any
 
 import pytest
 from kazoo.client import KazooClient
-from tests.asab.api.programs import SERVICE, on
+from tests.asab.api.programs import LOOKER, SERVICE, on
 from tests.asab.both import both, ours
 from tests.interop.cases import BASE, CASES, QUERIES, Reason, label
 from tests.interop.original import Original, original
-
-#: An application that finds and isn't found.
-LOOKER = (
-    SERVICE
-    + """
-class Looker(asab.Application):
-    def __init__(self):
-        super().__init__(args=[], modules=[asab.zookeeper.Module])
-        self.Zk = asab.zookeeper.ZooKeeperContainer(self.get_service("asab.ZooKeeperService"))
-        self.Discovery = asab.api.discovery.DiscoveryService(self, self.Zk)
-    async def found(self, count):
-        async def there():
-            return len(await self.Zk.get_children("run") or ()) == count and await self.Discovery.discover()
-        # The original scans what it finds after it has said that something changed.
-        await eventually(lambda: self.Zk.is_connected())
-        while len((await self.Discovery.discover())["instance_id"]) < count:
-            await asyncio.sleep(0.005)
-def shown(found):
-    return found if found is None else sorted(found)
-"""
-)
 
 
 class Folder:

@@ -1,7 +1,7 @@
 """The rows ``ApiService`` and ``DiscoveryService``: what users do wrong, each with what it is answered."""
 
 import pytest
-from tests.asab.api.programs import SERVICE, on
+from tests.asab.api.programs import LOOKER, SERVICE, on
 from tests.asab.both import both, ours
 
 #: ``attempt(function)`` prints how it fails.
@@ -142,19 +142,24 @@ run(*((program, Service()) if {made == "in __init__"} else (late, Late())))
     )
 
 
-def test_the_time_limit():
-    """[discovery] ready_timeout, else PEERAGE_READY_TIMEOUT, else a minute; nonsense is an error at once."""
-    program = """
+def discovery_with(option: str, shown: str) -> str:
+    """Shows something of a container's discovery; its argument, if any, is that option of [discovery]."""
+    return f"""
 load("zookeeper")
 if len(sys.argv) > 1:
-    asab.Config.add_defaults({"discovery": {"ready_timeout": sys.argv[1]}})
+    asab.Config.add_defaults({{"discovery": {{"{option}": sys.argv[1]}}}})
 app = asab.Application(args=[], modules=[asab.zookeeper.Module])
 container = asab.zookeeper.ZooKeeperContainer(app.get_service("asab.ZooKeeperService"))
 try:
-    say(container.discovery._ready_timeout)
+    say({shown})
 except ValueError as error:
     say(error)
 """
+
+
+def test_the_time_limit():
+    """[discovery] ready_timeout, else PEERAGE_READY_TIMEOUT, else a minute; nonsense is an error at once."""
+    program = discovery_with("ready_timeout", "container.discovery._ready_timeout")
     environ = {"PEERAGE_REGISTRY": "memory:"}
     assert ours(program, **environ).lines == ["60.0"]
     assert ours(program, PEERAGE_READY_TIMEOUT="1.5", **environ).lines == ["1.5"]
@@ -165,18 +170,10 @@ except ValueError as error:
 
 def test_the_networks_in_which_others_are_called():
     """[discovery] allowed_networks; nonsense is an error at once."""
-    program = """
-load("zookeeper")
-if len(sys.argv) > 1:
-    asab.Config.add_defaults({"discovery": {"allowed_networks": sys.argv[1]}})
-app = asab.Application(args=[], modules=[asab.zookeeper.Module])
-container = asab.zookeeper.ZooKeeperContainer(app.get_service("asab.ZooKeeperService"))
-try:
-    networks = container.discovery.directory.networks
-    say(*(networks.allows(text) for text in ("10.1.1.1", "127.0.0.1", "169.254.169.254")))
-except ValueError as error:
-    say(error)
-"""
+    program = discovery_with(
+        "allowed_networks",
+        "*map(container.discovery.directory.networks.allows, ('10.1.1.1', '127.0.0.1', '169.254.169.254'))",
+    )
     environ = {"PEERAGE_REGISTRY": "memory:"}
     assert ours(program, **environ).lines == ["True True False"]
     assert ours(program, " ", **environ).lines == ["True True False"]
@@ -230,13 +227,8 @@ run(program, Worker())
 def test_nobody_is_there(zookeeper):
     """Asked in an empty cluster: a warning that names what to compare, once for as long as it is so."""
     program = (
-        SERVICE
+        LOOKER
         + """
-class Looker(asab.Application):
-    def __init__(self):
-        super().__init__(args=[], modules=[asab.zookeeper.Module])
-        self.Zk = asab.zookeeper.ZooKeeperContainer(self.get_service("asab.ZooKeeperService"))
-        self.Discovery = asab.api.discovery.DiscoveryService(self, self.Zk)
 async def program(app):
     for _ in range(3):
         say(await app.Discovery.locate(service_id="x"), await app.Discovery._locate({"service_id": "x"}))

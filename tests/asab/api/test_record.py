@@ -302,3 +302,21 @@ run(program, Service())
         **on(zookeeper),
     )
     assert outcome.lines == ["True http", "True"]
+
+
+def test_an_application_whose_name_is_not_ascii(zookeeper):
+    """Its record says so; the name of the node is opaque."""
+    outcome = both(
+        SERVICE
+        + """
+class Služba(Service):
+    pass
+async def program(app):
+    record = await record_of(app)
+    say(record["appclass"])
+run(program, Služba())
+""",
+        INSTANCE_ID="x",
+        **on(zookeeper),
+    )
+    assert outcome.lines == ["Služba"]

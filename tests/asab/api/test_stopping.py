@@ -5,11 +5,11 @@ import json
 import time
 
 import pytest
-from kazoo.client import KazooClient
 from tests.asab.api.programs import SERVICE, on
-from tests.asab.running import running
+from tests.asab.load import load
+from tests.asab.running import named, running
+from tests.backends.zookeeper.support import bare_client
 
-from peerage import Discovery
 from peerage.testing import eventually
 from peerage.testing.view import PATIENCE
 from peerage.testing.zookeeper import Proxy
@@ -37,75 +37,31 @@ Server().run()
 )
 
 
-def named(environ: dict[str, str], number: int) -> dict[str, str]:
-    return {
-        **environ,
-        "SERVICE_ID": "worker",
-        "INSTANCE_ID": f"worker-{number}",
-        "ASAB_HOSTNAME": "127.0.0.1",
-    }
-
-
 async def test_no_request_fails_as_services_are_stopped_under_load(zookeeper):
     """Services of which two, then another, are stopped by SIGTERM; a POST isn't repeated, and needn't be."""
     environ = on(zookeeper)
-    url = f"zookeeper://{zookeeper.address}{environ['TEST_PATH']}-ours"
-    answered: dict[str, int] = {}
-    failed: list[str] = []
-    over = asyncio.Event()
-
-    async def call(session, method: str, takes: float) -> None:
-        """Call again and again; with a pause, in which the connection is kept for the next request."""
-        url = f"http://worker.service_id.asab/work?takes={takes}"
-        while not over.is_set():
-            await asyncio.sleep(0.01 - takes)
-            try:
-                async with session.request(method, url, data=b"x" * 1000) as response:
-                    text = await response.text()
-                    if response.status != 200:
-                        failed.append(f"{response.status} {text}")
-                    else:
-                        who = json.loads(text)["who"]
-                        answered[who] = answered.get(who, 0) + 1
-            except Exception as error:  # noqa: BLE001 - counted
-                failed.append(repr(error))
-
-    async def answers_of(*names: str) -> None:
-        before = dict(answered)
-        await eventually(
-            lambda: all(answered.get(name, 0) > before.get(name, 0) + 20 for name in names), f"{names}"
-        )
-
     async with (
-        running(SERVER, environ=named(environ, 0)) as first,
-        running(SERVER, environ=named(environ, 1)) as second,
-        running(SERVER, environ=named(environ, 2)) as third,
-        Discovery(url) as discovery,
-        discovery.session() as session,
+        running(SERVER, environ=named(environ, "worker-0")) as first,
+        running(SERVER, environ=named(environ, "worker-1")) as second,
+        running(SERVER, environ=named(environ, "worker-2")) as third,
     ):
         servers = [first, second, third]
         for server in servers:
             assert await server.line() == "ready"
-        await eventually(lambda: len(discovery.directory.find((("service_id", "worker"),))) == 3)
-        callers = [
-            asyncio.create_task(call(session, method, takes))
-            for method in ("GET", "POST", "PUT")
-            for takes in (0.0, 0.0, 0.0, 0.0, 0.01, 0.01, 0.01)
-        ]
-        await answers_of("worker-0", "worker-1", "worker-2")
-        for server in (first, second):
-            server.terminate()
-        for server in (first, second):
-            assert await server.end() == (0, ["True"]), server.log
-        async with running(SERVER, environ=named(environ, 3)) as fourth:
-            assert await fourth.line() == "ready"
-            await answers_of("worker-2", "worker-3")
-            third.terminate()
-            assert await third.end() == (0, ["True"]), third.log
-            await answers_of("worker-3")
-            over.set()
-            await asyncio.gather(*callers)
-    assert not failed, (len(failed), failed[:5])
+        async with load(f"zookeeper://{zookeeper.address}{environ['TEST_PATH']}-ours", 3) as calls:
+            await calls.answers_of("worker-0", "worker-1", "worker-2")
+            for server in (first, second):
+                server.terminate()
+            for server in (first, second):
+                assert await server.end() == (0, ["True"]), server.log
+            async with running(SERVER, environ=named(environ, "worker-3")) as fourth:
+                assert await fourth.line() == "ready"
+                await calls.answers_of("worker-2", "worker-3")
+                third.terminate()
+                assert await third.end() == (0, ["True"]), third.log
+                await calls.answers_of("worker-3")
+                await calls.end()
+    assert not calls.failed, (len(calls.failed), calls.failed[:5])
     assert "ERROR" not in "".join(server.log for server in servers)
 
 
@@ -133,12 +89,10 @@ class Slow(Service):
 Slow().run()
 """
     )
-    client = KazooClient(zookeeper.address)
-    await asyncio.to_thread(client.start)
     folder = f"{environ['TEST_PATH']}-ours/run"
     seen: list[bytes | None] = []
-    try:
-        async with running(program, environ=named(environ, 0)) as one:
+    async with bare_client(zookeeper.address) as client:
+        async with running(program, environ=named(environ, "worker-0")) as one:
             port = int(await one.line())
             (node,) = await asyncio.to_thread(client.get_children, folder)
             client.DataWatch(f"{folder}/{node}", lambda data, _: seen.append(data))
@@ -157,15 +111,12 @@ Slow().run()
             await eventually(lambda: seen[-1] is None, "the end of the record")
         states = [json.loads(data)["peerage"].get("state") for data in seen if data is not None]
         assert states == [None, "draining"]
-    finally:
-        await asyncio.to_thread(client.stop)
-        await asyncio.to_thread(client.close)
 
 
 @pytest.mark.parametrize("when", ["never registered", "a worker"])
 async def test_nobody_is_waited_for_who_cannot_call(zookeeper, when):
     """Without a web container, or with the registry out of reach, the end comes at once."""
-    environ = named(on(zookeeper), 0)
+    environ = named(on(zookeeper), "worker-0")
     made = "Service()"
     if when == "never registered":
         environ["TEST_SERVERS"] = "127.0.0.1:1"
@@ -204,7 +155,7 @@ run(program, Service())
 """
     )
     async with Proxy(zookeeper.address) as proxy:
-        environ = {**named(on(zookeeper), 0), "TEST_SERVERS": proxy.address}
+        environ = {**named(on(zookeeper), "worker-0"), "TEST_SERVERS": proxy.address}
         async with running(program, environ=environ) as one:
             await one.line()
             proxy.black_hole()
@@ -215,7 +166,7 @@ run(program, Service())
 
 async def test_withdrawn_also_if_starting_failed(zookeeper):
     """A port in use ends the application; nothing of it stays in the registry."""
-    environ = named(on(zookeeper), 0)
+    environ = named(on(zookeeper), "worker-0")
     program = (
         SERVICE
         + """
@@ -228,15 +179,10 @@ with socket.socket() as taken:
     app.run()
 """
     )
-    client = KazooClient(zookeeper.address)
-    await asyncio.to_thread(client.start)
-    try:
+    async with bare_client(zookeeper.address) as client:
         async with running(program, environ=environ) as one:
             assert (await one.end())[0] == 1
         assert "is in use" in one.log
         folder = f"{environ['TEST_PATH']}-ours/run"
         if await asyncio.to_thread(client.exists, folder):
             assert await asyncio.to_thread(client.get_children, folder) == []
-    finally:
-        await asyncio.to_thread(client.stop)
-        await asyncio.to_thread(client.close)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
-from tests.asab.running import Running, running
+from tests.asab.running import Running, named, running
 from tests.auth.support import claims, jwk, jwks, token
 
 __all__ = [
@@ -161,12 +161,6 @@ ROOT: Final = token(claims(resources={"*": ["authz:superuser"]}))
 def bearer(text: str) -> dict[str, str]:
     """The header with that token."""
     return {"Authorization": f"Bearer {text}"}
-
-
-def named(environ: Mapping[str, str], instance: str, **more: str) -> dict[str, str]:
-    """The environment of one program."""
-    ids = {"SERVICE_ID": instance.rpartition("-")[0], "INSTANCE_ID": instance, "ASAB_HOSTNAME": "127.0.0.1"}
-    return {**environ, **ids, **more}
 
 
 class Asked:

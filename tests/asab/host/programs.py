@@ -1,21 +1,14 @@
 """A service of the real asab that is told what to do over HTTP."""
 
-import asyncio
-import itertools
 import json
-import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import aiohttp
 from tests.asab.both import Kind
-from tests.asab.running import Running, running
-
-from peerage.testing.view import PATIENCE
-from peerage.testing.zookeeper import ZooKeeperServer
-
-_numbers = itertools.count()
+from tests.asab.running import Running, running, until
+from tests.asab.running import named as named_instance
 
 #: The documented program; its ApiService is ours, or the original's.
 GUEST: Final = """
@@ -93,23 +86,9 @@ OURS: Final = "peerage.asab.api"
 ORIGINAL: Final = "asab.api"
 
 
-def place(server: ZooKeeperServer) -> dict[str, str]:
-    """The environment of programs that meet in a path of their own."""
-    return {"TEST_SERVERS": server.address, "TEST_PATH": f"/inside-{os.getpid()}-{next(_numbers)}"}
-
-
 def named(environ: Mapping[str, str], instance: str, api: str = OURS, **more: str) -> dict[str, str]:
     """The environment of one program."""
-    ids = {"SERVICE_ID": instance.rpartition("-")[0], "INSTANCE_ID": instance, "ASAB_HOSTNAME": "127.0.0.1"}
-    return {**environ, **ids, "TEST_API": api, **more}
-
-
-async def until(ask: Callable[[], Awaitable[Any]], wanted: Callable[[Any], bool]) -> Any:
-    """Ask again until the answer is as wanted, and return it."""
-    async with asyncio.timeout(PATIENCE):
-        while not wanted(answer := await ask()):  # noqa: ASYNC110 - nobody tells when
-            await asyncio.sleep(0.02)
-    return answer
+    return named_instance(environ, instance, TEST_API=api, **more)
 
 
 class Guest:

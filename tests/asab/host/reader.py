@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Self
 
 from kazoo.client import KazooClient
-from tests.asab.host.programs import until
+from tests.asab.running import until
 
 Found = tuple[str, dict[str, Any], int]
 
@@ -50,5 +50,5 @@ class Reader:
                 if record.get("instance_id") == instance and wanted(record, owner)
             ]
 
-        found: list[Found] = await until(find, bool)
+        found: list[Found] = await until(find)
         return found[0]

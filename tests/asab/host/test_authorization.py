@@ -8,8 +8,10 @@ from contextlib import asynccontextmanager
 
 import pytest
 from tests.asab.both import Kind
-from tests.asab.host.programs import ORIGINAL, OURS, guest, named, place, until
+from tests.asab.host.programs import ORIGINAL, OURS, guest, named
 from tests.asab.host.reader import Reader
+from tests.asab.running import until
+from tests.asab.zookeeper.programs import on
 
 from peerage.auth import PrivateKey
 from peerage.testing.view import eventually
@@ -23,19 +25,19 @@ TOKEN = {"Authorization": "Bearer of-the-user"}
 @asynccontextmanager
 async def cluster_with_a_key(inside: Kind, zookeeper: ZooKeeperServer) -> AsyncIterator[dict[str, str]]:
     """One that a service has made; services that make it at the same moment are a test of their own."""
-    environ = place(zookeeper)
+    environ = on(zookeeper)
     async with (
         guest(inside, named(environ, "first-1", TEST_AUTH="1")),
         Reader(zookeeper.address, "") as reader,
     ):
-        await until(lambda: asyncio.to_thread(reader.client.exists, KEY), bool)
+        await until(lambda: asyncio.to_thread(reader.client.exists, KEY))
         yield environ
 
 
 @pytest.mark.parametrize("auth", ["none", "request"])
 async def test_of_the_request_being_handled(inside, zookeeper, auth):
     """Handed on in a handler, found in the framework's own context; to the cluster only."""
-    environ = place(zookeeper)
+    environ = on(zookeeper)
     async with (
         guest(inside, named(environ, "original-1", ORIGINAL)),
         guest(inside, named(environ, "my-1")) as one,
@@ -66,7 +68,7 @@ async def main():
 app.main = main
 app.run()
 """
-    async with guest(inside, named(place(zookeeper), "my-1"), program) as one:
+    async with guest(inside, named(on(zookeeper), "my-1"), program) as one:
         await one.found(instance_id="my-1")
         url = f"http://127.0.0.1:{await one.running.line()}/call"
         params = {"url": "http://my-1.instance_id.asab/got"}
@@ -81,7 +83,7 @@ async def test_of_a_request_that_nobody_has_verified(inside, zookeeper, tmp_path
 asab.Config.add_defaults({{"auth": {{"public_keys_file": {str(tmp_path / "keys.json")!r}}}}})
 Guest().run()
 """
-    environ = place(zookeeper)
+    environ = on(zookeeper)
     async with (
         guest(inside, named(environ, "original-1", ORIGINAL)),
         guest(inside, named(environ, "my-1", TEST_AUTH="1"), program) as one,
@@ -179,13 +181,13 @@ async def test_another_key(inside, zookeeper, caller, called):
 
 async def test_internal_below_a_chroot(inside, zookeeper):
     """The key is there as well, where the original has it."""
-    environ = place(zookeeper)
+    environ = on(zookeeper)
     chroot = environ["TEST_PATH"]
     async with Reader(zookeeper.address, "") as reader:
         await asyncio.to_thread(reader.client.ensure_path, chroot)
         environ["TEST_SERVERS"] += chroot
         async with guest(inside, named(environ, "my-1", TEST_AUTH="1")) as one:
-            await until(lambda: asyncio.to_thread(reader.client.exists, chroot + KEY), bool)
+            await until(lambda: asyncio.to_thread(reader.client.exists, chroot + KEY))
             async with guest(inside, named(environ, "original-1", ORIGINAL, TEST_AUTH="1")):
                 await one.found(instance_id="original-1")
                 url = "http://original-1.instance_id.asab/got"
@@ -211,7 +213,7 @@ app = Guest()
 app.Web.WebApp.router.add_get("/thrice", thrice)
 app.run()
 """
-    environ = named(place(zookeeper), "my-1", TEST_AUTH="1", TEST_CLAIMS=str(claims))
+    environ = named(on(zookeeper), "my-1", TEST_AUTH="1", TEST_CLAIMS=str(claims))
     async with guest(inside, environ, program) as one:
         await one.found(instance_id="my-1")
         await until(lambda: one.status("/thrice"), lambda status: status == 200)
@@ -229,7 +231,7 @@ async def test_internal_without_its_package(inside, zookeeper, auth):
 sys.modules["joserfc"] = None
 Guest().run()
 """
-    async with guest(inside, named(place(zookeeper), "my-1", **auth), program) as one:
+    async with guest(inside, named(on(zookeeper), "my-1", **auth), program) as one:
         await one.found(instance_id="my-1")
         assert await one.calls("http://my-1.instance_id.asab/who") == (200, {"who": "my-1"})
         assert await one.status("/got") == (401 if auth else 200)
@@ -247,7 +249,7 @@ sys.modules["jwcrypto"] = None
 Guest().run()
 """
     async with (
-        guest(inside, named(environ := place(zookeeper), "my-1"), program) as one,
+        guest(inside, named(environ := on(zookeeper), "my-1"), program) as one,
         guest(inside, named(environ, "called-1", TEST_AUTH="1")),
     ):
         await one.found(instance_id="called-1")
@@ -258,7 +260,7 @@ Guest().run()
 
 async def test_keys_of_an_authorization_server_by_its_name(inside, zookeeper):
     """What of the framework uses discovery: its provider of public keys, by a URL in .asab."""
-    environ = place(zookeeper)
+    environ = on(zookeeper)
     server = """
 import jwcrypto.jwk
 key = jwcrypto.jwk.JWK.generate(kty="EC", crv="P-256", kid="k")

@@ -1,6 +1,7 @@
 """Beside services of the original: who finds and calls whom."""
 
-from tests.asab.host.programs import ORIGINAL, OURS, guest, named, place
+from tests.asab.host.programs import ORIGINAL, OURS, guest, named
+from tests.asab.zookeeper.programs import on
 
 from peerage import Discovery
 from peerage.testing import eventually
@@ -8,7 +9,7 @@ from peerage.testing import eventually
 
 async def test_in_one_cluster_with_the_original_and_with_us(inside, zookeeper):
     """An asab-only service, one of peerage alone and one inside find and call each other by name."""
-    environ = place(zookeeper)
+    environ = on(zookeeper)
     url = f"zookeeper://{zookeeper.address}{environ['TEST_PATH']}"
     async with (
         guest(inside, named(environ, "original-1", ORIGINAL)) as original,
@@ -38,7 +39,7 @@ async def test_in_one_cluster_with_the_original_and_with_us(inside, zookeeper):
 
 async def test_comings_and_goings(inside, zookeeper):
     """New ids, and a service that ends, are seen on both sides."""
-    environ = place(zookeeper)
+    environ = on(zookeeper)
     async with guest(inside, named(environ, "original-1", ORIGINAL)) as original:
         async with guest(inside, named(environ, "inside-1")) as ours:
             await original.found(instance_id="inside-1")
@@ -56,7 +57,7 @@ async def test_comings_and_goings(inside, zookeeper):
 
 async def test_what_nobody_is_called(inside, zookeeper):
     """The error of discovery reaches the caller as it is."""
-    async with guest(inside, named(place(zookeeper), "inside-1")) as ours:
+    async with guest(inside, named(on(zookeeper), "inside-1")) as ours:
         await ours.found(instance_id="inside-1")
         status, text = await ours.calls("http://nobody.service_id.asab/who")
         assert status == 0

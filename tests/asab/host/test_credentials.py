@@ -6,8 +6,10 @@ from types import SimpleNamespace
 import pytest
 from kazoo.client import KazooClient
 from kazoo.security import CREATOR_ALL_ACL, OPEN_ACL_UNSAFE
-from tests.asab.host.programs import guest, named, place
+from tests.asab.host.programs import guest, named
 from tests.asab.host.reader import Reader
+from tests.asab.zookeeper.programs import on
+from tests.backends.zookeeper.support import bare_client
 
 from peerage.asab.host.kazooclient import registry_url
 from peerage.backends.zookeeper.location import Location, parse
@@ -96,10 +98,8 @@ def test_credentials_that_we_cannot_use(caplog, kind):
 
 async def test_where_only_a_user_may_write(inside, zookeeper):
     """The program adds credentials to its container's client, as there is nothing else to add them to."""
-    environ = place(zookeeper)
-    client = KazooClient(zookeeper.address, auth_data=[("digest", "me:secret")])
-    await asyncio.to_thread(client.start)
-    try:
+    environ = on(zookeeper)
+    async with bare_client(zookeeper.address, auth_data=[("digest", "me:secret")]) as client:
         for path in (environ["TEST_PATH"], f"{environ['TEST_PATH']}/run"):
             await asyncio.to_thread(client.create, path, b"", CREATOR_ALL_ACL)
         program = """
@@ -119,6 +119,3 @@ app.run()
             one.running.terminate()
             assert (await one.running.end())[0] == 0
             assert "secret" not in one.running.log
-    finally:
-        await asyncio.to_thread(client.stop)
-        await asyncio.to_thread(client.close)

@@ -4,7 +4,8 @@ import asyncio
 import json
 
 import pytest
-from tests.asab.host.programs import ORIGINAL, OURS, guest, named, place
+from tests.asab.host.programs import ORIGINAL, OURS, guest, named
+from tests.asab.zookeeper.programs import on
 
 from peerage.testing.view import PATIENCE
 
@@ -35,7 +36,7 @@ def described(tmp_path) -> dict[str, str]:
 
 
 async def answers(inside, zookeeper, api: str, program: str, environ: dict[str, str]) -> dict[str, int]:
-    async with guest(inside, named(place(zookeeper), "my-1", api, **environ), program) as one:
+    async with guest(inside, named(on(zookeeper), "my-1", api, **environ), program) as one:
         return {path: await one.status(path) for path in PATHS}
 
 
@@ -66,7 +67,7 @@ async def test_as_with_the_original(inside, zookeeper, described, tmp_path, who)
 async def test_settings(inside, zookeeper, described):
     """Of the framework's own configuration, secrets hidden, where that is asked for."""
     program = 'asab.Config.add_defaults({"api": {"expose_config": "yes"}})\nGuest().run()'
-    async with guest(inside, named(place(zookeeper), "my-1", **described), program) as one:
+    async with guest(inside, named(on(zookeeper), "my-1", **described), program) as one:
         config = await one.get("/asab/v1/config")
         assert config["mine"] == {"password": "***", "my_key": "***", "shown": "yes"}
         assert config["zookeeper"]["servers"] == zookeeper.address
@@ -79,7 +80,7 @@ async def test_documentation_has_the_routes(inside, zookeeper, described):
     texts = {}
     for api in (ORIGINAL, OURS):
         async with (
-            guest(inside, named(place(zookeeper), "my-1", api, **described)) as one,
+            guest(inside, named(on(zookeeper), "my-1", api, **described)) as one,
             one.session.get("/asab/v1/openapi") as response,
         ):
             texts[api] = {
@@ -118,7 +119,7 @@ app.Web.WebApp.router.add_get("/line", line)
 app.run()
 """
     for api, done in ((ORIGINAL, "RuntimeError"), (OURS, "done")):
-        environ = named(place(zookeeper), "my-1", api, TEST_AUTH="1", TEST_CLAIMS=str(claims))
+        environ = named(on(zookeeper), "my-1", api, TEST_AUTH="1", TEST_CLAIMS=str(claims))
         async with guest(inside, environ, program) as one:
             # Before, the original stands still for ever if kazoo's thread has something to log.
             await one.found(instance_id="my-1")
@@ -134,7 +135,7 @@ app.run()
 
 async def test_misdirected(inside, zookeeper):
     """What is meant for another service is refused, marked, before anything else looks at it."""
-    async with guest(inside, named(place(zookeeper), "my-1", TEST_AUTH="1")) as one:
+    async with guest(inside, named(on(zookeeper), "my-1", TEST_AUTH="1")) as one:
         await one.update_discovery({"shard": ["1"]})
         for host, status in (
             ("other.service_id.asab", 421),

@@ -1,9 +1,10 @@
 """The orders in which a program of the real framework makes things, and the wrong ones."""
 
 import pytest
-from tests.asab.host.programs import guest, named, place
+from tests.asab.host.programs import guest, named
 from tests.asab.host.reader import Reader
 from tests.asab.running import running
+from tests.asab.zookeeper.programs import on
 
 #: An application that makes nothing but what the test adds; ``ApiService`` is ours.
 BARE = """
@@ -44,7 +45,7 @@ async def test_a_second_api_service(inside, zookeeper):
     """The framework's own error, whoever comes first; so has create_web_server(api=True)."""
     lines = await lines_of(
         inside,
-        named(place(zookeeper), "my-1"),
+        named(on(zookeeper), "my-1"),
         """
 app = Bare(asab.web.Module, asab.zookeeper.Module)
 asab.web.create_web_server(app, api=True)
@@ -66,7 +67,7 @@ async def test_what_is_missing(inside, zookeeper):
     """Said as in an application of ours."""
     lines = await lines_of(
         inside,
-        named(place(zookeeper), "my-1"),
+        named(on(zookeeper), "my-1"),
         """
 api = ApiService(Bare())
 attempt(api.initialize_web)
@@ -83,7 +84,7 @@ async def test_too_late_for_the_web_container(inside, zookeeper):
     """Once it has started: the framework's router would say less."""
     lines = await lines_of(
         inside,
-        named(place(zookeeper), "my-1"),
+        named(on(zookeeper), "my-1"),
         """
 class Late(Bare):
     async def main(self):
@@ -121,7 +122,7 @@ class Made(Bare):
         self.stop()
 Made(asab.web.Module, asab.zookeeper.Module).run()
 """
-    environ = named(place(zookeeper), "my-1")
+    environ = named(on(zookeeper), "my-1")
     async with Reader(zookeeper.address, environ["TEST_PATH"]) as reader:
         assert await lines_of(inside, environ, program) == ["found"]
         assert await reader.records() == []
@@ -129,7 +130,7 @@ Made(asab.web.Module, asab.zookeeper.Module).run()
 
 async def test_a_worker(inside, zookeeper):
     """Without a web server: it is there, isn't called, and is gone at once."""
-    environ = named(place(zookeeper), "my-1")
+    environ = named(on(zookeeper), "my-1")
     program = """
 class Worker(Bare):
     async def main(self):
@@ -147,7 +148,7 @@ Worker(asab.zookeeper.Module).run()
 
 async def test_discovery_service_alone(inside, zookeeper):
     """Without an ApiService, and as a second one of another name."""
-    environ = place(zookeeper)
+    environ = on(zookeeper)
     program = """
 class Alone(Bare):
     def __init__(self):
@@ -205,5 +206,5 @@ class Waiting(Bare):
         os._exit(0)
 Waiting(asab.zookeeper.Module).run()
 """
-    environ = {**named(place(zookeeper), "my-1"), "TEST_SERVERS": "127.0.0.1:1"}
+    environ = {**named(on(zookeeper), "my-1"), "TEST_SERVERS": "127.0.0.1:1"}
     assert await lines_of(inside, environ, program) == ["True True"]

@@ -4,9 +4,10 @@ import asyncio
 import json
 
 import pytest
-from kazoo.client import KazooClient
-from tests.asab.host.programs import ORIGINAL, OURS, guest, named, place
+from tests.asab.host.programs import ORIGINAL, OURS, guest, named
 from tests.asab.host.reader import Reader
+from tests.asab.zookeeper.programs import on
+from tests.backends.zookeeper.support import bare_client
 
 from peerage.testing.zookeeper.proxy import Proxy
 
@@ -21,7 +22,7 @@ async def test_fields(inside, zookeeper, tmp_path, monkeypatch):
     config.write_text(f"[general]\nmanifest={manifest}\n")
     records = {}
     for api in (ORIGINAL, OURS):
-        environ = place(zookeeper)
+        environ = on(zookeeper)
         more = {"NODE_ID": "node-1", "SITE_ID": "site-1", "ASAB_CONFIG": str(config)}
         async with (
             guest(inside, named(environ, "my-1", api, **more)) as one,
@@ -55,7 +56,7 @@ async def test_fields(inside, zookeeper, tmp_path, monkeypatch):
 
 async def test_changes_in_place(inside, zookeeper):
     """Other ids, in the same node of the same session."""
-    environ = place(zookeeper)
+    environ = on(zookeeper)
     async with (
         guest(inside, named(environ, "my-1")) as one,
         Reader(zookeeper.address, environ["TEST_PATH"]) as reader,
@@ -69,40 +70,31 @@ async def test_changes_in_place(inside, zookeeper):
 
 async def test_back_after_its_session_expired(inside, zookeeper):
     """In a node of the new session, with what was advertised last; found by a service of the original."""
-    environ = place(zookeeper)
-    proxy = Proxy(zookeeper.address)
-    await proxy.start()
-    try:
-        async with (
-            guest(inside, named(environ, "original-1", ORIGINAL)) as original,
-            guest(inside, named({**environ, "TEST_SERVERS": proxy.address}, "my-1")) as one,
-            Reader(zookeeper.address, environ["TEST_PATH"]) as reader,
-        ):
-            await one.update_discovery({"shard": ["1"]})
-            await original.found(shard="1")
+    environ = on(zookeeper)
+    async with (
+        Proxy(zookeeper.address) as proxy,
+        guest(inside, named(environ, "original-1", ORIGINAL)) as original,
+        guest(inside, named({**environ, "TEST_SERVERS": proxy.address}, "my-1")) as one,
+        Reader(zookeeper.address, environ["TEST_PATH"]) as reader,
+    ):
+        await one.update_discovery({"shard": ["1"]})
+        await original.found(shard="1")
 
-            before = await reader.one_of("my-1")
-            await proxy.expire_sessions()
-            after = await reader.one_of("my-1", lambda _, owner: owner != before[2])
-            assert after[0] != before[0]
-            await original.found(shard="1")
-            assert await original.calls("http://1.shard.asab/who") == (200, {"who": "my-1"})
-            await one.found(instance_id="original-1")
-    finally:
-        await proxy.aclose()
+        before = await reader.one_of("my-1")
+        await proxy.expire_sessions()
+        after = await reader.one_of("my-1", lambda _, owner: owner != before[2])
+        assert after[0] != before[0]
+        await original.found(shard="1")
+        assert await original.calls("http://1.shard.asab/who") == (200, {"who": "my-1"})
+        await one.found(instance_id="original-1")
 
 
 @pytest.mark.parametrize("servers", ["/chroot", ""])
 async def test_where_the_container_is(inside, zookeeper, servers):
     """Its servers, its chroot, its path."""
-    environ = place(zookeeper)
-    client = KazooClient(zookeeper.address)
-    await asyncio.to_thread(client.start)
-    try:
+    environ = on(zookeeper)
+    async with bare_client(zookeeper.address) as client:
         await asyncio.to_thread(client.ensure_path, "/chroot")
-    finally:
-        await asyncio.to_thread(client.stop)
-        await asyncio.to_thread(client.close)
     inner = {**environ, "TEST_SERVERS": f"{zookeeper.address}{servers}"}
     async with (
         guest(inside, named(inner, "my-1")),
@@ -114,7 +106,7 @@ async def test_where_the_container_is(inside, zookeeper, servers):
 
 async def test_where_it_could_not_listen(inside, zookeeper):
     """As with the original it goes on, and is there without being called."""
-    environ = place(zookeeper)
+    environ = on(zookeeper)
     program = """
 asab.Config.set("web", "listen", "192.0.2.1 80")
 async def main(self):

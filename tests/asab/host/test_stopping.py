@@ -4,12 +4,12 @@ import asyncio
 import json
 import time
 
-import aiohttp
 import pytest
-from tests.asab.host.programs import ORIGINAL, guest, named, place
+from tests.asab.host.programs import ORIGINAL, guest, named
 from tests.asab.host.reader import Reader
+from tests.asab.load import load
+from tests.asab.zookeeper.programs import on
 
-from peerage import Discovery
 from peerage.testing import eventually
 from peerage.testing.view import PATIENCE
 
@@ -27,60 +27,26 @@ app.run()
 
 async def test_no_request_fails_under_load(inside, zookeeper):
     """Two services are stopped by SIGTERM, then another; a POST isn't repeated, and needn't be."""
-    environ = place(zookeeper)
-    answered: dict[str, int] = {}
-    failed: list[str] = []
-    over = asyncio.Event()
-
-    async def call(session: aiohttp.ClientSession, method: str, takes: float) -> None:
-        """Call again and again; with a pause, in which the connection is kept for the next request."""
-        url = f"http://worker.service_id.asab/work?takes={takes}"
-        while not over.is_set():
-            await asyncio.sleep(0.01 - takes)
-            try:
-                async with session.request(method, url, data=b"x" * 1000) as response:
-                    text = await response.text()
-                    if response.status != 200:
-                        failed.append(f"{response.status} {text}")
-                    else:
-                        who = json.loads(text)["who"]
-                        answered[who] = answered.get(who, 0) + 1
-            except Exception as error:  # noqa: BLE001 - counted
-                failed.append(repr(error))
-
-    async def answers_of(*names: str) -> None:
-        before = dict(answered)
-        await eventually(
-            lambda: all(answered.get(name, 0) > before.get(name, 0) + 20 for name in names), f"{names}"
-        )
-
+    environ = on(zookeeper)
     async with (
         guest(inside, named(environ, "worker-0"), WORKER) as first,
         guest(inside, named(environ, "worker-1"), WORKER) as second,
         guest(inside, named(environ, "worker-2"), WORKER) as third,
-        Discovery(f"zookeeper://{zookeeper.address}{environ['TEST_PATH']}") as discovery,
-        discovery.session() as session,
+        load(f"zookeeper://{zookeeper.address}{environ['TEST_PATH']}", 3) as calls,
     ):
-        await eventually(lambda: len(discovery.directory.find((("service_id", "worker"),))) == 3)
-        callers = [
-            asyncio.create_task(call(session, method, takes))
-            for method in ("GET", "POST", "PUT")
-            for takes in (0.0, 0.0, 0.0, 0.0, 0.01, 0.01, 0.01)
-        ]
-        await answers_of("worker-0", "worker-1", "worker-2")
+        await calls.answers_of("worker-0", "worker-1", "worker-2")
         for one in (first, second):
             one.running.terminate()
         for one in (first, second):
             assert (await one.running.end())[0] == 0, one.running.log
         async with guest(inside, named(environ, "worker-3"), WORKER) as fourth:
-            await answers_of("worker-2", "worker-3")
+            await calls.answers_of("worker-2", "worker-3")
             third.running.terminate()
             assert (await third.running.end())[0] == 0, third.running.log
-            await answers_of("worker-3")
-            over.set()
-            await asyncio.gather(*callers)
+            await calls.answers_of("worker-3")
+            await calls.end()
             logs = [one.running.log for one in (first, second, third, fourth)]
-    assert not failed, (len(failed), failed[:5])
+    assert not calls.failed, (len(calls.failed), calls.failed[:5])
     assert not [
         line for log in logs for line in log.splitlines() if " ERROR" in line or "still waiting" in line
     ]
@@ -88,7 +54,7 @@ async def test_no_request_fails_under_load(inside, zookeeper):
 
 async def test_draining_withdrawn_finished(inside, zookeeper):
     """In this order: "draining" in the record, no record, the request under way answered, no listener."""
-    environ = place(zookeeper)
+    environ = on(zookeeper)
     program = """
 class Last(asab.Service):
     async def finalize(self, app):
@@ -145,7 +111,7 @@ async def initialize(self):
 Guest.initialize = initialize
 Guest().run()
 """
-    environ = place(zookeeper)
+    environ = on(zookeeper)
     async with (
         guest(inside, named(environ, "my-1"), program) as one,
         Reader(zookeeper.address, environ["TEST_PATH"]) as reader,
@@ -161,7 +127,7 @@ Guest().run()
 
 async def test_nobody_is_waited_for_while_zookeeper_is_away(inside, zookeeper):
     """The end comes within the framework's own patience."""
-    environ = {**place(zookeeper), "TEST_SERVERS": "127.0.0.1:1"}
+    environ = {**on(zookeeper), "TEST_SERVERS": "127.0.0.1:1"}
     # The framework's own client is waited for by its own thread, for as long as it takes.
     program = """
 async def main(self):
@@ -191,7 +157,7 @@ async def main(self):
 Guest.main = main
 Guest().run()
 """
-    async with guest(inside, named(place(zookeeper), "my-1"), program) as one, asyncio.timeout(PATIENCE):
+    async with guest(inside, named(on(zookeeper), "my-1"), program) as one, asyncio.timeout(PATIENCE):
         assert await one.running.process.wait() == 1
     assert "ValueError: wrong" in one.running.log
 
@@ -209,7 +175,7 @@ async def finalize(self, app):
 importlib.import_module("asab.web.service").WebService.finalize = finalize
 Guest().run()
 """
-    async with guest(inside, named(place(zookeeper), "my-1"), program) as one:
+    async with guest(inside, named(on(zookeeper), "my-1"), program) as one:
         await one.found(instance_id="my-1")
         one.running.terminate()
         assert (await one.running.end())[0] == 0

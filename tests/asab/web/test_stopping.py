@@ -1,11 +1,10 @@
 """The end of a web container: what is under way is finished."""
 
 import asyncio
-import signal
 
 import aiohttp
-import pytest
-from tests.asab.both import OURS, both, ours
+from tests.asab.both import both, ours
+from tests.asab.running import running
 from tests.asab.web.programs import SERVE
 
 from peerage.testing.view import PATIENCE, eventually
@@ -208,40 +207,26 @@ sys.exit(app.run())
 """
 
 
-@pytest.fixture
-async def service():
-    """The program in a process of its own."""
-    process = await asyncio.create_subprocess_exec(
-        *(*OURS.command, "-c", OURS.text(SERVE + PROGRAM)),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env=OURS.environ({}),
-    )
-    try:
-        yield process, int(await process.stdout.readline())
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.communicate()
-
-
-async def test_sigterm_under_load_loses_no_request_over_kept_connections(service):
+async def test_sigterm_under_load_loses_no_request_over_kept_connections():
     """Each is answered, and told to close: who then connects anew does so elsewhere, by discovery."""
-    process, port = service
     answered = []
 
     async def call(session):
         connection = None
         while connection != "close":
-            async with session.post(f"http://127.0.0.1:{port}/", data=b"x") as response:
+            async with session.post("/", data=b"x") as response:
                 assert await response.text() == "x"
                 connection = response.headers.get("Connection")
                 answered.append(connection)
 
-    async with aiohttp.ClientSession() as session, asyncio.timeout(PATIENCE):
+    async with (
+        running(SERVE + PROGRAM) as service,
+        aiohttp.ClientSession(f"http://127.0.0.1:{await service.line()}") as session,
+        asyncio.timeout(PATIENCE),
+    ):
         callers = [asyncio.create_task(call(session)) for _ in range(20)]
         await eventually(lambda: len(answered) > 200, "load")
-        process.send_signal(signal.SIGTERM)
+        service.terminate()
         await asyncio.gather(*callers)
-        assert await process.wait() == 0
+        assert await service.end() == (0, [])
     assert answered.count("close") == len(callers)
