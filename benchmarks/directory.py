@@ -109,7 +109,7 @@ def _spreading() -> Row:
             instance = balancer.pick(directory.targets("service_id", "orders"))
             assert instance is not None
             balancer.started(instance)
-            answered[instance.node] += 1
+            answered[instance.name] += 1
             balancer.finished(instance)
         worst = max(worst, max(answered.values()) / min(answered.values()))
     return Row(

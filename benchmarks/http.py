@@ -12,7 +12,7 @@ import aiohttp
 from benchmarks.report import Row
 from benchmarks.workers import worker
 from peerage.discovery import Discovery
-from peerage.identity import Identity, host_key
+from peerage.records.identity import Identity, host_key
 
 _BLOCKS = 40
 _REQUESTS = 200

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from peerage import addresses
-from peerage.addresses import read_address
+from peerage.records.addresses import read_address
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ async def taken(changes):
     events = []
     while changes._pending:
         event = await anext(changes)
-        events.append((type(event), event.instance.node))
+        events.append((type(event), event.instance.name))
     return events
 
 
@@ -120,7 +120,7 @@ async def test_whoever_waits_is_woken(directory, changes):
     await asyncio.sleep(0)
     assert not waiting.done()
     directory.put(record("b"))
-    assert (await waiting).instance.node == "b"
+    assert (await waiting).instance.name == "b"
 
 
 async def test_closing_ends_it(directory):

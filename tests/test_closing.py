@@ -6,7 +6,7 @@ import itertools
 import pytest
 
 from peerage import Discovery, Identity, open_registry
-from peerage.errors import RegistryDenied
+from peerage.errors import RegistryDeniedError
 from peerage.testing import eventually
 
 NUMBERS = itertools.count()
@@ -80,7 +80,7 @@ async def test_a_refusal_is_told_also_when_it_is_known(tmp_path):
     folder.chmod(0o755)
     async with Discovery(f"embedded://{folder}", identity=IDENTITY) as discovery:
         for _ in range(2):
-            with pytest.raises(RegistryDenied, match="700"):
+            with pytest.raises(RegistryDeniedError, match="700"):
                 await discovery.advertise(port=80)
             await eventually(lambda: discovery.stale)
 

@@ -19,9 +19,9 @@ from peerage.errors import (
     NotReadyError,
     RecordError,
     RegistryClosedError,
-    RegistryDenied,
+    RegistryDeniedError,
 )
-from peerage.instance import decode
+from peerage.records.instance import decode
 
 NUMBERS = itertools.count()
 
@@ -78,8 +78,8 @@ class TestAdvertise:
     async def test_it_returns_once_registered(self, discovery, observer):
         """Others find it by any of its ids."""
         registration = await discovery.advertise(port=8080, ids={"shard": [1, 2]})
-        assert registration.node
-        assert registration.node.startswith("Application.")
+        assert registration.name
+        assert registration.name.startswith("Application.")
         await seen(observer, len)
         for ids in ({"service_id": "orders"}, {"instance_id": "1"}, {"shard": 2}, {"service-id": "ORDERS"}):
             assert await observer.locate(ids) == {"http://node-1:8080"}
@@ -103,7 +103,7 @@ class TestAdvertise:
         await seen(observer, len)
         (instance,) = await observer.instances()
         assert instance.urls == ("https://10.0.0.1:443",)
-        assert instance.node.startswith("Orders.")
+        assert instance.name.startswith("Orders.")
         assert instance.appclass == "Orders"
         assert instance.weight == 3
         assert instance.record()["version"] == "v1"
@@ -134,7 +134,7 @@ class TestAdvertise:
     @pytest.mark.parametrize("wrong", [{"extra": {"x": "x" * 70_000}}, {"appclass": "../x"}])
     async def test_what_the_registry_wont_take_is_refused_at_once(self, discovery, wrong):
         """Too large, or a name that can't be a node's."""
-        with pytest.raises(RegistryDenied):
+        with pytest.raises(RegistryDeniedError):
             await discovery.advertise(port=80, **wrong)
         assert not discovery._registrations
 
@@ -153,11 +153,11 @@ class TestAdvertise:
         await discovery.ready()
         registry.lose("the cable")
         registration = await discovery.advertise(port=80)
-        assert registration.node is None
+        assert registration.name is None
         registration.update(ids={"shard": 7})
         assert observer.directory.find() == []
         registry.restore()
-        assert await registration.registered() == registration.node
+        assert await registration.registered() == registration.name
         await seen(observer, len)
         assert await observer.locate(shard=7) == {"http://node-1:80"}
 
@@ -192,11 +192,11 @@ class TestAdvertise:
     async def test_an_expired_session_brings_it_back(self, registry, discovery, observer):
         """Under another node, once."""
         registration = await discovery.advertise(port=80)
-        first = registration.node
+        first = registration.name
         registry.expire()
-        await seen(observer, lambda found: [one.node for one in found] not in ([], [first]))
-        assert [one.node for one in observer.directory.find()] == [registration.node]
-        assert registration.node != first
+        await seen(observer, lambda found: [one.name for one in found] not in ([], [first]))
+        assert [one.name for one in observer.directory.find()] == [registration.name]
+        assert registration.name != first
 
     async def test_a_killed_process_is_gone(self, url, observer):
         """Nothing was withdrawn by it."""
@@ -214,14 +214,14 @@ class TestRegistration:
     async def test_update_is_in_place(self, discovery, observer):
         """Same node; what isn't given stays."""
         registration = await discovery.advertise(port=80, ids={"shard": 1}, extra={"a": 1})
-        node = registration.node
+        node = registration.name
         registration.update(ids={"shard": [2]})
         assert await registration.registered() == node
         await seen(observer, lambda found: found and found[0].id("shard") == "2")
         registration.update(extra={"b": 1})
         await seen(observer, lambda found: "b" in found[0].record())
         (instance,) = observer.directory.find()
-        assert instance.node == node
+        assert instance.name == node
         assert instance.id("shard") == "2"
         assert "a" not in instance.record()
         registration.update(ids={})
@@ -229,7 +229,7 @@ class TestRegistration:
 
     @pytest.mark.parametrize(
         ("wrong", "error"),
-        [({"ids": {"a.b": 1}}, RecordError), ({"extra": {"x": "x" * 70_000}}, RegistryDenied)],
+        [({"ids": {"a.b": 1}}, RecordError), ({"extra": {"x": "x" * 70_000}}, RegistryDeniedError)],
     )
     async def test_a_refused_update_changes_nothing(self, discovery, wrong, error):
         """Neither the record nor what the next update starts from."""
@@ -237,7 +237,7 @@ class TestRegistration:
         with pytest.raises(error):
             registration.update(**wrong)
         registration.update(extra={"ok": True})
-        instance, _ = decode("n", discovery.registry._hub.records[registration.node].data)
+        instance, _ = decode("n", discovery.registry._hub.records[registration.name].data)
         assert instance is not None
         assert instance.id("shard") == "1"
         assert instance.record()["ok"] is True
@@ -259,7 +259,7 @@ class TestRegistration:
         await registration.withdraw()
         registry.expire()
         await seen(observer, lambda found: not found)
-        assert registration.node is None
+        assert registration.name is None
         assert not discovery._registrations
         with pytest.raises(RegistryClosedError):
             registration.update(ids={"a": 1})
@@ -290,7 +290,7 @@ class TestRegistration:
     async def test_a_drain_that_cant_be_published_withdraws(self, discovery, observer, caplog):
         """A record that has no room for the state, or is gone already, is no reason to stay."""
         registration = await discovery.advertise(port=80)
-        room = 64 * 1024 - len(discovery.registry._hub.records[registration.node].data)
+        room = 64 * 1024 - len(discovery.registry._hub.records[registration.name].data)
         registration.update(extra={"x": "x" * (room - len(',"x":""'))})
         await registration.drain(lame_duck=3600)
         assert "without draining" in caplog.text

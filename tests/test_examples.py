@@ -16,7 +16,7 @@ from typing import IO
 import pytest
 
 from peerage import Discovery
-from peerage.names import parse_host
+from peerage.records.names import parse_host
 from peerage.testing.view import PATIENCE, eventually
 
 ROOT = Path(__file__).parent.parent

@@ -107,7 +107,7 @@ async def test_it_is_ready_after_the_first_snapshot(source, follower, directory)
     assert follower.ready
     assert follower.age == 0
     assert follower.stale is None
-    assert [one.node for one in directory] == ["a"]
+    assert [one.name for one in directory] == ["a"]
 
 
 async def test_a_snapshot_isnt_kept(source, ready):

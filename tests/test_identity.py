@@ -12,9 +12,9 @@ import pytest
 
 from peerage import identity
 from peerage.errors import ConfigurationError
-from peerage.identity import host_key, launch_time, read_identity
+from peerage.records.identity import host_key, launch_time, read_identity
 
-HOST_KEY = [sys.executable, "-c", "from peerage.identity import host_key; print(host_key())"]
+HOST_KEY = [sys.executable, "-c", "from peerage.records.identity import host_key; print(host_key())"]
 
 
 def separated() -> list[str]:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from peerage.instance import Endpoint, decode
-from peerage.recordtext import parse_record, shorten
+from peerage.records.instance import Endpoint, decode
+from peerage.records.text import parse_record, shorten
 
 GOLDEN = Path(__file__).parent / "golden"
 V4, V6 = socket.AF_INET, socket.AF_INET6
@@ -63,7 +63,7 @@ class TestGolden:
         instance, problems = decode("MyApplication.0000090098", golden("asab-25.15.json"), 7)
         assert problems == ()
         assert instance is not None
-        assert (instance.node, instance.order, instance.transient) == ("MyApplication.0000090098", 7, True)
+        assert (instance.name, instance.sequence, instance.ephemeral) == ("MyApplication.0000090098", 7, True)
         assert instance.host == "lmc01"
         assert instance.appclass == "MyApplication"
         assert instance.endpoints == (Endpoint("lmc01", 8090, V4), Endpoint("lmc01", 8090, V6))
@@ -178,7 +178,7 @@ class TestEndpoints:
 
     def test_a_record_no_process_owns_isnt_called(self):
         """A node left by hand is shown only."""
-        instance, _ = decode("n", encoded(), transient=False)
+        instance, _ = decode("n", encoded(), ephemeral=False)
         assert instance is not None
         assert instance.urls
         assert not instance.callable
@@ -508,7 +508,7 @@ def test_the_name_in_a_repr_is_escaped():
 def test_a_hostile_record_costs_little(monkeypatch):
     """Thousands of bad entries under a long key: few are put into words, the rest are counted."""
     shown = []
-    monkeypatch.setattr("peerage.instance.shorten", lambda value: shown.append(value) or "x")
+    monkeypatch.setattr("peerage.records.instance.shorten", lambda value: shown.append(value) or "x")
     data = json.dumps({"discovery": {"k" * 30_000: [{}] * 10_000}}).encode()
     _, problems = decode("a", data)
     assert len(shown) < 200

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from peerage.errors import NotDiscoveredError
-from peerage.names import BUILTIN_KEYS, fold_key, fold_value, is_logical, parse_host
+from peerage.records.names import BUILTIN_KEYS, fold_key, fold_value, is_logical, parse_host
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()))
 KEYS = st.from_regex(r"[A-Za-z0-9_-]{1,20}", fullmatch=True)

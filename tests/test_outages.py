@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from peerage.outages import OutageLog
+from peerage.outage_log import OutageLog
 from peerage.testing import eventually
 
 

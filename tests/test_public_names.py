@@ -32,7 +32,7 @@ PUBLIC = {
     "Registration",
     "Registry",
     "RegistryClosedError",
-    "RegistryDenied",
+    "RegistryDeniedError",
     "RegistryError",
     "TokenRefusedError",
     "UnreachableError",
@@ -47,7 +47,7 @@ TREE = {
     "RecordError": ("ConfigurationError",),
     "MissingExtraError": ("PeerageError", "ModuleNotFoundError"),
     "RegistryError": ("PeerageError",),
-    "RegistryDenied": ("RegistryError",),
+    "RegistryDeniedError": ("RegistryError",),
     "RegistryClosedError": ("RegistryError",),
     "NotReadyError": ("PeerageError", "TimeoutError"),
     "NotDiscoveredError": ("PeerageError", "RuntimeError"),
@@ -132,7 +132,7 @@ def test_the_exception_tree_is_drawn():
     path, drawn = [], {}
     for line in str(errors.__doc__).splitlines():
         found = re.match(
-            r"( {4}[ │]*(?:[├└]── )?)(\w+Error|RegistryDenied)\b *(?:\((?:\w+\.)*(\w+)\))?", line
+            r"( {4}[ │]*(?:[├└]── )?)(\w+Error|RegistryDeniedError)\b *(?:\((?:\w+\.)*(\w+)\))?", line
         )
         if found:
             depth = (len(found[1]) - 4) // 4

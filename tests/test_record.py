@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from peerage.errors import RecordError
-from peerage.identity import Identity
-from peerage.instance import decode
-from peerage.names import BUILTIN_KEYS, fold_value
-from peerage.record import build_record, web_of
+from peerage.records.build import build_record, web_of
+from peerage.records.identity import Identity
+from peerage.records.instance import decode
+from peerage.records.names import BUILTIN_KEYS, fold_value
 
 LAUNCHED = datetime(2023, 12, 1, 10, 52, 29, tzinfo=UTC)
 

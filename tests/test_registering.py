@@ -3,8 +3,8 @@
 import pytest
 
 from peerage import Discovery
-from peerage.errors import ConfigurationError, RecordError, RegistryClosedError, RegistryDenied
-from peerage.identity import Identity, find_manifest, read_identity
+from peerage.errors import ConfigurationError, RecordError, RegistryClosedError, RegistryDeniedError
+from peerage.records.identity import Identity, find_manifest, read_identity
 from peerage.testing import eventually
 
 ME = Identity(host="127.0.0.1", service_id="me", instance_id="me-1")
@@ -39,7 +39,7 @@ async def test_registering_returns_at_once():
         assert (record["appclass"], record["discovery"], record["host"]) == ("Mine", {"a": [1]}, "127.0.0.1")
         for wrong, error in (
             ({"ids": {"a.b": [1]}}, RecordError),
-            ({"extra": {"noise": "x" * 70_000}}, RegistryDenied),
+            ({"extra": {"noise": "x" * 70_000}}, RegistryDeniedError),
             ({"port": 1, "web": [("0.0.0.0", 1)]}, ConfigurationError),
         ):
             with pytest.raises(error):
@@ -52,14 +52,14 @@ async def test_everything_of_a_registration_changes_in_place():
     async with Discovery("memory:registering-3") as discovery:
         registration = discovery.register(identity=ME, ids={"a": [1]})
         before = await record_of(registration, discovery)
-        node = registration.node
+        node = registration.name
         assert "web" not in before
         registration.update(web=[("0.0.0.0", 80)], scheme="https")
         await eventually(lambda: discovery.directory.get(node).urls)
         registration.update(identity=Identity(host="127.0.0.1", service_id="other"))
         await eventually(lambda: discovery.directory.get(node).service_id == "other")
         record = discovery.directory.get(node).record()
-        assert registration.node == node
+        assert registration.name == node
         assert record["web"] == [["0.0.0.0", 80]]
         assert record["peerage"]["scheme"] == "https"
         assert record["peerage"]["nonce"] == before["peerage"]["nonce"]
@@ -81,7 +81,7 @@ def test_a_manifest_that_is_given(tmp_path, monkeypatch):
 def test_no_manifest_and_one_that_is_broken_are_told_apart(tmp_path, monkeypatch, caplog):
     """And the log names who named a file that isn't there."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("peerage.identity._MANIFESTS", ("MANIFEST.json",))
+    monkeypatch.setattr("peerage.records.identity._MANIFESTS", ("MANIFEST.json",))
     assert find_manifest(None) is None
     assert find_manifest("no.json", "[general] manifest") is None
     assert caplog.messages == ["[general] manifest names no.json, which is no file"]

@@ -22,12 +22,12 @@ if TYPE_CHECKING:
         PeerageError,
         RecordError,
         RegistryClosedError,
-        RegistryDenied,
+        RegistryDeniedError,
         RegistryError,
         TokenRefusedError,
     )
-    from peerage.identity import Identity, read_identity
-    from peerage.instance import Endpoint, Instance
+    from peerage.records.identity import Identity, read_identity
+    from peerage.records.instance import Endpoint, Instance
     from peerage.registration import Registration
     from peerage.registry import Health, Registry, open_registry
 
@@ -47,12 +47,12 @@ _HOMES: Final = {
         "PeerageError",
         "RecordError",
         "RegistryClosedError",
-        "RegistryDenied",
+        "RegistryDeniedError",
         "RegistryError",
         "TokenRefusedError",
     ),
-    "identity": ("Identity", "read_identity"),
-    "instance": ("Endpoint", "Instance"),
+    "records.identity": ("Identity", "read_identity"),
+    "records.instance": ("Endpoint", "Instance"),
     "registration": ("Registration",),
     "registry": ("Health", "Registry", "open_registry"),
 }
@@ -81,7 +81,7 @@ __all__ = [
     "Registration",
     "Registry",
     "RegistryClosedError",
-    "RegistryDenied",
+    "RegistryDeniedError",
     "RegistryError",
     "TokenRefusedError",
     "UnreachableError",

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import NamedTuple, Self
 
 from peerage.directory import Change, Directory
-from peerage.instance import Instance
+from peerage.records.instance import Instance
 
 __all__ = ["Changed", "Changes", "Joined", "Left", "PeerEvent"]
 

@@ -11,10 +11,10 @@ from peerage.changes import Changes
 from peerage.directory import Criteria, Directory, fold_criteria
 from peerage.errors import ConfigurationError, NotReadyError, RegistryClosedError
 from peerage.follow import Follower
-from peerage.identity import Identity, host_key, read_identity
-from peerage.instance import Id, Instance
-from peerage.networks import read_networks
-from peerage.record import Ids, web_of
+from peerage.records.build import Ids, web_of
+from peerage.records.identity import Identity, host_key, read_identity
+from peerage.records.instance import Id, Instance
+from peerage.records.networks import read_networks
 from peerage.registration import Offer, Registration, complain, registered_or, withdraw_all
 from peerage.registry import Registry, open_registry
 
@@ -219,7 +219,7 @@ class Discovery:
 
         Raises:
             RecordError: something of it can't be advertised.
-            RegistryDenied: the registry won't take it; trying again won't help.
+            RegistryDeniedError: the registry won't take it; trying again won't help.
         """
         registration = self.register(
             port=port, web=web, ids=ids, scheme=scheme, appclass=appclass, weight=weight, extra=extra
@@ -250,7 +250,7 @@ class Discovery:
 
         Raises:
             RecordError: something of it can't be advertised.
-            RegistryDenied: the record is too large.
+            RegistryDeniedError: the record is too large.
         """
         self._check_open()
         if port is not None and web is not None:

@@ -7,7 +7,7 @@
     │   └── RecordError                                      what was to be advertised isn't valid
     ├── MissingExtraError             (ModuleNotFoundError)  an optional package isn't installed
     ├── RegistryError                                        the registry refused or can't be used
-    │   ├── RegistryDenied                                   access, size or path; trying again won't help
+    │   ├── RegistryDeniedError                              access, size or path; trying again won't help
     │   └── RegistryClosedError                              used after aclose()
     ├── NotReadyError                 (TimeoutError)         no snapshot of the registry within the time limit
     ├── NotDiscoveredError            (RuntimeError)         nobody callable by that name
@@ -32,7 +32,7 @@ __all__ = [
     "PeerageError",
     "RecordError",
     "RegistryClosedError",
-    "RegistryDenied",
+    "RegistryDeniedError",
     "RegistryError",
     "TokenRefusedError",
 ]
@@ -58,7 +58,7 @@ class RegistryError(PeerageError):
     """The registry refused, or can't be used as it is."""
 
 
-class RegistryDenied(RegistryError):  # noqa: N818 - named as an answer of the port, next to "registered"
+class RegistryDeniedError(RegistryError):
     """The registry won't keep a record: access, size or path. Trying again won't help."""
 
 

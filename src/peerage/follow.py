@@ -14,7 +14,7 @@ from typing import Final
 
 from peerage.directory import Directory
 from peerage.errors import RegistryClosedError
-from peerage.outages import OutageLog
+from peerage.outage_log import OutageLog
 from peerage.registry import Event, Gone, Put, Registry, Snapshot, Stale
 
 __all__ = ["Follower"]
@@ -155,7 +155,7 @@ class Follower:
         vanished = self._directory.nodes()
         for record in snapshot.records:
             self._directory.put(record)
-            vanished.discard(record.node)
+            vanished.discard(record.name)
             # Asked here as well: a coroutine for each of ten thousand records is felt in the first sync.
             if self._clock() >= self._turn_ends:
                 await self._breathe()

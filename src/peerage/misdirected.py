@@ -13,7 +13,7 @@ from typing import Final
 from yarl import URL
 
 from peerage.errors import NotDiscoveredError
-from peerage.names import BUILTIN_KEYS, fold_key, fold_value, is_logical, parse_host
+from peerage.records.names import BUILTIN_KEYS, fold_key, fold_value, is_logical, parse_host
 
 __all__ = ["MARK", "STATUS", "OwnIds", "is_marked"]
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from peerage.errors import PeerageError
-from peerage.identity import Identity
-from peerage.instance import DRAINING, decode
-from peerage.record import Ids, build_record
+from peerage.records.build import Ids, build_record
+from peerage.records.identity import Identity
+from peerage.records.instance import DRAINING, decode
 from peerage.registry import Advertisement, Registry
 
 __all__ = ["LAME_DUCK", "Offer", "Registration", "complain", "registered_or", "withdraw_all"]
@@ -90,15 +90,15 @@ class Registration:
         return () if instance is None else instance.ids
 
     @property
-    def node(self) -> str | None:
+    def name(self) -> str | None:
         """Name of the record in the registry; None while not registered, another after a lost session."""
-        return self._advertisement.node
+        return self._advertisement.name
 
     async def registered(self) -> str:
         """Wait until the record is in the registry as given last, and return its node.
 
         Raises:
-            RegistryDenied: access, size or path; trying again won't help.
+            RegistryDeniedError: access, size or path; trying again won't help.
             RegistryClosedError: withdrawn or closed meanwhile.
         """
         return await self._advertisement.registered()
@@ -125,7 +125,7 @@ class Registration:
 
         Raises:
             RecordError: something of it can't be advertised; the record stays as it was.
-            RegistryDenied: the record would be too large; it stays as it was.
+            RegistryDeniedError: the record would be too large; it stays as it was.
         """
         changes = {"ids": ids, "extra": extra, "web": web, "scheme": scheme, "identity": identity}
         self._change(**{what: value for what, value in changes.items() if value is not None})

@@ -8,18 +8,18 @@ is this contract as tests.
 Watching
     ``watch()`` first yields a :class:`Snapshot`, or :class:`Stale` at once when the registry can't be
     reached; then :class:`Put` and :class:`Gone`. Nothing is lost between the snapshot and the changes. Events
-    of one node keep their order; a change that repeats what was already said may be left out, and so may one
-    that a newer one of the same node has overtaken. Watchers are independent: a slow one gets the newest
-    state of each node, never an unbounded queue, and holds nobody up.
+    of one record keep their order. A change that repeats the last one may be left out, and so may one that a
+    newer change of the same record has overtaken. Watchers are independent: a slow one gets the newest state
+    of each record, never an unbounded queue, and doesn't delay the others.
 
 Losing touch
     is ``Stale(reason)``: what was known stays true until something better is known. Recovery is a new
     ``Snapshot``. An error is never an empty snapshot. ``Stale`` may be repeated with another reason.
 
 Order
-    ``Record.order`` grows in the order of creation within one registry (ZooKeeper's czxid, a counter): of
-    several records with one instance id, host and port, the one with the highest order is true. An update
-    keeps it. ``transient=False`` is a record that no process owns (a node left by hand): shown to people, not
+    ``Record.sequence`` grows in the order of creation within one registry (ZooKeeper's czxid, a counter): of
+    several records with one instance id, host and port, the one with the highest sequence is true. An update
+    keeps it. ``ephemeral=False`` is a record that no process owns (a node left by hand): shown to people, not
     called.
 
 Advertising
@@ -30,9 +30,9 @@ Advertising
     is gone or, out of reach, once it can't come back.
 
 Limits
-    A record over :data:`RECORD_LIMIT` bytes isn't kept: ``advertise`` and ``update`` raise RegistryDenied,
-    and what somebody else wrote beyond it is not delivered (logged once). Names are ``[A-Za-z0-9_.-]``, at
-    most 100 characters, and begin with a letter, digit or underscore.
+    A record over :data:`RECORD_LIMIT` bytes isn't kept: ``advertise`` and ``update`` raise
+    RegistryDeniedError, and a larger record of another program is not delivered (logged once). Names are
+    ``[A-Za-z0-9_.-]``, at most 100 characters, and begin with a letter, digit or underscore.
 
 Tidiness
     Constructors touch no event loop. Cancelling any call leaves nothing behind. ``aclose()`` withdraws
@@ -46,7 +46,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, Self, runtime_checkable
 
-from peerage.errors import ConfigurationError, MissingExtraError, RegistryDenied
+from peerage.errors import ConfigurationError, MissingExtraError, RegistryDeniedError
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -80,13 +80,13 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 class Record(NamedTuple):
     """One node of the folder as it stands in the registry."""
 
-    node: str
+    name: str
     """Name within the folder, opaque to readers: ``MyApplication.0000000042``."""
     data: bytes
     """What was advertised, normally one UTF-8 JSON object; nothing is promised about it."""
-    order: int
+    sequence: int
     """Grows with the time of creation; not changed by an update."""
-    transient: bool = True
+    ephemeral: bool = True
     """False if no process owns it."""
 
 
@@ -105,7 +105,7 @@ class Put(NamedTuple):
 class Gone(NamedTuple):
     """A record isn't there any more. There is no cause: a registry can't tell."""
 
-    node: str
+    name: str
 
 
 class Stale(NamedTuple):
@@ -156,14 +156,14 @@ class Advertisement(Protocol):
     """One record of this process, kept alive until withdrawn."""
 
     @property
-    def node(self) -> str | None:
+    def name(self) -> str | None:
         """The current name of the record, None while not registered; changes after a lost session."""
 
     def update(self, data: bytes) -> None:
         """Replace the record in place: same node, no gap. The last call wins, at most one is pending.
 
         Raises:
-            RegistryDenied: *data* is over RECORD_LIMIT; the record stays as it was.
+            RegistryDeniedError: *data* is over RECORD_LIMIT; the record stays as it was.
             RegistryClosedError: it was withdrawn, or its registry closed.
         """
 
@@ -173,7 +173,7 @@ class Advertisement(Protocol):
         Waits as long as the registry is out of reach: give it a time limit of your own.
 
         Raises:
-            RegistryDenied: access, size or path; trying again won't help.
+            RegistryDeniedError: access, size or path; trying again won't help.
             RegistryClosedError: withdrawn or closed meanwhile.
         """
 
@@ -189,7 +189,7 @@ class Secrets(Protocol):
         """Return the value, making it with *make* if there is none: of several callers exactly one makes it.
 
         Raises:
-            RegistryDenied: access, size or name.
+            RegistryDeniedError: access, size or name.
         """
 
     def follow(self, name: str) -> AsyncIterator[bytes]:
@@ -211,7 +211,7 @@ class Registry(Protocol):
         """Begin to advertise *data* at a new node ``<name>.<10 digits>``; returns at once.
 
         Raises:
-            RegistryDenied: *name* or the size of *data* is impossible.
+            RegistryDeniedError: *name* or the size of *data* is impossible.
             RegistryClosedError: after aclose().
         """
 
@@ -229,10 +229,10 @@ def check_name(name: str) -> None:
     """Refuse a name that can't be a node in every backend.
 
     Raises:
-        RegistryDenied: it is empty, too long or has other characters than ``[A-Za-z0-9_.-]``.
+        RegistryDeniedError: it is empty, too long or has other characters than ``[A-Za-z0-9_.-]``.
     """
     if not _NAME.fullmatch(name):
-        raise RegistryDenied(
+        raise RegistryDeniedError(
             f"{name!r} can't name a record: use up to 100 characters of A-Z, a-z, 0-9, '_', '.' and '-', "
             "beginning with a letter, digit or underscore."
         )
@@ -242,10 +242,10 @@ def check_size(data: bytes) -> None:
     """Refuse data that readers wouldn't take.
 
     Raises:
-        RegistryDenied: over RECORD_LIMIT.
+        RegistryDeniedError: over RECORD_LIMIT.
     """
     if len(data) > RECORD_LIMIT:
-        raise RegistryDenied(
+        raise RegistryDeniedError(
             f"The record has {len(data)} bytes, at most {RECORD_LIMIT} are kept: "
             "advertise fewer ids or shorter extra fields."
         )

@@ -14,8 +14,8 @@ from tests.auth.support import Clock, claims, jwk, token
 from peerage.auth import PrivateKey, Reason, Verifier
 from peerage.auth.internal import KEY_NAME, InternalAuthority
 from peerage.auth.jose import read_token
-from peerage.errors import KeysUnavailableError, RegistryDenied, TokenRefusedError
-from peerage.identity import Identity
+from peerage.errors import KeysUnavailableError, RegistryDeniedError, TokenRefusedError
+from peerage.records.identity import Identity
 from peerage.registry import open_registry
 from peerage.testing import eventually
 from peerage.testing.view import PATIENCE
@@ -236,7 +236,7 @@ class Refusing:
         self.asked += 1
         if self.silent:
             await asyncio.Event().wait()
-        raise RegistryDenied("no access")
+        raise RegistryDeniedError("no access")
 
     def follow(self, _name):
         raise AssertionError

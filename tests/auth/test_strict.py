@@ -289,7 +289,7 @@ async def test_records_of_processes_that_died_do_not_hide_the_living_one():
             "web": [["0.0.0.0", 80]],
             "peerage": {"auth_key": own_key.public.as_dict()},
         }
-        directory.put(Record(f"App.{number}", json.dumps(record).encode(), number, transient=True))
+        directory.put(Record(f"App.{number}", json.dumps(record).encode(), number, ephemeral=True))
 
     async def ready():
         pass

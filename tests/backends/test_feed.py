@@ -197,9 +197,9 @@ def test_at_any_pace_the_watcher_ends_at_the_producers_state(steps):  # noqa: C9
             match await anext(feed):
                 case Snapshot(records):
                     known.clear()
-                    known.update({record.node: record for record in records})
+                    known.update({record.name: record for record in records})
                 case Put(record):
-                    known[record.node] = record
+                    known[record.name] = record
                 case Gone(node):
                     del known[node]
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from peerage.balancing import Balancer, LeastOutstanding
-from peerage.instance import Instance, decode
+from peerage.records.instance import Instance, decode
 
 
 def make(node: str, weight: float = 1) -> Instance:
@@ -31,7 +31,7 @@ def spread_sequentially(balancer: Balancer, instances: list[Instance], requests:
         assert instance is not None
         balancer.started(instance)
         balancer.finished(instance)
-        hits[instance.node] += 1
+        hits[instance.name] += 1
     return hits
 
 
@@ -50,7 +50,7 @@ def test_a_tie_is_not_a_strict_rotation():
         instance = balancer.pick(instances)
         balancer.started(instance)
         balancer.finished(instance)
-        picked.append(instance.node)
+        picked.append(instance.name)
     assert any(one == other for one, other in pairwise(picked))
 
 
@@ -60,8 +60,8 @@ def test_a_newcomer_gets_its_share_and_no_flood():
     newcomer = make("App.new")
     instances.append(newcomer)
     soon = spread_sequentially(balancer, instances, 20)
-    assert 1 <= soon[newcomer.node] <= 8
-    assert spread_sequentially(balancer, instances, 1_000)[newcomer.node] == pytest.approx(200, rel=0.2)
+    assert 1 <= soon[newcomer.name] <= 8
+    assert spread_sequentially(balancer, instances, 1_000)[newcomer.name] == pytest.approx(200, rel=0.2)
 
 
 def test_the_busier_of_two_is_left_alone():
@@ -95,7 +95,7 @@ def test_nobody_to_pick():
     balancer, (sole,) = Balancer(Random(7)), make_many(1)
     assert balancer.pick([]) is None
     assert balancer.pick([sole]) is sole
-    assert balancer.pick([sole], {sole.node}) is None
+    assert balancer.pick([sole], {sole.name}) is None
 
 
 def test_a_changed_record_keeps_its_count():
@@ -121,13 +121,13 @@ def test_another_policy_decides_and_hears_of_everything():
             self.heard = []
 
         def choose(self, one, other, _outstanding):
-            return min(one, other, key=lambda instance: instance.node)
+            return min(one, other, key=lambda instance: instance.name)
 
         def started(self, instance):
-            self.heard.append(("started", instance.node))
+            self.heard.append(("started", instance.name))
 
         def finished(self, instance):
-            self.heard.append(("finished", instance.node))
+            self.heard.append(("finished", instance.name))
 
     policy = Alphabetical()
     balancer, instances = Balancer(Random(10), policy), make_many(2)
@@ -144,10 +144,10 @@ def test_never_picks_an_avoided_one_and_always_another_if_there_is_one(seed, cou
     avoid = {f"App.{number}" for number in avoided}
     picked = Balancer(Random(seed)).pick(instances, avoid)
     if picked is None:
-        assert all(instance.node in avoid for instance in instances)
+        assert all(instance.name in avoid for instance in instances)
     else:
         assert picked in instances
-        assert picked.node not in avoid
+        assert picked.name not in avoid
 
 
 class Counting(RuleBasedStateMachine):
@@ -190,7 +190,7 @@ class Counting(RuleBasedStateMachine):
 
     @invariant()
     def counts_are_exact(self):
-        assert self.balancer.outstanding == Counter(instance.node for instance in self.under_way)
+        assert self.balancer.outstanding == Counter(instance.name for instance in self.under_way)
 
 
 TestCounting = Counting.TestCase

@@ -44,7 +44,7 @@ class Served:
     """One server, and what came in."""
 
     def __init__(self, node, port):
-        self.node = node
+        self.name = node
         self.port = port
         self.hits = 0
         self.seen = []
@@ -119,7 +119,7 @@ class Fleet:
             served.seen.append(request)
             if handler is not None:
                 return await handler(request)
-            return web.json_response({"node": served.node, "host": request.host, "path": request.path_qs})
+            return web.json_response({"node": served.name, "host": request.host, "path": request.path_qs})
 
         app = web.Application()
         app.router.add_route("*", "/{tail:.*}", answer)
@@ -130,7 +130,7 @@ class Fleet:
         site = web.TCPSite(runner, address, 0, ssl_context=ssl)
         await site.start()
         served.port = runner.addresses[0][1]
-        served.node = self.advertise(served.port, service, **own)
+        served.name = self.advertise(served.port, service, **own)
         served.stop = runner.cleanup
         return served
 
@@ -160,7 +160,7 @@ class Fleet:
 
         self._stack.push_async_callback(stop)
         served.port = server.sockets[0].getsockname()[1]
-        served.node = self.advertise(served.port, service, **own)
+        served.name = self.advertise(served.port, service, **own)
         served.stop = stop
         return served
 
@@ -170,7 +170,7 @@ class Fleet:
         closed.bind(("127.0.0.1", 0))
         self._stack.callback(closed.close)
         served = Served(None, closed.getsockname()[1])
-        served.node = self.advertise(served.port, service, **own)
+        served.name = self.advertise(served.port, service, **own)
         return served
 
     def spawn(self, service="orders", **own):
@@ -185,7 +185,7 @@ class Fleet:
             process.stdout.close()
 
         self._stack.callback(end)
-        process.node = self.advertise(int(process.stdout.readline()), service, **own)
+        process.name = self.advertise(int(process.stdout.readline()), service, **own)
         return process
 
 

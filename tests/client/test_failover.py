@@ -157,7 +157,7 @@ async def test_whoever_refused_comes_last_for_a_moment(fleet, connections):
         fleet.clock.now += 2
         assert await connections_of(20) == 1
         # With nobody else left it is asked after all.
-        fleet.directory.gone(served.node)
+        fleet.directory.gone(served.name)
         with pytest.raises(UnreachableError, match=str(dead.port)):
             await session.get(ORDERS)
 
@@ -206,7 +206,7 @@ async def test_a_wait_for_a_free_connection_is_nobodys_fault(fleet, limits):
             with pytest.raises(aiohttp.ConnectionTimeoutError) as raised:
                 await session.request(method, ORDERS, timeout=impatient)
             assert not isinstance(raised.value, UnreachableError)
-        assert served.node not in fleet.client._balancing._refused
+        assert served.name not in fleet.client._balancing._refused
         release.set()
         async with await first as response:
             assert await response.text() == "done"

@@ -42,7 +42,7 @@ async def test_known_but_not_callable(fleet, record, reason):
 
 async def test_a_record_without_a_process(fleet):
     record = {"service_id": "orders", "host": "here", "web": [["0.0.0.0", 80]]}
-    fleet.directory.put(Record("left-by-hand", json.dumps(record).encode(), 1, transient=False))
+    fleet.directory.put(Record("left-by-hand", json.dumps(record).encode(), 1, ephemeral=False))
     async with fleet.session() as session:
         with pytest.raises(NotDiscoveredError, match="belongs to no process"):
             await session.get("http://orders.service_id.asab/")
@@ -64,4 +64,4 @@ async def test_a_host_that_can_not_stand_in_a_url_is_that_instances_problem(flee
             await session.get("http://orders.service_id.asab/")
         served = await fleet.serve()
         async with session.get("http://orders.service_id.asab/") as response:
-            assert (await response.json())["node"] == served.node
+            assert (await response.json())["node"] == served.name

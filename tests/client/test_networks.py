@@ -9,8 +9,8 @@ import pytest
 from peerage import Discovery, NotDiscoveredError, UnreachableError
 from peerage.client import DiscoveryResolver
 from peerage.errors import ConfigurationError
-from peerage.identity import read_identity
-from peerage.networks import read_networks
+from peerage.records.identity import read_identity
+from peerage.records.networks import read_networks
 
 ORDERS = "http://orders.service_id.asab/"
 

@@ -27,9 +27,9 @@ async def test_counted_to_the_end_of_the_stream(fleet):
     served = await fleet.serve(big)
     async with fleet.session() as session:
         response = await session.get(ORDERS)
-        assert fleet.outstanding == {served.node: 1}
+        assert fleet.outstanding == {served.name: 1}
         await response.content.readexactly(100)
-        assert fleet.outstanding == {served.node: 1}
+        assert fleet.outstanding == {served.name: 1}
         await response.read()
         assert not fleet.outstanding
 
@@ -39,7 +39,7 @@ async def test_closed_or_released_early(fleet, end):
     served = await fleet.serve(endless)
     async with fleet.session() as session:
         response = await session.get(ORDERS)
-        assert fleet.outstanding == {served.node: 1}
+        assert fleet.outstanding == {served.name: 1}
         getattr(response, end)()
         assert not fleet.outstanding
 
@@ -126,7 +126,7 @@ async def test_web_socket(fleet):
         async with session.ws_connect(ORDERS) as socket:
             await socket.send_str("one")
             assert await socket.receive_str() == "one"
-            assert fleet.outstanding == {served.node: 1}
+            assert fleet.outstanding == {served.name: 1}
         assert not fleet.outstanding
         async with session.ws_connect(ORDERS) as socket:
             await socket.send_str("bye")
@@ -166,7 +166,7 @@ async def test_cancelled(fleet, stage):
 
         task = asyncio.create_task(call())
         await arrived.wait()
-        assert fleet.outstanding == {served.node: 1}
+        assert fleet.outstanding == {served.name: 1}
         task.cancel()
         await asyncio.wait([task])
         assert task.cancelled()

@@ -28,7 +28,7 @@ async def test_a_host_name_is_looked_up(fleet):
     served = await fleet.serve(host="node-1", same_host=False)
     async with fleet.session() as session:
         for _ in range(3):
-            assert await get_node(session) == served.node
+            assert await get_node(session) == served.name
     assert fleet.lookups == ["node-1"]
 
 
@@ -37,17 +37,17 @@ async def test_the_instance_id_stands_in_for_a_host_that_does_not_resolve(fleet)
     served = await fleet.serve(host="node-1", same_host=False)
     async with fleet.session() as session:
         for _ in range(3):
-            assert await get_node(session) == served.node
+            assert await get_node(session) == served.name
         # Neither in the time for which a failure is remembered.
         assert fleet.lookups == ["node-1", "orders-1"]
         fleet.clock.now += 31
         fleet.addresses["node-1"] = ["127.0.0.1"]
-        assert await get_node(session) == served.node
+        assert await get_node(session) == served.name
     assert fleet.lookups == ["node-1", "orders-1", "node-1"]
 
 
 async def test_the_advertised_addresses_come_last(fleet, monkeypatch):
-    # A routable address of this machine: what may stand in peerage.addresses.
+    # A routable address of this machine: what may stand in peerage.records.addresses.
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect(("192.0.2.1", 9))
@@ -58,7 +58,7 @@ async def test_the_advertised_addresses_come_last(fleet, monkeypatch):
         pytest.skip("this machine has loopback only")
     served = await fleet.serve(address="0.0.0.0", host="node-1", same_host=False, addresses=[address])
     async with fleet.session() as session:
-        assert await get_node(session) == served.node
+        assert await get_node(session) == served.name
     assert fleet.lookups == ["node-1", "orders-1"]
 
 
@@ -70,7 +70,7 @@ async def test_same_host_name_and_port_on_two_machines_are_two_places(fleet):
     fleet.advertise(first.port, host="app", same_host=False)
     async with fleet.session() as session:
         for _ in range(4):
-            assert await get_node(session) == first.node
+            assert await get_node(session) == first.name
     assert first.hits == 4
     assert "orders-1" in fleet.lookups
 
@@ -93,7 +93,7 @@ async def test_other_instances_are_tried_first(fleet):
     async with fleet.session() as session:
         for _ in range(5):
             async with session.post(ORDERS) as response:
-                assert (await response.json())["node"] == served.node
+                assert (await response.json())["node"] == served.name
 
 
 async def test_one_unresolved_and_one_refused_is_unreachable(fleet):
@@ -124,7 +124,7 @@ async def test_a_hanging_look_up_holds_up_nobody(fleet):
             ]
             while sum(host.startswith("slow") for host in fleet.lookups) < 20:  # noqa: ASYNC110 - filled by threads
                 await asyncio.sleep(0.001)
-            assert await get_node(session) == served.node
+            assert await get_node(session) == served.name
             assert not any(task.done() for task in slow)
             for task in slow:
                 task.cancel()
@@ -166,11 +166,11 @@ async def test_a_slow_host_is_waited_for_if_there_is_nowhere_else_to_go(fleet, u
             await until(lambda: wire in unresolved and "orders-1" in unresolved)
             calls.append(asyncio.create_task(get_node(session)))
             release.set()
-            assert [await call for call in calls] == [served.node] * 4
+            assert [await call for call in calls] == [served.name] * 4
             assert wire not in unresolved
             # What was found late is good for the next calls, too.
             fleet.client._connector.clear_dns_cache()
-            assert await get_node(session) == served.node
+            assert await get_node(session) == served.name
             await asyncio.create_task(session.post(ORDERS))
     finally:
         release.set()
@@ -186,12 +186,12 @@ async def test_a_late_answer_is_used_by_the_next_call(fleet, until):
     try:
         async with fleet.session() as session:
             while "slow" not in hosts._unresolved:
-                assert await get_node(session) == quick.node
+                assert await get_node(session) == quick.name
             release.set()
             await until(lambda: not hosts._running)
             assert "slow" not in hosts._unresolved
-            fleet.directory.gone(quick.node)
-            assert await get_node(session) == slow.node
+            fleet.directory.gone(quick.name)
+            assert await get_node(session) == slow.name
             # It isn't good for ever: names move.
             assert fleet.lookups.count("slow") == 1
             fleet.clock.now += 31
@@ -352,7 +352,7 @@ async def test_ipv6_hosts_and_addresses(fleet):
             pytest.skip("this machine has no IPv6")
     served = await fleet.serve(address="::1", bound="::")
     async with fleet.session() as session:
-        assert await get_node(session) == served.node
+        assert await get_node(session) == served.name
 
 
 # A connector of the user's own
@@ -362,8 +362,8 @@ async def test_resolver_for_a_connector_of_ones_own(fleet):
     served = await fleet.serve()
     connector = aiohttp.TCPConnector(resolver=DiscoveryResolver(fleet.client))
     async with aiohttp.ClientSession(connector=connector) as session:
-        assert await get_node(session, "http://orders.service_id.asab:1234/x") == served.node
-        assert await get_node(session, f"http://localhost:{served.port}/") == served.node
+        assert await get_node(session, "http://orders.service_id.asab:1234/x") == served.name
+        assert await get_node(session, f"http://localhost:{served.port}/") == served.name
         with pytest.raises(NotDiscoveredError, match="stock"):
             await session.get("http://stock.service_id.asab/")
         with pytest.raises(aiohttp.ClientConnectorDNSError):

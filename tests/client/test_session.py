@@ -25,7 +25,7 @@ async def test_what_is_logical_stays_logical(fleet):
     served = await fleet.serve()
     async with fleet.session() as session, session.get(f"{ORDERS}/v1/a%20b?x=%3F&y=%20#part") as response:
         told = await response.json()
-        assert told == {"node": served.node, "host": "orders.service_id.asab", "path": "/v1/a%20b?x=?&y=%20"}
+        assert told == {"node": served.name, "host": "orders.service_id.asab", "path": "/v1/a%20b?x=?&y=%20"}
         assert response.url == URL(f"{ORDERS}/v1/a%20b?x=?&y=%20")
         assert response.real_url.fragment == "part"
 
@@ -44,7 +44,7 @@ async def test_what_is_logical_stays_logical(fleet):
 async def test_spellings_of_a_name(fleet, host):
     served = await fleet.serve()
     async with fleet.session() as session:
-        assert (await get_json(session, f"http://{host}/"))["node"] == served.node
+        assert (await get_json(session, f"http://{host}/"))["node"] == served.name
 
 
 @pytest.mark.parametrize("advertised", ["b\u00fccher", "bu\u0308cher"])
@@ -54,12 +54,12 @@ async def test_a_name_beyond_ascii_in_all_its_spellings(fleet, advertised, asked
     served = await fleet.serve(service=advertised)
     async with fleet.session() as session:
         answer = await get_json(session, f"http://{asked}.{key}.asab/")
-    assert answer["node"] == served.node
+    assert answer["node"] == served.name
     assert answer["host"] == f"xn--bcher-kva.{key}.asab"
 
 
 async def test_requests_are_spread_over_one_session(fleet):
-    nodes = [(await fleet.serve()).node for _ in range(3)]
+    nodes = [(await fleet.serve()).name for _ in range(3)]
     async with fleet.session() as session:
         hits = Counter([(await get_json(session, ORDERS))["node"] for _ in range(300)])
     assert set(hits) == set(nodes)
@@ -114,11 +114,11 @@ async def test_a_removed_and_a_draining_instance_get_no_new_request(fleet):
     async with fleet.session() as session:
         for _ in range(30):
             await get_json(session, ORDERS)
-        fleet.directory.gone(leaving.node)
-        fleet.advertise(draining.port, node=draining.node, state="draining")
+        fleet.directory.gone(leaving.name)
+        fleet.advertise(draining.port, node=draining.name, state="draining")
         before = leaving.hits, draining.hits
         assert all(before)
-        assert {(await get_json(session, ORDERS))["node"] for _ in range(30)} == {staying.node}
+        assert {(await get_json(session, ORDERS))["node"] for _ in range(30)} == {staying.name}
         assert (leaving.hits, draining.hits) == before
 
 
@@ -139,7 +139,7 @@ async def test_a_request_under_way_at_a_removed_instance_finishes(fleet):
 
         task = group.create_task(call())
         await arrived.wait()
-        fleet.directory.gone(served.node)
+        fleet.directory.gone(served.name)
         go_on.set()
     assert task.result() == "done"
 
@@ -276,7 +276,7 @@ async def test_a_proxy_in_the_environment_gets_no_logical_name(fleet, monkeypatc
     in_between = await fleet.serve_raw(proxy, service="proxy")
     monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{in_between.port}")
     async with fleet.session(trust_env=True) as session:
-        assert (await get_json(session, ORDERS))["node"] == served.node
+        assert (await get_json(session, ORDERS))["node"] == served.name
         async with session.get(f"http://127.0.0.2:{served.port}/") as response:
             assert await response.text() == "proxy"
     assert in_between.hits == 1
@@ -328,7 +328,7 @@ async def test_middlewares_of_a_request_replace_ours_and_the_resolver_knows(flee
     served = await fleet.serve()
     async with fleet.session() as session:
         told = await get_json(session, f"{ORDERS}:81/x", middlewares=())
-        assert told == {"node": served.node, "host": "orders.service_id.asab:81", "path": "/x"}
+        assert told == {"node": served.name, "host": "orders.service_id.asab:81", "path": "/x"}
         with pytest.raises(NotDiscoveredError, match="stock"):
             await session.get("http://stock.service_id.asab", middlewares=())
 
@@ -336,14 +336,14 @@ async def test_middlewares_of_a_request_replace_ours_and_the_resolver_knows(flee
 async def test_the_connector_forgets_logical_names_when_the_directory_changes(fleet):
     first = await fleet.serve()
     async with fleet.session(headers={"Connection": "close"}) as session:
-        assert (await get_json(session, ORDERS, middlewares=()))["node"] == first.node
+        assert (await get_json(session, ORDERS, middlewares=()))["node"] == first.name
         second = await fleet.serve()
-        fleet.directory.gone(first.node)
-        assert (await get_json(session, ORDERS, middlewares=()))["node"] == second.node
+        fleet.directory.gone(first.name)
+        assert (await get_json(session, ORDERS, middlewares=()))["node"] == second.name
 
 
 async def test_a_connector_of_the_users_own_is_used_balanced_and_owned(fleet):
-    nodes = {(await fleet.serve()).node for _ in range(2)}
+    nodes = {(await fleet.serve()).name for _ in range(2)}
     owned, lent = aiohttp.TCPConnector(limit=2), aiohttp.TCPConnector()
     async with fleet.session(connector=owned) as session:
         assert session.connector is owned

@@ -142,7 +142,7 @@ async def test_a_peer_that_speaks_no_tls_is_passed_over(fleet, authority, trusti
             async with session.post(f"https://{HYPHEN}/", ssl=trusting) as response:
                 assert response.status == 200
         assert served.hits == 4
-        fleet.directory.gone(served.node)
+        fleet.directory.gone(served.name)
         with pytest.raises(UnreachableError) as raised:
             await session.get(f"https://{HYPHEN}/", ssl=trusting)
     assert isinstance(raised.value.__cause__, aiohttp.ClientConnectorSSLError)
@@ -175,9 +175,9 @@ async def test_instances_of_the_other_scheme_are_no_candidates(fleet, authority,
     async with fleet.session() as session:
         for _ in range(5):
             async with session.get(f"http://{HYPHEN}/") as response:
-                assert (await response.json())["node"] == plain.node
+                assert (await response.json())["node"] == plain.name
             async with session.get(f"https://{HYPHEN}/", ssl=trusting) as response:
-                assert (await response.json())["node"] == secure.node
+                assert (await response.json())["node"] == secure.name
 
 
 @pytest.mark.parametrize(

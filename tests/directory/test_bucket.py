@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from peerage.directory.bucket import Bucket, Members, standing_of
-from peerage.instance import decode
+from peerage.records.instance import decode
 
 
 def instances(count):

@@ -23,7 +23,7 @@ def record(node, order=1, **fields):
 
 
 def nodes(instances):
-    return sorted(instance.node for instance in instances)
+    return sorted(instance.name for instance in instances)
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def test_of_twins_the_newest_is_true(directory):
     directory.gone("newest")
     directory.gone("new")
     assert nodes(directory.find()) == ["old"]
-    assert [(before.node, after.node) for before, after in told] == [
+    assert [(before.name, after.name) for before, after in told] == [
         ("new", "newest"),
         ("newest", "new"),
         ("new", "old"),
@@ -117,8 +117,8 @@ def test_an_instance_that_moves_is_one_change(directory):
     directory.subscribe(told.append)
     directory.put(record("a"))
     ((before, after),) = told
-    assert (before.node, before.urls) == ("a", ())
-    assert (after.node, after.urls) == ("a", ("http://node-1:80",))
+    assert (before.name, before.urls) == ("a", ())
+    assert (after.name, after.urls) == ("a", ("http://node-1:80",))
 
 
 def test_answers_that_are_remembered_are_made_anew_after_a_change(directory):
@@ -152,7 +152,7 @@ def test_a_subscribers_exception_reaches_nobody(directory, caplog):
     directory.subscribe(told.append)
     for name in "abc":
         directory.put(record(name))
-    assert [change.after.node for change in told] == ["a", "b", "c"]
+    assert [change.after.name for change in told] == ["a", "b", "c"]
     assert all(isinstance(change, Change) for change in told)
     (logged,) = [entry for entry in caplog.records if entry.levelno == logging.ERROR]
     assert logged.exc_info

@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from peerage.changes import Changed, Changes, Joined, Left
 from peerage.directory import Directory, fold_criteria
 from peerage.directory.bucket import Bucket
-from peerage.instance import decode
+from peerage.records.instance import decode
 from peerage.registry import Record
 
 NODES = st.sampled_from([f"A.{number}" for number in range(6)])
@@ -49,7 +49,7 @@ class DirectoryMachine(RuleBasedStateMachine):
     def start(self):
         self.directory = Directory()
         self.model: dict[str, Record] = {}
-        self.order = 0
+        self.sequence = 0
         self.replayed = set()
         self.generation = 0
         self.before = set()
@@ -68,11 +68,11 @@ class DirectoryMachine(RuleBasedStateMachine):
             if not self.directory.find((pair,)):
                 self.gaps.append(change)
 
-    @rule(node=NODES, data=DATA, transient=st.sampled_from([True, True, True, False]))
-    def appear(self, node, data, transient):
+    @rule(node=NODES, data=DATA, ephemeral=st.sampled_from([True, True, True, False]))
+    def appear(self, node, data, ephemeral):
         """A record comes, or one of the same name in its place."""
-        self.order += 1
-        self.put(Record(node, data, self.order, transient))
+        self.sequence += 1
+        self.put(Record(node, data, self.sequence, ephemeral))
 
     @rule(node=NODES, data=DATA)
     def update(self, node, data):
@@ -112,23 +112,23 @@ class DirectoryMachine(RuleBasedStateMachine):
                 self.taker.remove(instance)
 
     def put(self, record):
-        self.model[record.node] = record
+        self.model[record.name] = record
         self.directory.put(record)
 
     def visible(self):
         """Return {node: instance} as the model sees it, the slow and simple way."""
         newest = {}
         for record in self.model.values():
-            instance, _ = decode(record.node, record.data, record.order, transient=record.transient)
+            instance, _ = decode(record.name, record.data, record.sequence, ephemeral=record.ephemeral)
             if instance is None:
                 continue
-            key = instance.node
+            key = instance.name
             if instance.instance_id is not None and instance.host is not None:
                 port = min((endpoint.port for endpoint in instance.endpoints), default=0)
                 key = (instance.instance_id, instance.host, port)
-            if key not in newest or newest[key].order < instance.order:
+            if key not in newest or newest[key].order < instance.sequence:
                 newest[key] = instance
-        return {instance.node: instance for instance in newest.values()}
+        return {instance.name: instance for instance in newest.values()}
 
     def matching(self, criteria):
         return {
@@ -142,19 +142,19 @@ class DirectoryMachine(RuleBasedStateMachine):
         """find, urls and targets, asked again after each step, also from what is remembered."""
         for criteria in CRITERIA:
             expected = self.matching(criteria)
-            assert {one.node for one in self.directory.find(criteria)} == set(expected)
+            assert {one.name for one in self.directory.find(criteria)} == set(expected)
             ready = {node: one for node, one in expected.items() if one.callable and not one.draining}
             targets = ready or {node: one for node, one in expected.items() if one.callable}
             urls = {url for one in targets.values() for url in one.urls}
             assert set(self.directory.urls(criteria)) == urls == set(self.directory.urls(criteria))
             if len(criteria) == 1:
                 found = self.directory.targets(*criteria[0])
-                assert sorted(one.node for one in found) == sorted(targets)
+                assert sorted(one.name for one in found) == sorted(targets)
 
     @invariant()
     def the_generation_grows_with_visible_changes_only(self):
         """Exactly when somebody who looks would see a difference."""
-        now = {(one.node, one.data, one.order, one.transient) for one in self.directory.find()}
+        now = {(one.name, one.data, one.sequence, one.ephemeral) for one in self.directory.find()}
         assert (self.directory.generation != self.generation) == (now != self.before)
         assert self.directory.generation >= self.generation
         self.generation, self.before = self.directory.generation, now
@@ -174,7 +174,7 @@ class DirectoryMachine(RuleBasedStateMachine):
         assert set(self.directory._index) == {pair for one in self.visible().values() for pair in one.ids}
         assert self.directory.nodes() == set(self.model)
         assert set(self.directory.problems) == {
-            record.node for record in self.model.values() if decode(record.node, record.data).problems
+            record.name for record in self.model.values() if decode(record.name, record.data).problems
         }
         assert len(self.directory._twins._groups) == len(self.visible())
 

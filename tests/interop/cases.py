@@ -211,7 +211,7 @@ CASES: Final = [
     Case("large number", b'{"a": ' + b"9" * 5000 + b"}", Reason.RECORD, _SCAN),
     Case("60 kB", _full(noise="x" * 60_000)),
     Case("900 kB", _full(noise="x" * 900_000), Reason.SIZE),
-    Case("persistent", _full(), Reason.BY_HAND, transient=False),
+    Case("persistent", _full(), Reason.BY_HAND, ephemeral=False),
     Case(
         "restarted",
         _full(service_id="svc"),

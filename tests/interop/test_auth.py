@@ -17,7 +17,7 @@ from peerage.auth import FetchedKeys, PrivateKey, Verifier
 from peerage.auth.internal import KEY_NAME
 from peerage.auth.jose import read_token
 from peerage.auth.web import authorize, caller
-from peerage.identity import Identity
+from peerage.records.identity import Identity
 from peerage.testing import eventually
 
 PROGRAM = Path(__file__).with_name("auth_peer.py")

@@ -9,7 +9,7 @@ import pytest
 from tests.interop.original import original
 
 from peerage import Discovery
-from peerage.identity import Identity
+from peerage.records.identity import Identity
 from peerage.testing import eventually
 
 

@@ -11,7 +11,7 @@ from tests.backends.zookeeper.support import bare_client
 from tests.interop.original import Original, original
 from tests.interop.test_calls import found, serving
 
-from peerage.identity import Identity
+from peerage.records.identity import Identity
 
 
 @pytest.fixture

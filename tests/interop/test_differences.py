@@ -74,7 +74,7 @@ async def test_every_case_is_answered_alike_or_as_stated(zookeeper, url, path, c
             await put(client, folder, "Base", json.dumps(BASE).encode())
             if case.before is not None:
                 await put(client, folder, "Before", json.dumps(case.before).encode())
-            await put(client, folder, "Case", case.data, transient=case.transient)
+            await put(client, folder, "Case", case.data, ephemeral=case.ephemeral)
             here = await ours(url.replace(path, folder), queries)
             there = await theirs(peer, folder, queries)
             expected = set(case.differs) if case.why else set()

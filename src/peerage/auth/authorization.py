@@ -15,7 +15,7 @@ from peerage.auth.strict import InstanceAuthority, InstanceKeys, url_of
 from peerage.auth.verifier import Verifier
 from peerage.directory import Directory
 from peerage.errors import ConfigurationError
-from peerage.identity import Identity
+from peerage.records.identity import Identity
 from peerage.registry import Registry
 
 if TYPE_CHECKING:

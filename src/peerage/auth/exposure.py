@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 from yarl import URL
 
-from peerage.names import is_logical
+from peerage.records.names import is_logical
 from peerage.registry import Registry
 
 __all__ = ["exposure"]

@@ -15,7 +15,7 @@ from typing import Any, Final
 from peerage.auth.jose import PrivateKey, PublicKey, Token, fitting
 from peerage.auth.principal import SUPERUSER
 from peerage.errors import KeysUnavailableError, RegistryClosedError
-from peerage.identity import Identity
+from peerage.records.identity import Identity
 from peerage.registry import Secrets
 
 __all__ = ["KEY_NAME", "InternalAuthority", "own_url"]

@@ -16,9 +16,9 @@ from peerage.auth.jose import PrivateKey, PublicKey, Token, fitting, read_key, r
 from peerage.auth.reasons import Reason
 from peerage.directory import Directory
 from peerage.errors import ConfigurationError, NotDiscoveredError, NotReadyError, TokenRefusedError
-from peerage.identity import Identity
-from peerage.instance import Instance
-from peerage.names import fold_value, is_logical, parse_host
+from peerage.records.identity import Identity
+from peerage.records.instance import Instance
+from peerage.records.names import fold_value, is_logical, parse_host
 
 __all__ = ["RECORD_FIELD", "InstanceAuthority", "InstanceKeys", "url_of"]
 
@@ -179,7 +179,7 @@ class InstanceKeys:
         if key != "instance_id" or issuer != url_of(key, value):
             return []
         theirs = [each for each in self._directory.find(((key, value),)) if _speaks_for(each, value)]
-        newest = nlargest(_RECORDS, theirs, key=lambda each: each.order)
+        newest = nlargest(_RECORDS, theirs, key=lambda each: each.sequence)
         return [key for key in map(self._key_of, newest) if key is not None]
 
     def _key_of(self, instance: Instance) -> PublicKey | None:
@@ -192,7 +192,7 @@ class InstanceKeys:
 
 def _speaks_for(instance: Instance, value: str) -> bool:
     """Tell whether a process owns the record, and has this one instance id: no one is two."""
-    return instance.transient and [own for key, own in instance.ids if key == "instance_id"] == [value]
+    return instance.ephemeral and [own for key, own in instance.ids if key == "instance_id"] == [value]
 
 
 def _read_record(instance: Instance) -> PublicKey | None:

@@ -35,7 +35,7 @@ class Feed:
 
     def snapshot(self, records: Iterable[Record]) -> None:
         """Everything there is; overtakes whatever waits."""
-        self._snapshot = {record.node: record for record in records}
+        self._snapshot = {record.name: record for record in records}
         self._changes.clear()
         self._stale = self._reason = None
         self._wake.set()
@@ -43,10 +43,10 @@ class Feed:
     def put(self, record: Record, *, new: bool) -> None:
         """A record is there (*new*: for the first time) or has new data."""
         if self._snapshot is not None:
-            self._snapshot[record.node] = record
+            self._snapshot[record.name] = record
         else:
-            _, unheard = self._changes.get(record.node, (None, new))
-            self._changes[record.node] = (Put(record), unheard)
+            _, unheard = self._changes.get(record.name, (None, new))
+            self._changes[record.name] = (Put(record), unheard)
         self._wake.set()
 
     def gone(self, node: str) -> None:

@@ -36,8 +36,8 @@ class _Hub:
 
     def put(self, record: Record) -> None:
         with self.lock:
-            self.records[record.node] = record
-            self._tell(record.node)
+            self.records[record.name] = record
+            self._tell(record.name)
 
     def drop(self, node: str) -> None:
         with self.lock:
@@ -257,8 +257,8 @@ class _MemoryAdvertisement:
         self._settled = asyncio.Event()
 
     @property
-    def node(self) -> str | None:
-        return None if self._record is None else self._record.node
+    def name(self) -> str | None:
+        return None if self._record is None else self._record.name
 
     def update(self, data: bytes) -> None:
         if self._ended:
@@ -274,7 +274,7 @@ class _MemoryAdvertisement:
         await self._settled.wait()
         if self._record is None:
             raise RegistryClosedError(f"The record {self._name} is withdrawn: advertise another one.")
-        return self._record.node
+        return self._record.name
 
     async def withdraw(self) -> None:
         self.lapse()
@@ -298,7 +298,7 @@ class _MemoryAdvertisement:
         record, self._record = self._record, None
         self._settled.clear()
         if record is not None:
-            self._registry._hub.drop(record.node)  # noqa: SLF001 - two halves of one thing
+            self._registry._hub.drop(record.name)  # noqa: SLF001 - two halves of one thing
 
     def end(self) -> None:
         """Give up the wish to be there; whoever waits is told."""

@@ -9,7 +9,7 @@ from random import Random
 from types import MappingProxyType
 
 from peerage.balancing.policy import LeastOutstanding, Policy
-from peerage.instance import Instance
+from peerage.records.instance import Instance
 
 __all__ = ["Balancer"]
 
@@ -43,31 +43,31 @@ class Balancer:
         """
         count = len(instances)
         if count < 2:  # noqa: PLR2004 - less than a pair
-            return instances[0] if count and instances[0].node not in avoid else None
+            return instances[0] if count and instances[0].name not in avoid else None
         place = int(self._random() * count)
         other_place = int(self._random() * (count - 1))
         if other_place >= place:
             other_place += 1
         one, other = instances[place], instances[other_place]
         if avoid:
-            if one.node in avoid:
-                return other if other.node not in avoid else self._pick_from_rest(instances, avoid)
-            if other.node in avoid:
+            if one.name in avoid:
+                return other if other.name not in avoid else self._pick_from_rest(instances, avoid)
+            if other.name in avoid:
                 return one
         return self._policy.choose(one, other, self._outstanding)
 
     def _pick_from_rest(self, instances: Sequence[Instance], avoid: Collection[str]) -> Instance | None:
-        return self.pick([instance for instance in instances if instance.node not in avoid])
+        return self.pick([instance for instance in instances if instance.name not in avoid])
 
     def started(self, instance: Instance) -> None:
         """A request is given to *instance*; :meth:`finished` must follow, once."""
-        node = instance.node
+        node = instance.name
         self._outstanding[node] = self._outstanding.get(node, 0) + 1
         self._policy.started(instance)
 
     def finished(self, instance: Instance) -> None:
         """A request given to *instance* has ended, however it ended. One too many is ignored."""
-        node = instance.node
+        node = instance.name
         count = self._outstanding.get(node, 0)
         if count == 0:
             return

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from random import Random
 from typing import Final, Protocol
 
-from peerage.instance import Instance
+from peerage.records.instance import Instance
 
 __all__ = ["LeastOutstanding", "Policy"]
 
@@ -54,13 +54,13 @@ class LeastOutstanding:
 
     def choose(self, one: Instance, other: Instance, outstanding: Mapping[str, int]) -> Instance:
         """Return the better of the two for the next request; see :class:`Policy`."""
-        load, other_load = outstanding.get(one.node, 0), outstanding.get(other.node, 0)
+        load, other_load = outstanding.get(one.name, 0), outstanding.get(other.name, 0)
         if one.weight != other.weight:
             return self._choose_weighted(one, load, other, other_load)
         if load != other_load:
             return one if load < other_load else other
         last_pick = self._last_pick
-        if last_pick.get(one.node, 0) <= last_pick.get(other.node, 0):
+        if last_pick.get(one.name, 0) <= last_pick.get(other.name, 0):
             return one
         return one if self._random() < _CHANCE else other
 
@@ -73,7 +73,7 @@ class LeastOutstanding:
     def started(self, instance: Instance) -> None:
         """Remember that *instance* was picked just now."""
         self._picks += 1
-        self._last_pick[instance.node] = self._picks
+        self._last_pick[instance.name] = self._picks
         if len(self._last_pick) > self._forget_above:
             self._forget_older_half()
 

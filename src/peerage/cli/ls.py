@@ -49,7 +49,7 @@ def _write_json(found: Listing) -> None:
 
 def _write_table(found: Listing) -> None:
     now = datetime.now(UTC)
-    rows = [cells(each, now, hidden=each.node in found.hidden) for each in found.instances]
+    rows = [cells(each, now, hidden=each.name in found.hidden) for each in found.instances]
     if not on_terminal():
         _write_lines(plain_table(COLUMNS, rows) if rows else [])
     elif rows:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from peerage.cli.text import age, clean, shorten
 from peerage.directory import Directory
-from peerage.instance import Instance
+from peerage.records.instance import Instance
 
 __all__ = [
     "COLUMNS",
@@ -40,20 +40,20 @@ class Listing(NamedTuple):
 
 def listing(directory: Directory) -> Listing:
     """Return what *directory* holds now."""
-    visible = {instance.node for instance in directory.find()}
+    visible = {instance.name for instance in directory.find()}
     instances = sorted(directory, key=sort_key)
-    hidden = frozenset(instance.node for instance in instances if instance.node not in visible)
+    hidden = frozenset(instance.name for instance in instances if instance.name not in visible)
     return Listing(instances, hidden, dict(sorted(directory.problems.items())))
 
 
 def sort_key(instance: Instance) -> tuple[str, str, str]:
     """Return where *instance* stands in a list."""
-    return instance.service_id or "", instance.instance_id or "", instance.node
+    return instance.service_id or "", instance.instance_id or "", instance.name
 
 
 def state_of(instance: Instance) -> str:
     """Return the state of *instance* in a word or three."""
-    if not instance.transient:
+    if not instance.ephemeral:
         return "left by hand"
     if not instance.callable:
         return "not callable"
@@ -103,7 +103,7 @@ def entry_of(instance: Instance, problems: Sequence[str], *, hidden: bool = Fals
         hidden: whether it has a newer record.
     """
     return {
-        "node": instance.node,
+        "node": instance.name,
         "state": state_of(instance),
         "hidden": hidden,
         "urls": sorted(instance.urls),
@@ -116,9 +116,9 @@ def entries(found: Listing) -> Iterator[dict[str, Any]]:
     """Yield what is known of each record, for programs; the ones that can't be read at all come last."""
     readable = set()
     for instance in found.instances:
-        readable.add(instance.node)
-        problems = found.problems.get(instance.node, ())
-        yield entry_of(instance, problems, hidden=instance.node in found.hidden)
+        readable.add(instance.name)
+        problems = found.problems.get(instance.name, ())
+        yield entry_of(instance, problems, hidden=instance.name in found.hidden)
     for node, problems in found.problems.items():
         if node not in readable:
             yield {

@@ -98,7 +98,7 @@ def _plain_problem(node: str, problems: tuple[str, ...]) -> str:
 
 def _json_event(discovery: Discovery, event: PeerEvent) -> str:
     problems = discovery.directory.problems
-    line = {"event": _word(event), **entry_of(event.instance, problems.get(event.instance.node, ()))}
+    line = {"event": _word(event), **entry_of(event.instance, problems.get(event.instance.name, ()))}
     if isinstance(event, Changed):
         line["before"] = entry_of(event.before, ())
     return as_json(line)
@@ -136,7 +136,7 @@ def _picture(discovery: Discovery, height: int) -> "RenderableType":
     found = listing(discovery.directory)
     now = datetime.now(UTC)
     room = max(1, height - _AROUND - len(found.problems))
-    shown = [cells(each, now, hidden=each.node in found.hidden) for each in found.instances[:room]]
+    shown = [cells(each, now, hidden=each.name in found.hidden) for each in found.instances[:room]]
     return rich_table(COLUMNS, shown, _below(discovery, found, len(shown)))
 
 

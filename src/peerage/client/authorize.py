@@ -7,7 +7,7 @@ from typing import Final
 import aiohttp
 from aiohttp import hdrs
 
-from peerage.names import is_logical
+from peerage.records.names import is_logical
 
 __all__ = ["Authorize"]
 

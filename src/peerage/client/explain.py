@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from peerage.client.errors import UnreachableError, UnreachableTimeoutError
 from peerage.directory import Directory
 from peerage.errors import NotDiscoveredError
-from peerage.instance import Instance
+from peerage.records.instance import Instance
 
 __all__ = ["Attempt", "not_discovered", "other_scheme", "unreachable", "unresolved"]
 
@@ -61,7 +61,7 @@ def unreachable(key: str, value: str, attempts: Sequence[Attempt], *, timed_out:
 
 
 def _why_not_callable(instance: Instance) -> str:
-    if not instance.transient:
+    if not instance.ephemeral:
         return "its record belongs to no process"
     web = instance.record().get("web")
     if not web:

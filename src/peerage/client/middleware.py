@@ -21,7 +21,7 @@ from peerage.client.outstanding import call_at_end
 from peerage.client.recent import Recent
 from peerage.client.route import Route, Router
 from peerage.misdirected import is_marked
-from peerage.names import is_logical, parse_host
+from peerage.records.names import is_logical, parse_host
 
 __all__ = ["BalancingMiddleware"]
 
@@ -154,7 +154,7 @@ class BalancingMiddleware:
             # Otherwise the name may have led to the wrong host.
             route.skip_stand_ins()
         if failure in (Failure.UNSENT, Failure.MISDIRECTED):
-            self._refused.add(route.instance.node)
+            self._refused.add(route.instance.name)
 
     def _advance(self, route: Route, failure: Failure) -> bool:
         if failure in (Failure.LOST, Failure.SILENT):

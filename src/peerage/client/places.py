@@ -8,8 +8,8 @@ from typing import Final, NamedTuple
 
 from yarl import URL
 
-from peerage.instance import Endpoint, Instance
-from peerage.names import fold_value
+from peerage.records.instance import Endpoint, Instance
+from peerage.records.names import fold_value
 
 __all__ = ["Place", "first_place_of", "is_literal", "make_place", "places_of"]
 

@@ -22,8 +22,8 @@ from peerage.client.places import places_of
 from peerage.client.recent import Recent
 from peerage.directory import Directory
 from peerage.errors import NotDiscoveredError, NotReadyError
-from peerage.instance import Instance
-from peerage.names import is_logical, parse_host
+from peerage.records.instance import Instance
+from peerage.records.names import is_logical, parse_host
 
 __all__ = ["Discoverable", "DiscoveryResolver", "SharedResolver"]
 

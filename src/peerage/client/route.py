@@ -10,7 +10,7 @@ from peerage.client.places import Place, first_place_of, places_of
 from peerage.client.recent import Recent
 from peerage.directory import Directory
 from peerage.errors import NotDiscoveredError
-from peerage.instance import Instance
+from peerage.records.instance import Instance
 
 if TYPE_CHECKING:
     from peerage.client.explain import Attempt
@@ -78,7 +78,7 @@ class Route:
 
     def note_unresolved(self) -> None:
         """Remember that the host has no address, for the case that there is nowhere else to go."""
-        self.unresolved.add((self.place.wire, self.instance.node))
+        self.unresolved.add((self.place.wire, self.instance.name))
 
     def retry_unresolved(self) -> None:
         """Let those instances be tried again whose hosts had no address."""
@@ -140,7 +140,7 @@ class Router:
                 if instance is None:
                     return False
                 route.instance = instance
-                route.tried.add(instance.node)
+                route.tried.add(instance.name)
                 route.place = first_place_of(instance)
                 route.upcoming = None
             if self._usable(route):

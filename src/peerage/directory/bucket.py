@@ -9,7 +9,7 @@ from itertools import chain
 from operator import attrgetter
 from typing import Final
 
-from peerage.instance import Instance
+from peerage.records.instance import Instance
 
 __all__ = ["Bucket", "Members", "Standing", "prefer_ready", "standing_of", "urls_of"]
 
@@ -27,7 +27,7 @@ class Standing(Enum):
 
     READY = auto()
     DRAINING = auto()
-    IDLE = auto()
+    UNCALLABLE = auto()
     """It can't be called."""
 
 
@@ -39,7 +39,7 @@ _DRAINING: Final = Standing.DRAINING
 def standing_of(instance: Instance) -> Standing:
     """Return how *instance* stands; it never changes, a changed record is another Instance."""
     if not instance.callable:
-        return Standing.IDLE
+        return Standing.UNCALLABLE
     return Standing.DRAINING if instance.draining else Standing.READY
 
 

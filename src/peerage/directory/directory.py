@@ -10,11 +10,11 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from peerage.directory.bucket import prefer_ready, urls_of
+from peerage.directory.incarnations import Incarnations
 from peerage.directory.index import Index
-from peerage.directory.twins import Twins
-from peerage.instance import Instance, decode
-from peerage.names import fold_key, fold_value
-from peerage.networks import ANYWHERE, Networks
+from peerage.records.instance import Instance, decode
+from peerage.records.names import fold_key, fold_value
+from peerage.records.networks import ANYWHERE, Networks
 from peerage.registry import Record
 
 __all__ = ["Change", "Criteria", "Directory", "fold_criteria"]
@@ -71,7 +71,7 @@ class Directory:
         self._nodes: dict[str, Instance] = {}
         self._problems: dict[str, tuple[str, ...]] = {}
         self._complained: set[str] = set()
-        self._twins = Twins()
+        self._twins = Incarnations()
         self._index = Index()
         self._answers: dict[Criteria, tuple[str, ...]] = {}
         self._answered = 0
@@ -84,24 +84,24 @@ class Directory:
 
     def put(self, record: Record) -> None:
         """A record is there or has changed; what can't be used of it stands under :attr:`problems`."""
-        old = self._nodes.get(record.node)
-        if old is not None and (old.data, old.order, old.transient) == record[1:]:
+        old = self._nodes.get(record.name)
+        if old is not None and (old.data, old.sequence, old.ephemeral) == record[1:]:
             return
         new, problems = decode(
-            record.node,
+            record.name,
             record.data,
-            record.order,
-            transient=record.transient,
+            record.sequence,
+            ephemeral=record.ephemeral,
             host_key=self._host_key,
             networks=self.networks,
         )
-        self._note(record.node, problems)
-        if not record.transient:
-            self._complain(record.node, (_OWNERLESS,))
+        self._note(record.name, problems)
+        if not record.ephemeral:
+            self._complain(record.name, (_OWNERLESS,))
         if new is None:
-            self._nodes.pop(record.node, None)
+            self._nodes.pop(record.name, None)
         else:
-            self._nodes[record.node] = new
+            self._nodes[record.name] = new
         self._replace(old, new)
 
     def gone(self, node: str) -> None:

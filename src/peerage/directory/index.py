@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from peerage.directory.bucket import Bucket, Standing, standing_of
-from peerage.instance import Instance
+from peerage.records.instance import Instance
 
 __all__ = ["Index"]
 
@@ -21,7 +21,7 @@ class Index(dict[_Pair, Instance | Bucket]):
     def enter(self, instance: Instance, instead_of: Instance | None) -> None:
         """Add *instance* under all its ids; *instead_of* leaves next, and may be replaced at once."""
         standing = standing_of(instance)
-        alone = standing is not Standing.IDLE
+        alone = standing is not Standing.UNCALLABLE
         for pair in instance.ids:
             found = self.get(pair)
             if alone and (found is None or found is instead_of):

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from peerage.errors import RegistryClosedError, RegistryDenied
+from peerage.errors import RegistryClosedError, RegistryDeniedError
 from peerage.registry import RECORD_LIMIT
 from peerage.testing.capabilities import requires
 from peerage.testing.harness import Harness
@@ -23,15 +23,15 @@ class AdvertisingTests:
         async with closing(harness.first()) as (registry,):
             one = await registered(registry, "My.App-1_x", b"{}")
             two = await registered(registry, "My.App-1_x", b"{}")
-            assert re.fullmatch(r"My\.App-1_x\.\d{10}", one.node or "")
-            assert one.node != two.node
-            assert await one.registered() == one.node
+            assert re.fullmatch(r"My\.App-1_x\.\d{10}", one.name or "")
+            assert one.name != two.name
+            assert await one.registered() == one.name
 
     async def test_the_last_update_wins(self, harness: Harness) -> None:
         """Updates written faster than the registry takes them are merged."""
         async with closing(harness.first(), harness.second()) as (here, there), View(there) as view:
             owner = await registered(here, "Quick", b"first")
-            node = owner.node
+            node = owner.name
             for number in range(500):
                 owner.update(b"%d" % number)
             owner.update(b"last")
@@ -92,7 +92,7 @@ class AdvertisingTests:
             waits = [asyncio.ensure_future(owner.registered()) for _ in range(3)]
             await asyncio.sleep(0)
             waits[0].cancel()
-            assert await waits[1] == await waits[2] == owner.node
+            assert await waits[1] == await waits[2] == owner.name
             await view.until_data([b"1"])
             withdrawal = asyncio.ensure_future(owner.withdraw())
             await asyncio.sleep(0)
@@ -105,10 +105,10 @@ class AdvertisingTests:
         """One byte too many costs that call alone; the limit itself passes."""
         largest = b"x" * RECORD_LIMIT
         async with closing(harness.first(), harness.second()) as (here, there), View(there) as view:
-            with pytest.raises(RegistryDenied, match=str(RECORD_LIMIT)):
+            with pytest.raises(RegistryDeniedError, match=str(RECORD_LIMIT)):
                 here.advertise("Large", largest + b"x")
             owner = await registered(here, "Small", b"small")
-            with pytest.raises(RegistryDenied, match=str(RECORD_LIMIT)):
+            with pytest.raises(RegistryDeniedError, match=str(RECORD_LIMIT)):
                 owner.update(largest + b"x")
             await view.until_data([b"small"])
             owner.update(largest)
@@ -118,7 +118,7 @@ class AdvertisingTests:
     async def test_impossible_names_are_refused(self, harness: Harness, name: str) -> None:
         """A name that isn't possible everywhere isn't possible anywhere."""
         async with closing(harness.first()) as (registry,):
-            with pytest.raises(RegistryDenied):
+            with pytest.raises(RegistryDeniedError):
                 registry.advertise(name, b"{}")
 
     async def test_any_bytes_arrive_as_they_are(self, harness: Harness) -> None:

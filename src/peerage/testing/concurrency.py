@@ -59,7 +59,7 @@ class ConcurrencyTests:
                     truth.append(b"survivor %d" % turn)
                     for view in (one, two):
                         await view.until_data([*truth, b"%d.%d" % (turn, number)])
-                    assert survivor.node is not None
+                    assert survivor.name is not None
             for view in (one, two):
                 await view.until_data(truth)
 

@@ -59,10 +59,10 @@ class OutageTests:
             await own.until(lambda: own.stale)
             owner = here.advertise("Patient", b"1")
             owner.update(b"2")
-            assert not owner.node
+            assert not owner.name
             await harness.restore()
             registered_as = await owner.registered()
-            assert registered_as == owner.node
+            assert registered_as == owner.name
             await view.until_data([b"2"])
 
     @requires("outage")
@@ -71,7 +71,7 @@ class OutageTests:
         async with closing(harness.first(), harness.second()) as (here, there):
             kept = await registered(here, "Kept", b"kept")
             changed = await registered(here, "Changed", b"before")
-            nodes = {kept.node, changed.node}
+            nodes = {kept.name, changed.name}
             async with View(there) as view, View(here) as own:
                 await view.until_data([b"kept", b"before"])
                 await own.until(lambda: own.ready)
@@ -108,7 +108,7 @@ class OutageTests:
             owners = [await registered(here, "Back", b"%d" % number) for number in range(5)]
             wanted = [b"%d" % number for number in range(5)]
             await view.until_data(wanted)
-            before = {owner.node for owner in owners}
+            before = {owner.name for owner in owners}
             async with View(here) as own:
                 await own.until_data(wanted)
                 await harness.expire()
@@ -117,7 +117,7 @@ class OutageTests:
                     "each record back once, as another node",
                 )
                 await own.until(lambda: set(own.records) == set(view.records))
-            await eventually(lambda: {owner.node for owner in owners} == set(view.records), "the owners know")
+            await eventually(lambda: {owner.name for owner in owners} == set(view.records), "the owners know")
 
     @requires("session", "outage")
     async def test_withdraw_wins_against_a_lost_session(self, harness: Harness) -> None:

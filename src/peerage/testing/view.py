@@ -96,12 +96,12 @@ class View:
     def _apply(self, event: Event) -> None:
         match event:
             case Snapshot(records):
-                self.records = {record.node: record for record in records}
+                self.records = {record.name: record for record in records}
                 assert len(self.records) == len(records), "a snapshot names each node once"
                 self.stale, self.ready = None, True
             case Put(record):
                 assert self.ready, "a snapshot comes before the first change"
-                self.records[record.node] = record
+                self.records[record.name] = record
             case Gone(node):
                 assert self.ready, "a snapshot comes before the first change"
                 self.records.pop(node, None)

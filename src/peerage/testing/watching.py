@@ -30,18 +30,18 @@ class WatchingTests:
             snapshot = await anext(watch)
             assert isinstance(snapshot, Snapshot)
             (record,) = snapshot.records
-            assert (record.node, record.data, record.transient) == (early.node, b"1", True)
+            assert (record.name, record.data, record.ephemeral) == (early.name, b"1", True)
 
             late = await registered(there, "Late", b"2")
             put = await anext(watch)
             assert isinstance(put, Put)
-            assert (put.record.node, put.record.data) == (late.node, b"2")
-            assert put.record.order > record.order
+            assert (put.record.name, put.record.data) == (late.name, b"2")
+            assert put.record.sequence > record.sequence
 
             early.update(b"3")
             assert await anext(watch) == Put(record._replace(data=b"3"))
             await early.withdraw()
-            assert await anext(watch) == Gone(record.node)
+            assert await anext(watch) == Gone(record.name)
             await watch.aclose()
 
     async def test_events_of_one_node_keep_their_order(self, harness: Harness) -> None:
@@ -89,7 +89,7 @@ class WatchingTests:
             while seen[-1:] != [b"last"]:
                 event = await anext(slow)
                 events += 1
-                if isinstance(event, Put) and event.record.node == owner.node:
+                if isinstance(event, Put) and event.record.name == owner.name:
                     seen.append(event.record.data)
             # At most one of each node waits: this node, and the one that came and went.
             assert events <= 2
@@ -101,9 +101,9 @@ class WatchingTests:
             for turn in range(6):
                 await registered((here, there)[turn % 2], "Turn", b"%d" % turn)
             await view.until(lambda: len(view.records) == 6)
-            by_order = sorted(view.records.values(), key=lambda record: record.order)
+            by_order = sorted(view.records.values(), key=lambda record: record.sequence)
             assert [record.data for record in by_order] == [b"%d" % turn for turn in range(6)]
-            assert len({record.order for record in by_order}) == len(by_order)
+            assert len({record.sequence for record in by_order}) == len(by_order)
 
     async def test_two_paths_do_not_see_each_other(self, harness: Harness) -> None:
         """A registry's path is part of its name."""
@@ -135,7 +135,7 @@ class WatchingTests:
             owner = await registered(there, "Late", b"late")
             event = await anext(watch)
             assert isinstance(event, Put)
-            assert event.record.node == owner.node
+            assert event.record.name == owner.name
             await watch.aclose()
 
     @requires("processes")

@@ -167,7 +167,7 @@ async def program(app):
     app.Api.attention_required({"good": 1, "_c": ""}, "good")
     attempt(app)
     say(app.Api.AttentionRequired)
-    say((await app.Zk.get_data(f"run/{app.Api._registration.node}"))["attention_required"])
+    say((await app.Zk.get_data(f"run/{app.Api._registration.name}"))["attention_required"])
 app = Service()
 attempt(app)
 run(program, app)
@@ -176,7 +176,7 @@ run(program, app)
         SERVICE_ID="x",
     )
     assert outcome.lines == [
-        *["TypeError", "RecordError", "RegistryDenied"] * 2,
+        *["TypeError", "RecordError", "RegistryDeniedError"] * 2,
         "{'good': {'good': 1, '_c': ''}}",
         "{'good': {'good': 1, '_c': ''}}",
     ]
@@ -203,7 +203,7 @@ run(program, Service())
         SERVICE_ID="x",
         cwd=tmp_path,
     )
-    assert outcome.lines == ["True", "RegistryDenied", "False {}"], outcome.log
+    assert outcome.lines == ["True", "RegistryDeniedError", "False {}"], outcome.log
     assert outcome.log.count("Advertised without what MANIFEST.json says") == 1
 
 

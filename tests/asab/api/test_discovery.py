@@ -314,7 +314,7 @@ async def test_every_case_is_answered_as_by_the_original(zookeeper, client, envi
         for data, transient in (
             (json.dumps(BASE).encode(), True),
             *(() if case.before is None else ((json.dumps(case.before).encode(), True),)),
-            (case.data, case.transient),
+            (case.data, case.ephemeral),
         ):
             await asyncio.to_thread(
                 client.create, f"{path}/run/App.", data, ephemeral=transient, sequence=True, makepath=True

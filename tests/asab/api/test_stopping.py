@@ -77,7 +77,7 @@ class Slow(Service):
         self.Web.WebApp.router.add_get("/slow", self.slow)
     async def slow(self, request):
         say("asked")
-        while self.Api._registration.node is not None or await self.Zk.get_children("run"):
+        while self.Api._registration.name is not None or await self.Zk.get_children("run"):
             await asyncio.sleep(0.01)
         say("withdrawn", len(self.Web.WebAppRunner.sites))
         return aiohttp.web.Response(text="done")

@@ -10,7 +10,7 @@ from tests.asab.host.programs import until
 from tests.auth.support import claims, token
 
 from peerage import Discovery
-from peerage.identity import Identity
+from peerage.records.identity import Identity
 
 
 class Outside:

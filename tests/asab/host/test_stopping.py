@@ -62,9 +62,9 @@ class Last(asab.Service):
 async def slow(request):
     app = request.app["app"]
     say("asked")
-    while app.Api._registration.node is not None or await app.Zk.get_children("run/none") is None:
+    while app.Api._registration.name is not None or await app.Zk.get_children("run/none") is None:
         await asyncio.sleep(0.01)
-        if app.Api._registration.node is None:
+        if app.Api._registration.name is None:
             break
     say("withdrawn")
     return aiohttp.web.Response(text="done")

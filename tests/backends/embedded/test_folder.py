@@ -8,7 +8,7 @@ import pytest
 from tests.backends.embedded.support import opened, run_folder
 
 from peerage.backends.embedded.folder import _excludes
-from peerage.errors import RegistryDenied
+from peerage.errors import RegistryDeniedError
 from peerage.registry import Snapshot, Stale
 from peerage.testing import View
 
@@ -73,7 +73,7 @@ async def test_a_folder_not_to_be_trusted_is_refused_until_it_is_mended(tmp_path
         assert advice in (view.stale or "")
         assert not view.stale.endswith(".")
         owner = registry.advertise("App", b"1")
-        with pytest.raises(RegistryDenied, match=advice):
+        with pytest.raises(RegistryDeniedError, match=advice):
             await owner.registered()
         health = await registry.inspect()
         assert (health.state, health.writable) == ("stale", False)
@@ -83,7 +83,7 @@ async def test_a_folder_not_to_be_trusted_is_refused_until_it_is_mended(tmp_path
         base.unlink(missing_ok=True)
         base.parent.mkdir(exist_ok=True)
         await view.until_data([b"1"])
-        assert await owner.registered() == owner.node
+        assert await owner.registered() == owner.name
         # Whoever follows the registry logs what it is told.
         assert caplog.records == []
 
@@ -157,7 +157,7 @@ async def test_a_folder_where_everybody_gets_every_lock_is_refused(tmp_path, mon
         async with opened(tmp_path / "r") as registry:
             assert isinstance(stale := await anext(registry.watch()), Stale)
             assert "locks don't hold" in stale.reason
-            with pytest.raises(RegistryDenied, match="locks don't hold"):
+            with pytest.raises(RegistryDeniedError, match="locks don't hold"):
                 await registry.advertise("App", b"1").registered()
             assert not (await registry.inspect()).writable
     async with opened(tmp_path / "r") as registry:

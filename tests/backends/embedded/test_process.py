@@ -109,7 +109,7 @@ async def test_withdrawing_does_not_wait_for_a_disk_that_hangs(tmp_path, caplog)
         finally:
             disk.set()
         await registry.inspect()
-        assert records_in(tmp_path / "r") == [owners[2].node]
+        assert records_in(tmp_path / "r") == [owners[2].name]
         assert not caplog.records[1:]
 
 

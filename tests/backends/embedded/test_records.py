@@ -59,7 +59,7 @@ async def test_a_number_somebody_holds_is_waited_for(tmp_path):
             fcntl.flock(counter, fcntl.LOCK_EX)
             second = registry.advertise("Second", b"2")
             assert (await registry.inspect()).writable
-            assert second.node is None
+            assert second.name is None
             second.update(b"3")
         assert await second.registered() == "Second.0000000002"
         assert (run_folder(tmp_path / "r") / "Second.0000000002").read_bytes() == b"3"
@@ -108,7 +108,7 @@ async def test_a_record_removed_by_hand_comes_back(tmp_path):
         await view.until_data([b"1"])
         (run_folder(tmp_path / "r") / first).unlink()
         await view.until(lambda: view.records and first not in view.records)
-        await eventually(lambda: owner.node in view.records)
+        await eventually(lambda: owner.name in view.records)
 
 
 @pytest.mark.parametrize("polling", ["0", "1"])

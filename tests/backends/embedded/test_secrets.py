@@ -10,7 +10,7 @@ from tests.backends.embedded.support import names_in, opened
 from tests.backends.programs import heard, program
 
 from peerage.backends.embedded.secretfile import SecretFile
-from peerage.errors import RegistryClosedError, RegistryDenied
+from peerage.errors import RegistryClosedError, RegistryDeniedError
 from peerage.testing import eventually
 
 
@@ -114,7 +114,7 @@ async def test_a_secret_others_can_read_is_refused(tmp_path, caplog):
         await registry.secrets.obtain("/key", lambda: b"key")
         path = tmp_path / "r" / "secrets" / "key"
         path.chmod(0o644)
-        with pytest.raises(RegistryDenied, match="chmod 600"):
+        with pytest.raises(RegistryDeniedError, match="chmod 600"):
             await registry.secrets.obtain("/key", lambda: b"other")
         followed = registry.secrets.follow("/key")
         await eventually(lambda: caplog.records)
@@ -129,9 +129,9 @@ async def test_a_secret_others_can_read_is_refused(tmp_path, caplog):
 )
 async def test_impossible_names_are_refused(tmp_path, name):
     async with opened(tmp_path / "r") as registry:
-        with pytest.raises(RegistryDenied):
+        with pytest.raises(RegistryDeniedError):
             await registry.secrets.obtain(name, lambda: b"x")
-        with pytest.raises(RegistryDenied):
+        with pytest.raises(RegistryDeniedError):
             registry.secrets.follow(name)
 
 
@@ -143,7 +143,7 @@ async def test_a_maker_that_fails_or_is_given_up_lets_others_make_it(tmp_path):
 
         with pytest.raises(LookupError):
             await one.secrets.obtain("/key", fail)
-        with pytest.raises(RegistryDenied, match="empty"):
+        with pytest.raises(RegistryDeniedError, match="empty"):
             await one.secrets.obtain("/key", lambda: b"")
         attempt = asyncio.ensure_future(one.secrets.obtain("/key", lambda: b"given up"))
         await asyncio.sleep(0)

@@ -38,7 +38,7 @@ async def main(url):
             await asyncio.sleep(0.005)
         assert "100 of 1000 bytes" in problem, problem
         assert not (await registry.inspect()).writable
-        assert late.node is None and set(view.data.values()) == {b"small"}
+        assert late.name is None and set(view.data.values()) == {b"small"}
         limit(resource.RLIMIT_FSIZE, resource.getrlimit(resource.RLIMIT_FSIZE)[1])
         await view.until_data([b"x" * 1000, b"y" * 1000])
         await late.registered()

@@ -11,8 +11,8 @@ from kazoo.client import KazooClient
 from peerage import Discovery
 from peerage.backends.zookeeper.connection import Connection
 from peerage.directory import fold_criteria
-from peerage.identity import Identity
-from peerage.record import build_record
+from peerage.records.build import build_record
+from peerage.records.identity import Identity
 from peerage.registry import Advertisement, Registry, Secrets, open_registry
 from peerage.testing import View, eventually
 from peerage.testing.suite import closing, registered

@@ -18,7 +18,7 @@ from tests.backends.zookeeper.support import (
     warnings_in,
 )
 
-from peerage import RegistryDenied, open_registry
+from peerage import RegistryDeniedError, open_registry
 from peerage.errors import PeerageError
 from peerage.testing import View
 from peerage.testing.suite import closing, registered
@@ -45,7 +45,7 @@ async def test_acl_open_is_open_whatever_the_credentials(url, guarded, secret, s
         await view.until_data([b"{}"])
         for registry in (there, here):
             assert await registry.secrets.obtain(secret, lambda: b"another") == b"shared"
-        for path in (f"{folder_of(url)}/{owner.node}", folder_of(url), secret):
+        for path in (f"{folder_of(url)}/{owner.name}", folder_of(url), secret):
             acls, _ = await asyncio.to_thread(stranger.get_acls, path)
             assert acls == OPEN_ACL_UNSAFE
         health = await here.inspect()
@@ -228,7 +228,7 @@ async def test_no_password_is_ever_shown(url, secret, server, proxy, loud):
                 outside.advertise("Outside", b"{}").registered(),
                 outside.secrets.obtain(secret, lambda: b"mine"),
             ):
-                with pytest.raises(RegistryDenied) as denied:
+                with pytest.raises(RegistryDeniedError) as denied:
                     await attempt
                 shown.append(told(denied.value))
             shown.append(repr(await outside.inspect()))

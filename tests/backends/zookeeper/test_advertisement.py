@@ -90,7 +90,7 @@ async def test_a_removed_record_is_back_after_a_reconnect(url, through, server, 
         bare_client(server.address) as client,
     ):
         owner = await registered(here, "Alone", b"1")
-        before = owner.node
+        before = owner.name
         await cut_off(proxy, here)
         await proxy.heal()
         assert await owner.registered() == before
@@ -110,13 +110,13 @@ async def test_a_removed_folder_is_back(url, server):
         owners = [await registered(here, "App", data) for data in (b"1", b"2")]
         for again in (True, False):
             await view.until_data([b"1", b"2"])
-            before = max(each.order for each in view.records.values())
+            before = max(each.sequence for each in view.records.values())
             await asyncio.to_thread(remove_folder, client, folder_of(url), again=again)
             # Others by their order of creation. That they were gone in between need not have been seen.
             await view.until(
                 lambda before=before: (
                     sorted(view.data.values()) == [b"1", b"2"]
-                    and all(each.order > before for each in view.records.values())
+                    and all(each.sequence > before for each in view.records.values())
                 )
             )
         assert set(await agree(url, view)) == {await owner.registered() for owner in owners}
@@ -128,7 +128,7 @@ async def test_a_changed_record_is_written_again(url, server):
     """What is advertised is for its owner to say; the node stays."""
     async with closing(open_registry(url)) as (here,), bare_client(server.address) as client:
         owner = await registered(here, "Mine", b"mine")
-        node = owner.node
+        node = owner.name
         path = f"{folder_of(url)}/{node}"
         for turn in (1, 2):
             await asyncio.to_thread(client.set, path, b"forged")
@@ -151,7 +151,7 @@ async def test_a_removal_heard_with_the_answer_to_a_look(url, server):
         bare_client(server.address) as client,
     ):
         owner = await registered(here, "Looked", b"1")
-        before = owner.node
+        before = owner.name
         await own.until_data([b"1"])
         # It is looked at once it is registered: the answer to that must not come in between.
         await eventually(lambda: owner._watched, "the watch on it")
@@ -170,7 +170,7 @@ async def test_after_a_reconnect_a_record_counts_once_it_was_seen(url, through, 
     """Removed while its owner was away, it isn't said to be registered under its old name."""
     async with closing(open_registry(through)) as (here,), bare_client(server.address) as client:
         owner = await registered(here, "Away", b"1")
-        before = owner.node
+        before = owner.name
         await cut_off(proxy, here)
         await asyncio.to_thread(client.delete, f"{folder_of(url)}/{before}")
         await proxy.heal()
@@ -218,18 +218,18 @@ async def name_taken(
     ):
         ours = await registered(here, "App", b"ours")
         await view.until_data([b"ours"])
-        name = ours.node
+        name = ours.name
         await cut_off(proxy, here)
         await asyncio.to_thread(client.delete, folder_of(url), recursive=True)
         theirs = await registered(there, "App", b"theirs")
-        assert theirs.node == name
+        assert theirs.name == name
         yield view, here, ours, theirs, client
 
 
 async def test_a_name_that_is_somebody_elses_by_now(url, through, server, proxy):
     """With the folder made anew, names begin anew: another's record is neither changed nor removed."""
     async with name_taken(url, through, server, proxy) as (view, _, ours, theirs, client):
-        name = theirs.node
+        name = theirs.name
         await proxy.heal()
         assert await ours.registered() != name
         await view.until_data([b"ours", b"theirs"])
@@ -248,7 +248,7 @@ async def test_a_withdrawal_of_a_name_that_is_somebody_elses_by_now(url, through
         await registered(here, "Marker", b"1")
         await registered(here, "Marker", b"2")
         await view.until_data([b"theirs", b"1", b"2"])
-        assert view.data[theirs.node] == b"theirs"
+        assert view.data[theirs.name] == b"theirs"
 
 
 # Withdrawn
@@ -264,7 +264,7 @@ async def test_a_withdrawal_while_the_folder_is_made(guarded):
         await owner.withdraw()
         marker = await registered(here, "Marker", b"2")
         # The folder counts what is made in it.
-        assert marker.node == "Marker.0000000000"
+        assert marker.name == "Marker.0000000000"
 
 
 async def test_a_lost_answer_to_a_withdrawal(url, through, proxy):
@@ -279,7 +279,7 @@ async def test_a_lost_answer_to_a_withdrawal(url, through, proxy):
         await second
         await registered(here, "Marker", b"marker")
         await view.until_data([b"marker"])
-        assert owner.node is None
+        assert owner.name is None
 
 
 async def test_a_withdrawal_over_a_half_open_connection(url, through, proxy):
@@ -316,7 +316,7 @@ async def test_a_withdrawal_of_a_record_that_is_being_changed(url, server):
     """By somebody who isn't its owner, and doesn't stop."""
     async with closing(open_registry(url)) as (here,), bare_client(server.address) as client:
         owner = await registered(here, "Busy", b"1")
-        path = f"{folder_of(url)}/{owner.node}"
+        path = f"{folder_of(url)}/{owner.name}"
         for _ in range(20):
             client.set_async(path, b"forged")
         await owner.withdraw()

@@ -16,7 +16,7 @@ from tests.backends.zookeeper.support import (
     warnings_in,
 )
 
-from peerage import Discovery, RegistryDenied, open_registry
+from peerage import Discovery, RegistryDeniedError, open_registry
 from peerage.registry import Gone, Put, Snapshot
 from peerage.testing import View, eventually
 from peerage.testing.suite import closing, registered
@@ -29,7 +29,7 @@ async def test_nothing_on_the_way_is_left_to_strangers(url, guarded, secret, ser
         owner = await registered(here, "Guarded", b"{}")
         assert await here.secrets.obtain(secret, lambda: b"secret") == b"secret"
         nodes = (
-            f"{folder}/{owner.node}",
+            f"{folder}/{owner.name}",
             folder,
             secret,
             secret.rpartition("/")[0],
@@ -77,7 +77,7 @@ async def test_who_is_not_let_in_is_told_which_node_and_what_to_do(url, guarded,
             assert folder_of(url) in view.stale
             assert "credentials" in view.stale
             assert not [event for event in view.events if isinstance(event, Snapshot | Put | Gone)]
-        with pytest.raises(RegistryDenied, match="credentials") as denied:
+        with pytest.raises(RegistryDeniedError, match="credentials") as denied:
             await outside.advertise("Outside", b"{}").registered()
         assert folder_of(url) in str(denied.value)
         for attempt in (
@@ -85,7 +85,7 @@ async def test_who_is_not_let_in_is_told_which_node_and_what_to_do(url, guarded,
             outside.secrets.obtain(f"{secret}-new", lambda: b"mine"),
             anext(aiter(outside.secrets.follow(secret))),
         ):
-            with pytest.raises(RegistryDenied, match="credentials") as denied:
+            with pytest.raises(RegistryDeniedError, match="credentials") as denied:
                 await attempt
             assert secret in str(denied.value)
         begun = time.monotonic()
@@ -100,7 +100,7 @@ async def test_a_service_learns_that_it_is_not_let_in(url, guarded, caplog):
     async with closing(open_registry(guarded)) as (here,):
         await registered(here, "Guarded", b"{}")
         async with Discovery(entered(url, "other", OTHER)) as discovery:
-            with pytest.raises(RegistryDenied, match=folder_of(url)):
+            with pytest.raises(RegistryDeniedError, match=folder_of(url)):
                 await discovery.advertise(port=8080)
             await eventually(lambda: discovery.stale)
             assert "credentials" in discovery.stale

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from tests.backends.zookeeper.support import bare_client, cut_off, folder_of
 
-from peerage.errors import RegistryClosedError, RegistryDenied
+from peerage.errors import RegistryClosedError, RegistryDeniedError
 from peerage.registry import open_registry
 from peerage.testing import View, eventually
 from peerage.testing.suite import closing
@@ -67,7 +67,7 @@ async def test_it_comes_back_with_the_next_session(url, through, proxy, other):
         await proxy.heal()
         await proxy.expire_sessions()
         await view.until(lambda: list(view.data) == ["Same.0000000001"], "the record of the next session")
-        await eventually(lambda: there.node == "Same.0000000001", "the node of the next session")
+        await eventually(lambda: there.name == "Same.0000000001", "the node of the next session")
         assert await data_in(other, folder) == {"Same.0000000001": b"there"}
 
 
@@ -81,8 +81,8 @@ async def test_one_removed_by_somebody_else_comes_back(url, other):
         assert await here.registered() == node
         await eventually(lambda: there._watched, "the watch on it")
         await call(other.delete, f"{folder}/{node}")
-        await eventually(lambda: there.node not in {None, node}, "another node")
-        assert here.node == node
+        await eventually(lambda: there.name not in {None, node}, "another node")
+        assert here.name == node
 
 
 @pytest.mark.parametrize(
@@ -91,20 +91,20 @@ async def test_one_removed_by_somebody_else_comes_back(url, other):
 async def test_impossible_paths(url, path):
     """Refused before anything is sent."""
     async with closing(open_registry(url)) as (registry,):
-        with pytest.raises(RegistryDenied, match="Write an absolute path"):
+        with pytest.raises(RegistryDeniedError, match="Write an absolute path"):
             registry.advertise_at(path, b"")
 
 
 async def test_impossible_sizes(url):
     """A server hangs up on who sends too much; a record is for watchers, so it has their limit."""
     async with closing(open_registry(url)) as (registry,):
-        with pytest.raises(RegistryDenied, match="at most 1000000"):
+        with pytest.raises(RegistryDeniedError, match="at most 1000000"):
             registry.advertise_at("/a", bytes(1_000_001))
-        with pytest.raises(RegistryDenied, match="at most 65536"):
+        with pytest.raises(RegistryDeniedError, match="at most 65536"):
             registry.advertise_at(f"{folder_of(url)}/a", bytes(65_537))
         there = registry.advertise_at(below(url, "/a"), bytes(1_000_000))
         await there.registered()
-        with pytest.raises(RegistryDenied, match="write less into it"):
+        with pytest.raises(RegistryDeniedError, match="write less into it"):
             there.update(bytes(1_000_001))
     with pytest.raises(RegistryClosedError):
         registry.advertise_at("/a", b"")

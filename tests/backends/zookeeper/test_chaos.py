@@ -84,7 +84,7 @@ async def test_connections_cut_at_random(url, proxy, through, seed, caplog):
             assert set(true) == nodes | set(wished)
             for each in discoveries:
                 await located(each, "stable", 3)
-        lines = [entry.getMessage() for entry in caplog.records if entry.name == "peerage.outages"]
+        lines = [entry.getMessage() for entry in caplog.records if entry.name == "peerage.outage_log"]
         assert len(lines) == 4, lines
         for cut in (proxy, second):
             begin, end = (line for line in lines if cut.address in line)

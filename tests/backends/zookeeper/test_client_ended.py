@@ -22,14 +22,14 @@ async def test_a_session_that_a_user_ends_is_followed_by_another(url):
         client.add_listener(told.append)
         await call(client.DataWatch, "/zookeeper", lambda *_: told.append("data"))
         for end in ("stop", "close"), ("restart",), ("restart", "start"):
-            before, node = connection(registry).up.session, record.node
+            before, node = connection(registry).up.session, record.name
             for each in end:
                 await call(getattr(client, each))
             await call(client.start)
             path = await call(client.create, f"{folder_of(url)}/x-", b"", None, True, True, True)  # noqa: FBT003
             stat = await call(client.exists, path)
             assert stat.ephemeralOwner not in {0, before}
-            await eventually(lambda node=node: record.node not in {node, None}, "the record's next node")
+            await eventually(lambda node=node: record.name not in {node, None}, "the record's next node")
             assert connection(registry).up.session == stat.ephemeralOwner
             assert registry.client is client
         assert len([each for each in threading.enumerate() if each.name.startswith("peerage: zoo")]) == 3

@@ -9,8 +9,8 @@ import pytest
 from tests.backends.zookeeper.support import never_empty
 
 from peerage import Discovery
-from peerage.identity import Identity
-from peerage.record import build_record
+from peerage.records.build import build_record
+from peerage.records.identity import Identity
 from peerage.registry import Registry, open_registry
 from peerage.testing import View, eventually
 from peerage.testing.suite import closing, registered
@@ -91,7 +91,7 @@ async def check(url: str, discoveries: list[Discovery], nodes: set[str]) -> None
         await view.until(lambda: view.ready and set(view.records) == nodes)
         marker = await registered(newcomer, "Marker", record(99))
         for discovery in discoveries:
-            await eventually(lambda each=discovery: nodes_of(each) == {*nodes, marker.node})
+            await eventually(lambda each=discovery: nodes_of(each) == {*nodes, marker.name})
 
 
 async def test_three_servers_are_one_registry(ensemble, path):
@@ -101,7 +101,7 @@ async def test_three_servers_are_one_registry(ensemble, path):
     async with closing(*registries), View(registries[0]) as one, View(registries[2]) as three:
         owners = [await registered(registry, "Owner", b"0") for registry in registries]
         for view in (one, three):
-            await view.until(lambda view=view: set(view.records) == {owner.node for owner in owners})
+            await view.until(lambda view=view: set(view.records) == {owner.name for owner in owners})
         owners[1].update(b"1")
         await owners[0].withdraw()
         for view in (one, three):
@@ -153,7 +153,7 @@ async def test_too_few_servers(ensemble, path):
             ensemble.servers[0].launch()
             await asyncio.to_thread(ensemble.servers[0].wait)
             await late.registered()
-            await check(url, discoveries, {*nodes, late.node})
+            await check(url, discoveries, {*nodes, late.name})
 
 
 # Hosts that are none

@@ -113,5 +113,5 @@ async def test_what_lies_deeper_is_no_record(url, server):
         await asyncio.to_thread(client.create, f"{folder}/Marker", b"marker", ephemeral=True)
         await view.until(lambda: "Marker" in view.records)
         assert set(view.records) == {"Outer", "Marker"}
-        assert not view.records["Outer"].transient
+        assert not view.records["Outer"].ephemeral
     await registry.aclose()

@@ -7,7 +7,7 @@ import pytest
 from kazoo.security import ACL, Id, Permissions, make_digest_acl, make_digest_acl_credential
 from tests.backends.zookeeper.support import PASSWORD, bare_client, entered, folder_of
 
-from peerage.errors import RegistryClosedError, RegistryDenied
+from peerage.errors import RegistryClosedError, RegistryDeniedError
 from peerage.registry import open_registry
 from peerage.testing import View, eventually
 from peerage.testing.suite import closing, registered
@@ -55,7 +55,7 @@ async def test_a_wrong_password_where_everybody_may_read(url, server):
         assert "credentials" in health.problem
         assert folder_of(url) in health.problem
         assert "wrong" not in repr(health)
-        with pytest.raises(RegistryDenied):
+        with pytest.raises(RegistryDeniedError):
             await registered(here, "Refused", b"{}")
         assert (await there.inspect()).writable
 
@@ -90,7 +90,7 @@ async def test_a_folder_that_is_still_to_be_made(url, server):
         assert not health.writable
         assert re.search(rf"write to {path}:", health.problem)
         assert (await inside.inspect()).writable
-        with pytest.raises(RegistryDenied):
+        with pytest.raises(RegistryDeniedError):
             await registered(here, "Refused", b"{}")
         await registered(inside, "App", b"{}")
 

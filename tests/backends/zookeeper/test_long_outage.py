@@ -17,7 +17,7 @@ OUTAGE = 20.0
 SERVICE = """
 import asyncio, sys
 from peerage import Discovery
-from peerage.identity import Identity
+from peerage.records.identity import Identity
 
 async def main():
     url, name, port = sys.argv[1:]

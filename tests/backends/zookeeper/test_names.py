@@ -47,7 +47,7 @@ async def test_a_server_that_moves_is_found_again(tmp_path, names):
         url = f"zookeeper://{NAME}:{server.port}/asab?session_timeout=4"
         async with closing(open_registry(url)) as (registry,), View(registry) as view:
             owner = await registered(registry, "App", b"{}")
-            node = owner.node
+            node = owner.name
             await view.until_data([b"{}"])
             assert (await registry.inspect()).server == f"127.0.0.2:{server.port}"
             names.meaning[NAME] = "127.0.0.1"

@@ -35,9 +35,9 @@ def told_of(view: View, name: str) -> set[str]:
     found: set[str] = set()
     for event in view.events:
         records = event.records if isinstance(event, Snapshot) else ()
-        found.update(each.node for each in records)
+        found.update(each.name for each in records)
         if isinstance(event, Put):
-            found.add(event.record.node)
+            found.add(event.record.name)
     return {node for node in found if node.startswith(f"{name}.")}
 
 
@@ -89,7 +89,7 @@ async def test_a_server_killed_and_restarted(tmp_path, caplog):
         ):
             owners = [await registered(there, "Other", record("other", number)) for number in range(20)]
             kept = await discovery.advertise(port=8080)
-            nodes = {kept.node, *(owner.node for owner in owners)}
+            nodes = {kept.name, *(owner.name for owner in owners)}
             await view.until(lambda: set(view.records) == nodes)
             await located(discovery, "kept", 1)
             async with never_empty("kept", discovery):
@@ -103,7 +103,7 @@ async def test_a_server_killed_and_restarted(tmp_path, caplog):
                 await asyncio.gather(kept.registered(), *(owner.registered() for owner in owners))
                 assert set(await agree(url, view, own)) == nodes
             assert len(await discovery.locate(service_id="other")) == 20
-            assert {kept.node, *(owner.node for owner in owners)} == nodes
+            assert {kept.name, *(owner.name for owner in owners)} == nodes
         lines = [each.getMessage() for each in caplog.records if each.name.startswith("peerage")]
         assert len(lines) == 2, lines
         assert lines[0].startswith("Out of touch with the registry")
@@ -118,7 +118,7 @@ async def test_a_service_that_starts_before_the_server(tmp_path):
         async with Discovery(url, identity=someone("early"), ready_timeout=0.05) as discovery:
             async with asyncio.timeout(PATIENCE):
                 registration = await discovery.advertise(port=8080)
-            assert registration.node is None
+            assert registration.name is None
             with pytest.raises(NotReadyError):
                 await discovery.locate(service_id="early")
             server.launch()
@@ -156,7 +156,7 @@ async def test_an_expired_session_is_replaced(url, through, proxy):
         View(there.registry) as view,
     ):
         registrations = [await here.advertise(port=port) for port in (8001, 8002, 8003)]
-        before = {each.node for each in registrations}
+        before = {each.name for each in registrations}
         await located(there, "back", 3)
         await proxy.expire_sessions()
         await view.until(lambda: len(view.records) == 3 and not before & set(view.records))
@@ -179,7 +179,7 @@ async def test_a_session_replaced_while_the_loop_was_busy(url, server):
         await registered(here, "Marker", b"marker")
         await registered(there, "Marker", b"marker")
         true = await truth(url)
-        assert {node: true[node] for node in named(true, "Once")} == {owner.node: b"2"}
+        assert {node: true[node] for node in named(true, "Once")} == {owner.name: b"2"}
 
 
 # Answers that never come
@@ -193,7 +193,7 @@ async def test_a_lost_answer_to_a_create(url, through, proxy):
         proxy.swallow_answers()
         owner, changed = here.advertise("Lost", b"lost"), here.advertise("Changed", b"before")
         await view.until_data([b"first", b"lost", b"before"])
-        assert owner.node is None
+        assert owner.name is None
         changed.update(b"after")
         nodes = set(view.records)
         await proxy.heal()
@@ -201,8 +201,8 @@ async def test_a_lost_answer_to_a_create(url, through, proxy):
         await changed.registered()
         await view.until_data([b"first", b"lost", b"after"])
         assert set(await agree(url, view)) == nodes
-        assert {owner.node} == told_of(view, "Lost")
-        assert {changed.node} == told_of(view, "Changed")
+        assert {owner.name} == told_of(view, "Lost")
+        assert {changed.name} == told_of(view, "Changed")
 
 
 async def test_a_lost_answer_to_a_create_and_a_withdrawal(url, through, proxy):
@@ -235,8 +235,8 @@ async def test_a_lost_answer_to_a_create_and_a_lost_session(url, through, proxy)
         await owner.registered()
         await view.until(lambda: lost not in view.records)
         await view.until_data([b"first", b"lost"])
-        assert owner.node != lost
-        assert told_of(view, "Lost") == {lost, owner.node}
+        assert owner.name != lost
+        assert told_of(view, "Lost") == {lost, owner.name}
         await agree(url, view)
 
 
@@ -272,11 +272,11 @@ async def test_a_half_open_connection(url, through, proxy):
             await eventually(lambda: here.stale)
             missed = await registered(there, "Missed", b"missed")
             await proxy.heal()
-            await own.until(lambda: missed.node in own.records)
+            await own.until(lambda: missed.name in own.records)
         await eventually(lambda: here.stale is None)
         node = await registration.registered()
         # The server may have taken its owner for dead meanwhile.
-        await view.until(lambda: set(view.records) == {node, missed.node})
+        await view.until(lambda: set(view.records) == {node, missed.name})
         await agree(url, own, view)
 
 
@@ -292,9 +292,9 @@ async def test_an_update_in_an_outage(url, through, proxy, server):
         await view.until_data([b"1", b"1", b"1"])
 
         async def stat(owner: Advertisement) -> object:
-            return (await asyncio.to_thread(client.get, f"{folder_of(url)}/{owner.node}"))[1]
+            return (await asyncio.to_thread(client.get, f"{folder_of(url)}/{owner.name}"))[1]
 
-        before, told, leaver = await stat(kept), len(view.events), gone.node
+        before, told, leaver = await stat(kept), len(view.events), gone.name
         await proxy.refuse()
         await own.until(lambda: own.stale)
         changed.update(b"2")
@@ -323,7 +323,7 @@ async def test_a_node_removed_by_an_administrator(url, server):
         bare_client(server.address) as client,
     ):
         registration = await discovery.advertise(port=8080)
-        first = registration.node
+        first = registration.name
         await asyncio.to_thread(client.delete, f"{folder_of(url)}/{first}")
         await view.until(lambda: view.records and first not in view.records)
         assert set(view.records) == {await registration.registered()}
@@ -340,7 +340,7 @@ async def test_a_node_removed_by_an_administrator_in_an_outage(url, through, pro
         bare_client(server.address) as client,
     ):
         registration = await discovery.advertise(port=8080)
-        first = registration.node
+        first = registration.name
         await view.until(lambda: first in view.records)
         await proxy.refuse()
         await eventually(lambda: discovery.stale)

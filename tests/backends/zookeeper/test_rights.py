@@ -9,7 +9,7 @@ from kazoo.client import KazooClient
 from kazoo.security import ACL, Id, Permissions, make_digest_acl
 from tests.backends.zookeeper.support import bare_client, connection, cut_off, entered, folder_of
 
-from peerage.errors import RegistryDenied
+from peerage.errors import RegistryDeniedError
 from peerage.registry import Registry, open_registry
 from peerage.testing import View, eventually
 from peerage.testing.suite import closing, registered
@@ -48,10 +48,10 @@ async def test_what_is_left_of_a_lost_session_and_may_not_be_removed(append_only
     """It goes in its own time; the new record doesn't wait for that."""
     async with closing(open_registry(url)) as (here,):
         owner = await registered(here, "Kept", b"1")
-        left = owner.node
+        left = owner.name
         await lose_session(here)
         assert await owner.registered() != left
-        assert set(await asyncio.to_thread(append_only.get_children, folder_of(url))) == {left, owner.node}
+        assert set(await asyncio.to_thread(append_only.get_children, folder_of(url))) == {left, owner.name}
     lines = [each.getMessage() for each in caplog.records if left in each.getMessage()]
     assert len(lines) == 1, lines
 
@@ -70,7 +70,7 @@ async def test_what_an_unconfirmed_creation_left_and_may_not_be_removed(url, thr
         await proxy.heal()
         assert await owner.registered() != left
         assert connection(here).up.session != session
-        await view.until(lambda: {left, owner.node} < set(view.records))
+        await view.until(lambda: {left, owner.name} < set(view.records))
 
 
 async def test_a_creation_that_is_lost_in_a_folder_that_may_not_be_listed(url, through, server, proxy):
@@ -86,7 +86,7 @@ async def test_a_creation_that_is_lost_in_a_folder_that_may_not_be_listed(url, t
         await asyncio.to_thread(client.set_acls, folder, [rights, admin])
         await proxy.heal()
         assert await owner.registered()
-        node = owner.node
+        node = owner.name
         await owner.withdraw()
         await asyncio.to_thread(client.add_auth, "digest", "admin:admin")
         assert node not in await asyncio.to_thread(client.get_children, folder)
@@ -98,21 +98,21 @@ async def test_a_record_that_may_not_be_read_any_more_can_be_withdrawn(url, thro
     async with closing(open_registry(through)) as (here,), bare_client(server.address) as client:
         owner = await registered(here, "Closed", b"1")
         rights = [make_digest_acl("admin", "admin", all=True)]
-        await asyncio.to_thread(client.set_acls, f"{folder}/{owner.node}", rights)
+        await asyncio.to_thread(client.set_acls, f"{folder}/{owner.name}", rights)
         await cut_off(proxy, here)
         await owner.withdraw()
         await proxy.heal()
         marker = await registered(here, "Marker", b"marker")
-        await eventually(lambda: client.get_children(folder) == [marker.node], "the record's removal")
+        await eventually(lambda: client.get_children(folder) == [marker.name], "the record's removal")
 
 
 async def test_a_record_that_may_not_be_removed(append_only, url, caplog):
     """Withdrawing returns and says what becomes of it."""
     async with closing(open_registry(url)) as (here,):
         owner = await registered(here, "Stays", b"1")
-        node = owner.node
+        node = owner.name
         await owner.withdraw()
-        assert owner.node is None
+        assert owner.name is None
         assert node in await asyncio.to_thread(append_only.get_children, folder_of(url))
     (line,) = [each.getMessage() for each in caplog.records]
     assert node in line
@@ -123,13 +123,13 @@ async def test_a_refused_creation_that_nobody_waits_for_any_more(url, guarded, c
     """There is nothing to remove and nothing to say."""
     async with closing(open_registry(guarded), open_registry(url)) as (inside, outside):
         await registered(inside, "Guarded", b"1")
-        with pytest.raises(RegistryDenied):
+        with pytest.raises(RegistryDeniedError):
             await registered(outside, "Refused", b"1")
         caplog.clear()
         owner = outside.advertise("Withdrawn", b"1")
         await asyncio.sleep(0)
         await owner.withdraw()
-        assert owner.node is None
+        assert owner.name is None
     assert not caplog.records
 
 

@@ -74,8 +74,8 @@ async def test_who_has_the_password_is_let_in(lenient):
         async with View(there) as view, bare_client(lenient.address) as stranger:
             await view.until_data([b"{}"])
             for call, arguments in (
-                (stranger.get, (f"/sasl/run/{owner.node}",)),
-                (stranger.delete, (f"/sasl/run/{owner.node}",)),
+                (stranger.get, (f"/sasl/run/{owner.name}",)),
+                (stranger.delete, (f"/sasl/run/{owner.name}",)),
                 (stranger.create, ("/sasl/run/Forged", b"{}")),
             ):
                 with pytest.raises(NoAuthError):

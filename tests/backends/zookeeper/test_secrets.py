@@ -8,7 +8,7 @@ from kazoo.security import make_acl
 from tests.backends.programs import heard, program
 from tests.backends.zookeeper.support import CLOSING, bare_client, folder_of, times_put_off
 
-from peerage.errors import RegistryClosedError, RegistryDenied
+from peerage.errors import RegistryClosedError, RegistryDeniedError
 from peerage.registry import open_registry
 from peerage.testing import eventually
 from peerage.testing.suite import closing
@@ -124,7 +124,7 @@ async def test_an_empty_node_that_may_not_be_filled(url, server, secret):
     async with bare_client(server.address) as client, closing(open_registry(url)) as (registry,):
         await asyncio.to_thread(client.ensure_path, secret.rpartition("/")[0])
         await asyncio.to_thread(client.create, secret, b"", acl=[make_acl("world", "anyone", read=True)])
-        with pytest.raises(RegistryDenied, match=f"'{secret}' .* is empty.* have it removed"):
+        with pytest.raises(RegistryDeniedError, match=f"'{secret}' .* is empty.* have it removed"):
             await registry.secrets.obtain(secret, lambda: b"value")
 
 
@@ -177,9 +177,9 @@ async def test_a_name_that_cannot_be(url, secret, caplog, name, message):
     name = name.replace("{folder}", folder).replace("{parent}", folder.rpartition("/")[0])
     pattern = re.escape(message.replace("{folder}", folder)).replace(r"\.\*", ".*")
     async with closing(open_registry(url)) as (registry,), asyncio.timeout(PATIENCE):
-        with pytest.raises(RegistryDenied, match=pattern):
+        with pytest.raises(RegistryDeniedError, match=pattern):
             await registry.secrets.obtain(name, lambda: b"never")
-        with pytest.raises(RegistryDenied, match=pattern) as denied:
+        with pytest.raises(RegistryDeniedError, match=pattern) as denied:
             registry.secrets.follow(name)
         assert str(denied.value).isprintable()
         assert len(str(denied.value)) < 300

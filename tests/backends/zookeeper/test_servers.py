@@ -54,7 +54,7 @@ async def test_most_servers_are_dead(through, proxy, dead_hosts):
     url = through.replace(proxy.address, ",".join([*dead_hosts, proxy.address]))
     async with closing(open_registry(url)) as (here,):
         owner = await registered(here, "App", b"{}")
-        node = owner.node
+        node = owner.name
         for _ in range(4):
             up = connection(here).up
             proxy.cut()
@@ -83,7 +83,7 @@ async def test_hosts_known_as_dead_are_asked_last(through, proxy, dead_hosts, as
             await eventually(lambda up=up: connection(here).up not in {None, up})
             assert asked[before : before + answers] == [proxy.address] * answers
             assert (await owner.registered() == node) == (fault == "cut")
-            node = owner.node
+            node = owner.name
 
 
 @pytest.mark.parametrize("fault", ["hangs up", "refuses"])

@@ -75,7 +75,7 @@ async def test_everything_goes_through_tls(secure, files):
         async with View(there) as view:
             await view.until(lambda: len(view.records) == 1000)
             owners[7].update(b"changed")
-            await view.until(lambda: view.data[owners[7].node] == b"changed")
+            await view.until(lambda: view.data[owners[7].name] == b"changed")
         # A loaded machine may take longer for another connection than inspect() waits for it.
         while (health := await there.inspect()).version is None:
             assert health.state == "connected"
@@ -110,7 +110,7 @@ async def test_half_a_tls_record_is_waited_for(secure, files):
             await view.until(lambda: view.ready)
             halve.set()
             owner = await registered(here, "Half", b"{}")
-            await view.until(lambda: owner.node in view.data)
+            await view.until(lambda: owner.name in view.data)
             assert not [event for event in view.events if isinstance(event, Stale)]
         await there.aclose()
 
@@ -121,7 +121,7 @@ async def test_an_end_without_a_goodbye_is_a_lost_connection(secure, files, capl
         url = entry(files, hosts=proxy.address.replace("127.0.0.1", "localhost"))
         async with closing(open_registry(url)) as (here,), View(here) as view:
             owner = await registered(here, "Kept", b"{}")
-            node = owner.node
+            node = owner.name
             await view.until_data([b"{}"])
             proxy.swallow_answers()  # nothing more can be said on a connection that ended
             for link in tuple(proxy._links):

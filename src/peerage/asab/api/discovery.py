@@ -13,8 +13,8 @@ from peerage.asab.service import Service
 from peerage.client import Authorize, resolver
 from peerage.directory import fold_criteria
 from peerage.errors import NotDiscoveredError
-from peerage.instance import Id
-from peerage.names import is_logical
+from peerage.records.instance import Id
+from peerage.records.names import is_logical
 
 if TYPE_CHECKING:
     import aiohttp
@@ -127,7 +127,7 @@ class DiscoveryService(Service):
             NotDiscoveredError: the registry can't be read; it is a TimeoutError as well.
         """
         directory = await self._directory()
-        return {instance.node: record async for instance, record in records(directory)}
+        return {instance.name: record async for instance, record in records(directory)}
 
     async def get_advertised_instances(self) -> list[dict[str, Any]]:
         """Return all records, each with the name of its node as ``ephemeral_id``.

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from peerage.errors import RecordError
-from peerage.record import check_id, check_key
-from peerage.recordtext import shorten
+from peerage.records.build import check_id, check_key
+from peerage.records.text import shorten
 
 __all__ = ["sort_out"]
 

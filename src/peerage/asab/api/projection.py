@@ -5,7 +5,7 @@ import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from peerage.instance import Id, Instance
+from peerage.records.instance import Id, Instance
 
 __all__ = ["advertised_ids", "records"]
 

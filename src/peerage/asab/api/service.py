@@ -16,8 +16,8 @@ from peerage.asab.api.ids import sort_out
 from peerage.asab.host import host_of
 from peerage.asab.parts import Floor
 from peerage.asab.service import Service
-from peerage.errors import RegistryDenied
-from peerage.identity import Identity, find_manifest, read_identity
+from peerage.errors import RegistryDeniedError
+from peerage.records.identity import Identity, find_manifest, read_identity
 from peerage.registration import LAME_DUCK, WITHDRAW_TIMEOUT, Offer, Registration
 from peerage.registry import check_size
 
@@ -138,7 +138,7 @@ class ApiService(Service):
 
         Raises:
             TypeError: it is no dictionary, a key is no text, or its ids are no list.
-            RegistryDenied: the record would be too large; everything stays as it was.
+            RegistryDeniedError: the record would be too large; everything stays as it was.
         """
         if not isinstance(discovery_dict, Mapping):
             raise TypeError(
@@ -172,7 +172,7 @@ class ApiService(Service):
         Raises:
             TypeError: *att* is no dictionary.
             RecordError: *att* isn't JSON; everything stays as it was.
-            RegistryDenied: the record would be too large; everything stays as it was.
+            RegistryDeniedError: the record would be too large; everything stays as it was.
         """
         if not isinstance(att, dict):
             raise TypeError(f'attention_required({att!r}): write a dictionary, such as {{"message": "…"}}.')
@@ -210,7 +210,7 @@ class ApiService(Service):
         registration = self._registration
         if registration is None:
             return
-        if self.WebContainer is None or registration.node is None:
+        if self.WebContainer is None or registration.name is None:
             # Nobody calls it.
             await _in_time(registration.withdraw())
         else:
@@ -256,7 +256,7 @@ class ApiService(Service):
         """Use what is offered; for good without the manifest, if there is room for everything else only."""
         try:
             return use(self._offer())
-        except RegistryDenied as error:
+        except RegistryDeniedError as error:
             shown, self._shown = self._shown, {}
             try:
                 used = use(self._offer())

@@ -117,7 +117,7 @@ class ZooKeeperContainer(Configurable):
 
         Raises:
             TypeError: the data is something else, or no JSON.
-            RegistryDenied: the path can't be, or the data is too large.
+            RegistryDeniedError: the path can't be, or the data is too large.
             ConfigurationError: there is no ZooKeeper, and it isn't a record's path.
         """
         if isinstance(data, Mapping):

@@ -127,13 +127,13 @@ class _Machine:
     async def children(self, path: str) -> list[str] | None:
         if path != _RUN:
             self._refuse()
-        return [record.node for record in await self._records()]
+        return [record.name for record in await self._records()]
 
     async def data(self, path: str) -> bytes | None:
         folder, _, node = path.rpartition("/")
         if folder != _RUN:
             self._refuse()
-        return next((record.data for record in await self._records() if record.node == node), None)
+        return next((record.data for record in await self._records() if record.name == node), None)
 
     async def _records(self) -> tuple[Record, ...]:
         async with aclosing(self.registry.watch()) as watch:

@@ -12,7 +12,7 @@ from peerage.backends.embedded.owner import Owner, Report, Wish
 from peerage.backends.embedded.process import ask
 from peerage.backends.embedded.site import Site
 from peerage.backends.embedded.worker import Worker
-from peerage.errors import RegistryClosedError, RegistryDenied
+from peerage.errors import RegistryClosedError, RegistryDeniedError
 from peerage.registry import check_size
 
 __all__ = ["EmbeddedAdvertisement"]
@@ -54,7 +54,7 @@ class EmbeddedAdvertisement:
         worker.post(lambda: site().own(self.owner))
 
     @property
-    def node(self) -> str | None:
+    def name(self) -> str | None:
         """The current name of the record, None while it isn't registered."""
         return None if self._ended else self._report.node
 
@@ -62,7 +62,7 @@ class EmbeddedAdvertisement:
         """Replace the record in place; see :meth:`peerage.registry.Advertisement.update`.
 
         Raises:
-            RegistryDenied: *data* is over the limit; the record stays as it was.
+            RegistryDeniedError: *data* is over the limit; the record stays as it was.
             RegistryClosedError: it was withdrawn.
         """
         self._check_open()
@@ -77,13 +77,13 @@ class EmbeddedAdvertisement:
         """Wait until the record, with the data given last, is in the folder, and return its node.
 
         Raises:
-            RegistryDenied: the folder is refused, or may not be written; the message says what to do.
+            RegistryDeniedError: the folder is refused, or may not be written; the message says what to do.
             RegistryClosedError: withdrawn or closed meanwhile.
         """
         while True:
             self._check_open()
             if self._report.denied is not None:
-                raise RegistryDenied(self._report.denied)
+                raise RegistryDeniedError(self._report.denied)
             if self._report.node is not None and self._report.serial == self.owner.wish.serial:
                 return self._report.node
             self._changed.clear()

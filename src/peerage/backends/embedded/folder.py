@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from peerage.backends.embedded import forks
-from peerage.errors import RegistryDenied
+from peerage.errors import RegistryDeniedError
 
 __all__ = ["TEMPORARY", "Folder", "temporary_name", "write_whole"]
 
@@ -63,7 +63,7 @@ class Folder:
         """Make the folder *name* in *base*, and *base*, if they aren't there, and open it.
 
         Raises:
-            RegistryDenied: the folder can't be trusted, or locks don't hold in it.
+            RegistryDeniedError: the folder can't be trusted, or locks don't hold in it.
             OSError: anything that may pass, such as too many open files.
         """
         with forks.HELD:
@@ -88,7 +88,7 @@ class Folder:
         """Open the folder *name* in *base* to read what is in it, writing nothing; None if it isn't there.
 
         Raises:
-            RegistryDenied: the folder can't be trusted.
+            RegistryDeniedError: the folder can't be trusted.
             OSError: anything that may pass, such as too many open files.
         """
         with forks.HELD:
@@ -115,7 +115,7 @@ class Folder:
         """Whether the path still leads to this folder: after ``rm -rf`` it leads to none, or to another one.
 
         Raises:
-            RegistryDenied: it was opened to others meanwhile.
+            RegistryDeniedError: it was opened to others meanwhile.
         """
         try:
             there = Path(self.path).lstat()
@@ -136,7 +136,7 @@ class Folder:
             second = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self.fd)
             try:
                 if not _excludes(first, second):
-                    raise RegistryDenied(
+                    raise RegistryDeniedError(
                         f"{self.path!a} is on a file system where locks don't hold (NFS, virtiofs, 9p?): "
                         f"put it on a local one, {_ELSEWHERE}."
                     )
@@ -170,7 +170,7 @@ def _open_checked(path: str, name: str, dir_fd: int | None, *, make: bool = True
     except OSError as error:
         if error.errno not in _REFUSALS or (error.errno == errno.ENOENT and not make):
             raise
-        raise RegistryDenied(f"{path!a} {_REFUSALS[error.errno]} {_ELSEWHERE}.") from error
+        raise RegistryDeniedError(f"{path!a} {_REFUSALS[error.errno]} {_ELSEWHERE}.") from error
     try:
         _check(os.fstat(fd), path)
     except BaseException:
@@ -181,14 +181,14 @@ def _open_checked(path: str, name: str, dir_fd: int | None, *, make: bool = True
 
 def _check(found: os.stat_result, path: str) -> None:
     if not stat.S_ISDIR(found.st_mode):
-        raise RegistryDenied(f"{path!a} {_REFUSALS[errno.ENOTDIR]} {_ELSEWHERE}.")
+        raise RegistryDeniedError(f"{path!a} {_REFUSALS[errno.ENOTDIR]} {_ELSEWHERE}.")
     if found.st_uid != os.geteuid():
-        raise RegistryDenied(
+        raise RegistryDeniedError(
             f"{path!a} belongs to user {found.st_uid}, not to user {os.geteuid()}, who runs this: "
             f"remove it, {_ELSEWHERE}."
         )
     if found.st_mode & _OTHERS:
-        raise RegistryDenied(
+        raise RegistryDeniedError(
             f"{path!a} is open to other users (mode {stat.S_IMODE(found.st_mode):04o}): "
             f"make it 'chmod 700', {_ELSEWHERE}."
         )

@@ -45,8 +45,8 @@ class Mailbox:
     def put(self, record: Record, *, new: bool) -> None:
         """A record is there, or has new data."""
         with self._lock:
-            _, unheard = self._changes.pop(record.node, (None, new))
-            self._changes[record.node] = (record, unheard)
+            _, unheard = self._changes.pop(record.name, (None, new))
+            self._changes[record.name] = (record, unheard)
         self._deliver_soon()
 
     def gone(self, node: str) -> None:

@@ -61,7 +61,7 @@ class EmbeddedRegistry:
         """Begin to advertise; see :meth:`peerage.registry.Registry.advertise`.
 
         Raises:
-            RegistryDenied: *name* or the size of *data* is impossible.
+            RegistryDeniedError: *name* or the size of *data* is impossible.
             RegistryClosedError: after aclose(), or in a forked child.
         """
         check_name(name)

@@ -10,7 +10,7 @@ from peerage.backends.embedded import forks
 from peerage.backends.embedded.folder import TEMPORARY, Folder, temporary_name, write_whole
 from peerage.backends.embedded.location import single_name
 from peerage.backends.embedded.look import sweep
-from peerage.errors import RegistryDenied
+from peerage.errors import RegistryDeniedError
 from peerage.registry import RECORD_LIMIT
 
 __all__ = ["SecretFile"]
@@ -24,20 +24,20 @@ _WRITE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOE
 class SecretFile:
     """A secret by its name; each method opens the folder anew, so that nothing is lost if that is replaced.
 
-    Every method may raise RegistryDenied, if the folder or the file can't be trusted, and OSError.
+    Every method may raise RegistryDeniedError, if the folder or the file can't be trusted, and OSError.
 
     Args:
         base: the user's folder.
         name: an absolute name, ``/asab/auth/key``.
 
     Raises:
-        RegistryDenied: *name* can't name a secret.
+        RegistryDeniedError: *name* can't name a secret.
     """
 
     def __init__(self, base: str, name: str) -> None:
         file = single_name(name)
         if file is None or file.startswith("."):
-            raise RegistryDenied(
+            raise RegistryDeniedError(
                 f"{name!a} can't name a secret: "
                 "begin with '/', and use segments of A-Z, a-z, 0-9, '_', '.' and '-'."
             )
@@ -65,7 +65,7 @@ class SecretFile:
         try:
             found = os.fstat(fd)
             if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
-                raise RegistryDenied(
+                raise RegistryDeniedError(
                     f"The secret {self.name} in {folder.path!a} is not a file that this user alone can read: "
                     "'chmod 600' it if you trust what is in it, else remove it."
                 )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, Self
 from peerage.backends.embedded.mailbox import tell
 from peerage.backends.embedded.process import Shared, ask
 from peerage.backends.embedded.secretfile import SecretFile
-from peerage.errors import RegistryDenied
+from peerage.errors import RegistryDeniedError
 from peerage.registry import check_size
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class EmbeddedSecrets:
         """Return the value; if there is none, one caller of all makes it, with *make*, on its event loop.
 
         Raises:
-            RegistryDenied: an impossible name, an empty or too large value, a folder not to be trusted.
+            RegistryDeniedError: an impossible name, an empty or too large value, a folder not to be trusted.
             RegistryClosedError: after the registry's aclose().
             OSError: no space, too many open files.
         """
@@ -79,7 +79,7 @@ class EmbeddedSecrets:
         """Set a new value, as an administrator would who changes a key; followers are told.
 
         Raises:
-            RegistryDenied: as in :meth:`obtain`.
+            RegistryDeniedError: as in :meth:`obtain`.
             RegistryClosedError: after the registry's aclose().
             OSError: no space, too many open files.
         """
@@ -91,7 +91,7 @@ class EmbeddedSecrets:
         """Yield the value as soon as there is one, then every new one; ends with the registry.
 
         Raises:
-            RegistryDenied: the name can't be one.
+            RegistryDeniedError: the name can't be one.
             RegistryClosedError: after the registry's aclose().
         """
         file = SecretFile(self._base, name)
@@ -159,7 +159,7 @@ class SecretWatch:
         self._timer = self._worker.later(_FOLLOW, self._look)
         try:
             value = self._file.read()
-        except (RegistryDenied, OSError) as error:
+        except (RegistryDeniedError, OSError) as error:
             if self._complaint is None:
                 _LOG.warning("The secret %s can't be read: %s", self._file.name, error)
             self._complaint = str(error)
@@ -177,7 +177,7 @@ class SecretWatch:
 def _checked(name: str, value: bytes) -> bytes:
     check_size(value)
     if not value:
-        raise RegistryDenied(
+        raise RegistryDeniedError(
             f"The secret {name!a} is empty: an empty file counts as one that isn't finished."
         )
     return value

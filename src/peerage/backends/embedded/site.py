@@ -18,7 +18,7 @@ from peerage.backends.embedded.mailbox import Mailbox
 from peerage.backends.embedded.owner import Owner
 from peerage.backends.embedded.view import View
 from peerage.backends.embedded.worker import Timer, Worker
-from peerage.errors import RegistryDenied
+from peerage.errors import RegistryDeniedError
 
 __all__ = ["Condition", "Site"]
 
@@ -201,7 +201,7 @@ class Site:
         """Open the folder, or find it as it was, and bring all up to date; if that fails, try again later."""
         try:
             folder = Folder.open(self._location.base, self._location.folder)
-        except RegistryDenied as error:
+        except RegistryDeniedError as error:
             self._detach(str(error), denied=True)
             return
         except OSError as error:
@@ -296,7 +296,7 @@ class Site:
         self._checked = time.monotonic()
         try:
             in_place = self._folder.in_place()
-        except RegistryDenied as error:
+        except RegistryDeniedError as error:
             self._detach(str(error), denied=True)
             return
         except OSError as error:

@@ -314,7 +314,7 @@ class View:
         return False
 
     def _put(self, known: _Known | None, record: Record, version: Version) -> None:
-        self._known[record.node] = _Known(record, version)
+        self._known[record.name] = _Known(record, version)
         # Asked here as well as there: a scan would make ten thousand calls that tell nobody anything.
         if self._ready and (known is None or known.record != record):
             self._tell(partial(Mailbox.put, record=record, new=known is None))

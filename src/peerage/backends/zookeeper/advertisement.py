@@ -23,7 +23,7 @@ from peerage.backends.zookeeper.location import Location
 from peerage.backends.zookeeper.nodes import denial, ensure
 from peerage.backends.zookeeper.notes import Up
 from peerage.backends.zookeeper.twins import find_twin
-from peerage.errors import RegistryClosedError, RegistryDenied
+from peerage.errors import RegistryClosedError, RegistryDeniedError
 
 __all__ = ["Claims", "ZooKeeperAdvertisement"]
 
@@ -108,7 +108,7 @@ class ZooKeeperAdvertisement:
     # The owner's side
 
     @property
-    def node(self) -> str | None:
+    def name(self) -> str | None:
         """The current name of the record; see :class:`peerage.registry.Advertisement`."""
         up = self._connection.up
         return None if up is not None and up.session != self._session else self._node
@@ -126,7 +126,7 @@ class ZooKeeperAdvertisement:
         while True:
             self._check_open()
             if self._refusal is not None:
-                raise RegistryDenied(self._refusal)
+                raise RegistryDeniedError(self._refusal)
             node, up = self._node, self._connection.up
             if node is not None and self._written == self._wish and up is not None and self._certain is up:
                 return node

@@ -1,6 +1,6 @@
 """How a request to ZooKeeper can end other than well, in the terms of this backend.
 
-Internal: what leaves the backend is Stale, RegistryDenied or RegistryClosedError.
+Internal: what leaves the backend is Stale, RegistryDeniedError or RegistryClosedError.
 """
 
 from typing import Final

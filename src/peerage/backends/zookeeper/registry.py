@@ -22,7 +22,7 @@ from peerage.backends.zookeeper.secrets import ZooKeeperSecrets
 from peerage.backends.zookeeper.serverversion import ask_version
 from peerage.backends.zookeeper.session import KazooClient
 from peerage.backends.zookeeper.states import SessionStates
-from peerage.errors import RegistryClosedError, RegistryDenied
+from peerage.errors import RegistryClosedError, RegistryDeniedError
 from peerage.registry import Health, check_name, check_size
 
 __all__ = ["ZooKeeperRegistry"]
@@ -78,7 +78,7 @@ class ZooKeeperRegistry:
         """Begin to advertise; see :meth:`peerage.registry.Registry.advertise`.
 
         Raises:
-            RegistryDenied: *name* or the size of *data* is impossible.
+            RegistryDeniedError: *name* or the size of *data* is impossible.
             RegistryClosedError: after aclose(), or in a forked child.
         """
         check_name(name)
@@ -92,7 +92,7 @@ class ZooKeeperRegistry:
             data: anything, if there at most 1,000,000 bytes.
 
         Raises:
-            RegistryDenied: *path* or the size of *data* is impossible.
+            RegistryDeniedError: *path* or the size of *data* is impossible.
             RegistryClosedError: after aclose(), or in a forked child.
         """
         _check_path(path)
@@ -315,7 +315,7 @@ def _check_path(path: str) -> None:
     problems = [flaw(component, number) for number, component in enumerate(components, 1)]
     if first or not components or len(path) > _LONGEST_PATH or any(problems):
         reason = next((problem for problem in problems if problem), "isn't absolute or is too long")
-        raise RegistryDenied(
+        raise RegistryDeniedError(
             f"{path[:_LONGEST_PATH]!a} can't be the path of a node: it, or a component of it, {reason}. "
             f"Write an absolute path such as /asab/run/name. of at most {_LONGEST_PATH} characters."
         )
@@ -323,6 +323,6 @@ def _check_path(path: str) -> None:
 
 def _check_node_size(data: bytes) -> None:
     if len(data) > _LARGEST_NODE:
-        raise RegistryDenied(
+        raise RegistryDeniedError(
             f"The node has {len(data)} bytes, ZooKeeper keeps at most {_LARGEST_NODE}: write less into it."
         )

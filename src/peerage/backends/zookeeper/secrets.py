@@ -12,7 +12,7 @@ from peerage.backends.zookeeper.failures import BadVersion, Failure, Lost, NoAut
 from peerage.backends.zookeeper.location import Location
 from peerage.backends.zookeeper.nodes import close, ensure, is_open, is_ours
 from peerage.backends.zookeeper.paths import flaw
-from peerage.errors import RegistryClosedError, RegistryDenied
+from peerage.errors import RegistryClosedError, RegistryDeniedError
 from peerage.registry import check_size
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class ZooKeeperSecrets:
         """Return the value, making it if there is none or an empty one; waits in an outage.
 
         Raises:
-            RegistryDenied: access, size or name.
+            RegistryDeniedError: access, size or name.
             RegistryClosedError: closed meanwhile.
         """
         _check_name(name, self._location.folder)
@@ -94,7 +94,7 @@ class ZooKeeperSecrets:
         try:
             await self._connection.write(name, value, version)
         except NoAuth:
-            raise RegistryDenied(
+            raise RegistryDeniedError(
                 f"The secret {name!a} of {self._location.url} is empty, and this process may not change that "
                 "node: have it removed, and the next who needs it makes another."
             ) from None
@@ -103,7 +103,7 @@ class ZooKeeperSecrets:
         """Yield the value as soon as there is one, then every new one; ends with the registry.
 
         Raises:
-            RegistryDenied: access or name.
+            RegistryDeniedError: access or name.
         """
         _check_name(name, self._location.folder)
         self._enter()
@@ -154,7 +154,7 @@ class ZooKeeperSecrets:
         """Repeat *attempt* until the server has answered it.
 
         Raises:
-            RegistryDenied: access.
+            RegistryDeniedError: access.
             RegistryClosedError: closed meanwhile.
         """
         while True:
@@ -169,7 +169,7 @@ class ZooKeeperSecrets:
                 if self._connection.up is up:
                     await self._pause()
             except NoAuth:
-                raise RegistryDenied(
+                raise RegistryDeniedError(
                     f"{self._location.url} doesn't let this process at the secret {name!a}: "
                     "check its credentials and that node's access list."
                 ) from None
@@ -254,22 +254,24 @@ def _folder(name: str) -> str:
 
 def _check_name(name: str, records: str) -> None:
     if len(name) > _LONGEST:
-        raise RegistryDenied(
+        raise RegistryDeniedError(
             f"A name of {len(name)} characters can't name a secret: write a path of {_LONGEST} at most."
         )
     if not name.startswith("/") or name.endswith("/"):
-        raise RegistryDenied(
+        raise RegistryDeniedError(
             f"{name!a} can't name a secret: write an absolute path such as /asab/auth/key, with no '/' at "
             "its end."
         )
     for number, component in enumerate(name[1:].split("/"), 1):
         problem = flaw(component, number)
         if problem is not None:
-            raise RegistryDenied(f"{name!a} can't name a secret: component {number} {problem}.")
+            raise RegistryDeniedError(f"{name!a} can't name a secret: component {number} {problem}.")
     if name.startswith(f"{records}/"):
-        raise RegistryDenied(
+        raise RegistryDeniedError(
             f"{name!a} can't name a secret: what is in {records!a} is taken for a record. Write a path "
             "beside that."
         )
     if f"{records}/".startswith(f"{name}/"):
-        raise RegistryDenied(f"{name!a} can't name a secret: {records!a} is in it. Write a path beside that.")
+        raise RegistryDeniedError(
+            f"{name!a} can't name a secret: {records!a} is in it. Write a path beside that."
+        )

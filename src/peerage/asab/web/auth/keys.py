@@ -10,7 +10,7 @@ from peerage.asab.web.neighbours import find_discovery, open_session
 from peerage.auth import Verifier
 from peerage.auth.fetching import fetched_keys, without_credentials
 from peerage.errors import ConfigurationError, KeysUnavailableError
-from peerage.names import is_logical
+from peerage.records.names import is_logical
 
 if TYPE_CHECKING:
     from peerage.asab.application import Application

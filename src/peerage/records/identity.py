@@ -17,8 +17,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, Never
 
-from peerage.addresses import Address, read_address
 from peerage.errors import ConfigurationError
+from peerage.records.addresses import Address, read_address
 
 __all__ = ["Identity", "find_manifest", "host_key", "launch_time", "read_identity"]
 

@@ -8,17 +8,17 @@ the one before it shows again.
 from collections.abc import Iterator
 from operator import attrgetter
 
-from peerage.instance import Instance
+from peerage.records.instance import Instance
 
-__all__ = ["Twins"]
+__all__ = ["Incarnations"]
 
-_age = attrgetter("order")
+_age = attrgetter("sequence")
 
 _Key = str | tuple[str, str, int]
 _Change = tuple[Instance | None, Instance | None]
 
 
-class Twins:
+class Incarnations:
     """All records, grouped by the instance they speak of."""
 
     def __init__(self) -> None:
@@ -56,11 +56,11 @@ class Twins:
         if group is old:
             changed: Instance | dict[str, Instance] | None = new
         else:
-            changed = group if isinstance(group, dict) else {group.node: group}
+            changed = group if isinstance(group, dict) else {group.name: group}
             if old is not None:
-                del changed[old.node]
+                del changed[old.name]
             if new is not None:
-                changed[new.node] = new
+                changed[new.name] = new
             if len(changed) == 1:
                 (changed,) = changed.values()
         if changed is None:
@@ -85,7 +85,7 @@ def _key(instance: Instance) -> _Key:
         for key, value in instance.ids:
             if key == "instance_id":
                 return value, instance.host, _lowest_port(instance)
-    return instance.node
+    return instance.name
 
 
 def _lowest_port(instance: Instance) -> int:

@@ -5,7 +5,7 @@ from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from typing import Final, NamedTuple
 
-from peerage.networks import never_called
+from peerage.records.networks import never_called
 
 __all__ = ["Address", "read_address"]
 

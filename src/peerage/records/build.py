@@ -11,10 +11,10 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from peerage.errors import RecordError
-from peerage.identity import Identity
-from peerage.instance import decode
-from peerage.names import BUILTIN_KEYS
-from peerage.recordtext import printable
+from peerage.records.identity import Identity
+from peerage.records.instance import decode
+from peerage.records.names import BUILTIN_KEYS
+from peerage.records.text import printable
 
 __all__ = ["Ids", "build_record", "check_id", "check_key", "web_of"]
 

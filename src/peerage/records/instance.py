@@ -13,10 +13,10 @@ from functools import lru_cache
 from sys import intern
 from typing import Any, Final, NamedTuple
 
-from peerage.addresses import Address, read_address
-from peerage.names import BUILTIN_KEYS, fold_key, fold_value
-from peerage.networks import ANYWHERE, Networks
-from peerage.recordtext import parse_record, printable, shorten
+from peerage.records.addresses import Address, read_address
+from peerage.records.names import BUILTIN_KEYS, fold_key, fold_value
+from peerage.records.networks import ANYWHERE, Networks
+from peerage.records.text import parse_record, printable, shorten
 
 __all__ = ["DRAINING", "Decoded", "Endpoint", "Instance", "decode"]
 
@@ -71,13 +71,13 @@ class Instance:
     once it is made, which type checkers see to: at run time it would be a tenth of what reading one costs.
     """
 
-    node: Final[str]
+    name: Final[str]
     """Name of its record in the registry."""
     data: Final[bytes]
     """The record as advertised."""
-    order: Final[int]
+    sequence: Final[int]
     """Grows with the time of creation of the record."""
-    transient: Final[bool]
+    ephemeral: Final[bool]
     """False for a record that no process owns: shown, never called."""
     host: Final[str | None]
     """Name by which peers resolve its machine."""
@@ -102,7 +102,7 @@ class Instance:
     @property
     def callable(self) -> bool:
         """Whether requests can go to it at all."""
-        return self.transient and bool(self.endpoints)
+        return self.ephemeral and bool(self.endpoints)
 
     @property
     def draining(self) -> bool:
@@ -139,8 +139,8 @@ class Instance:
         return parse_record(self.data)
 
     def __repr__(self) -> str:
-        name = self.instance_id or self.service_id or self.appclass or "?"
-        return f"<Instance {name!r} {self.node!r} {' '.join(self.urls) or 'not callable'}>"
+        label = self.instance_id or self.service_id or self.appclass or "?"
+        return f"<Instance {label!r} {self.name!r} {' '.join(self.urls) or 'not callable'}>"
 
 
 class Decoded(NamedTuple):
@@ -153,21 +153,21 @@ class Decoded(NamedTuple):
 
 
 def decode(
-    node: str,
+    name: str,
     data: bytes,
-    order: int = 0,
+    sequence: int = 0,
     *,
-    transient: bool = True,
+    ephemeral: bool = True,
     host_key: str | None = None,
     networks: Networks = ANYWHERE,
 ) -> Decoded:
     """Read a record; never raises.
 
     Args:
-        node: name of the record in the registry.
+        name: of the record in the registry.
         data: its text.
-        order: its place in the order of creation.
-        transient: whether a process owns it.
+        sequence: its place in the order of creation.
+        ephemeral: whether a process owns it.
         host_key: the host this process runs on; loopback addresses of other hosts aren't reachable.
         networks: where it may be called.
     """
@@ -180,10 +180,10 @@ def decode(
     endpoints, urls = reader.places()
     # By position and in the order of the fields: by name it takes twice as long.
     instance = Instance(
-        node,
+        name,
         data,
-        order,
-        transient,
+        sequence,
+        ephemeral,
         reader.host,
         reader.text("appclass"),
         tuple(ids),
@@ -379,14 +379,14 @@ class _Reader:
 
     def _addresses(self, values: object) -> tuple[str, ...]:
         if not isinstance(values, list):
-            self._bad("peerage.addresses", values, "a list of addresses")
+            self._bad("peerage.records.addresses", values, "a list of addresses")
             return ()
         found: dict[str, None] = {}
         for value in values:
             address = read_address(value) if isinstance(value, str) else None
             if address is None or not address.routable:
-                self._bad("an entry of peerage.addresses", value, "an address others can reach")
-            elif self._may_be_called("an entry of peerage.addresses", address.literal):
+                self._bad("an entry of peerage.records.addresses", value, "an address others can reach")
+            elif self._may_be_called("an entry of peerage.records.addresses", address.literal):
                 found[address.literal] = None
         return tuple(found)
 
