@@ -137,7 +137,10 @@ class TestEndpoints:
         """IPv4 as it is, IPv6 in brackets, and no host is needed for it."""
         endpoints, problems = web(["10.0.0.7", 80], ["2001:db8::1", 81, 0, 0], host=..., peerage=...)
         assert problems == ()
-        assert endpoints == (Endpoint("10.0.0.7", 80, V4), Endpoint("2001:db8::1", 81, V6))
+        assert endpoints == (
+            Endpoint("10.0.0.7", 80, V4, scheme="https"),
+            Endpoint("2001:db8::1", 81, V6, scheme="https"),
+        )
         assert [endpoint.authority for endpoint in endpoints] == ["10.0.0.7:80", "[2001:db8::1]:81"]
 
     def test_a_host_that_is_an_ipv6_address_is_bracketed(self):
@@ -149,8 +152,8 @@ class TestEndpoints:
 
     def test_a_mapped_address_is_the_ipv4_address(self):
         """::ffff:a.b.c.d is a.b.c.d, with all that this means."""
-        assert web(["::ffff:10.0.0.1", 80])[0] == (Endpoint("10.0.0.1", 80, V4),)
-        assert web(["::ffff:0.0.0.0", 80])[0] == (Endpoint("node-1", 80, V4),)
+        assert web(["::ffff:10.0.0.1", 80])[0] == (Endpoint("10.0.0.1", 80, V4, scheme="https"),)
+        assert web(["::ffff:0.0.0.0", 80])[0] == (Endpoint("node-1", 80, V4, scheme="https"),)
         assert web(["::ffff:127.0.0.1", 80])[0] == ()
 
     @pytest.mark.parametrize("bound", ["127.0.0.1", "127.1.2.3", "::1"])
@@ -167,7 +170,7 @@ class TestEndpoints:
     @pytest.mark.parametrize("bound", ["169.254.1.1", "fe80::1", "fe80::1%eth0", "224.0.0.1", "ff02::1"])
     def test_link_local_and_multicast_are_never_called(self, bound):
         """They mean something on one link only; the neighbour in the record is still called."""
-        assert web([bound, 80], ["0.0.0.0", 81]) == ((Endpoint("node-1", 81, V4),), ())
+        assert web([bound, 80], ["0.0.0.0", 81]) == ((Endpoint("node-1", 81, V4, scheme="https"),), ())
 
     def test_each_place_once(self):
         """IPv4 and IPv6 of one host and port are two endpoints and one URL."""

@@ -15,19 +15,9 @@ from yarl import URL
 from peerage.errors import NotDiscoveredError
 from peerage.records.names import BUILTIN_KEYS, fold_key, fold_value, is_logical, parse_host
 
-__all__ = ["MARK", "STATUS", "OwnIds", "is_marked"]
-
-STATUS: Final = 421
-
-#: The header by which such an answer is told from one of a proxy's, which may have processed the request.
-MARK: Final = "Peerage-Misdirected"
+__all__ = ["OwnIds"]
 
 _VARIABLES: Final = {key: key.upper() for key in BUILTIN_KEYS}
-
-
-def is_marked(status: int, headers: Mapping[str, str]) -> bool:
-    """Tell whether an answer says that the request wasn't processed."""
-    return status == STATUS and MARK in headers
 
 
 class OwnIds:

@@ -11,7 +11,8 @@ from typing import Final, Protocol
 
 from aiohttp import web
 
-from peerage.misdirected import MARK, STATUS, OwnIds
+from peerage.calling.misdirected import MARK, STATUS
+from peerage.misdirected import OwnIds
 
 __all__ = ["Handler", "Middleware", "OwnIds", "refuse_misdirected"]
 

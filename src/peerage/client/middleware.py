@@ -14,13 +14,13 @@ import aiohttp
 from yarl import URL
 
 from peerage.balancing import Balancer
+from peerage.calling.misdirected import is_marked
 from peerage.client.attempts import IDEMPOTENT, Failure, classify, ends_unreachable, may_repeat
 from peerage.client.errors import MisdirectedError
 from peerage.client.hosts import Hosts, for_instance
 from peerage.client.outstanding import call_at_end
 from peerage.client.recent import Recent
 from peerage.client.route import Route, Router
-from peerage.misdirected import is_marked
 from peerage.records.names import is_logical, parse_host
 
 __all__ = ["BalancingMiddleware"]

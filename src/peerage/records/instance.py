@@ -55,6 +55,8 @@ class Endpoint(NamedTuple):
     """``socket.AF_INET`` or ``socket.AF_INET6``, as bound by the instance."""
     address: str | None = None
     """The literal address to connect to instead of resolving *host*: loopback, if it runs on this host."""
+    scheme: str | None = None
+    """``http`` or ``https`` if the record says so."""
 
     @property
     def authority(self) -> str:
@@ -366,9 +368,9 @@ class _Reader:
                 return None
             # Whoever forges a record knows the key of this host, too: loopback may be excluded.
             nearby = self._same_host and self._networks.allows(_LOOPBACK[family])
-            return Endpoint(self.host, port, family, _LOOPBACK[family] if nearby else None)
+            return Endpoint(self.host, port, family, _LOOPBACK[family] if nearby else None, self.scheme)
         if (routable or (loopback and self._same_host)) and self._may_be_called("an entry of web", literal):
-            return Endpoint(literal, port, family, literal if loopback else None)
+            return Endpoint(literal, port, family, literal if loopback else None, self.scheme)
         return None
 
     def _weight(self, value: object) -> float:

@@ -1,0 +1,1 @@
+"""What is decided about one call: pure and synchronous; no HTTP library, I/O, clock or randomness."""

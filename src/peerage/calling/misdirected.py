@@ -1,0 +1,61 @@
+"""What a caller and a server say to each other about a request that reached the wrong service.
+
+The record of a process that died stays in the registry for a while. If another service takes over its port,
+it receives the dead one's requests. A caller of ours therefore names the record it chose and the address it
+dialled (:data:`DIALLED`). The server compares that with itself, and refuses with a marked 421 (RFC 9110,
+15.5.20) what can only be meant for another process. The caller then knows that the request was not processed,
+and asks another instance, whatever the method.
+
+The address tells a direct request from one that a proxy handed on with all its headers: there it is the
+proxy's address, which isn't the server's.
+"""
+
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+__all__ = ["DIALLED", "MARK", "STATUS", "Dialled", "dialled_header", "is_marked", "read_dialled"]
+
+STATUS: Final = 421
+
+#: The response header that marks our refusal: a 421 without it may be of a proxy that processed the request.
+MARK: Final = "Peerage-Misdirected"
+
+#: The request header in which a caller names what it dialled: ``Orders.0000000042 10.0.0.5:8080``.
+DIALLED: Final = "Peerage-Dialled"
+
+
+class Dialled(NamedTuple):
+    """What a caller says it dialled."""
+
+    name: str
+    """Name of the record in the registry."""
+    address: str
+    """The literal IP address, IPv6 without brackets."""
+    port: int
+
+
+def dialled_header(name: str, address: str, port: int) -> str:
+    """Return the value of :data:`DIALLED`.
+
+    >>> dialled_header("Orders.0000000042", "::1", 8080)
+    'Orders.0000000042 [::1]:8080'
+    """
+    return f"{name} [{address}]:{port}" if ":" in address else f"{name} {address}:{port}"
+
+
+def read_dialled(value: str) -> Dialled | None:
+    """Read the value of :data:`DIALLED`; None if it isn't one.
+
+    >>> read_dialled("Orders.0000000042 [::1]:8080")
+    Dialled(name='Orders.0000000042', address='::1', port=8080)
+    """
+    name, _, authority = value.rpartition(" ")
+    address, _, port = authority.rpartition(":")
+    if not name or not address or len(port) > 5 or not (port.isascii() and port.isdecimal()):  # noqa: PLR2004 - 65535
+        return None
+    return Dialled(name, address.removeprefix("[").removesuffix("]"), int(port))
+
+
+def is_marked(status: int, headers: Mapping[str, str]) -> bool:
+    """Tell whether a response says that the request was not processed."""
+    return status == STATUS and MARK in headers
