@@ -141,6 +141,9 @@ class TestEndpoints:
             Endpoint("10.0.0.7", 80, V4, scheme="https"),
             Endpoint("2001:db8::1", 81, V6, scheme="https"),
         )
+            Endpoint("10.0.0.7", 80, V4, scheme="https"),
+            Endpoint("2001:db8::1", 81, V6, scheme="https"),
+        )
         assert [endpoint.authority for endpoint in endpoints] == ["10.0.0.7:80", "[2001:db8::1]:81"]
 
     def test_a_host_that_is_an_ipv6_address_is_bracketed(self):
