@@ -138,11 +138,8 @@ class TestEndpoints:
         endpoints, problems = web(["10.0.0.7", 80], ["2001:db8::1", 81, 0, 0], host=..., peerage=...)
         assert problems == ()
         assert endpoints == (
-            Endpoint("10.0.0.7", 80, V4, scheme="https"),
-            Endpoint("2001:db8::1", 81, V6, scheme="https"),
-        )
-            Endpoint("10.0.0.7", 80, V4, scheme="https"),
-            Endpoint("2001:db8::1", 81, V6, scheme="https"),
+            Endpoint("10.0.0.7", 80, V4),
+            Endpoint("2001:db8::1", 81, V6),
         )
         assert [endpoint.authority for endpoint in endpoints] == ["10.0.0.7:80", "[2001:db8::1]:81"]
 
