@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from peerage import addresses
+from peerage.records import addresses
 from peerage.records.addresses import read_address
 
 

@@ -207,7 +207,7 @@ class TestAdvertise:
             victim.kill()
             await seen(observer, lambda found: not found)
             assert await observer.locate(service_id="orders") == set()
-            await discovery._follower.until_stale()
+            await discovery.membership.wait_stale()
 
 
 class TestRegistration:
@@ -389,7 +389,7 @@ class TestFind:
             await discovery.ready()
             assert (discovery.stale, discovery.age) == (None, 0)
             registry.lose("the cable")
-            await discovery._follower.until_stale()
+            await discovery.membership.wait_stale()
             assert discovery.stale == "the cable"
             assert 0 <= discovery.age < math.inf
             assert len(await discovery.locate(service_id="orders")) == 2

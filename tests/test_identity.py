@@ -10,8 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from peerage import identity
 from peerage.errors import ConfigurationError
+from peerage.records import identity
 from peerage.records.identity import host_key, launch_time, read_identity
 
 HOST_KEY = [sys.executable, "-c", "from peerage.records.identity import host_key; print(host_key())"]

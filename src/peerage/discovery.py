@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from peerage.changes import Changes
 from peerage.directory import Criteria, Directory, fold_criteria
-from peerage.errors import ConfigurationError, NotReadyError, RegistryClosedError
-from peerage.follow import Follower
+from peerage.errors import ConfigurationError, RegistryClosedError
+from peerage.membership import READY_TIMEOUT, Membership
 from peerage.records.build import Ids, web_of
 from peerage.records.identity import Identity, host_key, read_identity
 from peerage.records.instance import Id, Instance
@@ -30,9 +30,6 @@ __all__ = ["DEFAULT_REGISTRY", "Discovery"]
 
 #: The registry if neither the argument nor ``PEERAGE_REGISTRY`` names one: this machine, no server.
 DEFAULT_REGISTRY: Final = "embedded:"
-
-#: Seconds that a question waits for the first snapshot.
-READY_TIMEOUT: Final = 10.0
 
 
 class Discovery:
@@ -76,13 +73,14 @@ class Discovery:
             registry = os.environ.get("PEERAGE_REGISTRY") or DEFAULT_REGISTRY
         self._owned = isinstance(registry, str)
         self.registry: Registry = open_registry(registry) if isinstance(registry, str) else registry
-        self.directory = Directory(host_key=host_key(), networks=read_networks(allowed_networks))
+        self.membership = Membership(
+            self.registry,
+            Directory(host_key=host_key(), networks=read_networks(allowed_networks)),
+            ready_timeout=ready_timeout,
+        )
         self.key_root = ""
         """The path below which the cluster's key is, where several clusters share the servers."""
         self._identity = identity
-        self._ready_timeout = ready_timeout
-        self._configured_by = "the URL in PEERAGE_REGISTRY"
-        self._follower = Follower(self.registry, self.directory)
         self._registrations: set[Registration] = set()
         self._changes: set[Changes] = set()
         self._client: Client | None = None
@@ -109,7 +107,7 @@ class Discovery:
         if self._state != "new":
             raise RegistryClosedError("A Discovery is entered once: make another one.")
         self._state = "open"
-        self._follower.start()
+        self.membership.start()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -129,7 +127,7 @@ class Discovery:
     async def _close(self) -> None:
         for changes in tuple(self._changes):
             changes.close()
-        await self._follower.aclose()
+        await self.membership.aclose()
         if self._auth is not None:
             await self._auth.aclose()
         ends = [self.registry.aclose()] if self._owned else [withdraw_all(self._registrations)]
@@ -148,14 +146,19 @@ class Discovery:
             raise RegistryClosedError("This Discovery is closed: open another one.")
 
     @property
+    def directory(self) -> Directory:
+        """The instances known: the synchronous view."""
+        return self.membership.directory
+
+    @property
     def stale(self) -> str | None:
         """Why the registry is out of reach; None while in touch. What was known stays in use meanwhile."""
-        return self._follower.stale
+        return self.membership.stale
 
     @property
     def age(self) -> float:
         """Seconds since what is known was last certain: 0 in touch, ``inf`` before the first snapshot."""
-        return self._follower.age
+        return self.membership.age
 
     async def ready(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - the message names it
         """Wait until the registry was read once.
@@ -167,18 +170,7 @@ class Discovery:
             NotReadyError: it wasn't in time; the message names the registry and what to check.
         """
         self._check_open()
-        if self._follower.ready:
-            return
-        limit = self._ready_timeout if timeout is None else timeout
-        try:
-            async with asyncio.timeout(limit):
-                await self._follower.until_ready()
-        except TimeoutError:
-            reason = self._follower.stale or "it hasn't answered yet"
-            raise NotReadyError(
-                f"The registry {self.registry.url} wasn't read within {limit:g} s: {reason}. "
-                f"Check that it runs and that this process may read it, and {self._configured_by}."
-            ) from None
+        await self.membership.wait_ready(timeout)
 
     # Be found
 
@@ -225,7 +217,7 @@ class Discovery:
             port=port, web=web, ids=ids, scheme=scheme, appclass=appclass, weight=weight, extra=extra
         )
         try:
-            await registered_or(registration, self._follower.until_stale())
+            await registered_or(registration, self.membership.wait_stale())
         except BaseException:
             await registration.withdraw()
             raise
@@ -289,7 +281,7 @@ class Discovery:
             NotReadyError: the registry wasn't read yet and isn't within ``ready_timeout``.
         """
         # Asked here as well as there: this is called for each request of some services.
-        if not self._follower.ready or self._state != "open":
+        if not self.membership.ready or self._state != "open":
             await self.ready()
         return set(self.directory.urls(_fold(criteria, ids)))
 
@@ -372,7 +364,7 @@ class Discovery:
         from peerage.client import Authorize, Client  # noqa: PLC0415 - loads aiohttp
 
         if self._client is None:
-            self._client = Client(self.directory, ready=self.ready, is_ready=lambda: self._follower.ready)
+            self._client = Client(self.directory, ready=self.ready, is_ready=lambda: self.membership.ready)
         if auth == "internal":
             kwargs["authorize"] = Authorize(self.auth.header(resources), self._withheld)
         elif auth is not None:

@@ -7,7 +7,7 @@ from peerage.registry import Record
 
 
 def put(fleet, **record):
-    fleet.directory.put(Record("App.1", json.dumps(record).encode(), 1, record.pop("transient", True)))
+    fleet.directory.put(Record("App.1", json.dumps(record).encode(), 1, record.pop("ephemeral", True)))
 
 
 @pytest.mark.parametrize("host", ["asab", "x.asab", "asab."])

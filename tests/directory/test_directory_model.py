@@ -126,7 +126,7 @@ class DirectoryMachine(RuleBasedStateMachine):
             if instance.instance_id is not None and instance.host is not None:
                 port = min((endpoint.port for endpoint in instance.endpoints), default=0)
                 key = (instance.instance_id, instance.host, port)
-            if key not in newest or newest[key].order < instance.sequence:
+            if key not in newest or newest[key].sequence < instance.sequence:
                 newest[key] = instance
         return {instance.name: instance for instance in newest.values()}
 

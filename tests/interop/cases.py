@@ -81,7 +81,7 @@ class Case:
     """The questions that are, if there is a reason; ``scan``: the original has no answer to any."""
     queries: tuple[dict[str, Any], ...] = ()
     """Asked besides."""
-    transient: bool = True
+    ephemeral: bool = True
     before: dict[str, Any] | None = None
     """A record that was there before."""
 

@@ -55,11 +55,11 @@ async def client(zookeeper):
         yield client
 
 
-async def put(client, path: str, node: str, data: bytes, *, transient: bool = True) -> None:
+async def put(client, path: str, node: str, data: bytes, *, ephemeral: bool = True) -> None:
     """Write a record."""
 
     def write() -> None:
-        client.create(f"/{path}/run/{node}.", data, ephemeral=transient, sequence=True, makepath=True)
+        client.create(f"/{path}/run/{node}.", data, ephemeral=ephemeral, sequence=True, makepath=True)
 
     await asyncio.to_thread(write)
 

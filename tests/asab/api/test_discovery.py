@@ -311,13 +311,13 @@ async def test_every_case_is_answered_as_by_the_original(zookeeper, client, envi
     jobs = []
     for number, case in enumerate(COMPARABLE):
         path = f"{base}/{number}"
-        for data, transient in (
+        for data, ephemeral in (
             (json.dumps(BASE).encode(), True),
             *(() if case.before is None else ((json.dumps(case.before).encode(), True),)),
             (case.data, case.ephemeral),
         ):
             await asyncio.to_thread(
-                client.create, f"{path}/run/App.", data, ephemeral=transient, sequence=True, makepath=True
+                client.create, f"{path}/run/App.", data, ephemeral=ephemeral, sequence=True, makepath=True
             )
         jobs.append([path, [*QUERIES, *case.queries]])
     (tmp_path / "jobs").write_text(json.dumps(jobs))

@@ -159,7 +159,7 @@ except ValueError as error:
 
 def test_the_time_limit():
     """[discovery] ready_timeout, else PEERAGE_READY_TIMEOUT, else a minute; nonsense is an error at once."""
-    program = discovery_with("ready_timeout", "container.discovery._ready_timeout")
+    program = discovery_with("ready_timeout", "container.discovery.membership.ready_timeout")
     environ = {"PEERAGE_REGISTRY": "memory:"}
     assert ours(program, **environ).lines == ["60.0"]
     assert ours(program, PEERAGE_READY_TIMEOUT="1.5", **environ).lines == ["1.5"]

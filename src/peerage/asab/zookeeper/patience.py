@@ -37,7 +37,7 @@ class PatientDiscovery(Discovery):
             ready_timeout=_ready_timeout(config),
             allowed_networks=config.get("discovery", "allowed_networks", fallback="").strip() or None,
         )
-        self._configured_by = (
+        self.membership.advice = (
             "servers and path in [zookeeper]; the time limit is ready_timeout in [discovery]"
         )
         self.key_root = chroot
