@@ -33,9 +33,12 @@ class Facade(Protocol):
     """What it is put together from: a Discovery."""
 
     registry: Registry
-    directory: Directory
     key_root: str
     """The path below which the cluster's key is; empty for the root."""
+
+    @property
+    def directory(self) -> Directory:
+        """The instances known."""
 
     def identity(self) -> Identity:
         """Return who this process is."""
