@@ -5,6 +5,7 @@ import ssl
 import pytest
 import trustme
 
+from peerage.asab.tls import SSLContextBuilder
 from peerage.auth.fetching import tls_context
 from peerage.backends.zookeeper.location import Tls
 
