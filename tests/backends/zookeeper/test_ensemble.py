@@ -79,7 +79,7 @@ async def participants(url: str, count: int = 6) -> AsyncIterator[list[Discovery
 
 
 def nodes_of(discovery: Discovery) -> set[str]:
-    return set(discovery.directory.nodes())
+    return set(discovery.directory.names())
 
 
 async def check(url: str, discoveries: list[Discovery], nodes: set[str]) -> None:
