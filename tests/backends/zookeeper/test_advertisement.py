@@ -26,7 +26,7 @@ from peerage.backends.zookeeper.twins import find_twin
 from peerage.registry import Advertisement, Registry, Stale, open_registry
 from peerage.testing import View, eventually
 from peerage.testing.suite import closing, registered
-from peerage.testing.view import PATIENCE
+from peerage.testing.waiting import PATIENCE
 from peerage.testing.zookeeper import Proxy, ZooKeeperServer
 
 
