@@ -1,18 +1,12 @@
 """Joined, Changed, Left; directory/test_directory_model.py shows that any sequence ends at the truth."""
 
 import asyncio
-import json
 
 import pytest
+from tests.support import record
 
 from peerage.changes import Changed, Changes, Joined, Left
 from peerage.directory import Directory
-from peerage.registry import Record
-
-
-def record(node, order=1, **fields):
-    content = {"host": "node-1", "instance_id": node, "web": [["0.0.0.0", 80]], **fields}
-    return Record(node, json.dumps(content).encode(), order)
 
 
 @pytest.fixture

@@ -2,10 +2,10 @@
 
 import asyncio
 import gc
-import json
 import math
 
 import pytest
+from tests.support import Clock, record
 
 from peerage.backends.feed import Feed
 from peerage.directory import Directory
@@ -14,18 +14,6 @@ from peerage.follow import SLICE, Follower
 from peerage.registry import Record, Snapshot
 
 ORDERS = (("service_id", "orders"),)
-
-
-class Clock:
-    """Time that passes only when told; each look may cost some."""
-
-    def __init__(self):
-        self.now = 100.0
-        self.cost = 0.0
-
-    def __call__(self):
-        self.now += self.cost
-        return self.now
 
 
 class Source:
@@ -48,11 +36,6 @@ class Source:
     @property
     def feed(self):
         return self.feeds[-1]
-
-
-def record(node, **fields):
-    content = {"host": "node-1", "service_id": "orders", "web": [["0.0.0.0", 80]], **fields}
-    return Record(node, json.dumps(content).encode(), 1)
 
 
 @pytest.fixture

@@ -153,8 +153,11 @@ class Registration:
 
     async def withdraw(self) -> None:
         """Remove the record for good; may be called twice."""
-        await self._advertisement.withdraw()
-        self._on_withdraw(self)
+        try:
+            await self._advertisement.withdraw()
+        finally:
+            # Also when cancelled: the advertisement goes on to remove the record.
+            self._on_withdraw(self)
 
     def _change(self, **changes: Any) -> None:
         offer = replace(self._offer, **changes)

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from peerage.client import UnreachableError, UnreachableTimeoutError
 from peerage.client.attempts import IDEMPOTENT
+from peerage.testing import eventually
 
 ORDERS = "http://orders.service_id.asab/"
 
@@ -410,7 +411,7 @@ async def test_nonsense_instead_of_http_is_not_repeated(fleet):
 # Real deaths
 
 
-async def test_kill_one_of_three_under_load(fleet, until):
+async def test_kill_one_of_three_under_load(fleet):
     processes = [fleet.spawn() for _ in range(3)]
     done, goal = 0, 1_000
     killed = False
@@ -426,7 +427,7 @@ async def test_kill_one_of_three_under_load(fleet, until):
     async with fleet.session() as session, asyncio.TaskGroup() as group:
         for _ in range(100):
             group.create_task(work(session))
-        await until(lambda: done > 500, 30)
+        await eventually(lambda: done > 500)
         processes[0].kill()
         killed = True
         goal = done + 3_000

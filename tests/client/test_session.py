@@ -7,6 +7,7 @@ from aiohttp import web
 from yarl import URL
 
 from peerage.errors import NotDiscoveredError, NotReadyError, RegistryClosedError
+from peerage.testing import eventually
 
 ORDERS = "http://orders.service_id.asab"
 
@@ -399,7 +400,7 @@ async def test_closed_means_closed(fleet):
     await session.close()
 
 
-async def test_closing_does_not_wait_for_a_peer_that_does_not_read(fleet, until):
+async def test_closing_does_not_wait_for_a_peer_that_does_not_read(fleet):
     stuck = asyncio.Event()
 
     async def read_nothing(reader, writer):
@@ -418,7 +419,7 @@ async def test_closing_does_not_wait_for_a_peer_that_does_not_read(fleet, until)
     # Within a second, is the contract; a busy machine gets some more, and the peer would never read.
     async with asyncio.timeout(10):
         await fleet.client.aclose()
-    await until(lambda: all(one.fileno() == -1 for one in fleet.client._sockets))
+    await eventually(lambda: all(one.fileno() == -1 for one in fleet.client._sockets))
     call.cancel()
     await asyncio.wait([call])
     await session.close()

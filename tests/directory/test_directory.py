@@ -1,25 +1,14 @@
 """The directory, case by case."""
 
-import json
 import logging
 
 import pytest
+from tests.support import record
 
 from peerage.directory import Change, Directory
 from peerage.registry import Record
 
 ORDERS = (("service_id", "orders"),)
-
-
-def record(node, order=1, **fields):
-    content = {
-        "host": "node-1",
-        "instance_id": node,
-        "service_id": "orders",
-        "web": [["0.0.0.0", 80]],
-        **fields,
-    }
-    return Record(node, json.dumps(content).encode(), order)
 
 
 def nodes(instances):
