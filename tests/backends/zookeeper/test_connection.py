@@ -19,7 +19,7 @@ from peerage.backends.zookeeper.location import parse
 from peerage.registry import Stale
 from peerage.testing import View, eventually
 from peerage.testing.suite import closing, registered
-from peerage.testing.view import PATIENCE
+from peerage.testing.waiting import PATIENCE
 from peerage.testing.zookeeper import Proxy
 from peerage.testing.zookeeper.link import Link
 from peerage.testing.zookeeper.ports import free_port

@@ -14,7 +14,7 @@ from peerage.records.identity import Identity
 from peerage.registry import Registry, open_registry
 from peerage.testing import View, eventually
 from peerage.testing.suite import closing, registered
-from peerage.testing.view import PATIENCE
+from peerage.testing.waiting import PATIENCE
 from peerage.testing.zookeeper import Ensemble, Proxy, ZooKeeperServer
 
 pytestmark = pytest.mark.ensemble
@@ -79,7 +79,7 @@ async def participants(url: str, count: int = 6) -> AsyncIterator[list[Discovery
 
 
 def nodes_of(discovery: Discovery) -> set[str]:
-    return set(discovery.directory.nodes())
+    return set(discovery.directory.names())
 
 
 async def check(url: str, discoveries: list[Discovery], nodes: set[str]) -> None:

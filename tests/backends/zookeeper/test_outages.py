@@ -26,7 +26,7 @@ from peerage.errors import NotReadyError
 from peerage.registry import Advertisement, Put, Snapshot, open_registry
 from peerage.testing import View, eventually
 from peerage.testing.suite import closing, registered
-from peerage.testing.view import PATIENCE
+from peerage.testing.waiting import PATIENCE
 from peerage.testing.zookeeper import ZooKeeperServer
 
 

@@ -12,7 +12,7 @@ from peerage.errors import RegistryClosedError, RegistryDeniedError
 from peerage.registry import open_registry
 from peerage.testing import eventually
 from peerage.testing.suite import closing
-from peerage.testing.view import PATIENCE
+from peerage.testing.waiting import PATIENCE
 
 
 async def test_what_the_server_puts_off_is_asked_again(busy_server):

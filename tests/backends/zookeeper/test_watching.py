@@ -16,7 +16,7 @@ from peerage.backends.zookeeper.notes import Replied, Up
 from peerage.registry import RECORD_LIMIT, Snapshot, Stale
 from peerage.testing import View, eventually
 from peerage.testing.suite import closing, registered
-from peerage.testing.view import PATIENCE
+from peerage.testing.waiting import PATIENCE
 
 
 def replace_connection(connection: Connection) -> None:
