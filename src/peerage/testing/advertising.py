@@ -1,7 +1,6 @@
 """The contract's part on advertising, and on secrets."""
 
 import asyncio
-import re
 
 import pytest
 
@@ -18,14 +17,33 @@ __all__ = ["AdvertisingTests"]
 class AdvertisingTests:
     """One record, from the wish to its end."""
 
-    async def test_the_node_is_the_name_and_ten_digits(self, harness: Harness) -> None:
-        """The node is known once registered; two records of one name are two."""
+    async def test_each_record_has_a_name_of_its_own(self, harness: Harness) -> None:
+        """It begins with the name given and is known once the record is registered."""
         async with closing(harness.first()) as (registry,):
             one = await registered(registry, "My.App-1_x", b"{}")
             two = await registered(registry, "My.App-1_x", b"{}")
-            assert re.fullmatch(r"My\.App-1_x\.\d{10}", one.name or "")
+            assert one.name is not None
+            assert one.name.startswith("My.App-1_x")
             assert one.name != two.name
             assert await one.registered() == one.name
+
+    async def test_a_registry_knows_the_names_of_its_records(self, harness: Harness) -> None:
+        """Each is announced once, stays known after the withdrawal, and isn't known to another registry."""
+        async with closing(harness.first(), harness.second()) as (here, there):
+            announced: list[str] = []
+            unsubscribe = here.own_records.subscribe(announced.append)
+            owner = await registered(here, "Mine", b"1")
+            name = owner.name
+            owner.update(b"2")
+            await owner.registered()
+            await owner.withdraw()
+            assert announced == [name]
+            assert list(here.own_records) == [name]
+            assert len(there.own_records) == 0
+            unsubscribe()
+            await registered(here, "Other", b"1")
+            assert announced == [name]
+            assert len(here.own_records) == 2
 
     async def test_the_last_update_wins(self, harness: Harness) -> None:
         """Updates written faster than the registry takes them are merged."""

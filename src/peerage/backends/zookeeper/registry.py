@@ -23,7 +23,7 @@ from peerage.backends.zookeeper.serverversion import ask_version
 from peerage.backends.zookeeper.session import KazooClient
 from peerage.backends.zookeeper.states import SessionStates
 from peerage.errors import RegistryClosedError, RegistryDeniedError
-from peerage.registry import Health, check_name, check_size
+from peerage.registry import Health, OwnRecords, check_name, check_size
 
 __all__ = ["ZooKeeperRegistry"]
 
@@ -56,6 +56,8 @@ class ZooKeeperRegistry:
         self._claims: dict[str, Claims] = {}
         self._advertisements: dict[ZooKeeperAdvertisement, None] = {}
         self._secrets = ZooKeeperSecrets(self._connection, location, self._enter, self._told)
+        self.own_records = OwnRecords()
+        """The names that the records advertised here have or had."""
         self._connection.on_change.append(self._on_change)
         self._connection.on_event.append(self._on_event)
 
@@ -199,6 +201,7 @@ class ZooKeeperRegistry:
             prefix=prefix,
             data=data,
             check=check,
+            own_records=self.own_records,
             on_end=lambda ended: self._advertisements.pop(ended, None),
         )
         self._advertisements[advertisement] = None
