@@ -133,8 +133,11 @@ class Registration:
 
     async def withdraw(self) -> None:
         """Remove the record for good; may be called twice."""
-        await self._advertisement.withdraw()
-        self.ended()
+        try:
+            await self._advertisement.withdraw()
+        finally:
+            # Also when cancelled: the advertisement goes on to remove the record.
+            self.ended()
 
     def ended(self) -> None:
         """Note that the record is withdrawn, by :meth:`withdraw` or with its registry."""

@@ -22,6 +22,14 @@ Order
     keeps it. ``ephemeral=False`` is a record that no process owns (a node left by hand): shown to people, not
     called.
 
+Names
+    Each advertised record has a name that no other record of the registry has or had. The backend chooses it;
+    readers treat it as opaque. (The backends of peerage append ten digits, as ZooKeeper does for ASAB.)
+
+Secrets
+    Of several callers that obtain a secret which doesn't exist yet, all get the same value. More than one of
+    them may make a value; the registry keeps one of these values, and the others are dropped.
+
 Advertising
     ``advertise()`` returns at once, also with the registry out of reach. The backend registers as soon as it
     can, restores the record after a lost session, without duplicates, and writes nothing if the session
@@ -225,7 +233,9 @@ class Secrets(Protocol):
     """Small shared values under absolute names (``/asab/auth/key``), which outlive who made them."""
 
     async def obtain(self, name: str, make: Callable[[], bytes]) -> bytes:
-        """Return the value, making it with *make* if there is none: of several callers exactly one makes it.
+        """Return the value; if there is none, make one with *make* and keep it.
+
+        All callers, in all processes, get the same value, although *make* may be called by several of them.
 
         Raises:
             RegistryDeniedError: access, size or name.
@@ -255,7 +265,7 @@ class Registry(Protocol):
         """The names that the records advertised here have or had."""
 
     def advertise(self, name: str, data: bytes) -> Advertisement:
-        """Begin to advertise *data* under a new name that begins with *name*; returns at once.
+        """Begin to advertise *data* under a unique name that the backend makes from *name*; returns at once.
 
         Raises:
             RegistryDeniedError: *name* or the size of *data* is impossible.

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from peerage.testing.conformance import RegistryConformance
     from peerage.testing.harness import Harness
     from peerage.testing.participant import Participant
-    from peerage.testing.view import View, eventually
+    from peerage.testing.view import View
+    from peerage.testing.waiting import begun, eventually
 
 _HOME_OF: Final = {
     "CAPABILITIES": "capabilities",
@@ -21,7 +22,8 @@ _HOME_OF: Final = {
     "Participant": "participant",
     "RegistryConformance": "conformance",
     "View": "view",
-    "eventually": "view",
+    "begun": "waiting",
+    "eventually": "waiting",
     "requires": "capabilities",
 }
 
@@ -31,6 +33,7 @@ __all__ = [
     "Participant",
     "RegistryConformance",
     "View",
+    "begun",
     "eventually",
     "requires",
 ]

@@ -10,7 +10,7 @@ from tests.backends.zookeeper.support import CLOSING
 from peerage.registry import open_registry
 from peerage.testing import View
 from peerage.testing.suite import registered
-from peerage.testing.view import PATIENCE
+from peerage.testing.waiting import PATIENCE
 from peerage.testing.zookeeper import ZooKeeperServer
 
 PROGRAM = """

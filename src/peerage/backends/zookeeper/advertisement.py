@@ -205,8 +205,8 @@ class ZooKeeperAdvertisement:
                 elif not self._over:
                     await self._wake.wait()
         finally:
-            # A program that ends cancels everything, also this: whoever waits for the end of it has it.
-            self._settled.set()
+            # A program that ends cancels all its tasks, this one included.
+            self._end()
 
     async def _attempt(self) -> bool:
         """Bring about what can be now; True if nothing but time would lead to another attempt."""
