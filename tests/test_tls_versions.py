@@ -5,7 +5,7 @@ import ssl
 import pytest
 import trustme
 
-import peerage.asab as asab
+from peerage import asab
 from peerage.auth.fetching import tls_context
 from peerage.backends.zookeeper.location import Tls
 
