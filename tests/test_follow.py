@@ -112,7 +112,7 @@ async def test_changes_are_applied(source, ready, directory):
     source.feed.put(record("c"), new=True)
     source.feed.gone("a")
     await settle(source)
-    assert directory.nodes() == {"b", "c"}
+    assert directory.names() == {"b", "c"}
     assert ready.ready
 
 
@@ -122,7 +122,7 @@ async def test_a_snapshot_replaces_what_was_known(source, ready, directory):
     await settle(source)
     source.feed.snapshot([record("b"), record("c")])
     await settle(source)
-    assert directory.nodes() == {"b", "c"}
+    assert directory.names() == {"b", "c"}
     assert ready.ready
 
 
@@ -133,7 +133,7 @@ async def test_a_name_that_old_and_new_bear_is_never_empty(source, ready, direct
     directory.subscribe(lambda _: found.append(len(directory.urls(ORDERS))))
     source.feed.snapshot([record("c", web=[["0.0.0.0", 81]]), record("d", web=[["0.0.0.0", 82]])])
     looks = []
-    while directory.nodes() != {"c", "d"}:
+    while directory.names() != {"c", "d"}:
         await asyncio.sleep(0)
         looks.append(len(directory.urls(ORDERS)))
     assert min(found) > 0
@@ -167,7 +167,7 @@ async def test_out_of_touch_everything_stays(source, ready, directory, clock, ca
     source.feed.stale("the cable")
     await ready.until_stale()
     assert ready.stale == "the cable"
-    assert directory.nodes() == {"a", "b"}
+    assert directory.names() == {"a", "b"}
     clock.now += 5
     assert ready.age == pytest.approx(5)
     source.feed.stale("the server")
@@ -180,7 +180,7 @@ async def test_out_of_touch_everything_stays(source, ready, directory, clock, ca
     await settle(source)
     assert ready.stale is None
     assert ready.age == 0
-    assert directory.nodes() == {"b"}
+    assert directory.names() == {"b"}
     await ready.aclose()
     lost, found = (entry.getMessage() for entry in caplog.records)
     assert "test:" in lost
@@ -220,7 +220,7 @@ async def test_a_registry_closed_under_its_feet_is_out_of_touch(source, ready, d
     source.feed.end()
     await ready.until_stale()
     assert "closed" in str(ready.stale)
-    assert directory.nodes() == {"a", "b"}
+    assert directory.names() == {"a", "b"}
     source.feeds.clear()
 
 

@@ -158,7 +158,7 @@ async def test_whoever_refused_comes_last_for_a_moment(fleet, connections):
         fleet.clock.now += 2
         assert await connections_of(20) == 1
         # With nobody else left it is asked after all.
-        fleet.directory.gone(served.name)
+        fleet.directory.remove(served.name)
         with pytest.raises(UnreachableError, match=str(dead.port)):
             await session.get(ORDERS)
 

@@ -177,7 +177,7 @@ async def test_websockets_too(fleet):
 async def test_another_place_of_the_instance_is_tried(fleet):
     """The host's name may lead to the wrong host, and the address that stands in for it to the right one."""
     wrong = await fleet.serve(other_service(), address="127.0.0.1")
-    fleet.directory.gone(wrong.name)
+    fleet.directory.remove(wrong.name)
 
     async def answer(_):
         return web.Response(text="right")

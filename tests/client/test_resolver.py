@@ -191,7 +191,7 @@ async def test_a_late_answer_is_used_by_the_next_call(fleet):
             release.set()
             await eventually(lambda: not hosts._running)
             assert "slow" not in hosts._unresolved
-            fleet.directory.gone(quick.name)
+            fleet.directory.remove(quick.name)
             assert await get_node(session) == slow.name
             # It isn't good for ever: names move.
             assert fleet.lookups.count("slow") == 1

@@ -115,7 +115,7 @@ async def test_a_removed_and_a_draining_instance_get_no_new_request(fleet):
     async with fleet.session() as session:
         for _ in range(30):
             await get_json(session, ORDERS)
-        fleet.directory.gone(leaving.name)
+        fleet.directory.remove(leaving.name)
         fleet.advertise(draining.port, node=draining.name, state="draining")
         before = leaving.hits, draining.hits
         assert all(before)
@@ -140,7 +140,7 @@ async def test_a_request_under_way_at_a_removed_instance_finishes(fleet):
 
         task = group.create_task(call())
         await arrived.wait()
-        fleet.directory.gone(served.name)
+        fleet.directory.remove(served.name)
         go_on.set()
     assert task.result() == "done"
 
@@ -339,7 +339,7 @@ async def test_the_connector_forgets_logical_names_when_the_directory_changes(fl
     async with fleet.session(headers={"Connection": "close"}) as session:
         assert (await get_json(session, ORDERS, middlewares=()))["node"] == first.name
         second = await fleet.serve()
-        fleet.directory.gone(first.name)
+        fleet.directory.remove(first.name)
         assert (await get_json(session, ORDERS, middlewares=()))["node"] == second.name
 
 
