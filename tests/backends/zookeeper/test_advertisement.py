@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 from kazoo.client import KazooClient
-from tests.backends.programs import heard, program
+from tests.backends.programs import program
 from tests.backends.zookeeper.support import (
     agree,
     bare_client,
@@ -378,6 +378,6 @@ asyncio.run(main())
 """
     async with program(text, url) as process:
         async with asyncio.timeout(PATIENCE):
-            assert await heard(process) == "withdrawn"
+            assert await process.line() == "withdrawn"
             await process.wait()
         assert process.returncode == 0
