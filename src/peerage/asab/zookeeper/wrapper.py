@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from kazoo.client import KazooClient
     from kazoo.protocol.states import ZnodeStat
 
-    from peerage.asab.zookeeper.proactor import ProactorService
+    from peerage.asab.proactor import ProactorService
 
 __all__ = ["KazooWrapper"]
 
