@@ -133,16 +133,6 @@ class Served:
         return self.document
 
 
-class Clock:
-    """Monotonic time that stands still unless told otherwise."""
-
-    def __init__(self, now: float = 1000.0):
-        self.now = now
-
-    def __call__(self) -> float:
-        return self.now
-
-
 class Low:
     """Randomness that is always the least."""
 

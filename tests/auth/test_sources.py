@@ -5,7 +5,8 @@ import json
 import time
 
 import pytest
-from tests.auth.support import Clock, Low, Served, claims, jwk, jwks, pem, token
+from tests.auth.support import Low, Served, claims, jwk, jwks, pem, token
+from tests.support import Clock
 
 from peerage.auth import FetchedKeys, Reason, Verifier, read_file
 from peerage.auth.keyset import KEYS_LIMIT, read_key_set

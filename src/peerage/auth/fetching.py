@@ -119,8 +119,11 @@ def tls_context(ca: str | Path) -> ssl.SSLContext:
         ConfigurationError: the file isn't there, or holds no certificate.
     """
     try:
-        return ssl.create_default_context(cafile=str(ca))
+        context = ssl.create_default_context(cafile=str(ca))
     except (OSError, ssl.SSLError) as error:
         raise ConfigurationError(
             f"The authorities in {str(ca)!a} can't be read: {error}. Name a file of PEM certificates."
         ) from error
+    # Some distributions' Python, Debian's among them, allows older versions by default.
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context

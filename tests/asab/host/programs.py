@@ -7,8 +7,10 @@ from typing import Any, Final
 
 import aiohttp
 from tests.asab.both import Kind
-from tests.asab.running import Running, running, until
+from tests.asab.running import Running, running
 from tests.asab.running import named as named_instance
+
+from peerage.testing import eventually
 
 #: The documented program; its ApiService is ours, or the original's.
 GUEST: Final = """
@@ -118,7 +120,9 @@ class Guest:
 
     async def found(self, *, there: bool = True, **ids: str) -> list[str]:
         """Wait until it finds others by *ids*, or doesn't any more."""
-        urls: list[str] = await until(lambda: self.get("/locate", **ids), lambda urls: bool(urls) is there)
+        urls: list[str] = await eventually(
+            lambda: self.get("/locate", **ids), wanted=lambda urls: bool(urls) is there
+        )
         return urls
 
     async def calls(self, url: str, headers: Mapping[str, str] | None = None, auth: str = "none") -> Any:

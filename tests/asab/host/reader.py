@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any, Self
 
 from kazoo.client import KazooClient
-from tests.asab.running import until
+
+from peerage.testing import eventually
 
 Found = tuple[str, dict[str, Any], int]
 
@@ -50,5 +51,5 @@ class Reader:
                 if record.get("instance_id") == instance and wanted(record, owner)
             ]
 
-        found: list[Found] = await until(find)
+        found: list[Found] = await eventually(find)
         return found[0]

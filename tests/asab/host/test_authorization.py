@@ -10,11 +10,10 @@ import pytest
 from tests.asab.both import Kind
 from tests.asab.host.programs import ORIGINAL, OURS, guest, named
 from tests.asab.host.reader import Reader
-from tests.asab.running import until
 from tests.asab.zookeeper.programs import on
 
 from peerage.auth import PrivateKey
-from peerage.testing.view import eventually
+from peerage.testing.waiting import eventually
 from peerage.testing.zookeeper import ZooKeeperServer
 
 KEY = "/asab/auth/internal_auth_private.key"
@@ -30,7 +29,7 @@ async def cluster_with_a_key(inside: Kind, zookeeper: ZooKeeperServer) -> AsyncI
         guest(inside, named(environ, "first-1", TEST_AUTH="1")),
         Reader(zookeeper.address, "") as reader,
     ):
-        await until(lambda: asyncio.to_thread(reader.client.exists, KEY))
+        await eventually(lambda: asyncio.to_thread(reader.client.exists, KEY))
         yield environ
 
 
@@ -108,7 +107,9 @@ async def test_internal(inside, zookeeper, caller, called):
         url = "http://called-1.instance_id.asab/got"
         assert (await one.calls(url))[0] == 401
         # Keys are read after the services have begun to serve.
-        answer = await until(lambda: one.calls(url, auth="internal"), lambda answer: answer[0] == 200)
+        answer = await eventually(
+            lambda: one.calls(url, auth="internal"), wanted=lambda answer: answer[0] == 200
+        )
         assert answer[1]["Authorization"].startswith("Bearer ey")
         # Settings are for superusers, which internal callers are.
         status, config = await one.calls("http://called-1.instance_id.asab/asab/v1/config", auth="internal")
@@ -155,14 +156,16 @@ async def test_another_key(inside, zookeeper, caller, called):
             await service.found(instance_id="caller-1")
             await service.found(instance_id="called-1")
         # It has the first key; the token of the caller it sees later only, because it remembers tokens.
-        await until(lambda: other.calls(there, auth="internal"), lambda answer: answer[0] == 200)
-        old = await until(lambda: one.calls(here, auth="internal"), lambda answer: answer[0] == 200)
+        await eventually(lambda: other.calls(there, auth="internal"), wanted=lambda answer: answer[0] == 200)
+        old = await eventually(
+            lambda: one.calls(here, auth="internal"), wanted=lambda answer: answer[0] == 200
+        )
 
         key = PrivateKey.generate()
         await asyncio.to_thread(reader.client.set, KEY, key.write())
-        await until(
+        await eventually(
             lambda: (other if called == OURS else one).calls(here, auth="internal"),
-            lambda answer: answer[0] == 200 and kid_of(answer) == key.public.kid,
+            wanted=lambda answer: answer[0] == 200 and kid_of(answer) == key.public.kid,
         )
         if caller == ORIGINAL:
             # It signs with the old one until it looks.
@@ -171,9 +174,9 @@ async def test_another_key(inside, zookeeper, caller, called):
         for service, api in ((one, caller), (other, called)):
             if api == ORIGINAL:
                 await service.get("/look")
-        await until(
+        await eventually(
             lambda: one.calls(there, auth="internal"),
-            lambda answer: answer[0] == 200 and kid_of(answer) == key.public.kid,
+            wanted=lambda answer: answer[0] == 200 and kid_of(answer) == key.public.kid,
         )
         bearer = {"Authorization": f"Bearer {token_of(old)}"}
         assert await other.status("/got", bearer) == (200 if called == OURS else 401)
@@ -187,11 +190,13 @@ async def test_internal_below_a_chroot(inside, zookeeper):
         await asyncio.to_thread(reader.client.ensure_path, chroot)
         environ["TEST_SERVERS"] += chroot
         async with guest(inside, named(environ, "my-1", TEST_AUTH="1")) as one:
-            await until(lambda: asyncio.to_thread(reader.client.exists, chroot + KEY))
+            await eventually(lambda: asyncio.to_thread(reader.client.exists, chroot + KEY))
             async with guest(inside, named(environ, "original-1", ORIGINAL, TEST_AUTH="1")):
                 await one.found(instance_id="original-1")
                 url = "http://original-1.instance_id.asab/got"
-                await until(lambda: one.calls(url, auth="internal"), lambda answer: answer[0] == 200)
+                await eventually(
+                    lambda: one.calls(url, auth="internal"), wanted=lambda answer: answer[0] == 200
+                )
 
 
 async def test_internal_in_an_authorized_context(inside, zookeeper, tmp_path):
@@ -216,7 +221,7 @@ app.run()
     environ = named(on(zookeeper), "my-1", TEST_AUTH="1", TEST_CLAIMS=str(claims))
     async with guest(inside, environ, program) as one:
         await one.found(instance_id="my-1")
-        await until(lambda: one.status("/thrice"), lambda status: status == 200)
+        await eventually(lambda: one.status("/thrice"), wanted=lambda status: status == 200)
         for _ in range(2):
             assert (await one.get("/thrice"))["Authorization"].startswith("Bearer ey")
         one.running.terminate()
@@ -254,7 +259,7 @@ Guest().run()
     ):
         await one.found(instance_id="called-1")
         url = "http://called-1.instance_id.asab/got"
-        await until(lambda: one.calls(url, auth="internal"), lambda answer: answer[0] == 200)
+        await eventually(lambda: one.calls(url, auth="internal"), wanted=lambda answer: answer[0] == 200)
         assert "internal tokens" not in one.running.log
 
 
@@ -287,5 +292,5 @@ Guest().run()
     ):
         await one.found(instance_id="auth-1")
         bearer = {"Authorization": f"Bearer {await authority.get('/token')}"}
-        await until(lambda: one.status("/got", bearer), lambda status: status == 200)
+        await eventually(lambda: one.status("/got", bearer), wanted=lambda status: status == 200)
         assert await one.status("/got", {"Authorization": "Bearer x"}) == 401

@@ -7,7 +7,7 @@ import pytest
 from tests.asab.host.programs import ORIGINAL, OURS, guest, named
 from tests.asab.zookeeper.programs import on
 
-from peerage.testing.view import PATIENCE
+from peerage.testing.waiting import PATIENCE
 
 PATHS = (
     *("/doc", "/oauth2-redirect.html", "/asab/v1/openapi"),

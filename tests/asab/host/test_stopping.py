@@ -11,7 +11,7 @@ from tests.asab.load import load
 from tests.asab.zookeeper.programs import on
 
 from peerage.testing import eventually
-from peerage.testing.view import PATIENCE
+from peerage.testing.waiting import PATIENCE
 
 #: Requests take as long as their caller says.
 WORKER = """

@@ -7,7 +7,7 @@ from tests.asab.both import both, ours
 from tests.asab.running import running
 from tests.asab.web.programs import SERVE
 
-from peerage.testing.view import PATIENCE, eventually
+from peerage.testing.waiting import PATIENCE, eventually
 
 
 def test_requests_under_way_are_finished():

@@ -1,8 +1,7 @@
 """Addresses that nobody can be made to call."""
 
-import json
-
 import pytest
+from tests.support import record
 
 from peerage.errors import ConfigurationError
 from peerage.records.instance import decode
@@ -62,32 +61,30 @@ def test_what_cant_be_a_network_is_told(given):
         read_networks(given)
 
 
-def record(**fields):
-    return json.dumps({"host": "node-1", "web": [["0.0.0.0", 80]], "instance_id": "a", **fields}).encode()
-
-
 @pytest.mark.parametrize("address", NEVER)
 def test_nor_does_an_address_in_it(address):
     own = {"addresses": [address], "host_key": "k"}
-    found = decode("n", record(web=[[address, 80]], peerage=own), host_key="other").instance
+    found = decode("n", record("a", web=[[address, 80]], peerage=own).data, host_key="other").instance
     assert not found.addresses
     assert [each.host for each in found.endpoints] in ([], ["node-1"])
 
 
 @pytest.mark.parametrize("address", ["169.254.169.254", "0.0.0.0", "::ffff:169.254.169.254", "fd00:ec2::254"])
 def test_a_record_leads_nobody_there(address):
-    decoded = decode("n", record(host=address))
+    decoded = decode("n", record("a", host=address).data)
     assert not decoded.instance.callable
     assert not decoded.instance.urls
     assert "never called" in " ".join(decoded.problems)
-    nowhere = decode("n", record(web=[["fd00:ec2::254", 80]], peerage={"addresses": ["100.100.100.200"]}))
+    own = {"addresses": ["100.100.100.200"]}
+    nowhere = decode("n", record("a", web=[["fd00:ec2::254", 80]], peerage=own).data)
     assert not nowhere.instance.endpoints
     assert not nowhere.instance.addresses
     assert "100.100.100.200" in " ".join(nowhere.problems)
 
 
 def test_a_record_that_knows_the_key_of_this_host_leads_to_loopback_only_where_that_is_allowed():
-    data = record(web=[["0.0.0.0", 80], ["::", 80], ["127.0.0.1", 81]], peerage={"host_key": "k"})
+    web = [["0.0.0.0", 80], ["::", 80], ["127.0.0.1", 81]]
+    data = record("a", web=web, peerage={"host_key": "k"}).data
     for given, addresses in (
         (None, ["127.0.0.1", "::1", "127.0.0.1"]),
         ("10.0.0.0/8", [None, None]),
