@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
 from peerage.advert import Advert
+from peerage.asab.abc.service import Service
 from peerage.asab.api.discovery import DiscoveryService
 from peerage.asab.api.ids import sort_out
 from peerage.asab.host import host_of
 from peerage.asab.parts import Floor
-from peerage.asab.service import Service
 from peerage.errors import RegistryDeniedError
 from peerage.records.identity import Identity, find_manifest, read_identity
 from peerage.registration import LAME_DUCK, WITHDRAW_TIMEOUT, Registration
