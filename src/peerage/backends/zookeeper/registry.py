@@ -21,7 +21,7 @@ from peerage.backends.zookeeper.permission import find_obstacle
 from peerage.backends.zookeeper.secrets import ZooKeeperSecrets
 from peerage.backends.zookeeper.serverversion import ask_version
 from peerage.errors import RegistryClosedError
-from peerage.registry import Health, check_name, check_size
+from peerage.registry import Health, OwnRecords, check_name, check_size
 
 __all__ = ["ZooKeeperRegistry"]
 
@@ -49,6 +49,8 @@ class ZooKeeperRegistry:
         self._claims: dict[str, Claims] = {}
         self._advertisements: dict[ZooKeeperAdvertisement, None] = {}
         self._secrets = ZooKeeperSecrets(self.connection, location, self.use, self.warned)
+        self.own_records = OwnRecords()
+        """The names that the records advertised here have or had."""
         self.connection.on_change.append(self._on_change)
         self.connection.on_event.append(self._on_event)
 
@@ -101,6 +103,7 @@ class ZooKeeperRegistry:
             prefix=prefix,
             data=data,
             check=check_size,
+            own_records=self.own_records,
             on_end=lambda ended: self._advertisements.pop(ended, None),
         )
         self._advertisements[advertisement] = None
