@@ -33,10 +33,12 @@ test-all: $(VENV)/.test $(VENV)-asab/.peer ## what `make test` leaves out: furth
 	@scripts/test-pythons $(BIN)/python $(PYTHONS_ALL)
 	$(BIN)/python -X dev -W error -m pytest -m 'ensemble or long' $(ARGS)
 
-check: $(VENV)/.check ## ruff, mypy --strict, import-linter
+check: $(VENV)/.check ## ruff, mypy --strict, pyright on the public names, import-linter
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy tests/typing
+	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
 
 bench: $(VENV)/.bench $(VENV)-asab/.peer ## the table of budgets, measured on this machine (ARGS="--only directory")
