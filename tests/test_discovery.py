@@ -21,7 +21,7 @@ from peerage.errors import (
     RegistryClosedError,
     RegistryDeniedError,
 )
-from peerage.records.instance import decode
+from peerage.records.decode import decode
 
 NUMBERS = itertools.count()
 

@@ -13,7 +13,7 @@ from typing import Final
 from yarl import URL
 
 from peerage.errors import NotDiscoveredError
-from peerage.records.names import BUILTIN_KEYS, fold_key, fold_value, is_logical, parse_host
+from peerage.records.names import BUILTIN_KEYS, LONGEST_HOST, fold_key, fold_value, is_logical, parse_host
 
 __all__ = ["OwnIds"]
 
@@ -79,7 +79,7 @@ def _without_port(host: str) -> str:
 
 def _decoded(host: str) -> str:
     """Return *host* as people write it: what isn't ASCII is encoded on its way (IDNA)."""
-    if "xn--" not in host.lower():
+    if len(host) > LONGEST_HOST or "xn--" not in host.lower():
         return host
     # As clients decode it.
     with suppress(ValueError):
