@@ -329,13 +329,13 @@ async def test_a_withdrawal_of_a_record_that_is_being_changed(url, server):
 async def test_a_cancelled_withdrawal_gives_up_its_names(through, proxy):
     """A process that was told to stop waiting no longer counts the names of the record as its own."""
     async with Discovery(through, identity=someone("gone")) as discovery:
-        registration = await discovery.advertise(port=80)
-        assert ("service_id", "gone") in discovery.own_ids()
+        registration = await discovery.advertise(port=80, ids={"shard": 1})
+        assert ("shard", "1") in discovery.own_ids()
         proxy.black_hole()
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0):
                 await registration.withdraw()
-        assert not discovery.own_ids()
+        assert ("shard", "1") not in discovery.own_ids()
 
 
 async def test_a_record_whose_task_is_cancelled_is_withdrawn(url):
