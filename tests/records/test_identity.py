@@ -88,7 +88,7 @@ def test_guessed_addresses_are_never_ones_by_which_a_peer_calls_itself(monkeypat
     monkeypatch.setattr(
         identity, "_OUTSIDE", tuple((family, "::1" if family == 10 else "127.0.0.1") for family in (2, 10))
     )
-    monkeypatch.setattr(identity, "_in_container", lambda _: False)
+    monkeypatch.setattr(identity, "in_container", lambda _: False)
     assert read_identity({}).addresses == ()
 
 
@@ -132,6 +132,16 @@ class TestManifest:
     def test_the_places_are_those_of_asab(self):
         """In ASAB's order."""
         assert identity._MANIFESTS == ("/app/MANIFEST.json", "/MANIFEST.json", "MANIFEST.json")
+
+    @pytest.mark.usefixtures("elsewhere")
+    def test_ids_that_the_environment_lacks_are_taken_from_it(self, caplog):
+        """As ASAB advertises them; one that can't be an id is logged and left out."""
+        Path("MANIFEST.json").write_text('{"service_id": "stock", "node_id": "", "site_id": ["x"]}')
+        found = read_identity({"INSTANCE_ID": "stock-1"})
+        assert (found.instance_id, found.service_id) == ("stock-1", "stock")
+        assert (found.node_id, found.site_id) == (None, None)
+        assert caplog.messages == ["site_id of the manifest is left out: ['x'] can't be an id"]
+        assert read_identity({"SERVICE_ID": "orders"}).service_id == "orders"
 
     @pytest.mark.parametrize(
         "content",
