@@ -1,4 +1,4 @@
-"""Keys and tokens made with cryptography alone, so that what verifies them isn't what made them."""
+"""Keys and tokens made with cryptography alone, independently of the code that verifies them."""
 
 import asyncio
 import base64
@@ -108,7 +108,7 @@ def hs256(secret: bytes, payload=None, **header) -> str:
 
 
 class Served:
-    """A document that is fetched, and how often it was."""
+    """A document to be fetched; counts the fetches, can hold them back and fail them."""
 
     def __init__(self, document: bytes):
         self.document = document
@@ -118,7 +118,7 @@ class Served:
         self._begun = asyncio.Event()
 
     async def begun(self, fetches: int) -> None:
-        """Return when so many fetches have begun."""
+        """Wait until so many fetches have begun."""
         while self.fetches < fetches:
             self._begun.clear()
             await self._begun.wait()
@@ -134,7 +134,7 @@ class Served:
 
 
 class Clock:
-    """Monotonic time that stands still unless told otherwise."""
+    """A clock that moves only when the test sets ``now``."""
 
     def __init__(self, now: float = 1000.0):
         self.now = now
@@ -143,8 +143,11 @@ class Clock:
         return self.now
 
 
-class Low:
-    """Randomness that is always the least."""
+class Random:
+    """A source of randomness that always gives the same number."""
+
+    def __init__(self, number: float):
+        self._number = number
 
     def random(self) -> float:
-        return 0.0
+        return self._number

@@ -12,7 +12,7 @@ from tests.asab.host.programs import until
 from tests.backends.zookeeper.support import bare_client
 
 from peerage.auth import PrivateKey
-from peerage.auth.internal import KEY_NAME
+from peerage.auth.cluster_tokens import KEY_NAME
 
 _numbers = itertools.count()
 

@@ -4,15 +4,16 @@ In production a proxy in front of the service does it, and requests come with ID
 """
 
 import asyncio
+import hashlib
 from collections.abc import Callable
 from typing import Any, Final
 
 import aiohttp
+from cachetools import LRUCache
 
 from peerage.auth import Principal, Reason, Verifier
 from peerage.auth.bearer import bearer_token
-from peerage.auth.fetching import without_credentials
-from peerage.auth.verifier import digest_of, remember
+from peerage.auth.fetched_keys import without_credentials
 from peerage.errors import KeysUnavailableError, PeerageError, TokenRefusedError
 
 __all__ = ["IntrospectingVerifier"]
@@ -42,7 +43,7 @@ class IntrospectingVerifier:
         self._url = url
         self._shown = without_credentials(url)
         self._session = session
-        self._id_tokens: dict[bytes, str] = {}
+        self._id_tokens: LRUCache[bytes, str] = LRUCache(_REMEMBERED)
 
     async def verify(self, token: str | None) -> tuple[Principal, str | None]:
         """Return who *token* speaks for, and their ID token.
@@ -53,7 +54,7 @@ class IntrospectingVerifier:
         """
         if not token:
             return await self.verifier.verify(token), token
-        digest = digest_of(token)
+        digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
         for candidate in (self._id_tokens.get(digest), token):
             if candidate is not None and candidate.count(".") == 2:  # noqa: PLR2004 - as a signed JWT has
                 try:
@@ -62,7 +63,7 @@ class IntrospectingVerifier:
                     self._id_tokens.pop(digest, None)
         id_token = await self._introspect(token)
         principal = await self.verifier.verify(id_token)
-        remember(self._id_tokens, digest, id_token, _REMEMBERED)
+        self._id_tokens[digest] = id_token
         return principal, id_token
 
     async def _introspect(self, token: str) -> str:
@@ -73,7 +74,10 @@ class IntrospectingVerifier:
                     self._url, headers={"Authorization": f"Bearer {token}"}, allow_redirects=False
                 )
                 async with request as response:
-                    status, found = response.status, bearer_token(response.headers)
+                    status, found = (
+                        response.status,
+                        bearer_token(response.headers.getall("Authorization", ())),
+                    )
         except (aiohttp.ClientError, PeerageError, OSError, ValueError) as error:
             what = str(error) or type(error).__name__
             raise KeysUnavailableError(

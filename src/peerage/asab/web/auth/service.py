@@ -19,10 +19,10 @@ from peerage.asab.web.auth.keys import Keys
 from peerage.asab.web.auth.mock import mock_principal
 from peerage.asab.web.auth.settings import read_settings
 from peerage.asab.web.neighbours import only_container, open_session
-from peerage.auth.fetching import without_credentials
+from peerage.auth.fetched_keys import without_credentials
 from peerage.auth.refusals import Refusals
-from peerage.auth.web import take_token
 from peerage.errors import ConfigurationError, KeysUnavailableError, TokenRefusedError
+from peerage.web.authorization import take_token
 
 if TYPE_CHECKING:
     from peerage.asab.application import Application

@@ -7,8 +7,8 @@ from typing import Any, Final, TypeVar
 from aiohttp import web
 
 from peerage.asab.contextvars import Tenant
-from peerage.auth.web import is_open, mark_open
 from peerage.server import Handler, Middleware
+from peerage.web.authorization import is_open, mark_open
 
 __all__ = ["allow_no_tenant", "tenant_of_the_url"]
 

@@ -14,7 +14,8 @@ from peerage.asab.parts import Floor
 from peerage.asab.service import Service
 from peerage.asab.web.neighbours import only_container, open_session
 from peerage.asab.web.tenant.context import tenant_of_the_url
-from peerage.auth.fetching import fetch_url, without_credentials
+from peerage.auth.fetched_keys import without_credentials
+from peerage.client.fetch import fetch_document
 from peerage.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class TenantService(Service):
         self._url = Config.get("tenants", "tenant_url", fallback="").strip()
         if Config.get("tenants", "zk_path", fallback=""):
             raise ConfigurationError("[tenants] zk_path isn't supported: write ids or tenant_url.")
-        self._fetch = fetch_url(self._url, partial(open_session, app)) if self._url else None
+        self._fetch = partial(fetch_document, partial(open_session, app), self._url) if self._url else None
         super().__init__(app, service_name)
         self._configured = {each for each in re.split(r"[,\s]+", ids) if each and each[0] not in "#;"}
         self._fetched: set[str] = set()
