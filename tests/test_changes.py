@@ -1,18 +1,12 @@
 """Joined, Changed, Left; directory/test_directory_model.py shows that any sequence ends at the truth."""
 
 import asyncio
-import json
 
 import pytest
+from tests.support import record
 
 from peerage.changes import Changed, Changes, Joined, Left
 from peerage.directory import Directory
-from peerage.registry import Record
-
-
-def record(node, order=1, **fields):
-    content = {"host": "node-1", "instance_id": node, "web": [["0.0.0.0", 80]], **fields}
-    return Record(node, json.dumps(content).encode(), order)
 
 
 @pytest.fixture
@@ -44,8 +38,8 @@ async def test_whoever_is_there_joins_first(directory, changes):
     directory.put(record("b", web=None))
     directory.put(record("old", 0, instance_id="a"))
     assert await taken(changes) == [(Joined, "b")]
-    directory.gone("a")
-    directory.gone("b")
+    directory.remove("a")
+    directory.remove("b")
     assert await taken(changes) == [(Changed, "old"), (Left, "b")]
 
 
@@ -67,7 +61,7 @@ async def test_came_and_went_isnt_told(directory, changes):
     await taken(changes)
     directory.put(record("b"))
     directory.put(record("b", version="2"))
-    directory.gone("b")
+    directory.remove("b")
     assert await taken(changes) == []
 
 
@@ -84,7 +78,7 @@ async def test_changed_and_gone_is_left(directory, changes):
     (before,) = directory.find()
     await taken(changes)
     directory.put(record("a", version="2"))
-    directory.gone("a")
+    directory.remove("a")
     event = await anext(changes)
     assert event == Left(before)
     assert event.instance is before
@@ -93,7 +87,7 @@ async def test_changed_and_gone_is_left(directory, changes):
 async def test_a_node_left_and_taken_again_is_both(directory, changes):
     """The one that was known leaves, another joins."""
     await taken(changes)
-    directory.gone("a")
+    directory.remove("a")
     directory.put(record("a", 2, instance_id="other"))
     assert await taken(changes) == [(Left, "a"), (Joined, "a")]
 
@@ -102,7 +96,7 @@ async def test_a_hidden_twin_that_shows_again_is_no_news(directory, changes):
     """The successor came and went while nobody looked."""
     await taken(changes)
     directory.put(record("b", 2, instance_id="a"))
-    directory.gone("b")
+    directory.remove("b")
     assert await taken(changes) == []
 
 

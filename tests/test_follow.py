@@ -2,10 +2,10 @@
 
 import asyncio
 import gc
-import json
 import math
 
 import pytest
+from tests.support import Clock, record
 
 from peerage.backends.feed import Feed
 from peerage.directory import Directory
@@ -14,18 +14,6 @@ from peerage.follow import SLICE, Follower
 from peerage.registry import Record, Snapshot
 
 ORDERS = (("service_id", "orders"),)
-
-
-class Clock:
-    """Time that passes only when told; each look may cost some."""
-
-    def __init__(self):
-        self.now = 100.0
-        self.cost = 0.0
-
-    def __call__(self):
-        self.now += self.cost
-        return self.now
 
 
 class Source:
@@ -48,11 +36,6 @@ class Source:
     @property
     def feed(self):
         return self.feeds[-1]
-
-
-def record(node, **fields):
-    content = {"host": "node-1", "service_id": "orders", "web": [["0.0.0.0", 80]], **fields}
-    return Record(node, json.dumps(content).encode(), 1)
 
 
 @pytest.fixture
@@ -129,7 +112,7 @@ async def test_changes_are_applied(source, ready, directory):
     source.feed.put(record("c"), new=True)
     source.feed.gone("a")
     await settle(source)
-    assert directory.nodes() == {"b", "c"}
+    assert directory.names() == {"b", "c"}
     assert ready.ready
 
 
@@ -139,7 +122,7 @@ async def test_a_snapshot_replaces_what_was_known(source, ready, directory):
     await settle(source)
     source.feed.snapshot([record("b"), record("c")])
     await settle(source)
-    assert directory.nodes() == {"b", "c"}
+    assert directory.names() == {"b", "c"}
     assert ready.ready
 
 
@@ -150,7 +133,7 @@ async def test_a_name_that_old_and_new_bear_is_never_empty(source, ready, direct
     directory.subscribe(lambda _: found.append(len(directory.urls(ORDERS))))
     source.feed.snapshot([record("c", web=[["0.0.0.0", 81]]), record("d", web=[["0.0.0.0", 82]])])
     looks = []
-    while directory.nodes() != {"c", "d"}:
+    while directory.names() != {"c", "d"}:
         await asyncio.sleep(0)
         looks.append(len(directory.urls(ORDERS)))
     assert min(found) > 0
@@ -184,7 +167,7 @@ async def test_out_of_touch_everything_stays(source, ready, directory, clock, ca
     source.feed.stale("the cable")
     await ready.until_stale()
     assert ready.stale == "the cable"
-    assert directory.nodes() == {"a", "b"}
+    assert directory.names() == {"a", "b"}
     clock.now += 5
     assert ready.age == pytest.approx(5)
     source.feed.stale("the server")
@@ -197,7 +180,7 @@ async def test_out_of_touch_everything_stays(source, ready, directory, clock, ca
     await settle(source)
     assert ready.stale is None
     assert ready.age == 0
-    assert directory.nodes() == {"b"}
+    assert directory.names() == {"b"}
     await ready.aclose()
     lost, found = (entry.getMessage() for entry in caplog.records)
     assert "test:" in lost
@@ -237,7 +220,7 @@ async def test_a_registry_closed_under_its_feet_is_out_of_touch(source, ready, d
     source.feed.end()
     await ready.until_stale()
     assert "closed" in str(ready.stale)
-    assert directory.nodes() == {"a", "b"}
+    assert directory.names() == {"a", "b"}
     source.feeds.clear()
 
 

@@ -3,16 +3,10 @@
 import asyncio
 
 import pytest
+from tests.support import Clock
 
 from peerage.outage_log import OutageLog
 from peerage.testing import eventually
-
-
-class Clock:
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

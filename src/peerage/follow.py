@@ -143,7 +143,7 @@ class Follower:
                 self._directory.put(record)
                 await self._breathe()
             case Gone(node):
-                self._directory.gone(node)
+                self._directory.remove(node)
                 await self._breathe()
             case Snapshot():
                 await self._apply_snapshot(event)
@@ -152,7 +152,7 @@ class Follower:
                 self._lose(reason)
 
     async def _apply_snapshot(self, snapshot: Snapshot) -> None:
-        vanished = self._directory.nodes()
+        vanished = self._directory.names()
         for record in snapshot.records:
             self._directory.put(record)
             vanished.discard(record.name)
@@ -160,7 +160,7 @@ class Follower:
             if self._clock() >= self._turn_ends:
                 await self._breathe()
         for node in vanished:
-            self._directory.gone(node)
+            self._directory.remove(node)
             await self._breathe()
 
     async def _breathe(self) -> None:

@@ -22,6 +22,14 @@ Order
     keeps it. ``ephemeral=False`` is a record that no process owns (a node left by hand): shown to people, not
     called.
 
+Names
+    Each advertised record has a name that no other record of the registry has or had. The backend chooses it;
+    readers treat it as opaque. (The backends of peerage append ten digits, as ZooKeeper does for ASAB.)
+
+Secrets
+    Of several callers that obtain a secret which doesn't exist yet, all get the same value. More than one of
+    them may make a value; the registry keeps one of these values, and the others are dropped.
+
 Advertising
     ``advertise()`` returns at once, also with the registry out of reach. The backend registers as soon as it
     can, restores the record after a lost session, without duplicates, and writes nothing if the session
@@ -42,7 +50,7 @@ Tidiness
 """
 
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, Self, runtime_checkable
 
@@ -57,6 +65,7 @@ __all__ = [
     "Event",
     "Gone",
     "Health",
+    "OwnRecords",
     "Put",
     "Record",
     "Registry",
@@ -73,6 +82,9 @@ __all__ = [
 RECORD_LIMIT: Final = 64 * 1024
 
 ENTRY_POINT_GROUP: Final = "peerage.registries"
+
+#: Names of own records that are remembered; each lost session makes new ones.
+_REMEMBERED_NAMES: Final = 4096
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 
@@ -141,6 +153,41 @@ class Health:
     """Anything else worth showing, by name."""
 
 
+class OwnRecords(Collection[str]):
+    """The names that the records advertised over one registry have or had: the latest ones.
+
+    A server recognizes by them the requests for its own records.
+    """
+
+    def __init__(self) -> None:
+        self._names: dict[str, None] = {}
+        self._callbacks: dict[object, Callable[[str], None]] = {}
+
+    def add(self, name: str) -> None:
+        """Note that a record is registered as *name*; for the backend, once for each name."""
+        self._names.pop(name, None)
+        self._names[name] = None
+        if len(self._names) > _REMEMBERED_NAMES:
+            del self._names[next(iter(self._names))]
+        for callback in tuple(self._callbacks.values()):
+            callback(name)
+
+    def subscribe(self, callback: Callable[[str], None]) -> Callable[[], None]:
+        """Call *callback* with each name that is added; return a function that ends this."""
+        token = object()
+        self._callbacks[token] = callback
+        return lambda: self._callbacks.pop(token, None) and None
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
 class Watch(Protocol):
     """The events of one watcher; ends (``StopAsyncIteration``) when it or its registry is closed."""
 
@@ -186,7 +233,9 @@ class Secrets(Protocol):
     """Small shared values under absolute names (``/asab/auth/key``), which outlive who made them."""
 
     async def obtain(self, name: str, make: Callable[[], bytes]) -> bytes:
-        """Return the value, making it with *make* if there is none: of several callers exactly one makes it.
+        """Return the value; if there is none, make one with *make* and keep it.
+
+        All callers, in all processes, get the same value, although *make* may be called by several of them.
 
         Raises:
             RegistryDeniedError: access, size or name.
@@ -207,8 +256,16 @@ class Registry(Protocol):
     def secrets(self) -> Secrets | None:
         """Shared secrets, or None where the backend can't keep any."""
 
+    @property
+    def open_to_all(self) -> bool:
+        """Whether everyone who reaches the registry may write to it: nothing in it can be trusted then."""
+
+    @property
+    def own_records(self) -> OwnRecords:
+        """The names that the records advertised here have or had."""
+
     def advertise(self, name: str, data: bytes) -> Advertisement:
-        """Begin to advertise *data* at a new node ``<name>.<10 digits>``; returns at once.
+        """Begin to advertise *data* under a unique name that the backend makes from *name*; returns at once.
 
         Raises:
             RegistryDeniedError: *name* or the size of *data* is impossible.

@@ -133,16 +133,6 @@ class Served:
         return self.document
 
 
-class Clock:
-    """A clock that moves only when the test sets ``now``."""
-
-    def __init__(self, now: float = 1000.0):
-        self.now = now
-
-    def __call__(self) -> float:
-        return self.now
-
-
 class Random:
     """A source of randomness that always gives the same number."""
 

@@ -9,7 +9,8 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.auth.support import Clock, claims, jwk, token
+from tests.auth.support import claims, jwk, token
+from tests.support import Clock
 
 from peerage.auth import PrivateKey, Reason, Verifier
 from peerage.auth.cluster_tokens import KEY_NAME, ClusterTokens
@@ -18,7 +19,7 @@ from peerage.errors import KeysUnavailableError, RegistryDeniedError, TokenRefus
 from peerage.records.identity import Identity
 from peerage.registry import open_registry
 from peerage.testing import eventually
-from peerage.testing.view import PATIENCE
+from peerage.testing.waiting import PATIENCE
 
 ME = Identity(host="node-1", service_id="orders", instance_id="orders-1")
 

@@ -4,7 +4,8 @@ import asyncio
 import json
 
 import pytest
-from tests.auth.support import Clock, Random, Served, claims, jwk, jwks, pem, token
+from tests.auth.support import Random, Served, claims, jwk, jwks, pem, token
+from tests.support import Clock
 
 from peerage.auth import FetchedKeys, Reason, Verifier, read_file
 from peerage.auth.keyset import KEYS_LIMIT, read_key_set

@@ -6,7 +6,8 @@ import tracemalloc
 from contextlib import suppress
 
 import pytest
-from tests.auth.support import Clock, Served, assemble, claims, jwk, jwks, sign, token
+from tests.auth.support import Served, assemble, claims, jwk, jwks, sign, token
+from tests.support import Clock
 
 from peerage.auth import FetchedKeys, Reason, Verifier
 from peerage.errors import TokenRefusedError

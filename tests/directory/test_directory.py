@@ -1,25 +1,14 @@
 """The directory, case by case."""
 
-import json
 import logging
 
 import pytest
+from tests.support import record
 
 from peerage.directory import Change, Directory
 from peerage.registry import Record
 
 ORDERS = (("service_id", "orders"),)
-
-
-def record(node, order=1, **fields):
-    content = {
-        "host": "node-1",
-        "instance_id": node,
-        "service_id": "orders",
-        "web": [["0.0.0.0", 80]],
-        **fields,
-    }
-    return Record(node, json.dumps(content).encode(), order)
 
 
 def nodes(instances):
@@ -38,13 +27,13 @@ def test_a_bad_record_costs_itself_alone(directory, caplog):
         directory.put(Record("bad\x1b", b"{", 2))
     assert nodes(directory.find(ORDERS)) == ["good"]
     assert list(directory.problems) == ["bad\x1b"]
-    assert directory.nodes() == {"good", "bad\x1b"}
+    assert directory.names() == {"good", "bad\x1b"}
     (logged,) = caplog.records
     assert "'bad\\x1b'" in logged.getMessage()
     assert logged.getMessage().isprintable()
-    directory.gone("bad\x1b")
+    directory.remove("bad\x1b")
     assert not directory.problems
-    assert directory.nodes() == {"good"}
+    assert directory.names() == {"good"}
 
 
 def test_another_problem_is_told_and_a_repaired_record_counts(directory, caplog):
@@ -77,7 +66,7 @@ def test_draining_instances_are_called_only_if_there_are_no_others(directory):
     assert set(directory.urls(ORDERS)) == {"http://node-1:81"}
     assert set(directory.urls((*ORDERS, ("instance_id", "a")))) == {"http://node-1:80"}
     assert nodes(directory.find(ORDERS)) == ["a", "b"]
-    directory.gone("b")
+    directory.remove("b")
     assert set(directory.urls(ORDERS)) == {"http://node-1:80"}
 
 
@@ -92,8 +81,8 @@ def test_of_twins_the_newest_is_true(directory):
     assert nodes(directory) == ["new", "old"]
     assert told == []
     directory.put(record("newest", 3, instance_id="1"))
-    directory.gone("newest")
-    directory.gone("new")
+    directory.remove("newest")
+    directory.remove("new")
     assert nodes(directory.find()) == ["old"]
     assert [(before.name, after.name) for before, after in told] == [
         ("new", "newest"),
@@ -130,7 +119,7 @@ def test_answers_that_are_remembered_are_made_anew_after_a_change(directory):
     assert directory.urls(several) is directory.urls(several)
     directory.put(record("a", discovery={"shard": [1]}, host="node-2"))
     assert set(directory.urls(ORDERS)) == set(directory.urls(several)) == {"http://node-2:80"}
-    directory.gone("a")
+    directory.remove("a")
     assert set(directory.urls(ORDERS)) == set(directory.urls(several)) == set()
 
 
@@ -177,10 +166,10 @@ def test_a_change_of_one_costs_no_look_at_the_others(directory):
     for order, name in enumerate(names):
         directory.put(record(name, order))
     for gone, name in enumerate(names[::3] + names[1::3] + names[2::3], 1):
-        directory.gone(name)
+        directory.remove(name)
         assert len(directory.targets(*ORDERS[0])) == 200 - gone
     assert not directory._index
-    assert not directory._twins._groups
+    assert not directory._incarnations
 
 
 def test_loopback_is_called_on_the_own_host_only():

@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from peerage.changes import Changed, Changes, Joined, Left
 from peerage.directory import Directory, fold_criteria
 from peerage.directory.bucket import Bucket
-from peerage.records.instance import decode
+from peerage.records.decode import decode
 from peerage.registry import Record
 
 NODES = st.sampled_from([f"A.{number}" for number in range(6)])
@@ -90,7 +90,7 @@ class DirectoryMachine(RuleBasedStateMachine):
     def vanish(self, node):
         """A record goes, or one that never was there."""
         self.model.pop(node, None)
-        self.directory.gone(node)
+        self.directory.remove(node)
 
     @rule(count=st.integers(1, 5))
     def take(self, count):
@@ -169,14 +169,18 @@ class DirectoryMachine(RuleBasedStateMachine):
     def nothing_is_kept_for_nobody(self):
         """No empty bucket, no forgotten problem, no group of the gone."""
         assert not [
-            found for found in self.directory._index.values() if isinstance(found, Bucket) and not found.size
+            found
+            for found in self.directory._index._found.values()
+            if isinstance(found, Bucket) and not found
         ]
-        assert set(self.directory._index) == {pair for one in self.visible().values() for pair in one.ids}
-        assert self.directory.nodes() == set(self.model)
+        assert set(self.directory._index._found) == {
+            pair for one in self.visible().values() for pair in one.ids
+        }
+        assert self.directory.names() == set(self.model)
         assert set(self.directory.problems) == {
             record.name for record in self.model.values() if decode(record.name, record.data).problems
         }
-        assert len(self.directory._twins._groups) == len(self.visible())
+        assert len(self.directory._incarnations) == len(self.visible())
 
     @invariant()
     def what_waits_for_a_taker_is_bounded(self):

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import aiohttp.web
 import pytest
-from tests.asab.running import until
 from tests.auth.support import Served
 from tests.backends.zookeeper.support import bare_client
 from tests.interop.original import original
@@ -62,9 +61,9 @@ async def ours(url):
 async def both(zookeeper, path, url):
     environ = {"SERVICE_ID": "their-service", "INSTANCE_ID": "their-1"}
     async with ours(url) as discovery, original(zookeeper.address, path, program=PROGRAM, **environ) as peer:
-        await until(lambda: peer.tell("locate", {"instance_id": "our-1"}))
-        await until(lambda: discovery.locate(instance_id="their-1"))
-        await until(lambda: peer.tell("ready"))
+        await eventually(lambda: peer.tell("locate", {"instance_id": "our-1"}))
+        await eventually(lambda: discovery.locate(instance_id="their-1"))
+        await eventually(lambda: peer.tell("ready"))
         yield discovery, peer
 
 
@@ -93,7 +92,7 @@ async def test_we_call_each_other(zookeeper, path, url, admin, first):
         await asyncio.to_thread(admin.create, KEY_NAME, json.dumps(key).encode(), makepath=True)
     else:
         async with original(zookeeper.address, path, program=PROGRAM) as peer:
-            await until(lambda: peer.tell("ready"))
+            await eventually(lambda: peer.tell("ready"))
     written, _ = await asyncio.to_thread(admin.get, KEY_NAME)
     async with both(zookeeper, path, url) as (discovery, peer):
         await call_each_other(discovery, peer)

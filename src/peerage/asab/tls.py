@@ -45,6 +45,8 @@ class SSLContextBuilder(Configurable):
             ConfigurationError: a file isn't there or can't be read, or a setting isn't known.
         """
         context = ssl.SSLContext(protocol)
+        # Some distributions' Python, Debian's among them, allows older versions by default.
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
         for option, apply in (
             ("cert", self._load_certificate),
             ("cafile", self._load_authorities),

@@ -18,7 +18,7 @@ from peerage.auth.jose import PublicKey, Token, fitting
 from peerage.auth.keyset import read_key_set
 from peerage.errors import ConfigurationError, KeysUnavailableError
 
-__all__ = ["Fetch", "FetchedKeys", "fetched_keys", "read_file", "without_credentials"]
+__all__ = ["Fetch", "FetchedKeys", "fetched_keys", "read_file", "tls_context", "without_credentials"]
 
 log = logging.getLogger(__name__)
 
@@ -221,7 +221,7 @@ def fetched_keys(
     Raises:
         ConfigurationError: a URL, or *ca*, can't work.
     """
-    tls = None if ca is None else _tls_context(ca)
+    tls = None if ca is None else tls_context(ca)
     sources: list[tuple[str, Callable[[], Awaitable[bytes]]]] = []
     for url in urls:
         _check_url(url)
@@ -254,10 +254,20 @@ def _check_url(url: str) -> None:
         )
 
 
-def _tls_context(ca: str | Path) -> ssl.SSLContext:
+def tls_context(ca: str | Path) -> ssl.SSLContext:
+    """Return what verifies servers by the authorities in the PEM file *ca*, and by no others.
+
+    It reads the file, so call it early.
+
+    Raises:
+        ConfigurationError: the file isn't there, or holds no certificate.
+    """
     try:
-        return ssl.create_default_context(cafile=str(ca))
+        context = ssl.create_default_context(cafile=str(ca))
     except (OSError, ssl.SSLError) as error:
         raise ConfigurationError(
             f"The authorities in {str(ca)!a} can't be read: {error}. Name a file of PEM certificates."
         ) from error
+    # Some distributions' Python, Debian's among them, allows older versions by default.
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context

@@ -1,7 +1,6 @@
 """The contract's part on advertising, and on secrets."""
 
 import asyncio
-import re
 
 import pytest
 
@@ -18,14 +17,33 @@ __all__ = ["AdvertisingTests"]
 class AdvertisingTests:
     """One record, from the wish to its end."""
 
-    async def test_the_node_is_the_name_and_ten_digits(self, harness: Harness) -> None:
-        """The node is known once registered; two records of one name are two."""
+    async def test_every_record_has_a_unique_name(self, harness: Harness) -> None:
+        """The name is known once the record is registered; it stays until the record is withdrawn."""
         async with closing(harness.first()) as (registry,):
             one = await registered(registry, "My.App-1_x", b"{}")
             two = await registered(registry, "My.App-1_x", b"{}")
-            assert re.fullmatch(r"My\.App-1_x\.\d{10}", one.name or "")
+            assert one.name
+            assert two.name
             assert one.name != two.name
             assert await one.registered() == one.name
+
+    async def test_a_registry_knows_the_names_of_its_records(self, harness: Harness) -> None:
+        """Each is announced once, stays known after the withdrawal, and isn't known to another registry."""
+        async with closing(harness.first(), harness.second()) as (here, there):
+            announced: list[str] = []
+            unsubscribe = here.own_records.subscribe(announced.append)
+            owner = await registered(here, "Mine", b"1")
+            name = owner.name
+            owner.update(b"2")
+            await owner.registered()
+            await owner.withdraw()
+            assert announced == [name]
+            assert list(here.own_records) == [name]
+            assert len(there.own_records) == 0
+            unsubscribe()
+            await registered(here, "Other", b"1")
+            assert announced == [name]
+            assert len(here.own_records) == 2
 
     async def test_the_last_update_wins(self, harness: Harness) -> None:
         """Updates written faster than the registry takes them are merged."""
@@ -130,8 +148,8 @@ class AdvertisingTests:
             await view.until_data([data, b""])
 
     @requires("secrets")
-    async def test_a_secret_is_made_once(self, harness: Harness) -> None:
-        """Of many that want it at the same time one makes it, and all get that one; paths don't matter."""
+    async def test_all_callers_get_the_same_secret(self, harness: Harness) -> None:
+        """Many callers obtain a secret at the same time, on two paths: all get the value that was kept."""
         async with closing(harness.first(), harness.second(), harness.elsewhere()) as registries:
             made: list[bytes] = []
 

@@ -9,7 +9,8 @@ import pytest
 from peerage.errors import RegistryClosedError
 from peerage.testing.harness import Harness
 from peerage.testing.suite import closing, registered
-from peerage.testing.view import View, eventually
+from peerage.testing.view import View
+from peerage.testing.waiting import eventually
 
 __all__ = ["TidinessTests", "open_descriptors"]
 

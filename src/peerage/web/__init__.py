@@ -1,10 +1,10 @@
-"""What a server of aiohttp needs: authorization of its callers.
+"""What an aiohttp server needs of peerage: middlewares, and a stop that finishes what is under way.
 
 ::
 
-    app = aiohttp.web.Application(middlewares=[authorize(discovery.auth.verifier(KEYS_URL))])
+    app = aiohttp.web.Application(middlewares=[refuse_misdirected(discovery), authorize(verifier)])
 
-The names are loaded on first use, so that each needs only the packages of its own purpose.
+Each name is loaded on first use, so that it needs only the packages of its own purpose.
 """
 
 from typing import TYPE_CHECKING, Final
@@ -12,24 +12,31 @@ from typing import TYPE_CHECKING, Final
 from peerage.lazy import loader
 
 if TYPE_CHECKING:
-    from peerage.web.authorization import PRINCIPAL as PRINCIPAL
-    from peerage.web.authorization import authorize as authorize
-    from peerage.web.authorization import caller as caller
-    from peerage.web.authorization import noauth as noauth
-    from peerage.web.authorization import require as require
-    from peerage.web.authorization import require_superuser as require_superuser
+    from peerage.web.authorization import PRINCIPAL, authorize, caller, noauth, require, require_superuser
+    from peerage.web.misdirected import refuse_misdirected
+    from peerage.web.stopping import GracefulStop
 
-_HOMES: Final = {
-    "authorization": ("PRINCIPAL", "authorize", "caller", "noauth", "require", "require_superuser"),
+_HOME_OF: Final = {
+    "GracefulStop": "stopping",
+    "PRINCIPAL": "authorization",
+    "authorize": "authorization",
+    "caller": "authorization",
+    "noauth": "authorization",
+    "refuse_misdirected": "misdirected",
+    "require": "authorization",
+    "require_superuser": "authorization",
 }
 
-__all__ = ["PRINCIPAL", "authorize", "caller", "noauth", "require", "require_superuser"]
+__all__ = [
+    "PRINCIPAL",
+    "GracefulStop",
+    "authorize",
+    "caller",
+    "noauth",
+    "refuse_misdirected",
+    "require",
+    "require_superuser",
+]
 
-if not TYPE_CHECKING:
-    __getattr__ = loader(
-        __name__, globals(), {name: home for home, names in _HOMES.items() for name in names}
-    )
-
-
-def __dir__() -> list[str]:
-    return [*__all__]
+if not TYPE_CHECKING:  # for a type checker every misspelled name would be valid
+    __getattr__ = loader(__name__, globals(), _HOME_OF)

@@ -9,7 +9,7 @@ from tests.asab.both import both, ours, theirs
 from tests.asab.running import running
 from tests.interop.original import original
 
-from peerage.testing.view import PATIENCE
+from peerage.testing.waiting import PATIENCE
 
 #: What is the same on both sides but for the values that can't be.
 SHOW = """

@@ -4,8 +4,9 @@ import asyncio
 import time
 
 from tests.asab.auth.programs import READER, ROOT, SERVICE, asked, bearer, named, seacat
-from tests.asab.host.programs import until
 from tests.auth.support import claims, jwk, token
+
+from peerage.testing import eventually
 
 #: Keys may be fetched again after a moment, not after ten seconds.
 IMPATIENT = """
@@ -72,10 +73,10 @@ async def test_keys_are_rotated_and_the_server_is_killed(environ, config):
         assert await service.status("/read", READER) == 200
         assert await service.status("/read", second) == 401
         await auth.publish(jwk(), jwk(name="second"))
-        await until(lambda: service.status("/read", second), lambda found: found == 200)
+        await eventually(lambda: service.status("/read", second), wanted=lambda found: found == 200)
         assert await service.status("/read", READER) == 200
         await auth.publish(jwk(name="second"))
-        await until(lambda: statuses(service, third, READER), lambda found: found == [401, 401])
+        await eventually(lambda: statuses(service, third, READER), wanted=lambda found: found == [401, 401])
         assert await service.status("/read", second) == 200
 
         auth.running.process.kill()
@@ -95,7 +96,7 @@ async def test_no_keys_yet(environ, config):
             assert (await response.json())["result"] == "ERROR"
         assert await service.status("/read") == 401
         async with seacat(environ):
-            await until(lambda: service.status("/read", READER), lambda found: found == 200)
+            await eventually(lambda: service.status("/read", READER), wanted=lambda found: found == 200)
 
 
 async def test_a_flood_of_bad_tokens(embedded, config):

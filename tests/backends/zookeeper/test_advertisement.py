@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 from kazoo.client import KazooClient
-from tests.backends.programs import heard, program
+from tests.backends.programs import program
 from tests.backends.zookeeper.support import (
     agree,
     bare_client,
@@ -15,18 +15,21 @@ from tests.backends.zookeeper.support import (
     connection,
     cut_off,
     folder_of,
+    someone,
     times_put_off,
     unanswered,
 )
 
+from peerage import Discovery
 from peerage.backends.zookeeper import advertisement as advertisement_module
 from peerage.backends.zookeeper.connection import CHANGED, Connection
 from peerage.backends.zookeeper.notes import Happened, Note, Replied
 from peerage.backends.zookeeper.twins import find_twin
+from peerage.errors import RegistryClosedError
 from peerage.registry import Advertisement, Registry, Stale, open_registry
 from peerage.testing import View, eventually
 from peerage.testing.suite import closing, registered
-from peerage.testing.view import PATIENCE
+from peerage.testing.waiting import PATIENCE
 from peerage.testing.zookeeper import Proxy, ZooKeeperServer
 
 
@@ -323,6 +326,31 @@ async def test_a_withdrawal_of_a_record_that_is_being_changed(url, server):
         assert await asyncio.to_thread(client.exists, path) is None
 
 
+async def test_a_cancelled_withdrawal_gives_up_its_names(through, proxy):
+    """A process that was told to stop waiting no longer counts the names of the record as its own."""
+    async with Discovery(through, identity=someone("gone")) as discovery:
+        registration = await discovery.advertise(port=80, ids={"shard": 1})
+        assert ("shard", "1") in discovery.own_ids()
+        proxy.black_hole()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0):
+                await registration.withdraw()
+        assert ("shard", "1") not in discovery.own_ids()
+
+
+async def test_a_record_whose_task_is_cancelled_is_withdrawn(url):
+    """A program that ends cancels all its tasks: nobody waits for a record that none of them registers."""
+    async with closing(open_registry(url)) as (here,):
+        owner = await registered(here, "Cancelled", b"1")
+        (task,) = [task for task in asyncio.all_tasks() if task.get_name() == "peerage: advertise Cancelled"]
+        task.cancel()
+        await asyncio.wait([task])
+        assert owner.name is None
+        async with asyncio.timeout(PATIENCE):
+            with pytest.raises(RegistryClosedError):
+                await owner.registered()
+
+
 async def test_a_program_that_withdraws_while_everything_is_cancelled(url):
     """As asyncio.run does it with the tasks that are left: the record's own is cancelled, too."""
     text = """
@@ -350,6 +378,6 @@ asyncio.run(main())
 """
     async with program(text, url) as process:
         async with asyncio.timeout(PATIENCE):
-            assert await heard(process) == "withdrawn"
+            assert await process.line() == "withdrawn"
             await process.wait()
         assert process.returncode == 0

@@ -16,7 +16,7 @@ from peerage.testing.suite import closing, registered
 from peerage.testing.zookeeper import Proxy, ZooKeeperServer
 from peerage.testing.zookeeper.ports import free_port
 
-PORT, PLAIN_PORT = free_port(), free_port()
+PORT, PLAIN_PORT, OLDER_PORT = free_port(), free_port(), free_port()
 
 
 @pytest.fixture(scope="module")
@@ -42,12 +42,11 @@ def files(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module")
-def secure(files, tmp_path_factory):
-    """A server that wants a certificate of each client on its secure port."""
-    options = {
+def secured(files, port: int) -> dict[str, str]:
+    """The options of a server that requires a certificate of each client on its secure port."""
+    return {
         "serverCnxnFactory": "org.apache.zookeeper.server.NettyServerCnxnFactory",
-        "secureClientPort": str(PORT),
+        "secureClientPort": str(port),
         "secureClientPortAddress": "127.0.0.1",
         "ssl.keyStore.type": "PEM",
         "ssl.keyStore.location": str(files / "localhost.pem"),
@@ -55,7 +54,21 @@ def secure(files, tmp_path_factory):
         "ssl.trustStore.location": str(files / "ca.pem"),
         "ssl.clientAuth": "need",
     }
+
+
+@pytest.fixture(scope="module")
+def secure(files, tmp_path_factory):
+    """A server whose secure port speaks TLS 1.3."""
+    options = secured(files, PORT)
     with ZooKeeperServer(tmp_path_factory.mktemp("secure"), port=PLAIN_PORT, options=options) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def older(files, tmp_path_factory):
+    """A server whose secure port speaks TLS 1.2 only."""
+    options = secured(files, OLDER_PORT) | {"ssl.protocol": "TLSv1.2", "ssl.enabledProtocols": "TLSv1.2"}
+    with ZooKeeperServer(tmp_path_factory.mktemp("older"), options=options) as server:
         yield server
 
 
@@ -158,12 +171,17 @@ async def test_inspect_verifies_the_host_that_answers(secure, files):
         ({"ca": "unknown-ca"}, "certificate verify failed", "name the authority that signed it with ca="),
         ({"hosts": f"127.0.0.1:{PORT}"}, "certificate verify failed", "or check_hostname=no"),
         ({"client": None}, "certificate", "asks for a client certificate"),
+        (
+            {"client": None, "hosts": f"localhost:{OLDER_PORT}"},
+            "certificate",
+            "asks for a client certificate",
+        ),
         ({"client": "unknown"}, "certificate", "doesn't accept the client certificate"),
         ({"hosts": f"localhost:{PLAIN_PORT}"}, "SSL", "secureClientPort"),
     ],
-    ids=["authority", "name", "no client certificate", "client certificate", "port"],
+    ids=["authority", "name", "no client certificate", "none and TLS 1.2", "client certificate", "port"],
 )
-async def test_a_user_is_told_what_is_wrong(*, secure, files, caplog, wrong, reason, advice):
+async def test_a_user_is_told_what_is_wrong(*, secure, older, files, caplog, wrong, reason, advice):
     """In the one line of the log and, with what to do, by inspect(); closed within a second."""
     caplog.set_level(logging.DEBUG)
     async with Discovery(entry(files, **wrong)) as discovery:

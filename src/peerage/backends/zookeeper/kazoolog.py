@@ -30,6 +30,9 @@ class Listener:
         if text.startswith("AUTH_FAILED"):
             # What the server says to it is often nothing: it closes the connection.
             text = "the server didn't accept the credentials, check user, password and auth="
+        if "alert handshake failure" in text.lower():
+            # A server that speaks TLS 1.2 says no more than this about a certificate that it misses.
+            text = f"the server refused the TLS handshake, probably for want of a client certificate ({text})"
         self._hear(
             text.replace("Connection dropped: socket connection error: ", "")
             .replace("Connection dropped: ", "")

@@ -42,6 +42,8 @@ class Tls:
         import ssl  # noqa: PLC0415 - for those who use TLS
 
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        # Some distributions' Python, Debian's among them, allows older versions by default.
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.check_hostname = self.check_hostname
         if self.ca is None:
             context.load_default_certs()
