@@ -250,7 +250,7 @@ class Discovery:
         registration = Registration(
             self.registry,
             replace(advert, identity=advert.identity or self.identity()),
-            auth_key=self.auth.record_key if self._mode == "instance" else None,
+            auth_key=None if self._mode == "cluster" else self.auth.record_key,
             on_withdraw=self._registrations.discard,
         )
         self._registrations.add(registration)
