@@ -12,7 +12,7 @@ import pytest
 
 from peerage.errors import ConfigurationError
 from peerage.records import identity
-from peerage.records.identity import host_key, launch_time, read_identity
+from peerage.records.identity import find_manifest, host_key, launch_time, read_identity
 
 HOST_KEY = [sys.executable, "-c", "from peerage.records.identity import host_key; print(host_key())"]
 
@@ -214,3 +214,23 @@ class TestLaunchTime:
     def test_without_proc_it_is_when_this_was_imported(self):
         """A process number that isn't there stands for a missing /proc."""
         assert identity._launch_time(-1) == identity._IMPORTED
+
+
+def test_a_manifest_that_is_given(tmp_path, monkeypatch):
+    """It is taken instead of the file's, also if it is empty."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "MANIFEST.json").write_text('{"version": "file"}')
+    assert read_identity({}).manifest == {"version": "file"}
+    assert read_identity({}, manifest={"version": "given"}).manifest == {"version": "given"}
+    assert read_identity({}, manifest={}).manifest == {}
+
+
+def test_no_manifest_and_one_that_is_broken_are_told_apart(tmp_path, monkeypatch, caplog):
+    """And the log names who named a file that isn't there."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("peerage.records.identity._MANIFESTS", ("MANIFEST.json",))
+    assert find_manifest(None) is None
+    assert find_manifest("no.json", "[general] manifest") is None
+    assert caplog.messages == ["[general] manifest names no.json, which is no file"]
+    (tmp_path / "MANIFEST.json").write_text("{")
+    assert find_manifest(None) == {}
