@@ -5,7 +5,7 @@ import re
 
 import pytest
 from kazoo.security import make_acl
-from tests.backends.programs import heard, program
+from tests.backends.programs import program
 from tests.backends.zookeeper.support import CLOSING, bare_client, folder_of, times_put_off
 
 from peerage.errors import RegistryClosedError, RegistryDeniedError
@@ -96,11 +96,11 @@ async def test_an_empty_node_is_filled_once(url, server, secret):
         for number in range(30):
             await asyncio.to_thread(client.ensure_path, f"{secret}-{number}")
         for process in (one, two):
-            assert await heard(process) == "ready"
+            assert await process.line() == "ready"
         for process in (one, two):
-            process.stdin.write(b"go\n")
-        values = (await heard(one)).split()
-        assert (await heard(two)).split() == values
+            await process.tell("go")
+        values = (await one.line()).split()
+        assert (await two.line()).split() == values
         assert len(set(values)) == 30
         for number, value in enumerate(values):
             data, stat = await asyncio.to_thread(client.get, f"{secret}-{number}")

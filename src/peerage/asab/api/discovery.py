@@ -5,11 +5,11 @@ import socket
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from peerage.asab.abc.service import Service
+from peerage.asab.api.framework import framework_of
 from peerage.asab.api.projection import advertised_ids, records
 from peerage.asab.api.relay import authorization_of
-from peerage.asab.host import host_of
 from peerage.asab.parts import Floor
-from peerage.asab.service import Service
 from peerage.client import Authorize, resolver
 from peerage.directory import fold_criteria
 from peerage.errors import NotDiscoveredError
@@ -61,7 +61,7 @@ class DiscoveryService(Service):
         super().__init__(app, service_name)
         self.ZooKeeperContainer = zkc
         self.ProactorService = zkc.ProactorService
-        self._host = host_of(app)
+        self._framework = framework_of(app)
         self._told_hosts: set[str] = set()
         self._told: set[str] = set()
         self._told_empty = False
@@ -69,7 +69,7 @@ class DiscoveryService(Service):
     async def initialize(self, app: "Application") -> None:  # noqa: ARG002 - as of each service
         """Begin to look; whoever asks waits, nobody else."""
         self._discovery()
-        self._host.accept_internal_tokens(self.ZooKeeperContainer)
+        self._framework.accept_internal_tokens(self.ZooKeeperContainer)
 
     # Asking
 
@@ -175,7 +175,7 @@ class DiscoveryService(Service):
         if auth == "internal":
             self._tell_of_internal()
             return discovery.session(base_url, auth="internal", headers=headers, **kwargs)
-        if (header := authorization_of(auth, self._host, self._told)) is not None:
+        if (header := authorization_of(auth, self._framework, self._told)) is not None:
             kwargs["authorize"] = self._authorize(header)
         return discovery.session(base_url, headers=headers, **kwargs)
 
@@ -184,7 +184,7 @@ class DiscoveryService(Service):
     @property
     def directory(self) -> "Directory":
         """Who is there, as far as known."""
-        return self._host.discovery_of(self.ZooKeeperContainer).directory
+        return self._framework.discovery_of(self.ZooKeeperContainer).directory
 
     async def ready(self) -> None:
         """Wait until the registry was read once.
@@ -197,10 +197,10 @@ class DiscoveryService(Service):
     # Within
 
     def _discovery(self) -> "Discovery":
-        return self._host.open_discovery(self.ZooKeeperContainer)
+        return self._framework.open_discovery(self.ZooKeeperContainer)
 
     def _tell_of_internal(self) -> None:
-        authz = self._host.contextvars.Authz.get(None)
+        authz = self._framework.contextvars.Authz.get(None)
         if authz is not None and "internal" not in self._told:
             self._told.add("internal")
             log.warning(
@@ -213,7 +213,7 @@ class DiscoveryService(Service):
         async def header_for(_host: str) -> str:
             return header
 
-        return Authorize(header_for, self._told_hosts)
+        return Authorize(header_for, logged=self._told_hosts)
 
     async def _directory(self) -> "Directory":
         """Return who is there, once that is known; say if it is nobody."""

@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Final, NoReturn, Protocol
 
-from peerage.asab.zookeeper.proactor import ProactorService
+from peerage.asab.proactor import ProactorService
 from peerage.asab.zookeeper.servers import Choice
 from peerage.asab.zookeeper.wrapper import KazooWrapper
 from peerage.errors import ConfigurationError

@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from peerage.asab.zookeeper.proactor import ProactorService
+    from peerage.asab.proactor import ProactorService
     from peerage.backends.zookeeper.session import KazooClient, ZnodeStat
 
 __all__ = ["KazooWrapper"]

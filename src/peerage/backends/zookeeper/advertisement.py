@@ -38,6 +38,7 @@ from peerage.backends.zookeeper.location import Location
 from peerage.backends.zookeeper.nodes import denial, ensure
 from peerage.backends.zookeeper.notes import Connected
 from peerage.errors import RegistryClosedError, RegistryDeniedError
+from peerage.registry import OwnRecords
 
 __all__ = ["AdvertisedFolder", "ZooKeeperAdvertisement"]
 
@@ -78,6 +79,7 @@ class ZooKeeperAdvertisement:
         data: what to advertise.
         check_size: raises RegistryDeniedError for data that is too large.
         refused_pause: returns the seconds until a refused step is tried again.
+        own_records: receives each name that the record has.
         on_end: called once it is over.
     """
 
@@ -91,6 +93,7 @@ class ZooKeeperAdvertisement:
         data: bytes,
         check_size: Callable[[bytes], None],
         refused_pause: Callable[[], float],
+        own_records: OwnRecords,
         on_end: Callable[["ZooKeeperAdvertisement"], None],
     ) -> None:
         self._connection = connection
@@ -101,6 +104,7 @@ class ZooKeeperAdvertisement:
         self._wanted: bytes | None = data
         self._check_size = check_size
         self._refused_pause = refused_pause
+        self._own_records = own_records
         self._on_end = on_end
         self._pid = os.getpid()
         self._node: str | None = None
@@ -388,6 +392,7 @@ class ZooKeeperAdvertisement:
             other.node_changed(DELETED)
         self._node, self._session, self._version, self._written = node, session, 0, data
         self._folder.owners[node] = self
+        self._own_records.add(node)
 
     def _forget_node(self) -> None:
         if self._node is not None and self._folder.owners.get(self._node) is self:

@@ -22,7 +22,7 @@ from peerage.backends.zookeeper.permission import find_obstacle
 from peerage.backends.zookeeper.secrets import ZooKeeperSecrets
 from peerage.backends.zookeeper.serverversion import ask_version
 from peerage.errors import RegistryClosedError
-from peerage.registry import Health, check_name, check_size
+from peerage.registry import Health, OwnRecords, check_name, check_size
 
 __all__ = ["ZooKeeperRegistry"]
 
@@ -53,6 +53,8 @@ class ZooKeeperRegistry:
         self._advertised: dict[str, AdvertisedFolder] = {}
         self._advertisements: dict[ZooKeeperAdvertisement, None] = {}
         self._secrets = ZooKeeperSecrets(self.connection, location, self.use, self.warned)
+        self.own_records = OwnRecords()
+        """The names that the records advertised here have or had."""
         self.connection.on_change.append(self._on_change)
         self.connection.on_event.append(self._on_event)
 
@@ -106,6 +108,7 @@ class ZooKeeperRegistry:
             data=data,
             check_size=check_size,
             refused_pause=self._pauses.refused,
+            own_records=self.own_records,
             on_end=lambda ended: self._advertisements.pop(ended, None),
         )
         self._advertisements[advertisement] = None
