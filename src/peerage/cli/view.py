@@ -1,4 +1,4 @@
-"""What the directory holds, put into words: shared by the table, the lines and the JSON of ``peerage ls``."""
+"""The content of a directory as rows: for the table, the lines and the JSON of ``peerage ls``."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
@@ -31,11 +31,11 @@ class Listing(NamedTuple):
     """Everything the directory holds at one moment, sorted."""
 
     instances: list[Instance]
-    """All readable records, hidden ones included."""
+    """All readable records, superseded ones included."""
     hidden: frozenset[str]
-    """Nodes of records whose instance has a newer one."""
+    """Names of the records whose instance has a newer one."""
     problems: Mapping[str, tuple[str, ...]]
-    """What couldn't be used, by node."""
+    """What couldn't be used, by the name of the record."""
 
 
 def listing(directory: Directory) -> Listing:
@@ -69,7 +69,7 @@ def cells(instance: Instance, now: datetime, *, hidden: bool = False) -> tuple[s
         _host(instance),
         " ".join(clean(url) for url in sorted(instance.urls)),
         shorten(instance.appclass or ""),
-        f"{state}, hidden twin" if hidden else state,
+        f"{state}, superseded" if hidden else state,
         age(_record(instance).get("launch_time"), now),
         shorten(" ".join(f"{key}={value}" for key, value in instance.advertised_ids() if key not in _SHOWN)),
     )
@@ -79,7 +79,7 @@ def _record(instance: Instance) -> dict[str, Any]:
     try:
         return instance.record()
     except ValueError:
-        # It could be read when it arrived: it is nested so deeply that it depends on who asks.
+        # It could be read when it arrived, but it is nested too deeply for the stack of this caller.
         return {}
 
 
@@ -98,9 +98,9 @@ def entry_of(instance: Instance, problems: Sequence[str], *, hidden: bool = Fals
     """Return what is known of *instance*, for programs.
 
     Args:
-        instance: of whom.
+        instance: the instance.
         problems: what couldn't be used of its record.
-        hidden: whether it has a newer record.
+        hidden: whether it is superseded.
     """
     return {
         "node": instance.name,

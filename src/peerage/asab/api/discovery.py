@@ -217,7 +217,7 @@ class DiscoveryService(Service):
         async def header_for(_host: str) -> str:
             return header
 
-        return Authorize(header_for, self._told_hosts)
+        return Authorize(header_for, logged=self._told_hosts)
 
     async def _directory(self) -> "Directory":
         """Return who is there, once that is known; say if it is nobody."""
