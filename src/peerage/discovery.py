@@ -21,6 +21,8 @@ from peerage.registration import Registration, registered_or, withdraw_all
 from peerage.registry import OwnRecords, Registry, open_registry
 
 if TYPE_CHECKING:
+    import ssl
+
     import aiohttp
     from aiohttp.typedefs import LooseHeaders
     from yarl import URL
@@ -58,8 +60,8 @@ class Discovery:
         site_id: name of the data centre.
         identity: everything about this process; by default the environment is read at each advertisement.
         ready_timeout: seconds that :meth:`locate` and others wait for the first snapshot of the registry.
-        authorization: ``"shared"``: internal tokens are ASAB's, with one key for the cluster; ``"instance"``:
-            each instance has its own key, published in its record. All services must use the same.
+        authorization: ``"cluster"``: internal tokens are those of ASAB, with one key for the cluster;
+            ``"instance"``: each instance has a key, published in its record. All services must use the same.
         allowed_networks: only instances in these networks are called, ``"10.0.0.0/8, 127.0.0.0/8"``; None: in
             any.
 
@@ -78,7 +80,7 @@ class Discovery:
         site_id: str | None = None,
         identity: Identity | None = None,
         ready_timeout: float = READY_TIMEOUT,
-        authorization: str = "shared",
+        authorization: str = "cluster",
         allowed_networks: str | Sequence[str] | None = None,
     ) -> None:
         if registry is None:
@@ -248,7 +250,7 @@ class Discovery:
         registration = Registration(
             self.registry,
             replace(advert, identity=advert.identity or self.identity()),
-            auth_key=None if self._mode == "shared" else self.auth.record_key,
+            auth_key=None if self._mode == "cluster" else self.auth.record_key,
             on_withdraw=self._registrations.discard,
         )
         self._registrations.add(registration)
@@ -368,7 +370,10 @@ class Discovery:
         if self._client is None:
             self._client = Client(self.directory, ready=self.ready, is_ready=lambda: self.membership.ready)
         if auth == "internal":
-            kwargs["authorize"] = Authorize(self.auth.header(resources), self._withheld)
+            # A cluster token is every service's, so a redirect to another name gives nothing away.
+            kwargs["authorize"] = Authorize(
+                self.auth.header(resources), same_name=self._mode == "instance", logged=self._withheld
+            )
         elif auth is not None:
             kwargs["auth"] = auth
         return self._client.session(base_url, headers=headers, **kwargs)
@@ -383,8 +388,20 @@ class Discovery:
         if self._auth is None:
             from peerage.auth.authorization import Authorization  # noqa: PLC0415 - loads cryptography
 
-            self._auth = Authorization(self, self._mode)
+            self._auth = Authorization(
+                self.membership,
+                mode=self._mode,
+                identity=self.identity,
+                names=self.own_ids,
+                fetch=self._fetch_keys,
+                key_root=self.key_root,
+            )
         return self._auth
+
+    async def _fetch_keys(self, url: str, *, tls: "ssl.SSLContext | None") -> bytes:
+        from peerage.client.fetch import fetch_document  # noqa: PLC0415 - loads aiohttp
+
+        return await fetch_document(self.session, url, tls=tls)
 
 
 def _fold(criteria: Mapping[str, object] | None, ids: Mapping[str, object]) -> Criteria:

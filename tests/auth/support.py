@@ -1,4 +1,4 @@
-"""Keys and tokens made with cryptography alone, so that what verifies them isn't what made them."""
+"""Keys and tokens made with cryptography alone, independently of the code that verifies them."""
 
 import asyncio
 import base64
@@ -108,7 +108,7 @@ def hs256(secret: bytes, payload=None, **header) -> str:
 
 
 class Served:
-    """A document that is fetched, and how often it was."""
+    """A document to be fetched; counts the fetches, can hold them back and fail them."""
 
     def __init__(self, document: bytes):
         self.document = document
@@ -118,7 +118,7 @@ class Served:
         self._begun = asyncio.Event()
 
     async def begun(self, fetches: int) -> None:
-        """Return when so many fetches have begun."""
+        """Wait until so many fetches have begun."""
         while self.fetches < fetches:
             self._begun.clear()
             await self._begun.wait()
@@ -133,8 +133,11 @@ class Served:
         return self.document
 
 
-class Low:
-    """Randomness that is always the least."""
+class Random:
+    """A source of randomness that always gives the same number."""
+
+    def __init__(self, number: float):
+        self._number = number
 
     def random(self) -> float:
-        return 0.0
+        return self._number

@@ -15,6 +15,7 @@ import aiohttp
 from yarl import URL
 
 from peerage.balancing import Balancer
+from peerage.client.authorize import Authorize
 from peerage.client.hosts import UNRESOLVED_SECONDS, Hosts, for_instance
 from peerage.client.middleware import BalancingMiddleware
 from peerage.client.recent import Recent
@@ -125,6 +126,8 @@ class Client:
         if kwargs.get("connector") is None:
             kwargs["connector"] = self._shared_connector()
             kwargs["connector_owner"] = False
+        if isinstance(authorize, Authorize):
+            kwargs["trace_configs"] = [*(kwargs.get("trace_configs") or ()), authorize.trace]
         own = (self._balancing,) if authorize is None else (authorize, self._balancing)
         kwargs["middlewares"] = (*(kwargs.get("middlewares") or ()), *own)
         return aiohttp.ClientSession(base_url, headers=headers, **kwargs)

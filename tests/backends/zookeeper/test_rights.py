@@ -25,7 +25,7 @@ def session_timeout() -> int:
 async def lose_session(registry: Registry) -> None:
     """End the client as if it had given up: the server sees its session to the end, another is begun."""
     session = connection(registry).up.session
-    connection(registry)._session.abort()
+    connection(registry)._client.abort()
     await eventually(
         lambda: getattr(connection(registry).up, "session", session) != session, "another session"
     )
@@ -66,7 +66,7 @@ async def test_what_an_unconfirmed_creation_left_and_may_not_be_removed(url, thr
         await view.until(lambda: b"lost" in view.data.values())
         (left,) = (node for node in view.records if node.startswith("Lost"))
         session = connection(here).up.session
-        connection(here)._session.abort()
+        connection(here)._client.abort()
         await proxy.heal()
         assert await owner.registered() != left
         assert connection(here).up.session != session

@@ -8,7 +8,8 @@ from yarl import URL
 from peerage.asab.web.auth.settings import AuthSettings
 from peerage.asab.web.neighbours import find_discovery, open_session
 from peerage.auth import Verifier
-from peerage.auth.fetching import fetched_keys, without_credentials
+from peerage.auth.fetched_keys import fetched_keys, without_credentials
+from peerage.client.fetch import fetch_document
 from peerage.errors import ConfigurationError, KeysUnavailableError
 from peerage.records.names import is_logical
 
@@ -82,7 +83,9 @@ class Keys:
                 return discovery.auth.verifier(urls, files, ca=ca, internal=internal)
         elif self._logical():
             raise KeysUnavailableError("There is no asab.DiscoveryService yet.", _RETRY)
-        verifier = Verifier(fetched_keys(urls, files, partial(open_session, self._app), ca=ca))
+        verifier = Verifier(
+            fetched_keys(urls, files, partial(fetch_document, partial(open_session, self._app)), ca=ca)
+        )
         self._own.append(verifier)
         return verifier
 

@@ -11,8 +11,8 @@ from aiohttp import web
 from tests.auth.support import Served, claims, jwk, jwks, token
 
 from peerage.auth import SUPERUSER, FetchedKeys, Verifier
-from peerage.auth.web import PRINCIPAL, authorize, caller, noauth, require, require_superuser
 from peerage.errors import AccessDeniedError
+from peerage.web import PRINCIPAL, authorize, caller, noauth, require, require_superuser
 
 READER = token()
 ROOT = token(claims(resources={"*": [SUPERUSER]}))

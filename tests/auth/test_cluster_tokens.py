@@ -13,7 +13,7 @@ from tests.auth.support import claims, jwk, token
 from tests.support import Clock
 
 from peerage.auth import PrivateKey, Reason, Verifier
-from peerage.auth.internal import KEY_NAME, InternalAuthority
+from peerage.auth.cluster_tokens import KEY_NAME, ClusterTokens
 from peerage.auth.jose import read_token
 from peerage.errors import KeysUnavailableError, RegistryDeniedError, TokenRefusedError
 from peerage.records.identity import Identity
@@ -35,14 +35,14 @@ class Cluster:
         self.opened = []
 
     def authority(self, identity=ME, secrets=None):
-        made = InternalAuthority(
+        made = ClusterTokens(
             secrets or self.secrets, lambda: identity, clock=lambda: self.clock[0], monotonic=self.monotonic
         )
         self.opened.append(made)
         return made
 
     def verifier(self, authority):
-        return Verifier([], shared=[authority], clock=lambda: self.clock[0])
+        return Verifier([], internal=authority, clock=lambda: self.clock[0])
 
     async def aclose(self):
         for one in self.opened:
@@ -163,15 +163,15 @@ async def test_another_key_is_heard_of_and_the_old_one_is_accepted_for_a_while(c
 
 async def test_who_has_a_copy_of_the_keys_is_told_of_those_that_come_and_go(cluster):
     receiver = cluster.authority()
-    known = await receiver.changed(())
+    known = await receiver.wait_changed(())
     new = PrivateKey.generate()
-    waiting = asyncio.create_task(receiver.changed(known))
+    waiting = asyncio.create_task(receiver.wait_changed(known))
     await cluster.secrets.replace(KEY_NAME, new.write())
     async with asyncio.timeout(PATIENCE):
         assert await waiting == (new.public, *known)
     # A little before the end, which is waited for by the real clock.
     cluster.monotonic.now += 1800 + 360 - 0.05
-    waiting = asyncio.create_task(receiver.changed((new.public, *known)))
+    waiting = asyncio.create_task(receiver.wait_changed((new.public, *known)))
     await asyncio.sleep(0)
     assert not waiting.done()
     cluster.monotonic.now += 0.1
@@ -217,7 +217,7 @@ async def test_a_key_that_cant_be_used_is_told_and_costs_nothing_but_itself(clus
         await cluster.verifier(authority).verify(token())
     good = PrivateKey.generate()
     await cluster.secrets.replace(KEY_NAME, good.write())
-    await eventually(lambda: not authority.empty)
+    await eventually(lambda: authority.keys)
     await cluster.secrets.replace(KEY_NAME, value)
     await eventually(lambda: caplog.text.count("can't be used") == 2)
     assert read_token(await authority.token()).kid == good.public.kid
@@ -254,15 +254,15 @@ async def test_a_refusal_is_an_error_of_its_own(cluster, caplog):
 
 
 async def test_what_is_refused_again_and_again_is_told_once(cluster, monkeypatch, caplog):
-    monkeypatch.setattr("peerage.auth.internal._RETRY", 0.001)
+    monkeypatch.setattr("peerage.auth.cluster_tokens._RETRY", 0.001)
     secrets = Refusing(silent=False)
-    cluster.authority(secrets=secrets).touch()
+    cluster.authority(secrets=secrets).refresh()
     await eventually(lambda: secrets.asked > 10)
     assert len(caplog.records) == 1
 
 
 async def test_silence_has_its_time_and_only_one_waits(cluster, monkeypatch):
-    monkeypatch.setattr("peerage.auth.internal._PATIENCE", 0.05)
+    monkeypatch.setattr("peerage.auth.cluster_tokens._WAIT", 0.05)
     authority = cluster.authority(secrets=Refusing(silent=True))
     for _ in range(20):
         with pytest.raises(KeysUnavailableError, match="doesn't answer"):
