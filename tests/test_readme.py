@@ -19,7 +19,7 @@ from peerage.testing.children import Child, run
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
-#: The commands that no test of this file runs: CI runs the tests, tests/cli runs the demo, and nothing is timed.
+#: The commands that aren't run here: CI runs the tests, tests/cli runs the demo, and no test is timed.
 ELSEWHERE = {"make test", "make demo", 'make demo ARGS="--seconds 15"', "make bench"}
 
 INSTALL = "pip install '.[cli]'"
