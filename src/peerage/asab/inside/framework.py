@@ -13,7 +13,7 @@ from peerage.asab.parts import Floor
 from peerage.asab.web.bound import Bound, bound_web
 from peerage.asab.web.requests import Requests
 from peerage.asab.zookeeper.patience import PatientDiscovery
-from peerage.errors import ConfigurationError
+from peerage.errors import ConfigurationError, NotDiscoveredError, PeerageError
 from peerage.registry import open_registry
 from peerage.web import refuse_misdirected
 
@@ -35,6 +35,7 @@ class RealAsab:
         self._app = app
         self.config: RawConfigParser = import_module("asab").Config
         self.contextvars: Any = import_module("asab.contextvars")
+        _derive_not_discovered_error()
         self._requests: list[Requests] = []
         self._own_records: set[str] = set()
         self._discoveries: dict[Any, PatientDiscovery] = {}
@@ -176,3 +177,11 @@ class RealAsab:
             for requests in self._requests:
                 requests.close_connections()
             self._begin_to_drain()
+
+
+def _derive_not_discovered_error() -> None:
+    """Make NotDiscoveredError a subclass of the framework's, which programs and parts of asab catch."""
+    theirs = import_module("asab.api.discovery").NotDiscoveredError
+    if not issubclass(NotDiscoveredError, theirs):
+        # Both are RuntimeErrors, so nothing else about the class changes.
+        NotDiscoveredError.__bases__ = (PeerageError, theirs)
