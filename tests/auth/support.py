@@ -17,6 +17,9 @@ CURVES = {
     "ES384": ("P-384", ec.SECP384R1()),
     "ES512": ("P-521", ec.SECP521R1()),
 }
+#: Name of the key whose RSA kind is of the largest size that is accepted.
+LARGEST = "largest"
+
 HASHES = {"256": hashes.SHA256(), "384": hashes.SHA384(), "512": hashes.SHA512()}
 
 
@@ -33,7 +36,7 @@ def key(kind: str = "ES256", name: str = "first"):
     """A private key, the same for the same name."""
     if kind in CURVES:
         return ec.generate_private_key(CURVES[kind][1])
-    return rsa.generate_private_key(65537, 2048)
+    return rsa.generate_private_key(65537, 8192 if name == LARGEST else 2048)
 
 
 def jwk(kind: str = "ES256", name: str = "first", *, private: bool = False, **more):
