@@ -1,7 +1,7 @@
-"""One watcher's queue: bounded, newest per node, in order.
+"""One watcher's queue: bounded, the newest event of each record, in order.
 
-Every backend gives each watcher a Feed and tells it what happens; what the watcher hasn't taken yet is
-merged. What waits is never more than one entry for each node that is there or that the watcher was told of.
+Every backend gives each watcher a Feed and passes the events to it. Events that the watcher hasn't taken yet
+are merged. At most one waits for each record that is present or that the watcher has seen.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ class Feed:
     """A :class:`peerage.registry.Watch` with a producer's side; both sides live on one event loop.
 
     Args:
-        on_close: called once, when the watcher closes the feed, so that the producer forgets it.
+        on_close: called once, when the watcher closes the feed, so that the producer drops it.
     """
 
     def __init__(self, on_close: Callable[["Feed"], None]) -> None:
@@ -25,49 +25,49 @@ class Feed:
         self._ended = False
         self._wake = asyncio.Event()
         self._snapshot: dict[str, Record] | None = None
-        # The flag says that the watcher has never heard of the node: Put and Gone of such a one cancel out.
+        # The flag says that the watcher has never seen the record: its Put and Gone cancel out.
         self._changes: dict[str, tuple[Put | Gone, bool]] = {}
         self._stale: Stale | None = None
-        # The last reason, told or waiting, of being out of touch; None while in touch.
+        # The latest reason for being out of touch, taken or waiting; None while in touch.
         self._reason: str | None = None
 
     # The producer's side
 
     def snapshot(self, records: Iterable[Record]) -> None:
-        """Everything there is; overtakes whatever waits."""
+        """Queue everything there is; it replaces all events that wait."""
         self._snapshot = {record.name: record for record in records}
         self._changes.clear()
         self._stale = self._reason = None
         self._wake.set()
 
     def put(self, record: Record, *, new: bool) -> None:
-        """A record is there (*new*: for the first time) or has new data."""
+        """Queue that a record is present (*new*: for the first time) or has new data."""
         if self._snapshot is not None:
             self._snapshot[record.name] = record
         else:
-            _, unheard = self._changes.get(record.name, (None, new))
-            self._changes[record.name] = (Put(record), unheard)
+            _, unseen = self._changes.get(record.name, (None, new))
+            self._changes[record.name] = (Put(record), unseen)
         self._wake.set()
 
-    def gone(self, node: str) -> None:
-        """A record isn't there any more."""
+    def gone(self, name: str) -> None:
+        """Queue that a record isn't present any more."""
         if self._snapshot is not None:
-            self._snapshot.pop(node, None)
+            self._snapshot.pop(name, None)
             return
-        _, unheard = self._changes.pop(node, (None, False))
-        if not unheard:
-            self._changes[node] = (Gone(node), False)
+        _, unseen = self._changes.pop(name, (None, False))
+        if not unseen:
+            self._changes[name] = (Gone(name), False)
             self._wake.set()
 
     def stale(self, reason: str) -> None:
-        """Out of touch; what waits is still told first. Said again for the same reason, it is no news."""
+        """Queue, after all events that wait, that the registry is out of touch; once for each reason."""
         if reason != self._reason:
             self._reason = reason
             self._stale = Stale(reason)
             self._wake.set()
 
     def end(self) -> None:
-        """Nothing more will come, and what waits isn't told."""
+        """End the iteration; events that wait are dropped."""
         self._ended = True
         self._wake.set()
 
@@ -90,8 +90,8 @@ class Feed:
             records, self._snapshot = self._snapshot, None
             return Snapshot(tuple(records.values()))
         if self._changes:
-            node = next(iter(self._changes))
-            event, _ = self._changes.pop(node)
+            name = next(iter(self._changes))
+            event, _ = self._changes.pop(name)
             return event
         stale, self._stale = self._stale, None
         return stale
