@@ -7,6 +7,7 @@ import pytest
 import trustme
 from aiohttp import web
 from tests.auth.support import claims, jwk, jwks, token
+from yarl import URL
 
 from peerage import ConfigurationError, Discovery, KeysUnavailableError, read_identity
 from peerage.testing import eventually
@@ -131,12 +132,34 @@ async def test_an_issuer_that_isnt_there_is_503(alone):
     assert status == 503
 
 
-async def test_credentials_in_a_url_are_sent_and_not_shown(alone, caplog):
+@pytest.mark.parametrize(
+    "url", [AUTH.replace("//", "//me:secret@"), f"{AUTH}?api_key=secret", f"{AUTH}?a=b#secret"]
+)
+async def test_credentials_in_a_url_are_not_shown(alone, caplog, url):
+    """Neither in the log nor in an error, whether the keys can be fetched or not."""
     shop = await alone.discovery("shop")
+    verifier = shop.auth.verifier(url)
     with pytest.raises(KeysUnavailableError) as caught:
-        await shop.auth.verifier(AUTH.replace("//", "//me:secret@")).verify(token())
-    assert "secret" not in f"{caught.value} {caplog.text}"
+        await verifier.verify(token())
     assert "seacat-auth" in str(caught.value)
+    requests, _ = await alone.issuer()
+    await eventually(lambda: shop.directory.targets("service_id", "seacat-auth"))
+    assert (await shop.auth.verifier(url).verify(token())).subject == "u1"
+    assert requests[0].query_string == URL(url).raw_query_string
+    assert "secret" not in f"{caught.value} {caplog.text}"
+
+
+async def test_a_redirect_to_a_bad_url_shows_no_credentials(alone, caplog):
+    async def redirect(_):
+        return web.Response(status=302, headers={"Location": "ftp://me:secret@x/"})
+
+    app = web.Application()
+    app.router.add_get("/{tail:.*}", redirect)
+    await alone.serve(await alone.discovery("seacat-auth"), app)
+    shop = await alone.discovery("shop")
+    with pytest.raises(KeysUnavailableError, match="redirects to a URL"):
+        await shop.auth.verifier(AUTH).verify(token())
+    assert "secret" not in caplog.text
 
 
 async def test_keys_over_https_with_a_private_authority(alone, tmp_path):

@@ -50,6 +50,6 @@ async def fetch_document(
             return bytes(document)
     except aiohttp.TooManyRedirects as error:
         raise ValueError("it redirects without end") from error
-    except aiohttp.InvalidURL as error:
+    except aiohttp.RedirectClientError as error:
         # The message of aiohttp quotes the URL, which may hold credentials.
         raise ValueError("it redirects to a URL that can't be used") from error
