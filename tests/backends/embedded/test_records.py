@@ -209,30 +209,30 @@ async def test_too_many_events_at_once_lose_nothing(tmp_path):
         await view.until_data([b"gone"])
         noise, other = run_folder(base) / "noise", run_folder(base) / "other"
         noise.touch()
-        with forks.HELD:  # the thread can't look meanwhile
+        with forks.FORK_LOCK:  # the thread can't look meanwhile
             for _ in range(limit // 4 + 100):
                 noise.rename(other)
                 other.rename(noise)
             with made_by_hand(run_folder(base) / "Late.0000000099", b"late"):
-                forks.HELD.release()
+                forks.FORK_LOCK.release()
                 try:
                     await view.until_data([b"gone", b"late"])
                 finally:
-                    forks.HELD.acquire()
+                    forks.FORK_LOCK.acquire()
         await view.until_data([b"gone"])
 
 
 @pytest.mark.skipif(not _QUEUE.exists(), reason="only Linux has inotify")
 async def test_looking_tells_nobody_to_look(tmp_path, monkeypatch):
     """Opening and closing files to read them aren't changes: processes that look would never end."""
-    happened = embedded_view.View._happened
+    happened = embedded_view.View._on_changes
     told = []
 
     def count(view, changes):
         told.extend(name for name in changes if not name.startswith("."))
         happened(view, changes)
 
-    monkeypatch.setattr(embedded_view.View, "_happened", count)
+    monkeypatch.setattr(embedded_view.View, "_on_changes", count)
     text = """
         import asyncio, sys
         from peerage.registry import open_registry
