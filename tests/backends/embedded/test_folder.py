@@ -134,7 +134,7 @@ async def main():
 asyncio.run(main())
 """
     with tempfile.TemporaryDirectory() as above:
-        os.chmod(above, 0o711)  # noqa: PTH101, S103 - a string; the other user must get into it
+        os.chmod(above, 0o711)  # noqa: PTH101, S103 - a string; another user must get into it
         base = f"{above}/r"
         os.mkdir(base, 0o700)  # noqa: PTH102 - likewise
         async with program(_AS_NOBODY + text, f"embedded://{base}") as process:
