@@ -195,7 +195,7 @@ async def test_without_inotify_the_folder_is_polled_and_that_is_logged_once(tmp_
 
         import logging
         logging.basicConfig(stream=sys.stdout, format="%(levelname)s")
-        logging.getLogger("asyncio").setLevel(logging.ERROR)  # it remarks on slow machines
+        logging.getLogger("asyncio").setLevel(logging.ERROR)  # it warns on slow machines
         asyncio.run(main(sys.argv[1]))
         """
     async with program(text, f"embedded://{tmp_path}/r") as process:
