@@ -17,7 +17,7 @@ import pytest
 
 from peerage import Discovery
 from peerage.records.names import parse_host
-from peerage.testing.view import PATIENCE, eventually
+from peerage.testing.waiting import PATIENCE, eventually
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "examples/README.md").read_text(encoding="utf-8")

@@ -1,24 +1,22 @@
 """The façade: one object by which a service is found and finds others."""
 
-import asyncio
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import replace
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Unpack
 
-from peerage.changes import Changes
-from peerage.directory import Criteria, Directory, fold_criteria
-from peerage.errors import ConfigurationError, RegistryClosedError
-from peerage.membership import READY_TIMEOUT, Membership
-from peerage.records.build import Ids, web_of
-from peerage.records.identity import Identity, host_key, read_identity
-from peerage.records.instance import Id, Instance
-from peerage.records.networks import read_networks
-from peerage.registration import Offer, Registration, complain, registered_or, withdraw_all
-from peerage.registry import Registry, open_registry
+from peerage.advert import Advert, AdvertFields
+from peerage.errors import ConfigurationError
+from peerage.finder import Finder
+from peerage.membership import READY_TIMEOUT
+from peerage.records.identity import Identity, read_identity
+from peerage.records.names import BUILTIN_KEYS, fold_value
+from peerage.registration import Registration, registered_or, withdraw_all
+from peerage.registry import OwnRecords, Registry
 
 if TYPE_CHECKING:
+    import ssl
+
     import aiohttp
     from aiohttp.typedefs import LooseHeaders
     from yarl import URL
@@ -26,34 +24,37 @@ if TYPE_CHECKING:
     from peerage.auth.authorization import Authorization
     from peerage.client import Client
 
-__all__ = ["DEFAULT_REGISTRY", "Discovery"]
-
-#: The registry if neither the argument nor ``PEERAGE_REGISTRY`` names one: this machine, no server.
-DEFAULT_REGISTRY: Final = "embedded:"
+__all__ = ["Discovery"]
 
 
-class Discovery:
-    """Be found, find others and call them by name.
+class Discovery(Finder):
+    """Advertises this service, finds others, and calls them by name.
 
     ::
 
-        async with Discovery() as discovery:
+        async with Discovery(service_id="shop") as discovery:
             await discovery.advertise(port=8080)
             async with discovery.session() as session:
                 async with session.get("http://orders.service_id.asab/v1/orders") as response:
                     print(await response.json())
 
-    Entering starts it and doesn't wait: a service must start while the registry is down. Leaving withdraws
-    what was advertised and closes everything; sessions are closed by whoever opened them.
+    Entering doesn't wait: a service must start while the registry is down. Leaving withdraws what was
+    advertised and closes everything but the sessions, which the caller closes. Before and after, every method
+    raises RegistryClosedError.
 
     Args:
         registry: URL of the registry, or a :class:`peerage.Registry`, which the caller closes. By default
             ``PEERAGE_REGISTRY``, else ``embedded:``.
-        identity: who this process is; by default the environment is read at each advertisement.
-        ready_timeout: seconds that a question waits for the first snapshot of the registry.
-        authorization: ``"shared"``: internal tokens are ASAB's, with one key for the cluster; ``"instance"``:
-            each instance has its own, made known by its record; all services must say the same.
-        allowed_networks: the only ones in which others are called, ``"10.0.0.0/8, 127.0.0.0/8"``; None: any.
+        service_id: name of the service; by default ``SERVICE_ID`` of the environment, and likewise:
+        instance_id: name of this process, unique in the cluster.
+        node_id: name of the machine.
+        site_id: name of the data centre.
+        identity: everything about this process; by default the environment is read at each advertisement.
+        ready_timeout: seconds that :meth:`locate` and others wait for the first snapshot of the registry.
+        authorization: ``"cluster"``: internal tokens are those of ASAB, with one key for the cluster;
+            ``"instance"``: each instance has a key, published in its record. All services must use the same.
+        allowed_networks: only instances in these networks are called, ``"10.0.0.0/8, 127.0.0.0/8"``; None: in
+            any.
 
     Raises:
         ConfigurationError: the registry's URL can't work.
@@ -64,158 +65,80 @@ class Discovery:
         self,
         registry: str | Registry | None = None,
         *,
+        service_id: str | None = None,
+        instance_id: str | None = None,
+        node_id: str | None = None,
+        site_id: str | None = None,
         identity: Identity | None = None,
         ready_timeout: float = READY_TIMEOUT,
-        authorization: str = "shared",
+        authorization: str = "cluster",
         allowed_networks: str | Sequence[str] | None = None,
     ) -> None:
-        if registry is None:
-            registry = os.environ.get("PEERAGE_REGISTRY") or DEFAULT_REGISTRY
-        self._owned = isinstance(registry, str)
-        self.registry: Registry = open_registry(registry) if isinstance(registry, str) else registry
-        self.membership = Membership(
-            self.registry,
-            Directory(host_key=host_key(), networks=read_networks(allowed_networks)),
-            ready_timeout=ready_timeout,
-        )
+        super().__init__(registry, ready_timeout=ready_timeout, allowed_networks=allowed_networks)
         self.key_root = ""
         """The path below which the cluster's key is, where several clusters share the servers."""
+        ids = {"service_id": service_id, "instance_id": instance_id, "node_id": node_id, "site_id": site_id}
+        self._ids: dict[str, Any] = {key: value for key, value in ids.items() if value is not None}
         self._identity = identity
         self._registrations: set[Registration] = set()
-        self._changes: set[Changes] = set()
         self._client: Client | None = None
         self._mode = authorization
         self._auth: Authorization | None = None
         self._withheld: set[str] = set()
-        self._state = "new"
-        self._closing: asyncio.Future[None] | None = None
-
-    # Life
-
-    async def __aenter__(self) -> Self:
-        self.start()
-        return self
-
-    def start(self) -> None:
-        """Begin, where there is no ``async with``: whoever calls this calls :meth:`aclose` in the end.
-
-        Needs the running event loop, and doesn't wait.
-
-        Raises:
-            RegistryClosedError: it was started before.
-        """
-        if self._state != "new":
-            raise RegistryClosedError("A Discovery is entered once: make another one.")
-        self._state = "open"
-        self.membership.start()
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()
-
-    async def aclose(self) -> None:
-        """Withdraw what was advertised and close everything, within about a second; may be called twice.
-
-        Cancelled, it goes on; call it again to wait for the rest.
-        """
-        if self._closing is None:
-            self._state = "closed"
-            self._closing = asyncio.ensure_future(self._close())
-        await asyncio.shield(self._closing)
 
     async def _close(self) -> None:
-        for changes in tuple(self._changes):
-            changes.close()
-        await self.membership.aclose()
         if self._auth is not None:
             await self._auth.aclose()
-        ends = [self.registry.aclose()] if self._owned else [withdraw_all(self._registrations)]
-        if self._client is not None:
-            ends.append(self._client.aclose())
-        for error in await asyncio.gather(*ends, return_exceptions=True):
-            if isinstance(error, BaseException):
-                raise error
+        try:
+            await super()._close()
+        finally:
+            for registration in tuple(self._registrations):
+                registration.ended()
 
-    def _check_open(self) -> None:
-        if self._state == "new":
-            raise ConfigurationError(
-                "This Discovery isn't started: write 'async with Discovery() as discovery:'."
-            )
-        if self._state == "closed":
-            raise RegistryClosedError("This Discovery is closed: open another one.")
-
-    @property
-    def directory(self) -> Directory:
-        """The instances known: the synchronous view."""
-        return self.membership.directory
-
-    @property
-    def stale(self) -> str | None:
-        """Why the registry is out of reach; None while in touch. What was known stays in use meanwhile."""
-        return self.membership.stale
-
-    @property
-    def age(self) -> float:
-        """Seconds since what is known was last certain: 0 in touch, ``inf`` before the first snapshot."""
-        return self.membership.age
-
-    async def ready(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - the message names it
-        """Wait until the registry was read once.
-
-        Args:
-            timeout: seconds, ``ready_timeout`` of the constructor by default.
-
-        Raises:
-            NotReadyError: it wasn't in time; the message names the registry and what to check.
-        """
-        self._check_open()
-        await self.membership.wait_ready(timeout)
+    def _ends(self) -> list[Coroutine[Any, Any, None]]:
+        ends = super()._ends() or [withdraw_all(self._registrations)]
+        return ends if self._client is None else [*ends, self._client.aclose()]
 
     # Be found
 
     def identity(self) -> Identity:
         """Return who this process is: as given, else as the environment says now."""
-        return self._identity or read_identity()
+        return replace(self._identity or read_identity(), **self._ids)
 
-    def names(self) -> set[tuple[str, str]]:
-        """Return the ``(key, value)`` pairs, folded, under which this process is advertised."""
-        return {name for each in self._registrations for name in each.names()}
+    def own_ids(self) -> set[tuple[str, str]]:
+        """Return the ``(key, value)`` pairs, folded, by which this process is called."""
+        if self._identity is None:
+            ids = {key: os.environ.get(key.upper()) for key in BUILTIN_KEYS}
+        else:
+            ids = {key: getattr(self._identity, key) for key in BUILTIN_KEYS}
+        own = {(key, fold_value(value)) for key, value in (ids | self._ids).items() if value}
+        return own.union(*(registration.ids for registration in self._registrations))
+
+    def own_records(self) -> OwnRecords:
+        """Return the names that this process's records in the registry have or had."""
+        return self.registry.own_records
 
     async def advertise(
-        self,
-        *,
-        port: int | None = None,
-        web: Sequence[tuple[str, int]] | None = None,
-        ids: Ids | None = None,
-        scheme: str = "http",
-        appclass: str | None = None,
-        weight: float | None = None,
-        extra: Mapping[str, Any] | None = None,
+        self, advert: Advert | None = None, /, **fields: Unpack[AdvertFields]
     ) -> Registration:
         """Advertise this process until it ends, withdraws or closes this Discovery.
 
+        ::
+
+            registration = await discovery.advertise(port=8080, ids={"shard": [1, 2]})
+
         Returns once others can find it, or at once while the registry is out of reach: it is registered as
-        soon as that is back. ``SERVICE_ID``, ``INSTANCE_ID``, ``NODE_ID`` and ``SITE_ID`` come from the
-        environment.
+        soon as that is back.
 
         Args:
-            port: where it listens, on every interface.
-            web: where it listens otherwise: ``(address, port)`` pairs as bound. Neither: it is there, but not
-                callable.
-            ids: custom ids, ``{"shard": [1, 2]}``, found by ``1.shard.asab``.
-            scheme: ``http`` or ``https``.
-            appclass: class name of the application; the record's name begins with it.
-            weight: its share of the requests relative to its peers', 1 by default.
-            extra: further fields of the record, JSON values.
+            advert: what to advertise; nothing by default.
+            fields: of :class:`peerage.Advert`, which win over *advert*.
 
         Raises:
             RecordError: something of it can't be advertised.
             RegistryDeniedError: the registry won't take it; trying again won't help.
         """
-        registration = self.register(
-            port=port, web=web, ids=ids, scheme=scheme, appclass=appclass, weight=weight, extra=extra
-        )
+        registration = self.register(advert, **fields)
         try:
             await registered_or(registration, self.membership.wait_stale())
         except BaseException:
@@ -223,108 +146,25 @@ class Discovery:
             raise
         return registration
 
-    def register(
-        self,
-        *,
-        port: int | None = None,
-        web: Sequence[tuple[str, int]] | None = None,
-        ids: Ids | None = None,
-        scheme: str = "http",
-        appclass: str | None = None,
-        weight: float | None = None,
-        extra: Mapping[str, Any] | None = None,
-        identity: Identity | None = None,
-    ) -> Registration:
+    def register(self, advert: Advert | None = None, /, **fields: Unpack[AdvertFields]) -> Registration:
         """Begin to advertise, and return at once; the arguments are those of :meth:`advertise`.
 
-        And *identity*: who this process is, if that isn't what the environment says. A registry that refuses
-        says so in the log, and is asked again with its next connection.
+        A registry that refuses is logged, and asked again with its next connection.
 
         Raises:
             RecordError: something of it can't be advertised.
             RegistryDeniedError: the record is too large.
         """
-        self._check_open()
-        if port is not None and web is not None:
-            raise ConfigurationError("Give advertise() either 'port' or 'web', not both.")
-        identity = identity or self.identity()
-        if appclass is not None:
-            identity = replace(identity, appclass=appclass)
-        complain(identity)
-        offer = Offer(
-            identity=identity,
-            web=web_of(port) if port is not None else web,
-            ids=ids,
-            scheme=scheme,
-            weight=weight,
-            extra=extra,
-            auth_key=None if self._mode == "shared" else self.auth.record_key,
+        self.check_open()
+        advert = (advert or Advert()).changed(**fields)
+        registration = Registration(
+            self.registry,
+            replace(advert, identity=advert.identity or self.identity()),
+            auth_key=None if self._mode == "cluster" else self.auth.record_key,
+            on_withdraw=self._registrations.discard,
         )
-        registration = Registration(self.registry, offer, self._registrations.discard)
         self._registrations.add(registration)
         return registration
-
-    # Find
-
-    async def locate(self, criteria: Mapping[str, object] | None = None, /, **ids: object) -> set[str]:
-        """Return the URLs, ``scheme://host:port``, of the callable instances that match all criteria.
-
-        >>> await discovery.locate(service_id="orders")  # doctest: +SKIP
-        {'http://node-1:8080', 'http://node-2:8080'}
-
-        Args:
-            criteria: ``{"service_id": "orders", "shard": 1}``; several must all match; none: every instance;
-                None as a value is nobody's.
-            ids: the same as keywords.
-
-        Raises:
-            NotReadyError: the registry wasn't read yet and isn't within ``ready_timeout``.
-        """
-        # Asked here as well as there: this is called for each request of some services.
-        if not self.membership.ready or self._state != "open":
-            await self.ready()
-        return set(self.directory.urls(_fold(criteria, ids)))
-
-    async def instances(
-        self, criteria: Mapping[str, object] | None = None, /, **ids: object
-    ) -> list[Instance]:
-        """Return all instances that match all criteria, those that can't be called included.
-
-        Raises:
-            NotReadyError: the registry wasn't read yet and isn't within ``ready_timeout``.
-        """
-        await self.ready()
-        return self.directory.find(_fold(criteria, ids))
-
-    async def discover(self) -> dict[str, dict[Id, set[tuple[str, int, int]]]]:
-        """Return what can be called: ``{key: {value: {(host, port, family)}}}``, values as advertised.
-
-        Raises:
-            NotReadyError: the registry wasn't read yet and isn't within ``ready_timeout``.
-        """
-        await self.ready()
-        found: dict[str, dict[Id, set[tuple[str, int, int]]]] = {}
-        for instance in self.directory.find():
-            if instance.callable:
-                places = {(endpoint.host, endpoint.port, endpoint.family) for endpoint in instance.endpoints}
-                for key, value in instance.advertised_ids():
-                    found.setdefault(key, {}).setdefault(value, set()).update(places)
-        return found
-
-    def changes(self) -> Changes:
-        """Iterate over :class:`Joined`, :class:`Changed`, :class:`Left`; first, all present are Joined.
-
-        ::
-
-            async for event in discovery.changes():
-                ...
-
-        While nobody takes them they are merged: at most one event waits for each instance.
-        """
-        self._check_open()
-        changes = Changes(self.directory, self._changes.discard)
-        self._changes.add(changes)
-        return changes
 
     # Call and be called
 
@@ -345,46 +185,56 @@ class Discovery:
 
         Args:
             base_url: in front of relative URLs, ``http://orders.service_id.asab/v1/``.
-            auth: ``"internal"``: requests to ``.asab`` hosts, no others, go out with an internal token, a
+            auth: ``"internal"``: requests to ``.asab`` hosts, no others, carry an internal token, a
                 superuser's unless *resources* say less, if they have no Authorization. Else as in aiohttp.
             headers: sent with each request.
             resources: what an instance's own internal tokens allow: ``{"*": ["orders:read"]}``.
             kwargs: go to aiohttp.
 
         Raises:
-            ConfigurationError: *auth* is another text, or *resources* can't be what they are.
+            ConfigurationError: *auth* is another text, or *resources* are missing or not wanted.
             MissingExtraError: ``"internal"`` without the package that signs.
         """
-        self._check_open()
+        self.check_open()
         if auth != "internal" and (isinstance(auth, str) or resources is not None):
             raise ConfigurationError(
-                "The one word as auth is 'internal', and 'resources' go with it: to send a token of your own "
-                "write headers={'Authorization': 'Bearer …'}."
+                "The only text that 'auth' can be is 'internal', and 'resources' need it: to send a token of "
+                "your own write headers={'Authorization': 'Bearer …'}."
             )
         from peerage.client import Authorize, Client  # noqa: PLC0415 - loads aiohttp
 
         if self._client is None:
             self._client = Client(self.directory, ready=self.ready, is_ready=lambda: self.membership.ready)
         if auth == "internal":
-            kwargs["authorize"] = Authorize(self.auth.header(resources), self._withheld)
+            # A cluster token is every service's, so a redirect to another name gives nothing away.
+            kwargs["authorize"] = Authorize(
+                self.auth.header(resources), same_name=self._mode == "instance", logged=self._withheld
+            )
         elif auth is not None:
             kwargs["auth"] = auth
         return self._client.session(base_url, headers=headers, **kwargs)
 
     @property
     def auth(self) -> "Authorization":
-        """What verifies the tokens of those who call: ``discovery.auth.verifier(keys_url)``.
+        """What verifies the tokens of callers: ``discovery.auth.verifier(keys_url)``.
 
         Raises:
-            MissingExtraError: the package that does it isn't installed.
+            MissingExtraError: the package that verifies them isn't installed.
         """
         if self._auth is None:
             from peerage.auth.authorization import Authorization  # noqa: PLC0415 - loads cryptography
 
-            self._auth = Authorization(self, self._mode)
+            self._auth = Authorization(
+                self.membership,
+                mode=self._mode,
+                identity=self.identity,
+                names=self.own_ids,
+                fetch=self._fetch_keys,
+                key_root=self.key_root,
+            )
         return self._auth
 
+    async def _fetch_keys(self, url: str, *, tls: "ssl.SSLContext | None") -> bytes:
+        from peerage.client.fetch import fetch_document  # noqa: PLC0415 - loads aiohttp
 
-def _fold(criteria: Mapping[str, object] | None, ids: Mapping[str, object]) -> Criteria:
-    # Not one dictionary of both: what is asked for twice, differently, matches nobody.
-    return fold_criteria(ids) if criteria is None else fold_criteria(criteria) + fold_criteria(ids)
+        return await fetch_document(self.session, url, tls=tls)

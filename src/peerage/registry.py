@@ -19,8 +19,8 @@ Losing touch
 Order
     ``Record.sequence`` grows in the order of creation within one registry (ZooKeeper's czxid, a counter): of
     several records with one instance id, host and port, the one with the highest sequence is true. An update
-    keeps it. ``ephemeral=False`` is a record that no process owns (a node left by hand): shown to people, not
-    called.
+    keeps it. ``ephemeral=False`` is a record that no process owns, such as one made by hand: it is listed but
+    not called.
 
 Names
     Each advertised record has a name that no other record of the registry has or had. The backend chooses it;
@@ -50,7 +50,7 @@ Tidiness
 """
 
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, Self, runtime_checkable
 
@@ -65,6 +65,7 @@ __all__ = [
     "Event",
     "Gone",
     "Health",
+    "OwnRecords",
     "Put",
     "Record",
     "Registry",
@@ -82,11 +83,14 @@ RECORD_LIMIT: Final = 64 * 1024
 
 ENTRY_POINT_GROUP: Final = "peerage.registries"
 
+#: Names of own records that are remembered; each lost session makes new ones.
+_REMEMBERED_NAMES: Final = 4096
+
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 
 
 class Record(NamedTuple):
-    """One node of the folder as it stands in the registry."""
+    """One record of the registry."""
 
     name: str
     """Name within the folder, opaque to readers: ``MyApplication.0000000042``."""
@@ -111,7 +115,7 @@ class Put(NamedTuple):
 
 
 class Gone(NamedTuple):
-    """A record isn't there any more. There is no cause: a registry can't tell."""
+    """A record isn't present any more; a registry doesn't know why."""
 
     name: str
 
@@ -138,7 +142,7 @@ class Health:
     writable: bool
     """Whether this process could advertise."""
     server: str | None = None
-    """Who answers: ``10.0.0.1:2181``, a folder, None if nobody does."""
+    """The server or folder that answers, ``10.0.0.1:2181``; None if none does."""
     version: str | None = None
     """Version of the server, where there is one."""
     session_timeout: float | None = None
@@ -147,6 +151,41 @@ class Health:
     """What is wrong and what to do about it."""
     details: dict[str, str] = field(default_factory=dict)
     """Anything else worth showing, by name."""
+
+
+class OwnRecords(Collection[str]):
+    """The names that the records advertised over one registry have or had: the latest ones.
+
+    A server recognizes by them the requests for its own records.
+    """
+
+    def __init__(self) -> None:
+        self._names: dict[str, None] = {}
+        self._callbacks: dict[object, Callable[[str], None]] = {}
+
+    def add(self, name: str) -> None:
+        """Note that a record is registered as *name*; for the backend, once for each name."""
+        self._names.pop(name, None)
+        self._names[name] = None
+        if len(self._names) > _REMEMBERED_NAMES:
+            del self._names[next(iter(self._names))]
+        for callback in tuple(self._callbacks.values()):
+            callback(name)
+
+    def subscribe(self, callback: Callable[[str], None]) -> Callable[[], None]:
+        """Call *callback* with each name that is added; return a function that ends this."""
+        token = object()
+        self._callbacks[token] = callback
+        return lambda: self._callbacks.pop(token, None) and None
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
 
 
 class Watch(Protocol):
@@ -168,7 +207,7 @@ class Advertisement(Protocol):
         """The current name of the record, None while not registered; changes after a lost session."""
 
     def update(self, data: bytes) -> None:
-        """Replace the record in place: same node, no gap. The last call wins, at most one is pending.
+        """Replace the record in place: same name, no gap. The last call wins, at most one is pending.
 
         Raises:
             RegistryDeniedError: *data* is over RECORD_LIMIT; the record stays as it was.
@@ -176,7 +215,7 @@ class Advertisement(Protocol):
         """
 
     async def registered(self) -> str:
-        """Wait until the record, with the data given last, is in the registry, and return its node.
+        """Wait until the record, with the data given last, is in the registry, and return its name.
 
         Waits as long as the registry is out of reach: give it a time limit of your own.
 
@@ -203,7 +242,7 @@ class Secrets(Protocol):
         """
 
     def follow(self, name: str) -> AsyncIterator[bytes]:
-        """Yield the value as soon as there is one, then every new one."""
+        """Yield the value as soon as there is one, then every new one, until the registry is closed."""
 
 
 class Registry(Protocol):
@@ -217,6 +256,14 @@ class Registry(Protocol):
     def secrets(self) -> Secrets | None:
         """Shared secrets, or None where the backend can't keep any."""
 
+    @property
+    def open_to_all(self) -> bool:
+        """Whether everyone who reaches the registry may write to it: nothing in it can be trusted then."""
+
+    @property
+    def own_records(self) -> OwnRecords:
+        """The names that the records advertised here have or had."""
+
     def advertise(self, name: str, data: bytes) -> Advertisement:
         """Begin to advertise *data* under a unique name that the backend makes from *name*; returns at once.
 
@@ -226,17 +273,17 @@ class Registry(Protocol):
         """
 
     def watch(self) -> Watch:
-        """Begin a watch of its own: Snapshot (or Stale), then what changes."""
+        """Begin to watch: a Snapshot (or Stale) first, then the changes."""
 
     async def inspect(self) -> Health:
-        """Say how the registry is doing, within a second, whatever its state."""
+        """Return the state of the registry, within a second."""
 
     async def aclose(self) -> None:
         """Withdraw, end every watch and close everything, within a second."""
 
 
 def check_name(name: str) -> None:
-    """Refuse a name that can't be a node in every backend.
+    """Refuse a name that isn't possible in every backend.
 
     Raises:
         RegistryDeniedError: it is empty, too long or has other characters than ``[A-Za-z0-9_.-]``.
@@ -249,7 +296,7 @@ def check_name(name: str) -> None:
 
 
 def check_size(data: bytes) -> None:
-    """Refuse data that readers wouldn't take.
+    """Refuse data that readers would skip.
 
     Raises:
         RegistryDeniedError: over RECORD_LIMIT.
@@ -282,8 +329,8 @@ def open_registry(url: str) -> Registry:
     backends = _registered_backends()
     if not backends:
         raise ConfigurationError(
-            "No registry backend is installed: what peerage's installation says isn't there, and its files "
-            "alone aren't enough. Install it, with pip install."
+            "No registry backend is installed: peerage's files are there without its package metadata. "
+            "Install it with pip install."
         )
     if not colon or scheme not in backends:
         # Only the scheme is quoted: the rest may hold credentials.

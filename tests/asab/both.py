@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from tests.interop.original import PYTHON
 
-from peerage.testing.view import PATIENCE
+from peerage.testing.waiting import PATIENCE
 
 #: What each program begins with; everything that they need besides.
 PRELUDE: Final = """

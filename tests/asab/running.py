@@ -2,14 +2,13 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 from tests.asab.both import OURS, THEIRS, Kind
 
-from peerage.testing.view import PATIENCE
+from peerage.testing.waiting import PATIENCE
 
 
 class Running:
@@ -101,11 +100,3 @@ def named(environ: Mapping[str, str], instance: str, **more: str) -> dict[str, s
     """The environment of one program: an instance of the service of that name."""
     ids = {"SERVICE_ID": instance.rpartition("-")[0], "INSTANCE_ID": instance, "ASAB_HOSTNAME": "127.0.0.1"}
     return {**environ, **ids, **more}
-
-
-async def until(ask: Callable[[], Awaitable[Any]], wanted: Callable[[Any], bool] = bool) -> Any:
-    """Ask again until the answer is as wanted, and return it."""
-    async with asyncio.timeout(PATIENCE):
-        while not wanted(answer := await ask()):  # noqa: ASYNC110 - nobody tells when
-            await asyncio.sleep(0.02)
-    return answer

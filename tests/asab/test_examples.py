@@ -16,7 +16,7 @@ from tests.asab.zookeeper.programs import on
 from tests.interop.original import original
 
 from peerage import Discovery
-from peerage.testing.view import PATIENCE, eventually
+from peerage.testing.waiting import PATIENCE, eventually
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 IMPORT = "import peerage.asab as asab\n"

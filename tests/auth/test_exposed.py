@@ -16,7 +16,7 @@ def said(caplog):
     """What was told of it."""
 
     def lines():
-        return [record.getMessage() for record in caplog.records if "anybody" in record.getMessage().lower()]
+        return [record.getMessage() for record in caplog.records if "Anyone" in record.getMessage()]
 
     with caplog.at_level(logging.INFO):
         yield lines
@@ -65,6 +65,6 @@ async def test_not_even_https_helps_against_who_writes_keys_into_records(said, t
     """Where each instance has its own key, that is as true as the registry."""
     trustme.CA().cert_pem.write_to_path(tmp_path / "ca.pem")
     async with Discovery(OPEN, authorization="instance") as discovery:
-        discovery.auth.verifier(KEYS.replace("http:", "https:"), ca=tmp_path / "ca.pem")
+        discovery.auth.verifier(KEYS.replace("http:", "https:"), ca=tmp_path / "ca.pem", allow={})
     (line,) = said()
-    assert "any instance's" in line
+    assert "of any instance" in line

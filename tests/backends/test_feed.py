@@ -6,15 +6,12 @@ import itertools
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support import record
 
 from peerage.backends.feed import Feed
-from peerage.registry import Gone, Put, Record, Snapshot, Stale
+from peerage.registry import Gone, Put, Snapshot, Stale
 
 _marks = itertools.count()
-
-
-def record(name, data=b"{}"):
-    return Record(name, data, 1)
 
 
 @pytest.fixture
@@ -45,17 +42,17 @@ async def test_events_come_in_their_order(feed):
 
 async def test_of_several_changes_of_a_record_the_newest_is_delivered(feed):
     """It keeps the place of the first one."""
-    feed.put(record("a", b"1"), new=True)
+    feed.put(record("a", data=b"1"), new=True)
     feed.put(record("b"), new=True)
-    feed.put(record("a", b"2"), new=False)
-    assert await taken(feed) == [Put(record("a", b"2")), Put(record("b"))]
+    feed.put(record("a", data=b"2"), new=False)
+    assert await taken(feed) == [Put(record("a", data=b"2")), Put(record("b"))]
 
 
 async def test_a_record_that_came_and_went_unseen_is_not_delivered(feed):
     """Even if it changed in between: a flapping service fills no queue."""
     for _ in range(1000):
         feed.put(record("a"), new=True)
-        feed.put(record("a", b"2"), new=False)
+        feed.put(record("a", data=b"2"), new=False)
         feed.gone("a")
     assert not feed._changes
     assert await taken(feed) == []
@@ -65,7 +62,7 @@ async def test_the_end_of_a_known_record_is_delivered(feed):
     """Changes in between are left out."""
     feed.put(record("a"), new=True)
     assert await anext(feed) == Put(record("a"))
-    feed.put(record("a", b"2"), new=False)
+    feed.put(record("a", data=b"2"), new=False)
     feed.gone("a")
     assert await taken(feed) == [Gone("a")]
 
@@ -73,10 +70,10 @@ async def test_the_end_of_a_known_record_is_delivered(feed):
 async def test_a_known_record_that_went_and_came_is_delivered_as_it_is(feed):
     """If it is gone again, that is delivered, because the watcher knew it before."""
     feed.gone("a")
-    feed.put(record("a", b"2"), new=True)
-    assert await taken(feed) == [Put(record("a", b"2"))]
+    feed.put(record("a", data=b"2"), new=True)
+    assert await taken(feed) == [Put(record("a", data=b"2"))]
     feed.gone("a")
-    feed.put(record("a", b"3"), new=True)
+    feed.put(record("a", data=b"3"), new=True)
     feed.gone("a")
     assert await taken(feed) == [Gone("a")]
 
@@ -86,10 +83,10 @@ async def test_a_snapshot_overtakes_what_waits(feed):
     feed.put(record("a"), new=True)
     feed.stale("lost")
     feed.snapshot([record("b"), record("c")])
-    feed.put(record("b", b"2"), new=False)
+    feed.put(record("b", data=b"2"), new=False)
     feed.put(record("d"), new=True)
     feed.gone("c")
-    assert await anext(feed) == Snapshot((record("b", b"2"), record("d")))
+    assert await anext(feed) == Snapshot((record("b", data=b"2"), record("d")))
     assert not feed._changes
     assert feed._stale is None
 
@@ -179,7 +176,7 @@ async def test_a_producer_may_run_on_another_thread():
     def produce():
         feed.snapshot([])
         for number in range(1000):
-            feed.put(record("a", b"%d" % number), new=not number)
+            feed.put(record("a", data=b"%d" % number), new=not number)
         feed.put(record("last"), new=True)
 
     producer = asyncio.create_task(asyncio.to_thread(produce))
@@ -244,8 +241,8 @@ def test_at_any_pace_the_watcher_ends_at_the_producers_state(steps):  # noqa: C9
         for step in steps:
             match step:
                 case ("put", name, data):
-                    feed.put(record(name, data), new=name not in there)
-                    there[name] = record(name, data)
+                    feed.put(record(name, data=data), new=name not in there)
+                    there[name] = record(name, data=data)
                 case ("gone", name) if name in there:
                     feed.gone(name)
                     del there[name]

@@ -5,8 +5,7 @@ import json
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from random import Random
@@ -14,30 +13,14 @@ from random import Random
 import aiohttp
 import pytest
 from aiohttp import web
+from tests.support import Clock
 
 from peerage.client import Client
 from peerage.directory import Directory
 from peerage.registry import Record
+from peerage.testing import eventually
 
 HOST_KEY = "this-host"
-
-
-async def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
-    """Return when *condition* holds; only what never comes to pass takes that long."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it didn't come to pass"
-        await asyncio.sleep(0.001)
-
-
-class Clock:
-    """Time that stands still unless told otherwise."""
-
-    def __init__(self):
-        self.now = 1000.0
-
-    def __call__(self):
-        return self.now
 
 
 class Served:
@@ -156,7 +139,7 @@ class Fleet:
             server.close()
             for task in tuple(tasks):
                 task.cancel()
-            await until(lambda: not tasks)
+            await eventually(lambda: not tasks)
 
         self._stack.push_async_callback(stop)
         served.port = server.sockets[0].getsockname()[1]
@@ -209,8 +192,3 @@ def connections():
 
     tracing.on_connection_create_start.append(note)
     return tracing, made
-
-
-@pytest.fixture(name="until")
-def until_fixture():
-    return until

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from peerage.client.attempts import IDEMPOTENT, REPLAYS, Failure, classify, ends_unreachable, may_repeat
 from peerage.client.places import first_place_of, make_place, places_of
 from peerage.client.recent import Recent
-from peerage.records.instance import decode
+from peerage.records.decode import decode
 
 KEY = ConnectionKey("here", 80, is_ssl=False, ssl=True, proxy=None, proxy_auth=None, proxy_headers_hash=None)
 

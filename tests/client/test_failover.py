@@ -10,6 +10,7 @@ from aiohttp import web
 
 from peerage.client import UnreachableError, UnreachableTimeoutError
 from peerage.client.attempts import IDEMPOTENT
+from peerage.testing import eventually
 
 ORDERS = "http://orders.service_id.asab/"
 
@@ -157,7 +158,7 @@ async def test_whoever_refused_comes_last_for_a_moment(fleet, connections):
         fleet.clock.now += 2
         assert await connections_of(20) == 1
         # With nobody else left it is asked after all.
-        fleet.directory.gone(served.name)
+        fleet.directory.remove(served.name)
         with pytest.raises(UnreachableError, match=str(dead.port)):
             await session.get(ORDERS)
 
@@ -410,7 +411,7 @@ async def test_nonsense_instead_of_http_is_not_repeated(fleet):
 # Real deaths
 
 
-async def test_kill_one_of_three_under_load(fleet, until):
+async def test_kill_one_of_three_under_load(fleet):
     processes = [fleet.spawn() for _ in range(3)]
     done, goal = 0, 1_000
     killed = False
@@ -426,7 +427,7 @@ async def test_kill_one_of_three_under_load(fleet, until):
     async with fleet.session() as session, asyncio.TaskGroup() as group:
         for _ in range(100):
             group.create_task(work(session))
-        await until(lambda: done > 500, 30)
+        await eventually(lambda: done > 500)
         processes[0].kill()
         killed = True
         goal = done + 3_000

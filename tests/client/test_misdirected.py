@@ -8,9 +8,9 @@ import pytest
 from aiohttp import web
 from tests.client.test_failover import BODIES, accept_bodies
 
+from peerage.calling.misdirected import MARK, STATUS
 from peerage.client import UnreachableError
-from peerage.misdirected import OwnIds
-from peerage.server import refuse_misdirected
+from peerage.testing import eventually
 
 ORDERS = "http://orders.service_id.asab/"
 
@@ -18,16 +18,12 @@ METHODS = ("GET", "HEAD", "OPTIONS", "PUT", "DELETE", "POST", "PATCH")
 
 
 def other_service(*, unread=True):
-    """A handler of a service that isn't 'orders', behind the middleware."""
-    refuse = refuse_misdirected(OwnIds({"service_id": "billing"}))
-
-    async def process(_):
-        raise AssertionError("it was processed by the wrong service")
+    """A handler of a service that isn't 'orders' and says so."""
 
     async def handler(request):
         if not unread:
             await request.read()
-        return await refuse(request, process)
+        return web.Response(status=STATUS, headers={MARK: "1"})
 
     return handler
 
@@ -98,7 +94,7 @@ async def test_a_streamed_body_isnt_sent_again(fleet):
     assert caught.value.__cause__.status == 421
 
 
-async def test_an_answer_that_hangs_is_given_up(fleet, until):
+async def test_an_answer_that_hangs_is_given_up(fleet):
     """Its headers say all there is to know."""
     closed = []
 
@@ -111,7 +107,7 @@ async def test_an_answer_that_hangs_is_given_up(fleet, until):
     async with fleet.session() as session:
         with pytest.raises(UnreachableError):
             await session.post(ORDERS)
-        await until(lambda: closed == [b""])
+        await eventually(lambda: closed == [b""])
 
 
 async def test_a_stream_whose_source_hangs_is_given_up(fleet):
@@ -176,7 +172,7 @@ async def test_websockets_too(fleet):
 async def test_another_place_of_the_instance_is_tried(fleet):
     """The host's name may lead to the wrong host, and the address that stands in for it to the right one."""
     wrong = await fleet.serve(other_service(), address="127.0.0.1")
-    fleet.directory.gone(wrong.name)
+    fleet.directory.remove(wrong.name)
 
     async def answer(_):
         return web.Response(text="right")

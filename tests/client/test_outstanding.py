@@ -7,6 +7,7 @@ import pytest
 from aiohttp import web
 
 from peerage.client.outstanding import call_at_end
+from peerage.testing import eventually
 
 ORDERS = "http://orders.service_id.asab/"
 
@@ -52,7 +53,7 @@ async def test_left_early(fleet):
         assert not fleet.outstanding
 
 
-async def test_dropped(fleet, until):
+async def test_dropped(fleet):
     arrived, go_on = asyncio.Event(), asyncio.Event()
 
     async def two_parts(request):
@@ -70,7 +71,7 @@ async def test_dropped(fleet, until):
         # aiohttp goes on receiving, so the instance is indeed still busy with it.
         assert fleet.outstanding
         go_on.set()
-        await until(lambda: not fleet.outstanding)
+        await eventually(lambda: not fleet.outstanding)
 
 
 @pytest.mark.parametrize(("method", "status"), [("GET", 204), ("GET", 304), ("HEAD", 200), ("GET", 200)])
@@ -192,7 +193,7 @@ async def test_cancelled_while_connecting(fleet):
         assert not fleet.outstanding
 
 
-async def test_a_middleware_of_the_user_fails_after_the_answer(fleet, until):
+async def test_a_middleware_of_the_user_fails_after_the_answer(fleet):
     async def release_and_fail(request, handler):
         response = await handler(request)
         response.release()
@@ -207,7 +208,7 @@ async def test_a_middleware_of_the_user_fails_after_the_answer(fleet, until):
         async with fleet.session(middlewares=[middleware]) as session:
             with pytest.raises(ValueError, match="mine"):
                 await session.get(ORDERS)
-            await until(lambda: not fleet.outstanding)
+            await eventually(lambda: not fleet.outstanding)
 
 
 async def test_authorization_fails(fleet):

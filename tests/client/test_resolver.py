@@ -11,6 +11,7 @@ from peerage.client import DiscoveryResolver, UnreachableError
 from peerage.client.hosts import Hosts
 from peerage.client.recent import Recent
 from peerage.errors import NotDiscoveredError
+from peerage.testing import eventually
 
 ORDERS = "http://orders.service_id.asab/"
 
@@ -153,7 +154,7 @@ async def test_a_hanging_look_up_ends_in_an_error_that_says_so(fleet):
 
 
 @pytest.mark.parametrize("name", ["slow", "b\u00fccher.example"])
-async def test_a_slow_host_is_waited_for_if_there_is_nowhere_else_to_go(fleet, until, name):
+async def test_a_slow_host_is_waited_for_if_there_is_nowhere_else_to_go(fleet, name):
     release = threading.Event()
     wire = "slow" if name == "slow" else "xn--bcher-kva.example"
     fleet.addresses[wire] = lambda: release.wait(30) and ["127.0.0.1"]
@@ -163,7 +164,7 @@ async def test_a_slow_host_is_waited_for_if_there_is_nowhere_else_to_go(fleet, u
         async with fleet.session() as session:
             calls = [asyncio.create_task(get_node(session)) for _ in range(3)]
             # Given up, and so was the name that stands in for it.
-            await until(lambda: wire in unresolved and "orders-1" in unresolved)
+            await eventually(lambda: wire in unresolved and "orders-1" in unresolved)
             calls.append(asyncio.create_task(get_node(session)))
             release.set()
             assert [await call for call in calls] == [served.name] * 4
@@ -177,7 +178,7 @@ async def test_a_slow_host_is_waited_for_if_there_is_nowhere_else_to_go(fleet, u
     assert fleet.lookups.count(wire) == 1
 
 
-async def test_a_late_answer_is_used_by_the_next_call(fleet, until):
+async def test_a_late_answer_is_used_by_the_next_call(fleet):
     release = threading.Event()
     fleet.addresses["slow"] = lambda: release.wait(30) and ["127.0.0.1"]
     slow = await fleet.serve(host="slow", same_host=False)
@@ -188,9 +189,9 @@ async def test_a_late_answer_is_used_by_the_next_call(fleet, until):
             while "slow" not in hosts._unresolved:
                 assert await get_node(session) == quick.name
             release.set()
-            await until(lambda: not hosts._running)
+            await eventually(lambda: not hosts._running)
             assert "slow" not in hosts._unresolved
-            fleet.directory.gone(quick.name)
+            fleet.directory.remove(quick.name)
             assert await get_node(session) == slow.name
             # It isn't good for ever: names move.
             assert fleet.lookups.count("slow") == 1
@@ -201,7 +202,7 @@ async def test_a_late_answer_is_used_by_the_next_call(fleet, until):
         release.set()
 
 
-async def test_a_failure_that_comes_late_is_still_one(until):
+async def test_a_failure_that_comes_late_is_still_one():
     release = threading.Event()
 
     def fail(*_, **__):
@@ -220,10 +221,10 @@ async def test_a_failure_that_comes_late_is_still_one(until):
         assert not await hosts.outwait({"slow", "unheard-of"})
     finally:
         release.set()
-        await until(lambda: not hosts._running)
+        await eventually(lambda: not hosts._running)
 
 
-async def test_a_failure_noted_after_the_late_answer_does_not_count(until):
+async def test_a_failure_noted_after_the_late_answer_does_not_count():
     """Whoever gave up may say so only when the answer is there already."""
     release = threading.Event()
 
@@ -238,7 +239,7 @@ async def test_a_failure_noted_after_the_late_answer_does_not_count(until):
             await hosts.resolve("slow", 80, socket.AF_UNSPEC)
     finally:
         release.set()
-        await until(lambda: not hosts._running)
+        await eventually(lambda: not hosts._running)
     hosts.failed("slow")
     assert "slow" not in unresolved
     assert await hosts.outwait({"slow"})
@@ -246,7 +247,7 @@ async def test_a_failure_noted_after_the_late_answer_does_not_count(until):
     assert found["host"] == "10.0.0.1"
 
 
-async def test_a_connector_of_ones_own_waits_for_a_slow_host_too(fleet, until):
+async def test_a_connector_of_ones_own_waits_for_a_slow_host_too(fleet):
     release = threading.Event()
     fleet.addresses["slow"] = lambda: release.wait(30) and ["127.0.0.1"]
     served = await fleet.serve(host="slow", same_host=False)
@@ -255,7 +256,7 @@ async def test_a_connector_of_ones_own_waits_for_a_slow_host_too(fleet, until):
     resolver = DiscoveryResolver(fleet.client, hosts=hosts)
     try:
         call = asyncio.create_task(resolver.resolve("orders.service_id.asab"))
-        await until(lambda: "slow" in unresolved)
+        await eventually(lambda: "slow" in unresolved)
         release.set()
         (answer,) = await call
     finally:
@@ -288,7 +289,7 @@ asyncio.run(main())
     assert done.stderr == ""
 
 
-async def test_one_look_up_serves_all_who_wait(until):
+async def test_one_look_up_serves_all_who_wait():
     calls, release = [], threading.Event()
 
     def look_up(host, *_, **__):
@@ -298,7 +299,7 @@ async def test_one_look_up_serves_all_who_wait(until):
 
     hosts = Hosts(Recent(30, lambda: 0.0), getaddrinfo=look_up, timeout=5)
     waiting = [asyncio.create_task(hosts.resolve("node-1", port, socket.AF_UNSPEC)) for port in (1, 2, 3)]
-    await until(lambda: calls)
+    await eventually(lambda: calls)
     release.set()
     assert [(await task)[0]["port"] for task in waiting] == [1, 2, 3]
     assert calls == ["node-1"]
@@ -314,7 +315,7 @@ async def test_literal_addresses_need_no_look_up():
         await hosts.resolve("10.0.0.1", 80, socket.AF_INET6)
 
 
-async def test_hanging_look_ups_are_bounded(until):
+async def test_hanging_look_ups_are_bounded():
     release = threading.Event()
     calls = []
 
@@ -331,7 +332,7 @@ async def test_hanging_look_ups_are_bounded(until):
         assert len(calls) == 128
     finally:
         release.set()
-        await until(lambda: not hosts._running)
+        await eventually(lambda: not hosts._running)
 
 
 async def test_a_name_that_can_not_be_encoded_has_no_address():

@@ -7,6 +7,7 @@ from aiohttp import web
 from yarl import URL
 
 from peerage.errors import NotDiscoveredError, NotReadyError, RegistryClosedError
+from peerage.testing import eventually
 
 ORDERS = "http://orders.service_id.asab"
 
@@ -114,7 +115,7 @@ async def test_a_removed_and_a_draining_instance_get_no_new_request(fleet):
     async with fleet.session() as session:
         for _ in range(30):
             await get_json(session, ORDERS)
-        fleet.directory.gone(leaving.name)
+        fleet.directory.remove(leaving.name)
         fleet.advertise(draining.port, node=draining.name, state="draining")
         before = leaving.hits, draining.hits
         assert all(before)
@@ -139,7 +140,7 @@ async def test_a_request_under_way_at_a_removed_instance_finishes(fleet):
 
         task = group.create_task(call())
         await arrived.wait()
-        fleet.directory.gone(served.name)
+        fleet.directory.remove(served.name)
         go_on.set()
     assert task.result() == "done"
 
@@ -338,7 +339,7 @@ async def test_the_connector_forgets_logical_names_when_the_directory_changes(fl
     async with fleet.session(headers={"Connection": "close"}) as session:
         assert (await get_json(session, ORDERS, middlewares=()))["node"] == first.name
         second = await fleet.serve()
-        fleet.directory.gone(first.name)
+        fleet.directory.remove(first.name)
         assert (await get_json(session, ORDERS, middlewares=()))["node"] == second.name
 
 
@@ -399,7 +400,7 @@ async def test_closed_means_closed(fleet):
     await session.close()
 
 
-async def test_closing_does_not_wait_for_a_peer_that_does_not_read(fleet, until):
+async def test_closing_does_not_wait_for_a_peer_that_does_not_read(fleet):
     stuck = asyncio.Event()
 
     async def read_nothing(reader, writer):
@@ -418,7 +419,7 @@ async def test_closing_does_not_wait_for_a_peer_that_does_not_read(fleet, until)
     # Within a second, is the contract; a busy machine gets some more, and the peer would never read.
     async with asyncio.timeout(10):
         await fleet.client.aclose()
-    await until(lambda: all(one.fileno() == -1 for one in fleet.client._sockets))
+    await eventually(lambda: all(one.fileno() == -1 for one in fleet.client._sockets))
     call.cancel()
     await asyncio.wait([call])
     await session.close()

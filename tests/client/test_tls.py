@@ -142,7 +142,7 @@ async def test_a_peer_that_speaks_no_tls_is_passed_over(fleet, authority, trusti
             async with session.post(f"https://{HYPHEN}/", ssl=trusting) as response:
                 assert response.status == 200
         assert served.hits == 4
-        fleet.directory.gone(served.name)
+        fleet.directory.remove(served.name)
         with pytest.raises(UnreachableError) as raised:
             await session.get(f"https://{HYPHEN}/", ssl=trusting)
     assert isinstance(raised.value.__cause__, aiohttp.ClientConnectorSSLError)

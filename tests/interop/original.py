@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from peerage.testing.view import PATIENCE
+from peerage.testing.waiting import PATIENCE
 
 _PEER = Path(__file__).with_name("peer.py")
 

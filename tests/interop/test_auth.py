@@ -7,18 +7,17 @@ from pathlib import Path
 
 import aiohttp.web
 import pytest
-from tests.asab.running import until
 from tests.auth.support import Served
 from tests.backends.zookeeper.support import bare_client
 from tests.interop.original import original
 
 from peerage import Discovery
 from peerage.auth import FetchedKeys, PrivateKey, Verifier
-from peerage.auth.internal import KEY_NAME
+from peerage.auth.cluster_tokens import KEY_NAME
 from peerage.auth.jose import read_token
-from peerage.auth.web import authorize, caller
 from peerage.records.identity import Identity
 from peerage.testing import eventually
+from peerage.web import authorize, caller
 
 PROGRAM = Path(__file__).with_name("auth_peer.py")
 ME = Identity(host="127.0.0.1", service_id="our-service", instance_id="our-1")
@@ -62,9 +61,9 @@ async def ours(url):
 async def both(zookeeper, path, url):
     environ = {"SERVICE_ID": "their-service", "INSTANCE_ID": "their-1"}
     async with ours(url) as discovery, original(zookeeper.address, path, program=PROGRAM, **environ) as peer:
-        await until(lambda: peer.tell("locate", {"instance_id": "our-1"}))
-        await until(lambda: discovery.locate(instance_id="their-1"))
-        await until(lambda: peer.tell("ready"))
+        await eventually(lambda: peer.tell("locate", {"instance_id": "our-1"}))
+        await eventually(lambda: discovery.locate(instance_id="their-1"))
+        await eventually(lambda: peer.tell("ready"))
         yield discovery, peer
 
 
@@ -86,14 +85,14 @@ async def test_we_call_each_other(zookeeper, path, url, admin, first):
     """Whoever made the key."""
     if first == "ours":
         async with Discovery(url, identity=ME) as discovery:
-            await discovery.auth.internal().token()
+            await discovery.auth.cluster_tokens().token()
     elif first == "older than kids":
         key = json.loads(PrivateKey.generate().write())
         del key["kid"]
         await asyncio.to_thread(admin.create, KEY_NAME, json.dumps(key).encode(), makepath=True)
     else:
         async with original(zookeeper.address, path, program=PROGRAM) as peer:
-            await until(lambda: peer.tell("ready"))
+            await eventually(lambda: peer.tell("ready"))
     written, _ = await asyncio.to_thread(admin.get, KEY_NAME)
     async with both(zookeeper, path, url) as (discovery, peer):
         await call_each_other(discovery, peer)
@@ -111,7 +110,7 @@ async def test_another_key_is_taken_over_by_both(zookeeper, path, url, admin):
         await call_each_other(discovery, peer)
         new = PrivateKey.generate()
         await asyncio.to_thread(admin.set, KEY_NAME, new.write())
-        internal = discovery.auth.internal()
+        internal = discovery.auth.cluster_tokens()
         await eventually(lambda: internal.keys[0] == new.public)
         status, _ = await peer.tell("call", "http://our-service.service_id.asab/caller")
         assert status == 200

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from peerage.asab import log as _log
 from peerage.asab.absent import ABSENT, refuse
+from peerage.asab.absent import install as _install_finder
 from peerage.lazy import loader
 
 if TYPE_CHECKING:
     from peerage.asab import (
+        abc,
+        api,
         application,
         config,
         contextvars,
@@ -22,15 +25,17 @@ if TYPE_CHECKING:
         task,
         timer,
         utils,
+        web,
+        zookeeper,
     )
+    from peerage.asab.abc.module import Module
+    from peerage.asab.abc.service import Service
+    from peerage.asab.abc.singleton import Singleton
     from peerage.asab.application import Application
     from peerage.asab.config import Config
     from peerage.asab.configurable import ConfigObject, Configurable, ConfigurableDict
     from peerage.asab.log import LOG_NOTICE, LogObsolete
-    from peerage.asab.module import Module
     from peerage.asab.pubsub import PubSub, subscribe
-    from peerage.asab.service import Service
-    from peerage.asab.singleton import Singleton
     from peerage.asab.subscriber import Subscriber
     from peerage.asab.timer import Timer
 
@@ -42,10 +47,10 @@ _HOME_OF: Final = {
     "ConfigurableDict": "configurable",
     "LOG_NOTICE": "log",
     "LogObsolete": "log",
-    "Module": "module",
+    "Module": "abc.module",
     "PubSub": "pubsub",
-    "Service": "service",
-    "Singleton": "singleton",
+    "Service": "abc.service",
+    "Singleton": "abc.singleton",
     "Subscriber": "subscriber",
     "Timer": "timer",
     "subscribe": "pubsub",
@@ -86,6 +91,8 @@ __all__ = [
     "Singleton",
     "Subscriber",
     "Timer",
+    "abc",
+    "api",
     "application",
     "config",
     "contextvars",
@@ -96,17 +103,22 @@ __all__ = [
     "task",
     "timer",
     "utils",
+    "web",
+    "zookeeper",
 ]
 
 _log.install()
+_install_finder()
 
 _load: Final = loader(__name__, globals(), _HOME_OF, _MODULES)
 
 
-def __getattr__(name: str) -> Any:
-    if name in ABSENT:
-        refuse(name)
-    return _load(name)
+if not TYPE_CHECKING:  # for a type checker every misspelled name would be valid
+
+    def __getattr__(name: str) -> Any:
+        if name in ABSENT:
+            refuse(name)
+        return _load(name)
 
 
 def __dir__() -> list[str]:

@@ -15,12 +15,13 @@ import aiohttp
 from yarl import URL
 
 from peerage.balancing import Balancer
+from peerage.client.authorize import Authorize
 from peerage.client.hosts import UNRESOLVED_SECONDS, Hosts, for_instance
 from peerage.client.middleware import BalancingMiddleware
 from peerage.client.recent import Recent
 from peerage.client.resolver import SharedResolver
 from peerage.client.route import Router
-from peerage.directory import Change, Directory
+from peerage.directory import Directory, DirectoryEvent
 from peerage.errors import RegistryClosedError
 
 __all__ = ["Client"]
@@ -125,6 +126,8 @@ class Client:
         if kwargs.get("connector") is None:
             kwargs["connector"] = self._shared_connector()
             kwargs["connector_owner"] = False
+        if isinstance(authorize, Authorize):
+            kwargs["trace_configs"] = [*(kwargs.get("trace_configs") or ()), authorize.trace]
         own = (self._balancing,) if authorize is None else (authorize, self._balancing)
         kwargs["middlewares"] = (*(kwargs.get("middlewares") or ()), *own)
         return aiohttp.ClientSession(base_url, headers=headers, **kwargs)
@@ -167,7 +170,7 @@ class Client:
         self._sockets.add(made)
         return made
 
-    def _forget_answers(self, _: Change) -> None:
+    def _forget_answers(self, _: DirectoryEvent) -> None:
         """Have logical names resolved anew: who answered to one may just have left."""
         if self._connector is not None and self._resolver is not None:
             for host, port in self._resolver.forget():

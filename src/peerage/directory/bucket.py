@@ -1,7 +1,4 @@
-"""The instances under one ``(key, value)``, by whether they can be called.
-
-Adding, removing and picking one at random cost the same for one instance and for ten thousand.
-"""
+"""The instances under one ``(key, value)``, grouped by whether requests go to them."""
 
 from collections.abc import Sequence
 from enum import Enum, auto
@@ -9,17 +6,12 @@ from itertools import chain
 from operator import attrgetter
 from typing import Final
 
+from peerage.directory.members import Members
 from peerage.records.instance import Instance
 
-__all__ = ["Bucket", "Members", "Standing", "prefer_ready", "standing_of", "urls_of"]
-
-# Up to here a search through the list is as quick as a dictionary, and a third of the memory: most buckets
-# hold one instance, because every instance has an instance_id of its own.
-_SEARCHED: Final = 16
+__all__ = ["PREFERRED", "Bucket", "Standing", "urls_of"]
 
 _urls = attrgetter("urls")
-
-_NOBODY: Final[Sequence[Instance]] = ()
 
 
 class Standing(Enum):
@@ -27,121 +19,76 @@ class Standing(Enum):
 
     READY = auto()
     DRAINING = auto()
+    """It is about to stop, and still serves."""
     UNCALLABLE = auto()
-    """It can't be called."""
+    """It has no address to call, or no process owns its record."""
 
 
-# To look a member up in its enumeration takes as long as half of an entry into a bucket.
+# A look-up in the enumeration takes half as long as everything else that adding to a bucket does.
 _READY: Final = Standing.READY
-_DRAINING: Final = Standing.DRAINING
 
-
-def standing_of(instance: Instance) -> Standing:
-    """Return how *instance* stands; it never changes, a changed record is another Instance."""
-    if not instance.callable:
-        return Standing.UNCALLABLE
-    return Standing.DRAINING if instance.draining else Standing.READY
-
-
-class Members(list[Instance]):
-    """A list that removes in constant time and doesn't keep its order."""
-
-    __slots__ = ("_places",)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._places: dict[Instance, int] | None = None
-
-    def add(self, instance: Instance) -> None:
-        """Append *instance*, which isn't there."""
-        if self._places is not None:
-            self._places[instance] = len(self)
-        elif len(self) >= _SEARCHED:
-            self._places = {member: place for place, member in enumerate(self)}
-            self._places[instance] = len(self)
-        self.append(instance)
-
-    def discard(self, instance: Instance) -> None:
-        """Remove *instance*, which is there; the last one takes its place."""
-        places = self._places
-        place = self.index(instance) if places is None else places.pop(instance)
-        last = self.pop()
-        if last is not instance:
-            self[place] = last
-            if places is not None:
-                places[last] = place
-
-
-def prefer_ready(instances: Sequence[Instance]) -> list[Instance]:
-    """Return where new requests go: whoever isn't draining; if all are, they still serve, so all of them.
-
-    The same rule as kube-proxy's for terminating endpoints.
-    """
-    reachable = [instance for instance in instances if instance.callable]
-    return [instance for instance in reachable if not instance.draining] or reachable
+#: Requests go to the first of these standings that an instance has: draining ones if there are no others.
+#: This is kube-proxy's rule for terminating endpoints.
+PREFERRED: Final = (Standing.READY, Standing.DRAINING)
 
 
 def urls_of(instances: Sequence[Instance]) -> tuple[str, ...]:
-    """Return the URLs of all *instances*; those of records that say the same are repeated."""
+    """Return the URLs of all *instances*; URLs that several records advertise are repeated."""
     if len(instances) == 1:
-        # Shared with the instance: most buckets hold one, and a copy would cost each 64 bytes.
+        # Most buckets hold one instance: its own tuple is shared, since a copy would take 64 bytes.
         return instances[0].urls
     return tuple(chain.from_iterable(map(_urls, instances)))
 
 
-class Bucket(Members):
-    """All visible instances with one id; as a list, those that are ready for requests.
+class Bucket:
+    """All visible instances with one id.
 
-    The others stand aside. It is one object and not several, because there are more buckets than instances,
-    and the garbage collector looks at each.
+    Adding, removing and picking one at random take the same time for one instance and for ten thousand.
     """
 
-    __slots__ = ("_draining", "_idle", "_urls")
+    __slots__ = ("_others", "_ready", "_urls")
 
     def __init__(self) -> None:
-        super().__init__()
-        self._draining: Members | None = None
-        self._idle: Members | None = None
+        self._ready = Members()
+        # Made when it is needed: there are thousands of buckets, and few have instances that aren't ready.
+        self._others: dict[Standing, Members] | None = None
         self._urls: tuple[str, ...] | None = None
 
-    def enter(self, instance: Instance, standing: Standing) -> None:
-        """Take *instance* in, which stands as :func:`standing_of` says."""
+    def add(self, instance: Instance, standing: Standing) -> None:
+        """Add *instance* to the group of *standing*."""
         self._urls = None
-        if standing is _READY:
-            self.add(instance)
-        elif standing is _DRAINING:
-            if self._draining is None:
-                self._draining = Members()
-            self._draining.add(instance)
-        else:
-            if self._idle is None:
-                self._idle = Members()
-            self._idle.add(instance)
+        self._group(standing).add(instance)
 
-    def leave(self, instance: Instance, standing: Standing) -> None:
-        """Let *instance* go, which entered with the same standing."""
+    def discard(self, instance: Instance, standing: Standing) -> None:
+        """Remove *instance* from the group of *standing*, to which it was added."""
         self._urls = None
+        self._group(standing).discard(instance)
+
+    def _group(self, standing: Standing) -> Members:
         if standing is _READY:
-            self.discard(instance)
-        else:
-            group = self._draining if standing is _DRAINING else self._idle
-            if group is not None:
-                group.discard(instance)
+            return self._ready
+        if self._others is None:
+            self._others = {}
+        group = self._others.get(standing)
+        if group is None:
+            group = self._others[standing] = Members()
+        return group
+
+    def __len__(self) -> int:
+        """Return the number of instances of every standing."""
+        return len(self._ready) + (sum(map(len, self._others.values())) if self._others else 0)
 
     @property
-    def size(self) -> int:
-        """How many there are, the ones that can't be called included."""
-        return len(self) + len(self._draining or ()) + len(self._idle or ())
+    def all(self) -> list[Instance]:
+        """The instances of every standing."""
+        return [*self._ready, *chain.from_iterable(self._others.values() if self._others else ())]
 
     @property
-    def targets(self) -> Sequence[Instance]:
-        """Where new requests go: the rule of :func:`prefer_ready`. Look, don't keep: it is the own list."""
-        return self or self._draining or _NOBODY
-
-    @property
-    def everybody(self) -> list[Instance]:
-        """All of them, the ones that can't be called included."""
-        return [*self, *(self._draining or ()), *(self._idle or ())]
+    def targets(self) -> Members:
+        """Where new requests go. This is the bucket's own list: don't change it, and don't keep it."""
+        if self._ready or not self._others:
+            return self._ready
+        return next((self._others[each] for each in PREFERRED if self._others.get(each)), self._ready)
 
     @property
     def urls(self) -> tuple[str, ...]:

@@ -1,66 +1,100 @@
-"""Who is there: the in-memory index of instances.
+"""The in-memory index of instances.
 
-Pure and synchronous: whoever owns it feeds it records and asks it questions, on one thread. Applying a change
-costs the same whatever the size; an answer is made anew only if what it was made of has changed.
+Pure and synchronous, and used on one thread. Applying a change takes the same time whatever the number of
+instances. An answer is computed again only if what it was made of has changed.
 """
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from peerage.directory.bucket import prefer_ready, urls_of
+from cachetools import LRUCache
+
+from peerage.directory.bucket import Standing, urls_of
 from peerage.directory.incarnations import Incarnations
 from peerage.directory.index import Index
-from peerage.records.instance import Instance, decode
+from peerage.directory.members import Members
+from peerage.records.decode import decode
+from peerage.records.instance import Instance
 from peerage.records.names import fold_key, fold_value
 from peerage.records.networks import ANYWHERE, Networks
 from peerage.registry import Record
 
-__all__ = ["Change", "Criteria", "Directory", "fold_criteria"]
+__all__ = ["Change", "Counts", "Criteria", "Directory", "DirectoryEvent", "Problems", "fold_criteria"]
 
 log = logging.getLogger(__name__)
 
 #: ``((key, value), …)``, folded; an instance must match all of them.
 Criteria = tuple[tuple[str, str], ...]
 
-#: Answers to several criteria at once that are remembered; above it all are forgotten together.
-_REMEMBERED: Final = 1024
+#: Bytes of the remembered answers to several criteria at once.
+_REMEMBERED: Final = 1_000_000
 
-#: Records whose problems are logged; one that comes back as another node is another record.
-_COMPLAINTS: Final = 1000
+#: Records whose problems are logged. A record that comes back under another name is another record.
+_MOST_LOGGED: Final = 1000
 
-_OWNERLESS: Final = "No process owns it, so it isn't called: remove it if nobody needs it."
+#: Characters of a record's name by which it is remembered that its problems were logged.
+_LONGEST_NAME: Final = 100
 
-#: An id that nobody has: an empty one isn't read.
-_NOBODY: Final = ""
+_OWNERLESS: Final = "No process owns it, so it isn't called: remove it if it isn't needed."
 
-_NO_URLS: Final[tuple[str, ...]] = ()
+#: A value that matches no instance: an empty id is never read from a record.
+_NO_ID: Final = ""
 
 
 class Change(NamedTuple):
-    """One visible instance came (*before* is None), went (*after* is None), or is another now."""
+    """A visible instance joined (*before* is None), left (*after* is None) or has another record."""
 
     before: Instance | None
     after: Instance | None
 
 
+class Problems(NamedTuple):
+    """A record has other problems than before."""
+
+    name: str
+    """Name of the record in the registry."""
+    sentences: tuple[str, ...]
+    """What can't be used, a sentence each; empty if the record is usable or gone."""
+
+
+#: What subscribers get.
+DirectoryEvent = Change | Problems
+
+
+class Counts(NamedTuple):
+    """How many records there are."""
+
+    records: int
+    """All records, unreadable ones included."""
+    malformed: int
+    """Records with problems, unreadable ones included."""
+    visible: int
+    """Instances: readable records without the superseded ones."""
+    standings: Mapping[Standing, int]
+    """Instances of each standing."""
+    changes: int
+    """Visible changes since the beginning."""
+
+
 def fold_criteria(criteria: Mapping[str, object]) -> Criteria:
-    """Return *criteria* in the form the directory compares. None is nobody's id.
+    """Return *criteria* in the form that the directory compares. The value None matches no instance.
 
     >>> fold_criteria({"service-id": "Orders"})
     (('service_id', 'orders'),)
     """
     return tuple(
-        (fold_key(key), _NOBODY if value is None else fold_value(value)) for key, value in criteria.items()
+        (fold_key(key), _NO_ID if value is None else fold_value(value)) for key, value in criteria.items()
     )
 
 
 class Directory:
-    """Instances by node and by id; of several records of one instance the newest.
+    """Instances by the name of their record and by their ids; of several records of one instance the newest.
 
     Args:
-        host_key: the host this process runs on; decides which loopback addresses are its own.
+        host_key: the host this process runs on; loopback addresses of other hosts aren't called.
         networks: where instances may be called.
     """
 
@@ -68,23 +102,23 @@ class Directory:
         self._host_key = host_key
         self.networks = networks
         """Where instances may be called."""
-        self._nodes: dict[str, Instance] = {}
+        self._instances: dict[str, Instance] = {}
         self._problems: dict[str, tuple[str, ...]] = {}
-        self._complained: set[str] = set()
-        self._twins = Incarnations()
+        self._logged: set[str] = set()
+        self._incarnations = Incarnations()
         self._index = Index()
-        self._answers: dict[Criteria, tuple[str, ...]] = {}
+        self._answers: LRUCache[Criteria, tuple[str, ...]] = LRUCache(_REMEMBERED, getsizeof=_size)
         self._answered = 0
-        self._subscribers: dict[object, Callable[[Change], None]] = {}
+        self._subscribers: dict[object, Callable[[DirectoryEvent], None]] = {}
         self._failed: set[object] = set()
         self.generation = 0
         """Grows with every visible change."""
 
-    # Being fed
+    # Changes
 
     def put(self, record: Record) -> None:
-        """A record is there or has changed; what can't be used of it stands under :attr:`problems`."""
-        old = self._nodes.get(record.name)
+        """Apply a record that is new or has changed; what can't be used of it is in :attr:`problems`."""
+        old = self._instances.get(record.name)
         if old is not None and (old.data, old.sequence, old.ephemeral) == record[1:]:
             return
         new, problems = decode(
@@ -95,103 +129,117 @@ class Directory:
             host_key=self._host_key,
             networks=self.networks,
         )
-        self._note(record.name, problems)
-        if not record.ephemeral:
-            self._complain(record.name, (_OWNERLESS,))
         if new is None:
-            self._nodes.pop(record.name, None)
+            self._instances.pop(record.name, None)
         else:
-            self._nodes[record.name] = new
-        self._replace(old, new)
+            self._instances[record.name] = new
+        self._apply(record.name, old, new, problems)
+        if problems or not record.ephemeral:
+            self._log_once(record.name, problems or (_OWNERLESS,))
 
-    def gone(self, node: str) -> None:
-        """A record isn't there any more; an unknown one is no error."""
-        self._problems.pop(node, None)
-        self._replace(self._nodes.pop(node, None), None)
+    def remove(self, name: str) -> None:
+        """Remove the record *name*; an unknown one is no error."""
+        self._apply(name, self._instances.pop(name, None), None, ())
 
-    def nodes(self) -> set[str]:
-        """Return the nodes of all records known, unusable ones included."""
-        return self._nodes.keys() | self._problems.keys()
+    def names(self) -> set[str]:
+        """Return the names of all records, unreadable ones included."""
+        return self._instances.keys() | self._problems.keys()
 
-    def _note(self, node: str, problems: tuple[str, ...]) -> None:
+    def _apply(
+        self, name: str, old: Instance | None, new: Instance | None, problems: tuple[str, ...]
+    ) -> None:
+        earlier = self._problems.pop(name, ())
         if problems:
-            self._problems[node] = problems
-            self._complain(node, problems)
-        else:
-            self._problems.pop(node, None)
-
-    def _complain(self, node: str, problems: tuple[str, ...]) -> None:
-        """Log once for each record, whatever is wrong with it later, and not for thousands of them."""
-        if node in self._complained or len(self._complained) > _COMPLAINTS:
-            return
-        self._complained.add(node)
-        if len(self._complained) > _COMPLAINTS:
-            log.warning("More records have problems, which aren't logged any more: see `peerage ls`.")
-        else:
-            log.warning("Record %s of the registry: %s", ascii(node), " ".join(problems))
-
-    def _replace(self, old: Instance | None, new: Instance | None) -> None:
-        for before, after in self._twins.replace(old, new):
-            # The new one first: a name that both bear is never empty in between.
+            self._problems[name] = problems
+        for before, after in self._incarnations.replace(old, new):
+            # The new one first: an id that both have is never without an instance in between.
             if after is not None:
-                self._index.enter(after, before)
+                self._index.add(after, _standing_of(after), before)
             if before is not None:
-                self._index.leave(before)
+                self._index.discard(before)
             self.generation += 1
             if self._subscribers:
-                self._tell(Change(before, after))
+                self._publish(Change(before, after))
+        if problems != earlier and self._subscribers:
+            self._publish(Problems(name, problems))
 
-    # Being asked
+    def _log_once(self, name: str, problems: tuple[str, ...]) -> None:
+        """Log the first problems of each record, of the first thousand records."""
+        name = name[:_LONGEST_NAME]
+        if name in self._logged or len(self._logged) > _MOST_LOGGED:
+            return
+        self._logged.add(name)
+        if len(self._logged) > _MOST_LOGGED:
+            log.warning("More records have problems, which aren't logged any more: see `peerage ls`.")
+        else:
+            log.warning("Record %a of the registry: %s", name, " ".join(problems))
+
+    # Questions
 
     def __len__(self) -> int:
-        """Return the number of readable records, twins included."""
-        return len(self._nodes)
+        """Return the number of readable records, superseded ones included."""
+        return len(self._instances)
 
     def __iter__(self) -> Iterator[Instance]:
-        """Iterate over all readable records: hidden twins and uncallable ones included."""
-        return iter(tuple(self._nodes.values()))
+        """Iterate over all readable records, superseded and uncallable ones included."""
+        return iter(tuple(self._instances.values()))
 
-    def get(self, node: str) -> Instance | None:
-        """Return the instance whose record is *node*."""
-        return self._nodes.get(node)
+    def get(self, name: str) -> Instance | None:
+        """Return the instance whose record has this name."""
+        return self._instances.get(name)
 
     @property
     def problems(self) -> Mapping[str, tuple[str, ...]]:
-        """What couldn't be used, by node; a sentence each."""
+        """What couldn't be used, a sentence each, by the name of the record."""
         return MappingProxyType(self._problems)
 
-    def targets(self, key: str, value: str) -> Sequence[Instance]:
-        """Return where requests for one name (folded) go; draining instances only if there are no others.
+    def count(self) -> Counts:
+        """Return how many records there are; takes time for each record with problems."""
+        standings = self._index.standings()
+        visible = len(self._incarnations)
+        unreadable = sum(name not in self._instances for name in self._problems)
+        return Counts(
+            records=len(self._instances) + unreadable,
+            malformed=len(self._problems),
+            visible=visible,
+            standings={Standing.READY: visible - sum(standings.values()), **standings},
+            changes=self.generation,
+        )
 
-        It is the directory's own list, in no order: look, don't keep, don't change.
+    def targets(self, key: str, value: str) -> Members:
+        """Return where requests for ``(key, value)``, folded, go; draining instances only without others.
+
+        The list is in no order and may be the directory's own: don't change it, and don't keep it.
         """
         return self._index.targets((key, value))
 
     def find(self, criteria: Criteria = ()) -> list[Instance]:
-        """Return the visible instances matching all *criteria* (none: all), uncallable ones included."""
-        if not criteria:
-            return list(self._twins)
-        return [instance for instance in self._index.everybody(criteria) if _matches(instance, criteria)]
+        """Return the visible instances that match all *criteria* (none: all), uncallable ones included."""
+        return self._index.matching(criteria) if criteria else list(self._incarnations)
 
     def urls(self, criteria: Criteria = ()) -> tuple[str, ...]:
         """Return ``scheme://host:port`` of all targets that match all *criteria*; some may be repeated."""
         if len(criteria) == 1:
-            found = self._index.get(criteria[0])
-            return _NO_URLS if found is None else found.urls
-        if self._answered != self.generation or len(self._answers) >= _REMEMBERED:
+            return self._index.urls(criteria[0])
+        if self._answered != self.generation:
             self._answers.clear()
             self._answered = self.generation
         answer = self._answers.get(criteria)
         if answer is None:
-            answer = self._answers[criteria] = urls_of(prefer_ready(self.find(criteria)))
+            answer = urls_of(self._index.preferred(self.find(criteria)))
+            with suppress(ValueError):  # it is larger than all that is remembered
+                self._answers[criteria] = answer
         return answer
 
-    # Telling others
+    # Subscribers
 
-    def subscribe(self, callback: Callable[[Change], None]) -> Callable[[], None]:
-        """Call *callback* after each visible change, from within the call that applied it.
+    def subscribe(self, callback: Callable[[DirectoryEvent], None]) -> Callable[[], None]:
+        """Call *callback* after each visible change, and after each change of problems.
 
-        An exception out of it reaches nobody else; of each subscriber the first is logged.
+        It is called from within :meth:`put` or :meth:`remove`.
+
+        An exception that it raises is logged, once for each subscription, and stops neither the change nor
+        the other subscribers.
 
         Returns:
             A function that ends the subscription; may be called twice.
@@ -205,15 +253,22 @@ class Directory:
 
         return unsubscribe
 
-    def _tell(self, change: Change) -> None:
+    def _publish(self, event: DirectoryEvent) -> None:
         for token, callback in tuple(self._subscribers.items()):
             try:
-                callback(change)
+                callback(event)
             except Exception:
                 if token not in self._failed:
                     self._failed.add(token)
-                    log.exception("A subscriber of the directory failed; the others were told")
+                    log.exception("A subscriber of the directory failed; the others were called")
 
 
-def _matches(instance: Instance, criteria: Criteria) -> bool:
-    return all(pair in instance.ids for pair in criteria)
+def _size(answer: tuple[str, ...]) -> int:
+    # One kilobyte for the criteria. The URLs are in memory anyway.
+    return 1000 + 8 * len(answer)
+
+
+def _standing_of(instance: Instance) -> Standing:
+    if not instance.callable:
+        return Standing.UNCALLABLE
+    return Standing.DRAINING if instance.draining else Standing.READY

@@ -1,8 +1,8 @@
-"""Several records of one instance, of which the newest is true.
+"""The incarnations of each instance: several records, of which the newest counts.
 
-After a quick restart the record of the dead process stays in ZooKeeper for the session's time-out, beside the
-one of its successor with the same instance id, host and port. Only the newest is visible; should it go first,
-the one before it shows again.
+After a quick restart the record of the dead process stays in ZooKeeper until its session times out, beside
+the record of its successor with the same instance id, host and port. Only the newest is visible, and the
+others are superseded. Should the newest be removed first, the one before it is visible again.
 """
 
 from collections.abc import Iterator
@@ -12,18 +12,22 @@ from peerage.records.instance import Instance
 
 __all__ = ["Incarnations"]
 
-_age = attrgetter("sequence")
+_sequence = attrgetter("sequence")
 
 _Key = str | tuple[str, str, int]
 _Change = tuple[Instance | None, Instance | None]
 
 
 class Incarnations:
-    """All records, grouped by the instance they speak of."""
+    """All records, grouped by the instance that they describe."""
 
     def __init__(self) -> None:
-        # A lone record, which nearly all are, stands for itself: a dictionary for each would cost 200 bytes.
+        # Nearly all records are alone in their group, and then there is no dictionary, which takes 200 bytes.
         self._groups: dict[_Key, Instance | dict[str, Instance]] = {}
+
+    def __len__(self) -> int:
+        """Return the number of visible instances."""
+        return len(self._groups)
 
     def __iter__(self) -> Iterator[Instance]:
         """Iterate over the visible instances."""
@@ -34,12 +38,12 @@ class Incarnations:
         """Exchange two versions of one record, either of which may be None.
 
         Returns:
-            What changes for a viewer, as pairs (before, after); None stands for nobody.
+            The changes of what is visible, as pairs (before, after); None where there is no instance.
         """
         old_key = None if old is None else _key(old)
         new_key = None if new is None else _key(new)
         if old_key is not None and new_key is not None and old_key != new_key:
-            # Its host, port or instance_id changed: it enters another group and leaves its own.
+            # Its host, port or instance_id changed, so it moves to another group.
             return _joined(self._exchange(new_key, None, new), self._exchange(old_key, old, None))
         key = new_key if new_key is not None else old_key
         return [] if key is None else self._exchange(key, old, new)
@@ -47,7 +51,7 @@ class Incarnations:
     def _exchange(self, key: _Key, old: Instance | None, new: Instance | None) -> list[_Change]:
         group = self._groups.get(key)
         if group is None:
-            # The way of nearly every record; an old version would have a group.
+            # This is so for nearly every record; an old version would have a group.
             if new is None:
                 return []
             self._groups[key] = new
@@ -73,7 +77,7 @@ class Incarnations:
 
 
 def _joined(entered: list[_Change], left: list[_Change]) -> list[_Change]:
-    """Return both as one change where one instance takes the place of the other: nobody else is concerned."""
+    """Return both as one change if one instance took the place of the other and no third one is concerned."""
     match entered, left:
         case [(None, new)], [(old, None)]:
             return [(old, new)]
@@ -89,7 +93,7 @@ def _key(instance: Instance) -> _Key:
 
 
 def _lowest_port(instance: Instance) -> int:
-    # By hand, as it is done for every record: min() of a list and a default takes four times as long.
+    # This is done for every record, and min() with a default takes four times as long.
     lowest = 0
     for endpoint in instance.endpoints:
         if not lowest or endpoint.port < lowest:
@@ -98,4 +102,4 @@ def _lowest_port(instance: Instance) -> int:
 
 
 def _newest(group: Instance | dict[str, Instance]) -> Instance:
-    return max(group.values(), key=_age) if isinstance(group, dict) else group
+    return max(group.values(), key=_sequence) if isinstance(group, dict) else group

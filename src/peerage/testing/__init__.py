@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from peerage.testing.conformance import RegistryConformance
     from peerage.testing.harness import Harness
     from peerage.testing.participant import Participant
-    from peerage.testing.view import View, eventually
+    from peerage.testing.view import View
+    from peerage.testing.waiting import begun, eventually
 
 _HOME_OF: Final = {
     "CAPABILITIES": "capabilities",
@@ -21,7 +22,8 @@ _HOME_OF: Final = {
     "Participant": "participant",
     "RegistryConformance": "conformance",
     "View": "view",
-    "eventually": "view",
+    "begun": "waiting",
+    "eventually": "waiting",
     "requires": "capabilities",
 }
 
@@ -31,9 +33,11 @@ __all__ = [
     "Participant",
     "RegistryConformance",
     "View",
+    "begun",
     "eventually",
     "requires",
 ]
 
 
-__getattr__ = loader(__name__, globals(), _HOME_OF)
+if not TYPE_CHECKING:  # for a type checker every misspelled name would be valid
+    __getattr__ = loader(__name__, globals(), _HOME_OF)

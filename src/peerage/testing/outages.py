@@ -4,7 +4,8 @@ from peerage.registry import Snapshot, Stale
 from peerage.testing.capabilities import requires
 from peerage.testing.harness import Harness
 from peerage.testing.suite import closing, registered
-from peerage.testing.view import View, eventually
+from peerage.testing.view import View
+from peerage.testing.waiting import eventually
 
 __all__ = ["OutageTests"]
 

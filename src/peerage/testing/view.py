@@ -1,29 +1,14 @@
-"""What one watcher knows, and waiting for it to be so."""
+"""What one watcher knows, and waiting until it knows something."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
-from typing import Final, Self
+from typing import Self
 
 from peerage.registry import Event, Gone, Put, Record, Registry, Snapshot, Stale
+from peerage.testing.waiting import PATIENCE
 
-__all__ = ["PATIENCE", "View", "eventually"]
-
-#: Seconds until a wait is given up. Nothing is said about speed: a loaded machine is slow.
-PATIENCE: Final = 20.0
-
-
-async def eventually(condition: Callable[[], object], what: str = "the condition") -> None:
-    """Wait until *condition* is true, looking every few milliseconds.
-
-    Raises:
-        AssertionError: it isn't within :data:`PATIENCE` seconds.
-    """
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + PATIENCE
-    while not condition():
-        assert loop.time() < deadline, f"{what} didn't come true within {PATIENCE:g} s"
-        await asyncio.sleep(0.005)
+__all__ = ["View"]
 
 
 class View:

@@ -7,7 +7,8 @@ from peerage.testing.capabilities import requires
 from peerage.testing.harness import Harness
 from peerage.testing.participant import Participant
 from peerage.testing.suite import closing, registered
-from peerage.testing.view import View, eventually
+from peerage.testing.view import View
+from peerage.testing.waiting import eventually
 
 __all__ = ["WatchingTests"]
 

@@ -6,7 +6,7 @@ import pytest
 from tests.asab.api.programs import SERVICE, on
 from tests.asab.both import both, ours
 
-from peerage.asab.api.hiding import shown
+from peerage.asab.endpoints.hiding import shown
 
 GET = """
 async def get(app, path):
@@ -85,10 +85,19 @@ def test_what_is_hidden_of_a_value(value, seen):
     assert shown("plain", value) == seen
 
 
-@pytest.mark.parametrize("name", ["MY_PASSWORD", "pwd", "ApiKey", "SENTRY_DSN", "jwt"])
+@pytest.mark.parametrize(
+    "name",
+    ["MY_PASSWORD", "pwd", "ApiKey", "SENTRY_DSN", "jwt", "GITHUB_PAT", "DB_PW", "OTP", "pw1", "TOTP_SEED"],
+)
 def test_what_is_hidden_by_its_name(name):
-    """All of it."""
+    """The whole value of a variable or option of such a name is hidden."""
     assert shown(name, "hush") == "***"
+
+
+@pytest.mark.parametrize("name", ["PATH", "PATTERN", "HTTPWORKERS", "SPWN"])
+def test_what_only_resembles_a_secret_is_shown(name):
+    """The short words PAT, PW and OTP are hidden as whole words only."""
+    assert shown(name, "plain") == "plain"
 
 
 #: What of a configuration and an environment nobody is shown.
@@ -224,7 +233,7 @@ for route in app.Web.WebApp.router.routes():
 
 
 def test_who_is_called_by_ids_of_its_own_answers(zookeeper):
-    """A request by an id of update_discovery isn't taken for one that is for another service."""
+    """A request by an id of update_discovery is for this service, whichever record brought it here."""
     outcome = ours(
         SERVICE
         + """
@@ -236,8 +245,9 @@ async def program(app):
     async with app.Discovery.session() as session, aiohttp.ClientSession() as plain:
         async with session.get("http://7.shard.asab/asab/v1/manifest") as response:
             say(response.status)
+        dialled = f"Dead.0000000001 127.0.0.1:{app.Web.Addresses[0][1]}"
         for host in ("7.shard.asab", "8.shard.asab", "x.service_id.asab", "y.service_id.asab"):
-            async with plain.get(base, headers={"Host": host}) as response:
+            async with plain.get(base, headers={"Host": host, "Peerage-Dialled": dialled}) as response:
                 say(host, response.status)
 run(program, Service())
 """,

@@ -11,7 +11,7 @@ from tests.asab.running import named, running
 from tests.backends.zookeeper.support import bare_client
 
 from peerage.testing import eventually
-from peerage.testing.view import PATIENCE
+from peerage.testing.waiting import PATIENCE
 from peerage.testing.zookeeper import Proxy
 
 SERVER = (

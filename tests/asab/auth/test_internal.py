@@ -8,11 +8,11 @@ from functools import partial
 
 import pytest
 from tests.asab.auth.programs import CALLER, KEYS_URL, READER, asked, named, seacat
-from tests.asab.host.programs import until
 from tests.backends.zookeeper.support import bare_client
 
 from peerage.auth import PrivateKey
-from peerage.auth.internal import KEY_NAME
+from peerage.auth.cluster_tokens import KEY_NAME
+from peerage.testing import eventually
 
 _numbers = itertools.count()
 
@@ -55,14 +55,14 @@ async def test_each_other(place, config, first):
     ):
         # It has made the key, if there is none.
         ask = partial(called, one, sides[order[0]], "/root", auth="internal")
-        await until(ask, lambda found: found == [200, "ruled"])
+        await eventually(ask, wanted=lambda found: found == [200, "ruled"])
         written, _ = await asyncio.to_thread(client.get, f"{root}{KEY_NAME}")
         async with asked(
             CALLER, named(environ, f"{sides[order[1]]}-1"), config=config, original=order[1]
         ) as other:
             for caller, name in ((one, sides[order[1]]), (other, sides[order[0]])):
                 ask = partial(called, caller, name, "/root", auth="internal")
-                await until(ask, lambda found: found == [200, "ruled"])
+                await eventually(ask, wanted=lambda found: found == [200, "ruled"])
                 assert (await called(caller, name, "/root"))[0] == 401
                 status, (issuer, token) = await called(caller, name, "/got", auth="internal")
                 own = next(side for side in sides.values() if side != name)

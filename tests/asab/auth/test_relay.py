@@ -6,11 +6,11 @@ from functools import partial
 import pytest
 from aiohttp import web
 from tests.asab.auth.programs import CALLER, READER, ROOT, asked, named, seacat
-from tests.asab.host.programs import until
 from tests.auth.support import claims, token
 
 from peerage import Discovery
 from peerage.records.identity import Identity
+from peerage.testing import eventually
 
 
 class Outside:
@@ -53,7 +53,9 @@ async def two(environ, config):
     ):
         for each, peer in ((one, "two"), (other, "one")):
             url = f"http://{peer}.service_id.asab/open"
-            await until(partial(each.get, "/free", url=url), lambda found: found[1] == [200, "open"])
+            await eventually(
+                partial(each.get, "/free", url=url), wanted=lambda found: found[1] == [200, "open"]
+            )
         yield auth, one, other
 
 
@@ -136,7 +138,9 @@ async def test_keys_that_lead_elsewhere(embedded, config, tmp_path, outside):
         two(embedded, config),
         asked(CALLER, named(embedded, "three-1"), config=elsewhere) as three,
     ):
-        await until(partial(three.status, "/read", READER), lambda status: status == 503 and outside.seen)
+        await eventually(
+            partial(three.status, "/read", READER), wanted=lambda status: status == 503 and outside.seen
+        )
     assert "Authorization" not in outside.seen[0]
 
 
@@ -171,6 +175,6 @@ Taken().run()
         await stale.advertise(web=[("0.0.0.0", port)])
         url = "http://gone.service_id.asab/got"
         ask = partial(one.get, "/call", READER, url=url)
-        _, found = await until(ask, lambda found: found[1] != [0, "NotDiscoveredError"])
+        _, found = await eventually(ask, wanted=lambda found: found[1] != [0, "NotDiscoveredError"])
         assert found == [0, "UnreachableError"], one.running.log
         assert await taker.get("/seen") == (200, [None])

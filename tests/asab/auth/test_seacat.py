@@ -4,12 +4,13 @@ import asyncio
 import time
 
 from tests.asab.auth.programs import READER, ROOT, SERVICE, asked, bearer, named, seacat
-from tests.asab.host.programs import until
 from tests.auth.support import claims, jwk, token
+
+from peerage.testing import eventually
 
 #: Keys may be fetched again after a moment, not after ten seconds.
 IMPATIENT = """
-importlib.import_module("peerage.auth.sources").COOL_DOWN = 0.2
+importlib.import_module("peerage.auth.fetched_keys").COOL_DOWN = 0.2
 Service().run()
 """
 
@@ -51,12 +52,12 @@ async def test_good_none_and_wrong(environ, config):
 
 
 async def test_who_could_publish_other_keys_is_told_at_the_start(environ, config):
-    """Anybody, in a ZooKeeper without access lists; nobody else, on one's own machine."""
+    """The warning comes with a ZooKeeper without access lists, and not with the registry of one machine."""
     async with asked(SERVICE + "Service().run()", named(environ, "orders-1"), config=config) as service:
-        told = [line for line in service.running.log.splitlines() if "Anybody who reaches" in line]
+        told = [line for line in service.running.log.splitlines() if "Anyone who can write" in line]
         if "TEST_SERVERS" in environ:
             (line,) = told
-            assert "advertise himself as seacat-auth.service_id.asab" in line
+            assert "impersonate seacat-auth.service_id.asab" in line
             assert "WARNING" in line
         else:
             assert not told
@@ -72,10 +73,10 @@ async def test_keys_are_rotated_and_the_server_is_killed(environ, config):
         assert await service.status("/read", READER) == 200
         assert await service.status("/read", second) == 401
         await auth.publish(jwk(), jwk(name="second"))
-        await until(lambda: service.status("/read", second), lambda found: found == 200)
+        await eventually(lambda: service.status("/read", second), wanted=lambda found: found == 200)
         assert await service.status("/read", READER) == 200
         await auth.publish(jwk(name="second"))
-        await until(lambda: statuses(service, third, READER), lambda found: found == [401, 401])
+        await eventually(lambda: statuses(service, third, READER), wanted=lambda found: found == [401, 401])
         assert await service.status("/read", second) == 200
 
         auth.running.process.kill()
@@ -95,7 +96,7 @@ async def test_no_keys_yet(environ, config):
             assert (await response.json())["result"] == "ERROR"
         assert await service.status("/read") == 401
         async with seacat(environ):
-            await until(lambda: service.status("/read", READER), lambda found: found == 200)
+            await eventually(lambda: service.status("/read", READER), wanted=lambda found: found == 200)
 
 
 async def test_a_flood_of_bad_tokens(embedded, config):

@@ -138,9 +138,9 @@ asyncio.run(main())
         base = f"{above}/r"
         os.mkdir(base, 0o700)  # noqa: PTH102 - likewise
         async with program(_AS_NOBODY + text, f"embedded://{base}") as process:
-            output, _ = await process.communicate()
-    assert "belongs to user 0, and this process runs as user 65534" in output.decode()
-    assert "PEERAGE_DIR" in output.decode()
+            _, output = await process.end()
+    assert "belongs to user 0, and this process runs as user 65534" in output
+    assert "PEERAGE_DIR" in output
 
 
 async def test_a_folder_closed_to_its_owner_removes_no_record():
@@ -173,8 +173,8 @@ print("kept")
         if os.geteuid() == 0:
             os.chown(base, 65534, -1)
         async with program(_AS_NOBODY + text, f"embedded://{base}") as process:
-            output, _ = await process.communicate()
-    assert output.decode().split() == ["kept"]
+            _, output = await process.end()
+    assert output.split() == ["kept"]
 
 
 async def test_a_folder_opened_to_others_later_is_refused(tmp_path):

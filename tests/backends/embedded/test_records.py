@@ -17,7 +17,7 @@ from tests.backends.embedded.support import (
     records_in,
     run_folder,
 )
-from tests.backends.programs import heard, program
+from tests.backends.programs import program
 
 from peerage.backends.embedded import forks
 from peerage.backends.embedded import view as embedded_view
@@ -280,7 +280,7 @@ async def test_reading_causes_no_events(tmp_path, monkeypatch):
         await eventually(lambda: names[-1] in changed)
         changed.clear()
         async with program(text, registry.url) as other:
-            assert await heard(other) == "20"
+            assert await other.line() == "20"
             await other.wait()
         # So did those that the other process may have caused.
         name = await registry.advertise("Fence", b"fence").registered()

@@ -7,7 +7,7 @@ import time
 
 import pytest
 from tests.backends.embedded.support import names_in, opened
-from tests.backends.programs import heard, program
+from tests.backends.programs import program
 
 from peerage.backends.embedded.secrets import SecretFile
 from peerage.errors import RegistryClosedError, RegistryDeniedError
@@ -44,8 +44,8 @@ async def test_all_processes_get_the_same_value(tmp_path):
 
         async def one() -> None:
             async with program(text, f"embedded://{tmp_path}/r") as process:
-                output, _ = await process.communicate(b"go\n")
-                values.add(output)
+                await process.tell("go")
+                values.add(await process.end())
 
         for _ in range(6):
             group.create_task(one())
@@ -71,10 +71,10 @@ async def test_a_maker_that_hangs_delays_no_other_process(tmp_path):
         asyncio.run(main(sys.argv[1]))
         """
     async with opened(tmp_path / "r") as registry, program(text, registry.url) as maker:
-        assert await heard(maker) == "making"
+        assert await maker.line() == "making"
         assert await registry.secrets.obtain("/key", lambda: b"made") == b"made"
-        maker.stdin.write(b"go on\n")
-        assert await heard(maker) == "made"
+        await maker.tell("go on")
+        assert await maker.line() == "made"
 
 
 async def test_followers_get_every_new_value(tmp_path):

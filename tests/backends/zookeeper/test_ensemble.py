@@ -14,7 +14,7 @@ from peerage.records.identity import Identity
 from peerage.registry import Registry, open_registry
 from peerage.testing import View, eventually
 from peerage.testing.suite import closing, registered
-from peerage.testing.view import PATIENCE
+from peerage.testing.waiting import PATIENCE
 from peerage.testing.zookeeper import Ensemble, Proxy, ZooKeeperServer
 
 pytestmark = pytest.mark.ensemble
@@ -79,7 +79,7 @@ async def participants(url: str, count: int = 6) -> AsyncIterator[list[Discovery
 
 
 def nodes_of(discovery: Discovery) -> set[str]:
-    return set(discovery.directory.nodes())
+    return set(discovery.directory.names())
 
 
 async def check(url: str, discoveries: list[Discovery], nodes: set[str]) -> None:
@@ -182,7 +182,7 @@ async def test_a_host_that_answers_no_longer(ensemble, path, hole):
     async with participants(url) as discoveries:
         hole.black_hole()
         for discovery in discoveries:
-            connection = discovery.registry._connection
+            connection = discovery.registry.connection
             await eventually(
                 lambda here=connection: here.up and here.up.server == ensemble.servers[1].address
             )

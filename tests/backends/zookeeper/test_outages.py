@@ -21,12 +21,12 @@ from tests.backends.zookeeper.support import (
 
 from peerage import Discovery
 from peerage.backends.zookeeper.connection import Connection
-from peerage.backends.zookeeper.notes import Down, Replied, Trouble, Up
+from peerage.backends.zookeeper.notes import Connected, ConnectFailed, Disconnected, Replied
 from peerage.errors import NotReadyError
 from peerage.registry import Advertisement, Put, Snapshot, open_registry
 from peerage.testing import View, eventually
 from peerage.testing.suite import closing, registered
-from peerage.testing.view import PATIENCE
+from peerage.testing.waiting import PATIENCE
 from peerage.testing.zookeeper import ZooKeeperServer
 
 
@@ -52,8 +52,8 @@ def replace_session(connection: Connection, address: str) -> None:
     while not notes:
         assert time.monotonic() < deadline
         time.sleep(0.005)
-    password = connection._session._client._session_passwd
-    while not any(isinstance(note, Up) and note.session != session for _, note in tuple(notes)):
+    password = connection._client._client._session_passwd
+    while not any(isinstance(note, Connected) and note.session != session for _, note in tuple(notes)):
         assert time.monotonic() < deadline
         thief = KazooClient(address, client_id=(session, password))
         thief.start()
@@ -66,7 +66,7 @@ def lose_server(connection: Connection, server: ZooKeeperServer) -> None:
     """Keep the event loop busy until the answer under way, the loss and all that is said about it wait."""
     deadline = time.monotonic() + PATIENCE
     notes = connection._notes
-    for kind, act in ((Replied, server.kill), (Down, lambda: None), (Trouble, lambda: None)):
+    for kind, act in ((Replied, server.kill), (Disconnected, lambda: None), (ConnectFailed, lambda: None)):
         while not notes or not isinstance(notes[-1][1], kind):
             assert time.monotonic() < deadline
             time.sleep(0.001)
@@ -139,7 +139,7 @@ async def test_a_server_that_goes_while_it_is_read(tmp_path):
             # What a newcomer is told has to be asked for: that is under way after one turn.
             async with View(here) as newcomer:
                 await asyncio.sleep(0)
-                lose_server(here._connection, server)
+                lose_server(here.connection, server)
                 await newcomer.until(lambda: newcomer.ready and newcomer.stale)
                 await view.until(lambda: view.stale)
 
@@ -174,7 +174,7 @@ async def test_a_session_replaced_while_the_loop_was_busy(url, server):
         owner = here.advertise("Once", b"1")
         await asyncio.sleep(0)
         owner.update(b"2")
-        replace_session(here._connection, server.address)
+        replace_session(here.connection, server.address)
         await owner.registered()
         await registered(here, "Marker", b"marker")
         await registered(there, "Marker", b"marker")

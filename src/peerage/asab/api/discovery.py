@@ -1,23 +1,25 @@
 """Finding and calling other services: ``asab.DiscoveryService``."""
 
+import asyncio
 import logging
 import socket
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import aiohttp
+
+from peerage.asab.abc.service import Service
+from peerage.asab.api.framework import framework_of
 from peerage.asab.api.projection import advertised_ids, records
 from peerage.asab.api.relay import authorization_of
-from peerage.asab.host import host_of
 from peerage.asab.parts import Floor
-from peerage.asab.service import Service
 from peerage.client import Authorize, resolver
 from peerage.directory import fold_criteria
-from peerage.errors import NotDiscoveredError
+from peerage.errors import NotDiscoveredError, NotReadyError
 from peerage.records.instance import Id
-from peerage.records.names import is_logical
+from peerage.records.names import is_logical, parse_host
 
 if TYPE_CHECKING:
-    import aiohttp
     from aiohttp.abc import ResolveResult
     from aiohttp.typedefs import LooseHeaders
     from yarl import URL
@@ -61,7 +63,7 @@ class DiscoveryService(Service):
         super().__init__(app, service_name)
         self.ZooKeeperContainer = zkc
         self.ProactorService = zkc.ProactorService
-        self._host = host_of(app)
+        self._framework = framework_of(app)
         self._told_hosts: set[str] = set()
         self._told: set[str] = set()
         self._told_empty = False
@@ -69,7 +71,7 @@ class DiscoveryService(Service):
     async def initialize(self, app: "Application") -> None:  # noqa: ARG002 - as of each service
         """Begin to look; whoever asks waits, nobody else."""
         self._discovery()
-        self._host.accept_internal_tokens(self.ZooKeeperContainer)
+        self._framework.accept_internal_tokens(self.ZooKeeperContainer)
 
     # Asking
 
@@ -116,8 +118,10 @@ class DiscoveryService(Service):
         callable_ones = [instance for instance in directory.find() if instance.callable]
         async for instance, record in records(callable_ones):
             places = {(endpoint.host, endpoint.port, endpoint.family) for endpoint in instance.endpoints}
-            for key, value in advertised_ids(record):
-                found.setdefault(key, {}).setdefault(value, set()).update(places)
+            for key, values in advertised_ids(record):
+                found_of_key = found.setdefault(key, {})
+                for value in values:
+                    found_of_key.setdefault(value, set()).update(places)
         return found
 
     async def discover_raw(self) -> dict[str, dict[str, Any]]:
@@ -175,7 +179,7 @@ class DiscoveryService(Service):
         if auth == "internal":
             self._tell_of_internal()
             return discovery.session(base_url, auth="internal", headers=headers, **kwargs)
-        if (header := authorization_of(auth, self._host, self._told)) is not None:
+        if (header := authorization_of(auth, self._framework, self._told)) is not None:
             kwargs["authorize"] = self._authorize(header)
         return discovery.session(base_url, headers=headers, **kwargs)
 
@@ -184,7 +188,7 @@ class DiscoveryService(Service):
     @property
     def directory(self) -> "Directory":
         """Who is there, as far as known."""
-        return self._host.discovery_of(self.ZooKeeperContainer).directory
+        return self._framework.discovery_of(self.ZooKeeperContainer).directory
 
     async def ready(self) -> None:
         """Wait until the registry was read once.
@@ -197,10 +201,10 @@ class DiscoveryService(Service):
     # Within
 
     def _discovery(self) -> "Discovery":
-        return self._host.open_discovery(self.ZooKeeperContainer)
+        return self._framework.open_discovery(self.ZooKeeperContainer)
 
     def _tell_of_internal(self) -> None:
-        authz = self._host.contextvars.Authz.get(None)
+        authz = self._framework.contextvars.Authz.get(None)
         if authz is not None and "internal" not in self._told:
             self._told.add("internal")
             log.warning(
@@ -213,7 +217,7 @@ class DiscoveryService(Service):
         async def header_for(_host: str) -> str:
             return header
 
-        return Authorize(header_for, self._told_hosts)
+        return Authorize(header_for, logged=self._told_hosts)
 
     async def _directory(self) -> "Directory":
         """Return who is there, once that is known; say if it is nobody."""
@@ -235,16 +239,17 @@ class DiscoveryService(Service):
         return {url for criteria in either for url in directory.urls(criteria)}
 
 
-class DiscoveryResolver(resolver.DiscoveryResolver):
+class DiscoveryResolver(aiohttp.DefaultResolver):  # type: ignore[misc,valid-type] # aiohttp's choice of two
     """Resolves ``<value>.<key>.asab`` for an ``aiohttp.TCPConnector`` of your own; a session() does better.
 
     Args:
-        svc: the service ``asab.DiscoveryService``.
+        svc: the service ``asab.DiscoveryService``; its ``_locate()`` says who is called by a name.
     """
 
     def __init__(self, svc: DiscoveryService) -> None:
-        super().__init__(svc)
+        super().__init__()
         self.DiscoveryService = svc
+        self._by_other_names = resolver.DiscoveryResolver(svc)
 
     async def resolve(
         self, hostname: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
@@ -252,14 +257,39 @@ class DiscoveryResolver(resolver.DiscoveryResolver):
         """Return addresses in aiohttp's form; of a name in ``.asab``, with the ports of its instances.
 
         Raises:
-            NotDiscoveredError: nobody callable is known by that name, or no host of theirs resolves.
+            NotDiscoveredError: no callable instance has that name, or none of their hosts resolves.
             OSError: another name doesn't resolve.
         """
         if not is_logical(hostname):
-            return await super().resolve(hostname, port, family)
-        # As with the original: an instance that has no address of this family is reached by another.
-        found = await super().resolve(hostname, port, socket.AF_UNSPEC)
+            others: list[ResolveResult] = await super().resolve(hostname, port, family)
+            return others
+        key, value = parse_host(hostname)
+        try:
+            places = await self.DiscoveryService._locate({key: value})  # noqa: SLF001 - programs override it
+        except NotReadyError as error:
+            # aiohttp would take a TimeoutError for its own, and lose the message.
+            raise NotDiscoveredError(str(error)) from error
+        answers = await asyncio.gather(*map(self._resolve_place, sorted(places or ())))
+        found = [each for answer in answers for each in answer]
+        if not found:
+            # An instance may have other names and addresses. The error says what was tried.
+            found = await self._by_other_names.resolve(hostname, port, socket.AF_UNSPEC)
+        # As in the original: an instance that has no address of this family is reached by another.
         return [each for each in found if each["family"] == family] or found
+
+    async def close(self) -> None:
+        """Close what look-ups need."""
+        await super().close()
+        await self._by_other_names.close()
+
+    async def _resolve_place(self, place: Place) -> "list[ResolveResult]":
+        host, port, family = place
+        try:
+            found = await super().resolve(host, port, socket.AddressFamily(family))
+        except OSError:
+            return []
+        networks = self.DiscoveryService.directory.networks
+        return [each for each in found if networks.allows(each["host"])]
 
 
 def _each(ids: Mapping[str, object]) -> "list[Criteria]":

@@ -11,14 +11,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
+from peerage.advert import Advert
+from peerage.asab.abc.service import Service
 from peerage.asab.api.discovery import DiscoveryService
+from peerage.asab.api.framework import framework_of
 from peerage.asab.api.ids import sort_out
-from peerage.asab.host import host_of
 from peerage.asab.parts import Floor
-from peerage.asab.service import Service
 from peerage.errors import RegistryDeniedError
 from peerage.records.identity import Identity, find_manifest, read_identity
-from peerage.registration import LAME_DUCK, WITHDRAW_TIMEOUT, Offer, Registration
+from peerage.registration import LAME_DUCK, WITHDRAW_TIMEOUT, Registration
 from peerage.registry import check_size
 
 if TYPE_CHECKING:
@@ -66,12 +67,12 @@ class ApiService(Service):
         """What needs attention, by its id."""
         self.Discovery: dict[str, list[Any]] = {}
         """The ids of its own by which it is found."""
-        self._host = host_of(app)
-        self.Manifest = _find_manifest(self._host.config)
+        self._framework = framework_of(app)
+        self.Manifest = _find_manifest(self._framework.config)
         """The content of MANIFEST.json, None if there is none."""
-        self.ChangeLog = _find_changelog(self._host.config)
+        self.ChangeLog = _find_changelog(self._framework.config)
         """The path of CHANGELOG.md, None if there is none."""
-        self._shown: dict[str, Any] = self.Manifest or {}
+        self._without_manifest = False
         self._left_out: set[str] = set()
         self._registration: Registration | None = None
         self._running = self._stopping = self._listening = False
@@ -98,7 +99,7 @@ class ApiService(Service):
                 "initialize_web() needs the web service: call app.add_module(asab.web.Module) before."
             )
         container: WebContainer = websvc.WebContainer if webcontainer is None else webcontainer
-        self._host.serve(self, container)
+        self._framework.serve(self, container)
         self.WebContainer = container
         self._advertise()
 
@@ -120,7 +121,7 @@ class ApiService(Service):
                     "initialize_zookeeper() needs a container, or the ZooKeeper service to make one: call "
                     "app.add_module(asab.zookeeper.Module) before."
                 )
-            zoocontainer = self._host.make_zookeeper_container(service)
+            zoocontainer = self._framework.make_zookeeper_container(service)
         container: ZooKeeperContainer = zoocontainer
         self.DiscoveryService = DiscoveryService(self.App, container)
         self.ZkContainer = container
@@ -234,7 +235,7 @@ class ApiService(Service):
         try:
             if self._registration is None:
                 # Whoever said it is to hear what is wrong with it, also long before it is advertised.
-                self._fit(lambda offer: check_size(Offer(**offer).record()))
+                self._fit(lambda offer: check_size(Advert(**offer).record()))
             self._advertise()
         except Exception:
             self.Discovery, self.AttentionRequired = before
@@ -249,38 +250,36 @@ class ApiService(Service):
         if registration is not None:
             self._fit(lambda offer: registration.update(**offer))
         elif web is None or self._listening or web.Addresses is not None:  # else it tells when it listens
-            discovery = self._host.open_discovery(container)
+            discovery = self._framework.open_discovery(container)
             self._registration = self._fit(lambda offer: discovery.register(**offer))
 
     def _fit(self, use: Callable[[dict[str, Any]], _T]) -> _T:
-        """Use what is offered; for good without the manifest, if there is room for everything else only."""
+        """Call *use* with what is advertised; without the manifest while there is no room for it."""
         try:
-            return use(self._offer())
+            used = use(self._offer(self.Manifest or {}))
         except RegistryDeniedError as error:
-            shown, self._shown = self._shown, {}
-            try:
-                used = use(self._offer())
-            except Exception:
-                self._shown = shown
-                raise
-            log.error("Advertised without what MANIFEST.json says: %s", error)  # noqa: TRY400 - said by it
+            used = use(self._offer({}))
+            if not self._without_manifest:
+                log.error("Advertised without the content of MANIFEST.json: %s", error)  # noqa: TRY400 - it says all
+            self._without_manifest = True
             return used
+        self._without_manifest = False
+        return used
 
-    def _offer(self) -> dict[str, Any]:
+    def _offer(self, manifest: dict[str, Any]) -> dict[str, Any]:
         web = self.WebContainer
         offer = {
-            "identity": self._identity(),
+            "identity": self._identity(manifest),
             "ids": self.Discovery,
             "extra": {"attention_required": self.AttentionRequired} if self.AttentionRequired else {},
         }
         if web is None:
             return offer
-        # asab itself has none if it couldn't listen.
-        return {**offer, "web": list(web.Addresses or ()), "scheme": self._host.scheme_of(web)}
+        return {**offer, "web": self._framework.web_of(web)}
 
-    def _identity(self) -> Identity:
+    def _identity(self, manifest: dict[str, Any]) -> Identity:
         # Read anew each time: a program may set its environment while it starts.
-        identity = read_identity(appclass=type(self.App).__name__, manifest=self._shown)
+        identity = read_identity(appclass=type(self.App).__name__, manifest=manifest)
         return replace(identity, host=self.App.HostName)
 
 

@@ -12,7 +12,7 @@ from peerage.backends.embedded.ownedrecord import Desired, OwnedRecord, Status
 from peerage.backends.embedded.store import Store
 from peerage.backends.feed import call_threadsafe
 from peerage.errors import RegistryClosedError, RegistryDeniedError
-from peerage.registry import check_size
+from peerage.registry import OwnRecords, check_size
 
 __all__ = ["EmbeddedAdvertisement"]
 
@@ -30,6 +30,7 @@ class EmbeddedAdvertisement:
         store: returns the store; called on the thread.
         name: the beginning of the record's name.
         data: the record.
+        own_records: receives each name that the record has.
         on_end: called once, when the record is withdrawn.
     """
 
@@ -39,10 +40,13 @@ class EmbeddedAdvertisement:
         store: Callable[[], Store],
         name: str,
         data: bytes,
+        *,
+        own_records: OwnRecords,
         on_end: Callable[["EmbeddedAdvertisement"], object],
     ) -> None:
         self._thread = thread
         self._store = store
+        self._own_records = own_records
         self._on_end = on_end
         self._status = Status(None, 0)
         self._changed = asyncio.Event()
@@ -123,7 +127,9 @@ class EmbeddedAdvertisement:
         self._removed = True
 
     def _set_status(self, status: Status) -> None:
-        self._status = status
+        before, self._status = self._status.name, status
+        if status.name is not None and status.name != before:
+            self._own_records.add(status.name)
         self._changed.set()
 
     def _check_open(self) -> None:

@@ -14,7 +14,7 @@ from peerage.backends.embedded.shared import Shared, acquire, release
 from peerage.backends.embedded.store import Store
 from peerage.backends.feed import Feed, call_threadsafe
 from peerage.errors import RegistryClosedError
-from peerage.registry import Health, check_name, check_size
+from peerage.registry import Health, OwnRecords, check_name, check_size
 
 __all__ = ["EmbeddedRegistry"]
 
@@ -47,6 +47,10 @@ class EmbeddedRegistry:
         self._obstacle: str | None = None
         self._starting: asyncio.TimerHandle | None = None
         self._secrets = EmbeddedSecrets(location.base, lambda: self._open().thread)
+        self.open_to_all = False
+        """Whether everyone who reaches it may write to it."""
+        self.own_records = OwnRecords()
+        """The names that the records advertised here have or had."""
 
     @property
     def url(self) -> str:
@@ -69,7 +73,12 @@ class EmbeddedRegistry:
         check_size(data)
         shared = self._open()
         advertisement = EmbeddedAdvertisement(
-            shared.thread, self._opened_store, name, data, lambda ended: self._advertisements.pop(ended, None)
+            shared.thread,
+            self._opened_store,
+            name,
+            data,
+            own_records=self.own_records,
+            on_end=lambda ended: self._advertisements.pop(ended, None),
         )
         self._advertisements[advertisement] = None
         return advertisement

@@ -8,7 +8,8 @@ from yarl import URL
 from peerage.asab.web.auth.settings import AuthSettings
 from peerage.asab.web.neighbours import find_discovery, open_session
 from peerage.auth import Verifier
-from peerage.auth.fetching import fetched_keys, without_credentials
+from peerage.auth.fetched_keys import fetched_keys, without_credentials
+from peerage.client.fetch import fetch_document
 from peerage.errors import ConfigurationError, KeysUnavailableError
 from peerage.records.names import is_logical
 
@@ -49,10 +50,10 @@ class Keys:
     def check(self) -> None:
         """Raise ConfigurationError if something can't be found because there is no discovery."""
         if find_discovery(self._app) is None:
-            for name, url in self._logical():
+            for url in self._logical():
                 raise ConfigurationError(
-                    f"[auth] {name}={without_credentials(url)} is found by discovery, and there is no "
-                    "asab.DiscoveryService: make an ApiService and call its initialize_zookeeper(), which "
+                    f"[auth] public_keys_url={without_credentials(url)} is found by discovery, and there is "
+                    "no asab.DiscoveryService: make an ApiService and call its initialize_zookeeper(), which "
                     "works without a ZooKeeper server as well; or write a URL of another host."
                 )
 
@@ -76,22 +77,23 @@ class Keys:
     def _make(self, discovery: "Discovery | None") -> Verifier:
         settings = self._settings
         urls, files, ca = settings.public_keys_urls, settings.public_keys_files, settings.public_keys_ca
+        issuers, audiences = settings.issuers, settings.audiences
         if discovery is not None:
             internal = discovery.registry.secrets is not None
             if internal or urls or files:
-                return discovery.auth.verifier(urls, files, ca=ca, internal=internal)
+                return discovery.auth.verifier(
+                    urls, files, ca=ca, internal=internal, issuers=issuers, audiences=audiences
+                )
         elif self._logical():
             raise KeysUnavailableError("There is no asab.DiscoveryService yet.", _RETRY)
-        verifier = Verifier(fetched_keys(urls, files, partial(open_session, self._app), ca=ca))
+        fetch = partial(fetch_document, partial(open_session, self._app))
+        verifier = Verifier(fetched_keys(urls, files, fetch, ca=ca, issuers=issuers, audiences=audiences))
         self._own.append(verifier)
         return verifier
 
-    def _logical(self) -> list[tuple[str, str]]:
-        """Return what is found by discovery: the options and their URLs."""
-        introspection = self._settings.introspection_url
-        urls = [("public_keys_url", url) for url in self._settings.public_keys_urls]
-        urls += [("introspection_url", introspection)] if introspection else []
-        return [(name, url) for name, url in urls if is_logical(_host(url))]
+    def _logical(self) -> list[str]:
+        """Return the URLs of keys that are found by discovery."""
+        return [url for url in self._settings.public_keys_urls if is_logical(_host(url))]
 
 
 def _host(url: str) -> str | None:

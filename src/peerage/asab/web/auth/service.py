@@ -1,28 +1,23 @@
 """The service that authorizes requests: ``asab.AuthService``."""
 
 import logging
-from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from aiohttp import web
 
+from peerage.asab.abc.service import Service
 from peerage.asab.config import Config
-from peerage.asab.contextvars import Authz
 from peerage.asab.exceptions import NotAuthenticatedError
-from peerage.asab.log import LogObsolete
 from peerage.asab.parts import Floor
-from peerage.asab.service import Service
 from peerage.asab.web.auth.authorization import Authorization
 from peerage.asab.web.auth.guard import guard
-from peerage.asab.web.auth.introspection import IntrospectingVerifier
 from peerage.asab.web.auth.keys import Keys
 from peerage.asab.web.auth.mock import mock_principal
 from peerage.asab.web.auth.settings import read_settings
-from peerage.asab.web.neighbours import only_container, open_session
-from peerage.auth.fetching import without_credentials
+from peerage.asab.web.neighbours import only_container
 from peerage.auth.refusals import Refusals
-from peerage.auth.web import take_token
 from peerage.errors import ConfigurationError, KeysUnavailableError, TokenRefusedError
+from peerage.web.authorization import take_token
 
 if TYPE_CHECKING:
     from peerage.asab.application import Application
@@ -55,48 +50,48 @@ class AuthService(Service):
         super().__init__(app, service_name)
         self._mock = mock_principal(settings.mock_claims_path) if settings.mode == "mock" else None
         self._keys = Keys(settings, app)
-        self._introspection = settings.introspection_url
-        if self._introspection is not None:
-            log.warning(
-                "[auth] enabled=development: %s is asked about access tokens. In production a proxy does it",
-                without_credentials(self._introspection),
-            )
-        self._introspecting: IntrospectingVerifier | None = None
         self._refusals = Refusals()
         self._guard = guard(self._authenticate, self._refusals)
-        self._installed = False
-        self._install_in_the_only_one()
+        self._chosen = False
+        if (container := only_container(app)) is not None:
+            self._authorize(container)
         app.PubSub.subscribe("Application.run!", self._on_run)
 
     # Where
 
     def install(self, web_container: "WebContainer") -> None:
-        """Authorize what comes to *web_container*; nothing happens if that is done already.
+        """Authorize the requests to *web_container*; nothing happens if that is done already.
 
         Raises:
             RuntimeError: another AuthService does it.
         """
+        self._chosen = True
+        self._authorize(web_container)
+
+    def peerage_prepare(self, web_container: "WebContainer") -> None:
+        """Install it in *web_container*, which is about to start, if it is the only one.
+
+        Raises:
+            ConfigurationError: there are several, and install() was called for none.
+        """
+        if not self._chosen:
+            self._check_unambiguous()
+            self._authorize(web_container)
+
+    def _check_unambiguous(self) -> None:
+        service = self.App.Services.get("asab.WebService")
+        containers = {} if service is None else service.Containers
+        if len(containers) > 1 and not self._chosen:
+            raise ConfigurationError(
+                f"There are several web containers, {', '.join(f'[{each}]' for each in containers)}, and "
+                "AuthService doesn't know which of them it protects: call its install(web_container) for "
+                "each one that isn't to be open to everyone."
+            )
+
+    def _authorize(self, web_container: "WebContainer") -> None:
         if web_container.authorization not in {None, self._guard}:
             raise RuntimeError("This web container has an AuthService: one is enough.")
         web_container.authorization = self._guard
-        self._installed = True
-
-    def peerage_prepare(self, web_container: "WebContainer") -> None:
-        """Install it, if nobody has said where, before *web_container* starts."""
-        if self._installed:
-            return
-        self._install_in_the_only_one()
-        if not self._installed:
-            log.warning(
-                "Authorization isn't installed in any web container, and there are several: call "
-                "AuthService.install(web_container) for each that it is meant for. [%s] is open to everybody",
-                web_container.section,
-            )
-
-    def _install_in_the_only_one(self) -> None:
-        container = only_container(self.App)
-        if container is not None:
-            self.install(container)
 
     # Who
 
@@ -112,31 +107,16 @@ class AuthService(Service):
         except TokenRefusedError as error:
             raise NotAuthenticatedError from error
 
-    def get_authorized_tenant(self, request: web.Request | None = None) -> str | None:  # noqa: ARG002 - documented so
-        """Return the first tenant that the request being handled is authorized for; obsolete."""
-        resources = Authz.get().get_claim("resources") or {}
-        return next((tenant for tenant in resources if tenant != "*"), None)
-
-    def is_enabled(self) -> bool:
-        """Return True; obsolete, as it can't be disabled."""
-        LogObsolete.warning("AuthService.is_enabled() is obsolete: it always is")
-        return True
-
     async def _authenticate(self, token: str | None) -> Authorization:
         if self._mock is not None:
             return Authorization(self._mock, token)
-        verifier = self._keys.verifier()
-        if self._introspection is None:
-            return Authorization(await verifier.verify(token), token)
-        if self._introspecting is None or self._introspecting.verifier is not verifier:
-            session = partial(open_session, self.App)
-            self._introspecting = IntrospectingVerifier(verifier, self._introspection, session)
-        return Authorization(*await self._introspecting.verify(token))
+        return Authorization(await self._keys.verifier().verify(token), token)
 
     # Life
 
     async def initialize(self, app: "Application") -> None:  # noqa: ARG002 - as of each service
-        """Find what is wrong with the configuration before anybody calls."""
+        """Check the configuration before the first request."""
+        self._check_unambiguous()
         if self._mock is None:
             try:
                 self._keys.verifier()

@@ -1,0 +1,56 @@
+"""Hides the secrets in a configuration and an environment before they are shown."""
+
+import json
+import re
+from contextlib import suppress
+from typing import Any, Final
+
+__all__ = ["HIDDEN", "is_secret", "shown"]
+
+HIDDEN: Final = "***"
+
+_WORDS: Final = (
+    "pass|pwd|secret|token|key|credential|private|cookie|auth|salt|signature|certificate|dsn|jwt|bearer"
+    # Whole words, as in GITHUB_PAT and DB_PW.
+    "|(?<![a-z])(?:pat|pw|otp|totp)(?![a-z])"
+)
+_SECRET: Final = re.compile(_WORDS, re.IGNORECASE)
+
+#: What is hidden within a value, up to where its group ends.
+_WITHIN: Final = (
+    # Who enters, in a URL; up to the last '@', since passwords have all kinds of characters.
+    re.compile(r"""(//)[^\s"']*(?=@)"""),
+    # A key, over several lines.
+    re.compile(r"(-----BEGIN )[^-]+-----.*?(?=-----END|\Z)", re.DOTALL),
+    # What an Authorization header says.
+    re.compile(r"\b((?:bearer|basic|digest) +)[^\s,;\"']+", re.IGNORECASE),
+    # A parameter of a URL, an option, a line of a file within the value.
+    re.compile(rf"""((?:{_WORDS})[\w.-]*["']?\s*[=:]\s*)("[^"]*"|'[^']*'|[^\s,;&"']+)""", re.IGNORECASE),
+)
+
+
+def is_secret(name: str) -> bool:
+    """Tell whether a section, an option or a variable of this name is hidden as a whole."""
+    return _SECRET.search(name) is not None
+
+
+def shown(name: str, value: str) -> str:
+    """Return what may be seen of the option or variable *name*."""
+    if is_secret(name):
+        return HIDDEN
+    if value.lstrip().startswith(("{", "[")):
+        with suppress(ValueError, RecursionError):  # it may be no JSON
+            return json.dumps(_without_secrets(json.loads(value)))
+    return _without_secrets(value)  # type: ignore[no-any-return] # a text gives a text
+
+
+def _without_secrets(value: Any) -> Any:
+    match value:
+        case dict():
+            return {key: HIDDEN if is_secret(key) else _without_secrets(each) for key, each in value.items()}
+        case list():
+            return [_without_secrets(each) for each in value]
+        case str():
+            for pattern in _WITHIN:
+                value = pattern.sub(rf"\1{HIDDEN}", value)
+    return value

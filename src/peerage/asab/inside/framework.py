@@ -1,0 +1,186 @@
+"""What ``asab.api`` does in an application of the real asab."""
+
+import asyncio
+import logging
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Self
+
+from peerage.asab.inside.handlers import add_endpoints
+from peerage.asab.inside.internal import InternalKeys
+from peerage.asab.inside.kazooclient import chroot_of, registry_url
+from peerage.asab.inside.stopping import drain_before_stop
+from peerage.asab.parts import Floor
+from peerage.asab.web.bound import Bound, bound_web
+from peerage.asab.zookeeper.patience import PatientDiscovery
+from peerage.errors import ConfigurationError, NotDiscoveredError, PeerageError
+from peerage.registry import open_registry
+from peerage.web import refuse_misdirected
+from peerage.web.stopping import GracefulStop
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+    from configparser import RawConfigParser
+
+    from peerage.asab.ports import Api
+
+__all__ = ["RealAsab"]
+
+log = logging.getLogger("peerage.asab.api")
+
+
+class RealAsab:
+    """A module of the application: modules end after all services, so discovery works until then."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+        self.config: RawConfigParser = import_module("asab").Config
+        self.contextvars: Any = import_module("asab.contextvars")
+        _derive_not_discovered_error()
+        self._graceful: list[GracefulStop] = []
+        self._own_records: set[str] = set()
+        self._discoveries: dict[Any, PatientDiscovery] = {}
+        self._opened: set[PatientDiscovery] = set()
+        self._accepting: dict[Any, asyncio.Task[None]] = {}
+        self._running = False
+        self._drained: asyncio.Task[None] | None = None
+        # PubSub holds bound methods weakly; the application holds this object.
+        app.PubSub.subscribe("Application.run!", self._on_run)
+        app.PubSub.subscribe("Application.tick!", self._on_run)
+        app.PubSub.subscribe("Application.stop!", self._on_stop)
+
+    @classmethod
+    def of(cls, app: Any) -> Self:
+        """Return the one of *app*, made if there is none."""
+        app.add_module(cls)
+        return next(module for module in app.Modules if isinstance(module, cls))
+
+    # As the port has it
+
+    @property
+    def unverified(self) -> bool:
+        """Whether there is an AuthService; it sets Authz once it has verified a token."""
+        return "asab.AuthService" in self._app.Services
+
+    def serve(self, api: "Api", container: Any) -> None:
+        """Add the endpoints of the framework's own ApiService; refuse misdirected requests.
+
+        Raises:
+            RuntimeError: the container listens already.
+        """
+        webapp = container.WebApp
+        if webapp.frozen:
+            raise RuntimeError(
+                "initialize_web() comes too late, this web container has started: call it in the "
+                "application's constructor, or in its initialize()."
+            )
+        add_endpoints(self._app, self, api, container)
+        graceful = GracefulStop(webapp)
+        self._graceful.append(graceful)
+        # In front of the others: nothing reads a request that is refused.
+        webapp.middlewares.insert(0, refuse_misdirected(self))
+        drain_before_stop(container, self.drained, graceful)
+
+    def web_of(self, container: Any) -> list[Bound]:
+        """Return the address, the port and the scheme of each socket."""
+        return bound_web(container.WebAppRunner)
+
+    def own_ids(self) -> set[tuple[str, str]]:
+        """Return the ``(key, value)`` pairs, folded, by which this process is called."""
+        return set[tuple[str, str]]().union(*(each.own_ids() for each in self._discoveries.values()))
+
+    def own_records(self) -> set[str]:
+        """Return the names of its records, those that the containers themselves advertise included."""
+        for container, discovery in self._discoveries.items():
+            self._own_records.update(discovery.own_records())
+            for advertisement in container.Advertisments.values():
+                if advertisement.RealPath is not None:
+                    self._own_records.add(advertisement.RealPath.rpartition("/")[2])
+        return self._own_records
+
+    def make_zookeeper_container(self, service: Any) -> Any:
+        """Return a new container."""
+        return import_module("asab.zookeeper").ZooKeeperContainer(service)
+
+    def discovery_of(self, container: Any) -> PatientDiscovery:
+        """Return a Discovery with its own session: the container's client has no recursive watches."""
+        if container not in self._discoveries:
+            try:
+                registry = open_registry(registry_url(container))
+            except ConfigurationError as error:
+                raise ConfigurationError(
+                    f"Servers and path of ZooKeeper, as [{container.ConfigSectionName}] has them: {error}"
+                ) from None
+            self._discoveries[container] = PatientDiscovery(registry, self.config, chroot_of(container))
+        return self._discoveries[container]
+
+    def open_discovery(self, container: Any) -> PatientDiscovery:
+        """Start the Discovery; it ends with the application."""
+        discovery = self.discovery_of(container)
+        if discovery not in self._opened:
+            discovery.start()
+            self._opened.add(discovery)
+        return discovery
+
+    def accept_internal_tokens(self, container: Any) -> None:
+        """Begin to give AuthService, if there is one, the public keys as ZooKeeper has them."""
+        if container in self._accepting:
+            return
+        keys = InternalKeys.of(self._app, self.open_discovery(container))
+        if keys is not None:
+            self._accepting[container] = self._app.Loop.create_task(
+                keys.run(), name="peerage.asab: keys for AuthService"
+            )
+
+    # As a module
+
+    async def initialize(self, app: Any) -> None:
+        """Do nothing: what needs discovery starts it."""
+
+    async def finalize(self, app: Any) -> None:  # noqa: ARG002 - as of each module
+        """End discovery."""
+        await self.drained()
+        for task in self._accepting.values():
+            task.cancel()
+        ends: list[Awaitable[None]] = [*self._accepting.values()]
+        ends += [discovery.aclose() for discovery in self._opened]
+        ends += [discovery.registry.aclose() for discovery in self._discoveries.values()]
+        for error in await asyncio.gather(*ends, return_exceptions=True):
+            if isinstance(error, Exception):
+                log.error("Discovery didn't end as it should", exc_info=error)
+
+    # Leaving
+
+    async def drained(self) -> None:
+        """Return when callers have had the time to go elsewhere."""
+        await asyncio.shield(self._begin_to_drain())
+
+    def _begin_to_drain(self) -> asyncio.Task[None]:
+        if self._drained is None:
+            self._drained = self._app.Loop.create_task(self._drain(), name="peerage.asab: draining")
+        return self._drained
+
+    async def _drain(self) -> None:
+        for service in tuple(self._app.Services.values()):
+            if getattr(service, "peerage_floor", None) is Floor.API:
+                try:
+                    await service.drain(self._app)
+                except Exception:
+                    log.exception("%s.drain() failed", service.Name)
+
+    def _on_run(self, _message_type: str) -> None:
+        self._running = True
+
+    def _on_stop(self, _message_type: str, *_: Any) -> None:
+        # Before it runs, the framework ignores a stop.
+        if self._running:
+            for graceful in self._graceful:
+                graceful.close_connections()
+            self._begin_to_drain()
+
+
+def _derive_not_discovered_error() -> None:
+    """Make NotDiscoveredError a subclass of the framework's, which programs and parts of asab catch."""
+    theirs = import_module("asab.api.discovery").NotDiscoveredError
+    if not issubclass(NotDiscoveredError, theirs):
+        # Both are RuntimeErrors, so nothing else about the class changes.
+        NotDiscoveredError.__bases__ = (PeerageError, theirs)

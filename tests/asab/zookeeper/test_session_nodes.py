@@ -1,0 +1,111 @@
+"""Nodes of a registry's session outside of the folder of records."""
+
+import asyncio
+
+import pytest
+from tests.backends.zookeeper.support import bare_client, cut_off, folder_of
+
+from peerage.asab.zookeeper.session import ZooKeeperSession
+from peerage.errors import RegistryClosedError, RegistryDeniedError
+from peerage.registry import open_registry
+from peerage.testing import View, eventually
+from peerage.testing.suite import closing
+
+call = asyncio.to_thread
+
+
+@pytest.fixture
+async def other(server):
+    """Looks at what is there."""
+    async with bare_client(server.address) as client:
+        yield client
+
+
+def below(url: str, path: str) -> str:
+    """A path in the registry's."""
+    return folder_of(url).replace("/run", path)
+
+
+async def data_in(client, folder: str) -> dict[str, bytes]:
+    names = await call(client.get_children, folder)
+    return {name: (await call(client.get, f"{folder}/{name}"))[0] for name in names}
+
+
+@pytest.mark.parametrize("prefix", ["thing.", "thing", ""])
+async def test_a_node_anywhere(url, other, prefix):
+    """The name is as given, ten digits behind it; the rest is as with a record."""
+    folder = below(url, "/elsewhere/deep")
+    async with closing(open_registry(url)) as (registry,):
+        one = ZooKeeperSession(registry).advertise_at(f"{folder}/{prefix}", b"1")
+        two = ZooKeeperSession(registry).advertise_at(f"{folder}/{prefix}", b"1")
+        names = [await one.registered(), await two.registered()]
+        assert sorted(names) == [f"{prefix}0000000000", f"{prefix}0000000001"]
+        one.update(b"x" * 100_000)
+        assert await one.registered() == names[0]
+        assert await data_in(other, folder) == {names[0]: b"x" * 100_000, names[1]: b"1"}
+        assert (await call(other.exists, f"{folder}/{names[0]}")).ephemeralOwner
+        await one.withdraw()
+        assert set(await data_in(other, folder)) == {names[1]}
+    assert await data_in(other, folder) == {}
+
+
+async def test_in_the_folder_of_records_it_is_one(url):
+    """Watchers see it, whatever its name."""
+    async with closing(open_registry(url)) as (registry,), View(registry) as view:
+        await ZooKeeperSession(registry).advertise_at(f"{folder_of(url)}/nodot", b"{}").registered()
+        await view.until_data([b"{}"])
+        assert list(view.data) == ["nodot0000000000"]
+
+
+async def test_it_comes_back_with_the_next_session(url, through, proxy, other):
+    """Once, and elsewhere than records of the same name."""
+    folder = below(url, "/elsewhere")
+    async with closing(open_registry(through)) as (registry,), View(registry) as view:
+        there = ZooKeeperSession(registry).advertise_at(f"{folder}/Same.", b"there")
+        here = registry.advertise("Same", b"here")
+        assert await there.registered() == await here.registered() == "Same.0000000000"
+        await cut_off(proxy, registry)
+        await proxy.heal()
+        await proxy.expire_sessions()
+        await view.until(lambda: list(view.data) == ["Same.0000000001"], "the record of the next session")
+        await eventually(lambda: there.name == "Same.0000000001", "the node of the next session")
+        assert await data_in(other, folder) == {"Same.0000000001": b"there"}
+
+
+async def test_one_removed_by_somebody_else_comes_back(url, other):
+    """It is watched as records are, and told from a record of that name."""
+    folder = below(url, "/elsewhere")
+    async with closing(open_registry(url)) as (registry,):
+        here = registry.advertise("Same", b"here")
+        there = ZooKeeperSession(registry).advertise_at(f"{folder}/Same.", b"there")
+        node = await there.registered()
+        assert await here.registered() == node
+        await eventually(lambda: there._watched, "the watch on it")
+        await call(other.delete, f"{folder}/{node}")
+        await eventually(lambda: there.name not in {None, node}, "another node")
+        assert here.name == node
+
+
+@pytest.mark.parametrize(
+    "path", ["", "relative", "/a//b", "/a/../b", "/zookeeper/x", "/a\0", f"/{1000 * 'a'}"]
+)
+async def test_impossible_paths(url, path):
+    """Refused before anything is sent."""
+    async with closing(open_registry(url)) as (registry,):
+        with pytest.raises(RegistryDeniedError, match="Write an absolute path"):
+            ZooKeeperSession(registry).advertise_at(path, b"")
+
+
+async def test_impossible_sizes(url):
+    """A server hangs up on who sends too much; a record is for watchers, so it has their limit."""
+    async with closing(open_registry(url)) as (registry,):
+        with pytest.raises(RegistryDeniedError, match="at most 1000000"):
+            ZooKeeperSession(registry).advertise_at("/a", bytes(1_000_001))
+        with pytest.raises(RegistryDeniedError, match="at most 65536"):
+            ZooKeeperSession(registry).advertise_at(f"{folder_of(url)}/a", bytes(65_537))
+        there = ZooKeeperSession(registry).advertise_at(below(url, "/a"), bytes(1_000_000))
+        await there.registered()
+        with pytest.raises(RegistryDeniedError, match="write less into it"):
+            there.update(bytes(1_000_001))
+    with pytest.raises(RegistryClosedError):
+        ZooKeeperSession(registry).advertise_at("/a", b"")

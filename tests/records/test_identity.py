@@ -1,0 +1,236 @@
+"""Who this process is."""
+
+import os
+import shutil
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import psutil
+import pytest
+
+from peerage.errors import ConfigurationError
+from peerage.records import identity
+from peerage.records.identity import find_manifest, host_key, launch_time, read_identity
+
+HOST_KEY = [sys.executable, "-c", "from peerage.records.identity import host_key; print(host_key())"]
+
+
+def separated() -> list[str]:
+    """Return a command that runs another one in a network namespace of its own, or nothing if it may not."""
+    unshare = shutil.which("unshare")
+    for options in (["-n"], ["-r", "-n"]) if unshare else ():
+        command = [str(unshare), *options]
+        if subprocess.run([*command, "true"], check=False, capture_output=True).returncode == 0:
+            return command
+    return []
+
+
+@pytest.fixture
+def elsewhere(monkeypatch, tmp_path):
+    """No manifest of the machine is seen."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(identity, "_MANIFESTS", (str(tmp_path / "app.json"), "MANIFEST.json"))
+    return tmp_path
+
+
+def test_the_environment_is_read_at_the_call(monkeypatch):
+    """Never at import: a service may set its environment while it starts."""
+    assert read_identity().instance_id is None
+    for key in ("INSTANCE_ID", "SERVICE_ID", "NODE_ID", "SITE_ID"):
+        monkeypatch.setenv(key, f"my {key}")
+    who = read_identity()
+    assert who.instance_id == "my INSTANCE_ID"
+    assert who.service_id == "my SERVICE_ID"
+    assert who.node_id == "my NODE_ID"
+    assert who.site_id == "my SITE_ID"
+    assert who.process_id == os.getpid()
+
+
+def test_an_empty_variable_is_missing():
+    """Compose files often pass variables on that aren't set."""
+    names = (
+        "INSTANCE_ID",
+        "SERVICE_ID",
+        "NODE_ID",
+        "SITE_ID",
+        "ASAB_HOSTNAME",
+        "PEERAGE_ADDRESSES",
+        "PEERAGE_MANIFEST",
+    )
+    empty, none = read_identity(dict.fromkeys(names, "")), read_identity({})
+    assert empty == none
+    assert (none.instance_id, none.service_id, none.node_id, none.site_id) == (None, None, None, None)
+
+
+def test_the_host_is_the_machines_name_unless_told_otherwise():
+    """ASAB_HOSTNAME wins."""
+    assert read_identity({}).host == os.uname().nodename
+    assert read_identity({"ASAB_HOSTNAME": "node-7"}).host == "node-7"
+
+
+def test_addresses_are_told_or_those_of_the_default_route():
+    """Spaces and repetitions don't matter, a mapped address is the IPv4 address."""
+    told = {"PEERAGE_ADDRESSES": " 10.0.0.1, 2001:db8::1,10.0.0.1,,::ffff:10.0.0.2 "}
+    assert read_identity(told).addresses == ("10.0.0.1", "2001:db8::1", "10.0.0.2")
+
+
+def test_in_a_container_only_told_addresses_count():
+    """Those of a container are its neighbours' only; there is no guessing."""
+    assert read_identity({"container": "podman"}).addresses == ()
+    assert read_identity({"container": "podman"}).containerized
+    assert read_identity({"container": "podman", "PEERAGE_ADDRESSES": "10.0.0.1"}).addresses == ("10.0.0.1",)
+
+
+def test_guessed_addresses_are_never_ones_by_which_a_peer_calls_itself(monkeypatch):
+    """Whatever the default route is, loopback, link-local and multicast aren't advertised."""
+    monkeypatch.setattr(
+        identity, "_OUTSIDE", tuple((family, "::1" if family == 10 else "127.0.0.1") for family in (2, 10))
+    )
+    monkeypatch.setattr(identity, "in_container", lambda _: False)
+    assert read_identity({}).addresses == ()
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "node-1",
+        "127.0.0.1",
+        "::1",
+        "169.254.0.1",
+        "fe80::1",
+        "fe80::1%eth0",
+        "2001:db8::1%eth0",
+        "224.0.0.1",
+        "0.0.0.0",
+        "::",
+        "::ffff:127.0.0.1",
+        "10.0.0.0/8",
+        "10.0.0.1:80",
+    ],
+)
+def test_an_address_peers_cant_reach_is_refused(bad):
+    """The message names the variable and the part of it."""
+    with pytest.raises(ConfigurationError, match="PEERAGE_ADDRESSES") as caught:
+        read_identity({"PEERAGE_ADDRESSES": f"10.0.0.1,{bad}"})
+    assert repr(bad) in str(caught.value)
+
+
+class TestManifest:
+    def test_the_first_place_that_has_one_counts(self, elsewhere):
+        """The configured one, then /app, / and the working directory."""
+        assert read_identity({}).manifest == {}
+        Path("MANIFEST.json").write_text('{"version": "here"}')
+        assert read_identity({}).manifest == {"version": "here"}
+        (elsewhere / "app.json").write_text('{"version": "app"}')
+        assert read_identity({}).manifest == {"version": "app"}
+        (elsewhere / "mine.json").write_text('{"version": "mine", "CI_JOB_ID": "44"}')
+        told = {"PEERAGE_MANIFEST": str(elsewhere / "mine.json")}
+        assert read_identity(told).manifest == {"version": "mine", "CI_JOB_ID": "44"}
+
+    def test_the_places_are_those_of_asab(self):
+        """In ASAB's order."""
+        assert identity._MANIFESTS == ("/app/MANIFEST.json", "/MANIFEST.json", "MANIFEST.json")
+
+    @pytest.mark.usefixtures("elsewhere")
+    def test_ids_that_the_environment_lacks_are_taken_from_it(self, caplog):
+        """As ASAB advertises them; one that can't be an id is logged and left out."""
+        Path("MANIFEST.json").write_text('{"service_id": "stock", "node_id": "", "site_id": ["x"]}')
+        found = read_identity({"INSTANCE_ID": "stock-1"})
+        assert (found.instance_id, found.service_id) == ("stock-1", "stock")
+        assert (found.node_id, found.site_id) == (None, None)
+        assert caplog.messages == ["site_id of the manifest is left out: ['x'] can't be an id"]
+        assert read_identity({"SERVICE_ID": "orders"}).service_id == "orders"
+
+    @pytest.mark.parametrize(
+        "content",
+        [
+            b"{",
+            b"\xff",
+            b"[1]",
+            b'"x"',
+            b'{"x": NaN}',
+            b'{"x": -Infinity}',
+            b'{"x": "\\ud800"}',
+            b"[" * 100_000,
+        ],
+    )
+    def test_a_broken_one_is_logged_and_left_out(self, elsewhere, caplog, content):
+        """A service must start with it; what couldn't be advertised is broken as well."""
+        (elsewhere / "MANIFEST.json").write_bytes(content)
+        assert read_identity({}).manifest == {}
+        (record,) = caplog.records
+        assert "MANIFEST.json" in record.getMessage()
+        assert record.levelname == "ERROR"
+
+    def test_one_that_was_named_and_isnt_there_is_logged(self, elsewhere, caplog):
+        """Also if there is another one, which is used then."""
+        Path("MANIFEST.json").write_text('{"version": "here"}')
+        assert read_identity({"PEERAGE_MANIFEST": str(elsewhere / "typo.json")}).manifest == {
+            "version": "here"
+        }
+        assert "typo.json" in caplog.text
+
+
+class TestHostKey:
+    def test_it_is_the_same_in_another_process_of_this_host(self):
+        """Both reach each other by loopback."""
+        printed = subprocess.run(HOST_KEY, check=True, capture_output=True, text=True).stdout.strip()
+        assert printed == host_key()
+        assert host_key()
+
+    @pytest.mark.skipif(not separated(), reason="needs the right to make a network namespace")
+    def test_it_differs_in_another_network_namespace(self):
+        """Same boot and same host name, but loopback addresses of its own."""
+        command = [*separated(), *HOST_KEY]
+        printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+        assert len(printed) == len(host_key() or "")
+        assert printed != host_key()
+
+    def test_without_proc_no_host_is_the_same(self, monkeypatch, caplog):
+        """Then loopback addresses aren't called, which is logged."""
+
+        def nothing():
+            raise OSError("no /proc")
+
+        monkeypatch.setattr(identity, "_boot_id", nothing)
+        assert host_key() is None
+        assert "no /proc" in caplog.text
+
+
+class TestLaunchTime:
+    def test_it_is_when_the_process_started(self):
+        """As psutil sees it; both know it to a hundredth of a second, the boot to one second."""
+        started = datetime.fromtimestamp(psutil.Process().create_time(), UTC)
+        assert abs(launch_time() - started) <= timedelta(seconds=1.1)
+        assert launch_time().tzinfo is UTC
+
+    def test_it_doesnt_move(self):
+        """Two advertisements of one process say the same."""
+        assert launch_time() == launch_time()
+        assert read_identity({}).launch_time == launch_time()
+
+    def test_without_proc_it_is_when_this_was_imported(self):
+        """A process number that isn't there stands for a missing /proc."""
+        assert identity._launch_time(-1) == identity._IMPORTED
+
+
+def test_a_manifest_that_is_given(tmp_path, monkeypatch):
+    """It is taken instead of the file's, also if it is empty."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "MANIFEST.json").write_text('{"version": "file"}')
+    assert read_identity({}).manifest == {"version": "file"}
+    assert read_identity({}, manifest={"version": "given"}).manifest == {"version": "given"}
+    assert read_identity({}, manifest={}).manifest == {}
+
+
+def test_no_manifest_and_one_that_is_broken_are_told_apart(tmp_path, monkeypatch, caplog):
+    """And the log names who named a file that isn't there."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("peerage.records.identity._MANIFESTS", ("MANIFEST.json",))
+    assert find_manifest(None) is None
+    assert find_manifest("no.json", "[general] manifest") is None
+    assert caplog.messages == ["[general] manifest names no.json, which is no file"]
+    (tmp_path / "MANIFEST.json").write_text("{")
+    assert find_manifest(None) == {}
