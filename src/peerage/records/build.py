@@ -186,7 +186,9 @@ def _values(key: Any, values: Any) -> list[str | int]:
     if isinstance(values, str | int):
         values = (values,)
     if isinstance(values, bytes | Mapping) or not isinstance(values, Iterable):
-        raise RecordError(f"ids={{{key!r}: {values!r}}} can't be advertised: give an id or a list of ids.")
+        raise RecordError(
+            f"ids={{{key!r}: {shorten(values)}}} can't be advertised: give an id or a list of ids."
+        )
     listed = list(values)
     for value in listed:
         check_id(key, value)
