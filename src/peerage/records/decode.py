@@ -1,8 +1,8 @@
 """Reading one advertised record, tolerant of what others write.
 
-A record is JSON written by any program of the cluster. A mistake in an entry costs that entry, and a record
-that is no JSON object costs that record, and nothing else. :func:`decode` never raises: it returns what can
-be used, and a sentence about each thing that can't.
+A record is JSON written by any program of the cluster. A wrong entry is skipped, and so is a record that is
+no JSON object; everything else is used. :func:`decode` never raises: it returns what can be used, and a
+sentence about each thing that can't.
 """
 
 import socket
@@ -119,8 +119,8 @@ class _Reader:
         if self._found > _MOST_WORDED:
             self._unworded += 1
         else:
-            place = what if key is None else f"{what}.{shorten(key)}"
-            self._add_problem(f"{place} is {shorten(value)}, not {wanted}.")
+            name = what if key is None else f"{what}.{shorten(key)}"
+            self._add_problem(f"{name} is {shorten(value)}, not {wanted}.")
 
     def _add_problem(self, problem: str) -> None:
         if problem not in self._problems:
