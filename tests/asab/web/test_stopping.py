@@ -29,7 +29,7 @@ async def slow(request):
             say("connected")
     except aiohttp.ClientConnectorError:
         say("no new connections")
-    await asyncio.sleep(0.1)
+    await asyncio.to_thread(lambda: None)
     return aiohttp.web.Response(text="slow")
 app.container.WebApp.router.add_get("/", slow)
 async def call():
