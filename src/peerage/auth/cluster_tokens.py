@@ -131,7 +131,9 @@ class ClusterTokens:
     @property
     def keys(self) -> tuple[PublicKey, ...]:
         """The key, and previous ones whose tokens are still accepted."""
-        now = self._monotonic()
+        return self._keys_at(self._monotonic())
+
+    def _keys_at(self, now: float) -> tuple[PublicKey, ...]:
         current = () if self._key is None else (self._key.public,)
         return (*current, *(key for key, until in self._previous.items() if now < until))
 
@@ -169,9 +171,8 @@ class ClusterTokens:
     async def wait_changed(self, known: Collection[PublicKey]) -> tuple[PublicKey, ...]:
         """Return :attr:`keys` once they differ from *known*, for a caller that keeps a copy of them."""
         self.refresh()
-        while {*(keys := self.keys)} == {*known}:
-            now = self._monotonic()
-            # The end of a previous key is an event of the clock alone.
+        while {*(keys := self._keys_at(now := self._monotonic()))} == {*known}:
+            # Only the clock shows that a previous key has ended.
             ends = [until - now for until in self._previous.values() if now < until]
             with suppress(TimeoutError):
                 async with asyncio.timeout(min(ends, default=None)):
