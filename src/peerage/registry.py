@@ -173,10 +173,18 @@ class OwnRecords(Collection[str]):
             callback(name)
 
     def subscribe(self, callback: Callable[[str], None]) -> Callable[[], None]:
-        """Call *callback* with each name that is added; return a function that ends this."""
+        """Call *callback* with each name that is added.
+
+        Returns:
+            A function that ends the subscription; may be called twice.
+        """
         token = object()
         self._callbacks[token] = callback
-        return lambda: self._callbacks.pop(token, None) and None
+
+        def unsubscribe() -> None:
+            self._callbacks.pop(token, None)
+
+        return unsubscribe
 
     def __contains__(self, name: object) -> bool:
         return name in self._names
