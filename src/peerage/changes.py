@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import NamedTuple, Self
 
-from peerage.directory import Change, Directory
+from peerage.directory import Change, Directory, DirectoryEvent
 from peerage.records.instance import Instance
 
 __all__ = ["Changed", "Changes", "Joined", "Left", "PeerEvent"]
@@ -55,8 +55,10 @@ class Changes:
         }
         self._unsubscribe = directory.subscribe(self._note)
 
-    def _note(self, change: Change) -> None:
-        before, after = change
+    def _note(self, event: DirectoryEvent) -> None:
+        if not isinstance(event, Change):
+            return
+        before, after = event
         if before is not None and (earlier := self._pending.pop(before, None)) is not None:
             before = earlier.before
         subject = after or before

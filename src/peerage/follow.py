@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Final
 
 from peerage.directory import Directory
+from peerage.directory.reconcile import reconcile
 from peerage.errors import RegistryClosedError
 from peerage.outage_log import OutageLog
 from peerage.registry import Event, Gone, Put, Registry, Snapshot, Stale
@@ -137,11 +138,8 @@ class Follower:
 
     async def _apply(self, event: Event) -> None:
         match event:
-            case Put(record):
-                self._directory.put(record)
-                await self._yield_to_loop()
-            case Gone(name):
-                self._directory.remove(name)
+            case Put() | Gone():
+                self._change(event)
                 await self._yield_to_loop()
             case Snapshot():
                 await self._apply_snapshot(event)
@@ -150,16 +148,18 @@ class Follower:
                 self._lose(reason)
 
     async def _apply_snapshot(self, snapshot: Snapshot) -> None:
-        vanished = self._directory.names()
-        for record in snapshot.records:
-            self._directory.put(record)
-            vanished.discard(record.name)
+        for event in reconcile(self._directory.names(), snapshot.records):
+            self._change(event)
             # Checked here as well: ten thousand coroutines would slow the first snapshot noticeably.
             if self._clock() >= self._slice_ends:
                 await self._yield_to_loop()
-        for name in vanished:
-            self._directory.remove(name)
-            await self._yield_to_loop()
+
+    def _change(self, event: Put | Gone) -> None:
+        match event:
+            case Put(record):
+                self._directory.put(record)
+            case Gone(name):
+                self._directory.remove(name)
 
     async def _yield_to_loop(self) -> None:
         """Let other tasks run if this slice has lasted long enough."""

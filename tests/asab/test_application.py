@@ -109,7 +109,7 @@ def test_main_is_waited_for_after_stop():
     class App(asab.Application):
         async def main(self):
             self.stop()
-            await asyncio.sleep(0.1)
+            await asyncio.to_thread(lambda: None)
             say("main is over")
         async def finalize(self):
             say("finalize")
@@ -363,7 +363,7 @@ def test_nothing_runs_after_run():
             finally:
                 say("cancelled")
         async def quick(self):
-            await asyncio.sleep(0.2)
+            await asyncio.to_thread(lambda: None)
             say("done")
     app = App(args=[])
     app.run()

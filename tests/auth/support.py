@@ -17,6 +17,9 @@ CURVES = {
     "ES384": ("P-384", ec.SECP384R1()),
     "ES512": ("P-521", ec.SECP521R1()),
 }
+#: Name of the key whose RSA kind is of the largest size that is accepted.
+LARGEST = "largest"
+
 HASHES = {"256": hashes.SHA256(), "384": hashes.SHA384(), "512": hashes.SHA512()}
 
 
@@ -33,7 +36,23 @@ def key(kind: str = "ES256", name: str = "first"):
     """A private key, the same for the same name."""
     if kind in CURVES:
         return ec.generate_private_key(CURVES[kind][1])
-    return rsa.generate_private_key(65537, 2048)
+    return largest_key() if name == LARGEST else rsa.generate_private_key(65537, 2048)
+
+
+def largest_key():
+    """An RSA key of 8192 bits, out of two known primes: a random one takes up to half a minute."""
+    p, q, e = (1 << 4096) - 2549, (1 << 4096) - 8067, 65537
+    d = pow(e, -1, (p - 1) * (q - 1))
+    numbers = rsa.RSAPrivateNumbers(
+        p=p,
+        q=q,
+        d=d,
+        dmp1=rsa.rsa_crt_dmp1(d, p),
+        dmq1=rsa.rsa_crt_dmq1(d, q),
+        iqmp=rsa.rsa_crt_iqmp(p, q),
+        public_numbers=rsa.RSAPublicNumbers(e, p * q),
+    )
+    return numbers.private_key(unsafe_skip_rsa_key_validation=True)
 
 
 def jwk(kind: str = "ES256", name: str = "first", *, private: bool = False, **more):

@@ -299,6 +299,8 @@ def test_a_bad_key_is_skipped():
         "a huge RSA key": jwk("RS256", n="AQAB" * 4000),
         "no n": jwk("RS256", n=...),
         "e of one": jwk("RS256", e="AQ"),
+        "a long e": jwk("RS256", e=jwk("RS256")["n"]),
+        "e of 33 bits": jwk("RS256", e="AQAAAAE"),
     }
     for name, one in bad.items():
         found = read_key_set(jwks(one, OLD))

@@ -1,5 +1,6 @@
 """Two services and an issuer of users' tokens on one registry, with authorization by the façade."""
 
+import asyncio
 import ssl
 from contextlib import AsyncExitStack
 
@@ -7,6 +8,7 @@ import pytest
 import trustme
 from aiohttp import web
 from tests.auth.support import claims, jwk, jwks, token
+from yarl import URL
 
 from peerage import ConfigurationError, Discovery, KeysUnavailableError, read_identity
 from peerage.testing import eventually
@@ -131,12 +133,51 @@ async def test_an_issuer_that_isnt_there_is_503(alone):
     assert status == 503
 
 
-async def test_credentials_in_a_url_are_sent_and_not_shown(alone, caplog):
+@pytest.mark.parametrize(
+    "url", [AUTH.replace("//", "//me:secret@"), f"{AUTH}?api_key=secret", f"{AUTH}?a=b#secret"]
+)
+async def test_credentials_in_a_url_are_not_shown(alone, caplog, url):
+    """Neither in the log nor in an error, whether the keys can be fetched or not."""
     shop = await alone.discovery("shop")
+    verifier = shop.auth.verifier(url)
     with pytest.raises(KeysUnavailableError) as caught:
-        await shop.auth.verifier(AUTH.replace("//", "//me:secret@")).verify(token())
-    assert "secret" not in f"{caught.value} {caplog.text}"
+        await verifier.verify(token())
     assert "seacat-auth" in str(caught.value)
+    requests, _ = await alone.issuer()
+    await eventually(lambda: shop.directory.targets("service_id", "seacat-auth"))
+    assert (await shop.auth.verifier(url).verify(token())).subject == "u1"
+    assert requests[0].query_string == URL(url).raw_query_string
+    assert "secret" not in f"{caught.value} {caplog.text}"
+
+
+@pytest.mark.parametrize(
+    ("answer", "problem"),
+    [
+        (b"302 Found\r\nLocation: ftp://me:secret@x/", "redirects to a URL"),
+        (b"302 Found\r\nLocation: http://\xc2\x9b\xe2\x80\xae.example/", "redirects to a URL"),
+        (b"\x1b[31m OK", "isn't HTTP"),
+        (b"200 OK\r\nX-\x1b[31m: a", "isn't HTTP"),
+        (b"200 OK\r\nContent-Encoding: gzip", "decode"),
+    ],
+)
+async def test_a_bad_answer_is_logged_in_one_harmless_line(alone, caplog, answer, problem):
+    """It shows neither what the server sent nor the query of the URL, which may hold credentials."""
+
+    async def serve(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 " + answer + b"\r\nContent-Length: 3\r\n\r\nabc")
+        writer.close()
+
+    shop = await alone.discovery("shop")
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(KeysUnavailableError, match=problem):
+            await shop.auth.verifier(f"http://127.0.0.1:{port}/?key=secret").verify(token())
+    (message,) = [
+        record.getMessage() for record in caplog.records if "can't be fetched" in record.getMessage()
+    ]
+    assert message.isprintable()
+    assert "secret" not in message
 
 
 async def test_keys_over_https_with_a_private_authority(alone, tmp_path):

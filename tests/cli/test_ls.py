@@ -47,8 +47,8 @@ async def test_the_table_and_the_json_have_every_instance_sorted(peerage, serve)
 
     result = await peerage("ls", "--json")
     entry = json.loads(result.out)[1]
-    assert entry["node"].startswith("Shop.")
-    assert (entry["state"], entry["hidden"], entry["urls"], entry["problems"]) == (
+    assert entry["name"].startswith("Shop.")
+    assert (entry["state"], entry["superseded"], entry["urls"], entry["problems"]) == (
         "ready",
         False,
         [urls[1]],
@@ -66,8 +66,8 @@ async def test_states_are_told_apart(peerage, serve):
     assert (table.count("not callable"), table.count("ready, superseded")) == (1, 1)
     assert "give each its own" in table
     entries = json.loads((await peerage("ls", "--json")).out)
-    states = sorted((entry["state"], entry["hidden"]) for entry in entries)
-    assert states == [("not callable", False), ("ready", False), ("ready", True), ("unusable", False)]
+    states = sorted((entry["state"], entry["superseded"]) for entry in entries)
+    assert states == [("not callable", False), ("ready", False), ("ready", True), ("unreadable", False)]
     # What can't be used is shown once: below the table, and not by the log as well.
     assert shown.out.count("a JSON list instead of an object") == 1
     assert shown.err == ""
@@ -135,7 +135,7 @@ async def test_watch_json_writes_an_object_for_each_change(started, serve):
         "left",
     ]
     assert (changed["state"], changed["before"]["state"]) == ("draining", "ready")
-    assert joined["node"] == changed["node"] == left["node"]
+    assert joined["name"] == changed["name"] == left["name"]
     assert await interrupted(running) == (130, "", "")
 
 

@@ -3,14 +3,15 @@
 import sys
 from datetime import UTC, datetime
 
-from peerage.cli.criteria import matching, no_match, parse_criteria
+from peerage.cli.criteria import no_match, parse_criteria
 from peerage.cli.run import Exit, complain, opened
 from peerage.cli.table import on_terminal, plain_table, rich_table
-from peerage.cli.view import COLUMNS, Listing, cells, entries, listing, problem_lines
-from peerage.directory import Criteria, Directory, fold_criteria
+from peerage.cli.view import COLUMNS, cells, problem_lines
+from peerage.directory import Criteria, fold_criteria
+from peerage.directory.listing import Row, listing
 from peerage.discovery import Discovery
 
-__all__ = ["empty", "list_once", "listed"]
+__all__ = ["empty", "list_once"]
 
 
 #: Explains the state of a superseded record.
@@ -31,22 +32,14 @@ async def list_once(registry: str | None, words: list[str], *, timeout: float, a
     """
     criteria = fold_criteria(parse_criteria(words))
     async with opened(registry, timeout) as discovery:
-        found = listed(discovery.directory, criteria)
+        rows = listing(discovery.directory, criteria)
         if as_array:
-            _write_json(found)
-        elif found.instances or found.problems:
-            _write_table(found)
+            _write_json(rows)
+        elif rows:
+            _write_table(rows)
         else:
             complain(empty(discovery, criteria))
-    return Exit.NOT_DISCOVERED if criteria and not found.instances else Exit.OK
-
-
-def listed(directory: Directory, criteria: Criteria) -> Listing:
-    """Return what *directory* holds now; with criteria, the instances that match and no problems."""
-    found = listing(directory)
-    if not criteria:
-        return found
-    return Listing(matching(found.instances, criteria), found.hidden, {})
+    return Exit.NOT_DISCOVERED if criteria and not rows else Exit.OK
 
 
 def empty(discovery: Discovery, criteria: Criteria) -> str:
@@ -59,27 +52,27 @@ def empty(discovery: Discovery, criteria: Criteria) -> str:
     )
 
 
-def _write_json(found: Listing) -> None:
+def _write_json(rows: list[Row]) -> None:
     from peerage.cli.jsontext import as_json  # noqa: PLC0415 - only here
 
     # One record a line: it can be read by eye and searched, and a large cluster isn't one huge text.
-    lines = (f"  {as_json(entry)}" for entry in entries(found))
+    lines = (f"  {as_json(row.entry())}" for row in rows)
     sys.stdout.write("[\n" + ",\n".join(lines) + "\n]\n")
 
 
-def _write_table(found: Listing) -> None:
+def _write_table(rows: list[Row]) -> None:
     now = datetime.now(UTC)
-    rows = [cells(each, now, hidden=each.name in found.hidden) for each in found.instances]
+    shown = [cells(row, now) for row in rows if row.record is not None]
     if not on_terminal():
-        _write_lines(plain_table(COLUMNS, rows) if rows else [])
-    elif rows:
+        _write_lines(plain_table(COLUMNS, shown) if shown else [])
+    elif shown:
         from rich.console import Console  # noqa: PLC0415 - without a terminal it isn't needed
 
-        Console().print(rich_table(COLUMNS, rows))
-    if any(each.name in found.hidden for each in found.instances):
+        Console().print(rich_table(COLUMNS, shown))
+    if any(row.superseded for row in rows):
         _write_lines(["", SUPERSEDED])
-    if found.problems:
-        _write_lines(["", "Can't be used:", *(f"  {line}" for line in problem_lines(found.problems))])
+    if problems := [f"  {line}" for line in problem_lines(rows)]:
+        _write_lines(["", "Can't be used:", *problems])
 
 
 def _write_lines(lines: list[str]) -> None:

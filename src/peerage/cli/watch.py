@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 from peerage.changes import Changed, PeerEvent
 from peerage.cli.criteria import matching, parse_criteria
 from peerage.cli.jsontext import as_json
-from peerage.cli.ls import empty, listed
+from peerage.cli.ls import empty
 from peerage.cli.run import Exit, first_of, opened, show_outages
 from peerage.cli.table import on_terminal, rich_table
 from peerage.cli.text import shorten
-from peerage.cli.view import COLUMNS, Listing, cells, entry_of, problem_lines
-from peerage.directory import Criteria, fold_criteria
+from peerage.cli.view import COLUMNS, cells, problem_line, problem_lines
+from peerage.directory import Criteria, DirectoryEvent, Problems, fold_criteria
+from peerage.directory.listing import Row, listing, row_of
 from peerage.discovery import Discovery
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["watch"]
 
-#: Seconds after which the ages and problems in a live table are read again.
+#: Seconds after which the ages in a live table are computed again.
 _TICK = 1.0
 
 #: Seconds between two drawings: a thousand services that start together are one change of the table.
@@ -79,15 +80,26 @@ async def _write_events(
 
 
 async def _write_problems(discovery: Discovery, line_of: Callable[[str, tuple[str, ...]], str]) -> None:
-    """Write each unusable record once, also if no instance changed with it."""
-    written: dict[str, tuple[str, ...]] = {}
-    while True:
-        known = dict(discovery.directory.problems)
-        for node, problems in known.items():
-            if problems != written.get(node):
-                _write(line_of(node, problems))
-        written = known
-        await asyncio.sleep(_TICK)
+    """Write the problems of each record, now and whenever they change."""
+    waiting = dict(discovery.directory.problems)
+    changed = asyncio.Event()
+
+    def note(event: DirectoryEvent) -> None:
+        if isinstance(event, Problems):
+            waiting[event.name] = event.sentences
+            changed.set()
+
+    unsubscribe = discovery.directory.subscribe(note)
+    try:
+        while True:
+            for name, problems in waiting.items():
+                if problems:
+                    _write(line_of(name, problems))
+            waiting.clear()
+            changed.clear()
+            await changed.wait()
+    finally:
+        unsubscribe()
 
 
 def _write(line: str) -> None:
@@ -100,24 +112,25 @@ def _word(event: PeerEvent) -> str:
 
 
 def _plain_event(_discovery: Discovery, event: PeerEvent) -> str:
-    shown = (cell for cell in cells(event.instance, datetime.now(UTC)) if cell)
+    shown = (cell for cell in cells(row_of(event.instance), datetime.now(UTC)) if cell)
     return f"{_word(event):8}{'  '.join(shown)}"
 
 
-def _plain_problem(node: str, problems: tuple[str, ...]) -> str:
-    return f"problem {next(problem_lines({node: problems}))}"
+def _plain_problem(name: str, problems: tuple[str, ...]) -> str:
+    return f"problem {problem_line(name, problems)}"
 
 
 def _json_event(discovery: Discovery, event: PeerEvent) -> str:
     problems = discovery.directory.problems
-    line = {"event": _word(event), **entry_of(event.instance, problems.get(event.instance.name, ()))}
+    row = row_of(event.instance, problems.get(event.instance.name, ()))
+    line = {"event": _word(event), **row.entry()}
     if isinstance(event, Changed):
-        line["before"] = entry_of(event.before, ())
+        line["before"] = row_of(event.before).entry()
     return as_json(line)
 
 
-def _json_problem(node: str, problems: tuple[str, ...]) -> str:
-    return as_json({"event": "problem", "node": node, "problems": problems})
+def _json_problem(name: str, problems: tuple[str, ...]) -> str:
+    return as_json({"event": "problem", "name": name, "problems": problems})
 
 
 # A live table
@@ -145,20 +158,21 @@ async def _draw_changes(discovery: Discovery, criteria: Criteria) -> None:
 
 def _picture(discovery: Discovery, criteria: Criteria, height: int) -> "RenderableType":
     """Return the table as it is now; of a long one what fits on the screen."""
-    found = listed(discovery.directory, criteria)
+    rows = listing(discovery.directory, criteria)
+    readable = [row for row in rows if row.record is not None]
     now = datetime.now(UTC)
-    room = max(1, height - _AROUND - len(found.problems))
-    shown = [cells(each, now, hidden=each.name in found.hidden) for each in found.instances[:room]]
-    return rich_table(COLUMNS, shown, _below(discovery, criteria, found, len(shown)))
+    room = max(1, height - _AROUND - sum(bool(row.problems) for row in rows))
+    below = _below(discovery, criteria, rows, hidden=len(readable[room:]))
+    return rich_table(COLUMNS, [cells(row, now) for row in readable[:room]], below)
 
 
-def _below(discovery: Discovery, criteria: Criteria, found: Listing, shown: int) -> Iterator[str]:
-    if hidden := len(found.instances) - shown:
+def _below(discovery: Discovery, criteria: Criteria, rows: list[Row], hidden: int) -> Iterator[str]:
+    if hidden:
         yield f"… and {hidden} more: 'peerage ls' shows them all."
-    if not found.instances:
+    if not rows:
         yield empty(discovery, criteria)
     if discovery.stale is not None:
         yield f"Out of touch for {discovery.age:.0f} s: {shorten(discovery.stale, 400)}"
-    for line in problem_lines(found.problems):
+    for line in problem_lines(rows):
         yield f"Can't be used: {line}"
     yield f"{discovery.registry.url}   Ctrl-C ends"

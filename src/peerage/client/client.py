@@ -21,7 +21,7 @@ from peerage.client.middleware import BalancingMiddleware
 from peerage.client.recent import Recent
 from peerage.client.resolver import SharedResolver
 from peerage.client.route import Router
-from peerage.directory import Change, Directory
+from peerage.directory import Directory, DirectoryEvent
 from peerage.errors import RegistryClosedError
 
 __all__ = ["Client"]
@@ -170,7 +170,7 @@ class Client:
         self._sockets.add(made)
         return made
 
-    def _forget_answers(self, _: Change) -> None:
+    def _forget_answers(self, _: DirectoryEvent) -> None:
         """Have logical names resolved anew: who answered to one may just have left."""
         if self._connector is not None and self._resolver is not None:
             for host, port in self._resolver.forget():

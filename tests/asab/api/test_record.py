@@ -317,7 +317,7 @@ def free():
 asab.Config.set("web", "listen", f"{free()}\\n127.0.0.1 0")
 async def program(app):
     record = await record_of(app)
-    say(record["web"] == [list(address) for address in app.Web.Addresses], record["peerage"]["scheme"])
+    say(record["web"] == [list(address[:2]) for address in app.Web.Addresses], record["peerage"]["scheme"])
     say({address for address, *_ in record["web"]} - {"::"} == {"0.0.0.0", "127.0.0.1"})
 run(program, Service())
 """,

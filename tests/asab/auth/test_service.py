@@ -4,7 +4,7 @@ import pytest
 import trustme
 from tests.asab.auth.small import SMALL, tokens
 from tests.asab.both import both, ours
-from tests.auth.support import jwk, jwks, token
+from tests.auth.support import claims, jwk, jwks, token
 
 
 @pytest.fixture
@@ -332,3 +332,41 @@ small(program, lambda webapp: webapp.router.add_get("/read", require("a:read")(a
         TEST_CA=str(tmp_path / "ca.pem"),
     )
     assert outcome.lines == ["/read 200 200 200 401"], outcome.log
+
+
+@pytest.mark.parametrize(
+    ("options", "accepted"),
+    [
+        ({}, {"reader", "other issuer", "other audience"}),
+        ({"issuers": "http://auth"}, {"reader", "other audience"}),
+        ({"issuers": '"http://auth" http://other'}, {"reader", "other issuer", "other audience"}),
+        ({"audiences": "orders users"}, {"reader", "other issuer"}),
+        ({"issuers": "http://auth", "audiences": "orders"}, {"reader"}),
+        ({"issuers": "", "audiences": ""}, {"reader", "other issuer", "other audience"}),
+    ],
+)
+def test_issuers_and_audiences(tmp_path, options, accepted):
+    """Without these options, tokens of any issuer and for any audience are accepted."""
+    environ = tokens(
+        tmp_path,
+        **{
+            "reader": token(claims(aud=["orders", "x"])),
+            "other issuer": token(claims(iss="http://other", aud="orders")),
+            "other audience": token(claims(aud="billing")),
+        },
+    )
+    outcome = ours(
+        SMALL
+        + f"""
+asab.Config.add_defaults({{"auth": {options!r}}})
+def routes(webapp):
+    webapp.router.add_get("/read", answer)
+async def program(app, session):
+    for who in ("reader", "other issuer", "other audience"):
+        if await status(session, "/read", who) == 200:
+            say(who)
+small(program, routes)
+""",
+        **environ,
+    )
+    assert {*outcome.lines} == accepted, outcome.log

@@ -253,13 +253,13 @@ def test_routes_added_by_services_are_served():
 async def who(request): return aiohttp.web.Response(text=request.path)
 class S(asab.Service):
     async def initialize(self, app):
-        await asyncio.sleep(0.05)
+        await asyncio.to_thread(lambda: None)
         app.container.WebApp.router.add_get("/service", who)
 app = make({"listen": "127.0.0.1 0"})
 S(app, "mine")
 async def initialize():
     app.container.WebApp.router.add_get("/application", who)
-    await asyncio.sleep(0)
+    await asyncio.to_thread(lambda: None)
 async def main():
     await until_started(app.container)
     async with aiohttp.ClientSession() as session:

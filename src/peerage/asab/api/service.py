@@ -275,11 +275,7 @@ class ApiService(Service):
         }
         if web is None:
             return offer
-        bound = self._framework.web_of(web)
-        schemes = {scheme for _, scheme in bound}
-        if len(schemes) > 1:
-            return {**offer, "web": [(*address[:2], scheme) for address, scheme in bound]}
-        return {**offer, "web": [address for address, _ in bound], "scheme": next(iter(schemes), "http")}
+        return {**offer, "web": self._framework.web_of(web)}
 
     def _identity(self, manifest: dict[str, Any]) -> Identity:
         # Read anew each time: a program may set its environment while it starts.
