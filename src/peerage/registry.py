@@ -35,8 +35,8 @@ Advertising
     can, restores the record after a lost session, without duplicates, and writes nothing if the session
     survived. What the registry refuses is tried again from time to time; ``registered()`` raises
     RegistryDeniedError meanwhile. The record vanishes when its process dies, however it dies. The last
-    ``update()`` wins; at most one is pending. ``withdraw()`` wins against everything, a reconnect included, and
-    returns once the record is gone or, out of reach, once it can't come back.
+    ``update()`` wins; at most one is pending. ``withdraw()`` wins against everything, a reconnect included,
+    and returns once the record is gone or, out of reach, once it can't come back.
 
 Limits
     A record over :data:`RECORD_LIMIT` bytes isn't kept: ``advertise`` and ``update`` raise
