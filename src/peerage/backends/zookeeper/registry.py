@@ -224,8 +224,8 @@ class ZooKeeperRegistry:
         except (TimeoutError, Failure) as failure:
             return (
                 f"The server didn't answer whether records can be created in {folder} "
-                f"({str(failure) or 'too slow'}): ask again, and if that doesn't help, see whether the server is "
-                "overloaded."
+                f"({str(failure) or 'too slow'}): ask again, and if that doesn't help, see "
+                "whether the server is overloaded."
             ), None
         if self.location.acl != "creator":
             return obstacle, None
