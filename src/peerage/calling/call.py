@@ -1,0 +1,402 @@
+"""One request to a logical name: a state machine that decides what to do next, and does nothing itself.
+
+::
+
+    call = context.call(key, value, scheme="http", method="GET", repeatable=True)
+    try:
+        while True:
+            match call.next():
+                case Attempt() as attempt:  # send the request there, then call.done(attempt, outcome, ...)
+                case Lookups() as lookups:  # wait for them
+                case GiveUp() as end:       # raise
+    finally:
+        call.close()
+
+It has no I/O and no clock of its own, and doesn't know which HTTP library carries it out. The next step may be
+asked for while an attempt is still under way: then it is an attempt elsewhere.
+"""
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from cachetools import TTLCache
+
+from peerage.balancing import Balancer, Outcome, Pick
+from peerage.calling import messages
+from peerage.calling.addresses import HOST_SECONDS, Addresses, Host
+from peerage.calling.candidates import endpoints_of, fits, hosts_of, is_literal
+from peerage.calling.retry import Ending, ending_of, may_repeat
+from peerage.directory import Directory
+from peerage.records.instance import Endpoint, Instance
+
+__all__ = ["LAST_RESORTS", "PATIENCE", "Attempt", "Call", "CallContext", "GiveUp", "Lookups", "Step"]
+
+#: Seconds that a look-up may take, from its start, if there is no other name left to try.
+PATIENCE: Final = 5.0
+
+#: Avoided instances that one call tries when there are no others. With more, a service of which all instances
+#: are down would cost each call an attempt at every one of them.
+LAST_RESORTS: Final = 2
+
+#: Seconds for which an endpoint comes last that broke a connection and may speak another scheme.
+_DOUBT_SECONDS: Final = 60.0
+
+_SECURE: Final = frozenset({"https", "wss"})
+
+
+class Attempt:
+    """Send the request to this address."""
+
+    __slots__ = ("endpoint", "host", "ip", "outcome", "pick", "relieve", "started")
+
+    def __init__(self, pick: Pick, endpoint: Endpoint, ip: str, host: str, started: float) -> None:
+        self.pick = pick
+        self.endpoint = endpoint
+        self.ip = ip
+        """The literal address to connect to, IPv6 without brackets."""
+        self.host = host
+        """The host that has this address."""
+        self.started = started
+        self.outcome: Outcome | None = None
+        """How it ended; None while it is under way."""
+        self.relieve = False
+        """Whether idle connections must be closed first: the last attempt found no descriptor."""
+
+    @property
+    def instance(self) -> Instance:
+        """The instance that is asked."""
+        return self.pick.instance
+
+    @property
+    def port(self) -> int:
+        """The port to connect to."""
+        return self.endpoint.port
+
+    @property
+    def authority(self) -> str:
+        """``address:port`` as it stands in a URL."""
+        return f"[{self.ip}]:{self.endpoint.port}" if ":" in self.ip else f"{self.ip}:{self.endpoint.port}"
+
+
+class Lookups(NamedTuple):
+    """Wait until one of these hosts is looked up, for so many seconds at most."""
+
+    hosts: tuple[Host, ...]
+    seconds: float
+
+
+class GiveUp(NamedTuple):
+    """There is nothing left to try."""
+
+    ending: Ending
+    message: str
+    """For the caller; empty if the error of the last attempt is raised as it is."""
+
+
+Step = Attempt | Lookups | GiveUp
+_Steps = Generator[Step, None, None]
+_Attempts = Generator[Attempt | Lookups, None, bool]
+
+
+@dataclass(slots=True)
+class CallContext:
+    """What all calls of one client share."""
+
+    directory: Directory
+    balancer: Balancer
+    addresses: Addresses
+    clock: Callable[[], float]
+    """Monotonic time in seconds."""
+    doubtful: TTLCache[tuple[str, int], bool] = field(init=False)
+    """Endpoints, by name of the record and port, that may speak another scheme than was tried."""
+
+    def __post_init__(self) -> None:
+        """Make what is empty at first."""
+        self.doubtful = TTLCache(1024, _DOUBT_SECONDS, self.clock)
+
+    def call(self, key: str, value: str, *, scheme: str, method: str, repeatable: bool) -> "Call":
+        """Return the state machine of one request to the instances with ``key=value``, both folded.
+
+        Args:
+            key: of the logical name.
+            value: likewise.
+            scheme: ``http``, ``https``, ``ws`` or ``wss``.
+            method: of the request.
+            repeatable: whether it does no harm if two instances process the request.
+        """
+        return Call(self, key, value, scheme, method, repeatable=repeatable)
+
+
+class Call:
+    """Decides where one request goes next; made by :meth:`CallContext.call`."""
+
+    __slots__ = (
+        "_context",
+        "_current",
+        "_insist",
+        "_key",
+        "_last",
+        "_left",
+        "_method",
+        "_networks",
+        "_notes",
+        "_pending",
+        "_relieved",
+        "_repeatable",
+        "_replayable",
+        "_replays",
+        "_scheme",
+        "_secure",
+        "_steps",
+        "_tried",
+        "_value",
+    )
+
+    def __init__(
+        self, context: CallContext, key: str, value: str, scheme: str, method: str, *, repeatable: bool
+    ) -> None:
+        self._context = context
+        self._key = key
+        self._value = value
+        self._scheme = scheme
+        self._secure = scheme in _SECURE
+        self._method = method
+        self._repeatable = repeatable
+        self._networks = context.directory.networks
+        self._notes: list[messages.Note] = []
+        self._tried: set[str] = set()
+        # Hosts whose look-up takes longer than a call waits for one, with the record whose host each is.
+        self._pending: dict[Host, str] = {}
+        self._insist = False
+        self._last: Outcome | None = None
+        self._current: Attempt | None = None
+        # Attempts that were still under way when the next step was asked for.
+        self._left: list[Attempt] = []
+        self._relieved = False
+        self._replayable = True
+        self._replays = 0
+        self._steps = self._run()
+
+    @property
+    def notes(self) -> Sequence[messages.Note]:
+        """What failed so far: ``(where, what)``."""
+        return self._notes
+
+    def next(self) -> Step:
+        """Return what to do next; after :class:`GiveUp` it isn't asked again."""
+        return next(self._steps)
+
+    def done(self, attempt: Attempt, outcome: Outcome, problem: str = "", *, replayable: bool = True) -> None:
+        """Record how *attempt* ended, before the next step is asked for.
+
+        An attempt that was answered stays counted at its instance: the adapter calls ``attempt.pick.done()``
+        when the response is over.
+
+        Args:
+            attempt: the attempt.
+            outcome: how it ended.
+            problem: what happened, for the message of an error.
+            replayable: whether the body can be sent again.
+        """
+        attempt.outcome = outcome
+        if outcome is Outcome.ANSWERED:
+            attempt.pick.connected()
+            return
+        if self._left and attempt in self._left:
+            attempt.pick.done(outcome, self._context.clock() - attempt.started)
+        self._last = outcome
+        self._replayable = replayable
+        self._notes.append((f"{attempt.host}:{attempt.port}", problem))
+
+    def close(self) -> None:
+        """End the call: attempts under way count as cancelled. May be called twice."""
+        self._steps.close()
+        for attempt in self._left:
+            if attempt.outcome is None:
+                attempt.pick.done(Outcome.CANCELLED, self._context.clock() - attempt.started)
+
+    # The steps
+
+    def _run(self) -> _Steps:
+        yield from self._search()
+        yield self._end()
+
+    def _search(self) -> _Attempts:
+        """Try everything that may be tried; True if a failure allows nothing more."""
+        if (yield from self._try_all()):
+            return True
+        if self._last is Outcome.CONNECTION_LOST and self._may_go_on():
+            # A peer may close a kept connection just as it is used. If there is no other instance, a new
+            # connection to the same one is what aiohttp would try as well.
+            self._tried.clear()
+            if (yield from self._try_all()):
+                return True
+        return (yield from self._try_last_resorts()) or (yield from self._wait_for_pending())
+
+    def _try_all(self) -> _Attempts:
+        """Try the instances that aren't avoided, one after the other."""
+        while (pick := self._pick()) is not None:
+            if (yield from self._try(pick)):
+                return True
+        return False
+
+    def _try_last_resorts(self) -> _Attempts:
+        """Try some of the instances that are avoided, and look up hosts whose look-up has just failed."""
+        self._insist = True
+        for _ in range(LAST_RESORTS):
+            pick = self._pick(last_resort=True)
+            if pick is None:
+                break
+            if (yield from self._try(pick)):
+                return True
+        return False
+
+    def _wait_for_pending(self) -> _Attempts:
+        """Wait for slow look-ups, where there is nothing else to try."""
+        addresses, pending = self._context.addresses, self._pending
+        while pending and not self._replays:
+            now = self._context.clock()
+            started = [entry.started for host in pending if (entry := addresses.entry(host)).started is not None]
+            left = max(started, default=now - PATIENCE) + PATIENCE - now
+            if left > 0:
+                yield Lookups(tuple(pending), left)
+            found = {host: name for host, name in pending.items() if addresses.entry(host).addresses}
+            if found:
+                self._tried.difference_update(found.values())
+                pending.clear()
+                return (yield from self._try_all()) or (yield from self._try_last_resorts())
+            under_way = {host for host in pending if addresses.entry(host).started is not None}
+            if left <= 0 or not under_way:
+                return False
+            for host in pending.keys() - under_way:
+                del pending[host]
+        return False
+
+    def _pick(self, *, last_resort: bool = False) -> Pick | None:
+        targets = self._context.directory.targets(self._key, self._value)
+        balancer = self._context.balancer
+        pick = balancer.pick(targets, self._tried, last_resort=last_resort)
+        if pick is not None and not fits(pick.instance, secure=self._secure):
+            pick.done(Outcome.CANCELLED, 0.0)
+            # Only services that speak both schemes have to be looked through.
+            fitting = [target for target in targets if fits(target, secure=self._secure)]
+            pick = balancer.pick(fitting, self._tried, last_resort=last_resort)
+        if pick is not None:
+            self._tried.add(pick.instance.name)
+        return pick
+
+    def _try(self, pick: Pick) -> _Attempts:
+        """Try the addresses of one instance; True if a failure allows nothing more."""
+        began = self._context.clock()
+        self._current = None
+        try:
+            for endpoint in self._endpoints(pick.instance):
+                resolved = False
+                for host in hosts_of(pick.instance, endpoint):
+                    for ip in (yield from self._resolve(pick.instance, host, endpoint)):
+                        resolved = True
+                        attempt = yield from self._attempt(pick, endpoint, ip, host)
+                        if attempt.outcome is None:
+                            self._left.append(attempt)
+                            return False
+                        if not self._may_go_on():
+                            return True
+                        if attempt.outcome is Outcome.CONNECTION_LOST:
+                            self._replays += 1
+                            if not self._is_doubtful(pick.instance, endpoint):
+                                return False
+                    if resolved and self._last is not Outcome.MISDIRECTED:
+                        # The host resolves, so the names that replace it lead nowhere else. Another service at
+                        # its address means that it may have led to the wrong host.
+                        break
+            return False
+        finally:
+            attempt = self._current
+            if attempt is None:
+                pick.done(Outcome.UNRESOLVED, 0.0)
+            elif attempt.outcome is not Outcome.ANSWERED and attempt not in self._left:
+                pick.done(attempt.outcome or Outcome.CANCELLED, self._context.clock() - began)
+
+    def _attempt(
+        self, pick: Pick, endpoint: Endpoint, ip: str, host: str
+    ) -> Generator[Attempt, None, Attempt]:
+        attempt = self._current = Attempt(pick, endpoint, ip, host, self._context.clock())
+        yield attempt
+        if attempt.outcome is Outcome.OUT_OF_RESOURCES and not self._relieved:
+            self._relieved = True
+            attempt = self._current = Attempt(pick, endpoint, ip, host, self._context.clock())
+            attempt.relieve = True
+            yield attempt
+        return attempt
+
+    def _endpoints(self, instance: Instance) -> Sequence[Endpoint]:
+        endpoints = [*endpoints_of(instance, secure=self._secure)]
+        doubtful = self._context.doubtful
+        if len(endpoints) > 1 and doubtful:
+            endpoints.sort(key=lambda endpoint: (instance.name, endpoint.port) in doubtful)
+        return endpoints
+
+    def _is_doubtful(self, instance: Instance, endpoint: Endpoint) -> bool:
+        """Tell whether a connection may have broken because *endpoint* speaks another scheme, and remember it."""
+        if endpoint.scheme is not None or len({each.port for each in instance.endpoints}) == 1:
+            return False
+        self._context.doubtful[instance.name, endpoint.port] = True
+        return True
+
+    def _resolve(
+        self, instance: Instance, name: str, endpoint: Endpoint
+    ) -> Generator[Lookups, None, Sequence[str]]:
+        """Return the addresses of the host *name* that may be called; why there are none is noted."""
+        if is_literal(name):
+            return (name,)
+        host = Host(name, endpoint.family)
+        entry = self._context.addresses.entry(host)
+        if not entry.addresses:
+            now = self._context.clock()
+            if not entry.slow(now):
+                if now < entry.retry_at and not self._insist:
+                    self._note(name, endpoint, entry.problem)
+                    return ()
+                yield Lookups((host,), HOST_SECONDS)
+            if not entry.addresses:
+                if entry.started is not None:
+                    self._pending[host] = instance.name
+                    self._note(name, endpoint, f"it wasn't looked up within {HOST_SECONDS:g} s")
+                else:
+                    self._note(name, endpoint, entry.problem)
+                return ()
+        return self._allowed(name, endpoint, entry.addresses)
+
+    def _allowed(self, name: str, endpoint: Endpoint, addresses: Sequence[str]) -> Sequence[str]:
+        reasons = [self._networks.why_not(address) for address in addresses]
+        if not any(reasons):
+            return addresses
+        for address, reason in zip(addresses, reasons, strict=True):
+            if reason is not None:
+                self._note(name, endpoint, f"{address} {reason}")
+        return [address for address, reason in zip(addresses, reasons, strict=True) if reason is None]
+
+    def _note(self, name: str, endpoint: Endpoint, problem: str) -> None:
+        self._notes.append((f"{name}:{endpoint.port}", problem))
+
+    # The end
+
+    def _may_go_on(self) -> bool:
+        return self._last is not None and may_repeat(
+            self._last, idempotent=self._repeatable, replayable=self._replayable, replays=self._replays
+        )
+
+    def _end(self) -> GiveUp:
+        key, value, notes = self._key, self._value, self._notes
+        if self._last is not None:
+            ending = ending_of(self._last, method=self._method, replays=self._replays)
+            if ending is Ending.AS_IT_IS:
+                return GiveUp(ending, "")
+            return GiveUp(ending, messages.unreachable(key, value, notes))
+        if notes:
+            return GiveUp(Ending.NOT_DISCOVERED, messages.unresolved(key, value, notes))
+        directory = self._context.directory
+        if directory.targets(key, value):
+            return GiveUp(Ending.NOT_DISCOVERED, messages.other_scheme(key, value, self._scheme))
+        return GiveUp(Ending.NOT_DISCOVERED, messages.not_discovered(directory, key, value))
