@@ -17,7 +17,7 @@ IDENTITY = Identity(host="node-1", service_id="orders", instance_id="1")
 class Hanging:
     """An advertisement in a registry whose server doesn't answer any more."""
 
-    node = None
+    name = None
 
     def __init__(self):
         self.cancelled = False

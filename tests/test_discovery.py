@@ -547,14 +547,21 @@ class TestLife:
             await fail()
         await seen(observer, lambda found: not found)
 
-    async def test_healthy_life_logs_nothing(self, url, caplog):
-        """From entering to leaving not a line."""
-        caplog.set_level(logging.DEBUG, logger="peerage")
+    async def test_a_healthy_life_is_two_lines_in_the_log(self, url, caplog):
+        """One says under which name and where it is found, the other that this is over."""
+        caplog.set_level(logging.INFO, logger="peerage")
         async with Discovery(url, identity=Identity(host="x", service_id="orders")) as discovery:
             registration = await discovery.advertise(port=80)
+            name = registration.name
             await discovery.locate(service_id="orders")
-            await registration.withdraw()
-        assert caplog.records == []
+        assert [(record.name, record.levelname, record.message) for record in caplog.records] == [
+            (
+                "peerage.registration",
+                "INFO",
+                f"Advertised as {name} in {url}: service_id=orders http://x:80",
+            ),
+            ("peerage.registration", "INFO", f"Withdrawn: {name} from {url}"),
+        ]
 
 
 def test_two_threads_with_a_loop_each_share_a_registry(url):

@@ -11,6 +11,7 @@ from peerage import errors
 
 PUBLIC = {
     "AccessDeniedError",
+    "Advert",
     "Changed",
     "Changes",
     "ConfigurationError",

@@ -1,8 +1,10 @@
 """Discovery where there is no ``async with``, and what of a registration can change."""
 
+import logging
+
 import pytest
 
-from peerage import Discovery
+from peerage import Discovery, open_registry
 from peerage.errors import ConfigurationError, RecordError, RegistryClosedError, RegistryDeniedError
 from peerage.records.identity import Identity, find_manifest, read_identity
 from peerage.testing import eventually
@@ -67,6 +69,80 @@ async def test_everything_of_a_registration_changes_in_place():
         assert "instance_id" not in record
         registration.update()
         assert await registration.registered() == node
+
+
+async def test_a_discovery_is_named_in_code(monkeypatch):
+    """Arguments win over the environment and over an identity; what isn't given comes from these."""
+    monkeypatch.setenv("SERVICE_ID", "from-environment")
+    monkeypatch.setenv("NODE_ID", "node-7")
+    async with Discovery("memory:registering-4", service_id="Orders", instance_id="orders-1") as discovery:
+        assert discovery.own_ids() == {
+            *(("service_id", "orders"), ("instance_id", "orders-1"), ("node_id", "node-7")),
+        }
+        registration = await discovery.advertise(port=80, ids={"shard": [1]})
+        assert await discovery.locate(service_id="orders", node_id="node-7")
+        assert not await discovery.locate(service_id="from-environment")
+        assert ("shard", "1") in discovery.own_ids()
+        await registration.withdraw()
+        assert ("shard", "1") not in discovery.own_ids()
+    async with Discovery("memory:registering-4", identity=ME, service_id="you") as discovery:
+        assert discovery.own_ids() == {("service_id", "you"), ("instance_id", "me-1")}
+        assert discovery.identity().service_id == "you"
+        assert discovery.identity().host == "127.0.0.1"
+
+
+async def test_its_records_are_known_by_all_their_names():
+    """Also by those of earlier sessions, and after the withdrawal."""
+    registry = open_registry("memory:registering-5")
+    async with Discovery(registry, identity=ME) as discovery:
+        registration = await discovery.advertise(port=80)
+        first = registration.name
+        registry.expire()
+        second = await registration.registered()
+        await registration.withdraw()
+        assert first != second
+        assert set(discovery.own_records()) == {first, second}
+    await registry.aclose()
+
+
+async def test_each_step_of_a_registration_is_in_the_log(caplog):
+    """Advertised, updated, advertised again after a lost session, draining and withdrawn."""
+    caplog.set_level(logging.INFO, logger="peerage.registration")
+    registry = open_registry("memory:registering-6")
+    async with Discovery(registry, service_id="orders", identity=ME) as discovery:
+        registration = await discovery.advertise(port=80, ids={"shard": list(range(20))})
+        first = registration.name
+        registration.update(ids={"shard": 1}, weight=2)
+        registration.update(extra={"load": 0.5})
+        registration.update(weight=2)
+        registry.expire()
+        second = await registration.registered()
+        await registration.drain(lame_duck=0)
+    await registry.aclose()
+    url, ids, where = registry.url, "instance_id=me-1 service_id=orders", "http://127.0.0.1:80"
+    shards = "shard=0 shard=1 shard=2 shard=3 shard=4 shard=5"
+    lost = f"because the record {first} was lost,"
+    assert caplog.messages == [
+        f"Advertised as {first} in {url}: {ids} {shards} ... {where}",
+        f"Updated {first}: {ids} shard=1 {where} weight 2",
+        f"Advertised again as {second}, {lost} in {url}: {ids} shard=1 {where} weight 2",
+        f"Updated {second}: {ids} shard=1 {where} weight 2 draining",
+        f"Withdrawn: {second} from {url}",
+    ]
+
+
+async def test_a_service_that_nobody_can_call_is_warned_of(caplog):
+    """Loopback addresses can be called on one host, if the identity says which one that is."""
+    async with Discovery("memory:registering-7") as discovery:
+        await discovery.advertise(
+            identity=Identity(host="localhost", service_id="orders"), web=[("127.0.0.1", 80)]
+        )
+        assert "Nobody can call this service" in caplog.text
+        assert "host_key" in caplog.text
+        caplog.clear()
+        await discovery.advertise(identity=read_identity({"SERVICE_ID": "orders"}), web=[("127.0.0.1", 80)])
+        await discovery.advertise(identity=Identity(host="localhost", service_id="orders"))
+        assert not caplog.messages
 
 
 def test_a_manifest_that_is_given(tmp_path, monkeypatch):

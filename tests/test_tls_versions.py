@@ -5,7 +5,7 @@ import ssl
 import pytest
 import trustme
 
-import peerage.asab as asab
+from peerage.asab.tls import SSLContextBuilder
 from peerage.auth.fetching import tls_context
 from peerage.backends.zookeeper.location import Tls
 
@@ -13,7 +13,7 @@ from peerage.backends.zookeeper.location import Tls
 @pytest.mark.parametrize("maker", ["ZooKeeper", "key server", "asab server", "asab client"])
 def test_nothing_older_than_tls_1_2_is_spoken(maker, tmp_path):
     trustme.CA().cert_pem.write_to_path(tmp_path / "ca.pem")
-    builder = asab.tls.SSLContextBuilder("tls", config={"cafile": str(tmp_path / "ca.pem")})
+    builder = SSLContextBuilder("tls", config={"cafile": str(tmp_path / "ca.pem")})
     context = {
         "ZooKeeper": Tls(str(tmp_path / "ca.pem"), None, None).context,
         "key server": lambda: tls_context(tmp_path / "ca.pem"),

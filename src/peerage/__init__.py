@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from peerage.lazy import loader
 
 if TYPE_CHECKING:
+    from peerage.advert import Advert
     from peerage.changes import Changed, Changes, Joined, Left, PeerEvent
     from peerage.client import DiscoveryResolver, UnreachableError
     from peerage.discovery import Discovery
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES: Final = {
+    "advert": ("Advert",),
     "changes": ("Changed", "Changes", "Joined", "Left", "PeerEvent"),
     "client": ("DiscoveryResolver", "UnreachableError"),
     "discovery": ("Discovery",),
@@ -60,6 +62,7 @@ _HOME_OF: Final = {name: home for home, names in _HOMES.items() for name in name
 
 __all__ = [
     "AccessDeniedError",
+    "Advert",
     "Changed",
     "Changes",
     "ConfigurationError",
@@ -89,8 +92,8 @@ __all__ = [
     "read_identity",
 ]
 
-
-__getattr__ = loader(__name__, globals(), _HOME_OF)
+if not TYPE_CHECKING:  # for a type checker every misspelled name would be valid
+    __getattr__ = loader(__name__, globals(), _HOME_OF)
 
 
 def __dir__() -> list[str]:

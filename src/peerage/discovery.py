@@ -5,18 +5,19 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self, Unpack
 
+from peerage.advert import Advert, AdvertFields
 from peerage.changes import Changes
 from peerage.directory import Criteria, Directory, fold_criteria
 from peerage.errors import ConfigurationError, RegistryClosedError
 from peerage.membership import READY_TIMEOUT, Membership
-from peerage.records.build import Ids, web_of
 from peerage.records.identity import Identity, host_key, read_identity
 from peerage.records.instance import Id, Instance
+from peerage.records.names import BUILTIN_KEYS, fold_value
 from peerage.records.networks import read_networks
-from peerage.registration import Offer, Registration, complain, registered_or, withdraw_all
-from peerage.registry import Registry, open_registry
+from peerage.registration import Registration, registered_or, withdraw_all
+from peerage.registry import OwnRecords, Registry, open_registry
 
 if TYPE_CHECKING:
     import aiohttp
@@ -49,7 +50,12 @@ class Discovery:
     Args:
         registry: URL of the registry, or a :class:`peerage.Registry`, which the caller closes. By default
             ``PEERAGE_REGISTRY``, else ``embedded:``.
-        identity: who this process is; by default the environment is read at each advertisement.
+        service_id: what this process is called by; by default ``SERVICE_ID`` of the environment.
+        instance_id: likewise, ``INSTANCE_ID``; different for each process.
+        node_id: likewise, ``NODE_ID``: the machine.
+        site_id: likewise, ``SITE_ID``: the data centre.
+        identity: everything about this process, instead of the environment, which is read at each
+            advertisement.
         ready_timeout: seconds that a question waits for the first snapshot of the registry.
         authorization: ``"shared"``: internal tokens are ASAB's, with one key for the cluster; ``"instance"``:
             each instance has its own, made known by its record; all services must say the same.
@@ -64,6 +70,10 @@ class Discovery:
         self,
         registry: str | Registry | None = None,
         *,
+        service_id: str | None = None,
+        instance_id: str | None = None,
+        node_id: str | None = None,
+        site_id: str | None = None,
         identity: Identity | None = None,
         ready_timeout: float = READY_TIMEOUT,
         authorization: str = "shared",
@@ -81,6 +91,8 @@ class Discovery:
         self.key_root = ""
         """The path below which the cluster's key is, where several clusters share the servers."""
         self._identity = identity
+        ids = {"service_id": service_id, "instance_id": instance_id, "node_id": node_id, "site_id": site_id}
+        self._ids: dict[str, Any] = {key: value for key, value in ids.items() if value is not None}
         self._registrations: set[Registration] = set()
         self._changes: set[Changes] = set()
         self._client: Client | None = None
@@ -133,7 +145,10 @@ class Discovery:
         ends = [self.registry.aclose()] if self._owned else [withdraw_all(self._registrations)]
         if self._client is not None:
             ends.append(self._client.aclose())
-        for error in await asyncio.gather(*ends, return_exceptions=True):
+        errors = await asyncio.gather(*ends, return_exceptions=True)
+        for registration in tuple(self._registrations):
+            registration.ended()
+        for error in errors:
             if isinstance(error, BaseException):
                 raise error
 
@@ -176,46 +191,42 @@ class Discovery:
 
     def identity(self) -> Identity:
         """Return who this process is: as given, else as the environment says now."""
-        return self._identity or read_identity()
+        return replace(self._identity or read_identity(), **self._ids)
 
-    def names(self) -> set[tuple[str, str]]:
-        """Return the ``(key, value)`` pairs, folded, under which this process is advertised."""
-        return {name for each in self._registrations for name in each.names()}
+    def own_ids(self) -> set[tuple[str, str]]:
+        """Return the ``(key, value)`` pairs, folded, by which this process is called."""
+        if self._identity is None:
+            ids = {key: os.environ.get(key.upper()) for key in BUILTIN_KEYS}
+        else:
+            ids = {key: getattr(self._identity, key) for key in BUILTIN_KEYS}
+        own = {(key, fold_value(value)) for key, value in (ids | self._ids).items() if value}
+        return own.union(*(registration.ids for registration in self._registrations))
+
+    def own_records(self) -> OwnRecords:
+        """Return the names that this process's records in the registry have or had."""
+        return self.registry.own_records
 
     async def advertise(
-        self,
-        *,
-        port: int | None = None,
-        web: Sequence[tuple[str, int]] | None = None,
-        ids: Ids | None = None,
-        scheme: str = "http",
-        appclass: str | None = None,
-        weight: float | None = None,
-        extra: Mapping[str, Any] | None = None,
+        self, advert: Advert | None = None, /, **fields: Unpack[AdvertFields]
     ) -> Registration:
         """Advertise this process until it ends, withdraws or closes this Discovery.
 
+        ::
+
+            registration = await discovery.advertise(port=8080, ids={"shard": [1, 2]})
+
         Returns once others can find it, or at once while the registry is out of reach: it is registered as
-        soon as that is back. ``SERVICE_ID``, ``INSTANCE_ID``, ``NODE_ID`` and ``SITE_ID`` come from the
-        environment.
+        soon as that is back.
 
         Args:
-            port: where it listens, on every interface.
-            web: where it listens otherwise: ``(address, port)`` pairs as bound. Neither: it is there, but not
-                callable.
-            ids: custom ids, ``{"shard": [1, 2]}``, found by ``1.shard.asab``.
-            scheme: ``http`` or ``https``.
-            appclass: class name of the application; the record's name begins with it.
-            weight: its share of the requests relative to its peers', 1 by default.
-            extra: further fields of the record, JSON values.
+            advert: what to advertise; nothing by default.
+            fields: of :class:`peerage.Advert`, which win over *advert*.
 
         Raises:
             RecordError: something of it can't be advertised.
             RegistryDeniedError: the registry won't take it; trying again won't help.
         """
-        registration = self.register(
-            port=port, web=web, ids=ids, scheme=scheme, appclass=appclass, weight=weight, extra=extra
-        )
+        registration = self.register(advert, **fields)
         try:
             await registered_or(registration, self.membership.wait_stale())
         except BaseException:
@@ -223,44 +234,23 @@ class Discovery:
             raise
         return registration
 
-    def register(
-        self,
-        *,
-        port: int | None = None,
-        web: Sequence[tuple[str, int]] | None = None,
-        ids: Ids | None = None,
-        scheme: str = "http",
-        appclass: str | None = None,
-        weight: float | None = None,
-        extra: Mapping[str, Any] | None = None,
-        identity: Identity | None = None,
-    ) -> Registration:
+    def register(self, advert: Advert | None = None, /, **fields: Unpack[AdvertFields]) -> Registration:
         """Begin to advertise, and return at once; the arguments are those of :meth:`advertise`.
 
-        And *identity*: who this process is, if that isn't what the environment says. A registry that refuses
-        says so in the log, and is asked again with its next connection.
+        A registry that refuses is logged, and asked again with its next connection.
 
         Raises:
             RecordError: something of it can't be advertised.
             RegistryDeniedError: the record is too large.
         """
         self._check_open()
-        if port is not None and web is not None:
-            raise ConfigurationError("Give advertise() either 'port' or 'web', not both.")
-        identity = identity or self.identity()
-        if appclass is not None:
-            identity = replace(identity, appclass=appclass)
-        complain(identity)
-        offer = Offer(
-            identity=identity,
-            web=web_of(port) if port is not None else web,
-            ids=ids,
-            scheme=scheme,
-            weight=weight,
-            extra=extra,
+        advert = (advert or Advert()).changed(**fields)
+        registration = Registration(
+            self.registry,
+            replace(advert, identity=advert.identity or self.identity()),
             auth_key=None if self._mode == "shared" else self.auth.record_key,
+            on_withdraw=self._registrations.discard,
         )
-        registration = Registration(self.registry, offer, self._registrations.discard)
         self._registrations.add(registration)
         return registration
 

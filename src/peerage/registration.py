@@ -1,21 +1,20 @@
-"""What a service holds after it advertised itself: change the record, drain, withdraw."""
+"""A service's record in the registry: change it, drain, withdraw."""
 
 import asyncio
 import logging
 import re
 import secrets
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from dataclasses import replace
+from typing import Any, Final, Unpack
 
+from peerage.advert import Advert, AdvertFields
 from peerage.errors import PeerageError
-from peerage.records.build import Ids, build_record
-from peerage.records.identity import Identity
-from peerage.records.instance import DRAINING, decode
+from peerage.records.instance import DRAINING, Instance, decode
 from peerage.registry import Advertisement, Registry
 
-__all__ = ["LAME_DUCK", "Offer", "Registration", "complain", "registered_or", "withdraw_all"]
+__all__ = ["LAME_DUCK", "WITHDRAW_TIMEOUT", "Registration", "registered_or", "withdraw_all"]
 
 log = logging.getLogger(__name__)
 
@@ -25,77 +24,67 @@ LAME_DUCK: Final = 1.0
 #: Seconds that a registry out of reach has for saying that it refuses.
 REFUSAL_TIMEOUT: Final = 0.2
 
-#: Seconds that closing waits for a registry that isn't ours to close.
+#: Seconds that closing waits for a registry that the caller owns.
 WITHDRAW_TIMEOUT: Final = 0.9
 
-_NO_NAME: Final = re.compile(r"[^A-Za-z0-9_.-]")
+#: Ids of a service that one line of the log shows, at most.
+_SHOWN_IDS: Final = 8
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Offer:
-    """Everything that is advertised about one registration."""
-
-    identity: Identity
-    web: Sequence[tuple[str, int]] | None = None
-    ids: Ids | None = None
-    scheme: str = "http"
-    weight: float | None = None
-    extra: Mapping[str, Any] | None = None
-    state: str | None = None
-    auth_key: Mapping[str, Any] | None = None
-    nonce: str = field(default_factory=lambda: secrets.token_hex(8))
-    """Tells a record of ours from a twin of it whose creation was never confirmed."""
-
-    def __post_init__(self) -> None:
-        """Keep a copy: neither what the caller does with its own later nor an iterator read once matters."""
-        if self.ids is not None:
-            object.__setattr__(self, "ids", {key: _kept(values) for key, values in self.ids.items()})
-        if self.extra is not None:
-            object.__setattr__(self, "extra", dict(self.extra))
-
-    def record(self) -> bytes:
-        """Return the bytes to advertise.
-
-        Raises:
-            RecordError: something of it can't be advertised.
-        """
-        return build_record(
-            self.identity,
-            web=self.web,
-            ids=self.ids,
-            scheme=self.scheme,
-            weight=self.weight,
-            extra=self.extra,
-            state=self.state,
-            nonce=self.nonce,
-            auth_key=self.auth_key,
-        )
+#: Characters that the name of a record can't have, unlike the name of a class.
+_IMPOSSIBLE: Final = re.compile(r"[^A-Za-z0-9_.-]")
 
 
 class Registration:
-    """A service's record in the registry until withdrawn; made by :meth:`peerage.Discovery.advertise`."""
+    """A service's record in the registry until withdrawn; made by :meth:`peerage.Discovery.advertise`.
+
+    Args:
+        registry: keeps the record.
+        advert: what is advertised, with an identity.
+        auth_key: public key, as JWK, by which tokens of this instance are verified.
+        on_withdraw: called once, when the record is withdrawn.
+
+    Raises:
+        RecordError: something of *advert* can't be advertised.
+        RegistryDeniedError: the record is too large.
+    """
 
     def __init__(
-        self, registry: Registry, offer: Offer, on_withdraw: Callable[["Registration"], None]
+        self,
+        registry: Registry,
+        advert: Advert,
+        *,
+        auth_key: Mapping[str, Any] | None = None,
+        on_withdraw: Callable[["Registration"], None],
     ) -> None:
-        self._offer = offer
+        self._registry = registry
+        self._advert = advert
+        self._auth_key = auth_key
+        # Distinguishes this record from another one of the same process whose creation wasn't confirmed.
+        self._nonce = secrets.token_hex(8)
         self._on_withdraw = on_withdraw
-        # Opaque to readers. Names of classes may have other letters, too.
-        name = _NO_NAME.sub("_", offer.identity.appclass)
-        self._advertisement: Advertisement = registry.advertise(name, offer.record())
-
-    def names(self) -> tuple[tuple[str, str], ...]:
-        """Return the ``(key, value)`` pairs, folded, under which it is advertised."""
-        instance = decode("", self._offer.record()).instance
-        return () if instance is None else instance.ids
+        self._withdrawn = False
+        self._logged_name: str | None = None
+        data = self._record(advert)
+        self._instance = _instance_of(advert, data)
+        name = _IMPOSSIBLE.sub("_", advert.who().appclass)
+        self._advertisement: Advertisement = registry.advertise(name, data)
+        _warn_about(advert, self._instance)
+        self._unsubscribe = registry.own_records.subscribe(self._log_registered)
+        if self._advertisement.name is not None:
+            self._log_registered(self._advertisement.name)
 
     @property
     def name(self) -> str | None:
         """Name of the record in the registry; None while not registered, another after a lost session."""
         return self._advertisement.name
 
+    @property
+    def ids(self) -> tuple[tuple[str, str], ...]:
+        """The ``(key, value)`` pairs, folded, by which it is found."""
+        return self._instance.ids
+
     async def registered(self) -> str:
-        """Wait until the record is in the registry as given last, and return its node.
+        """Wait until the record is in the registry as given last, and return its name.
 
         Raises:
             RegistryDeniedError: access, size or path; trying again won't help.
@@ -103,32 +92,23 @@ class Registration:
         """
         return await self._advertisement.registered()
 
-    def update(
-        self,
-        *,
-        ids: Ids | None = None,
-        extra: Mapping[str, Any] | None = None,
-        web: Sequence[tuple[str, int]] | None = None,
-        scheme: str | None = None,
-        identity: Identity | None = None,
-    ) -> None:
-        """Advertise something else, in place: same record, no gap. What is None stays as it is.
+    def update(self, advert: Advert | None = None, /, **fields: Unpack[AdvertFields]) -> None:
+        """Advertise something else, in place: same record, no gap.
 
         Returns at once; with the registry out of reach, the last update is written when it is back.
 
         Args:
-            ids: custom ids, all of them.
-            extra: further fields, all of them.
-            web: where it listens.
-            scheme: what is spoken there.
-            identity: who it is.
+            advert: replaces everything; its identity, if None, stays.
+            fields: of :class:`peerage.Advert`; what isn't given stays.
 
         Raises:
             RecordError: something of it can't be advertised; the record stays as it was.
             RegistryDeniedError: the record would be too large; it stays as it was.
         """
-        changes = {"ids": ids, "extra": extra, "web": web, "scheme": scheme, "identity": identity}
-        self._change(**{what: value for what, value in changes.items() if value is not None})
+        if advert is not None:
+            identity = advert.identity or self._advert.identity
+            advert = replace(advert, identity=identity, state=advert.state or self._advert.state)
+        self._change((advert or self._advert).changed(**fields))
 
     async def drain(self, lame_duck: float = LAME_DUCK) -> None:
         """Leave without a failed call: publish that no new requests are wanted, wait, withdraw.
@@ -140,7 +120,7 @@ class Registration:
             lame_duck: seconds to wait between the two, for callers that haven't heard yet.
         """
         try:
-            self._change(state=DRAINING)
+            self._change(replace(self._advert, state=DRAINING))
             with suppress(TimeoutError):
                 # Callers can't heed what isn't published yet.
                 async with asyncio.timeout(lame_duck):
@@ -157,24 +137,58 @@ class Registration:
             await self._advertisement.withdraw()
         finally:
             # Also when cancelled: the advertisement goes on to remove the record.
-            self._on_withdraw(self)
+            self.ended()
 
-    def _change(self, **changes: Any) -> None:
-        offer = replace(self._offer, **changes)
-        self._advertisement.update(offer.record())
-        self._offer = offer
+    def ended(self) -> None:
+        """Note that the record is withdrawn, by :meth:`withdraw` or with its registry."""
+        if not self._withdrawn:
+            self._withdrawn = True
+            self._unsubscribe()
+            self._on_withdraw(self)
+            if self._logged_name is not None:
+                log.info("Withdrawn: %s from %s", self._logged_name, self._registry.url)
+
+    def _change(self, advert: Advert) -> None:
+        data = self._record(advert)
+        instance = _instance_of(advert, data)
+        self._advertisement.update(data)
+        before, self._advert, self._instance = self._instance, advert, instance
+        if self._logged_name is None or data == before.data:
+            return
+        # A service may change what its record says beside these, such as its load, every second.
+        visible = _summary(before) != _summary(instance)
+        log.log(logging.INFO if visible else logging.DEBUG, "Updated %s: %s", self.name, _summary(instance))
+
+    def _record(self, advert: Advert) -> bytes:
+        return advert.record(nonce=self._nonce, auth_key=self._auth_key)
+
+    def _log_registered(self, name: str) -> None:
+        if name != self._advertisement.name or name == self._logged_name:
+            return
+        before, self._logged_name = self._logged_name, name
+        log.info(
+            "Advertised%s as %s%s in %s: %s",
+            *("", name, "")
+            if before is None
+            else (" again", name, f", because the record {before} was lost,"),
+            *(self._registry.url, _summary(self._instance)),
+        )
 
 
 async def registered_or(registration: Registration, stale: Coroutine[Any, Any, None]) -> None:
-    """Wait until others can find it, or *stale* says that the registry is out of reach; raise a refusal."""
-    registered = asyncio.ensure_future(registration.registered())
-    lost = asyncio.ensure_future(stale)
+    """Wait until *registration* is in the registry, or until *stale* returns because that is out of reach.
+
+    Raises:
+        RegistryDeniedError: access, size or path.
+    """
+    registered, lost = asyncio.ensure_future(registration.registered()), asyncio.ensure_future(stale)
     try:
         await asyncio.wait((registered, lost), return_when=asyncio.FIRST_COMPLETED)
-        # A registry that refuses is out of reach for the follower, too: a refusal has its say first.
-        await asyncio.wait((registered,), timeout=REFUSAL_TIMEOUT)
+        if not registered.done():
+            # A registry that refuses may be called out of reach as well, and that was said before.
+            await asyncio.wait([registered], timeout=REFUSAL_TIMEOUT)
         if registered.done():
-            registered.result()
+            await registered
     finally:
         registered.cancel()
         lost.cancel()
@@ -191,18 +205,36 @@ async def withdraw_all(registrations: Iterable[Registration]) -> None:
         await asyncio.gather(*withdrawals, return_exceptions=True)
 
 
-def _kept(values: Any) -> Any:
-    """Return *values* in a list if they are several; whether they are ids is for the record to say."""
-    several = isinstance(values, Iterable) and not isinstance(values, str | bytes | Mapping)
-    return list(values) if several else values
+def _instance_of(advert: Advert, data: bytes) -> Instance:
+    """Return the instance that a process on the same host would read out of the record."""
+    instance = decode("", data, host_key=advert.who().host_key).instance
+    assert instance is not None  # noqa: S101 - build_record() has read it already
+    return instance
 
 
-def complain(identity: Identity) -> None:
-    """Say once per advertisement what makes a service hard to find."""
-    if not (identity.instance_id or identity.service_id or identity.node_id or identity.site_id):
+def _summary(instance: Instance) -> str:
+    """Return how *instance* is found and where it is called, for the log."""
+    ids = [f"{key}={value}" for key, value in instance.advertised_ids()]
+    shown = [*ids[:_SHOWN_IDS], "..."] if len(ids) > _SHOWN_IDS else ids
+    weight = [] if instance.weight == 1 else [f"weight {instance.weight:g}"]
+    state = [] if instance.state is None else [instance.state]
+    parts = [*shown, *(instance.urls or ("not callable",)), *weight, *state]
+    return " ".join(ascii(part)[1:-1] for part in parts)
+
+
+def _warn_about(advert: Advert, instance: Instance) -> None:
+    """Log once per registration what makes a service impossible to find or to call."""
+    identity = advert.who()
+    if not instance.ids:
         log.warning(
-            "This service has no name by which others find it: "
-            "set SERVICE_ID and INSTANCE_ID in its environment."
+            "This service has no name by which others find it: write Discovery(service_id=…, instance_id=…), "
+            "or set SERVICE_ID and INSTANCE_ID in its environment."
         )
     elif identity.service_id and identity.service_id != identity.service_id.lower():
-        log.warning("SERVICE_ID=%r should be lower case: hosts in URLs always are.", identity.service_id)
+        log.warning("service_id=%r should be lower case: hosts in URLs always are.", identity.service_id)
+    if (advert.web or advert.port) and not instance.callable and identity.host_key is None:
+        log.warning(
+            "Nobody can call this service: it listens on loopback or link-local addresses only, and its "
+            "Identity has no host_key, by which processes of the same host recognize it. Listen on 0.0.0.0, "
+            "or name the service with Discovery(service_id=…) and leave the identity out."
+        )

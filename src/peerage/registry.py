@@ -50,7 +50,7 @@ Tidiness
 """
 
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, Self, runtime_checkable
 
@@ -65,6 +65,7 @@ __all__ = [
     "Event",
     "Gone",
     "Health",
+    "OwnRecords",
     "Put",
     "Record",
     "Registry",
@@ -81,6 +82,9 @@ __all__ = [
 RECORD_LIMIT: Final = 64 * 1024
 
 ENTRY_POINT_GROUP: Final = "peerage.registries"
+
+#: Names of own records that are remembered; each lost session makes new ones.
+_REMEMBERED_NAMES: Final = 4096
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 
@@ -147,6 +151,41 @@ class Health:
     """What is wrong and what to do about it."""
     details: dict[str, str] = field(default_factory=dict)
     """Anything else worth showing, by name."""
+
+
+class OwnRecords(Collection[str]):
+    """The names that the records advertised over one registry have or had: the latest ones.
+
+    A server recognizes by them the requests for its own records.
+    """
+
+    def __init__(self) -> None:
+        self._names: dict[str, None] = {}
+        self._callbacks: dict[object, Callable[[str], None]] = {}
+
+    def add(self, name: str) -> None:
+        """Note that a record is registered as *name*; for the backend, once for each name."""
+        self._names.pop(name, None)
+        self._names[name] = None
+        if len(self._names) > _REMEMBERED_NAMES:
+            del self._names[next(iter(self._names))]
+        for callback in tuple(self._callbacks.values()):
+            callback(name)
+
+    def subscribe(self, callback: Callable[[str], None]) -> Callable[[], None]:
+        """Call *callback* with each name that is added; return a function that ends this."""
+        token = object()
+        self._callbacks[token] = callback
+        return lambda: self._callbacks.pop(token, None) and None
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
 
 
 class Watch(Protocol):
@@ -216,6 +255,14 @@ class Registry(Protocol):
     @property
     def secrets(self) -> Secrets | None:
         """Shared secrets, or None where the backend can't keep any."""
+
+    @property
+    def open_to_all(self) -> bool:
+        """Whether everyone who reaches the registry may write to it: nothing in it can be trusted then."""
+
+    @property
+    def own_records(self) -> OwnRecords:
+        """The names that the records advertised here have or had."""
 
     def advertise(self, name: str, data: bytes) -> Advertisement:
         """Begin to advertise *data* under a unique name that the backend makes from *name*; returns at once.

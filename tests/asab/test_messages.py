@@ -39,7 +39,6 @@ PUBLISHED = {
     *(f"Application.tick/{every}!" for every in (10, 60, 300, 600, 1800, 3600, 43200, 86400)),
     *("TaskService.task_done!", "WebContainer.started!", "WebContainer.stopped!"),
     "ZooKeeperContainer.state/{}!",
-    *("Tenants.change!", "Tenants.ready!", "Tenants.not_ready!"),
 }
 
 

@@ -1,11 +1,12 @@
-"""Small programs in processes of their own, for the tests of every backend."""
+"""Small programs run as child processes, for the tests of every backend."""
 
-import asyncio
 import os
-import sys
 import textwrap
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+
+from peerage.testing.children import STRICT, Child, run
+from peerage.testing.waiting import PATIENCE
 
 #: What both sides of a test of forks begin with: registries, and forking under threads.
 FORKING = """
@@ -42,27 +43,8 @@ async def live_on(url):
 
 
 @asynccontextmanager
-async def program(text: str, *args: object, **environ: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A Python program in a process of its own, warnings as errors; killed in the end if it still runs."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-X", "dev", "-W", "error", "-c", textwrap.dedent(text)),
-        *map(str, args),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        env={**os.environ, **environ},
-    )
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.communicate()
-
-
-async def heard(process: asyncio.subprocess.Process) -> str:
-    """The next line that the program prints."""
-    assert process.stdout is not None
-    line = await process.stdout.readline()
-    assert line, "the program ended early; its standard error says why"
-    return line.decode().strip()
+async def program(text: str, *args: object, **environ: str) -> AsyncIterator[Child]:
+    """Run a Python program as a child process, with warnings as errors."""
+    command = (*STRICT, "-c", textwrap.dedent(text), *map(str, args))
+    async with run(*command, environ={**os.environ, **environ}, patience=3 * PATIENCE) as child:
+        yield child

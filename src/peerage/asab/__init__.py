@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from peerage.asab import log as _log
 from peerage.asab.absent import ABSENT, refuse
+from peerage.asab.absent import install as _install_finder
 from peerage.lazy import loader
 
 if TYPE_CHECKING:
@@ -23,14 +24,14 @@ if TYPE_CHECKING:
         timer,
         utils,
     )
+    from peerage.asab.abc.module import Module
+    from peerage.asab.abc.service import Service
+    from peerage.asab.abc.singleton import Singleton
     from peerage.asab.application import Application
     from peerage.asab.config import Config
     from peerage.asab.configurable import ConfigObject, Configurable, ConfigurableDict
     from peerage.asab.log import LOG_NOTICE, LogObsolete
-    from peerage.asab.module import Module
     from peerage.asab.pubsub import PubSub, subscribe
-    from peerage.asab.service import Service
-    from peerage.asab.singleton import Singleton
     from peerage.asab.subscriber import Subscriber
     from peerage.asab.timer import Timer
 
@@ -42,10 +43,10 @@ _HOME_OF: Final = {
     "ConfigurableDict": "configurable",
     "LOG_NOTICE": "log",
     "LogObsolete": "log",
-    "Module": "module",
+    "Module": "abc.module",
     "PubSub": "pubsub",
-    "Service": "service",
-    "Singleton": "singleton",
+    "Service": "abc.service",
+    "Singleton": "abc.singleton",
     "Subscriber": "subscriber",
     "Timer": "timer",
     "subscribe": "pubsub",
@@ -99,6 +100,7 @@ __all__ = [
 ]
 
 _log.install()
+_install_finder()
 
 _load: Final = loader(__name__, globals(), _HOME_OF, _MODULES)
 

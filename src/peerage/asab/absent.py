@@ -1,10 +1,23 @@
-"""What ASAB has and this layer hasn't, and what to do then."""
+"""The parts of ASAB that this layer doesn't have, and what a program does that needs one of them."""
 
+import sys
+from collections.abc import Sequence
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
 from typing import Final, Never
 
-__all__ = ["ABSENT", "NEVER_PUBLISHED", "refuse"]
+__all__ = ["ABSENT", "NEVER_PUBLISHED", "REAL_ASAB", "install", "refuse"]
 
-#: Modules, and the names that live in them; below ``peerage.asab``.
+_PACKAGE: Final = "peerage.asab."
+
+#: The end of each message about a missing part.
+REAL_ASAB: Final = (
+    "A program that needs it keeps the real asab and takes ApiService from peerage.asab.api: "
+    "see docs/asab-inside.md."
+)
+
+#: Modules, and the names that live in them; relative to ``peerage.asab``.
 ABSENT: Final = frozenset(
     {
         "PersistentDict",
@@ -16,36 +29,59 @@ ABSENT: Final = frozenset(
         "sentry",
         "socket",
         "storage",
+        "web.StaticDirProvider",
         "web.WebSocketFactory",
         "web.session",
+        "web.staticdir",
+        "web.tenant",
         "web.websocket",
     }
 )
 
+_OF_MODULE: Final = "it comes from asab.{}, which peerage.asab doesn't have. Keep the real asab for that"
 
-_MODULE: Final = "it comes from asab.{}, which peerage.asab doesn't have. Keep the real asab for that"
-
-#: Messages of ASAB that nobody publishes here, and what to do.
+#: Messages of ASAB that are never published here, and what to do instead.
 NEVER_PUBLISHED: Final = {
     "Application.housekeeping!": "subscribe to Application.tick/3600! and look at the time",
-    "Library.change!": _MODULE.format("library"),
-    "Library.not_ready!": _MODULE.format("library"),
-    "Library.ready!": _MODULE.format("library"),
-    "Metrics.flush!": _MODULE.format("metrics"),
+    "Library.change!": _OF_MODULE.format("library"),
+    "Library.not_ready!": _OF_MODULE.format("library"),
+    "Library.ready!": _OF_MODULE.format("library"),
+    "Metrics.flush!": _OF_MODULE.format("metrics"),
     "PublicKey.updated!": "keys are fetched when a token needs them; there is nothing to be done then",
+    "Tenants.change!": _OF_MODULE.format("web.tenant"),
+    "Tenants.not_ready!": _OF_MODULE.format("web.tenant"),
+    "Tenants.ready!": _OF_MODULE.format("web.tenant"),
 }
 
 
 def refuse(name: str) -> Never:
-    """Say that *name*, of a module or in a package's namespace, isn't here.
+    """Raise the error for *name*, a module or a name in a module, relative to ``peerage.asab``.
 
     Raises:
         ImportError: always.
     """
-    name = name.removeprefix("peerage.asab.")
     raise ImportError(
         f"peerage.asab has no {name!r}: it has ASAB's application, web, ZooKeeper, API and discovery parts. "
-        "A program that needs more keeps the real asab and takes ApiService from peerage.asab.api: see "
-        "docs/asab-inside.md.",
-        name=f"peerage.asab.{name}",
+        f"{REAL_ASAB}",
+        name=f"{_PACKAGE}{name}",
     )
+
+
+class _Finder(MetaPathFinder):
+    """Refuses the absent modules; the finders before it find all others."""
+
+    def find_spec(
+        self,
+        fullname: str,
+        path: Sequence[str] | None,  # noqa: ARG002 - the signature of importlib
+        target: ModuleType | None = None,  # noqa: ARG002 - likewise
+    ) -> ModuleSpec | None:
+        name = fullname.removeprefix(_PACKAGE)
+        if name != fullname and name in ABSENT:
+            refuse(name)
+        return None
+
+
+def install() -> None:
+    """Have an import of an absent module raise :func:`refuse`'s error."""
+    sys.meta_path.append(_Finder())

@@ -12,18 +12,17 @@ from contextlib import suppress
 from typing import Any, ClassVar, Final
 
 from peerage.asab import logsetup
+from peerage.asab.abc.module import Module
+from peerage.asab.abc.service import Service
+from peerage.asab.abc.singleton import Singleton
 from peerage.asab.commandline import apply_options, make_parser
 from peerage.asab.config import Config
 from peerage.asab.hints import hint
 from peerage.asab.lifecycle import Lifecycle
-from peerage.asab.module import Module
 from peerage.asab.parts import Floor, Part, part_of
 from peerage.asab.pubsub import PubSub
-from peerage.asab.service import Service
-from peerage.asab.singleton import Singleton
 from peerage.asab.task import TaskService
 from peerage.asab.threads import is_foreign
-from peerage.asab.timer import Timer
 
 __all__ = ["Application"]
 
@@ -92,9 +91,6 @@ class Application(metaclass=Singleton):
         self.PubSub = PubSub(self)
         self.TaskService = TaskService(self)
         self.PubSub.subscribe("Application.tick/60!", self._rebase)
-        if (interval := logsetup.rotation_interval(Config)) is not None:
-            self._log_rotation = Timer(self, logsetup.rotate_in_time, autorestart=True)
-            self._log_rotation.start(interval)
         self._listen_to_signals()
         for module in modules:
             self.add_module(module)

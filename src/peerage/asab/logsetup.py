@@ -2,19 +2,20 @@
 
 import logging
 import logging.handlers
-import re
+import socket
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
+from peerage.asab.absent import REAL_ASAB
 from peerage.asab.log import LOG_NOTICE
 from peerage.asab.logformat import StructuredFormatter, syslog_formatter
-from peerage.asab.syslog import syslog_handler
 
 if TYPE_CHECKING:
     from peerage.asab.config import Configuration
 
-__all__ = ["configure", "rotate", "rotate_in_time", "rotation_interval"]
+__all__ = ["configure", "rotate"]
 
 log = logging.getLogger(__name__)
 
@@ -25,12 +26,6 @@ _OTHER_NAMES: Final = {
     "LOG NOTICE": "NOTICE",
     "LOG_NOTICE": "NOTICE",
 }
-
-_SECONDS: Final = {"d": 86400, "H": 3600, "M": 60, "s": 1}
-
-#: A log file is begun anew at regular intervals only if it is larger, in bytes.
-_WORTH_ROTATING: Final = 1000
-
 
 #: The handlers that this layer has given the root logger.
 _given: Final[list[logging.Handler]] = []
@@ -44,6 +39,11 @@ def configure(config: "Configuration") -> None:
     """
     root = logging.getLogger()
     complaints: list[str] = []
+    if config.get("logging:file", "rotate_every"):
+        complaints.append(
+            f"[logging:file] rotate_every: a new log file begins at SIGHUP and at backup_max_bytes only. "
+            f"{REAL_ASAB}"
+        )
     if not root.handlers:
         _given[:] = _handlers(config, complaints)
         for handler in _given:
@@ -63,30 +63,60 @@ def configure(config: "Configuration") -> None:
         log.warning("%s", complaint)
 
 
-def rotate(at_least: int = 0) -> None:
-    """Begin a new log file, if that of the configuration has more than *at_least* bytes."""
+def rotate() -> None:
+    """Begin a new log file, if the configuration has one."""
     for handler in _given:
-        if isinstance(handler, logging.handlers.RotatingFileHandler) and (
-            not at_least or (handler.stream is not None and handler.stream.tell() > at_least)
-        ):
+        if isinstance(handler, logging.handlers.RotatingFileHandler):
             handler.doRollover()
 
 
-async def rotate_in_time() -> None:
-    """Begin a new log file if it is worth it."""
-    rotate(_WORTH_ROTATING)
+class _Syslog(logging.handlers.DatagramHandler):
+    """Sends without waiting: a syslog that is stuck loses messages and doesn't stop the event loop.
+
+    Reports on standard error once that it can't send.
+    """
+
+    _failed = False
+
+    def makePickle(self, record: logging.LogRecord) -> bytes:  # noqa: N802 - of logging
+        """Return what is sent."""
+        return self.format(record).encode()
+
+    def makeSocket(self, timeout: float = 1) -> socket.socket:  # noqa: ARG002, N802 - of logging
+        """Return a socket that never waits."""
+        made = super().makeSocket()
+        made.settimeout(0)
+        return made
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - of logging
+        """Report the first error."""
+        if not self._failed:
+            self._failed = True
+            super().handleError(record)
 
 
-def rotation_interval(config: "Configuration") -> float | None:
-    """Return after how many seconds a new log file is begun; None: never."""
-    text = config.get("logging:file", "rotate_every")
-    if not text or not config.get("logging:file", "path"):
-        return None
-    found = re.fullmatch(r"([1-9][0-9]*)([dMHs])", text)
-    if found is None:
-        log.error("[logging:file] rotate_every=%s: write a number and d, H, M (minutes) or s", text)
-        return None
-    return float(int(found[1]) * _SECONDS[found[2]])
+def _syslog(config: "Configuration") -> logging.Handler:
+    """Return the handler of ``[logging:syslog]``.
+
+    Raises:
+        ValueError: the address or the format isn't one that this layer has.
+    """
+    address = config.get("logging:syslog", "address")
+    url = urlsplit(address)
+    if not address.startswith("/") and url.scheme != "udp":
+        raise ValueError(
+            f"[logging:syslog] address={address}: write a path, or a URL such as udp://127.0.0.1:514. "
+            f"{REAL_ASAB}"
+        )
+    formatter = syslog_formatter(config)
+    if address.startswith("/"):
+        handler = _Syslog(address, None)
+    else:
+        # Resolved once: a look-up for each message would stop the event loop.
+        host = socket.gethostbyname(url.hostname or "localhost")
+        handler = _Syslog(host, url.port or logging.handlers.SYSLOG_UDP_PORT)
+    handler.setFormatter(formatter)
+    return handler
 
 
 def _handlers(config: "Configuration", complaints: list[str]) -> list[logging.Handler]:
@@ -107,10 +137,8 @@ def _handlers(config: "Configuration", complaints: list[str]) -> list[logging.Ha
         handlers.append(file)
     if config.getboolean("logging:syslog", "enabled"):
         try:
-            syslog = syslog_handler(config.get("logging:syslog", "address"))
-            syslog.setFormatter(syslog_formatter(config))
-            handlers.append(syslog)
-        except ValueError as error:
+            handlers.append(_syslog(config))
+        except (OSError, ValueError) as error:
             complaints.append(str(error))
     return handlers
 

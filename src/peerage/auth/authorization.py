@@ -43,8 +43,8 @@ class Facade(Protocol):
     def identity(self) -> Identity:
         """Return who this process is."""
 
-    def names(self) -> Collection[tuple[str, str]]:
-        """Return the ``(key, value)``, folded, under which this process is called."""
+    def own_ids(self) -> Collection[tuple[str, str]]:
+        """Return the ``(key, value)`` pairs, folded, by which this process is called."""
 
     def session(self) -> "aiohttp.ClientSession":
         """Return a session without authorization."""
@@ -138,7 +138,7 @@ class Authorization:
             facade.directory,
             ready=facade.ready,
             is_ready=lambda: math.isfinite(facade.age),
-            names=lambda: {url_of(key, value) for key, value in facade.names()},
+            names=lambda: {url_of(key, value) for key, value in facade.own_ids()},
         )
 
     def verifier(

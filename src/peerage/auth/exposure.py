@@ -18,8 +18,7 @@ def exposure(registry: Registry, urls: Collection[str], internal: str | None) ->
         urls: of users' keys.
         internal: what he could do about internal tokens; None if they aren't accepted.
     """
-    # Not of the port: most registries have an owner, or are nobody else's.
-    if not getattr(registry, "open_to_all", False):
+    if not registry.open_to_all:
         return None
     hosts = [url.host for url in map(URL, urls) if url.scheme == "http" and is_logical(url.host)]
     dangers = [f"advertise himself as {host} and be believed what he signs" for host in hosts]

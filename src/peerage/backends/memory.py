@@ -18,7 +18,7 @@ from typing import Final
 
 from peerage.backends.feed import Feed
 from peerage.errors import ConfigurationError, RegistryClosedError
-from peerage.registry import Health, Record, check_name, check_size
+from peerage.registry import Health, OwnRecords, Record, check_name, check_size
 
 __all__ = ["MemoryRegistry", "MemorySecrets", "open_memory"]
 
@@ -96,6 +96,10 @@ class MemoryRegistry:
         self._closed = False
         self._since = time.monotonic()
         self._secrets = secrets
+        self.open_to_all = False
+        """Whether everyone who reaches it may write to it."""
+        self.own_records = OwnRecords()
+        """The names that the records advertised here have or had."""
 
     @property
     def url(self) -> str:
@@ -288,6 +292,7 @@ class _MemoryAdvertisement:
             order = next(hub.orders)
             self._record = Record(f"{self._name}.{order:010d}", self._data, order)
             hub.put(self._record)
+            self._registry.own_records.add(self._record.name)
         elif self._record.data != self._data:
             self._record = self._record._replace(data=self._data)
             hub.put(self._record)

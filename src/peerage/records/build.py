@@ -119,7 +119,7 @@ def check_key(key: Any) -> None:
     if not isinstance(key, str) or not _KEY.fullmatch(key) or key.lower().replace("-", "_") in BUILTIN_KEYS:
         raise RecordError(
             f"{key!r} can't be the key of a custom id: use A-Z, a-z, 0-9, '_' and '-'; "
-            f"{', '.join(BUILTIN_KEYS)} come from the environment."
+            f"{', '.join(BUILTIN_KEYS)} are arguments of Discovery() or come from the environment."
         )
 
 

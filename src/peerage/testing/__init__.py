@@ -39,4 +39,5 @@ __all__ = [
 ]
 
 
-__getattr__ = loader(__name__, globals(), _HOME_OF)
+if not TYPE_CHECKING:  # for a type checker every misspelled name would be valid
+    __getattr__ = loader(__name__, globals(), _HOME_OF)

@@ -27,6 +27,24 @@ class AdvertisingTests:
             assert one.name != two.name
             assert await one.registered() == one.name
 
+    async def test_a_registry_knows_the_names_of_its_records(self, harness: Harness) -> None:
+        """Each is announced once, stays known after the withdrawal, and isn't known to another registry."""
+        async with closing(harness.first(), harness.second()) as (here, there):
+            announced: list[str] = []
+            unsubscribe = here.own_records.subscribe(announced.append)
+            owner = await registered(here, "Mine", b"1")
+            name = owner.name
+            owner.update(b"2")
+            await owner.registered()
+            await owner.withdraw()
+            assert announced == [name]
+            assert list(here.own_records) == [name]
+            assert len(there.own_records) == 0
+            unsubscribe()
+            await registered(here, "Other", b"1")
+            assert announced == [name]
+            assert len(here.own_records) == 2
+
     async def test_the_last_update_wins(self, harness: Harness) -> None:
         """Updates written faster than the registry takes them are merged."""
         async with closing(harness.first(), harness.second()) as (here, there), View(there) as view:

@@ -1,17 +1,18 @@
-"""A separate process that advertises, told what to do line by line, which can be killed.
+"""A separate process that advertises records on command, and that can be killed.
 
-Run as ``python -m peerage.testing.participant URL``. Each line on its standard input is a JSON list, a
-command and its arguments; it answers each with one JSON line.
+Run as ``python -m peerage.testing.participant URL``. Each line of its standard input is a JSON list, a
+command and its arguments; it answers each with one line of JSON.
 """
 
 import asyncio
 import json
 import os
-import signal
 import sys
-from typing import Any, Self
+from contextlib import AsyncExitStack
+from typing import Self
 
 from peerage.registry import Advertisement, Registry, open_registry
+from peerage.testing.children import Child, run
 
 __all__ = ["Participant"]
 
@@ -22,93 +23,53 @@ class Participant:
     ::
 
         async with await Participant.spawn(url) as owner:
-            node = await owner.advertise("Orders", b"{}")
+            name = await owner.advertise("Orders", b"{}")
             owner.kill()
     """
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
-        self._killed = False
+    def __init__(self, child: Child, stack: AsyncExitStack) -> None:
+        self._child = child
+        self._stack = stack
+        self.kill = child.kill
+        self.suspend = child.suspend
+        self.resume = child.resume
+        self.pid = child.pid
 
     @classmethod
     async def spawn(cls, url: str) -> Self:
-        """Start the process; returns when it is ready for commands."""
-        participant = cls(
-            await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                __name__,
-                url,
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-            )
-        )
-        await participant._answer()
-        return participant
+        """Start the process, and return once it is ready for commands."""
+        async with AsyncExitStack() as stack:
+            child = await stack.enter_async_context(run(sys.executable, "-m", __name__, url))
+            await child.hear()
+            return cls(child, stack.pop_all())
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if not self._killed and self._process.returncode is None:
-            self.kill()
-        await self._process.communicate()
-
-    @property
-    def pid(self) -> int:
-        """Its process id."""
-        return self._process.pid
-
-    def kill(self) -> None:
-        """End it at once, with SIGKILL: nothing is withdrawn."""
-        # Once: a second signal to a dead process makes subprocess reap it behind asyncio's back.
-        self._killed = True
-        self._process.kill()
-
-    def suspend(self) -> None:
-        """Stop it where it is, with SIGSTOP."""
-        self._process.send_signal(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        """Let it go on after :meth:`suspend`."""
-        self._process.send_signal(signal.SIGCONT)
+        await self._stack.aclose()
 
     async def advertise(self, name: str, data: bytes) -> str:
-        """Advertise, and return the node once it is registered."""
-        node: str = await self._ask("advertise", name, data.decode())
-        return node
+        """Advertise, and return the name of the record once it is registered."""
+        registered: str = await self._child.ask("advertise", name, data.decode())
+        return registered
 
-    async def update(self, node: str, data: bytes) -> None:
-        """Update a record of its own, and wait until it is written."""
-        await self._ask("update", node, data.decode())
+    async def update(self, name: str, data: bytes) -> None:
+        """Update a record of this process, and wait until it is written."""
+        await self._child.ask("update", name, data.decode())
 
-    async def withdraw(self, node: str) -> None:
-        """Withdraw a record of its own."""
-        await self._ask("withdraw", node)
+    async def withdraw(self, name: str) -> None:
+        """Withdraw a record of this process."""
+        await self._child.ask("withdraw", name)
 
     async def leave(self) -> None:
-        """End it as a program ends that withdraws nothing: ``os._exit``."""
-        await self._send("exit")
-        await self._process.wait()
-
-    async def _ask(self, *command: str) -> Any:
-        await self._send(*command)
-        return await self._answer()
-
-    async def _send(self, *command: str) -> None:
-        assert self._process.stdin is not None, "started with a pipe"
-        self._process.stdin.write(json.dumps(command).encode() + b"\n")
-        await self._process.stdin.drain()
-
-    async def _answer(self) -> Any:
-        assert self._process.stdout is not None, "started with a pipe"
-        line = await self._process.stdout.readline()
-        assert line, "the participant ended early; its standard error says why"
-        return json.loads(line)
+        """End the process without withdrawing anything, by ``os._exit``."""
+        await self._child.tell('["exit"]')
+        await self._child.wait()
 
 
 class _Owner:
-    """The other side, within the process."""
+    """Carries out the commands, within the process."""
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry

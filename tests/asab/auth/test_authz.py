@@ -151,36 +151,6 @@ small(program, routes)
     assert outcome.lines == ["/a 200", "/both 200", "/c 403", "/root 403", "None", "/free 200"], outcome.log
 
 
-def test_arguments_of_handlers(mock):
-    """Obsolete, and they still work; a superuser is told so in each tenant."""
-    outcome = both(
-        MOCK
-        + """
-def routes(webapp):
-    async def info(request, user_info):
-        say(user_info["sub"])
-        return aiohttp.web.Response()
-    async def resources(request, *, resources):
-        say(sorted(resources))
-        return aiohttp.web.Response()
-    class Handlers:
-        async def both(self, request, *, user_info, resources):
-            say(user_info["sub"], sorted(resources))
-            return aiohttp.web.Response()
-    webapp.router.add_get("/info", info)
-    webapp.router.add_get("/resources", resources)
-    webapp.router.add_get("/both", require("a")(Handlers().both))
-async def program(app, session):
-    for path in ("/info", "/resources", "/both"):
-        await statuses(session, path, None)
-small(program, routes)
-""",
-        **mock(resources={"*": ["a", "authz:superuser"]}),
-    )
-    assert outcome.lines[:2] == ["u1", "/info 200"], outcome.log
-    assert outcome.log.count("asab.contextvars.Authz.get() instead") == 3
-
-
 def test_made_by_hand():
     """As tests of programs do."""
     outcome = both(

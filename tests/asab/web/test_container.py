@@ -74,8 +74,8 @@ def test_create_web_server_by_default():
 app = asab.Application(args=[])
 say(type(asab.web.create_web_server(app)).__name__)
 container = app.get_service("asab.WebService").Containers["web"]
-say(container.get_ports(), container.Config["listen"], container.BackLog, container.CORS)
-say({key: str(value) for key, value in container.Config.items()})
+say(container.get_ports(), container.Config["listen"], container.BackLog)
+say({key: str(container.Config[key]) for key in ("backlog", "servertokens", "body_max_size")})
 os._exit(0)
 """
     )
@@ -210,46 +210,39 @@ serve(program, {"listen": "127.0.0.1 0", "servertokens": TOKENS})
     assert ours(SERVE + "TOKENS = 'prod'" + program).lines == ["404 peerage"]
 
 
-@pytest.mark.parametrize("cors", ["", "*"])
-def test_cors(cors):
-    """Headers of each answer, and answers to preflight requests on the configured paths."""
-    outcome = both(
+@pytest.mark.parametrize("option", ["cors", "rootdir"])
+def test_an_option_that_only_the_real_asab_has_is_an_error(option):
+    """The error names the option, its section and the way to use it."""
+    outcome = ours(
         SERVE
         + f"""
-HEADERS = [f"Access-Control-{{name}}" for name in (
-    "Allow-Origin", "Allow-Methods", "Allow-Headers", "Allow-Credentials", "Max-Age")]
-async def program(app, session):
-    for method, path in (("GET", "/nowhere"), ("OPTIONS", "/a"), ("OPTIONS", "/b/c/d"), ("OPTIONS", "/x")):
-        async with session.request(method, path, headers={{"Origin": "http://here"}}) as response:
-            say(method, path, response.status, *[response.headers.get(name) for name in HEADERS])
-config = {{"listen": "127.0.0.1 0", "cors": {cors!r}, "cors_preflight_paths": "/a,\\n  /b/*"}}
-serve(program, config)
+try:
+    make({{"listen": "127.0.0.1 0", {option!r}: "x"}})
+except ValueError as error:
+    say(error)
 """
     )
-    assert len(outcome.lines) == 4
+    assert outcome.lines[0].endswith("see docs/asab-inside.md."), outcome.log
+    assert f"] {option}=x: peerage.asab has no such option" in outcome.lines[0]
 
 
-@pytest.mark.parametrize("exists", [True, False])
-def test_rootdir(tmp_path, exists):
-    """The files and folders of a folder, its index at the root; ``WebApp["rootdir"]``."""
-    root = tmp_path / "root"
-    if exists:
-        (root / "static").mkdir(parents=True)
-        (root / "index.html").write_text("<p>index</p>")
-        (root / "a.txt").write_text("a")
-        (root / ".hidden").write_text("hidden")
-        (root / "static/b.txt").write_text("b")
-    both(
+def test_a_handler_with_an_argument_that_only_the_real_asab_passes_is_reported():
+    """At the start, with what the handler calls instead."""
+    outcome = ours(
         SERVE
-        + f"""
-async def program(app, session):
-    for path in ("/", "/index.html", "/a.txt", "/static/b.txt", "/static/../../x", "/.hidden", "/nowhere"):
-        async with session.get(path) as response:
-            say(path, response.status, repr(await response.text()) if response.status == 200 else "")
-    say(app.container.WebApp["rootdir"].Path == {str(root)!r})
-serve(program, {{"listen": "127.0.0.1 0", "rootdir": {str(root)!r}}})
+        + """
+async def handler(request, *, tenant, other=None): return aiohttp.web.Response()
+async def program(app, session): pass
+app = make({"listen": "127.0.0.1 0"})
+app.container.WebApp.router.add_get("/", handler)
+go(app, program)
 """
     )
+    assert outcome.code == 0, outcome.log
+    (line,) = (line for line in outcome.log.splitlines() if " ERROR " in line)
+    assert "handler() takes the argument 'tenant'" in line
+    assert "call asab.contextvars.Tenant.get()" in line
+    assert "docs/asab-inside.md" in line
 
 
 def test_routes_added_by_services_are_served():

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from tests.backends.embedded.support import locked, opened, records_in, run_folder
-from tests.backends.programs import heard, program
+from tests.backends.programs import program
 
 from peerage.registry import Gone, Put, Snapshot
 from peerage.testing import View
@@ -100,7 +100,7 @@ async def _write(base: Path, seed: int, ready: asyncio.Event, done: asyncio.Even
         life += 1
         async with program(_WRITER, f"embedded://{base}", seed * 1000 + life, left) as writer:
             dies_after = choice.randrange(10, 120)
-            while (line := await heard(writer)) != "done":
+            while (line := await writer.line()) != "done":
                 if int(line) >= dies_after:
                     writer.kill()
                     break
@@ -123,7 +123,7 @@ async def test_chaos(tmp_path):
         CheckedView(registry) as view,
         program(_POLLING_WATCHER, base, root, PEERAGE_EMBEDDED_POLL="1") as polling,
     ):
-        assert await heard(polling) == "polling"
+        assert await polling.line() == "polling"
         async with asyncio.TaskGroup() as group:
             for seed in range(_SEED, _SEED + _WRITERS):
                 group.create_task(_write(base, seed, ready, done, ended))
@@ -135,6 +135,6 @@ async def test_chaos(tmp_path):
             }
             assert truth
             await view.until(lambda: _digests(view) == truth, "the truth")
-            polling.stdin.write(json.dumps(truth).encode() + b"\n")
-            assert await heard(polling) == "equal"
+            await polling.tell(json.dumps(truth))
+            assert await polling.line() == "equal"
             done.set()

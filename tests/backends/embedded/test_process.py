@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.backends.embedded.support import names_in, open_files, opened, records_in
-from tests.backends.programs import FORKING, heard, program
+from tests.backends.programs import FORKING, program
 
 from peerage.backends.embedded import open_embedded, site
 from peerage.registry import Snapshot
@@ -163,9 +163,8 @@ async def test_without_inotify_it_is_polled_and_said_once(tmp_path):
         asyncio.run(main(sys.argv[1]))
         """
     async with program(text, f"embedded://{tmp_path}/r") as process:
-        output, _ = await process.communicate()
-    assert output.decode().split() == ["WARNING", "polling", "inotify"]
-    assert process.returncode == 0
+        code, output = await process.end()
+    assert (code, output.split()) == (0, ["WARNING", "polling", "inotify"])
 
 
 async def test_a_program_that_closes_nothing_ends_in_peace(tmp_path):
@@ -217,7 +216,7 @@ asyncio.run(main(sys.argv[1]))
     async with opened(tmp_path / "r") as registry, View(registry) as view:
         for _ in range(5):
             async with program(text, registry.url) as parent:
-                lines = [(await heard(parent)).split() for _ in range(2)]
+                lines = [(await parent.line()).split() for _ in range(2)]
                 child = next(int(line[1]) for line in lines if line[0] == "child")
                 await view.until_data([b"parent", b"child"])
                 parent.kill()

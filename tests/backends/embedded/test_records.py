@@ -16,7 +16,7 @@ from tests.backends.embedded.support import (
     records_in,
     run_folder,
 )
-from tests.backends.programs import heard, program
+from tests.backends.programs import program
 
 from peerage.backends.embedded import forks
 from peerage.backends.embedded import view as embedded_view
@@ -251,7 +251,7 @@ async def test_looking_tells_nobody_to_look(tmp_path, monkeypatch):
         await eventually(lambda: nodes[-1] in told)
         told.clear()
         async with program(text, registry.url) as other:
-            assert await heard(other) == "20"
+            assert await other.line() == "20"
             await other.wait()
         # Nor of what the other one may have caused.
         node = await registry.advertise("Fence", b"fence").registered()

@@ -7,7 +7,7 @@ import time
 
 import pytest
 from tests.backends.embedded.support import names_in, opened
-from tests.backends.programs import heard, program
+from tests.backends.programs import program
 
 from peerage.backends.embedded.secretfile import SecretFile
 from peerage.errors import RegistryClosedError, RegistryDeniedError
@@ -47,8 +47,9 @@ async def test_of_several_processes_one_makes_it(tmp_path):
 
         async def one() -> None:
             async with program(text, f"embedded://{tmp_path}/r") as process:
-                output, _ = await process.communicate(b"go\n")
-                processes.append(output.decode().split())
+                await process.tell("go")
+                _, output = await process.end()
+                processes.append(output.split())
 
         for _ in range(6):
             group.create_task(one())
@@ -168,7 +169,7 @@ async def test_a_maker_that_dies_lets_others_make_it(tmp_path):
         """
     async with opened(tmp_path / "r") as registry:
         async with program(text, registry.url) as maker:
-            assert await heard(maker) == "making"
+            assert await maker.line() == "making"
             waiting = asyncio.ensure_future(registry.secrets.obtain("/key", lambda: b"made"))
             await registry.inspect()
             assert not waiting.done()

@@ -18,9 +18,9 @@ def limit(what, soft):
 
 async def _lines(text: str, base: object) -> list[str]:
     async with program(_PREAMBLE + text, f"embedded://{base}") as process:
-        output, _ = await process.communicate()
-    assert process.returncode == 0
-    return output.decode().split()
+        code, output = await process.end()
+    assert code == 0, process.log
+    return output.split()
 
 
 async def test_no_space_is_said_once_and_tried_again(tmp_path):

@@ -81,7 +81,7 @@ def record(service: str, number: int) -> bytes:
 
 def connection(registry: Registry) -> Connection:
     """What no user sees of a ZooKeeper registry."""
-    return registry._connection
+    return registry.connection
 
 
 async def connected(registry: Registry) -> None:

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 from kazoo.client import KazooClient
-from tests.backends.programs import heard, program
+from tests.backends.programs import program
 from tests.backends.zookeeper.support import (
     agree,
     bare_client,
@@ -329,13 +329,13 @@ async def test_a_withdrawal_of_a_record_that_is_being_changed(url, server):
 async def test_a_cancelled_withdrawal_gives_up_its_names(through, proxy):
     """A process that was told to stop waiting no longer counts the names of the record as its own."""
     async with Discovery(through, identity=someone("gone")) as discovery:
-        registration = await discovery.advertise(port=80)
-        assert ("service_id", "gone") in discovery.names()
+        registration = await discovery.advertise(port=80, ids={"shard": 1})
+        assert ("shard", "1") in discovery.own_ids()
         proxy.black_hole()
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0):
                 await registration.withdraw()
-        assert not discovery.names()
+        assert ("shard", "1") not in discovery.own_ids()
 
 
 async def test_a_record_whose_task_is_cancelled_is_withdrawn(url):
@@ -378,6 +378,6 @@ asyncio.run(main())
 """
     async with program(text, url) as process:
         async with asyncio.timeout(PATIENCE):
-            assert await heard(process) == "withdrawn"
+            assert await process.line() == "withdrawn"
             await process.wait()
         assert process.returncode == 0

@@ -2,15 +2,14 @@
 
 import asyncio
 import signal
-import sys
 
 import pytest
+from tests.backends.programs import program
 from tests.backends.zookeeper.support import CLOSING
 
 from peerage.registry import open_registry
 from peerage.testing import View
 from peerage.testing.suite import registered
-from peerage.testing.waiting import PATIENCE
 from peerage.testing.zookeeper import ZooKeeperServer
 
 PROGRAM = """
@@ -86,25 +85,13 @@ async def test_an_interrupted_program_ends(through, proxy, fault):
 
     if fault.endswith("start"):
         await harm()
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-X", "dev", "-W", "error", "-c", PROGRAM, through),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        assert process.stdout is not None
-        assert await process.stdout.readline() == b"started\n"
+    async with program(PROGRAM, through) as process:
+        assert await process.line() == "started"
         if not fault.endswith("start"):
-            assert await process.stdout.readline() == b"advertised\n"
+            assert await process.line() == "advertised"
             await harm()
-        process.send_signal(signal.SIGINT)
-        async with asyncio.timeout(PATIENCE):
-            _, errors = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.communicate()
-    assert process.returncode == 130, errors.decode()
-    assert b"Traceback" not in errors, errors.decode()
-    assert b"Exception ignored" not in errors, errors.decode()
-    assert b"Warning" not in errors, errors.decode()
+        process.signal(signal.SIGINT)
+        code, _ = await process.end()
+    assert code == 130, process.log
+    for complaint in ("Traceback", "Exception ignored", "Warning"):
+        assert complaint not in process.log, process.log

@@ -110,7 +110,7 @@ async def test_a_secret_is_waited_for_over_a_lost_connection(url):
         assert await registry.secrets.obtain(path, lambda: b"one") == b"one"
         followed = registry.secrets.follow(path)
         assert await anext(followed) == b"one"
-        lose_unheard(registry._connection)
+        lose_unheard(registry.connection)
         assert await registry.secrets.obtain(path, lambda: b"two") == b"one"
         await followed.aclose()
 
@@ -128,7 +128,7 @@ async def test_a_half_open_connection_is_noticed_by_those_who_ask(through, proxy
 
 async def keep_asking(registry) -> None:
     while True:
-        connection = registry._connection
+        connection = registry.connection
         if connection.up is not None:
             connection.post(session_module.Sync("/")).add_done_callback(lambda future: future.exception())
         await asyncio.sleep(0.1)
@@ -275,11 +275,11 @@ async def test_servers_that_fail_in_turn_are_told_once_each():
         url = f"zookeeper://127.0.0.1:{free_port()},{address}/x"
         async with closing(open_registry(url)) as (registry,), View(registry) as view:
             await view.until(lambda: view.stale)
-            since = registry._connection.since
+            since = registry.connection.since
             await eventually(lambda: taken >= 6)
             reasons = [event.reason for event in view.events if isinstance(event, Stale)]
             assert len(reasons) == len(set(reasons)) <= 3, reasons
-            assert registry._connection.since == since
+            assert registry.connection.since == since
 
 
 async def test_a_greeting_over_tls_ends_with_the_registry():

@@ -182,7 +182,7 @@ async def test_a_host_that_answers_no_longer(ensemble, path, hole):
     async with participants(url) as discoveries:
         hole.black_hole()
         for discovery in discoveries:
-            connection = discovery.registry._connection
+            connection = discovery.registry.connection
             await eventually(
                 lambda here=connection: here.up and here.up.server == ensemble.servers[1].address
             )

@@ -15,13 +15,13 @@ async def test_that_a_record_is_gone_is_told_without_a_question(url):
             advertisements = [owner.advertise("Gone", b"%d" % number) for number in range(3)]
             nodes = [await advertisement.registered() for advertisement in advertisements]
             await view.until(lambda: set(view.data) == set(nodes))
-            asked, post = [], registry._connection.post
+            asked, post = [], registry.connection.post
 
             def note(request):
                 asked.append(request)
                 return post(request)
 
-            registry._connection.post = note
+            registry.connection.post = note
             for left, advertisement in enumerate(advertisements[::-1]):
                 await advertisement.withdraw()
                 await view.until(lambda left=left: len(view.data) == 2 - left)

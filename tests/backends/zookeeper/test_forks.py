@@ -3,7 +3,7 @@
 import os
 import signal
 
-from tests.backends.programs import FORKING, heard, program
+from tests.backends.programs import FORKING, program
 
 from peerage import open_registry
 from peerage.registry import Gone
@@ -27,10 +27,10 @@ async def keeps_its_record(url: str, text: str, says: list[str], data: bytes) ->
     async with View(registry) as view:
         async with program(text, url) as parent:
             for line in says:
-                assert await heard(parent) == line
+                assert await parent.line() == line
             await view.until_data([data])
             assert not any(isinstance(event, Gone) for event in view.events)
-            parent.stdin.close()
+            parent.close_input()
             await parent.wait()
             assert parent.returncode == 0
         await view.until_data([])
@@ -64,7 +64,7 @@ asyncio.run(main(sys.argv[1]))
 """
     registry = open_registry(url)
     async with View(registry) as view, program(text, url) as parent:
-        lines = [(await heard(parent)).split() for _ in range(2)]
+        lines = [(await parent.line()).split() for _ in range(2)]
         child = next(int(line[1]) for line in lines if line[0] == "child")
         await view.until_data([b"parent", b"child"])
         parent.kill()
@@ -179,11 +179,11 @@ loop.close()
     registry = open_registry(url)
     async with View(registry) as view:
         async with program(text, url) as parent:
-            pids = [int(pid) for pid in (await heard(parent)).split()]
+            pids = [int(pid) for pid in (await parent.line()).split()]
             await view.until_data([b"master", b"0", b"1", b"2"])
             os.kill(pids[0], signal.SIGKILL)
             await view.until_data([b"master", b"1", b"2"])
-            parent.stdin.close()
+            parent.close_input()
             await parent.wait()
             assert parent.returncode == 0
         await view.until_data([])

@@ -145,10 +145,10 @@ async def test_another_connection_meanwhile(through, proxy):
         proxy.delay(0.05)
         asking = asyncio.ensure_future(here.inspect())
         await asyncio.sleep(0)
-        first = here._connection.up
+        first = here.connection.up
         proxy.cut()
         health = await asking
-        assert here._connection.up is not first
+        assert here.connection.up is not first
         if health.state == "connected":
             assert (health.server, health.session_timeout) == (before, 3.0)
         else:
@@ -171,11 +171,11 @@ async def test_a_server_that_does_not_answer(through, proxy):
     """Connected for all that is known, but nobody says that records could be made."""
     async with closing(open_registry(through)) as (here,):
         await here.inspect()
-        lost = here._connection.up
+        lost = here.connection.up
         proxy.black_hole()
         health = await here.inspect()
         assert (health.state, health.writable) == ("connected", False)
         assert "wasn't answered" in health.problem
         await proxy.heal()
-        await eventually(lambda: here._connection.up not in {None, lost}, "another connection")
+        await eventually(lambda: here.connection.up not in {None, lost}, "another connection")
         assert (await here.inspect()).writable

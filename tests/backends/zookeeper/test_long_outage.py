@@ -4,7 +4,7 @@ import asyncio
 import json
 
 import pytest
-from tests.backends.programs import heard, program
+from tests.backends.programs import program
 from tests.backends.zookeeper.support import agree, located, never_empty, someone
 
 from peerage import Discovery
@@ -55,7 +55,7 @@ async def test_twenty_seconds_without_a_server(tmp_path, caplog):
             View(discovery.registry) as view,
         ):
             for service in (stays, killed, leaves, changes):
-                assert await heard(service) == "advertised"
+                assert await service.line() == "advertised"
             own = await discovery.advertise(port=8080)
             await located(discovery, "shop", 4)
             node = await own.registered()
@@ -66,12 +66,12 @@ async def test_twenty_seconds_without_a_server(tmp_path, caplog):
                 await view.until(lambda: view.stale)
                 over = asyncio.get_running_loop().time() + OUTAGE
                 killed.kill()
-                leaves.stdin.close()
-                assert await heard(leaves) == "left"
-                changes.stdin.write(b"yes\n")
-                assert await heard(changes) == "changed"
+                leaves.close_input()
+                assert await leaves.line() == "left"
+                await changes.tell("yes")
+                assert await changes.line() == "changed"
                 async with program(SERVICE, url, "late", 9005) as late:
-                    assert await heard(late) == "advertised"
+                    assert await late.line() == "advertised"
                     assert instances(view.data) == ["changes", "killed", "leaves", "stays", "watcher-0"]
                     # The length of the outage is what is tested.
                     await asyncio.sleep(over - asyncio.get_running_loop().time())

@@ -139,7 +139,7 @@ async def test_a_server_that_goes_while_it_is_read(tmp_path):
             # What a newcomer is told has to be asked for: that is under way after one turn.
             async with View(here) as newcomer:
                 await asyncio.sleep(0)
-                lose_server(here._connection, server)
+                lose_server(here.connection, server)
                 await newcomer.until(lambda: newcomer.ready and newcomer.stale)
                 await view.until(lambda: view.stale)
 
@@ -174,7 +174,7 @@ async def test_a_session_replaced_while_the_loop_was_busy(url, server):
         owner = here.advertise("Once", b"1")
         await asyncio.sleep(0)
         owner.update(b"2")
-        replace_session(here._connection, server.address)
+        replace_session(here.connection, server.address)
         await owner.registered()
         await registered(here, "Marker", b"marker")
         await registered(there, "Marker", b"marker")

@@ -5,7 +5,7 @@ import re
 
 import pytest
 from kazoo.security import make_acl
-from tests.backends.programs import heard, program
+from tests.backends.programs import program
 from tests.backends.zookeeper.support import CLOSING, bare_client, folder_of, times_put_off
 
 from peerage.errors import RegistryClosedError, RegistryDeniedError
@@ -21,11 +21,11 @@ async def test_what_the_server_puts_off_is_asked_again(busy_server):
     url = f"zookeeper://{busy_server.address}/busy"
     async with closing(open_registry(url)) as (registry,):
         await registry.secrets.obtain("/busy/auth/key", lambda: b"value")
-        up = registry._connection.up
+        up = registry.connection.up
         values = await asyncio.gather(
             *(registry.secrets.obtain(name, name.encode) for name in names),
         )
-        assert registry._connection.up is up
+        assert registry.connection.up is up
     assert values == [name.encode() for name in names]
     assert times_put_off(busy_server) > 0
 
@@ -36,7 +36,7 @@ async def test_an_outage_is_waited_for(url, secret, through, proxy):
         follower = aiter(there.secrets.follow(secret))
         assert await here.secrets.obtain(secret, lambda: b"1") == await anext(follower) == b"1"
         await proxy.refuse()
-        await eventually(lambda: there._connection.up is None)
+        await eventually(lambda: there.connection.up is None)
         changed = asyncio.ensure_future(anext(follower))
         wanted = asyncio.ensure_future(there.secrets.obtain(f"{secret}-2", lambda: b"there"))
         async with bare_client(here.url.split("/")[2]) as administrator:
@@ -57,7 +57,7 @@ async def test_closing_ends_what_waits(through, secret, proxy, fault):
     assert await registry.secrets.obtain(secret, lambda: b"value") == await anext(follower)
     if fault == "refuse":
         await proxy.refuse()
-        await eventually(lambda: registry._connection.up is None)
+        await eventually(lambda: registry.connection.up is None)
     else:
         proxy.black_hole()
     wanted = asyncio.ensure_future(registry.secrets.obtain(f"{secret}-2", lambda: b"never"))
@@ -96,11 +96,11 @@ async def test_an_empty_node_is_filled_once(url, server, secret):
         for number in range(30):
             await asyncio.to_thread(client.ensure_path, f"{secret}-{number}")
         for process in (one, two):
-            assert await heard(process) == "ready"
+            assert await process.line() == "ready"
         for process in (one, two):
-            process.stdin.write(b"go\n")
-        values = (await heard(one)).split()
-        assert (await heard(two)).split() == values
+            await process.tell("go")
+        values = (await one.line()).split()
+        assert (await two.line()).split() == values
         assert len(set(values)) == 30
         for number, value in enumerate(values):
             data, stat = await asyncio.to_thread(client.get, f"{secret}-{number}")
@@ -113,7 +113,7 @@ async def test_who_follows_an_empty_node_waits_for_its_value(url, server, secret
         await asyncio.to_thread(client.ensure_path, secret)
         follower = aiter(registry.secrets.follow(secret))
         first = asyncio.ensure_future(anext(follower))
-        await eventually(lambda: registry._connection.up)
+        await eventually(lambda: registry.connection.up)
         assert await registry.secrets.obtain(secret, lambda: b"value") == b"value"
         assert await first == b"value"
         await follower.aclose()

@@ -52,7 +52,7 @@ async def test_a_connection_replaced_while_it_is_read(url):
         # What a newcomer is told has to be asked for: that is under way after one turn.
         async with View(here) as newcomer:
             await asyncio.sleep(0)
-            replace_connection(here._connection)
+            replace_connection(here.connection)
             await newcomer.until(lambda: len(newcomer.events) > 2)
             assert kinds(newcomer) == [Snapshot, Stale, Snapshot]
             assert newcomer.stale is None
@@ -67,7 +67,7 @@ async def test_a_connection_replaced_before_it_is_read(through, proxy):
         pauses = []
 
         def pause(_: int) -> float:
-            pauses.append(here._connection.up)
+            pauses.append(here.connection.up)
             return PATIENCE if len(pauses) == 1 else 0.0
 
         here._folder._spread = pause

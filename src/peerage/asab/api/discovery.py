@@ -5,11 +5,11 @@ import socket
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from peerage.asab.abc.service import Service
 from peerage.asab.api.projection import advertised_ids, records
 from peerage.asab.api.relay import authorization_of
 from peerage.asab.host import host_of
 from peerage.asab.parts import Floor
-from peerage.asab.service import Service
 from peerage.client import Authorize, resolver
 from peerage.directory import fold_criteria
 from peerage.errors import NotDiscoveredError

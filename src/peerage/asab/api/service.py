@@ -11,14 +11,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
+from peerage.advert import Advert
+from peerage.asab.abc.service import Service
 from peerage.asab.api.discovery import DiscoveryService
 from peerage.asab.api.ids import sort_out
 from peerage.asab.host import host_of
 from peerage.asab.parts import Floor
-from peerage.asab.service import Service
 from peerage.errors import RegistryDeniedError
 from peerage.records.identity import Identity, find_manifest, read_identity
-from peerage.registration import LAME_DUCK, WITHDRAW_TIMEOUT, Offer, Registration
+from peerage.registration import LAME_DUCK, WITHDRAW_TIMEOUT, Registration
 from peerage.registry import check_size
 
 if TYPE_CHECKING:
@@ -234,7 +235,7 @@ class ApiService(Service):
         try:
             if self._registration is None:
                 # Whoever said it is to hear what is wrong with it, also long before it is advertised.
-                self._fit(lambda offer: check_size(Offer(**offer).record()))
+                self._fit(lambda offer: check_size(Advert(**offer).record()))
             self._advertise()
         except Exception:
             self.Discovery, self.AttentionRequired = before

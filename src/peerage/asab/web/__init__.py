@@ -12,21 +12,18 @@ if TYPE_CHECKING:
     from peerage.asab.web import rest
     from peerage.asab.web.container import WebContainer
     from peerage.asab.web.create import create_web_server
-    from peerage.asab.web.module import Module
-    from peerage.asab.web.service import WebService
-    from peerage.asab.web.staticdir import StaticDirProvider
+    from peerage.asab.web.service import Module, WebService
 
 _HOME_OF: Final = {
-    "Module": "module",
-    "StaticDirProvider": "staticdir",
+    "Module": "service",
     "WebContainer": "container",
     "WebService": "service",
     "create_web_server": "create",
 }
 
-__all__ = ["Module", "StaticDirProvider", "WebContainer", "WebService", "create_web_server", "rest"]
+__all__ = ["Module", "WebContainer", "WebService", "create_web_server", "rest"]
 
-_load: Final = loader(__name__, globals(), _HOME_OF, frozenset({"auth", "rest", "tenant"}))
+_load: Final = loader(__name__, globals(), _HOME_OF, frozenset({"auth", "rest"}))
 
 
 def __getattr__(name: str) -> Any:

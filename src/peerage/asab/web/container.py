@@ -4,24 +4,22 @@ import errno
 import logging
 import warnings
 from collections.abc import Mapping
-from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from aiohttp import web
 from aiohttp.http import SERVER_SOFTWARE
 from aiohttp.web_exceptions import NotAppKeyWarning
 
 from peerage import __version__
+from peerage.asab.absent import REAL_ASAB
 from peerage.asab.configurable import Configurable
 from peerage.asab.parts import Floor, Part
 from peerage.asab.tls import SSLContextBuilder
 from peerage.asab.web.accesslog import ACCESS_LOG, AccessLogger
-from peerage.asab.web.cors import add_cors_headers, preflight, preflight_paths
 from peerage.asab.web.denials import answer_denials
 from peerage.asab.web.listen import Line, read_listen
 from peerage.asab.web.requests import Requests, finish
-from peerage.asab.web.routes import AUTHORIZATION, TENANT, pass_arguments, requiring
-from peerage.asab.web.staticdir import StaticDirProvider
+from peerage.asab.web.routes import UNPASSED, requiring, unpassed_arguments
 from peerage.errors import ConfigurationError
 from peerage.server import Handler, Middleware, refuse_misdirected
 
@@ -34,6 +32,9 @@ if TYPE_CHECKING:
 __all__ = ["WebContainer"]
 
 log = logging.getLogger(__name__)
+
+#: Options of ASAB that this layer doesn't have.
+_CUT: Final = ("rootdir", "cors")
 
 
 class WebContainer(Configurable):
@@ -55,10 +56,7 @@ class WebContainer(Configurable):
     ConfigDefaults: ClassVar[dict[str, Any]] = {
         "listen": "0.0.0.0 8080",  # may have several lines
         "backlog": 128,
-        "rootdir": "",
         "servertokens": "full",  # what the Server header says: 'full' or 'prod'
-        "cors": "",
-        "cors_preflight_paths": "/openidconnect/*, /test/*",
         "body_max_size": 1024**2,
     }
 
@@ -72,7 +70,12 @@ class WebContainer(Configurable):
         self.Addresses: list[Any] | None = None
         """The addresses it is bound to, as sockets have them; None before ``WebContainer.started!``."""
         self.BackLog = int(self.Config["backlog"])
-        self.CORS: str = self.Config["cors"]
+        for option in _CUT:
+            if self.Config.get(option):
+                raise ConfigurationError(
+                    f"[{config_section_name}] {option}={self.Config[option]}: peerage.asab has no such "
+                    f"option. {REAL_ASAB}"
+                )
         self.ServerTokens = (
             "peerage" if self.Config["servertokens"] == "prod" else f"{SERVER_SOFTWARE} peerage/{__version__}"
         )
@@ -90,18 +93,15 @@ class WebContainer(Configurable):
             middlewares=[refuse_misdirected(websvc.own_ids), self._requests.middleware, answer_denials],
         )
         """The aiohttp application; ``WebApp["app"]`` is this one's."""
-        self.tenants: Middleware | None = None
-        """Finds the tenant of a request, if there is a TenantService."""
         self.authorization: Middleware | None = None
-        """Lets requests with a valid token through, if there is an AuthService."""
+        """Passes requests with a valid token, if there is an AuthService."""
         self.WebApp.on_startup.append(self._on_startup)
         self.WebApp.on_response_prepare.append(self._on_response_prepare)
         self.WebApp.on_response_prepare.append(self._requests.on_response_prepare)
-        self._keep("app", websvc.App)
-        if rootdir := self.Config["rootdir"]:
-            self._keep("rootdir", StaticDirProvider(self.WebApp, root="/", path=rootdir))
-        if self.CORS:
-            self.add_preflight_handlers(preflight_paths(self.Config["cors_preflight_paths"]))
+        with warnings.catch_warnings():
+            # A plain text as key is documented; aiohttp recommends keys of a class of its own.
+            warnings.simplefilter("ignore", NotAppKeyWarning)
+            self.WebApp["app"] = websvc.App
         self.WebAppRunner = web.AppRunner(
             self.WebApp,
             handle_signals=False,
@@ -121,17 +121,6 @@ class WebContainer(Configurable):
     def scheme(self) -> str:
         """``http`` or ``https``: what is spoken where the first line of ``listen`` says."""
         return "https" if self._listen and self._listen[0][1] is not None else "http"
-
-    def add_preflight_handlers(self, paths: list[str]) -> None:
-        """Answer ``OPTIONS`` for these routes, so that pages of other sites may send requests there."""
-        for path in paths:
-            self.WebApp.router.add_route("OPTIONS", path, preflight)
-
-    def _keep(self, key: str, value: object) -> None:
-        with warnings.catch_warnings():
-            # Documented as plain names; aiohttp would have its own kind of keys.
-            warnings.simplefilter("ignore", NotAppKeyWarning)
-            self.WebApp[key] = value
 
     def _ssl_context(self, line: Line) -> "ssl.SSLContext | None":
         if line.ssl is None:
@@ -156,16 +145,14 @@ class WebContainer(Configurable):
                 prepare(self)
 
         @web.middleware
-        async def inside(request: web.Request, handler: Handler) -> web.StreamResponse:
-            for step in (self.authorization, self.tenants):
-                if step is not None:
-                    handler = partial(step, handler=handler)
-            return await handler(request)
+        async def authorize(request: web.Request, handler: Handler) -> web.StreamResponse:
+            # Looked up for each request: AuthService may be installed later.
+            if self.authorization is None:
+                return await handler(request)
+            return await self.authorization(request, handler)
 
-        names = TENANT if self.tenants is not None else frozenset()
-        pass_arguments(webapp, names | AUTHORIZATION if self.authorization is not None else names)
-        # Inside of the program's middlewares, which answer in their own way to those who are refused.
-        webapp.middlewares.append(inside)
+        # After the program's middlewares, which may change the answer to a refused request.
+        webapp.middlewares.append(authorize)
 
     async def _start(self, app: "Application") -> None:
         await self.WebAppRunner.setup()
@@ -181,6 +168,11 @@ class WebContainer(Configurable):
         app.PubSub.publish("WebContainer.started!", self)
 
     def _check_requirements(self) -> None:
+        for handler, argument in unpassed_arguments(self.WebApp):
+            log.error(
+                "[%s]: %s() takes the argument %r, which peerage.asab doesn't pass: call %s. %s",
+                *(self.section, handler, argument, UNPASSED[argument], REAL_ASAB),
+            )
         routes = [] if self.authorization is not None else requiring(self.WebApp)
         if routes:
             log.error(
@@ -235,5 +227,3 @@ class WebContainer(Configurable):
 
     async def _on_response_prepare(self, _: web.Request, response: web.StreamResponse) -> None:
         response.headers["Server"] = self.ServerTokens
-        if self.CORS:
-            add_cors_headers(response)

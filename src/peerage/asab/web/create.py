@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from peerage.asab.web.container import WebContainer
-from peerage.asab.web.module import Module
+from peerage.asab.web.service import Module
 
 if TYPE_CHECKING:
     from peerage.asab.application import Application

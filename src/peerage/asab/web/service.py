@@ -1,23 +1,23 @@
-"""The web servers of an application."""
+"""The web servers of an application, and the module that brings them."""
 
 from typing import TYPE_CHECKING, ClassVar
 
 import aiohttp.web
 
+from peerage.asab import abc
 from peerage.asab.config import Config
 from peerage.asab.parts import Floor
-from peerage.asab.service import Service
 from peerage.misdirected import OwnIds
 
 if TYPE_CHECKING:
     from peerage.asab.application import Application
     from peerage.asab.web.container import WebContainer
 
-__all__ = ["WebService"]
+__all__ = ["Module", "WebService"]
 
 
-class WebService(Service):
-    """``asab.WebService``: knows the containers, which run by themselves."""
+class WebService(abc.Service):
+    """``asab.WebService``: the dictionary of the containers."""
 
     peerage_floor: ClassVar[Floor] = Floor.WEB
 
@@ -54,3 +54,11 @@ class WebService(Service):
     def WebApp(self) -> aiohttp.web.Application:  # noqa: N802 - documented so
         """The aiohttp application of that container."""
         return self.WebContainer.WebApp
+
+
+class Module(abc.Module):
+    """``app.add_module(asab.web.Module)`` registers the service ``asab.WebService``."""
+
+    def __init__(self, app: "Application") -> None:
+        super().__init__(app)
+        self.service = WebService(app)

@@ -10,11 +10,10 @@ from peerage.lazy import loader
 
 if TYPE_CHECKING:
     from peerage.asab.zookeeper.container import ZooKeeperContainer
-    from peerage.asab.zookeeper.module import Module
-    from peerage.asab.zookeeper.service import ZooKeeperService
+    from peerage.asab.zookeeper.service import Module, ZooKeeperService
 
 _HOME_OF: Final = {
-    "Module": "module",
+    "Module": "service",
     "ZooKeeperContainer": "container",
     "ZooKeeperService": "service",
 }

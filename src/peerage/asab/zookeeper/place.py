@@ -3,18 +3,17 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol
+from typing import TYPE_CHECKING, Final, NoReturn, Protocol
 
-from peerage.asab.zookeeper.proactor import ProactorService
+from peerage.asab.proactor import ProactorService
 from peerage.asab.zookeeper.servers import Choice
 from peerage.asab.zookeeper.wrapper import KazooWrapper
 from peerage.errors import ConfigurationError
 from peerage.registry import Advertisement, Record, Registry, Snapshot
 
 if TYPE_CHECKING:
-    from kazoo.client import KazooClient
-
-    from peerage.backends.zookeeper import ZooKeeperRegistry
+    from peerage.asab.zookeeper.session import ZooKeeperSession
+    from peerage.backends.zookeeper.session import KazooClient
 
 __all__ = ["Place", "place_of"]
 
@@ -50,42 +49,53 @@ class Place(Protocol):
 
 def place_of(registry: Registry, choice: Choice, proactor: ProactorService) -> Place:
     """Return what a container can do with *registry*."""
-    # By what it can do, not by its class: that needs an extra.
-    if hasattr(registry, "advertise_at"):
-        return _Ensemble(registry, choice, proactor)
-    return _Machine(registry, proactor)
+    if not registry.url.startswith("zookeeper"):
+        return _Machine(registry, proactor)
+    # Needs the extra of ZooKeeper, which is there if such a registry is.
+    from peerage.asab.zookeeper.session import ZooKeeperSession  # noqa: PLC0415 - see above
+    from peerage.backends.zookeeper import ZooKeeperRegistry  # noqa: PLC0415 - see above
+
+    assert isinstance(registry, ZooKeeperRegistry)  # noqa: S101 - by its URL
+    return _Ensemble(registry, ZooKeeperSession(registry), choice, proactor)
 
 
 class _Ensemble:
     """ZooKeeper."""
 
-    def __init__(self, registry: Any, choice: Choice, proactor: ProactorService) -> None:
-        self.registry: ZooKeeperRegistry = registry
+    def __init__(
+        self,
+        registry: Registry,
+        session: "ZooKeeperSession",
+        choice: Choice,
+        proactor: ProactorService,
+    ) -> None:
+        self.registry = registry
+        self._session = session
         self.zookeeper = KazooWrapper(proactor, self._client)
         self._chroot = choice.chroot
         self._path = choice.path
 
     @property
     def connected(self) -> bool:
-        return self.registry.states.state == _CONNECTED
+        return self._session.state == _CONNECTED
 
     async def states(self) -> AsyncGenerator[str]:
         told: asyncio.Queue[str] = asyncio.Queue()
         if self.connected:
             told.put_nowait(_CONNECTED)
-        self.registry.states.listen(told.put_nowait)
-        self.registry.connect()
+        self._session.listen(told.put_nowait)
+        self._session.connect()
         while True:
             state = await told.get()
             if state == _CONNECTED:
                 # As with the original, so that what is in it can be listed, and made, from then on.
-                await self.registry.ensure_path()
+                await self._session.ensure_path()
             yield state
 
     def advertise(self, path: str, data: bytes) -> Advertisement:
         # Not _below(): the path may end with a slash, or be empty, and the digits are in that folder.
         folder = f"/{self._path}" if self._path else ""
-        return self.registry.advertise_at(f"{self._chroot}{folder}/{path}", data)
+        return self._session.advertise_at(f"{self._chroot}{folder}/{path}", data)
 
     async def children(self, path: str) -> list[str] | None:
         return await self.zookeeper.get_children(f"/{self._below(path)}")
@@ -97,7 +107,7 @@ class _Ensemble:
         return "/".join(part for part in (self._path, path) if part)
 
     def _client(self) -> "KazooClient":
-        client = self.registry.client
+        client = self._session.client
         # Of what users ask. What the registry itself asks has its whole path.
         client.chroot = self._chroot
         return client

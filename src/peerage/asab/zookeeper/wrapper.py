@@ -6,10 +6,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from kazoo.client import KazooClient
-    from kazoo.protocol.states import ZnodeStat
-
-    from peerage.asab.zookeeper.proactor import ProactorService
+    from peerage.asab.proactor import ProactorService
+    from peerage.backends.zookeeper.session import KazooClient, ZnodeStat
 
 __all__ = ["KazooWrapper"]
 
@@ -115,7 +113,7 @@ class KazooWrapper:
         return await self.ProactorService.execute(call, *args)
 
     async def _if_there(self, call: Callable[..., Any], *args: Any, complaint: str | None = None) -> Any:
-        from kazoo.exceptions import NoNodeError  # noqa: PLC0415 - an extra
+        from peerage.backends.zookeeper.session import NoNodeError  # noqa: PLC0415 - an extra
 
         try:
             return await self._call(call, *args)
@@ -126,7 +124,7 @@ class KazooWrapper:
 
 
 def _upsert(client: "KazooClient", path: str, value: bytes) -> Any:
-    from kazoo.exceptions import NodeExistsError, NoNodeError  # noqa: PLC0415 - an extra
+    from peerage.backends.zookeeper.session import NodeExistsError, NoNodeError  # noqa: PLC0415 - an extra
 
     with suppress(NoNodeError):
         return client.set(path, value)

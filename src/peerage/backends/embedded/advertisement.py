@@ -13,7 +13,7 @@ from peerage.backends.embedded.process import ask
 from peerage.backends.embedded.site import Site
 from peerage.backends.embedded.worker import Worker
 from peerage.errors import RegistryClosedError, RegistryDeniedError
-from peerage.registry import check_size
+from peerage.registry import OwnRecords, check_size
 
 __all__ = ["EmbeddedAdvertisement"]
 
@@ -31,6 +31,7 @@ class EmbeddedAdvertisement:
         site: returns the folder; called on the thread.
         name: what the node's name begins with.
         data: the record.
+        own_records: receives each name that the record has.
         on_end: called once, when the record is withdrawn.
     """
 
@@ -40,10 +41,13 @@ class EmbeddedAdvertisement:
         site: Callable[[], Site],
         name: str,
         data: bytes,
+        *,
+        own_records: OwnRecords,
         on_end: Callable[["EmbeddedAdvertisement"], object],
     ) -> None:
         self._worker = worker
         self._site = site
+        self._own_records = own_records
         self._on_end = on_end
         self._report = Report(None, 0)
         self._changed = asyncio.Event()
@@ -122,7 +126,9 @@ class EmbeddedAdvertisement:
         self._removed = True
 
     def _heard(self, report: Report) -> None:
-        self._report = report
+        before, self._report = self._report.node, report
+        if report.node is not None and report.node != before:
+            self._own_records.add(report.node)
         self._changed.set()
 
     def _check_open(self) -> None:

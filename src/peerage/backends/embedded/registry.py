@@ -14,7 +14,7 @@ from peerage.backends.embedded.secrets import EmbeddedSecrets
 from peerage.backends.embedded.site import Condition, Site
 from peerage.backends.feed import Feed
 from peerage.errors import RegistryClosedError
-from peerage.registry import Health, check_name, check_size
+from peerage.registry import Health, OwnRecords, check_name, check_size
 
 __all__ = ["EmbeddedRegistry"]
 
@@ -46,6 +46,10 @@ class EmbeddedRegistry:
         self._obstacle: str | None = None
         self._starting: asyncio.TimerHandle | None = None
         self._secrets = EmbeddedSecrets(location.base, self._open)
+        self.open_to_all = False
+        """Whether everyone who reaches it may write to it."""
+        self.own_records = OwnRecords()
+        """The names that the records advertised here have or had."""
 
     @property
     def url(self) -> str:
@@ -68,7 +72,12 @@ class EmbeddedRegistry:
         check_size(data)
         shared = self._open()
         advertisement = EmbeddedAdvertisement(
-            shared.worker, self._entered, name, data, lambda ended: self._advertisements.pop(ended, None)
+            shared.worker,
+            self._entered,
+            name,
+            data,
+            own_records=self.own_records,
+            on_end=lambda ended: self._advertisements.pop(ended, None),
         )
         self._advertisements[advertisement] = None
         return advertisement

@@ -24,6 +24,7 @@ from peerage.backends.zookeeper.nodes import denial, ensure
 from peerage.backends.zookeeper.notes import Up
 from peerage.backends.zookeeper.twins import find_twin
 from peerage.errors import RegistryClosedError, RegistryDeniedError
+from peerage.registry import OwnRecords
 
 __all__ = ["Claims", "ZooKeeperAdvertisement"]
 
@@ -63,6 +64,7 @@ class ZooKeeperAdvertisement:
         prefix: the node's name, without its digits.
         data: what to advertise.
         check: refuses data of an impossible size.
+        own_records: receives each name that the record has.
         on_end: called once it is over.
     """
 
@@ -75,6 +77,7 @@ class ZooKeeperAdvertisement:
         prefix: str,
         data: bytes,
         check: Callable[[bytes], None],
+        own_records: OwnRecords,
         on_end: Callable[["ZooKeeperAdvertisement"], None],
     ) -> None:
         self._connection = connection
@@ -84,6 +87,7 @@ class ZooKeeperAdvertisement:
         self._name = prefix.removesuffix(".") or claims.folder
         self._wish: bytes | None = data
         self._check_size = check
+        self._own_records = own_records
         self._on_end = on_end
         self._pid = os.getpid()
         self._node: str | None = None
@@ -369,6 +373,7 @@ class ZooKeeperAdvertisement:
             other.happened(DELETED)
         self._node, self._session, self._version, self._written = node, session, 0, data
         self._claims.nodes[node] = self
+        self._own_records.add(node)
 
     def _disown(self) -> None:
         if self._node is not None and self._claims.nodes.get(self._node) is self:

@@ -18,9 +18,10 @@ from typing import Any, Final
 
 from kazoo import exceptions
 from kazoo.client import KazooClient
+from kazoo.exceptions import NodeExistsError, NoNodeError
 from kazoo.protocol.connection import AUTH_XID, ConnectionHandler
 from kazoo.protocol.serialization import CloseInstance, Create, Delete, GetACL, SetACL, SetData, Sync, Watch
-from kazoo.protocol.states import KeeperState
+from kazoo.protocol.states import KeeperState, ZnodeStat
 from kazoo.retry import ForceRetryError
 from kazoo.security import ACL, CREATOR_ALL_ACL, OPEN_ACL_UNSAFE
 
@@ -41,10 +42,13 @@ __all__ = [
     "Delete",
     "GetACL",
     "KazooClient",
+    "NoNodeError",
+    "NodeExistsError",
     "Session",
     "SetACL",
     "SetData",
     "Sync",
+    "ZnodeStat",
 ]
 
 #: kazoo's own back-off grows to an hour; a service must be back within a second of its server.

@@ -1,4 +1,4 @@
-"""``peerage demo``: a shop and its pricing services, of which one is killed and another one joins."""
+"""``peerage demo``: a shop calls pricing services; one is killed, and another one joins."""
 
 import asyncio
 import sys
@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from tempfile import TemporaryDirectory
 
+from peerage.cli.demo.children import Children
 from peerage.cli.demo.score import Member, Score
 from peerage.cli.demo.show import show
-from peerage.cli.demo.stage import Stage
 from peerage.cli.demo.summary import complaints, summary
 from peerage.cli.run import CommandError, Exit, first_of
 from peerage.cli.table import on_terminal
@@ -26,10 +26,10 @@ _SHOP = "shop-1"
 #: Seconds after which a demo without a terminal ends.
 _DEFAULT_SECONDS = 20.0
 
-#: Seconds into which the acts of a demo without an end are fitted.
-_ACTS = 15.0
+#: Seconds in which a demo without an end has shown everything.
+_SHOWN = 15.0
 
-#: Seconds that a child has for being there; a busy machine takes its time to start one.
+#: Seconds in which a child must have started; a busy machine is slow to start one.
 _PATIENCE = 30.0
 
 
@@ -44,18 +44,18 @@ async def demo(registry: str | None, seconds: float | None) -> int:
         seconds = _DEFAULT_SECONDS
     score = Score()
     with _place(registry) as url:
-        async with Discovery(url) as discovery, Stage(url, score.hear) as stage:
+        async with Discovery(url) as discovery, Children(url, score.report) as children:
             await discovery.ready()
             try:
                 await first_of(
-                    _play(stage, score, discovery, seconds),
-                    stage.until_broken(),
+                    _run(children, score, discovery, seconds),
+                    children.until_broken(),
                     score.follow(discovery.changes()),
                     show(score),
                 )
             except asyncio.CancelledError:
                 # Ctrl-C is how a demo without an end ends, once it has shown everything.
-                if seconds is not None or not _last_act_over(score):
+                if seconds is not None or not _complete(score):
                     raise
             elapsed = score.elapsed
     sys.stdout.writelines(f"{multiline(line)}\n" for line in summary(score, elapsed))
@@ -64,7 +64,7 @@ async def demo(registry: str | None, seconds: float | None) -> int:
 
 @contextmanager
 def _place(registry: str | None) -> Iterator[str]:
-    """Give the URL of the registry: without one given, of a folder of its own that is removed at the end."""
+    """Yield the URL of the registry; by default that of a temporary folder, which is removed at the end."""
     if registry is not None:
         yield registry
         return
@@ -72,38 +72,38 @@ def _place(registry: str | None) -> Iterator[str]:
         yield f"embedded://{folder}"
 
 
-async def _play(stage: Stage, score: Score, discovery: Discovery, seconds: float | None) -> None:
-    length = _ACTS if seconds is None else seconds
-    await asyncio.gather(*(_enter(stage, score, name) for name in _SERVICES))
+async def _run(children: Children, score: Score, discovery: Discovery, seconds: float | None) -> None:
+    length = _SHOWN if seconds is None else seconds
+    await asyncio.gather(*(_start(children, score, name) for name in _SERVICES))
     await _until_joined(score, discovery, _SERVICES)
-    await stage.start(_SHOP)
+    await children.start(_SHOP)
     await _until(score, lambda: score.calls > 0, f"{_SHOP} made no call")
 
     await _pause(score, length / 3)
-    score.tell(f"killing {_VICTIM} with SIGKILL (pid {score.members[_VICTIM].pid})")
+    score.note(f"killing {_VICTIM} with SIGKILL (pid {score.members[_VICTIM].pid})")
     score.members[_VICTIM].killed_at = time.monotonic()
-    stage.kill(_VICTIM)
+    children.kill(_VICTIM)
 
     await _pause(score, length / 2)
-    score.tell(f"starting {_LATE}")
-    await _enter(stage, score, _LATE, late=True)
+    score.note(f"starting {_LATE}")
+    await _start(children, score, _LATE, late=True)
     await _until_joined(score, discovery, (_LATE,))
 
     if seconds is None:
         await asyncio.Event().wait()
     await _pause(score, length)
-    # On a busy machine the last act may have begun late; it's played to its end.
-    await score.until(lambda: _last_act_over(score), _PATIENCE)
-    await stage.dismiss(_SHOP)
+    # On a busy machine the late instance may not have answered yet.
+    await score.until(lambda: _complete(score), _PATIENCE)
+    await children.dismiss(_SHOP)
 
 
-async def _enter(stage: Stage, score: Score, name: str, *, late: bool = False) -> None:
-    # First the entry: it may join before we hear that it was started.
+async def _start(children: Children, score: Score, name: str, *, late: bool = False) -> None:
+    # The entry comes first: the child may join before its start has returned.
     member = score.members[name] = Member(name, late=late)
-    member.pid = await stage.start(name)
+    member.pid = await children.start(name)
 
 
-def _last_act_over(score: Score) -> bool:
+def _complete(score: Score) -> bool:
     return _LATE in score.members and score.members[_LATE].answers > 0
 
 
@@ -111,8 +111,8 @@ async def _until_joined(score: Score, discovery: Discovery, names: tuple[str, ..
     await _until(
         score,
         lambda: all(score.members[name].joined_at is not None for name in names),
-        f"Not all of {', '.join(names)} are seen in {discovery.registry.url}: "
-        "the demo needs a registry that processes share",
+        f"Not all of {', '.join(names)} appeared in {discovery.registry.url} (the demo needs a registry that "
+        "processes share)",
     )
 
 

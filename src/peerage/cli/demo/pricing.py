@@ -6,7 +6,7 @@ from zlib import crc32
 
 from aiohttp import web
 
-from peerage.cli.demo.child import play, report, until_dismissed
+from peerage.cli.demo.role import report, run_role, until_dismissed
 from peerage.discovery import Discovery
 
 __all__ = ["main"]
@@ -40,4 +40,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    play(main())
+    run_role(main())

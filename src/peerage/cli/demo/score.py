@@ -1,4 +1,4 @@
-"""What has happened in the demo so far: who is there, who answered how many calls."""
+"""What has happened in the demo so far: the instances, and how many calls each has answered."""
 
 import asyncio
 import time
@@ -24,12 +24,12 @@ class Member:
     late: bool = False
     """Whether it joined while calls were made."""
     ready_at: float | None = None
-    """When it was advertised, as it says itself."""
+    """When it was advertised, by its own report."""
     joined_at: float | None = None
-    """When we saw it in the registry."""
+    """When it appeared in the registry."""
     killed_at: float | None = None
     gone_at: float | None = None
-    """When we saw that it isn't in the registry any more."""
+    """When it disappeared from the registry."""
     first_answer_at: float | None = None
     answers: int = 0
 
@@ -44,7 +44,7 @@ class Member:
 
 
 class Score:
-    """Fed by what the children report and by what the registry says."""
+    """Counts what the children report, and follows the changes of the registry."""
 
     def __init__(self) -> None:
         self.members: dict[str, Member] = {}
@@ -53,16 +53,16 @@ class Score:
         self.calls = 0
         self.failed = 0
         self.error: str | None = None
-        """What the last failed call said."""
+        """The error of the last failed call."""
         self.opened_at: float | None = None
         """When the shop's first report came."""
         self._recent: deque[tuple[float, int]] = deque()
-        self._news = asyncio.Event()
+        self._changed = asyncio.Event()
 
-    # Being fed
+    # Writing
 
-    def hear(self, name: str, facts: dict[str, Any]) -> None:
-        """Take what the child *name* reports."""
+    def report(self, name: str, facts: dict[str, Any]) -> None:
+        """Add what the child *name* reports."""
         if name in self.members:
             self.members[name].ready_at = facts["ready"]
         else:
@@ -79,34 +79,34 @@ class Score:
             if member.first_answer_at is None and name in facts["first"]:
                 member.first_answer_at = facts["first"][name]
                 if member.late:
-                    self.tell(f"{name} gave its first answer")
+                    self.note(f"{name} gave its first answer")
         self._recent.append((now, self.calls))
         while self._recent[0][0] < now - _WINDOW:
             self._recent.popleft()
 
     async def follow(self, changes: Changes) -> None:
-        """Take what the registry says."""
+        """Add what the registry reports."""
         async for event in changes:
             member = self.members.get(event.instance.instance_id or "")
             if member is None:
                 continue
             if isinstance(event, Joined):
                 member.joined_at = time.monotonic()
-                self.tell(f"{member.name} joined (pid {member.pid})")
+                self.note(f"{member.name} joined (pid {member.pid})")
             elif isinstance(event, Left):
                 member.gone_at = time.monotonic()
-                self.tell(f"{member.name} is gone from the registry")
+                self.note(f"{member.name} is gone from the registry")
             self._wake()
 
-    def tell(self, sentence: str) -> None:
-        """Note what happened."""
+    def note(self, sentence: str) -> None:
+        """Note that something happened."""
         self.events.append((self.elapsed, sentence))
         self._wake()
 
     def _wake(self) -> None:
-        self._news.set()
+        self._changed.set()
 
-    # Being asked
+    # Reading
 
     @property
     def elapsed(self) -> float:
@@ -126,8 +126,8 @@ class Score:
         try:
             async with asyncio.timeout(seconds):
                 while not holds():
-                    self._news.clear()
-                    await self._news.wait()
+                    self._changed.clear()
+                    await self._changed.wait()
         except TimeoutError:
             return False
         return True

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import aiohttp
 
-from peerage.cli.demo.child import play, report, until_dismissed
+from peerage.cli.demo.role import report, run_role, until_dismissed
 from peerage.discovery import Discovery
 
 __all__ = ["main"]
@@ -83,4 +83,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    play(main())
+    run_role(main())

@@ -1,4 +1,4 @@
-"""What came of the demo, in words and as a verdict."""
+"""The result of the demo, in words and as a list of failures."""
 
 from collections.abc import Iterator
 
@@ -12,11 +12,11 @@ def summary(score: Score, elapsed: float) -> Iterator[str]:
     rate = score.calls / max(elapsed, 0.001)
     yield f"{score.calls:,} calls in {elapsed:.1f} s ({rate:.0f}/s), {score.failed:,} failed"
     for member in score.members.values():
-        yield f"  {member.name}  {member.answers:6,} answers  {_fate(member)}".rstrip()
+        yield f"  {member.name}  {member.answers:6,} answers  {_outcome(member)}".rstrip()
     yield from complaints(score) or ["No call failed, and every instance answered."]
 
 
-def _fate(member: Member) -> str:
+def _outcome(member: Member) -> str:
     if member.killed_at is not None:
         if member.gone_at is None:
             return "killed, still in the registry"
@@ -27,7 +27,7 @@ def _fate(member: Member) -> str:
 
 
 def _ms(begin: float, end: float) -> str:
-    # It may answer before it has heard itself that it is registered.
+    # A service may answer before it knows that it is registered.
     return f"{max(0.0, end - begin) * 1000:.1f} ms"
 
 

@@ -23,4 +23,5 @@ _HOME_OF: Final = {
 __all__ = ["Ensemble", "Proxy", "ZooKeeperHarness", "ZooKeeperServer"]
 
 
-__getattr__ = loader(__name__, globals(), _HOME_OF)
+if not TYPE_CHECKING:  # for a type checker every misspelled name would be valid
+    __getattr__ = loader(__name__, globals(), _HOME_OF)

@@ -118,12 +118,6 @@ class Authorization:
         with _answering():
             return self._principal.claim(key, default)
 
-    def _resources(self) -> set[str]:
-        """Return what is allowed; a handler may take it as its argument ``resources``."""
-        with _answering():
-            mine = self._principal.has_superuser_access()
-            return {*self._principal.resources(Tenant.get(None)), *((SUPERUSER,) if mine else ())}
-
 
 def _principal(claims: Mapping[str, Any] | None) -> Principal:
     try:

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from peerage.asab.contextvars import Authz
 from peerage.asab.exceptions import AccessDeniedError
-from peerage.asab.web.routes import AUTHORIZATION, REQUIRES
+from peerage.asab.web.routes import REQUIRES
 from peerage.auth.web import mark_open
 
 __all__ = ["NOAUTH", "noauth", "require", "require_superuser"]
@@ -18,7 +18,7 @@ __all__ = ["NOAUTH", "noauth", "require", "require_superuser"]
 NOAUTH: Final = "NoAuth"
 
 #: Arguments of handlers that say something about who calls.
-_OF_CALLERS: Final = AUTHORIZATION | {"authz"}
+_OF_CALLERS: Final = {"authz", "resources", "user_info"}
 
 _Handler = Callable[..., Awaitable[web.StreamResponse]]
 _Marked = TypeVar("_Marked", bound=Callable[..., Any])

@@ -49,10 +49,10 @@ class Keys:
     def check(self) -> None:
         """Raise ConfigurationError if something can't be found because there is no discovery."""
         if find_discovery(self._app) is None:
-            for name, url in self._logical():
+            for url in self._logical():
                 raise ConfigurationError(
-                    f"[auth] {name}={without_credentials(url)} is found by discovery, and there is no "
-                    "asab.DiscoveryService: make an ApiService and call its initialize_zookeeper(), which "
+                    f"[auth] public_keys_url={without_credentials(url)} is found by discovery, and there is "
+                    "no asab.DiscoveryService: make an ApiService and call its initialize_zookeeper(), which "
                     "works without a ZooKeeper server as well; or write a URL of another host."
                 )
 
@@ -86,12 +86,9 @@ class Keys:
         self._own.append(verifier)
         return verifier
 
-    def _logical(self) -> list[tuple[str, str]]:
-        """Return what is found by discovery: the options and their URLs."""
-        introspection = self._settings.introspection_url
-        urls = [("public_keys_url", url) for url in self._settings.public_keys_urls]
-        urls += [("introspection_url", introspection)] if introspection else []
-        return [(name, url) for name, url in urls if is_logical(_host(url))]
+    def _logical(self) -> list[str]:
+        """Return the URLs of keys that are found by discovery."""
+        return [url for url in self._settings.public_keys_urls if is_logical(_host(url))]
 
 
 def _host(url: str) -> str | None:

@@ -1,25 +1,20 @@
 """The service that authorizes requests: ``asab.AuthService``."""
 
 import logging
-from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from aiohttp import web
 
+from peerage.asab.abc.service import Service
 from peerage.asab.config import Config
-from peerage.asab.contextvars import Authz
 from peerage.asab.exceptions import NotAuthenticatedError
-from peerage.asab.log import LogObsolete
 from peerage.asab.parts import Floor
-from peerage.asab.service import Service
 from peerage.asab.web.auth.authorization import Authorization
 from peerage.asab.web.auth.guard import guard
-from peerage.asab.web.auth.introspection import IntrospectingVerifier
 from peerage.asab.web.auth.keys import Keys
 from peerage.asab.web.auth.mock import mock_principal
 from peerage.asab.web.auth.settings import read_settings
-from peerage.asab.web.neighbours import only_container, open_session
-from peerage.auth.fetching import without_credentials
+from peerage.asab.web.neighbours import only_container
 from peerage.auth.refusals import Refusals
 from peerage.auth.web import take_token
 from peerage.errors import ConfigurationError, KeysUnavailableError, TokenRefusedError
@@ -55,13 +50,6 @@ class AuthService(Service):
         super().__init__(app, service_name)
         self._mock = mock_principal(settings.mock_claims_path) if settings.mode == "mock" else None
         self._keys = Keys(settings, app)
-        self._introspection = settings.introspection_url
-        if self._introspection is not None:
-            log.warning(
-                "[auth] enabled=development: %s is asked about access tokens. In production a proxy does it",
-                without_credentials(self._introspection),
-            )
-        self._introspecting: IntrospectingVerifier | None = None
         self._refusals = Refusals()
         self._guard = guard(self._authenticate, self._refusals)
         self._installed = False
@@ -112,26 +100,10 @@ class AuthService(Service):
         except TokenRefusedError as error:
             raise NotAuthenticatedError from error
 
-    def get_authorized_tenant(self, request: web.Request | None = None) -> str | None:  # noqa: ARG002 - documented so
-        """Return the first tenant that the request being handled is authorized for; obsolete."""
-        resources = Authz.get().get_claim("resources") or {}
-        return next((tenant for tenant in resources if tenant != "*"), None)
-
-    def is_enabled(self) -> bool:
-        """Return True; obsolete, as it can't be disabled."""
-        LogObsolete.warning("AuthService.is_enabled() is obsolete: it always is")
-        return True
-
     async def _authenticate(self, token: str | None) -> Authorization:
         if self._mock is not None:
             return Authorization(self._mock, token)
-        verifier = self._keys.verifier()
-        if self._introspection is None:
-            return Authorization(await verifier.verify(token), token)
-        if self._introspecting is None or self._introspecting.verifier is not verifier:
-            session = partial(open_session, self.App)
-            self._introspecting = IntrospectingVerifier(verifier, self._introspection, session)
-        return Authorization(*await self._introspecting.verify(token))
+        return Authorization(await self._keys.verifier().verify(token), token)
 
     # Life
 

@@ -5,6 +5,7 @@ from configparser import RawConfigParser
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from peerage.asab.absent import REAL_ASAB
 from peerage.asab.utils import string_to_boolean
 from peerage.errors import ConfigurationError
 
@@ -13,7 +14,7 @@ __all__ = ["AuthSettings", "read_settings"]
 _SECTION: Final = "auth"
 _QUOTE: Final = '"'
 
-Mode = Literal["production", "development", "mock"]
+Mode = Literal["production", "mock"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +28,6 @@ class AuthSettings:
     """Files of keys: key sets, or PEM."""
     public_keys_ca: str | None
     """A PEM file of authorities for https URLs, instead of the system's."""
-    introspection_url: str | None
-    """Where access tokens become ID tokens; None but in development."""
     mock_claims_path: str | None
 
 
@@ -39,23 +38,13 @@ def read_settings(config: RawConfigParser) -> AuthSettings:
         ValueError: *enabled* isn't one of the modes, or what its mode needs is missing.
     """
     given = _options(config)
-    mode = _mode(given.get("enabled") or "production")
-    settings = AuthSettings(
-        mode=mode,
+    return AuthSettings(
+        mode=_mode(given.get("enabled") or "production"),
         public_keys_urls=_words(given.get("public_keys_url")),
         public_keys_files=_lines(given.get("public_keys_file")),
         public_keys_ca=given.get("public_keys_ca") or None,
-        introspection_url=(given.get("introspection_url") or None) if mode == "development" else None,
         mock_claims_path=given.get("mock_claims_path") or given.get("mock_user_info_path") or None,
     )
-    if mode == "development":
-        keys = settings.public_keys_urls or settings.public_keys_files
-        if not settings.introspection_url or not keys:
-            raise ConfigurationError(
-                "[auth] enabled=development needs introspection_url, where access tokens become ID tokens, "
-                "and public_keys_url, the keys of those."
-            )
-    return settings
 
 
 def _options(config: RawConfigParser) -> Mapping[str, str]:
@@ -82,14 +71,17 @@ def _lines(text: str | None) -> tuple[str, ...]:
 
 def _mode(text: str) -> Mode:
     mode = text.strip().lower()
-    if mode in {"production", "development", "mock"}:
-        return mode  # type: ignore[return-value] # one of these three
+    if mode in {"production", "mock"}:
+        return mode  # type: ignore[return-value] # one of these two
+    if mode == "development":
+        raise ConfigurationError(
+            "[auth] enabled=development: peerage.asab doesn't introspect access tokens. Write enabled=mock "
+            f"for development without an authorization server. {REAL_ASAB}"
+        )
     try:
         enabled = string_to_boolean(mode)
     except ValueError:
-        raise ConfigurationError(
-            f"[auth] enabled={text!r} isn't known: write production, development or mock."
-        ) from None
+        raise ConfigurationError(f"[auth] enabled={text!r} isn't known: write production or mock.") from None
     if not enabled:
         raise ConfigurationError(
             "Authorization can't be switched off by [auth] enabled=no, or --no-auth, where there is an "

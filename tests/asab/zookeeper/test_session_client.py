@@ -24,6 +24,7 @@ from tests.backends.zookeeper.support import (
     warnings_in,
 )
 
+from peerage.asab.zookeeper.session import ZooKeeperSession
 from peerage.errors import RegistryClosedError
 from peerage.registry import open_registry
 from peerage.testing import View, eventually
@@ -40,32 +41,32 @@ def base_of(url: str) -> str:
 async def test_it_is_a_client_of_the_same_session(url):
     """No second connection: what it makes is owned by the session of the records."""
     async with closing(open_registry(url)) as (registry,):
-        client = registry.client
+        client = ZooKeeperSession(registry).client
         assert isinstance(client, KazooClient)
         path = await call(client.create, f"{base_of(url)}/x", b"1", ephemeral=True, makepath=True)
         stat = await call(client.exists, path)
         assert stat.ephemeralOwner == client.client_id[0] == connection(registry).up.session
         assert client.connected
-        assert registry.client is client
+        assert ZooKeeperSession(registry).client is client
 
 
 async def test_it_can_be_asked_before_there_is_a_connection(url):
     """Its calls wait for it."""
     async with closing(open_registry(url)) as (registry,):
-        assert await call(registry.client.exists, "/zookeeper")
+        assert await call(ZooKeeperSession(registry).client.exists, "/zookeeper")
 
 
 def test_it_is_there_before_the_loop(url):
     """The same one then connects; closed before that, it leaves nothing."""
     for connects in (True, False):
         registry = open_registry(url)
-        client = registry.client
+        client = ZooKeeperSession(registry).client
         with pytest.raises(ConnectionClosedError):
             client.exists("/zookeeper")
 
         async def use(registry=registry, client=client, connects=connects) -> None:
             if connects:
-                assert registry.client is client
+                assert ZooKeeperSession(registry).client is client
                 assert await call(client.exists, "/zookeeper")
             await registry.aclose()
 
@@ -79,7 +80,7 @@ async def test_blocking_calls_from_threads(url):
     """Those that consist of several requests, too."""
     base = base_of(url)
     async with closing(open_registry(url)) as (registry,):
-        client = registry.client
+        client = ZooKeeperSession(registry).client
 
         def use() -> None:
             client.ensure_path(f"{base}/a/b")
@@ -104,7 +105,7 @@ async def test_many_threads_beside_records(url):
     """Users' requests and ours stand in one queue, and each has its answer."""
     base = base_of(url)
     async with closing(open_registry(url)) as (registry,), View(registry) as view:
-        client = registry.client
+        client = ZooKeeperSession(registry).client
         await call(client.ensure_path, base)
         record = await registered(registry, "Busy", b"0")
 
@@ -126,7 +127,7 @@ async def test_many_threads_beside_records(url):
 async def test_a_request_that_cannot_be_sent_is_refused_alone(url):
     """The connection is everybody's, and goes on."""
     async with closing(open_registry(url)) as (registry,):
-        client = registry.client
+        client = ZooKeeperSession(registry).client
         await connected(registry)
         before = connection(registry).up
         for wrong in (
@@ -148,7 +149,7 @@ async def test_watches_and_answers_call_back(url, server):
     children: list[list[str]] = []
     once = threading.Event()
     async with closing(open_registry(url)) as (registry,), bare_client(server.address) as other:
-        client = registry.client
+        client = ZooKeeperSession(registry).client
         await call(client.create, path, b"1", makepath=True)
 
         def look(data: bytes | None, _stat: object) -> None:
@@ -170,7 +171,7 @@ async def test_watches_and_answers_call_back(url, server):
 async def test_a_callback_that_fails_is_logged(url, caplog):
     """And the next one is called."""
     async with closing(open_registry(url)) as (registry,):
-        client, called = registry.client, threading.Event()
+        client, called = ZooKeeperSession(registry).client, threading.Event()
         client.get_async("/zookeeper").rawlink(lambda _: 1 // 0)
         client.get_async("/zookeeper").rawlink(lambda _: called.set())
         assert await call(called.wait, 10)
@@ -181,7 +182,7 @@ async def test_a_callback_that_fails_is_logged(url, caplog):
 async def test_a_lock_between_two_registries(url):
     """A recipe: sequential nodes, watches, waiting."""
     async with closing(open_registry(url), open_registry(url)) as (one, other):
-        mine, yours = (each.client.Lock(f"{base_of(url)}/lock") for each in (one, other))
+        mine, yours = (ZooKeeperSession(each).client.Lock(f"{base_of(url)}/lock") for each in (one, other))
         assert await call(mine.acquire)
         assert not await call(yours.acquire, blocking=False)
         waiting = asyncio.ensure_future(call(yours.acquire))
@@ -201,7 +202,7 @@ async def test_a_watch_on_the_folder_does_not_blind_the_registry(url, server):
     ):
         await registered(registry, "First", b"first")
         await view.until_data([b"first"])
-        client, data, events = registry.client, [], []
+        client, data, events = ZooKeeperSession(registry).client, [], []
         await call(client.DataWatch, folder, lambda value, _: data.append(value))
         await call(client.exists, folder, events.append)
         await call(client.ChildrenWatch, folder, events.append)
@@ -217,7 +218,7 @@ async def test_a_watch_on_the_folder_does_not_blind_the_registry(url, server):
 async def test_calls_in_an_outage_wait_for_its_end(url, through, proxy):
     """As kazoo has it: those under way fail, those made meanwhile wait. The event loop waits for none."""
     async with closing(open_registry(through)) as (registry,), View(registry) as view:
-        client = registry.client
+        client = ZooKeeperSession(registry).client
         owner = await registered(registry, "Owner", b"1")
         await view.until_data([b"1"])
         await cut_off(proxy, registry)
@@ -237,7 +238,7 @@ async def test_a_watch_survives_outages_and_sessions(url, through, server, proxy
     """A DataWatch is set anew, whatever became of the session."""
     path, seen = f"{base_of(url)}/node", []
     async with closing(open_registry(through)) as (registry,), bare_client(server.address) as other:
-        client = registry.client
+        client = ZooKeeperSession(registry).client
         await call(client.create, path, b"0", makepath=True)
         await call(client.DataWatch, path, lambda data, _: seen.append(data))
         proxy.cut()
@@ -268,7 +269,7 @@ async def test_no_call_is_forgotten_when_sessions_end(through, proxy, turn):
                 outcomes.append(type(error))
 
     async with closing(open_registry(through)) as (registry,):
-        client = registry.client
+        client = ZooKeeperSession(registry).client
         await connected(registry)
         users = [asyncio.ensure_future(call(use)) for _ in range(3)]
         for _ in range(3):
@@ -286,7 +287,7 @@ async def test_no_call_is_forgotten_when_sessions_end(through, proxy, turn):
 async def test_a_request_that_comes_as_the_session_ends_is_answered(through, proxy, monkeypatch):
     """In the moment after kazoo has emptied the queue, before it makes another one."""
     async with closing(open_registry(through)) as (registry,):
-        client = registry.client
+        client = ZooKeeperSession(registry).client
         await connected(registry)
         late, empty = client.handler.async_result(), client._notify_pending
 
@@ -305,7 +306,7 @@ async def test_closing_ends_calls_and_threads(url, through, proxy):
     """Those who wait are told; a callback that hangs holds nobody up."""
     entered_, leave = threading.Event(), threading.Event()
     async with closing(open_registry(through)) as (registry,):
-        client = registry.client
+        client = ZooKeeperSession(registry).client
 
         def hang(_: object) -> None:
             entered_.set()
@@ -324,32 +325,33 @@ async def test_closing_ends_calls_and_threads(url, through, proxy):
             await call(client.get, "/zookeeper")
         leave.set()
         with pytest.raises(RegistryClosedError, match="open another one"):
-            _ = registry.client
+            _ = ZooKeeperSession(registry).client
 
 
 async def test_what_it_makes_is_closed_where_the_registry_is(guarded, server):
     """With acl=creator, which credentials imply."""
     path = f"{base_of(guarded)}/mine"
     async with closing(open_registry(guarded)) as (registry,), bare_client(server.address) as other:
-        await call(registry.client.create, path, b"", makepath=True)
-        acls, _ = await call(registry.client.get_acls, path)
+        await call(ZooKeeperSession(registry).client.create, path, b"", makepath=True)
+        acls, _ = await call(ZooKeeperSession(registry).client.get_acls, path)
         assert [each.id.scheme for each in acls] == ["digest"]
         with pytest.raises(NoAuthError):
             await call(other.get, path)
 
 
 async def test_states_of_the_session(through, proxy):
-    """Each once, in its order; closing loses it."""
-    told: list[str] = []
+    """Each is reported once, in order."""
+    states: list[str] = []
     async with closing(open_registry(through)) as (registry,):
-        registry.states.listen(told.append)
-        registry.connect()
-        await eventually(lambda: told == ["CONNECTED"])
+        session = ZooKeeperSession(registry)
+        session.listen(states.append)
+        session.connect()
+        await eventually(lambda: states == ["CONNECTED"])
         await cut_off(proxy, registry)
-        assert told == ["CONNECTED", "SUSPENDED"]
+        assert states == ["CONNECTED", "SUSPENDED"]
         await proxy.heal()
-        await eventually(lambda: told[2:] == ["CONNECTED"])
+        await eventually(lambda: states[2:] == ["CONNECTED"])
         await proxy.expire_sessions()
-        await eventually(lambda: told[3:] == ["SUSPENDED", "LOST", "CONNECTED"])
-        assert registry.states.state == "CONNECTED"
-    assert told[6:] == ["LOST"]
+        await eventually(lambda: states[3:] == ["SUSPENDED", "LOST", "CONNECTED"])
+        assert session.state == "CONNECTED"
+    assert states[6:] == ["SUSPENDED"]

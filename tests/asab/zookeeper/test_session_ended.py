@@ -7,6 +7,7 @@ import pytest
 from kazoo.exceptions import ConnectionClosedError, ConnectionLoss
 from tests.backends.zookeeper.support import connected, connection, cut_off, folder_of
 
+from peerage.asab.zookeeper.session import ZooKeeperSession
 from peerage.registry import open_registry
 from peerage.testing import eventually
 from peerage.testing.suite import closing, registered
@@ -17,7 +18,7 @@ call = asyncio.to_thread
 async def test_a_session_that_a_user_ends_is_followed_by_another(url):
     """stop(), close(), start(), restart(): with the same client, its watches and the records."""
     async with closing(open_registry(url)) as (registry,):
-        client, told = registry.client, []
+        client, told = ZooKeeperSession(registry).client, []
         record = await registered(registry, "Kept", b"1")
         client.add_listener(told.append)
         await call(client.DataWatch, "/zookeeper", lambda *_: told.append("data"))
@@ -31,7 +32,7 @@ async def test_a_session_that_a_user_ends_is_followed_by_another(url):
             assert stat.ephemeralOwner not in {0, before}
             await eventually(lambda node=node: record.name not in {node, None}, "the record's next node")
             assert connection(registry).up.session == stat.ephemeralOwner
-            assert registry.client is client
+            assert ZooKeeperSession(registry).client is client
         assert len([each for each in threading.enumerate() if each.name.startswith("peerage: zoo")]) == 3
     assert told[0] == "data"
     assert [each for each in told if each != "data"] == ["LOST", "CONNECTED"] * 3 + ["LOST"]
@@ -44,7 +45,7 @@ async def test_a_session_that_a_user_ends_is_followed_by_another(url):
 async def test_a_session_that_a_user_ends_in_an_outage(through, proxy):
     """There is nobody to be told; the next begins with the next connection."""
     async with closing(open_registry(through)) as (registry,):
-        client = registry.client
+        client = ZooKeeperSession(registry).client
         await connected(registry)
         session = connection(registry).up.session
         await cut_off(proxy, registry)
@@ -59,7 +60,7 @@ async def test_closing_ends_a_session_that_a_user_ends(url):
     """At the same time: no other one begins."""
     for _ in range(20):
         async with closing(open_registry(url)) as (registry,):
-            client = registry.client
+            client = ZooKeeperSession(registry).client
             await connected(registry)
             ending = asyncio.ensure_future(call(client.stop))
             await asyncio.sleep(0)
@@ -71,7 +72,7 @@ async def test_closing_ends_a_session_that_a_user_ends(url):
 async def test_a_user_that_ends_the_session_in_a_listener(url):
     """On kazoo's own thread: it isn't waited for."""
     async with closing(open_registry(url)) as (registry,):
-        client, told = registry.client, []
+        client, told = ZooKeeperSession(registry).client, []
         await connected(registry)
 
         def hear(state: str) -> None:
@@ -90,7 +91,7 @@ async def test_nobody_waits_beyond_the_end(url, through, proxy):
     """Neither calls of several requests, nor those that try again, nor recipes that wait for an event."""
     base = folder_of(url)
     async with closing(open_registry(through)) as (registry,):
-        client = registry.client
+        client = ZooKeeperSession(registry).client
         await call(client.Barrier(f"{base}/barrier").create)
         assert await call(client.Lock(f"{base}/lock").acquire)
         before = (
@@ -119,7 +120,7 @@ async def test_nobody_waits_beyond_the_end(url, through, proxy):
 async def test_commands_to_the_server(url):
     """Over a connection of their own, which ends with them."""
     async with closing(open_registry(url)) as (registry,):
-        client = registry.client
+        client = ZooKeeperSession(registry).client
         assert await call(client.exists, "/zookeeper")
         own = client.dialer.socket
         assert (await call(client.server_version))[0] == 3
@@ -130,7 +131,7 @@ async def test_commands_to_the_server(url):
 async def test_credentials_are_added_amid_requests(url):
     """The server answers to that at once, before what it was asked earlier."""
     async with closing(open_registry(url)) as (registry,):
-        client = registry.client
+        client = ZooKeeperSession(registry).client
         await connected(registry)
         before = connection(registry).up
 

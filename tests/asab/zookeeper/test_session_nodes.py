@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from tests.backends.zookeeper.support import bare_client, cut_off, folder_of
 
+from peerage.asab.zookeeper.session import ZooKeeperSession
 from peerage.errors import RegistryClosedError, RegistryDeniedError
 from peerage.registry import open_registry
 from peerage.testing import View, eventually
@@ -35,8 +36,8 @@ async def test_a_node_anywhere(url, other, prefix):
     """The name is as given, ten digits behind it; the rest is as with a record."""
     folder = below(url, "/elsewhere/deep")
     async with closing(open_registry(url)) as (registry,):
-        one = registry.advertise_at(f"{folder}/{prefix}", b"1")
-        two = registry.advertise_at(f"{folder}/{prefix}", b"1")
+        one = ZooKeeperSession(registry).advertise_at(f"{folder}/{prefix}", b"1")
+        two = ZooKeeperSession(registry).advertise_at(f"{folder}/{prefix}", b"1")
         names = [await one.registered(), await two.registered()]
         assert sorted(names) == [f"{prefix}0000000000", f"{prefix}0000000001"]
         one.update(b"x" * 100_000)
@@ -51,7 +52,7 @@ async def test_a_node_anywhere(url, other, prefix):
 async def test_in_the_folder_of_records_it_is_one(url):
     """Watchers see it, whatever its name."""
     async with closing(open_registry(url)) as (registry,), View(registry) as view:
-        await registry.advertise_at(f"{folder_of(url)}/nodot", b"{}").registered()
+        await ZooKeeperSession(registry).advertise_at(f"{folder_of(url)}/nodot", b"{}").registered()
         await view.until_data([b"{}"])
         assert list(view.data) == ["nodot0000000000"]
 
@@ -60,7 +61,7 @@ async def test_it_comes_back_with_the_next_session(url, through, proxy, other):
     """Once, and elsewhere than records of the same name."""
     folder = below(url, "/elsewhere")
     async with closing(open_registry(through)) as (registry,), View(registry) as view:
-        there = registry.advertise_at(f"{folder}/Same.", b"there")
+        there = ZooKeeperSession(registry).advertise_at(f"{folder}/Same.", b"there")
         here = registry.advertise("Same", b"here")
         assert await there.registered() == await here.registered() == "Same.0000000000"
         await cut_off(proxy, registry)
@@ -76,7 +77,7 @@ async def test_one_removed_by_somebody_else_comes_back(url, other):
     folder = below(url, "/elsewhere")
     async with closing(open_registry(url)) as (registry,):
         here = registry.advertise("Same", b"here")
-        there = registry.advertise_at(f"{folder}/Same.", b"there")
+        there = ZooKeeperSession(registry).advertise_at(f"{folder}/Same.", b"there")
         node = await there.registered()
         assert await here.registered() == node
         await eventually(lambda: there._watched, "the watch on it")
@@ -92,19 +93,19 @@ async def test_impossible_paths(url, path):
     """Refused before anything is sent."""
     async with closing(open_registry(url)) as (registry,):
         with pytest.raises(RegistryDeniedError, match="Write an absolute path"):
-            registry.advertise_at(path, b"")
+            ZooKeeperSession(registry).advertise_at(path, b"")
 
 
 async def test_impossible_sizes(url):
     """A server hangs up on who sends too much; a record is for watchers, so it has their limit."""
     async with closing(open_registry(url)) as (registry,):
         with pytest.raises(RegistryDeniedError, match="at most 1000000"):
-            registry.advertise_at("/a", bytes(1_000_001))
+            ZooKeeperSession(registry).advertise_at("/a", bytes(1_000_001))
         with pytest.raises(RegistryDeniedError, match="at most 65536"):
-            registry.advertise_at(f"{folder_of(url)}/a", bytes(65_537))
-        there = registry.advertise_at(below(url, "/a"), bytes(1_000_000))
+            ZooKeeperSession(registry).advertise_at(f"{folder_of(url)}/a", bytes(65_537))
+        there = ZooKeeperSession(registry).advertise_at(below(url, "/a"), bytes(1_000_000))
         await there.registered()
         with pytest.raises(RegistryDeniedError, match="write less into it"):
             there.update(bytes(1_000_001))
     with pytest.raises(RegistryClosedError):
-        registry.advertise_at("/a", b"")
+        ZooKeeperSession(registry).advertise_at("/a", b"")

@@ -1,4 +1,4 @@
-"""What every child process of the demo does: report to its parent, and end with it."""
+"""What every child process of the demo does: it reports to its parent, and ends with it."""
 
 import asyncio
 import json
@@ -9,11 +9,11 @@ from typing import Any
 
 from peerage.errors import PeerageError
 
-__all__ = ["play", "report", "until_dismissed"]
+__all__ = ["report", "run_role", "until_dismissed"]
 
 
-def play(role: Coroutine[Any, Any, None]) -> None:
-    """Play *role* to its end; without a parent that reads, there is nobody to play for."""
+def run_role(role: Coroutine[Any, Any, None]) -> None:
+    """Run *role* to its end, or until the parent doesn't read its reports any more."""
     with suppress(BrokenPipeError, KeyboardInterrupt):
         try:
             asyncio.run(role)
@@ -22,13 +22,13 @@ def play(role: Coroutine[Any, Any, None]) -> None:
 
 
 def report(**facts: object) -> None:
-    """Tell the parent *facts*: one line of JSON on stdout."""
+    """Report *facts* to the parent, as one line of JSON on stdout."""
     sys.stdout.write(f"{json.dumps(facts)}\n")
     sys.stdout.flush()
 
 
 async def until_dismissed() -> None:
-    """Wait until the parent closes stdin, which it does when it wants us to end and when it dies, however."""
+    """Wait until the parent closes stdin: it dismisses this process, or it has died."""
     reader = asyncio.StreamReader()
     transport, _ = await asyncio.get_running_loop().connect_read_pipe(
         lambda: asyncio.StreamReaderProtocol(reader), sys.stdin

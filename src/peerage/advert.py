@@ -1,0 +1,126 @@
+"""What a service advertises about itself."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self, TypedDict, Unpack
+
+from peerage.errors import ConfigurationError
+from peerage.records.build import Ids, build_record, web_of
+from peerage.records.identity import Identity, read_identity
+from peerage.records.names import BUILTIN_KEYS
+
+__all__ = ["Advert", "AdvertFields", "WebAddress"]
+
+#: Where a service listens, as bound, and what is spoken there if that differs from the record's scheme.
+WebAddress = tuple[str, int] | tuple[str, int, str]
+
+
+class AdvertFields(TypedDict, total=False):
+    """The fields of an :class:`Advert` as keyword arguments."""
+
+    identity: Identity | None
+    port: int | None
+    web: Sequence[WebAddress] | None
+    ids: Ids | None
+    scheme: str
+    appclass: str | None
+    weight: float | None
+    extra: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Advert:
+    """What a service advertises; ``advertise()`` and ``update()`` take one, or its fields as keywords.
+
+    It keeps copies: what the caller does with its own dictionaries and lists later has no effect.
+
+    Raises:
+        ConfigurationError: both *port* and *web* are given.
+    """
+
+    identity: Identity | None = None
+    """Who the process is; None: what its Discovery was given, else what the environment says."""
+    port: int | None = None
+    """The port on which it listens, on every interface."""
+    web: Sequence[WebAddress] | None = None
+    """Instead of *port*: ``(address, port)`` or ``(address, port, scheme)`` of each socket, as bound.
+
+    Without *port* and *web* the service is listed but can't be called.
+    """
+    ids: Ids | None = None
+    """Custom ids, ``{"shard": [1, 2]}``, by which it is called as ``1.shard.asab``."""
+    scheme: str = "http"
+    """``http`` or ``https``: what is spoken where *web* doesn't say it."""
+    appclass: str | None = None
+    """Class name of the application; the record's name begins with it. None: the identity's."""
+    weight: float | None = None
+    """Its share of the requests relative to its peers'; 1 if None."""
+    extra: Mapping[str, Any] | None = None
+    """Further fields of the record, JSON values."""
+    state: str | None = None
+    """``draining`` when it is about to stop; :meth:`peerage.Registration.drain` sets it."""
+
+    def __post_init__(self) -> None:
+        """Check what contradicts itself, and copy what the caller could change later."""
+        if self.port is not None and self.web is not None:
+            raise ConfigurationError("Give either 'port' or 'web', not both.")
+        if self.ids is not None:
+            object.__setattr__(self, "ids", {key: _copied(values) for key, values in self.ids.items()})
+        if self.extra is not None:
+            object.__setattr__(self, "extra", dict(self.extra))
+        if self.web is not None:
+            object.__setattr__(self, "web", _copied(self.web))
+
+    def changed(self, **fields: Unpack[AdvertFields]) -> Self:
+        """Return this with other *fields*; what isn't given stays. *port* replaces *web* and vice versa.
+
+        Raises:
+            TypeError: there is no such field.
+            ConfigurationError: both *port* and *web* are given.
+        """
+        unknown = sorted(fields.keys() - AdvertFields.__annotations__.keys())
+        if unknown:
+            name = unknown[0]
+            advice = f"known are {', '.join(AdvertFields.__annotations__)}"
+            if name in BUILTIN_KEYS:
+                advice = f"write Discovery({name}=…), or set {name.upper()} in the environment"
+            raise TypeError(f"{name}=… is no field of an advert: {advice}.")
+        if "port" in fields:
+            fields.setdefault("web", None)
+        elif "web" in fields:
+            fields["port"] = None
+        return replace(self, **fields)
+
+    def who(self) -> Identity:
+        """Return the identity to advertise: as given, else as the environment says now, with *appclass*."""
+        identity = self.identity or read_identity()
+        return identity if self.appclass is None else replace(identity, appclass=self.appclass)
+
+    def record(self, *, nonce: str | None = None, auth_key: Mapping[str, Any] | None = None) -> bytes:
+        """Return the record to advertise, as UTF-8 JSON.
+
+        Args:
+            nonce: distinguishes this registration from every other one.
+            auth_key: public key, as JWK, by which tokens of this instance are verified.
+
+        Raises:
+            RecordError: something of it can't be advertised; the message names it.
+        """
+        web: Any = self.web if self.port is None else web_of(self.port)
+        return build_record(
+            self.who(),
+            web=web,
+            ids=self.ids,
+            scheme=self.scheme,
+            state=self.state,
+            weight=self.weight,
+            extra=self.extra,
+            nonce=nonce,
+            auth_key=auth_key,
+        )
+
+
+def _copied(values: Any) -> Any:
+    """Return a list of several values; whether they are valid is checked when the record is built."""
+    several = isinstance(values, Iterable) and not isinstance(values, str | bytes | Mapping)
+    return list(values) if several else values

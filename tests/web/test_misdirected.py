@@ -1,0 +1,222 @@
+"""What a server refuses because it can only be meant for another process."""
+
+import asyncio
+from contextlib import asynccontextmanager
+
+import aiohttp
+import pytest
+from aiohttp import web
+from yarl import URL
+
+from peerage import Discovery, Identity, open_registry
+from peerage.calling.misdirected import Dialled, dialled_header
+from peerage.web import refuse_misdirected
+from peerage.web.misdirected import is_for_another
+
+LOCAL = ("10.0.0.5", 8080)
+STALE = Dialled("Billing.0000000007", "10.0.0.5", 8080)
+
+
+class Callee:
+    """A process with the ids and records given."""
+
+    def __init__(self, ids=(), records=()):
+        self._ids, self._records = set(ids), set(records)
+
+    def own_ids(self):
+        return self._ids
+
+    def own_records(self):
+        return self._records
+
+
+ORDERS = Callee(
+    {("service_id", "orders"), ("shard", "17"), ("region", "eu.west")},
+    {"Orders.0000000041", "Orders.0000000042"},
+)
+
+
+def refused(callee=ORDERS, dialled=STALE, local=LOCAL, host="billing.service_id.asab"):
+    return is_for_another(callee, dialled, local, host)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("billing.service_id.asab", "orders.instance_id.asab", "18.shard.asab", "west.region.asab"),
+        *("billing.service_id.asab:8080", "billing.service_id.asab:", "billing.service_id.asab.:80"),
+    ],
+)
+def test_a_name_of_another_service_at_this_address_is_refused(host):
+    """By a record that isn't of this process, at the very address of the connection."""
+    assert refused(host=host)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("orders.service_id.asab", "ORDERS.Service-ID.asab.:80", "17.shard.asab", "eu.west.region.asab"),
+        *("example.org", "10.0.0.5:8080", "[::1]:80", "", "asab", "x.asab", "billing.service_id.asab.org"),
+    ],
+)
+def test_its_own_names_and_what_is_no_logical_name_are_accepted(host):
+    """Whatever the record: an id may have been removed a moment ago."""
+    assert not refused(host=host)
+
+
+@pytest.mark.parametrize("name", ["Orders.0000000041", "Orders.0000000042"])
+def test_requests_for_its_own_records_are_accepted(name):
+    """Also for records of an earlier session, and by ids that it has no more."""
+    assert not refused(dialled=STALE._replace(name=name))
+
+
+@pytest.mark.parametrize(
+    "changed", [{"address": "10.0.0.6"}, {"port": 8081}, {"address": "::1"}, {"address": "proxy"}]
+)
+def test_what_was_dialled_elsewhere_is_accepted(changed):
+    """A proxy handed it on, with the headers of the client."""
+    assert not refused(dialled=STALE._replace(**changed))
+
+
+def test_a_connection_without_an_address_is_accepted():
+    """A Unix socket is behind a proxy."""
+    assert not refused(local=None)
+
+
+@pytest.mark.parametrize(
+    ("dialled", "local"),
+    [
+        ("10.0.0.5", ("::ffff:10.0.0.5", 8080, 0, 0)),
+        ("2001:db8::5", ("2001:0db8:0::5", 8080, 0, 0)),
+        ("fe80::5", ("fe80::5%eth0", 8080, 0, 2)),
+    ],
+)
+def test_addresses_are_compared_by_their_meaning(dialled, local):
+    """IPv4 may arrive on a socket of IPv6, and a link-local address names its interface."""
+    assert refused(dialled=STALE._replace(address=dialled), local=local)
+
+
+def test_a_process_without_ids_and_records_accepts_everything():
+    """It is found by means that aren't known here; one of the two is enough to know better."""
+    assert not refused(Callee())
+    assert refused(Callee(ids={("instance_id", "orders-1")}))
+    assert refused(Callee(records={"Orders.0000000042"}))
+
+
+@pytest.mark.parametrize("name", ["Bücher", "straße", "žluť.eu"])
+def test_names_that_arent_ascii_are_compared_decoded(name):
+    """They travel encoded (IDNA)."""
+    callee = Callee({("service_id", name.casefold())})
+    assert not refused(callee, host=URL(f"http://{name}.service_id.asab").raw_host)
+    assert refused(callee, host=URL(f"http://ř{name}.service_id.asab").raw_host)
+
+
+def test_a_long_encoded_name_isnt_decoded():
+    """Decoding takes quadratic time, and no client of ours sends such a name."""
+    assert refused(host=f"xn--{'a' * 8000}.service_id.asab")
+
+
+@asynccontextmanager
+async def serving(discovery, address="127.0.0.1"):
+    """Serve behind the middleware; yields where."""
+
+    async def answer(request):
+        return web.Response(text=await request.text())
+
+    app = web.Application(middlewares=[refuse_misdirected(discovery)])
+    app.router.add_post("/", answer)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, address, 0).start()
+        yield runner.addresses[0][1]
+    finally:
+        await runner.cleanup()
+
+
+async def status(port, host, dialled=None, path="/"):
+    """Return the status of a request, and whether it carries the mark."""
+    headers = {"Host": host}
+    if dialled is not None:
+        headers["Peerage-Dialled"] = dialled
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(f"http://127.0.0.1:{port}{path}", data=b"text", headers=headers) as response,
+    ):
+        marked = "Peerage-Misdirected" in response.headers
+        assert marked == (response.status == 421)
+        return response.status
+
+
+async def test_only_clients_that_name_what_they_dialled_are_refused():
+    """A client of another kind, and a proxy's that hands on every header, are answered."""
+    async with Discovery("memory:misdirected-1", service_id="orders") as discovery:
+        registration = await discovery.advertise(port=80)
+        async with serving(discovery) as port:
+            stale = dialled_header("Billing.0000000007", "127.0.0.1", port)
+            other = "billing.service_id.asab"
+            assert await status(port, other, stale) == 421
+            # Also where no route leads.
+            assert await status(port, other, stale, "/nowhere") == 421
+            for header in (
+                None,
+                "nonsense",
+                dialled_header("Billing.0000000007", "127.0.0.1", 9),
+                dialled_header(registration.name, "127.0.0.1", port),
+            ):
+                assert await status(port, other, header) == 200
+            assert await status(port, "orders.service_id.asab", stale) == 200
+
+
+async def test_the_ids_are_those_of_the_discovery(monkeypatch):
+    """Of its arguments, its identity, its registrations and the environment, each as it is now."""
+    identity = Identity(host="node-1", node_id="node-1")
+    async with Discovery("memory:misdirected-2", identity=identity, service_id="orders") as discovery:
+        registration = await discovery.advertise(port=80, ids={"shard": 1})
+        async with serving(discovery) as port:
+            stale = dialled_header("Billing.0000000007", "127.0.0.1", port)
+            for host in ("orders.service_id.asab", "node-1.node_id.asab", "1.shard.asab"):
+                assert await status(port, host, stale) == 200
+            assert await status(port, "2.shard.asab", stale) == 421
+            registration.update(ids={"shard": 2})
+            assert await status(port, "2.shard.asab", stale) == 200
+            assert await status(port, "1.shard.asab", stale) == 421
+            # A client that has not heard of the removal yet chose this process's own record.
+            own = dialled_header(registration.name, "127.0.0.1", port)
+            assert await status(port, "1.shard.asab", own) == 200
+    async with Discovery("memory:misdirected-2") as discovery, serving(discovery) as port:
+        stale = dialled_header("Billing.0000000007", "127.0.0.1", port)
+        assert await status(port, "stock.service_id.asab", stale) == 200
+        monkeypatch.setenv("SERVICE_ID", "Stock")
+        assert await status(port, "stock.service_id.asab", stale) == 200
+        assert await status(port, "orders.service_id.asab", stale) == 421
+
+
+async def test_records_that_are_advertised_past_the_discovery_count():
+    """As those of a ZooKeeperContainer, which share the registry."""
+    registry = open_registry("memory:misdirected-3")
+    async with Discovery(registry, service_id="orders") as discovery, serving(discovery) as port:
+        name = await registry.advertise("Legacy", b"{}").registered()
+        own = dialled_header(name, "127.0.0.1", port)
+        assert await status(port, "legacy.service_id.asab", own) == 200
+        registry.expire()
+        assert await status(port, "legacy.service_id.asab", own) == 200
+    await registry.aclose()
+
+
+async def test_two_headers_are_none():
+    """One of them is a proxy's; raw bytes, because no client sends two."""
+    async with (
+        Discovery("memory:misdirected-4", service_id="orders") as discovery,
+        serving(discovery) as port,
+    ):
+        stale = dialled_header("Billing.0000000007", "127.0.0.1", port)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(
+            b"POST / HTTP/1.1\r\nHost: billing.service_id.asab\r\nContent-Length: 0\r\nConnection: close\r\n"
+            + f"Peerage-Dialled: {stale}\r\n".encode() * 2
+            + b"\r\n"
+        )
+        assert (await reader.read()).startswith(b"HTTP/1.1 200 ")
+        writer.close()
+        await writer.wait_closed()

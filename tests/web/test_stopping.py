@@ -1,0 +1,185 @@
+"""A server stops without breaking a request."""
+
+import asyncio
+from contextlib import asynccontextmanager
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from peerage.testing import eventually
+from peerage.web import GracefulStop
+
+
+@asynccontextmanager
+async def serving(**handlers):
+    """Serve each handler at its name; yields the GracefulStop, the runner and the URL."""
+    app = web.Application()
+    graceful = GracefulStop(app)
+    for name, handler in handlers.items():
+        app.router.add_route("*", f"/{name}", handler)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        yield graceful, runner, f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+async def stopping(graceful, runner, url):
+    """Begin to stop, and return the task once the server takes no more connections."""
+    task = asyncio.create_task(graceful.stop(runner))
+
+    async def refused():
+        try:
+            async with aiohttp.ClientSession() as session, session.get(f"{url}/nothing"):
+                return False
+        except aiohttp.ClientConnectorError:
+            return True
+
+    await eventually(refused)
+    return task
+
+
+@pytest.mark.parametrize("early_response", [False, True])
+async def test_an_upload_under_way_is_received_whole(early_response):
+    """Also if the handler has begun to answer, and however slow the client is."""
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def upload(request):
+        response = web.StreamResponse()
+        if early_response:
+            await response.prepare(request)
+        begun.set()
+        size = len(await request.read())
+        if not early_response:
+            await response.prepare(request)
+        await response.write(b"%d" % size)
+        return response
+
+    async def chunks():
+        yield b"x" * 1000
+        await go_on.wait()
+        yield b"x" * 500_000
+
+    async with (
+        serving(upload=upload) as (graceful, runner, url),
+        aiohttp.ClientSession() as session,
+        asyncio.TaskGroup() as tasks,
+    ):
+
+        async def send():
+            async with session.post(f"{url}/upload", data=chunks()) as response:
+                return await response.text()
+
+        sent = tasks.create_task(send())
+        await begun.wait()
+        stopped = await stopping(graceful, runner, url)
+        assert not stopped.done()
+        go_on.set()
+        assert await sent == "501000"
+        await stopped
+
+
+async def test_websockets_are_closed_as_going_away():
+    """The client reads 1001 and the handler ends; the server doesn't wait for a time limit."""
+    closed = asyncio.Event()
+
+    async def chat(request):
+        socket = web.WebSocketResponse(timeout=60)
+        await socket.prepare(request)
+        async for message in socket:
+            await socket.send_str(message.data)
+        closed.set()
+        return socket
+
+    async with (
+        serving(chat=chat) as (graceful, runner, url),
+        aiohttp.ClientSession() as session,
+        session.ws_connect(f"{url}/chat") as socket,
+    ):
+        await socket.send_str("hello")
+        assert await socket.receive_str() == "hello"
+        stopped = asyncio.create_task(graceful.stop(runner))
+        message = await socket.receive()
+        assert (message.type, message.data) == (aiohttp.WSMsgType.CLOSE, 1001)
+        await closed.wait()
+        await stopped
+
+
+async def test_a_response_under_way_is_sent_whole():
+    """It is cleanup() that waits for it, as aiohttp does."""
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def download(request):
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(b"first ")
+        begun.set()
+        await go_on.wait()
+        await response.write(b"last")
+        return response
+
+    async with (
+        serving(download=download) as (graceful, runner, url),
+        aiohttp.ClientSession() as session,
+        session.get(f"{url}/download") as response,
+    ):
+        await begun.wait()
+        stopped = await stopping(graceful, runner, url)
+        go_on.set()
+        assert await response.text() == "first last"
+        await stopped
+
+
+async def test_connections_that_were_kept_open_are_closed_after_the_next_response():
+    """So a client that keeps its connection makes the next one elsewhere."""
+
+    async def answer(_):
+        return web.Response(text="here")
+
+    async with serving(answer=answer) as (graceful, runner, url), aiohttp.ClientSession() as session:
+        async with session.get(f"{url}/answer") as response:
+            assert "Connection" not in response.headers
+        graceful.close_connections()
+        async with session.get(f"{url}/answer") as response:
+            assert response.headers["Connection"] == "close"
+        await graceful.stop(runner)
+
+
+async def test_a_request_that_takes_too_long_is_given_up():
+    """After the time limit the server is cleaned up all the same."""
+    begun = asyncio.Event()
+
+    async def hang(_):
+        begun.set()
+        await asyncio.Event().wait()
+
+    async with serving(hang=hang) as (graceful, runner, url), aiohttp.ClientSession() as session:
+        asking = asyncio.create_task(session.get(f"{url}/hang"))
+        await begun.wait()
+        await graceful.finish(runner, timeout=0)
+        await runner.cleanup()
+        with pytest.raises(aiohttp.ClientError):
+            await asking
+
+
+async def test_cancelled_it_cleans_up():
+    """A supervisor that doesn't wait leaves no server behind."""
+    begun = asyncio.Event()
+
+    async def hang(_):
+        begun.set()
+        await asyncio.Event().wait()
+
+    async with serving(hang=hang) as (graceful, runner, url), aiohttp.ClientSession() as session:
+        asking = asyncio.create_task(session.get(f"{url}/hang"))
+        await begun.wait()
+        stopped = await stopping(graceful, runner, url)
+        stopped.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await stopped
+        assert runner.server is None
+        with pytest.raises(aiohttp.ClientError):
+            await asking
