@@ -354,7 +354,7 @@ class Discovery:
         from peerage.client import Authorize, Client  # noqa: PLC0415 - loads aiohttp
 
         if self._client is None:
-            self._client = Client(self.directory, ready=self.ready, is_ready=lambda: self.membership.ready)
+            self._client = Client(self.membership)
         if auth == "internal":
             kwargs["authorize"] = Authorize(self.auth.header(resources), self._withheld)
         elif auth is not None:

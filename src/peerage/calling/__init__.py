@@ -1,12 +1,24 @@
 """What is decided about a request; pure and synchronous, and free of any HTTP library.
 
 :mod:`peerage.calling.call` is the state machine. It asks :mod:`~peerage.calling.candidates` where an instance
-may be reached, :mod:`~peerage.calling.addresses` what is known of a host, :mod:`~peerage.calling.retry` whether
-a request may be sent again, and :mod:`~peerage.calling.messages` how to say that it can't.
+may be reached, :mod:`~peerage.calling.resolution` for the addresses of a host, :mod:`~peerage.calling.retry`
+whether a request may be sent again, and :mod:`~peerage.calling.messages` how to say that it can't.
 """
 
 from peerage.calling.addresses import Addresses, Host
-from peerage.calling.call import Attempt, Call, CallContext, GiveUp, Lookups, Step
+from peerage.calling.call import Attempt, Call, CallContext, GiveUp, Step
+from peerage.calling.resolution import Lookups, Resolution
 from peerage.calling.retry import Ending
 
-__all__ = ["Addresses", "Attempt", "Call", "CallContext", "Ending", "GiveUp", "Host", "Lookups", "Step"]
+__all__ = [
+    "Addresses",
+    "Attempt",
+    "Call",
+    "CallContext",
+    "Ending",
+    "GiveUp",
+    "Host",
+    "Lookups",
+    "Resolution",
+    "Step",
+]

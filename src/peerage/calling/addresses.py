@@ -1,8 +1,8 @@
 """What is known of the addresses of hosts; pure: look-ups are made elsewhere, and recorded here.
 
-The last good answer of the name service stays in use while look-ups fail: a name service that is away must not
-keep anyone from calling addresses that were right a moment ago. A failure is remembered for a second, and for
-longer each time it repeats, so that a dead name costs other calls nothing.
+The last good answer of the name service stays in use while look-ups fail: a name service that is away must
+not keep anyone from calling addresses that were right a moment ago. A failure is remembered for a second, and
+for longer each time it repeats, so that a dead name costs other calls nothing.
 """
 
 from collections.abc import Callable, Iterable
@@ -87,10 +87,13 @@ class Addresses:
         due, self._due = self._due, set()
         return due
 
-    def renew(self, host: Host) -> None:
-        """Have *host* looked up in the background: its addresses may be other ones now."""
+    def connect_failed(self, host: Host, address: str) -> None:
+        """No connection to *address* could be made: try the others first, and look *host* up again."""
         entry = self._entries.get(host)
-        if entry is not None and entry.started is None:
+        if entry is None or address not in entry.addresses:
+            return
+        entry.addresses = (*(each for each in entry.addresses if each != address), address)
+        if entry.started is None and self.clock() >= entry.retry_at:
             self._due.add(host)
 
     # The results of look-ups

@@ -12,8 +12,8 @@
     finally:
         call.close()
 
-It has no I/O and no clock of its own, and doesn't know which HTTP library carries it out. The next step may be
-asked for while an attempt is still under way: then it is an attempt elsewhere.
+It has no I/O and no clock of its own, and doesn't know which HTTP library carries it out. The next step may
+be asked for while an attempt is still under way: then it is an attempt elsewhere.
 """
 
 from collections.abc import Callable, Generator, Sequence
@@ -24,16 +24,14 @@ from cachetools import TTLCache
 
 from peerage.balancing import Balancer, Outcome, Pick
 from peerage.calling import messages
-from peerage.calling.addresses import HOST_SECONDS, Addresses, Host
-from peerage.calling.candidates import endpoints_of, fits, hosts_of, is_literal
+from peerage.calling.addresses import Addresses, Host
+from peerage.calling.candidates import endpoints_of, fits, hosts_of
+from peerage.calling.resolution import Lookups, Resolution
 from peerage.calling.retry import Ending, ending_of, may_repeat
 from peerage.directory import Directory
 from peerage.records.instance import Endpoint, Instance
 
-__all__ = ["LAST_RESORTS", "PATIENCE", "Attempt", "Call", "CallContext", "GiveUp", "Lookups", "Step"]
-
-#: Seconds that a look-up may take, from its start, if there is no other name left to try.
-PATIENCE: Final = 5.0
+__all__ = ["LAST_RESORTS", "Attempt", "Call", "CallContext", "GiveUp", "Lookups", "Step"]
 
 #: Avoided instances that one call tries when there are no others. With more, a service of which all instances
 #: are down would cost each call an attempt at every one of them.
@@ -77,13 +75,6 @@ class Attempt:
     def authority(self) -> str:
         """``address:port`` as it stands in a URL."""
         return f"[{self.ip}]:{self.endpoint.port}" if ":" in self.ip else f"{self.ip}:{self.endpoint.port}"
-
-
-class Lookups(NamedTuple):
-    """Wait until one of these hosts is looked up, for so many seconds at most."""
-
-    hosts: tuple[Host, ...]
-    seconds: float
 
 
 class GiveUp(NamedTuple):
@@ -134,18 +125,15 @@ class Call:
     __slots__ = (
         "_context",
         "_current",
-        "_insist",
         "_key",
         "_last",
         "_left",
         "_method",
-        "_networks",
-        "_notes",
-        "_pending",
         "_relieved",
         "_repeatable",
         "_replayable",
         "_replays",
+        "_resolution",
         "_scheme",
         "_secure",
         "_steps",
@@ -163,12 +151,8 @@ class Call:
         self._secure = scheme in _SECURE
         self._method = method
         self._repeatable = repeatable
-        self._networks = context.directory.networks
-        self._notes: list[messages.Note] = []
+        self._resolution = Resolution(context.addresses, context.directory.networks)
         self._tried: set[str] = set()
-        # Hosts whose look-up takes longer than a call waits for one, with the record whose host each is.
-        self._pending: dict[Host, str] = {}
-        self._insist = False
         self._last: Outcome | None = None
         self._current: Attempt | None = None
         # Attempts that were still under way when the next step was asked for.
@@ -181,7 +165,7 @@ class Call:
     @property
     def notes(self) -> Sequence[messages.Note]:
         """What failed so far: ``(where, what)``."""
-        return self._notes
+        return self._resolution.notes
 
     def next(self) -> Step:
         """Return what to do next; after :class:`GiveUp` it isn't asked again."""
@@ -205,9 +189,11 @@ class Call:
             return
         if self._left and attempt in self._left:
             attempt.pick.done(outcome, self._context.clock() - attempt.started)
+        if outcome is Outcome.CONNECT_FAILED:
+            self._context.addresses.connect_failed(Host(attempt.host, attempt.endpoint.family), attempt.ip)
         self._last = outcome
         self._replayable = replayable
-        self._notes.append((f"{attempt.host}:{attempt.port}", problem))
+        self._resolution.note(attempt.host, attempt.endpoint, problem)
 
     def close(self) -> None:
         """End the call: attempts under way count as cancelled. May be called twice."""
@@ -243,7 +229,7 @@ class Call:
 
     def _try_last_resorts(self) -> _Attempts:
         """Try some of the instances that are avoided, and look up hosts whose look-up has just failed."""
-        self._insist = True
+        self._resolution.insist = True
         for _ in range(LAST_RESORTS):
             pick = self._pick(last_resort=True)
             if pick is None:
@@ -253,25 +239,13 @@ class Call:
         return False
 
     def _wait_for_pending(self) -> _Attempts:
-        """Wait for slow look-ups, where there is nothing else to try."""
-        addresses, pending = self._context.addresses, self._pending
-        while pending and not self._replays:
-            now = self._context.clock()
-            started = [entry.started for host in pending if (entry := addresses.entry(host)).started is not None]
-            left = max(started, default=now - PATIENCE) + PATIENCE - now
-            if left > 0:
-                yield Lookups(tuple(pending), left)
-            found = {host: name for host, name in pending.items() if addresses.entry(host).addresses}
-            if found:
-                self._tried.difference_update(found.values())
-                pending.clear()
-                return (yield from self._try_all()) or (yield from self._try_last_resorts())
-            under_way = {host for host in pending if addresses.entry(host).started is not None}
-            if left <= 0 or not under_way:
-                return False
-            for host in pending.keys() - under_way:
-                del pending[host]
-        return False
+        """Wait for look-ups that take their time, and try the instances whose hosts they find."""
+        resolution = self._resolution
+        if self._replays or not resolution.pending:
+            return False
+        found = yield from resolution.wait_for_pending()
+        self._tried -= found
+        return (yield from self._try_last_resorts()) if found else False
 
     def _pick(self, *, last_resort: bool = False) -> Pick | None:
         targets = self._context.directory.targets(self._key, self._value)
@@ -288,35 +262,49 @@ class Call:
 
     def _try(self, pick: Pick) -> _Attempts:
         """Try the addresses of one instance; True if a failure allows nothing more."""
-        began = self._context.clock()
-        self._current = None
+        began, self._current = self._context.clock(), None
         try:
             for endpoint in self._endpoints(pick.instance):
-                resolved = False
-                for host in hosts_of(pick.instance, endpoint):
-                    for ip in (yield from self._resolve(pick.instance, host, endpoint)):
-                        resolved = True
-                        attempt = yield from self._attempt(pick, endpoint, ip, host)
-                        if attempt.outcome is None:
-                            self._left.append(attempt)
-                            return False
-                        if not self._may_go_on():
-                            return True
-                        if attempt.outcome is Outcome.CONNECTION_LOST:
-                            self._replays += 1
-                            if not self._is_doubtful(pick.instance, endpoint):
-                                return False
-                    if resolved and self._last is not Outcome.MISDIRECTED:
-                        # The host resolves, so the names that replace it lead nowhere else. Another service at
-                        # its address means that it may have led to the wrong host.
-                        break
+                ended = yield from self._try_endpoint(pick, endpoint)
+                if ended is not None:
+                    return ended
             return False
         finally:
-            attempt = self._current
-            if attempt is None:
-                pick.done(Outcome.UNRESOLVED, 0.0)
-            elif attempt.outcome is not Outcome.ANSWERED and attempt not in self._left:
-                pick.done(attempt.outcome or Outcome.CANCELLED, self._context.clock() - began)
+            self._finish(pick, began)
+
+    def _try_endpoint(
+        self, pick: Pick, endpoint: Endpoint
+    ) -> Generator[Attempt | Lookups, None, bool | None]:
+        """Try the addresses of one endpoint.
+
+        Returns:
+            True if a failure allows nothing more, False if the instance isn't to be tried any more, None if
+            its next endpoint may be.
+        """
+        for host in hosts_of(pick.instance, endpoint):
+            addresses = yield from self._resolution.find(pick.instance, host, endpoint)
+            for ip in addresses:
+                attempt = yield from self._attempt(pick, endpoint, ip, host)
+                if attempt.outcome is None:
+                    self._left.append(attempt)
+                    return False
+                if not self._may_go_on():
+                    return True
+                if attempt.outcome is Outcome.CONNECTION_LOST:
+                    self._replays += 1
+                    return None if self._is_doubtful(pick.instance, endpoint) else False
+            if addresses and self._last is not Outcome.MISDIRECTED:
+                # The host resolves, so the names that replace it lead nowhere else. If another service
+                # answers at its address, it may have led to the wrong host.
+                return None
+        return None
+
+    def _finish(self, pick: Pick, began: float) -> None:
+        attempt = self._current
+        if attempt is None:
+            pick.done(Outcome.UNRESOLVED, 0.0)
+        elif attempt.outcome is not Outcome.ANSWERED and attempt not in self._left:
+            pick.done(attempt.outcome or Outcome.CANCELLED, self._context.clock() - began)
 
     def _attempt(
         self, pick: Pick, endpoint: Endpoint, ip: str, host: str
@@ -338,47 +326,11 @@ class Call:
         return endpoints
 
     def _is_doubtful(self, instance: Instance, endpoint: Endpoint) -> bool:
-        """Tell whether a connection may have broken because *endpoint* speaks another scheme, and remember it."""
+        """Remember that *endpoint* broke a connection, if the reason may be that it speaks another scheme."""
         if endpoint.scheme is not None or len({each.port for each in instance.endpoints}) == 1:
             return False
         self._context.doubtful[instance.name, endpoint.port] = True
         return True
-
-    def _resolve(
-        self, instance: Instance, name: str, endpoint: Endpoint
-    ) -> Generator[Lookups, None, Sequence[str]]:
-        """Return the addresses of the host *name* that may be called; why there are none is noted."""
-        if is_literal(name):
-            return (name,)
-        host = Host(name, endpoint.family)
-        entry = self._context.addresses.entry(host)
-        if not entry.addresses:
-            now = self._context.clock()
-            if not entry.slow(now):
-                if now < entry.retry_at and not self._insist:
-                    self._note(name, endpoint, entry.problem)
-                    return ()
-                yield Lookups((host,), HOST_SECONDS)
-            if not entry.addresses:
-                if entry.started is not None:
-                    self._pending[host] = instance.name
-                    self._note(name, endpoint, f"it wasn't looked up within {HOST_SECONDS:g} s")
-                else:
-                    self._note(name, endpoint, entry.problem)
-                return ()
-        return self._allowed(name, endpoint, entry.addresses)
-
-    def _allowed(self, name: str, endpoint: Endpoint, addresses: Sequence[str]) -> Sequence[str]:
-        reasons = [self._networks.why_not(address) for address in addresses]
-        if not any(reasons):
-            return addresses
-        for address, reason in zip(addresses, reasons, strict=True):
-            if reason is not None:
-                self._note(name, endpoint, f"{address} {reason}")
-        return [address for address, reason in zip(addresses, reasons, strict=True) if reason is None]
-
-    def _note(self, name: str, endpoint: Endpoint, problem: str) -> None:
-        self._notes.append((f"{name}:{endpoint.port}", problem))
 
     # The end
 
@@ -388,7 +340,7 @@ class Call:
         )
 
     def _end(self) -> GiveUp:
-        key, value, notes = self._key, self._value, self._notes
+        key, value, notes = self._key, self._value, self.notes
         if self._last is not None:
             ending = ending_of(self._last, method=self._method, replays=self._replays)
             if ending is Ending.AS_IT_IS:

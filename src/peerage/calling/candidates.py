@@ -36,7 +36,7 @@ def fits(instance: Instance, *, secure: bool) -> bool:
 
 
 def endpoints_of(instance: Instance, *, secure: bool) -> Iterator[Endpoint]:
-    """Iterate over the endpoints to try: those that say that they speak the scheme, then those that don't say.
+    """Iterate over the endpoints to try: those that advertise the scheme, then those that advertise none.
 
     Args:
         instance: the instance.

@@ -37,9 +37,8 @@ def not_discovered(directory: Directory, key: str, value: str) -> str:
             "`peerage ls` shows their records."
         )
     if key not in BUILTIN_KEYS and (near := get_close_matches(key, BUILTIN_KEYS, n=1)):
-        return (
-            f"No instance with {_name(key, value)} is known. Did you mean {ascii(value)[1:-1]}.{near[0]}.asab?"
-        )
+        meant = f"{ascii(value)[1:-1]}.{near[0]}.asab"
+        return f"No instance with {_name(key, value)} is known. Did you mean {meant}?"
     return (
         f"No instance with {_name(key, value)} is among the {len(directory)} that are known. Check the "
         "spelling, and check with `peerage ls` that the service runs and advertises itself in this registry."
@@ -79,7 +78,9 @@ def _why_not_callable(instance: Instance) -> str:
         return "it advertises no web address (it doesn't listen, or doesn't say where)"
     if instance.host is None:
         return "its record names no host, or one that may not be called"
-    return "it listens on addresses that can't be called from here, such as loopback addresses of another host"
+    return (
+        "it listens on addresses that can't be called from here, such as loopback addresses of another host"
+    )
 
 
 def _name(key: str, value: str) -> str:

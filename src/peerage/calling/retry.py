@@ -1,10 +1,10 @@
 """Whether a request may be sent again after a failed attempt, and with which error it ends; pure.
 
-The rule: as long as no byte of the request was sent, or the receiver says that it didn't process it, any other
-instance is as good. Otherwise the instance may have acted on it, so only requests that may be processed twice
-are repeated (RFC 9110, section 9.2.2; the ``Idempotency-Key`` header allows it for other methods), and only a
-few times. After a time-out nothing is repeated: the instance may be at work still, and repetitions are what
-keeps an overloaded service overloaded. A body that can't be sent again isn't.
+The rule: as long as no byte of the request was sent, or the receiver says that it didn't process it, any
+other instance is as good. Otherwise the instance may have acted on it, so only requests that may be processed
+twice are repeated (RFC 9110, section 9.2.2; the ``Idempotency-Key`` header allows it for other methods), and
+only a few times. After a time-out nothing is repeated: the instance may be at work still, and repetitions are
+what keeps an overloaded service overloaded. A body that can't be sent again isn't.
 """
 
 from enum import Enum, auto

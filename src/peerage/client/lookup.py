@@ -1,7 +1,7 @@
 """Looks up the hosts of instances, in threads of our own.
 
-In asyncio's few shared threads a look-up waits behind others that hang, and the name of one dead machine would
-hold up the whole cluster.
+In asyncio's few shared threads a look-up waits behind others that hang, and the name of one dead machine
+would hold up the whole cluster.
 """
 
 import asyncio

@@ -1,0 +1,109 @@
+"""The kept connections to instances: how many there may be, and when they are closed.
+
+aiohttp limits the connections in use. Idle ones it keeps for 15 seconds, whatever their number and whether or
+not the instance is still there, so that a service that calls thousands of instances runs out of descriptors.
+"""
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from aiohttp.client_proto import ResponseHandler
+    from aiohttp.connector import Connection
+
+__all__ = ["MOST_IDLE", "Connections"]
+
+#: Idle connections to instances, if the process may open enough descriptors.
+MOST_IDLE: Final = 512
+
+#: A literal address and a port.
+Address = tuple[str, int]
+
+
+class _Kept:
+    """The connections to one address."""
+
+    __slots__ = ("in_use", "leaving", "protocols")
+
+    def __init__(self) -> None:
+        self.in_use = 0
+        self.leaving = False
+        self.protocols: set[ResponseHandler] = set()
+
+
+class Connections:
+    """Closes idle connections to instances that left, and the ones unused for longest if there are too many.
+
+    Args:
+        most_idle: how many idle connections there may be.
+    """
+
+    def __init__(self, most_idle: int) -> None:
+        self._most_idle = most_idle
+        # Those used last come last.
+        self._kept: OrderedDict[Address, _Kept] = OrderedDict()
+        self._addresses: dict[str, set[Address]] = {}
+        self._count = 0
+        self._in_use = 0
+
+    def begin(self, name: str, address: Address) -> None:
+        """A request of the instance whose record is *name* goes to *address*; :meth:`end` must follow."""
+        kept = self._kept.get(address)
+        if kept is None:
+            kept = self._kept[address] = _Kept()
+            self._addresses.setdefault(name, set()).add(address)
+        else:
+            self._kept.move_to_end(address)
+            if kept.leaving:
+                kept.leaving = False
+                self._addresses.setdefault(name, set()).add(address)
+        kept.in_use += 1
+        self._in_use += 1
+
+    def answered(self, address: Address, connection: "Connection") -> None:
+        """A response arrives over *connection*."""
+        protocol, kept = connection.protocol, self._kept[address]
+        if protocol is not None and protocol not in kept.protocols:
+            kept.protocols.add(protocol)
+            self._count += 1
+            if self._count - self._in_use > self._most_idle:
+                self._bound()
+
+    def end(self, address: Address) -> None:
+        """A request to *address* is over, its response included."""
+        kept = self._kept[address]
+        kept.in_use -= 1
+        self._in_use -= 1
+        if kept.leaving and not kept.in_use:
+            self._close(address)
+
+    def leave(self, name: str) -> None:
+        """Close the connections to the instance whose record was removed, after their last response."""
+        for address in self._addresses.pop(name, ()):
+            if (kept := self._kept.get(address)) is None:
+                continue
+            kept.leaving = True
+            if not kept.in_use:
+                self._close(address)
+
+    def close_idle(self) -> None:
+        """Close the connections to all addresses at which no request is under way."""
+        for address, kept in tuple(self._kept.items()):
+            if not kept.in_use:
+                self._close(address)
+
+    def _bound(self) -> None:
+        for kept in self._kept.values():
+            kept.protocols = {each for each in kept.protocols if each.is_connected()}
+        self._count = sum(len(kept.protocols) for kept in self._kept.values())
+        for address, kept in tuple(self._kept.items()):
+            if self._count - self._in_use <= self._most_idle:
+                break
+            if not kept.in_use:
+                self._close(address)
+
+    def _close(self, address: Address) -> None:
+        kept = self._kept.pop(address)
+        self._count -= len(kept.protocols)
+        for protocol in kept.protocols:
+            protocol.close()
