@@ -332,6 +332,24 @@ class TestFind:
         found = await three.instances(shard=1)
         assert sorted(str(one.service_id) for one in found) == ["orders", "stock"]
 
+    async def test_a_value_without_its_key_is_a_type_error(self, three):
+        """The message says how to name the key."""
+        for question in (three.locate, three.instances):
+            with pytest.raises(TypeError, match=r"service_id='orders'"):
+                await question("orders")
+
+    async def test_a_key_that_is_probably_misspelled_is_logged_once(self, three, caplog):
+        """A key that nobody has yet is valid, and similar to none; both match no instance."""
+        for _ in range(2):
+            assert await three.locate(servce_id="orders") == set()
+            assert await three.instances({"shards": 1}) == []
+            assert await three.locate(colour="blue") == set()
+            assert await three.locate(service_id="nobody") == set()
+        assert caplog.messages == [
+            "No instance has an id with the key 'servce_id'. Did you mean 'service_id'?",
+            "No instance has an id with the key 'shards'. Did you mean 'shard'?",
+        ]
+
     async def test_an_answer_is_the_callers_own(self, three):
         """What is done to it changes no later answer."""
         (await three.locate(shard=1)).clear()
@@ -419,14 +437,14 @@ class TestFind:
 
 class TestLife:
     async def test_it_is_entered_before_it_is_used(self, url):
-        """The message shows how."""
+        """The message shows how; it is the same error as after the end."""
         discovery = Discovery(url)
         for question in (discovery.locate, discovery.ready, discovery.advertise, discovery.discover):
-            with pytest.raises(ConfigurationError, match="async with"):
+            with pytest.raises(RegistryClosedError, match="async with"):
                 await question()
-        with pytest.raises(ConfigurationError, match="async with"):
+        with pytest.raises(RegistryClosedError, match="async with"):
             discovery.changes()
-        with pytest.raises(ConfigurationError, match="async with"):
+        with pytest.raises(RegistryClosedError, match="async with"):
             discovery.session()
         await discovery.aclose()
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, Unpack
 from peerage.advert import Advert, AdvertFields
 from peerage.changes import Changes
 from peerage.directory import Criteria, Directory, fold_criteria
+from peerage.directory.suggest import KeySpelling
 from peerage.errors import ConfigurationError, RegistryClosedError
 from peerage.membership import READY_TIMEOUT, Membership
 from peerage.records.identity import Identity, host_key, read_identity
@@ -29,37 +30,38 @@ if TYPE_CHECKING:
 
 __all__ = ["DEFAULT_REGISTRY", "Discovery"]
 
-#: The registry if neither the argument nor ``PEERAGE_REGISTRY`` names one: this machine, no server.
+#: The registry if neither the argument nor ``PEERAGE_REGISTRY`` names one: this machine, without a server.
 DEFAULT_REGISTRY: Final = "embedded:"
 
 
 class Discovery:
-    """Be found, find others and call them by name.
+    """Advertises this service, finds others, and calls them by name.
 
     ::
 
-        async with Discovery() as discovery:
+        async with Discovery(service_id="shop") as discovery:
             await discovery.advertise(port=8080)
             async with discovery.session() as session:
                 async with session.get("http://orders.service_id.asab/v1/orders") as response:
                     print(await response.json())
 
-    Entering starts it and doesn't wait: a service must start while the registry is down. Leaving withdraws
-    what was advertised and closes everything; sessions are closed by whoever opened them.
+    Entering doesn't wait: a service must start while the registry is down. Leaving withdraws what was
+    advertised and closes everything but the sessions, which the caller closes. Before and after, every method
+    raises RegistryClosedError.
 
     Args:
         registry: URL of the registry, or a :class:`peerage.Registry`, which the caller closes. By default
             ``PEERAGE_REGISTRY``, else ``embedded:``.
-        service_id: what this process is called by; by default ``SERVICE_ID`` of the environment.
-        instance_id: likewise, ``INSTANCE_ID``; different for each process.
-        node_id: likewise, ``NODE_ID``: the machine.
-        site_id: likewise, ``SITE_ID``: the data centre.
-        identity: everything about this process, instead of the environment, which is read at each
-            advertisement.
-        ready_timeout: seconds that a question waits for the first snapshot of the registry.
+        service_id: name of the service; by default ``SERVICE_ID`` of the environment, and likewise:
+        instance_id: name of this process, unique in the cluster.
+        node_id: name of the machine.
+        site_id: name of the data centre.
+        identity: everything about this process; by default the environment is read at each advertisement.
+        ready_timeout: seconds that :meth:`locate` and others wait for the first snapshot of the registry.
         authorization: ``"shared"``: internal tokens are ASAB's, with one key for the cluster; ``"instance"``:
-            each instance has its own, made known by its record; all services must say the same.
-        allowed_networks: the only ones in which others are called, ``"10.0.0.0/8, 127.0.0.0/8"``; None: any.
+            each instance has its own key, published in its record. All services must use the same.
+        allowed_networks: only instances in these networks are called, ``"10.0.0.0/8, 127.0.0.0/8"``; None: in
+            any.
 
     Raises:
         ConfigurationError: the registry's URL can't work.
@@ -90,35 +92,36 @@ class Discovery:
         )
         self.key_root = ""
         """The path below which the cluster's key is, where several clusters share the servers."""
-        self._identity = identity
         ids = {"service_id": service_id, "instance_id": instance_id, "node_id": node_id, "site_id": site_id}
         self._ids: dict[str, Any] = {key: value for key, value in ids.items() if value is not None}
+        self._identity = identity
         self._registrations: set[Registration] = set()
         self._changes: set[Changes] = set()
+        self._spelling = KeySpelling(self.directory)
         self._client: Client | None = None
         self._mode = authorization
         self._auth: Authorization | None = None
         self._withheld: set[str] = set()
-        self._state = "new"
+        self._started = False
         self._closing: asyncio.Future[None] | None = None
 
-    # Life
+    # Open and close
 
     async def __aenter__(self) -> Self:
         self.start()
         return self
 
     def start(self) -> None:
-        """Begin, where there is no ``async with``: whoever calls this calls :meth:`aclose` in the end.
+        """Open it where there is no ``async with``; :meth:`aclose` must be called in the end.
 
         Needs the running event loop, and doesn't wait.
 
         Raises:
-            RegistryClosedError: it was started before.
+            RegistryClosedError: it was opened before.
         """
-        if self._state != "new":
-            raise RegistryClosedError("A Discovery is entered once: make another one.")
-        self._state = "open"
+        if self._started or self._closing is not None:
+            raise RegistryClosedError("A Discovery is opened once: make another one.")
+        self._started = True
         self.membership.start()
 
     async def __aexit__(
@@ -129,10 +132,9 @@ class Discovery:
     async def aclose(self) -> None:
         """Withdraw what was advertised and close everything, within about a second; may be called twice.
 
-        Cancelled, it goes on; call it again to wait for the rest.
+        If it is cancelled, closing goes on; call it again to wait for the rest.
         """
         if self._closing is None:
-            self._state = "closed"
             self._closing = asyncio.ensure_future(self._close())
         await asyncio.shield(self._closing)
 
@@ -153,16 +155,14 @@ class Discovery:
                 raise error
 
     def _check_open(self) -> None:
-        if self._state == "new":
-            raise ConfigurationError(
-                "This Discovery isn't started: write 'async with Discovery() as discovery:'."
+        if not self._started or self._closing is not None:
+            raise RegistryClosedError(
+                "This Discovery isn't open: write 'async with Discovery() as discovery:' and use it inside."
             )
-        if self._state == "closed":
-            raise RegistryClosedError("This Discovery is closed: open another one.")
 
     @property
     def directory(self) -> Directory:
-        """The instances known: the synchronous view."""
+        """The known instances, to be asked without waiting."""
         return self.membership.directory
 
     @property
@@ -172,14 +172,14 @@ class Discovery:
 
     @property
     def age(self) -> float:
-        """Seconds since what is known was last certain: 0 in touch, ``inf`` before the first snapshot."""
+        """Seconds since the directory was last certain: 0 in touch, ``inf`` before the first snapshot."""
         return self.membership.age
 
     async def ready(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - the message names it
         """Wait until the registry was read once.
 
         Args:
-            timeout: seconds, ``ready_timeout`` of the constructor by default.
+            timeout: seconds, *ready_timeout* of the constructor by default.
 
         Raises:
             NotReadyError: it wasn't in time; the message names the registry and what to check.
@@ -262,54 +262,66 @@ class Discovery:
         >>> await discovery.locate(service_id="orders")  # doctest: +SKIP
         {'http://node-1:8080', 'http://node-2:8080'}
 
+        A key that no instance has matches none; if it looks like a misspelling, that is logged.
+
         Args:
-            criteria: ``{"service_id": "orders", "shard": 1}``; several must all match; none: every instance;
-                None as a value is nobody's.
-            ids: the same as keywords.
+            criteria: ``{"service_id": "orders", "shard": 1}``; none: every instance. The value None matches
+                no instance.
+            ids: further criteria.
 
         Raises:
-            NotReadyError: the registry wasn't read yet and isn't within ``ready_timeout``.
+            NotReadyError: the registry wasn't read yet and isn't within *ready_timeout*.
         """
-        # Asked here as well as there: this is called for each request of some services.
-        if not self.membership.ready or self._state != "open":
+        # Some services call this for each request, so nothing is awaited that needn't be.
+        if not self.membership.ready or self._closing is not None:
             await self.ready()
-        return set(self.directory.urls(_fold(criteria, ids)))
+        wanted = _fold(criteria, ids)
+        found = set(self.directory.urls(wanted))
+        if not found:
+            self._spelling.check(wanted)
+        return found
 
     async def instances(
         self, criteria: Mapping[str, object] | None = None, /, **ids: object
     ) -> list[Instance]:
-        """Return all instances that match all criteria, those that can't be called included.
+        """Return all instances that match all criteria, including those that can't be called.
 
         Raises:
-            NotReadyError: the registry wasn't read yet and isn't within ``ready_timeout``.
+            NotReadyError: the registry wasn't read yet and isn't within *ready_timeout*.
         """
         await self.ready()
-        return self.directory.find(_fold(criteria, ids))
+        wanted = _fold(criteria, ids)
+        found = self.directory.find(wanted)
+        if not found:
+            self._spelling.check(wanted)
+        return found
 
     async def discover(self) -> dict[str, dict[Id, set[tuple[str, int, int]]]]:
         """Return what can be called: ``{key: {value: {(host, port, family)}}}``, values as advertised.
 
         Raises:
-            NotReadyError: the registry wasn't read yet and isn't within ``ready_timeout``.
+            NotReadyError: the registry wasn't read yet and isn't within *ready_timeout*.
         """
         await self.ready()
         found: dict[str, dict[Id, set[tuple[str, int, int]]]] = {}
         for instance in self.directory.find():
             if instance.callable:
-                places = {(endpoint.host, endpoint.port, endpoint.family) for endpoint in instance.endpoints}
+                endpoints = {
+                    (endpoint.host, endpoint.port, endpoint.family) for endpoint in instance.endpoints
+                }
                 for key, value in instance.advertised_ids():
-                    found.setdefault(key, {}).setdefault(value, set()).update(places)
+                    found.setdefault(key, {}).setdefault(value, set()).update(endpoints)
         return found
 
     def changes(self) -> Changes:
-        """Iterate over :class:`Joined`, :class:`Changed`, :class:`Left`; first, all present are Joined.
+        """Iterate over :class:`Joined`, :class:`Changed` and :class:`Left`; first, all present are Joined.
 
         ::
 
             async for event in discovery.changes():
                 ...
 
-        While nobody takes them they are merged: at most one event waits for each instance.
+        Events that aren't taken are merged: at most one waits for each instance.
         """
         self._check_open()
         changes = Changes(self.directory, self._changes.discard)
@@ -335,21 +347,21 @@ class Discovery:
 
         Args:
             base_url: in front of relative URLs, ``http://orders.service_id.asab/v1/``.
-            auth: ``"internal"``: requests to ``.asab`` hosts, no others, go out with an internal token, a
+            auth: ``"internal"``: requests to ``.asab`` hosts, no others, carry an internal token, a
                 superuser's unless *resources* say less, if they have no Authorization. Else as in aiohttp.
             headers: sent with each request.
             resources: what an instance's own internal tokens allow: ``{"*": ["orders:read"]}``.
             kwargs: go to aiohttp.
 
         Raises:
-            ConfigurationError: *auth* is another text, or *resources* can't be what they are.
+            ConfigurationError: *auth* is another text, or *resources* are missing or not wanted.
             MissingExtraError: ``"internal"`` without the package that signs.
         """
         self._check_open()
         if auth != "internal" and (isinstance(auth, str) or resources is not None):
             raise ConfigurationError(
-                "The one word as auth is 'internal', and 'resources' go with it: to send a token of your own "
-                "write headers={'Authorization': 'Bearer …'}."
+                "The only text that 'auth' can be is 'internal', and 'resources' need it: to send a token of "
+                "your own write headers={'Authorization': 'Bearer …'}."
             )
         from peerage.client import Authorize, Client  # noqa: PLC0415 - loads aiohttp
 
@@ -363,10 +375,10 @@ class Discovery:
 
     @property
     def auth(self) -> "Authorization":
-        """What verifies the tokens of those who call: ``discovery.auth.verifier(keys_url)``.
+        """What verifies the tokens of callers: ``discovery.auth.verifier(keys_url)``.
 
         Raises:
-            MissingExtraError: the package that does it isn't installed.
+            MissingExtraError: the package that verifies them isn't installed.
         """
         if self._auth is None:
             from peerage.auth.authorization import Authorization  # noqa: PLC0415 - loads cryptography
@@ -376,5 +388,7 @@ class Discovery:
 
 
 def _fold(criteria: Mapping[str, object] | None, ids: Mapping[str, object]) -> Criteria:
-    # Not one dictionary of both: what is asked for twice, differently, matches nobody.
+    if criteria is not None and not isinstance(criteria, Mapping):
+        raise TypeError(f"Name the key of the id: write service_id={criteria!r}, or another key.")
+    # Not one dictionary of both: criteria that contradict each other match no instance.
     return fold_criteria(ids) if criteria is None else fold_criteria(criteria) + fold_criteria(ids)

@@ -14,6 +14,8 @@ from peerage.lazy import loader
 
 if TYPE_CHECKING:
     from peerage.asab import (
+        abc,
+        api,
         application,
         config,
         contextvars,
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
         task,
         timer,
         utils,
+        web,
+        zookeeper,
     )
     from peerage.asab.abc.module import Module
     from peerage.asab.abc.service import Service
@@ -87,6 +91,8 @@ __all__ = [
     "Singleton",
     "Subscriber",
     "Timer",
+    "abc",
+    "api",
     "application",
     "config",
     "contextvars",
@@ -97,6 +103,8 @@ __all__ = [
     "task",
     "timer",
     "utils",
+    "web",
+    "zookeeper",
 ]
 
 _log.install()
@@ -105,10 +113,12 @@ _install_finder()
 _load: Final = loader(__name__, globals(), _HOME_OF, _MODULES)
 
 
-def __getattr__(name: str) -> Any:
-    if name in ABSENT:
-        refuse(name)
-    return _load(name)
+if not TYPE_CHECKING:  # for a type checker every misspelled name would be valid
+
+    def __getattr__(name: str) -> Any:
+        if name in ABSENT:
+            refuse(name)
+        return _load(name)
 
 
 def __dir__() -> list[str]:

@@ -1,0 +1,75 @@
+"""The public names as type checkers see them; `make check` runs mypy and pyright on this file.
+
+Each line that is ignored must be an error: both checkers refuse an ignore that isn't needed.
+"""
+
+from collections.abc import AsyncIterator
+from typing import assert_type
+
+import aiohttp
+
+from peerage import (
+    Changed,
+    Discovery,
+    DiscoveryResolver,
+    Identity,
+    Instance,
+    Joined,
+    Left,
+    PeerageError,
+    PeerEvent,
+    Registration,
+    Registry,
+    UnreachableError,
+    open_registry,
+)
+
+
+async def be_found() -> None:
+    """Names, ports and ids of an advertisement."""
+    async with Discovery("memory:", service_id="orders", instance_id="orders-1") as discovery:
+        assert_type(discovery, Discovery)
+        registration = await discovery.advertise(port=8080, ids={"shard": [1, 2]})
+        assert_type(registration, Registration)
+        registration.update(ids={"shard": 3}, weight=2)
+        await registration.drain(0.5)
+        await discovery.advertise(prt=8080)  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
+    async with Discovery(identity=Identity(host="localhost", service_id="orders")):
+        pass
+    Discovery(service="orders")  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
+
+
+async def find() -> None:
+    """What a look-up returns."""
+    async with Discovery() as discovery:
+        assert_type(await discovery.locate(service_id="orders"), set[str])
+        assert_type(await discovery.instances({"shard": 1}), list[Instance])
+        assert_type(discovery.stale, str | None)
+        assert_type(discovery.age, float)
+        discovery.foo()  # type: ignore[attr-defined] # pyright: ignore[reportAttributeAccessIssue]
+        async for event in discovery.changes():
+            assert_type(event, PeerEvent)
+            if isinstance(event, Changed):
+                assert_type(event.before, Instance)
+            else:
+                assert_type(event, Joined | Left)
+            assert_type(event.instance.urls, tuple[str, ...])
+
+
+async def call() -> AsyncIterator[bytes]:
+    """A session is aiohttp's."""
+    async with Discovery() as discovery, discovery.session("http://orders.service_id.asab") as session:
+        assert_type(session, aiohttp.ClientSession)
+        try:
+            async with session.get("/v1/orders") as response:
+                yield await response.read()
+        except UnreachableError as error:
+            refused: aiohttp.ClientConnectionError = error
+            reason: PeerageError = error
+            raise refused from reason
+    aiohttp.TCPConnector(resolver=DiscoveryResolver(discovery))
+
+
+def registry() -> Registry:
+    """A registry of its own for a test."""
+    return open_registry(b"memory:")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
