@@ -66,8 +66,8 @@ class Pick:
     def done(self, outcome: Outcome, seconds: float) -> None:
         """Tell the balancer how the request ended, and after how many seconds; only the first call counts."""
         if self._open:
-            self._open = False self._balancer._finish(self.instance.name, self.stats, outcome, seconds)  #
-            noqa: SLF001 - a Pick is part of its Balancer
+            self._open = False
+            self._balancer._finish(self.instance.name, self.stats, outcome, seconds)  # noqa: SLF001 - a Pick is part of its Balancer
 
 
 class Balancer:
@@ -285,8 +285,7 @@ class Balancer:
 def _shares_of(instances: Sequence[Instance]) -> Sequence[float] | None:
     """Return running sums of the weights; None if all weights are equal."""
     try:
-        shares: Sequence[float] | None = instances.shares  # type: ignore[attr-defined] # the directory's own
-        lists have them
+        shares: Sequence[float] | None = instances.shares  # type: ignore[attr-defined] # the directory's own lists have them
     except AttributeError:
         weights = [instance.weight for instance in instances]
         return None if min(weights) == max(weights) else [*accumulate(weights)]

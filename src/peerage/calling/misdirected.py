@@ -49,8 +49,9 @@ def read_dialled(value: str) -> Dialled | None:
     >>> read_dialled("Orders.0000000042 [::1]:8080")
     Dialled(name='Orders.0000000042', address='::1', port=8080)
     """
-    name, _, authority = value.rpartition(" ") address, _, port = authority.rpartition(":") if not name or not
-    address or len(port) > 5 or not (port.isascii() and port.isdecimal()):  # noqa: PLR2004 - 65535
+    name, _, authority = value.rpartition(" ")
+    address, _, port = authority.rpartition(":")
+    if not name or not address or len(port) > 5 or not (port.isascii() and port.isdecimal()):  # noqa: PLR2004 - 65535
         return None
     return Dialled(name, address.removeprefix("[").removesuffix("]"), int(port))
 

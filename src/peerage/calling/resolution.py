@@ -50,7 +50,7 @@ class Resolution:
     def find(
         self, instance: Instance, name: str, endpoint: Endpoint
     ) -> Generator[Lookups, None, Sequence[str]]:
-        """Return the addresses of the host *name* that may be called; why there are none goes into *notes*."""
+        """Return the addresses of the host *name* that may be called; see *notes* if there are none."""
         if is_literal(name):
             return (name,)
         host = Host(name, endpoint.family)
