@@ -5,19 +5,41 @@ not the instance is still there, so that a service that calls thousands of insta
 """
 
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
+from weakref import WeakSet
 
 if TYPE_CHECKING:
+    from aiohttp import ClientResponse
     from aiohttp.client_proto import ResponseHandler
     from aiohttp.connector import Connection
 
-__all__ = ["MOST_IDLE", "Connections"]
+__all__ = ["MOST_IDLE", "Connections", "call_at_end"]
 
 #: Idle connections to instances, if the process may open enough descriptors.
 MOST_IDLE: Final = 512
 
 #: A literal address and a port.
 Address = tuple[str, int]
+
+
+def call_at_end(response: "ClientResponse", finished: Callable[[], object]) -> None:
+    """Call *finished* once, when *response* lets go of its connection.
+
+    That is when its body has been read, when it is closed, released or collected, when its WebSocket closes,
+    and at once if it has no body.
+    """
+    connection = response.connection
+    if connection is None:
+        finished()
+        return
+    try:
+        add_callback = connection.add_callback
+    except AttributeError:
+        # It isn't documented, though aiohttp's own time-outs depend on it. Without it the headers are the end.
+        finished()
+    else:
+        add_callback(finished)  # type: ignore[arg-type] # the result is ignored there
 
 
 class _Kept:
@@ -28,7 +50,8 @@ class _Kept:
     def __init__(self) -> None:
         self.in_use = 0
         self.leaving = False
-        self.protocols: set[ResponseHandler] = set()
+        # Weak: a response that is dropped unread must be collected, which ends its request.
+        self.protocols: WeakSet[ResponseHandler] = WeakSet()
 
 
 class Connections:
@@ -94,7 +117,7 @@ class Connections:
 
     def _bound(self) -> None:
         for kept in self._kept.values():
-            kept.protocols = {each for each in kept.protocols if each.is_connected()}
+            kept.protocols = WeakSet(each for each in kept.protocols if each.is_connected())
         self._count = sum(len(kept.protocols) for kept in self._kept.values())
         for address, kept in tuple(self._kept.items()):
             if self._count - self._in_use <= self._most_idle:

@@ -19,7 +19,7 @@ from peerage.balancing import Outcome
 from peerage.calling import Attempt, Call, CallContext, Ending, GiveUp, Lookups
 from peerage.calling.misdirected import DIALLED, dialled_header, is_marked
 from peerage.calling.retry import IDEMPOTENCY_KEY, IDEMPOTENT
-from peerage.client.connections import Connections
+from peerage.client.connections import Connections, call_at_end
 from peerage.client.errors import MisdirectedError, unreachable
 from peerage.client.lookup import HostLookup
 from peerage.client.outcomes import outcome_of
@@ -162,29 +162,16 @@ class BalancingMiddleware:
         return response
 
     def _watch(self, attempt: Attempt, response: aiohttp.ClientResponse, address: tuple[str, int]) -> None:
-        """Count the request as under way until *response* lets go of its connection.
-
-        That is when its body has been read, when it is closed, released or collected, when its WebSocket
-        closes, and at once if it has no body.
-        """
+        """Count the request as under way until *response* is over."""
         clock, connections = self._context.clock, self._connections
 
         def end() -> None:
             connections.end(address)
             attempt.pick.done(Outcome.ANSWERED, clock() - attempt.started)
 
-        connection = response.connection
-        if connection is None:
-            end()
-            return
-        connections.answered(address, connection)
-        try:
-            add_callback = connection.add_callback
-        except AttributeError:
-            # It isn't documented, though aiohttp's own time-outs depend on it.
-            end()
-        else:
-            add_callback(end)
+        if response.connection is not None:
+            connections.answered(address, response.connection)
+        call_at_end(response, end)
 
 
 def _error(end: GiveUp, request: aiohttp.ClientRequest, error: Exception | None) -> Exception:
