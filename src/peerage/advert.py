@@ -5,14 +5,11 @@ from dataclasses import dataclass, replace
 from typing import Any, Self, TypedDict, Unpack
 
 from peerage.errors import ConfigurationError
-from peerage.records.build import Ids, build_record, web_of
+from peerage.records.build import Ids, WebAddress, build_record, web_of
 from peerage.records.identity import Identity, read_identity
 from peerage.records.names import BUILTIN_KEYS
 
 __all__ = ["Advert", "AdvertFields", "WebAddress"]
-
-#: Where a service listens, as bound, and what is spoken there if that differs from the record's scheme.
-WebAddress = tuple[str, int] | tuple[str, int, str]
 
 
 class AdvertFields(TypedDict, total=False):
@@ -106,7 +103,7 @@ class Advert:
         Raises:
             RecordError: something of it can't be advertised; the message names it.
         """
-        web: Any = self.web if self.port is None else web_of(self.port)
+        web = self.web if self.port is None else web_of(self.port)
         return build_record(
             self.who(),
             web=web,

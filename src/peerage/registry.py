@@ -242,7 +242,7 @@ class Secrets(Protocol):
         """
 
     def follow(self, name: str) -> AsyncIterator[bytes]:
-        """Yield the value as soon as there is one, then every new one."""
+        """Yield the value as soon as there is one, then every new one, until the registry is closed."""
 
 
 class Registry(Protocol):

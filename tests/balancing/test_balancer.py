@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from peerage.balancing import Balancer, LeastOutstanding
-from peerage.records.instance import Instance, decode
+from peerage.records.decode import decode
+from peerage.records.instance import Instance
 
 
 def make(node: str, weight: float = 1) -> Instance:

@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from peerage.changes import Changed, Changes, Joined, Left
 from peerage.directory import Directory, fold_criteria
 from peerage.directory.bucket import Bucket
-from peerage.records.instance import decode
+from peerage.records.decode import decode
 from peerage.registry import Record
 
 NODES = st.sampled_from([f"A.{number}" for number in range(6)])

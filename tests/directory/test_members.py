@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from peerage.directory.bucket import Bucket, Standing
 from peerage.directory.members import Members
-from peerage.records.instance import decode
+from peerage.records.decode import decode
 
 WEIGHTS = (1, 2.5, 8)
 

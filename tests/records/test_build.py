@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from peerage.errors import RecordError
 from peerage.records.build import build_record, web_of
+from peerage.records.decode import decode
 from peerage.records.identity import Identity
-from peerage.records.instance import decode
 from peerage.records.names import BUILTIN_KEYS, fold_value
 
 LAUNCHED = datetime(2023, 12, 1, 10, 52, 29, tzinfo=UTC)
@@ -75,15 +75,25 @@ def test_a_service_id_alone_is_found_by_asab():
     assert "discovery" not in built(identity(instance_id=None, service_id=None))
 
 
-def test_what_is_said_at_run_time_wins_over_the_manifest():
-    """The manifest overwrites nothing, and claims nothing that isn't so."""
-    manifest = {**dict.fromkeys(DOCUMENTED, "forged"), "version": "v1", "CI_JOB_ID": "44"}
+def test_the_manifest_sets_no_field_with_a_meaning():
+    """It is shown beside the other fields; its ids count where the identity has none."""
+    manifest = {**dict.fromkeys(DOCUMENTED - {*BUILTIN_KEYS}, "forged"), "version": "v1", "CI_JOB_ID": "44"}
     record = built(Identity(host="node-1", launch_time=LAUNCHED, manifest=manifest))
     assert record["version"] == "v1"
     assert record["CI_JOB_ID"] == "44"
     assert set(record) == {"host", "appclass", "launch_time", "process_id", "peerage", "version", "CI_JOB_ID"}
     assert "forged" not in str(record)
     assert built(identity(manifest=manifest), extra={"version": "v2"})["version"] == "v2"
+
+
+def test_a_service_id_of_the_manifest_is_advertised():
+    """Images may be built with it; one of the environment counts instead."""
+    manifest = {"service_id": "stock", "instance_id": "stock-1"}
+    record = built(Identity(host="node-1", launch_time=LAUNCHED, manifest=manifest))
+    assert (record["service_id"], record["instance_id"]) == ("stock", "stock-1")
+    assert built(identity(manifest=manifest))["service_id"] == "orders"
+    alone = Identity(host="node-1", launch_time=LAUNCHED, manifest={"service_id": "stock"})
+    assert built(alone)["discovery"] == {"service_id": ["stock"]}
 
 
 @pytest.mark.parametrize("key", [*sorted(DOCUMENTED), 1, None])
@@ -120,7 +130,8 @@ def test_a_key_that_cant_stand_in_a_host_is_refused(key):
 
 
 @pytest.mark.parametrize(
-    "values", [None, 1.5, b"ab", {"a": 1}, [None], [True], True, [1.5], [[1]], [""], "", ["\ud800"]]
+    "values",
+    [None, 1.5, b"ab", {"a": 1}, [None], [True], True, [1.5], [[1]], [""], "", ["\ud800"], "x" * 1001],
 )
 def test_an_id_is_a_text_or_an_integer(values):
     """One or several; everything else is refused with a message, not with a TypeError."""
@@ -143,6 +154,7 @@ def test_ids_may_be_one_several_or_none():
         [("0.0.0.0", True)],
         [("node-1", 80)],
         [("0.0.0.0",)],
+        [("0.0.0.0", 80, "ftp")],
         ["0.0.0.0:80"],
         [80],
         [None],
@@ -167,7 +179,33 @@ def test_scheme_and_weight_are_checked(changes):
         build_record(identity(), **changes)
 
 
-@pytest.mark.parametrize("host", ["", "a b", "a/b", "\ud800"])
+def test_each_port_has_its_scheme():
+    """One scheme is said once for all ports, and two are said for each port."""
+    mixed = [("0.0.0.0", 8443, "https"), ("::", 8443, "https"), ("0.0.0.0", 8080)]
+    record = built(web=mixed)
+    assert record["web"] == [["0.0.0.0", 8443], ["::", 8443], ["0.0.0.0", 8080]]
+    assert record["peerage"] == {"schemes": {"8443": "https", "8080": "http"}}
+    instance, problems = decode("n", build_record(identity(), web=mixed))
+    assert problems == ()
+    assert set(instance.urls) == {"https://node-1:8443", "http://node-1:8080"}
+    assert built(web=[("0.0.0.0", 8443, "https")])["peerage"] == {"scheme": "https"}
+    assert built(web=[("0.0.0.0", 8443)], scheme="https")["peerage"] == {"scheme": "https"}
+    assert built(web=[("::", 80, 0, 0)])["web"] == [["::", 80, 0, 0]]
+
+
+def test_a_port_has_one_scheme():
+    """A reader couldn't tell which address speaks which."""
+    with pytest.raises(RecordError, match="Port 80"):
+        build_record(identity(), web=[("10.0.0.1", 80, "http"), ("10.0.0.2", 80, "https")])
+
+
+def test_more_ids_than_readers_use_are_refused():
+    """The service would be found by some of its ids only."""
+    with pytest.raises(RecordError, match="1000 ids"):
+        build_record(identity(), ids={"shard": range(2000)})
+
+
+@pytest.mark.parametrize("host", ["", "a b", "a/b", "\ud800", "0x7f000001"])
 def test_a_host_nobody_could_call_is_refused(host):
     """ASAB_HOSTNAME with a typing error is told at once."""
     with pytest.raises(RecordError):

@@ -12,7 +12,7 @@ import pytest
 
 from peerage.errors import ConfigurationError
 from peerage.records import identity
-from peerage.records.identity import host_key, launch_time, read_identity
+from peerage.records.identity import find_manifest, host_key, launch_time, read_identity
 
 HOST_KEY = [sys.executable, "-c", "from peerage.records.identity import host_key; print(host_key())"]
 
@@ -88,7 +88,7 @@ def test_guessed_addresses_are_never_ones_by_which_a_peer_calls_itself(monkeypat
     monkeypatch.setattr(
         identity, "_OUTSIDE", tuple((family, "::1" if family == 10 else "127.0.0.1") for family in (2, 10))
     )
-    monkeypatch.setattr(identity, "_in_container", lambda _: False)
+    monkeypatch.setattr(identity, "in_container", lambda _: False)
     assert read_identity({}).addresses == ()
 
 
@@ -132,6 +132,16 @@ class TestManifest:
     def test_the_places_are_those_of_asab(self):
         """In ASAB's order."""
         assert identity._MANIFESTS == ("/app/MANIFEST.json", "/MANIFEST.json", "MANIFEST.json")
+
+    @pytest.mark.usefixtures("elsewhere")
+    def test_ids_that_the_environment_lacks_are_taken_from_it(self, caplog):
+        """As ASAB advertises them; one that can't be an id is logged and left out."""
+        Path("MANIFEST.json").write_text('{"service_id": "stock", "node_id": "", "site_id": ["x"]}')
+        found = read_identity({"INSTANCE_ID": "stock-1"})
+        assert (found.instance_id, found.service_id) == ("stock-1", "stock")
+        assert (found.node_id, found.site_id) == (None, None)
+        assert caplog.messages == ["site_id of the manifest is left out: ['x'] can't be an id"]
+        assert read_identity({"SERVICE_ID": "orders"}).service_id == "orders"
 
     @pytest.mark.parametrize(
         "content",
@@ -204,3 +214,23 @@ class TestLaunchTime:
     def test_without_proc_it_is_when_this_was_imported(self):
         """A process number that isn't there stands for a missing /proc."""
         assert identity._launch_time(-1) == identity._IMPORTED
+
+
+def test_a_manifest_that_is_given(tmp_path, monkeypatch):
+    """It is taken instead of the file's, also if it is empty."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "MANIFEST.json").write_text('{"version": "file"}')
+    assert read_identity({}).manifest == {"version": "file"}
+    assert read_identity({}, manifest={"version": "given"}).manifest == {"version": "given"}
+    assert read_identity({}, manifest={}).manifest == {}
+
+
+def test_no_manifest_and_one_that_is_broken_are_told_apart(tmp_path, monkeypatch, caplog):
+    """And the log names who named a file that isn't there."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("peerage.records.identity._MANIFESTS", ("MANIFEST.json",))
+    assert find_manifest(None) is None
+    assert find_manifest("no.json", "[general] manifest") is None
+    assert caplog.messages == ["[general] manifest names no.json, which is no file"]
+    (tmp_path / "MANIFEST.json").write_text("{")
+    assert find_manifest(None) == {}

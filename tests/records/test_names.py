@@ -13,7 +13,7 @@ from peerage.records.names import BUILTIN_KEYS, fold_key, fold_value, is_logical
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()))
 KEYS = st.from_regex(r"[A-Za-z0-9_-]{1,20}", fullmatch=True)
-VALUES = st.text(min_size=1).filter(lambda text: not text.startswith("."))
+VALUES = st.text(min_size=1, max_size=100).filter(lambda text: not text.startswith(".") and fold_value(text))
 
 
 @pytest.mark.parametrize(
@@ -60,9 +60,51 @@ def test_an_incomplete_name_says_what_to_write(host):
     assert ascii(host)[1:-1] in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "host",
+    [
+        "a" * 238 + ".service_id.asab",
+        "\u0301\u0316" * 4000 + ".service_id.asab",
+        "xn--" + "a" * 8000 + ".service_id.asab",
+        "a" + "\u0301" * 40 + ".service_id.asab",
+    ],
+    ids=len,
+)
+def test_a_host_that_takes_too_long_to_compare_is_refused(host):
+    """A header of 8 kB costs no time before authorization, and isn't remembered."""
+    remembered = parse_host.cache_info().currsize
+    with pytest.raises(NotDiscoveredError) as caught:
+        parse_host(host)
+    assert len(str(caught.value)) < 250
+    assert parse_host.cache_info().currsize == remembered
+
+
+def test_the_longest_host_is_parsed():
+    """253 characters, and a trailing dot."""
+    value = "a" * (253 - len(".service_id.asab"))
+    assert parse_host(f"{value}.service_id.asab.") == ("service_id", value)
+
+
+def test_ids_are_as_long_as_records_need_them():
+    """1,000 characters, and 30 combining marks in a row; a longer text is no id."""
+    assert fold_value("A" * 1000) == "a" * 1000
+    assert fold_value("\u00c9" * 1000) == "\u00e9" * 1000
+    assert fold_value("A" * 1001) == fold_value("\u00c9" * 1001) == ""
+    assert fold_value("x" + "\u0316" * 30) == "x" + "\u0316" * 30
+    assert fold_value("x" + "\u0316" * 31) == ""
+    assert fold_key("A" * 1001) == ""
+
+
+@given(st.text(st.sampled_from("\u0301\u0316\u0345\u0344\u0f73\u1f82\ufb2cA\u00e9"), max_size=60))
+def test_any_sequence_of_marks_is_folded_once(text):
+    """Characters that decompose into several, at every length up to the limit and beyond."""
+    folded = fold_value(text)
+    assert fold_value(folded) == folded
+
+
 @given(ANY_TEXT)
-def test_no_host_raises_anything_else(host):
-    """Whatever a URL's host is, parse_host answers or raises NotDiscoveredError."""
+def test_every_host_is_parsed_or_refused(host):
+    """The only error of parse_host is NotDiscoveredError."""
     try:
         key, value = parse_host(host)
     except NotDiscoveredError:
@@ -73,8 +115,8 @@ def test_no_host_raises_anything_else(host):
 
 
 @given(VALUES, KEYS, st.sampled_from(["asab", "ASAB", "Asab."]))
-def test_what_is_put_into_a_host_is_found_in_it(value, key, domain):
-    """A legal value and key come out folded."""
+def test_a_host_is_parsed_into_what_it_was_made_of(value, key, domain):
+    """The value and the key are folded."""
     host = f"{value}.{key}.{domain}"
     assert parse_host(host) == (fold_key(key), fold_value(value))
     assert is_logical(host)

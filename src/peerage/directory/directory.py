@@ -13,7 +13,8 @@ from peerage.directory.bucket import Standing, urls_of
 from peerage.directory.incarnations import Incarnations
 from peerage.directory.index import Index
 from peerage.directory.members import Members
-from peerage.records.instance import Instance, decode
+from peerage.records.decode import decode
+from peerage.records.instance import Instance
 from peerage.records.names import fold_key, fold_value
 from peerage.records.networks import ANYWHERE, Networks
 from peerage.registry import Record

@@ -1,51 +1,34 @@
-"""From an identity and ids to the bytes to advertise; strict in what it writes.
-
-Source of the fields: ASAB's Discovery Service. What other clients of peerage need beyond them stands under
-the one key ``peerage``, which ASAB ignores.
-"""
+"""Writing the record to advertise, strict in what it writes: what readers would ignore is refused."""
 
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any
 
 from peerage.errors import RecordError
+from peerage.records.decode import decode
 from peerage.records.identity import Identity
-from peerage.records.instance import decode
-from peerage.records.names import BUILTIN_KEYS
-from peerage.records.text import printable
+from peerage.records.names import BUILTIN_KEYS, fold_value
+from peerage.records.text import printable, shorten
+from peerage.records.wire import FIELDS, SCHEMES
 
-__all__ = ["Ids", "build_record", "check_id", "check_key", "web_of"]
+__all__ = ["Ids", "WebAddress", "build_record", "check_id", "check_key", "web_of"]
 
 #: Custom ids: one value or several of each key.
 Ids = Mapping[str, "str | int | Iterable[str | int]"]
 
-_SCHEMES: Final = ("http", "https")
+#: A socket that listens: its address and port as bound, and its scheme if it isn't that of the record.
+WebAddress = tuple[str, int] | tuple[str, int, str]
 
-#: Keys that ``extra`` can't set: the program says them in other ways, and readers rely on them.
-_RESERVED: Final = frozenset(
-    (
-        *BUILTIN_KEYS,
-        "host",
-        "appclass",
-        "launch_time",
-        "process_id",
-        "containerized",
-        "web",
-        "discovery",
-        "peerage",
-    )
-)
-
-# A key is a label of the host <value>.<key>.asab, hence no dot; folded, hence no matter which case.
+# A key is a label of the host <value>.<key>.asab, so it has no dot.
 _KEY = re.compile(r"[A-Za-z0-9_-]{1,63}")
 
 
 def build_record(
     identity: Identity,
     *,
-    web: Sequence[tuple[str, int]] | None = None,
+    web: Sequence[WebAddress] | None = None,
     ids: Ids | None = None,
     scheme: str = "http",
     state: str | None = None,
@@ -57,26 +40,25 @@ def build_record(
     """Return the record to advertise, as UTF-8 JSON.
 
     Args:
-        identity: who the process is.
-        web: bound ``(address, port)`` pairs; ``0.0.0.0`` or ``::`` for all interfaces. None: it can't be
-            called.
+        identity: what is advertised about the process.
+        web: ``(address, port)`` or ``(address, port, scheme)`` for each socket that listens; the address is
+            ``0.0.0.0`` or ``::`` for all interfaces. None: the service can't be called.
         ids: custom ids, ``{"shard": [1, 2]}``.
-        scheme: ``http`` or ``https``, what is spoken there.
-        state: ``draining`` when it is about to stop.
-        weight: its share of the requests relative to its peers', 1 if None.
+        scheme: ``http`` or ``https``, for entries of *web* without a scheme.
+        state: ``draining`` if the service is about to stop.
+        weight: share of the requests relative to other instances; None means 1.
         extra: further fields at top level, JSON values.
-        nonce: tells this registration from every other one.
+        nonce: a text that distinguishes this registration from every other one.
         auth_key: public key, as JWK, by which tokens of this instance are verified.
 
     Raises:
-        RecordError: something of it can't be advertised; the message names it.
+        RecordError: a part of it can't be advertised; the message names it.
     """
-    if scheme not in _SCHEMES:
-        raise RecordError(f"scheme={scheme!r}: what is advertised is spoken over 'http' or 'https'.")
-    record: dict[str, Any] = dict(identity.manifest)
-    record.update(_checked_extra(extra or {}))
-    for reserved in _RESERVED:
-        record.pop(reserved, None)
+    entries, schemes = _read_web(web or (), scheme)
+    different = len(set(schemes.values())) > 1
+    _check_extra(extra or {})
+    free = {**identity.manifest, **(extra or {})}
+    record = {key: value for key, value in free.items() if key not in FIELDS}
     record["host"] = identity.host
     record["appclass"] = identity.appclass
     record["launch_time"] = _timestamp(identity.launch_time)
@@ -86,25 +68,32 @@ def build_record(
             record[key] = value
     if identity.containerized:
         record["containerized"] = True
-    if web:
-        record["web"] = _bound(web)
+    if entries:
+        record["web"] = entries
     if discovery := _discovery(identity, ids or {}):
         record["discovery"] = discovery
-    record["peerage"] = _own_section(
-        identity,
-        {"scheme": scheme, "state": state, "weight": weight, "nonce": nonce, "auth_key": auth_key},
-    )
-    return _written(record)
+    own = {
+        "scheme": None if different else next(iter(schemes.values()), scheme),
+        "schemes": {str(port): spoken for port, spoken in schemes.items()} if different else None,
+        "state": state,
+        "weight": weight,
+        "nonce": nonce,
+        "auth_key": auth_key,
+        "addresses": list(identity.addresses) or None,
+        "host_key": identity.host_key,
+    }
+    record["peerage"] = {key: value for key, value in own.items() if value is not None}
+    return _write(record)
 
 
-def _written(record: dict[str, Any]) -> bytes:
+def _write(record: dict[str, Any]) -> bytes:
     try:
         data = json.dumps(record, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise RecordError(
             f"The record can't be written as JSON: {error}. Give JSON values in 'extra'."
         ) from error
-    # What a reader would leave out isn't written in the first place.
+    # What readers would ignore isn't written.
     if problems := decode("", data).problems:
         raise RecordError(f"The record can't be advertised. {' '.join(problems)}")
     return data
@@ -114,7 +103,7 @@ def check_key(key: Any) -> None:
     """Check that *key* can be the key of custom ids.
 
     Raises:
-        RecordError: it can't; the message says what can.
+        RecordError: it can't; the message says which keys can.
     """
     if not isinstance(key, str) or not _KEY.fullmatch(key) or key.lower().replace("-", "_") in BUILTIN_KEYS:
         raise RecordError(
@@ -127,15 +116,17 @@ def check_id(key: str, value: Any) -> None:
     """Check that *value* can be an id of *key*.
 
     Raises:
-        RecordError: it can't; the message says what can.
+        RecordError: it can't; the message says which values can.
     """
     number = isinstance(value, int) and not isinstance(value, bool)
-    if not number and not (isinstance(value, str) and value and printable(value)):
-        raise RecordError(f"{value!r} can't be an id of {key!r}: ids are texts and integers.")
+    if not number and not (isinstance(value, str) and printable(value) and fold_value(value)):
+        raise RecordError(
+            f"{shorten(value)} can't be an id of {key!r}: ids are integers and texts of 1 to 1000 characters."
+        )
 
 
-def web_of(port: int) -> list[tuple[str, int]]:
-    """Return what a service advertises that listens on *port* on every interface."""
+def web_of(port: int) -> Sequence[WebAddress]:
+    """Return what a service advertises if it listens on *port* on all interfaces."""
     return [("0.0.0.0", port)]  # noqa: S104 - a notation of the record, nothing is bound here
 
 
@@ -143,30 +134,46 @@ def _timestamp(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def _bound(web: Sequence[tuple[str, int]]) -> list[list[Any]]:
+def _read_web(web: Iterable[Any], default: str) -> tuple[list[list[Any]], dict[int, str]]:
+    """Return the entries for the record, each once, and the scheme of each port."""
+    entries: dict[tuple[Any, ...], None] = {}
+    schemes: dict[int, str] = {}
+    _check_scheme(default)
     try:
-        return [list(entry) for entry in dict.fromkeys(tuple(entry) for entry in web)]
-    except TypeError as error:
+        listed = dict.fromkeys((address, port, *rest) for address, port, *rest in web)
+    except (TypeError, ValueError) as error:
         raise RecordError(
-            f"web={web!r} can't be advertised: give a list of (address, port) pairs."
+            f"web={shorten(web)} can't be advertised: give a list of (address, port) or "
+            "(address, port, scheme)."
         ) from error
+    for address, port, *rest in listed:
+        # The names of IPv6 sockets have four parts, of which the third is a number.
+        scheme = rest.pop(0) if rest and isinstance(rest[0], str) else default
+        _check_scheme(scheme)
+        if schemes.setdefault(port, scheme) != scheme:
+            raise RecordError(f"Port {port} can't be advertised with two schemes: use one port for each.")
+        entries[address, port, *rest] = None
+    return [list(entry) for entry in entries], schemes
 
 
-def _checked_extra(extra: Mapping[Any, Any]) -> Mapping[str, Any]:
+def _check_scheme(scheme: object) -> None:
+    if scheme not in SCHEMES:
+        raise RecordError(f"The scheme {shorten(scheme)} can't be advertised: use 'http' or 'https'.")
+
+
+def _check_extra(extra: Mapping[Any, Any]) -> None:
     for key in extra:
-        if not isinstance(key, str) or key in _RESERVED:
+        if not isinstance(key, str) or key in FIELDS:
             raise RecordError(
-                f"extra={{{key!r}: …}} can't be set: custom ids go into 'ids', where it listens into "
-                "'port' or 'web', the other fields come from the environment."
+                f"extra={{{key!r}: …}} can't be set: custom ids belong to 'ids', what listens to 'web' "
+                "or 'port', and the other fields come from the environment."
             )
-    return extra
 
 
 def _discovery(identity: Identity, ids: Ids) -> dict[str, list[str | int]]:
     discovery = {key: _values(key, values) for key, values in ids.items()}
     if identity.service_id and not identity.instance_id:
-        # ASAB 25.15 indexes the service_id of a record only beside an instance_id, but every key of
-        # 'discovery'.
+        # ASAB 25.15 finds a service_id only in records that also have an instance_id, or under 'discovery'.
         discovery["service_id"] = [identity.service_id]
     return {key: values for key, values in discovery.items() if values}
 
@@ -181,8 +188,3 @@ def _values(key: Any, values: Any) -> list[str | int]:
     for value in listed:
         check_id(key, value)
     return list(dict.fromkeys(listed))
-
-
-def _own_section(identity: Identity, fields: Mapping[str, Any]) -> dict[str, Any]:
-    own = {**fields, "addresses": list(identity.addresses) or None, "host_key": identity.host_key}
-    return {key: value for key, value in own.items() if value is not None}

@@ -1,7 +1,7 @@
-"""Who this process is: environment, host, addresses, container, manifest.
+"""What is advertised about this process: its ids, host, addresses and manifest.
 
-Read at each advertisement, never at import: a service may set its environment while it starts. Names of the
-variables and fields: ASAB's Discovery Service.
+Everything is read at each advertisement and never at import, because a service may set its environment while
+it starts. The names of the variables and fields are those of ASAB's Discovery Service.
 """
 
 import hashlib
@@ -19,6 +19,9 @@ from typing import Any, Final, Never
 
 from peerage.errors import ConfigurationError
 from peerage.records.addresses import Address, read_address
+from peerage.records.container import in_container
+from peerage.records.names import BUILTIN_KEYS, fold_value
+from peerage.records.text import printable, shorten
 
 __all__ = ["Identity", "find_manifest", "host_key", "launch_time", "read_identity"]
 
@@ -30,7 +33,7 @@ _LINUX: Final = sys.platform == "linux"
 
 _MANIFESTS: Final = ("/app/MANIFEST.json", "/MANIFEST.json", "MANIFEST.json")
 
-# Reserved for documentation (RFC 5737, RFC 3849): never somebody's host, yet routed like any outside address.
+# Reserved for documentation (RFC 5737, RFC 3849): no host has them, and they are routed as all others are.
 _OUTSIDE: Final = ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1"))
 
 
@@ -41,7 +44,7 @@ class Identity:
     host: str
     """Name by which peers resolve this machine."""
     appclass: str = "Application"
-    """Class name of the application; the record's node begins with it."""
+    """Class name of the application; the name of the record begins with it."""
     instance_id: str | None = None
     service_id: str | None = None
     node_id: str | None = None
@@ -50,11 +53,22 @@ class Identity:
     launch_time: datetime = field(default_factory=lambda: launch_time())  # noqa: PLW0108 - defined below
     containerized: bool = False
     manifest: Mapping[str, Any] = field(default_factory=dict)
-    """Fields of MANIFEST.json; everything else wins over them."""
+    """Fields of MANIFEST.json. Its ids count if they aren't given otherwise; its other known fields don't."""
     addresses: tuple[str, ...] = ()
     """Literal addresses by which peers reach this machine when *host* doesn't resolve."""
     host_key: str | None = None
-    """Equal for two processes exactly if they share loopback addresses."""
+    """The same for two processes exactly if they share loopback addresses."""
+
+    def __post_init__(self) -> None:
+        """Take the ids of the manifest that aren't given otherwise."""
+        for key in BUILTIN_KEYS:
+            value = self.manifest.get(key)
+            if getattr(self, key) is not None or value is None or value == "":
+                continue
+            if isinstance(value, str) and printable(value) and fold_value(value):
+                object.__setattr__(self, key, value)
+            else:
+                log.error("%s of the manifest is left out: %s can't be an id", key, shorten(value))
 
 
 def read_identity(
@@ -63,21 +77,21 @@ def read_identity(
     appclass: str = "Application",
     manifest: Mapping[str, Any] | None = None,
 ) -> Identity:
-    """Return who this process is.
+    """Return what is advertised about this process.
 
     Args:
         environ: ``INSTANCE_ID``, ``SERVICE_ID``, ``NODE_ID``, ``SITE_ID``, ``ASAB_HOSTNAME`` (instead of the
             machine's host name), ``PEERAGE_ADDRESSES`` (comma separated; needed in a container to give any),
-            ``PEERAGE_MANIFEST``; ``os.environ`` by default. An empty variable counts as missing.
+            ``PEERAGE_MANIFEST``; ``os.environ`` by default. An empty variable counts as missing. A missing
+            id is taken from the manifest.
         appclass: class name of the application.
         manifest: fields of MANIFEST.json; None: that of :func:`find_manifest`.
 
     Raises:
-        ConfigurationError: ``PEERAGE_ADDRESSES`` holds something that is no address, or one that peers can't
-            reach.
+        ConfigurationError: an entry of ``PEERAGE_ADDRESSES`` is no address, or none that peers can reach.
     """
     environ = os.environ if environ is None else environ
-    containerized = _in_container(environ)
+    containerized = in_container(environ)
     return Identity(
         host=environ.get("ASAB_HOSTNAME") or socket.gethostname(),
         appclass=appclass,
@@ -100,23 +114,23 @@ def _boot_id() -> str:
 
 
 def host_key() -> str | None:
-    """Return the key of this host: two processes with the same one reach each other by loopback.
+    """Return the key of this host: two processes with the same key reach each other by loopback.
 
-    It is made of the boot and the network namespace. The host name isn't enough: containers on one machine
-    may share it, and have loopback addresses of their own.
+    It is a digest of the boot id and the network namespace. The host name doesn't identify a host, because
+    containers on one machine may have the same name and different loopback interfaces.
     """
     try:
         namespace = Path("/proc/self/ns/net").stat().st_ino if _LINUX else 0
         return hashlib.sha256(f"{_boot_id()} {namespace}".encode()).hexdigest()[:16]
     except OSError as error:
-        log.warning("This host can't be told from others (%s): loopback addresses won't be called", error)
+        log.warning("This host has no key (%s), so instances that listen on loopback aren't called", error)
         return None
 
 
 @lru_cache(maxsize=4)
 def _launch_time(pid: int) -> datetime:
     try:
-        # Field 22, counted after the command's name, which may contain anything but ends with the last ')'.
+        # Field 22. The name of the command may contain anything, and ends with the last ')'.
         ticks = int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[19])
         lines = Path("/proc/stat").read_text(encoding="ascii").splitlines()
         booted = next(int(line.split()[1]) for line in lines if line.startswith("btime "))
@@ -130,28 +144,16 @@ def launch_time() -> datetime:
     return _launch_time(os.getpid())
 
 
-def _in_container(environ: Mapping[str, str]) -> bool:
-    if environ.get("container"):  # set by systemd-nspawn, podman and LXC
-        return True
-    if Path("/.dockerenv").exists() or Path("/run/.containerenv").exists():
-        return True
-    try:
-        groups = Path("/proc/1/cgroup").read_text(encoding="utf-8")
-    except OSError:
-        return False
-    return any(word in groups for word in ("docker", "kubepods", "containerd", "/lxc/"))
-
-
 def _refuse(constant: str) -> Never:
     raise ValueError(f"{constant} is no JSON")
 
 
 def find_manifest(configured: str | None, said_by: str = "PEERAGE_MANIFEST") -> dict[str, Any] | None:
-    """Return what the manifest holds, None if there is none, an empty dictionary if it can't be used.
+    """Return the fields of the manifest, None if there is no manifest, {} if it can't be used.
 
     Args:
-        configured: path of the file; if there is none it is looked for at the usual places.
-        said_by: what named it, for the log.
+        configured: path of the file; if there is no such file, it is looked for at the usual places.
+        said_by: the option or variable that names it, for the log.
     """
     if configured and not Path(configured).is_file():
         log.error("%s names %s, which is no file", said_by, configured)
@@ -161,14 +163,14 @@ def find_manifest(configured: str | None, said_by: str = "PEERAGE_MANIFEST") -> 
             continue
         try:
             value = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
-            # What couldn't be advertised (lone surrogates) must not keep the service from it.
+            # Lone surrogates can't be advertised, and must not prevent the service from being advertised.
             json.dumps(value, ensure_ascii=False).encode()
         except (OSError, ValueError, RecursionError) as error:
             log.error("%s can't be read and is left out: %s", path, error)  # noqa: TRY400 - no fault of the code
             return {}
         if isinstance(value, dict):
             return value
-        log.error("%s is left out: it holds a JSON %s, not an object", path, type(value).__name__)
+        log.error("%s is left out: it is a JSON %s, not an object", path, type(value).__name__)
         return {}
     return None
 
@@ -178,7 +180,7 @@ def _addresses(configured: str | None, *, containerized: bool) -> tuple[str, ...
         parts = (part.strip() for part in configured.split(","))
         return tuple(dict.fromkeys(_checked_address(part) for part in parts if part))
     if containerized:
-        # The address inside a container is usually one that only its neighbours reach.
+        # The address of a container can usually be reached from its own machine only.
         return ()
     found = (_source_address(family, outside) for family, outside in _OUTSIDE)
     return tuple(address.literal for address in found if address is not None and address.routable)
@@ -188,14 +190,14 @@ def _checked_address(text: str) -> str:
     address = read_address(text)
     if address is None or not address.routable:
         raise ConfigurationError(
-            f"PEERAGE_ADDRESSES holds {text!r}: give IP addresses that peers reach, separated by commas; "
+            f"PEERAGE_ADDRESSES contains {text!r}: give IP addresses that peers can reach, with commas: "
             "no host names, no loopback, link-local or multicast addresses."
         )
     return address.literal
 
 
 def _source_address(family: socket.AddressFamily, outside: str) -> Address | None:
-    """Return the address from which the default route sends; connecting a datagram socket sends nothing."""
+    """Return the source address of the default route; connecting a datagram socket sends nothing."""
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:
             probe.connect((outside, 9))

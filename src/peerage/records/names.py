@@ -5,13 +5,15 @@ Ids match without regard to case, because a URL's host arrives lower-cased; numb
 ASAB's Discovery Service, "Call using aiohttp".
 """
 
+import re
 import unicodedata
 from functools import lru_cache
 from typing import Final
 
 from peerage.errors import NotDiscoveredError
+from peerage.records.text import shorten
 
-__all__ = ["BUILTIN_KEYS", "DOMAIN", "fold_key", "fold_value", "is_logical", "parse_host"]
+__all__ = ["BUILTIN_KEYS", "DOMAIN", "LONGEST_HOST", "fold_key", "fold_value", "is_logical", "parse_host"]
 
 DOMAIN: Final = "asab"
 _SUFFIX: Final = "." + DOMAIN
@@ -19,29 +21,51 @@ _SUFFIX: Final = "." + DOMAIN
 #: Top-level ids of a record. Each is a key of its own and wins over the same key under ``discovery``.
 BUILTIN_KEYS: Final = ("instance_id", "service_id", "node_id", "site_id")
 
-# OpenSSL doesn't match a wildcard with an underscore and Java's URI has no host then, so hyphens are
-# understood too.
+# OpenSSL doesn't match a wildcard with an underscore, and Java's URI has no host then. Hence the hyphens.
 _ALIASES: Final = {key.replace("_", "-"): key for key in BUILTIN_KEYS}
 
-#: How many parsed hosts are remembered; a client calls few names, a crawler through our client may call many.
-_REMEMBERED: Final = 4096
+#: Characters of a host (RFC 1035). A longer one is refused before it costs time or memory.
+LONGEST_HOST: Final = 253
+
+#: Characters of an id or of a key.
+_LONGEST_ID: Final = 1000
+
+# Normalisation sorts combining marks in quadratic time. No language needs more than 30 in a row (Unicode
+# Standard Annex 15, "Stream-Safe Text Format"); a decomposed letter before them adds up to three more.
+# Marks are neither letters nor digits, which a regular expression finds quickest.
+_TOO_MANY_MARKS: Final = re.compile(r"(?<!\W)\W{31}")
+_TOO_MANY_DECOMPOSED: Final = re.compile(r"(?<!\W)\W{34}")
+
+#: Parsed hosts that are remembered: with their longest values they take 4 MB.
+_REMEMBERED: Final = 1024
 
 
 def fold_value(value: object) -> str:
-    """Return the form of an id under which it is compared: text, NFC, case folded.
+    """Return the form of an id in which it is compared: text, NFC, case folded.
+
+    What can't be an id becomes the empty text: more than 1,000 characters, or, unless it is ASCII, more than
+    30 characters in a row that are neither letters nor digits.
 
     >>> fold_value("Orders-1"), fold_value(17)
     ('orders-1', '17')
     """
     text = value if isinstance(value, str) else str(value)
+    if len(text) > _LONGEST_ID:
+        return ""
     if text.isascii():
         return text.lower()
-    # Folding can denormalise again (U+0345), hence NFC on both sides of it.
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
+    if _TOO_MANY_DECOMPOSED.search(text):
+        return ""
+    normal = unicodedata.normalize("NFC", text)
+    folded = normal.casefold()
+    if folded != normal:
+        # Folding can undo the normalisation (U+0345).
+        folded = unicodedata.normalize("NFC", folded)
+    return "" if _TOO_MANY_MARKS.search(folded) else folded
 
 
 def fold_key(key: str) -> str:
-    """Return the form of a key under which it is compared; hyphen aliases of the built-in keys are resolved.
+    """Return the form of a key in which it is compared; hyphen aliases of the built-in keys are resolved.
 
     >>> fold_key("service-id"), fold_key("Shard")
     ('service_id', 'shard')
@@ -58,9 +82,9 @@ def is_logical(host: str | None) -> bool:
     """
     if not host:
         return False
-    # Called for every request: the common answers come without folding.
+    # Called for every request: the last six characters decide.
     tail = host[-6:].lower()
-    return tail.endswith(_SUFFIX) or tail == _SUFFIX + "." or host.lower() in (DOMAIN, DOMAIN + ".")
+    return tail.endswith(_SUFFIX) or tail == _SUFFIX + "." or tail in (DOMAIN, DOMAIN + ".")
 
 
 @lru_cache(maxsize=_REMEMBERED)
@@ -73,12 +97,19 @@ def parse_host(host: str) -> tuple[str, str]:
     ('service_id', 'orders.eu')
 
     Raises:
-        NotDiscoveredError: *host* has no ``<value>.<key>`` in front of ``.asab``.
+        NotDiscoveredError: *host* has no ``<value>.<key>`` in front of ``.asab``, or is too long.
     """
-    parts = host.removesuffix(".").rsplit(".", 2)
-    if len(parts) != 3 or fold_value(parts[2]) != DOMAIN or not parts[0] or not parts[1]:  # noqa: PLR2004 - value, key, domain
+    name = host.removesuffix(".")
+    if len(name) > LONGEST_HOST:
         raise NotDiscoveredError(
-            f"{host!r} is no complete name: write <value>.<key>.asab, "
+            f"{shorten(host)} has {len(host)} characters, and hosts have at most {LONGEST_HOST}: "
+            "find longer ids by locate()."
+        )
+    parts = name.rsplit(".", 2)
+    key, value = (fold_key(parts[1]), fold_value(parts[0])) if len(parts) == 3 else ("", "")  # noqa: PLR2004 - value, key, domain
+    if not key or not value or fold_value(parts[2]) != DOMAIN:
+        raise NotDiscoveredError(
+            f"{shorten(host)} is no complete name: write <value>.<key>.asab, "
             "for example orders.service_id.asab or orders-1.instance_id.asab."
         )
-    return fold_key(parts[1]), fold_value(parts[0])
+    return key, value

@@ -1,8 +1,8 @@
-"""Which addresses are called because a record says so.
+"""Which addresses may be called because a record names them.
 
-Whoever may write records chooses where others send requests. Some addresses mean the caller's own machine or
-its cloud, and answer with credentials: those are never called. A service can say which networks it has its
-peers in, and then calls no others.
+Anyone who can write records chooses where others send requests. Some addresses belong to the caller's own
+machine or to its cloud and answer with credentials, so they are never called. A service can also configure
+the networks of its peers, and then calls no others.
 """
 
 from collections.abc import Iterable
@@ -12,16 +12,19 @@ from typing import Final
 
 from peerage.errors import ConfigurationError
 
-__all__ = ["ANYWHERE", "Networks", "never_called", "read_networks"]
+__all__ = ["ANYWHERE", "LONGEST_ADDRESS", "Networks", "meanings", "never_called", "read_networks"]
 
 _Address = IPv4Address | IPv6Address
 _Network = IPv4Network | IPv6Network
 
-#: Link-local, where clouds have their metadata; their other addresses; what is nobody's; multicast.
+#: Characters of an address: 45, and an interface name after a percent sign.
+LONGEST_ADDRESS: Final = 64
+
 _NEVER: Final = tuple(
     map(
         ip_network,
         (
+            # Link-local. Clouds answer there with metadata and credentials, and at the next five.
             "169.254.0.0/16",
             "fe80::/10",
             "fd00:ec2::/32",
@@ -29,6 +32,7 @@ _NEVER: Final = tuple(
             "100.100.100.200/32",
             "168.63.129.16/32",
             "192.0.0.0/24",
+            # No host's addresses.
             "0.0.0.0/8",
             "::/128",
             "224.0.0.0/4",
@@ -38,81 +42,105 @@ _NEVER: Final = tuple(
     )
 )
 
+#: Names of the same services.
+_NEVER_NAMES: Final = frozenset(("metadata.google.internal", "metadata.goog", "instance-data.ec2.internal"))
+
 #: The same as numbers, by version: each address of each record is compared with them.
 _NUMBERS: Final = {
     version: [(int(each.netmask), int(each.network_address)) for each in _NEVER if each.version == version]
     for version in (4, 6)
 }
 
-#: IPv6 addresses whose last 32 bits are an IPv4 address that a gateway, or the system, makes of them.
-_TRANSLATED: Final = (IPv6Network("64:ff9b::/96"), IPv6Network("::/96"))
+#: IPv6 prefixes whose addresses contain an IPv4 address, and behind how many bits.
+_EMBEDDED: Final = (
+    (IPv6Network("::ffff:0:0/96"), (96,)),  # IPv4-mapped (RFC 4291)
+    (IPv6Network("::/96"), (96,)),  # IPv4-compatible (RFC 4291)
+    (IPv6Network("::ffff:0:0:0/96"), (96,)),  # IPv4-translated (RFC 7915)
+    (IPv6Network("64:ff9b::/96"), (96,)),  # NAT64 (RFC 6052)
+    (IPv6Network("64:ff9b:1::/48"), (48, 56, 64, 96)),  # NAT64 of any length (RFC 8215)
+    (IPv6Network("2002::/16"), (16,)),  # 6to4 (RFC 3056)
+)
 
 _LOOPBACK: Final = IPv6Address("::1")
 
+_THIS_NETWORK: Final = IPv4Network("0.0.0.0/8")
+
 
 class Networks:
-    """Tells which literal addresses may be called.
+    """Decides which addresses may be called.
 
     Args:
-        allowed: the networks peers are in; None: any.
+        allowed: the networks of the peers; None: all but those that are never called.
     """
 
-    __slots__ = ("_allowed",)
+    __slots__ = ("_allowed", "_judge")
 
     def __init__(self, allowed: tuple[_Network, ...] | None = None) -> None:
         self._allowed = allowed
+        # The longest addresses and names fill it with 1 MB.
+        self._judge = lru_cache(maxsize=1024)(self._find_reason)
 
     def allows(self, text: str) -> bool:
         """Tell whether *text*, an address or a name, may be called; a name may, until it is resolved."""
         return self.why_not(text) is None
 
     def why_not(self, text: str) -> str | None:
-        """Return why *text* isn't called; None if it may be."""
-        if ":" not in text and not text.replace(".", "").isdecimal():
-            return None  # a name; this is asked for each record
-        return _why_not(self._allowed, text)
+        """Return why *text* isn't called, as the end of a sentence; None if it may be."""
+        text = text.partition("%")[0]
+        return self._judge(text) if len(text) <= LONGEST_ADDRESS else None
 
-
-@lru_cache(maxsize=4096)
-def _why_not(allowed: tuple[_Network, ...] | None, text: str) -> str | None:
-    try:
-        address = ip_address(text.partition("%")[0])
-    except ValueError:
+    def _find_reason(self, text: str) -> str | None:
+        try:
+            address = ip_address(text)
+        except ValueError:
+            never = text.lower().removesuffix(".") in _NEVER_NAMES
+            return "is the metadata service of a cloud, which is never called" if never else None
+        if never_called(address):
+            return "is link-local, of a cloud's metadata service or of no host, which is never called"
+        if self._allowed is not None:
+            # A packet to an address that contains IPv4 addresses arrives at those.
+            for each in meanings(address)[1:] or (address,):
+                if not any(each in network for network in self._allowed):
+                    return "is in none of the allowed_networks"
         return None
-    meanings = _meanings(address)
-    if any(map(_is_nobodys, meanings)):
-        return "is link-local, of a cloud's metadata or of nobody, which is never called"
-    if allowed is not None and not any(meanings[-1] in network for network in allowed):
-        return "is in none of the allowed_networks"
-    return None
 
 
 def never_called(address: _Address) -> bool:
-    """Tell whether *address*, or what it stands for, is one that nobody calls."""
-    return any(map(_is_nobodys, _meanings(address)))
+    """Tell whether *address*, or an IPv4 address embedded in it, is one that is never called."""
+    return any(
+        int(each) & mask == network for each in meanings(address) for mask, network in _NUMBERS[each.version]
+    )
 
 
-def _is_nobodys(address: _Address) -> bool:
-    number = int(address)
-    return any(number & mask == network for mask, network in _NUMBERS[address.version])
-
-
-def _meanings(address: _Address) -> tuple[_Address, ...]:
-    """Return *address* and the IPv4 address that it stands for, if it does; that one last."""
-    if isinstance(address, IPv4Address):
+def meanings(address: _Address) -> tuple[_Address, ...]:
+    """Return *address* and the IPv4 addresses that a gateway, or the system, may make of it."""
+    if isinstance(address, IPv4Address) or address == _LOOPBACK:
         return (address,)
-    inner = address.ipv4_mapped or address.sixtofour
-    if inner is None and address != _LOOPBACK and any(address in network for network in _TRANSLATED):
-        inner = IPv4Address(int(address) & 0xFFFFFFFF)
-    return (address,) if inner is None else (address, inner)
+    if address.teredo is not None:  # the server and the client, of which the client receives
+        return (address, address.teredo[1])
+    for prefix, lengths in _EMBEDDED:
+        if address in prefix:
+            found = [_embedded(int(address), length) for length in lengths]
+            # Where the length is unknown, most readings are in 0.0.0.0/8, and those aren't meant.
+            plausible = [each for each in found if each not in _THIS_NETWORK]
+            return (address, *(plausible or found[-1:]))
+    return (address,)
 
 
-#: Wherever a peer may be.
+def _embedded(number: int, length: int) -> IPv4Address:
+    """Return the IPv4 address behind a prefix of *length* bits; bits 64 to 71 aren't part of it."""
+    if length in {48, 56, 64}:
+        number = (number >> 64 << 56) | (number & ((1 << 56) - 1))
+        return IPv4Address((number >> (88 - length)) & 0xFFFFFFFF)
+    return IPv4Address((number >> (96 - length)) & 0xFFFFFFFF)
+
+
+#: All networks but those that are never called.
 ANYWHERE: Final = Networks()
 
 
 def read_networks(given: str | Iterable[str] | None) -> Networks:
-    """Read ``"10.0.0.0/8, fd00::/8"``, or a list of such networks; None: any.
+    """Read ``"10.0.0.0/8, fd00::/8"``, or a list of such networks; None: :data:`ANYWHERE`.
 
     Raises:
         ConfigurationError: one of them is no network, or there is none.
@@ -122,8 +150,7 @@ def read_networks(given: str | Iterable[str] | None) -> Networks:
     texts = given.replace(",", " ").split() if isinstance(given, str) else [*given]
     if not texts:
         raise ConfigurationError(
-            "allowed_networks has no network in it, so nobody could be called: write 10.0.0.0/8, "
-            "or leave it out."
+            "allowed_networks is empty, so no instance could be called: write 10.0.0.0/8, or leave it out."
         )
     try:
         return Networks(tuple(ip_network(text) for text in texts))

@@ -1,4 +1,4 @@
-"""The text of a record: parsing it, and showing a piece of it that is wrong. Both take anything."""
+"""The text of a record: parsing it, and showing the beginning of a wrong value."""
 
 import json
 from reprlib import Repr
@@ -6,17 +6,18 @@ from typing import Any, Final
 
 __all__ = ["parse_record", "printable", "shorten"]
 
-#: Characters shown of a value that can't be used.
+#: Characters that are shown of a value.
 _SHOWN: Final = 60
 
+#: Digits of the longest number that Python converts.
 _DIGITS: Final = 4300
 
-#: What JSON may have around a value.
+#: The white space of JSON.
 _BLANK: Final = " \t\n\r"
 
 _STRICT: Final = json.JSONDecoder()
 
-# A number longer than Python converts stays its text: it costs the field it is in, not the record.
+# A longer number stays text, so that only the field it is in is lost and not the whole record.
 _TOLERANT: Final = json.JSONDecoder(
     parse_int=lambda digits: int(digits) if len(digits) <= _DIGITS else digits
 )
@@ -26,7 +27,7 @@ def parse_record(data: bytes) -> dict[str, Any]:
     """Parse the text of a record.
 
     Raises:
-        ValueError: it isn't one UTF-8 JSON object; the message says how.
+        ValueError: it isn't one UTF-8 JSON object; the message completes "The record is …".
     """
     try:
         text = data.decode("utf-8").strip(_BLANK)
@@ -50,7 +51,7 @@ def parse_record(data: bytes) -> dict[str, Any]:
 
 
 def printable(text: str) -> bool:
-    """Tell whether *text* can be encoded: JSON may spell lone surrogates, which no socket takes."""
+    """Tell whether *text* can be encoded: JSON may contain lone surrogates, which can't."""
     if text.isascii():
         return True
     try:
@@ -61,7 +62,7 @@ def printable(text: str) -> bool:
 
 
 class _Shortener(Repr):
-    """Shows the beginning of a value, at a cost that doesn't grow with the value."""
+    """Shows the beginning of a value, in a time that doesn't grow with the value."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -76,6 +77,6 @@ _shortener: Final = _Shortener()
 
 
 def shorten(value: object) -> str:
-    """Return the beginning of *value*, in ASCII, as it may stand in a log."""
+    """Return the beginning of *value*, quoted and in ASCII, for a message or a log."""
     text = _shortener.repr(value)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."

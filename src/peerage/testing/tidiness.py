@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from peerage.errors import RegistryClosedError
+from peerage.testing.capabilities import requires
 from peerage.testing.harness import Harness
 from peerage.testing.suite import closing, registered
 from peerage.testing.view import View
-from peerage.testing.waiting import eventually
+from peerage.testing.waiting import begun, eventually
 
 __all__ = ["TidinessTests", "open_descriptors"]
 
@@ -74,6 +75,29 @@ class TidinessTests:
             registry.watch()
         with pytest.raises(RegistryClosedError):
             await registry.inspect()
+
+    @requires("secrets")
+    async def test_a_closed_registry_has_no_secrets(self, harness: Harness) -> None:
+        """Neither those that exist nor new ones; an iteration under way ends."""
+        async with closing(harness.second()) as (there,):
+            registry = harness.first()
+            secrets = registry.secrets
+            assert secrets is not None
+            assert there.secrets is not None
+            assert await secrets.obtain("/asab/kept", lambda: b"value") == b"value"
+            followed = secrets.follow("/asab/missing")
+
+            async def collect() -> list[bytes]:
+                return [value async for value in followed]
+
+            collecting = await begun(collect())
+            await registry.aclose()
+            assert await collecting == []
+            with pytest.raises(RegistryClosedError):
+                await secrets.obtain("/asab/kept", lambda: b"other")
+            with pytest.raises(RegistryClosedError):
+                await anext(secrets.follow("/asab/kept"))
+            assert await there.secrets.obtain("/asab/kept", lambda: b"other") == b"value"
 
     async def test_inspect_says_how_it_is(self, harness: Harness) -> None:
         """State and URL, without waiting for a watch."""

@@ -6,7 +6,7 @@ import pytest
 from tests.asab.api.programs import SERVICE, on
 from tests.asab.both import both, ours
 
-from peerage.asab.api.hiding import shown
+from peerage.asab.endpoints.hiding import shown
 
 GET = """
 async def get(app, path):
@@ -224,7 +224,7 @@ for route in app.Web.WebApp.router.routes():
 
 
 def test_who_is_called_by_ids_of_its_own_answers(zookeeper):
-    """A request by an id of update_discovery isn't taken for one that is for another service."""
+    """A request by an id of update_discovery is for this service, whichever record brought it here."""
     outcome = ours(
         SERVICE
         + """
@@ -236,8 +236,9 @@ async def program(app):
     async with app.Discovery.session() as session, aiohttp.ClientSession() as plain:
         async with session.get("http://7.shard.asab/asab/v1/manifest") as response:
             say(response.status)
+        dialled = f"Dead.0000000001 127.0.0.1:{app.Web.Addresses[0][1]}"
         for host in ("7.shard.asab", "8.shard.asab", "x.service_id.asab", "y.service_id.asab"):
-            async with plain.get(base, headers={"Host": host}) as response:
+            async with plain.get(base, headers={"Host": host, "Peerage-Dialled": dialled}) as response:
                 say(host, response.status)
 run(program, Service())
 """,

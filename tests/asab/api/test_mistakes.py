@@ -149,8 +149,8 @@ load("zookeeper")
 if len(sys.argv) > 1:
     asab.Config.add_defaults({{"discovery": {{"{option}": sys.argv[1]}}}})
 app = asab.Application(args=[], modules=[asab.zookeeper.Module])
-container = asab.zookeeper.ZooKeeperContainer(app.get_service("asab.ZooKeeperService"))
 try:
+    container = asab.zookeeper.ZooKeeperContainer(app.get_service("asab.ZooKeeperService"))
     say({shown})
 except ValueError as error:
     say(error)

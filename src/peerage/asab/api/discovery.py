@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from peerage.asab.abc.service import Service
+from peerage.asab.api.framework import framework_of
 from peerage.asab.api.projection import advertised_ids, records
 from peerage.asab.api.relay import authorization_of
-from peerage.asab.host import host_of
 from peerage.asab.parts import Floor
 from peerage.client import Authorize, resolver
 from peerage.directory import fold_criteria
@@ -62,7 +62,7 @@ class DiscoveryService(Service):
         super().__init__(app, service_name)
         self.ZooKeeperContainer = zkc
         self.ProactorService = zkc.ProactorService
-        self._host = host_of(app)
+        self._framework = framework_of(app)
         self._told_hosts: set[str] = set()
         self._told: set[str] = set()
         self._told_empty = False
@@ -70,7 +70,7 @@ class DiscoveryService(Service):
     async def initialize(self, app: "Application") -> None:  # noqa: ARG002 - as of each service
         """Begin to look; whoever asks waits, nobody else."""
         self._discovery()
-        self._host.accept_internal_tokens(self.ZooKeeperContainer)
+        self._framework.accept_internal_tokens(self.ZooKeeperContainer)
 
     # Asking
 
@@ -176,7 +176,7 @@ class DiscoveryService(Service):
         if auth == "internal":
             self._tell_of_internal()
             return discovery.session(base_url, auth="internal", headers=headers, **kwargs)
-        if (header := authorization_of(auth, self._host, self._told)) is not None:
+        if (header := authorization_of(auth, self._framework, self._told)) is not None:
             kwargs["authorize"] = self._authorize(header)
         return discovery.session(base_url, headers=headers, **kwargs)
 
@@ -185,7 +185,7 @@ class DiscoveryService(Service):
     @property
     def directory(self) -> "Directory":
         """Who is there, as far as known."""
-        return self._host.discovery_of(self.ZooKeeperContainer).directory
+        return self._framework.discovery_of(self.ZooKeeperContainer).directory
 
     async def ready(self) -> None:
         """Wait until the registry was read once.
@@ -198,10 +198,10 @@ class DiscoveryService(Service):
     # Within
 
     def _discovery(self) -> "Discovery":
-        return self._host.open_discovery(self.ZooKeeperContainer)
+        return self._framework.open_discovery(self.ZooKeeperContainer)
 
     def _tell_of_internal(self) -> None:
-        authz = self._host.contextvars.Authz.get(None)
+        authz = self._framework.contextvars.Authz.get(None)
         if authz is not None and "internal" not in self._told:
             self._told.add("internal")
             log.warning(

@@ -7,26 +7,26 @@ from aiohttp import web
 from aiohttp.hdrs import AUTHORIZATION
 
 if TYPE_CHECKING:
-    from peerage.asab.host import Host
+    from peerage.asab.ports import Framework
 
 __all__ = ["authorization_of"]
 
 log = logging.getLogger("peerage.asab.api")
 
 
-def authorization_of(auth: Any, host: "Host", told: set[str]) -> str | None:
+def authorization_of(auth: Any, framework: "Framework", told: set[str]) -> str | None:
     """Return the Authorization header that *auth* stands for, None if there is none to be handed on.
 
     Args:
         auth: None for the request that is being handled, if there is one; or a request.
-        host: knows that one, and whether its token was verified.
+        framework: has that request, and knows whether its token was verified.
         told: reasons for which it was said that there is none.
 
     Raises:
         ValueError: *auth* is something else, or a request without that header.
     """
     if auth is None:
-        return _of_the_request_being_handled(host, told)
+        return _of_the_request_being_handled(framework, told)
     if isinstance(auth, web.Request):
         header = auth.headers.get(AUTHORIZATION)
         if header is None:
@@ -41,8 +41,8 @@ def authorization_of(auth: Any, host: "Host", told: set[str]) -> str | None:
     )
 
 
-def _of_the_request_being_handled(host: "Host", told: set[str]) -> str | None:
-    authz, request = host.contextvars.Authz.get(None), host.contextvars.Request.get(None)
+def _of_the_request_being_handled(framework: "Framework", told: set[str]) -> str | None:
+    authz, request = framework.contextvars.Authz.get(None), framework.contextvars.Request.get(None)
     # A token that was verified goes before what the client said.
     token = getattr(authz, "IdToken", None)
     header: str | None
@@ -52,7 +52,7 @@ def _of_the_request_being_handled(host: "Host", told: set[str]) -> str | None:
         header = f"Bearer {token}"
     if header is None:
         return None
-    if authz is None and host.unverified:
+    if authz is None and framework.unverified:
         reason = "nobody has verified it, as in a handler that is marked noauth"
     elif getattr(authz, "Internal", False):
         reason = "it is that of a service, a superuser's, which speaks for itself only"

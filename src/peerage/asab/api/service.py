@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 from peerage.advert import Advert
 from peerage.asab.abc.service import Service
 from peerage.asab.api.discovery import DiscoveryService
+from peerage.asab.api.framework import framework_of
 from peerage.asab.api.ids import sort_out
-from peerage.asab.host import host_of
 from peerage.asab.parts import Floor
 from peerage.errors import RegistryDeniedError
 from peerage.records.identity import Identity, find_manifest, read_identity
@@ -67,10 +67,10 @@ class ApiService(Service):
         """What needs attention, by its id."""
         self.Discovery: dict[str, list[Any]] = {}
         """The ids of its own by which it is found."""
-        self._host = host_of(app)
-        self.Manifest = _find_manifest(self._host.config)
+        self._framework = framework_of(app)
+        self.Manifest = _find_manifest(self._framework.config)
         """The content of MANIFEST.json, None if there is none."""
-        self.ChangeLog = _find_changelog(self._host.config)
+        self.ChangeLog = _find_changelog(self._framework.config)
         """The path of CHANGELOG.md, None if there is none."""
         self._shown: dict[str, Any] = self.Manifest or {}
         self._left_out: set[str] = set()
@@ -99,7 +99,7 @@ class ApiService(Service):
                 "initialize_web() needs the web service: call app.add_module(asab.web.Module) before."
             )
         container: WebContainer = websvc.WebContainer if webcontainer is None else webcontainer
-        self._host.serve(self, container)
+        self._framework.serve(self, container)
         self.WebContainer = container
         self._advertise()
 
@@ -121,7 +121,7 @@ class ApiService(Service):
                     "initialize_zookeeper() needs a container, or the ZooKeeper service to make one: call "
                     "app.add_module(asab.zookeeper.Module) before."
                 )
-            zoocontainer = self._host.make_zookeeper_container(service)
+            zoocontainer = self._framework.make_zookeeper_container(service)
         container: ZooKeeperContainer = zoocontainer
         self.DiscoveryService = DiscoveryService(self.App, container)
         self.ZkContainer = container
@@ -250,7 +250,7 @@ class ApiService(Service):
         if registration is not None:
             self._fit(lambda offer: registration.update(**offer))
         elif web is None or self._listening or web.Addresses is not None:  # else it tells when it listens
-            discovery = self._host.open_discovery(container)
+            discovery = self._framework.open_discovery(container)
             self._registration = self._fit(lambda offer: discovery.register(**offer))
 
     def _fit(self, use: Callable[[dict[str, Any]], _T]) -> _T:
@@ -276,8 +276,11 @@ class ApiService(Service):
         }
         if web is None:
             return offer
-        # asab itself has none if it couldn't listen.
-        return {**offer, "web": list(web.Addresses or ()), "scheme": self._host.scheme_of(web)}
+        bound = self._framework.web_of(web)
+        schemes = {scheme for _, scheme in bound}
+        if len(schemes) > 1:
+            return {**offer, "web": [(*address[:2], scheme) for address, scheme in bound]}
+        return {**offer, "web": [address for address, _ in bound], "scheme": next(iter(schemes), "http")}
 
     def _identity(self) -> Identity:
         # Read anew each time: a program may set its environment while it starts.

@@ -18,10 +18,12 @@ from peerage.asab.tls import SSLContextBuilder
 from peerage.asab.web.accesslog import ACCESS_LOG, AccessLogger
 from peerage.asab.web.denials import answer_denials
 from peerage.asab.web.listen import Line, read_listen
-from peerage.asab.web.requests import Requests, finish
+from peerage.asab.web.neighbours import Callee
+from peerage.asab.web.requests import Requests, close, finish
 from peerage.asab.web.routes import UNPASSED, requiring, unpassed_arguments
 from peerage.errors import ConfigurationError
-from peerage.server import Handler, Middleware, refuse_misdirected
+from peerage.web import refuse_misdirected
+from peerage.web.handlers import Handler, Middleware
 
 if TYPE_CHECKING:
     import ssl
@@ -40,8 +42,8 @@ _CUT: Final = ("rootdir", "cors")
 class WebContainer(Configurable):
     """A web server of the application; routes are added to ``WebApp.router``.
 
-    It listens once all services are initialized. At the end requests under way are finished. Whatever asks
-    for another service by name is refused (:func:`peerage.server.refuse_misdirected`).
+    It listens once all services are initialized. At the end requests under way are finished. Requests that
+    another service's record brought here are refused (:func:`peerage.web.refuse_misdirected`).
 
     Args:
         websvc: the service ``asab.WebService``.
@@ -90,7 +92,7 @@ class WebContainer(Configurable):
         self.WebApp = web.Application(
             client_max_size=int(self.Config["body_max_size"]),
             # The first looks first.
-            middlewares=[refuse_misdirected(websvc.own_ids), self._requests.middleware, answer_denials],
+            middlewares=[refuse_misdirected(Callee(self._app)), self._requests.middleware, answer_denials],
         )
         """The aiohttp application; ``WebApp["app"]`` is this one's."""
         self.authorization: Middleware | None = None
@@ -116,11 +118,6 @@ class WebContainer(Configurable):
     def get_ports(self) -> list[int]:
         """Return the configured ports, one for each address."""
         return [line.port for line, _ in self._listen]
-
-    @property
-    def scheme(self) -> str:
-        """``http`` or ``https``: what is spoken where the first line of ``listen`` says."""
-        return "https" if self._listen and self._listen[0][1] is not None else "http"
 
     def _ssl_context(self, line: Line) -> "ssl.SSLContext | None":
         if line.ssl is None:
@@ -218,10 +215,11 @@ class WebContainer(Configurable):
         self._requests.close_connections()
 
     async def _drain(self, _app: "Application") -> None:
-        """Take no new connections, and give requests under way some time."""
-        await finish(self.WebAppRunner, self._requests)
+        """Accept no new connections, and give requests under way a head start."""
+        await close(self.WebAppRunner, self._requests)
 
     async def _stop(self, app: "Application") -> None:
+        await finish(self._requests)
         app.PubSub.publish("WebContainer.stopped!", self)
         await self.WebAppRunner.cleanup()
 

@@ -6,7 +6,7 @@ from typing import Final
 from aiohttp import web
 
 from peerage.asab.exceptions import AccessDeniedError, NotAuthenticatedError
-from peerage.server import Handler
+from peerage.web.handlers import Handler
 
 __all__ = ["answer_denials"]
 

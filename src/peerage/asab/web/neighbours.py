@@ -1,4 +1,4 @@
-"""What services of the web find in their application, whenever it was made."""
+"""What the web part finds in its application, whenever it was made."""
 
 from typing import TYPE_CHECKING
 
@@ -9,7 +9,30 @@ if TYPE_CHECKING:
     from peerage.asab.web.container import WebContainer
     from peerage.discovery import Discovery
 
-__all__ = ["find_discovery", "only_container", "open_session"]
+__all__ = ["Callee", "find_discovery", "only_container", "open_session"]
+
+
+class Callee:
+    """How the process is called, as :func:`peerage.web.refuse_misdirected` asks: by all its registries.
+
+    Args:
+        app: the application, which may have ZooKeeper containers, now or later.
+    """
+
+    def __init__(self, app: "Application") -> None:
+        self._app = app
+
+    def own_ids(self) -> set[tuple[str, str]]:
+        """Return the ``(key, value)`` pairs, folded, by which this process is called."""
+        return set[tuple[str, str]]().union(*(each.own_ids() for each in self._discoveries()))
+
+    def own_records(self) -> set[str]:
+        """Return the names that its records in the registries have or had."""
+        return set[str]().union(*(each.own_records() for each in self._discoveries()))
+
+    def _discoveries(self) -> "list[Discovery]":
+        service = self._app.Services.get("asab.ZooKeeperService")
+        return [] if service is None else [container.discovery for container in service.Containers]
 
 
 def only_container(app: "Application") -> "WebContainer | None":

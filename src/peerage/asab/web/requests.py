@@ -1,31 +1,37 @@
-"""The requests that a web container handles now."""
+"""The requests that a web container handles now, and how it finishes them at the end."""
 
 import asyncio
+import logging
 from contextlib import suppress
 from typing import Final
 
 from aiohttp import web
 
 from peerage.asab.contextvars import Request
-from peerage.server import Handler, Middleware
+from peerage.web.handlers import Handler, Middleware
 
-__all__ = ["Requests", "finish"]
+__all__ = ["Requests", "close", "finish"]
 
-#: Seconds that requests under way have at the end before services are finalized, which goes on beside them.
-_GRACE: Final = 3.0
+log = logging.getLogger("peerage.asab.web")
 
-#: Seconds without a request, after which none is on its way any more over connections that were kept.
+#: Seconds that requests under way have at the end before services are finalized beside them.
+_HEAD_START: Final = 3.0
+
+#: Seconds that they have from then on: as long as aiohttp gives to handlers.
+_GRACE: Final = 60.0
+
+#: Seconds without a new request, after which no kept connection is about to bring one.
 _QUIET: Final = 0.1
 
 
 class Requests:
-    """Counts the requests that aren't answered yet, and makes each known to what handles it.
+    """Counts the requests that aren't answered yet, and makes each known to its handler.
 
-    A WebSocket, or a response sent in pieces, counts until it begins: it may go on as long as the service.
+    A WebSocket, or a response sent in pieces, counts until it begins: it may last as long as the service.
     """
 
     def __init__(self) -> None:
-        self._unanswered: set[int] = set()
+        self._unanswered: dict[int, asyncio.Task[object] | None] = {}
         self._none = asyncio.Event()
         self._none.set()
         self._closing = False
@@ -37,7 +43,7 @@ class Requests:
         @web.middleware
         async def count(request: web.Request, handler: Handler) -> web.StreamResponse:
             # By the writer, which a clone of the request shares.
-            self._unanswered.add(id(request.writer))
+            self._unanswered[id(request.writer)] = asyncio.current_task()
             self._count += 1
             self._none.clear()
             token = Request.set(request)
@@ -50,18 +56,18 @@ class Requests:
         return count
 
     async def on_response_prepare(self, request: web.Request, response: web.StreamResponse) -> None:
-        """Take note that *response* is about to be sent; a signal of an aiohttp application."""
+        """Note that *response* is about to be sent; a signal of an aiohttp application."""
         if self._closing and not isinstance(response, web.WebSocketResponse):
             response.headers["Connection"] = "close"
             response.force_close()
         self._done(request)
 
     def close_connections(self) -> None:
-        """From now on, close each connection after its answer: the client makes the next one elsewhere."""
+        """From now on, close each connection after its response: the client's next one goes elsewhere."""
         self._closing = True
 
-    async def finished(self, seconds: float, *, quiet: float) -> None:
-        """Wait until all are answered and none came for *quiet* seconds; at most *seconds*."""
+    async def finished(self, seconds: float, *, quiet: float = 0) -> bool:
+        """Wait until all are answered and none came for *quiet* seconds; False after *seconds*."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 seen = -1
@@ -70,16 +76,34 @@ class Requests:
                     seen = self._count
                     await asyncio.sleep(quiet)
                     await self._none.wait()
+                return True
+        return False
+
+    def cancel(self) -> None:
+        """Cancel the handlers of requests that aren't answered."""
+        for task in self._unanswered.values():
+            if task is not None:
+                task.cancel()
 
     def _done(self, request: web.Request) -> None:
-        self._unanswered.discard(id(request.writer))
+        self._unanswered.pop(id(request.writer), None)
         if not self._unanswered:
             self._none.set()
 
 
-async def finish(runner: web.AppRunner, requests: Requests) -> None:
-    """Take no new connections, and give *requests* under way some time."""
+async def close(runner: web.AppRunner, requests: Requests) -> None:
+    """Stop accepting connections, and give the requests under way a head start before services finalize."""
     for site in tuple(runner.sites):
         await site.stop()
     if runner.server is not None and runner.server.connections:
-        await requests.finished(_GRACE, quiet=_QUIET)
+        await requests.finished(_HEAD_START, quiet=_QUIET)
+
+
+async def finish(requests: Requests) -> None:
+    """Wait for the requests under way, uploads included; cancel those that last too long.
+
+    The runner's cleanup comes after that, because it discards what arrives of an upload.
+    """
+    if not await requests.finished(_GRACE):
+        log.warning("Requests that weren't answered %g s after the stop are cancelled", _GRACE)
+        requests.cancel()

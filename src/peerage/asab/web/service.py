@@ -7,7 +7,6 @@ import aiohttp.web
 from peerage.asab import abc
 from peerage.asab.config import Config
 from peerage.asab.parts import Floor
-from peerage.misdirected import OwnIds
 
 if TYPE_CHECKING:
     from peerage.asab.application import Application
@@ -28,8 +27,6 @@ class WebService(abc.Service):
         super().__init__(app, service_name)
         self.Containers: dict[str, WebContainer] = {}
         """By their sections."""
-        self.own_ids = OwnIds()
-        """By what this process is called: whoever advertises custom ids claims them here."""
 
     @property
     def WebContainer(self) -> "WebContainer":  # noqa: N802 - documented so

@@ -77,11 +77,11 @@ class ZooKeeperContainer(Configurable):
             ) from None
         self.Path = choice.path
         """The path below which everything is, without a slash at its beginning."""
-        self._chroot = choice.chroot
         self._place: Place = place_of(registry, choice, self.ProactorService)
         self.ZooKeeper = self._place.zookeeper
         """kazoo's client, called in threads."""
-        self._discovery: Discovery | None = None
+        self.discovery: Discovery = PatientDiscovery(registry, Config, choice.chroot)
+        """Discovery over this session; :meth:`open_discovery` starts it."""
         self._discovers = False
         self._running = self._stopping = False
         self._connected = False
@@ -154,13 +154,6 @@ class ZooKeeperContainer(Configurable):
         return await self._place.data(path.strip("/"))
 
     # Discovery
-
-    @property
-    def discovery(self) -> "Discovery":
-        """Discovery over this session, made when first asked for; :meth:`open_discovery` starts it."""
-        if self._discovery is None:
-            self._discovery = PatientDiscovery(self._place.registry, Config, self._chroot)
-        return self._discovery
 
     def open_discovery(self) -> "Discovery":
         """Start discovery, unless it is started, and return it; it ends with the container.

@@ -13,7 +13,7 @@ from peerage.auth.refusals import Refusals
 from peerage.auth.web import is_open, take_token, unavailable
 from peerage.errors import AccessDeniedError as Denied
 from peerage.errors import KeysUnavailableError, TokenRefusedError
-from peerage.server import Handler, Middleware
+from peerage.web.handlers import Handler, Middleware
 
 __all__ = ["guard"]
 

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from peerage.asab.exceptions import Conflict, ValidationError
 from peerage.asab.web.rest.json import json_response
-from peerage.server import Handler
+from peerage.web.handlers import Handler
 
 __all__ = ["JsonExceptionMiddleware"]
 

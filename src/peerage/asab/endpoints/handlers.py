@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from peerage.asab.api.hiding import HIDDEN, is_secret, shown
+from peerage.asab.endpoints.hiding import HIDDEN, is_secret, shown
 from peerage.asab.exceptions import NotAuthenticatedError
 from peerage.asab.web.rest import json_response
 
 if TYPE_CHECKING:
     from configparser import RawConfigParser
 
-    from peerage.asab.host import Host
+    from peerage.asab.ports import Framework
 
 __all__ = ["add_description", "add_settings"]
 
@@ -44,7 +44,7 @@ def add_description(
     _add(router, "changelog", get_changelog, public=True)
 
 
-def add_settings(router: web.UrlDispatcher, app: Any, host: "Host") -> None:
+def add_settings(router: web.UrlDispatcher, app: Any, framework: "Framework") -> None:
     """Add ``/asab/v1/config`` and ``/asab/v1/environ``.
 
     They are for superusers if there is an AuthService, else for nobody, unless ``[api] expose_config`` says
@@ -53,12 +53,12 @@ def add_settings(router: web.UrlDispatcher, app: Any, host: "Host") -> None:
 
     async def get_config(request: web.Request) -> web.StreamResponse:
         """Return the configuration, without secrets."""
-        _check_may_look(app, host)
-        return json_response(request, _configuration(host.config))
+        _check_may_look(app, framework)
+        return json_response(request, _configuration(framework.config))
 
     async def get_environ(request: web.Request) -> web.StreamResponse:
         """Return the environment, without secrets."""
-        _check_may_look(app, host)
+        _check_may_look(app, framework)
         return json_response(request, {name: shown(name, value) for name, value in os.environ.items()})
 
     _add(router, "config", get_config)
@@ -73,12 +73,12 @@ def _add(router: web.UrlDispatcher, name: str, handler: Handler, *, public: bool
     router.add_get(f"/asab/v1/{name}", handler)
 
 
-def _check_may_look(app: Any, host: "Host") -> None:
+def _check_may_look(app: Any, framework: "Framework") -> None:
     if app.get_service("asab.AuthService") is None:
-        if not host.config.getboolean("api", "expose_config", fallback=False):
+        if not framework.config.getboolean("api", "expose_config", fallback=False):
             raise web.HTTPNotFound
         return
-    authz = host.contextvars.Authz.get(None)
+    authz = framework.contextvars.Authz.get(None)
     if authz is None:
         raise NotAuthenticatedError
     authz.require_superuser_access()

@@ -1,70 +1,67 @@
-"""An application of the real asab."""
+"""What ``asab.api`` does in an application of the real asab."""
 
 import asyncio
 import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Self
 
-from peerage.asab.host.endpoints import add_endpoints
-from peerage.asab.host.internal import InternalKeys
-from peerage.asab.host.kazooclient import chroot_of, registry_url
-from peerage.asab.host.stopping import drain_before_stop
+from peerage.asab.inside.handlers import add_endpoints
+from peerage.asab.inside.internal import InternalKeys
+from peerage.asab.inside.kazooclient import chroot_of, registry_url
+from peerage.asab.inside.stopping import drain_before_stop
 from peerage.asab.parts import Floor
+from peerage.asab.web.bound import Bound, bound_web
 from peerage.asab.web.requests import Requests
 from peerage.asab.zookeeper.patience import PatientDiscovery
 from peerage.errors import ConfigurationError
-from peerage.misdirected import OwnIds
 from peerage.registry import open_registry
-from peerage.server import refuse_misdirected
+from peerage.web import refuse_misdirected
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
     from configparser import RawConfigParser
 
-    from peerage.asab.api.service import ApiService
+    from peerage.asab.ports import Api
 
-__all__ = ["Framework"]
+__all__ = ["RealAsab"]
 
 log = logging.getLogger("peerage.asab.api")
 
 
-class Framework:
-    """Among the application's modules, which end when all of its services have.
-
-    So discovery can be used until then, as in an application of this layer.
-    """
+class RealAsab:
+    """A module of the application: modules end after all services, so discovery works until then."""
 
     def __init__(self, app: Any) -> None:
         self._app = app
         self.config: RawConfigParser = import_module("asab").Config
         self.contextvars: Any = import_module("asab.contextvars")
-        self.own_ids = OwnIds()
         self._requests: list[Requests] = []
+        self._own_records: set[str] = set()
         self._discoveries: dict[Any, PatientDiscovery] = {}
         self._opened: set[PatientDiscovery] = set()
         self._accepting: dict[Any, asyncio.Task[None]] = {}
         self._running = False
         self._drained: asyncio.Task[None] | None = None
-        # It holds bound methods weakly; this object is held by the application.
+        # PubSub holds bound methods weakly; the application holds this object.
         app.PubSub.subscribe("Application.run!", self._on_run)
         app.PubSub.subscribe("Application.tick!", self._on_run)
         app.PubSub.subscribe("Application.stop!", self._on_stop)
 
     @classmethod
     def of(cls, app: Any) -> Self:
-        """Return that of *app*, made if there is none."""
+        """Return the one of *app*, made if there is none."""
         app.add_module(cls)
         return next(module for module in app.Modules if isinstance(module, cls))
 
-    # The host
+    # As the port has it
 
     @property
     def unverified(self) -> bool:
-        """Return True where there is an AuthService: in open handlers, and while it looks for keys."""
+        """Whether there is an AuthService; it sets Authz once it has verified a token."""
         return "asab.AuthService" in self._app.Services
 
-    def serve(self, api: "ApiService", container: Any) -> None:
-        """Add the endpoints, those of the framework's own ApiService; refuse what is meant for others.
+    def serve(self, api: "Api", container: Any) -> None:
+        """Add the endpoints of the framework's own ApiService; refuse misdirected requests.
 
         Raises:
             RuntimeError: the container listens already.
@@ -76,26 +73,36 @@ class Framework:
                 "application's constructor, or in its initialize()."
             )
         add_endpoints(self._app, self, api, container)
-        self.own_ids.claim(api.Name, lambda: api.Discovery)
         requests = Requests()
-        # The first looks first.
-        webapp.middlewares[:0] = [refuse_misdirected(self.own_ids), requests.middleware]
+        # In front of the others: nothing reads a request that is refused.
+        webapp.middlewares[:0] = [refuse_misdirected(self), requests.middleware]
         webapp.on_response_prepare.append(requests.on_response_prepare)
         self._requests.append(requests)
         drain_before_stop(container, self.drained, requests)
 
-    def scheme_of(self, container: Any) -> str:
-        """Return what is spoken where the first line of ``listen`` says."""
-        # Not public: (address, port, context of TLS) of each line.
-        lines = getattr(container, "_listen", None) or [(None, None, None)]
-        return "http" if lines[0][2] is None else "https"
+    def web_of(self, container: Any) -> list[Bound]:
+        """Return the address and the scheme of each socket."""
+        return bound_web(container.WebAppRunner)
+
+    def own_ids(self) -> set[tuple[str, str]]:
+        """Return the ``(key, value)`` pairs, folded, by which this process is called."""
+        return set[tuple[str, str]]().union(*(each.own_ids() for each in self._discoveries.values()))
+
+    def own_records(self) -> set[str]:
+        """Return the names of its records, those that the containers themselves advertise included."""
+        for container, discovery in self._discoveries.items():
+            self._own_records.update(discovery.own_records())
+            for advertisement in container.Advertisments.values():
+                if advertisement.RealPath is not None:
+                    self._own_records.add(advertisement.RealPath.rpartition("/")[2])
+        return self._own_records
 
     def make_zookeeper_container(self, service: Any) -> Any:
         """Return a new container."""
         return import_module("asab.zookeeper").ZooKeeperContainer(service)
 
     def discovery_of(self, container: Any) -> PatientDiscovery:
-        """Return discovery over a session of its own: the container's client has no recursive watches."""
+        """Return a Discovery with its own session: the container's client has no recursive watches."""
         if container not in self._discoveries:
             try:
                 registry = open_registry(registry_url(container))
@@ -107,7 +114,7 @@ class Framework:
         return self._discoveries[container]
 
     def open_discovery(self, container: Any) -> PatientDiscovery:
-        """Start it; it ends with the application."""
+        """Start the Discovery; it ends with the application."""
         discovery = self.discovery_of(container)
         if discovery not in self._opened:
             discovery.start()
@@ -115,7 +122,7 @@ class Framework:
         return discovery
 
     def accept_internal_tokens(self, container: Any) -> None:
-        """Begin to give AuthService the public keys, if it is there; they come when ZooKeeper answers."""
+        """Begin to give AuthService, if there is one, the public keys as ZooKeeper has them."""
         if container in self._accepting:
             return
         keys = InternalKeys.of(self._app, self.open_discovery(container))
@@ -124,10 +131,10 @@ class Framework:
                 keys.run(), name="peerage.asab: keys for AuthService"
             )
 
-    # A module
+    # As a module
 
     async def initialize(self, app: Any) -> None:
-        """Nothing: what needs discovery starts it."""
+        """Do nothing: what needs discovery starts it."""
 
     async def finalize(self, app: Any) -> None:  # noqa: ARG002 - as of each module
         """End discovery."""
@@ -144,7 +151,7 @@ class Framework:
     # Leaving
 
     async def drained(self) -> None:
-        """Return when nobody is sent here any more."""
+        """Return when callers have had the time to go elsewhere."""
         await asyncio.shield(self._begin_to_drain())
 
     def _begin_to_drain(self) -> asyncio.Task[None]:

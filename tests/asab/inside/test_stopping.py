@@ -5,8 +5,8 @@ import json
 import time
 
 import pytest
-from tests.asab.host.programs import ORIGINAL, guest, named
-from tests.asab.host.reader import Reader
+from tests.asab.inside.programs import ORIGINAL, guest, named
+from tests.asab.inside.reader import Reader
 from tests.asab.load import load
 from tests.asab.zookeeper.programs import on
 
@@ -163,7 +163,7 @@ Guest().run()
 
 
 async def test_another_version_of_the_framework(inside, zookeeper):
-    """Which stops its containers otherwise: a warning, and the service is there and ends all the same."""
+    """A version that stops its containers in another way gives a warning; the service runs and ends."""
     program = """
 class Container(asab.web.WebContainer):
     _stop = None
@@ -179,4 +179,4 @@ Guest().run()
         await one.found(instance_id="my-1")
         one.running.terminate()
         assert (await one.running.end())[0] == 0
-        assert "stops its web containers otherwise than 25.15" in one.running.log
+        assert "stops its web containers in another way than 25.15" in one.running.log

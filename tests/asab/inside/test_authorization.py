@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 from tests.asab.both import Kind
-from tests.asab.host.programs import ORIGINAL, OURS, guest, named
-from tests.asab.host.reader import Reader
+from tests.asab.inside.programs import ORIGINAL, OURS, guest, named
+from tests.asab.inside.reader import Reader
 from tests.asab.zookeeper.programs import on
 
 from peerage.auth import PrivateKey

@@ -1,6 +1,6 @@
 """Beside services of the original: who finds and calls whom."""
 
-from tests.asab.host.programs import ORIGINAL, OURS, guest, named
+from tests.asab.inside.programs import ORIGINAL, OURS, guest, named
 from tests.asab.zookeeper.programs import on
 
 from peerage import Discovery

@@ -1,8 +1,8 @@
 """The orders in which a program of the real framework makes things, and the wrong ones."""
 
 import pytest
-from tests.asab.host.programs import guest, named
-from tests.asab.host.reader import Reader
+from tests.asab.inside.programs import guest, named
+from tests.asab.inside.reader import Reader
 from tests.asab.running import running
 from tests.asab.zookeeper.programs import on
 

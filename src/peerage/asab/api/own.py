@@ -1,24 +1,25 @@
-"""An application of this layer."""
+"""What ``asab.api`` does in an application of this layer."""
 
 from typing import TYPE_CHECKING
 
 from peerage.asab import contextvars
-from peerage.asab.api.handlers import add_description, add_settings
 from peerage.asab.config import Config
+from peerage.asab.endpoints.handlers import add_description, add_settings
+from peerage.asab.web.bound import Bound, bound_web
 from peerage.asab.zookeeper.container import ZooKeeperContainer
 
 if TYPE_CHECKING:
-    from peerage.asab.api.service import ApiService
     from peerage.asab.application import Application
+    from peerage.asab.ports import Api
     from peerage.asab.web import WebContainer
     from peerage.asab.zookeeper import ZooKeeperService
     from peerage.discovery import Discovery
 
-__all__ = ["OwnHost"]
+__all__ = ["OwnLayer"]
 
 
-class OwnHost:
-    """Its lifecycle drains in order, and its containers do the rest themselves."""
+class OwnLayer:
+    """Its lifecycle drains in order; its containers do the rest themselves."""
 
     config = Config
     contextvars = contextvars
@@ -28,26 +29,25 @@ class OwnHost:
 
     @property
     def unverified(self) -> bool:
-        """Return what AuthService says."""
+        """Whether a handler without authorization handles this request, where there is an AuthService."""
         return contextvars.Unverified.get()
 
-    def serve(self, api: "ApiService", container: "WebContainer") -> None:
+    def serve(self, api: "Api", container: "WebContainer") -> None:
         """Add the endpoints."""
-        self._app.get_service("asab.WebService").own_ids.claim(api.Name, lambda: api.Discovery)
         router = container.WebApp.router
         add_description(router, api.Manifest, api.ChangeLog)
         add_settings(router, self._app, self)
 
-    def scheme_of(self, container: "WebContainer") -> str:
-        """Return what the container says."""
-        return container.scheme
+    def web_of(self, container: "WebContainer") -> list[Bound]:
+        """Return the address and the scheme of each socket."""
+        return bound_web(container.WebAppRunner)
 
     def make_zookeeper_container(self, service: "ZooKeeperService") -> ZooKeeperContainer:
         """Return a new container."""
         return ZooKeeperContainer(service)
 
     def discovery_of(self, container: ZooKeeperContainer) -> "Discovery":
-        """Return that of the container's session."""
+        """Return the Discovery over the container's session."""
         return container.discovery
 
     def open_discovery(self, container: ZooKeeperContainer) -> "Discovery":
@@ -55,4 +55,4 @@ class OwnHost:
         return container.open_discovery()
 
     def accept_internal_tokens(self, container: ZooKeeperContainer) -> None:
-        """Nothing: AuthService asks discovery for what verifies them."""
+        """Do nothing: AuthService asks discovery for the keys."""

@@ -4,9 +4,10 @@ import asyncio
 import json
 
 import pytest
-from tests.asab.host.programs import ORIGINAL, OURS, guest, named
+from tests.asab.inside.programs import ORIGINAL, OURS, guest, named
 from tests.asab.zookeeper.programs import on
 
+from peerage.calling.misdirected import DIALLED, MARK, dialled_header
 from peerage.testing.waiting import PATIENCE
 
 PATHS = (
@@ -133,19 +134,23 @@ app.run()
                     pass
 
 
-async def test_misdirected(inside, zookeeper):
-    """What is meant for another service is refused, marked, before anything else looks at it."""
+async def test_misdirected_requests_are_refused(inside, zookeeper):
+    """Only those of peerage's own clients that dialled this port by the record of another process."""
     async with guest(inside, named(on(zookeeper), "my-1", TEST_AUTH="1")) as one:
         await one.update_discovery({"shard": ["1"]})
-        for host, status in (
-            ("other.service_id.asab", 421),
-            ("my-2.instance_id.asab", 421),
-            ("2.shard.asab", 421),
-            ("my-1.instance_id.asab", 200),
-            ("1.shard.asab", 200),
-            ("example.org", 200),
+        port = one.session._base_url.port
+        dialled = {DIALLED: dialled_header("Dead.0000000001", "127.0.0.1", port)}
+        proxied = {DIALLED: dialled_header("Dead.0000000001", "127.0.0.2", port)}
+        for host, headers, status in (
+            ("other.service_id.asab", dialled, 421),
+            ("my-2.instance_id.asab", dialled, 421),
+            ("2.shard.asab", dialled, 421),
+            ("my-1.instance_id.asab", dialled, 200),
+            ("1.shard.asab", dialled, 200),
+            ("example.org", dialled, 200),
+            ("other.service_id.asab", {}, 200),
+            ("other.service_id.asab", proxied, 200),
         ):
-            async with one.session.get("/who", headers={"Host": host}) as response:
+            async with one.session.get("/who", headers={"Host": host, **headers}) as response:
                 assert (response.status, host) == (status, host)
-                assert ("Peerage-Misdirected" in response.headers) == (status == 421)
-        assert await one.status("/got", {"Host": "other.service_id.asab"}) == 421
+                assert (MARK in response.headers) == (status == 421)

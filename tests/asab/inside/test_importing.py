@@ -18,7 +18,7 @@ after.warning("second", struct_data={"a": 1})
 logging.getLogger("peerage.asab.api").warning("third", struct_data={"a": 1})
 api = peerage.asab.api.ApiService(app)
 say("peerage.asab.config" in sys.modules, "peerage.asab.application" in sys.modules)
-say(type(api._host).__name__)
+say(type(api._framework).__name__)
 """
 
 
@@ -34,7 +34,7 @@ async def test_loggers_and_configuration(inside, first):
     async with running(program, kind=kind) as one:
         code, lines = await one.end()
         assert code == 0, one.log
-        assert lines == ["asab.log asab.log", "False False", "Framework"]
+        assert lines == ["asab.log asab.log", "False False", "RealAsab"]
         shown = [line for line in one.log.splitlines() if '[sd a="1"]' in line]
         assert [line.rpartition(" ")[2] for line in shown] == ["first", "second", "third"]
 
@@ -43,22 +43,22 @@ async def test_an_application_of_ours_beside_the_real_asab(inside):
     """It is recognised by its class, not by what is loaded."""
     program = """
 import peerage.asab
-from peerage.asab.host import host_of
-say(type(host_of(peerage.asab.Application(args=[]))).__name__)
-say(type(host_of(asab.Application(args=[]))).__name__)
+from peerage.asab.api.framework import framework_of
+say(type(framework_of(peerage.asab.Application(args=[]))).__name__)
+say(type(framework_of(asab.Application(args=[]))).__name__)
 """
     async with running(program, kind=inside) as one:
         code, lines = await one.end()
-        assert (code, lines) == (0, ["OwnHost", "Framework"]), one.log
+        assert (code, lines) == (0, ["OwnLayer", "RealAsab"]), one.log
 
 
 async def test_the_real_asab_is_not_imported(inside):
     """Where it could be, by a program of ours."""
     program = """
 import peerage.asab.api
-from peerage.asab.host import host_of
-say(type(host_of(peerage.asab.Application(args=[]))).__name__, "asab" in sys.modules)
+from peerage.asab.api.framework import framework_of
+say(type(framework_of(peerage.asab.Application(args=[]))).__name__, "asab" in sys.modules)
 """
     async with running(program, kind=type(inside)(inside.command, "json", inside.path)) as one:
         code, lines = await one.end()
-        assert (code, lines) == (0, ["OwnHost False"]), one.log
+        assert (code, lines) == (0, ["OwnLayer False"]), one.log

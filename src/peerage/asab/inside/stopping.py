@@ -5,7 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from peerage.asab.web.requests import Requests, finish
+from peerage.asab.web.requests import Requests, close, finish
 
 __all__ = ["drain_before_stop"]
 
@@ -13,25 +13,26 @@ log = logging.getLogger("peerage.asab.api")
 
 
 def drain_before_stop(container: Any, drained: Callable[[], Awaitable[None]], requests: Requests) -> None:
-    """Have *container* close its listener after callers were told, and then finish what is under way.
+    """Make *container* close its listener once callers know, and then finish the requests under way.
 
     Args:
         container: the container.
-        drained: returns when callers were told.
-        requests: those under way.
+        drained: returns when callers have had the time to go elsewhere.
+        requests: the requests under way.
     """
     # Not public, and the only step between the end of the program and that of the listener.
     stop = getattr(container, "_stop", None)
     if not inspect.iscoroutinefunction(stop):
         log.warning(
-            "This version of asab stops its web containers otherwise than 25.15 does: requests that come as "
-            "the service stops may fail"
+            "This version of asab stops its web containers in another way than 25.15 does: requests that "
+            "arrive while the service stops may fail"
         )
         return
 
     async def stop_drained(app: Any) -> None:
         await drained()
-        await finish(container.WebAppRunner, requests)
+        await close(container.WebAppRunner, requests)
+        await finish(requests)
         await stop(app)
 
     container._stop = stop_drained  # noqa: SLF001 - see above

@@ -6,12 +6,12 @@ from types import SimpleNamespace
 import pytest
 from kazoo.client import KazooClient
 from kazoo.security import CREATOR_ALL_ACL, OPEN_ACL_UNSAFE
-from tests.asab.host.programs import guest, named
-from tests.asab.host.reader import Reader
+from tests.asab.inside.programs import guest, named
+from tests.asab.inside.reader import Reader
 from tests.asab.zookeeper.programs import on
 from tests.backends.zookeeper.support import bare_client
 
-from peerage.asab.host.kazooclient import registry_url
+from peerage.asab.inside.kazooclient import registry_url
 from peerage.backends.zookeeper.location import Location, parse
 from peerage.errors import ConfigurationError
 

@@ -4,8 +4,8 @@ import asyncio
 import json
 
 import pytest
-from tests.asab.host.programs import ORIGINAL, OURS, guest, named
-from tests.asab.host.reader import Reader
+from tests.asab.inside.programs import ORIGINAL, OURS, guest, named
+from tests.asab.inside.reader import Reader
 from tests.asab.zookeeper.programs import on
 from tests.backends.zookeeper.support import bare_client
 

@@ -1,0 +1,23 @@
+"""Finds the framework that an application is of."""
+
+import sys
+from typing import Any
+
+from peerage.asab.ports import Framework
+
+__all__ = ["framework_of"]
+
+
+def framework_of(app: Any) -> Framework:
+    """Return the framework of *app*: the real asab, or this layer.
+
+    The real asab isn't imported for that: an application of it has loaded it.
+    """
+    asab = sys.modules.get("asab")
+    if asab is not None and isinstance(app, getattr(asab, "Application", ())):
+        from peerage.asab.inside.framework import RealAsab  # noqa: PLC0415 - for programs of the real asab
+
+        return RealAsab.of(app)
+    from peerage.asab.api.own import OwnLayer  # noqa: PLC0415 - reads the configuration of this layer
+
+    return OwnLayer(app)

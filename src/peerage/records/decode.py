@@ -1,0 +1,315 @@
+"""Reading one advertised record, tolerant of what others write.
+
+A record is JSON written by any program of the cluster. A mistake in an entry costs that entry, and a record
+that is no JSON object costs that record, and nothing else. :func:`decode` never raises: it returns what can
+be used, and a sentence about each thing that can't.
+"""
+
+import socket
+from sys import intern
+from typing import Any, Final, NamedTuple
+
+from peerage.records.addresses import Address, is_host, read_address
+from peerage.records.instance import Endpoint, Id, Instance
+from peerage.records.names import BUILTIN_KEYS, fold_key, fold_value
+from peerage.records.networks import ANYWHERE, Networks
+from peerage.records.text import parse_record, printable, shorten
+from peerage.records.wire import MOST_ENDPOINTS, MOST_IDS, SCHEMES
+
+__all__ = ["Decoded", "decode"]
+
+_MAX_PORT: Final = 65535
+
+#: Weights from here on are refused, so that sums stay exact enough.
+_MAX_WEIGHT: Final = 1e6
+
+#: Different problems of one record that are kept. A record of noise has thousands.
+_MOST_PROBLEMS: Final = 8
+
+#: Problems of one record that are put into words, to find out which are different.
+_MOST_WORDED: Final = 64
+
+_LOOPBACK: Final[dict[int, str]] = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
+_ID_TYPES: Final = (str, int, float)
+
+
+class Decoded(NamedTuple):
+    """What :func:`decode` made of a record."""
+
+    instance: Instance | None
+    """None if the data is no JSON object."""
+    problems: tuple[str, ...]
+    """What can't be used, a sentence each."""
+
+
+def decode(
+    name: str,
+    data: bytes,
+    sequence: int = 0,
+    *,
+    ephemeral: bool = True,
+    host_key: str | None = None,
+    networks: Networks = ANYWHERE,
+) -> Decoded:
+    """Read a record; never raises.
+
+    Args:
+        name: of the record in the registry.
+        data: its text.
+        sequence: a number that is higher the later the record was created.
+        ephemeral: whether a process owns it.
+        host_key: the host this process runs on; loopback addresses of other hosts can't be reached.
+        networks: where instances may be called.
+    """
+    try:
+        record = parse_record(data)
+    except ValueError as error:
+        return Decoded(None, (f"The record is {error}.",))
+    reader = _Reader(record, host_key, networks)
+    ids = reader.read_ids()
+    endpoints, urls = reader.read_web()
+    # By position and in the order of the fields: by name it takes twice as long.
+    instance = Instance(
+        name,
+        data,
+        sequence,
+        ephemeral,
+        reader.host,
+        reader.read_text("appclass"),
+        tuple(ids),
+        endpoints,
+        urls,
+        reader.common_scheme(endpoints),
+        reader.state,
+        reader.weight,
+        reader.addresses,
+        tuple(ids.values()) if reader.respelled else None,
+    )
+    return Decoded(instance, reader.problems())
+
+
+class _Reader:
+    """Reads the fields of one record and collects the problems."""
+
+    def __init__(self, record: dict[str, Any], host_key: str | None, networks: Networks) -> None:
+        # A dictionary, because entries may be repeated, and so are their problems.
+        self._problems: dict[str, None] = {}
+        self._found = self._unworded = 0
+        self._record, self._networks = record, networks
+        self.respelled = False
+        """Whether folding changed an id."""
+        self.host = self._read_host()
+        self.state: str | None = None
+        self.weight = 1.0
+        self.addresses: tuple[str, ...] = ()
+        self._scheme: str | None = None
+        self._schemes: dict[str, Any] = {}
+        self._same_host = False
+        own = self._read_object(record, "peerage")
+        if own:
+            self._same_host = host_key is not None and own.get("host_key") == host_key
+            self._read_own(own)
+
+    # Problems
+
+    def _add_bad(self, what: str, value: object, wanted: str, *, key: str | None = None) -> None:
+        """Note that *what*, or *key* in it, has a wrong value."""
+        # A hostile record has thousands of them: the first ones are put into words, the others are counted.
+        self._found += 1
+        if self._found > _MOST_WORDED:
+            self._unworded += 1
+        else:
+            place = what if key is None else f"{what}.{shorten(key)}"
+            self._add_problem(f"{place} is {shorten(value)}, not {wanted}.")
+
+    def _add_problem(self, problem: str) -> None:
+        if problem not in self._problems:
+            if len(self._problems) < _MOST_PROBLEMS:
+                self._problems[problem] = None
+            else:
+                self._unworded += 1
+
+    def problems(self) -> tuple[str, ...]:
+        """Return the problems, a sentence each, and how many more there are."""
+        found = tuple(self._problems)
+        return (*found, f"There are {self._unworded} more problems.") if self._unworded else found
+
+    # Fields
+
+    def _read_object(self, parent: dict[str, Any], key: str, name: str | None = None) -> dict[str, Any]:
+        value = parent.get(key)
+        if isinstance(value, dict):
+            return value
+        if value is not None:
+            self._add_bad(name or key, value, "an object")
+        return {}
+
+    def read_text(self, key: str) -> str | None:
+        """Return a field that is a text."""
+        value = self._record.get(key)
+        if value is None:
+            return None
+        if isinstance(value, str) and printable(value):
+            return intern(value)
+        self._add_bad(key, value, "a text")
+        return None
+
+    def _read_host(self) -> str | None:
+        value = self._record.get("host")
+        if value is None:
+            return None
+        if isinstance(value, str) and is_host(value):
+            return intern(value) if self._may_be_called("host", value) else None
+        self._add_bad("host", value, "a host name, or an IP address in its usual notation")
+        return None
+
+    def _may_be_called(self, what: str, text: str) -> bool:
+        # Addresses that are never called have been left out: only the configured networks remain.
+        reason = self._networks.why_not(text) if what == "host" or self._networks is not ANYWHERE else None
+        if reason is not None:
+            self._add_problem(f"{what} {shorten(text)} {reason}.")
+        return reason is None
+
+    def _read_own(self, own: dict[str, Any]) -> None:
+        scheme = own.get("scheme")
+        if scheme in SCHEMES:
+            self._scheme = scheme
+        elif scheme is not None:
+            self._add_bad("peerage.scheme", scheme, "'http' or 'https'")
+        self._schemes = self._read_object(own, "schemes", "peerage.schemes")
+        state = own.get("state")
+        if isinstance(state, str) and printable(state):
+            self.state = intern(state)
+        weight = own.get("weight")
+        if weight is not None:
+            self.weight = self._read_weight(weight)
+        addresses = own.get("addresses")
+        if addresses is not None:
+            self.addresses = self._read_addresses(addresses)
+
+    def _read_weight(self, value: object) -> float:
+        if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < _MAX_WEIGHT:
+            return float(value)
+        self._add_bad("peerage.weight", value, "a positive number below a million")
+        return 1.0
+
+    def _read_addresses(self, values: object) -> tuple[str, ...]:
+        if not isinstance(values, list):
+            self._add_bad("peerage.addresses", values, "a list of addresses")
+            return ()
+        found: dict[str, None] = {}
+        for value in self._first(values, "peerage.addresses"):
+            address = read_address(value) if isinstance(value, str) else None
+            if address is None or not address.routable:
+                self._add_bad("an entry of peerage.addresses", value, "an address others can reach")
+            elif self._may_be_called("an entry of peerage.addresses", address.literal):
+                found[address.literal] = None
+        return tuple(found)
+
+    def _first(self, values: list[Any], name: str) -> list[Any]:
+        if len(values) <= MOST_ENDPOINTS:
+            return values
+        self._add_problem(f"{name} has {len(values)} entries, of which the first {MOST_ENDPOINTS} are used.")
+        return values[:MOST_ENDPOINTS]
+
+    # Ids
+
+    def read_ids(self) -> dict[tuple[str, str], Id]:
+        """Return ``{(key, folded value): value in the record}``."""
+        found: dict[tuple[str, str], Id] = {}
+        for key in BUILTIN_KEYS:
+            value = self._record.get(key)
+            if value is not None and value != "":
+                self._read_id(found, None, key, value)
+        custom = self._read_object(self._record, "discovery")
+        if not custom:
+            return found
+        builtin = {key for key, _ in found}
+        for key, values in custom.items():
+            folded = fold_key(key)
+            if folded in builtin or values is None:
+                continue
+            if not isinstance(values, list) or not folded or not printable(folded):
+                self._add_bad("discovery", values, "a list of ids under a key that can be used", key=key)
+                continue
+            folded = intern(folded)
+            for value in values:
+                if len(found) >= MOST_IDS:
+                    self._add_problem(f"It has more than {MOST_IDS} ids, of which the first are used.")
+                    return found
+                if value is not None:
+                    self._read_id(found, key, folded, value)
+        return found
+
+    def _read_id(self, found: dict[tuple[str, str], Id], custom: str | None, key: str, value: Any) -> None:
+        """Add one id; *custom* is its key in the spelling of ``discovery``."""
+        if type(value) in _ID_TYPES:
+            folded = fold_value(value)
+            if folded == value:
+                # The same object, so that the text is in memory once.
+                folded = value
+            else:
+                self.respelled = True
+            if folded and printable(folded):
+                found.setdefault((key, folded), value)
+                return
+        what = key if custom is None else "discovery"
+        self._add_bad(what, value, "an id (text or number, up to 1000 characters)", key=custom)
+
+    # Endpoints
+
+    def read_web(self) -> tuple[tuple[Endpoint, ...], tuple[str, ...]]:
+        """Return where the instance can be called, and the URLs of that."""
+        web = self._record.get("web")
+        if web is None:
+            return (), ()
+        if not isinstance(web, list):
+            self._add_bad("web", web, "a list of [address, port]")
+            return (), ()
+        endpoints: dict[Endpoint, None] = {}
+        urls: dict[str, None] = {}
+        for entry in self._first(web, "web"):
+            # ASAB 25.15 writes null for an address that it doesn't know.
+            endpoint = None if entry is None else self._read_endpoint(entry)
+            if endpoint is not None:
+                endpoints[endpoint] = None
+                urls[f"{endpoint.scheme or 'http'}://{endpoint.authority}"] = None
+        return tuple(endpoints), tuple(urls)
+
+    def _read_endpoint(self, entry: object) -> Endpoint | None:
+        # The types of JSON are exact, and True is no port.
+        if type(entry) is list and len(entry) > 1 and type(entry[0]) is str and type(entry[1]) is int:
+            address, port = read_address(entry[0]), entry[1]
+            if address is not None and 0 < port <= _MAX_PORT:
+                return self._make_endpoint(address, port)
+        self._add_bad("an entry of web", entry, "[address, port] with a port from 1 to 65535")
+        return None
+
+    def _make_endpoint(self, address: Address, port: int) -> Endpoint | None:
+        literal, family, everywhere, loopback, routable = address
+        scheme = self._scheme_of(port) if self._schemes else self._scheme
+        if everywhere:
+            if self.host is None:
+                self._add_problem("It has no usable host, so it can't be called.")
+                return None
+            # A forged record can contain the key of this host, and loopback may be excluded by configuration.
+            nearby = self._same_host and self._networks.allows(_LOOPBACK[family])
+            return Endpoint(self.host, port, family, _LOOPBACK[family] if nearby else None, scheme)
+        if (routable or (loopback and self._same_host)) and self._may_be_called("an entry of web", literal):
+            return Endpoint(literal, port, family, literal if loopback else None, scheme)
+        return None
+
+    def _scheme_of(self, port: int) -> str | None:
+        scheme = self._schemes.get(str(port))
+        if scheme in SCHEMES:
+            return str(scheme)
+        if scheme is not None:
+            self._add_bad("peerage.schemes", scheme, "'http' or 'https'", key=str(port))
+        return self._scheme
+
+    def common_scheme(self, endpoints: tuple[Endpoint, ...]) -> str | None:
+        """Return the scheme of all *endpoints*; None if they differ."""
+        if not self._schemes or not endpoints:
+            return self._scheme
+        schemes = {endpoint.scheme for endpoint in endpoints}
+        return schemes.pop() if len(schemes) == 1 else None
