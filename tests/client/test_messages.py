@@ -20,9 +20,7 @@ async def test_an_incomplete_name(fleet, host):
 async def test_nothing_known_by_that_name(fleet):
     await fleet.serve()
     async with fleet.session() as session:
-        with pytest.raises(
-            NotDiscoveredError, match=r"'stock' is among the 1 that are known.*peerage ls"
-        ):
+        with pytest.raises(NotDiscoveredError, match=r"'stock' is among the 1 that are known.*peerage ls"):
             await session.get("http://stock.service_id.asab/")
 
 

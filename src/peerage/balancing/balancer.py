@@ -132,15 +132,13 @@ class Balancer:
             chosen = self._pick_avoided(instances, tried)
         elif tried or self._avoided:
             chosen = self._pick_eligible(instances, tried)
+        elif len(instances) > 1:
+            chosen = self._pick_any(instances)
         else:
-            count = len(instances)
-            if count > 1:
-                chosen = self._better(*self._draw_two(instances))
-            else:
-                chosen = instances[0] if count else None
+            chosen = instances[0] if instances else None
         if chosen is None:
             return None
-        stats = self._stats_of(chosen)
+        stats = self._stats.get(chosen.name) or self._stats_of(chosen)
         stats.outstanding += 1
         if stats.retry_at is not None:
             # One request tries it; the others go on avoiding it until that one is answered.
@@ -167,18 +165,21 @@ class Balancer:
 
     # Drawing
 
-    def _draw_two(self, instances: Sequence[Instance]) -> tuple[Instance, Instance]:
+    def _pick_any(self, instances: Sequence[Instance]) -> Instance:
+        """Return the better of two instances drawn at random."""
         shares = _shares_of(instances)
-        random = self._random
-        if shares is None:
-            count = len(instances)
-            first = int(random() * count)
-            second = int(random() * (count - 1))
-            if second >= first:
-                second += 1
-            return instances[first], instances[second]
+        if shares is not None:
+            return self._better(*self._draw_two(instances, shares))
+        count, random = len(instances), self._random
+        first = int(random() * count)
+        second = int(random() * (count - 1))
+        if second >= first:
+            second += 1
+        return self._better(instances[first], instances[second])
+
+    def _draw_two(self, instances: Sequence[Instance], shares: Sequence[float]) -> tuple[Instance, Instance]:
         # The second is drawn from what is left of the line when the first one's share is cut out of it.
-        last, total = len(shares) - 1, shares[-1]
+        last, total, random = len(shares) - 1, shares[-1], self._random
         first = min(bisect_right(shares, random() * total), last)
         begin = shares[first - 1] if first else 0.0
         width = shares[first] - begin
@@ -214,7 +215,7 @@ class Balancer:
         now = self._clock()
         eligible = [each for each in instances if self._is_eligible(each.name, tried, now)]
         if len(eligible) > 1:
-            return self._better(*self._draw_two(eligible))
+            return self._pick_any(eligible)
         return eligible[0] if eligible else None
 
     def _is_eligible(self, name: str, tried: Collection[str], now: float) -> bool:
@@ -237,23 +238,25 @@ class Balancer:
     # Comparing
 
     def _better(self, one: Instance, other: Instance) -> Instance:
-        stats, other_stats = self._stats_of(one), self._stats_of(other)
-        score = self._score(one, stats, other, other_stats)
+        known = self._stats
+        stats = known.get(one.name) or self._stats_of(one)
+        other_stats = known.get(other.name) or self._stats_of(other)
         position, other_position = stats.position, other_stats.position
         if position is None or other_position is None:
             # A newcomer begins where the others are: it gets its share at once and no more than that.
-            position = position if position is not None else other_position or 0.0
-            other_position = other_position if other_position is not None else position
+            position = other_position or 0.0 if position is None else position
+            other_position = position if other_position is None else other_position
+            stats.position, other_stats.position = position, other_position
+        score = self._score(one, stats, other, other_stats)
         if score == 0.0:
             # Equal: the one further behind its share, or as drawn.
             score = 1.0 if position <= other_position or self._random() < _CHANCE else -1.0
-        lag = _LAG / min(one.weight, other.weight)
         if score > 0.0:
-            stats.position = max(position, other_position - lag) + 1.0 / one.weight
-            other_stats.position = other_position
+            least = other_position - _LAG / min(one.weight, other.weight)
+            stats.position = (max(least, position)) + 1.0 / one.weight
             return one
-        other_stats.position = max(other_position, position - lag) + 1.0 / other.weight
-        stats.position = position
+        least = position - _LAG / min(one.weight, other.weight)
+        other_stats.position = (max(least, other_position)) + 1.0 / other.weight
         return other
 
     # The way back

@@ -69,7 +69,8 @@ class Addresses:
     def __init__(self, clock: Callable[[], float]) -> None:
         self.clock = clock
         self._entries: LRUCache[Host, HostEntry] = LRUCache(_REMEMBERED)
-        self._due: set[Host] = set()
+        self.due: set[Host] = set()
+        """Hosts to be looked up in the background; see :meth:`take_due`."""
 
     def entry(self, host: Host) -> HostEntry:
         """Return what is known of *host*, and note that it is used."""
@@ -77,14 +78,12 @@ class Addresses:
         if entry is None:
             entry = self._entries[host] = HostEntry()
         elif entry.addresses and entry.started is None and self.clock() >= entry.renew_at:
-            self._due.add(host)
+            self.due.add(host)
         return entry
 
     def take_due(self) -> Iterable[Host]:
         """Return the hosts to be looked up in the background, each once."""
-        if not self._due:
-            return ()
-        due, self._due = self._due, set()
+        due, self.due = self.due, set()
         return due
 
     def connect_failed(self, host: Host, address: str) -> None:
@@ -94,14 +93,14 @@ class Addresses:
             return
         entry.addresses = (*(each for each in entry.addresses if each != address), address)
         if entry.started is None and self.clock() >= entry.retry_at:
-            self._due.add(host)
+            self.due.add(host)
 
     # The results of look-ups
 
     def started(self, host: Host) -> None:
         """A look-up of *host* begins."""
         self.entry(host).started = self.clock()
-        self._due.discard(host)
+        self.due.discard(host)
 
     def found(self, host: Host, addresses: Iterable[str]) -> None:
         """A look-up of *host* succeeded; without addresses it failed."""

@@ -16,78 +16,26 @@ It has no I/O and no clock of its own, and doesn't know which HTTP library carri
 be asked for while an attempt is still under way: then it is an attempt elsewhere.
 """
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Final
 
 from cachetools import TTLCache
 
 from peerage.balancing import Balancer, Outcome, Pick
-from peerage.calling import messages
 from peerage.calling.addresses import Addresses, Host
-from peerage.calling.candidates import endpoints_of, fits, hosts_of
-from peerage.calling.resolution import Lookups, Resolution
-from peerage.calling.retry import Ending, ending_of, may_repeat
+from peerage.calling.candidates import fits, is_literal
+from peerage.calling.messages import Note
+from peerage.calling.search import Search
+from peerage.calling.steps import Attempt, Step
 from peerage.directory import Directory
-from peerage.records.instance import Endpoint, Instance
 
-__all__ = ["LAST_RESORTS", "Attempt", "Call", "CallContext", "GiveUp", "Lookups", "Step"]
-
-#: Avoided instances that one call tries when there are no others. With more, a service of which all instances
-#: are down would cost each call an attempt at every one of them.
-LAST_RESORTS: Final = 2
+__all__ = ["Call", "CallContext"]
 
 #: Seconds for which an endpoint comes last that broke a connection and may speak another scheme.
 _DOUBT_SECONDS: Final = 60.0
 
 _SECURE: Final = frozenset({"https", "wss"})
-
-
-class Attempt:
-    """Send the request to this address."""
-
-    __slots__ = ("endpoint", "host", "ip", "outcome", "pick", "relieve", "started")
-
-    def __init__(self, pick: Pick, endpoint: Endpoint, ip: str, host: str, started: float) -> None:
-        self.pick = pick
-        self.endpoint = endpoint
-        self.ip = ip
-        """The literal address to connect to, IPv6 without brackets."""
-        self.host = host
-        """The host that has this address."""
-        self.started = started
-        self.outcome: Outcome | None = None
-        """How it ended; None while it is under way."""
-        self.relieve = False
-        """Whether idle connections must be closed first: the last attempt found no descriptor."""
-
-    @property
-    def instance(self) -> Instance:
-        """The instance that is asked."""
-        return self.pick.instance
-
-    @property
-    def port(self) -> int:
-        """The port to connect to."""
-        return self.endpoint.port
-
-    @property
-    def authority(self) -> str:
-        """``address:port`` as it stands in a URL."""
-        return f"[{self.ip}]:{self.endpoint.port}" if ":" in self.ip else f"{self.ip}:{self.endpoint.port}"
-
-
-class GiveUp(NamedTuple):
-    """There is nothing left to try."""
-
-    ending: Ending
-    message: str
-    """For the caller; empty if the error of the last attempt is raised as it is."""
-
-
-Step = Attempt | Lookups | GiveUp
-_Steps = Generator[Step, None, None]
-_Attempts = Generator[Attempt | Lookups, None, bool]
 
 
 @dataclass(slots=True)
@@ -116,60 +64,67 @@ class CallContext:
             method: of the request.
             repeatable: whether it does no harm if two instances process the request.
         """
-        return Call(self, key, value, scheme, method, repeatable=repeatable)
+        return Call(self, key, value, scheme=scheme, method=method, repeatable=repeatable)
 
 
 class Call:
-    """Decides where one request goes next; made by :meth:`CallContext.call`."""
+    """Decides where one request goes next; made by :meth:`CallContext.call`.
+
+    The first attempt, which is the only one of most calls, is made without the machinery of a
+    :class:`~peerage.calling.search.Search`.
+    """
 
     __slots__ = (
-        "_context",
-        "_current",
-        "_key",
-        "_last",
-        "_left",
-        "_method",
-        "_relieved",
-        "_repeatable",
-        "_replayable",
-        "_replays",
-        "_resolution",
-        "_scheme",
-        "_secure",
-        "_steps",
-        "_tried",
-        "_value",
+        "_first",
+        "_search",
+        "context",
+        "key",
+        "method",
+        "repeatable",
+        "scheme",
+        "secure",
+        "value",
     )
 
     def __init__(
-        self, context: CallContext, key: str, value: str, scheme: str, method: str, *, repeatable: bool
+        self,
+        context: CallContext,
+        key: str,
+        value: str,
+        *,
+        scheme: str,
+        method: str,
+        repeatable: bool,
     ) -> None:
-        self._context = context
-        self._key = key
-        self._value = value
-        self._scheme = scheme
-        self._secure = scheme in _SECURE
-        self._method = method
-        self._repeatable = repeatable
-        self._resolution = Resolution(context.addresses, context.directory.networks)
-        self._tried: set[str] = set()
-        self._last: Outcome | None = None
-        self._current: Attempt | None = None
-        # Attempts that were still under way when the next step was asked for.
-        self._left: list[Attempt] = []
-        self._relieved = False
-        self._replayable = True
-        self._replays = 0
-        self._steps = self._run()
+        self.context = context
+        self.key = key
+        self.value = value
+        self.scheme = scheme
+        self.secure = scheme in _SECURE
+        """Whether the scheme wants TLS."""
+        self.method = method
+        self.repeatable = repeatable
+        self._first: Attempt | None = None
+        self._search: Search | None = None
 
     @property
-    def notes(self) -> Sequence[messages.Note]:
+    def notes(self) -> Sequence[Note]:
         """What failed so far: ``(where, what)``."""
-        return self._resolution.notes
+        return () if self._search is None else self._search.notes
 
     def next(self) -> Step:
         """Return what to do next; after :class:`GiveUp` it isn't asked again."""
-        return next(self._steps)
+        search = self._search
+        if search is None:
+            if self._first is None:
+                pick = self.pick()
+                if pick is not None and (first := self._first_attempt(pick)) is not None:
+                    self._first = first
+                    return first
+                search = self._search = Search(self, pick, None)
+            else:
+                search = self._begin_search(self._first)
+        return search.next()
 
     def done(self, attempt: Attempt, outcome: Outcome, problem: str = "", *, replayable: bool = True) -> None:
         """Record how *attempt* ended, before the next step is asked for.
@@ -187,168 +142,42 @@ class Call:
         if outcome is Outcome.ANSWERED:
             attempt.pick.connected()
             return
-        if self._left and attempt in self._left:
-            attempt.pick.done(outcome, self._context.clock() - attempt.started)
-        if outcome is Outcome.CONNECT_FAILED:
-            self._context.addresses.connect_failed(Host(attempt.host, attempt.endpoint.family), attempt.ip)
-        self._last = outcome
-        self._replayable = replayable
-        self._resolution.note(attempt.host, attempt.endpoint, problem)
+        search = self._search or self._begin_search(attempt)
+        search.failed(attempt, outcome, problem, replayable=replayable)
+
+    def pick(self, tried: Collection[str] = (), *, last_resort: bool = False) -> Pick | None:
+        """Choose an instance; see :meth:`Balancer.pick`."""
+        targets, balancer = self.context.directory.targets(self.key, self.value), self.context.balancer
+        pick = balancer.pick(targets, tried, last_resort=last_resort)
+        if pick is None or (scheme := pick.instance.scheme) is None or (scheme == "https") is self.secure:
+            return pick
+        pick.done(Outcome.CANCELLED, 0.0)
+        # Only services that speak both schemes have to be looked through.
+        fitting = [target for target in targets if fits(target, secure=self.secure)]
+        return balancer.pick(fitting, tried, last_resort=last_resort)
 
     def close(self) -> None:
         """End the call: attempts under way count as cancelled. May be called twice."""
-        self._steps.close()
-        for attempt in self._left:
-            if attempt.outcome is None:
-                attempt.pick.done(Outcome.CANCELLED, self._context.clock() - attempt.started)
+        first = self._first
+        if self._search is not None:
+            self._search.close()
+        elif first is not None and first.outcome is None:
+            first.pick.done(Outcome.CANCELLED, self.context.clock() - first.started)
 
-    # The steps
+    def _begin_search(self, first: Attempt) -> Search:
+        self._search = Search(self, first.pick, first)
+        return self._search
 
-    def _run(self) -> _Steps:
-        yield from self._search()
-        yield self._end()
-
-    def _search(self) -> _Attempts:
-        """Try everything that may be tried; True if a failure allows nothing more."""
-        if (yield from self._try_all()):
-            return True
-        if self._last is Outcome.CONNECTION_LOST and self._may_go_on():
-            # A peer may close a kept connection just as it is used. If there is no other instance, a new
-            # connection to the same one is what aiohttp would try as well.
-            self._tried.clear()
-            if (yield from self._try_all()):
-                return True
-        return (yield from self._try_last_resorts()) or (yield from self._wait_for_pending())
-
-    def _try_all(self) -> _Attempts:
-        """Try the instances that aren't avoided, one after the other."""
-        while (pick := self._pick()) is not None:
-            if (yield from self._try(pick)):
-                return True
-        return False
-
-    def _try_last_resorts(self) -> _Attempts:
-        """Try some of the instances that are avoided, and look up hosts whose look-up has just failed."""
-        self._resolution.insist = True
-        for _ in range(LAST_RESORTS):
-            pick = self._pick(last_resort=True)
-            if pick is None:
-                break
-            if (yield from self._try(pick)):
-                return True
-        return False
-
-    def _wait_for_pending(self) -> _Attempts:
-        """Wait for look-ups that take their time, and try the instances whose hosts they find."""
-        resolution = self._resolution
-        if self._replays or not resolution.pending:
-            return False
-        found = yield from resolution.wait_for_pending()
-        self._tried -= found
-        return (yield from self._try_last_resorts()) if found else False
-
-    def _pick(self, *, last_resort: bool = False) -> Pick | None:
-        targets = self._context.directory.targets(self._key, self._value)
-        balancer = self._context.balancer
-        pick = balancer.pick(targets, self._tried, last_resort=last_resort)
-        if pick is not None and not fits(pick.instance, secure=self._secure):
-            pick.done(Outcome.CANCELLED, 0.0)
-            # Only services that speak both schemes have to be looked through.
-            fitting = [target for target in targets if fits(target, secure=self._secure)]
-            pick = balancer.pick(fitting, self._tried, last_resort=last_resort)
-        if pick is not None:
-            self._tried.add(pick.instance.name)
-        return pick
-
-    def _try(self, pick: Pick) -> _Attempts:
-        """Try the addresses of one instance; True if a failure allows nothing more."""
-        began, self._current = self._context.clock(), None
-        try:
-            for endpoint in self._endpoints(pick.instance):
-                ended = yield from self._try_endpoint(pick, endpoint)
-                if ended is not None:
-                    return ended
-            return False
-        finally:
-            self._finish(pick, began)
-
-    def _try_endpoint(
-        self, pick: Pick, endpoint: Endpoint
-    ) -> Generator[Attempt | Lookups, None, bool | None]:
-        """Try the addresses of one endpoint.
-
-        Returns:
-            True if a failure allows nothing more, False if the instance isn't to be tried any more, None if
-            its next endpoint may be.
-        """
-        for host in hosts_of(pick.instance, endpoint):
-            addresses = yield from self._resolution.find(pick.instance, host, endpoint)
-            for ip in addresses:
-                attempt = yield from self._attempt(pick, endpoint, ip, host)
-                if attempt.outcome is None:
-                    self._left.append(attempt)
-                    return False
-                if not self._may_go_on():
-                    return True
-                if attempt.outcome is Outcome.CONNECTION_LOST:
-                    self._replays += 1
-                    return None if self._is_doubtful(pick.instance, endpoint) else False
-            if addresses and self._last is not Outcome.MISDIRECTED:
-                # The host resolves, so the names that replace it lead nowhere else. If another service
-                # answers at its address, it may have led to the wrong host.
+    def _first_attempt(self, pick: Pick) -> Attempt | None:
+        """Return the attempt at the first address of the instance; None if it must be searched for."""
+        instance, context = pick.instance, self.context
+        endpoint = instance.endpoints[0]
+        if len(instance.endpoints) > 1 and (instance.scheme is None or context.doubtful):
+            return None
+        host = endpoint.address or endpoint.host
+        if endpoint.address is None and not is_literal(host):
+            known = context.addresses.entry(Host(host, endpoint.family)).addresses
+            if not known or context.directory.networks.why_not(known[0]) is not None:
                 return None
-        return None
-
-    def _finish(self, pick: Pick, began: float) -> None:
-        attempt = self._current
-        if attempt is None:
-            pick.done(Outcome.UNRESOLVED, 0.0)
-        elif attempt.outcome is not Outcome.ANSWERED and attempt not in self._left:
-            pick.done(attempt.outcome or Outcome.CANCELLED, self._context.clock() - began)
-
-    def _attempt(
-        self, pick: Pick, endpoint: Endpoint, ip: str, host: str
-    ) -> Generator[Attempt, None, Attempt]:
-        attempt = self._current = Attempt(pick, endpoint, ip, host, self._context.clock())
-        yield attempt
-        if attempt.outcome is Outcome.OUT_OF_RESOURCES and not self._relieved:
-            self._relieved = True
-            attempt = self._current = Attempt(pick, endpoint, ip, host, self._context.clock())
-            attempt.relieve = True
-            yield attempt
-        return attempt
-
-    def _endpoints(self, instance: Instance) -> Sequence[Endpoint]:
-        endpoints = [*endpoints_of(instance, secure=self._secure)]
-        doubtful = self._context.doubtful
-        if len(endpoints) > 1 and doubtful:
-            endpoints.sort(key=lambda endpoint: (instance.name, endpoint.port) in doubtful)
-        return endpoints
-
-    def _is_doubtful(self, instance: Instance, endpoint: Endpoint) -> bool:
-        """Remember that *endpoint* broke a connection, if the reason may be that it speaks another scheme."""
-        if endpoint.scheme is not None or len({each.port for each in instance.endpoints}) == 1:
-            return False
-        self._context.doubtful[instance.name, endpoint.port] = True
-        return True
-
-    # The end
-
-    def _may_go_on(self) -> bool:
-        return self._last is not None and may_repeat(
-            self._last, idempotent=self._repeatable, replayable=self._replayable, replays=self._replays
-        )
-
-    def _end(self) -> GiveUp:
-        key, value, notes = self._key, self._value, self.notes
-        if self._last is not None:
-            ending = ending_of(self._last, method=self._method, replays=self._replays)
-            if ending is Ending.AS_IT_IS:
-                return GiveUp(ending, "")
-            return GiveUp(ending, messages.unreachable(key, value, notes))
-        if notes:
-            return GiveUp(Ending.NOT_DISCOVERED, messages.unresolved(key, value, notes))
-        directory = self._context.directory
-        if directory.targets(key, value):
-            return GiveUp(Ending.NOT_DISCOVERED, messages.other_scheme(key, value, self._scheme))
-        return GiveUp(Ending.NOT_DISCOVERED, messages.not_discovered(directory, key, value))
+            return Attempt(pick, endpoint, known[0], host, context.clock())
+        return Attempt(pick, endpoint, host, host, context.clock())

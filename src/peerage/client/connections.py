@@ -7,12 +7,11 @@ not the instance is still there, so that a service that calls thousands of insta
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
-from weakref import WeakSet
+from weakref import WeakSet, ref
 
 if TYPE_CHECKING:
     from aiohttp import ClientResponse
     from aiohttp.client_proto import ResponseHandler
-    from aiohttp.connector import Connection
 
 __all__ = ["MOST_IDLE", "Connections", "call_at_end"]
 
@@ -36,20 +35,22 @@ def call_at_end(response: "ClientResponse", finished: Callable[[], object]) -> N
     try:
         add_callback = connection.add_callback
     except AttributeError:
-        # It isn't documented, though aiohttp's own time-outs depend on it. Without it the headers are the end.
+        # It isn't documented. Without it the headers count as the end.
         finished()
     else:
         add_callback(finished)  # type: ignore[arg-type] # the result is ignored there
 
 
-class _Kept:
+class Kept:
     """The connections to one address."""
 
-    __slots__ = ("in_use", "leaving", "protocols")
+    __slots__ = ("address", "in_use", "leaving", "newest", "protocols")
 
-    def __init__(self) -> None:
+    def __init__(self, address: Address) -> None:
+        self.address = address
         self.in_use = 0
         self.leaving = False
+        self.newest: ref[ResponseHandler] | None = None
         # Weak: a response that is dropped unread must be collected, which ends its request.
         self.protocols: WeakSet[ResponseHandler] = WeakSet()
 
@@ -64,41 +65,43 @@ class Connections:
     def __init__(self, most_idle: int) -> None:
         self._most_idle = most_idle
         # Those used last come last.
-        self._kept: OrderedDict[Address, _Kept] = OrderedDict()
+        self._kept: OrderedDict[Address, Kept] = OrderedDict()
         self._addresses: dict[str, set[Address]] = {}
         self._count = 0
         self._in_use = 0
 
-    def begin(self, name: str, address: Address) -> None:
-        """A request of the instance whose record is *name* goes to *address*; :meth:`end` must follow."""
+    def begin(self, name: str, address: Address) -> Kept:
+        """A request goes to *address* of the instance whose record is *name*; :meth:`end` must follow."""
         kept = self._kept.get(address)
-        if kept is None:
-            kept = self._kept[address] = _Kept()
+        if kept is None or kept.leaving:
+            kept = self._kept.setdefault(address, Kept(address))
+            kept.leaving = False
             self._addresses.setdefault(name, set()).add(address)
         else:
             self._kept.move_to_end(address)
-            if kept.leaving:
-                kept.leaving = False
-                self._addresses.setdefault(name, set()).add(address)
         kept.in_use += 1
         self._in_use += 1
+        return kept
 
-    def answered(self, address: Address, connection: "Connection") -> None:
-        """A response arrives over *connection*."""
-        protocol, kept = connection.protocol, self._kept[address]
-        if protocol is not None and protocol not in kept.protocols:
+    def answered(self, kept: Kept, response: "ClientResponse") -> None:
+        """A response to a request of *kept* arrives."""
+        connection = response.connection
+        protocol = None if connection is None else connection.protocol
+        if protocol is None or (kept.newest is not None and kept.newest() is protocol):
+            return
+        kept.newest = ref(protocol)
+        if protocol not in kept.protocols:
             kept.protocols.add(protocol)
             self._count += 1
             if self._count - self._in_use > self._most_idle:
                 self._bound()
 
-    def end(self, address: Address) -> None:
-        """A request to *address* is over, its response included."""
-        kept = self._kept[address]
+    def end(self, kept: Kept) -> None:
+        """A request of *kept* is over, its response included."""
         kept.in_use -= 1
         self._in_use -= 1
         if kept.leaving and not kept.in_use:
-            self._close(address)
+            self._close(kept.address)
 
     def leave(self, name: str) -> None:
         """Close the connections to the instance whose record was removed, after their last response."""

@@ -10,6 +10,7 @@ Connections to instances are pooled apart from those that the program makes itse
 
 import logging
 from contextlib import suppress
+from functools import partial
 from typing import Final
 
 import aiohttp
@@ -19,7 +20,7 @@ from peerage.balancing import Outcome
 from peerage.calling import Attempt, Call, CallContext, Ending, GiveUp, Lookups
 from peerage.calling.misdirected import DIALLED, dialled_header, is_marked
 from peerage.calling.retry import IDEMPOTENCY_KEY, IDEMPOTENT
-from peerage.client.connections import Connections, call_at_end
+from peerage.client.connections import Connections, Kept, call_at_end
 from peerage.client.errors import MisdirectedError, unreachable
 from peerage.client.lookup import HostLookup
 from peerage.client.outcomes import outcome_of
@@ -30,8 +31,6 @@ from peerage.records.names import is_logical, parse_host
 __all__ = ["BalancingMiddleware"]
 
 log = logging.getLogger(__name__)
-
-_SECURE: Final = frozenset({"https", "wss"})
 
 #: Keeps connections to instances apart in aiohttp's pool where TLS doesn't need a name.
 _POOL: Final = "instance.asab"
@@ -73,22 +72,39 @@ class BalancingMiddleware:
         key, value = parse_host(host)
         if not self._membership.ready:
             await self._membership.wait_ready()
-        if request.proxy is not None:
-            # Found in the environment (trust_env); no proxy knows our names.
-            request.update_proxy(None, None, None)
-        scheme, method = url.scheme, request.method
+        method = request.method
         call = self._context.call(
             key,
             value,
-            scheme=scheme,
+            scheme=url.scheme,
             method=method,
             repeatable=method in IDEMPOTENT or IDEMPOTENCY_KEY in request.headers,
         )
         server_hostname = request.server_hostname
-        if server_hostname is None:
-            request.server_hostname = url.raw_host if scheme in _SECURE else _POOL
+        error: BaseException | None = None
         try:
-            return await self._carry_out(call, request, handler)
+            while True:
+                step = call.next()
+                if isinstance(step, Lookups):
+                    await self._lookup.wait(step)
+                    continue
+                if isinstance(step, GiveUp):
+                    raise _error(step, request, error) from error
+                kept = self._prepare(call, step, request, url, error)
+                try:
+                    response = await handler(request)
+                    if is_marked(response.status, response.headers):
+                        # Closing cancels the writing of the body as well.
+                        response.close()
+                        raise MisdirectedError(response)  # noqa: TRY301 - one way out for all failures
+                except BaseException as failure:  # noqa: BLE001 - the call decides what it means
+                    self._connections.end(kept)
+                    error = await _record(call, step, request, failure)
+                    continue
+                call.done(step, Outcome.ANSWERED)
+                self._connections.answered(kept, response)
+                call_at_end(response, partial(self._end, step, kept))
+                return response
         finally:
             call.close()
             # A middleware of the user's may send it again: to be balanced anew, it must be as it was.
@@ -96,85 +112,59 @@ class BalancingMiddleware:
             request.server_hostname = server_hostname
             request.headers.popall(DIALLED, None)
 
-    async def _carry_out(
-        self, call: Call, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
-    ) -> aiohttp.ClientResponse:
-        url, error = request.url, None
-        while True:
-            step = call.next()
-            if due := self._context.addresses.take_due():
-                self._lookup.start(due)
-            if isinstance(step, Attempt):
-                if error is not None:
-                    log.debug("%s of %s goes elsewhere: %s", request.method, url.raw_host, call.notes[-1])
-                    # The failed attempt has cancelled the wait for "100 Continue", if there is one: wait
-                    # anew.
-                    request.update_expect_continue()
-                if step.relieve:
-                    self._connections.close_idle()
-                try:
-                    return await self._send(call, step, url, request, handler)
-                except Exception as failure:  # noqa: BLE001 - what it means is decided by the call
-                    error = failure
-                    call.done(
-                        step,
-                        outcome_of(failure),
-                        str(failure) or type(failure).__name__,
-                        replayable=not await _is_body_consumed(request),
-                    )
-            elif isinstance(step, Lookups):
-                await self._lookup.wait(step)
-            else:
-                raise _error(step, request, error) from error
-
-    async def _send(
+    def _prepare(
         self,
         call: Call,
         attempt: Attempt,
-        url: URL,
         request: aiohttp.ClientRequest,
-        handler: aiohttp.ClientHandlerType,
-    ) -> aiohttp.ClientResponse:
+        url: URL,
+        error: BaseException | None,
+    ) -> Kept:
+        """Have *request*, to the logical *url*, sent to the address of *attempt*, after *error* if any."""
+        name, ip, port = attempt.pick.instance.name, attempt.ip, attempt.endpoint.port
+        authority = attempt.authority
         request.url = URL.build(
             scheme=url.scheme,
-            authority=attempt.authority,
+            authority=authority,
             path=url.raw_path,
             query_string=url.raw_query_string,
             encoded=True,
         )
-        name, ip, port = attempt.instance.name, attempt.ip, attempt.port
         request.headers[DIALLED] = dialled_header(name, ip, port)
-        log.debug("%s of %s goes to %s at %s", request.method, url.raw_host, name, attempt.authority)
-        connections, address = self._connections, (ip, port)
-        connections.begin(name, address)
-        try:
-            response = await handler(request)
-        except BaseException:
-            connections.end(address)
-            raise
-        if is_marked(response.status, response.headers):
-            # Closing cancels the writing of the body as well.
-            response.close()
-            connections.end(address)
-            raise MisdirectedError(response)
-        call.done(attempt, Outcome.ANSWERED)
-        self._watch(attempt, response, address)
-        return response
+        if request.server_hostname is None:
+            request.server_hostname = url.raw_host if call.secure else _POOL
+        if request.proxy is not None:
+            # Found in the environment (trust_env); no proxy knows our names.
+            request.update_proxy(None, None, None)
+        if error is not None:
+            log.debug("%s of %s failed at %s: %s", request.method, url.raw_host, *call.notes[-1])
+            # The failed attempt has cancelled the wait for "100 Continue", if there is one: wait anew.
+            request.update_expect_continue()
+        if attempt.relieve:
+            self._connections.close_idle()
+        if self._context.addresses.due:
+            self._lookup.start(self._context.addresses.take_due())
+        log.debug("%s of %s goes to %s at %s", request.method, url.raw_host, name, authority)
+        return self._connections.begin(name, (ip, port))
 
-    def _watch(self, attempt: Attempt, response: aiohttp.ClientResponse, address: tuple[str, int]) -> None:
-        """Count the request as under way until *response* is over."""
-        clock, connections = self._context.clock, self._connections
-
-        def end() -> None:
-            connections.end(address)
-            attempt.pick.done(Outcome.ANSWERED, clock() - attempt.started)
-
-        if response.connection is not None:
-            connections.answered(address, response.connection)
-        call_at_end(response, end)
+    def _end(self, attempt: Attempt, kept: Kept) -> None:
+        self._connections.end(kept)
+        attempt.pick.done(Outcome.ANSWERED, self._context.clock() - attempt.started)
 
 
-def _error(end: GiveUp, request: aiohttp.ClientRequest, error: Exception | None) -> Exception:
+async def _record(
+    call: Call, attempt: Attempt, request: aiohttp.ClientRequest, error: BaseException
+) -> BaseException:
+    """Tell *call* that *attempt* ended with *error*; raise it if the caller gave the request up."""
+    outcome = outcome_of(error)
+    if outcome is Outcome.CANCELLED:
+        raise error
+    consumed = await _is_body_consumed(request)
+    call.done(attempt, outcome, str(error) or type(error).__name__, replayable=not consumed)
+    return error
+
+
+def _error(end: GiveUp, request: aiohttp.ClientRequest, error: BaseException | None) -> BaseException:
     if end.ending is Ending.AS_IT_IS and error is not None:
         return error
     if end.ending is Ending.NOT_DISCOVERED:
