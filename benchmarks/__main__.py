@@ -1,10 +1,13 @@
-"""Measure and print the table of budgets: ``python -m benchmarks [--only NAME] [--write FILE]``."""
+"""Measure and print the table of budgets: ``python -m benchmarks [--only NAME] [--write FILE]``.
+
+With ``--against FOLDER`` only this checkout beside another one is measured.
+"""
 
 import argparse
 import sys
 from pathlib import Path
 
-from benchmarks import directory, embedded, growth, http, original, scale, startup, tokens, zookeeper
+from benchmarks import against, directory, embedded, growth, http, original, scale, startup, tokens, zookeeper
 from benchmarks.report import Row, markdown
 
 _PARTS = {
@@ -18,7 +21,7 @@ _PARTS = {
     "zookeeper": zookeeper.measure,
 }
 
-#: What the generated part of docs/performance.md stands between.
+#: The marks around the generated part of docs/performance.md.
 _BEGIN, _END = "<!-- the table -->\n", "<!-- end of the table -->\n"
 
 
@@ -31,9 +34,15 @@ def main() -> int:
     parser.add_argument(
         "--write", type=Path, metavar="FILE", help="replace the table in this file, and the picture beside it"
     )
+    parser.add_argument(
+        "--against",
+        type=Path,
+        metavar="FOLDER",
+        help="measure only this checkout beside another",
+    )
     options = parser.parse_args()
-    rows: list[Row] = []
-    for name in options.only or _PARTS:
+    rows: list[Row] = against.measure(options.against) if options.against else []
+    for name in () if options.against else options.only or _PARTS:
         sys.stderr.write(f"measuring: {name}\n")
         rows += _PARTS[name]()
     table = markdown(rows)

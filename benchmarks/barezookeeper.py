@@ -1,7 +1,7 @@
 """The least possible work against ZooKeeper: a blocking socket, no reconnect, no error handling.
 
 What the backend is measured beside: ``python -m benchmarks.barezookeeper ROLE ADDRESS FOLDER …``, a process
-of its own as the other side is. Prints JSON lines like :mod:`benchmarks.workers`.
+of its own as the other library is. Prints JSON lines like :mod:`benchmarks.workers`.
 """
 
 import json

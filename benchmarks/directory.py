@@ -1,4 +1,4 @@
-"""The directory and what stands on it: applying, locating, spreading, memory. No registry, no network."""
+"""The directory and its users: applying, locating, spreading, memory, hostile text; without a registry."""
 
 import asyncio
 import gc
@@ -10,6 +10,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from benchmarks.records import record
@@ -17,6 +18,8 @@ from benchmarks.report import Row, milliseconds
 from peerage.balancing import Balancer, Outcome
 from peerage.directory import Directory
 from peerage.discovery import Discovery
+from peerage.errors import NotDiscoveredError
+from peerage.records.names import parse_host
 from peerage.registry import Record
 
 _LARGE = 10_000
@@ -24,7 +27,7 @@ _LARGE = 10_000
 
 def measure() -> list[Row]:
     """Every row of this part."""
-    return [*_applying(), *asyncio.run(_locating()), _spreading(), _memory()]
+    return [*_applying(), *asyncio.run(_locating()), _spreading(), _memory(), *_hostile()]
 
 
 def _cost(action: Callable[[Record], object], changes: list[Record]) -> float:
@@ -120,7 +123,7 @@ def _spreading() -> Row:
 
 
 def _memory() -> Row:
-    # In a process of its own, which has measured nothing before.
+    # A new process has measured nothing before.
     result = subprocess.run(
         [sys.executable, "-c", "from benchmarks.directory import memory; print(memory())"],
         check=True,
@@ -148,7 +151,7 @@ def memory() -> float:
     balancer = warm(directory, _LARGE)
     gc.collect()
     grown = resident() - before
-    del balancer  # what it knows counts, until here
+    del balancer  # its memory counts until here
     return grown / _LARGE
 
 
@@ -165,6 +168,34 @@ def warm(directory: Directory, count: int) -> Balancer:
 
 
 def resident() -> int:
-    """Return the bytes of memory that this process has, by now."""
+    """Return the bytes of memory that this process has."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * 4096
+
+
+def _hostile() -> list[Row]:
+    """Measure text that takes quadratic time to normalize, unless its length is bounded first."""
+    marks = "a" + "\u0301\u0316" * 15_000
+    data = json.dumps({"host": "h", "instance_id": marks, "web": [["h", 80]]}, ensure_ascii=False)
+    host = "a" + "\u0301" * 4000 + ".service_id.asab"
+    begin = time.process_time()
+    Directory().put(Record("App.0000000001", data.encode(), 1))
+    applied = time.process_time() - begin
+    begin = time.process_time()
+    with suppress(NotDiscoveredError):
+        parse_host(host)
+    parsed = time.process_time() - begin
+    return [
+        Row(
+            f"applying a record of {len(data.encode()) / 1e3:.0f} kB whose id is combining marks",
+            "event loop never blocked > 25 ms",
+            milliseconds(applied),
+            applied <= 25e-3,
+        ),
+        Row(
+            f"parsing a host of {len(host.encode()) / 1e3:.0f} kB of combining marks",
+            "≤ 0.1 ms",
+            milliseconds(parsed),
+            parsed <= 1e-4,
+        ),
+    ]

@@ -5,14 +5,16 @@ import fcntl
 import json
 import os
 import statistics
+import sys
 import tempfile
 import time
 from pathlib import Path
 
+from benchmarks.driver import ROOT, Process, running
 from benchmarks.report import Row, burst_row, heartbeat_row, idle_row, milliseconds, percentile, spread
-from benchmarks.workers import hear, tell, worker
 from peerage.registry import Put, Registry, open_registry
 from peerage.testing import Participant, View
+from peerage.testing.children import run
 
 _LARGE = 10_000
 _SAMPLES = 300
@@ -23,22 +25,22 @@ def measure() -> list[Row]:
     """Every row of this part."""
     with tempfile.TemporaryDirectory() as folder:
         base = Path(folder) / "registry"
-        url, environ = f"embedded://{base}", dict(os.environ)
-        rows = asyncio.run(_latencies(url, environ))
-        with worker("own", url, str(_LARGE), "0", environ=environ) as owner:
-            hear(owner)
-            rows += _first_sync(url, base, environ)
-            rows += _idling(url, environ)
-            rows += _joining(url, environ, owner)
+        url = f"embedded://{base}"
+        rows = asyncio.run(_latencies(url))
+        with running("workers", "own", url, str(_LARGE), "0") as owner:
+            owner.hear()
+            rows += _first_sync(url, base)
+            rows += _idling(url)
+            rows += _joining(url, owner)
     return rows
 
 
-def _first_sync(url: str, base: Path, environ: dict[str, str]) -> list[Row]:
+def _first_sync(url: str, base: Path) -> list[Row]:
     ours, bare = [], []
     for _ in range(5):
         bare.append(_bare_scan(base))
-        with worker("sync", url, str(_LARGE), environ=environ) as reader:
-            ours.append(hear(reader))
+        with running("workers", "sync", url, str(_LARGE)) as reader:
+            ours.append(reader.hear())
     assert all(run["known"] for run in ours)
     wall = statistics.median(run["wall"] for run in ours)
     limit = statistics.median(bare)
@@ -55,7 +57,7 @@ def _first_sync(url: str, base: Path, environ: dict[str, str]) -> list[Row]:
 
 
 def _bare_scan(base: Path) -> float:
-    """Return the seconds of the least possible work; records are the files with a number at the end."""
+    """Return the seconds of the least possible work; records are the files whose names end with a number."""
     begin = time.perf_counter()
     found = 0
     for folder, _, names in os.walk(base):
@@ -74,29 +76,29 @@ def _bare_scan(base: Path) -> float:
     return time.perf_counter() - begin
 
 
-def _idling(url: str, environ: dict[str, str]) -> list[Row]:
+def _idling(url: str) -> list[Row]:
     rows = []
     for mode, extra, budget in (("inotify", {}, 0.005), ("polling", {"PEERAGE_EMBEDDED_POLL": "1"}, 0.02)):
-        with worker("idle", url, "30", environ=environ | extra) as reader:
-            share = hear(reader)
+        with running("workers", "idle", url, "30", environ={**os.environ, **extra}) as reader:
+            share = reader.hear()
         rows.append(idle_row(f"idle at {_LARGE:,} instances, embedded, {mode}", share, budget))
     return rows
 
 
-def _joining(url: str, environ: dict[str, str], owner) -> list[Row]:  # noqa: ANN001 - a Popen of text
+def _joining(url: str, owner: Process) -> list[Row]:
     more = 1000
-    with worker("burst", url, str(more), environ=environ) as reader:
-        hear(reader)
-        tell(owner, more)
-        cpu = hear(reader)
-        hear(owner)
+    with running("workers", "burst", url, str(more)) as reader:
+        reader.hear()
+        owner.write(more)
+        cpu = reader.hear()
+        owner.hear()
     return [burst_row(f"burst of {more:,} joins at {_LARGE:,}, embedded", cpu)]
 
 
-async def _latencies(url: str, environ: dict[str, str]) -> list[Row]:
+async def _latencies(url: str) -> list[Row]:
     registry = open_registry(url)
     try:
-        visible = await _visible(registry, environ)
+        visible = await _visible(registry)
         gone = await _gone(registry)
     finally:
         await registry.aclose()
@@ -116,12 +118,13 @@ async def _latencies(url: str, environ: dict[str, str]) -> list[Row]:
     ]
 
 
-async def _visible(registry: Registry, environ: dict[str, str]) -> list[float]:
-    """Return the seconds from the call of advertise, which the record carries, to the watcher's."""
+async def _visible(registry: Registry) -> list[float]:
+    """Return the seconds from each call of advertise, which the record carries, to its arrival."""
     latencies: list[float] = []
     watch = registry.watch()
     await anext(watch)
-    with worker("blink", registry.url, str(_SAMPLES), environ=environ):
+    blink = (sys.executable, "-m", "benchmarks.workers", "blink", registry.url, str(_SAMPLES))
+    async with run(*blink, cwd=ROOT):
         async for event in watch:
             if isinstance(event, Put):
                 latencies.append(time.monotonic() - float(event.record.data))

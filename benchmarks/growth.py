@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from benchmarks.pair import OURS, THEIRS
+from benchmarks.driver import OURS, THEIRS
 from benchmarks.records import SIZE
 
 __all__ = ["LIMIT", "draw", "note", "save", "value"]
 
-#: What both sides stand beside.
+#: The least possible work, drawn beside both libraries.
 LIMIT: Final = "bare limit"
 
 _Figures = dict[str, dict[str, dict[int, float]]]
@@ -45,14 +45,14 @@ _LOOKS: Final = {
 }
 
 
-def note(what: str, side: str, size: int, figure: float) -> None:
+def note(what: str, library: str, size: int, figure: float) -> None:
     """Keep a figure of this run."""
-    _figures.setdefault(what, {}).setdefault(side, {})[size] = figure
+    _figures.setdefault(what, {}).setdefault(library, {})[size] = figure
 
 
-def value(what: str, side: str, size: int) -> float:
+def value(what: str, library: str, size: int) -> float:
     """Return one noted before."""
-    return _figures[what][side][size]
+    return _figures[what][library][size]
 
 
 def save(figures: Path, picture: Path) -> None:
@@ -60,8 +60,8 @@ def save(figures: Path, picture: Path) -> None:
     if _figures:
         rounded = {
             what: {
-                side: {str(size): float(f"{each:.4g}") for size, each in line.items()}
-                for side, line in lines.items()
+                library: {str(size): float(f"{each:.4g}") for size, each in line.items()}
+                for library, line in lines.items()
             }
             for what, lines in _figures.items()
         }
@@ -77,7 +77,7 @@ def save(figures: Path, picture: Path) -> None:
 
 def draw(figures: Path, picture: Path) -> None:
     """Draw the same figures to the same bytes."""
-    import matplotlib as mpl  # noqa: PLC0415 - whoever measures one part only needs none
+    import matplotlib as mpl  # noqa: PLC0415 - only the picture needs it
 
     mpl.use("svg")
     from matplotlib import pyplot as plt  # noqa: PLC0415 - after its backend is chosen
@@ -87,13 +87,13 @@ def draw(figures: Path, picture: Path) -> None:
     plt.rcParams["axes.spines.right"] = False
     page, axes = plt.subplots(1, len(_PANELS), figsize=(10.5, 3.6), layout="constrained")
     for axis, panel in zip(axes, _PANELS, strict=True):
-        lines = {side: dict(_points(line)) for side, line in known[panel.what].items()}
+        lines = {library: dict(_points(line)) for library, line in known[panel.what].items()}
         if panel.what == "memory":
             lines[LIMIT] = {size: float(size * SIZE) for size in lines[OURS]}
-        for side, look in _LOOKS.items():
-            sizes = sorted(lines[side])
-            label = panel.limit if side == LIMIT else side
-            axis.plot(sizes, [lines[side][size] * panel.scale for size in sizes], label=label, **look)
+        for library, look in _LOOKS.items():
+            sizes = sorted(lines[library])
+            label = panel.limit if library == LIMIT else library
+            axis.plot(sizes, [lines[library][size] * panel.scale for size in sizes], label=label, **look)
         axis.set(xscale="log", yscale="log", xlabel="records", ylabel=panel.unit, title=panel.title)
         axis.grid(visible=True, which="major", color="#dddddd", linewidth=0.6)
         axis.set_xticks([100, 1000, 10_000], ["100", "1,000", "10,000"])

@@ -1,16 +1,14 @@
-"""Calling by name beside calling a fixed URL, on loopback; a session per request stands beside asab's."""
+"""Calling by name beside calling a fixed URL, on loopback."""
 
 import asyncio
-import json
-import os
 import statistics
 import time
 from collections.abc import Awaitable, Callable
 
 import aiohttp
 
+from benchmarks.driver import running
 from benchmarks.report import Row
-from benchmarks.workers import worker
 from peerage.discovery import Discovery
 from peerage.records.identity import Identity, host_key
 
@@ -21,10 +19,8 @@ _NAME = "http://orders.service_id.asab/"
 
 def measure() -> list[Row]:
     """Every row of this part."""
-    with worker("serve", "3", environ=dict(os.environ)) as server:
-        assert server.stdout is not None
-        ports = json.loads(server.stdout.readline())
-        return asyncio.run(_measure(ports))
+    with running("workers", "serve", "3") as server:
+        return asyncio.run(_measure(server.hear()))
 
 
 async def _measure(ports: list[int]) -> list[Row]:
@@ -67,7 +63,7 @@ async def _shared(discovery: Discovery, port: int) -> Row:
 
 
 async def _interleaved(*actions: Callable[[], Awaitable[None]]) -> list[list[float]]:
-    """Return CPU seconds of one action, by block; they take turns, so the machine's moods cost all alike."""
+    """Return CPU seconds of an action, by block, in turn, so the machine's load affects all alike."""
     times: list[list[float]] = [[] for _ in actions]
     for block in range(_BLOCKS + 2):
         for taken, action in zip(times, actions, strict=True):

@@ -1,7 +1,7 @@
 """Beside the original, asab 25.15, on the same work in the same run: one client of ZooKeeper.
 
-Both sides are told the same by the same code (:mod:`benchmarks.side`); the records are a third party's. Each
-side watches a folder of its own with equal records, so that the work of one isn't done while the other is
+Both do the same by the same code (:mod:`benchmarks.probe`), and a third program holds the records. Each
+library watches a folder of its own with equal records, so that the work of one isn't done while the other is
 measured.
 """
 
@@ -19,10 +19,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks import growth, originalhttp
-from benchmarks.pair import OURS, PYTHON, SIDES, THEIRS, Process, started, third
+from benchmarks.driver import LIBRARIES, OURS, PYTHON, THEIRS, Process, fixture, running, started
 from benchmarks.records import SIZE, data
 from benchmarks.report import Row, milliseconds, spread
-from benchmarks.workers import hear, worker
 from peerage.testing.zookeeper import ZooKeeperServer
 
 _SMALL, _MIDDLE, _FIVE, _LARGE = 100, 1000, 5000, 10_000
@@ -57,9 +56,9 @@ def measure() -> list[Row]:
     """Every row of this part."""
     with tempfile.TemporaryDirectory() as folder, ZooKeeperServer(Path(folder), tick_time=2000) as server:
         with ExitStack() as stack:
-            keeper = stack.enter_context(third("keep", server.address))
+            keeper = stack.enter_context(fixture("keep", server.address))
             for size in _SYNCS:
-                for path in sorted({_path(side, size) for side in SIDES}):
+                for path in sorted({_path(library, size) for library in LIBRARIES}):
                     keeper.ask("hold", path, 0, size)
             clients, rows = _first_sync(server, stack)
             rows += _locating(clients)
@@ -71,9 +70,9 @@ def measure() -> list[Row]:
     return [*rows, _importing()]
 
 
-def _path(side: str, size: int) -> str:
-    """Return each side's own folder, or the one of both where nothing changes."""
-    return f"{side.partition(' ')[0]}{size}" if size != _FIVE else f"both{size}"
+def _path(library: str, size: int) -> str:
+    """Return each library's own folder, or the one of both where nothing changes."""
+    return f"{library.partition(' ')[0]}{size}" if size != _FIVE else f"both{size}"
 
 
 def _first_sync(server: ZooKeeperServer, stack: ExitStack) -> tuple[Clients, list[Row]]:
@@ -81,24 +80,24 @@ def _first_sync(server: ZooKeeperServer, stack: ExitStack) -> tuple[Clients, lis
     clients: Clients = {}
     rows = []
     for size, runs in _SYNCS.items():
-        walls: dict[str, list[float]] = {side: [] for side in (*SIDES, growth.LIMIT)}
-        cpus: dict[str, list[float]] = {side: [] for side in SIDES}
+        walls: dict[str, list[float]] = {library: [] for library in (*LIBRARIES, growth.LIMIT)}
+        cpus: dict[str, list[float]] = {library: [] for library in LIBRARIES}
         gaps = {}
         _bare_sync(server, size)  # warms up the server
         for _ in range(runs):
             walls[growth.LIMIT].append(_bare_sync(server, size))
-            for side in SIDES:
-                with started(side, server.address) as process:
-                    told = _synced(process, side, size, beating=False)
-                walls[side].append(told["wall"])
-                cpus[side].append(told["cpu"])
-        for side in SIDES:
-            clients[side, size] = stack.enter_context(started(side, server.address))
-            gaps[side] = _synced(clients[side, size], side, size, beating=True)["gap"]
-            growth.note("memory", side, size, clients[side, size].ask("memory", size))
-        wall = {side: statistics.median(each) for side, each in walls.items()}
-        for side, seconds in wall.items():
-            growth.note("sync", side, size, seconds)
+            for library in LIBRARIES:
+                with started(library, server.address) as process:
+                    answer = _synced(process, library, size, beating=False)
+                walls[library].append(answer["wall"])
+                cpus[library].append(answer["cpu"])
+        for library in LIBRARIES:
+            clients[library, size] = stack.enter_context(started(library, server.address))
+            gaps[library] = _synced(clients[library, size], library, size, beating=True)["gap"]
+            growth.note("memory", library, size, clients[library, size].ask("memory", size))
+        wall = {library: statistics.median(each) for library, each in walls.items()}
+        for library, seconds in wall.items():
+            growth.note("sync", library, size, seconds)
         times = wall[THEIRS] / wall[OURS]
         rows.append(
             Row(
@@ -114,19 +113,17 @@ def _first_sync(server: ZooKeeperServer, stack: ExitStack) -> tuple[Clients, lis
     return clients, rows
 
 
-def _synced(process: Process, side: str, size: int, *, beating: bool) -> dict[str, Any]:
-    told: dict[str, Any] = process.ask("sync", _path(side, size), beating)
-    assert told["known"] == size, told
-    assert told["located"] == 3, told
-    return told
+def _synced(process: Process, library: str, size: int, *, beating: bool) -> dict[str, Any]:
+    answer: dict[str, Any] = process.ask("sync", _path(library, size), beating)
+    assert answer["known"] == size, answer
+    assert answer["located"] == 3, answer
+    return answer
 
 
 def _bare_sync(server: ZooKeeperServer, size: int) -> float:
     folder = f"/{_path(OURS, size)}/run"
-    with worker(
-        "sync", server.address, folder, environ=dict(os.environ), module="benchmarks.barezookeeper"
-    ) as bare:
-        return float(hear(bare)["wall"])
+    with running("barezookeeper", "sync", server.address, folder) as bare:
+        return float(bare.hear()["wall"])
 
 
 def _cost(wall: float, cpu: Sequence[float]) -> str:
@@ -136,7 +133,9 @@ def _cost(wall: float, cpu: Sequence[float]) -> str:
 def _locating(clients: Clients) -> list[Row]:
     rows = []
     sizes = (_SMALL, _MIDDLE, _LARGE)
-    taken: dict[tuple[str, int], list[float]] = {(side, size): [] for side in SIDES for size in sizes}
+    taken: dict[tuple[str, int], list[float]] = {
+        (library, size): [] for library in LIBRARIES for size in sizes
+    }
     listed: dict[tuple[str, int], list[float]] = {key: [] for key in taken}
     for _ in range(11):
         for key, times in taken.items():
@@ -148,17 +147,17 @@ def _locating(clients: Clients) -> list[Row]:
         ("`locate()`, 3 results, warm", "µs", 1e6, taken),
         ("`discover()`", "ms", 1e3, listed),
     ):
-        told = {
-            side: " / ".join(f"{statistics.median(measured[side, size]) * scale:.3g}" for size in sizes)
-            for side in SIDES
+        answer = {
+            library: " / ".join(f"{statistics.median(measured[library, size]) * scale:.3g}" for size in sizes)
+            for library in LIBRARIES
         }
         rows.append(
             Row(
                 f"{what}, at {_SMALL} / {_MIDDLE:,} / {_LARGE:,} instances, beside asab",
                 "shown",
-                f"{told[OURS]} {unit}",
+                f"{answer[OURS]} {unit}",
                 held=True,
-                beside=f"asab: {told[THEIRS]} {unit}",
+                beside=f"asab: {answer[THEIRS]} {unit}",
             )
         )
     for key, times in taken.items():
@@ -167,11 +166,11 @@ def _locating(clients: Clients) -> list[Row]:
 
 
 def _resting(clients: Clients) -> list[Row]:
-    """Memory, and what it costs to do nothing; the two sides do nothing at the same time."""
-    for side in SIDES:
-        clients[side, _LARGE].tell("idle", _IDLE)
-    idle = {side: clients[side, _LARGE].hear() for side in SIDES}
-    each = {side: growth.value("memory", side, _LARGE) / _LARGE / 1e3 for side in SIDES}
+    """Memory, and what it costs to do nothing; the two libraries do nothing at the same time."""
+    for library in LIBRARIES:
+        clients[library, _LARGE].tell("idle", _IDLE)
+    idle = {library: clients[library, _LARGE].hear() for library in LIBRARIES}
+    each = {library: growth.value("memory", library, _LARGE) / _LARGE / 1e3 for library in LIBRARIES}
     return [
         Row(
             f"memory per instance, {_LARGE:,} records of {SIZE} bytes, each asked for once, beside asab",
@@ -195,39 +194,39 @@ def _one_change(server: ZooKeeperServer, keeper: Process, clients: Clients) -> l
     rows = []
     for size, (many, few) in _CHANGES.items():
         scan = growth.value("sync", THEIRS, size)
-        latencies: dict[str, list[float]] = {side: [] for side in (*SIDES, growth.LIMIT)}
+        latencies: dict[str, list[float]] = {library: [] for library in (*LIBRARIES, growth.LIMIT)}
         cpu, gaps = {}, {}
-        merged, lost = dict.fromkeys(SIDES, 0), dict.fromkeys(SIDES, 0)
-        with third("watch", server.address, f"/{_path(OURS, size)}/run") as bare:
+        merged, lost = dict.fromkeys(LIBRARIES, 0), dict.fromkeys(LIBRARIES, 0)
+        with fixture("watch", server.address, f"/{_path(OURS, size)}/run") as bare:
             # The last block has the heartbeat, which costs CPU.
             for beating in (False, True):
-                for side, number, pause in ((OURS, many, _PAUSE), (THEIRS, few, _RESPITE * scan + 0.05)):
+                for library, number, pause in ((OURS, many, _PAUSE), (THEIRS, few, _RESPITE * scan + 0.05)):
                     changes = max(1, number // 2) if beating else number
                     marks = [f"m{next(_numbers)}" for _ in range(changes)]
-                    clients[side, size].tell("follow", marks, changes * pause + 5 * scan + 2, beating)
-                    if side == OURS:
+                    clients[library, size].tell("follow", marks, changes * pause + 5 * scan + 2, beating)
+                    if library == OURS:
                         bare.tell("follow", marks)
                     time.sleep(0.1)
-                    began = keeper.ask("change", _path(side, size), marks, pause)
-                    told = clients[side, size].hear()
-                    latencies[side] += [at - began[mark] for mark, at in told["seen"].items()]
-                    lost[side] += marks[-1] not in told["seen"]
-                    merged[side] += changes - len(told["seen"]) - (marks[-1] not in told["seen"])
-                    if side == OURS:
+                    began = keeper.ask("change", _path(library, size), marks, pause)
+                    answer = clients[library, size].hear()
+                    latencies[library] += [at - began[mark] for mark, at in answer["seen"].items()]
+                    lost[library] += marks[-1] not in answer["seen"]
+                    merged[library] += changes - len(answer["seen"]) - (marks[-1] not in answer["seen"])
+                    if library == OURS:
                         seen = bare.hear()
                         latencies[growth.LIMIT] += [at - began[mark] for mark, at in seen.items()]
                     if beating:
-                        gaps[side] = statistics.median(told["gaps"])
+                        gaps[library] = statistics.median(answer["gaps"])
                     else:
-                        cpu[side] = told["cpu"] / changes
-        for side, each in latencies.items():
-            growth.note("change", side, size, statistics.median(each))
-        for side in SIDES:
-            growth.note("change cpu", side, size, cpu[side])
-        told = {
-            side: f"{spread(latencies[side], 'ms', 1e3)}, {milliseconds(cpu[side])} CPU, loop blocked "
-            f"{milliseconds(gaps[side])}{_unseen(merged[side], lost[side])}"
-            for side in SIDES
+                        cpu[library] = answer["cpu"] / changes
+        for library, each in latencies.items():
+            growth.note("change", library, size, statistics.median(each))
+        for library in LIBRARIES:
+            growth.note("change cpu", library, size, cpu[library])
+        answer = {
+            library: f"{spread(latencies[library], 'ms', 1e3)}, {milliseconds(cpu[library])} CPU, "
+            f"loop blocked {milliseconds(gaps[library])}{_unseen(merged[library], lost[library])}"
+            for library in LIBRARIES
         }
         rows.append(
             Row(
@@ -235,9 +234,9 @@ def _one_change(server: ZooKeeperServer, keeper: Process, clients: Clients) -> l
                 f"{many * 3 // 2} ({few * 3 // 2} of asab, {_RESPITE * scan + 0.05:.2g} s apart: it misses "
                 "what comes while it reads)",
                 "the last is always seen",
-                told[OURS],
+                answer[OURS],
                 held=not lost[OURS],
-                beside=f"asab: {told[THEIRS]}; "
+                beside=f"asab: {answer[THEIRS]}; "
                 f"blocking socket, a read at each event: {spread(latencies[growth.LIMIT], 'ms', 1e3)}",
             )
         )
@@ -251,20 +250,22 @@ def _unseen(merged: int, lost: int) -> str:
 
 
 def _visible(server: ZooKeeperServer, keeper: Process) -> list[Row]:
-    """One more record is advertised, each side's own way, from a process that does nothing else."""
+    """One more record is advertised, each library's own way, from a process that does nothing else."""
     rows = []
     for others, times in _BLINKS.items():
-        latencies: dict[str, list[float]] = {side: [] for side in SIDES}
+        latencies: dict[str, list[float]] = {library: [] for library in LIBRARIES}
         with ExitStack() as stack:
             pairs = {}
-            for side in SIDES:
-                keeper.ask("hold", f"visible-{_path(side, others)}", 21, others)
-                pairs[side] = tuple(stack.enter_context(started(side, server.address)) for _ in range(2))
-                for process, command in zip(pairs[side], ("open", "connect"), strict=True):
-                    process.ask(command, f"visible-{_path(side, others)}")
+            for library in LIBRARIES:
+                keeper.ask("hold", f"visible-{_path(library, others)}", 21, others)
+                pairs[library] = tuple(
+                    stack.enter_context(started(library, server.address)) for _ in range(2)
+                )
+                for process, command in zip(pairs[library], ("open", "connect"), strict=True):
+                    process.ask(command, f"visible-{_path(library, others)}")
             time.sleep(0.5)
             for number in range(times + 1):
-                for side, (watcher, advertiser) in pairs.items():
+                for library, (watcher, advertiser) in pairs.items():
                     mark = f"m{next(_numbers)}"
                     watcher.tell("follow", [mark], 30, False)  # noqa: FBT003 - JSON
                     record = json.loads(data(20_000 + number, extra={"discovery": {"mark": [mark]}}))
@@ -272,12 +273,12 @@ def _visible(server: ZooKeeperServer, keeper: Process) -> list[Row]:
                     seen = watcher.hear()["seen"]
                     # The first warms up.
                     if number:
-                        latencies[side].append(seen[mark] - began)
+                        latencies[library].append(seen[mark] - began)
                     advertiser.ask("vanish", mark)
                     watcher.ask("gone", mark)
         rows.append(
             Row(
-                f"advertise → `locate` elsewhere, each side's own way, {others:,} others, p50 / p99 of "
+                f"advertise → `locate` elsewhere, each library's own way, {others:,} others, p50 / p99 of "
                 f"{times}",
                 "shown",
                 spread(latencies[OURS], "ms", 1e3),
@@ -291,31 +292,31 @@ def _visible(server: ZooKeeperServer, keeper: Process) -> list[Row]:
 def _joining(keeper: Process, clients: Clients) -> list[Row]:
     rows = []
     for size, patience in _PATIENCE.items():
-        told = {}
-        for side in SIDES:
-            clients[side, size].tell("grow", size + _JOINS, patience)
+        answer = {}
+        for library in LIBRARIES:
+            clients[library, size].tell("grow", size + _JOINS, patience)
             time.sleep(0.1)
-            keeper.ask("hold", _path(side, size), size, _JOINS)
-            told[side] = clients[side, size].hear()
+            keeper.ask("hold", _path(library, size), size, _JOINS)
+            answer[library] = clients[library, size].hear()
         rows.append(
             Row(
                 f"burst of {_JOINS:,} joins at {size:,}, ZooKeeper, beside asab",
                 "≤ 0.3 s CPU per watcher",
-                _joined(told[OURS], size),
-                told[OURS]["cpu"] <= 0.3 and told[OURS]["known"] == size + _JOINS,
-                f"asab: {_joined(told[THEIRS], size)}",
+                _joined(answer[OURS], size),
+                answer[OURS]["cpu"] <= 0.3 and answer[OURS]["known"] == size + _JOINS,
+                f"asab: {_joined(answer[THEIRS], size)}",
             )
         )
     return rows
 
 
-def _joined(told: dict[str, Any], before: int) -> str:
-    missing = before + _JOINS - told["known"]
+def _joined(answer: dict[str, Any], before: int) -> str:
+    missing = before + _JOINS - answer["known"]
     if not missing:
-        return f"{told['cpu']:.3g} s CPU, after {told['wall']:.2g} s all known"
+        return f"{answer['cpu']:.3g} s CPU, after {answer['wall']:.2g} s all known"
     return (
-        f"{told['cpu']:.3g} s CPU, {missing:,} not known after {told['wall']:.0f} s, and nothing makes it "
-        "look before another change or five minutes are over"
+        f"{answer['cpu']:.3g} s CPU, {missing:,} not known after {answer['wall']:.0f} s, and nothing "
+        "makes it look before another change or five minutes are over"
     )
 
 

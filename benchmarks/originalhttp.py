@@ -4,7 +4,7 @@ import statistics
 from collections import Counter
 from typing import Any, Final
 
-from benchmarks.pair import OURS, SIDES, THEIRS, Process, started, third
+from benchmarks.driver import LIBRARIES, OURS, THEIRS, Process, fixture, started
 from benchmarks.report import Row
 from peerage.testing.zookeeper import ZooKeeperServer
 
@@ -20,7 +20,7 @@ _SPREAD: Final = 3000
 
 def measure(server: ZooKeeperServer) -> list[Row]:
     """Every row of this part."""
-    with third("serve", "3") as answering, third("keep", server.address) as keeper:
+    with fixture("serve", "3") as answering, fixture("keep", server.address) as keeper:
         ports = answering.hear()
         # An address, so that no name must be resolved, which the original does for each connection.
         records = [
@@ -49,15 +49,15 @@ def measure(server: ZooKeeperServer) -> list[Row]:
 def _blocks(
     processes: dict[str, Process], fixed: str, workers: int, *, lasting: bool
 ) -> dict[tuple[str, str], list[dict[str, Any]]]:
-    """Call by name and by a fixed URL, both sides in turn; blocks of each."""
-    told: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    """Call by name and by a fixed URL, both libraries in turn; blocks of each."""
+    answer: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for block in range(_BLOCKS + 2):
-        for side, process in processes.items():
+        for library, process in processes.items():
             for url in (fixed, _NAME):
                 answer = process.ask("call", url, workers, _REQUESTS[workers], lasting)
                 if block >= 2:
-                    told.setdefault((side, url), []).append(answer)
-    return told
+                    answer.setdefault((library, url), []).append(answer)
+    return answer
 
 
 def _each(blocks: list[dict[str, Any]], what: str, workers: int) -> float:
@@ -66,17 +66,17 @@ def _each(blocks: list[dict[str, Any]], what: str, workers: int) -> float:
 
 
 def _shared(processes: dict[str, Process], fixed: str, workers: int) -> Row:
-    told = _blocks(processes, fixed, workers, lasting=True)
+    answer = _blocks(processes, fixed, workers, lasting=True)
     over = {
-        side: _each(told[side, _NAME], "cpu", workers) - _each(told[side, fixed], "cpu", workers)
-        for side in SIDES
+        library: _each(answer[library, _NAME], "cpu", workers) - _each(answer[library, fixed], "cpu", workers)
+        for library in LIBRARIES
     }
-    wall = {side: _each(told[side, _NAME], "wall", workers) for side in SIDES}
-    least = {side: _each(told[side, fixed], "wall", workers) for side in SIDES}
+    wall = {library: _each(answer[library, _NAME], "wall", workers) for library in LIBRARIES}
+    least = {library: _each(answer[library, fixed], "wall", workers) for library in LIBRARIES}
     text = {
-        side: f"{over[side] * 1e6:.1f} µs; {wall[side] * 1e6:.0f} µs in all, "
-        f"fixed URL {least[side] * 1e6:.0f} µs"
-        for side in SIDES
+        library: f"{over[library] * 1e6:.1f} µs; {wall[library] * 1e6:.0f} µs in all, "
+        f"fixed URL {least[library] * 1e6:.0f} µs"
+        for library in LIBRARIES
     }
     return Row(
         f"request by name over a fixed URL, one shared session, 3 instances, {_workers(workers)}, "
@@ -89,8 +89,8 @@ def _shared(processes: dict[str, Process], fixed: str, workers: int) -> Row:
 
 
 def _per_request(processes: dict[str, Process], fixed: str, workers: int) -> Row:
-    told = _blocks(processes, fixed, workers, lasting=False)
-    wall = {key: _each(blocks, "wall", workers) for key, blocks in told.items()}
+    answer = _blocks(processes, fixed, workers, lasting=False)
+    wall = {key: _each(blocks, "wall", workers) for key, blocks in answer.items()}
     ratio = wall[OURS, _NAME] / wall[THEIRS, _NAME]
     return Row(
         f"session per request by name, {_workers(workers)}, beside asab",
@@ -110,15 +110,15 @@ def _spread_of(processes: dict[str, Process]) -> Row:
     cases = ((1, True), (1, False), (50, True), (50, False))
     text = {}
     worst = 1.0
-    for side, process in processes.items():
+    for library, process in processes.items():
         parts = []
         for workers, lasting in cases:
             answered = Counter(process.ask("call", f"{_NAME}?", workers, _SPREAD, lasting)["answered"])
             counts = sorted([*answered.values(), 0, 0, 0], reverse=True)[:3]
             parts.append("/".join(map(str, counts)))
-            if side == OURS:
+            if library == OURS:
                 worst = max(worst, counts[0] / max(1, counts[-1]))
-        text[side] = ", ".join(parts)
+        text[library] = ", ".join(parts)
     return Row(
         f"spread of {_SPREAD:,} requests over 3 equal instances: one worker with one session, with a session "
         "per request; 50 workers likewise",

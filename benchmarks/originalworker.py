@@ -1,6 +1,6 @@
-"""A process of the original, asab 25.15, in the environment of its own; imports nothing of ours.
+"""A process of the original, asab 25.15, in its virtual environment; it doesn't import peerage.
 
-``python -m benchmarks.originalworker SERVERS [COUNT]``: one client, or a crowd of so many processes. As
+``python -m benchmarks.originalworker SERVERS [COUNT]``: one client, or a fleet of as many processes. As
 installed without its optional part for internal authorization, which would make a key and a token besides.
 """
 
@@ -16,26 +16,26 @@ import asab.api  # noqa: E402
 import asab.api.discovery  # noqa: E402
 import asab.zookeeper  # noqa: E402
 
-from benchmarks.crowd import crowd  # noqa: E402
-from benchmarks.side import Side, run  # noqa: E402
+from benchmarks.fleet import fleet  # noqa: E402
+from benchmarks.probe import Probe, run  # noqa: E402
 
 
 class BenchApplication(asab.Application):
-    """Has no web server: what is measured needs none."""
+    """Has no web server, which the measurements don't need."""
 
     def __init__(self, lines: TextIO, answers: TextIO) -> None:
         super().__init__(args=[], modules=[asab.zookeeper.Module])
-        # The connection's coming and going is what is measured.
+        # Losing the connection is what is measured.
         for name in ("asab", "kazoo"):
             logging.getLogger(name).setLevel(logging.ERROR)
         self._pipes = lines, answers
 
     async def main(self) -> None:
-        """Obey what comes."""
+        """Carry out the commands."""
         run(Original(self), self.Loop, *self._pipes)
 
 
-class Original(Side):
+class Original(Probe):
     """A client as the documentation has it: a ZooKeeper container and a discovery service."""
 
     def __init__(self, app: BenchApplication) -> None:
@@ -71,15 +71,15 @@ class Original(Side):
         )
 
     def _listen(self) -> None:
-        side = self
+        probe = self
 
         class Scanned(asyncio.Event):
             """Set at the end of each scan."""
 
             def set(self) -> None:
                 super().set()
-                side._scans += 1
-                side.notice()
+                probe._scans += 1
+                probe.notice()
 
         self._service._ready_event = Scanned()
 
@@ -127,6 +127,6 @@ def _main(lines: TextIO, answers: TextIO) -> None:
 if __name__ == "__main__":
     _servers, *_count = sys.argv[1:]
     if _count:
-        crowd(int(_count[0]), _main)
+        fleet(int(_count[0]), _main)
     else:
         _main(sys.stdin, sys.stdout)

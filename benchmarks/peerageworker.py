@@ -8,14 +8,14 @@ from typing import Any, TextIO
 
 import aiohttp
 
-from benchmarks.crowd import crowd
-from benchmarks.side import Side, run
+from benchmarks.fleet import fleet
+from benchmarks.probe import Probe, run
 from peerage.directory import Change
 from peerage.discovery import Discovery
 from peerage.registry import Advertisement, open_registry
 
 
-class Ours(Side):
+class Ours(Probe):
     """A client of this library."""
 
     def __init__(self, servers: str) -> None:
@@ -23,7 +23,7 @@ class Ours(Side):
         self._servers = servers
         self._registry: Any = None
         self._discovery: Any = None
-        # Loading modules is a cost of starting; the other side has loaded its own.
+        # Loading modules is a cost of starting; the original has loaded its own.
         open_registry(self._url("none"))
 
     def _url(self, path: str) -> str:
@@ -84,7 +84,7 @@ class Ours(Side):
 
 def _main(lines: TextIO, answers: TextIO) -> None:
     async def forever() -> None:
-        # The connection's coming and going is what is measured.
+        # Losing the connection is what is measured.
         logging.getLogger("peerage").setLevel(logging.ERROR)
         run(Ours(sys.argv[1]), asyncio.get_running_loop(), lines, answers)
         await asyncio.Event().wait()
@@ -94,8 +94,8 @@ def _main(lines: TextIO, answers: TextIO) -> None:
 
 if __name__ == "__main__":
     if sys.argv[2:]:
-        # Before it is made many: what is loaded now is loaded once.
+        # What is loaded before the forks is loaded once.
         open_registry("zookeeper://127.0.0.1/none")
-        crowd(int(sys.argv[2]), _main)
+        fleet(int(sys.argv[2]), _main)
     else:
         _main(sys.stdin, sys.stdout)

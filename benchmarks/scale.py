@@ -1,4 +1,4 @@
-"""Many clients, each a process with a record of its own: mass start, rolling restart, reconnect.
+"""Many clients, each a process that advertises a record: mass start, rolling restart, reconnect.
 
 As many as two cores carry; what a thousand by a thousand take is computed from what a few clients spend on a
 thousand records, by a model that the table shows.
@@ -6,8 +6,6 @@ thousand records, by a model that the table shows.
 
 import json
 import os
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -15,13 +13,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.pair import OURS, SIDES, THEIRS, Process, started, third
+from benchmarks.driver import LIBRARIES, OURS, THEIRS, Process, fixture, running, started
 from benchmarks.records import data
 from benchmarks.report import Row, milliseconds
 from peerage.testing.zookeeper import ZooKeeperServer
 
 #: Clients, each with one record, and how many of them are restarted; the original takes longer.
-_CROWDS: Final = {30: {OURS: 10, THEIRS: 10}, 100: {OURS: 20, THEIRS: 2}}
+_FLEETS: Final = {30: {OURS: 10, THEIRS: 10}, 100: {OURS: 20, THEIRS: 2}}
 
 #: Seconds after which it is said who doesn't know what; nothing but another change would tell them.
 _PATIENCE: Final = 8
@@ -76,61 +74,61 @@ def measure() -> list[Row]:
     """Every row of this part."""
     steps: dict[tuple[str, int], dict[str, _Step]] = {}
     with tempfile.TemporaryDirectory() as folder, ZooKeeperServer(Path(folder), tick_time=2000) as server:
-        with third("keep", server.address) as keeper:
+        with fixture("keep", server.address) as keeper:
             keeper.ask("hold", "model", 0, _RECORDS)
             _warm(server)
-            costs = {side: _costs(server, keeper, side) for side in SIDES}
-            for count in _CROWDS:
-                for side in SIDES:
+            costs = {library: _costs(server, keeper, library) for library in LIBRARIES}
+            for count in _FLEETS:
+                for library in LIBRARIES:
                     # On a new server the clients of the original all make the folder at once, which fails for
                     # most: they know nothing then, for five minutes.
-                    keeper.ask("hold", _path(side, count), 0, 0)
-        for count, restarts in _CROWDS.items():
-            for side in SIDES:
-                steps[side, count] = _crowd(server, side, count, restarts[side])
+                    keeper.ask("hold", _path(library, count), 0, 0)
+        for count, restarts in _FLEETS.items():
+            for library in LIBRARIES:
+                steps[library, count] = _fleet(server, library, count, restarts[library])
     return [*_measured(steps), *_extrapolated(steps, costs)]
 
 
-def _path(side: str, count: int) -> str:
-    return f"crowd-{side.partition(' ')[0]}{count}"
+def _path(library: str, count: int) -> str:
+    return f"fleet-{library.partition(' ')[0]}{count}"
 
 
 def _warm(server: ZooKeeperServer) -> None:
-    command = [sys.executable, "-m", "benchmarks.barezookeeper", "sync", server.address, "/model/run"]
     for _ in range(10):
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=Path(__file__).parent.parent)
+        with running("barezookeeper", "sync", server.address, "/model/run") as reader:
+            reader.hear()
 
 
 # What was done
 
 
-def _crowd(server: ZooKeeperServer, side: str, count: int, restarts: int) -> dict[str, _Step]:
-    path = _path(side, count)
+def _fleet(server: ZooKeeperServer, library: str, count: int, restarts: int) -> dict[str, _Step]:
+    path = _path(library, count)
     marks = [f"{number}-0" for number in range(count)]
-    with started(side, server.address, count) as crowd:
-        crowd.ask(None, "reset")
+    with started(library, server.address, count) as fleet:
+        fleet.ask(None, "reset")
         begin = _Begin(server)
-        crowd.ask(None, "join", [[path, _fields(number, mark)] for number, mark in enumerate(marks)])
-        start = begin.step(crowd, marks, _PATIENCE)
+        fleet.ask(None, "join", [[path, _fields(number, mark)] for number, mark in enumerate(marks)])
+        start = begin.step(fleet, marks, _PATIENCE)
 
-        crowd.ask(None, "reset")
+        fleet.ask(None, "reset")
         begin, left = _Begin(server), []
         for number in range(restarts):
             marks[number] = f"{number}-1"
-            left += crowd.ask(number, "restart", path, _fields(number, marks[number]))
-            crowd.ask(number, "ready", marks[number])
-        rolling = begin.step(crowd, marks, _PATIENCE, left, restarts)
+            left += fleet.ask(number, "restart", path, _fields(number, marks[number]))
+            fleet.ask(number, "ready", marks[number])
+        rolling = begin.step(fleet, marks, _PATIENCE, left, restarts)
 
-        crowd.ask(None, "reset")
-        crowd.tell(None, "lost")
+        fleet.ask(None, "reset")
+        fleet.tell(None, "lost")
         server.kill()
         server.start()
         begin = _Begin(server)
-        crowd.hear()
+        fleet.hear()
         return {
             "start": start,
             "rolling": rolling,
-            "reconnect": begin.step(crowd, marks, _RECONNECT),
+            "reconnect": begin.step(fleet, marks, _RECONNECT),
         }
 
 
@@ -147,22 +145,22 @@ class _Begin:
 
     def step(
         self,
-        crowd: Process,
+        fleet: Process,
         marks: list[str],
         patience: float,
         left: Sequence[dict[str, Any]] = (),
         restarts: int = 0,
     ) -> _Step:
         """Wait until all know the marks, and for what they still do then."""
-        told = crowd.ask(None, "know", [[marks, patience]] * len(marks))
-        per = len(told) * max(1, restarts)
+        answer = fleet.ask(None, "know", [[marks, patience]] * len(marks))
+        per = len(answer) * max(1, restarts)
         return _Step(
-            len(told),
-            max(each["at"] for each in told) - self._at,
-            sum(each["cpu"] for each in (*told, *left)) / per,
-            sum(each["received"] for each in (*told, *left)) / per,
+            len(answer),
+            max(each["at"] for each in answer) - self._at,
+            sum(each["cpu"] for each in (*answer, *left)) / per,
+            sum(each["received"] for each in (*answer, *left)) / per,
             (_cpu_of(self._server) - self._cpu) / per,
-            sum(not each["known"] for each in told),
+            sum(not each["known"] for each in answer),
             restarts,
         )
 
@@ -176,8 +174,8 @@ def _cpu_of(server: ZooKeeperServer) -> float:
 
 def _measured(steps: dict[tuple[str, int], dict[str, _Step]]) -> list[Row]:
     rows = []
-    for count in _CROWDS:
-        ours, theirs = (steps[side, count] for side in SIDES)
+    for count in _FLEETS:
+        ours, theirs = (steps[library, count] for library in LIBRARIES)
         begun = f"{count} clients, each a process with a record of its own, beside asab:"
         for name, what in (
             ("start", "all start at once"),
@@ -203,22 +201,22 @@ def _of(ours: _Step, theirs: _Step) -> str:
 # What follows from it
 
 
-def _costs(server: ZooKeeperServer, keeper: Process, side: str) -> tuple[_Cost, _Cost]:
+def _costs(server: ZooKeeperServer, keeper: Process, library: str) -> tuple[_Cost, _Cost]:
     """Return what a client takes for reading a thousand records, and for one change among them."""
-    watchers = _WATCHERS[side]
-    with started(side, server.address, watchers) as crowd:
+    watchers = _WATCHERS[library]
+    with started(library, server.address, watchers) as fleet:
         begin = _cpu_of(server)
-        told = [crowd.ask(number, "sync", "model", False)[0] for number in range(watchers)]  # noqa: FBT003 - JSON
-        read = _mean(told, _cpu_of(server) - begin)
-        changes, pause = _CHANGES[side]
-        marks = [f"{side}-{number}" for number in range(changes)]
+        answer = [fleet.ask(number, "sync", "model", False)[0] for number in range(watchers)]  # noqa: FBT003 - JSON
+        read = _mean(answer, _cpu_of(server) - begin)
+        changes, pause = _CHANGES[library]
+        marks = [f"{library}-{number}" for number in range(changes)]
         begin = _cpu_of(server)
-        crowd.tell(None, "follow", [[marks, changes * pause + 10, False]] * watchers)
+        fleet.tell(None, "follow", [[marks, changes * pause + 10, False]] * watchers)
         time.sleep(0.2)
         keeper.ask("change", "model", marks, pause)
-        told = crowd.hear()
-        assert all(marks[-1] in each["seen"] for each in told), "changes come too fast for it"
-        change = _mean([each | {"wall": 0.0} for each in told], _cpu_of(server) - begin)
+        answer = fleet.hear()
+        assert all(marks[-1] in each["seen"] for each in answer), "changes come too fast for it"
+        change = _mean([each | {"wall": 0.0} for each in answer], _cpu_of(server) - begin)
     return read, replace(
         change,
         cpu=change.cpu / changes,
@@ -227,55 +225,57 @@ def _costs(server: ZooKeeperServer, keeper: Process, side: str) -> tuple[_Cost, 
     )
 
 
-def _mean(told: list[dict[str, Any]], server: float) -> _Cost:
+def _mean(answer: list[dict[str, Any]], server: float) -> _Cost:
     wall, cpu, received = (
-        sum(each[name] for each in told) / len(told) for name in ("wall", "cpu", "received")
+        sum(each[name] for each in answer) / len(answer) for name in ("wall", "cpu", "received")
     )
-    return _Cost(wall, cpu, received, server / len(told))
+    return _Cost(wall, cpu, received, server / len(answer))
 
 
 def _extrapolated(
     steps: dict[tuple[str, int], dict[str, _Step]], costs: dict[str, tuple[_Cost, _Cost]]
 ) -> list[Row]:
-    most = max(_CROWDS)
-    for side in SIDES:
-        crowded = steps[side, most]["rolling"]
-        read, change = (_less(cost, crowded.server / crowded.received) for cost in costs[side])
-        costs[side] = read, change
+    most = max(_FLEETS)
+    for library in LIBRARIES:
+        measured = steps[library, most]["rolling"]
+        read, change = (_less(cost, measured.server / measured.received) for cost in costs[library])
+        costs[library] = read, change
 
-    def reading(side: str, jitter: float) -> str:
+    def reading(library: str, jitter: float) -> str:
         """All read everything at once, one time."""
-        read, _ = costs[side]
-        return _told(read.wall + jitter, read.cpu, read.received, read.server)
+        read, _ = costs[library]
+        return _text_of(read.wall + jitter, read.cpu, read.received, read.server)
 
-    def rolling(side: str) -> str:
+    def rolling(library: str) -> str:
         """Each of a thousand goes and comes, which is two changes to all, and reads everything itself."""
-        read, change = costs[side]
-        return _told(
+        read, change = costs[library]
+        return _text_of(
             _THOUSAND * read.wall,
             read.cpu + 2 * _THOUSAND * change.cpu,
             read.received + 2 * _THOUSAND * change.received,
             read.server + 2 * _THOUSAND * change.server,
         )
 
-    def constants(side: str) -> str:
-        read, change = costs[side]
-        return f"{side}: R = {_constants(read)}, alone in {milliseconds(read.wall)}; K = {_constants(change)}"
+    def constants(library: str) -> str:
+        read, change = costs[library]
+        alone = milliseconds(read.wall)
+        return f"{library}: R = {_constants(read)}, alone in {alone}; K = {_constants(change)}"
 
-    def check(side: str) -> str:
-        read, change = costs[side]
+    def check(library: str) -> str:
+        read, change = costs[library]
         # A restart is two changes to all, and one reads all; fewer records take so much less to read.
-        times = 2 if side == OURS else 2 * most / _RECORDS
+        times = 2 if library == OURS else 2 * most / _RECORDS
         said = read.cpu / _RECORDS + times * change.cpu
-        return f"{side}: {milliseconds(said)}, measured {milliseconds(steps[side, most]['rolling'].cpu)}"
+        measured = milliseconds(steps[library, most]["rolling"].cpu)
+        return f"{library}: {milliseconds(said)}, measured {measured}"
 
     return [
         Row(
             f"{_THOUSAND:,} clients × {_THOUSAND:,} records, all read everything once, as after a reconnect: "
             f"C × R, extrapolated. What a client takes at {_RECORDS:,} records (CPU, bytes, CPU of the "
             "server: the less of alone and, by bytes, in the rolling restart above), R to read all, K for "
-            f"one change: {'; '.join(constants(side) for side in SIDES)}. Seconds: the greatest of what one "
-            f"client takes alone (ours after min(2 s, N × 0.5 ms)), the server's CPU on {_CORES} cores, the "
+            f"one change: {'; '.join(map(constants, LIBRARIES))}. Seconds: the greatest of what one client "
+            f"takes alone (ours after min(2 s, N × 0.5 ms)), the server's CPU on {_CORES} cores, the "
             "bytes at 1 Gb/s",
             "shown",
             reading(OURS, min(2.0, _THOUSAND * 5e-4)),
@@ -285,7 +285,7 @@ def _extrapolated(
         Row(
             f"the same, rolling restart of all {_THOUSAND:,}, one after the other: "
             f"C × (R + 2 × {_THOUSAND:,} × K). For {most} × {most} the model says, CPU of a client and a "
-            f"restart, {'; '.join(check(side) for side in SIDES)}",
+            f"restart, {'; '.join(check(library) for library in LIBRARIES)}",
             "shown",
             rolling(OURS),
             held=True,
@@ -303,7 +303,7 @@ def _constants(cost: _Cost) -> str:
     return f"{milliseconds(cost.cpu)}, {_bytes(cost.received)}, {milliseconds(cost.server)}"
 
 
-def _told(alone: float, cpu: float, received: float, served: float) -> str:
+def _text_of(alone: float, cpu: float, received: float, served: float) -> str:
     seconds = max(alone, _THOUSAND * served / _CORES, _THOUSAND * received / _NETWORK)
     return (
         f"{_span(seconds)}; a client: {_span(cpu)} CPU, {_bytes(received)}; "

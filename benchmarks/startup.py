@@ -36,7 +36,7 @@ def measure() -> list[Row]:
 def _interleaved(*programs: str) -> list[float]:
     """Return the median wall seconds of each program, run in turn."""
     times: list[list[float]] = [[] for _ in programs]
-    # As installed: compiled once, which this run is for.
+    # Installed packages are compiled, so the first run, which compiles, doesn't count.
     environ = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     for run in range(_RUNS + 1):
         for taken, program in zip(times, programs, strict=True):

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from joserfc import jwk, jwt
 
-from benchmarks.pair import OURS, PYTHON, THEIRS, Process, running
+from benchmarks.driver import OURS, PYTHON, THEIRS, Process, running
 from benchmarks.report import Row
 
 _BARE: Final = "cryptography"
@@ -27,11 +27,11 @@ def measure() -> list[Row]:
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         file = Path(folder, "tokens.json")
         file.write_text(json.dumps({algorithm: _made(algorithm) for algorithm in _ALGORITHMS}))
-        sides = {
-            side: stack.enter_context(running(python, "tokensworker", side, str(file)))
-            for side, python in ((OURS, None), (THEIRS, PYTHON), (_BARE, None))
+        libraries = {
+            library: stack.enter_context(running("tokensworker", library, str(file), python=python))
+            for library, python in ((OURS, None), (THEIRS, PYTHON), (_BARE, None))
         }
-        return [_compare(sides, algorithm) for algorithm in _ALGORITHMS]
+        return [_compare(libraries, algorithm) for algorithm in _ALGORITHMS]
 
 
 def _made(algorithm: str) -> dict[str, Any]:
@@ -55,17 +55,17 @@ def _made(algorithm: str) -> dict[str, Any]:
     }
 
 
-def _compare(sides: Mapping[str, Process], algorithm: str) -> Row:
-    fresh: dict[str, list[float]] = {side: [] for side in sides}
-    seen: dict[str, list[float]] = {side: [] for side in sides}
+def _compare(libraries: Mapping[str, Process], algorithm: str) -> Row:
+    fresh: dict[str, list[float]] = {library: [] for library in libraries}
+    seen: dict[str, list[float]] = {library: [] for library in libraries}
     for block in range(_BLOCKS):
-        for side, process in sides.items():
+        for library, process in libraries.items():
             for times in (fresh, seen):
-                times[side].append(
+                times[library].append(
                     process.ask(algorithm, block * _BLOCK, (block + 1) * _BLOCK)["cpu"] / _BLOCK
                 )
-    first = {side: statistics.median(times) * 1e6 for side, times in fresh.items()}
-    again = {side: statistics.median(times) * 1e6 for side, times in seen.items()}
+    first = {library: statistics.median(times) * 1e6 for library, times in fresh.items()}
+    again = {library: statistics.median(times) * 1e6 for library, times in seen.items()}
     return Row(
         f"verifying a token, {algorithm}, seen for the first time / again, CPU, medians of {_BLOCKS} blocks "
         f"of {_BLOCK}, beside asab",

@@ -1,6 +1,7 @@
-"""A process that verifies tokens, of one side or of neither: ``python -m benchmarks.tokensworker SIDE FILE``.
+"""Verifies tokens, by one library or by neither: ``python -m benchmarks.tokensworker LIBRARY FILE``.
 
-Told by lines of JSON, ``[algorithm, first, last]``, it verifies those of the file and answers what that took.
+Each line of its input is JSON, ``[algorithm, first, last]``: it verifies those tokens of the file and answers
+how long that took.
 """
 
 import asyncio
@@ -11,13 +12,13 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.pair import OURS, THEIRS
+from benchmarks.driver import OURS, THEIRS
 
 Verify = Callable[[str], Awaitable[Any]]
 
 
 def _ours(keys: dict[str, Any]) -> Verify:
-    from peerage.auth import FetchedKeys, Verifier  # noqa: PLC0415 - one side has it
+    from peerage.auth import FetchedKeys, Verifier  # noqa: PLC0415 - one library has it
 
     async def fetch() -> bytes:
         return json.dumps(keys).encode()
@@ -65,19 +66,19 @@ async def _work(verify: Verify, tokens: list[str]) -> dict[str, float]:
     return {"cpu": time.process_time() - cpu}
 
 
-def main(side: str, file: str) -> None:
-    """Obey what comes."""
+def main(library: str, file: str) -> None:
+    """Carry out the commands."""
     documents = json.loads(Path(file).read_text())
     verifies: dict[str, Verify] = {}
-    if side == THEIRS:
-        import asab  # noqa: PLC0415 - that side's
+    if library == THEIRS:
+        import asab  # noqa: PLC0415 - for that library
 
         app = asab.Application(args=[])
         loop = app.Loop
         verifies.update((algorithm, _theirs(app, each["keys"])) for algorithm, each in documents.items())
     else:
         loop = asyncio.new_event_loop()
-        make: Final = _ours if side == OURS else _bare
+        make: Final = _ours if library == OURS else _bare
         verifies.update((algorithm, make(each["keys"])) for algorithm, each in documents.items())
     for line in sys.stdin:
         algorithm, first, last = json.loads(line)

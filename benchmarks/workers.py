@@ -1,6 +1,6 @@
-"""Processes that the measurements of a registry are made of: ``python -m benchmarks.workers ROLE URL …``.
+"""The processes by which a registry is measured: ``python -m benchmarks.workers ROLE URL …``.
 
-Each prints one JSON line when it is ready or done, and ends when its standard input does.
+Each writes one line of JSON when it is ready or done, and ends when its standard input does.
 """
 
 import asyncio
@@ -9,12 +9,8 @@ import json
 import logging
 import resource
 import socket
-import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from benchmarks.records import data
@@ -22,44 +18,9 @@ from peerage.directory import Change
 from peerage.discovery import Discovery
 from peerage.registry import Put, Registry, open_registry
 
-__all__ = ["hear", "tell", "worker"]
-
-
-@contextmanager
-def worker(
-    role: str, *args: str, environ: dict[str, str], module: str = __name__
-) -> Iterator["subprocess.Popen[str]"]:
-    """Start a role; it is ended in the end."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", module, role, *args],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=environ,
-        cwd=Path(__file__).parent.parent,
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
-
-
-def hear(process: "subprocess.Popen[str]") -> Any:
-    """Return what a worker says next."""
-    assert process.stdout is not None
-    return json.loads(process.stdout.readline())
-
-
-def tell(process: "subprocess.Popen[str]", line: object) -> None:
-    """Give a worker a line."""
-    assert process.stdin is not None
-    process.stdin.write(f"{line}\n")
-    process.stdin.flush()
-
 
 async def _own(url: str, count: str, first: str) -> None:
-    """Advertise *count* records and hold them; on a line, advertise a thousand more at once."""
+    """Advertise *count* records and hold them; at each line, advertise as many more at once as it says."""
     registry = open_registry(url)
     numbers = iter(range(int(first), 10_000_000))
 
@@ -76,7 +37,7 @@ async def _own(url: str, count: str, first: str) -> None:
 
 
 async def _sync(url: str, count: str) -> None:
-    """Read everything once; say how long it took and the longest time the loop didn't answer."""
+    """Read everything once; write how long it took, and the longest time that the loop was blocked."""
     gaps: list[float] = []
 
     async def heartbeat() -> None:
@@ -85,7 +46,7 @@ async def _sync(url: str, count: str) -> None:
             await asyncio.sleep(0.001)
             gaps.append(time.perf_counter() - before - 0.001)
 
-    # Made before: loading modules is a cost of starting, not of reading the registry.
+    # Loading modules is a cost of starting, not of reading the registry.
     unopened = Discovery(url)
     beating = asyncio.create_task(heartbeat())
     await asyncio.sleep(0.05)
@@ -100,7 +61,7 @@ async def _sync(url: str, count: str) -> None:
 
 
 async def _idle(url: str, seconds: str) -> None:
-    """Know everything and do nothing; say the share of a core it costs."""
+    """Know everything and do nothing; write the share of a core that it costs."""
     async with Discovery(url) as discovery:
         await discovery.ready(120)
         await asyncio.sleep(2)
@@ -110,7 +71,7 @@ async def _idle(url: str, seconds: str) -> None:
 
 
 async def _burst(url: str, more: str) -> None:
-    """Say the CPU seconds spent until *more* instances than at first are known."""
+    """Write the CPU seconds spent until *more* instances than at first are known."""
     async with Discovery(url) as discovery:
         await discovery.ready(120)
         wanted = len(discovery.directory) + int(more)
@@ -129,12 +90,12 @@ async def _burst(url: str, more: str) -> None:
 
 
 async def _blink(url: str, count: str) -> None:
-    """Advertise again and again, each time with the moment it began, which all processes count alike."""
+    """Advertise a record again and again, each time with the moment by the monotonic clock."""
     registry = open_registry(url)
     for _ in range(int(count)):
         owner = registry.advertise("BenchApplication", repr(time.monotonic()).encode())
         await owner.registered()
-        # Long enough to be seen: what comes and goes unseen is never told.
+        # A watcher isn't told of a record that goes before it was read.
         await asyncio.sleep(0.02)
         await owner.withdraw()
     await registry.aclose()
@@ -142,7 +103,7 @@ async def _blink(url: str, count: str) -> None:
 
 
 async def _see(url: str, count: str) -> None:
-    """Say the seconds that each of *count* arrivals took, from the moment its record carries."""
+    """Write the seconds that each of *count* records took to arrive, from the moment that it carries."""
     registry = open_registry(url)
     latencies: list[float] = []
     watch = registry.watch()
@@ -158,7 +119,7 @@ async def _see(url: str, count: str) -> None:
 
 
 async def _amend(url: str, number: str) -> None:
-    """Advertise one record; on a line, change it so many times, each time with the moment it began."""
+    """Advertise one record; at each line, change it as often as it says, each time with the moment."""
     registry = open_registry(url)
     owner = registry.advertise("BenchApplication", data(int(number)))
     await owner.registered()
@@ -174,7 +135,7 @@ async def _amend(url: str, number: str) -> None:
 
 
 async def _follow(url: str) -> None:
-    """Know everything; on a line, wait for so many changes: say what they took and the CPU seconds spent."""
+    """Know everything; at each line, wait for as many changes, and write latencies and CPU seconds."""
     async with Discovery(url) as discovery:
         await discovery.ready(120)
         latencies: list[float] = []
@@ -198,7 +159,7 @@ async def _follow(url: str) -> None:
 
 
 async def _memory(url: str, count: str) -> None:
-    """Say by how many bytes of RSS the process grows until it knows everything and has answered."""
+    """Write by how many bytes of RSS the process grows until it knows everything and has answered."""
     from benchmarks.directory import resident, warm  # noqa: PLC0415 - the other roles don't need it
 
     unopened = Discovery(url)
@@ -209,16 +170,16 @@ async def _memory(url: str, count: str) -> None:
         balancer = warm(discovery.directory, int(count))
         gc.collect()
         _say({"known": len(discovery.directory), "grown": resident() - before})
-        del balancer  # as large as a client's, until here
+        del balancer  # its memory counts until here
 
 
 async def _members(url: str, clients: str, each: str, wanted: str, first: str) -> None:
-    """Be *clients* clients with *each* records of their own, until each knows *wanted* in all.
+    """Be *clients* clients, each of which advertises *each* records and waits until it knows *wanted* in all.
 
-    On the first line they begin; on each other, they wait for the registry to go and to come back. What that
-    took is said: the moment it was over, CPU seconds, bytes received.
+    At the first line they begin; at each other line, they wait until the registry is lost and found again.
+    Each time they write when it was over, the CPU seconds and the bytes received.
     """
-    logging.getLogger("peerage").setLevel(logging.ERROR)  # that the registry goes is what is measured
+    logging.getLogger("peerage").setLevel(logging.ERROR)  # losing the registry is what is measured
     received = 0
     recv = socket.socket.recv
 
@@ -255,7 +216,7 @@ async def _members(url: str, clients: str, each: str, wanted: str, first: str) -
 
 
 async def _serve(ports: str) -> None:
-    """Answer ``ok`` on so many free loopback ports."""
+    """Answer ``ok`` on as many free loopback ports."""
     from aiohttp import web  # noqa: PLC0415 - the other roles don't need it
 
     async def ok(_: web.Request) -> web.Response:

@@ -1,4 +1,4 @@
-"""The ZooKeeper registry between processes, on one real server: beside a bare client, and many at once."""
+"""The ZooKeeper registry between processes, on one real server: beside a bare client, and with many."""
 
 import os
 import statistics
@@ -7,12 +7,11 @@ import time
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from subprocess import Popen
 
 from benchmarks.barezookeeper import OVERHEAD
+from benchmarks.driver import Process, running
 from benchmarks.records import SIZE
 from benchmarks.report import Row, burst_row, heartbeat_row, idle_row, milliseconds, percentile, spread
-from benchmarks.workers import hear, tell, worker
 from peerage.testing.zookeeper import ZooKeeperServer
 
 _SMALL, _MIDDLE, _LARGE = 100, 1000, 10_000
@@ -42,7 +41,7 @@ def measure() -> list[Row]:
                 for size in sizes
             ]
             for owner in owners:
-                hear(owner)
+                owner.hear()
             for size in (_MIDDLE, _LARGE):
                 rows += _first_sync(server, size)
             rows += _one_change(server)
@@ -58,21 +57,21 @@ def _url(server: ZooKeeperServer, path: str) -> str:
     return f"zookeeper://{server.address}/{path}?session_timeout=30"
 
 
-def _worker(role: str, *args: str, **options: str) -> AbstractContextManager[Popen[str]]:
-    return worker(role, *args, environ=dict(os.environ), **options)
+def _worker(role: str, *args: str) -> AbstractContextManager[Process]:
+    return running("workers", role, *args)
 
 
-def _bare(role: str, server: ZooKeeperServer, path: str, *args: str) -> AbstractContextManager[Popen[str]]:
-    return _worker(role, server.address, f"/{path}/run", *args, module="benchmarks.barezookeeper")
+def _bare(role: str, server: ZooKeeperServer, path: str, *args: str) -> AbstractContextManager[Process]:
+    return running("barezookeeper", role, server.address, f"/{path}/run", *args)
 
 
 def _first_sync(server: ZooKeeperServer, size: int) -> list[Row]:
     ours, bare = [], []
     for _ in range(_RUNS):
         with _bare("sync", server, f"of{size}") as reader:
-            bare.append(hear(reader))
+            bare.append(reader.hear())
         with _worker("sync", _url(server, f"of{size}"), str(size)) as reader:
-            ours.append(hear(reader))
+            ours.append(reader.hear())
     assert all(run["known"] for run in ours)
     assert all(run["known"] == size for run in bare)
     wall, limit = (statistics.median(run["wall"] for run in runs) for runs in (ours, bare))
@@ -100,20 +99,20 @@ def _one_change(server: ZooKeeperServer) -> list[Row]:
         for size in sizes:
             url = _url(server, f"of{size}")
             amender = stack.enter_context(_worker("amend", url, "1000000"))
-            hear(amender)
+            amender.hear()
             follower = stack.enter_context(_worker("follow", url))
-            hear(follower)
+            follower.hear()
             pairs[size] = amender, follower
-        # What was begun wants to come to rest, and the first block is to warm up.
+        # The server finishes what was begun; the first block warms up.
         time.sleep(0.5)
         for block in range(2 * _BLOCKS + 1):
             for size, (amender, follower) in pairs.items():
-                tell(follower, _SAMPLES)
-                # It counts from the line on.
+                follower.write(_SAMPLES)
+                # It measures from the line on.
                 time.sleep(0.05)
-                tell(amender, _SAMPLES)
-                seen = hear(follower)
-                hear(amender)
+                amender.write(_SAMPLES)
+                seen = follower.hear()
+                amender.hear()
                 if block:
                     latencies[size] += seen["latencies"]
                     cpu[size].append(seen["cpu"] / _SAMPLES)
@@ -141,21 +140,21 @@ def _visible(server: ZooKeeperServer) -> list[Row]:
     ours: list[float] = []
     bare: list[float] = []
     url, count = _url(server, "blink"), str(_SAMPLES)
-    # One that is gone again before a watcher came to read it isn't seen.
+    # A record that is removed before a watcher has read it isn't seen.
     more = str(_SAMPLES + 15)
     with _worker("blink", url, "1") as warm:  # makes the folder
-        hear(warm)
+        warm.hear()
     for _ in range(2 * _BLOCKS):
         for latencies, watcher in (
             (bare, _bare("see", server, "blink", count)),
             (ours, _worker("see", url, count)),
         ):
             with watcher as seer:
-                hear(seer)
+                seer.hear()
                 with _worker("blink", url, more) as blinker:
-                    # The first has a session to begin.
-                    latencies.extend(hear(seer)[1:])
-                    hear(blinker)
+                    # The first one includes the beginning of a session.
+                    latencies.extend(seer.hear()[1:])
+                    blinker.hear()
     p50, p99 = (percentile(ours, share) / percentile(bare, share) for share in (0.5, 0.99))
     return [
         Row(
@@ -170,15 +169,15 @@ def _visible(server: ZooKeeperServer) -> list[Row]:
 
 def _idling(server: ZooKeeperServer) -> list[Row]:
     with _worker("idle", _url(server, f"of{_LARGE}"), str(_IDLE)) as reader:
-        return [idle_row(f"idle at {_LARGE:,} instances, ZooKeeper", hear(reader))]
+        return [idle_row(f"idle at {_LARGE:,} instances, ZooKeeper", reader.hear())]
 
 
 def _memory(server: ZooKeeperServer) -> list[Row]:
     each = []
     for _ in range(3):
         with _worker("memory", _url(server, f"of{_LARGE}"), str(_LARGE)) as reader:
-            told = hear(reader)
-            each.append(told["grown"] / told["known"])
+            answer = reader.hear()
+            each.append(answer["grown"] / answer["known"])
     size = statistics.median(each)
     return [
         Row(
@@ -191,13 +190,13 @@ def _memory(server: ZooKeeperServer) -> list[Row]:
     ]
 
 
-def _joining(server: ZooKeeperServer, owner: Popen[str]) -> list[Row]:
+def _joining(server: ZooKeeperServer, owner: Process) -> list[Row]:
     more = 1000
     with _worker("burst", _url(server, f"of{_LARGE}"), str(more)) as reader:
-        hear(reader)
-        tell(owner, more)
-        cpu = hear(reader)
-        hear(owner)
+        reader.hear()
+        owner.write(more)
+        cpu = reader.hear()
+        owner.hear()
     return [burst_row(f"burst of {more:,} joins at {_LARGE:,}, ZooKeeper", cpu)]
 
 
@@ -240,31 +239,31 @@ def _mass(server: ZooKeeperServer, records: int) -> _Run:
             for number in range(_PROCESSES)
         ]
         for member in members:
-            hear(member)
+            member.hear()
         begin, spent = time.monotonic(), _cpu_of(server)
         for member in members:
-            tell(member, "begin")
+            member.write("begin")
         start = _step(server, members, begin, spent)
-        # What comes last, such as a read for an event of what is known by then.
+        # Reads that the last events cause come after that.
         time.sleep(1)
         for member in members:
-            tell(member, "again")
+            member.write("again")
         for member in members:
-            hear(member)
+            member.hear()
         server.kill()
         begin = time.monotonic()
         server.start()
         return _Run(records, start, _step(server, members, begin, 0.0))
 
 
-def _step(server: ZooKeeperServer, members: list[Popen[str]], begin: float, spent: float) -> _Step:
-    told = [hear(member) for member in members]
+def _step(server: ZooKeeperServer, members: list[Process], begin: float, spent: float) -> _Step:
+    answer = [member.hear() for member in members]
     clients = _PROCESSES * _CLIENTS
     return _Step(
-        max(each["at"] for each in told) - begin,
-        sum(each["cpu"] for each in told) / clients,
+        max(each["at"] for each in answer) - begin,
+        sum(each["cpu"] for each in answer) / clients,
         (_cpu_of(server) - spent) / clients,
-        sum(each["received"] for each in told) / clients,
+        sum(each["received"] for each in answer) / clients,
     )
 
 
@@ -284,14 +283,14 @@ def _mass_rows(runs: list[_Run]) -> list[Row]:
                 f"mass start, {clients} clients in {_PROCESSES} processes, {run.records:,} records, "
                 "all begin and advertise at once",
                 "shown",
-                _told(run.start),
+                _text_of(run.start),
                 held=True,
                 beside=f"records, names and stats once: {least / 1e3:.0f} kB each",
             ),
             Row(
                 "the same, server killed and started again, from the start of its process on",
                 "each reads everything once: ≤ 1.25 × its bytes",
-                f"{_told(run.reconnect)} = {run.reconnect.received / least:.2f} ×",
+                f"{_text_of(run.reconnect)} = {run.reconnect.received / least:.2f} ×",
                 run.reconnect.received <= 1.25 * least,
                 f"waits up to min(2 s, N × 0.5 ms) = {min(2, run.records * 5e-4):.2f} s first",
             ),
@@ -299,7 +298,7 @@ def _mass_rows(runs: list[_Run]) -> list[Row]:
     return [*rows, *_extrapolated(*runs)]
 
 
-def _told(step: _Step) -> str:
+def _text_of(step: _Step) -> str:
     return (
         f"{step.seconds:.2f} s; a client: {milliseconds(step.cpu)} CPU, {step.received / 1e3:.0f} kB; "
         f"the server for each: {milliseconds(step.server)} CPU"

@@ -1,7 +1,7 @@
 """Calls by name from end to end: real processes on ``embedded:``, which are killed, drained and withdrawn.
 
-Run as a program this file is one of them: it serves, advertises itself, and writes the id of each request
-that it processes as a line into the file ``HITS``, so that what it did is known even of one that was killed.
+Run as a program, this file is one of them: it serves, advertises itself, and writes the id of each request
+that it processes as a line into the file ``HITS``, which can be read after the process was killed.
 """
 
 import asyncio
@@ -22,14 +22,14 @@ from peerage import Discovery, Instance
 
 ORDERS = "http://orders.service_id.asab/"
 
-#: Seconds that something has to come to pass; nothing comes near it.
+#: Seconds until a wait is given up; a run that passes comes nowhere near it.
 PATIENCE = 60
 
 DRAIN, WITHDRAW, HOLD = signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP
 
 
 async def serve() -> None:
-    """Serve until killed; DRAIN and WITHDRAW go on serving, HOLD stops answering what is processed."""
+    """Serve until killed, also after DRAIN and WITHDRAW; after HOLD, process requests without answering."""
     loop = asyncio.get_running_loop()
     hits = os.open(os.environ["HITS"], os.O_CREAT | os.O_APPEND | os.O_WRONLY)
     hold, tasks = asyncio.Event(), set()
@@ -56,7 +56,7 @@ async def serve() -> None:
 
 
 class Fleet:
-    """Servers by their INSTANCE_ID."""
+    """The server processes, by their INSTANCE_ID."""
 
     def __init__(self, folder: Path, stack: ExitStack) -> None:
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -75,11 +75,11 @@ class Fleet:
         self.processes[name].send_signal(number)
 
     def processed(self, name: str) -> list[str]:
-        """Return the ids of the requests that it processed."""
+        """Return the ids of the requests that the process *name* processed."""
         return [line.partition(" ")[0] for line in self._lines(name)]
 
     def held(self, name: str) -> set[str]:
-        """Return the ids of those that it processed and won't answer."""
+        """Return the ids of the requests that it processed and won't answer."""
         return {line.partition(" ")[0] for line in self._lines(name) if line.endswith("held")}
 
     def _lines(self, name: str) -> list[str]:
@@ -95,13 +95,13 @@ def fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fleet]:
 
 @pytest.fixture
 async def discovery(fleet: Fleet) -> AsyncIterator[Discovery]:
-    """The caller's."""
+    """The Discovery of the caller."""
     async with Discovery() as discovery:
         yield discovery
 
 
 async def known(discovery: Discovery, holds: Callable[[dict[str, Instance]], bool]) -> None:
-    """Return when the caller's directory, by INSTANCE_ID, is such that *holds*; told by its events."""
+    """Return when *holds* is true of the instances that the caller knows, by INSTANCE_ID."""
     changes = discovery.changes()
     async with asyncio.timeout(PATIENCE):
         try:
@@ -112,16 +112,16 @@ async def known(discovery: Discovery, holds: Callable[[dict[str, Instance]], boo
 
 
 def are_up(*names: str) -> Callable[[dict[str, Instance]], bool]:
-    """All of these are known, and ready for signals."""
+    """Return a condition: all of these are known, and handle signals."""
     return lambda there: all(
         name in there and there[name].record().get("handles_signals") is True for name in names
     )
 
 
 class Load:
-    """Concurrent callers, each request with an id of its own.
+    """Concurrent callers; each request has a different id.
 
-    ``stage`` begins the ids of the requests that start from now on; ``done`` counts the ended ones by it.
+    The ids of requests that start from now on begin with ``stage``; ``done`` counts finished ones by stage.
     """
 
     def __init__(self, session: aiohttp.ClientSession, method: str = "GET", *, key: bool = False) -> None:
@@ -146,19 +146,19 @@ class Load:
                 async with self._session.request(self._method, ORDERS, headers=headers, **sent) as response:
                     assert response.status == 200
                     self.answers[number] = await response.text()
-            except Exception as error:  # noqa: BLE001 - whatever it is, the test judges it
+            except Exception as error:  # noqa: BLE001 - the test checks which errors these are
                 self.errors[number] = error
             self.done[stage] += 1
             async with self._progress:
                 self._progress.notify_all()
 
     async def until(self, holds: Callable[[], bool]) -> None:
-        """Return when, after some request, *holds*."""
+        """Return when, after a request has ended, *holds* is true."""
         async with asyncio.timeout(PATIENCE), self._progress:
             await self._progress.wait_for(holds)
 
     async def next(self, stage: str, requests: int) -> None:
-        """Have so many further requests made under the name *stage*."""
+        """Return when so many further requests have ended whose ids begin with *stage*."""
         self.stage = stage
         await self.until(lambda: self.done[stage] >= requests)
 
@@ -192,7 +192,7 @@ async def test_kill_9_of_one_of_three_costs_no_request(fleet, discovery):
     assert by["after", "b"] > 500 < by["after", "c"]
 
 
-async def test_whoever_joins_gets_its_share(fleet, discovery):
+async def test_an_instance_that_joins_gets_its_share(fleet, discovery):
     fleet.start("a", "b")
     await known(discovery, are_up("a", "b"))
     async with discovery.session() as session:
@@ -204,14 +204,14 @@ async def test_whoever_joins_gets_its_share(fleet, discovery):
         assert {await call(number) for number in range(100)} == {"a", "b"}
         fleet.start("c")
         await known(discovery, are_up("a", "b", "c"))
-        # One after the other, so that nobody is busier and chance alone decides: 300 each, and 14 is the
-        # standard deviation. Seven of them are once in 400 billion runs.
+        # One request at a time, so that no instance is busier and only chance decides: 300 each with a
+        # standard deviation of 14. A deviation of seven times that happens once in 400 billion runs.
         shares = Counter([await call(number) for number in range(900)])
     assert all(200 < shares[name] < 400 for name in "abc"), shares
 
 
 @pytest.mark.parametrize("how", [DRAIN, WITHDRAW], ids=["drain", "withdraw"])
-async def test_whoever_leaves_gets_no_request_once_that_is_known(fleet, discovery, how):
+async def test_an_instance_that_leaves_gets_no_request_once_that_is_known(fleet, discovery, how):
     fleet.start("a", "b", "c")
     await known(discovery, are_up("a", "b", "c"))
     async with discovery.session() as session:
@@ -222,7 +222,7 @@ async def test_whoever_leaves_gets_no_request_once_that_is_known(fleet, discover
             await known(discovery, lambda there: there["a"].draining if how == DRAIN else "a" not in there)
             await load.next("after", 600)
     assert load.errors == {}
-    # It is there and would answer; only requests that were under way when the event came may have reached it.
+    # It still runs and would answer; only requests under way when the event came may have reached it.
     assert fleet.processes["a"].poll() is None
     stages = Counter(number.partition("-")[0] for number in fleet.processed("a"))
     assert stages["before"] > 0
@@ -237,7 +237,7 @@ async def test_a_post_that_went_out_is_repeated_only_with_an_idempotency_key(fle
         load = Load(session, "POST", key=key)
         async with load.running(50):
             await load.next("before", 500)
-            # From now on it processes without an answer, so that some are under way when it dies.
+            # From now on it processes requests without answering, so that some are under way when it dies.
             fleet.signal("a", HOLD)
             await load.until(lambda: len(fleet.held("a")) >= 5)
             load.stage = "kill"
@@ -254,11 +254,11 @@ async def test_a_post_that_went_out_is_repeated_only_with_an_idempotency_key(fle
         assert twice == lost
         assert max(times.values()) == 2
     else:
-        # What was processed without an answer is told to the caller, and nothing is processed twice.
+        # The caller gets an error for each that was processed without an answer; none is processed twice.
         assert twice == set()
         assert lost <= load.errors.keys()
         assert all(isinstance(error, aiohttp.ClientConnectionError) for error in load.errors.values())
-    # Whoever got an answer is in the books of whoever gave it.
+    # Each request that was answered was processed.
     assert all(number in times for number in load.answers)
 
 

@@ -1,7 +1,8 @@
-"""The task between a registry and a directory."""
+"""The task that applies the events of a registry to a directory."""
 
 import asyncio
 import gc
+import itertools
 import math
 
 import pytest
@@ -12,12 +13,13 @@ from peerage.directory import Directory
 from peerage.errors import RegistryClosedError
 from peerage.follow import SLICE, Follower
 from peerage.registry import Record, Snapshot
+from peerage.testing import begun, eventually
 
 ORDERS = (("service_id", "orders"),)
 
 
 class Source:
-    """A registry of feeds that the test itself fills."""
+    """A registry whose feeds the test fills."""
 
     url = "test:"
 
@@ -65,24 +67,21 @@ async def follower(source, directory, clock):
 
 @pytest.fixture
 async def ready(source, follower):
-    """It knows a and b."""
+    """A follower whose directory has the records a and b."""
     source.feed.snapshot([record("a"), record("b")])
     await follower.until_ready()
     return follower
 
 
-async def settle(source):
-    """Let the follower take all there is."""
-    feed = source.feed
-    while feed._changes or feed._snapshot is not None or feed._stale:  # noqa: ASYNC110 - turns count
+async def turns(condition):
+    """Yield once in each turn of the event loop until *condition* holds."""
+    while not condition():
         await asyncio.sleep(0)
-    # Taken is not applied yet where a slice ends in between.
-    for _ in range(5):
-        await asyncio.sleep(0)
+        yield
 
 
 async def test_it_is_ready_after_the_first_snapshot(source, follower, directory):
-    """Before, nothing is known and how old that is can't be said."""
+    """Before, nothing is known and the age is infinite."""
     assert not follower.ready
     assert follower.age == math.inf
     source.feed.snapshot([record("a")])
@@ -94,15 +93,15 @@ async def test_it_is_ready_after_the_first_snapshot(source, follower, directory)
 
 
 async def test_a_snapshot_isnt_kept(source, ready):
-    """It holds every record, and the next event may be long in coming."""
+    """It holds every record, and the next event may come much later."""
     assert ready.ready
     gc.collect()
     assert not [kept for kept in gc.get_objects() if isinstance(kept, Snapshot) and kept.records]
     assert source.feeds
 
 
-async def test_an_empty_registry_is_a_snapshot_too(source, follower):
-    """Nobody there is an answer."""
+async def test_an_empty_snapshot_is_a_snapshot(source, follower):
+    """The follower is ready after it."""
     source.feed.snapshot([])
     await follower.until_ready()
 
@@ -111,59 +110,51 @@ async def test_changes_are_applied(source, ready, directory):
     """Put and Gone, in their order."""
     source.feed.put(record("c"), new=True)
     source.feed.gone("a")
-    await settle(source)
-    assert directory.names() == {"b", "c"}
+    await eventually(lambda: directory.names() == {"b", "c"})
     assert ready.ready
 
 
 async def test_a_snapshot_replaces_what_was_known(source, ready, directory):
-    """What isn't in it is gone, the unreadable included."""
+    """What isn't in it is removed, unreadable records included."""
     source.feed.put(Record("bad", b"", 2), new=True)
-    await settle(source)
+    await eventually(lambda: "bad" in directory.names())
     source.feed.snapshot([record("b"), record("c")])
-    await settle(source)
-    assert directory.names() == {"b", "c"}
+    await eventually(lambda: directory.names() == {"b", "c"})
     assert ready.ready
 
 
-async def test_a_name_that_old_and_new_bear_is_never_empty(source, ready, directory, clock):
+async def test_an_id_that_old_and_new_instances_have_is_never_without(source, ready, directory, clock):
     """Everything of a snapshot is added before anything is removed, whatever slices it is applied in."""
     clock.cost = SLICE
     found = []
     directory.subscribe(lambda _: found.append(len(directory.urls(ORDERS))))
     source.feed.snapshot([record("c", web=[["0.0.0.0", 81]]), record("d", web=[["0.0.0.0", 82]])])
-    looks = []
-    while directory.names() != {"c", "d"}:
-        await asyncio.sleep(0)
-        looks.append(len(directory.urls(ORDERS)))
+    found += [len(directory.urls(ORDERS)) async for _ in turns(lambda: directory.names() == {"c", "d"})]
     assert min(found) > 0
-    assert min(looks) > 0
     assert ready.ready
 
 
 async def test_a_large_snapshot_is_applied_in_slices(source, follower, clock):
-    """The loop gets its turn whenever a slice of time is used up, counted in turns."""
-    clock.cost = SLICE / 10
+    """No turn of the event loop lasts longer than a slice and what one record costs."""
+    cost = clock.cost = SLICE / 10
     source.feed.snapshot([record(str(number)) for number in range(1000)])
-    turns = 0
-    while not follower.ready:
-        await asyncio.sleep(0)
-        turns += 1
-    assert 50 <= turns <= 250
+    times = [clock.now, *[clock.now async for _ in turns(lambda: follower.ready)]]
+    longest = max(later - earlier for earlier, later in itertools.pairwise(times))
+    # A slice begins and ends with a look at the clock, each of which costs time here.
+    assert longest <= SLICE + 3 * cost
 
 
-async def test_a_snapshot_in_no_time_takes_no_turns(source, follower):
-    """Giving way has a price, paid only where time passes."""
+async def test_a_snapshot_that_takes_no_time_is_applied_in_one_slice(source, follower, directory):
+    """Other tasks see nothing of it, all of it, or the record with which the last slice ended."""
     source.feed.snapshot([record(str(number)) for number in range(1000)])
-    turns = 0
-    while not follower.ready:
-        await asyncio.sleep(0)
-        turns += 1
-    assert turns <= 5
+    seen = set()
+    async for _ in turns(lambda: follower.ready):
+        seen.add(len(directory))
+    assert seen <= {0, 1, 1000}
 
 
-async def test_out_of_touch_everything_stays(source, ready, directory, clock, caplog):
-    """Known stays known and grows older; one line in the log when it starts, one when it ends."""
+async def test_out_of_touch_what_is_known_stays(source, ready, directory, clock, caplog):
+    """Its age grows; one line is logged when the outage begins, one when it is over."""
     source.feed.stale("the cable")
     await ready.until_stale()
     assert ready.stale == "the cable"
@@ -171,14 +162,12 @@ async def test_out_of_touch_everything_stays(source, ready, directory, clock, ca
     clock.now += 5
     assert ready.age == pytest.approx(5)
     source.feed.stale("the server")
-    await settle(source)
-    assert ready.stale == "the server"
+    await eventually(lambda: ready.stale == "the server")
     clock.now += 5
     assert ready.age == pytest.approx(10)
     assert ready.ready
     source.feed.snapshot([record("b")])
-    await settle(source)
-    assert ready.stale is None
+    await eventually(lambda: ready.stale is None)
     assert ready.age == 0
     assert directory.names() == {"b"}
     await ready.aclose()
@@ -190,7 +179,7 @@ async def test_out_of_touch_everything_stays(source, ready, directory, clock, ca
 
 
 async def test_before_the_first_snapshot_nothing_is_known(source, follower, caplog):
-    """That is said, and its age is infinite."""
+    """The log says so, and the age is infinite."""
     source.feed.stale("not there")
     await follower.until_stale()
     assert not follower.ready
@@ -199,7 +188,7 @@ async def test_before_the_first_snapshot_nothing_is_known(source, follower, capl
 
 
 async def test_a_backend_that_fails_is_logged_once_and_tried_again(directory, clock, caplog):
-    """What was known stays; a traceback shows whose fault it is."""
+    """The traceback shows where the bug is."""
     source = Source()
     source.failures = [ValueError("broken"), ValueError("broken"), OSError("broken")]
     follower = Follower(source, directory, clock=clock, retry=0)
@@ -215,8 +204,8 @@ async def test_a_backend_that_fails_is_logged_once_and_tried_again(directory, cl
     assert len(caplog.records) == 3
 
 
-async def test_a_registry_closed_under_its_feet_is_out_of_touch(source, ready, directory):
-    """What is known stays and is said to grow old."""
+async def test_a_registry_that_its_owner_closes_is_out_of_touch(source, ready, directory):
+    """What is known stays, and is stale from then on."""
     source.feed.end()
     await ready.until_stale()
     assert "closed" in str(ready.stale)
@@ -224,8 +213,8 @@ async def test_a_registry_closed_under_its_feet_is_out_of_touch(source, ready, d
     source.feeds.clear()
 
 
-async def test_a_registry_closed_before_isnt_tried_again(directory, caplog):
-    """No traceback either: it is the caller's own doing."""
+async def test_a_registry_that_is_closed_already_isnt_watched_again(directory, caplog):
+    """This is no bug, so there is no traceback."""
     source = Source()
     source.failures = [RegistryClosedError("closed")]
     follower = Follower(source, directory)
@@ -235,10 +224,9 @@ async def test_a_registry_closed_before_isnt_tried_again(directory, caplog):
     await follower.aclose()
 
 
-async def test_closing_tells_whoever_waits(source, follower):
-    """Nobody waits for what can't come any more."""
-    waiting = [asyncio.create_task(follower.until_ready()), asyncio.create_task(follower.until_stale())]
-    await asyncio.sleep(0)
+async def test_closing_ends_the_calls_that_wait(source, follower):
+    """They raise RegistryClosedError, as later calls do."""
+    waiting = [await begun(follower.until_ready()), await begun(follower.until_stale())]
     await follower.aclose()
     for task in waiting:
         with pytest.raises(RegistryClosedError):
@@ -249,11 +237,11 @@ async def test_closing_tells_whoever_waits(source, follower):
 
 
 async def test_closing_amid_a_snapshot_keeps_what_was_applied(source, follower, directory, clock):
-    """It stops at the next slice, and twice is no error."""
+    """It stops after the slice; closing twice is no error."""
     clock.cost = SLICE
     source.feed.snapshot([record(str(number)) for number in range(100)])
-    while not len(directory):  # noqa: ASYNC110 - turns count
-        await asyncio.sleep(0)
+    async for _ in turns(lambda: len(directory)):
+        pass
     await follower.aclose()
     await follower.aclose()
     assert 0 < len(directory) < 100
@@ -261,6 +249,6 @@ async def test_closing_amid_a_snapshot_keeps_what_was_applied(source, follower, 
     assert not source.feeds
 
 
-async def test_one_that_never_started_can_be_closed(directory):
-    """As when a Discovery is made and never entered."""
+async def test_a_follower_that_was_never_started_can_be_closed(directory):
+    """A Discovery that is made and never entered has one."""
     await Follower(Source(), directory).aclose()

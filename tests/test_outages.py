@@ -1,6 +1,4 @@
-"""The log of outages: few lines, whatever the connection does."""
-
-import asyncio
+"""The log of outages: two lines for each, however often the connection flickers."""
 
 import pytest
 from tests.support import Clock
@@ -19,9 +17,9 @@ def lines(caplog) -> list[str]:
 
 
 async def test_an_outage_has_two_lines(clock, caplog):
-    """The second once it is over for a while, with how long it was and not how long that took."""
+    """The second is logged after a while in touch, which isn't part of the duration."""
     outages = OutageLog("test:", clock, calm=0.01)
-    outages.found(7)  # the first snapshot: nothing was lost before
+    outages.found(7)  # the first snapshot, before any outage
     outages.lost("the cable.", known=True)
     outages.lost("the server", known=True)
     clock.now += 3
@@ -34,15 +32,14 @@ async def test_an_outage_has_two_lines(clock, caplog):
     ]
 
 
-async def test_what_flickers_is_one_outage(clock, caplog):
-    """Fifty losses, two lines; the end is that of the last."""
+async def test_a_connection_that_flickers_is_one_outage(clock, caplog):
+    """Fifty losses are two lines; the end is that of the last loss."""
     outages = OutageLog("test:", clock, calm=1000)
     for number in range(50):
         outages.lost(f"loss {number}", known=False)
         clock.now += 0.1
         outages.found(number)
         clock.now += 0.1
-        await asyncio.sleep(0)
     assert len(caplog.records) == 1
     outages.flush()
     assert lines(caplog) == [
@@ -54,7 +51,7 @@ async def test_what_flickers_is_one_outage(clock, caplog):
 
 
 async def test_the_next_outage_is_another_one(clock, caplog):
-    """After a calm it begins with a line of its own, and counts anew."""
+    """After a while in touch, a loss is a new outage with its own two lines."""
     outages = OutageLog("test:", clock, calm=0)
     for _ in range(2):
         before = len(caplog.records)
@@ -65,8 +62,8 @@ async def test_the_next_outage_is_another_one(clock, caplog):
     assert "losses" not in caplog.text
 
 
-async def test_an_outage_that_goes_on_has_no_end(clock, caplog):
-    """Not even when the process leaves."""
+async def test_an_outage_that_goes_on_has_no_second_line(clock, caplog):
+    """Not even when the process ends."""
     outages = OutageLog("test:", clock, calm=0)
     outages.lost("the cable", known=True)
     outages.flush()

@@ -1,79 +1,178 @@
-"""The README's programs do what it says."""
+"""The README's programs and commands do what it says."""
 
 import asyncio
 import os
 import re
+import shlex
+import shutil
+import signal
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
 
-README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+from peerage.testing import eventually
+from peerage.testing.children import Child, run
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+#: The commands that aren't run here: CI runs the tests, tests/cli runs the demo, and no test is timed.
+ELSEWHERE = {"make test", "make demo", 'make demo ARGS="--seconds 15"', "make bench"}
+
+INSTALL = "pip install '.[cli]'"
+WHEEL = "pip wheel --no-deps --wheel-dir dist ."
+
+
+def answers() -> dict[str, str]:
+    """Return the commands of the README, and what it says that each prints."""
+    blocks = re.findall(r"```console\n(.*?)```", README, re.DOTALL)
+    steps = [step.partition("\n") for block in blocks for step in block.removeprefix("$ ").split("\n$ ")]
+    found = {command: answer.rstrip("\n") for command, _, answer in steps}
+    inline = re.findall(r"`((?:make|pip) [^`]+)`", README)
+    return {**dict.fromkeys(inline, ""), **found}
 
 
 def example(name: str) -> str:
-    """Return the program behind the comment that names it."""
+    """Return the program that follows the comment with its name."""
     (program,) = re.findall(rf"<!-- example: {re.escape(name)} -->\n```python\n(.*?)```", README, re.DOTALL)
     return program
 
 
+ANSWERS = answers()
+PROGRAMS = ("serve.py", "call.py", "guarded.py", "authorized.py")
+
+
+class Terminal:
+    """A folder with the README's programs, where commands run as in a shell."""
+
+    def __init__(self, folder: Path) -> None:
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        self._environ = {
+            **os.environ,
+            "PATH": path,
+            "PEERAGE_DIR": str(folder / "registry"),
+            "PYTHONUNBUFFERED": "1",
+        }
+        self._folder = folder
+        for name in PROGRAMS:
+            (folder / name).write_text(example(name), encoding="utf-8")
+
+    @asynccontextmanager
+    async def running(self, command: str) -> AsyncIterator[Child]:
+        """Run a command of the README that doesn't end by itself."""
+        assert command in ANSWERS
+        words = shlex.split(command)
+        async with run("env", *words, environ=self._environ, cwd=self._folder, patience=60) as child:
+            yield child
+
+    async def answer(self, command: str) -> str:
+        """Return what a command of the README prints."""
+        async with self.running(command) as child:
+            code, out = await child.end()
+        assert code == 0, child.log
+        return out
+
+    async def check(self, command: str, holds: Callable[[str], bool] = bool) -> None:
+        """Run a command until it prints what the README says; where it says nothing, what *holds*."""
+
+        async def succeeds() -> bool:
+            async with self.running(command) as child:
+                code, out = await child.end()
+            return code == 0 and (out.rstrip("\n") == ANSWERS[command] if ANSWERS[command] else holds(out))
+
+        await eventually(succeeds, command)
+
+
 @pytest.fixture
-def environ(tmp_path: Path) -> dict[str, str]:
-    """A registry of this test's own."""
-    return {**os.environ, "PEERAGE_DIR": str(tmp_path / "registry"), "PYTHONUNBUFFERED": "1"}
+def terminal(tmp_path: Path) -> Terminal:
+    return Terminal(tmp_path)
 
 
-@asynccontextmanager
-async def serving(program: str, folder: Path, environ: dict[str, str]) -> AsyncIterator[None]:
-    """Run one of the programs as ``orders`` until it is found, and to the end."""
-    (folder / program).write_text(example(program), encoding="utf-8")
-    service = await asyncio.create_subprocess_exec(
-        sys.executable,
-        folder / program,
-        env={**environ, "SERVICE_ID": "orders", "INSTANCE_ID": "orders-1"},
-    )
-    try:
-        listing = ""
-        while "orders-1" not in listing:
-            assert service.returncode is None, "the service ended"
-            listing = await run("-m", "peerage", "locate", "service_id=orders", "--json", environ=environ)
-            listing = listing and await run("-m", "peerage", "ls", environ=environ)
-        yield
-    finally:
-        service.terminate()
-        await service.wait()
-
-
-async def test_two_terminals(tmp_path: Path, environ: dict[str, str]) -> None:
-    """One program advertises, another finds and calls it; each is the README's, to the letter."""
-    (tmp_path / "call.py").write_text(example("call.py"), encoding="utf-8")
-    async with serving("serve.py", tmp_path, environ):
-        assert await run(tmp_path / "call.py", environ=environ) == "['tea', 'biscuits']\n"
-
-
-async def test_let_in_who_may_come(tmp_path: Path, environ: dict[str, str]) -> None:
-    """A service with a token of the cluster is let in, nobody else but where all are."""
-    (tmp_path / "authorized.py").write_text(example("authorized.py"), encoding="utf-8")
-    shop = {**environ, "SERVICE_ID": "shop", "INSTANCE_ID": "shop-1"}
-    async with serving("guarded.py", tmp_path, environ):
-        told = [
-            await run(tmp_path / "authorized.py", environ=shop),
-            await run("-m", "peerage", "get", "http://orders.service_id.asab/health", environ=environ),
-        ]
-        assert told == ["200 {'for': 'http://shop-1.instance_id.asab'}\n", "well\n"]
-        assert all(line in README for line in told)
-        (tmp_path / "call.py").write_text(
-            example("authorized.py").replace('auth="internal"', ""), encoding="utf-8"
+async def test_a_service_is_found_and_called(terminal: Terminal) -> None:
+    """One program advertises; another one and the commands of the shell find and call it."""
+    async with terminal.running("python serve.py"):
+        await terminal.check(
+            "peerage locate service_id=orders", lambda out: out.startswith("http://127.0.0.1:")
         )
-        assert (await run(tmp_path / "call.py", environ=environ)).startswith("401 ")
+        await terminal.check("python call.py")
+        await terminal.check("peerage ls", lambda out: "orders-1" in out)
+        await terminal.check("peerage ls service_id=orders", lambda out: "orders-1" in out)
+        async with terminal.running("peerage ls --watch") as watch:
+            assert "orders-1" in await watch.line()
+        url = "peerage get http://orders.service_id.asab/v1/orders"
+        await terminal.check(url, lambda out: out == '["tea", "biscuits"]')
+        assert await terminal.answer(f"{url} -d milk") == '["tea", "biscuits", "milk"]'
 
 
-async def run(*args: str | Path, environ: dict[str, str]) -> str:
-    """Run Python with *args* and return what it prints."""
-    program = await asyncio.create_subprocess_exec(
-        sys.executable, *args, env=environ, stdout=asyncio.subprocess.PIPE
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_the_service_finishes_an_upload_when_it_is_stopped(terminal: Terminal, number: int) -> None:
+    """It ends with code 0 and writes nothing, the upload under way is complete, and its record is gone."""
+    async with AsyncExitStack() as stack:
+        service = await stack.enter_async_context(terminal.running("python serve.py"))
+        locate = "peerage locate service_id=orders"
+        await terminal.check(locate)
+        host, _, port = (await terminal.answer(locate)).strip().removeprefix("http://").partition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        stack.callback(writer.close)
+        writer.write(b"POST /v1/orders HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n")
+        writer.write(b"Expect: 100-continue\r\nConnection: close\r\n\r\nmi")
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 100 ")
+        service.signal(number)
+
+        async def is_gone() -> bool:
+            async with terminal.running(locate) as child:
+                return (await child.end())[0] != 0
+
+        await eventually(is_gone, "the end of the record")
+        writer.write(b"lk")
+        answer = await reader.read()
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        assert answer.endswith(b'["tea", "biscuits", "milk"]')
+        assert await service.wait() == 0, service.log
+        assert service.log == ""
+
+
+async def test_services_authorize_each_other(terminal: Terminal) -> None:
+    """A service with a token of the cluster is let in; without one, only where the handler is open to all."""
+    async with terminal.running("python guarded.py"):
+        await terminal.check("peerage get http://orders.service_id.asab/health")
+        await terminal.check("python authorized.py")
+        async with terminal.running("peerage get http://orders.service_id.asab/v1/orders") as child:
+            await child.end()
+        assert "401" in child.log
+
+
+def test_every_command_is_run_by_a_test() -> None:
+    source = Path(__file__).read_text(encoding="utf-8")
+    run_here = {command for command in ANSWERS if f'"{command}"' in source}
+    assert run_here | ELSEWHERE | {f"{command} -d milk" for command in run_here} >= set(ANSWERS)
+
+
+@pytest.mark.long
+async def test_it_is_installed_from_a_checkout_and_from_a_wheel(tmp_path: Path) -> None:
+    """The wheel's description has no links into the checkout, and the wheel works without it."""
+    checkout, venv = tmp_path / "checkout", tmp_path / "venv"
+    environ = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    environ["PATH"] = f"{venv}/bin{os.pathsep}{os.environ['PATH']}"
+
+    async def shell(command: str, cwd: Path = checkout) -> str:
+        async with run("sh", "-c", command, environ=environ, cwd=cwd, patience=100) as child:
+            code, out = await child.end()
+            assert code == 0, child.log
+        return out
+
+    shutil.copytree(ROOT, checkout, ignore=shutil.ignore_patterns(".*", "dist", "__pycache__"), symlinks=True)
+    await shell(f"{shlex.quote(sys.executable)} -m venv {shlex.quote(str(venv))}", tmp_path)
+    await shell(INSTALL)
+    assert (await shell("peerage --version", tmp_path)).startswith("peerage ")
+    await shell(WHEEL)
+    await shell("pip install --quiet --force-reinstall --no-deps dist/*.whl")
+    assert (await shell("peerage --version", tmp_path)).startswith("peerage ")
+    described = await shell(
+        "python -c 'import importlib.metadata as m; print(m.metadata(\"peerage\"))'", tmp_path
     )
-    out, _ = await program.communicate()
-    return out.decode()
+    assert "docs/performance.md" in described
+    assert not re.search(r"\]\((?!https?://)", described)

@@ -6,7 +6,7 @@ import pytest
 import trustme
 
 from peerage.asab.tls import SSLContextBuilder
-from peerage.auth.fetching import tls_context
+from peerage.auth.fetched_keys import tls_context
 from peerage.backends.zookeeper.location import Tls
 
 

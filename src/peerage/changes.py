@@ -1,30 +1,30 @@
-"""What happens to instances, one event after the other, for whoever wants to react to it."""
+"""Joined, Changed, Left: the changes of instances as an asynchronous iterator."""
 
 import asyncio
 from collections.abc import Callable
 from typing import NamedTuple, Self
 
-from peerage.directory import Change, Directory
+from peerage.directory import Change, Directory, DirectoryEvent
 from peerage.records.instance import Instance
 
 __all__ = ["Changed", "Changes", "Joined", "Left", "PeerEvent"]
 
 
 class Joined(NamedTuple):
-    """An instance is there; the first events are one of these for each that is there already."""
+    """An instance is present; the first events are one of these for each that was present before."""
 
     instance: Instance
 
 
 class Changed(NamedTuple):
-    """An instance has another record: drained, new ids, or started again in its place."""
+    """An instance has another record: it drains, has other ids, or was started again."""
 
     instance: Instance
     before: Instance
 
 
 class Left(NamedTuple):
-    """An instance isn't there any more."""
+    """An instance isn't present any more."""
 
     instance: Instance
 
@@ -33,33 +33,36 @@ PeerEvent = Joined | Changed | Left
 
 
 class Changes:
-    """An asynchronous iterator over the changes of a directory, merged while nobody takes them.
+    """An asynchronous iterator over the changes of a directory; changes that aren't taken are merged.
 
-    What waits is at most one event for each instance that is there and one for each that the taker knows of.
-    Ends when it or its Discovery is closed.
+    At most one event waits for each instance that is present and for each that the caller has seen. The
+    iteration ends when this or its Discovery is closed.
 
     Args:
-        directory: what is watched.
-        on_close: called once when the iteration is over.
+        directory: whose changes are iterated over.
+        on_close: called once, when the iteration is over.
     """
 
     def __init__(self, directory: Directory, on_close: Callable[["Changes"], None]) -> None:
         self._on_close = on_close
         self._wake = asyncio.Event()
         self._ended = False
-        # What the taker knows (None: nothing yet) and what is true now, under the latter, or under the former
-        # where nobody is there any more. Not by node: one may be left and taken again before anybody looks.
+        # Each Change is what the caller has seen (None: nothing yet) and what is true now. The key is the
+        # latter, or the former if the instance left. It isn't the record's name: between two events, a name
+        # can be given up and taken by another instance.
         self._pending: dict[Instance, Change] = {
             instance: Change(None, instance) for instance in directory.find()
         }
         self._unsubscribe = directory.subscribe(self._note)
 
-    def _note(self, change: Change) -> None:
-        before, after = change
+    def _note(self, event: DirectoryEvent) -> None:
+        if not isinstance(event, Change):
+            return
+        before, after = event
         if before is not None and (earlier := self._pending.pop(before, None)) is not None:
             before = earlier.before
         subject = after or before
-        # Came and went, or went and came back: nothing new to whoever wasn't looking.
+        # An instance that joined and left, or left and came back, between two events is no event.
         if subject is not None and before is not after:
             self._pending[subject] = Change(before, after)
             self._wake.set()

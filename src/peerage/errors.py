@@ -8,15 +8,15 @@
     ├── MissingExtraError             (ModuleNotFoundError)  an optional package isn't installed
     ├── RegistryError                                        the registry refused or can't be used
     │   ├── RegistryDeniedError                              access, size or path; trying again won't help
-    │   └── RegistryClosedError                              used after aclose()
+    │   └── RegistryClosedError                              used before it was opened or after aclose()
     ├── NotReadyError                 (TimeoutError)         no snapshot of the registry within the time limit
-    ├── NotDiscoveredError            (RuntimeError)         nobody callable by that name
-    ├── TokenRefusedError                                    who calls can't be told: the token isn't valid
-    ├── AccessDeniedError             (PermissionError)      who calls is known, and may not do this
+    ├── NotDiscoveredError            (RuntimeError)         no callable instance has that id
+    ├── TokenRefusedError                                    the caller's token is missing or not valid
+    ├── AccessDeniedError             (PermissionError)      the caller is known and may not do this
     ├── KeysUnavailableError                                 no key to verify or to sign with, for now
     └── UnreachableError              (aiohttp.ClientConnectionError)
-                                                             known, but no instance could be reached; the last
-                                                             failure is its ``__cause__``
+                                                             instances are known, but none could be reached;
+                                                             ``__cause__`` is the last failure
 
 ``UnreachableError`` is an aiohttp error and therefore lives in :mod:`peerage.client`;
 ``peerage.UnreachableError`` loads it on first use.
@@ -63,7 +63,7 @@ class RegistryDeniedError(RegistryError):
 
 
 class RegistryClosedError(RegistryError):
-    """The registry, or the Discovery above it, was used after ``aclose()``."""
+    """The registry or the Discovery isn't open: not yet, or not any more."""
 
 
 class NotReadyError(PeerageError, TimeoutError):
@@ -77,7 +77,7 @@ class NotDiscoveredError(PeerageError, RuntimeError):
 class TokenRefusedError(PeerageError):
     """A token isn't valid, or there is none.
 
-    Why is for the log: who sent it is told no more than that.
+    The reason is for the log; the caller only learns that the token was refused.
 
     Args:
         reason: a short code, one of :class:`peerage.auth.Reason`.
@@ -90,7 +90,7 @@ class TokenRefusedError(PeerageError):
 
 
 class AccessDeniedError(PeerageError, PermissionError):
-    """Whoever calls is known, and may not do this."""
+    """The caller is known and may not do this."""
 
 
 class KeysUnavailableError(PeerageError):

@@ -1,8 +1,8 @@
-"""Keeps a directory up to date with a registry: the one task between the two.
+"""The task that applies the events of a registry to a directory.
 
-A snapshot of ten thousand records is applied in slices of a few milliseconds, additions first and removals
-last, so that the event loop goes on and no name is empty in between. What was known stays while the registry
-is out of reach.
+A snapshot of ten thousand records is applied in slices of a few milliseconds, so that the event loop goes on;
+additions first and removals last, so that no id is without instances in between. What was known stays while
+the registry is out of reach.
 """
 
 import asyncio
@@ -13,26 +13,27 @@ from collections.abc import Callable
 from typing import Final
 
 from peerage.directory import Directory
+from peerage.directory.reconcile import reconcile
 from peerage.errors import RegistryClosedError
 from peerage.outage_log import OutageLog
 from peerage.registry import Event, Gone, Put, Registry, Snapshot, Stale
 
-__all__ = ["Follower"]
+__all__ = ["SLICE", "Follower"]
 
 log = logging.getLogger(__name__)
 
-#: Seconds of work after which the event loop gets its turn.
+#: Seconds of work after which other tasks of the event loop run.
 SLICE: Final = 0.003
 
 
 class Follower:
-    """Feeds the events of *registry* to *directory*.
+    """Applies the events of *registry* to *directory*.
 
     Args:
-        registry: where the events come from; not closed by this.
-        directory: who is told of them.
+        registry: source of the events; not closed by this.
+        directory: receives the changes.
         clock: monotonic seconds.
-        retry: seconds until a watch that failed, which a backend's shouldn't, is begun again.
+        retry: seconds until a watch that failed is begun again; watches of a correct backend don't fail.
     """
 
     def __init__(
@@ -49,18 +50,18 @@ class Follower:
         self._retry = retry
         self._closed = False
         self._task: asyncio.Task[None] | None = None
-        self._turn_ends = 0.0
+        self._slice_ends = 0.0
         self._lost_at: float | None = None
         self._outages = OutageLog(registry.url, clock)
         self._changed = asyncio.Event()
         self.ready = False
         """Whether a snapshot was applied completely, however long ago."""
         self.stale: str | None = None
-        """Why the registry is out of reach, None while it is in touch."""
+        """Why the registry is out of reach; None while it is in touch."""
 
     @property
     def age(self) -> float:
-        """Seconds since the directory was last true: 0 while in touch, ``inf`` before the first snapshot."""
+        """Seconds since the directory was last certain: 0 in touch, ``inf`` before the first snapshot."""
         if not self.ready:
             return math.inf
         return 0.0 if self._lost_at is None else self._clock() - self._lost_at
@@ -70,9 +71,9 @@ class Follower:
         self._task = asyncio.create_task(self._run(), name=f"peerage: follow {self._registry.url}")
 
     async def aclose(self) -> None:
-        """Stop following; the directory stays as it is, and whoever waits is told."""
+        """Stop following; the directory stays as it is, and calls that wait raise RegistryClosedError."""
         self._closed = True
-        self._announce()
+        self._notify()
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
@@ -101,10 +102,10 @@ class Follower:
         if not self._closed:
             await self._changed.wait()
         if self._closed:
-            raise RegistryClosedError("It was closed while somebody waited for the registry.")
+            raise RegistryClosedError(f"{self._registry.url} was closed while this call waited for it.")
 
-    def _announce(self) -> None:
-        """Wake whoever waits for ready or stale; each looks for itself."""
+    def _notify(self) -> None:
+        """Wake the calls that wait for ready or stale; each checks its own condition."""
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 
@@ -118,13 +119,11 @@ class Follower:
                 break
             except Exception as error:
                 if not failed:
-                    log.exception(
-                        "Watching %s failed, which a backend must not; trying again", self._registry.url
-                    )
+                    log.exception("Watching %s failed, which is a bug; trying again", self._registry.url)
                 failed = True
                 self._lose(f"watching failed: {error}")
             await asyncio.sleep(self._retry)
-        # By whoever owns it, and under our feet: what is known grows old from now on.
+        # Its owner closed the registry: what is known is stale from now on.
         self._lose("it was closed")
 
     async def _follow(self) -> None:
@@ -132,19 +131,16 @@ class Follower:
         try:
             async for event in watch:
                 await self._apply(event)
-                # A snapshot is large, and the next event may be long in coming.
+                # A snapshot is large, and the next event may come much later.
                 del event
         finally:
             await watch.aclose()
 
     async def _apply(self, event: Event) -> None:
         match event:
-            case Put(record):
-                self._directory.put(record)
-                await self._breathe()
-            case Gone(node):
-                self._directory.remove(node)
-                await self._breathe()
+            case Put() | Gone():
+                self._change(event)
+                await self._yield_to_loop()
             case Snapshot():
                 await self._apply_snapshot(event)
                 self._recover()
@@ -152,33 +148,35 @@ class Follower:
                 self._lose(reason)
 
     async def _apply_snapshot(self, snapshot: Snapshot) -> None:
-        vanished = self._directory.names()
-        for record in snapshot.records:
-            self._directory.put(record)
-            vanished.discard(record.name)
-            # Asked here as well: a coroutine for each of ten thousand records is felt in the first sync.
-            if self._clock() >= self._turn_ends:
-                await self._breathe()
-        for node in vanished:
-            self._directory.remove(node)
-            await self._breathe()
+        for event in reconcile(self._directory.names(), snapshot.records):
+            self._change(event)
+            # Checked here as well: ten thousand coroutines would slow the first snapshot noticeably.
+            if self._clock() >= self._slice_ends:
+                await self._yield_to_loop()
 
-    async def _breathe(self) -> None:
-        """Let others run if this turn has lasted long enough."""
-        if self._clock() >= self._turn_ends:
+    def _change(self, event: Put | Gone) -> None:
+        match event:
+            case Put(record):
+                self._directory.put(record)
+            case Gone(name):
+                self._directory.remove(name)
+
+    async def _yield_to_loop(self) -> None:
+        """Let other tasks run if this slice has lasted long enough."""
+        if self._clock() >= self._slice_ends:
             await asyncio.sleep(0)
-            self._turn_ends = self._clock() + SLICE
+            self._slice_ends = self._clock() + SLICE
 
     def _lose(self, reason: str) -> None:
         if self.stale is None:
             self._outages.lost(reason, known=self.ready)
             self._lost_at = self._clock()
         self.stale = reason
-        self._announce()
+        self._notify()
 
     def _recover(self) -> None:
         if self._lost_at is not None:
             self._outages.found(len(self._directory))
         self.stale = self._lost_at = None
         self.ready = True
-        self._announce()
+        self._notify()

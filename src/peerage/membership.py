@@ -10,16 +10,16 @@ from peerage.registry import Registry
 
 __all__ = ["READY_TIMEOUT", "Membership"]
 
-#: Seconds that a question waits for the first snapshot.
+#: Seconds that a call waits for the first snapshot, by default.
 READY_TIMEOUT: Final = 10.0
 
 
 class Membership:
-    """A directory kept up to date with a registry: what clients, views and authorization are given.
+    """A directory kept up to date with a registry; clients, views and authorization take one.
 
     Args:
-        registry: where the events come from; whoever opened it closes it.
-        directory: what they are applied to.
+        registry: source of the events; closed by the caller.
+        directory: receives the changes.
         ready_timeout: seconds that :meth:`wait_ready` waits for the first snapshot.
     """
 
@@ -82,9 +82,13 @@ class Membership:
             ) from None
 
     async def wait_stale(self) -> None:
-        """Wait until the registry is out of reach; RegistryClosedError if it is closed meanwhile."""
+        """Wait until the registry is out of reach.
+
+        Raises:
+            RegistryClosedError: closed meanwhile.
+        """
         await self._follower.until_stale()
 
     async def aclose(self) -> None:
-        """Stop following; the directory stays as it is, and waiting calls end with RegistryClosedError."""
+        """Stop following; the directory stays as it is, and calls that wait raise RegistryClosedError."""
         await self._follower.aclose()

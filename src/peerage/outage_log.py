@@ -1,7 +1,8 @@
-"""What the log says of outages: one line when one begins, one when it is over, however often it flickers.
+"""Logging outages: one line when one begins and one when it is over, however often the connection flickers.
 
-A connection that comes and goes many times in a minute is one outage to whoever reads the log. So its end is
-written only after the registry was in touch for a while; if it is lost again before, the outage goes on.
+A connection that is lost and restored many times in a minute is one outage for the reader of the log. So its
+end is logged only after the registry was in touch for a while; if it is lost again before, the outage goes
+on.
 """
 
 import asyncio
@@ -18,7 +19,7 @@ CALM: Final = 5.0
 
 
 class OutageLog:
-    """Writes about the outages of one registry.
+    """Logs the outages of one registry.
 
     Args:
         url: the registry's, without credentials.
@@ -37,7 +38,7 @@ class OutageLog:
         self._timer: asyncio.TimerHandle | None = None
 
     def lost(self, reason: str, *, known: bool) -> None:
-        """Out of touch, for *reason*; *known*: with something to go on with."""
+        """Note that the registry is out of reach; *known*: whether records of it are known."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -52,13 +53,13 @@ class OutageLog:
             )
 
     def found(self, records: int) -> None:
-        """In touch again, with so many *records*; needs the running event loop."""
+        """Note that the registry is in touch again and has *records*; needs the running event loop."""
         if self._began is not None:
             self._ended, self._records = self._clock(), records
             self._timer = asyncio.get_running_loop().call_later(self._calm, self.flush)
 
     def flush(self) -> None:
-        """Write what is held back: that the last outage is over."""
+        """Log now that the last outage is over, if it is."""
         if self._timer is None or self._began is None:
             return
         self._timer.cancel()

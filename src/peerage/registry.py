@@ -19,8 +19,8 @@ Losing touch
 Order
     ``Record.sequence`` grows in the order of creation within one registry (ZooKeeper's czxid, a counter): of
     several records with one instance id, host and port, the one with the highest sequence is true. An update
-    keeps it. ``ephemeral=False`` is a record that no process owns (a node left by hand): shown to people, not
-    called.
+    keeps it. ``ephemeral=False`` is a record that no process owns, such as one made by hand: it is listed but
+    not called.
 
 Names
     Each advertised record has a name that no other record of the registry has or had. The backend chooses it;
@@ -90,7 +90,7 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 
 
 class Record(NamedTuple):
-    """One node of the folder as it stands in the registry."""
+    """One record of the registry."""
 
     name: str
     """Name within the folder, opaque to readers: ``MyApplication.0000000042``."""
@@ -115,7 +115,7 @@ class Put(NamedTuple):
 
 
 class Gone(NamedTuple):
-    """A record isn't there any more. There is no cause: a registry can't tell."""
+    """A record isn't present any more; a registry doesn't know why."""
 
     name: str
 
@@ -142,7 +142,7 @@ class Health:
     writable: bool
     """Whether this process could advertise."""
     server: str | None = None
-    """Who answers: ``10.0.0.1:2181``, a folder, None if nobody does."""
+    """The server or folder that answers, ``10.0.0.1:2181``; None if none does."""
     version: str | None = None
     """Version of the server, where there is one."""
     session_timeout: float | None = None
@@ -207,7 +207,7 @@ class Advertisement(Protocol):
         """The current name of the record, None while not registered; changes after a lost session."""
 
     def update(self, data: bytes) -> None:
-        """Replace the record in place: same node, no gap. The last call wins, at most one is pending.
+        """Replace the record in place: same name, no gap. The last call wins, at most one is pending.
 
         Raises:
             RegistryDeniedError: *data* is over RECORD_LIMIT; the record stays as it was.
@@ -215,7 +215,7 @@ class Advertisement(Protocol):
         """
 
     async def registered(self) -> str:
-        """Wait until the record, with the data given last, is in the registry, and return its node.
+        """Wait until the record, with the data given last, is in the registry, and return its name.
 
         Waits as long as the registry is out of reach: give it a time limit of your own.
 
@@ -273,17 +273,17 @@ class Registry(Protocol):
         """
 
     def watch(self) -> Watch:
-        """Begin a watch of its own: Snapshot (or Stale), then what changes."""
+        """Begin to watch: a Snapshot (or Stale) first, then the changes."""
 
     async def inspect(self) -> Health:
-        """Say how the registry is doing, within a second, whatever its state."""
+        """Return the state of the registry, within a second."""
 
     async def aclose(self) -> None:
         """Withdraw, end every watch and close everything, within a second."""
 
 
 def check_name(name: str) -> None:
-    """Refuse a name that can't be a node in every backend.
+    """Refuse a name that isn't possible in every backend.
 
     Raises:
         RegistryDeniedError: it is empty, too long or has other characters than ``[A-Za-z0-9_.-]``.
@@ -296,7 +296,7 @@ def check_name(name: str) -> None:
 
 
 def check_size(data: bytes) -> None:
-    """Refuse data that readers wouldn't take.
+    """Refuse data that readers would skip.
 
     Raises:
         RegistryDeniedError: over RECORD_LIMIT.
@@ -329,8 +329,8 @@ def open_registry(url: str) -> Registry:
     backends = _registered_backends()
     if not backends:
         raise ConfigurationError(
-            "No registry backend is installed: what peerage's installation says isn't there, and its files "
-            "alone aren't enough. Install it, with pip install."
+            "No registry backend is installed: peerage's files are there without its package metadata. "
+            "Install it with pip install."
         )
     if not colon or scheme not in backends:
         # Only the scheme is quoted: the rest may hold credentials.

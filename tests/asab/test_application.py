@@ -109,7 +109,7 @@ def test_main_is_waited_for_after_stop():
     class App(asab.Application):
         async def main(self):
             self.stop()
-            await asyncio.sleep(0.1)
+            await asyncio.to_thread(lambda: None)
             say("main is over")
         async def finalize(self):
             say("finalize")
@@ -195,14 +195,36 @@ def test_the_host_name_is_the_machines_by_default():
     both("import platform; say(asab.Application(args=[]).HostName == platform.node()); os._exit(0)")
 
 
-def test_the_constructor_makes_a_new_event_loop_and_sets_it():
-    """Without asking for one that isn't there, which newer Pythons warn of."""
-    outcome = ours("""
-    before = asyncio.new_event_loop()
-    asyncio.set_event_loop(before)
+def test_the_event_loop_of_the_program_is_taken():
+    """Tasks that the program has made on it run."""
+    outcome = both("""
+    mine = asyncio.new_event_loop()
+    asyncio.set_event_loop(mine)
+    async def work():
+        say("worked")
+    task = mine.create_task(work())
+    class App(asab.Application):
+        async def main(self):
+            await task
+            self.stop()
+    app = App(args=[])
+    say(app.Loop is mine)
+    app.run()
+    """)
+    assert outcome.seen == (0, ["True", "worked"]), outcome.log
+
+
+@pytest.mark.parametrize("before", ["", "loop.close()", "asyncio.set_event_loop(None); loop.close()"])
+def test_an_event_loop_is_made_where_none_can_be_used(before):
+    """None was set, it is closed, or it was taken away; no Python warns."""
+    outcome = ours(f"""
+    if {before!r}:
+        loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(loop)
+        {before or "pass"}
     app = asab.Application(args=[])
-    say(app.Loop is before, asyncio.get_event_loop() is app.Loop)
-    before.close(); app.Loop.close()
+    say(app.Loop.is_closed(), asyncio.get_event_loop() is app.Loop)
+    app.Loop.close()
     """)
     assert outcome.seen == (0, ["False True"]), outcome.log
 
@@ -341,7 +363,7 @@ def test_nothing_runs_after_run():
             finally:
                 say("cancelled")
         async def quick(self):
-            await asyncio.sleep(0.2)
+            await asyncio.to_thread(lambda: None)
             say("done")
     app = App(args=[])
     app.run()

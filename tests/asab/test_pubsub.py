@@ -20,10 +20,13 @@ def test_subscribe_gives_the_type_first():
     outcome = both(
         """
 class Listener:
+    def __init__(self):
+        self.done = asyncio.Event()
     def method(self, message_type, *args, **kwargs):
         say("method", message_type, args, kwargs)
     async def coroutine(self, message_type, *args, **kwargs):
         say("coroutine", message_type, args, kwargs)
+        self.done.set()
 def function(message_type, *args, **kwargs):
     say("function", message_type, args, kwargs)
 """
@@ -35,7 +38,7 @@ def function(message_type, *args, **kwargs):
     pubsub.subscribe("a!", function)
     pubsub.subscribe("b!", function)
     say(pubsub.publish("a!", 1, x=2))
-    await asyncio.sleep(0.01)
+    await listener.done.wait()
     pubsub.publish("b!")
     pubsub.publish("nobody!")
 """
@@ -52,14 +55,16 @@ def function(message_type, *args, **kwargs):
 def test_publish_asynchronously():
     """From the event loop, soon."""
     outcome = both(
-        "def function(message_type, *args): say(message_type, args)\n"
-        + APP
+        APP
         + """
+    called = asyncio.Event()
+    def function(message_type, *args):
+        say(message_type, args)
+        called.set()
     pubsub.subscribe("a!", function)
     pubsub.publish("a!", 1, asynchronously=True)
     say("published")
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
+    await called.wait()
 """
         + RUN
     )
@@ -69,15 +74,15 @@ def test_publish_asynchronously():
 def test_publish_threadsafe():
     """From another thread, in the event loop's."""
     outcome = both(
-        """
-def function(message_type, *args, **kwargs):
-    say(args, kwargs, threading.current_thread() is threading.main_thread())
-"""
-        + APP
+        APP
         + """
+    called = asyncio.Event()
+    def function(message_type, *args, **kwargs):
+        say(args, kwargs, threading.current_thread() is threading.main_thread())
+        called.set()
     pubsub.subscribe("a!", function)
     await asyncio.to_thread(pubsub.publish_threadsafe, "a!", 1, x=2)
-    await asyncio.sleep(0.01)
+    await called.wait()
 """
         + RUN
     )
@@ -195,15 +200,18 @@ def test_functions_are_held_strongly():
         APP
         + """
     import functools
-    async def later(what, message_type): say(what)
-    heard = []
+    heard, done = [], asyncio.Queue()
+    async def later(what, message_type):
+        say(what)
+        done.put_nowait(what)
     pubsub.subscribe("a!", lambda message_type: say("lambda"))
     pubsub.subscribe("a!", functools.partial(later, "partial"))
     pubsub.subscribe("a!", lambda message_type: later("coroutine of a lambda", message_type))
     pubsub.subscribe("a!", heard.append)
     import gc; gc.collect()
     pubsub.publish("a!")
-    await asyncio.sleep(0.01)
+    await done.get()
+    await done.get()
     say(heard)
 """
         + RUN
@@ -217,14 +225,18 @@ def test_errors_of_callbacks_are_logged():
         """
 def wrong(message_type): raise LookupError("out of a function")
 async def wrong_too(message_type): raise LookupError("out of a coroutine")
-def right(message_type): say("heard")
 """
         + APP
         + """
+    done = asyncio.Queue()
+    def right(message_type):
+        say("heard")
+        done.put_nowait(message_type)
     for callback in (wrong, wrong_too, right):
         pubsub.subscribe("a!", callback)
     pubsub.publish("a!"); pubsub.publish_threadsafe("a!")
-    await asyncio.sleep(0.01)
+    await done.get()
+    await done.get()
 """
         + RUN
     )
@@ -239,9 +251,12 @@ def test_errors_of_asynchronous_deliveries_are_logged():
         "def wrong(message_type): raise LookupError('out of a function')\n"
         + APP
         + """
+    called = asyncio.Event()
+    def right(message_type): called.set()
     pubsub.subscribe("a!", wrong)
+    pubsub.subscribe("a!", right)
     pubsub.publish("a!", asynchronously=True)
-    await asyncio.sleep(0.01)
+    await called.wait()
 """
         + RUN
     )
@@ -254,12 +269,15 @@ def test_subscribe_all_finds_what_is_decorated():
         """
 class Listener:
     def __init__(self, app):
+        self.done = asyncio.Event()
         app.PubSub.subscribe_all(self)
     @asab.subscribe("a!")
     @asab.subscribe("b!")
     def both(self, message_type): say("both", message_type)
     @asab.subscribe("a!")
-    async def a(self, message_type): say("a", message_type)
+    async def a(self, message_type):
+        say("a", message_type)
+        self.done.set()
     def none(self, message_type): say("none", message_type)
 """
         + APP
@@ -267,7 +285,7 @@ class Listener:
     listener = Listener(app)
     for message in ("a!", "b!"):
         pubsub.publish(message)
-        await asyncio.sleep(0.01)
+    await listener.done.wait()
     listener.both("called")
 """
         + RUN
@@ -304,16 +322,15 @@ def test_subscriber():
             break
     empty = asab.Subscriber()
     pubsub.unsubscribe("a!", subscriber)
+    subscriber.subscribe(pubsub, "end!")
     pubsub.publish("a!")
-    try:
-        await asyncio.wait_for(subscriber.message(), 0.01)
-    except asyncio.TimeoutError:
-        say("nothing")
+    pubsub.publish("end!")
+    say((await subscriber.message())[0])
 """
         + RUN
     )
     assert outcome.lines[0] == "('a!', (0,), {'n': 0})"
-    assert outcome.lines[-1] == "nothing"
+    assert outcome.lines[-1] == "end!"
 
 
 def test_a_subscriber_ends_with_its_last_reference():
@@ -342,8 +359,7 @@ class App(asab.Application):
         self.PubSub.subscribe("Application.exit!", self.leaving)
         self.stop()
     async def leaving(self, message_type):
-        await asyncio.sleep(0.1)
-        say("left")
+        say(await asyncio.to_thread(lambda: "left"))
 App(args=[]).run()
 say("over")
 """)

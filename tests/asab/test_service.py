@@ -57,11 +57,13 @@ def test_a_failing_service_costs_itself_alone():
 def test_services_finalize_at_the_same_time():
     """Modules after them."""
     outcome = both("""
+    quick = asyncio.Event()
     class S(asab.Service):
         async def finalize(self, app):
             say("finalize", self.Name)
-            await asyncio.sleep(0.05 if self.Name == "slow" else 0.01)
+            await (quick.wait() if self.Name == "slow" else asyncio.to_thread(lambda: None))
             say("finalized", self.Name)
+            quick.set()
     class M(asab.Module):
         async def finalize(self, app):
             say("finalize module")

@@ -55,8 +55,7 @@ def test_what_is_scheduled_before_starts_after_the_services():
     outcome = both("""
 class S(asab.Service):
     async def initialize(self, app):
-        await asyncio.sleep(0.01)
-        self.ready = True
+        self.ready = await asyncio.to_thread(lambda: True)
 class App(asab.Application):
     def __init__(self):
         super().__init__(args=[])
@@ -97,15 +96,17 @@ async def work(): return "done"
 
 
 def test_scheduled_tasks_start_at_once():
-    """The original takes up to a second."""
+    """The original starts them with its next tick, which never comes here."""
     outcome = ours(
-        "async def work(): say('work')\n"
+        "asab.Config.add_defaults({'general': {'tick_period': '100000'}})\n"
         + APP
         + """
-    service.schedule(asyncio.Event().wait())
-    await asyncio.sleep(0.01)
+    started = asyncio.Event()
+    async def work():
+        say("work")
+        started.set()
     service.schedule(work())
-    await asyncio.sleep(0)
+    await started.wait()
     say("main")
 """
         + RUN
@@ -189,26 +190,32 @@ def test_run_forever_of_what_never_waits_or_always_fails():
     outcome = ours(
         APP
         + """
-    runs, failures = [], []
+    runs, failures, many, twice = [], [], asyncio.Event(), asyncio.Event()
     async def returns():
         runs.append(None)
+        if len(runs) > 50:
+            many.set()
     async def fails():
         failures.append(None)
+        if len(failures) > 1:
+            twice.set()
         raise LookupError("again")
     service.run_forever(returns, fails)
-    await asyncio.sleep(0.3)
-    say(len(runs) > 50, 2 <= len(failures) < 20)
+    await many.wait()
+    await twice.wait()
+    say(len(failures) < 20)
 """
         + RUN
     )
-    assert outcome.lines == ["True True"], outcome.log
+    assert outcome.lines == ["True"], outcome.log
 
 
 def test_tasks_are_cancelled_at_the_end():
     """After main(), while services are finalized."""
     outcome = both(
         """
-async def work():
+async def work(started):
+    started.put_nowait(None)
     try:
         await asyncio.Event().wait()
     finally:
@@ -216,9 +223,12 @@ async def work():
 """
         + APP
         + """
-    service.schedule(work())
-    service.run_forever(work)
-    await asyncio.sleep(0.05)
+    import functools
+    started = asyncio.Queue()
+    service.schedule(work(started))
+    service.run_forever(functools.partial(work, started))
+    await started.get()
+    await started.get()
     say("main is over")
 """
         + RUN

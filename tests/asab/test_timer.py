@@ -100,7 +100,7 @@ def test_timers_stop_with_the_application():
             say("never")
         async def work(self):
             self.PubSub.publish("working!")
-            await asyncio.sleep(0.05)
+            await asyncio.to_thread(lambda: None)
             say("worked")
     App(args=[]).run()
     """)

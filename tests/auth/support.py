@@ -1,4 +1,4 @@
-"""Keys and tokens made with cryptography alone, so that what verifies them isn't what made them."""
+"""Keys and tokens made with cryptography alone, independently of the code that verifies them."""
 
 import asyncio
 import base64
@@ -17,6 +17,9 @@ CURVES = {
     "ES384": ("P-384", ec.SECP384R1()),
     "ES512": ("P-521", ec.SECP521R1()),
 }
+#: Name of the key whose RSA kind is of the largest size that is accepted.
+LARGEST = "largest"
+
 HASHES = {"256": hashes.SHA256(), "384": hashes.SHA384(), "512": hashes.SHA512()}
 
 
@@ -33,7 +36,23 @@ def key(kind: str = "ES256", name: str = "first"):
     """A private key, the same for the same name."""
     if kind in CURVES:
         return ec.generate_private_key(CURVES[kind][1])
-    return rsa.generate_private_key(65537, 2048)
+    return largest_key() if name == LARGEST else rsa.generate_private_key(65537, 2048)
+
+
+def largest_key():
+    """An RSA key of 8192 bits, out of two known primes: a random one takes up to half a minute."""
+    p, q, e = (1 << 4096) - 2549, (1 << 4096) - 8067, 65537
+    d = pow(e, -1, (p - 1) * (q - 1))
+    numbers = rsa.RSAPrivateNumbers(
+        p=p,
+        q=q,
+        d=d,
+        dmp1=rsa.rsa_crt_dmp1(d, p),
+        dmq1=rsa.rsa_crt_dmq1(d, q),
+        iqmp=rsa.rsa_crt_iqmp(p, q),
+        public_numbers=rsa.RSAPublicNumbers(e, p * q),
+    )
+    return numbers.private_key(unsafe_skip_rsa_key_validation=True)
 
 
 def jwk(kind: str = "ES256", name: str = "first", *, private: bool = False, **more):
@@ -108,7 +127,7 @@ def hs256(secret: bytes, payload=None, **header) -> str:
 
 
 class Served:
-    """A document that is fetched, and how often it was."""
+    """A document to be fetched; counts the fetches, can hold them back and fail them."""
 
     def __init__(self, document: bytes):
         self.document = document
@@ -118,7 +137,7 @@ class Served:
         self._begun = asyncio.Event()
 
     async def begun(self, fetches: int) -> None:
-        """Return when so many fetches have begun."""
+        """Wait until so many fetches have begun."""
         while self.fetches < fetches:
             self._begun.clear()
             await self._begun.wait()
@@ -133,8 +152,11 @@ class Served:
         return self.document
 
 
-class Low:
-    """Randomness that is always the least."""
+class Random:
+    """A source of randomness that always gives the same number."""
+
+    def __init__(self, number: float):
+        self._number = number
 
     def random(self) -> float:
-        return 0.0
+        return self._number

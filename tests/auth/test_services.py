@@ -1,4 +1,4 @@
-"""Two services and an issuer of users' tokens, on one registry: what they put together from the façade."""
+"""Two services and an issuer of users' tokens on one registry, with authorization by the façade."""
 
 import ssl
 from contextlib import AsyncExitStack
@@ -7,16 +7,17 @@ import pytest
 import trustme
 from aiohttp import web
 from tests.auth.support import claims, jwk, jwks, token
+from yarl import URL
 
 from peerage import ConfigurationError, Discovery, KeysUnavailableError, read_identity
-from peerage.auth.web import authorize, caller
 from peerage.testing import eventually
+from peerage.web import authorize, caller
 
 AUTH = "http://seacat-auth.service_id.asab/.well-known/jwks.json"
 
 
 class Services:
-    """Starts services; each has a Discovery of its own."""
+    """Starts services; each has its own Discovery."""
 
     def __init__(self, url, stack):
         self.url = url
@@ -37,7 +38,7 @@ class Services:
         return port
 
     async def issuer(self, tls=None):
-        """The service that publishes keys; keeps what it was asked with."""
+        """The service that publishes keys; return the requests that it gets, and its port."""
         requests = []
 
         async def keys(request):
@@ -83,7 +84,7 @@ async def ask(discovery, headers=None, **kwargs):
 
 
 async def test_services_call_each_other(services):
-    """Internal tokens, users' tokens, strangers' tokens and none."""
+    """With an internal token, a user's, one of an unknown issuer, and none."""
     requests, _ = await services.issuer()
     await services.orders(public_keys_url=AUTH)
     shop = await services.discovery("shop")
@@ -125,21 +126,43 @@ async def alone(tmp_path):
         yield Services(f"memory:{tmp_path.name}", stack)
 
 
-async def test_nobody_to_fetch_keys_from_is_503(alone):
+async def test_an_issuer_that_isnt_there_is_503(alone):
     orders = await alone.orders(public_keys_url=AUTH, internal=False)
     status, _ = await ask(orders, {"Authorization": f"Bearer {token()}"})
     assert status == 503
 
 
-async def test_credentials_in_a_url_are_sent_and_not_shown(alone, caplog):
+@pytest.mark.parametrize(
+    "url", [AUTH.replace("//", "//me:secret@"), f"{AUTH}?api_key=secret", f"{AUTH}?a=b#secret"]
+)
+async def test_credentials_in_a_url_are_not_shown(alone, caplog, url):
+    """Neither in the log nor in an error, whether the keys can be fetched or not."""
     shop = await alone.discovery("shop")
+    verifier = shop.auth.verifier(url)
     with pytest.raises(KeysUnavailableError) as caught:
-        await shop.auth.verifier(AUTH.replace("//", "//me:secret@")).verify(token())
-    assert "secret" not in f"{caught.value} {caplog.text}"
+        await verifier.verify(token())
     assert "seacat-auth" in str(caught.value)
+    requests, _ = await alone.issuer()
+    await eventually(lambda: shop.directory.targets("service_id", "seacat-auth"))
+    assert (await shop.auth.verifier(url).verify(token())).subject == "u1"
+    assert requests[0].query_string == URL(url).raw_query_string
+    assert "secret" not in f"{caught.value} {caplog.text}"
 
 
-async def test_keys_over_https_with_an_authority_of_ones_own(alone, tmp_path):
+async def test_a_redirect_to_a_bad_url_shows_no_credentials(alone, caplog):
+    async def redirect(_):
+        return web.Response(status=302, headers={"Location": "ftp://me:secret@x/"})
+
+    app = web.Application()
+    app.router.add_get("/{tail:.*}", redirect)
+    await alone.serve(await alone.discovery("seacat-auth"), app)
+    shop = await alone.discovery("shop")
+    with pytest.raises(KeysUnavailableError, match="redirects to a URL"):
+        await shop.auth.verifier(AUTH).verify(token())
+    assert "secret" not in caplog.text
+
+
+async def test_keys_over_https_with_a_private_authority(alone, tmp_path):
     authority = trustme.CA()
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -159,8 +182,8 @@ async def test_keys_over_https_with_an_authority_of_ones_own(alone, tmp_path):
 
 
 @pytest.mark.parametrize("back", [False, True])
-async def test_keys_over_https_dont_come_from_a_place_without(alone, tmp_path, back):
-    """Nor over one: whoever is in between there may send us to an https server of his own."""
+async def test_keys_over_https_arent_accepted_after_a_redirect_to_http(alone, tmp_path, back):
+    """Not even if http redirects back to https: an attacker there chooses the last server."""
     requests, port = await alone.issuer()
 
     async def redirect(request):
@@ -185,7 +208,7 @@ async def test_keys_over_https_dont_come_from_a_place_without(alone, tmp_path, b
     verifier = (await alone.discovery("shop")).auth.verifier(
         f"https://localhost:{secure}/keys", ca=tmp_path / "ca.pem", internal=False
     )
-    with pytest.raises(KeysUnavailableError, match="from https to a place without"):
+    with pytest.raises(KeysUnavailableError, match="from https to http"):
         await verifier.verify(token())
     assert requests
 
@@ -202,7 +225,7 @@ async def test_a_file_of_keys(alone, tmp_path):
     [
         (lambda: web.Response(status=404, text="{}"), "answers 404"),
         (lambda: web.Response(body=b"x" * 300_000), "more than"),
-        (lambda: web.Response(text="<html>"), "no JSON"),
+        (lambda: web.Response(text="<html>"), "isn't JSON"),
         (lambda: web.Response(status=302, headers={"Location": "/loop"}), "without end"),
     ],
 )
@@ -221,15 +244,15 @@ async def test_an_issuer_that_doesnt_answer_with_keys(alone, answer, problem):
 @pytest.mark.parametrize(
     "url", ["", "seacat-auth", "ftp://x/y", "http://", "http://[x/", "file:///etc/passwd"]
 )
-async def test_a_url_that_cant_work_is_told_at_once(alone, url):
+async def test_a_url_that_cant_work_is_an_error_at_once(alone, url):
     shop = await alone.discovery("shop")
     with pytest.raises(ConfigurationError, match="public keys"):
         shop.auth.verifier(url)
 
 
-async def test_what_else_cant_work_is_told_at_once(alone, tmp_path):
+async def test_options_that_cant_work_are_an_error_at_once(alone, tmp_path):
     shop = await alone.discovery("shop")
-    with pytest.raises(ConfigurationError, match="Nobody"):
+    with pytest.raises(ConfigurationError, match="No token"):
         shop.auth.verifier(internal=False)
     with pytest.raises(ConfigurationError, match="authorities"):
         shop.auth.verifier(AUTH, ca=tmp_path / "none.pem")

@@ -6,7 +6,7 @@ import sys
 import time
 
 import pytest
-from tests.auth.support import Served, assemble, b64, claims, hs256, jwk, jwks, pem, sign, token
+from tests.auth.support import LARGEST, Served, assemble, b64, claims, hs256, jwk, jwks, pem, sign, token
 
 from peerage.auth import FetchedKeys, Reason, Verifier
 from peerage.errors import TokenRefusedError
@@ -18,6 +18,7 @@ PUBLISHED = jwks(
     jwk("ES384", "ec384"),
     jwk("ES512", "ec521"),
     jwk("RS256", "rsa"),
+    jwk("RS256", LARGEST),
     jwk("RS256", "only-rs512", alg="RS512"),
     jwk("ES256", "nameless", kid=...),
 )
@@ -27,6 +28,7 @@ GOOD = {
     "ES384": token(alg="ES384", name="ec384"),
     "ES512": token(alg="ES512", name="ec521"),
     **{alg: token(alg=alg, name="rsa") for alg in ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")},
+    "a key of 8192 bits": token(alg="PS512", name=LARGEST),
     "the key's own algorithm": token(alg="RS512", name="only-rs512"),
     "null kid": token(kid=None),
     "no kid": token(kid=...),
@@ -34,7 +36,7 @@ GOOD = {
     "a kid, of a key without one": token(name="nameless", kid="whatever"),
     "no typ": token(typ=...),
     "unknown header": token(ver="3"),
-    "jku to somewhere, which nobody looks at": token(jku="https://evil.example/jwks.json"),
+    "jku, which is ignored": token(jku="https://evil.example/jwks.json"),
     "nbf in the past": token(claims(nbf=NOW - 10)),
     "nbf now, in fractions": token(claims(nbf=time.time())),
     "exp in fractions": token(claims(exp=time.time() + 9.5)),
@@ -52,7 +54,7 @@ GOOD_HEAD, GOOD_BODY, GOOD_SIGNATURE = token().split(".")
 
 BAD = {
     "nothing": ("", Reason.MISSING),
-    "no text at all": (None, Reason.MISSING),
+    "None": (None, Reason.MISSING),
     "a word": ("secret", Reason.MALFORMED),
     "two parts": (f"{GOOD_HEAD}.{GOOD_BODY}", Reason.MALFORMED),
     "four parts": (f"{token()}.x", Reason.MALFORMED),
@@ -61,6 +63,8 @@ BAD = {
     "beyond ASCII": (f"{GOOD_HEAD}.{GOOD_BODY}.é", Reason.MALFORMED),
     "lone surrogates": (f"{GOOD_HEAD}.{GOOD_BODY}.\ud800", Reason.MALFORMED),
     "spaces": (f" {token()}", Reason.MALFORMED),
+    "two tokens": (f"{token()},{token()}", Reason.MALFORMED),
+    "a token and another header": (f"{token()},Bearer {token()}", Reason.MALFORMED),
     "padded base64": (f"{GOOD_HEAD}=.{GOOD_BODY}.{GOOD_SIGNATURE}", Reason.MALFORMED),
     "header no JSON": (assemble(b"{", claims(), OTHER), Reason.MALFORMED),
     "header a list": (assemble(b'["alg"]', claims(), OTHER), Reason.MALFORMED),
@@ -85,7 +89,7 @@ BAD = {
         Reason.UNKNOWN_KEY,
     ),
     "the kid of another key": (token(name="nameless", kid="first"), Reason.SIGNATURE),
-    "null kid, signed by somebody else": (token(name="stranger", kid=None), Reason.SIGNATURE),
+    "null kid, signed with an unknown key": (token(name="stranger", kid=None), Reason.SIGNATURE),
     "the kid of a key of another kind": (token(alg="ES384", name="ec384", kid="first"), Reason.UNKNOWN_KEY),
     "an algorithm the key isn't for": (token(alg="RS256", name="only-rs512"), Reason.UNKNOWN_KEY),
     "the key in the header": (token(name="stranger", kid=None, jwk=jwk(name="stranger")), Reason.SIGNATURE),
@@ -139,7 +143,7 @@ async def verified(text, document=PUBLISHED):
 
 
 @pytest.mark.parametrize("case", GOOD)
-async def test_a_good_token_tells_who_calls(case):
+async def test_a_good_token_identifies_the_caller(case):
     principal = await verified(GOOD[case])
     assert principal.subject == "u1"
     assert principal.issuer == "http://auth"
@@ -152,13 +156,13 @@ async def test_a_bad_token_is_refused_for_the_right_reason(case, caplog):
     with pytest.raises(TokenRefusedError) as caught:
         await verified(text)
     assert caught.value.reason == reason
-    told = f"{caught.value} {caplog.text}"
+    shown = f"{caught.value} {caplog.text}"
     assert f"({reason.value})" in caplog.text
     for part in (text or "").split("."):
-        assert len(part) < 12 or part not in told
+        assert len(part) < 12 or part not in shown
 
 
-def test_the_table_has_both():
+def test_the_tables_are_complete():
     assert len(GOOD) + len(BAD) > 80
 
 
@@ -169,12 +173,16 @@ def test_without_the_package_it_says_what_to_install():
         "try: import peerage.auth\n"
         "except MissingExtraError as error: print(error)"
     )
-    told = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout
-    assert "pip install 'peerage[auth]'" in told
-    assert "joserfc" in told
+    output = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True
+    ).stdout
+    assert "pip install 'peerage[auth]'" in output
+    assert "joserfc" in output
 
 
-def test_who_verifies_loads_no_web_framework():
+def test_verifying_loads_no_web_framework():
     program = "import peerage.auth, sys; print(*sys.modules)"
-    told = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout
-    assert not {"aiohttp", "peerage.auth.web", "kazoo"} & set(told.split())
+    output = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True
+    ).stdout
+    assert not {"aiohttp", "peerage.web", "kazoo"} & set(output.split())

@@ -1,16 +1,17 @@
-"""The real command and real services, as processes on an embedded registry of each test's own."""
+"""The real command and real services, as child processes on an embedded registry of each test's own."""
 
 import os
 import signal
 import socket
-import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import pytest
+
+from peerage.testing.children import Child, run
 
 _SERVICE = Path(__file__).with_name("service.py")
 
@@ -18,55 +19,39 @@ _SERVICE = Path(__file__).with_name("service.py")
 PATIENCE = 60
 
 
-class Run(Protocol):
-    def __call__(self, *args: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]: ...
+class Result(NamedTuple):
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+class Peerage(Protocol):
+    async def __call__(self, *args: str, stdin: str | None = None) -> Result: ...
 
 
 class Start(Protocol):
-    def __call__(self, *args: str) -> "Running": ...
+    async def __call__(self, *args: str) -> Child: ...
 
 
 class Serve(Protocol):
-    def __call__(self, name: str = "", *records: str) -> "Running": ...
+    async def __call__(self, name: str = "", *records: str) -> "Service": ...
 
 
-class Running:
-    """A process that says something line by line until it is ended."""
+class Service:
+    """A running service that is advertised.
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self.process = process
+    Args:
+        child: its process.
+        url: where it serves; ``ready`` if it advertises records that were given.
+    """
 
-    def line(self) -> str:
-        """Return what it says next."""
-        line = self.process.stdout.readline()
-        assert line, f"it ended: {self.process.stderr.read()}"
-        return line.rstrip("\n")
-
-    def until(self, holds: Callable[[str], bool]) -> str:
-        """Return the first line that *holds*."""
-        while not holds(line := self.line()):
-            pass
-        return line
-
-    def say(self, line: str) -> None:
-        """Write *line* to its stdin."""
-        self.process.stdin.write(f"{line}\n")
-        self.process.stdin.flush()
-
-    def interrupt(self) -> tuple[int, str, str]:
-        """Press Ctrl-C and return its exit code and the rest of what it said."""
-        self.process.send_signal(signal.SIGINT)
-        return self.end()
-
-    def kill(self) -> None:
-        """Kill it as nothing can be that is asked."""
-        self.process.kill()
-        self.end()
-
-    def end(self) -> tuple[int, str, str]:
-        """Close its stdin, wait for its end and return exit code, stdout and stderr."""
-        out, err = self.process.communicate(timeout=PATIENCE)
-        return self.process.returncode, out, err
+    def __init__(self, child: Child, url: str) -> None:
+        self.url = url
+        self.line = child.line
+        self.tell = child.tell
+        self.kill = child.reap
 
 
 @pytest.fixture(autouse=True)
@@ -79,41 +64,48 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def peerage() -> Run:
+async def started() -> AsyncIterator[Start]:
+    """Start the command and don't wait for its end."""
+    async with AsyncExitStack() as stack:
+
+        async def start(*args: str) -> Child:
+            return await stack.enter_async_context(run(*command(*args), patience=PATIENCE))
+
+        yield start
+
+
+@pytest.fixture
+def peerage(started: Start) -> Peerage:
     """Run the command to its end."""
 
-    def run(*args: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            command(*args), input=stdin, capture_output=True, text=True, check=False, timeout=PATIENCE
-        )
+    async def run_to_end(*args: str, stdin: str | None = None) -> Result:
+        child = await started(*args)
+        if stdin is not None:
+            await child.tell(stdin)
+        return await ended(child)
 
-    return run
+    return run_to_end
 
 
 @pytest.fixture
 def free_port() -> Iterator[int]:
-    """A port on which nobody listens, and nobody will."""
+    """A port on which no process listens during the test."""
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         yield bound.getsockname()[1]
 
 
 @pytest.fixture
-def started() -> Iterator[Start]:
-    """Start the command and don't wait for its end."""
-    with ExitStack() as stack:
-        yield lambda *args: stack.enter_context(_running(command(*args)))
+async def serve() -> AsyncIterator[Serve]:
+    """Start a service, or a process that advertises the given records; return once it is advertised."""
+    async with AsyncExitStack() as stack:
 
-
-@pytest.fixture
-def serve() -> Iterator[Serve]:
-    """Start a service, or a process that advertises the given records as they are; it is advertised then."""
-    with ExitStack() as stack:
-
-        def start(name: str = "shop-1", *records: str) -> Running:
+        async def start(name: str = "shop-1", *records: str) -> Service:
             ids = {"SERVICE_ID": name.partition("-")[0], "INSTANCE_ID": name}
-            argv = [sys.executable, str(_SERVICE), *records]
-            return stack.enter_context(_running(argv, env={**os.environ, **ids}))
+            child = await stack.enter_async_context(
+                run(sys.executable, _SERVICE, *records, environ={**os.environ, **ids}, patience=PATIENCE)
+            )
+            return Service(child, await child.line())
 
         yield start
 
@@ -123,11 +115,26 @@ def command(*args: str) -> list[str]:
     return [sys.executable, "-W", "error", "-m", "peerage", *args]
 
 
-@contextmanager
-def _running(argv: list[str], env: dict[str, str] | None = None) -> Iterator[Running]:
-    pipe = subprocess.PIPE
-    with subprocess.Popen(argv, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=env) as process:
-        try:
-            yield Running(process)
-        finally:
-            process.kill()
+async def ended(child: Child) -> Result:
+    """Wait until a command ends, its standard input closed."""
+    code, out = await child.end()
+    return Result(code, out, child.log)
+
+
+async def interrupted(child: Child) -> Result:
+    """Press Ctrl-C, and wait until the command ends."""
+    child.signal(signal.SIGINT)
+    return await ended(child)
+
+
+async def until(child: Child, holds: Callable[[str], bool]) -> str:
+    """Return the first line of output that *holds*."""
+    while not holds(line := await child.line()):
+        pass
+    return line
+
+
+def close_output(child: Child) -> None:
+    """Close the pipe that the command writes to."""
+    # asyncio has no public name for the pipe of one stream.
+    child._process._transport.get_pipe_transport(1).close()

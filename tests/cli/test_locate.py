@@ -4,26 +4,34 @@ import json
 
 import pytest
 
-from peerage.cli.locate import parse_criteria
+from peerage.cli.criteria import parse_criteria
 from peerage.cli.run import CommandError, Exit
 
 
-def test_the_urls_of_who_matches_all_criteria(peerage, serve):
-    urls = sorted(serve(name).line() for name in ("shop-1", "shop-2"))
-    serve("cart-1").line()
-    assert peerage("locate", "service_id=shop", "shard=2").stdout.splitlines() == urls
-    assert peerage("locate", "service-id=SHOP").stdout.splitlines() == urls
-    result = peerage("locate", "service_id=shop", "--json")
-    assert (result.returncode, json.loads(result.stdout), result.stderr) == (0, urls, "")
+async def test_the_urls_of_the_instances_that_match_all_criteria(peerage, serve):
+    urls = sorted([(await serve(name)).url for name in ("shop-1", "shop-2")])
+    await serve("cart-1")
+    assert (await peerage("locate", "service_id=shop", "shard=2")).out.splitlines() == urls
+    assert (await peerage("locate", "service-id=SHOP")).out.splitlines() == urls
+    result = await peerage("locate", "service_id=shop", "--json")
+    assert (result.code, json.loads(result.out), result.err) == (0, urls, "")
 
 
-def test_nobody_is_a_sentence_and_code_1(peerage, serve):
-    serve("shop-1").line()
-    result = peerage("locate", "service_id=shop", "shard=3")
-    assert (result.returncode, result.stdout) == (1, "")
-    assert "matches service_id=shop shard=3" in result.stderr
-    result = peerage("locate", "service_id=cart", "--json")
-    assert (result.returncode, result.stdout) == (1, "[]\n")
+async def test_no_match_is_a_sentence_and_code_3(peerage, serve):
+    await serve("shop-1")
+    result = await peerage("locate", "service_id=shop", "shard=3")
+    assert (result.code, result.out) == (3, "")
+    assert "matches service_id=shop shard=3" in result.err
+    result = await peerage("locate", "service_id=cart", "--json")
+    assert (result.code, result.out) == (3, "[]\n")
+    assert "Did you mean service_id=" in (await peerage("locate", "servce_id=shop")).err
+
+
+async def test_a_match_that_cannot_be_called_is_code_4(peerage, serve):
+    await serve("", '{"host": "h", "service_id": "mute"}')
+    result = await peerage("locate", "service_id=mute")
+    assert (result.code, result.out) == (4, "")
+    assert "none can be called" in result.err
 
 
 @pytest.mark.parametrize("words", [["shop"], ["=shop"], ["service_id="], ["shard=1", "shard=2"]])
@@ -34,8 +42,8 @@ def test_what_is_no_criterion_is_refused(words):
 
 
 @pytest.mark.parametrize("words", [[], ["\x1b[31m"]])
-def test_wrong_usage_is_code_2(peerage, words):
-    result = peerage("locate", *words)
-    assert (result.returncode, result.stdout) == (2, "")
-    assert "\x1b[31m" not in result.stderr
-    assert result.stderr
+async def test_wrong_usage_is_code_2(peerage, words):
+    result = await peerage("locate", *words)
+    assert (result.code, result.out) == (2, "")
+    assert "\x1b[31m" not in result.err
+    assert result.err

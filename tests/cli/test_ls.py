@@ -2,10 +2,13 @@
 
 import json
 import signal
-import subprocess
 import sys
 
 import pytest
+from tests.cli.conftest import close_output, ended, interrupted
+
+from peerage import __version__
+from peerage.testing.children import run
 
 HOSTILE = json.dumps(
     {
@@ -21,18 +24,18 @@ HOSTILE = json.dumps(
 )
 
 
-def test_an_empty_registry_says_what_to_do(peerage):
-    result = peerage("ls")
-    assert (result.returncode, result.stdout) == (0, "")
-    assert "Nobody is advertised in embedded:" in result.stderr
-    assert "peerage demo" in result.stderr
-    assert json.loads(peerage("ls", "--json").stdout) == []
+async def test_an_empty_registry_says_what_to_do(peerage):
+    result = await peerage("ls")
+    assert (result.code, result.out) == (0, "")
+    assert "No instance is advertised in embedded:" in result.err
+    assert "peerage demo" in result.err
+    assert json.loads((await peerage("ls", "--json")).out) == []
 
 
-def test_the_table_and_the_json_have_every_instance_sorted(peerage, serve):
-    urls = [serve(name).line() for name in ("shop-2", "shop-1", "cart-1")]
-    result = peerage("ls")
-    head, *rows = result.stdout.splitlines()
+async def test_the_table_and_the_json_have_every_instance_sorted(peerage, serve):
+    urls = [(await serve(name)).url for name in ("shop-2", "shop-1", "cart-1")]
+    result = await peerage("ls")
+    head, *rows = result.out.splitlines()
     assert head.split() == ["SERVICE", "INSTANCE", "HOST", "URLS", "APPCLASS", "STATE", "SINCE", "IDS"]
     assert [row.split()[:6] for row in rows] == [
         ["cart", "cart-1", "node-1.example", urls[2], "Shop", "ready"],
@@ -40,45 +43,46 @@ def test_the_table_and_the_json_have_every_instance_sorted(peerage, serve):
         ["shop", "shop-2", "node-1.example", urls[0], "Shop", "ready"],
     ]
     assert all(row.endswith("shard=1 shard=2") for row in rows)
-    assert (result.returncode, result.stderr) == (0, "")
+    assert (result.code, result.err) == (0, "")
 
-    result = peerage("ls", "--json")
-    entry = json.loads(result.stdout)[1]
-    assert entry["node"].startswith("Shop.")
-    assert (entry["state"], entry["hidden"], entry["urls"], entry["problems"]) == (
+    result = await peerage("ls", "--json")
+    entry = json.loads(result.out)[1]
+    assert entry["name"].startswith("Shop.")
+    assert (entry["state"], entry["superseded"], entry["urls"], entry["problems"]) == (
         "ready",
         False,
         [urls[1]],
         [],
     )
     assert entry["record"]["discovery"] == {"shard": [1, 2]}
-    assert (result.returncode, result.stderr) == (0, "")
+    assert (result.code, result.err) == (0, "")
 
 
-def test_states_are_told_apart(peerage, serve):
+async def test_states_are_told_apart(peerage, serve):
     twins = ['{"host": "h", "instance_id": "twin", "web": [["0.0.0.0", 80]]}'] * 2
-    serve("", '{"host": "h", "instance_id": "mute"}', *twins, "[1]").line()
-    shown = peerage("ls")
-    table = shown.stdout
-    assert (table.count("not callable"), table.count("ready, hidden twin")) == (1, 1)
-    entries = json.loads(peerage("ls", "--json").stdout)
-    states = sorted((entry["state"], entry["hidden"]) for entry in entries)
-    assert states == [("not callable", False), ("ready", False), ("ready", True), ("unusable", False)]
+    await serve("", '{"host": "h", "instance_id": "mute"}', *twins, "[1]")
+    shown = await peerage("ls")
+    table = shown.out
+    assert (table.count("not callable"), table.count("ready, superseded")) == (1, 1)
+    assert "give each its own" in table
+    entries = json.loads((await peerage("ls", "--json")).out)
+    states = sorted((entry["state"], entry["superseded"]) for entry in entries)
+    assert states == [("not callable", False), ("ready", False), ("ready", True), ("unreadable", False)]
     # What can't be used is shown once: below the table, and not by the log as well.
-    assert shown.stdout.count("a JSON list instead of an object") == 1
-    assert shown.stderr == ""
+    assert shown.out.count("a JSON list instead of an object") == 1
+    assert shown.err == ""
     [entry] = [entry for entry in entries if entry["record"] is None]
     assert entry["problems"] == ["The record is a JSON list instead of an object."]
 
 
-def test_a_hostile_record_is_escaped_on_the_terminal_and_valid_json(peerage, serve):
-    serve("", HOSTILE).line()
-    result = peerage("ls")
-    assert result.stdout.replace("\n", "").isprintable()
-    assert "\\x1b]0;pwned\\x07[bold red]evil[/]" in result.stdout
-    assert "two\\nlines\\u202e" in result.stdout
-    assert "A" * 200 not in result.stdout
-    text = peerage("ls", "--json").stdout
+async def test_a_hostile_record_is_escaped_on_the_terminal_and_valid_json(peerage, serve):
+    await serve("", HOSTILE)
+    result = await peerage("ls")
+    assert result.out.replace("\n", "").isprintable()
+    assert "\\x1b]0;pwned\\x07[bold red]evil[/]" in result.out
+    assert "two\\nlines\\u202e" in result.out
+    assert "A" * 200 not in result.out
+    text = (await peerage("ls", "--json")).out
     assert text.isascii()
 
     def refuse(constant: str) -> None:
@@ -90,41 +94,40 @@ def test_a_hostile_record_is_escaped_on_the_terminal_and_valid_json(peerage, ser
 
 
 @pytest.mark.parametrize("option", ["--json", "--watch"])
-def test_a_reader_that_goes_away_ends_it_quietly(started, serve, option):
-    serve("", *['{"host": "h", "web": [["0.0.0.0", 1]], "pad": "' + "x" * 60_000 + '"}'] * 3).line()
-    running = started("ls", option)
-    running.process.stdout.close()
+async def test_a_reader_that_goes_away_ends_it_quietly(started, serve, option):
+    await serve("", *['{"host": "h", "web": [["0.0.0.0", 1]], "pad": "' + "x" * 60_000 + '"}'] * 3)
+    running = await started("ls", option)
+    close_output(running)
     if option == "--watch":
         # It notices when it has something to write.
-        serve("shop-1").line()
-    assert running.process.wait(60) == 128 + signal.SIGPIPE
-    assert running.process.stderr.read() == ""
+        await serve("shop-1")
+    result = await ended(running)
+    assert (result.code, result.err) == (128 + signal.SIGPIPE, "")
 
 
-def test_watch_writes_a_line_for_each_change(started, serve):
-    url = serve("shop-1").line()
-    running = started("ls", "--watch")
-    assert running.line().split()[:5] == ["joined", "shop", "shop-1", "node-1.example", url]
-    second = serve("shop-2")
-    assert running.line().split()[:3] == ["joined", "shop", "shop-2"]
-    second.say("drain")
-    assert running.line().split()[0] == "changed"
-    second.kill()
-    assert running.line().split()[:3] == ["left", "shop", "shop-2"]
-    assert running.interrupt() == (130, "", "")
+async def test_watch_writes_a_line_for_each_change(started, serve):
+    url = (await serve("shop-1")).url
+    running = await started("ls", "--watch")
+    assert (await running.line()).split()[:5] == ["joined", "shop", "shop-1", "node-1.example", url]
+    second = await serve("shop-2")
+    assert (await running.line()).split()[:3] == ["joined", "shop", "shop-2"]
+    await second.tell("drain")
+    assert (await running.line()).split()[0] == "changed"
+    await second.kill()
+    assert (await running.line()).split()[:3] == ["left", "shop", "shop-2"]
+    assert await interrupted(running) == (130, "", "")
 
 
-def test_watch_json_writes_an_object_for_each_change(started, serve):
-    service = serve("shop-1")
-    service.line()
-    running = started("ls", "--watch", "--json")
-    joined = json.loads(running.line())
-    service.say("drain")
-    changed = json.loads(running.line())
-    serve("", "[1]").line()
-    problem = json.loads(running.line())
-    service.kill()
-    left = json.loads(running.line())
+async def test_watch_json_writes_an_object_for_each_change(started, serve):
+    service = await serve("shop-1")
+    running = await started("ls", "--watch", "--json")
+    joined = json.loads(await running.line())
+    await service.tell("drain")
+    changed = json.loads(await running.line())
+    await serve("", "[1]")
+    problem = json.loads(await running.line())
+    await service.kill()
+    left = json.loads(await running.line())
     assert [event["event"] for event in (joined, changed, problem, left)] == [
         "joined",
         "changed",
@@ -132,48 +135,90 @@ def test_watch_json_writes_an_object_for_each_change(started, serve):
         "left",
     ]
     assert (changed["state"], changed["before"]["state"]) == ("draining", "ready")
-    assert joined["node"] == changed["node"] == left["node"]
-    assert running.interrupt() == (130, "", "")
+    assert joined["name"] == changed["name"] == left["name"]
+    assert await interrupted(running) == (130, "", "")
 
 
-def test_another_signal_ends_it_as_well(started, serve):
-    serve("shop-1").line()
-    running = started("ls", "--watch")
-    running.line()
-    running.process.send_signal(signal.SIGTERM)
-    assert running.end() == (128 + signal.SIGTERM, "", "")
+async def test_another_signal_ends_it_as_well(started, serve):
+    await serve("shop-1")
+    running = await started("ls", "--watch")
+    await running.line()
+    running.signal(signal.SIGTERM)
+    assert await ended(running) == (128 + signal.SIGTERM, "", "")
 
 
 @pytest.mark.parametrize("args", [("ls",), ("get", "http://a.service_id.asab/")])
-def test_an_unusable_registry_url_is_one_sentence(peerage, args):
-    result = peerage(*args, "--registry", "carrier-pigeon:")
-    assert (result.returncode, result.stdout) == (2, "")
-    assert result.stderr.startswith("peerage: ")
-    assert result.stderr.count("\n") == 1
+async def test_an_unusable_registry_url_is_one_sentence(peerage, args):
+    result = await peerage(*args, "--registry", "carrier-pigeon:")
+    assert (result.code, result.out) == (2, "")
+    assert result.err.startswith("peerage: ")
+    assert result.err.count("\n") == 1
 
 
 @pytest.mark.parametrize("args", [("ls", "--watch"), ("locate", "a=b")])
-def test_a_registry_out_of_reach_is_one_sentence(peerage, place, args):
-    (place / "registry").write_text("no folder")
-    result = peerage(*args, "--timeout", "0.2")
-    assert (result.returncode, result.stdout) == (5, "")
-    assert result.stderr.startswith("peerage: ")
-    assert "Traceback" not in result.stderr
+async def test_a_registry_out_of_reach_is_one_sentence(peerage, args):
+    registry = "zookeeper://127.0.0.1:1/asab"  # no server listens there
+    result = await peerage(*args, "--timeout", "0.2", "--registry", registry)
+    assert (result.code, result.out) == (5, "")
+    assert result.err.startswith("peerage: ")
+    assert "Traceback" not in result.err
 
 
 @pytest.mark.parametrize(("where", "code"), [(">&-", 0), (">/dev/full", 1)])
-def test_what_cannot_be_written_is_no_traceback(where, code):
-    argv = ["sh", "-c", f'"$0" -m peerage ls --json {where}', sys.executable]
-    result = subprocess.run(argv, capture_output=True, text=True, check=False)
-    assert result.returncode == code
-    assert result.stderr == ("peerage: No space left on device: the output\n" if code else "")
+async def test_what_cannot_be_written_is_no_traceback(where, code):
+    async with run("sh", "-c", f'"$0" -m peerage ls --json {where}', sys.executable) as child:
+        assert (await ended(child)).code == code
+    assert child.log == ("peerage: No space left on device: the output\n" if code else "")
 
 
-def test_a_missing_extra_is_the_pip_line():
+async def test_a_missing_extra_is_the_pip_line():
     # None in sys.modules is how Python spells a module that can't be imported.
     code = "import sys; sys.modules['rich'] = None; from peerage.cli import main; sys.exit(main())"
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert (result.returncode, result.stdout) == (1, "")
-    assert result.stderr == (
-        "peerage: The command line needs the package 'rich': pip install 'peerage[cli]'\n"
-    )
+    async with run(sys.executable, "-c", code) as child:
+        assert await ended(child) == (
+            7,
+            "",
+            "peerage: The command line needs the package 'rich': pip install 'peerage[cli]'\n",
+        )
+
+
+async def test_criteria_select_the_instances(peerage, serve):
+    """All must match; records that can't be called are shown as well."""
+    for name in ("shop-1", "shop-2", "cart-1"):
+        await serve(name)
+    await serve("", '{"host": "h", "service_id": "shop", "instance_id": "mute"}', "[1]")
+    result = await peerage("ls", "service-id=SHOP", "shard=1")
+    assert [line.split()[1] for line in result.out.splitlines()] == ["INSTANCE", "shop-1", "shop-2"]
+    entries = json.loads((await peerage("ls", "--json", "instance_id=mute")).out)
+    assert [entry["state"] for entry in entries] == ["not callable"]
+
+
+async def test_no_match_has_a_code_and_suggests_the_nearest_key(peerage, serve):
+    await serve("shop-1")
+    result = await peerage("ls", "servce_id=shop")
+    assert (result.code, result.out) == (3, "")
+    assert "Did you mean service_id=" in result.err
+
+
+async def test_watch_shows_only_what_matches(started, serve):
+    running = await started("ls", "--watch", "service_id=shop")
+    await serve("cart-1")
+    await serve("shop-1")
+    assert (await running.line()).split()[:3] == ["joined", "shop", "shop-1"]
+    assert await interrupted(running) == (130, "", "")
+
+
+async def test_a_folder_that_cannot_be_read_is_reported_at_once_and_once(peerage, place):
+    """Waiting wouldn't change it."""
+    (place / "registry").write_text("not a folder")
+    for args in (("ls",), ("ls", "--watch"), ("locate", "a=b"), ("demo", "--registry", "embedded:")):
+        options = () if args[0] == "demo" else ("--timeout", "600")
+        result = await peerage(*args, *options)
+        assert (result.code, result.out) == (5, "")
+        assert result.err.count("\n") == 1
+
+
+async def test_the_version(peerage):
+    result = await peerage("--version")
+    assert (result.code, result.err) == (0, "")
+    assert result.out.startswith(f"peerage {__version__}, ")

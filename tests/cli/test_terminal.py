@@ -1,5 +1,6 @@
 """What a person sees: the commands on a terminal of their own."""
 
+import asyncio
 import json
 import os
 import pty
@@ -22,23 +23,30 @@ class Terminal:
         self._master = master
         self.raw = ""
 
-    def shows(self, pattern: str) -> bool:
-        """Read until it shows *pattern*, escape sequences left out, or ends; return whether it did."""
+    async def shows(self, pattern: str) -> bool:
+        """Read until it shows *pattern*, without escape sequences, or ends; return whether it did."""
+        return await asyncio.to_thread(self._shows, pattern)
+
+    def _shows(self, pattern: str) -> bool:
         while not re.search(pattern, _CONTROL.sub("", self.raw)):
             try:
                 piece = os.read(self._master, 65536)
-            except OSError:  # Linux's way to say that nobody has it open any more
+            except OSError:  # Linux reports so that the last process has closed the terminal
                 return False
             if not piece:
                 return False
             self.raw += piece.decode(errors="replace")
         return True
 
-    def press_ctrl_c(self) -> int:
+    async def press_ctrl_c(self) -> int:
         """Type Ctrl-C, read the rest and return the exit code."""
         os.write(self._master, b"\x03")
-        self.shows(r"(?!)")
-        return self.process.wait(60)
+        return await self.end()
+
+    async def end(self) -> int:
+        """Read the rest, and return the exit code."""
+        await self.shows(r"(?!)")
+        return await asyncio.to_thread(self.process.wait, 60)
 
 
 @pytest.fixture
@@ -71,39 +79,52 @@ os.execv(sys.executable, [sys.executable, "-W", "error", "-m", "peerage", *sys.a
 """
 
 
-def test_ls_draws_a_table(terminal, serve):
-    serve("shop-1").line()
+async def test_ls_draws_a_table(terminal, serve):
+    await serve("shop-1")
     shown = terminal("ls")
-    assert shown.shows(r"service.*instance.*host.*URLs.*\n.*─.*\n.*shop +shop-1")
-    shown.shows(r"(?!)")
-    assert shown.process.wait(60) == 0
+    assert await shown.shows(r"service.*instance.*host.*URLs.*\n.*─.*\n.*shop +shop-1")
+    assert await shown.end() == 0
 
 
-def test_ls_watch_is_live_until_ctrl_c(terminal, serve):
+async def test_ls_watch_is_live_until_ctrl_c(terminal, serve):
     shown = terminal("ls", "--watch")
-    assert shown.shows("Nobody is advertised")
-    service = serve("shop-1")
-    assert shown.shows("shop-1 .*ready")
-    service.say("drain")
-    assert shown.shows("shop-1 .*draining")
-    assert shown.press_ctrl_c() == 130
+    assert await shown.shows("No instance is advertised")
+    service = await serve("shop-1")
+    assert await shown.shows("shop-1 .*ready")
+    await service.tell("drain")
+    assert await shown.shows("shop-1 .*draining")
+    assert await shown.press_ctrl_c() == 130
     assert "Traceback" not in shown.raw
 
 
-def test_record_text_is_no_markup_and_no_escape_sequence(terminal, serve):
-    serve(
+async def test_record_text_is_no_markup_and_no_escape_sequence(terminal, serve):
+    await serve(
         "", json.dumps({"host": "h", "service_id": "[red]\x1b]0;pwned\x07[/]", "web": [["x", "\x1b[2J"]]})
-    ).line()
+    )
     shown = terminal("ls")
-    assert shown.shows(re.escape("[red]\\x1b]0;pwned\\x07[/]"))
-    shown.shows(r"(?!)")
+    assert await shown.shows(re.escape("[red]\\x1b]0;pwned\\x07[/]"))
+    assert await shown.end() == 0
     assert "\x1b]0;" not in shown.raw
     assert "\x1b[2J" not in shown.raw
 
 
-def test_the_demo_is_live_until_ctrl_c(terminal):
+async def test_the_demo_is_live_until_ctrl_c(terminal):
     shown = terminal("demo")
-    assert shown.shows(r"pricing-1 +ready.*\n.*pricing-2 +ready.*\n.*pricing-3 +ready")
-    assert shown.shows(r"[1-9]\d* calls, \d+/s, 0 failed")
-    assert shown.press_ctrl_c() == 130
+    assert await shown.shows(r"pricing-1 +ready.*\n.*pricing-2 +ready.*\n.*pricing-3 +ready")
+    assert await shown.shows(r"[1-9]\d* calls, \d+/s, 0 failed")
+    assert await shown.press_ctrl_c() == 130
     assert "Traceback" not in shown.raw
+
+
+async def test_the_live_demo_says_how_it_ends(terminal):
+    shown = terminal("demo")
+    assert await shown.shows("Ctrl-C ends it")
+    assert await shown.press_ctrl_c() == 130
+
+
+async def test_an_answer_ends_with_a_line_break_on_a_terminal(terminal, serve):
+    """The shell's prompt begins a line; a pipe gets the bytes as they are."""
+    await serve("shop-1")
+    shown = terminal("get", "http://shop.service_id.asab/echo")
+    assert await shown.end() == 0
+    assert shown.raw.endswith("}\r\n")

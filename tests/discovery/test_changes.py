@@ -1,12 +1,11 @@
 """Joined, Changed, Left; directory/test_directory_model.py shows that any sequence ends at the truth."""
 
-import asyncio
-
 import pytest
 from tests.support import record
 
 from peerage.changes import Changed, Changes, Joined, Left
 from peerage.directory import Directory
+from peerage.testing import begun
 
 
 @pytest.fixture
@@ -24,7 +23,7 @@ def changes(directory):
 
 
 async def taken(changes):
-    """Return what waits, in short."""
+    """Return the kind and the name of each event that waits."""
     events = []
     while changes._pending:
         event = await anext(changes)
@@ -32,8 +31,8 @@ async def taken(changes):
     return events
 
 
-async def test_whoever_is_there_joins_first(directory, changes):
-    """One Joined each, uncallable ones too, hidden twins not; then what happens."""
+async def test_those_present_join_first(directory, changes):
+    """Uncallable ones do, superseded records don't; then come the changes."""
     assert await taken(changes) == [(Joined, "a")]
     directory.put(record("b", web=None))
     directory.put(record("old", 0, instance_id="a"))
@@ -44,7 +43,7 @@ async def test_whoever_is_there_joins_first(directory, changes):
 
 
 async def test_a_changed_record_comes_with_what_it_was(directory, changes):
-    """The instance known before and the one that is true now, however many were between."""
+    """The instance that the caller has seen and the one that is true now, however many were between."""
     (before,) = directory.find()
     await taken(changes)
     directory.put(record("a", version="2"))
@@ -56,8 +55,8 @@ async def test_a_changed_record_comes_with_what_it_was(directory, changes):
     assert await taken(changes) == []
 
 
-async def test_came_and_went_isnt_told(directory, changes):
-    """Nobody who wasn't looking missed anything."""
+async def test_an_instance_that_joined_and_left_between_is_no_event(directory, changes):
+    """The caller never saw it."""
     await taken(changes)
     directory.put(record("b"))
     directory.put(record("b", version="2"))
@@ -66,15 +65,15 @@ async def test_came_and_went_isnt_told(directory, changes):
 
 
 async def test_joined_and_changed_is_joined(directory, changes):
-    """As it is now."""
+    """With the instance as it is now."""
     directory.put(record("a", version="2"))
     event = await anext(changes)
     assert isinstance(event, Joined)
     assert event.instance.record()["version"] == "2"
 
 
-async def test_changed_and_gone_is_left(directory, changes):
-    """With the instance that was told of."""
+async def test_changed_and_left_is_left(directory, changes):
+    """With the instance that the caller has seen."""
     (before,) = directory.find()
     await taken(changes)
     directory.put(record("a", version="2"))
@@ -84,16 +83,16 @@ async def test_changed_and_gone_is_left(directory, changes):
     assert event.instance is before
 
 
-async def test_a_node_left_and_taken_again_is_both(directory, changes):
-    """The one that was known leaves, another joins."""
+async def test_a_name_that_another_instance_takes_is_two_events(directory, changes):
+    """The one that was known leaves, the other joins."""
     await taken(changes)
     directory.remove("a")
     directory.put(record("a", 2, instance_id="other"))
     assert await taken(changes) == [(Left, "a"), (Joined, "a")]
 
 
-async def test_a_hidden_twin_that_shows_again_is_no_news(directory, changes):
-    """The successor came and went while nobody looked."""
+async def test_a_superseded_record_that_is_current_again_is_no_event(directory, changes):
+    """The newer record came and went between two events."""
     await taken(changes)
     directory.put(record("b", 2, instance_id="a"))
     directory.remove("b")
@@ -107,26 +106,28 @@ async def test_another_port_is_a_change_of_the_same_instance(directory, changes)
     assert await taken(changes) == [(Changed, "a")]
 
 
-async def test_whoever_waits_is_woken(directory, changes):
-    """By the next change."""
+async def test_a_caller_that_waits_gets_the_next_change(directory, changes):
+    """It waits as long as nothing changes."""
     await taken(changes)
-    waiting = asyncio.create_task(anext(changes))
-    await asyncio.sleep(0)
+    waiting = await begun(anext(changes))
     assert not waiting.done()
     directory.put(record("b"))
     assert (await waiting).instance.name == "b"
 
 
-async def test_closing_ends_it(directory):
-    """At once, also for whoever waits; its owner is told once and the directory forgets it."""
+async def test_closing_ends_the_iteration(directory):
+    """At once, also for a caller that waits; on_close is called once and the subscription ends."""
     closed = []
     changes = Changes(directory, closed.append)
     await taken(changes)
-    waiting = asyncio.create_task(anext(changes, "over"))
-    await asyncio.sleep(0)
+
+    async def collect():
+        return [event async for event in changes]
+
+    waiting = await begun(collect())
     changes.close()
     await changes.aclose()
-    assert await waiting == "over"
+    assert await waiting == []
     assert closed == [changes]
     directory.put(record("b"))
     assert not changes._pending

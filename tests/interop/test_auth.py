@@ -13,11 +13,11 @@ from tests.interop.original import original
 
 from peerage import Discovery
 from peerage.auth import FetchedKeys, PrivateKey, Verifier
-from peerage.auth.internal import KEY_NAME
+from peerage.auth.cluster_tokens import KEY_NAME
 from peerage.auth.jose import read_token
-from peerage.auth.web import authorize, caller
 from peerage.records.identity import Identity
 from peerage.testing import eventually
+from peerage.web import authorize, caller
 
 PROGRAM = Path(__file__).with_name("auth_peer.py")
 ME = Identity(host="127.0.0.1", service_id="our-service", instance_id="our-1")
@@ -85,7 +85,7 @@ async def test_we_call_each_other(zookeeper, path, url, admin, first):
     """Whoever made the key."""
     if first == "ours":
         async with Discovery(url, identity=ME) as discovery:
-            await discovery.auth.internal().token()
+            await discovery.auth.cluster_tokens().token()
     elif first == "older than kids":
         key = json.loads(PrivateKey.generate().write())
         del key["kid"]
@@ -110,7 +110,7 @@ async def test_another_key_is_taken_over_by_both(zookeeper, path, url, admin):
         await call_each_other(discovery, peer)
         new = PrivateKey.generate()
         await asyncio.to_thread(admin.set, KEY_NAME, new.write())
-        internal = discovery.auth.internal()
+        internal = discovery.auth.cluster_tokens()
         await eventually(lambda: internal.keys[0] == new.public)
         status, _ = await peer.tell("call", "http://our-service.service_id.asab/caller")
         assert status == 200

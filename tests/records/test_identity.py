@@ -1,4 +1,4 @@
-"""Who this process is."""
+"""What is advertised about this process."""
 
 import os
 import shutil
@@ -18,7 +18,7 @@ HOST_KEY = [sys.executable, "-c", "from peerage.records.identity import host_key
 
 
 def separated() -> list[str]:
-    """Return a command that runs another one in a network namespace of its own, or nothing if it may not."""
+    """Return a command that runs another one in a new network namespace; [] if that isn't allowed."""
     unshare = shutil.which("unshare")
     for options in (["-n"], ["-r", "-n"]) if unshare else ():
         command = [str(unshare), *options]
@@ -29,14 +29,14 @@ def separated() -> list[str]:
 
 @pytest.fixture
 def elsewhere(monkeypatch, tmp_path):
-    """No manifest of the machine is seen."""
+    """An empty working directory, so that no manifest of the machine is found."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(identity, "_MANIFESTS", (str(tmp_path / "app.json"), "MANIFEST.json"))
     return tmp_path
 
 
 def test_the_environment_is_read_at_the_call(monkeypatch):
-    """Never at import: a service may set its environment while it starts."""
+    """And not at import: a service may set its environment while it starts."""
     assert read_identity().instance_id is None
     for key in ("INSTANCE_ID", "SERVICE_ID", "NODE_ID", "SITE_ID"):
         monkeypatch.setenv(key, f"my {key}")
@@ -49,7 +49,7 @@ def test_the_environment_is_read_at_the_call(monkeypatch):
 
 
 def test_an_empty_variable_is_missing():
-    """Compose files often pass variables on that aren't set."""
+    """Compose files often pass on variables that aren't set, as empty texts."""
     names = (
         "INSTANCE_ID",
         "SERVICE_ID",
@@ -64,27 +64,27 @@ def test_an_empty_variable_is_missing():
     assert (none.instance_id, none.service_id, none.node_id, none.site_id) == (None, None, None, None)
 
 
-def test_the_host_is_the_machines_name_unless_told_otherwise():
-    """ASAB_HOSTNAME wins."""
+def test_the_host_is_the_name_of_the_machine():
+    """Unless ASAB_HOSTNAME is set."""
     assert read_identity({}).host == os.uname().nodename
     assert read_identity({"ASAB_HOSTNAME": "node-7"}).host == "node-7"
 
 
-def test_addresses_are_told_or_those_of_the_default_route():
-    """Spaces and repetitions don't matter, a mapped address is the IPv4 address."""
-    told = {"PEERAGE_ADDRESSES": " 10.0.0.1, 2001:db8::1,10.0.0.1,,::ffff:10.0.0.2 "}
-    assert read_identity(told).addresses == ("10.0.0.1", "2001:db8::1", "10.0.0.2")
+def test_configured_addresses_are_normalised():
+    """Spaces and repetitions don't matter, and a mapped address is the IPv4 address."""
+    environ = {"PEERAGE_ADDRESSES": " 10.0.0.1, 2001:db8::1,10.0.0.1,,::ffff:10.0.0.2 "}
+    assert read_identity(environ).addresses == ("10.0.0.1", "2001:db8::1", "10.0.0.2")
 
 
-def test_in_a_container_only_told_addresses_count():
-    """Those of a container are its neighbours' only; there is no guessing."""
+def test_in_a_container_only_configured_addresses_are_used():
+    """The addresses of a container can be reached from its own machine only, so none is guessed."""
     assert read_identity({"container": "podman"}).addresses == ()
     assert read_identity({"container": "podman"}).containerized
     assert read_identity({"container": "podman", "PEERAGE_ADDRESSES": "10.0.0.1"}).addresses == ("10.0.0.1",)
 
 
-def test_guessed_addresses_are_never_ones_by_which_a_peer_calls_itself(monkeypatch):
-    """Whatever the default route is, loopback, link-local and multicast aren't advertised."""
+def test_guessed_addresses_can_be_reached_from_other_machines(monkeypatch):
+    """Loopback, link-local and multicast addresses aren't advertised, whatever the default route is."""
     monkeypatch.setattr(
         identity, "_OUTSIDE", tuple((family, "::1" if family == 10 else "127.0.0.1") for family in (2, 10))
     )
@@ -111,25 +111,25 @@ def test_guessed_addresses_are_never_ones_by_which_a_peer_calls_itself(monkeypat
     ],
 )
 def test_an_address_peers_cant_reach_is_refused(bad):
-    """The message names the variable and the part of it."""
+    """The message contains the variable and the wrong part of it."""
     with pytest.raises(ConfigurationError, match="PEERAGE_ADDRESSES") as caught:
         read_identity({"PEERAGE_ADDRESSES": f"10.0.0.1,{bad}"})
     assert repr(bad) in str(caught.value)
 
 
 class TestManifest:
-    def test_the_first_place_that_has_one_counts(self, elsewhere):
-        """The configured one, then /app, / and the working directory."""
+    def test_the_first_manifest_is_used(self, elsewhere):
+        """The order is: the configured file, /app, / and the working directory."""
         assert read_identity({}).manifest == {}
         Path("MANIFEST.json").write_text('{"version": "here"}')
         assert read_identity({}).manifest == {"version": "here"}
         (elsewhere / "app.json").write_text('{"version": "app"}')
         assert read_identity({}).manifest == {"version": "app"}
         (elsewhere / "mine.json").write_text('{"version": "mine", "CI_JOB_ID": "44"}')
-        told = {"PEERAGE_MANIFEST": str(elsewhere / "mine.json")}
-        assert read_identity(told).manifest == {"version": "mine", "CI_JOB_ID": "44"}
+        environ = {"PEERAGE_MANIFEST": str(elsewhere / "mine.json")}
+        assert read_identity(environ).manifest == {"version": "mine", "CI_JOB_ID": "44"}
 
-    def test_the_places_are_those_of_asab(self):
+    def test_the_folders_are_those_of_asab(self):
         """In ASAB's order."""
         assert identity._MANIFESTS == ("/app/MANIFEST.json", "/MANIFEST.json", "MANIFEST.json")
 
@@ -156,16 +156,16 @@ class TestManifest:
             b"[" * 100_000,
         ],
     )
-    def test_a_broken_one_is_logged_and_left_out(self, elsewhere, caplog, content):
-        """A service must start with it; what couldn't be advertised is broken as well."""
+    def test_a_broken_manifest_is_logged_and_left_out(self, elsewhere, caplog, content):
+        """A service must start nevertheless. A manifest that couldn't be advertised is broken as well."""
         (elsewhere / "MANIFEST.json").write_bytes(content)
         assert read_identity({}).manifest == {}
         (record,) = caplog.records
         assert "MANIFEST.json" in record.getMessage()
         assert record.levelname == "ERROR"
 
-    def test_one_that_was_named_and_isnt_there_is_logged(self, elsewhere, caplog):
-        """Also if there is another one, which is used then."""
+    def test_a_configured_manifest_that_is_missing_is_logged(self, elsewhere, caplog):
+        """If there is another one, it is used."""
         Path("MANIFEST.json").write_text('{"version": "here"}')
         assert read_identity({"PEERAGE_MANIFEST": str(elsewhere / "typo.json")}).manifest == {
             "version": "here"
@@ -175,21 +175,21 @@ class TestManifest:
 
 class TestHostKey:
     def test_it_is_the_same_in_another_process_of_this_host(self):
-        """Both reach each other by loopback."""
+        """The two processes reach each other by loopback."""
         printed = subprocess.run(HOST_KEY, check=True, capture_output=True, text=True).stdout.strip()
         assert printed == host_key()
         assert host_key()
 
     @pytest.mark.skipif(not separated(), reason="needs the right to make a network namespace")
     def test_it_differs_in_another_network_namespace(self):
-        """Same boot and same host name, but loopback addresses of its own."""
+        """The boot and the host name are the same, and the loopback interfaces aren't."""
         command = [*separated(), *HOST_KEY]
         printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
         assert len(printed) == len(host_key() or "")
         assert printed != host_key()
 
-    def test_without_proc_no_host_is_the_same(self, monkeypatch, caplog):
-        """Then loopback addresses aren't called, which is logged."""
+    def test_without_proc_there_is_no_key(self, monkeypatch, caplog):
+        """Then loopback addresses aren't called. This is logged."""
 
         def nothing():
             raise OSError("no /proc")
@@ -201,18 +201,18 @@ class TestHostKey:
 
 class TestLaunchTime:
     def test_it_is_when_the_process_started(self):
-        """As psutil sees it; both know it to a hundredth of a second, the boot to one second."""
+        """Psutil computes the same. Both know the time since the boot to 0.01 s, and the boot to 1 s."""
         started = datetime.fromtimestamp(psutil.Process().create_time(), UTC)
         assert abs(launch_time() - started) <= timedelta(seconds=1.1)
         assert launch_time().tzinfo is UTC
 
-    def test_it_doesnt_move(self):
-        """Two advertisements of one process say the same."""
+    def test_it_is_always_the_same(self):
+        """Also in two advertisements of one process."""
         assert launch_time() == launch_time()
         assert read_identity({}).launch_time == launch_time()
 
     def test_without_proc_it_is_when_this_was_imported(self):
-        """A process number that isn't there stands for a missing /proc."""
+        """An unknown process number has the same effect as a missing /proc."""
         assert identity._launch_time(-1) == identity._IMPORTED
 
 

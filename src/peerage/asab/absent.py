@@ -42,7 +42,9 @@ _OF_MODULE: Final = "it comes from asab.{}, which peerage.asab doesn't have. Kee
 
 #: Messages of ASAB that are never published here, and what to do instead.
 NEVER_PUBLISHED: Final = {
-    "Application.housekeeping!": "subscribe to Application.tick/3600! and look at the time",
+    "Application.housekeeping!": (
+        "but for the option --startup-housekeeping. Subscribe to Application.tick/3600! and look at the time"
+    ),
     "Library.change!": _OF_MODULE.format("library"),
     "Library.not_ready!": _OF_MODULE.format("library"),
     "Library.ready!": _OF_MODULE.format("library"),

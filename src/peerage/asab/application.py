@@ -6,6 +6,7 @@ import os
 import platform
 import signal
 import time
+import warnings
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -47,9 +48,10 @@ class Application(metaclass=Singleton):
         if __name__ == "__main__":
             MyApplication().run()
 
-    The constructor reads the command line and the configuration and makes an event loop. Services and modules
-    may be made in a subclass's ``__init__``, in ``initialize()`` or later; each is initialized as soon as the
-    loop runs. :class:`peerage.asab.parts.Floor` says in which order.
+    The constructor reads the command line and the configuration. It takes the event loop that the program has
+    set with ``asyncio.set_event_loop()``, and makes one if there is none. Services and modules may be made in
+    a subclass's ``__init__``, in ``initialize()`` or later; each is initialized as soon as the loop runs, in
+    the order that :class:`peerage.asab.parts.Floor` describes.
 
     Args:
         args: the command line; ``sys.argv[1:]`` by default.
@@ -77,8 +79,7 @@ class Application(metaclass=Singleton):
         for section, key, value in Config.overruled(presets):
             log.warning("[%s] %s is set otherwise, so %r of the command line is ignored", section, key, value)
 
-        self.Loop = asyncio.new_event_loop()
-        asyncio.set_event_loop(self.Loop)
+        self.Loop = _event_loop()
         self.Loop.set_debug(self.Loop.get_debug() or Config.getboolean("logging", "verbose"))
         self.LaunchTime = time.time()
         self.BaseTime = self.LaunchTime - self.Loop.time()
@@ -209,3 +210,18 @@ class Application(metaclass=Singleton):
     def _on_hup(self) -> None:
         logsetup.rotate()
         self.PubSub.publish("Application.hup!")
+
+
+def _event_loop() -> asyncio.AbstractEventLoop:
+    """Return the event loop that the program has set for this thread; else a new one, set as current."""
+    with warnings.catch_warnings():
+        # Python 3.12 and 3.13 warn, and make a loop, where none is set; others raise, or make one.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        try:
+            loop = asyncio.get_event_loop()
+        except RuntimeError:
+            loop = None
+    if loop is None or loop.is_closed() or loop.is_running():
+        loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(loop)
+    return loop

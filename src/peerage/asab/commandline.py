@@ -34,6 +34,12 @@ def make_parser(**kwargs: Any) -> argparse.ArgumentParser:
         help=f"listen here, as in [web] listen; {_LISTEN} if nothing is given",
     )
     parser.add_argument(
+        "--startup-housekeeping",
+        nargs="?",
+        const="yes",
+        help="publish Application.housekeeping! once, when the application runs",
+    )
+    parser.add_argument(
         "--no-auth", action="store_true", help="[auth] enabled=no: neither authentication nor authorization"
     )
     return parser
@@ -48,6 +54,7 @@ def apply_options(config: "Configuration", args: argparse.Namespace) -> None:
         ("logging:file", "path", args.log_file),
         ("web", "listen", args.web_api),
         ("auth", "enabled", "no" if args.no_auth else None),
+        ("housekeeping", "run_at_startup", "yes" if args.startup_housekeeping else None),
     )
     for section, option, value in wanted:
         if value:

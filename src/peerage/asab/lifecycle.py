@@ -140,6 +140,8 @@ class Lifecycle:
 
     async def _serve(self) -> None:
         self._publish("Application.run!")
+        if Config.getboolean("housekeeping", "run_at_startup", fallback=False):
+            self._publish("Application.housekeeping!")
         main = self._start_interruptible("main()", self._app.main)
         await tick(self._publish, Config.getseconds("general", "tick_period"), self._stop.wait)
         await self._withdraw()

@@ -86,7 +86,7 @@ class StructuredFormatter(logging.Formatter):
     def _render(self, data: Any) -> str:
         if data is None:
             return ""
-        pairs = (f'{key}="{value}"' for key, value in data.items())
+        pairs = (f'{key}="{_quoted(value)}"' for key, value in data.items())
         return f"[{self._sd_id} {' '.join(pairs)}] "
 
 
@@ -112,6 +112,16 @@ def syslog_formatter(config: "Configuration") -> logging.Formatter:
 
 def _severity(level: int) -> tuple[int, int]:
     return next((each[1:] for each in _SEVERITIES if level <= each[0]), _ALERT)
+
+
+def _quoted(value: object) -> str:
+    r"""Return the text of *value*; quotes and characters that a terminal obeys are escaped.
+
+    >>> _quoted('a "b" \x9b')
+    'a \\"b\\" \\x9b'
+    """
+    text = str(value).replace("\\", "\\\\").replace('"', '\\"')
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 
 def _escaped(text: str) -> str:

@@ -44,8 +44,8 @@ class Framework(Protocol):
     def serve(self, api: Api, container: Any) -> None:
         """Add the endpoints of *api* to a web container, which drains before it stops from then on."""
 
-    def web_of(self, container: Any) -> list[tuple[tuple[Any, ...], str]]:
-        """Return the address and the scheme of each socket on which a web container listens."""
+    def web_of(self, container: Any) -> list[tuple[str, int, str]]:
+        """Return address, port and scheme of each socket on which a web container listens."""
 
     def make_zookeeper_container(self, service: Any) -> Any:
         """Return a new container of the section ``[zookeeper]``."""

@@ -1,13 +1,14 @@
-"""Authorization between services: tokens, keys, who calls and what they may do.
+"""Authorization between services: tokens, keys, and what a caller may do. It knows no web framework.
 
-Nothing here knows a web framework but :mod:`peerage.auth.web`, which isn't loaded unless it is imported.
+:mod:`peerage.web` authorizes the requests of a server, :mod:`peerage.client` those of a session.
 """
 
 from peerage.auth.claims import check_claims
+from peerage.auth.fetched_keys import FetchedKeys, read_file
 from peerage.auth.jose import PrivateKey, PublicKey
+from peerage.auth.key_source import KeySource
 from peerage.auth.principal import SUPERUSER, Principal
-from peerage.auth.reasons import Reason
-from peerage.auth.sources import FetchedKeys, KeySource, read_file
+from peerage.auth.refusals import Reason
 from peerage.auth.verifier import Verifier
 
 __all__ = [

@@ -1,145 +1,117 @@
-"""What one Discovery has to do with authorization, put together when it is first asked for."""
+"""The authorization of one Discovery: ``discovery.auth``."""
 
 import asyncio
 import logging
-import math
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import Any, Final
 
+from peerage.auth.allowance import Allow, Allowance
+from peerage.auth.cluster_tokens import KEY_NAME, ClusterTokens
 from peerage.auth.exposure import exposure
-from peerage.auth.fetching import fetched_keys
-from peerage.auth.internal import KEY_NAME, InternalAuthority
-from peerage.auth.sources import KeySource
-from peerage.auth.strict import InstanceAuthority, InstanceKeys, url_of
+from peerage.auth.fetched_keys import Fetch, fetched_keys
+from peerage.auth.instance_tokens import InstanceKeys, InstanceTokens
+from peerage.auth.key_source import KeySource
 from peerage.auth.verifier import Verifier
-from peerage.directory import Directory
 from peerage.errors import ConfigurationError
+from peerage.membership import Membership
 from peerage.records.identity import Identity
-from peerage.registry import Registry
 
-if TYPE_CHECKING:
-    import aiohttp
-
-__all__ = ["Authorization", "Facade"]
+__all__ = ["Authorization"]
 
 log = logging.getLogger(__name__)
 
-#: Whose key internal tokens are signed with: the one that the cluster shares, or each instance's own.
-MODES: Final = ("shared", "instance")
-
-
-class Facade(Protocol):
-    """What it is put together from: a Discovery."""
-
-    registry: Registry
-    key_root: str
-    """The path below which the cluster's key is; empty for the root."""
-
-    @property
-    def directory(self) -> Directory:
-        """The instances known."""
-
-    def identity(self) -> Identity:
-        """Return who this process is."""
-
-    def own_ids(self) -> Collection[tuple[str, str]]:
-        """Return the ``(key, value)`` pairs, folded, by which this process is called."""
-
-    def session(self) -> "aiohttp.ClientSession":
-        """Return a session without authorization."""
-
-    async def ready(self) -> None:
-        """Wait until the registry was read once; NotReadyError if it isn't in time."""
-
-    @property
-    def age(self) -> float:
-        """Seconds since what is known was certain; infinite if it never was."""
+#: Which key signs internal tokens: the one that the cluster shares, or one of each instance.
+MODES: Final = ("cluster", "instance")
 
 
 class Authorization:
-    """Makes verifiers and the one authority for internal tokens, and closes them: ``discovery.auth``.
+    """Makes verifiers, issues internal tokens, and closes both.
 
     Args:
-        facade: whose they are.
+        membership: the registry and its directory.
         mode: one of MODES.
+        identity: returns the identity of this process.
+        names: returns the ``(key, value)`` pairs, folded, under which this process is advertised.
+        fetch: fetches users' keys.
+        key_root: path in front of the name of the cluster's key; empty for none.
 
     Raises:
-        ConfigurationError: *mode* is none of them.
+        ConfigurationError: *mode* is unknown.
     """
 
-    def __init__(self, facade: Facade, mode: str) -> None:
+    def __init__(
+        self,
+        membership: Membership,
+        *,
+        mode: str,
+        identity: Callable[[], Identity],
+        names: Callable[[], Collection[tuple[str, str]]],
+        fetch: Fetch,
+        key_root: str = "",
+    ) -> None:
         if mode not in MODES:
-            raise ConfigurationError(f"authorization={mode!r} isn't known: write 'shared' or 'instance'.")
-        self._facade = facade
-        self._own = InstanceAuthority(facade.identity) if mode == "instance" else None
-        self._internal: InternalAuthority | None = None
+            raise ConfigurationError(f"authorization={mode!r} isn't known: write 'cluster' or 'instance'.")
+        self._membership = membership
+        self._identity = identity
+        self._names = names
+        self._fetch = fetch
+        self._key_name = f"{key_root}{KEY_NAME}"
+        self._instance_tokens = InstanceTokens(identity) if mode == "instance" else None
+        self._cluster_tokens: ClusterTokens | None = None
         self._verifiers: list[Verifier] = []
-        self._told_of_exposure = False
+        self._warned = False
 
     @property
     def record_key(self) -> dict[str, Any] | None:
-        """The public key for the record of this instance, None if it needs none."""
-        return None if self._own is None else self._own.public.as_dict()
+        """The public key that the record of this instance has; None in the mode ``cluster``."""
+        return None if self._instance_tokens is None else self._instance_tokens.public.as_dict()
 
     def header(
         self, resources: Mapping[str, Sequence[str]] | None = None
     ) -> Callable[[str], Awaitable[str | None]]:
-        """Return what gives the ``Authorization`` header for a host.
+        """Return a function that returns the ``Authorization`` header for a host.
 
         Args:
-            resources: what the tokens allow; with the key of the cluster always everything.
+            resources: what instance tokens allow; cluster tokens allow everything.
 
         Raises:
-            ConfigurationError: it isn't said where it must be, or is where it can't be.
+            ConfigurationError: *resources* is missing in the mode ``instance``, or given in the other one.
         """
-        own = self._own
-        if own is None:
+        tokens = self._instance_tokens
+        if tokens is None:
             if resources is not None:
                 raise ConfigurationError(
-                    "Tokens of the cluster's key allow everything: leave 'resources' out, or write "
+                    "Cluster tokens allow everything: leave 'resources' out, or write "
                     "Discovery(authorization='instance') in all services."
                 )
-            return self.internal().header
+            return self.cluster_tokens().header
         if resources is None:
             raise ConfigurationError(
-                "Say what the tokens of this session are to allow: resources={'*': ['orders:read']}."
+                "Say what the tokens of this session allow: resources={'*': ['orders:read']}."
             )
         chosen = {tenant: list(allowed) for tenant, allowed in resources.items()}
 
         async def header(host: str) -> str:
-            return f"Bearer {own.token(host, chosen)}"
+            return f"Bearer {tokens.token(host, chosen)}"
 
         return header
 
-    def internal(self) -> InternalAuthority:
-        """Return the authority for tokens of the cluster's key.
+    def cluster_tokens(self) -> ClusterTokens:
+        """Return what issues and verifies cluster tokens.
 
         Raises:
             ConfigurationError: the registry can't keep secrets.
         """
-        if self._internal is None:
-            registry = self._facade.registry
+        if self._cluster_tokens is None:
+            registry = self._membership.registry
             if registry.secrets is None:
                 raise ConfigurationError(
                     f"Internal authorization needs a shared key, and the registry {registry.url} can't "
                     "keep one: use embedded: or zookeeper:, or authorization='instance'."
                 )
-            self._internal = InternalAuthority(
-                registry.secrets, self._facade.identity, name=f"{self._facade.key_root}{KEY_NAME}"
-            )
-        return self._internal
-
-    def _internal_keys(self) -> KeySource:
-        if self._own is None:
-            return self.internal()
-        facade = self._facade
-        return InstanceKeys(
-            facade.directory,
-            ready=facade.ready,
-            is_ready=lambda: math.isfinite(facade.age),
-            names=lambda: {url_of(key, value) for key, value in facade.own_ids()},
-        )
+            self._cluster_tokens = ClusterTokens(registry.secrets, self._identity, name=self._key_name)
+        return self._cluster_tokens
 
     def verifier(
         self,
@@ -148,50 +120,70 @@ class Authorization:
         *,
         ca: str | Path | None = None,
         internal: bool = True,
+        allow: Allow | None = None,
         issuers: Collection[str] | None = None,
         audiences: Collection[str] | None = None,
     ) -> Verifier:
-        """Return what verifies the tokens of those who call; closed with the Discovery.
+        """Return a verifier of callers' tokens; it is closed with the Discovery.
 
         Args:
-            public_keys_url: of the keys (JWKS) of who issues users' tokens, or several; may be a ``.asab``
-                one: ``http://seacat-auth.service_id.asab/.well-known/jwks.json``.
-            public_keys_file: files of keys: a JWKS, a JWK or PEM.
-            ca: PEM file of authorities for https URLs, instead of the system's.
+            public_keys_url: one or several URLs of the JWKS that verifies users' tokens; a host may be a
+                ``.asab`` name: ``http://seacat-auth.service_id.asab/.well-known/jwks.json``.
+            public_keys_file: one or several files of keys: a JWKS, a JWK or PEM.
+            ca: PEM file of authorities that verify https servers; None: those of the system.
             internal: whether internal tokens of other services are accepted.
-            issuers: the only ``iss`` accepted of users' tokens; None: any.
+            allow: with instance tokens, what each instance may claim: ``{"gateway-*": {"*": ["orders:*"]}}``,
+                resources by tenant or ``"*"`` by instance id; see :class:`peerage.auth.allowance.Allowance`.
+                A token that claims more is refused. ``authz:superuser`` must be listed literally.
+            issuers: the accepted ``iss`` of users' tokens; None: any.
             audiences: ``aud`` of users' tokens must name one of them; None: any.
 
         Raises:
-            ConfigurationError: a URL or file can't work, or nobody's tokens would be accepted.
+            ConfigurationError: a URL or file can't work, no token could be accepted, or *allow* is missing
+                with instance tokens, or given without.
         """
         urls = [public_keys_url] if isinstance(public_keys_url, str) else public_keys_url
         files = [public_keys_file] if isinstance(public_keys_file, str | Path) else public_keys_file
         if not urls and not files and not internal:
             raise ConfigurationError(
-                "Nobody's tokens would be accepted: name a public_keys_url or a public_keys_file, "
+                "No token could be accepted: name a public_keys_url or a public_keys_file, "
                 "or accept internal tokens."
             )
         verifier = Verifier(
-            fetched_keys(urls, files, self._facade.session, ca=ca, issuers=issuers, audiences=audiences),
-            shared=[self._internal_keys()] if internal else (),
+            fetched_keys(urls, files, self._fetch, ca=ca, issuers=issuers, audiences=audiences),
+            internal=self._internal_keys(allow) if internal else None,
         )
         self._verifiers.append(verifier)
-        self._tell_of_exposure(urls, internal=internal)
+        self._warn_of_exposure(urls, internal=internal)
         return verifier
 
-    def _tell_of_exposure(self, urls: Sequence[str], *, internal: bool) -> None:
-        mine = "advertise a key of his own as any instance's"
-        if self._own is None:
-            mine = f"read the cluster's key, {self._facade.key_root}{KEY_NAME}"
-        danger = exposure(self._facade.registry, urls, mine if internal else None)
-        if danger is not None and not self._told_of_exposure:
-            self._told_of_exposure = True
-            log.warning("%s", danger)
+    def _internal_keys(self, allow: Allow | None) -> KeySource:
+        if self._instance_tokens is None:
+            if allow is not None:
+                raise ConfigurationError(
+                    "allow= limits instance tokens, and cluster tokens allow everything: leave it out, or "
+                    "write Discovery(authorization='instance') in all services."
+                )
+            return self.cluster_tokens()
+        if allow is None:
+            raise ConfigurationError(
+                "Say what the tokens of other instances may claim: "
+                "allow={'gateway-*': {'*': ['orders:*']}}, or internal=False to refuse them all."
+            )
+        return InstanceKeys(self._membership, names=self._names, allowance=Allowance(allow))
+
+    def _warn_of_exposure(self, urls: Sequence[str], *, internal: bool) -> None:
+        danger = f"read the cluster's key, {self._key_name}, and call as a superuser"
+        if self._instance_tokens is not None:
+            danger = "advertise a key under the id of any instance"
+        warning = exposure(self._membership.registry, urls, danger if internal else None)
+        if warning is not None and not self._warned:
+            self._warned = True
+            log.warning("%s", warning)
 
     async def aclose(self) -> None:
-        """Close all of it; may be called twice."""
+        """Close the verifiers, and stop following the cluster's key; may be called twice."""
         ends = [verifier.aclose() for verifier in self._verifiers]
-        if self._internal is not None:
-            ends.append(self._internal.aclose())
+        if self._cluster_tokens is not None:
+            ends.append(self._cluster_tokens.aclose())
         await asyncio.gather(*ends)

@@ -1,21 +1,25 @@
 """The checks of a token's claims: pure functions over JSON values."""
 
 import math
+import sys
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
-from peerage.auth.reasons import Reason
+from peerage.auth.refusals import Reason
 from peerage.errors import TokenRefusedError
 
-__all__ = ["LEEWAY", "check_claims", "check_parties"]
+__all__ = ["LEEWAY", "check_claims", "check_parties", "memory_of"]
 
 #: Seconds by which clocks may differ.
 LEEWAY: Final = 60.0
 
-#: Times beyond the year 9999 have no date.
+#: Seconds since the epoch at which the year 9999 ends; datetime has no later dates.
 _END_OF_TIME: Final = 253402300800
 
-_TEXTS: Final = ("iss", "sub", "azp", "jti")
+#: Levels of nesting that claims may have. Deeper ones can't be copied within Python's recursion limit.
+_DEPTH: Final = 32
+
+_STRINGS: Final = ("iss", "sub", "azp", "jti")
 
 
 def check_claims(
@@ -24,25 +28,25 @@ def check_claims(
     *,
     leeway: float = LEEWAY,
 ) -> None:
-    """Refuse claims that aren't valid now.
+    """Refuse claims that aren't valid now (RFC 7519, section 4.1).
 
-    ``exp`` and ``iat`` are required, ``nbf`` is honoured; none of them may be in the future, or ``exp`` in
-    the past, by *leeway* or more. Claims that have a type must have it.
+    ``exp`` and ``iat`` are required, ``nbf`` is optional. ``exp`` must not have passed, nor ``iat`` or
+    ``nbf`` be in the future, by *leeway* or more. Registered claims must have their types.
 
     Args:
         claims: a JSON object.
         now: seconds since the epoch.
-        leeway: seconds.
+        leeway: seconds by which clocks may differ.
 
     Raises:
-        TokenRefusedError: with the reason.
+        TokenRefusedError: they aren't valid; it has the reason.
     """
     expires = _time(claims, "exp", required=True)
     issued = _time(claims, "iat", required=True)
     begins = _time(claims, "nbf", required=False)
-    for name in _TEXTS:
+    for name in _STRINGS:
         if not isinstance(claims.get(name), str | None):
-            raise _wrong(name, "a text")
+            raise _wrong(name, "a string")
     _audiences(claims)
     _check_resources(claims.get("resources"))
     if now >= expires + leeway:
@@ -60,20 +64,43 @@ def check_parties(
     issuers: Collection[str] | None = None,
     audiences: Collection[str] | None = None,
 ) -> None:
-    """Refuse claims issued by somebody else, or for somebody else.
+    """Refuse claims of an issuer, or for an audience, that isn't accepted.
 
     Args:
-        claims: as :func:`check_claims` has found them right.
-        issuers: ``iss`` must be one of them; None: anybody's.
-        audiences: ``aud`` must name one of them; None: anybody's.
+        claims: accepted by :func:`check_claims`.
+        issuers: ``iss`` must be one of them; None: any.
+        audiences: ``aud`` must name one of them; None: any.
 
     Raises:
-        TokenRefusedError: with the reason.
+        TokenRefusedError: the issuer or the audience isn't one of them.
     """
     if issuers is not None and claims.get("iss") not in issuers:
-        raise TokenRefusedError(Reason.ISSUER, "Its issuer (iss) isn't the one expected.")
+        raise TokenRefusedError(Reason.ISSUER, "Its issuer (iss) isn't accepted here.")
     if audiences is not None and not _audiences(claims) & {*audiences}:
-        raise TokenRefusedError(Reason.AUDIENCE, "Its audience (aud) is somebody else.")
+        raise TokenRefusedError(Reason.AUDIENCE, "Its audience (aud) is another service.")
+
+
+def memory_of(claims: Mapping[str, Any]) -> int:
+    """Return how many bytes of memory *claims* take, about.
+
+    Raises:
+        TokenRefusedError: they are nested too deeply.
+    """
+    total = 0
+    level: list[Any] = [claims]
+    for _ in range(_DEPTH):
+        total += sum(map(sys.getsizeof, level))
+        below: list[Any] = []
+        for value in level:
+            if isinstance(value, dict):
+                below += value.keys()
+                below += value.values()
+            elif isinstance(value, list):
+                below += value
+        if not below:
+            return total
+        level = below
+    raise TokenRefusedError(Reason.CLAIMS, f"Its claims are nested more than {_DEPTH} levels deep.")
 
 
 def _time(claims: Mapping[str, Any], name: str, *, required: bool) -> float:
@@ -91,7 +118,7 @@ def _audiences(claims: Mapping[str, Any]) -> set[str]:
     value = claims.get("aud")
     values = [value] if isinstance(value, str) else [] if value is None else value
     if not isinstance(values, list) or not all(isinstance(each, str) for each in values):
-        raise _wrong("aud", "a text or a list of texts")
+        raise _wrong("aud", "a string or a list of strings")
     return {*values}
 
 
@@ -102,7 +129,7 @@ def _check_resources(value: Any) -> None:
         raise _wrong("resources", "an object")
     for resources in value.values():
         if not isinstance(resources, list) or not all(isinstance(each, str) for each in resources):
-            raise _wrong("resources", "an object of lists of texts")
+            raise _wrong("resources", "an object of lists of strings")
 
 
 def _wrong(name: str, what: str) -> TokenRefusedError:

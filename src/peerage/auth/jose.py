@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, Never, Self
 
-from peerage.auth.reasons import Reason
+from peerage.auth.refusals import Reason
 from peerage.errors import MissingExtraError, TokenRefusedError
 
 try:
@@ -36,17 +36,20 @@ __all__ = [
 _EC_ALGORITHMS: Final = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512"}
 _RSA_ALGORITHMS: Final = frozenset(("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"))
 
-#: Only those in which who verifies can't sign. Each key has the ones that fit it, so that the token's header
-#: chooses among those and never what a key is used as.
+#: Asymmetric algorithms only: a service that verifies can't sign. Each key accepts the algorithms that fit
+#: it, so the header of a token chooses among those and never decides what a key is used as.
 ALGORITHMS: Final = _RSA_ALGORITHMS | frozenset(_EC_ALGORITHMS.values())
 
 #: Characters of a token, at most; aiohttp's servers take half of it in one header by default.
 TOKEN_LIMIT: Final = 16 * 1024
 
-#: Bits of an RSA key: fewer are too weak (RFC 7518, section 3.3), with more a signature costs milliseconds.
+#: Bits of an RSA modulus: fewer are too weak (RFC 7518, section 3.3), more cost milliseconds a signature.
 _RSA_BITS: Final = (2048, 8192)
 
-#: What is taken over from a JWK, by kind: its public part.
+#: Bits of an RSA exponent. It is 65537 nearly always; a long one makes each verification 100 times as slow.
+_EXPONENT_BITS: Final = 32
+
+#: The public members of a JWK, by kind of key.
 _PUBLIC_PARTS: Final = {"EC": ("crv", "x", "y"), "RSA": ("n", "e")}
 
 _SEGMENTS: Final = {"signed": 3, "encrypted": 5}
@@ -60,9 +63,11 @@ def _is_text_or_null(value: Any) -> None:
 class _Registry(jws.JWSRegistry):
     max_header_length = TOKEN_LIMIT
     max_payload_length = TOKEN_LIMIT
+    # 8192 bits in base64; the default of joserfc ends at 6144.
+    max_signature_length = 1366
 
 
-#: Clusters whose key is older than the first ``kid`` send it as null, which joserfc's own registry refuses.
+#: Clusters whose key was made before ASAB wrote a ``kid`` send null, which joserfc's own registry refuses.
 _REGISTRY: Final = _Registry(
     header_registry={"kid": HeaderParameter("Key ID", _is_text_or_null)},
     algorithms=ALGORITHMS,
@@ -77,12 +82,12 @@ class Token(NamedTuple):
     algorithm: str
     """One of ALGORITHMS."""
     kid: str | None
-    """The id of the key, None if it has none or null."""
+    """Id of the key; None if the header has none, or null."""
     signed: "jws.CompactSignature"
 
     @property
     def payload(self) -> bytes:
-        """What is signed."""
+        """The signed bytes: the claims as JSON."""
         return self.signed.payload
 
 
@@ -90,37 +95,37 @@ def read_token(text: str) -> Token:
     """Take a token apart; nothing in it is verified.
 
     Args:
-        text: a JWT in compact form.
+        text: a JWT in compact form (RFC 7515, section 7.1).
 
     Raises:
         TokenRefusedError: it can't be a token that is accepted.
     """
     if len(text) > TOKEN_LIMIT:
         raise TokenRefusedError(Reason.TOO_LARGE, f"It has more than {TOKEN_LIMIT} characters.")
+    if "," in text:
+        raise TokenRefusedError(Reason.MALFORMED, "The request carries several tokens: send one.")
     segments = text.count(".") + 1
     if segments == _SEGMENTS["encrypted"]:
-        raise TokenRefusedError(Reason.ENCRYPTED, "It is encrypted (JWE); signed ones (JWS) are accepted.")
+        raise TokenRefusedError(Reason.ENCRYPTED, "It is encrypted (JWE); only signed tokens are accepted.")
     if segments != _SEGMENTS["signed"]:
-        raise TokenRefusedError(
-            Reason.MALFORMED, "It is no JWT: those have three parts with dots between them."
-        )
+        raise TokenRefusedError(Reason.MALFORMED, "It isn't a JWT, which has three parts separated by dots.")
     header = _read_header(text)
     algorithm, kid = header.get("alg"), header.get("kid")
     if not isinstance(algorithm, str) or algorithm not in ALGORITHMS:
         raise TokenRefusedError(
-            Reason.ALGORITHM, "Its algorithm isn't accepted; those with RS, PS and ES in their names are."
+            Reason.ALGORITHM, "Its algorithm isn't accepted: sign with RS, PS or ES and 256, 384 or 512."
         )
     if kid is not None and not isinstance(kid, str):
-        raise TokenRefusedError(Reason.MALFORMED, "The kid in its header is no text.")
+        raise TokenRefusedError(Reason.MALFORMED, "The kid in its header isn't a string.")
     if "crit" in header or "b64" in header:
-        # Whoever doesn't understand what is critical must refuse (RFC 7515, 4.1.11); we understand none.
+        # Critical extensions that aren't understood must be refused (RFC 7515, section 4.1.11).
         raise TokenRefusedError(
             Reason.MALFORMED, "Its header has extensions (crit, b64) that aren't supported."
         )
     try:
         signed = jws.extract_compact(text.encode("ascii"), registry=_REGISTRY)
         _REGISTRY.check_header(signed.headers())
-    except (JoseError, ValueError, TypeError) as error:
+    except (JoseError, ValueError, TypeError, RecursionError) as error:
         raise TokenRefusedError(Reason.MALFORMED, "It can't be decoded.") from error
     return Token(algorithm, kid, signed)
 
@@ -131,23 +136,23 @@ def _read_header(text: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise TokenRefusedError(Reason.MALFORMED, "Its header can't be decoded.") from error
     if not isinstance(header, dict):
-        raise TokenRefusedError(Reason.MALFORMED, "Its header is no JSON object.")
+        raise TokenRefusedError(Reason.MALFORMED, "Its header isn't a JSON object.")
     return header
 
 
 @dataclass(frozen=True, slots=True)
 class PublicKey:
-    """A key that verifies signatures; equal to another one if it is the same key, used for the same."""
+    """A key that verifies signatures; equal to another one if key, kid and algorithms are equal."""
 
     thumbprint: str
-    """RFC 7638, whatever it is called."""
+    """RFC 7638; it doesn't depend on the kid."""
     kid: str | None
     algorithms: frozenset[str]
-    """What it may verify."""
+    """The algorithms that it verifies."""
     _key: ECKey | RSAKey = field(compare=False, repr=False)
 
     def fits(self, token: Token) -> bool:
-        """Tell whether *token* may be signed with it, going by kind and algorithm, not by kid."""
+        """Tell whether *token* may be signed with it, going by the algorithm and not by the kid."""
         return token.algorithm in self.algorithms
 
     def verifies(self, token: Token) -> bool:
@@ -169,7 +174,7 @@ def read_key(jwk: object) -> PublicKey:
         ValueError: it can't be used to verify; the message says why and quotes nothing of it.
     """
     if not isinstance(jwk, Mapping):
-        raise ValueError("it is no JSON object")  # noqa: TRY004 - all that is wrong is told as one kind
+        raise ValueError("it isn't a JSON object")  # noqa: TRY004 - callers handle every fault alike
     kind, kid, algorithm = jwk.get("kty"), jwk.get("kid"), jwk.get("alg")
     if not isinstance(kind, str) or kind not in _PUBLIC_PARTS:
         raise ValueError("its kty isn't EC or RSA")
@@ -179,9 +184,9 @@ def read_key(jwk: object) -> PublicKey:
     if operations is not None and not (
         isinstance(operations, list) and {"verify", "sign"} & {*map(str, operations)}
     ):
-        raise ValueError("its key_ops don't have verify")
+        raise ValueError("its key_ops don't include verify")
     if kid is not None and not isinstance(kid, str):
-        raise ValueError("its kid is no text")
+        raise ValueError("its kid isn't a string")
     key = _import_public(kind, jwk)
     fitting = _RSA_ALGORITHMS if kind == "RSA" else frozenset((_EC_ALGORITHMS[jwk["crv"]],))
     if algorithm is not None:
@@ -193,33 +198,39 @@ def read_key(jwk: object) -> PublicKey:
 
 def _import_public(kind: str, jwk: Mapping[str, Any]) -> ECKey | RSAKey:
     parts = {name: jwk.get(name) for name in _PUBLIC_PARTS[kind]}
-    # Compared, not looked up: it may be anything that JSON has.
+    # A tuple, because the value may be any JSON value, and some aren't hashable.
     if kind == "EC" and parts["crv"] not in (*_EC_ALGORITHMS,):
         raise ValueError("its crv isn't P-256, P-384 or P-521")
     try:
         if kind == "EC":
             return ECKey.import_key({"kty": kind, **parts})  # type: ignore[dict-item]
-        bits = int.from_bytes(urlsafe_b64decode(str(parts["n"]).encode())).bit_length()
-        if _RSA_BITS[0] <= bits <= _RSA_BITS[1]:
+        bits, exponent_bits = _bits(parts["n"]), _bits(parts["e"])
+        if _RSA_BITS[0] <= bits <= _RSA_BITS[1] and exponent_bits <= _EXPONENT_BITS:
             return RSAKey.import_key({"kty": kind, **parts})  # type: ignore[dict-item]
     except Exception as error:
-        # Whatever cryptography thinks of what somebody publishes costs that key and nothing else.
+        # cryptography raises many kinds of exceptions; a bad key is skipped, whatever is wrong with it.
         raise ValueError(f"it can't be imported ({type(error).__name__})") from error
+    if exponent_bits > _EXPONENT_BITS:
+        raise ValueError(f"its exponent has {exponent_bits} bits, more than {_EXPONENT_BITS}")
     raise ValueError(f"it has {bits} bits, not {_RSA_BITS[0]} to {_RSA_BITS[1]}")
 
 
+def _bits(number: object) -> int:
+    return int.from_bytes(urlsafe_b64decode(str(number).encode())).bit_length()
+
+
 def read_pem(data: bytes) -> PublicKey:
-    """Read a public key, or a certificate, in PEM's form.
+    """Read a public key, or a certificate, in PEM.
 
     Raises:
-        ValueError: it is neither of EC nor of RSA, or can't be read.
+        ValueError: it is neither an EC nor an RSA key, or can't be read.
     """
     for kind in (ECKey, RSAKey):
         try:
             return read_key(kind.import_key(data).as_dict(private=False))
-        except Exception:  # noqa: BLE001, S112 - of the other kind, or of none
+        except Exception:  # noqa: BLE001, S112 - the other kind is tried next
             continue
-    raise ValueError("it is no PEM of an EC or RSA key")
+    raise ValueError("it isn't an EC or RSA key in PEM")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -231,7 +242,7 @@ class PrivateKey:
 
     @classmethod
     def generate(cls) -> Self:
-        """Make a new one, with a kid."""
+        """Make a new key, with a random kid."""
         return cls._of(ECKey.generate_key("P-256", {"kid": secrets.token_hex(16)}))
 
     @classmethod
@@ -239,25 +250,25 @@ class PrivateKey:
         """Read a private JWK as UTF-8 JSON.
 
         Raises:
-            ValueError: it isn't one, or not of EC P-256; the message quotes nothing of it.
+            ValueError: it isn't one, or isn't of EC P-256; the message quotes nothing of it.
         """
         try:
             jwk = json.loads(data)
             parts = {name: jwk[name] for name in ("kty", "crv", "x", "y", "d")}
             kid = {"kid": jwk["kid"]} if jwk.get("kid") else {}
             return cls._of(ECKey.import_key({**parts, **kid}))
-        except Exception as error:  # noqa: BLE001 - whatever somebody wrote there
-            # Without the cause: its message may quote the key.
-            raise ValueError(f"it is no private EC P-256 key as JWK ({type(error).__name__})") from None
+        except Exception as error:  # noqa: BLE001 - the secret may hold anything
+            # Without the cause, whose message may quote the key.
+            raise ValueError(f"it isn't a private EC P-256 key as JWK ({type(error).__name__})") from None
 
     @classmethod
     def _of(cls, key: ECKey) -> Self:
         if not key.is_private or key.curve_name != "P-256":
-            raise ValueError("no private key of P-256")
+            raise ValueError("it isn't a private key of P-256")
         return cls(read_key(key.as_dict(private=False)), key)
 
     def write(self) -> bytes:
-        """Return it as a private JWK, UTF-8 JSON: a secret."""
+        """Return the private JWK as UTF-8 JSON: a secret."""
         return json.dumps(self._key.as_dict(private=True), sort_keys=True).encode()
 
     def sign(self, claims: Mapping[str, Any]) -> str:
@@ -271,26 +282,26 @@ def read_payload(payload: bytes) -> dict[str, Any]:
     """Read the claims of a token.
 
     Raises:
-        TokenRefusedError: they are no JSON object.
+        TokenRefusedError: they aren't a JSON object.
     """
     try:
         claims = json.loads(payload, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
-        raise TokenRefusedError(Reason.CLAIMS, "Its claims are no JSON.") from error
+        raise TokenRefusedError(Reason.CLAIMS, "Its claims aren't JSON.") from error
     if not isinstance(claims, dict):
-        raise TokenRefusedError(Reason.CLAIMS, "Its claims are no JSON object.")
+        raise TokenRefusedError(Reason.CLAIMS, "Its claims aren't a JSON object.")
     return claims
 
 
 def _refuse(constant: str) -> Never:
-    raise ValueError(f"{constant} is no JSON")
+    raise ValueError(f"{constant} isn't JSON")
 
 
 def fitting(keys: Sequence[PublicKey], token: Token) -> list[PublicKey]:
-    """Return those of *keys* with which *token* may be signed, going by what its header says.
+    """Return those of *keys* that may have signed *token*, going by its header.
 
-    A key is found by its ``kid`` or thumbprint. If the token has none, or only keys without a kid could be
-    meant, all of that algorithm are.
+    A key is found by its ``kid`` or thumbprint. If the token has no kid, all keys of its algorithm are
+    returned; if no key has that kid, all of its algorithm without a kid.
     """
     able = [key for key in keys if key.fits(token)]
     if token.kid is None:

@@ -1,4 +1,4 @@
-"""From what somebody publishes to the keys in it: what can't be used costs that key alone."""
+"""Reads the keys out of a published document; a key that can't be used is skipped."""
 
 import json
 from typing import Any, Final, NamedTuple
@@ -10,8 +10,8 @@ __all__ = ["KeySet", "read_key_set"]
 #: Keys of one set, at most: a token without a kid is tried against each that fits.
 KEYS_LIMIT: Final = 64
 
-#: Problems told of one set.
-_TOLD: Final = 8
+#: Problems that are reported of one set, at most.
+_REPORTED: Final = 8
 
 
 class KeySet(NamedTuple):
@@ -19,28 +19,28 @@ class KeySet(NamedTuple):
 
     keys: tuple[PublicKey, ...]
     problems: tuple[str, ...]
-    """What couldn't be used, a sentence each; quotes nothing of it."""
+    """One sentence for each key that can't be used; quotes nothing of it."""
 
 
 def read_key_set(data: bytes) -> KeySet:
     """Read a JWKS (``{"keys": […]}``), a single JWK, or a PEM.
 
-    Keys for encryption are left out silently.
+    Keys for encryption are skipped silently.
 
     Raises:
-        ValueError: it is none of them.
+        ValueError: it is none of these.
     """
     if data.lstrip().startswith(b"-----BEGIN"):
         return KeySet((read_pem(data),), ())
     try:
         document = json.loads(data)
     except (ValueError, RecursionError):
-        raise ValueError("it is no JSON") from None
+        raise ValueError("it isn't JSON") from None
     published: Any = document.get("keys") if isinstance(document, dict) else None
     if published is None and isinstance(document, dict) and "kty" in document:
         published = [document]
     if not isinstance(published, list):
-        raise ValueError('it is no JWKS: those have a list under "keys"')  # noqa: TRY004 - told as one kind
+        raise ValueError("it isn't a JWKS, which has a list under 'keys'")  # noqa: TRY004 - callers handle every fault alike
     found: dict[PublicKey, None] = {}
     problems: list[str] = []
     for number, jwk in enumerate(published[:KEYS_LIMIT]):
@@ -49,7 +49,7 @@ def read_key_set(data: bytes) -> KeySet:
         try:
             found[read_key(jwk)] = None
         except ValueError as error:
-            problems.append(f"Key {number} is left out: {error}.")
+            problems.append(f"Key {number} is skipped: {error}.")
     if len(published) > KEYS_LIMIT:
-        problems.append(f"It has {len(published)} keys, the first {KEYS_LIMIT} are read.")
-    return KeySet((*found,), (*problems[:_TOLD],))
+        problems.append(f"It has {len(published)} keys; only the first {KEYS_LIMIT} are read.")
+    return KeySet((*found,), (*problems[:_REPORTED],))

@@ -1,7 +1,7 @@
-"""Who calls, and what they may do: the claims of a verified token.
+"""The caller that a verified token identifies, and what the token allows.
 
-``resources`` is ``{tenant or "*": [resource, …]}``. With a tenant only the list of that tenant counts,
-without one only the list under ``"*"``. ``authz:superuser`` under ``"*"`` may do everything for every
+``resources`` is ``{tenant or "*": [resource, …]}``. With a tenant, only the list of that tenant counts;
+without one, only the list under ``"*"``. ``authz:superuser`` under ``"*"`` allows everything for every
 tenant; under a tenant it means nothing. Source: ASAB's authorization.
 """
 
@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from peerage.auth.claims import LEEWAY
-from peerage.auth.reasons import Reason
+from peerage.auth.refusals import Reason
 from peerage.errors import AccessDeniedError, TokenRefusedError
 
 __all__ = ["SUPERUSER", "Principal"]
@@ -23,23 +23,26 @@ _GLOBAL: Final = "*"
 
 
 class Principal:
-    """Whoever a verified token speaks for.
+    """The caller that a verified token identifies.
 
-    It lives as long as its token: every question about rights raises TokenRefusedError once that has expired,
-    as in a WebSocket that outlives it. One object may serve many requests with the same token, so nothing of
-    it can be changed.
+    It is valid as long as its token: every question about rights raises TokenRefusedError once the token has
+    expired, for example in a WebSocket that is open for longer. One object may serve many requests with the
+    same token, so it is immutable.
 
     Args:
-        claims: of the token, checked by :func:`peerage.auth.claims.check_claims`.
-        internal: whether the cluster itself has signed it.
+        claims: of the token, accepted by :func:`peerage.auth.claims.check_claims`.
+        internal: whether a service has signed it, not the issuer of users' tokens.
         leeway: seconds by which clocks may differ.
         clock: seconds since the epoch.
+        monotonic: monotonic seconds; a token also ends if *clock* is set back meanwhile.
     """
 
     __slots__ = (
         "_claims",
         "_clock",
         "_end",
+        "_monotonic",
+        "_monotonic_end",
         "_resources",
         "expires_at",
         "internal",
@@ -54,21 +57,24 @@ class Principal:
         internal: bool = False,
         leeway: float = LEEWAY,
         clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._claims = dict(claims)
         self._clock = clock
+        self._monotonic = monotonic
         self._end = float(claims["exp"]) + leeway
+        self._monotonic_end = monotonic() + self._end - clock()
         self._resources: dict[str, frozenset[str]] = {
             tenant: frozenset(resources) for tenant, resources in (claims.get("resources") or {}).items()
         }
         self.internal = internal
-        """Whether it speaks for a service, not for a user."""
+        """Whether the caller is a service, not a user."""
         self.issued_at = datetime.fromtimestamp(claims["iat"], UTC)
         """When the token was issued."""
         self.expires_at = datetime.fromtimestamp(claims["exp"], UTC)
         """When the token expires."""
         self.superuser = SUPERUSER in self._resources.get(_GLOBAL, ())
-        """Whether the token says so, expired or not; ask :meth:`has_superuser_access`."""
+        """Whether the token says so, expired or not; for decisions call :meth:`has_superuser_access`."""
 
     def __repr__(self) -> str:
         who = self.subject or self.issuer or "?"
@@ -76,11 +82,11 @@ class Principal:
             f"<Principal {who!a}{' superuser' * self.superuser} until {self.expires_at:%Y-%m-%d %H:%M:%S}Z>"
         )
 
-    # Who
+    # Identity
 
     @property
     def subject(self) -> str | None:
-        """``sub``: id of the credentials."""
+        """``sub``: id of the caller's credentials."""
         return self._text("sub")
 
     @property
@@ -105,37 +111,37 @@ class Principal:
 
     @property
     def session_id(self) -> str | None:
-        """``sid``: id of the session in which it was issued."""
+        """``sid``: id of the session in which the token was issued."""
         return self._text("sid")
 
     def _text(self, name: str) -> str | None:
         value = self._claims.get(name)
         return value if isinstance(value, str) else None
 
-    # How long
+    # Validity
 
     @property
     def valid(self) -> bool:
         """Whether the token hasn't expired, within the leeway."""
-        return self._clock() < self._end
+        return self._clock() < self._end and self._monotonic() < self._monotonic_end
 
     def require_valid(self) -> None:
         """Raise TokenRefusedError once the token has expired."""
         if not self.valid:
             raise TokenRefusedError(Reason.EXPIRED, "It expired while it was in use.")
 
-    # What they may do
+    # Rights
 
     def resources(self, tenant: str | None = None) -> frozenset[str]:
-        """Return what is allowed for *tenant*, or globally; a superuser's rights aren't spelled out.
+        """Return the resources allowed for *tenant*, or globally; a superuser's list isn't complete.
 
         Raises:
             TokenRefusedError: the token has expired.
-            ValueError: *tenant* is ``"*"``, which is no tenant.
+            ValueError: *tenant* is ``"*"``, which isn't the name of a tenant.
         """
         self.require_valid()
         if tenant == _GLOBAL:
-            raise ValueError("'*' is no tenant: write None for what is allowed globally.")
+            raise ValueError("'*' isn't a tenant: pass None for what is allowed globally.")
         if tenant is None:
             return self._resources.get(_GLOBAL, frozenset())
         return self._resources.get(tenant, frozenset()) - {SUPERUSER}
@@ -161,7 +167,7 @@ class Principal:
         return self.resources(tenant).issuperset(resources) or self.superuser
 
     def has_tenant_access(self, tenant: str) -> bool:
-        """Tell whether anything can be allowed for *tenant*: it is in ``resources``, be its list empty.
+        """Tell whether *tenant* is in ``resources``, even with an empty list.
 
         Raises:
             TokenRefusedError: the token has expired.
@@ -169,13 +175,13 @@ class Principal:
         """
         self.require_valid()
         if not tenant or tenant == _GLOBAL:
-            raise ValueError(f"{tenant!r} is no tenant.")
+            raise ValueError(f"{tenant!r} isn't a tenant.")
         return self.superuser or tenant in self._resources
 
     def require_superuser_access(self) -> None:
         """Raise AccessDeniedError, or TokenRefusedError, unless everything is allowed."""
         if not self.has_superuser_access():
-            raise AccessDeniedError(f"{self!r} is no superuser.")
+            raise AccessDeniedError(f"{self!r} isn't a superuser.")
 
     def require_resource_access(self, *resources: str, tenant: str | None = None) -> None:
         """Raise AccessDeniedError, or TokenRefusedError, unless all of *resources* are allowed."""
@@ -186,14 +192,14 @@ class Principal:
             )
 
     def require_tenant_access(self, tenant: str) -> None:
-        """Raise AccessDeniedError, or TokenRefusedError, unless *tenant* is one of theirs."""
+        """Raise AccessDeniedError, or TokenRefusedError, unless *tenant* is in ``resources``."""
         if not self.has_tenant_access(tenant):
-            raise AccessDeniedError(f"{self!r} has nothing to do with the tenant {tenant!a}.")
+            raise AccessDeniedError(f"{self!r} has no access to the tenant {tenant!a}.")
 
-    # Anything else
+    # Other claims
 
     def claim(self, name: str, default: Any = None) -> Any:
-        """Return a claim, a copy of one's own.
+        """Return a copy of a claim.
 
         Raises:
             TokenRefusedError: the token has expired.
@@ -202,7 +208,7 @@ class Principal:
         return copy.deepcopy(self._claims.get(name, default))
 
     def claims(self) -> dict[str, Any]:
-        """Return all claims, a copy of one's own.
+        """Return a copy of all claims.
 
         Raises:
             TokenRefusedError: the token has expired.

@@ -1,23 +1,57 @@
-"""Refusals are counted each and told together: a flood of bad tokens is a few lines in the log."""
+"""Why tokens are refused, how often, and what the log says about it."""
 
 import logging
 import time
 from collections import Counter
 from collections.abc import Callable
+from enum import StrEnum
 from typing import Final
 
 from peerage.errors import PeerageError
 
-__all__ = ["Refusals"]
+__all__ = ["Reason", "Refusals"]
 
 log = logging.getLogger(__name__)
 
-#: Seconds between two lines about the same reason.
-_QUIET: Final = 60.0
+#: Seconds between two log lines about the same reason.
+_QUIET_SECONDS: Final = 60.0
+
+
+class Reason(StrEnum):
+    """Short codes, stable enough to be the label of a metric; for the operator, never for the caller."""
+
+    MISSING = "missing"
+    """The request carries no token."""
+    TOO_LARGE = "too_large"
+    MALFORMED = "malformed"
+    """It isn't a signed token in compact form, or its header can't be used."""
+    ENCRYPTED = "encrypted"
+    """It is a JWE."""
+    ALGORITHM = "algorithm"
+    """It names an algorithm that isn't accepted: ``none``, one with a shared secret, or an unknown one."""
+    UNKNOWN_KEY = "unknown_key"
+    """None of the known keys could have signed it."""
+    SIGNATURE = "signature"
+    """The key is known, but it didn't make this signature."""
+    CLAIMS = "claims"
+    """A claim is missing or has a wrong type, or the claims are not a JSON object."""
+    EXPIRED = "expired"
+    NOT_YET_VALID = "not_yet_valid"
+    """``nbf`` or ``iat`` is in the future."""
+    ISSUER = "issuer"
+    """Its issuer isn't accepted, or isn't the owner of its key."""
+    AUDIENCE = "audience"
+    """It was made for another service."""
+    EXCESSIVE = "excessive"
+    """It claims more than its issuer may."""
+    DENIED = "denied"
+    """It is valid, but doesn't allow what was asked."""
 
 
 class Refusals:
-    """Counts refusals by reason, and logs the first of each and then one a minute.
+    """Counts refusals by reason; logs the first of each reason at once and then one line a minute.
+
+    A flood of bad tokens is a few lines in the log.
 
     Args:
         clock: monotonic seconds.
@@ -27,20 +61,20 @@ class Refusals:
         self.counts: Counter[str] = Counter()
         """How often each reason occurred."""
         self._clock = clock
-        self._told: dict[str, tuple[float, int]] = {}
+        self._logged: dict[str, tuple[float, int]] = {}
 
     def note(self, reason: str, error: PeerageError) -> None:
-        """Count one; never more of it is told than the error's own message."""
+        """Count one refusal; the log shows the message of *error* and nothing else of the request."""
         self.counts[reason] += 1
         now, count = self._clock(), self.counts[reason]
-        last, told = self._told.get(reason, (None, 0))
-        if last is not None and now < last + _QUIET:
+        last, logged = self._logged.get(reason, (None, 0))
+        if last is not None and now < last + _QUIET_SECONDS:
             return
-        self._told[reason] = (now, count)
-        more = count - told - 1
+        self._logged[reason] = (now, count)
+        more = count - logged - 1
         log.warning(
             "A request was refused (%s): %s%s",
             reason,
             error,
-            f" So were {more} others since the last line about it." if more else "",
+            f" {more} more were refused for this reason since the last line about it." if more else "",
         )

@@ -1,76 +1,90 @@
-"""From a token to who it speaks for, or the reason why not."""
+"""Verifies tokens: returns the caller that a token identifies, or raises the reason why it is refused."""
 
 import asyncio
 import hashlib
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple
 
-from peerage.auth.claims import LEEWAY, check_claims
+from cachetools import TLRUCache
+
+from peerage.auth.claims import LEEWAY, check_claims, memory_of
+from peerage.auth.fetched_keys import FetchedKeys
 from peerage.auth.jose import PublicKey, Token, read_payload, read_token
+from peerage.auth.key_source import KeySource
 from peerage.auth.principal import Principal
-from peerage.auth.reasons import Reason
-from peerage.auth.refusals import Refusals
-from peerage.auth.sources import KeySource
-from peerage.errors import KeysUnavailableError, TokenRefusedError
+from peerage.auth.refusals import Reason, Refusals
+from peerage.errors import TokenRefusedError
 
-__all__ = ["Verifier", "digest_of", "remember"]
+__all__ = ["Verifier"]
 
-#: Verified tokens that are remembered.
-_REMEMBERED: Final = 4096
+#: Bytes of memory that accepted tokens take, at most; a common one takes about 6 kB.
+_CACHE_BYTES: Final = 32 * 1024 * 1024
 
 #: Keys of one source that a token is tried against.
 _TRIED: Final = 16
 
-_Known = TypeVar("_Known")
 
-
-class _Verified(NamedTuple):
+class _Accepted(NamedTuple):
     principal: Principal
     key: PublicKey
     source: KeySource
     claims: Mapping[str, Any]
+    begins: float
+    """Seconds since the epoch, the leeway included."""
+    ends: float
+    """Monotonic seconds, the leeway included."""
+    size: int
+    """Bytes of memory, about."""
 
 
 class Verifier:
     """Verifies tokens against the keys of its sources.
 
-    What is valid is remembered by its hash until it expires or its key is withdrawn, so a token that comes
-    with every request is verified once. A token that no known key has signed has the keys fetched anew, if
-    that wasn't done a moment ago; those with a known key never wait for that.
+    An accepted token is kept by its hash until it expires or its key is withdrawn, so a token that comes with
+    every request is verified once. A token that none of the known keys has signed makes the sources fetch
+    their keys again, with a pause between two fetches; tokens of a known key don't wait for that.
 
     Args:
-        sources: where keys come from; any of them may have signed. Closed by :meth:`aclose`.
-        shared: likewise, of the cluster itself: a service has signed. Closed by somebody else.
+        sources: of users' keys; closed by :meth:`aclose`.
+        internal: source of the services' keys, None if internal tokens aren't accepted; not closed.
         leeway: seconds by which clocks may differ.
         clock: seconds since the epoch.
+        monotonic: monotonic seconds.
     """
 
     def __init__(
         self,
-        sources: Sequence[KeySource],
+        sources: Sequence[FetchedKeys],
         *,
-        shared: Sequence[KeySource] = (),
+        internal: KeySource | None = None,
         leeway: float = LEEWAY,
         clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.refusals = Refusals()
-        """How often somebody was refused, by reason."""
+        """How often tokens were refused, by reason."""
         self.accepted = 0
-        """How often one was accepted."""
-        self._owned = tuple(sources)
-        self._sources = (*sources, *shared)
+        """How often a token was accepted."""
+        self._fetched = tuple(sources)
+        self._internal = internal
+        self._sources: tuple[KeySource, ...] = (*sources, *(() if internal is None else (internal,)))
         self._leeway = leeway
         self._clock = clock
-        self._verified: dict[bytes, _Verified] = {}
+        self._monotonic = monotonic
+        self._cache: TLRUCache[bytes, _Accepted] = TLRUCache(
+            _CACHE_BYTES,
+            ttu=lambda _digest, accepted, _now: accepted.ends,
+            timer=monotonic,
+            getsizeof=lambda accepted: accepted.size,
+        )
 
     async def verify(self, token: str | None) -> Principal:
-        """Return who *token*, a JWT in compact form, speaks for.
+        """Return the caller that *token*, a JWT in compact form, identifies.
 
         Raises:
             TokenRefusedError: it isn't valid, or there is none; counted and logged.
-            KeysUnavailableError: that can't be told, because there are no keys.
+            KeysUnavailableError: there are no keys to verify it with.
         """
         try:
             principal = await self._verify(token)
@@ -82,13 +96,13 @@ class Verifier:
 
     async def aclose(self) -> None:
         """Stop fetching keys; may be called twice."""
-        await asyncio.gather(*(source.aclose() for source in self._owned))
+        await asyncio.gather(*(source.aclose() for source in self._fetched))
 
     async def _verify(self, text: str | None) -> Principal:
         if not text:
             raise TokenRefusedError(Reason.MISSING, "There is none.")
-        await self._freshen()
-        digest = digest_of(text)
+        await self._refresh()
+        digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
         known = self._recall(digest)
         if known is not None:
             return known
@@ -96,39 +110,61 @@ class Verifier:
         source, key = await self._find(token)
         claims = read_payload(token.payload)
         check_claims(claims, self._clock(), leeway=self._leeway)
+        size = memory_of(claims)
         source.check(claims)
         principal = Principal(
-            claims, internal=source not in self._owned, leeway=self._leeway, clock=self._clock
+            claims,
+            internal=source is self._internal,
+            leeway=self._leeway,
+            clock=self._clock,
+            monotonic=self._monotonic,
         )
-        remember(self._verified, digest, _Verified(principal, key, source, claims), _REMEMBERED)
+        self._cache[digest] = _Accepted(
+            principal,
+            key,
+            source,
+            claims,
+            begins=max(claims["iat"], claims.get("nbf") or 0) - self._leeway,
+            ends=self._monotonic() + claims["exp"] + self._leeway - self._clock(),
+            # The principal has a copy of the outer object, and a set of each list of resources.
+            size=3 * size + 1024,
+        )
         return principal
 
-    async def _freshen(self) -> None:
-        """Have old keys fetched, and wait only for those that nobody has asked about for long."""
-        overdue = [source for source in self._sources if source.overdue]
-        if overdue:
-            await asyncio.gather(*(source.renew() for source in overdue))
-        for source in self._sources:
-            source.touch()
+    def _recall(self, digest: bytes) -> Principal | None:
+        accepted = self._cache.get(digest)
+        if accepted is None:
+            return None
+        if (
+            accepted.begins < self._clock()
+            and accepted.principal.valid
+            and accepted.source.holds(accepted.key, accepted.claims)
+        ):
+            return accepted.principal
+        self._cache.pop(digest, None)
+        return None
+
+    async def _refresh(self, *, missing: bool = False) -> None:
+        waiting = [wait for source in self._sources if (wait := source.refresh(missing=missing)) is not None]
+        if waiting:
+            await asyncio.gather(*waiting)
 
     async def _find(self, token: Token) -> tuple[KeySource, PublicKey]:
-        """Return the key that has signed *token*, and where it is from."""
+        """Return the key that has signed *token*, and its source."""
         tried = self._candidates(token)
         found = _first(tried, token)
         if found is None:
-            await asyncio.gather(*(source.renew() for source in self._sources))
+            await self._refresh(missing=True)
             found = _first([each for each in self._candidates(token) if each not in tried], token)
         if found is not None:
             return found
-        missing = [source for source in self._sources if source.empty]
+        missing = [error for source in self._sources if (error := source.unavailable()) is not None]
         if missing:
-            raise KeysUnavailableError(
-                f"There are no public keys of {missing[0].name}: {missing[0].problem or 'not fetched yet'}. "
-                "Check that it runs and can be reached from here.",
-                retry_after=max(1.0, math.ceil(max(source.retry_after for source in missing))),
-            )
+            raise max(missing, key=lambda error: error.retry_after)
         if self._candidates(token):
-            raise TokenRefusedError(Reason.SIGNATURE, "Its signature isn't that of the key.")
+            raise TokenRefusedError(
+                Reason.SIGNATURE, "None of the keys that it may be signed with signed it."
+            )
         raise TokenRefusedError(
             Reason.UNKNOWN_KEY, f"None of the keys of {self._names()} could have signed it."
         )
@@ -137,30 +173,7 @@ class Verifier:
         return [(source, key) for source in self._sources for key in source.candidates(token)[:_TRIED]]
 
     def _names(self) -> str:
-        return ", ".join(source.name for source in self._sources) or "nobody (no source of keys is set)"
-
-    def _recall(self, digest: bytes) -> Principal | None:
-        verified = self._verified.get(digest)
-        if verified is None:
-            return None
-        principal, key, source, claims = verified
-        if principal.valid and source.holds(key, claims):
-            return principal
-        del self._verified[digest]
-        return None
-
-
-def digest_of(token: str) -> bytes:
-    """Return what *token* is remembered by."""
-    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
-
-
-def remember(known: dict[bytes, _Known], digest: bytes, value: _Known, most: int) -> None:
-    """Take *value* into *known*, which has *most* at the most."""
-    while len(known) >= most:
-        # The oldest: a dictionary keeps the order of insertion.
-        del known[next(iter(known))]
-    known[digest] = value
+        return ", ".join(source.name for source in self._sources) or "no source (none is configured)"
 
 
 def _first(candidates: list[tuple[KeySource, PublicKey]], token: Token) -> tuple[KeySource, PublicKey] | None:

@@ -169,7 +169,7 @@ class MemoryRegistry:
             feed.stale(reason)
 
     def hang(self, reason: str = "no answer") -> None:
-        """Lose touch without noticing, as with a server that hangs: watchers aren't told."""
+        """Lose touch as with a server that hangs: watchers get no event."""
         self._enter(reason)
 
     def restore(self) -> None:

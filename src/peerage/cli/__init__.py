@@ -3,6 +3,7 @@
 import sys
 from importlib.util import find_spec
 
+from peerage.cli.run import Exit
 from peerage.errors import MissingExtraError
 
 __all__ = ["main"]
@@ -15,13 +16,13 @@ def main() -> int:
     """Run the command that the arguments of this process name, and return its exit code."""
     try:
         _check_extra()
-        # Only now: the message about a missing package must not need it.
+        # The message about a missing package mustn't need the package.
         from peerage.cli.app import app  # noqa: PLC0415 - see above
 
         app()
     except MissingExtraError as error:
         sys.stderr.write(f"peerage: {error}\n")
-        return 1
+        return Exit.MISSING_EXTRA
     except KeyboardInterrupt:
         return 130
     return 0

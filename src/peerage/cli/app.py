@@ -1,17 +1,26 @@
 """The commands and their options, as ``--help`` shows them. Each loads the module that does the work."""
 
+import platform
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
 
 import typer
 
+from peerage import __version__
 from peerage.cli.run import run
 
 __all__ = ["app"]
 
+_CODES = (
+    "Exit codes: 0 success; 1 failure; 2 wrong usage; 3 no instance matches; 4 instances are known, but none "
+    "could be reached; 5 the registry is out of reach; 6 the service answered with a status of 400 or above; "
+    "7 an optional package is missing; 130 ended by Ctrl-C."
+)
+
 app = typer.Typer(
     name="peerage",
-    help="See who is there, and call services by name.",
+    help="List the instances in a registry, and call services by name.",
+    epilog=_CODES,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -34,32 +43,53 @@ Timeout = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Write JSON, for programs.")]
 
 
-def _end(command: Callable[[], Coroutine[Any, Any, int]], *, quiet: bool = True) -> None:
-    raise typer.Exit(run(command, quiet=quiet))
+def _end(command: Callable[[], Coroutine[Any, Any, int]]) -> None:
+    raise typer.Exit(run(command))
+
+
+def _show_version(asked: bool) -> None:  # noqa: FBT001 - as typer calls it
+    if asked:
+        typer.echo(f"peerage {__version__}, Python {platform.python_version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    *,
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and end."),
+    ] = False,
+) -> None:
+    """Take the options of all commands."""
 
 
 @app.command("ls")
 def ls(
     *,
+    criteria: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KEY=VALUE]...", help="Show only instances that match all of them."),
+    ] = None,
     registry: Registry = None,
     timeout: Timeout = 5.0,
-    watch: Annotated[bool, typer.Option("--watch", "-w", help="Go on and show every change.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Keep running and show every change.")] = False,
     json: Json = False,
 ) -> None:
-    """Show all instances.
+    """List the instances.
 
     With --json one array of all records. With --watch a live table; without a terminal, or with --json, one
     line per change.
 
-    Exit code: 0; 2 wrong usage; 5 the registry is out of reach; 130 ended by Ctrl-C.
+    Exit code: 0; 2 wrong usage; 3 no instance matches; 5 the registry is out of reach; 130 ended by Ctrl-C.
     """
     if watch:
         from peerage.cli.watch import watch as watch_changes  # noqa: PLC0415 - each command loads what it needs
 
-        _end(lambda: watch_changes(registry, timeout=timeout, as_lines=json), quiet=False)
+        _end(lambda: watch_changes(registry, criteria or [], timeout=timeout, as_lines=json))
     from peerage.cli.ls import list_once  # noqa: PLC0415 - likewise
 
-    _end(lambda: list_once(registry, timeout=timeout, as_array=json))
+    _end(lambda: list_once(registry, criteria or [], timeout=timeout, as_array=json))
 
 
 @app.command("locate")
@@ -73,9 +103,9 @@ def locate(
     timeout: Timeout = 5.0,
     json: Json = False,
 ) -> None:
-    """Show the URLs of who matches, one a line.
+    """Show the URLs of the instances that match, one a line.
 
-    Exit code: 0; 1 nobody matches; 2 wrong usage; 5 the registry is out of reach; 130 ended by Ctrl-C.
+    Exit code: 0; 2 wrong usage; 3 no instance matches; 5 the registry is out of reach; 130 ended by Ctrl-C.
     """
     from peerage.cli.locate import locate as locate_urls  # noqa: PLC0415 - each command loads what it needs
 
@@ -98,7 +128,7 @@ def get(
             "-d",
             "--data",
             metavar="DATA",
-            help="The body: text, @file, or @- for stdin. -H says of what type, if not octet-stream.",
+            help="The body: text, @file, or @- for stdin. JSON is sent as such; -H names another type.",
             show_default=False,
         ),
     ] = None,
@@ -129,8 +159,8 @@ def get(
 ) -> None:
     """Call a service by name and write the answer to stdout.
 
-    Exit code: 0 status 2xx or 3xx; 1 another status; 2 wrong usage; 3 nobody is known by that name;
-    4 it is known, but no instance could be reached or answered in time; 5 the registry is out of reach;
+    Exit code: 0 status below 400; 2 wrong usage; 3 no instance is known by that name; 4 instances are known,
+    but none could be reached or answered in time; 5 the registry is out of reach; 6 status of 400 or above;
     130 ended by Ctrl-C.
     """
     from peerage.cli.get import get_url  # noqa: PLC0415 - each command loads what it needs
@@ -174,12 +204,12 @@ def demo(
 ) -> None:
     """Watch a shop call three pricing services, while one is killed and another one joins.
 
-    Each is a process of its own. The shop calls http://pricing.service_id.asab, and no call fails.
+    Each is a process. The shop calls http://pricing.service_id.asab, and no call fails.
 
     Exit code: 0 if no call failed and every instance answered; 1 if not; 2 wrong usage; 5 the registry is out
     of reach; 130 ended by Ctrl-C. A demo without --seconds has shown everything after 15 s: Ctrl-C then ends
     it with the summary and its code.
     """
-    from peerage.cli.demo import demo as play  # noqa: PLC0415 - each command loads what it needs
+    from peerage.cli.demo import demo as run_demo  # noqa: PLC0415 - each command loads what it needs
 
-    _end(lambda: play(registry, seconds), quiet=False)
+    _end(lambda: run_demo(registry, seconds))

@@ -1,6 +1,7 @@
-"""``peerage get``: call a service by name, like curl."""
+"""``peerage get``: call a service by name, as curl calls a host."""
 
 import asyncio
+import json
 import re
 import sys
 from collections.abc import Coroutine, Mapping, Sequence
@@ -12,11 +13,16 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
-from peerage.cli.run import CommandError, Exit, complain
+from peerage.cli.run import CommandError, Exit, complain, read_registry
+from peerage.cli.table import on_terminal
 from peerage.discovery import Discovery
 from peerage.errors import PeerageError
+from peerage.records.names import is_logical
 
 __all__ = ["get_url"]
+
+#: Seconds within which the registry must answer; a call may take longer.
+_READY = 5.0
 
 _METHOD = re.compile(r"[A-Za-z]{1,20}")
 _HEADER = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):\s*(.*)")
@@ -35,7 +41,7 @@ class _Request:
 
 def _parse_method(text: str) -> str:
     if not _METHOD.fullmatch(text):
-        raise CommandError(f"{text!r} is no HTTP method: write -X PUT.", Exit.USAGE)
+        raise CommandError(f"{text!r} isn't an HTTP method: write -X PUT.", Exit.USAGE)
     return text.upper()
 
 
@@ -43,10 +49,10 @@ def _parse_url(text: str) -> URL:
     try:
         url = URL(text)
     except ValueError as error:
-        raise CommandError(f"{text!r} is no URL: {error}", Exit.USAGE) from None
+        raise CommandError(f"{text!r} isn't a URL: {error}", Exit.USAGE) from None
     if url.scheme not in {"http", "https"} or not url.host:
         raise CommandError(
-            f"{text!r} is no URL that can be called: write http://orders.service_id.asab/path", Exit.USAGE
+            f"{text!r} isn't a URL that can be called: write http://orders.service_id.asab/path", Exit.USAGE
         )
     return url
 
@@ -54,13 +60,13 @@ def _parse_url(text: str) -> URL:
 def _parse_header(text: str) -> tuple[str, str]:
     match = _HEADER.fullmatch(text)
     if match is None or not text.isprintable():
-        raise CommandError(f"{text!r} is no header: write -H 'Name: value'.", Exit.USAGE)
+        raise CommandError(f"{text!r} isn't a header: write -H 'Name: value'.", Exit.USAGE)
     return match[1], match[2]
 
 
 def _read(data: str) -> bytes:
     if not data.startswith("@"):
-        # What came from the command line as bytes that aren't UTF-8 goes out as the same bytes.
+        # Bytes of the command line that aren't UTF-8 are sent as they are.
         return data.encode(errors="surrogateescape")
     if data == "@-":
         return sys.stdin.buffer.read()
@@ -68,6 +74,19 @@ def _read(data: str) -> bytes:
         return Path(data[1:]).read_bytes()
     except OSError as error:
         raise CommandError(f"{data[1:]!r} can't be read: {error.strerror}", Exit.USAGE) from None
+
+
+def _with_type(headers: list[tuple[str, str]], body: bytes | None) -> list[tuple[str, str]]:
+    """Add the content type of a JSON body, unless the user gave one."""
+    if body is None or body.lstrip()[:1] not in {b"{", b"["}:
+        return headers
+    if any(name.lower() == "content-type" for name, _ in headers):
+        return headers
+    try:
+        json.loads(body)
+    except (ValueError, RecursionError):
+        return headers
+    return [*headers, ("Content-Type", "application/json")]
 
 
 def get_url(
@@ -83,7 +102,7 @@ def get_url(
 ) -> Coroutine[Any, Any, int]:
     """Make the coroutine that calls *url* and writes the body of the answer to stdout as it arrives.
 
-    What is to be sent is read at once.
+    The body that is to be sent is read at once. If it is JSON, so is its content type by default.
 
     Args:
         registry: URL of the registry.
@@ -95,12 +114,12 @@ def get_url(
         timeout: seconds until the answer begins, and between two pieces of it.
         show_headers: whether to write status and headers of the answer to stderr.
     """
+    method = _parse_method(method or ("GET" if data is None else "POST"))
+    target = _parse_url(url)
+    parsed = [_parse_header(header) for header in headers]
+    body = None if data is None else _read(data)
     request = _Request(
-        method=_parse_method(method or ("GET" if data is None else "POST")),
-        url=_parse_url(url),
-        headers=[_parse_header(header) for header in headers],
-        body=None if data is None else _read(data),
-        redirects=redirects,
+        method=method, url=target, headers=_with_type(parsed, body), body=body, redirects=redirects
     )
     return _call(registry, request, timeout, show_headers=show_headers)
 
@@ -124,9 +143,11 @@ async def _call(registry: str | None, request: _Request, limit: float, *, show_h
 async def _send(registry: str | None, request: _Request, limit: float, *, show_headers: bool) -> int:
     limits = aiohttp.ClientTimeout(total=None, sock_connect=limit, sock_read=limit)
     async with (
-        Discovery(registry, ready_timeout=limit) as discovery,
+        Discovery(registry) as discovery,
         discovery.session(timeout=limits) as session,
     ):
+        if is_logical(request.url.host or ""):
+            await read_registry(discovery, min(limit, _READY))
         # The limits of aiohttp hold for each attempt, this one for all of them.
         async with asyncio.timeout(limit):
             response = await session.request(
@@ -145,14 +166,19 @@ async def _pass_on(response: aiohttp.ClientResponse, *, show_headers: bool) -> i
     if show_headers:
         _show(status, response.headers)
     out = sys.stdout.buffer
+    last = b"\n"
     async for piece in response.content.iter_any():
         out.write(piece)
         out.flush()
+        last = piece[-1:] or last
+    if last != b"\n" and on_terminal():
+        # The shell's prompt begins a line.
+        sys.stdout.write("\n")
     if HTTPStatus.OK <= response.status < HTTPStatus.BAD_REQUEST:
         return Exit.OK
     if not show_headers:
         complain(status)
-    return Exit.NO
+    return Exit.STATUS
 
 
 def _show(status: str, headers: Mapping[str, str]) -> None:

@@ -1,63 +1,78 @@
-"""``peerage ls``: who is there."""
+"""``peerage ls``: the instances."""
 
 import sys
 from datetime import UTC, datetime
 
-from peerage.cli.run import Exit, complain
+from peerage.cli.criteria import no_match, parse_criteria
+from peerage.cli.run import Exit, complain, opened
 from peerage.cli.table import on_terminal, plain_table, rich_table
-from peerage.cli.view import COLUMNS, Listing, cells, entries, listing, problem_lines
+from peerage.cli.view import COLUMNS, cells, problem_lines
+from peerage.directory import Criteria, fold_criteria
+from peerage.directory.listing import Row, listing
 from peerage.discovery import Discovery
 
-__all__ = ["list_once"]
+__all__ = ["empty", "list_once"]
 
 
-async def list_once(registry: str | None, *, timeout: float, as_array: bool) -> int:  # noqa: ASYNC109 - an option of the command, handed on
-    """Show all instances and what is wrong with them.
+#: Explains the state of a superseded record.
+SUPERSEDED = (
+    "superseded: a newer record has the same instance id, host and port, and only that one is called. The "
+    "process restarted, or several run with one INSTANCE_ID: give each its own."
+)
+
+
+async def list_once(registry: str | None, words: list[str], *, timeout: float, as_array: bool) -> int:  # noqa: ASYNC109 - an option of the command, handed on
+    """Show the instances and what is wrong with them.
 
     Args:
         registry: URL of the registry.
+        words: criteria ``key=value`` that all must match; none shows everything.
         timeout: seconds within which it must answer.
         as_array: whether to write one JSON array.
     """
-    async with Discovery(registry) as discovery:
-        await discovery.ready(timeout)
-        found = listing(discovery.directory)
+    criteria = fold_criteria(parse_criteria(words))
+    async with opened(registry, timeout) as discovery:
+        rows = listing(discovery.directory, criteria)
         if as_array:
-            _write_json(found)
-        elif found.instances or found.problems:
-            _write_table(found)
+            _write_json(rows)
+        elif rows:
+            _write_table(rows)
         else:
-            complain(nobody(discovery))
-    return Exit.OK
+            complain(empty(discovery, criteria))
+    return Exit.NOT_DISCOVERED if criteria and not rows else Exit.OK
 
 
-def nobody(discovery: Discovery) -> str:
-    """Return what to do about an empty registry."""
+def empty(discovery: Discovery, criteria: Criteria) -> str:
+    """Return the message that there is nothing to show, and what to do about it."""
+    if criteria:
+        return no_match(discovery.directory, criteria, discovery.registry.url)
     return (
-        f"Nobody is advertised in {discovery.registry.url}. Start a service that advertises itself, "
+        f"No instance is advertised in {discovery.registry.url}. Start a service that advertises itself, "
         "name another registry with --registry, or see 'peerage demo'."
     )
 
 
-def _write_json(found: Listing) -> None:
+def _write_json(rows: list[Row]) -> None:
     from peerage.cli.jsontext import as_json  # noqa: PLC0415 - only here
 
     # One record a line: it can be read by eye and searched, and a large cluster isn't one huge text.
-    lines = (f"  {as_json(entry)}" for entry in entries(found))
+    lines = (f"  {as_json(row.entry())}" for row in rows)
     sys.stdout.write("[\n" + ",\n".join(lines) + "\n]\n")
 
 
-def _write_table(found: Listing) -> None:
+def _write_table(rows: list[Row]) -> None:
     now = datetime.now(UTC)
-    rows = [cells(each, now, hidden=each.name in found.hidden) for each in found.instances]
+    shown = [cells(row, now) for row in rows if row.record is not None]
     if not on_terminal():
-        _write_lines(plain_table(COLUMNS, rows) if rows else [])
-    elif rows:
+        _write_lines(plain_table(COLUMNS, shown) if shown else [])
+    elif shown:
         from rich.console import Console  # noqa: PLC0415 - without a terminal it isn't needed
 
-        Console().print(rich_table(COLUMNS, rows))
-    if found.problems:
-        _write_lines(["", "Can't be used:", *(f"  {line}" for line in problem_lines(found.problems))])
+        Console().print(rich_table(COLUMNS, shown))
+    if any(row.superseded for row in rows):
+        _write_lines(["", SUPERSEDED])
+    if problems := [f"  {line}" for line in problem_lines(rows)]:
+        _write_lines(["", "Can't be used:", *problems])
 
 
 def _write_lines(lines: list[str]) -> None:

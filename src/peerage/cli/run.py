@@ -1,4 +1,4 @@
-"""Where the command line meets asyncio: signals, exit codes, errors as one sentence, log messages."""
+"""What all commands share: signals, exit codes, errors as one sentence, log messages, the registry."""
 
 import asyncio
 import errno
@@ -6,13 +6,15 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from enum import IntEnum
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final, TextIO
 
 from peerage.cli.text import multiline
+from peerage.discovery import Discovery
 from peerage.errors import (
     ConfigurationError,
     MissingExtraError,
@@ -22,48 +24,48 @@ from peerage.errors import (
     RegistryError,
 )
 
-__all__ = ["CommandError", "Exit", "complain", "first_of", "run"]
+__all__ = ["CommandError", "Exit", "complain", "first_of", "opened", "read_registry", "run", "show_outages"]
 
 #: Seconds after a signal in which a command closes what it has opened.
 GRACE: Final = 3.0
 
 
 class Exit(IntEnum):
-    """What the exit code of a command says; ended by a signal it is 128 + its number, 130 for Ctrl-C."""
+    """The exit codes of all commands; ended by a signal it is 128 + its number, 130 for Ctrl-C."""
 
     OK = 0
-    NO = 1
-    """It worked, and the answer is no: nobody matches, status 404, a call of the demo failed."""
+    FAILED = 1
+    """Anything else: a call of the demo failed, the output can't be written."""
     USAGE = 2
+    """Wrong usage: an option, the URL of a registry, a variable of the environment."""
     NOT_DISCOVERED = 3
+    """No instance matches, or none is known by that name."""
     UNREACHABLE = 4
-    """It is known, but no instance could be reached or answered in time."""
+    """Instances are known, but none could be reached, or answered in time."""
     REGISTRY = 5
-    """The registry is out of reach or refuses."""
+    """The registry is out of reach, or refuses."""
+    STATUS = 6
+    """The service answered with a status of 400 or above."""
+    MISSING_EXTRA = 7
+    """An optional package isn't installed."""
 
 
 class CommandError(Exception):
-    """A command can't go on; the message says why.
+    """Ends a command with a message and an exit code."""
 
-    Args:
-        message: a sentence.
-        code: the exit code.
-    """
-
-    def __init__(self, message: str, code: int = Exit.NO) -> None:
+    def __init__(self, message: str, code: int = Exit.FAILED) -> None:
         super().__init__(message)
         self.code = code
 
 
-def run(command: Callable[[], Coroutine[Any, Any, int]], *, quiet: bool = True) -> int:
+def run(command: Callable[[], Coroutine[Any, Any, int]]) -> int:
     """Run *command* to its end, or until a signal ends it, and return the exit code.
 
     Args:
-        command: makes the coroutine whose result is the exit code. Itself it may wait for stdin, which inside
-            of a coroutine no signal could break off.
-        quiet: don't report that the registry is out of touch: the command ends with an error that says so.
+        command: makes the coroutine whose result is the exit code. It may read stdin before it returns the
+            coroutine, because a signal couldn't interrupt that read inside a coroutine.
     """
-    _set_up_streams(quiet=quiet)
+    _set_up_streams()
     ending = _Ending()
     try:
         coroutine = command()
@@ -83,8 +85,32 @@ def run(command: Callable[[], Coroutine[Any, Any, int]], *, quiet: bool = True) 
         if error.errno == errno.EPIPE:
             return 128 + signal.SIGPIPE
         complain(f"{error.strerror or error}: {error.filename or 'the output'}")
-        return Exit.NO
+        return Exit.FAILED
     return code
+
+
+@asynccontextmanager
+async def opened(registry: str | None, timeout: float) -> AsyncIterator[Discovery]:  # noqa: ASYNC109 - the message names it
+    """Open a registry, and wait until it was read; see :func:`read_registry`."""
+    async with Discovery(registry) as discovery:
+        await read_registry(discovery, timeout)
+        yield discovery
+
+
+async def read_registry(discovery: Discovery, timeout: float) -> None:  # noqa: ASYNC109 - the message names it
+    """Wait until the registry was read once.
+
+    Raises:
+        CommandError: it is a folder of this machine that can't be read, which waiting doesn't change.
+        NotReadyError: it wasn't read within *timeout* seconds.
+    """
+    waits = [discovery.ready(timeout)]
+    if discovery.registry.url.startswith("embedded:"):
+        waits.append(discovery.membership.wait_stale())
+    await first_of(*waits)
+    if discovery.stale is not None and not discovery.membership.ready:
+        reason = f"The registry {discovery.registry.url} can't be read: {discovery.stale}"
+        raise CommandError(reason, Exit.REGISTRY)
 
 
 async def first_of(*parts: Coroutine[Any, Any, None]) -> None:
@@ -109,7 +135,7 @@ def complain(sentence: str) -> None:
 def _code(error: PeerageError) -> int:
     match error:
         case MissingExtraError():
-            return Exit.NO
+            return Exit.MISSING_EXTRA
         case ConfigurationError():
             return Exit.USAGE
         case NotDiscoveredError():
@@ -121,9 +147,9 @@ def _code(error: PeerageError) -> int:
 
 
 class _Ending:
-    """Ends the command by a signal: the first one cancels it, a second one breaks off.
+    """Ends the command at a signal: the first one cancels it, a second one interrupts its closing.
 
-    The last resort is an alarm: a write to a pipe that nobody reads can't be cancelled.
+    An alarm ends it in any case, because a write to a full pipe can't be cancelled.
     """
 
     SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -135,7 +161,7 @@ class _Ending:
 
     def __enter__(self) -> None:
         for number in self.SIGNALS:
-            # Who started it with nohup doesn't want it to end then.
+            # A signal that is ignored stays so, as nohup wants it.
             if signal.getsignal(number) is not signal.SIG_IGN:
                 self._handlers[number] = signal.signal(number, self._on_signal)
         self._handlers[signal.SIGALRM] = signal.signal(signal.SIGALRM, self._on_alarm)
@@ -160,27 +186,31 @@ class _Ending:
         signal.setitimer(signal.ITIMER_REAL, GRACE)
         if self._task is not None:
             self._task.cancel()
-            # A handler runs between two instructions and wakes nobody who waits for a socket.
+            # A signal handler doesn't wake the event loop, which may be waiting for a socket.
             self._task.get_loop().call_soon_threadsafe(lambda: None)
 
     def _on_alarm(self, _number: int, _frame: FrameType | None) -> None:
         os._exit(128 + (self.signal or signal.SIGINT))
 
 
-def _set_up_streams(*, quiet: bool) -> None:
-    # Started with a stream closed, which Python shows as None: what would be written there is for nobody.
+def _set_up_streams() -> None:
+    # Python shows a stream that was closed at the start as None.
     sys.stdout = sys.stdout or _nowhere()
     sys.stderr = sys.stderr or _nowhere()
     for stream in (sys.stdout, sys.stderr):
-        # A terminal that can't show a character gets it spelled out, not a traceback.
+        # A character that the terminal can't show is spelled out.
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr] # what Python opens at its start is a TextIOWrapper
     handler = _ToStderr()
     handler.setFormatter(logging.Formatter("peerage: %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
-    # 'peerage ls' shows what records are wrong; to the others it's no news.
+    # 'peerage ls' shows unusable records, and a command that can't read the registry ends with the reason.
     logging.getLogger("peerage.directory").setLevel(logging.ERROR)
-    if quiet:
-        logging.getLogger("peerage.follow").setLevel(logging.ERROR)
+    logging.getLogger("peerage.outage_log").setLevel(logging.ERROR)
+
+
+def show_outages() -> None:
+    """From now on, log when the registry is out of touch, and when it is in touch again."""
+    logging.getLogger("peerage.outage_log").setLevel(logging.WARNING)
 
 
 def _nowhere() -> TextIO:
@@ -188,12 +218,12 @@ def _nowhere() -> TextIO:
 
 
 class _ToStderr(logging.Handler):
-    """Writes to what is ``sys.stderr`` then: a live table puts itself in its place, to stay below."""
+    """Writes to ``sys.stderr`` as it is at that moment: a live table replaces it, to stay below the lines."""
 
     def emit(self, record: logging.LogRecord) -> None:
         sys.stderr.write(f"{multiline(self.format(record))}\n")
 
 
 def _forget_stdout() -> None:
-    """Keep the interpreter from complaining, as it ends, that it can't flush what nobody reads."""
+    """Let the interpreter flush stdout at its end without an error."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

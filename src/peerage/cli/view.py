@@ -1,131 +1,45 @@
-"""What the directory holds, put into words: shared by the table, the lines and the JSON of ``peerage ls``."""
+"""Rows of the directory as text for a terminal: shared by ``peerage ls`` and ``peerage ls --watch``."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from datetime import datetime
-from typing import Any, NamedTuple
 
 from peerage.cli.text import age, clean, shorten
-from peerage.directory import Directory
-from peerage.records.instance import Instance
+from peerage.directory.listing import Row
 
-__all__ = [
-    "COLUMNS",
-    "Listing",
-    "cells",
-    "entries",
-    "entry_of",
-    "listing",
-    "problem_lines",
-    "sort_key",
-    "state_of",
-]
+__all__ = ["COLUMNS", "cells", "problem_line", "problem_lines"]
 
 #: The headings of what :func:`cells` returns.
 COLUMNS = ("service", "instance", "host", "URLs", "appclass", "state", "since", "ids")
 
-#: Ids that have a column of their own.
-_SHOWN = ("service_id", "instance_id", "node_id")
 
-
-class Listing(NamedTuple):
-    """Everything the directory holds at one moment, sorted."""
-
-    instances: list[Instance]
-    """All readable records, hidden ones included."""
-    hidden: frozenset[str]
-    """Nodes of records whose instance has a newer one."""
-    problems: Mapping[str, tuple[str, ...]]
-    """What couldn't be used, by node."""
-
-
-def listing(directory: Directory) -> Listing:
-    """Return what *directory* holds now."""
-    visible = {instance.name for instance in directory.find()}
-    instances = sorted(directory, key=sort_key)
-    hidden = frozenset(instance.name for instance in instances if instance.name not in visible)
-    return Listing(instances, hidden, dict(sorted(directory.problems.items())))
-
-
-def sort_key(instance: Instance) -> tuple[str, str, str]:
-    """Return where *instance* stands in a list."""
-    return instance.service_id or "", instance.instance_id or "", instance.name
-
-
-def state_of(instance: Instance) -> str:
-    """Return the state of *instance* in a word or three."""
-    if not instance.ephemeral:
-        return "left by hand"
-    if not instance.callable:
-        return "not callable"
-    return instance.state or "ready"
-
-
-def cells(instance: Instance, now: datetime, *, hidden: bool = False) -> tuple[str, ...]:
-    """Return one row of the table, ready for a terminal."""
-    state = shorten(state_of(instance))
+def cells(row: Row, now: datetime) -> tuple[str, ...]:
+    """Return one row of the table."""
+    state = shorten(row.state)
+    ids = " ".join(f"{key}={value}" for key, value in row.ids if key != "node_id")
     return (
-        shorten(instance.service_id or ""),
-        shorten(instance.instance_id or ""),
-        _host(instance),
-        " ".join(clean(url) for url in sorted(instance.urls)),
-        shorten(instance.appclass or ""),
-        f"{state}, hidden twin" if hidden else state,
-        age(_record(instance).get("launch_time"), now),
-        shorten(" ".join(f"{key}={value}" for key, value in instance.advertised_ids() if key not in _SHOWN)),
+        shorten(row.service_id),
+        shorten(row.instance_id),
+        _host(row),
+        " ".join(map(clean, row.urls)),
+        shorten(row.appclass),
+        f"{state}, superseded" if row.superseded else state,
+        age((row.record or {}).get("launch_time"), now),
+        shorten(ids),
     )
 
 
-def _record(instance: Instance) -> dict[str, Any]:
-    try:
-        return instance.record()
-    except ValueError:
-        # It could be read when it arrived: it is nested so deeply that it depends on who asks.
-        return {}
-
-
-def _host(instance: Instance) -> str:
-    node, host = shorten(instance.node_id or ""), shorten(instance.host or "")
+def _host(row: Row) -> str:
+    node, host = shorten(row.node_id), shorten(row.host)
     return f"{node} ({host})" if node and host and node != host else node or host
 
 
-def problem_lines(problems: Mapping[str, tuple[str, ...]]) -> Iterator[str]:
-    """Yield one line for each record that can't be used as it is, ready for a terminal."""
-    for node, sentences in problems.items():
-        yield f"{shorten(node)}: {shorten(' '.join(sentences), 400)}"
+def problem_lines(rows: Iterable[Row]) -> Iterator[str]:
+    """Yield one line for each record that can't be used as it is, by the name of the record."""
+    for row in sorted(rows, key=lambda row: row.name):
+        if row.problems:
+            yield problem_line(row.name, row.problems)
 
 
-def entry_of(instance: Instance, problems: Sequence[str], *, hidden: bool = False) -> dict[str, Any]:
-    """Return what is known of *instance*, for programs.
-
-    Args:
-        instance: of whom.
-        problems: what couldn't be used of its record.
-        hidden: whether it has a newer record.
-    """
-    return {
-        "node": instance.name,
-        "state": state_of(instance),
-        "hidden": hidden,
-        "urls": sorted(instance.urls),
-        "problems": problems,
-        "record": _record(instance),
-    }
-
-
-def entries(found: Listing) -> Iterator[dict[str, Any]]:
-    """Yield what is known of each record, for programs; the ones that can't be read at all come last."""
-    readable = set()
-    for instance in found.instances:
-        readable.add(instance.name)
-        problems = found.problems.get(instance.name, ())
-        yield entry_of(instance, problems, hidden=instance.name in found.hidden)
-    for node, problems in found.problems.items():
-        if node not in readable:
-            yield {
-                "node": node,
-                "state": "unusable",
-                "hidden": False,
-                "urls": [],
-                "problems": problems,
-                "record": None,
-            }
+def problem_line(name: str, problems: Iterable[str]) -> str:
+    """Return the line of one record that can't be used as it is."""
+    return f"{shorten(name)}: {shorten(' '.join(problems), 400)}"

@@ -1,4 +1,4 @@
-"""``peerage ls --watch``: who comes and who goes, until Ctrl-C."""
+"""``peerage ls --watch``: every change, until Ctrl-C."""
 
 import asyncio
 import sys
@@ -8,12 +8,15 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from peerage.changes import Changed, PeerEvent
+from peerage.cli.criteria import matching, parse_criteria
 from peerage.cli.jsontext import as_json
-from peerage.cli.ls import nobody
-from peerage.cli.run import Exit, first_of
+from peerage.cli.ls import empty
+from peerage.cli.run import Exit, first_of, opened, show_outages
 from peerage.cli.table import on_terminal, rich_table
 from peerage.cli.text import shorten
-from peerage.cli.view import COLUMNS, Listing, cells, entry_of, listing, problem_lines
+from peerage.cli.view import COLUMNS, cells, problem_line, problem_lines
+from peerage.directory import Criteria, DirectoryEvent, Problems, fold_criteria
+from peerage.directory.listing import Row, listing, row_of
 from peerage.discovery import Discovery
 
 if TYPE_CHECKING:
@@ -21,32 +24,34 @@ if TYPE_CHECKING:
 
 __all__ = ["watch"]
 
-#: Seconds after which the ages in a live table, and problems, are looked at again.
+#: Seconds after which the ages in a live table are computed again.
 _TICK = 1.0
 
-#: Seconds between two drawings: a thousand services that start together are one change.
+#: Seconds between two drawings: a thousand services that start together are one change of the table.
 _PAUSE = 0.05
 
 #: Lines of the screen that the table's head and the lines below it take.
 _AROUND = 6
 
 
-async def watch(registry: str | None, *, timeout: float, as_lines: bool) -> int:  # noqa: ASYNC109 - an option of the command, handed on
-    """Show all instances and every change, until cancelled.
+async def watch(registry: str | None, words: list[str], *, timeout: float, as_lines: bool) -> int:  # noqa: ASYNC109 - an option of the command, handed on
+    """Show the instances and every change, until cancelled.
 
     Args:
         registry: URL of the registry.
+        words: criteria ``key=value`` that all must match; none shows everything.
         timeout: seconds within which it must answer at the start.
         as_lines: whether to write JSON objects, one a line.
     """
-    async with Discovery(registry) as discovery:
-        await discovery.ready(timeout)
+    criteria = fold_criteria(parse_criteria(words))
+    async with opened(registry, timeout) as discovery:
+        show_outages()
         if as_lines:
-            await _write_changes(discovery, _json_event, _json_problem)
+            await _write_changes(discovery, criteria, _json_event, _json_problem)
         elif on_terminal():
-            await _draw_changes(discovery)
+            await _draw_changes(discovery, criteria)
         else:
-            await _write_changes(discovery, _plain_event, _plain_problem)
+            await _write_changes(discovery, criteria, _plain_event, _plain_problem)
     return Exit.OK
 
 
@@ -55,27 +60,46 @@ async def watch(registry: str | None, *, timeout: float, as_lines: bool) -> int:
 
 async def _write_changes(
     discovery: Discovery,
+    criteria: Criteria,
     line_of: Callable[[Discovery, PeerEvent], str],
     problem_of: Callable[[str, tuple[str, ...]], str],
 ) -> None:
-    await first_of(_write_events(discovery, line_of), _write_problems(discovery, problem_of))
+    parts = [_write_events(discovery, criteria, line_of)]
+    if not criteria:
+        parts.append(_write_problems(discovery, problem_of))
+    await first_of(*parts)
 
 
-async def _write_events(discovery: Discovery, line_of: Callable[[Discovery, PeerEvent], str]) -> None:
+async def _write_events(
+    discovery: Discovery, criteria: Criteria, line_of: Callable[[Discovery, PeerEvent], str]
+) -> None:
     async for event in discovery.changes():
-        _write(line_of(discovery, event))
+        both = (event.before, event.instance) if isinstance(event, Changed) else (event.instance,)
+        if matching(both, criteria):
+            _write(line_of(discovery, event))
 
 
 async def _write_problems(discovery: Discovery, line_of: Callable[[str, tuple[str, ...]], str]) -> None:
-    """Write what can't be used, each once; it need not come with a change of an instance."""
-    told: dict[str, tuple[str, ...]] = {}
-    while True:
-        known = dict(discovery.directory.problems)
-        for node, problems in known.items():
-            if problems != told.get(node):
-                _write(line_of(node, problems))
-        told = known
-        await asyncio.sleep(_TICK)
+    """Write the problems of each record, now and whenever they change."""
+    waiting = dict(discovery.directory.problems)
+    changed = asyncio.Event()
+
+    def note(event: DirectoryEvent) -> None:
+        if isinstance(event, Problems):
+            waiting[event.name] = event.sentences
+            changed.set()
+
+    unsubscribe = discovery.directory.subscribe(note)
+    try:
+        while True:
+            for name, problems in waiting.items():
+                if problems:
+                    _write(line_of(name, problems))
+            waiting.clear()
+            changed.clear()
+            await changed.wait()
+    finally:
+        unsubscribe()
 
 
 def _write(line: str) -> None:
@@ -88,30 +112,31 @@ def _word(event: PeerEvent) -> str:
 
 
 def _plain_event(_discovery: Discovery, event: PeerEvent) -> str:
-    shown = (cell for cell in cells(event.instance, datetime.now(UTC)) if cell)
+    shown = (cell for cell in cells(row_of(event.instance), datetime.now(UTC)) if cell)
     return f"{_word(event):8}{'  '.join(shown)}"
 
 
-def _plain_problem(node: str, problems: tuple[str, ...]) -> str:
-    return f"problem {next(problem_lines({node: problems}))}"
+def _plain_problem(name: str, problems: tuple[str, ...]) -> str:
+    return f"problem {problem_line(name, problems)}"
 
 
 def _json_event(discovery: Discovery, event: PeerEvent) -> str:
     problems = discovery.directory.problems
-    line = {"event": _word(event), **entry_of(event.instance, problems.get(event.instance.name, ()))}
+    row = row_of(event.instance, problems.get(event.instance.name, ()))
+    line = {"event": _word(event), **row.entry()}
     if isinstance(event, Changed):
-        line["before"] = entry_of(event.before, ())
+        line["before"] = row_of(event.before).entry()
     return as_json(line)
 
 
-def _json_problem(node: str, problems: tuple[str, ...]) -> str:
-    return as_json({"event": "problem", "node": node, "problems": problems})
+def _json_problem(name: str, problems: tuple[str, ...]) -> str:
+    return as_json({"event": "problem", "name": name, "problems": problems})
 
 
 # A live table
 
 
-async def _draw_changes(discovery: Discovery) -> None:
+async def _draw_changes(discovery: Discovery, criteria: Criteria) -> None:
     from rich.console import Console  # noqa: PLC0415 - without a terminal it isn't needed
     from rich.live import Live  # noqa: PLC0415 - likewise
 
@@ -122,7 +147,7 @@ async def _draw_changes(discovery: Discovery) -> None:
         with Live(console=console, auto_refresh=False) as live:
             while True:
                 changed.clear()
-                live.update(_picture(discovery, console.height), refresh=True)
+                live.update(_picture(discovery, criteria, console.height), refresh=True)
                 await asyncio.sleep(_PAUSE)
                 with suppress(TimeoutError):
                     async with asyncio.timeout(_TICK):
@@ -131,22 +156,23 @@ async def _draw_changes(discovery: Discovery) -> None:
         unsubscribe()
 
 
-def _picture(discovery: Discovery, height: int) -> "RenderableType":
+def _picture(discovery: Discovery, criteria: Criteria, height: int) -> "RenderableType":
     """Return the table as it is now; of a long one what fits on the screen."""
-    found = listing(discovery.directory)
+    rows = listing(discovery.directory, criteria)
+    readable = [row for row in rows if row.record is not None]
     now = datetime.now(UTC)
-    room = max(1, height - _AROUND - len(found.problems))
-    shown = [cells(each, now, hidden=each.name in found.hidden) for each in found.instances[:room]]
-    return rich_table(COLUMNS, shown, _below(discovery, found, len(shown)))
+    room = max(1, height - _AROUND - sum(bool(row.problems) for row in rows))
+    below = _below(discovery, criteria, rows, hidden=len(readable[room:]))
+    return rich_table(COLUMNS, [cells(row, now) for row in readable[:room]], below)
 
 
-def _below(discovery: Discovery, found: Listing, shown: int) -> Iterator[str]:
-    if hidden := len(found.instances) - shown:
+def _below(discovery: Discovery, criteria: Criteria, rows: list[Row], hidden: int) -> Iterator[str]:
+    if hidden:
         yield f"… and {hidden} more: 'peerage ls' shows them all."
-    if not found.instances:
-        yield nobody(discovery)
+    if not rows:
+        yield empty(discovery, criteria)
     if discovery.stale is not None:
         yield f"Out of touch for {discovery.age:.0f} s: {shorten(discovery.stale, 400)}"
-    for line in problem_lines(found.problems):
+    for line in problem_lines(rows):
         yield f"Can't be used: {line}"
     yield f"{discovery.registry.url}   Ctrl-C ends"

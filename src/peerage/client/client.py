@@ -15,11 +15,12 @@ from yarl import URL
 
 from peerage.balancing import Balancer
 from peerage.calling import Addresses, CallContext
+from peerage.client.authorize import Authorize
 from peerage.client.connections import MOST_IDLE, Connections
 from peerage.client.lookup import HostLookup
 from peerage.client.middleware import BalancingMiddleware
 from peerage.client.resolver import SharedResolver
-from peerage.directory import Change
+from peerage.directory import Change, DirectoryEvent
 from peerage.errors import RegistryClosedError
 from peerage.membership import Membership
 
@@ -104,6 +105,8 @@ class Client:
         if kwargs.get("connector") is None:
             kwargs["connector"] = self._shared_connector()
             kwargs["connector_owner"] = False
+        if isinstance(authorize, Authorize):
+            kwargs["trace_configs"] = [*(kwargs.get("trace_configs") or ()), authorize.trace]
         own = (self._balancing,) if authorize is None else (authorize, self._balancing)
         kwargs["middlewares"] = (*(kwargs.get("middlewares") or ()), *own)
         return aiohttp.ClientSession(base_url, headers=headers, **kwargs)
@@ -140,8 +143,10 @@ class Client:
         self._sockets.add(made)
         return made
 
-    def _changed(self, change: Change) -> None:
-        before, after = change
+    def _changed(self, event: DirectoryEvent) -> None:
+        if not isinstance(event, Change):
+            return
+        before, after = event
         if before is not None and (after is None or after.name != before.name):
             self.balancer.forget(before.name)
             self._connections.leave(before.name)

@@ -6,8 +6,11 @@ instances. An answer is computed again only if what it was made of has changed.
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from types import MappingProxyType
 from typing import Final, NamedTuple
+
+from cachetools import LRUCache
 
 from peerage.directory.bucket import Standing, urls_of
 from peerage.directory.incarnations import Incarnations
@@ -19,18 +22,21 @@ from peerage.records.names import fold_key, fold_value
 from peerage.records.networks import ANYWHERE, Networks
 from peerage.registry import Record
 
-__all__ = ["Change", "Criteria", "Directory", "fold_criteria"]
+__all__ = ["Change", "Counts", "Criteria", "Directory", "DirectoryEvent", "Problems", "fold_criteria"]
 
 log = logging.getLogger(__name__)
 
 #: ``((key, value), …)``, folded; an instance must match all of them.
 Criteria = tuple[tuple[str, str], ...]
 
-#: Answers to several criteria at once that are remembered; when there are more, all are forgotten.
-_REMEMBERED: Final = 1024
+#: Bytes of the remembered answers to several criteria at once.
+_REMEMBERED: Final = 1_000_000
 
 #: Records whose problems are logged. A record that comes back under another name is another record.
-_COMPLAINTS: Final = 1000
+_MOST_LOGGED: Final = 1000
+
+#: Characters of a record's name by which it is remembered that its problems were logged.
+_LONGEST_NAME: Final = 100
 
 _OWNERLESS: Final = "No process owns it, so it isn't called: remove it if it isn't needed."
 
@@ -43,6 +49,34 @@ class Change(NamedTuple):
 
     before: Instance | None
     after: Instance | None
+
+
+class Problems(NamedTuple):
+    """A record has other problems than before."""
+
+    name: str
+    """Name of the record in the registry."""
+    sentences: tuple[str, ...]
+    """What can't be used, a sentence each; empty if all of the record can be used, or if it was removed."""
+
+
+#: What subscribers get.
+DirectoryEvent = Change | Problems
+
+
+class Counts(NamedTuple):
+    """How many records there are."""
+
+    records: int
+    """All records, unreadable ones included."""
+    malformed: int
+    """Records with problems, unreadable ones included."""
+    visible: int
+    """Instances: readable records without the superseded ones."""
+    standings: Mapping[Standing, int]
+    """Instances of each standing."""
+    changes: int
+    """Visible changes since the beginning."""
 
 
 def fold_criteria(criteria: Mapping[str, object]) -> Criteria:
@@ -70,12 +104,12 @@ class Directory:
         """Where instances may be called."""
         self._instances: dict[str, Instance] = {}
         self._problems: dict[str, tuple[str, ...]] = {}
-        self._complained: set[str] = set()
+        self._logged: set[str] = set()
         self._incarnations = Incarnations()
         self._index = Index()
-        self._answers: dict[Criteria, tuple[str, ...]] = {}
+        self._answers: LRUCache[Criteria, tuple[str, ...]] = LRUCache(_REMEMBERED, getsizeof=_size)
         self._answered = 0
-        self._subscribers: dict[object, Callable[[Change], None]] = {}
+        self._subscribers: dict[object, Callable[[DirectoryEvent], None]] = {}
         self._failed: set[object] = set()
         self.generation = 0
         """Grows with every visible change."""
@@ -95,42 +129,28 @@ class Directory:
             host_key=self._host_key,
             networks=self.networks,
         )
-        self._note(record.name, problems)
-        if not record.ephemeral:
-            self._complain(record.name, (_OWNERLESS,))
         if new is None:
             self._instances.pop(record.name, None)
         else:
             self._instances[record.name] = new
-        self._replace(old, new)
+        self._apply(record.name, old, new, problems)
+        if problems or not record.ephemeral:
+            self._log_once(record.name, problems or (_OWNERLESS,))
 
     def remove(self, name: str) -> None:
         """Remove the record *name*; an unknown one is no error."""
-        self._problems.pop(name, None)
-        self._replace(self._instances.pop(name, None), None)
+        self._apply(name, self._instances.pop(name, None), None, ())
 
     def names(self) -> set[str]:
         """Return the names of all records, unreadable ones included."""
         return self._instances.keys() | self._problems.keys()
 
-    def _note(self, name: str, problems: tuple[str, ...]) -> None:
+    def _apply(
+        self, name: str, old: Instance | None, new: Instance | None, problems: tuple[str, ...]
+    ) -> None:
+        earlier = self._problems.pop(name, ())
         if problems:
             self._problems[name] = problems
-            self._complain(name, problems)
-        else:
-            self._problems.pop(name, None)
-
-    def _complain(self, name: str, problems: tuple[str, ...]) -> None:
-        """Log the first problems of each record, of the first thousand records."""
-        if name in self._complained or len(self._complained) > _COMPLAINTS:
-            return
-        self._complained.add(name)
-        if len(self._complained) > _COMPLAINTS:
-            log.warning("More records have problems, which aren't logged any more: see `peerage ls`.")
-        else:
-            log.warning("Record %s of the registry: %s", ascii(name), " ".join(problems))
-
-    def _replace(self, old: Instance | None, new: Instance | None) -> None:
         for before, after in self._incarnations.replace(old, new):
             # The new one first: an id that both have is never without an instance in between.
             if after is not None:
@@ -140,6 +160,19 @@ class Directory:
             self.generation += 1
             if self._subscribers:
                 self._publish(Change(before, after))
+        if problems != earlier and self._subscribers:
+            self._publish(Problems(name, problems))
+
+    def _log_once(self, name: str, problems: tuple[str, ...]) -> None:
+        """Log the first problems of each record, of the first thousand records."""
+        name = name[:_LONGEST_NAME]
+        if name in self._logged or len(self._logged) > _MOST_LOGGED:
+            return
+        self._logged.add(name)
+        if len(self._logged) > _MOST_LOGGED:
+            log.warning("More records have problems, which aren't logged any more: see `peerage ls`.")
+        else:
+            log.warning("Record %a of the registry: %s", name, " ".join(problems))
 
     # Questions
 
@@ -160,6 +193,19 @@ class Directory:
         """What couldn't be used, a sentence each, by the name of the record."""
         return MappingProxyType(self._problems)
 
+    def count(self) -> Counts:
+        """Return how many records there are; takes time for each record with problems."""
+        standings = self._index.standings()
+        visible = len(self._incarnations)
+        unreadable = sum(name not in self._instances for name in self._problems)
+        return Counts(
+            records=len(self._instances) + unreadable,
+            malformed=len(self._problems),
+            visible=visible,
+            standings={Standing.READY: visible - sum(standings.values()), **standings},
+            changes=self.generation,
+        )
+
     def targets(self, key: str, value: str) -> Members:
         """Return where requests for ``(key, value)``, folded, go; draining instances only without others.
 
@@ -175,18 +221,22 @@ class Directory:
         """Return ``scheme://host:port`` of all targets that match all *criteria*; some may be repeated."""
         if len(criteria) == 1:
             return self._index.urls(criteria[0])
-        if self._answered != self.generation or len(self._answers) >= _REMEMBERED:
+        if self._answered != self.generation:
             self._answers.clear()
             self._answered = self.generation
         answer = self._answers.get(criteria)
         if answer is None:
-            answer = self._answers[criteria] = urls_of(self._index.preferred(self.find(criteria)))
+            answer = urls_of(self._index.preferred(self.find(criteria)))
+            with suppress(ValueError):  # it is larger than all that is remembered
+                self._answers[criteria] = answer
         return answer
 
     # Subscribers
 
-    def subscribe(self, callback: Callable[[Change], None]) -> Callable[[], None]:
-        """Call *callback* after each visible change, from within the call that applied it.
+    def subscribe(self, callback: Callable[[DirectoryEvent], None]) -> Callable[[], None]:
+        """Call *callback* after each visible change, and after each change of problems.
+
+        It is called from within :meth:`put` or :meth:`remove`.
 
         An exception that it raises is logged, once for each subscription, and stops neither the change nor
         the other subscribers.
@@ -203,14 +253,19 @@ class Directory:
 
         return unsubscribe
 
-    def _publish(self, change: Change) -> None:
+    def _publish(self, event: DirectoryEvent) -> None:
         for token, callback in tuple(self._subscribers.items()):
             try:
-                callback(change)
+                callback(event)
             except Exception:
                 if token not in self._failed:
                     self._failed.add(token)
                     log.exception("A subscriber of the directory failed; the others were called")
+
+
+def _size(answer: tuple[str, ...]) -> int:
+    # One kilobyte for the criteria. The URLs are in memory anyway.
+    return 1000 + 8 * len(answer)
 
 
 def _standing_of(instance: Instance) -> Standing:

@@ -1,10 +1,11 @@
 """The visible instances by each of their ids, and the standing of each."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Final
 
 from peerage.directory.bucket import PREFERRED, Bucket, Standing
-from peerage.directory.members import Members
+from peerage.directory.members import Members, SingleMember
 from peerage.records.instance import Instance
 
 __all__ = ["Index"]
@@ -36,6 +37,10 @@ class Index:
     def standing(self, instance: Instance) -> Standing:
         """Return the standing with which *instance* was added."""
         return self._standings.get(instance, _READY)
+
+    def standings(self) -> dict[Standing, int]:
+        """Return how many instances have each standing that isn't READY."""
+        return Counter(self._standings.values())
 
     def add(self, instance: Instance, standing: Standing, replaced: Instance | None = None) -> None:
         """Add *instance* under all its ids.
@@ -76,7 +81,7 @@ class Index:
         found = self._found.get(pair)
         if isinstance(found, Bucket):
             return found.targets
-        return _NO_INSTANCES if found is None or not self._is_target(found) else Members((found,))
+        return _NO_INSTANCES if found is None or not self._is_target(found) else SingleMember(found)
 
     def urls(self, pair: _Pair) -> tuple[str, ...]:
         """Return the URLs of the targets of *pair*; URLs that several records advertise are repeated."""

@@ -7,7 +7,7 @@ from typing import Final
 
 from peerage.records.instance import Instance
 
-__all__ = ["Members"]
+__all__ = ["Members", "SingleMember"]
 
 # Up to this size a search through the list is as quick as a dictionary and takes a third of the memory.
 _SEARCHED: Final = 16
@@ -72,3 +72,17 @@ class Members(list[Instance]):
         if self._shares is None:
             self._shares = list(accumulate(map(_weight, self)))
         return self._shares
+
+
+class SingleMember(Members):
+    """The list of an instance that is alone. It doesn't change, and is quickly made for each question."""
+
+    __slots__ = ()
+
+    def __init__(self, instance: Instance) -> None:
+        self.append(instance)
+
+    @property
+    def shares(self) -> None:
+        """Nothing has to be shared."""
+        return

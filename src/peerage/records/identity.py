@@ -152,7 +152,7 @@ def find_manifest(configured: str | None, said_by: str = "PEERAGE_MANIFEST") -> 
     """Return the fields of the manifest, None if there is no manifest, {} if it can't be used.
 
     Args:
-        configured: path of the file; if there is no such file, it is looked for at the usual places.
+        configured: path of the file; if there is no such file, the usual files are tried.
         said_by: the option or variable that names it, for the log.
     """
     if configured and not Path(configured).is_file():

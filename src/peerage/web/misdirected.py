@@ -73,7 +73,7 @@ def refuse_misdirected(callee: Callee) -> Middleware:
 
 
 def is_for_another(callee: Callee, dialled: Dialled, local: tuple[Any, ...] | None, host: str) -> bool:
-    """Tell whether a request can only be meant for another process; all of this must hold.
+    """Return whether a request can only be meant for another process; all of this must hold.
 
     The record that the client chose is none that this process has or had. The address that it dialled is
     this end of the connection, so no proxy handed the request on. The ``Host`` is a logical name,

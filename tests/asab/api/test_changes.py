@@ -205,7 +205,7 @@ run(program, Service())
         cwd=tmp_path,
     )
     assert outcome.lines == ["True", "RegistryDeniedError", "False {}"], outcome.log
-    assert outcome.log.count("Advertised without what MANIFEST.json says") == 1
+    assert outcome.log.count("Advertised without the content of MANIFEST.json") == 1
 
 
 async def test_in_place(zookeeper):

@@ -169,6 +169,23 @@ run(program, Looker())
     assert not [line for line in outcome.lines if line.startswith("node_id")]
 
 
+def test_discover_has_keys_without_values(client, environ):
+    """As the original has them: a service that gave up its ids has none, and its key is there."""
+    folder = Folder(client, environ["TEST_PATH"])
+    folder.put(host="a", instance_id="a-1", service_id="a", web=[["0.0.0.0", 1]], discovery={"shard": []})
+    outcome = both(
+        LOOKER
+        + """
+async def program(app):
+    await app.found(1)
+    say((await app.Discovery.discover())["shard"])
+run(program, Looker())
+""",
+        **environ,
+    )
+    assert outcome.lines == ["{}"]
+
+
 def test_records(folder, environ):
     """All of them, each with the name of its node, fresh for each caller."""
     outcome = both(
@@ -235,6 +252,35 @@ run(program, Looker())
     )
     assert outcome.lines[1] == "[('127.0.0.1', 8001, 2), ('127.0.0.1', 8002, 2)]"
     assert outcome.lines[4:] == ["NotDiscoveredError"] * 3
+
+
+def test_resolver_asks_the_service_and_answers_with_all(client, environ):
+    """It is aiohttp's resolver, asks ``_locate()``, which a program may override, and drops no host."""
+    folder = Folder(client, environ["TEST_PATH"])
+    for number in range(12):
+        folder.put(
+            host=f"127.0.0.{number + 1}", instance_id=f"a-{number}", service_id="a", web=[["0.0.0.0", 8000]]
+        )
+    outcome = both(
+        LOOKER
+        + """
+import aiohttp
+class Own(asab.api.discovery.DiscoveryService):
+    async def _locate(self, locate_params):
+        say(locate_params)
+        return {("127.0.0.99", 99, socket.AF_INET)}
+async def program(app):
+    await app.found(12)
+    resolver = asab.api.discovery.DiscoveryResolver(app.Discovery)
+    say(isinstance(resolver, aiohttp.DefaultResolver), len(await resolver.resolve("a.service_id.asab")))
+    resolver.DiscoveryService = Own(app, app.Zk, "own")
+    say([(entry["host"], entry["port"]) for entry in await resolver.resolve("b.colour.asab")])
+    await resolver.close()
+run(program, Looker())
+""",
+        **environ,
+    )
+    assert outcome.lines == ["True 12", "{'colour': 'b'}", "[('127.0.0.99', 99)]"], outcome.log
 
 
 def test_resolver_and_families(client, environ):

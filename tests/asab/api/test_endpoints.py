@@ -85,10 +85,19 @@ def test_what_is_hidden_of_a_value(value, seen):
     assert shown("plain", value) == seen
 
 
-@pytest.mark.parametrize("name", ["MY_PASSWORD", "pwd", "ApiKey", "SENTRY_DSN", "jwt"])
+@pytest.mark.parametrize(
+    "name",
+    ["MY_PASSWORD", "pwd", "ApiKey", "SENTRY_DSN", "jwt", "GITHUB_PAT", "DB_PW", "OTP", "pw1", "TOTP_SEED"],
+)
 def test_what_is_hidden_by_its_name(name):
-    """All of it."""
+    """The whole value of a variable or option of such a name is hidden."""
     assert shown(name, "hush") == "***"
+
+
+@pytest.mark.parametrize("name", ["PATH", "PATTERN", "HTTPWORKERS", "SPWN"])
+def test_what_only_resembles_a_secret_is_shown(name):
+    """The short words PAT, PW and OTP are hidden as whole words only."""
+    assert shown(name, "plain") == "plain"
 
 
 #: What of a configuration and an environment nobody is shown.

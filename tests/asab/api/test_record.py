@@ -239,21 +239,44 @@ run(program, Service())
 
 
 def test_a_manifest_too_large_for_a_record(zookeeper, tmp_path):
-    """The service is there without it; the endpoint has it all."""
+    """The record is written without it, which is logged once; the endpoint has it all."""
     (tmp_path / "MANIFEST.json").write_text(json.dumps({"noise": "x" * 100_000}))
     outcome = ours(
         SERVICE
         + """
 async def program(app):
     say("noise" in await record_of(app), "noise" in app.Api.Manifest)
+    app.Api.update_discovery({"shard": [1]})
+    say("noise" in await record_of(app, lambda record: "discovery" in record))
 run(program, Service())
 """,
         cwd=tmp_path,
         SERVICE_ID="x",
         **on(zookeeper),
     )
-    assert outcome.lines == ["False True"]
-    assert "Advertised without what MANIFEST.json says" in outcome.log
+    assert outcome.lines == ["False True", "False"], outcome.log
+    assert outcome.log.count("Advertised without the content of MANIFEST.json") == 1
+
+
+def test_the_manifest_comes_back_when_there_is_room_for_it(zookeeper, tmp_path):
+    """One record that was too large doesn't cost the manifest for good."""
+    (tmp_path / "MANIFEST.json").write_text(json.dumps({"version": "v1", "noise": "x" * 40_000}))
+    outcome = ours(
+        SERVICE
+        + """
+async def program(app):
+    say("version" in await record_of(app))
+    attention = app.Api.attention_required({"noise": "x" * 40_000})
+    say("version" in await record_of(app, lambda record: "attention_required" in record))
+    app.Api.remove_attention(attention)
+    say("version" in await record_of(app, lambda record: "attention_required" not in record))
+run(program, Service())
+""",
+        cwd=tmp_path,
+        SERVICE_ID="x",
+        **on(zookeeper),
+    )
+    assert outcome.lines == ["True", "False", "True"], outcome.log
 
 
 def test_where_manifest_and_changelog_are_looked_for(tmp_path):
@@ -294,7 +317,7 @@ def free():
 asab.Config.set("web", "listen", f"{free()}\\n127.0.0.1 0")
 async def program(app):
     record = await record_of(app)
-    say(record["web"] == [list(address) for address in app.Web.Addresses], record["peerage"]["scheme"])
+    say(record["web"] == [list(address[:2]) for address in app.Web.Addresses], record["peerage"]["scheme"])
     say({address for address, *_ in record["web"]} - {"::"} == {"0.0.0.0", "127.0.0.1"})
 run(program, Service())
 """,

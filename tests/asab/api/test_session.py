@@ -337,7 +337,7 @@ class First(asab.Service):
     async def initialize(self, app):
         say("initialize", await app.Discovery.locate("nobody"))
     async def finalize(self, app):
-        await asyncio.sleep(0.05)
+        await asyncio.to_thread(lambda: None)
         say("finalize", len(await app.Discovery.locate("other")))
         async with app.Discovery.session() as session:
             try:

@@ -11,7 +11,7 @@ from tests.asab.auth.programs import CALLER, KEYS_URL, READER, asked, named, sea
 from tests.backends.zookeeper.support import bare_client
 
 from peerage.auth import PrivateKey
-from peerage.auth.internal import KEY_NAME
+from peerage.auth.cluster_tokens import KEY_NAME
 from peerage.testing import eventually
 
 _numbers = itertools.count()

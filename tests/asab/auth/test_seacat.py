@@ -10,7 +10,7 @@ from peerage.testing import eventually
 
 #: Keys may be fetched again after a moment, not after ten seconds.
 IMPATIENT = """
-importlib.import_module("peerage.auth.sources").COOL_DOWN = 0.2
+importlib.import_module("peerage.auth.fetched_keys").COOL_DOWN = 0.2
 Service().run()
 """
 
@@ -52,12 +52,12 @@ async def test_good_none_and_wrong(environ, config):
 
 
 async def test_who_could_publish_other_keys_is_told_at_the_start(environ, config):
-    """Anybody, in a ZooKeeper without access lists; nobody else, on one's own machine."""
+    """The warning comes with a ZooKeeper without access lists, and not with the registry of one machine."""
     async with asked(SERVICE + "Service().run()", named(environ, "orders-1"), config=config) as service:
-        told = [line for line in service.running.log.splitlines() if "Anybody who reaches" in line]
+        told = [line for line in service.running.log.splitlines() if "Anyone who can write" in line]
         if "TEST_SERVERS" in environ:
             (line,) = told
-            assert "advertise himself as seacat-auth.service_id.asab" in line
+            assert "impersonate seacat-auth.service_id.asab" in line
             assert "WARNING" in line
         else:
             assert not told

@@ -4,7 +4,7 @@ import pytest
 import trustme
 from tests.asab.auth.small import SMALL, tokens
 from tests.asab.both import both, ours
-from tests.auth.support import jwk, jwks, token
+from tests.auth.support import claims, jwk, jwks, token
 
 
 @pytest.fixture
@@ -65,39 +65,52 @@ def test_one_container(environ, made):
     """It installs itself, whatever is made first."""
     outcome = ours(f"{INSTALLED}\n{made}\nclosed(app)\ngo(app, program)", **environ)
     assert outcome.lines == ["/x 401 200 200"], outcome.log
-    assert "isn't installed" not in outcome.log
 
 
-def test_several_containers(environ):
-    """Those that are named; a warning if none is, an error for what asks who calls."""
-    program = (
-        SMALL
-        + """
-app = make({"listen": "127.0.0.1 0"})
-second = asab.web.WebContainer(
-    app.get_service("asab.WebService"), "second", config={"listen": "127.0.0.1 0"})
-auth = asab.web.auth.AuthService(app)
+SEVERAL = (
+    SMALL
+    + """
+app = asab.Application(args=[], modules=[asab.web.Module])
+service = app.get_service("asab.WebService")
+made = {"first": None, "auth": None, "second": None}
+for name in os.environ["TEST_ORDER"].split():
+    if name == "auth":
+        auth = asab.web.auth.AuthService(app)
+    else:
+        made[name] = asab.web.WebContainer(service, name, config={"listen": "127.0.0.1 0"})
+        made[name].WebApp.router.add_get("/x", answer)
+        made[name].WebApp.router.add_get("/read", require("a:read")(answer))
 if "TEST_INSTALL" in os.environ:
-    auth.install(app.container)
-for webapp in (app.container.WebApp, second.WebApp):
-    webapp.router.add_get("/x", answer)
-    webapp.router.add_get("/read", require("a:read")(answer))
-async def program(app, session):
-    await until_started(second)
-    for path in ("/x", "/read"):
-        await statuses(session, path)
-        await statuses(session, f"http://127.0.0.1:{second.Addresses[0][1]}{path}")
-go(app, program)
+    auth.install(made["first"])
+async def main():
+    async with aiohttp.ClientSession() as session:
+        for path in ("/x", "/read"):
+            for name in ("first", "second"):
+                await until_started(made[name])
+                await statuses(session, f"http://127.0.0.1:{made[name].Addresses[0][1]}{path}")
+    app.stop()
+app.main = main
+sys.exit(app.run())
 """
-    )
-    outcome = ours(program, **environ)
-    assert [line.partition(" ")[2] for line in outcome.lines] == [*["200 200 200"] * 2, *["403 403 403"] * 2]
-    assert outcome.log.count("Authorization isn't installed in any web container") == 2
-    outcome = ours(program, **environ, TEST_INSTALL="1")
+)
+
+
+@pytest.mark.parametrize("order", ["first second auth", "first auth second", "auth first second"])
+def test_several_containers_without_install_are_an_error(environ, order):
+    """The application doesn't start, because one of them would be open to everyone by mistake."""
+    outcome = ours(SEVERAL, **environ, TEST_ORDER=order)
+    assert outcome.seen == (1, []), outcome.log
+    assert "There are several web containers, [first], [second]" in outcome.log
+    assert "install(web_container)" in outcome.log
+
+
+@pytest.mark.parametrize("order", ["first second auth", "first auth second", "auth first second"])
+def test_install_names_the_containers_that_are_protected(environ, order):
+    """The others are open; their routes that require authorization answer 403, and an error names them."""
+    outcome = ours(SEVERAL, **environ, TEST_ORDER=order, TEST_INSTALL="1")
     assert [line.partition(" ")[2] for line in outcome.lines] == [
         *("401 200 200", "200 200 200", "401 200 200", "403 403 403")
-    ]
-    assert "isn't installed in any" not in outcome.log
+    ], outcome.log
     (error,) = (line for line in outcome.log.splitlines() if " ERROR " in line)
     assert "[second]: GET /read, HEAD /read require authorization" in error
 
@@ -319,3 +332,41 @@ small(program, lambda webapp: webapp.router.add_get("/read", require("a:read")(a
         TEST_CA=str(tmp_path / "ca.pem"),
     )
     assert outcome.lines == ["/read 200 200 200 401"], outcome.log
+
+
+@pytest.mark.parametrize(
+    ("options", "accepted"),
+    [
+        ({}, {"reader", "other issuer", "other audience"}),
+        ({"issuers": "http://auth"}, {"reader", "other audience"}),
+        ({"issuers": '"http://auth" http://other'}, {"reader", "other issuer", "other audience"}),
+        ({"audiences": "orders users"}, {"reader", "other issuer"}),
+        ({"issuers": "http://auth", "audiences": "orders"}, {"reader"}),
+        ({"issuers": "", "audiences": ""}, {"reader", "other issuer", "other audience"}),
+    ],
+)
+def test_issuers_and_audiences(tmp_path, options, accepted):
+    """Without these options, tokens of any issuer and for any audience are accepted."""
+    environ = tokens(
+        tmp_path,
+        **{
+            "reader": token(claims(aud=["orders", "x"])),
+            "other issuer": token(claims(iss="http://other", aud="orders")),
+            "other audience": token(claims(aud="billing")),
+        },
+    )
+    outcome = ours(
+        SMALL
+        + f"""
+asab.Config.add_defaults({{"auth": {options!r}}})
+def routes(webapp):
+    webapp.router.add_get("/read", answer)
+async def program(app, session):
+    for who in ("reader", "other issuer", "other audience"):
+        if await status(session, "/read", who) == 200:
+            say(who)
+small(program, routes)
+""",
+        **environ,
+    )
+    assert {*outcome.lines} == accepted, outcome.log

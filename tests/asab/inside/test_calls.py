@@ -62,3 +62,22 @@ async def test_what_nobody_is_called(inside, zookeeper):
         status, text = await ours.calls("http://nobody.service_id.asab/who")
         assert status == 0
         assert text.startswith("NotDiscoveredError(")
+
+
+async def test_the_error_is_the_frameworks_as_well(inside, zookeeper):
+    """A program that changes its ApiService alone catches it by the name that it has in asab."""
+    program = """
+class Catching(Guest):
+    @asab.web.auth.noauth
+    async def call(self, request):
+        try:
+            async with self.Discovery.session() as session:
+                async with session.get(request.query["url"]):
+                    pass
+        except asab.api.discovery.NotDiscoveredError as error:
+            return asab.web.rest.json_response(request, [418, type(error).__module__])
+Catching().run()
+"""
+    async with guest(inside, named(on(zookeeper), "inside-1"), program) as ours:
+        status, module = await ours.calls("http://nobody.service_id.asab/who")
+        assert (status, module) == (418, "peerage.errors")

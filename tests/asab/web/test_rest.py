@@ -148,6 +148,27 @@ serve(program, routes=routes)
     assert "secret" not in outcome.log
 
 
+def test_json_exception_middleware_of_an_error_that_is_json_already():
+    """It isn't put into JSON once more; the uuid is added."""
+    outcome = ours(
+        SERVE
+        + """
+async def handle(request):
+    raise aiohttp.web.HTTPServiceUnavailable(
+        text='{"result": "UNAVAILABLE", "message": "later"}', content_type="application/json")
+async def program(app, session):
+    async with session.get("/") as response:
+        data = await response.json()
+        say(response.status, data["result"], data["message"], len(data["uuid"]))
+def routes(webapp):
+    webapp.middlewares.append(asab.web.rest.JsonExceptionMiddleware)
+    webapp.router.add_get("/", handle)
+serve(program, routes=routes)
+"""
+    )
+    assert outcome.lines == ["503 UNAVAILABLE later 36"], outcome.log
+
+
 def test_json_exception_middleware_of_a_text_that_is_no_format():
     """The text itself; the original fails over it."""
     outcome = ours(

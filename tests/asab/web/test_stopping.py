@@ -29,7 +29,7 @@ async def slow(request):
             say("connected")
     except aiohttp.ClientConnectorError:
         say("no new connections")
-    await asyncio.sleep(0.1)
+    await asyncio.to_thread(lambda: None)
     return aiohttp.web.Response(text="slow")
 app.container.WebApp.router.add_get("/", slow)
 async def call():
@@ -102,8 +102,8 @@ def test_requests_may_wait_for_the_end_of_the_application():
     outcome = ours(
         SERVE
         + """
-from peerage.asab.web import requests
-requests._HEAD_START = 0.1
+from peerage.asab.web import container
+container._HEAD_START = 0.1
 app = make({"listen": "127.0.0.1 0"})
 async def poll(request):
     say("waiting")
@@ -131,8 +131,8 @@ def test_an_upload_under_way_is_finished():
     outcome = ours(
         SERVE
         + """
-from peerage.asab.web import requests
-requests._HEAD_START = 0
+from peerage.asab.web import container
+container._HEAD_START = 0
 app = make({"listen": "127.0.0.1 0"})
 exiting = asab.Subscriber(app.PubSub, "Application.exit!")
 async def upload(request):
@@ -159,45 +159,13 @@ app.run()
     assert outcome.seen == (0, ["200 before, after"]), outcome.log
 
 
-def test_a_request_that_never_ends_is_cancelled():
-    """After the time that aiohttp gives to handlers; the log says so."""
-    outcome = ours(
-        SERVE
-        + """
-from peerage.asab.web import requests
-requests._HEAD_START = requests._GRACE = 0
-app = make({"listen": "127.0.0.1 0"})
-async def endless(request):
-    app.stop()
-    try:
-        await asyncio.Event().wait()
-    finally:
-        say("cancelled")
-app.container.WebApp.router.add_get("/", endless)
-async def call():
-    try:
-        async with aiohttp.ClientSession() as session:
-            async with session.get(f"http://127.0.0.1:{app.container.Addresses[0][1]}/"): pass
-    except aiohttp.ClientError: pass
-async def main():
-    app.client = asyncio.create_task(call())
-async def finalize():
-    await app.client
-app.main, app.finalize = main, finalize
-app.run()
-"""
-    )
-    assert outcome.seen == (0, ["cancelled"]), outcome.log
-    assert "Requests that weren't answered" in outcome.log
-
-
 def test_websockets_and_streams_dont_hold_up_the_end():
     """They last as long as the service, so only their beginning is waited for."""
     outcome = ours(
         SERVE
         + """
-from peerage.asab.web import requests
-requests._HEAD_START = requests._GRACE = 1000
+from peerage.asab.web import container
+container._HEAD_START = 1000
 app = make({"listen": "127.0.0.1 0"})
 ends = []
 async def talk(request):

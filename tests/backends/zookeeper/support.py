@@ -96,7 +96,7 @@ async def cut_off(proxy: Proxy, registry: Registry) -> None:
 
 async def quiet(registry: Registry) -> None:
     """Wait until nothing is asked of the server any more: a record is looked at once it is registered."""
-    await eventually(lambda: not connection(registry)._flying, "the answers to all requests")
+    await eventually(lambda: not connection(registry)._in_flight, "the answers to all requests")
 
 
 async def unanswered(registry: Registry, view: View, proxy: Proxy, name: str, data: bytes) -> Advertisement:

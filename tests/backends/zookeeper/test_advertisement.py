@@ -16,15 +16,19 @@ from tests.backends.zookeeper.support import (
     cut_off,
     folder_of,
     someone,
-    times_put_off,
     unanswered,
 )
 
 from peerage import Discovery
 from peerage.backends.zookeeper import advertisement as advertisement_module
 from peerage.backends.zookeeper.connection import CHANGED, Connection
-from peerage.backends.zookeeper.notes import Happened, Note, Replied
-from peerage.backends.zookeeper.twins import find_twin
+from peerage.backends.zookeeper.created import find_created
+from peerage.backends.zookeeper.failures import named
+from peerage.backends.zookeeper.location import parse
+from peerage.backends.zookeeper.notes import NodeEvent, Note, Replied
+from peerage.backends.zookeeper.pauses import Pauses
+from peerage.backends.zookeeper.registry import ZooKeeperRegistry
+from peerage.backends.zookeeper.session import Session
 from peerage.errors import RegistryClosedError
 from peerage.registry import Advertisement, Registry, Stale, open_registry
 from peerage.testing import View, eventually
@@ -159,12 +163,12 @@ async def test_a_removal_heard_with_the_answer_to_a_look(url, server):
         # It is looked at once it is registered: the answer to that must not come in between.
         await eventually(lambda: owner._watched, "the watch on it")
         # Whatever the reason for a look: its answer and the event of the removal wait together.
-        owner.happened(CHANGED)
+        owner.node_changed(CHANGED)
         await asyncio.sleep(0)
-        assert connection(here)._flying
+        assert connection(here)._in_flight
         stay_deaf(connection(here), lambda note: isinstance(note, Replied))
         client.delete(f"{folder_of(url)}/{before}")
-        stay_deaf(connection(here), lambda note: isinstance(note, Happened))
+        stay_deaf(connection(here), lambda note: isinstance(note, NodeEvent))
         await own.until(lambda: own.records and before not in own.records, "another record")
         assert set(own.records) == {await owner.registered()}
 
@@ -182,27 +186,42 @@ async def test_after_a_reconnect_a_record_counts_once_it_was_seen(url, through, 
         assert await owner.registered() != before
 
 
-async def test_what_the_server_puts_off_is_not_done(busy_server, monkeypatch):
-    """It is asked again: nobody looks for what it may have made, and there is no outage."""
+@pytest.fixture
+def throttled_once(monkeypatch):
+    """Each request is answered first as by a server that has too much to do, and not sent to the server."""
+    submit, throttled = Session.submit, set()
+
+    def submit_the_second_time(session: Session, request: object, number: int, ticket: tuple) -> bool:
+        _, future, _ = ticket
+        if future in throttled:
+            return submit(session, request, number, ticket)
+        throttled.add(future)
+        session._client.report(Replied(ticket, None, named("ThrottledOp")))
+        return True
+
+    monkeypatch.setattr(Session, "submit", submit_the_second_time)
+    return throttled
+
+
+async def test_a_throttled_request_is_sent_again(url, throttled_once, monkeypatch):
+    """The server has done nothing: no node is looked for, and there is no outage."""
     looks = []
 
     async def take_note(*arguments, **options):
         looks.append(options["data"])
-        return await find_twin(*arguments, **options)
+        return await find_created(*arguments, **options)
 
-    monkeypatch.setattr(advertisement_module, "find_twin", take_note)
+    monkeypatch.setattr(advertisement_module, "find_created", take_note)
     data = [b"%d" % number for number in range(60)]
-    url = f"zookeeper://{busy_server.address}/advertised"
-    before = times_put_off(busy_server)
-    # Whether it is busy at the moment is up to chance.
-    while times_put_off(busy_server) == before:
-        async with closing(open_registry(url)) as (here,), View(here) as view:
-            owners = [here.advertise("App", each) for each in data]
-            await asyncio.gather(*(owner.registered() for owner in owners))
-            await view.until_data(data)
-            await asyncio.gather(*(owner.withdraw() for owner in owners))
-            await view.until_data([])
-            assert not [event for event in view.events if isinstance(event, Stale)]
+    registry = ZooKeeperRegistry(parse(url), None, Pauses(throttled=lambda: 0.0))
+    async with closing(registry) as (here,), View(here) as view:
+        owners = [here.advertise("App", each) for each in data]
+        await asyncio.gather(*(owner.registered() for owner in owners))
+        await view.until_data(data)
+        await asyncio.gather(*(owner.withdraw() for owner in owners))
+        await view.until_data([])
+        assert not [event for event in view.events if isinstance(event, Stale)]
+    assert len(throttled_once) > len(data)
     assert not looks
 
 
@@ -263,7 +282,7 @@ async def test_a_withdrawal_while_the_folder_is_made(guarded):
         await here.inspect()
         owner = here.advertise("Never", b"1")
         await asyncio.sleep(0)
-        assert connection(here)._flying
+        assert connection(here)._in_flight
         await owner.withdraw()
         marker = await registered(here, "Marker", b"2")
         # The folder counts what is made in it.

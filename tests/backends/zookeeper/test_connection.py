@@ -11,11 +11,12 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 
 from peerage import open_registry
-from peerage.backends.zookeeper import connection as connection_module
 from peerage.backends.zookeeper import session as session_module
 from peerage.backends.zookeeper.connection import Connection
 from peerage.backends.zookeeper.failures import Failure, Lost
 from peerage.backends.zookeeper.location import parse
+from peerage.backends.zookeeper.pauses import Pauses
+from peerage.backends.zookeeper.registry import ZooKeeperRegistry
 from peerage.registry import Stale
 from peerage.testing import View, eventually
 from peerage.testing.suite import closing, registered
@@ -32,7 +33,7 @@ async def connected(url: str) -> AsyncIterator[Connection]:
     connection = Connection(parse(url), None)
     connection.start()
     try:
-        await connection.connected()
+        await connection.wait_connected()
         yield connection
     finally:
         await connection.aclose()
@@ -65,11 +66,11 @@ async def hang(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
 
 def lose_unheard(connection: Connection) -> None:
     """Let the thread lose the connection while the event loop, which is held here, can't hear of it."""
-    client = connection._session._client
-    epochs = client.epochs
+    client = connection._client._client
+    connections = client.connections
     client.dialer.hang_up()
     deadline = time.monotonic() + 10
-    while client.up is not None and client.epochs == epochs:
+    while client.up is not None and client.connections == connections:
         assert time.monotonic() < deadline
         time.sleep(0.001)
     assert connection.up is not None
@@ -93,13 +94,13 @@ async def test_what_is_put_off_ends_with_its_connection(busy_server):
         while True:
             answers = [connection.post(session_module.Sync("/")) for _ in range(200)]
             await asyncio.wait(answers, return_when=asyncio.FIRST_COMPLETED)
-            if connection._breather is not None:
+            if connection._throttle_timer is not None:
                 break  # whether it is busy at the moment is up to chance
             await asyncio.wait(answers)
-        connection._session._client.dialer.hang_up()
+        connection._client._client.dialer.hang_up()
         await asyncio.wait(answers)
         assert {type(answer.exception()) for answer in answers} == {type(None), Lost}
-        await connection.connected()
+        await connection.wait_connected()
         await connection.post(session_module.Sync("/"))
 
 
@@ -150,11 +151,11 @@ async def test_a_full_pipe_of_wake_ups_holds_nobody_up(url, server, monkeypatch)
     """Requests that went with their connections leave it full: the thread is awake, the loop goes on."""
     count = 60
     full, stuck = threading.Event(), threading.Event()
-    came_up = session_module._Client.came_up
+    established = session_module._Client.connection_established
 
-    def come_up_slowly(client: session_module._Client, *arguments: object) -> None:
+    def establish_slowly(client: session_module._Client, *arguments: object) -> None:
         """On the thread, which sees the end of the connection after all have asked for something."""
-        came_up(client, *arguments)
+        established(client, *arguments)
         reading, writing = client._connection.wake_up_sockets()
         deadline = time.monotonic() + PATIENCE
         while len(client._queue) < count and not full.is_set():
@@ -169,7 +170,7 @@ async def test_a_full_pipe_of_wake_ups_holds_nobody_up(url, server, monkeypatch)
         except BlockingIOError:
             full.set()
 
-    monkeypatch.setattr(session_module._Client, "came_up", come_up_slowly)
+    monkeypatch.setattr(session_module._Client, "connection_established", establish_slowly)
     async with (
         HangingUp(server.address) as proxy,
         closing(open_registry(url.replace(server.address, proxy.address))) as (registry,),
@@ -322,8 +323,8 @@ async def test_what_is_not_known_is_logged_once(url, monkeypatch, caplog):
         return connect(*arguments)
 
     monkeypatch.setattr(session_module._Connection, "_connect", fail)
-    monkeypatch.setattr(connection_module, "_AGAIN", 0.05)
-    async with closing(open_registry(url)) as (registry,), View(registry) as view:
+    fast = ZooKeeperRegistry(parse(url), None, Pauses(restart=lambda: 0.05))
+    async with closing(fast) as (registry,), View(registry) as view:
         await view.until(lambda: view.ready)
         await registered(registry, "App", b"{}")
     assert [event.reason for event in view.events if isinstance(event, Stale)] == ["ValueError: never seen"]

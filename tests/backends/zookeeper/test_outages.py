@@ -21,7 +21,7 @@ from tests.backends.zookeeper.support import (
 
 from peerage import Discovery
 from peerage.backends.zookeeper.connection import Connection
-from peerage.backends.zookeeper.notes import Down, Replied, Trouble, Up
+from peerage.backends.zookeeper.notes import Connected, ConnectFailed, Disconnected, Replied
 from peerage.errors import NotReadyError
 from peerage.registry import Advertisement, Put, Snapshot, open_registry
 from peerage.testing import View, eventually
@@ -52,8 +52,8 @@ def replace_session(connection: Connection, address: str) -> None:
     while not notes:
         assert time.monotonic() < deadline
         time.sleep(0.005)
-    password = connection._session._client._session_passwd
-    while not any(isinstance(note, Up) and note.session != session for _, note in tuple(notes)):
+    password = connection._client._client._session_passwd
+    while not any(isinstance(note, Connected) and note.session != session for _, note in tuple(notes)):
         assert time.monotonic() < deadline
         thief = KazooClient(address, client_id=(session, password))
         thief.start()
@@ -66,7 +66,7 @@ def lose_server(connection: Connection, server: ZooKeeperServer) -> None:
     """Keep the event loop busy until the answer under way, the loss and all that is said about it wait."""
     deadline = time.monotonic() + PATIENCE
     notes = connection._notes
-    for kind, act in ((Replied, server.kill), (Down, lambda: None), (Trouble, lambda: None)):
+    for kind, act in ((Replied, server.kill), (Disconnected, lambda: None), (ConnectFailed, lambda: None)):
         while not notes or not isinstance(notes[-1][1], kind):
             assert time.monotonic() < deadline
             time.sleep(0.001)

@@ -6,9 +6,14 @@ from collections.abc import AsyncIterator
 
 import pytest
 from kazoo.client import KazooClient
-from kazoo.security import ACL, Id, Permissions, make_digest_acl
+from kazoo.exceptions import EXCEPTIONS, NoAuthError
+from kazoo.security import ACL, OPEN_ACL_UNSAFE, Id, Permissions, make_digest_acl
 from tests.backends.zookeeper.support import bare_client, connection, cut_off, entered, folder_of
 
+from peerage.backends.zookeeper.failures import Failure
+from peerage.backends.zookeeper.location import parse
+from peerage.backends.zookeeper.pauses import Pauses
+from peerage.backends.zookeeper.registry import ZooKeeperRegistry
 from peerage.errors import RegistryDeniedError
 from peerage.registry import Registry, open_registry
 from peerage.testing import View, eventually
@@ -25,7 +30,7 @@ def session_timeout() -> int:
 async def lose_session(registry: Registry) -> None:
     """End the client as if it had given up: the server sees its session to the end, another is begun."""
     session = connection(registry).up.session
-    connection(registry)._session.abort()
+    connection(registry)._client.abort()
     await eventually(
         lambda: getattr(connection(registry).up, "session", session) != session, "another session"
     )
@@ -66,7 +71,7 @@ async def test_what_an_unconfirmed_creation_left_and_may_not_be_removed(url, thr
         await view.until(lambda: b"lost" in view.data.values())
         (left,) = (node for node in view.records if node.startswith("Lost"))
         session = connection(here).up.session
-        connection(here)._session.abort()
+        connection(here)._client.abort()
         await proxy.heal()
         assert await owner.registered() != left
         assert connection(here).up.session != session
@@ -117,6 +122,65 @@ async def test_a_record_that_may_not_be_removed(append_only, url, caplog):
     (line,) = [each.getMessage() for each in caplog.records]
     assert node in line
     assert folder_of(url) in line
+
+
+@pytest.fixture
+async def patient(url: str) -> AsyncIterator[Registry]:
+    """A registry that tries refused records again after milliseconds."""
+    async with closing(ZooKeeperRegistry(parse(url), None, Pauses(refused=lambda: 0.02))) as (registry,):
+        yield registry
+
+
+async def test_a_refused_record_is_registered_once_its_folder_is_opened(url, server, patient):
+    """Nothing tells a client of a changed access list, so it tries again."""
+    folder = folder_of(url)
+    async with bare_client(server.address) as client:
+        await asyncio.to_thread(client.ensure_path, folder)
+        readable = [ACL(Permissions.READ | Permissions.ADMIN, Id("world", "anyone"))]
+        await asyncio.to_thread(client.set_acls, folder, readable)
+        owner = patient.advertise("Late", b"1")
+        with pytest.raises(RegistryDeniedError):
+            await owner.registered()
+        await asyncio.to_thread(client.set_acls, folder, OPEN_ACL_UNSAFE)
+        await eventually(lambda: owner.name, "the record")
+        assert await owner.registered() == owner.name
+
+
+async def test_a_refused_update_is_written_once_its_node_is_opened(url, server, patient):
+    """A service that drains says so late rather than never."""
+    closed = [ACL(Permissions.READ | Permissions.ADMIN, Id("world", "anyone"))]
+    async with bare_client(server.address) as client, View(patient) as view:
+        owner = await registered(patient, "Draining", b"1")
+        path = f"{folder_of(url)}/{owner.name}"
+        await asyncio.to_thread(client.set_acls, path, closed)
+        owner.update(b"2")
+        with pytest.raises(RegistryDeniedError):
+            await owner.registered()
+        await asyncio.to_thread(client.set_acls, path, OPEN_ACL_UNSAFE)
+        await view.until_data([b"2"])
+
+
+async def test_an_error_that_kazoo_does_not_know_fails_its_request_alone(url, server, monkeypatch):
+    """The session goes on, and with it all other records of the process."""
+    closed = [ACL(Permissions.READ | Permissions.ADMIN, Id("world", "anyone"))]
+    async with closing(open_registry(url)) as (here,), bare_client(server.address) as client:
+        kept = await registered(here, "Kept", b"1")
+        name, up = kept.name, connection(here).up
+        await asyncio.to_thread(client.set_acls, f"{folder_of(url)}/{name}", closed)
+        monkeypatch.delitem(EXCEPTIONS, NoAuthError.code)
+        with pytest.raises(Failure, match=f"error number {NoAuthError.code}"):
+            await connection(here).write(f"{folder_of(url)}/{name}", b"2")
+        assert connection(here).up is up
+        assert kept.name == name
+
+
+async def test_a_record_has_no_name_once_its_session_is_certainly_over(url):
+    """A client that ended takes its session with it, and the next one begins later."""
+    registry = ZooKeeperRegistry(parse(url), None, Pauses(restart=lambda: 60.0))
+    async with closing(registry) as (here,):
+        owner = await registered(here, "Over", b"1")
+        connection(here)._client.abort()
+        await eventually(lambda: owner.name is None, "the end of the name")
 
 
 async def test_a_refused_creation_that_nobody_waits_for_any_more(url, guarded, caplog):

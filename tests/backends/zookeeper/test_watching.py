@@ -12,7 +12,10 @@ from tests.backends.zookeeper.support import bare_client, folder_of, times_put_o
 from peerage import open_registry
 from peerage.backends.zookeeper import folder as folder_module
 from peerage.backends.zookeeper.connection import Connection
-from peerage.backends.zookeeper.notes import Replied, Up
+from peerage.backends.zookeeper.location import parse
+from peerage.backends.zookeeper.notes import Connected, Replied
+from peerage.backends.zookeeper.pauses import Pauses
+from peerage.backends.zookeeper.registry import ZooKeeperRegistry
 from peerage.registry import RECORD_LIMIT, Snapshot, Stale
 from peerage.testing import View, eventually
 from peerage.testing.suite import closing, registered
@@ -22,7 +25,7 @@ from peerage.testing.waiting import PATIENCE
 def replace_connection(connection: Connection) -> None:
     """Keep the event loop busy until the answer under way, the loss and the next connection wait."""
     deadline = time.monotonic() + PATIENCE
-    for kind, act in ((Replied, connection._session._client.dialer.hang_up), (Up, lambda: None)):
+    for kind, act in ((Replied, connection._client._client.dialer.hang_up), (Connected, lambda: None)):
         while not any(isinstance(note, kind) for _, note in tuple(connection._notes)):
             assert time.monotonic() < deadline
             time.sleep(0.001)
@@ -61,16 +64,16 @@ async def test_a_connection_replaced_while_it_is_read(url):
 
 async def test_a_connection_replaced_before_it_is_read(through, proxy):
     """While reading is put off, not to come all at once: it is read once, over the last connection."""
-    async with closing(open_registry(through)) as (here,), View(here) as view:
+    pauses = []
+
+    def pause(_: int) -> float:
+        pauses.append(registry.connection.up)
+        return PATIENCE if len(pauses) == 1 else 0.0
+
+    registry = ZooKeeperRegistry(parse(through), None, Pauses(resync=pause))
+    async with closing(registry) as (here,), View(here) as view:
         await registered(here, "App", b"{}")
         await view.until_data([b"{}"])
-        pauses = []
-
-        def pause(_: int) -> float:
-            pauses.append(here.connection.up)
-            return PATIENCE if len(pauses) == 1 else 0.0
-
-        here._folder._spread = pause
         proxy.cut()
         await eventually(lambda: pauses)
         assert view.stale
@@ -115,16 +118,16 @@ async def test_what_is_not_known_is_logged_once(url, monkeypatch, caplog):
     """It is tried again without end, with one traceback; then it goes on as if nothing had been."""
     monkeypatch.setattr(folder_module, "_RETRY", 0.02)
     tried = 0
-    arm = folder_module.Folder._arm
+    synchronise = folder_module.Folder._synchronise
 
     async def fail(folder) -> None:
         nonlocal tried
         tried += 1
         if tried <= 4:
             raise ValueError("never seen")
-        await arm(folder)
+        await synchronise(folder)
 
-    monkeypatch.setattr(folder_module.Folder, "_arm", fail)
+    monkeypatch.setattr(folder_module.Folder, "_synchronise", fail)
     async with closing(open_registry(url)) as (registry,), View(registry) as view:
         await view.until(lambda: view.ready)
     (reason,) = [event.reason for event in view.events if isinstance(event, Stale)]
@@ -150,7 +153,7 @@ async def test_a_name_is_forgotten_with_its_node(url, through, proxy, server, ca
         await asyncio.to_thread(client.delete, path)
         await proxy.heal()
         await view.until(lambda: view.stale is None)
-        assert not here._folder._reported
+        assert not here._folder._warned
         await asyncio.to_thread(client.create, path, large)
-        await eventually(lambda: here._folder._reported)
+        await eventually(lambda: here._folder._warned)
     assert len([line for line in warnings_in(caplog) if "Large.0000000001" in line]) == 2

@@ -1,6 +1,8 @@
 """The faults of a network, between a client and a server that says everything back."""
 
 import asyncio
+import socket
+import struct
 import time
 
 import pytest
@@ -228,3 +230,15 @@ async def test_what_is_not_zookeeper_has_no_sessions(echo):
                 assert await client.reader.readexactly(len(greeting)) == greeting
             assert not proxy.sessions
             await proxy.aclose()
+
+
+async def test_an_end_that_follows_a_reset_is_no_error(proxy, echo):
+    """The client is gone before the proxy has seen it go: nothing is raised in the event loop."""
+    host, _, port = proxy.address.rpartition(":")
+    client = await asyncio.to_thread(socket.create_connection, (host, int(port)))
+    await eventually(lambda: echo.here, "the connection to the echo")
+    (link,) = proxy._links
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.close()
+    link.near.send(None, 0.0)
+    await eventually(lambda: not proxy._links, "the end of both connections")

@@ -1,9 +1,12 @@
 """Finding and calling other services: ``asab.DiscoveryService``."""
 
+import asyncio
 import logging
 import socket
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
+
+import aiohttp
 
 from peerage.asab.abc.service import Service
 from peerage.asab.api.framework import framework_of
@@ -12,12 +15,11 @@ from peerage.asab.api.relay import authorization_of
 from peerage.asab.parts import Floor
 from peerage.client import Authorize, resolver
 from peerage.directory import fold_criteria
-from peerage.errors import NotDiscoveredError
+from peerage.errors import NotDiscoveredError, NotReadyError
 from peerage.records.instance import Id
-from peerage.records.names import is_logical
+from peerage.records.names import is_logical, parse_host
 
 if TYPE_CHECKING:
-    import aiohttp
     from aiohttp.abc import ResolveResult
     from aiohttp.typedefs import LooseHeaders
     from yarl import URL
@@ -117,8 +119,10 @@ class DiscoveryService(Service):
         callable_ones = [instance for instance in directory.find() if instance.callable]
         async for instance, record in records(callable_ones):
             places = {(endpoint.host, endpoint.port, endpoint.family) for endpoint in instance.endpoints}
-            for key, value in advertised_ids(record):
-                found.setdefault(key, {}).setdefault(value, set()).update(places)
+            for key, values in advertised_ids(record):
+                found_of_key = found.setdefault(key, {})
+                for value in values:
+                    found_of_key.setdefault(value, set()).update(places)
         return found
 
     async def discover_raw(self) -> dict[str, dict[str, Any]]:
@@ -214,7 +218,7 @@ class DiscoveryService(Service):
         async def header_for(_host: str) -> str:
             return header
 
-        return Authorize(header_for, self._told_hosts)
+        return Authorize(header_for, logged=self._told_hosts)
 
     async def _directory(self) -> "Directory":
         """Return who is there, once that is known; say if it is nobody."""
@@ -241,16 +245,17 @@ class DiscoveryService(Service):
         return {url for criteria in either for url in directory.urls(criteria)}
 
 
-class DiscoveryResolver(resolver.DiscoveryResolver):
+class DiscoveryResolver(aiohttp.DefaultResolver):  # type: ignore[misc,valid-type] # aiohttp's choice of two
     """Resolves ``<value>.<key>.asab`` for an ``aiohttp.TCPConnector`` of your own; a session() does better.
 
     Args:
-        svc: the service ``asab.DiscoveryService``.
+        svc: the service ``asab.DiscoveryService``; its ``_locate()`` says who is called by a name.
     """
 
     def __init__(self, svc: DiscoveryService) -> None:
-        super().__init__(svc)
+        super().__init__()
         self.DiscoveryService = svc
+        self._by_other_names = resolver.DiscoveryResolver(svc)
 
     async def resolve(
         self, hostname: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
@@ -258,14 +263,39 @@ class DiscoveryResolver(resolver.DiscoveryResolver):
         """Return addresses in aiohttp's form; of a name in ``.asab``, with the ports of its instances.
 
         Raises:
-            NotDiscoveredError: nobody callable is known by that name, or no host of theirs resolves.
+            NotDiscoveredError: no callable instance has that name, or none of their hosts resolves.
             OSError: another name doesn't resolve.
         """
         if not is_logical(hostname):
-            return await super().resolve(hostname, port, family)
-        # As with the original: an instance that has no address of this family is reached by another.
-        found = await super().resolve(hostname, port, socket.AF_UNSPEC)
+            others: list[ResolveResult] = await super().resolve(hostname, port, family)
+            return others
+        key, value = parse_host(hostname)
+        try:
+            places = await self.DiscoveryService._locate({key: value})  # noqa: SLF001 - programs override it
+        except NotReadyError as error:
+            # aiohttp would take a TimeoutError for its own, and lose the message.
+            raise NotDiscoveredError(str(error)) from error
+        answers = await asyncio.gather(*map(self._resolve_place, sorted(places or ())))
+        found = [each for answer in answers for each in answer]
+        if not found:
+            # An instance may have other names and addresses. The error says what was tried.
+            found = await self._by_other_names.resolve(hostname, port, socket.AF_UNSPEC)
+        # As in the original: an instance that has no address of this family is reached by another.
         return [each for each in found if each["family"] == family] or found
+
+    async def close(self) -> None:
+        """Close what look-ups need."""
+        await super().close()
+        await self._by_other_names.close()
+
+    async def _resolve_place(self, place: Place) -> "list[ResolveResult]":
+        host, port, family = place
+        try:
+            found = await super().resolve(host, port, socket.AddressFamily(family))
+        except OSError:
+            return []
+        networks = self.DiscoveryService.directory.networks
+        return [each for each in found if networks.allows(each["host"])]
 
 
 def _each(ids: Mapping[str, object]) -> "list[Criteria]":

@@ -39,7 +39,7 @@ class OwnLayer:
         add_settings(router, self._app, self)
 
     def web_of(self, container: "WebContainer") -> list[Bound]:
-        """Return the address and the scheme of each socket."""
+        """Return the address, the port and the scheme of each socket."""
         return bound_web(container.WebAppRunner)
 
     def make_zookeeper_container(self, service: "ZooKeeperService") -> ZooKeeperContainer:

@@ -28,18 +28,16 @@ async def records(instances: Iterable[Instance]) -> AsyncIterator[tuple[Instance
             turn_ends = time.monotonic() + _SLICE
 
 
-def advertised_ids(record: Mapping[str, Any]) -> Iterator[tuple[str, Id]]:
-    """Yield ``(key, value)`` of what the original finds it by: 9 and "9" are two, as are Shard and shard."""
+def advertised_ids(record: Mapping[str, Any]) -> Iterator[tuple[str, list[Id]]]:
+    """Yield each key by which the original finds *record*, with its values: 9 and "9" are two."""
     top = [key for key in _INDEXED if _usable(record.get(key))]
     for key in top:
-        yield key, record[key]
+        yield key, [record[key]]
     custom = record.get("discovery")
     if isinstance(custom, dict):
         for key, values in custom.items():
             if key not in top and isinstance(values, list):
-                for value in values:
-                    if _usable(value):
-                        yield key, value
+                yield key, [value for value in values if _usable(value)]
 
 
 def _usable(value: object) -> bool:

@@ -72,7 +72,7 @@ class ApiService(Service):
         """The content of MANIFEST.json, None if there is none."""
         self.ChangeLog = _find_changelog(self._framework.config)
         """The path of CHANGELOG.md, None if there is none."""
-        self._shown: dict[str, Any] = self.Manifest or {}
+        self._without_manifest = False
         self._left_out: set[str] = set()
         self._registration: Registration | None = None
         self._running = self._stopping = self._listening = False
@@ -254,37 +254,32 @@ class ApiService(Service):
             self._registration = self._fit(lambda offer: discovery.register(**offer))
 
     def _fit(self, use: Callable[[dict[str, Any]], _T]) -> _T:
-        """Use what is offered; for good without the manifest, if there is room for everything else only."""
+        """Call *use* with what is advertised; without the manifest while there is no room for it."""
         try:
-            return use(self._offer())
+            used = use(self._offer(self.Manifest or {}))
         except RegistryDeniedError as error:
-            shown, self._shown = self._shown, {}
-            try:
-                used = use(self._offer())
-            except Exception:
-                self._shown = shown
-                raise
-            log.error("Advertised without what MANIFEST.json says: %s", error)  # noqa: TRY400 - said by it
+            used = use(self._offer({}))
+            if not self._without_manifest:
+                log.error("Advertised without the content of MANIFEST.json: %s", error)  # noqa: TRY400 - it says all
+            self._without_manifest = True
             return used
+        self._without_manifest = False
+        return used
 
-    def _offer(self) -> dict[str, Any]:
+    def _offer(self, manifest: dict[str, Any]) -> dict[str, Any]:
         web = self.WebContainer
         offer = {
-            "identity": self._identity(),
+            "identity": self._identity(manifest),
             "ids": self.Discovery,
             "extra": {"attention_required": self.AttentionRequired} if self.AttentionRequired else {},
         }
         if web is None:
             return offer
-        bound = self._framework.web_of(web)
-        schemes = {scheme for _, scheme in bound}
-        if len(schemes) > 1:
-            return {**offer, "web": [(*address[:2], scheme) for address, scheme in bound]}
-        return {**offer, "web": [address for address, _ in bound], "scheme": next(iter(schemes), "http")}
+        return {**offer, "web": self._framework.web_of(web)}
 
-    def _identity(self) -> Identity:
+    def _identity(self, manifest: dict[str, Any]) -> Identity:
         # Read anew each time: a program may set its environment while it starts.
-        identity = read_identity(appclass=type(self.App).__name__, manifest=self._shown)
+        identity = read_identity(appclass=type(self.App).__name__, manifest=manifest)
         return replace(identity, host=self.App.HostName)
 
 

@@ -1,4 +1,4 @@
-"""What of a configuration and an environment nobody is shown."""
+"""Hides the secrets in a configuration and an environment before they are shown."""
 
 import json
 import re
@@ -11,6 +11,8 @@ HIDDEN: Final = "***"
 
 _WORDS: Final = (
     "pass|pwd|secret|token|key|credential|private|cookie|auth|salt|signature|certificate|dsn|jwt|bearer"
+    # Whole words, as in GITHUB_PAT and DB_PW.
+    "|(?<![a-z])(?:pat|pw|otp|totp)(?![a-z])"
 )
 _SECRET: Final = re.compile(_WORDS, re.IGNORECASE)
 

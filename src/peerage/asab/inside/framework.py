@@ -11,11 +11,11 @@ from peerage.asab.inside.kazooclient import chroot_of, registry_url
 from peerage.asab.inside.stopping import drain_before_stop
 from peerage.asab.parts import Floor
 from peerage.asab.web.bound import Bound, bound_web
-from peerage.asab.web.requests import Requests
 from peerage.asab.zookeeper.patience import PatientDiscovery
-from peerage.errors import ConfigurationError
+from peerage.errors import ConfigurationError, NotDiscoveredError, PeerageError
 from peerage.registry import open_registry
 from peerage.web import refuse_misdirected
+from peerage.web.stopping import GracefulStop
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -35,7 +35,8 @@ class RealAsab:
         self._app = app
         self.config: RawConfigParser = import_module("asab").Config
         self.contextvars: Any = import_module("asab.contextvars")
-        self._requests: list[Requests] = []
+        _derive_not_discovered_error()
+        self._graceful: list[GracefulStop] = []
         self._own_records: set[str] = set()
         self._discoveries: dict[Any, PatientDiscovery] = {}
         self._opened: set[PatientDiscovery] = set()
@@ -73,15 +74,14 @@ class RealAsab:
                 "application's constructor, or in its initialize()."
             )
         add_endpoints(self._app, self, api, container)
-        requests = Requests()
+        graceful = GracefulStop(webapp)
+        self._graceful.append(graceful)
         # In front of the others: nothing reads a request that is refused.
-        webapp.middlewares[:0] = [refuse_misdirected(self), requests.middleware]
-        webapp.on_response_prepare.append(requests.on_response_prepare)
-        self._requests.append(requests)
-        drain_before_stop(container, self.drained, requests)
+        webapp.middlewares.insert(0, refuse_misdirected(self))
+        drain_before_stop(container, self.drained, graceful)
 
     def web_of(self, container: Any) -> list[Bound]:
-        """Return the address and the scheme of each socket."""
+        """Return the address, the port and the scheme of each socket."""
         return bound_web(container.WebAppRunner)
 
     def own_ids(self) -> set[tuple[str, str]]:
@@ -173,6 +173,14 @@ class RealAsab:
     def _on_stop(self, _message_type: str, *_: Any) -> None:
         # Before it runs, the framework ignores a stop.
         if self._running:
-            for requests in self._requests:
-                requests.close_connections()
+            for graceful in self._graceful:
+                graceful.close_connections()
             self._begin_to_drain()
+
+
+def _derive_not_discovered_error() -> None:
+    """Make NotDiscoveredError a subclass of the framework's, which programs and parts of asab catch."""
+    theirs = import_module("asab.api.discovery").NotDiscoveredError
+    if not issubclass(NotDiscoveredError, theirs):
+        # Both are RuntimeErrors, so nothing else about the class changes.
+        NotDiscoveredError.__bases__ = (PeerageError, theirs)

@@ -9,7 +9,7 @@ from peerage.errors import MissingExtraError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from peerage.auth.internal import InternalAuthority
+    from peerage.auth.cluster_tokens import ClusterTokens
     from peerage.auth.jose import PublicKey
     from peerage.discovery import Discovery
 
@@ -27,7 +27,7 @@ class InternalKeys:
         authority: follows the keys of the cluster.
     """
 
-    def __init__(self, app: Any, provider: Any, authority: "InternalAuthority") -> None:
+    def __init__(self, app: Any, provider: Any, authority: "ClusterTokens") -> None:
         self._authority = authority
         self._make_key = import_module("jwcrypto.jwk").JWK
         self._make_set = import_module("jwcrypto.jwk").JWKSet
@@ -43,7 +43,7 @@ class InternalKeys:
         if provider is None:
             return None
         try:
-            return cls(app, provider, discovery.auth.internal())
+            return cls(app, provider, discovery.auth.cluster_tokens())
         except MissingExtraError as error:
             log.warning("AuthService will refuse the internal tokens of other services. %s", error)
             return None
@@ -52,7 +52,7 @@ class InternalKeys:
         """Hand them on as they change, until cancelled."""
         keys: tuple[PublicKey, ...] = ()
         while True:
-            keys = await self._authority.changed(keys)
+            keys = await self._authority.wait_changed(keys)
             try:
                 self._set(keys)
             except Exception:

@@ -5,20 +5,20 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from peerage.asab.web.requests import Requests, close, finish
+from peerage.web.stopping import GracefulStop
 
 __all__ = ["drain_before_stop"]
 
 log = logging.getLogger("peerage.asab.api")
 
 
-def drain_before_stop(container: Any, drained: Callable[[], Awaitable[None]], requests: Requests) -> None:
+def drain_before_stop(container: Any, drained: Callable[[], Awaitable[None]], graceful: GracefulStop) -> None:
     """Make *container* close its listener once callers know, and then finish the requests under way.
 
     Args:
         container: the container.
         drained: returns when callers have had the time to go elsewhere.
-        requests: the requests under way.
+        graceful: follows its requests.
     """
     # Not public, and the only step between the end of the program and that of the listener.
     stop = getattr(container, "_stop", None)
@@ -31,8 +31,7 @@ def drain_before_stop(container: Any, drained: Callable[[], Awaitable[None]], re
 
     async def stop_drained(app: Any) -> None:
         await drained()
-        await close(container.WebAppRunner, requests)
-        await finish(requests)
+        await graceful.finish(container.WebAppRunner)
         await stop(app)
 
     container._stop = stop_drained  # noqa: SLF001 - see above

@@ -1,6 +1,6 @@
 """Where a web container listens, and what is spoken there."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
@@ -9,14 +9,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Bound", "bound_web"]
 
-#: The address of a socket as ``getsockname()`` returns it, and ``http`` or ``https``.
-Bound = tuple[tuple[Any, ...], str]
+#: The address and the port, and ``http`` or ``https``.
+Bound = tuple[str, int, str]
 
 
 def bound_web(runner: "web.AppRunner") -> list[Bound]:
-    """Return the address and the scheme of each socket on which the sites of *runner* listen."""
+    """Return the address, the port and the scheme of each socket on which the sites of *runner* listen."""
     # A site knows one port; of a line with port 0 and several addresses each socket has another one.
     schemes = {getattr(site, "port", None): urlsplit(site.name).scheme for site in runner.sites}
     default = next(iter(schemes.values()), "http")
-    addresses = dict.fromkeys(map(tuple, runner.addresses))
-    return [(address, schemes.get(address[1], default)) for address in addresses]
+    return [(address, port, schemes.get(port, default)) for address, port, *_ in runner.addresses]

@@ -13,17 +13,18 @@ from aiohttp.web_exceptions import NotAppKeyWarning
 from peerage import __version__
 from peerage.asab.absent import REAL_ASAB
 from peerage.asab.configurable import Configurable
+from peerage.asab.contextvars import Request
 from peerage.asab.parts import Floor, Part
 from peerage.asab.tls import SSLContextBuilder
 from peerage.asab.web.accesslog import ACCESS_LOG, AccessLogger
 from peerage.asab.web.denials import answer_denials
 from peerage.asab.web.listen import Line, read_listen
 from peerage.asab.web.neighbours import Callee
-from peerage.asab.web.requests import Requests, close, finish
 from peerage.asab.web.routes import UNPASSED, requiring, unpassed_arguments
 from peerage.errors import ConfigurationError
 from peerage.web import refuse_misdirected
 from peerage.web.handlers import Handler, Middleware
+from peerage.web.stopping import GracefulStop
 
 if TYPE_CHECKING:
     import ssl
@@ -37,6 +38,19 @@ log = logging.getLogger(__name__)
 
 #: Options of ASAB that this layer doesn't have.
 _CUT: Final = ("rootdir", "cors")
+
+
+#: Seconds that requests under way have at the end before services are finalized beside them.
+_HEAD_START: Final = 3.0
+
+
+@web.middleware
+async def _set_request(request: web.Request, handler: Handler) -> web.StreamResponse:
+    token = Request.set(request)
+    try:
+        return await handler(request)
+    finally:
+        Request.reset(token)
 
 
 class WebContainer(Configurable):
@@ -88,18 +102,16 @@ class WebContainer(Configurable):
         if not self._listen:
             log.warning("[%s] listen is empty: this container listens nowhere", config_section_name)
 
-        self._requests = Requests()
         self.WebApp = web.Application(
             client_max_size=int(self.Config["body_max_size"]),
-            # The first looks first.
-            middlewares=[refuse_misdirected(Callee(self._app)), self._requests.middleware, answer_denials],
+            middlewares=[refuse_misdirected(Callee(self._app)), _set_request, answer_denials],
         )
         """The aiohttp application; ``WebApp["app"]`` is this one's."""
+        self._graceful = GracefulStop(self.WebApp)
         self.authorization: Middleware | None = None
         """Passes requests with a valid token, if there is an AuthService."""
         self.WebApp.on_startup.append(self._on_startup)
         self.WebApp.on_response_prepare.append(self._on_response_prepare)
-        self.WebApp.on_response_prepare.append(self._requests.on_response_prepare)
         with warnings.catch_warnings():
             # A plain text as key is documented; aiohttp recommends keys of a class of its own.
             warnings.simplefilter("ignore", NotAppKeyWarning)
@@ -212,14 +224,14 @@ class WebContainer(Configurable):
 
     def _on_stop(self, _message_type: str, *_: Any) -> None:
         # Others are asked from now on, while those who call by discovery hear of it.
-        self._requests.close_connections()
+        self._graceful.close_connections()
 
     async def _drain(self, _app: "Application") -> None:
         """Accept no new connections, and give requests under way a head start."""
-        await close(self.WebAppRunner, self._requests)
+        await self._graceful.finish(self.WebAppRunner, _HEAD_START)
 
     async def _stop(self, app: "Application") -> None:
-        await finish(self._requests)
+        await self._graceful.finish(self.WebAppRunner)
         app.PubSub.publish("WebContainer.stopped!", self)
         await self.WebAppRunner.cleanup()
 

@@ -1,7 +1,27 @@
 """``zookeeper://zk-1:2181,zk-2:2181/asab``, the registry of a cluster.
 
 A record is an ephemeral sequential node ``<path>/run/<name>.<10 digits>``, as in ASAB: it lives as long as
-the session of the process that made it. Secrets are persistent nodes. Needs the extra ``zookeeper``.
+the session of the process that created it. Secrets are persistent nodes. Needs the extra ``zookeeper``.
+
+The map, from the server to the port::
+
+    kazoo's thread    session: kazoo's client, with dialing, handler, polling and kazoolog
+          |           sharing, callbacks: what other parts of the program may do with the client
+          |           kazoonames: the private names of kazoo that all this relies on
+          |
+          | notes     what happened, in its order: Connected, Disconnected, NodeEvent, Replied ...
+          v
+    event loop        connection: requests as coroutines, one session after the other (table of states)
+          |           requests, failures: what is asked, and how it can fail
+          |
+          |-- folder         the records as watchers get them; batch: how many nodes a request reads
+          |-- advertisement  one record of this process (table of states); created: after a lost answer
+          |-- secrets        shared values
+          |   nodes, permission, advice: access lists, and what to do about a refusal
+          v
+    registry          the port, for a location: the URL, with tls and paths; pauses before repetitions
+
+What is above the notes runs on kazoo's thread; what is below them on the event loop, and never blocks.
 """
 
 from peerage.backends.zookeeper.location import parse
@@ -14,7 +34,7 @@ def open_zookeeper(url: str) -> ZooKeeperRegistry:
     """Return the registry of a ``zookeeper://`` or ``zookeeper+tls://`` URL; nothing is connected yet.
 
     Raises:
-        ConfigurationError: the URL, its options or a file it names can't work.
+        ConfigurationError: the URL, its options or a file that it names can't work.
     """
     location = parse(url)
     return ZooKeeperRegistry(location, None if location.tls is None else location.tls.context())

@@ -1,13 +1,27 @@
-"""One record of this process: brings the server to what is wished for, whatever happens in between.
+"""One record of this process: makes the server's state what the owner wants, whatever happens in between.
 
-The wish (what to advertise, or nothing) is set by the owner; a task compares it with what is known to be on
-the server and does what is missing, again and again. A node belongs to the session that made it: with the
-session it is gone, and the next session makes a new one. With the session alive, nothing is written.
+The owner sets what is wanted (data, or nothing). A task compares it with what is known of the server and does
+what is missing, until both agree. A node belongs to the session that created it: it vanishes with the
+session, and the next session creates a new one. While the session lives, a reconnect writes nothing.
 
-Others have their hands in the folder, too. A node that is removed or changed by somebody else is told by a
-watch of its own, one event each time. A name alone proves nothing: they begin anew with a folder that was
-removed and made again. A node is ours while our session owns it and no other record of ours has it, and what
-changes or removes it says which version is meant.
+============  ==================================================  =======================================
+state         known by                                            the task's next step
+============  ==================================================  =======================================
+unregistered  no node                                             create it
+unconfirmed   no node, but the answer to a create was lost        look for the node; take it or create it
+left over     a node of an earlier session                        delete it, then unregistered
+unverified    a node, not seen over this connection               check that it is there and ours
+outdated      a verified node, whose data isn't what is wanted    write
+registered    a verified node with the wanted data                watch it, wait for a change
+refused       as before, and an access list forbids the step      try again after 5 to 10 s
+withdrawing   a node, and nothing is wanted                       delete it
+over          no node, and nothing is wanted                      end
+============  ==================================================  =======================================
+
+Administrators and other programs change the folder, too. A watch on the node reports that it was removed or
+changed, once for each time it was checked. A name alone proves nothing: numbers begin at 0 again in a folder
+that was removed and created anew. A node is ours while our session owns it and no other record of ours has
+it, and each change or removal names the version that it expects.
 """
 
 import asyncio
@@ -18,15 +32,15 @@ from contextlib import suppress
 from typing import Final
 
 from peerage.backends.zookeeper.connection import ANY_VERSION, CHANGED, DELETED, Connection
+from peerage.backends.zookeeper.created import find_created
 from peerage.backends.zookeeper.failures import BadVersion, Failure, Lost, NoAuth, NoNode
 from peerage.backends.zookeeper.location import Location
 from peerage.backends.zookeeper.nodes import denial, ensure
-from peerage.backends.zookeeper.notes import Up
-from peerage.backends.zookeeper.twins import find_twin
+from peerage.backends.zookeeper.notes import Connected
 from peerage.errors import RegistryClosedError, RegistryDeniedError
 from peerage.registry import OwnRecords
 
-__all__ = ["Claims", "ZooKeeperAdvertisement"]
+__all__ = ["AdvertisedFolder", "ZooKeeperAdvertisement"]
 
 log = logging.getLogger(__name__)
 
@@ -34,23 +48,23 @@ log = logging.getLogger(__name__)
 _RETRY: Final = 0.5
 
 #: Seconds that withdrawing waits for an answer: that a connection is half open is noticed much later.
-_FAREWELL: Final = 2.0
+_WITHDRAW_TIMEOUT: Final = 2.0
 
 
-class Claims:
-    """What the advertisements in one folder have to know of each other.
+class AdvertisedFolder:
+    """What the advertisements in one folder have in common.
 
     Attributes:
-        folder: its path.
-        nodes: whose node is whose: what belongs to one isn't taken for another's twin.
-        told: nodes that were complained about.
-        prepared: whether the access lists on the way to the records were seen to.
+        path: of the folder.
+        owners: the advertisement that each node of this process belongs to, by the node's name.
+        warned: paths about whose access lists a warning was logged.
+        prepared: whether the access lists on the way to the records were checked.
     """
 
-    def __init__(self, folder: str, told: set[str]) -> None:
-        self.folder = folder
-        self.nodes: dict[str, ZooKeeperAdvertisement] = {}
-        self.told = told
+    def __init__(self, path: str, warned: set[str]) -> None:
+        self.path = path
+        self.owners: dict[str, ZooKeeperAdvertisement] = {}
+        self.warned = warned
         self.prepared = False
 
 
@@ -60,10 +74,11 @@ class ZooKeeperAdvertisement:
     Args:
         connection: to the server; not closed by this.
         location: of the registry.
-        claims: names the folder; shared by all advertisements there.
+        folder: where the node is; shared by all advertisements there.
         prefix: the node's name, without its digits.
         data: what to advertise.
-        check: refuses data of an impossible size.
+        check_size: raises RegistryDeniedError for data that is too large.
+        refused_pause: returns the seconds until a refused step is tried again.
         own_records: receives each name that the record has.
         on_end: called once it is over.
     """
@@ -72,21 +87,23 @@ class ZooKeeperAdvertisement:
         self,
         connection: Connection,
         location: Location,
-        claims: Claims,
+        folder: AdvertisedFolder,
         *,
         prefix: str,
         data: bytes,
-        check: Callable[[bytes], None],
+        check_size: Callable[[bytes], None],
+        refused_pause: Callable[[], float],
         own_records: OwnRecords,
         on_end: Callable[["ZooKeeperAdvertisement"], None],
     ) -> None:
         self._connection = connection
         self._location = location
-        self._claims = claims
+        self._folder = folder
         self._prefix = prefix
-        self._name = prefix.removesuffix(".") or claims.folder
-        self._wish: bytes | None = data
-        self._check_size = check
+        self._title = prefix.removesuffix(".") or folder.path
+        self._wanted: bytes | None = data
+        self._check_size = check_size
+        self._refused_pause = refused_pause
         self._own_records = own_records
         self._on_end = on_end
         self._pid = os.getpid()
@@ -94,36 +111,35 @@ class ZooKeeperAdvertisement:
         self._session = 0
         self._version = 0
         self._written: bytes | None = None
-        # What a create carried whose answer never came, and its session: there may be a node of it.
+        # Session and data of a create whose answer was lost: there may be a node of it.
         self._unconfirmed: tuple[int, bytes] | None = None
-        # The connections over which it is certain that the node is there, and over which its end is told.
-        # What happens between two connections is told by no event.
-        self._certain: Up | None = None
-        self._watched: Up | None = None
+        # The connection over which the node was seen, and the one on which it is watched: what happens
+        # between two connections is reported by no event.
+        self._verified: Connected | None = None
+        self._watched: Connected | None = None
         self._events = 0
         self._refusal: str | None = None
-        self._complained_of_refusal = False
-        self._complained = False
+        self._warned_of_refusal = False
+        self._warned_of_failure = False
         self._over = False
         self._wake = asyncio.Event()
         self._settled = asyncio.Event()
-        self._task = asyncio.create_task(self._run(), name=f"peerage: advertise {self._name}")
+        self._task = asyncio.create_task(self._run(), name=f"peerage: advertise {self._title}")
 
-    # The owner's side
+    # For the owner
 
     @property
     def name(self) -> str | None:
         """The current name of the record; see :class:`peerage.registry.Advertisement`."""
-        up = self._connection.up
-        return None if up is not None and up.session != self._session else self._node
+        return self._node if self._session == self._connection.session else None
 
     def update(self, data: bytes) -> None:
         """Replace the record; see :class:`peerage.registry.Advertisement`."""
         self._check_open()
         self._check_size(data)
-        self._wish = data
+        self._wanted = data
         self._refusal = None
-        self.poke()
+        self.wake()
 
     async def registered(self) -> str:
         """Wait until the record is there as given last; see :class:`peerage.registry.Advertisement`."""
@@ -132,23 +148,24 @@ class ZooKeeperAdvertisement:
             if self._refusal is not None:
                 raise RegistryDeniedError(self._refusal)
             node, up = self._node, self._connection.up
-            if node is not None and self._written == self._wish and up is not None and self._certain is up:
+            if node is not None and self._written == self._wanted and up is not None and self._verified is up:
                 return node
             self._settled.clear()
             await self._settled.wait()
 
     async def withdraw(self) -> None:
-        """Remove the record for good, or see to it that it will be if nobody answers for two seconds.
+        """Remove the record; without an answer, return after two seconds and remove it when possible.
 
         See :class:`peerage.registry.Advertisement`.
         """
         if self._pid != os.getpid():
-            return  # a forked child has nothing of it
-        self._wish = None
-        self.poke()
-        # Out of reach it can't come back either: the wish is gone, and the task removes what is left.
+            return  # the record is the parent's
+        self._wanted = None
+        self.wake()
+        # Without a connection it can't come back: nothing is wanted any more, and the task removes what is
+        # left.
         with suppress(TimeoutError):
-            async with asyncio.timeout(_FAREWELL):
+            async with asyncio.timeout(_WITHDRAW_TIMEOUT):
                 while not self._task.done() and self._connection.up is not None:
                     self._settled.clear()
                     await self._settled.wait()
@@ -156,40 +173,40 @@ class ZooKeeperAdvertisement:
     def _check_open(self) -> None:
         if self._pid != os.getpid():
             raise RegistryClosedError(
-                f"The record {self._name} was advertised before a fork and is the parent's: "
+                f"The record {self._title} was advertised before a fork and belongs to the parent: "
                 "open a registry in the child and advertise another one."
             )
-        if self._wish is None or self._over:
-            raise RegistryClosedError(f"The record {self._name} is withdrawn: advertise another one.")
+        if self._wanted is None or self._over:
+            raise RegistryClosedError(f"The record {self._title} is withdrawn: advertise another one.")
 
-    # The registry's side
+    # For the registry
 
     @property
     def refusal(self) -> str | None:
-        """Why the server won't have it."""
+        """Why the server refuses the record."""
         return self._refusal
 
-    def poke(self) -> None:
-        """Look again: the connection or the wish changed."""
+    def wake(self) -> None:
+        """Look again: the connection, or what is wanted, has changed."""
         self._wake.set()
         self._settled.set()
 
-    def happened(self, kind: int) -> None:
-        """Take note of an event of the node: one at most is sent for each time it was looked at."""
+    def node_changed(self, kind: int) -> None:
+        """Take note of an event of the node: at most one is sent for each time it was checked."""
         self._events += 1
         self._watched = None
         if kind != CHANGED:
-            self._certain = None
+            self._verified = None
         self._wake.set()
 
     async def close(self) -> None:
-        """Give up the wish without telling the server: the session ends with the registry."""
+        """End without a word to the server: the session ends with the registry."""
         self._task.cancel()
         self._end()
         await asyncio.wait([self._task])
 
     def _end(self) -> None:
-        self._disown()
+        self._forget_node()
         self._over = True
         self._on_end(self)
         self._settled.set()
@@ -200,84 +217,86 @@ class ZooKeeperAdvertisement:
         try:
             while not self._over:
                 self._wake.clear()
-                if await self._attempt():
-                    await asyncio.sleep(_RETRY)
-                elif not self._over:
-                    await self._wake.wait()
+                pause = await self._attempt()
+                if not self._over:
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(pause):
+                            await self._wake.wait()
         finally:
             # A program that ends cancels all its tasks, this one included.
             self._end()
 
-    async def _attempt(self) -> bool:
-        """Bring about what can be now; True if nothing but time would lead to another attempt."""
+    async def _attempt(self) -> float | None:
+        """Do what can be done now; return the seconds until the next attempt, None to wait for a change."""
         up = self._connection.up
         if up is None:
-            return False
+            return None
         try:
             await self._reconcile(up)
         except Lost:
-            # Given up by the server, if the connection goes on.
-            return self._connection.up is up
+            # If the connection is still up, the server dropped the request.
+            return _RETRY if self._connection.up is up else None
         except NoAuth:
-            if self._wish is not None:
-                self._refuse(denial(self._location, self._claims.folder))
-            return False
+            if self._wanted is None:
+                return None
+            self._refuse(denial(self._location, self._folder.path))
+            return self._refused_pause()
         except Failure as failure:
-            if not self._complained:
+            if not self._warned_of_failure:
                 log.warning("The record %s can't be %s for now (%s); trying again", *self._aim, failure)
         except Exception:
-            if not self._complained:
-                log.exception("The record %s can't be %s, why isn't known; trying again", *self._aim)
+            if not self._warned_of_failure:
+                log.exception("The record %s can't be %s, for an unexpected reason; trying again", *self._aim)
         else:
-            self._complained = False
-            return False
-        self._complained = True
-        return True
+            self._warned_of_failure = False
+            return None
+        self._warned_of_failure = True
+        return _RETRY
 
     @property
     def _aim(self) -> tuple[str, str]:
-        return self._name, "removed" if self._wish is None else "registered"
+        return self._title, "removed" if self._wanted is None else "registered"
 
     def _refuse(self, reason: str) -> None:
-        if not self._complained_of_refusal:
-            log.warning("The record %s isn't registered: %s", self._name, reason)
-        self._complained_of_refusal = True
+        if not self._warned_of_refusal:
+            log.warning("The record %s isn't registered: %s", self._title, reason)
+        self._warned_of_refusal = True
         self._refusal = reason
         self._settled.set()
 
-    async def _reconcile(self, up: Up) -> None:
+    async def _reconcile(self, up: Connected) -> None:
         """Do what is missing, over this connection."""
-        await self._look_for_twin()
+        await self._recover_unconfirmed()
         if self._node is not None and self._session != up.session:
-            await self._remove_ghost(self._node)
+            await self._remove_left_over(self._node)
         while True:
             if self._connection.up is not up:
-                # Perhaps another session's, whose node would be taken for this one's.
+                # Perhaps of another session, whose node would be taken for this session's.
                 raise Lost("there is another connection")
-            node, wish = self._node, self._wish
+            node, wanted = self._node, self._wanted
             if node is None:
-                if wish is None:
+                if wanted is None:
                     self._end()
                     return
-                await self._create(up, wish)
-            elif self._certain is not up:
-                await self._look(up, node)
-            elif wish is None:
+                await self._create(up, wanted)
+            elif self._verified is not up:
+                await self._verify(up, node)
+            elif wanted is None:
                 await self._remove(node)
-            elif self._written != wish:
-                await self._write(node, wish)
+            elif self._written != wanted:
+                await self._write(node, wanted)
             else:
-                self._refusal, self._complained_of_refusal = None, False
+                self._refusal, self._warned_of_refusal = None, False
                 self._settled.set()
                 if self._watched is up:
                     return
-                # After the fact: whoever waits for the record doesn't wait for this.
-                await self._look(up, node)
+                # Last, so that registered() doesn't wait for it.
+                await self._verify(up, node)
 
-    async def _create(self, up: Up, data: bytes) -> None:
-        if self._location.acl == "creator" and not self._claims.prepared:
+    async def _create(self, up: Connected, data: bytes) -> None:
+        if self._location.acl == "creator" and not self._folder.prepared:
             await self._prepare()
-            return  # who knows what is wished for by now
+            return  # something else may be wanted by now
         self._unconfirmed = (up.session, data)
         try:
             path = await self._connection.create(self._path(self._prefix), data, ephemeral=True)
@@ -291,44 +310,44 @@ class ZooKeeperAdvertisement:
             self._unconfirmed = None
             raise
         self._unconfirmed = None
-        self._own(path.rpartition("/")[2], up.session, data)
-        self._certain = up
+        self._take_node(path.rpartition("/")[2], up.session, data)
+        self._verified = up
 
     async def _prepare(self) -> None:
-        """Make the folder, and see to who may change it."""
-        await ensure(self._connection, self._location, self._claims.folder, self._claims.told)
-        self._claims.prepared = True
+        """Create the folder, and check its access list."""
+        await ensure(self._connection, self._location, self._folder.path, self._folder.warned)
+        self._folder.prepared = True
 
-    async def _look(self, up: Up, node: str) -> None:
-        """See whether the node is there, is ours and is as it was written; be told when that changes."""
+    async def _verify(self, up: Connected, node: str) -> None:
+        """Check that the node is there, ours and as it was written, and watch it for changes."""
         events = self._events
         try:
             status = await self._connection.status(self._path(node), watch=True)
         except NoAuth:
-            # There is one, says a server that wants the right to read for more (from 3.10 on).
-            self._certain, self._watched, self._version = up, up, ANY_VERSION
+            # The node is there: a server from 3.10 on asks for the right to read before it says more.
+            self._verified, self._watched, self._version = up, up, ANY_VERSION
             return
-        if status is None or status.owner != self._session or self._claims.nodes.get(node) is not self:
-            self._disown()
+        if status is None or status.owner != self._session or self._folder.owners.get(node) is not self:
+            self._forget_node()
             return
         if status.version != self._version:
             self._written, self._version = None, status.version
         if events == self._events:
-            self._certain = self._watched = up
+            self._verified = self._watched = up
 
     async def _write(self, node: str, data: bytes) -> None:
         before, self._written = self._written, None
         try:
             self._version = await self._connection.write(self._path(node), data, self._version)
         except NoNode:
-            # Removed by somebody else: a wish is a wish.
-            self._disown()
+            # Removed by another program: it is still wanted.
+            self._forget_node()
             return
         except BadVersion:
-            self._certain = None
+            self._verified = None
             return
         except Lost:
-            raise  # it may have been carried out: whatever is wished for by then has to be written
+            raise  # it may have been carried out, so the data has to be written whatever it is by then
         except Failure:
             self._written = before
             raise
@@ -338,59 +357,59 @@ class ZooKeeperAdvertisement:
         try:
             await self._connection.delete(self._path(node), self._version)
         except BadVersion:
-            self._certain = None
+            self._verified = None
             return
         except NoAuth:
-            self._leave(node)
-        self._disown()
+            self._warn_unremovable(node)
+        self._forget_node()
 
-    async def _remove_ghost(self, node: str) -> None:
-        """Remove the node of an earlier session of ours, which would vanish in its own time."""
+    async def _remove_left_over(self, node: str) -> None:
+        """Remove the node of an earlier session of ours, which would otherwise stay until that times out."""
         try:
             status = await self._connection.status(self._path(node))
-            # After a server lost its data somebody else's node may have the name.
+            # After a server lost its data the name may belong to another program's node.
             if status is not None and status.owner == self._session:
                 await self._connection.delete(self._path(node))
         except NoAuth:
-            self._leave(node)
-        self._disown()
+            self._warn_unremovable(node)
+        self._forget_node()
 
-    def _leave(self, node: str) -> None:
+    def _warn_unremovable(self, node: str) -> None:
         log.warning(
-            "The record %s may not be removed from %s and goes with the session that made it: "
-            "removing is up to the access list of %s",
+            "The record %s can't be removed from %s before its session ends: "
+            "the access list of %s doesn't let this process remove it",
             node,
             self._location.url,
-            self._claims.folder,
+            self._folder.path,
         )
 
     # Which node is ours
 
-    def _own(self, node: str, session: int, data: bytes) -> None:
-        other = self._claims.nodes.get(node)
+    def _take_node(self, node: str, session: int, data: bytes) -> None:
+        other = self._folder.owners.get(node)
         if other is not None and other is not self:
-            # Its own went with a folder that was made anew, and it hasn't heard of that yet.
-            other.happened(DELETED)
+            # Its node was removed with the folder, and the event of that hasn't arrived yet.
+            other.node_changed(DELETED)
         self._node, self._session, self._version, self._written = node, session, 0, data
-        self._claims.nodes[node] = self
+        self._folder.owners[node] = self
         self._own_records.add(node)
 
-    def _disown(self) -> None:
-        if self._node is not None and self._claims.nodes.get(self._node) is self:
-            del self._claims.nodes[self._node]
-        self._node = self._written = self._certain = self._watched = None
+    def _forget_node(self) -> None:
+        if self._node is not None and self._folder.owners.get(self._node) is self:
+            del self._folder.owners[self._node]
+        self._node = self._written = self._verified = self._watched = None
 
-    async def _look_for_twin(self) -> None:
+    async def _recover_unconfirmed(self) -> None:
         """Take the node of a create whose answer was lost: it is ours, if its session lives."""
         if self._unconfirmed is None:
             return
         session, data = self._unconfirmed
-        node = await find_twin(
-            self._connection, self._path(self._prefix), session=session, data=data, taken=self._claims.nodes
+        node = await find_created(
+            self._connection, self._path(self._prefix), session=session, data=data, taken=self._folder.owners
         )
         if node is not None:
-            self._own(node, session, data)
+            self._take_node(node, session, data)
         self._unconfirmed = None
 
     def _path(self, node: str) -> str:
-        return f"{self._claims.folder}/{node}"
+        return f"{self._folder.path}/{node}"

@@ -1,6 +1,7 @@
-"""Threads that call back users of kazoo's own client: with events, and with answers that are waited for.
+"""Threads that call back other users of kazoo's client, with events and with answers.
 
-There are two, as in kazoo: a watch may wait for an answer. They begin when somebody asks for the client.
+There are two, as in kazoo, because the callback of a watch may wait for an answer. They start when the client
+is shared.
 """
 
 import contextlib
@@ -15,14 +16,14 @@ __all__ = ["Callbacks"]
 
 log = logging.getLogger(__name__)
 
-#: Seconds that callbacks under way have for ending with their client.
-_LAST: Final = 0.3
+#: Seconds that the end of the client waits for callbacks under way.
+_END_TIMEOUT: Final = 0.3
 
 Call = Callable[[], object]
 
 
 class Calls:
-    """A queue of calls. They are made by the thread that runs :meth:`make`, then by whoever puts them."""
+    """A queue of calls for the thread that runs :meth:`make`; after its end, put() makes them itself."""
 
     def __init__(self) -> None:
         self._queue: SimpleQueue[Call | None] = SimpleQueue()
@@ -30,16 +31,16 @@ class Calls:
         self._over = False
 
     def put(self, call: Call) -> None:
-        """Have *call* made."""
+        """Queue *call*."""
         with self._lock:
             if not self._over:
                 self._queue.put(call)
                 return
-        # The answer to a request that came too late: somebody waits for it.
+        # The answer to a request that came too late: its caller waits for it.
         _make(call)
 
     def end(self) -> None:
-        """Let the thread make the calls that wait, and end."""
+        """Let the thread make the queued calls, and end."""
         with self._lock:
             self._over = True
         self._queue.put(None)
@@ -52,13 +53,13 @@ class Calls:
 
 
 class Callbacks:
-    """Two queues of calls, and a thread for each once :meth:`begin` was called."""
+    """Two queues of calls, each with a thread once :meth:`begin` was called."""
 
     def __init__(self) -> None:
         self.answers = Calls()
         self.watches = Calls()
         self.over = threading.Event()
-        """Set at the end."""
+        """Set when :meth:`end` is called."""
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
 
@@ -78,14 +79,14 @@ class Callbacks:
                 thread.start()
 
     def end(self) -> None:
-        """Make the calls that wait and end the threads, but wait no longer than a moment for that."""
+        """Make the queued calls and end the threads; wait for both only a moment."""
         with self._lock:
             self.over.set()
         self.answers.end()
         self.watches.end()
-        deadline = time.monotonic() + _LAST
+        deadline = time.monotonic() + _END_TIMEOUT
         for thread in self._threads:
-            # Ended by a callback itself, it ends when that returns.
+            # A thread can't join itself: if a callback ended the client, its thread ends when it returns.
             with contextlib.suppress(RuntimeError):
                 thread.join(max(0.0, deadline - time.monotonic()))
 
@@ -94,4 +95,4 @@ def _make(call: Call) -> None:
     try:
         call()
     except Exception:
-        log.exception("A callback failed that was given to the client of ZooKeeper")
+        log.exception("A callback that was given to the client of ZooKeeper failed")

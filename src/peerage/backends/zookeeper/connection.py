@@ -1,12 +1,26 @@
-"""The asyncio face of a session: requests as coroutines, at most 64 of them on their way.
+"""Requests to ZooKeeper as coroutines, over one session after the other; at most 64 requests under way.
 
-Everything kazoo's thread says arrives here in its order, on the event loop: the answer to a request never
-overtakes the event of a change that it shows.
+Everything that kazoo's thread reports arrives here in its order, on the event loop: the answer to a request
+never overtakes the event of a change that the answer shows.
+
+============  ========  ========================================================  ================
+state         up        meaning                                                   left by
+============  ========  ========================================================  ================
+not started   None      nothing is connected before the first call that needs it  start()
+connecting    None      no session is established yet                             Connected, Ended
+connected     set       ``session`` is the id of the session                      Disconnected
+disconnected  None      the session may survive, so nothing of it is given up     Connected, Ended
+pausing       None      a server refused the client, or there was no descriptor   the restart timer
+                        for one; ``session`` is None, a new client follows
+closed        None      aclose() was called
+============  ========  ========================================================  ================
+
+Whether a session survived a disconnection is known once the next connection is there: by the id of its
+session.
 """
 
 import asyncio
 import logging
-import random
 import ssl
 import time
 from collections import deque
@@ -16,7 +30,16 @@ from typing import Any, Final
 
 from peerage.backends.zookeeper.failures import Lost, NoNode, Throttled
 from peerage.backends.zookeeper.location import Location
-from peerage.backends.zookeeper.notes import Down, Ended, Happened, Note, Replied, Trouble, Up
+from peerage.backends.zookeeper.notes import (
+    Connected,
+    ConnectFailed,
+    Disconnected,
+    Ended,
+    NodeEvent,
+    Note,
+    Replied,
+)
+from peerage.backends.zookeeper.pauses import Pauses
 from peerage.backends.zookeeper.requests import Children, Entry, Exists, MultiRead, Read, Status
 from peerage.backends.zookeeper.session import (
     ACL,
@@ -41,30 +64,21 @@ DELETED: Final = 2
 CHANGED: Final = 3
 CHILDREN: Final = 4
 
-#: Requests on their way, at most: kazoo's pipe to its thread takes a few hundred before it blocks.
+#: Requests under way, at most: kazoo's pipe to its thread takes a few hundred before it blocks.
 WINDOW: Final = 64
 
-#: Nodes read by one request: the server cuts a request of 1 MiB, and one answer should take a millisecond.
-BATCH: Final = 100
-
-#: Seconds until a client that gave up, refused by the server, is begun again.
-_AGAIN: Final = 2.0
-
-#: Seconds for which nothing is sent to a server that has too much to do, more or less.
-_BREATHER: Final = 0.1
-
-#: Seconds until it is said that no server has answered yet.
+#: Seconds until it is reported that no server has answered yet.
 _SILENCE: Final = 1.0
 
-#: Seconds for a goodbye.
-_GOODBYE: Final = 0.7
+#: Seconds that closing waits for the server to end the session.
+_END_TIMEOUT: Final = 0.7
 
-#: Seconds for the end of a thread whose connection was cut under it.
-_ABORT: Final = 0.2
+#: Seconds that closing then waits for the thread, whose connection it has cut.
+_ABORT_TIMEOUT: Final = 0.2
 
 _EPHEMERAL_SEQUENCE: Final = 3
 
-#: Of a node that is to be changed or removed whatever it is at.
+#: The version of a node that is to be changed or removed whatever its version is.
 ANY_VERSION: Final = -1
 
 
@@ -72,36 +86,43 @@ class Connection:
     """One session after the other with the servers of *location*, until closed.
 
     Args:
-        location: where, and as whom.
+        location: the servers and the credentials.
         context: for TLS.
+        pauses: before what is repeated.
     """
 
-    def __init__(self, location: Location, context: ssl.SSLContext | None) -> None:
+    def __init__(
+        self, location: Location, context: ssl.SSLContext | None, pauses: Pauses | None = None
+    ) -> None:
         self._location = location
         self._context = context
+        self.pauses = pauses or Pauses()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._session: Session | None = None
+        self._client: Session | None = None
         self._notes: deque[tuple[Session, Note]] = deque()
-        self._waiting: deque[tuple[Any, asyncio.Future[Any], int]] = deque()
-        self._flying: set[asyncio.Future[Any]] = set()
+        # Requests with the future of the answer and the number of the connection they are meant for.
+        self._queued: deque[tuple[Any, asyncio.Future[Any], int]] = deque()
+        self._in_flight: set[asyncio.Future[Any]] = set()
         self._changed = asyncio.Event()
-        self._over: asyncio.Future[None] | None = None
-        self._restart: asyncio.TimerHandle | None = None
-        self._patience: asyncio.TimerHandle | None = None
-        self._breather: asyncio.TimerHandle | None = None
+        self._ended: asyncio.Future[None] | None = None
+        self._restart_timer: asyncio.TimerHandle | None = None
+        self._silence_timer: asyncio.TimerHandle | None = None
+        self._throttle_timer: asyncio.TimerHandle | None = None
         self._closed = False
         self._reasons: set[str] = set()
         self._unexpected: set[type[Exception]] = set()
-        self.up: Up | None = None
-        """The connection as it stands, another object after each reconnect; None while there is none."""
+        self.up: Connected | None = None
+        """The connection, another object after each reconnect; None while there is none."""
+        self.session: int | None = None
+        """The session that is or was connected; None before the first, and once it is certainly over."""
         self.reason: str | None = None
-        """Why there is no connection, as far as known: of several reasons, that which came up last."""
+        """Why there is no connection, as far as known: of several reasons the one that came last."""
         self.since = time.monotonic()
         """When :attr:`up` came or went."""
         self.on_change: list[Callable[[], None]] = []
-        """Called after :attr:`up` or :attr:`reason` changed."""
+        """Called after :attr:`up`, :attr:`session` or :attr:`reason` changed."""
         self.on_event: list[Callable[[int, str], None]] = []
-        """Called with each event of a watch: its kind, its path."""
+        """Called with the kind and the path of each event of a watch."""
 
     # Life
 
@@ -109,157 +130,167 @@ class Connection:
         """Begin to connect, on the running event loop; may be called again."""
         if self._loop is None and not self._closed:
             self._loop = asyncio.get_running_loop()
-            (self._session or self._make()).start()
-            self._patience = self._loop.call_later(_SILENCE, self._notice_silence)
+            self._silence_timer = self._loop.call_later(_SILENCE, self._report_silence)
+            self._start_client()
 
-    def _begin_again(self) -> None:
-        self._restart = None
-        self._make().start()
+    def _start_client(self) -> None:
+        self._restart_timer = None
+        client = self._client or self._make_client()
+        try:
+            client.start()
+        except (OSError, RuntimeError) as error:  # no descriptor, no thread
+            client.discard()
+            self._client = None
+            self._set_reason(f"connecting needs a descriptor and a thread: {error}")
+            self._restart_after(self.pauses.no_resources())
 
-    def _make(self) -> Session:
+    def _restart_after(self, pause: float) -> None:
+        if self._loop is not None:
+            self._restart_timer = self._loop.call_later(pause, self._start_client)
+
+    def _make_client(self) -> Session:
         notes = self._notes
 
-        def tell(note: Note) -> None:
-            # On kazoo's thread. Only the first of several has to wake the loop. Put there before it is known
-            # to be the first: else the loop could take the last one between the two.
-            notes.append((session, note))
+        def report(note: Note) -> None:
+            # On kazoo's thread. Only the first of several notes has to wake the loop. The note is appended
+            # before the length is compared: otherwise the loop could take the last one between the two steps.
+            notes.append((client, note))
             if len(notes) == 1 and self._loop is not None:
-                # A loop that is closed has nobody to tell.
+                # The loop may be closed by now.
                 with suppress(RuntimeError):
-                    self._loop.call_soon_threadsafe(self._listen)
+                    self._loop.call_soon_threadsafe(self._take_notes)
 
-        session = self._session = Session(self._location, self._context, tell)
-        return session
+        client = self._client = Session(self._location, self._context, report)
+        return client
 
     async def aclose(self) -> None:
         """End the session, and with it everything ephemeral; within a second. Call it once."""
         self._closed = True
-        if self._patience is not None:
-            self._patience.cancel()
-        if self._restart is not None:
-            # Between two sessions: there is nobody to say goodbye to.
-            self._restart.cancel()
-        elif self._session is not None and self._loop is None:
-            self._session.discard()
-        elif self._session is not None:
-            await self._part(self._session)
-        self._lose("closed")
+        if self._silence_timer is not None:
+            self._silence_timer.cancel()
+        pausing = self._restart_timer is not None
+        if self._restart_timer is not None:
+            self._restart_timer.cancel()
+        if self._client is not None:
+            if pausing or self._loop is None:
+                self._client.discard()  # it was never started
+            else:
+                await self._end_session(self._client)
+        self._connection_lost("closed")
 
-    async def _part(self, session: Session) -> None:
-        over = self._over = asyncio.get_running_loop().create_future()
-        session.close()
-        await asyncio.wait([over], timeout=_GOODBYE)
-        if not over.done():
-            session.abort()
-            await asyncio.wait([over], timeout=_ABORT)
-        if not over.done():
-            # A name server that doesn't answer, most likely: the thread ends when that does.
+    async def _end_session(self, client: Session) -> None:
+        ended = self._ended = asyncio.get_running_loop().create_future()
+        client.close()
+        await asyncio.wait([ended], timeout=_END_TIMEOUT)
+        if not ended.done():
+            client.abort()
+            await asyncio.wait([ended], timeout=_ABORT_TIMEOUT)
+        if not ended.done():
+            # Most likely a name server doesn't answer: the thread ends when the look-up does.
             log.debug("The thread that talks to %s is still ending", self._location.url)
 
-    # What the thread says
+    # What the thread reports
 
-    def _listen(self) -> None:
+    def _take_notes(self) -> None:
         notes = self._notes
         while notes:
-            # Taken off last: while it is there, nobody wakes the loop again.
-            session, note = notes[0]
+            # Removed last: as long as it is there, the thread doesn't wake the loop again.
+            client, note = notes[0]
             try:
-                if session is self._session:
-                    self._hear(session, note)
+                if client is self._client:
+                    self._handle(client, note)
             except BaseException:
                 if self._loop is not None:
-                    self._loop.call_soon(self._listen)
+                    self._loop.call_soon(self._take_notes)
                 raise
             finally:
                 notes.popleft()
 
-    def _hear(self, session: Session, note: Note) -> None:
+    def _handle(self, client: Session, note: Note) -> None:
         match note:
             case Replied(failure=Throttled()):
-                self._put_off(note)
+                self._requeue(note)
             case Replied():
                 self._answer(note)
-                self._pump()
-            case Happened(kind, path):
+                self._send_queued()
+            case NodeEvent(kind, path):
                 for listener in self.on_event:
                     listener(kind, path)
-            case Up():
-                self.up, self.reason, self.since = note, None, time.monotonic()
+            case Connected():
+                self.up, self.session, self.reason, self.since = note, note.session, None, time.monotonic()
                 self._reasons.clear()
                 self._announce()
-            case Down(reason):
-                self._lose(reason)
-            case Trouble(reason):
-                self._say(reason)
+            case Disconnected(reason):
+                self._connection_lost(reason)
+            case ConnectFailed(reason):
+                self._set_reason(reason)
             case Ended(reason, error):
-                self._end(session, reason, error)
+                self._client_ended(client, reason, error)
 
     def _answer(self, reply: Replied) -> None:
         _, future, _ = reply.ticket
-        self._flying.discard(future)
+        self._in_flight.discard(future)
         if future.done():
-            return  # nobody waits any more
+            return  # cancelled
         if reply.failure is None:
             future.set_result(reply.value)
         else:
             future.set_exception(reply.failure)
 
-    def _put_off(self, reply: Replied) -> None:
-        """Send once more, a moment later, what wasn't done: nobody else has to know of it."""
+    def _requeue(self, reply: Replied) -> None:
+        """Send a request again that the server has left undone, after a pause; its caller waits longer."""
         _, future, _ = reply.ticket
-        self._flying.discard(future)
-        self._waiting.append(reply.ticket)
-        if self._breather is None and self._loop is not None:
-            moment = _BREATHER * random.uniform(0.5, 1.5)  # noqa: S311 - spreads load
-            self._breather = self._loop.call_later(moment, self._go_on)
+        self._in_flight.discard(future)
+        self._queued.append(reply.ticket)
+        if self._throttle_timer is None and self._loop is not None:
+            self._throttle_timer = self._loop.call_later(self.pauses.throttled(), self._resume)
 
-    def _go_on(self) -> None:
-        if self._breather is not None:
-            self._breather.cancel()
-            self._breather = None
-        self._pump()
+    def _resume(self) -> None:
+        if self._throttle_timer is not None:
+            self._throttle_timer.cancel()
+            self._throttle_timer = None
+        self._send_queued()
 
-    def _lose(self, reason: str) -> None:
+    def _connection_lost(self, reason: str) -> None:
         if self.up is not None:
             self.up, self.since = None, time.monotonic()
-        waiting, self._waiting = self._waiting, deque()
-        for _, future, _ in waiting:
+        queued, self._queued = self._queued, deque()
+        for _, future, _ in queued:
             if not future.done():
                 future.set_exception(Lost(reason))
-        self._go_on()
-        self._say(reason)
+        self._resume()
+        self._set_reason(reason)
 
-    def _notice_silence(self) -> None:
+    def _report_silence(self) -> None:
         if self.reason is None:
-            self._say("it hasn't answered yet")
+            self._set_reason("it hasn't answered yet")
 
-    def _say(self, reason: str) -> None:
-        """Tell why there is no connection; each reason once: servers may fail in turn, in different ways."""
+    def _set_reason(self, reason: str) -> None:
+        """Set why there is no connection; each reason once: servers may fail in turn, in different ways."""
         if self.up is None and reason not in self._reasons:
             self._reasons.add(reason)
             self.reason = reason
             self._announce()
 
-    def _end(self, session: Session, reason: str, error: Exception | None) -> None:
-        for future in self._flying:
+    def _client_ended(self, client: Session, reason: str, error: Exception | None) -> None:
+        for future in self._in_flight:
             if not future.done():
                 future.set_exception(Lost(reason))
-        self._flying.clear()
+        self._in_flight.clear()
         if error is not None and type(error) not in self._unexpected:
             self._unexpected.add(type(error))
             log.error(
-                "Talking to %s failed in a way that isn't known; beginning again",
-                self._location.url,
-                exc_info=error,
+                "Talking to %s failed unexpectedly; beginning again", self._location.url, exc_info=error
             )
-        # It has said that it does nothing more: this waits for the end of a function.
-        session.join(0.5)
-        if self._over is not None:
-            self._over.set_result(None)
+        # The thread has nothing left to do but to return.
+        client.join(0.5)
+        self.session = None
+        if self._ended is not None:
+            self._ended.set_result(None)
         elif self._loop is not None and not self._closed:
-            self._lose(reason)
-            pause = _AGAIN * random.uniform(0.75, 1.25)  # noqa: S311 - spreads load
-            self._restart = self._loop.call_later(pause, self._begin_again)
+            self._client = None
+            self._connection_lost(reason)
+            self._restart_after(self.pauses.restart())
 
     def _announce(self) -> None:
         changed, self._changed = self._changed, asyncio.Event()
@@ -268,10 +299,10 @@ class Connection:
             listener()
 
     def changed(self) -> Awaitable[object]:
-        """Return what ends once :attr:`up` or :attr:`reason` changes from what it is at this call."""
+        """Return an awaitable that is done once :attr:`up` or :attr:`reason` differs from now."""
         return self._changed.wait()
 
-    async def connected(self) -> Up:
+    async def wait_connected(self) -> Connected:
         """Wait until there is a connection.
 
         Raises:
@@ -286,34 +317,34 @@ class Connection:
     @property
     def client(self) -> KazooClient:
         """The client of kazoo that the session is made of; before :meth:`start`, that it will be made of."""
-        return (self._session or self._make()).share()
+        return (self._client or self._make_client()).share()
 
     # Requests
 
     def post(self, request: Any) -> "asyncio.Future[Any]":
-        """Send *request* when its turn comes, over the connection as it stands.
+        """Send *request* when its turn comes, over this very connection.
 
-        The future ends with the answer or a Failure: with Lost if that connection ends first.
+        The future ends with the answer or a Failure: with Lost if the connection ends first.
         """
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         if self.up is None:
             future.set_exception(Lost(self.reason or "not connected yet"))
         else:
-            self._waiting.append((request, future, self.up.epoch))
-            self._pump()
+            self._queued.append((request, future, self.up.number))
+            self._send_queued()
         return future
 
-    def _pump(self) -> None:
-        while self._waiting and self._breather is None and len(self._flying) < WINDOW:
-            request, future, epoch = ticket = self._waiting.popleft()
+    def _send_queued(self) -> None:
+        while self._queued and self._throttle_timer is None and len(self._in_flight) < WINDOW:
+            request, future, number = ticket = self._queued.popleft()
             if future.done():
-                continue  # given up before it was sent
-            if self._session is None or not self._session.submit(request, epoch, ticket):
-                # The thread is ahead: that the connection is lost is to be heard in its turn, and fails this.
-                # Failed here, whoever tries again would try for ever.
-                self._waiting.appendleft(ticket)
+                continue  # cancelled before it was sent
+            if self._client is None or not self._client.submit(request, number, ticket):
+                # The thread has lost the connection and reports it next, which fails this request. Failed
+                # here, a caller that tries again at once would do so for ever.
+                self._queued.appendleft(ticket)
                 return
-            self._flying.add(future)
+            self._in_flight.add(future)
 
     async def children(self, path: str, *, watch: bool = False) -> list[str]:
         """Return the names of the children."""
@@ -326,7 +357,7 @@ class Connection:
         return entry
 
     async def exists(self, path: str, *, watch: bool = False) -> bool:
-        """Say whether there is such a node."""
+        """Return whether there is such a node."""
         return await self.status(path, watch=watch) is not None
 
     async def status(self, path: str, *, watch: bool = False) -> Status | None:
@@ -335,12 +366,12 @@ class Connection:
         return status
 
     def read_many(
-        self, paths: Sequence[str]
+        self, paths: Sequence[str], size: int
     ) -> "list[tuple[Sequence[str], asyncio.Future[list[Entry | int]]]]":
-        """Begin to read all of them; each batch of paths has a future of its own."""
+        """Begin to read all of them, *size* with one request; each batch of paths has its own future."""
         return [
             (batch, self.post(MultiRead(batch)))
-            for batch in (tuple(paths[start : start + BATCH]) for start in range(0, len(paths), BATCH))
+            for batch in (tuple(paths[start : start + size]) for start in range(0, len(paths), size))
         ]
 
     async def create(self, path: str, data: bytes, *, ephemeral: bool = False) -> str:

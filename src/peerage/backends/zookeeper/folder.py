@@ -1,34 +1,34 @@
-"""Watches the folder of records: one recursive watch for all of it, set anew at every connect.
+"""Follows the folder of records: one recursive watch for all of it, set again after every connect.
 
-The order is what makes it safe: the watch first, then the list, then the nodes, then what changed meanwhile,
-all over the same connection. What a node holds is always read again, never guessed from an event, and the
-state with the higher number of its last change counts.
+The order makes it safe: first the watch, then the list of names, then the nodes, then what changed meanwhile,
+all over the same connection. The content of a node is always read again, never guessed from an event. Of two
+states of a node, the one with the higher number of its last change (mzxid) counts.
 """
 
 import asyncio
 import logging
-import random
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from peerage.backends.feed import Feed
+from peerage.backends.zookeeper.batch import BatchSize
 from peerage.backends.zookeeper.connection import CHILDREN, DELETED, Connection
 from peerage.backends.zookeeper.failures import Failure, Lost, NoAuth, NoNode, Unsupported
 from peerage.backends.zookeeper.location import Location
-from peerage.backends.zookeeper.requests import NO_AUTH, NO_NODE, AddWatch, Entry, Read
+from peerage.backends.zookeeper.requests import NO_NODE, AddWatch, Entry
 from peerage.registry import RECORD_LIMIT, Record
 
 if TYPE_CHECKING:
-    from peerage.backends.zookeeper.notes import Up
+    from peerage.backends.zookeeper.notes import Connected
 
 __all__ = ["Folder"]
 
 log = logging.getLogger(__name__)
 
-#: Sessions that are none: of a persistent node, and of a container.
-_NOBODY: Final = (0, -(1 << 63))
+#: Owners that are no session: of a persistent node, and of a container node.
+_NO_SESSION: Final = (0, -(1 << 63))
 
 #: Seconds of work after which the event loop gets its turn.
 _SLICE: Final = 0.003
@@ -36,63 +36,67 @@ _SLICE: Final = 0.003
 #: Seconds until a folder that couldn't be read is tried again.
 _RETRY: Final = 1.0
 
-#: Seconds in which the loss of a connection is heard after that of an answer.
+#: Seconds until a server without recursive watches is asked again: it may end the session each time.
+_UNSUPPORTED_RETRY: Final = 300.0
+
+#: Seconds in which the loss of a connection is reported after the loss of an answer.
 _GRACE: Final = 0.2
 
 
 class Folder:
-    """The records as the server has them, told to any number of feeds.
+    """The records as the server has them, passed on to any number of feeds.
 
     Args:
         connection: to the server.
         location: names the folder.
-        spread: seconds to wait before reading again after a reconnect, given the number of records: a
-            thousand clients of one server come back at the same time.
+        resync_pause: returns the seconds to wait before reading again after a reconnect, given the number of
+            records.
     """
 
     def __init__(
         self,
         connection: Connection,
         location: Location,
-        spread: Callable[[int], float] = lambda count: random.uniform(0, min(2.0, count * 0.0005)),  # noqa: S311 - spreads load
+        resync_pause: Callable[[int], float],
     ) -> None:
         self._connection = connection
         self._location = location
         self._path = location.folder
-        self._spread = spread
+        self._resync_pause = resync_pause
+        self._batch = BatchSize()
         self._feeds: set[Feed] = set()
-        self._newcomers: set[Feed] = set()
+        self._new_feeds: set[Feed] = set()
+        # The number of the last change of each node that could be read, and which of them aren't delivered.
         self._known: dict[str, int] = {}
-        self._hidden: set[str] = set()
-        self._reported: set[str] = set()
+        self._undelivered: set[str] = set()
+        self._changed: dict[str, None] = {}
+        self._warned: set[str] = set()
         self._unexpected: set[type[Exception]] = set()
-        self._dirty: dict[str, None] = {}
-        self._relist = False
         self._reading = False
-        self._synced: Up | None = None
-        self._recursive = True
+        # The connection over which everything was read.
+        self._synced: Connected | None = None
         self._problem: str | None = None
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         connection.on_change.append(self._on_change)
         connection.on_event.append(self._on_event)
 
-    # The watchers' side
+    # For the registry
 
     @property
     def count(self) -> int | None:
-        """Records known, None before the first reading."""
+        """The number of records, None before they were read."""
         return len(self._known) if self._synced else None
 
     @property
     def problem(self) -> str | None:
-        """Why the folder can't be read although the server is there."""
+        """Why the folder can't be read although the server can be reached."""
         return self._problem
 
     def watch(self) -> Feed:
         """Begin a watch, on the running event loop."""
         feed = Feed(self._forget)
-        self._newcomers.add(feed)
+        self._new_feeds.add(feed)
         if self._task is None:
             self._task = asyncio.create_task(self._run(), name=f"peerage: watch {self._location.url}")
         reason = self._connection.reason if self._connection.up is None else self._problem
@@ -103,45 +107,42 @@ class Folder:
 
     async def aclose(self) -> None:
         """End every watch."""
-        for feed in (*self._feeds, *self._newcomers):
+        for feed in (*self._feeds, *self._new_feeds):
             feed.end()
         self._feeds.clear()
-        self._newcomers.clear()
+        self._new_feeds.clear()
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
 
     def _forget(self, feed: Feed) -> None:
         self._feeds.discard(feed)
-        self._newcomers.discard(feed)
+        self._new_feeds.discard(feed)
 
-    # The connection's side
+    # Called by the connection
 
     def _on_change(self) -> None:
         if self._connection.up is None and self._connection.reason is not None:
-            self._tell_stale(self._connection.reason)
+            self._report_stale(self._connection.reason)
         self._wake.set()
 
     def _on_event(self, kind: int, path: str) -> None:
-        if kind == CHILDREN and self._recursive:
-            return  # a stray one: recursive watches have none
+        if kind == CHILDREN:
+            return  # recursive watches have none: it belongs to a watch that others set on this connection
         parent, _, name = path.rpartition("/")
-        if parent == self._path:
-            if kind == DELETED and self._synced is not None and not self._reading:
-                self._dirty.pop(name, None)
-                self._reported.discard(name)
-                self._drop(name)
-                return
-            # Also a deletion, as long as an answer is on its way that may still show the node.
-            self._dirty[name] = None
-        elif path == self._path and not self._recursive:
-            self._relist = True
-        else:
+        if parent != self._path:
             return
+        if kind == DELETED and self._synced is not None and not self._reading:
+            self._changed.pop(name, None)
+            self._warned.discard(name)
+            self._remove(name)
+            return
+        # Also a deletion, as long as an answer is on its way that may still show the node.
+        self._changed[name] = None
         self._wake.set()
 
-    def _tell_stale(self, reason: str) -> None:
-        for feed in (*self._feeds, *self._newcomers):
+    def _report_stale(self, reason: str) -> None:
+        for feed in (*self._feeds, *self._new_feeds):
             feed.stale(reason)
 
     # The task
@@ -153,144 +154,131 @@ class Folder:
             up = self._connection.up
             self._reading = True
             try:
-                await self._catch_up()
+                await self._synchronise()
             except Lost:
-                # Why is said by the connection, which wakes this when it is back; but it may go on.
-                if up is not None and not await self._replaced(up, _GRACE):
-                    await self._complain(up, Failure("the server put it off"))
+                # The connection reports the reason and wakes this when it is back. But it may still be up.
+                if up is not None and not await self._is_replaced(up, _GRACE):
+                    await self._report_failure(up, "the server put it off")
+            except NoAuth:
+                advice = "check the credentials and the access list of that node"
+                await self._report(up, f"reading {self._path} is refused: {advice}")
+            except Unsupported:
+                await self._report_unsupported()
             except Failure as failure:
-                await self._complain(up, failure)
+                await self._report_failure(up, str(failure))
             except Exception as error:
                 if type(error) not in self._unexpected:
                     self._unexpected.add(type(error))
-                    log.exception(
-                        "Reading %s failed in a way that isn't known; trying again", self._location.url
-                    )
-                await self._complain(up, Failure(f"{type(error).__name__}: {error}"))
+                    log.exception("Reading %s failed unexpectedly; trying again", self._location.url)
+                await self._report_failure(up, f"{type(error).__name__}: {error}")
             finally:
                 self._reading = False
 
-    async def _replaced(self, up: "Up | None", seconds: float) -> bool:
-        """Wait, but not longer than the connection lasts; say whether it is another one, or none, by now."""
+    async def _is_replaced(self, up: "Connected | None", seconds: float) -> bool:
+        """Wait until *up* is replaced or lost, at most so many *seconds*; say whether it is."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 while self._connection.up is up:
                     await self._connection.changed()
         return self._connection.up is not up
 
-    async def _complain(self, up: "Up | None", failure: Failure) -> None:
-        refused = isinstance(failure, NoAuth)
-        self._problem = (
-            f"reading {self._path} is refused: check the credentials and the access list of that node"
-            if refused
-            else f"reading {self._path} failed ({failure})"
-        )
-        self._tell_stale(self._problem)
+    async def _report_failure(self, up: "Connected | None", reason: str) -> None:
+        await self._report(up, f"reading {self._path} failed ({reason})")
+
+    async def _report(self, up: "Connected | None", problem: str) -> None:
+        self._problem = problem
+        self._report_stale(problem)
         self._synced = None
-        await self._replaced(up, _RETRY)
+        await self._is_replaced(up, _RETRY)
         self._wake.set()
 
-    async def _catch_up(self) -> None:
+    async def _report_unsupported(self) -> None:
+        """Say so for as long as the server isn't asked again, after each reconnect as well."""
+        self._synced = None
+        self._problem = (
+            "the server has no recursive watches, so records can't be followed there: run ZooKeeper 3.6 or "
+            "newer, without WatchManagerOptimized"
+        )
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_UNSUPPORTED_RETRY):
+                while True:
+                    if self._connection.up is not None:
+                        self._report_stale(self._problem)
+                    await self._connection.changed()
+        self._wake.set()
+
+    async def _synchronise(self) -> None:
+        """Read what isn't known yet over the connection, if there is one."""
         up = self._connection.up
         if up is None:
             return
         if self._synced is not up:
-            if self._known and await self._replaced(up, self._spread(len(self._known))):
+            if self._known and await self._is_replaced(up, self._resync_pause(len(self._known))):
                 return
-            await self._arm()
-            await self._read_all(up, everybody=True)
-            # Of the connection as it was at first: if there is another by now, that has no watch yet.
-            self._synced, self._problem = up, None
-        elif self._newcomers:
-            await self._read_all(up, everybody=False)
-        while self._dirty or self._relist:
-            if self._relist:
-                await self._compare_list()
-            dirty, self._dirty = self._dirty, {}
-            await self._read_dirty(list(dirty))
-
-    async def _arm(self) -> None:
-        """Set the watch; from here on nothing that happens is missed."""
-        self._dirty.clear()
-        if not self._recursive:
-            return
-        try:
+            # From here on nothing that happens is missed.
+            self._changed.clear()
             await self._connection.post(AddWatch(self._path))
-        except Unsupported:
-            # Such a server may end the session as well: then this is tried with the next, the other way.
-            self._recursive = False
-            log.warning(
-                "The server of %s has no recursive watches (ZooKeeper 3.6 has): each change costs a list of "
-                "all records",
-                self._location.url,
-            )
+            await self._read_all(up, for_all=True)
+            # If the connection was replaced meanwhile, the new one has no watch yet.
+            self._synced, self._problem = up, None
+        elif self._new_feeds:
+            await self._read_all(up, for_all=False)
+        while self._changed:
+            changed, self._changed = self._changed, {}
+            await self._read_changed(list(changed))
 
-    async def _list(self) -> list[str]:
-        watch = not self._recursive
-        try:
-            return await self._connection.children(self._path, watch=watch)
-        except NoNode:
-            # The one way in which nothing is the truth.
-            if watch and await self._connection.exists(self._path, watch=True):
-                return await self._connection.children(self._path, watch=True)
-            return []
-
-    async def _read_all(self, up: "Up", *, everybody: bool) -> None:
-        """Read everything over *up* for the newcomers, *everybody*: and for those who were there before."""
-        newcomers = set(self._newcomers)
-        known, records = await self._read_everything()
-        for feed in newcomers & self._newcomers:
+    async def _read_all(self, up: "Connected", *, for_all: bool) -> None:
+        """Read all nodes over *up*; the new feeds get a snapshot, *for_all*: the others as well."""
+        new_feeds = set(self._new_feeds)
+        known, records = await self._read_folder()
+        for feed in new_feeds & self._new_feeds:
             feed.snapshot(records.values())
-        if everybody:
+        if for_all:
             for feed in self._feeds:
                 feed.snapshot(records.values())
             self._known = known
-            self._hidden = known.keys() - records.keys()
+            self._undelivered = known.keys() - records.keys()
         else:
-            # The others are told what is newer to them: from here on all know the same, or what was in the
-            # snapshot only could go without a word.
+            # The others get what is new to them, so that all feeds know the same from here on: otherwise a
+            # record that only the snapshot had could vanish without a Gone.
             for name, mzxid in known.items():
                 self._apply(name, mzxid, records.get(name))
             for name in self._known.keys() - known.keys():
-                self._drop(name)
-        self._feeds |= newcomers & self._newcomers
-        self._newcomers -= newcomers
+                self._remove(name)
+        self._feeds |= new_feeds & self._new_feeds
+        self._new_feeds -= new_feeds
         if self._connection.up is not up:
-            # Lost in the same moment as the last answer came: a snapshot overtakes what was said of it.
-            self._tell_stale(self._connection.reason or "the connection was lost")
+            # Lost at the moment of the last answer: the snapshot has overtaken the Stale.
+            self._report_stale(self._connection.reason or "the connection was lost")
 
-    async def _read_everything(self) -> tuple[dict[str, int], dict[str, Record]]:
-        """Return the last change of each node that can be read, and of those what is told to watchers."""
+    async def _read_folder(self) -> tuple[dict[str, int], dict[str, Record]]:
+        """Return the number of the last change of each node that can be read, and the records to deliver."""
         known: dict[str, int] = {}
         records: dict[str, Record] = {}
-        names = await self._list()
-        self._reported.intersection_update(names)
+        largest = 0
+        try:
+            names = await self._connection.children(self._path)
+        except NoNode:
+            names = []  # the only case in which there are no records without an empty list
+        self._warned.intersection_update(names)
         async with aclosing(self._read(names)) as batches:
             async for batch in batches:
+                largest = max(largest, sum(len(entry.data) for _, entry in batch if entry is not None))
                 for name, entry in batch:
                     if entry is not None:
                         known[name] = entry.mzxid
                         record = self._record(name, entry)
                         if record is not None:
                             records[name] = record
+        self._batch.all_read(largest)
         return known, records
 
-    async def _compare_list(self) -> None:
-        """Without recursive watches: see who came and who went."""
-        self._relist = False
-        names = set(await self._list())
-        self._reported &= names
-        for name in names - self._known.keys():
-            self._dirty[name] = None
-        for name in self._known.keys() - names:
-            self._drop(name)
-
-    async def _read_dirty(self, names: list[str]) -> None:
+    async def _read_changed(self, names: list[str]) -> None:
         async with aclosing(self._read(names)) as batches:
             async for batch in batches:
                 for name, entry in batch:
                     if entry is None:
-                        self._drop(name)
+                        self._remove(name)
                     else:
                         self._apply(name, entry.mzxid, self._record(name, entry))
 
@@ -298,34 +286,29 @@ class Folder:
         before = self._known.get(name)
         if before is not None and mzxid <= before:
             return
-        visible = before is not None and name not in self._hidden
+        delivered = before is not None and name not in self._undelivered
         self._known[name] = mzxid
-        (self._hidden.add if record is None else self._hidden.discard)(name)
+        (self._undelivered.add if record is None else self._undelivered.discard)(name)
         for feed in self._feeds:
             if record is not None:
-                feed.put(record, new=not visible)
-            elif visible:
+                feed.put(record, new=not delivered)
+            elif delivered:
                 feed.gone(name)
 
-    def _drop(self, name: str) -> None:
-        if self._known.pop(name, None) is not None and name not in self._hidden:
+    def _remove(self, name: str) -> None:
+        if self._known.pop(name, None) is not None and name not in self._undelivered:
             for feed in self._feeds:
                 feed.gone(name)
-        self._hidden.discard(name)
+        self._undelivered.discard(name)
 
     async def _read(self, names: list[str]) -> AsyncGenerator[list[tuple[str, Entry | None]]]:
-        """Read the nodes of these names; all batches are on their way together, each is told as it comes."""
+        """Read the nodes of these names; all batches are requested together, each is yielded as it comes."""
         prefix = len(self._path) + 1
-        paths = [f"{self._path}/{name}" for name in names]
-        requests = (
-            self._connection.read_many(paths)
-            if self._recursive
-            else [((path,), self._connection.post(Read(path, watch=True))) for path in paths]
-        )
+        requests = self._connection.read_many([f"{self._path}/{name}" for name in names], self._batch.size)
         turn_ends = time.monotonic() + _SLICE
         try:
             for batch, future in requests:
-                answers = await _answers(future)
+                answers = await future
                 yield [
                     (name, self._readable(name, answer))
                     for name, answer in zip([path[prefix:] for path in batch], answers, strict=True)
@@ -333,19 +316,22 @@ class Folder:
                 if time.monotonic() >= turn_ends:
                     await asyncio.sleep(0)
                     turn_ends = time.monotonic() + _SLICE
+        except Lost:
+            self._batch.lost()
+            raise
         finally:
             for _, future in requests:
                 if not future.cancel() and not future.cancelled():
-                    # Heard, or asyncio says that nobody did.
+                    # Retrieved, or asyncio logs that it never was.
                     future.exception()
 
     def _readable(self, name: str, answer: Entry | int) -> Entry | None:
         if isinstance(answer, Entry):
             return answer
         if answer == NO_NODE:
-            self._reported.discard(name)
-        elif name not in self._reported:
-            self._reported.add(name)
+            self._warned.discard(name)
+        elif name not in self._warned:
+            self._warned.add(name)
             log.warning(
                 "The record %s of %s can't be read: its access list forbids it",
                 ascii(name),
@@ -354,10 +340,10 @@ class Folder:
         return None
 
     def _record(self, name: str, entry: Entry) -> Record | None:
-        """Return what is told to the watchers, None for what isn't delivered."""
+        """Return the record to deliver, None for a node that isn't delivered."""
         if len(entry.data) > RECORD_LIMIT:
-            if name not in self._reported:
-                self._reported.add(name)
+            if name not in self._warned:
+                self._warned.add(name)
                 log.warning(
                     "The record %s of %s has %d bytes, over the limit of %d: left out",
                     ascii(name),
@@ -366,15 +352,4 @@ class Folder:
                     RECORD_LIMIT,
                 )
             return None
-        return Record(name, entry.data, entry.czxid, entry.owner not in _NOBODY)
-
-
-async def _answers(future: "asyncio.Future[Any]") -> Sequence[Entry | int]:
-    """Wait for the answers of one batch, or the one answer of a single request in the same form."""
-    try:
-        answer = await future
-    except NoNode:
-        return (NO_NODE,)
-    except NoAuth:
-        return (NO_AUTH,)
-    return (answer,) if isinstance(answer, Entry) else answer
+        return Record(name, entry.data, entry.czxid, entry.owner not in _NO_SESSION)

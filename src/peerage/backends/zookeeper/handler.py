@@ -1,4 +1,4 @@
-"""kazoo's way to threads and sockets, with threads for callbacks only if others use the client."""
+"""kazoo's interface to threads and sockets, with threads for callbacks only if others use the client."""
 
 import math
 import socket
@@ -16,34 +16,34 @@ from peerage.backends.zookeeper.polling import poll
 
 __all__ = ["Handler"]
 
-#: Seconds between looks at whether there is still something to wait for.
-_GLANCE: Final = 0.2
+#: Seconds between two checks of whether the event can still be set.
+_CHECK_INTERVAL: Final = 0.2
 
 
 class Handler(SequentialThreadingHandler):  # type: ignore[misc] # kazoo has no types
-    """Made for a client, whose sockets *dialer* opens."""
+    """The handler of one client, whose sockets *dialer* opens."""
 
     def __init__(self, dialer: Dialer) -> None:
         super().__init__()
         self.dialer = dialer
-        self.greeting = False
+        self.connecting = False
         self.callbacks = Callbacks()
         self.callback_queue, self.completion_queue = self.callbacks.watches, self.callbacks.answers
 
     def start(self) -> None:
-        """Begin; there is nothing to start until somebody asks for callbacks."""
+        """Begin; the threads for callbacks start when the client is shared."""
         self._running = True
 
     def stop(self) -> None:
-        """End; the connection's thread ends the callbacks."""
+        """End; the thread of the connection ends the callbacks."""
         self._running = False
 
     def sleep_func(self, seconds: float) -> None:
-        """Sleep between two attempts of a user's; not beyond the end, which is what the next one is told."""
+        """Sleep between two attempts of a caller, but not beyond the end of the client."""
         self.callbacks.over.wait(seconds)
 
     def event_object(self) -> threading.Event:
-        """Return something to wait for, which isn't waited for beyond the end."""
+        """Return an event whose wait() doesn't last beyond the end of the client."""
         return _Event(self.callbacks.over)
 
     def spawn(self, func: Callable[..., None], *args: Any, **kwargs: Any) -> threading.Thread:
@@ -61,22 +61,22 @@ class Handler(SequentialThreadingHandler):  # type: ignore[misc] # kazoo has no 
         _: Sequence[Any],
         timeout: float | None = None,
     ) -> Any:
-        """Wait for sockets; for those of a greeting not longer than the dialer's patience."""
-        if self.greeting and timeout is not None:
+        """Wait for sockets; until the session is established not longer than the dialer's patience."""
+        if self.connecting and timeout is not None:
             timeout = min(timeout, self.dialer.patience)
         return *poll(readable, writable, timeout), []
 
     def create_connection(
         self, address: tuple[str, int], hostname: str | None = None, timeout: float = 10.0, **_: Any
     ) -> socket.socket:
-        """Connect, and shake hands if it is TLS."""
-        if self.greeting:
+        """Connect, with a TLS handshake if there is a context."""
+        if self.connecting:
             return self.dialer.dial(address, hostname, timeout)
-        return self.dialer.dial_apart(address, hostname, timeout)
+        return self.dialer.dial_command(address, hostname, timeout)
 
 
 class _Event(threading.Event):
-    """What recipes of kazoo wait for, some of them for ever: as if a server could still say something."""
+    """An event whose wait() ends with the client; some of kazoo's recipes wait without a limit."""
 
     def __init__(self, over: threading.Event) -> None:
         super().__init__()
@@ -86,10 +86,10 @@ class _Event(threading.Event):
         """Wait until it is set.
 
         Raises:
-            ConnectionClosedError: it can't be any more.
+            ConnectionClosedError: the client has ended.
         """
         deadline = math.inf if timeout is None else time.monotonic() + timeout
-        while not super().wait(min(_GLANCE, max(0.0, deadline - time.monotonic()))):
+        while not super().wait(min(_CHECK_INTERVAL, max(0.0, deadline - time.monotonic()))):
             if self._over.is_set():
                 raise ConnectionClosedError("The client is closed")
             if time.monotonic() >= deadline:

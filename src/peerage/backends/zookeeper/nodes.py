@@ -1,4 +1,4 @@
-"""The persistent nodes on the way to a record or a secret: made when missing, closed where asked for."""
+"""The persistent nodes above a record or a secret: created when missing, closed to others where asked for."""
 
 import logging
 from collections.abc import Sequence
@@ -14,61 +14,62 @@ __all__ = ["close", "denial", "ensure", "exposure", "is_open", "is_ours"]
 
 log = logging.getLogger(__name__)
 
-#: Create, write, delete or administer: any of them in strangers' hands is too much.
+#: The rights to create, write, delete and administer: none of them is for everybody.
 _CHANGE: Final = 0b11110
 
 
 def _open_to_all(acl: Sequence[ACL]) -> bool:
-    """Say whether with this access list anybody may change a node or what is below it."""
+    """Return whether this access list lets anybody change a node or what is below it."""
     return any(each.id.scheme == "world" and each.perms & _CHANGE for each in acl)
 
 
 def denial(location: Location, path: str | None = None) -> str:
-    """Say that records can't be written, and what to do about it; *path*: which node is in the way."""
+    """Return the message that the folder, or *path*, can't be written to, and what to do about it."""
     return (
         f"{location.url} doesn't let this process write to {path or location.folder}: "
         "check its credentials and that node's access list."
     )
 
 
-async def ensure(connection: Connection, location: Location, path: str, told: set[str]) -> None:
+async def ensure(connection: Connection, location: Location, path: str, warned: set[str]) -> None:
     """Create the node and those above it, as far as they are missing.
 
-    With ``acl=creator`` every node that is made, and with the option written out also the registry's path and
-    those below it that are there already, belongs to whoever made it alone: who may delete a node is said by
-    its parent. Nodes above the path are others' as well, so they are left as they are.
+    With ``acl=creator`` every node that is created gives all rights to its creator alone: the access list of
+    the parent decides who may delete a node. If the option is written out, the registry's path and the nodes
+    below it that are there already are closed as well. Nodes above the path belong to others, too, and stay
+    as they are.
 
     Args:
         connection: to the server.
         location: has the access wanted.
         path: absolute.
-        told: the nodes that were complained about; each is, once.
+        warned: paths about which a warning was logged; there is one for each.
     """
     parts = path.strip("/").split("/")
     for depth in range(1, len(parts) + 1):
         step = "/" + "/".join(parts[:depth])
         try:
             if not await connection.exists(step):
-                with suppress(NodeExists):  # somebody else was quicker
+                with suppress(NodeExists):  # created by another process meanwhile
                     await connection.create(step, b"")
                     continue
             if location.acl == "creator":
-                await _close(connection, location, step, told)
+                await _close(connection, location, step, warned)
         except NoNode:
-            # Somebody removed it, or its parent, meanwhile: the next attempt begins above.
+            # The node or its parent was removed meanwhile: the next attempt begins at the top.
             return
 
 
-async def _close(connection: Connection, location: Location, path: str, told: set[str]) -> None:
+async def _close(connection: Connection, location: Location, path: str, warned: set[str]) -> None:
     if not await is_open(connection, path) or await close(connection, location, path):
         return
-    if path not in told:
-        told.add(path)
-        log.warning("%s", exposure(location, path, told))
+    if path not in warned:
+        warned.add(path)
+        log.warning("%s", exposure(location, path, warned))
 
 
 async def is_open(connection: Connection, path: str) -> bool:
-    """Say whether anybody may change the node or what is below it.
+    """Return whether anybody may change the node or what is below it.
 
     Raises:
         NoNode: there is none.
@@ -76,11 +77,11 @@ async def is_open(connection: Connection, path: str) -> bool:
     try:
         return _open_to_all(await connection.acl_of(path))
     except NoAuth:
-        return False  # closed, if not by us
+        return False  # closed, though not by this process
 
 
 async def close(connection: Connection, location: Location, path: str) -> bool:
-    """Close the node to everybody else, if that is asked for and allowed; say whether."""
+    """Close the node to all others, if that is asked for and allowed; return whether it was."""
     if not location.explicit_acl or not is_ours(location, path):
         return False
     try:
@@ -90,16 +91,16 @@ async def close(connection: Connection, location: Location, path: str) -> bool:
     return True
 
 
-def exposure(location: Location, path: str, told: set[str]) -> str:
-    """Say that strangers may change what is in *path*, and what to do about it."""
+def exposure(location: Location, path: str, warned: set[str]) -> str:
+    """Return the message that anybody may change what is in *path*, and what to do about it."""
     if not is_ours(location, path):
         advice = ": set its access list."
     elif not location.explicit_acl:
         advice = ": set its access list, or write acl=creator in the registry's URL to have that done."
-    elif path in told:
+    elif path in warned:
         advice = (
             ", and this process may not close it, as acl=creator asks for: "
-            "have its access list set by somebody who may administer that node."
+            "let an administrator of that node set its access list."
         )
     else:
         advice = ": it will be closed with the first record that is advertised here."
@@ -107,6 +108,6 @@ def exposure(location: Location, path: str, told: set[str]) -> str:
 
 
 def is_ours(location: Location, path: str) -> bool:
-    """Say whether the node is the registry's path or below it: those above are others' as well."""
-    # The server's own root is everybody's, also for whoever keeps the registry right below it.
+    """Return whether the node is the registry's path or below it: nodes above belong to others as well."""
+    # The root belongs to all, also for a registry that is right below it.
     return path != "/" and f"{path}/".startswith(f"{location.path}/")

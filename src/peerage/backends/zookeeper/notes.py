@@ -1,17 +1,17 @@
-"""What kazoo's thread tells the event loop, in the order in which it happened."""
+"""What kazoo's thread reports to the event loop, in the order in which it happened."""
 
 from typing import Any, NamedTuple
 
 from peerage.backends.zookeeper.failures import Failure
 
-__all__ = ["Down", "Ended", "Happened", "Note", "Replied", "Trouble", "Up"]
+__all__ = ["ConnectFailed", "Connected", "Disconnected", "Ended", "NodeEvent", "Note", "Replied"]
 
 
-class Up(NamedTuple):
-    """Connected, greeted and authenticated."""
+class Connected(NamedTuple):
+    """A connection can be used: the session is established and authenticated."""
 
-    epoch: int
-    """Number of the connection."""
+    number: int
+    """Number of the connection, counted by the client."""
     session: int
     session_timeout: float
     """Seconds, as the server granted them."""
@@ -21,23 +21,23 @@ class Up(NamedTuple):
     """Its name, as in the registry's URL."""
 
 
-class Down(NamedTuple):
+class Disconnected(NamedTuple):
     """The connection is lost; the session may survive."""
 
     reason: str
 
 
-class Trouble(NamedTuple):
-    """Connecting failed once more."""
+class ConnectFailed(NamedTuple):
+    """An attempt to connect failed."""
 
     reason: str
 
 
-class Happened(NamedTuple):
+class NodeEvent(NamedTuple):
     """An event of a watch."""
 
     kind: int
-    """1 created, 2 deleted, 3 changed, 4 other children."""
+    """1 created, 2 deleted, 3 changed, 4 children changed."""
     path: str
 
 
@@ -50,11 +50,11 @@ class Replied(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """The thread is done and won't say more: it was closed, or gave up."""
+    """The thread is done and reports nothing more: the client was closed, or a server refused it."""
 
     reason: str
     error: Exception | None
-    """What it didn't expect."""
+    """The error that ended it, if it was an unexpected one."""
 
 
-Note = Up | Down | Trouble | Happened | Replied | Ended
+Note = Connected | Disconnected | ConnectFailed | NodeEvent | Replied | Ended

@@ -1,14 +1,14 @@
-"""Waits until sockets can be read or written."""
+"""Waiting until sockets can be read or written."""
 
 import select
 import ssl
 from collections.abc import Sequence
 from socket import socket
 
-__all__ = ["NOT_NOW", "poll"]
+__all__ = ["NOT_READY", "poll"]
 
 #: What a socket raises instead of waiting.
-NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+NOT_READY = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
 def poll(
@@ -16,10 +16,11 @@ def poll(
 ) -> tuple[list[socket], list[socket]]:
     """Return which of them are ready, nothing after *timeout* seconds.
 
-    Unlike a selector it makes no descriptor for each call, and unlike select() it knows no largest one.
+    Unlike a selector it needs no descriptor for each call, and unlike select() it takes descriptors of any
+    size.
     """
     for sock in readable:
-        # TLS hands over whole records: what is left of one isn't seen from outside.
+        # TLS reads whole records: what is left of one isn't in the socket any more.
         if isinstance(sock, ssl.SSLSocket) and sock.pending():
             return [sock], []
     polling = select.poll()

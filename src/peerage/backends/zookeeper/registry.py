@@ -9,14 +9,15 @@ from contextlib import suppress
 from typing import Any, Final
 
 from peerage.backends.feed import Feed
-from peerage.backends.zookeeper.advertisement import Claims, ZooKeeperAdvertisement
+from peerage.backends.zookeeper.advertisement import AdvertisedFolder, ZooKeeperAdvertisement
 from peerage.backends.zookeeper.advice import advice
 from peerage.backends.zookeeper.connection import CHILDREN, Connection
 from peerage.backends.zookeeper.failures import Failure, Lost, NoNode
 from peerage.backends.zookeeper.folder import Folder
 from peerage.backends.zookeeper.location import Location
 from peerage.backends.zookeeper.nodes import exposure, is_open
-from peerage.backends.zookeeper.notes import Up
+from peerage.backends.zookeeper.notes import Connected
+from peerage.backends.zookeeper.pauses import Pauses
 from peerage.backends.zookeeper.permission import find_obstacle
 from peerage.backends.zookeeper.secrets import ZooKeeperSecrets
 from peerage.backends.zookeeper.serverversion import ask_version
@@ -37,16 +38,19 @@ class ZooKeeperRegistry:
     records and secrets.
     """
 
-    def __init__(self, location: Location, context: ssl.SSLContext | None) -> None:
+    def __init__(
+        self, location: Location, context: ssl.SSLContext | None, pauses: Pauses | None = None
+    ) -> None:
+        self._pauses = pauses or Pauses()
         self.location = location
         self._context = context
         self._pid = os.getpid()
         self._closed = False
         self._closing: asyncio.Future[None] | None = None
-        self.connection = Connection(location, context)
-        self._folder = Folder(self.connection, location)
+        self.connection = Connection(location, context, self._pauses)
+        self._folder = Folder(self.connection, location, self._pauses.resync)
         self.warned: set[str] = set()
-        self._claims: dict[str, Claims] = {}
+        self._advertised: dict[str, AdvertisedFolder] = {}
         self._advertisements: dict[ZooKeeperAdvertisement, None] = {}
         self._secrets = ZooKeeperSecrets(self.connection, location, self.use, self.warned)
         self.own_records = OwnRecords()
@@ -99,10 +103,11 @@ class ZooKeeperRegistry:
         advertisement = ZooKeeperAdvertisement(
             self.connection,
             self.location,
-            self._claims.setdefault(folder, Claims(folder, self.warned)),
+            self._advertised.setdefault(folder, AdvertisedFolder(folder, self.warned)),
             prefix=prefix,
             data=data,
-            check=check_size,
+            check_size=check_size,
+            refused_pause=self._pauses.refused,
             own_records=self.own_records,
             on_end=lambda ended: self._advertisements.pop(ended, None),
         )
@@ -128,7 +133,7 @@ class ZooKeeperRegistry:
         begin = asyncio.get_running_loop().time()
         with suppress(TimeoutError, Failure):
             async with asyncio.timeout_at(begin + _FIRST):
-                await self.connection.connected()
+                await self.connection.wait_connected()
         while (up := self.connection.up) is not None:
             # What was said over one connection isn't known of the next.
             async with asyncio.TaskGroup() as both:
@@ -188,18 +193,18 @@ class ZooKeeperRegistry:
 
     def _on_change(self) -> None:
         for advertisement in self._advertisements:
-            advertisement.poke()
+            advertisement.wake()
 
     def _on_event(self, kind: int, path: str) -> None:
         if kind == CHILDREN:
             return
         folder, _, name = path.rpartition("/")
-        claims = self._claims.get(folder)
-        owner = None if claims is None else claims.nodes.get(name)
+        advertised = self._advertised.get(folder)
+        owner = None if advertised is None else advertised.owners.get(name)
         if owner is not None:
-            owner.happened(kind)
+            owner.node_changed(kind)
 
-    async def _version(self, up: Up, deadline: float) -> str | None:
+    async def _version(self, up: Connected, deadline: float) -> str | None:
         with suppress(TimeoutError, OSError):
             async with asyncio.timeout_at(deadline):
                 return await ask_version(up.server, up.host, self._context)
@@ -235,7 +240,7 @@ class ZooKeeperRegistry:
         return obstacle, exposure(self.location, folder, self.warned) if exposed else None
 
     def _connected_health(
-        self, up: Up, version: str | None, obstacle: str | None, warning: str | None
+        self, up: Connected, version: str | None, obstacle: str | None, warning: str | None
     ) -> Health:
         stale = self._folder.problem
         refusal = next((each.refusal for each in self._advertisements if each.refusal is not None), None)

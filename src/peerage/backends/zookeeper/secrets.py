@@ -16,7 +16,7 @@ from peerage.errors import RegistryClosedError, RegistryDeniedError
 from peerage.registry import check_size
 
 if TYPE_CHECKING:
-    from peerage.backends.zookeeper.notes import Up
+    from peerage.backends.zookeeper.notes import Connected
 
 __all__ = ["ZooKeeperSecrets"]
 
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 #: Seconds until what failed for no lasting reason is repeated.
 _RETRY: Final = 0.5
 
-#: Characters of a name, at most: a server hangs up on whoever sends it a megabyte.
+#: Characters of a name, at most: a server closes the connection that sends it a megabyte.
 _LONGEST: Final = 1000
 
 _Answer = TypeVar("_Answer")
@@ -34,20 +34,23 @@ _Answer = TypeVar("_Answer")
 class ZooKeeperSecrets:
     """See :class:`peerage.registry.Secrets`.
 
+    All callers of obtain() get the same value. Of several processes that need a new secret at the same time,
+    each may call *make*; the first value that reaches the server is the one that all get.
+
     Args:
         connection: to the server.
         location: has the access wanted.
-        enter: called first in each call; raises if the registry can't be used.
-        told: nodes whose access lists were complained about.
+        use: called first in each call; raises if the registry can't be used.
+        warned: paths about whose access lists a warning was logged.
     """
 
     def __init__(
-        self, connection: Connection, location: Location, enter: Callable[[], None], told: set[str]
+        self, connection: Connection, location: Location, use: Callable[[], None], warned: set[str]
     ) -> None:
         self._connection = connection
         self._location = location
-        self._enter = enter
-        self._told = told
+        self._use = use
+        self._warned = warned
         self._failing: set[str] = set()
         self._followed: dict[str, set[asyncio.Event]] = {}
         self._closed = asyncio.Event()
@@ -62,15 +65,15 @@ class ZooKeeperSecrets:
             RegistryClosedError: closed meanwhile.
         """
         _check_name(name, self._location.folder)
-        self._enter()
+        self._use()
         made: bytes | None = None
 
         async def look_or_make() -> bytes:
             nonlocal made
             try:
-                # Before reading: what is closed by this isn't changed any more.
-                await self._guard(name)
-                # Before the value: whoever fills it in between makes it another version.
+                # Before reading: once it is closed, no other can change it any more.
+                await self._protect(name)
+                # Before the value: if another process fills the node in between, its version changes.
                 status = await self._connection.status(name)
                 value = (await self._connection.read(name)).data
             except NoNode:
@@ -81,22 +84,22 @@ class ZooKeeperSecrets:
                 made = make()
                 check_size(made)
             if status is None:
-                await ensure(self._connection, self._location, _folder(name), self._told)
+                await ensure(self._connection, self._location, _folder(name), self._warned)
                 await self._connection.create(name, made)
             else:
                 await self._fill(name, made, status.version)
             return made
 
-        return await self._insist(name, look_or_make)
+        return await self._repeat(name, look_or_make)
 
     async def _fill(self, name: str, value: bytes, version: int) -> None:
-        """Give a value to a node that was made without, or whose maker died before it had one."""
+        """Give a value to a node that was created without one, by hand or by a process that died then."""
         try:
             await self._connection.write(name, value, version)
         except NoAuth:
             raise RegistryDeniedError(
                 f"The secret {name!a} of {self._location.url} is empty, and this process may not change that "
-                "node: have it removed, and the next who needs it makes another."
+                "node: have it removed, and the next process that needs it makes another."
             ) from None
 
     def follow(self, name: str) -> AsyncIterator[bytes]:
@@ -106,7 +109,7 @@ class ZooKeeperSecrets:
             RegistryDeniedError: access or name.
         """
         _check_name(name, self._location.folder)
-        self._enter()
+        self._use()
         return self._follow(name)
 
     async def _follow(self, name: str) -> AsyncGenerator[bytes]:
@@ -115,10 +118,10 @@ class ZooKeeperSecrets:
         last: bytes | None = None
         try:
             while True:
-                # Before looking: what happens from here on sets it again.
+                # Before reading: each later change sets it again.
                 changed.clear()
-                value = await self._insist(name, partial(self._look, name))
-                if value and value != last:  # one that is empty will be filled
+                value = await self._repeat(name, partial(self._look, name))
+                if value and value != last:  # an empty one will be filled
                     last = value
                     yield value
                 else:
@@ -132,7 +135,7 @@ class ZooKeeperSecrets:
                 del self._followed[name]
 
     async def _look(self, name: str) -> bytes | None:
-        """Return the value, and be told when there is another."""
+        """Return the value, and watch the node for the next one."""
         while True:
             try:
                 value = (await self._connection.read(name, watch=True)).data
@@ -140,17 +143,17 @@ class ZooKeeperSecrets:
                 if not await self._connection.exists(name, watch=True):
                     return None
             else:
-                await self._guard(name)
+                await self._protect(name)
                 return value
 
     def close(self) -> None:
-        """End whatever follows or waits."""
+        """End all calls that follow or wait."""
         self._closed.set()
         self._on_change()
 
-    # Whatever comes in between
+    # Failures
 
-    async def _insist(self, name: str, attempt: Callable[[], Awaitable[_Answer]]) -> _Answer:
+    async def _repeat(self, name: str, attempt: Callable[[], Awaitable[_Answer]]) -> _Answer:
         """Repeat *attempt* until the server has answered it.
 
         Raises:
@@ -162,32 +165,32 @@ class ZooKeeperSecrets:
             try:
                 answer = await attempt()
             except (BadVersion, NodeExists, NoNode):
-                pass  # somebody else made, filled or removed it a moment ago: what there is now tells
+                pass  # another process made, filled or removed it a moment ago: look again
             except Lost:
-                # Whether it was carried out isn't known: what there is over the next connection tells. Over
-                # one that goes on the server gave it up.
+                # Whether it was carried out shows over the next connection. If this one is still up, the
+                # server dropped the request.
                 if self._connection.up is up:
                     await self._pause()
             except NoAuth:
                 raise RegistryDeniedError(
-                    f"{self._location.url} doesn't let this process at the secret {name!a}: "
+                    f"{self._location.url} doesn't let this process use the secret {name!a}: "
                     "check its credentials and that node's access list."
                 ) from None
             except Failure as failure:
-                self._complain(name, failure)
+                self._warn(name, failure)
                 await self._pause()
             else:
                 self._failing.discard(name)
                 return answer
 
-    async def _connected(self) -> "Up":
+    async def _connected(self) -> "Connected":
         try:
-            up = await self._connection.connected()
+            up = await self._connection.wait_connected()
         except Lost:
             up = None
         if up is None or self._closed.is_set():
             raise RegistryClosedError(
-                f"The registry {self._location.url} was closed while somebody waited for a secret."
+                f"The registry {self._location.url} was closed during the wait for a secret."
             )
         return up
 
@@ -196,15 +199,15 @@ class ZooKeeperSecrets:
             async with asyncio.timeout(_RETRY):
                 await self._closed.wait()
 
-    def _complain(self, name: str, failure: Failure) -> None:
+    def _warn(self, name: str, failure: Failure) -> None:
         if name not in self._failing:
             self._failing.add(name)
             log.warning("The secret %s of %s: %s; trying again", ascii(name), self._location.url, failure)
 
     # Access
 
-    async def _guard(self, name: str) -> None:
-        """Close a secret and the folder it is in, where that is asked for; say that they are or were open.
+    async def _protect(self, name: str) -> None:
+        """Close a secret and the folder it is in, where that is asked for; log that they are or were open.
 
         Raises:
             NoNode: there is none.
@@ -216,9 +219,9 @@ class ZooKeeperSecrets:
             if await is_open(self._connection, path):
                 exposed = True
                 left = not await close(self._connection, self._location, path) or left
-        if not exposed or name in self._told:
+        if not exposed or name in self._warned:
             return
-        self._told.add(name)
+        self._warned.add(name)
         if left:
             log.warning(
                 "Anybody may change the secret %s of %s, and may have made it: set the access lists of that "
@@ -231,12 +234,12 @@ class ZooKeeperSecrets:
         else:
             log.warning(
                 "Anybody could change the secret %s of %s until now, and may have made it: remove it if it "
-                "isn't known to be yours, and the next who needs it makes another",
+                "isn't known to be yours, and the next process that needs it makes another",
                 ascii(name),
                 self._location.url,
             )
 
-    # What the connection tells
+    # Called by the connection
 
     def _on_event(self, _kind: int, path: str) -> None:
         for waiting in self._followed.get(path, ()):

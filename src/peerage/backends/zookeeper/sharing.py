@@ -1,7 +1,7 @@
-"""What lets others use the client of a session as well: kazoo's own methods, from any thread.
+"""Lets others use the client of a session: kazoo's own methods, on any thread.
 
-What they ask stands in the same queue as what the registry asks. As kazoo has it, it waits there while there
-is no connection. The client is the registry's: whoever stops it ends the session, and another one begins.
+Their requests stand in the same queue as the registry's. As in kazoo, they wait there while there is no
+connection. The client belongs to the registry: stop() ends the session, and another session begins.
 """
 
 import threading
@@ -12,20 +12,20 @@ from peerage.backends.zookeeper.requests import AddWatch
 
 __all__ = ["Sharing"]
 
-#: Of kazoo's requests: exists and get.
-_LOOKS_AT_ONE: Final = (3, 4)
+#: The numbers of kazoo's requests exists and get.
+_WATCHES_ONE_NODE: Final = (3, 4)
 
-#: Seconds that kazoo waits for the end of a session.
-_PATIENCE: Final = 10.0
+#: Seconds that stop() waits for the end of a session.
+_STOP_TIMEOUT: Final = 10.0
 
 
 class Sharing:
-    """Mixed into kazoo's client, whose methods these are. What goes into its queue goes through the gate."""
+    """A mixin of kazoo's client, whose methods it replaces. Every access to the queue holds the lock."""
 
-    #: The error of a request that comes in one of these states of the client.
-    gone: ClassVar[Mapping[str, type[Exception]]]
+    #: The error of a request that is made in one of these states of the client.
+    refusals: ClassVar[Mapping[str, type[Exception]]]
     #: The error of a request that was in the queue when a session ended.
-    ended: ClassVar[type[Exception]]
+    session_ended: ClassVar[type[Exception]]
 
     _queue: Any
     _state: str
@@ -35,15 +35,16 @@ class Sharing:
     handler: Any
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self.gate = threading.Lock()
-        self._next: threading.Event | None = None
-        self.covered: str | None = None
-        """The path that a recursive watch of ours is on."""
+        self.lock = threading.Lock()
+        # Set when the next session begins; None while none is wanted.
+        self._next_session: threading.Event | None = None
+        self.watched_root: str | None = None
+        """The path that the registry's recursive watch is set on."""
         super().__init__(*args, **kwargs)
 
     @property
     def thread(self) -> threading.Thread:
-        """That of the connection."""
+        """The thread of the connection."""
         thread: threading.Thread = self._connection.thread
         return thread
 
@@ -51,14 +52,14 @@ class Sharing:
 
     def begin(self) -> None:
         """Begin to connect; returns at once."""
-        # Not closed any more: what others ask from now on waits for the connection.
+        # Not CLOSED any more: requests of others wait for the connection from now on.
         self._state = "CONNECTING"
         super().start_async()  # type: ignore[misc] # kazoo's
 
     def begin_to_close(self) -> None:
         """End the session for good; returns at once."""
-        with self.gate:
-            awaited, self._next = self._next, None
+        with self.lock:
+            awaited, self._next_session = self._next_session, None
         if awaited is not None:
             awaited.set()
         self.end_session()
@@ -67,10 +68,10 @@ class Sharing:
         """End the session, once; returns at once."""
         raise NotImplementedError
 
-    def goes_on(self) -> bool:
-        """Tell whether another session follows on one that is over; called on kazoo's thread."""
-        with self.gate:
-            begins, self._next = self._next, None
+    def begin_next_session(self) -> bool:
+        """Say whether another session follows the one that is over; called on kazoo's thread."""
+        with self.lock:
+            begins, self._next_session = self._next_session, None
             if begins is None:
                 return False
             self._stopped.clear()
@@ -78,17 +79,17 @@ class Sharing:
         begins.set()
         return True
 
-    # What others may do with it
+    # What others may call
 
     def stop(self) -> None:
-        """End the session, and with it everything ephemeral; another one begins."""
-        with self.gate:
+        """End the session, and with it everything ephemeral; another session begins."""
+        with self.lock:
             if self._stopped.is_set() or not self.thread.is_alive():
                 return
-            self._next = begins = threading.Event()
+            self._next_session = begins = threading.Event()
         self.end_session()
         if threading.current_thread() is not self.thread:
-            begins.wait(_PATIENCE)
+            begins.wait(_STOP_TIMEOUT)
 
     def start(self, timeout: float = 15) -> None:
         """Wait until there is a connection.
@@ -100,56 +101,56 @@ class Sharing:
             raise self.handler.timeout_exception("Connection time-out")
 
     def start_async(self) -> Any:
-        """Return the event of being connected; it was begun by the registry."""
+        """Return the event that is set while connected; the registry has begun to connect."""
         return self._live
 
     def close(self) -> None:
         """Do nothing: it is closed with the registry."""
 
     def _call(self, request: Any, reply: Any) -> bool | None:
-        """Take a request of others; called by kazoo's own methods."""
-        with self.gate:
-            gone = self.gone.get(self._state)
-            if gone is None:
-                self._queue.append((self._spare(request), reply))
-                self._connection.poke()
+        """Queue a request of others; kazoo's own methods call this."""
+        with self.lock:
+            refusal = self.refusals.get(self._state)
+            if refusal is None:
+                self._queue.append((self._without_second_watch(request), reply))
+                self._connection.wake()
                 return None
-        reply.set_exception(gone("The client is closed" if self._state == "CLOSED" else ""))
+        reply.set_exception(refusal("The client is closed" if self._state == "CLOSED" else ""))
         return False
 
-    def _spare(self, request: Any) -> Any:
-        """Return *request*, without a watch that would be the end of ours.
+    def _without_second_watch(self, request: Any) -> Any:
+        """Return *request*, without a watch that would replace the registry's.
 
-        Before 3.9 a server keeps one watch of a connection on a node for this: the last (ZOOKEEPER-4466). The
-        recursive one brings the same events.
+        Before 3.9 a server keeps one watch of each connection on a node, the last one (ZOOKEEPER-4466). The
+        recursive watch brings the same events.
         """
-        if request.type in _LOOKS_AT_ONE and request.watcher and request.path == self.covered:
-            return _Covered(request)
+        if request.type in _WATCHES_ONE_NODE and request.watcher and request.path == self.watched_root:
+            return _WithoutWatch(request)
         return request
 
-    def cover(self, request: object) -> None:
-        """Take note of a request of ours that is about to be sent; call it with the gate closed."""
+    def note_watch(self, request: object) -> None:
+        """Take note of a request of the registry that is about to be sent; call it with the lock held."""
         if isinstance(request, AddWatch) and request.recursive:
-            self.covered = request.path
+            self.watched_root = request.path
 
-    def uncover(self, request: object) -> None:
-        """Take note of a request of ours that the server refused."""
+    def forget_watch(self, request: object) -> None:
+        """Take note of a request of the registry that the server refused."""
         if isinstance(request, AddWatch):
-            with self.gate:
-                self.covered = None
+            with self.lock:
+                self.watched_root = None
 
     def _reset(self) -> None:
-        with self.gate:
+        with self.lock:
             left = getattr(self, "_queue", ())
             super()._reset()  # type: ignore[misc] # kazoo's
         for _, reply in left:
-            # Put there after kazoo had emptied it: nobody else would answer.
+            # Queued after kazoo had emptied the queue, so kazoo doesn't answer it.
             if reply is not None:
-                reply.set_exception(self.ended())
+                reply.set_exception(self.session_ended())
 
 
-class _Covered:
-    """A request that asks for no event: what happens to its node is told anyway, and handed on by kazoo."""
+class _WithoutWatch:
+    """A request whose watch isn't sent. kazoo calls its watcher with the events of the recursive watch."""
 
     def __init__(self, request: Any) -> None:
         self._request = request

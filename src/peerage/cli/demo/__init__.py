@@ -11,10 +11,11 @@ from peerage.cli.demo.children import Children
 from peerage.cli.demo.score import Member, Score
 from peerage.cli.demo.show import show
 from peerage.cli.demo.summary import complaints, summary
-from peerage.cli.run import CommandError, Exit, first_of
+from peerage.cli.run import CommandError, Exit, first_of, read_registry, show_outages
 from peerage.cli.table import on_terminal
 from peerage.cli.text import multiline
 from peerage.discovery import Discovery
+from peerage.membership import READY_TIMEOUT
 
 __all__ = ["demo"]
 
@@ -45,7 +46,8 @@ async def demo(registry: str | None, seconds: float | None) -> int:
     score = Score()
     with _place(registry) as url:
         async with Discovery(url) as discovery, Children(url, score.report) as children:
-            await discovery.ready()
+            await read_registry(discovery, READY_TIMEOUT)
+            show_outages()
             try:
                 await first_of(
                     _run(children, score, discovery, seconds),
@@ -59,7 +61,7 @@ async def demo(registry: str | None, seconds: float | None) -> int:
                     raise
             elapsed = score.elapsed
     sys.stdout.writelines(f"{multiline(line)}\n" for line in summary(score, elapsed))
-    return Exit.NO if complaints(score) else Exit.OK
+    return Exit.FAILED if complaints(score) else Exit.OK
 
 
 @contextmanager

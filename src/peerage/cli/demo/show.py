@@ -21,7 +21,7 @@ _FRAME = 0.25
 #: Seconds between two lines of counts.
 _LINE = 1.0
 
-#: Events that stay in sight below the table.
+#: Events that are shown below the table, the last ones.
 _EVENTS = 10
 
 _BAR = 30
@@ -33,14 +33,14 @@ async def show(score: Score) -> None:
 
 
 async def _write(score: Score) -> None:
-    told = 0
+    written = 0
     next_counts = _LINE
 
     def catch_up() -> None:
-        nonlocal told
-        for when, sentence in score.events[told:]:
+        nonlocal written
+        for when, sentence in score.events[written:]:
             sys.stdout.write(f"{when:6.1f} s  {sentence}\n")
-        told = len(score.events)
+        written = len(score.events)
         sys.stdout.flush()
 
     try:
@@ -96,6 +96,6 @@ def _row(member: Member, score: Score) -> tuple[str, ...]:
 
 
 def _below(score: Score) -> Iterator[str]:
-    yield f"The shop calls http://pricing.service_id.asab: {counts(score)}"
+    yield f"The shop calls http://pricing.service_id.asab: {counts(score)}   Ctrl-C ends it"
     for when, sentence in score.events[-_EVENTS:]:
         yield f"{when:6.1f} s  {sentence}"

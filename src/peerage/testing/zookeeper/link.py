@@ -4,6 +4,7 @@ import asyncio
 import socket
 import struct
 from collections import deque
+from contextlib import suppress
 from typing import Final, Protocol
 
 __all__ = ["Link", "Passage"]
@@ -161,7 +162,9 @@ class _Side(asyncio.Protocol):
             if data is not None:
                 self.transport.write(data)
             else:
-                self.transport.write_eof()
+                # The peer may have reset the connection, which asyncio reports a moment later.
+                with suppress(OSError):
+                    self.transport.write_eof()
                 self.ended = True
                 self._link.ended()
 

@@ -10,9 +10,9 @@ from peerage.asab.web.auth.authorization import Authorization
 from peerage.asab.web.auth.decorator import NOAUTH
 from peerage.auth import Reason
 from peerage.auth.refusals import Refusals
-from peerage.auth.web import is_open, take_token, unavailable
 from peerage.errors import AccessDeniedError as Denied
 from peerage.errors import KeysUnavailableError, TokenRefusedError
+from peerage.web.authorization import is_open, take_token, unavailable
 from peerage.web.handlers import Handler, Middleware
 
 __all__ = ["guard"]

@@ -8,7 +8,8 @@ from yarl import URL
 from peerage.asab.web.auth.settings import AuthSettings
 from peerage.asab.web.neighbours import find_discovery, open_session
 from peerage.auth import Verifier
-from peerage.auth.fetching import fetched_keys, without_credentials
+from peerage.auth.fetched_keys import fetched_keys, without_credentials
+from peerage.client.fetch import fetch_document
 from peerage.errors import ConfigurationError, KeysUnavailableError
 from peerage.records.names import is_logical
 
@@ -76,13 +77,17 @@ class Keys:
     def _make(self, discovery: "Discovery | None") -> Verifier:
         settings = self._settings
         urls, files, ca = settings.public_keys_urls, settings.public_keys_files, settings.public_keys_ca
+        issuers, audiences = settings.issuers, settings.audiences
         if discovery is not None:
             internal = discovery.registry.secrets is not None
             if internal or urls or files:
-                return discovery.auth.verifier(urls, files, ca=ca, internal=internal)
+                return discovery.auth.verifier(
+                    urls, files, ca=ca, internal=internal, issuers=issuers, audiences=audiences
+                )
         elif self._logical():
             raise KeysUnavailableError("There is no asab.DiscoveryService yet.", _RETRY)
-        verifier = Verifier(fetched_keys(urls, files, partial(open_session, self._app), ca=ca))
+        fetch = partial(fetch_document, partial(open_session, self._app))
+        verifier = Verifier(fetched_keys(urls, files, fetch, ca=ca, issuers=issuers, audiences=audiences))
         self._own.append(verifier)
         return verifier
 

@@ -16,8 +16,8 @@ from peerage.asab.web.auth.mock import mock_principal
 from peerage.asab.web.auth.settings import read_settings
 from peerage.asab.web.neighbours import only_container
 from peerage.auth.refusals import Refusals
-from peerage.auth.web import take_token
 from peerage.errors import ConfigurationError, KeysUnavailableError, TokenRefusedError
+from peerage.web.authorization import take_token
 
 if TYPE_CHECKING:
     from peerage.asab.application import Application
@@ -52,39 +52,46 @@ class AuthService(Service):
         self._keys = Keys(settings, app)
         self._refusals = Refusals()
         self._guard = guard(self._authenticate, self._refusals)
-        self._installed = False
-        self._install_in_the_only_one()
+        self._chosen = False
+        if (container := only_container(app)) is not None:
+            self._authorize(container)
         app.PubSub.subscribe("Application.run!", self._on_run)
 
     # Where
 
     def install(self, web_container: "WebContainer") -> None:
-        """Authorize what comes to *web_container*; nothing happens if that is done already.
+        """Authorize the requests to *web_container*; nothing happens if that is done already.
 
         Raises:
             RuntimeError: another AuthService does it.
         """
+        self._chosen = True
+        self._authorize(web_container)
+
+    def peerage_prepare(self, web_container: "WebContainer") -> None:
+        """Install it in *web_container*, which is about to start, if it is the only one.
+
+        Raises:
+            ConfigurationError: there are several, and install() was called for none.
+        """
+        if not self._chosen:
+            self._check_unambiguous()
+            self._authorize(web_container)
+
+    def _check_unambiguous(self) -> None:
+        service = self.App.Services.get("asab.WebService")
+        containers = {} if service is None else service.Containers
+        if len(containers) > 1 and not self._chosen:
+            raise ConfigurationError(
+                f"There are several web containers, {', '.join(f'[{each}]' for each in containers)}, and "
+                "AuthService doesn't know which of them it protects: call its install(web_container) for "
+                "each one that isn't to be open to everyone."
+            )
+
+    def _authorize(self, web_container: "WebContainer") -> None:
         if web_container.authorization not in {None, self._guard}:
             raise RuntimeError("This web container has an AuthService: one is enough.")
         web_container.authorization = self._guard
-        self._installed = True
-
-    def peerage_prepare(self, web_container: "WebContainer") -> None:
-        """Install it, if nobody has said where, before *web_container* starts."""
-        if self._installed:
-            return
-        self._install_in_the_only_one()
-        if not self._installed:
-            log.warning(
-                "Authorization isn't installed in any web container, and there are several: call "
-                "AuthService.install(web_container) for each that it is meant for. [%s] is open to everybody",
-                web_container.section,
-            )
-
-    def _install_in_the_only_one(self) -> None:
-        container = only_container(self.App)
-        if container is not None:
-            self.install(container)
 
     # Who
 
@@ -108,7 +115,8 @@ class AuthService(Service):
     # Life
 
     async def initialize(self, app: "Application") -> None:  # noqa: ARG002 - as of each service
-        """Find what is wrong with the configuration before anybody calls."""
+        """Check the configuration before the first request."""
+        self._check_unambiguous()
         if self._mock is None:
             try:
                 self._keys.verifier()

@@ -28,6 +28,10 @@ class AuthSettings:
     """Files of keys: key sets, or PEM."""
     public_keys_ca: str | None
     """A PEM file of authorities for https URLs, instead of the system's."""
+    issuers: tuple[str, ...] | None
+    """The accepted ``iss`` of users' tokens; None: any."""
+    audiences: tuple[str, ...] | None
+    """``aud`` of users' tokens must name one of them; None: any."""
     mock_claims_path: str | None
 
 
@@ -43,6 +47,8 @@ def read_settings(config: RawConfigParser) -> AuthSettings:
         public_keys_urls=_words(given.get("public_keys_url")),
         public_keys_files=_lines(given.get("public_keys_file")),
         public_keys_ca=given.get("public_keys_ca") or None,
+        issuers=_words(given.get("issuers")) or None,
+        audiences=_words(given.get("audiences")) or None,
         mock_claims_path=given.get("mock_claims_path") or given.get("mock_user_info_path") or None,
     )
 

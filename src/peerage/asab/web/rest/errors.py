@@ -39,9 +39,8 @@ async def JsonExceptionMiddleware(  # noqa: N802 - documented so
         return await handler(request)
     except web.HTTPError as error:
         uuid = _log(request, error.status, error)
-        result = _RESULTS.get(error.status, "ERROR")
+        error.text = json.dumps({**_described(error), "uuid": uuid})
         error.content_type = "application/json"
-        error.text = json.dumps({"result": result, "message": error.text, "uuid": uuid})
         raise
     except web.HTTPException:
         # A redirect, or an answer without content: no error.
@@ -54,6 +53,16 @@ async def JsonExceptionMiddleware(  # noqa: N802 - documented so
         uuid = _log(request, status, error)
         data = {"result": result, "message": message, "uuid": uuid}
         return json_response(request, data, status=status)
+
+
+def _described(error: web.HTTPError) -> dict[str, Any]:
+    """Return what the body of *error* says, which may be such an object already."""
+    if error.content_type == "application/json" and error.text:
+        with suppress(ValueError):
+            body = json.loads(error.text)
+            if isinstance(body, dict) and "result" in body:
+                return body
+    return {"result": _RESULTS.get(error.status, "ERROR"), "message": error.text}
 
 
 def _meaning(error: Exception) -> tuple[int, str, Any]:

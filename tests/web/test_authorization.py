@@ -1,4 +1,4 @@
-"""An aiohttp server behind the middleware: closed wherever nobody said open."""
+"""An aiohttp server behind the middleware: every path is closed unless its handler is marked as open."""
 
 import asyncio
 import functools
@@ -8,11 +8,12 @@ from contextlib import asynccontextmanager
 import aiohttp
 import pytest
 from aiohttp import web
+from multidict import CIMultiDict
 from tests.auth.support import Served, claims, jwk, jwks, token
 
 from peerage.auth import SUPERUSER, FetchedKeys, Verifier
-from peerage.auth.web import PRINCIPAL, authorize, caller, noauth, require, require_superuser
 from peerage.errors import AccessDeniedError
+from peerage.web import PRINCIPAL, authorize, caller, noauth, require, require_superuser
 
 READER = token()
 ROOT = token(claims(resources={"*": [SUPERUSER]}))
@@ -21,6 +22,10 @@ STRANGER = token(name="stranger", kid="first")
 
 async def plain(request):
     return web.json_response({"who": caller().subject, "same": request[PRINCIPAL] is caller()})
+
+
+async def plain_text(_):
+    return web.Response(text="plain")
 
 
 @noauth
@@ -108,7 +113,7 @@ async def free_argument(_argument, _request):
 
 
 async def fallback(request, handler):
-    """What applications of one page have: whatever isn't found is answered all the same."""
+    """What applications of one page have: paths that don't exist are answered with the page."""
     try:
         return await handler(request)
     except web.HTTPNotFound:
@@ -220,7 +225,7 @@ CLOSED = [
 
 
 @pytest.mark.parametrize(("method", "path", "status"), CLOSED)
-async def test_what_isnt_marked_is_closed(session, method, path, status):
+async def test_a_handler_that_isnt_marked_is_closed(session, method, path, status):
     for headers in ({}, bearer(STRANGER), bearer("x"), bearer(READER, "Basic"), {"Authorization": READER}):
         async with session.request(method, path, headers=headers) as response:
             assert response.status == 401
@@ -247,8 +252,8 @@ async def test_what_isnt_marked_is_closed(session, method, path, status):
         ("GET", "/sub/more/health"),
     ],
 )
-async def test_what_is_marked_is_open(session, served, method, path):
-    """Whatever token comes with it, and without any key."""
+async def test_a_marked_handler_is_open(session, served, method, path):
+    """With any token and without, and no key is fetched."""
     served.error = OSError("refused")
     for headers in ({}, bearer(STRANGER), bearer(READER)):
         async with session.request(method, path, headers=headers) as response:
@@ -256,27 +261,47 @@ async def test_what_is_marked_is_open(session, served, method, path):
     assert not served.fetches
 
 
-async def test_an_open_handler_knows_nobody(session):
-    """And one that is open and asks for rights is for nobody."""
+async def test_a_handler_is_open_only_where_it_was_marked(served):
+    """The same function, partial object, method or view at another route stays closed."""
+    methods = Methods()
+    partial = functools.partial(with_argument, 1)
+    app = web.Application(middlewares=[authorize(Verifier([FetchedKeys("the test", served)]))])
+    app.router.add_get("/open/function", noauth(plain_text))
+    app.router.add_get("/closed/function", plain_text)
+    app.router.add_get("/open/partial", noauth(partial))
+    app.router.add_get("/closed/partial", partial)
+    app.router.add_get("/open/method", noauth(methods.bound))
+    app.router.add_get("/closed/method", methods.bound)
+    app.router.add_get("/closed/other-method", Methods().bound)
+    app.router.add_view("/open/view", noauth(View))
+    app.router.add_view("/closed/view", View)
+    async with serving(app) as session:
+        for resource in app.router.resources():
+            async with session.get(resource.canonical) as response:
+                assert response.status == (200 if "open" in resource.canonical else 401), resource
+
+
+async def test_an_open_handler_doesnt_know_its_caller(session):
+    """One that is open and requires rights can't be called at all."""
     async with session.get("/curious", headers=bearer(READER)) as response:
         assert response.status == 500
     async with session.get("/contradicts", headers=bearer(ROOT)) as response:
         assert response.status == 403
 
 
-async def test_the_handler_knows_who_calls(session):
+async def test_a_handler_knows_its_caller(session):
     for scheme in ("Bearer", "bearer", "BEARER", "Bearer "):
         async with session.get("/plain", headers=bearer(READER, scheme)) as response:
             assert await response.json() == {"who": "u1", "same": True}
 
 
-async def test_a_superuser_may_everything(session):
+async def test_a_superuser_may_call_everything(session):
     for path in ("/reads", "/writes", "/rules"):
         async with session.get(path, headers=bearer(ROOT)) as response:
             assert response.status == 200
 
 
-async def test_why_is_for_the_log(session, caplog):
+async def test_the_reason_for_a_refusal_is_logged_and_not_returned(session, caplog):
     expired = token(claims(iat=1, exp=2))
     async with session.get("/plain", headers=bearer(expired)) as response:
         body = await response.text()
@@ -285,7 +310,7 @@ async def test_why_is_for_the_log(session, caplog):
     assert expired not in caplog.text
 
 
-async def test_what_is_denied_is_counted_and_told(session, caplog):
+async def test_denials_are_counted_and_logged_once(session, caplog):
     for _ in range(5):
         async with session.get("/rules", headers=bearer(READER)) as response:
             assert "u1" not in await response.text()
@@ -305,8 +330,8 @@ async def test_without_keys_it_is_503(session, served):
         assert response.status == 401
 
 
-async def test_a_websocket_has_its_token_in_the_header_or_as_protocol(session, caplog):
-    """The handler sees the other protocols, and the log sees none."""
+async def test_a_websocket_has_its_token_in_a_header_or_as_protocol(session, caplog):
+    """The handler sees the other protocols only, and no token is logged."""
     for protocols, headers, chosen in (
         ([], bearer(READER), None),
         (["chat"], bearer(READER), "chat"),
@@ -333,7 +358,7 @@ async def test_a_websocket_without_a_valid_token_isnt_opened(session, protocols)
     assert caught.value.status == 401
 
 
-async def test_the_header_of_a_websocket_wins_and_is_for_websockets_only(session):
+async def test_a_header_comes_before_a_protocol_which_counts_for_websockets_only(session):
     protocol = {"Sec-WebSocket-Protocol": f"access_token_{READER}"}
     async with session.get("/plain", headers=protocol) as response:
         assert response.status == 401
@@ -343,8 +368,35 @@ async def test_the_header_of_a_websocket_wins_and_is_for_websockets_only(session
         await session.ws_connect("/socket", protocols=[f"access_token_{READER}"], headers=bearer(STRANGER))
 
 
-async def test_what_is_denied_in_the_middle_of_an_answer_breaks_it(served):
-    """There is no second answer behind the first."""
+@pytest.mark.parametrize(
+    "values",
+    [
+        [f"Bearer {READER}", f"Bearer {ROOT}"],
+        [f"Bearer {ROOT}", f"Bearer {READER}"],
+        [f"Bearer {READER}", f"Bearer {READER}"],
+        [f"Bearer {READER}", "Basic eDp5"],
+        ["Basic eDp5", f"Bearer {READER}"],
+        [f"Bearer {READER}", ""],
+        ["", f"Bearer {READER}"],
+    ],
+)
+async def test_several_authorization_headers_are_refused(session, values, caplog):
+    """A proxy may verify one of them, and this service the other."""
+    headers = CIMultiDict([("Authorization", value) for value in values])
+    async with session.get("/plain", headers=headers) as response:
+        assert response.status == 401
+    assert READER not in caplog.text
+
+
+async def test_several_tokens_as_protocols_of_a_websocket_are_refused(session):
+    protocols = [f"access_token_{READER}", f"access_token_{ROOT}"]
+    with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
+        await session.ws_connect("/socket", protocols=protocols)
+    assert caught.value.status == 401
+
+
+async def test_a_denial_after_the_answer_began_breaks_the_connection(served):
+    """A second answer doesn't follow the first."""
 
     async def stream(request):
         response = web.StreamResponse()
@@ -358,14 +410,14 @@ async def test_what_is_denied_in_the_middle_of_an_answer_breaks_it(served):
         url = session._base_url
         reader, writer = await asyncio.open_connection(url.host, url.port)
         writer.write(f"GET /stream HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {READER}\r\n\r\n".encode())
-        told = await reader.read()
+        answer = await reader.read()
         writer.close()
         await writer.wait_closed()
-    assert b"begun" in told
-    assert told.count(b"HTTP/1.1") == 1
+    assert b"begun" in answer
+    assert answer.count(b"HTTP/1.1") == 1
 
 
-async def test_a_socket_that_is_denied_something_ends(session):
+async def test_a_denial_closes_a_websocket(session):
     async with session.ws_connect("/socket", headers=bearer(READER)) as socket:
         await socket.receive_json()
         await socket.send_str("misbehave")
@@ -373,7 +425,7 @@ async def test_a_socket_that_is_denied_something_ends(session):
         assert message.type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.ERROR)
 
 
-async def test_rights_without_the_middleware_are_for_nobody(caplog):
+async def test_without_the_middleware_handlers_that_require_rights_answer_403(caplog):
     app = web.Application()
 
     @require("a:read")
@@ -390,6 +442,6 @@ async def test_rights_without_the_middleware_are_for_nobody(caplog):
     assert "reads_here" in caplog.text
 
 
-def test_rights_need_a_name():
+def test_a_required_resource_must_be_named():
     with pytest.raises(ValueError, match="at least one"):
         require()

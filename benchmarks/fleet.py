@@ -1,4 +1,4 @@
-"""A process that is many, for either side; told by lines of JSON, as :mod:`benchmarks.side` is."""
+"""A process with many child processes, for either library; its commands are lines of JSON."""
 
 import json
 import os
@@ -7,15 +7,15 @@ from collections.abc import Callable, Iterable
 from itertools import repeat
 from typing import Any, TextIO
 
-__all__ = ["crowd"]
+__all__ = ["fleet"]
 
 
-def crowd(count: int, main: Callable[[TextIO, TextIO], None]) -> None:
-    """Be *count* processes, made of this one, which has loaded everything and begun nothing.
+def fleet(count: int, main: Callable[[TextIO, TextIO], None]) -> None:
+    """Fork *count* processes from this one, which has loaded everything and begun nothing.
 
-    A line is ``[number, command, *arguments]``, or ``[null, command, arguments of each]`` for all; its answer
-    is the list of theirs. ``[number, "restart", *arguments]`` has one leave, and another take its place and
-    ``join``.
+    They take the commands of :mod:`benchmarks.probe`. A line is ``[number, command, *arguments]``, or
+    ``[null, command, arguments of each]`` for all; its answer is the list of theirs. At ``[number, "restart",
+    *arguments]`` that process ends with ``leave``, and another one begins with ``join`` and the arguments.
     """
     children: list[_Child] = []
     for _ in range(count):
@@ -44,7 +44,7 @@ class _Child:
         self._answers, answers = os.pipe()
         self._pid = os.fork()
         if not self._pid:
-            # A process sees the end of its lines only if no other has their other end.
+            # A pipe ends for its reader only when all processes have closed the writing end.
             for other in (self, *others):
                 os.close(other._lines)
                 os.close(other._answers)

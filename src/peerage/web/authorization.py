@@ -1,11 +1,11 @@
-"""Authorization of an aiohttp server: everything needs a valid token unless it is marked otherwise.
+"""Authorization for a server of aiohttp: a request needs a valid token unless its handler is marked open.
 
 ::
 
     app = web.Application(middlewares=[authorize(discovery.auth.verifier(KEYS_URL))])
 
-It is a middleware of the outermost application, so whatever that serves stands behind it: plain handlers,
-class-based views, sub-applications, static files, WebSockets, and what isn't found.
+It is a middleware of the outermost application, so it protects everything that the application serves: plain
+handlers, class-based views, sub-applications, static files, WebSockets, and paths that don't exist.
 """
 
 import functools
@@ -14,13 +14,13 @@ import logging
 import math
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 from aiohttp import hdrs, web
 
 from peerage.auth.bearer import bearer_token, protocol_token
 from peerage.auth.principal import Principal
-from peerage.auth.reasons import Reason
+from peerage.auth.refusals import Reason
 from peerage.auth.verifier import Verifier
 from peerage.errors import AccessDeniedError, KeysUnavailableError, TokenRefusedError
 
@@ -39,7 +39,7 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 
-#: Who calls, as ``request[PRINCIPAL]``.
+#: The caller, as ``request[PRINCIPAL]``.
 PRINCIPAL: Final = web.RequestKey("peerage_principal", Principal)
 
 _caller: ContextVar[Principal | None] = ContextVar("peerage_caller", default=None)
@@ -52,37 +52,53 @@ _Marked = TypeVar("_Marked", bound=Callable[..., Any])
 
 
 def mark_open(handler: _Marked, mark: str) -> _Marked:
-    """Set the attribute *mark* for :func:`is_open` to find."""
+    """Set the attribute *mark* on *handler*, for :func:`is_open` to find, and return *handler*."""
     target = getattr(handler, "__func__", handler)
     setattr(target, mark, target if isinstance(target, type) else True)
     return handler
 
 
 def noauth(handler: _Marked) -> _Marked:
-    """Mark a handler, a method of a view, or a view with all its methods, as open to everybody.
+    """Return *handler* marked as open to every caller: a function, a method of a view, or a whole view.
 
-    A view that inherits from a marked one isn't marked, nor is a method that replaces a marked one. A
-    decorator above this one must keep the mark, as ``functools.wraps`` does; else the handler stays closed.
+    The argument itself isn't marked: ``noauth(handler)`` at one route leaves other routes of the same handler
+    closed. Neither a class that inherits from a marked view nor a method that replaces a marked one is open.
+    A decorator above this one must keep the mark, as ``functools.wraps`` does; else the handler stays closed.
     """
-    return mark_open(handler, _MARK)
+    if isinstance(handler, type):
+        return cast("_Marked", mark_open(_subclass(handler), _MARK))
+
+    # A partial object has none of these attributes; functools.wraps copies those that are there.
+    @functools.wraps(handler)
+    async def marked(*args: Any, **kwargs: Any) -> web.StreamResponse:
+        return cast("web.StreamResponse", await handler(*args, **kwargs))
+
+    return cast("_Marked", mark_open(marked, _MARK))
+
+
+def _subclass(view: type) -> type:
+    names = ("__module__", "__qualname__", "__doc__")
+    return type(view.__name__, (view,), {name: getattr(view, name) for name in names})
 
 
 def caller() -> Principal:
-    """Return who calls, in the task that handles a request.
+    """Return the caller of the request that this task handles.
 
     Raises:
-        AccessDeniedError: nobody is known: the handler is marked ``noauth``, or there is no middleware.
+        AccessDeniedError: the caller isn't known, because the handler is marked ``noauth`` or there is no
+            middleware.
     """
     principal = _caller.get()
     if principal is None:
-        raise AccessDeniedError("Who calls isn't known here: no token was asked for.")
+        raise AccessDeniedError("The caller isn't known here: this handler is open, so no token is verified.")
     return principal
 
 
 def require(*resources: str) -> Callable[[_Handler], _Handler]:
-    """Decorate a handler, or a method of a view, for callers who may use all of *resources* globally.
+    """Return a decorator of a handler, or of a method of a view, that only callers with *resources* may call.
 
-    Others get 403; so does everybody where the middleware isn't installed.
+    The token must allow all of them globally. Other callers get 403, and so do all callers where the
+    middleware isn't installed.
 
     Raises:
         ValueError: no resource is named.
@@ -93,31 +109,31 @@ def require(*resources: str) -> Callable[[_Handler], _Handler]:
 
 
 def require_superuser(handler: _Handler) -> _Handler:
-    """Decorate a handler, or a method of a view, for superusers; others get 403."""
+    """Decorate a handler, or a method of a view, that only superusers may call; other callers get 403."""
     return _guard(Principal.require_superuser_access)(handler)
 
 
 def _guard(check: Callable[[Principal], None]) -> Callable[[_Handler], _Handler]:
     def decorate(handler: _Handler) -> _Handler:
-        told = False
+        warned = False
 
         @functools.wraps(handler)
         async def guarded(*args: Any, **kwargs: Any) -> web.StreamResponse:
-            nonlocal told
+            nonlocal warned
             principal = _caller.get()
             if principal is None:
-                if not told:
-                    told = True
+                if not warned:
+                    warned = True
                     log.error(
-                        "%s asks what callers may do, and nobody told who they are: everybody gets 403. "
-                        "Install the middleware, peerage.auth.web.authorize, and don't mark it with noauth.",
+                        "%s requires rights, but the caller isn't known, so all callers get 403. "
+                        "Install the middleware peerage.web.authorize, and don't mark it with noauth.",
                         getattr(handler, "__qualname__", repr(handler)),
                     )
                 return _forbidden(_REALM)
             check(principal)
             return await handler(*args, **kwargs)
 
-        # What asks who calls can't be open to everybody.
+        # A handler that requires rights can't be open to every caller.
         guarded.__dict__.pop(_MARK, None)
         return guarded
 
@@ -125,16 +141,16 @@ def _guard(check: Callable[[Principal], None]) -> Callable[[_Handler], _Handler]
 
 
 def authorize(verifier: Verifier, *, realm: str = _REALM) -> Callable[..., Awaitable[web.StreamResponse]]:
-    """Return the middleware, to be the first of the outermost application's.
+    """Return the middleware; it must be the first one of the outermost application.
 
     It answers 401 without a valid token, 403 where the handler raises AccessDeniedError, and 503 with
     ``Retry-After`` while there are no keys to verify with; each with JSON ``{"result": …, "message": …}``.
-    Why a token was refused stands in the log only. A WebSocket may carry it as protocol
-    ``access_token_<jwt>``; the handler doesn't see that one among the protocols.
+    The reason for a refusal is logged, not returned to the caller. A WebSocket may carry the token as
+    protocol ``access_token_<jwt>``, which the handler doesn't see among the protocols.
 
     Args:
         verifier: of the tokens.
-        realm: named to those who are sent away.
+        realm: named in the ``WWW-Authenticate`` header of refusals.
     """
 
     @web.middleware
@@ -145,7 +161,7 @@ def authorize(verifier: Verifier, *, realm: str = _REALM) -> Callable[..., Await
         try:
             principal = await verifier.verify(token)
         except TokenRefusedError:
-            return _unauthorized(realm, asked=token is not None)
+            return _unauthorized(realm, sent=token is not None)
         except KeysUnavailableError as error:
             return web.Response(status=503, **unavailable(error))
         request[PRINCIPAL] = principal
@@ -154,12 +170,13 @@ def authorize(verifier: Verifier, *, realm: str = _REALM) -> Callable[..., Await
             return await handler(request)
         except (TokenRefusedError, AccessDeniedError) as error:
             if request.writer.output_size:
-                # Too late for another answer, as in a WebSocket: aiohttp breaks the connection.
+                # Another answer can't follow the one that was begun, as in a WebSocket: aiohttp closes the
+                # connection.
                 raise
             denied = isinstance(error, AccessDeniedError)
-            # A token refused here has expired meanwhile.
+            # A token that is refused now has expired since it was verified.
             verifier.refusals.note(Reason.DENIED if denied else Reason.EXPIRED, error)
-            return _forbidden(realm) if denied else _unauthorized(realm, asked=True)
+            return _forbidden(realm) if denied else _unauthorized(realm, sent=True)
         finally:
             _caller.reset(before)
 
@@ -167,7 +184,7 @@ def authorize(verifier: Verifier, *, realm: str = _REALM) -> Callable[..., Await
 
 
 def is_open(request: web.Request, mark: str = _MARK) -> bool:
-    """Tell whether what handles *request* is marked; what isn't found isn't."""
+    """Tell whether the handler of *request* has the attribute *mark*; a path that doesn't exist is closed."""
     match = request.match_info
     if match.http_exception is not None:
         return False
@@ -175,7 +192,7 @@ def is_open(request: web.Request, mark: str = _MARK) -> bool:
     while isinstance(handler, functools.partial) and getattr(handler, mark, None) is not True:
         handler = handler.func
     if isinstance(handler, type):
-        # Its own mark, not that of a class it inherits from.
+        # The mark of this very class, not one that it inherits.
         if handler.__dict__.get(mark) is handler:
             return True
         handler = getattr(handler, request.method.lower(), None)
@@ -183,23 +200,24 @@ def is_open(request: web.Request, mark: str = _MARK) -> bool:
 
 
 def take_token(request: web.Request) -> tuple[str | None, web.Request]:
-    """Return the token, and the request as its handler is to see it."""
-    protocols = request.headers.get(hdrs.SEC_WEBSOCKET_PROTOCOL)
-    if protocols is None or hdrs.AUTHORIZATION in request.headers:
-        return bearer_token(request.headers), request
-    token, others = protocol_token(", ".join(request.headers.getall(hdrs.SEC_WEBSOCKET_PROTOCOL)))
+    """Return the token of *request*, and the request as its handler shall see it."""
+    authorization = request.headers.getall(hdrs.AUTHORIZATION, ())
+    protocols = request.headers.getall(hdrs.SEC_WEBSOCKET_PROTOCOL, ())
+    if authorization or not protocols:
+        return bearer_token(authorization), request
+    token, others = protocol_token(", ".join(protocols))
     if token is None or request.headers.get(hdrs.UPGRADE, "").lower() != "websocket":
         return None, request
     headers = request.headers.copy()
     del headers[hdrs.SEC_WEBSOCKET_PROTOCOL]
     if others:
         headers[hdrs.SEC_WEBSOCKET_PROTOCOL] = others
-    # aiohttp writes protocols that a handler doesn't speak into the log.
+    # aiohttp logs protocols that a handler doesn't support, so the token must not be among them.
     return token, request.clone(headers=headers)
 
 
-def _unauthorized(realm: str, *, asked: bool) -> web.Response:
-    message = "The token isn't valid." if asked else "Send a token: Authorization: Bearer <token>."
+def _unauthorized(realm: str, *, sent: bool) -> web.Response:
+    message = "The token isn't valid." if sent else "Send a token: Authorization: Bearer <token>."
     return web.Response(status=401, **_content("NOT-AUTHORIZED", message, _challenge(realm, "invalid_token")))
 
 
@@ -211,7 +229,7 @@ def _forbidden(realm: str) -> web.Response:
 
 
 def unavailable(error: KeysUnavailableError) -> dict[str, Any]:
-    """Return what a 503 is made with, be it an answer or an exception."""
+    """Return the keyword arguments of a 503, for a response or an exception of aiohttp."""
     retry_after = str(math.ceil(error.retry_after))
     return _content("ERROR", "Tokens can't be verified right now.", {hdrs.RETRY_AFTER: retry_after})
 

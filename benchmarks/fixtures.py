@@ -1,8 +1,7 @@
-"""What neither side does in the comparison: ``python -m benchmarks.thirdparty ROLE …``.
+"""Servers and records that both libraries use: ``python -m benchmarks.fixtures ROLE …``.
 
 ``keep SERVERS`` holds records and changes them, by a plain kazoo client; ``watch SERVERS FOLDER`` is the
-least possible work for a change; ``serve COUNT`` answers HTTP on so many ports. Told by lines of JSON, as the
-sides are.
+least possible work for a change; ``serve COUNT`` answers HTTP on as many ports. Commands are lines of JSON.
 """
 
 import asyncio
@@ -51,7 +50,7 @@ class Keeper:
             self._first.setdefault(path, nodes[0])
 
     def do_change(self, path: str, marks: list[str], pause: float) -> dict[str, float]:
-        """Give the first record one mark after the other; say when each began."""
+        """Give the first record one mark after the other; return when each write began."""
         began = {}
         for mark in marks:
             record = data(0, extra={"discovery": {"mark": [mark]}})
@@ -62,14 +61,14 @@ class Keeper:
 
 
 class Watcher:
-    """Reads what changed, when its event comes, over a blocking socket."""
+    """Reads each changed record when its event comes, over a blocking socket."""
 
     def __init__(self, servers: str, folder: str) -> None:
         self._changes = _changes(Bare(servers), folder)
         next(self._changes)
 
     def do_follow(self, marks: list[str]) -> dict[str, float]:
-        """Say when each mark was read."""
+        """Return when each mark was read."""
         seen = {}
         for record in self._changes:
             seen[json.loads(record)["discovery"]["mark"][0]] = time.monotonic()
@@ -79,7 +78,7 @@ class Watcher:
 
 
 def _changes(bare: Bare, folder: str) -> Iterator[bytes]:
-    """Yield nothing once it watches, then what each changed node holds."""
+    """Yield empty bytes once the watch is set, then the data of each changed node."""
     bare._send(106, _text(folder) + struct.pack("!i", 1))
     bare._frame()
     yield b""
@@ -99,7 +98,7 @@ def _text(text: str) -> bytes:
 
 
 async def _serve(count: str) -> None:
-    """Say the ports; each answers with its own."""
+    """Write the ports; each answers with its number."""
     from aiohttp import web  # noqa: PLC0415 - the other roles don't need it
 
     async def own_port(request: web.Request) -> web.Response:

@@ -1,7 +1,7 @@
-"""What the processes of both sides share, ours and the original's: how they are told, how they measure.
+"""The commands and the measurements of a client, the same for both libraries.
 
-It imports neither of them: the same code, on the same versions of Python and aiohttp, measures both. Told by
-lines of JSON, ``[command, *arguments]``, it answers each with one.
+It imports neither peerage nor asab: the same code, on the same versions of Python and aiohttp, measures both.
+Each line of its input is JSON, ``[command, *arguments]``, and it answers each with one.
 """
 
 import asyncio
@@ -21,16 +21,16 @@ from typing import Any, Self, TextIO
 
 import aiohttp
 
-__all__ = ["Side", "run"]
+__all__ = ["Probe", "run"]
 
-#: Seconds between looks of a client of a crowd.
+#: Seconds between looks of a client of a fleet.
 _LOOK = 0.05
 
 #: Bytes that still come in a second when nothing is read: answers to pings.
 _QUIET = 300
 
 
-class Side(ABC):
+class Probe(ABC):
     """One client of the registry, and what is measured of it."""
 
     def __init__(self) -> None:
@@ -44,7 +44,7 @@ class Side(ABC):
         self._resident = 0
         self._cpu = 0.0
 
-    # What each side does its own way
+    # Each library implements these
 
     @abstractmethod
     async def connect(self, path: str) -> None:
@@ -72,7 +72,7 @@ class Side(ABC):
 
     @abstractmethod
     def found(self, mark: str) -> bool:
-        """Whether ``locate(mark=…)`` finds somebody now."""
+        """Whether ``locate(mark=…)`` finds an instance now."""
 
     @abstractmethod
     def marks(self) -> set[str]:
@@ -241,7 +241,7 @@ class Side(ABC):
             "answered": answered,
         }
 
-    # Being one of many
+    # As a part of a fleet
 
     async def do_join(self, path: str, fields: dict[str, Any]) -> None:
         self._reset()
@@ -262,7 +262,7 @@ class Side(ABC):
             when the first was so, and what both took since the last reset.
         """
         wanted, deadline = set(marks), time.monotonic() + limit
-        while not (known := self.in_touch() and self.marks() == wanted) and time.monotonic() < deadline:  # noqa: ASYNC110 - neither side has an event for it
+        while not (known := self.in_touch() and self.marks() == wanted) and time.monotonic() < deadline:  # noqa: ASYNC110 - neither library has an event for it
             await asyncio.sleep(_LOOK)
         at, before = time.monotonic(), -_QUIET
         while _traffic.received - before >= _QUIET and time.monotonic() < deadline + limit:
@@ -278,7 +278,7 @@ class Side(ABC):
 
     async def do_lost(self) -> None:
         """Wait until the connection is lost."""
-        while self.in_touch():  # noqa: ASYNC110 - neither side has an event for it
+        while self.in_touch():  # noqa: ASYNC110 - neither library has an event for it
             await asyncio.sleep(_LOOK)
 
     async def do_leave(self) -> dict[str, Any]:
@@ -347,21 +347,21 @@ def _resident() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
-# Being told
+# The commands
 
 
-def run(side: Side, loop: asyncio.AbstractEventLoop, lines: TextIO, answers: TextIO) -> None:
-    """Obey *lines*, one after the other, from a thread; the process ends with them."""
+def run(library: Probe, loop: asyncio.AbstractEventLoop, lines: TextIO, answers: TextIO) -> None:
+    """Carry out the commands in *lines*, one after the other, from a thread; the process ends with them."""
 
-    async def obey(command: str, arguments: Iterable[Any]) -> Any:
-        return await getattr(side, f"do_{command}")(*arguments)
+    async def carry_out(command: str, arguments: Iterable[Any]) -> Any:
+        return await getattr(library, f"do_{command}")(*arguments)
 
     def listen() -> None:
         for line in lines:
             command, *arguments = json.loads(line)
             try:
-                answer = asyncio.run_coroutine_threadsafe(obey(command, arguments), loop).result()
-            except Exception as error:  # noqa: BLE001 - told to the one who asked
+                answer = asyncio.run_coroutine_threadsafe(carry_out(command, arguments), loop).result()
+            except Exception as error:  # noqa: BLE001 - the driver raises it
                 answer = {"error": f"{command}: {error!r}"}
             answers.write(json.dumps(answer) + "\n")
             answers.flush()

@@ -1,4 +1,4 @@
-"""The key that a cluster shares: made once, kept secret, followed, and what is signed with it."""
+"""The key that a cluster shares is made once, kept secret and followed; it signs and verifies tokens."""
 
 import asyncio
 import base64
@@ -13,7 +13,7 @@ from tests.auth.support import claims, jwk, token
 from tests.support import Clock
 
 from peerage.auth import PrivateKey, Reason, Verifier
-from peerage.auth.internal import KEY_NAME, InternalAuthority
+from peerage.auth.cluster_tokens import KEY_NAME, ClusterTokens
 from peerage.auth.jose import read_token
 from peerage.errors import KeysUnavailableError, RegistryDeniedError, TokenRefusedError
 from peerage.records.identity import Identity
@@ -25,7 +25,7 @@ ME = Identity(host="node-1", service_id="orders", instance_id="orders-1")
 
 
 class Cluster:
-    """Secrets of a registry of its own, and whoever uses them."""
+    """The secrets of a registry, and the services that use them."""
 
     def __init__(self, url):
         self.registry = open_registry(url)
@@ -35,14 +35,14 @@ class Cluster:
         self.opened = []
 
     def authority(self, identity=ME, secrets=None):
-        made = InternalAuthority(
+        made = ClusterTokens(
             secrets or self.secrets, lambda: identity, clock=lambda: self.clock[0], monotonic=self.monotonic
         )
         self.opened.append(made)
         return made
 
     def verifier(self, authority):
-        return Verifier([], shared=[authority], clock=lambda: self.clock[0])
+        return Verifier([], internal=authority, clock=lambda: self.clock[0])
 
     async def aclose(self):
         for one in self.opened:
@@ -64,7 +64,7 @@ def contents(text):
     return json.loads(read_token(text).payload)
 
 
-async def test_a_token_says_what_the_original_says(cluster):
+async def test_a_token_has_the_claims_of_asab(cluster):
     text = await cluster.authority().token()
     read = read_token(text)
     now = int(cluster.clock[0])
@@ -91,7 +91,7 @@ async def test_the_issuer_without_an_instance_id(cluster, identity, issuer):
     assert contents(await cluster.authority(identity).token())["iss"] == issuer
 
 
-async def test_who_shares_the_key_understands_the_tokens(cluster):
+async def test_all_services_accept_each_others_tokens(cluster):
     ours, theirs = cluster.authority(), cluster.authority(Identity(host="node-2", instance_id="users-1"))
     tokens = await asyncio.gather(*(each.token() for each in (ours, theirs) * 20))
     verifier = cluster.verifier(cluster.authority())
@@ -103,14 +103,14 @@ async def test_who_shares_the_key_understands_the_tokens(cluster):
     }
 
 
-async def test_a_stranger_is_refused(cluster):
+async def test_a_token_of_another_key_is_refused(cluster):
     verifier = cluster.verifier(cluster.authority())
     for text in (token(), token(kid=None)):
         with pytest.raises(TokenRefusedError):
             await verifier.verify(text)
 
 
-async def test_the_key_is_a_file_of_its_owner_alone(cluster):
+async def test_only_the_owner_can_read_the_file_of_the_key(cluster):
     await cluster.authority().token()
     files = [Path(folder, name) for folder, _, names in os.walk(cluster.folder) for name in names]
     secrets = [path for path in files if b'"d"' in path.read_bytes()]
@@ -134,14 +134,14 @@ async def test_a_token_is_renewed_well_before_it_expires(cluster):
     assert 60 <= len(texts) <= 86400 / 1200 + 2
 
 
-async def test_a_clock_that_is_set_back_leaves_no_token_from_the_future(cluster):
+async def test_no_token_from_the_future_is_sent_after_the_clock_was_set_back(cluster):
     authority = cluster.authority()
     await authority.token()
     cluster.clock[0] -= 3600
     assert contents(await authority.token())["iat"] == int(cluster.clock[0])
 
 
-async def test_another_key_is_heard_of_and_the_old_one_is_accepted_for_a_while(cluster):
+async def test_a_new_key_is_adopted_and_the_previous_one_accepted_for_a_while(cluster):
     sender, receiver = cluster.authority(), cluster.authority()
     verifier = cluster.verifier(receiver)
     old = await sender.token()
@@ -161,27 +161,26 @@ async def test_another_key_is_heard_of_and_the_old_one_is_accepted_for_a_while(c
     assert (await verifier.verify(text)).superuser
 
 
-async def test_who_has_a_copy_of_the_keys_is_told_of_those_that_come_and_go(cluster):
+async def test_a_change_of_the_accepted_keys_ends_a_wait(cluster):
+    """Both a new key and the end of a previous one."""
     receiver = cluster.authority()
-    known = await receiver.changed(())
+    known = await receiver.wait_changed(())
     new = PrivateKey.generate()
-    waiting = asyncio.create_task(receiver.changed(known))
+    waiting = asyncio.create_task(receiver.wait_changed(known))
     await cluster.secrets.replace(KEY_NAME, new.write())
     async with asyncio.timeout(PATIENCE):
         assert await waiting == (new.public, *known)
-    # A little before the end, which is waited for by the real clock.
+    # Shortly before the end of the previous key; each reading of the clock brings it nearer.
     cluster.monotonic.now += 1800 + 360 - 0.05
-    waiting = asyncio.create_task(receiver.changed((new.public, *known)))
-    await asyncio.sleep(0)
-    assert not waiting.done()
-    cluster.monotonic.now += 0.1
+    cluster.monotonic.cost = 0.01
+    assert receiver.keys == (new.public, *known)
     async with asyncio.timeout(PATIENCE):
-        assert await waiting == (new.public,)
+        assert await receiver.wait_changed((new.public, *known)) == (new.public,)
 
 
 @pytest.mark.parametrize("kid", [..., None, ""])
-async def test_a_key_without_a_kid_sends_none(cluster, kid):
-    """As in clusters whose key is older than the first kid."""
+async def test_a_token_of_a_key_without_a_kid_has_none(cluster, kid):
+    """As in clusters whose key was made before ASAB wrote a kid."""
     await cluster.secrets.obtain(KEY_NAME, lambda: json.dumps(jwk(private=True, kid=kid)).encode())
     text = await cluster.authority().token()
     assert '"kid":null' in text_of_header(text)
@@ -206,8 +205,8 @@ def text_of_header(text):
         json.dumps(jwk(private=True, d="AAAA")).encode(),
     ],
 )
-async def test_a_key_that_cant_be_used_is_told_and_costs_nothing_but_itself(cluster, value, caplog):
-    """There is no key until there is; one that was in use stays; nothing of it is shown."""
+async def test_an_unusable_key_is_logged_and_replaces_no_other(cluster, value, caplog):
+    """The previous key stays in use, and the log shows nothing of either."""
     authority = cluster.authority()
     await cluster.secrets.replace(KEY_NAME, value)
     for _ in range(3):
@@ -217,7 +216,7 @@ async def test_a_key_that_cant_be_used_is_told_and_costs_nothing_but_itself(clus
         await cluster.verifier(authority).verify(token())
     good = PrivateKey.generate()
     await cluster.secrets.replace(KEY_NAME, good.write())
-    await eventually(lambda: not authority.empty)
+    await eventually(lambda: authority.keys)
     await cluster.secrets.replace(KEY_NAME, value)
     await eventually(lambda: caplog.text.count("can't be used") == 2)
     assert read_token(await authority.token()).kid == good.public.kid
@@ -227,7 +226,7 @@ async def test_a_key_that_cant_be_used_is_told_and_costs_nothing_but_itself(clus
 
 
 class Refusing:
-    """A registry that doesn't let us at the key, or is silent."""
+    """The secrets of a registry that denies access, or doesn't answer."""
 
     def __init__(self, *, silent):
         self.silent = silent
@@ -243,7 +242,7 @@ class Refusing:
         raise AssertionError
 
 
-async def test_a_refusal_is_an_error_of_its_own(cluster, caplog):
+async def test_a_registry_that_denies_access_is_asked_once_and_logged_once(cluster, caplog):
     secrets = Refusing(silent=False)
     authority = cluster.authority(secrets=secrets)
     for _ in range(20):
@@ -253,16 +252,16 @@ async def test_a_refusal_is_an_error_of_its_own(cluster, caplog):
     assert len(caplog.records) == 1
 
 
-async def test_what_is_refused_again_and_again_is_told_once(cluster, monkeypatch, caplog):
-    monkeypatch.setattr("peerage.auth.internal._RETRY", 0.001)
+async def test_repeated_denials_are_logged_once(cluster, monkeypatch, caplog):
+    monkeypatch.setattr("peerage.auth.cluster_tokens._RETRY", 0.001)
     secrets = Refusing(silent=False)
-    cluster.authority(secrets=secrets).touch()
+    cluster.authority(secrets=secrets).refresh()
     await eventually(lambda: secrets.asked > 10)
     assert len(caplog.records) == 1
 
 
-async def test_silence_has_its_time_and_only_one_waits(cluster, monkeypatch):
-    monkeypatch.setattr("peerage.auth.internal._PATIENCE", 0.05)
+async def test_only_the_first_caller_waits_for_a_registry_that_doesnt_answer(cluster, monkeypatch):
+    monkeypatch.setattr("peerage.auth.cluster_tokens._WAIT", 0.05)
     authority = cluster.authority(secrets=Refusing(silent=True))
     for _ in range(20):
         with pytest.raises(KeysUnavailableError, match="doesn't answer"):

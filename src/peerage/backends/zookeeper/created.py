@@ -1,4 +1,4 @@
-"""Finds the node of a create whose answer never came: another one would be its twin."""
+"""Finds the node of a create whose answer was lost, so that no second node is created."""
 
 import asyncio
 import logging
@@ -8,28 +8,29 @@ from peerage.backends.zookeeper.connection import Connection
 from peerage.backends.zookeeper.failures import NoAuth, NoNode
 from peerage.backends.zookeeper.requests import Entry
 
-__all__ = ["find_twin"]
+__all__ = ["find_created"]
 
 log = logging.getLogger(__name__)
 
 
-async def find_twin(
+async def find_created(
     connection: Connection, record: str, *, session: int, data: bytes, taken: Container[str]
 ) -> str | None:
-    """Return the name of the node that *session* made with *data*, None if there is none to be seen.
+    """Return the name of the node that *session* created with *data*, None if there is none to be seen.
 
     Args:
         connection: to the server.
         record: path of the node, without its digits.
-        session: which made it.
-        data: what it holds; unique, or the node could be somebody else's.
-        taken: names of nodes that are known to be others'.
+        session: which created it.
+        data: what it holds; must be unique, or the node could be another record's.
+        taken: names of nodes that are known to belong to other records.
 
     Raises:
         Failure: whether there is one isn't known yet.
     """
     folder, _, prefix = record.rpartition("/")
-    # Through the leader: what was under way at another server is done or never will be.
+    # Answered by the leader: a create that was still under way at another server is now done, or never will
+    # be.
     await connection.sync(folder)
     try:
         nodes = [node for node in await connection.children(folder) if node.startswith(prefix)]
@@ -37,10 +38,10 @@ async def find_twin(
         return None
     except NoAuth:
         log.warning(
-            "Whether the record %s is registered twice can't be seen, for %s may not be listed: "
-            "let this process read it, or one of the two stays until its session ends",
-            prefix.removesuffix("."),
+            "%s may not be listed, so whether the record %s is registered twice can't be seen: let this "
+            "process read that node, or one of the two records stays until its session ends",
             folder,
+            prefix.removesuffix("."),
         )
         return None
     entries = await asyncio.gather(*(_read(connection, f"{folder}/{node}") for node in nodes))
@@ -58,4 +59,4 @@ async def _read(connection: Connection, path: str) -> Entry | None:
     try:
         return await connection.read(path)
     except (NoNode, NoAuth):
-        return None  # gone since, or not ours
+        return None  # removed meanwhile, or not ours

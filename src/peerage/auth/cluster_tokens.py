@@ -1,0 +1,255 @@
+"""Cluster tokens: internal tokens as ASAB has them, signed with one private key that all services share.
+
+Each process that can read the key is a superuser of every service, so the key is as secret as the registry
+keeps it: a file that only its owner can read, or a ZooKeeper node with an access list. Tokens that speak for
+one instance are made in :mod:`peerage.auth.instance_tokens`.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, Final
+
+from peerage.auth.jose import PrivateKey, PublicKey, Token, fitting
+from peerage.auth.principal import SUPERUSER
+from peerage.errors import KeysUnavailableError, RegistryClosedError
+from peerage.records.identity import Identity
+from peerage.registry import Secrets
+
+__all__ = ["KEY_NAME", "ClusterTokens"]
+
+log = logging.getLogger(__name__)
+
+#: Name of the secret, whatever the path of the registry (ASAB).
+KEY_NAME: Final = "/asab/auth/internal_auth_private.key"
+
+#: Seconds that a token is valid (ASAB), and that are left when it is replaced.
+LIFETIME: Final = 1800.0
+RENEWAL: Final = 600.0
+
+#: Seconds for which tokens of the previous key are accepted: their lifetime, and the 300 s after which the
+#: original looks for a new key, during which it signs with the old one.
+_PREVIOUS: Final = LIFETIME + 300 + 60
+
+#: Seconds that a caller waits for the key.
+_WAIT: Final = 5.0
+
+#: Seconds until a registry that refused the key is asked again.
+_RETRY: Final = 15.0
+
+
+class ClusterTokens:
+    """Issues cluster tokens, and is the :class:`peerage.auth.KeySource` that verifies those of others.
+
+    The key is obtained, or made if there is none, with the first call that needs it, and followed from then
+    on. The object belongs to the event loop of that call.
+
+    Args:
+        secrets: of the registry.
+        identity: returns the identity of this process; called for each new token, because the environment may
+            be set while the service starts.
+        name: of the secret.
+        clock: seconds since the epoch.
+        monotonic: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        secrets: Secrets,
+        identity: Callable[[], Identity],
+        *,
+        name: str = KEY_NAME,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.name = f"the cluster ({name})"
+        self._secrets = secrets
+        self._identity = identity
+        self._secret = name
+        self._clock = clock
+        self._monotonic = monotonic
+        self._problem: str | None = None
+        self._key: PrivateKey | None = None
+        self._previous: dict[PublicKey, float] = {}
+        self._token: tuple[str, float, float] | None = None
+        self._settled = asyncio.Event()
+        self._changed = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._closed = False
+
+    # Issuing
+
+    async def header(self, _host: str = "") -> str:
+        """Return an ``Authorization`` header that is valid for at least ten minutes.
+
+        Raises:
+            KeysUnavailableError: there is no key to sign with.
+        """
+        return f"Bearer {await self.token()}"
+
+    async def token(self) -> str:
+        """Return a superuser's token, valid for at least ten minutes, that every service accepts.
+
+        Raises:
+            KeysUnavailableError: there is no key to sign with.
+        """
+        waiting = self.refresh(missing=self._key is None)
+        if waiting is not None:
+            await waiting
+        if self._key is None:
+            raise KeysUnavailableError(
+                f"There is no key for internal authorization: {self._problem or 'the registry is silent'}. "
+                f"Check that the registry is in touch and lets this process read {self._secret}.",
+                retry_after=_WAIT,
+            )
+        now = self._clock()
+        if self._token is not None:
+            token, issued, expires = self._token
+            # If the clock was set back, the token would be one from the future.
+            if issued <= now < expires - RENEWAL:
+                return token
+        token = self._key.sign(self._claims(now))
+        self._token = (token, now, now + LIFETIME)
+        return token
+
+    def _claims(self, now: float) -> dict[str, Any]:
+        identity = self._identity()
+        url = _own_url(identity)
+        return {
+            "iss": url,
+            "azp": url,
+            "aud": f"http://{identity.host}",
+            "iat": int(now),
+            "exp": int(now + LIFETIME),
+            "resources": {"*": [SUPERUSER]},
+        }
+
+    # Verifying
+
+    @property
+    def keys(self) -> tuple[PublicKey, ...]:
+        """The key, and previous ones whose tokens are still accepted."""
+        return self._keys_at(self._monotonic())
+
+    def _keys_at(self, now: float) -> tuple[PublicKey, ...]:
+        current = () if self._key is None else (self._key.public,)
+        return (*current, *(key for key, until in self._previous.items() if now < until))
+
+    def candidates(self, token: Token) -> Sequence[PublicKey]:
+        """Return the keys that may have signed *token*."""
+        return fitting(self.keys, token)
+
+    def check(self, claims: Mapping[str, Any]) -> None:
+        """Accept any claims: a process that has the key may make all of them."""
+
+    def holds(self, key: PublicKey, claims: Mapping[str, Any]) -> bool:  # noqa: ARG002 - the key decides
+        """Tell whether tokens of *key* are still accepted."""
+        return key in self.keys
+
+    def unavailable(self) -> KeysUnavailableError | None:
+        """Return the error that says why there is no key; None if there is one."""
+        if self._key is not None:
+            return None
+        return KeysUnavailableError(
+            f"There are no public keys of {self.name}: {self._problem or 'not read yet'}. "
+            "Check that the registry is in touch and lets this process read the key.",
+            retry_after=_WAIT,
+        )
+
+    def refresh(self, *, missing: bool = False) -> Awaitable[object] | None:
+        """Begin to follow the key if that wasn't done before; needs the running event loop.
+
+        Returns:
+            What to wait for if there is no key and one is *missing*; it takes a few seconds at most.
+        """
+        if self._task is None and not self._closed:
+            self._task = asyncio.create_task(self._run(), name=f"peerage: {self._secret}")
+        return self._wait_for_key() if missing and self._key is None and not self._closed else None
+
+    async def wait_changed(self, known: Collection[PublicKey]) -> tuple[PublicKey, ...]:
+        """Return :attr:`keys` once they differ from *known*, for a caller that keeps a copy of them."""
+        self.refresh()
+        while {*(keys := self._keys_at(now := self._monotonic()))} == {*known}:
+            # Only the clock shows that a previous key has ended.
+            ends = [until - now for until in self._previous.values() if now < until]
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(ends, default=None)):
+                    await self._changed.wait()
+            self._changed.clear()
+        return keys
+
+    async def _wait_for_key(self) -> None:
+        try:
+            async with asyncio.timeout(_WAIT):
+                await self._settled.wait()
+        except TimeoutError:
+            # From now on callers get the error at once, until the key arrives.
+            self._warn("the registry doesn't answer")
+
+    # Following
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                self._adopt(await self._secrets.obtain(self._secret, lambda: PrivateKey.generate().write()))
+                await self._follow()
+            except RegistryClosedError:
+                return
+            except Exception as error:  # noqa: BLE001 - whatever the registry raises is logged, and tried again
+                self._warn(str(error) or type(error).__name__)
+            await asyncio.sleep(_RETRY)
+
+    async def _follow(self) -> None:
+        values = self._secrets.follow(self._secret)
+        try:
+            async for value in values:
+                self._adopt(value)
+        finally:
+            # An async iterator needn't have aclose(); one that has must not be left to the garbage collector.
+            if (close := getattr(values, "aclose", None)) is not None:
+                await close()
+
+    def _adopt(self, value: bytes) -> None:
+        try:
+            key = PrivateKey.read(value)
+        except ValueError as error:
+            self._warn(f"{error}; remove it, and a new one will be made")
+            return
+        self._problem = None
+        self._settled.set()
+        if self._key is None or key.public != self._key.public:
+            if self._key is not None:
+                log.warning("The key for internal authorization, %s, was replaced", self._secret)
+                self._previous = {
+                    old: until for old, until in self._previous.items() if self._monotonic() < until
+                }
+                self._previous[self._key.public] = self._monotonic() + _PREVIOUS
+            self._previous.pop(key.public, None)
+            self._key, self._token = key, None
+            self._changed.set()
+
+    def _warn(self, problem: str) -> None:
+        if problem != self._problem:
+            log.warning("The key for internal authorization, %s, can't be used: %s", self._secret, problem)
+        self._problem = problem.rstrip(".")
+        self._settled.set()
+
+    async def aclose(self) -> None:
+        """Stop following the key; may be called twice."""
+        self._closed = True
+        self._settled.set()
+        task = self._task
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
+
+
+def _own_url(identity: Identity) -> str:
+    """Return the URL by which others call this process: of its instance, its service, or its host (ASAB)."""
+    if identity.instance_id:
+        return f"http://{identity.instance_id}.instance_id.asab"
+    if identity.service_id:
+        return f"http://{identity.service_id}.service_id.asab"
+    return f"http://{identity.host}"

@@ -1,0 +1,273 @@
+"""Keys out of a document that is fetched: kept, fetched again when old, one fetch at a time."""
+
+import asyncio
+import logging
+import math
+import random
+import ssl
+import time
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from yarl import URL
+
+from peerage.auth.claims import check_parties
+from peerage.auth.jose import PublicKey, Token, fitting
+from peerage.auth.keyset import read_key_set
+from peerage.errors import ConfigurationError, KeysUnavailableError
+
+__all__ = ["Fetch", "FetchedKeys", "fetched_keys", "read_file", "tls_context", "without_credentials"]
+
+log = logging.getLogger(__name__)
+
+#: Seconds that one fetch may take.
+FETCH_TIMEOUT: Final = 5.0
+
+#: Seconds for which keys are fresh. Older ones are used while they are fetched again. Once they are three
+#: times as old, a request waits for that fetch.
+FRESH: Final = 300.0
+
+#: Seconds for which keys stay in use while they can't be fetched.
+KEEP: Final = 24 * 3600.0
+
+#: Seconds between two fetches; after a failure the pause begins shorter and doubles with each further one.
+COOL_DOWN: Final = 10.0
+_FIRST_RETRY: Final = 2.0
+_LAST_RETRY: Final = 30.0
+
+#: Share by which each pause is lengthened at random, so that the services of a cluster don't fetch in step.
+_JITTER: Final = 0.5
+
+
+class Fetch(Protocol):
+    """Fetches a document over HTTP, in a session without authorization."""
+
+    async def __call__(self, url: str, *, tls: ssl.SSLContext | None) -> bytes:
+        """Return the document behind *url*; any exception means that it can't be had.
+
+        Args:
+            url: http or https; its host may be a ``.asab`` name.
+            tls: what the server of an https URL is verified with; None: the authorities of the system.
+        """
+
+
+class FetchedKeys:
+    """The keys of a JWKS behind a URL, or in a file: a :class:`peerage.auth.KeySource`.
+
+    Args:
+        name: how messages call it; without credentials.
+        fetch: returns the document; any exception means that it can't be had.
+        issuers: ``iss`` of the tokens must be one of them; None: any.
+        audiences: ``aud`` of the tokens must name one of them; None: any.
+        clock: monotonic seconds.
+        rng: source of randomness for the pauses.
+        timeout: seconds that *fetch* may take.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        fetch: Callable[[], Awaitable[bytes]],
+        *,
+        issuers: Collection[str] | None = None,
+        audiences: Collection[str] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        rng: random.Random | None = None,
+        timeout: float = FETCH_TIMEOUT,
+    ) -> None:
+        self.name = name
+        self.fetches = 0
+        """How many fetches were begun."""
+        self._fetch = fetch
+        self._issuers = issuers
+        self._audiences = audiences
+        self._clock = clock
+        self._rng = random.Random() if rng is None else rng  # noqa: S311 - spreads load, keeps no secret
+        self._timeout = timeout
+        self._keys: tuple[PublicKey, ...] = ()
+        self._fetched_at: float | None = None
+        self._failures = 0
+        self._next_fetch = clock()
+        self._problem: str | None = None
+        self._logged: tuple[str, ...] = ()
+        self._fetching: asyncio.Task[None] | None = None
+        self._closed = False
+
+    @property
+    def keys(self) -> tuple[PublicKey, ...]:
+        """The keys that are known."""
+        return self._keys if self._age() < KEEP else ()
+
+    def candidates(self, token: Token) -> Sequence[PublicKey]:
+        """Return the keys that may have signed *token*."""
+        return fitting(self.keys, token)
+
+    def check(self, claims: Mapping[str, Any]) -> None:
+        """Refuse claims of an issuer, or for an audience, that isn't accepted (TokenRefusedError)."""
+        check_parties(claims, issuers=self._issuers, audiences=self._audiences)
+
+    def holds(self, key: PublicKey, claims: Mapping[str, Any]) -> bool:  # noqa: ARG002 - the key decides
+        """Tell whether *key* is still published."""
+        return key in self.keys
+
+    def unavailable(self) -> KeysUnavailableError | None:
+        """Return the error that says why no key is known; None if one is."""
+        if self.keys:
+            return None
+        return KeysUnavailableError(
+            f"There are no public keys of {self.name}: {self._problem or 'not fetched yet'}. "
+            "Check that it runs and can be reached from here.",
+            retry_after=max(1.0, math.ceil(self._next_fetch - self._clock())),
+        )
+
+    def refresh(self, *, missing: bool = False) -> Awaitable[object] | None:
+        """Begin a fetch if the keys are old or *missing*; needs the running event loop.
+
+        Returns:
+            What to wait for; None while old keys may be used, and within the pause after a fetch.
+        """
+        age = self._age()
+        if not missing and age <= FRESH:
+            return None
+        fetching = self._start_fetch()
+        # Very old keys are used without waiting if the issuer, and not a lack of requests, is to blame.
+        overdue = self._fetched_at is not None and not self._failures and age > 3 * FRESH
+        if fetching is None or not (missing or overdue):
+            return None
+        # Not the task itself: cancelling one of those who wait must not cancel the fetch for the others.
+        return asyncio.wait([fetching])
+
+    async def aclose(self) -> None:
+        """Stop fetching; the keys that are known stay. It may be called twice."""
+        self._closed = True
+        fetching = self._fetching
+        if fetching is not None:
+            fetching.cancel()
+            await asyncio.wait([fetching])
+
+    def _age(self) -> float:
+        return math.inf if self._fetched_at is None else self._clock() - self._fetched_at
+
+    def _start_fetch(self) -> asyncio.Task[None] | None:
+        if self._fetching is None and not self._closed and self._clock() >= self._next_fetch:
+            self._fetching = asyncio.create_task(self._run_fetch(), name=f"peerage: keys of {self.name}")
+        return self._fetching
+
+    async def _run_fetch(self) -> None:
+        self.fetches += 1
+        try:
+            async with asyncio.timeout(self._timeout):
+                document = await self._fetch()
+            self._adopt(document)
+        except TimeoutError:
+            self._note_failure(f"no answer within {self._timeout:g} s")
+        except Exception as error:  # noqa: BLE001 - the keys that are known stay, and the log says why
+            self._note_failure(str(error) or type(error).__name__)
+        finally:
+            self._fetching = None
+
+    def _adopt(self, document: bytes) -> None:
+        found = read_key_set(document)
+        if found.problems != self._logged:
+            self._logged = found.problems
+            for problem in found.problems:
+                log.warning("Public keys of %s: %s", self.name, problem)
+        if self._problem is not None:
+            log.warning("Public keys of %s can be fetched again: %d keys", self.name, len(found.keys))
+        self._keys = found.keys
+        self._fetched_at = self._clock()
+        self._failures, self._problem = 0, None if found.keys else "there is no usable key in it"
+        self._pause(COOL_DOWN)
+
+    def _note_failure(self, problem: str) -> None:
+        if self._problem is None:
+            log.warning(
+                "Public keys of %s can't be fetched: %s. %s",
+                self.name,
+                problem.rstrip("."),
+                f"The known keys stay in use for up to {KEEP / 3600:g} hours."
+                if self.keys
+                else "Its tokens can't be verified until then.",
+            )
+        self._problem = problem.rstrip(".")
+        self._pause(min(_FIRST_RETRY * 2**self._failures, _LAST_RETRY))
+        self._failures = min(self._failures + 1, 10)
+
+    def _pause(self, seconds: float) -> None:
+        self._next_fetch = self._clock() + seconds * (1 + self._rng.random() * _JITTER)
+
+
+def fetched_keys(
+    urls: Iterable[str],
+    files: Iterable[str | Path],
+    fetch: Fetch,
+    *,
+    ca: str | Path | None = None,
+    issuers: Collection[str] | None = None,
+    audiences: Collection[str] | None = None,
+) -> list[FetchedKeys]:
+    """Return one key source for each of *urls* and *files*. It reads *ca*, so call it early.
+
+    Args:
+        urls: of JWKS documents, http or https; a host may be a ``.asab`` name.
+        files: of a JWKS, a JWK or PEM.
+        fetch: fetches the URLs.
+        ca: PEM file of the authorities that verify https servers; None: those of the system.
+        issuers: as of :class:`FetchedKeys`.
+        audiences: as of :class:`FetchedKeys`.
+
+    Raises:
+        ConfigurationError: a URL, or *ca*, can't work.
+    """
+    tls = None if ca is None else tls_context(ca)
+    sources: list[tuple[str, Callable[[], Awaitable[bytes]]]] = []
+    for url in urls:
+        _check_url(url)
+        sources.append((without_credentials(url), partial(fetch, url, tls=tls)))
+    sources += [(str(file), read_file(file)) for file in files]
+    return [FetchedKeys(name, get, issuers=issuers, audiences=audiences) for name, get in sources]
+
+
+def read_file(path: str | Path) -> Callable[[], Awaitable[bytes]]:
+    """Return a function that reads *path* in a thread."""
+    return lambda: asyncio.to_thread(Path(path).read_bytes)
+
+
+def without_credentials(url: str) -> str:
+    """Return *url* as it may be logged: without user, password, query and fragment."""
+    return str(URL(url).with_user(None).with_query(None).with_fragment(None))
+
+
+def _check_url(url: str) -> None:
+    try:
+        parsed = URL(url)
+    except ValueError:
+        parsed = URL()
+    if parsed.scheme not in ("http", "https") or not parsed.host:
+        # A URL with credentials isn't shown.
+        shown = "" if "@" in url or "?" in url else f" {url!a}"
+        raise ConfigurationError(
+            f"The URL of public keys{shown} can't work: write "
+            "http://seacat-auth.service_id.asab/.well-known/jwks.json, or any http or https URL of a JWKS."
+        )
+
+
+def tls_context(ca: str | Path) -> ssl.SSLContext:
+    """Return what verifies servers by the authorities in the PEM file *ca*, and by no others.
+
+    It reads the file, so call it early.
+
+    Raises:
+        ConfigurationError: the file isn't there, or holds no certificate.
+    """
+    try:
+        context = ssl.create_default_context(cafile=str(ca))
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigurationError(
+            f"The authorities in {str(ca)!a} can't be read: {error}. Name a file of PEM certificates."
+        ) from error
+    # Some distributions' Python, Debian's among them, allows older versions by default.
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context

@@ -1,0 +1,30 @@
+"""How long the backend waits before it repeats something.
+
+The pauses are random, so that a thousand clients of one server don't come at the same time. They are passed
+in, so that a test can choose them.
+"""
+
+import random
+from collections.abc import Callable
+from typing import NamedTuple
+
+__all__ = ["Pauses"]
+
+
+def _between(shortest: float, longest: float) -> Callable[[], float]:
+    return lambda: random.uniform(shortest, longest)  # noqa: S311 - spreads load
+
+
+class Pauses(NamedTuple):
+    """Functions that return seconds."""
+
+    resync: Callable[[int], float] = lambda count: random.uniform(0, min(2.0, count * 0.0005))  # noqa: S311 - spreads load
+    """Before the folder is read again after a reconnect, given the number of records."""
+    refused: Callable[[], float] = _between(5.0, 10.0)
+    """Before a record is registered again that an access list forbids: somebody may have mended the list."""
+    throttled: Callable[[], float] = _between(0.05, 0.15)
+    """Before requests are sent again that a server with too much to do has left undone."""
+    restart: Callable[[], float] = _between(1.5, 2.5)
+    """Before the next client of kazoo after one that a server refused."""
+    no_resources: Callable[[], float] = _between(0.5, 1.0)
+    """Before the next client of kazoo after one for which there was no descriptor or no thread."""

@@ -1,0 +1,588 @@
+"""Instance tokens: whom a token speaks for, to which service, for how long, and what it may claim."""
+
+import json
+import time
+from contextlib import AsyncExitStack
+from types import SimpleNamespace
+
+import aiohttp
+import pytest
+from aiohttp import web
+from cryptography.hazmat.primitives.asymmetric import rsa
+from tests.auth.support import jwk, number, token
+
+from peerage import ConfigurationError, Discovery, KeysUnavailableError, TokenRefusedError, read_identity
+from peerage.auth import SUPERUSER, PrivateKey, Reason, Verifier
+from peerage.auth.allowance import Allowance
+from peerage.auth.instance_tokens import InstanceKeys, InstanceTokens
+from peerage.auth.jose import read_token
+from peerage.directory import Directory
+from peerage.membership import Membership
+from peerage.registry import Record, open_registry
+from peerage.testing import eventually
+from peerage.web import authorize, caller, require, require_superuser
+
+READ = {"*": ["orders:read"]}
+ORDERS = "http://orders.service_id.asab"
+SHOP = "http://shop-1.instance_id.asab"
+ALLOW = {"*": {"*": ["orders:*", "billing:*"]}, "admin-*": {"*": [SUPERUSER]}}
+
+
+def identity(name, **more):
+    return read_identity({"SERVICE_ID": name, "INSTANCE_ID": f"{name}-1", **more})
+
+
+def contents(text):
+    return json.loads(read_token(text).payload)
+
+
+class Services:
+    """Services on one registry, all with instance tokens."""
+
+    def __init__(self, url, stack):
+        self.url = url
+        self.stack = stack
+
+    async def start(self, name, app=None, *, tls=None, **kwargs):
+        """Start a service that is advertised, and serves *app* if there is one."""
+        discovery = await self.stack.enter_async_context(
+            Discovery(self.url, identity=kwargs.pop("identity", identity(name)), authorization="instance")
+        )
+        bound = None
+        if app is not None:
+            runner = web.AppRunner(app(discovery), shutdown_timeout=0.1)
+            await runner.setup()
+            self.stack.push_async_callback(runner.cleanup)
+            await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls).start()
+            bound = [("127.0.0.1", runner.addresses[0][1])]
+        await discovery.advertise(web=bound, scheme="http" if tls is None else "https", **kwargs)
+        return discovery
+
+    async def see(self, discovery, *names):
+        """Wait until *discovery* knows all of them."""
+        await eventually(
+            lambda: all(discovery.directory.find((("instance_id", f"{name}-1"),)) for name in names)
+        )
+        return discovery
+
+
+@pytest.fixture
+async def services(tmp_path):
+    async with AsyncExitStack() as stack:
+        yield Services(f"memory:instances-{tmp_path.name}", stack)
+
+
+def own(discovery):
+    """The tokens that *discovery* issues, with its key."""
+    return discovery.auth._instance_tokens
+
+
+def sign(discovery, claims):
+    """A token with any claims, signed with the key of *discovery*: what a compromised service can make."""
+    return own(discovery)._key.sign(claims)
+
+
+def verifier(discovery, allow=ALLOW):
+    return discovery.auth.verifier(allow=allow)
+
+
+async def refused(verifier, text, reason):
+    with pytest.raises(TokenRefusedError) as caught:
+        await verifier.verify(text)
+    assert caught.value.reason == reason
+    return str(caught.value)
+
+
+def app(discovery):
+    @require("orders:read")
+    async def read(_):
+        return web.json_response({"iss": caller().issuer, "superuser": caller().superuser})
+
+    @require("orders:write")
+    async def write(_):
+        return web.Response()
+
+    @require_superuser
+    async def rule(_):
+        return web.Response()
+
+    made = web.Application(middlewares=[authorize(verifier(discovery))])
+    made.router.add_get("/", read)
+    made.router.add_post("/", write)
+    made.router.add_get("/admin", rule)
+    return made
+
+
+async def test_a_service_is_called_with_the_rights_that_the_caller_chose(services):
+    orders = await services.start("orders", app, ids={"shard": [7]})
+    shop = await services.start("shop")
+    await services.see(orders, "shop")
+    await services.see(shop, "orders")
+    async with shop.session(auth="internal", resources=READ) as session:
+        for host in ("orders.service_id.asab", "ORDERS-1.instance-id.asab", "7.shard.asab"):
+            async with session.get(f"http://{host}/") as response:
+                assert response.status == 200
+                assert await response.json() == {"iss": SHOP, "superuser": False}
+        async with session.post(f"{ORDERS}/") as response:
+            assert response.status == 403
+    async with shop.session() as session, session.get(f"{ORDERS}/") as response:
+        assert response.status == 401
+
+
+async def test_the_record_has_the_public_key_and_not_the_private_one(services):
+    shop = await services.start("shop")
+    record = (await services.see(shop, "shop")).directory.find((("instance_id", "shop-1"),))[0].record()
+    assert record["peerage"]["auth_key"] == own(shop).public.as_dict()
+    assert "d" not in record["peerage"]["auth_key"]
+
+
+async def test_with_cluster_tokens_a_record_has_no_key(tmp_path):
+    async with Discovery(f"memory:{tmp_path.name}", identity=identity("shop")) as shop:
+        await shop.advertise()
+        await shop.ready()
+        (instance,) = shop.directory.find()
+        assert "auth_key" not in instance.record()["peerage"]
+
+
+# What a compromised service may claim
+
+
+@pytest.mark.parametrize(
+    ("resources", "excess"),
+    [
+        ({"*": [SUPERUSER]}, SUPERUSER),
+        ({"*": ["orders:read", SUPERUSER]}, SUPERUSER),
+        ({"acme": [SUPERUSER]}, SUPERUSER),
+        ({"*": ["users:read"]}, "users:read"),
+        ({"acme": ["users:read"]}, "users:read"),
+    ],
+)
+async def test_an_instance_cannot_claim_more_than_the_verifier_allows(services, resources, excess):
+    """Although its own key has signed the token."""
+    orders = await services.start("orders", app)
+    evil = await services.start("evil")
+    await services.see(orders, "evil")
+    await services.see(evil, "orders")
+    text = own(evil).token("orders.service_id.asab", resources)
+    message = await refused(verifier(orders), text, Reason.EXCESSIVE)
+    assert "evil-1" in message
+    assert excess in message
+    async with evil.session(auth="internal", resources=resources) as session:
+        for path in ("/", "/admin"):
+            async with session.get(f"{ORDERS}{path}") as response:
+                assert response.status == 401
+
+
+async def test_a_listed_instance_may_be_a_superuser(services):
+    orders = await services.start("orders", app)
+    admin = await services.start("admin")
+    await services.see(orders, "admin")
+    await services.see(admin, "orders")
+    async with (
+        admin.session(auth="internal", resources={"*": [SUPERUSER]}) as session,
+        session.get(f"{ORDERS}/admin") as response,
+    ):
+        assert response.status == 200
+
+
+@pytest.mark.parametrize(
+    ("allow", "resources", "allowed"),
+    [
+        ({"shop-*": {"*": ["orders:*"]}}, {"*": ["orders:read"]}, True),
+        ({"Shop-1": {"*": ["orders:*"]}}, {"*": ["orders:read"]}, True),
+        ({"shop-2": {"*": ["orders:*"]}}, {"*": ["orders:read"]}, False),
+        ({"shop": {"*": ["orders:*"]}}, {"*": ["orders:read"]}, False),
+        ({"shop-*": {"*": ["orders:*"]}}, {"acme": ["orders:read"]}, True),
+        ({"shop-*": {"acme": ["orders:*"]}}, {"acme": ["orders:read"]}, True),
+        ({"shop-*": {"acme": ["orders:*"]}}, {"acme": []}, True),
+        ({"shop-*": {"acme": ["orders:*"]}}, {"other": []}, False),
+        ({"shop-*": {"acme": ["orders:*"]}}, {"other": ["orders:read"]}, False),
+        ({"shop-*": {"acme": ["orders:*"]}}, {"*": ["orders:read"]}, False),
+        ({"shop-*": {"*": ["orders:read"]}}, {"*": ["orders:read", "orders:write"]}, False),
+        ({"shop-*": {"*": ["orders:read"]}, "*": {"*": ["orders:write"]}}, {"*": ["orders:write"]}, True),
+        ({"shop-*": {"*": ["*"]}}, {"*": ["anything"]}, True),
+        ({"shop-*": {"*": ["*"]}}, {"*": [SUPERUSER]}, False),
+        ({"shop-*": {"*": ["authz:*", "authz:superuse[r]"]}}, {"*": [SUPERUSER]}, False),
+        ({"shop-*": {"*": [SUPERUSER]}}, {"*": [SUPERUSER]}, True),
+        ({"shop-*": {"*": ["orders:*"]}}, {}, True),
+        ({}, {}, True),
+        ({}, {"*": ["orders:read"]}, False),
+    ],
+)
+def test_the_rules_of_an_allowance(allow, resources, allowed):
+    if allowed:
+        Allowance(allow).check("shop-1", resources)
+        return
+    with pytest.raises(TokenRefusedError) as caught:
+        Allowance(allow).check("shop-1", resources)
+    assert caught.value.reason == Reason.EXCESSIVE
+
+
+@pytest.mark.parametrize(
+    "allow", [{"shop-1": ["orders:*"]}, {"shop-1": {"*": "orders:*"}}, {"shop-1": {"*": [5]}}, ["shop-1"]]
+)
+def test_an_allowance_of_another_shape_is_an_error(allow):
+    with pytest.raises(ConfigurationError, match="gateway"):
+        Allowance(allow)
+
+
+# Which instance a token speaks for
+
+
+async def test_an_instance_cannot_speak_for_another(services):
+    orders, shop, thief = [await services.start(name) for name in ("orders", "shop", "thief")]
+    await services.see(orders, "shop", "thief")
+    verify = verifier(orders)
+    now = int(time.time())
+    good = contents(own(thief).token("orders.service_id.asab", READ))
+    assert (await verify.verify(sign(thief, good))).issuer == "http://thief-1.instance_id.asab"
+    for issuer in (SHOP, "http://orders-1.instance_id.asab", "http://nobody-1.instance_id.asab"):
+        with pytest.raises(TokenRefusedError):
+            await verify.verify(sign(thief, good | {"iss": issuer, "sub": issuer, "azp": issuer, "iat": now}))
+    # With the name of the other key in the header.
+    key = own(shop).public
+    forged = PrivateKey.read(
+        json.dumps({**json.loads(own(thief)._key.write()), "kid": key.kid}).encode()
+    ).sign(good | {"iss": SHOP})
+    assert read_token(forged).kid == key.kid
+    await refused(verify, forged, Reason.SIGNATURE)
+
+
+@pytest.mark.parametrize("claim", ["sub", "azp"])
+@pytest.mark.parametrize("value", ["http://admin-1.instance_id.asab", "", None, ...])
+async def test_subject_and_authorized_party_are_the_issuer(services, claim, value):
+    """Handlers may go by any of the three."""
+    orders, shop = await services.start("orders"), await services.start("shop")
+    await services.see(orders, "shop")
+    good = contents(own(shop).token("orders.service_id.asab", READ))
+    assert good["sub"] == good["azp"] == good["iss"]
+    forged = {name: each for name, each in (good | {claim: value}).items() if each is not ...}
+    await refused(verifier(orders), sign(shop, forged), Reason.ISSUER)
+
+
+@pytest.mark.parametrize(
+    "issuer",
+    [
+        "http://shop.service_id.asab",
+        "https://shop-1.instance_id.asab",
+        "http://SHOP-1.instance_id.asab",
+        "http://shop-1.instance-id.asab",
+        "http://shop-1.instance_id.asab/",
+        "shop-1.instance_id.asab",
+        "http://asab",
+        "http://x.asab",
+        "",
+        None,
+        5,
+    ],
+)
+async def test_an_issuer_is_an_instance_spelled_in_one_way(services, issuer):
+    orders, shop = await services.start("orders"), await services.start("shop")
+    await services.see(orders, "shop")
+    good = contents(own(shop).token("orders.service_id.asab", READ))
+    await refused(verifier(orders), sign(shop, good | {"iss": issuer}), Reason.UNKNOWN_KEY)
+
+
+@pytest.mark.parametrize("ephemeral", [True, False])
+async def test_a_record_that_no_process_owns_speaks_for_no_instance(ephemeral):
+    """As a node that was left by hand."""
+    tokens, directory = InstanceTokens(lambda: identity("shop")), Directory()
+    record = {"instance_id": "shop-1", "host": "x", "peerage": {"auth_key": tokens.public.as_dict()}}
+    directory.put(Record("App.1", json.dumps(record).encode(), 1, ephemeral))
+    verify = Verifier([], internal=keys_in(directory))
+    text = tokens.token("orders.service_id.asab", READ)
+    if ephemeral:
+        await verify.verify(text)
+    else:
+        await refused(verify, text, Reason.UNKNOWN_KEY)
+
+
+def keys_in(directory):
+    """The keys in *directory*, as the service ``orders`` has them."""
+    return InstanceKeys(
+        SimpleNamespace(directory=directory, ready=True),
+        names=lambda: {("service_id", "orders")},
+        allowance=Allowance(ALLOW),
+    )
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        {"discovery": {"instance_id": ["thief-1", "shop-1"]}},
+        {"discovery": {"instance-id": ["shop-1"], "instance_id": ["thief-1"]}},
+    ],
+)
+async def test_a_record_with_several_instance_ids_speaks_for_none_of_them(services, ids):
+    orders = await services.start("orders")
+    thief = InstanceTokens(lambda: identity("shop"))
+    record = {"host": "x", "peerage": {"auth_key": thief.public.as_dict()}, **ids}
+    orders.registry.advertise("Thief", json.dumps(record).encode())
+    await services.see(orders, "shop", "thief")
+    text = thief.token("orders.service_id.asab", READ)
+    await refused(verifier(orders), text, Reason.UNKNOWN_KEY)
+
+
+async def test_records_of_dead_processes_dont_hide_the_live_one():
+    tokens, directory = InstanceTokens(lambda: identity("shop")), Directory()
+    for position in range(20):
+        issuer = tokens if position == 19 else InstanceTokens(lambda: identity("shop"))
+        record = {
+            "instance_id": "shop-1",
+            "host": f"node-{position}",
+            "web": [["0.0.0.0", 80]],
+            "peerage": {"auth_key": issuer.public.as_dict()},
+        }
+        directory.put(Record(f"App.{position}", json.dumps(record).encode(), position, ephemeral=True))
+    verify = Verifier([], internal=keys_in(directory))
+    await verify.verify(tokens.token("orders.service_id.asab", READ))
+
+
+# Keys in records
+
+
+def slow_key():
+    """An RSA key that is valid and takes a hundred times as long as others, because of its exponent."""
+    numbers = rsa.generate_private_key(65537, 3072).public_key().public_numbers()
+    return {"kty": "RSA", "n": number(numbers.n), "e": number((1 << 3070) + 1)}
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        *("nonsense", None, 5, [], {}, {"kty": "oct", "k": "c2VjcmV0"}, {"kty": "EC", "crv": []}),
+        jwk("RS256"),
+        jwk("ES512"),
+        slow_key(),
+    ],
+)
+async def test_a_record_has_a_key_of_p256_or_none(services, key):
+    """Any other could be made so that each bad token of an anonymous caller takes long to verify."""
+    orders = await services.start("orders")
+    record = {"instance_id": "shop-1", "host": "x", "peerage": {"auth_key": key}}
+    orders.registry.advertise("Forged", json.dumps(record).encode())
+    await services.see(orders, "shop")
+    good = contents(InstanceTokens(lambda: identity("shop")).token("orders.service_id.asab", READ))
+    verify = verifier(orders)
+    for algorithm in ("ES256", "ES512", "RS256"):
+        text = token(good, alg=algorithm, name="first", kid=None)
+        await refused(verify, text, Reason.UNKNOWN_KEY)
+
+
+async def test_a_key_is_gone_with_its_instance(services):
+    """A token that was accepted before is refused as well."""
+    orders, shop = await services.start("orders"), await services.start("shop")
+    await services.see(orders, "shop")
+    verify = verifier(orders)
+    text = own(shop).token("orders.service_id.asab", READ)
+    await verify.verify(text)
+    await shop.aclose()
+    await eventually(lambda: not orders.directory.find((("instance_id", "shop-1"),)))
+    await refused(verify, text, Reason.UNKNOWN_KEY)
+
+
+async def test_a_restarted_instance_has_another_key(services):
+    orders, shop = await services.start("orders"), await services.start("shop")
+    await services.see(orders, "shop")
+    old = own(shop).token("orders.service_id.asab", READ)
+    await shop.aclose()
+    again = await services.start("shop")
+
+    def published():
+        found = orders.directory.find((("instance_id", "shop-1"),))
+        return [each.record()["peerage"]["auth_key"] for each in found]
+
+    await eventually(lambda: published() == [own(again).public.as_dict()])
+    verify = verifier(orders)
+    await verify.verify(own(again).token("orders.service_id.asab", READ))
+    with pytest.raises(TokenRefusedError):
+        await verify.verify(old)
+
+
+async def test_before_the_registry_was_read_a_token_is_neither_accepted_nor_refused(tmp_path):
+    registry = open_registry(f"memory:{tmp_path.name}")
+    membership = Membership(registry, Directory(), ready_timeout=0)
+    keys = InstanceKeys(membership, names=set, allowance=Allowance(ALLOW))
+    text = InstanceTokens(lambda: identity("shop")).token("orders.service_id.asab", READ)
+    with pytest.raises(KeysUnavailableError, match="wasn't read"):
+        await Verifier([], internal=keys).verify(text)
+    await membership.aclose()
+    await registry.aclose()
+
+
+# To which service, for how long
+
+
+async def test_a_token_is_for_one_service(services):
+    """The service that receives it can't use it elsewhere."""
+    orders, users, shop = [await services.start(name) for name in ("orders", "users", "shop")]
+    await services.see(orders, "shop")
+    await services.see(users, "shop")
+    text = own(shop).token("orders.service_id.asab", READ)
+    await verifier(orders).verify(text)
+    await refused(verifier(users), text, Reason.AUDIENCE)
+    good = contents(text)
+    for audience in (None, [], "http://node", ["http://users.service_id.asab"]):
+        await refused(verifier(orders), sign(shop, good | {"aud": audience}), Reason.AUDIENCE)
+
+
+async def test_a_token_for_a_name_that_was_given_up_is_refused(services):
+    """A token that was accepted before is refused as well."""
+    orders, shop = await services.start("orders"), await services.start("shop")
+    registration = await orders.advertise(ids={"shard": [7]})
+    await services.see(orders, "shop")
+    verify = verifier(orders)
+    text = own(shop).token("7.shard.asab", READ)
+    await verify.verify(text)
+    await registration.withdraw()
+    await refused(verify, text, Reason.AUDIENCE)
+
+
+async def test_a_token_is_valid_for_two_minutes_and_never_for_more_than_five(services):
+    orders, shop = await services.start("orders"), await services.start("shop")
+    await services.see(orders, "shop")
+    good = contents(own(shop).token("orders.service_id.asab", READ))
+    assert good["exp"] - good["iat"] == 120
+    await refused(verifier(orders), sign(shop, good | {"exp": good["iat"] + 301}), Reason.CLAIMS)
+
+
+def test_a_token_is_made_once_a_minute_for_each_audience():
+    now = [1_800_000_000.0]
+    tokens = InstanceTokens(lambda: identity("shop"), clock=lambda: now[0])
+    first = tokens.token("orders.service_id.asab", READ)
+    assert tokens.token("Orders.service-id.asab.", READ) == first
+    assert tokens.token("users.service_id.asab", READ) != first
+    assert tokens.token("orders.service_id.asab", {"*": []}) != first
+    now[0] += 59
+    assert tokens.token("orders.service_id.asab", READ) == first
+    now[0] += 2
+    assert contents(tokens.token("orders.service_id.asab", READ))["exp"] - now[0] >= 119
+    for position in range(1100):
+        tokens.token(f"o-{position}.service_id.asab", READ)
+    assert len(tokens._tokens) <= 1024
+
+
+def test_an_instance_token_needs_an_instance_id():
+    tokens = InstanceTokens(lambda: read_identity({"SERVICE_ID": "shop"}))
+    with pytest.raises(ConfigurationError, match="INSTANCE_ID"):
+        tokens.token("orders.service_id.asab", READ)
+    assert "_key" not in repr(tokens)
+
+
+# Redirects
+
+
+class Redirecting:
+    """Services that redirect to each other, and keep the requests that they get."""
+
+    def __init__(self, services):
+        self.services = services
+        self.requests = {}
+
+    async def start(self, name, location=None, *, status=307, tls=None):
+        """Start a service; *location* is where it redirects to, None: it answers."""
+        seen = self.requests[name] = []
+
+        async def answer(request):
+            seen.append((request.headers.get("Authorization"), await request.text()))
+            if location is None or request.query.get("again"):
+                return web.Response()
+            return web.Response(status=status, headers={"Location": location})
+
+        def build(_):
+            made = web.Application()
+            made.router.add_route("*", "/{tail:.*}", answer)
+            return made
+
+        return await self.services.start(name, build, tls=tls)
+
+    def tokens(self, name):
+        """The claims of the tokens that the service got, None for a request without one."""
+        return [
+            None if header is None else contents(header.removeprefix("Bearer "))
+            for header, _ in self.requests[name]
+        ]
+
+
+@pytest.fixture
+def redirecting(services):
+    return Redirecting(services)
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+async def test_a_redirect_to_another_name_goes_without_a_token(redirecting, services, status, caplog):
+    """A service that is called can't have its caller pay a bill elsewhere."""
+    await redirecting.start("orders", "http://billing.service_id.asab/admin/pay", status=status)
+    await redirecting.start("billing")
+    gateway = await services.start("gateway")
+    await services.see(gateway, "orders", "billing")
+    async with (
+        gateway.session(auth="internal", resources={"*": [SUPERUSER]}) as session,
+        session.post(f"{ORDERS}/", data=b"pay") as response,
+    ):
+        assert response.status == 200
+    (first,) = redirecting.tokens("orders")
+    assert first["aud"] == ORDERS
+    assert redirecting.tokens("billing") == [None]
+    assert "another service has redirected" in caplog.text
+
+
+async def test_a_redirect_within_the_name_has_a_token(redirecting, services):
+    await redirecting.start("orders", "http://orders.service-id.asab/moved?again=1")
+    gateway = await services.start("gateway")
+    await services.see(gateway, "orders")
+    async with gateway.session(auth="internal", resources=READ) as session, session.get(f"{ORDERS}/"):
+        pass
+    assert None not in redirecting.tokens("orders")
+    assert len(redirecting.tokens("orders")) == 2
+
+
+async def test_a_redirect_that_the_caller_follows_itself_has_a_token(redirecting, services):
+    await redirecting.start("orders", "http://billing.service_id.asab/")
+    await redirecting.start("billing")
+    gateway = await services.start("gateway")
+    await services.see(gateway, "orders", "billing")
+    async with gateway.session(auth="internal", resources=READ) as session:
+        async with session.get(f"{ORDERS}/", allow_redirects=False) as response:
+            location = response.headers["Location"]
+        async with session.get(location):
+            pass
+    (claims,) = redirecting.tokens("billing")
+    assert claims["aud"] == "http://billing.service_id.asab"
+
+
+# What can't be
+
+
+async def test_options_that_cant_work_are_an_error_at_once(services, tmp_path):
+    shop = await services.start("shop")
+    with pytest.raises(ConfigurationError, match="resources"):
+        shop.session(auth="internal")
+    with pytest.raises(ConfigurationError, match="allow="):
+        shop.auth.verifier()
+    async with Discovery(f"memory:{tmp_path.name}", identity=identity("shop")) as other:
+        with pytest.raises(ConfigurationError, match="authorization='instance'"):
+            other.session(auth="internal", resources=READ)
+        with pytest.raises(ConfigurationError, match="authorization='instance'"):
+            other.auth.verifier(allow=ALLOW)
+    async with Discovery(f"memory:{tmp_path.name}", identity=identity("x"), authorization="x") as unknown:
+        with pytest.raises(ConfigurationError, match="'cluster' or 'instance'"):
+            await unknown.advertise()
+
+
+async def test_cluster_tokens_are_refused_here(services):
+    orders, shop = await services.start("orders"), await services.start("shop")
+    await services.see(orders, "shop")
+    text = await shop.auth.cluster_tokens().token()
+    assert contents(text)["resources"] == {"*": [SUPERUSER]}
+    with pytest.raises(TokenRefusedError):
+        await verifier(orders).verify(text)
+
+
+async def test_a_token_goes_to_services_only(services, caplog):
+    """Another host gets none, and is no error of authorization."""
+    shop = await services.start("shop")
+    async with shop.session(auth="internal", resources=READ) as session:
+        with pytest.raises(aiohttp.ClientError):
+            await session.get("http://127.0.0.1:1/")
+    assert "No authorization is sent" in caplog.text
