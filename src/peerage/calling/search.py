@@ -73,6 +73,10 @@ class Search:
     def close(self) -> None:
         """End the search: attempts under way count as cancelled. May be called twice."""
         self._steps.close()
+        if self._given is not None:
+            # It was closed before the first step was asked for.
+            outcome = None if self._first is None else self._first.outcome
+            self._given.done(outcome or Outcome.CANCELLED, 0.0)
         for attempt in self._left:
             if attempt.outcome is None:
                 attempt.pick.done(Outcome.CANCELLED, self._context.clock() - attempt.started)

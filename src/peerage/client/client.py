@@ -16,7 +16,7 @@ from yarl import URL
 from peerage.balancing import Balancer
 from peerage.calling import Addresses, CallContext
 from peerage.client.authorize import Authorize
-from peerage.client.connections import MOST_IDLE, Connections
+from peerage.client.connections import MOST_IDLE, Connections, InstanceConnector
 from peerage.client.lookup import HostLookup
 from peerage.client.middleware import BalancingMiddleware
 from peerage.client.resolver import SharedResolver
@@ -132,8 +132,11 @@ class Client:
         connector = self._connector
         if connector is None:
             self._resolver = SharedResolver(self, lookup=self.lookup, rng=self._rng)
-            connector = self._connector = aiohttp.TCPConnector(
-                limit=self._limit, resolver=self._resolver, socket_factory=self._make_socket
+            connector = self._connector = InstanceConnector(
+                self._connections,
+                limit=self._limit,
+                resolver=self._resolver,
+                socket_factory=self._make_socket,
             )
         return connector
 

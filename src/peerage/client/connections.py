@@ -6,14 +6,19 @@ not the instance is still there, so that a service that calls thousands of insta
 
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakSet, ref
 
-if TYPE_CHECKING:
-    from aiohttp import ClientResponse
-    from aiohttp.client_proto import ResponseHandler
+import aiohttp
 
-__all__ = ["MOST_IDLE", "Connections", "call_at_end"]
+from peerage.calling.misdirected import DIALLED
+
+if TYPE_CHECKING:
+    from aiohttp.client_proto import ResponseHandler
+    from aiohttp.connector import Connection
+    from aiohttp.tracing import Trace
+
+__all__ = ["MOST_IDLE", "Connections", "InstanceConnector", "call_at_end"]
 
 #: Idle connections to instances, if the process may open enough descriptors.
 MOST_IDLE: Final = 512
@@ -22,7 +27,7 @@ MOST_IDLE: Final = 512
 Address = tuple[str, int]
 
 
-def call_at_end(response: "ClientResponse", finished: Callable[[], object]) -> None:
+def call_at_end(response: aiohttp.ClientResponse, finished: Callable[[], object]) -> None:
     """Call *finished* once, when *response* lets go of its connection.
 
     That is when its body has been read, when it is closed, released or collected, when its WebSocket closes,
@@ -55,6 +60,26 @@ class Kept:
         self.protocols: WeakSet[ResponseHandler] = WeakSet()
 
 
+class InstanceConnector(aiohttp.TCPConnector):
+    """aiohttp's connector, which tells *connections* of those made or kept for requests to instances."""
+
+    def __init__(self, connections: "Connections", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._connections = connections
+
+    async def connect(
+        self,
+        req: aiohttp.ClientRequest,
+        traces: list["Trace"],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's signature
+    ) -> "Connection":
+        """Return a connection for *req*, as aiohttp documents."""
+        connection = await super().connect(req, traces, timeout)
+        if DIALLED in req.headers and (protocol := connection.protocol) is not None:
+            self._connections.connected((req.url.host or "", req.url.port or 0), protocol)
+        return connection
+
+
 class Connections:
     """Closes idle connections to instances that left, and the ones unused for longest if there are too many.
 
@@ -83,11 +108,10 @@ class Connections:
         self._in_use += 1
         return kept
 
-    def answered(self, kept: Kept, response: "ClientResponse") -> None:
-        """A response to a request of *kept* arrives."""
-        connection = response.connection
-        protocol = None if connection is None else connection.protocol
-        if protocol is None or (kept.newest is not None and kept.newest() is protocol):
+    def connected(self, address: Address, protocol: "ResponseHandler") -> None:
+        """A request to *address* gets the connection of *protocol*, a new or a kept one."""
+        kept = self._kept.get(address)
+        if kept is None or (kept.newest is not None and kept.newest() is protocol):
             return
         kept.newest = ref(protocol)
         if protocol not in kept.protocols:

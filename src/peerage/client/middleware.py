@@ -102,7 +102,6 @@ class BalancingMiddleware:
                     error = await _record(call, step, request, failure)
                     continue
                 call.done(step, Outcome.ANSWERED)
-                self._connections.answered(kept, response)
                 call_at_end(response, partial(self._end, step, kept))
                 return response
         finally:
