@@ -1,5 +1,6 @@
 """What is advertised about this process."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -11,10 +12,18 @@ import psutil
 import pytest
 
 from peerage.errors import ConfigurationError
-from peerage.records import identity
-from peerage.records.identity import find_manifest, host_key, launch_time, read_identity
+from peerage.records.addresses import read_address
+from peerage.records.identity import (
+    MANIFESTS,
+    find_manifest,
+    guess_addresses,
+    host_key,
+    launch_time,
+    read_identity,
+)
 
 HOST_KEY = [sys.executable, "-c", "from peerage.records.identity import host_key; print(host_key())"]
+ADDRESSES = [sys.executable, "-c", "from peerage.records.identity import guess_addresses as g; print(g())"]
 
 
 def separated() -> list[str]:
@@ -27,11 +36,14 @@ def separated() -> list[str]:
     return []
 
 
+def output(command):
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
 @pytest.fixture
 def elsewhere(monkeypatch, tmp_path):
-    """An empty working directory, so that no manifest of the machine is found."""
+    """An empty working directory."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(identity, "_MANIFESTS", (str(tmp_path / "app.json"), "MANIFEST.json"))
     return tmp_path
 
 
@@ -83,13 +95,16 @@ def test_in_a_container_only_configured_addresses_are_used():
     assert read_identity({"container": "podman", "PEERAGE_ADDRESSES": "10.0.0.1"}).addresses == ("10.0.0.1",)
 
 
-def test_guessed_addresses_can_be_reached_from_other_machines(monkeypatch):
-    """Loopback, link-local and multicast addresses aren't advertised, whatever the default route is."""
-    monkeypatch.setattr(
-        identity, "_OUTSIDE", tuple((family, "::1" if family == 10 else "127.0.0.1") for family in (2, 10))
-    )
-    monkeypatch.setattr(identity, "in_container", lambda _: False)
-    assert read_identity({}).addresses == ()
+def test_guessed_addresses_can_be_reached_from_other_machines():
+    """Whatever the default routes of this machine are."""
+    assert all(read_address(address).routable for address in guess_addresses())
+
+
+@pytest.mark.skipif(not separated(), reason="needs the right to make a network namespace")
+@pytest.mark.parametrize("route", ["true", "ip link set lo up && ip route add default dev lo"])
+def test_without_a_route_to_other_machines_no_address_is_guessed(route):
+    """Loopback isn't advertised, and neither is an unspecified address."""
+    assert output([*separated(), "sh", "-c", f'{route}; exec "$@"', "sh", *ADDRESSES]) == "()"
 
 
 @pytest.mark.parametrize(
@@ -118,20 +133,42 @@ def test_an_address_peers_cant_reach_is_refused(bad):
 
 
 class TestManifest:
-    def test_the_first_manifest_is_used(self, elsewhere):
-        """The order is: the configured file, /app, / and the working directory."""
+    def test_the_first_manifest_is_used(self, tmp_path):
+        """The order is: the configured file, and then the paths."""
+        paths = [str(tmp_path / name) for name in ("app.json", "root.json", "here.json")]
+        assert find_manifest(None, paths=paths) is None
+        for path in reversed(paths):
+            Path(path).write_text(json.dumps({"version": path}))
+            assert find_manifest(None, paths=paths) == {"version": path}
+            assert find_manifest(path, paths=paths) == {"version": path}
+        assert find_manifest(paths[2], paths=paths) == {"version": paths[2]}
+
+    def test_the_paths_are_those_of_asab(self, elsewhere):
+        """In ASAB's order; the last one is in the working directory."""
+        assert MANIFESTS == ("/app/MANIFEST.json", "/MANIFEST.json", "MANIFEST.json")
         assert read_identity({}).manifest == {}
         Path("MANIFEST.json").write_text('{"version": "here"}')
         assert read_identity({}).manifest == {"version": "here"}
-        (elsewhere / "app.json").write_text('{"version": "app"}')
-        assert read_identity({}).manifest == {"version": "app"}
         (elsewhere / "mine.json").write_text('{"version": "mine", "CI_JOB_ID": "44"}')
         environ = {"PEERAGE_MANIFEST": str(elsewhere / "mine.json")}
         assert read_identity(environ).manifest == {"version": "mine", "CI_JOB_ID": "44"}
 
-    def test_the_folders_are_those_of_asab(self):
-        """In ASAB's order."""
-        assert identity._MANIFESTS == ("/app/MANIFEST.json", "/MANIFEST.json", "MANIFEST.json")
+    @pytest.mark.usefixtures("elsewhere")
+    def test_given_fields_replace_the_file(self):
+        """Also if there are none."""
+        Path("MANIFEST.json").write_text('{"version": "file"}')
+        assert read_identity({}, manifest={"version": "given"}).manifest == {"version": "given"}
+        assert read_identity({}, manifest={}).manifest == {}
+
+    @pytest.mark.usefixtures("elsewhere")
+    def test_a_missing_manifest_and_a_broken_one_are_different(self, caplog):
+        """The log has the name of the option that names a missing file."""
+        paths = ["MANIFEST.json"]
+        assert find_manifest(None, paths=paths) is None
+        assert find_manifest("no.json", "[general] manifest", paths) is None
+        assert caplog.messages == ["[general] manifest names no.json, which is no file"]
+        Path("MANIFEST.json").write_text("{")
+        assert find_manifest(None, paths=paths) == {}
 
     @pytest.mark.usefixtures("elsewhere")
     def test_ids_that_the_environment_lacks_are_taken_from_it(self, caplog):
@@ -176,61 +213,31 @@ class TestManifest:
 class TestHostKey:
     def test_it_is_the_same_in_another_process_of_this_host(self):
         """The two processes reach each other by loopback."""
-        printed = subprocess.run(HOST_KEY, check=True, capture_output=True, text=True).stdout.strip()
-        assert printed == host_key()
+        assert output(HOST_KEY) == host_key()
         assert host_key()
 
     @pytest.mark.skipif(not separated(), reason="needs the right to make a network namespace")
     def test_it_differs_in_another_network_namespace(self):
         """The boot and the host name are the same, and the loopback interfaces aren't."""
-        command = [*separated(), *HOST_KEY]
-        printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+        printed = output([*separated(), *HOST_KEY])
         assert len(printed) == len(host_key() or "")
         assert printed != host_key()
 
-    def test_without_proc_there_is_no_key(self, monkeypatch, caplog):
+    def test_without_proc_there_is_no_key(self, tmp_path, caplog):
         """Then loopback addresses aren't called. This is logged."""
-
-        def nothing():
-            raise OSError("no /proc")
-
-        monkeypatch.setattr(identity, "_boot_id", nothing)
-        assert host_key() is None
-        assert "no /proc" in caplog.text
+        assert host_key(tmp_path) is None
+        assert "aren't called" in caplog.text
 
 
 class TestLaunchTime:
     def test_it_is_when_the_process_started(self):
-        """Psutil computes the same. Both know the time since the boot to 0.01 s, and the boot to 1 s."""
+        """As psutil has it. Both know the time since the boot to 0.01 s, and the boot to 1 s."""
         started = datetime.fromtimestamp(psutil.Process().create_time(), UTC)
-        assert abs(launch_time() - started) <= timedelta(seconds=1.1)
-        assert launch_time().tzinfo is UTC
+        found = launch_time(os.getpid())
+        assert abs(found - started) <= timedelta(seconds=1.1)
+        assert found.tzinfo is UTC
+        assert read_identity({}).launch_time == found == launch_time(os.getpid())
 
-    def test_it_is_always_the_same(self):
-        """Also in two advertisements of one process."""
-        assert launch_time() == launch_time()
-        assert read_identity({}).launch_time == launch_time()
-
-    def test_without_proc_it_is_when_this_was_imported(self):
+    def test_without_proc_it_is_when_the_module_was_imported(self):
         """An unknown process number has the same effect as a missing /proc."""
-        assert identity._launch_time(-1) == identity._IMPORTED
-
-
-def test_a_manifest_that_is_given(tmp_path, monkeypatch):
-    """It is taken instead of the file's, also if it is empty."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "MANIFEST.json").write_text('{"version": "file"}')
-    assert read_identity({}).manifest == {"version": "file"}
-    assert read_identity({}, manifest={"version": "given"}).manifest == {"version": "given"}
-    assert read_identity({}, manifest={}).manifest == {}
-
-
-def test_no_manifest_and_one_that_is_broken_are_told_apart(tmp_path, monkeypatch, caplog):
-    """And the log names who named a file that isn't there."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("peerage.records.identity._MANIFESTS", ("MANIFEST.json",))
-    assert find_manifest(None) is None
-    assert find_manifest("no.json", "[general] manifest") is None
-    assert caplog.messages == ["[general] manifest names no.json, which is no file"]
-    (tmp_path / "MANIFEST.json").write_text("{")
-    assert find_manifest(None) == {}
+        assert datetime.now(UTC) >= launch_time(-1) >= launch_time(os.getpid())
