@@ -151,7 +151,7 @@ async def _follow(url: str) -> None:
 
         discovery.directory.subscribe(note)
         _say("ready")
-        while line := await asyncio.to_thread(sys.stdin.readline):
+        while await asyncio.to_thread(sys.stdin.readline):
             latencies.clear()
             cpu = time.process_time()
             last.clear()
