@@ -24,15 +24,16 @@ _NEVER: Final = tuple(
     map(
         ip_network,
         (
-            # Link-local. Clouds answer there with metadata and credentials, and at the next five.
+            # Link-local: on one link only, and the metadata service of most clouds.
             "169.254.0.0/16",
             "fe80::/10",
+            # The metadata services of AWS, Google, Alibaba, Azure and Oracle.
             "fd00:ec2::/32",
             "fd20:ce::254/128",
             "100.100.100.200/32",
             "168.63.129.16/32",
             "192.0.0.0/24",
-            # No host's addresses.
+            # The address of no host: this network, multicast and broadcast.
             "0.0.0.0/8",
             "::/128",
             "224.0.0.0/4",
@@ -42,10 +43,10 @@ _NEVER: Final = tuple(
     )
 )
 
-#: Names of the same services.
+#: Names of these metadata services.
 _NEVER_NAMES: Final = frozenset(("metadata.google.internal", "metadata.goog", "instance-data.ec2.internal"))
 
-#: The same as numbers, by version: each address of each record is compared with them.
+#: The networks as numbers, by IP version: each address of each record is compared with them.
 _NUMBERS: Final = {
     version: [(int(each.netmask), int(each.network_address)) for each in _NEVER if each.version == version]
     for version in (4, 6)
