@@ -78,8 +78,8 @@ class Networks:
 
     def __init__(self, allowed: tuple[_Network, ...] | None = None) -> None:
         self._allowed = allowed
-        # The longest addresses and names fill it with 1 MB.
-        self._judge = lru_cache(maxsize=1024)(self._find_reason)
+        # The longest addresses fill it with 300 kB.
+        self._judge = lru_cache(maxsize=1024)(self._judge_address)
 
     def allows(self, text: str) -> bool:
         """Tell whether *text*, an address or a name, may be called; a name may, until it is resolved."""
@@ -87,15 +87,17 @@ class Networks:
 
     def why_not(self, text: str) -> str | None:
         """Return why *text* isn't called, as the end of a sentence; None if it may be."""
+        if ":" not in text and not text.replace(".", "").isdecimal():
+            never = text.lower().removesuffix(".") in _NEVER_NAMES
+            return "is the metadata service of a cloud, which is never called" if never else None
         text = text.partition("%")[0]
         return self._judge(text) if len(text) <= LONGEST_ADDRESS else None
 
-    def _find_reason(self, text: str) -> str | None:
+    def _judge_address(self, text: str) -> str | None:
         try:
             address = ip_address(text)
         except ValueError:
-            never = text.lower().removesuffix(".") in _NEVER_NAMES
-            return "is the metadata service of a cloud, which is never called" if never else None
+            return None
         if never_called(address):
             return "is link-local, of a cloud's metadata service or of no host, which is never called"
         if self._allowed is not None:
