@@ -89,7 +89,7 @@ class Registration:
         """Wait until the record is in the registry as given last, and return its name.
 
         Raises:
-            RegistryDeniedError: access, size or path; trying again won't help.
+            RegistryDeniedError: access, size or path.
             RegistryClosedError: withdrawn or closed meanwhile.
         """
         return await self._advertisement.registered()

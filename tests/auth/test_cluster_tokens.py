@@ -34,9 +34,13 @@ class Cluster:
         self.monotonic = Clock()
         self.opened = []
 
-    def authority(self, identity=ME, secrets=None):
+    def authority(self, identity=ME, secrets=None, **kwargs):
         made = ClusterTokens(
-            secrets or self.secrets, lambda: identity, clock=lambda: self.clock[0], monotonic=self.monotonic
+            secrets or self.secrets,
+            lambda: identity,
+            clock=lambda: self.clock[0],
+            monotonic=self.monotonic,
+            **kwargs,
         )
         self.opened.append(made)
         return made
@@ -252,17 +256,15 @@ async def test_a_registry_that_denies_access_is_asked_once_and_logged_once(clust
     assert len(caplog.records) == 1
 
 
-async def test_repeated_denials_are_logged_once(cluster, monkeypatch, caplog):
-    monkeypatch.setattr("peerage.auth.cluster_tokens._RETRY", 0.001)
+async def test_repeated_denials_are_logged_once(cluster, caplog):
     secrets = Refusing(silent=False)
-    cluster.authority(secrets=secrets).refresh()
+    cluster.authority(secrets=secrets, retry=0.001).refresh()
     await eventually(lambda: secrets.asked > 10)
     assert len(caplog.records) == 1
 
 
-async def test_only_the_first_caller_waits_for_a_registry_that_doesnt_answer(cluster, monkeypatch):
-    monkeypatch.setattr("peerage.auth.cluster_tokens._WAIT", 0.05)
-    authority = cluster.authority(secrets=Refusing(silent=True))
+async def test_only_the_first_caller_waits_for_a_registry_that_doesnt_answer(cluster):
+    authority = cluster.authority(secrets=Refusing(silent=True), wait=0.05)
     for _ in range(20):
         with pytest.raises(KeysUnavailableError, match="doesn't answer"):
             await authority.token()
