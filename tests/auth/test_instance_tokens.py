@@ -527,8 +527,9 @@ async def test_a_redirect_that_the_caller_follows_itself_has_a_token(redirecting
 
 async def test_options_that_cant_work_are_an_error_at_once(services, tmp_path):
     shop = await services.start("shop")
-    with pytest.raises(ConfigurationError, match="resources"):
-        shop.session(auth="internal")
+    for resources in (None, {"*": "orders:read"}):
+        with pytest.raises(ConfigurationError, match="resources"):
+            shop.session(auth="internal", resources=resources)
     with pytest.raises(ConfigurationError, match="allow="):
         shop.auth.verifier()
     async with Discovery(f"memory:{tmp_path.name}", identity=identity("shop")) as other:

@@ -11,7 +11,7 @@ from tests.auth.services import Services
 from tests.auth.support import claims, jwk, jwks, token
 from yarl import URL
 
-from peerage import ConfigurationError, KeysUnavailableError
+from peerage import ConfigurationError, Discovery, KeysUnavailableError, TokenRefusedError
 from peerage.testing import eventually
 from peerage.web import authorize, caller
 
@@ -101,6 +101,30 @@ async def test_users_tokens_alone(services):
         ({"aud": "orders", "iss": "x"}, 401),
     ):
         assert (await ask(shop, {"Authorization": f"Bearer {token(claims(**changes))}"}))[0] == status
+
+
+async def test_one_issuer_or_audience_may_be_given_as_a_string(tmp_path):
+    """A part of that string isn't accepted."""
+    (tmp_path / "keys.json").write_bytes(jwks(jwk()))
+    async with Discovery("memory:strings") as discovery:
+        verifier = discovery.auth.verifier(
+            public_keys_file=tmp_path / "keys.json",
+            internal=False,
+            issuers="http://auth.example",
+            audiences="orders",
+        )
+        good = {"iss": "http://auth.example", "aud": "orders"}
+        assert (await verifier.verify(token(claims(**good)))).subject == "u1"
+        for bad in (
+            {"iss": "http"},
+            {"iss": ""},
+            {"iss": None},
+            {"aud": "o"},
+            {"aud": ["order"]},
+            {"aud": ""},
+        ):
+            with pytest.raises(TokenRefusedError):
+                await verifier.verify(token(claims(**(good | bad))))
 
 
 @pytest.fixture
