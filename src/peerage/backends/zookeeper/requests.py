@@ -1,6 +1,6 @@
-"""The requests that kazoo 2.11 doesn't have, and those whose watches aren't kazoo's business.
+"""The requests that kazoo 2.11 doesn't have, and those whose watches kazoo shouldn't keep.
 
-Each has what kazoo asks of a request: the number of its operation, ``serialize`` and ``deserialize``. The
+Each has what kazoo needs of a request: the number of its operation, ``serialize`` and ``deserialize``. The
 formats are jute's, from ZooKeeper's own ``zookeeper.jute`` and ``MultiOperationRecord``.
 """
 
@@ -21,7 +21,7 @@ __all__ = [
     "Status",
 ]
 
-#: Error numbers in the answers to what is asked of many nodes at once.
+#: Error numbers in the answers to requests for many nodes.
 NO_NODE: Final = -101
 NO_AUTH: Final = -102
 
@@ -135,7 +135,7 @@ class MultiRead:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """Read one node, *watch*: and be told once when it changes."""
+    """Read one node; with *watch*, get one event when it changes."""
 
     path: str
     watch: bool = False
@@ -154,7 +154,7 @@ class Read:
 
 @dataclass(frozen=True, slots=True)
 class Exists:
-    """Ask whether a node is there, *watch*: and be told once when that, or the node, changes."""
+    """Ask whether a node is there; with *watch*, get one event when that, or the node, changes."""
 
     path: str
     watch: bool = False
@@ -175,7 +175,7 @@ class Exists:
 
 @dataclass(frozen=True, slots=True)
 class Children:
-    """List the children of a node, *watch*: and be told once when there are others."""
+    """List the children of a node; with *watch*, get one event when the list changes."""
 
     path: str
     watch: bool = False
@@ -202,9 +202,9 @@ class Children:
 
 @dataclass(frozen=True, slots=True)
 class Rehearse:
-    """Ask whether a node could be made below *parent*, without making one.
+    """Ask whether a node could be created below *parent*, without creating one.
 
-    It is a transaction whose second part can't succeed, so the first isn't carried out: nobody is told of a
+    It is a transaction whose second part can't succeed, so the first isn't carried out: no watch reports a
     node, and no number is used up. The answer has ZooKeeper's error number for each part, 0 for none.
     """
 
