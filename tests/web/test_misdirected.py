@@ -10,6 +10,7 @@ from yarl import URL
 
 from peerage import Discovery, Identity, open_registry
 from peerage.calling.misdirected import Dialled, dialled_header
+from peerage.testing import eventually
 from peerage.web import refuse_misdirected
 from peerage.web.misdirected import is_for_another
 
@@ -117,21 +118,32 @@ def test_a_long_encoded_name_isnt_decoded():
 
 
 @asynccontextmanager
-async def serving(discovery, address="127.0.0.1"):
-    """Serve behind the middleware; yields where."""
+async def running(app):
+    """Run the application on loopback; yields its port."""
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        yield runner.addresses[0][1]
+    finally:
+        await runner.cleanup()
+
+
+def application(discovery, processed=None):
+    """Return an application behind the middleware that answers with the body."""
 
     async def answer(request):
+        if processed is not None:
+            processed.append(request.host)
         return web.Response(text=await request.text())
 
     app = web.Application(middlewares=[refuse_misdirected(discovery)])
     app.router.add_post("/", answer)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, address, 0).start()
-        yield runner.addresses[0][1]
-    finally:
-        await runner.cleanup()
+    return app
+
+
+def serving(discovery):
+    return running(application(discovery))
 
 
 async def status(port, host, dialled=None, path="/"):
@@ -220,3 +232,28 @@ async def test_two_headers_are_none():
         assert (await reader.read()).startswith(b"HTTP/1.1 200 ")
         writer.close()
         await writer.wait_closed()
+
+
+async def test_a_request_for_a_dead_service_moves_on():
+    """Its port belongs to another service now, which processes none of its requests, POST included."""
+    registry = "memory:misdirected-5"
+    billed, ordered = [], []
+    async with (
+        Discovery(registry, service_id="billing") as billing,
+        Discovery(registry, service_id="orders", instance_id="orders-2") as orders,
+        Discovery(registry, service_id="orders", instance_id="orders-1") as dead,
+        running(application(billing, billed)) as taken,
+        running(application(orders, ordered)) as port,
+    ):
+        await billing.advertise(web=[("127.0.0.1", taken)])
+        await orders.advertise(web=[("127.0.0.1", port)])
+        await dead.advertise(web=[("127.0.0.1", taken)])
+        async with Discovery(registry) as caller, caller.session() as session:
+            await eventually(lambda: len(caller.directory) == 3)
+            for number in range(20):
+                async with session.post("http://orders.service_id.asab/", data=b"%d" % number) as response:
+                    assert await response.text() == str(number)
+            async with session.post("http://billing.service_id.asab/", data=b"bill") as response:
+                assert await response.text() == "bill"
+    assert ordered == ["orders.service_id.asab"] * 20
+    assert billed == ["billing.service_id.asab"]

@@ -15,6 +15,9 @@ __all__ = ["Address", "is_host", "read_address"]
 #: What can be a host in a URL without quoting: no delimiters, space or brackets.
 _HOST: Final = re.compile(r"[^\s/?#@\\\[\]:%<>\"'`{}|^\x00-\x1f\x7f]+")
 
+#: The characters of all notations of an IPv4 address.
+_NUMBERS: Final = re.compile(r"[0-9A-Fa-fXx.]+")
+
 
 class Address(NamedTuple):
     """A literal address."""
@@ -76,9 +79,12 @@ def _is_host(text: str) -> bool:
     # A host is part of URLs, and these are printed: no invisible characters, no lone surrogates.
     if not text.isprintable():
         return False
+    name = bool(_HOST.fullmatch(text))
+    if name and text.isascii() and not _NUMBERS.fullmatch(text):
+        return True
     if "%" not in text and read_address(text) is not None:
         return True
-    return bool(_HOST.fullmatch(text)) and not _is_disguised(text)
+    return name and not _is_disguised(text)
 
 
 def _is_disguised(text: str) -> bool:
