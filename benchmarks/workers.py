@@ -14,7 +14,7 @@ import time
 from typing import Any
 
 from benchmarks.heartbeat import Heartbeat
-from benchmarks.records import data
+from benchmarks.records import data, version_mark
 from peerage.directory import Change
 from peerage.discovery import Discovery
 from peerage.registry import Put, Registry, open_registry
@@ -128,26 +128,31 @@ async def _amend(url: str, number: str) -> None:
 
 
 async def _follow(url: str) -> None:
-    """Know everything; at each line, wait for as many changes, and write latencies and CPU seconds."""
+    """Know everything; at each line, follow as many changes, and write latencies and CPU seconds.
+
+    Changes may be merged; the last one has the highest version.
+    """
     async with Discovery(url) as discovery:
         await discovery.ready(120)
         latencies: list[float] = []
         seen = asyncio.Event()
+        last = b"?"
 
         def note(change: Change) -> None:
             if change.after is not None:
                 _, _, rest = change.after.data.partition(b'"began": ')
                 latencies.append(time.monotonic() - float(rest.partition(b",")[0]))
-                seen.set()
+                if last in change.after.data:
+                    seen.set()
 
         discovery.directory.subscribe(note)
         _say("ready")
         while line := await asyncio.to_thread(sys.stdin.readline):
             latencies.clear()
+            seen.clear()
+            last = version_mark(int(line) - 1)
             cpu = time.process_time()
-            while len(latencies) < int(line):
-                seen.clear()
-                await seen.wait()
+            await seen.wait()
             _say({"latencies": latencies, "cpu": time.process_time() - cpu})
 
 

@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
+from typing import Any, TypeVar
 
 import pytest
 from kazoo.client import KazooClient
@@ -17,6 +18,8 @@ from peerage.registry import Advertisement, Registry, Secrets, open_registry
 from peerage.testing import View, eventually
 from peerage.testing.suite import closing, registered
 from peerage.testing.zookeeper import Proxy, ZooKeeperServer
+
+T = TypeVar("T")
 
 #: Passwords that must not appear in any text that a test looks at.
 PASSWORD = "pass-7391-word"
@@ -82,6 +85,13 @@ def record(service: str, number: int) -> bytes:
 def connection(registry: Registry) -> Connection:
     """The connection behind a ZooKeeper registry."""
     return registry.connection
+
+
+async def begun(call: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+    """A task of the call, which has run until it waits for something."""
+    task = asyncio.create_task(call)
+    await asyncio.sleep(0)
+    return task
 
 
 async def connected(registry: Registry) -> None:

@@ -11,6 +11,7 @@ from tests.backends.programs import program
 from tests.backends.zookeeper.support import (
     agree,
     bare_client,
+    begun,
     connected,
     connection,
     cut_off,
@@ -326,8 +327,7 @@ async def test_a_withdrawal_after_an_update_whose_answer_was_lost(url, through, 
         owner = await unanswered(here, view, proxy, "Gone", b"1")
         owner.update(b"2")
         await view.until_data([b"2"])
-        withdrawal = asyncio.ensure_future(owner.withdraw())
-        await asyncio.sleep(0)
+        withdrawal = await begun(owner.withdraw())
         await proxy.heal()
         await withdrawal
         await registered(here, "Marker", b"marker")

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 
 from peerage import open_registry
+from peerage.backends.zookeeper import kazoothread
 from peerage.backends.zookeeper import session as session_module
 from peerage.backends.zookeeper.connection import Connection
 from peerage.backends.zookeeper.failures import Failure, Lost
@@ -313,7 +314,7 @@ async def test_the_reason_names_an_unanswered_tls_handshake():
 async def test_an_unexpected_error_is_logged_once(url, monkeypatch, caplog):
     """It is retried without end, with one traceback, and works once the error is gone."""
     tried = 0
-    connect = session_module._Connection._connect
+    connect = kazoothread.ConnectionThread._connect
 
     def fail(*arguments: object) -> object:
         nonlocal tried
@@ -322,7 +323,7 @@ async def test_an_unexpected_error_is_logged_once(url, monkeypatch, caplog):
             raise ValueError("never seen")
         return connect(*arguments)
 
-    monkeypatch.setattr(session_module._Connection, "_connect", fail)
+    monkeypatch.setattr(kazoothread.ConnectionThread, "_connect", fail)
     fast = ZooKeeperRegistry(parse(url), None, Pauses(restart=lambda: 0.05))
     async with closing(fast) as (registry,), View(registry) as view:
         await view.until(lambda: view.ready)

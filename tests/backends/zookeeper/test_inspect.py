@@ -5,7 +5,7 @@ import re
 
 import pytest
 from kazoo.security import ACL, Id, Permissions, make_digest_acl, make_digest_acl_credential
-from tests.backends.zookeeper.support import PASSWORD, bare_client, folder_of, with_credentials
+from tests.backends.zookeeper.support import PASSWORD, bare_client, begun, folder_of, with_credentials
 
 from peerage.errors import RegistryClosedError, RegistryDeniedError
 from peerage.registry import open_registry
@@ -130,8 +130,7 @@ async def test_inspecting_while_the_connection_is_lost(through, proxy):
     async with closing(open_registry(through)) as (here,):
         assert (await here.inspect()).state == "connected"
         proxy.delay(0.15)
-        asking = asyncio.ensure_future(here.inspect())
-        await asyncio.sleep(0)
+        asking = await begun(here.inspect())
         await proxy.refuse()
         health = await asking
         assert (health.state, health.writable, health.server) == ("stale", False, None)
@@ -145,8 +144,7 @@ async def test_inspecting_while_the_connection_is_replaced(through, proxy):
     async with closing(open_registry(through)) as (here,):
         before = (await here.inspect()).server
         proxy.delay(0.05)
-        asking = asyncio.ensure_future(here.inspect())
-        await asyncio.sleep(0)
+        asking = await begun(here.inspect())
         first = here.connection.up
         proxy.cut()
         health = await asking
@@ -162,8 +160,7 @@ async def test_inspecting_while_the_registry_is_closed(through, proxy):
     async with closing(open_registry(through)) as (here,):
         await here.inspect()
         proxy.black_hole()
-        asking = asyncio.ensure_future(here.inspect())
-        await asyncio.sleep(0)
+        asking = await begun(here.inspect())
         await here.aclose()
         with pytest.raises(RegistryClosedError):
             await asking

@@ -10,6 +10,7 @@ from kazoo.client import KazooClient
 from tests.backends.zookeeper.support import (
     agree,
     bare_client,
+    begun,
     folder_of,
     identity_of,
     located,
@@ -212,8 +213,7 @@ async def test_a_lost_answer_to_a_create_and_a_withdrawal(url, through, proxy):
         proxy.swallow_answers()
         owner = here.advertise("Lost", b"lost")
         await view.until_data([b"first", b"lost"])
-        withdrawal = asyncio.ensure_future(owner.withdraw())
-        await asyncio.sleep(0)
+        withdrawal = await begun(owner.withdraw())
         await proxy.heal()
         await withdrawal
         await registered(here, "Marker", b"marker")
@@ -300,8 +300,7 @@ async def test_an_update_in_an_outage(url, through, proxy, server):
         changed.update(b"2")
         changed.update(b"3")
         await gone.withdraw()
-        unsure = asyncio.ensure_future(kept.registered())
-        await asyncio.sleep(0)
+        unsure = await begun(kept.registered())
         assert not unsure.done()
         await proxy.heal()
         await changed.registered()

@@ -6,7 +6,7 @@ import re
 import pytest
 from kazoo.security import make_acl
 from tests.backends.programs import program
-from tests.backends.zookeeper.support import CLOSING, bare_client, folder_of, times_put_off
+from tests.backends.zookeeper.support import CLOSING, bare_client, begun, folder_of, times_put_off
 
 from peerage.errors import RegistryClosedError, RegistryDeniedError
 from peerage.registry import open_registry
@@ -61,8 +61,7 @@ async def test_closing_ends_waiting_calls(through, secret, proxy, fault):
     else:
         proxy.black_hole()
     wanted = asyncio.ensure_future(registry.secrets.obtain(f"{secret}-2", lambda: b"never"))
-    further = asyncio.ensure_future(anext(follower, None))
-    await asyncio.sleep(0)
+    further = await begun(anext(follower, None))
     async with asyncio.timeout(CLOSING):
         await registry.aclose()
         with pytest.raises(RegistryClosedError):

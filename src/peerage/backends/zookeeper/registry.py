@@ -9,7 +9,8 @@ from contextlib import suppress
 from typing import Any, Final
 
 from peerage.backends.feed import Feed
-from peerage.backends.zookeeper.advertisement import AdvertisedFolder, ZooKeeperAdvertisement
+from peerage.backends.zookeeper.advertisedfolder import AdvertisedFolder
+from peerage.backends.zookeeper.advertisement import ZooKeeperAdvertisement
 from peerage.backends.zookeeper.advice import advice
 from peerage.backends.zookeeper.connection import CHILDREN, Connection
 from peerage.backends.zookeeper.failures import Failure, Lost, NoNode
