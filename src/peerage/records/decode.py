@@ -176,7 +176,8 @@ class _Reader:
             self._scheme = scheme
         elif scheme is not None:
             self._add_bad("peerage.scheme", scheme, "'http' or 'https'")
-        self._schemes = self._read_object(own, "schemes", "peerage.schemes")
+        if own.get("schemes") is not None:
+            self._schemes = self._read_object(own, "schemes", "peerage.schemes")
         state = own.get("state")
         if isinstance(state, str) and printable(state):
             self.state = intern(state)
