@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager
 import aiohttp
 import pytest
 from aiohttp import web
+from hypothesis import given
+from hypothesis import strategies as st
 from yarl import URL
 
 from peerage import Discovery, Identity, open_registry
@@ -115,6 +117,25 @@ def test_names_that_arent_ascii_are_compared_decoded(name):
 def test_a_long_encoded_name_isnt_decoded():
     """Decoding takes quadratic time, and a host of more than 253 characters is no logical name."""
     assert not refused(host=f"xn--{'a' * 8000}.service_id.asab")
+
+
+HOSTS = st.one_of(
+    st.text(max_size=400),
+    st.builds(
+        "{}.{}.asab{}".format,
+        st.text(max_size=300),
+        st.text(max_size=80),
+        st.sampled_from(["", ".", ":80", ":"]),
+    ),
+)
+
+
+@given(host=HOSTS, name=st.text(), address=st.text(), local=st.text())
+def test_hostile_headers_are_no_exception(host, name, address, local):
+    """Whatever they hold, the answer is yes or no, and no unless the address is that of the connection."""
+    answer = is_for_another(ORDERS, Dialled(name, address, 8080), (local, 8080), host)
+    assert answer in {True, False}
+    assert not is_for_another(ORDERS, Dialled(name, address, 8081), (local, 8080), host)
 
 
 @asynccontextmanager
