@@ -28,6 +28,8 @@ if TYPE_CHECKING:
         web,
         zookeeper,
     )
+    from peerage.asab import proactor as proactor
+    from peerage.asab import tls as tls
     from peerage.asab.abc.module import Module
     from peerage.asab.abc.service import Service
     from peerage.asab.abc.singleton import Singleton

@@ -55,8 +55,10 @@ def install() -> None:
     logging.setLoggerClass(type(there.__name__, (StructuredLogger, there), {}) if own else StructuredLogger)
 
 
-def __getattr__(name: str) -> Any:
-    # Made on first use: a logger gets the class that is installed when it is made.
-    if name == "LogObsolete":
-        return logging.getLogger("OBSOLETE")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if not TYPE_CHECKING:  # for a type checker every misspelled name would be valid
+
+    def __getattr__(name: str) -> Any:
+        # Made on first use: a logger gets the class that is installed when it is made.
+        if name == "LogObsolete":
+            return logging.getLogger("OBSOLETE")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
