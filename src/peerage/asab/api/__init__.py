@@ -1,4 +1,4 @@
-"""Being found, ``asab.api.ApiService``, and finding others, ``asab.api.discovery``."""
+"""The ApiService, which advertises the application, and the DiscoveryService in ``asab.api.discovery``."""
 
 from typing import TYPE_CHECKING, Final
 

@@ -1,4 +1,4 @@
-"""Web servers: :class:`WebContainer` is an aiohttp application and where it listens.
+"""Web servers: a :class:`WebContainer` is an aiohttp application with the addresses on which it listens.
 
 ``asab.web.rest`` and the other modules are loaded on first use.
 """

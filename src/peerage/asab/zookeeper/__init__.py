@@ -1,7 +1,7 @@
 """ZooKeeper for applications: ``asab.zookeeper.Module``, the service ``asab.ZooKeeperService``, containers.
 
-A container is one session with the servers of its configuration, which discovery shares. Without servers it
-is the registry of this machine, so that a program runs with nothing installed.
+A container is one session with the configured servers, and discovery uses the same session. Without servers
+the container uses the registry of this machine, so a program runs with nothing installed.
 """
 
 from typing import TYPE_CHECKING, Final

@@ -1,4 +1,4 @@
-"""Who calls, and what they may do: everything that a web container serves needs a valid token.
+"""Authorization: each handler of a web container needs a valid token.
 
 ::
 
@@ -9,7 +9,7 @@
         authz = asab.contextvars.Authz.get()
         ...
 
-Whatever isn't marked ``@asab.web.auth.noauth`` is closed to callers without one.
+Only handlers marked ``@asab.web.auth.noauth`` are open to callers without a token.
 """
 
 from typing import TYPE_CHECKING, Final
