@@ -1,1 +1,1 @@
-"""One door for every figure that peerage claims: ``make bench``."""
+"""Every figure that peerage claims is measured here: ``make bench``."""

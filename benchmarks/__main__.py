@@ -26,7 +26,7 @@ _BEGIN, _END = "<!-- the table -->\n", "<!-- end of the table -->\n"
 
 
 def main() -> int:
-    """Run the parts asked for; 1 if a budget isn't held."""
+    """Run the chosen parts; return 1 if a budget isn't met."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
         "--only", action="append", choices=_PARTS, help="a part, may be repeated; all by default"

@@ -1,7 +1,7 @@
 """The least possible work against ZooKeeper: a blocking socket, no reconnect, no error handling.
 
-What the backend is measured beside: ``python -m benchmarks.barezookeeper ROLE ADDRESS FOLDER …``, a process
-of its own as the other library is. Prints JSON lines like :mod:`benchmarks.workers`.
+The limit that the backend is compared with: ``python -m benchmarks.barezookeeper ROLE ADDRESS FOLDER …``, in a
+new process. It writes lines of JSON as :mod:`benchmarks.workers` does.
 """
 
 import json
@@ -72,7 +72,7 @@ class Bare:
         return names
 
     def read_many(self, paths: Sequence[str]) -> Iterator[bytes]:
-        """Yield what the nodes hold; all requests are sent at once."""
+        """Yield the data of the nodes; all requests are sent at once."""
         step, end = _STEP.pack(_GET, 0, -1), _STEP.pack(-1, 1, -1)
         batches = [paths[start : start + BATCH] for start in range(0, len(paths), BATCH)]
         self._send(
@@ -88,7 +88,7 @@ class Bare:
                 offset += length + _STAT
 
     def arrivals(self, path: str) -> Iterator[bytes]:
-        """Yield what each new node below *path* holds, read when its event comes; nothing once it watches."""
+        """Yield empty bytes once the watch is set, then the data of each new node below *path*."""
         self._send(_ADD_WATCH, _text(path) + _INT.pack(1))
         self._frame()
         yield b""
@@ -123,7 +123,7 @@ def _sync(address: str, folder: str) -> None:
 
 
 def _see(address: str, folder: str, count: str) -> None:
-    """Say the seconds that each of *count* arrivals took, from the moment its record carries."""
+    """Write the seconds that each of *count* records took to arrive, from the moment that it carries."""
     bare = Bare(address)
     latencies: list[float] = []
     for data in bare.arrivals(folder):

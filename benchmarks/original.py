@@ -1,7 +1,7 @@
 """Beside the original, asab 25.15, on the same work in the same run: one client of ZooKeeper.
 
 Both do the same by the same code (:mod:`benchmarks.probe`), and a third program holds the records. Each
-library watches a folder of its own with equal records, so that the work of one isn't done while the other is
+library watches a separate folder with equal records, so that the work of one isn't done while the other is
 measured.
 """
 

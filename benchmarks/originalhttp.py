@@ -50,14 +50,14 @@ def _blocks(
     processes: dict[str, Process], fixed: str, workers: int, *, lasting: bool
 ) -> dict[tuple[str, str], list[dict[str, Any]]]:
     """Call by name and by a fixed URL, both libraries in turn; blocks of each."""
-    answer: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    answers: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for block in range(_BLOCKS + 2):
         for library, process in processes.items():
             for url in (fixed, _NAME):
                 answer = process.ask("call", url, workers, _REQUESTS[workers], lasting)
                 if block >= 2:
-                    answer.setdefault((library, url), []).append(answer)
-    return answer
+                    answers.setdefault((library, url), []).append(answer)
+    return answers
 
 
 def _each(blocks: list[dict[str, Any]], what: str, workers: int) -> float:

@@ -9,7 +9,7 @@ import logging
 import sys
 from typing import Any, TextIO
 
-sys.modules["jwcrypto"] = None  # type: ignore[assignment] # not installed, to whoever imports it
+sys.modules["jwcrypto"] = None  # type: ignore[assignment] # as if it weren't installed
 
 import asab  # noqa: E402 - after that
 import asab.api  # noqa: E402
@@ -57,7 +57,7 @@ class Original(Probe):
     async def join(self, path: str, fields: dict[str, Any]) -> None:
         api = asab.api.ApiService(self._app)
         api.update_discovery(fields.pop("discovery"))
-        api.Manifest = fields  # which wins over what it says of this process
+        api.Manifest = fields  # which takes precedence over the facts of this process
         self._connect(path)
         api.initialize_zookeeper(self._container)
         self._service = api.DiscoveryService

@@ -56,7 +56,7 @@ class Probe(ABC):
 
     @abstractmethod
     async def join(self, path: str, fields: dict[str, Any]) -> None:
-        """Do the same as a service with a record of its own."""
+        """Do the same as a service that advertises a record."""
 
     @abstractmethod
     async def close(self) -> None:
@@ -215,7 +215,7 @@ class Probe(ABC):
     # Calling
 
     async def do_call(self, url: str, workers: int, requests: int, lasting: bool) -> dict[str, Any]:  # noqa: FBT001 - JSON
-        """Call so often, over one session or one for each request; say who answered."""
+        """Make so many requests, over one session or one for each; return how often each server answered."""
         make = self.session if ".asab" in url else aiohttp.ClientSession
         if lasting and url not in self._sessions:
             self._sessions[url] = make()

@@ -21,7 +21,7 @@ from peerage.testing.zookeeper import ZooKeeperServer
 #: Clients, each with one record, and how many of them are restarted; the original takes longer.
 _FLEETS: Final = {30: {OURS: 10, THEIRS: 10}, 100: {OURS: 20, THEIRS: 2}}
 
-#: Seconds after which it is said who doesn't know what; nothing but another change would tell them.
+#: Seconds after which the clients that don't know everything are counted.
 _PATIENCE: Final = 8
 _RECONNECT: Final = 20
 
@@ -176,7 +176,7 @@ def _measured(steps: dict[tuple[str, int], dict[str, _Step]]) -> list[Row]:
     rows = []
     for count in _FLEETS:
         ours, theirs = (steps[library, count] for library in LIBRARIES)
-        begun = f"{count} clients, each a process with a record of its own, beside asab:"
+        begun = f"{count} clients, each a process with one record, beside asab:"
         for name, what in (
             ("start", "all start at once"),
             ("rolling", f"rolling restart {_of(ours['rolling'], theirs['rolling'])}"),
@@ -247,7 +247,7 @@ def _extrapolated(
         return _text_of(read.wall + jitter, read.cpu, read.received, read.server)
 
     def rolling(library: str) -> str:
-        """Each of a thousand goes and comes, which is two changes to all, and reads everything itself."""
+        """Each of a thousand leaves and joins, which is two changes for all, and reads everything."""
         read, change = costs[library]
         return _text_of(
             _THOUSAND * read.wall,
@@ -265,9 +265,9 @@ def _extrapolated(
         read, change = costs[library]
         # A restart is two changes to all, and one reads all; fewer records take so much less to read.
         times = 2 if library == OURS else 2 * most / _RECORDS
-        said = read.cpu / _RECORDS + times * change.cpu
+        modelled = read.cpu / _RECORDS + times * change.cpu
         measured = milliseconds(steps[library, most]["rolling"].cpu)
-        return f"{library}: {milliseconds(said)}, measured {measured}"
+        return f"{library}: {milliseconds(modelled)}, measured {measured}"
 
     return [
         Row(

@@ -95,7 +95,7 @@ async def _blink(url: str, count: str) -> None:
     for _ in range(int(count)):
         owner = registry.advertise("BenchApplication", repr(time.monotonic()).encode())
         await owner.registered()
-        # A watcher isn't told of a record that goes before it was read.
+        # A record that is removed before a watcher has read it isn't seen.
         await asyncio.sleep(0.02)
         await owner.withdraw()
     await registry.aclose()

@@ -331,7 +331,7 @@ def _extrapolated(small: _Run, large: _Run) -> list[Row]:
         seconds = min(2.0, records * 5e-4) + client + max(served / 2, wire)
         rows.append(
             Row(
-                f"reconnect of C = {clients:,} clients, each a machine of its own, N = {records:,} records, "
+                f"reconnect of C = {clients:,} clients, each on a separate machine, N = {records:,} records, "
                 f"extrapolated{model}",
                 "shown",
                 f"{seconds:.2f} s; a client: {milliseconds(client)} CPU; the server: {served:.2f} s CPU; "

@@ -1,4 +1,4 @@
-"""What holds for every test: a bare environment, and nothing left behind."""
+"""Every test runs in a bare environment and must leave nothing open."""
 
 import asyncio
 import gc
@@ -14,21 +14,21 @@ from hypothesis import settings
 from peerage.testing.zookeeper import ZooKeeperServer
 from peerage.testing.zookeeper.harness import shared_server
 
-#: Seconds that something on its way out may take; only a leak waits so long.
+#: Seconds within which tasks, threads and descriptors must have ended.
 _PATIENCE = 3.0
 
 _VARIABLES = ("SERVICE_ID", "INSTANCE_ID", "NODE_ID", "SITE_ID", "ASAB_HOSTNAME")
 
-# A shared machine is slow at times, which says nothing about the code under test.
+# A shared machine is slow at times, so no example has a deadline.
 settings.register_profile("dev", deadline=None)
-# The same examples for everybody: a red build is about the change that was pushed.
+# The same examples in each run of CI, so that a failure is caused by the change that was pushed.
 settings.register_profile("ci", deadline=None, derandomize=True, database=None, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 
 @pytest.fixture(autouse=True)
 def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test sees who the machine or the developer says it is."""
+    """Remove the names and settings of the machine from the environment."""
     for name in tuple(os.environ):
         if name in _VARIABLES or name.startswith("PEERAGE_"):
             monkeypatch.delenv(name)
@@ -36,7 +36,7 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def zookeeper() -> ZooKeeperServer:
-    """A real server that all tests share which don't harm it."""
+    """A real server, shared by the tests that don't disturb it."""
     return shared_server()
 
 
@@ -65,7 +65,7 @@ def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture
 async def _no_task_left_behind() -> AsyncIterator[None]:
-    # Whatever runs before the test is its fixtures', of a wider scope.
+    # Tasks that run before the test belong to fixtures of a wider scope.
     before = asyncio.all_tasks()
     yield
     deadline = time.monotonic() + _PATIENCE
@@ -76,12 +76,12 @@ async def _no_task_left_behind() -> AsyncIterator[None]:
 
 
 def _settled(leaks: Callable[[], list[str]]) -> list[str]:
-    """Return what is still there once nothing goes any more."""
+    """Return what is still open after a while."""
     deadline = time.monotonic() + _PATIENCE
     while left := leaks():
         if time.monotonic() > deadline:
             break
-        # A socket in a cycle is closed by the collector; that it is closed at all is for -W error to judge.
+        # The collector closes a socket in a cycle, with a warning that -W error makes a failure.
         gc.collect()
         time.sleep(0.005)
     return left

@@ -7,17 +7,16 @@ import re
 import shlex
 import sys
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryFile
-from typing import IO
 
 import pytest
 
 from peerage import Discovery
 from peerage.records.names import parse_host
-from peerage.testing.waiting import PATIENCE, eventually
+from peerage.testing import eventually
+from peerage.testing.children import Child, run
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "examples/README.md").read_text(encoding="utf-8")
@@ -60,53 +59,23 @@ class Place:
 
     async def answer(self, command: str, code: int = 0) -> str:
         """Return what *command* prints; it ends with *code*."""
-        async with self._running(command) as program:
-            await program.ended(code)
-        return program.out.rstrip("\n")
+        async with self._running(command) as child:
+            ended, out = await child.end()
+        assert ended == code, f"{out}{child.log}"
+        return out.rstrip("\n")
 
     @asynccontextmanager
     async def service(self, command: str) -> AsyncIterator[None]:
         """Run a service; in the end SIGTERM stops it, and it leaves a clean log."""
-        async with self._running(command) as program:
+        async with self._running(command) as child:
             yield
-            program.process.terminate()
-            await program.ended()
-        assert program.out == ""
+            child.terminate()
+            assert await child.end() == (0, ""), child.log
         for complaint in (" ERROR ", " CRITICAL ", "Traceback", "Exception ignored", "was never retrieved"):
-            assert complaint not in program.log, program.log
+            assert complaint not in child.log, child.log
 
-    @asynccontextmanager
-    async def _running(self, command: str) -> AsyncIterator["Program"]:
-        """Run *command* as a shell does; in the end it is killed, if it hasn't ended."""
-        with TemporaryFile() as out, TemporaryFile() as log:
-            process = await asyncio.create_subprocess_exec(
-                *("env", *shlex.split(command)), cwd=ROOT, env=self.environ, stdout=out, stderr=log
-            )
-            try:
-                yield Program(process, out, log)
-            finally:
-                if process.returncode is None:
-                    process.kill()
-                    await process.wait()
-
-
-class Program:
-    """A running program."""
-
-    def __init__(self, process: asyncio.subprocess.Process, out: IO[bytes], log: IO[bytes]) -> None:
-        self.process = process
-        self.out = self.log = ""
-        """What it has printed and logged, once it has ended."""
-        self._files = out, log
-
-    async def ended(self, code: int = 0) -> None:
-        """Wait for its end, which is with *code*."""
-        async with asyncio.timeout(PATIENCE):
-            await self.process.wait()
-        for file in self._files:
-            file.seek(0)
-        self.out, self.log = (file.read().decode() for file in self._files)
-        assert self.process.returncode == code, f"{self.out}{self.log}"
+    def _running(self, command: str) -> AbstractAsyncContextManager[Child]:
+        return run("env", *shlex.split(command), cwd=ROOT, environ=self.environ)
 
 
 @pytest.fixture

@@ -84,7 +84,7 @@ class Discovery(Finder):
         self._client: Client | None = None
         self._mode = authorization
         self._auth: Authorization | None = None
-        self._withheld: set[str] = set()
+        self._logged_hosts: set[str] = set()
 
     async def _close(self) -> None:
         if self._auth is not None:
@@ -136,7 +136,7 @@ class Discovery(Finder):
 
         Raises:
             RecordError: something of it can't be advertised.
-            RegistryDeniedError: the registry won't take it; trying again won't help.
+            RegistryDeniedError: the registry refuses it: access, size or path.
         """
         registration = self.register(advert, **fields)
         try:
@@ -149,7 +149,7 @@ class Discovery(Finder):
     def register(self, advert: Advert | None = None, /, **fields: Unpack[AdvertFields]) -> Registration:
         """Begin to advertise, and return at once; the arguments are those of :meth:`advertise`.
 
-        A registry that refuses is logged, and asked again with its next connection.
+        A registry that refuses is logged, and asked again later.
 
         Raises:
             RecordError: something of it can't be advertised.
@@ -208,7 +208,7 @@ class Discovery(Finder):
         if auth == "internal":
             # A cluster token is every service's, so a redirect to another name gives nothing away.
             kwargs["authorize"] = Authorize(
-                self.auth.header(resources), same_name=self._mode == "instance", logged=self._withheld
+                self.auth.header(resources), same_name=self._mode == "instance", logged=self._logged_hosts
             )
         elif auth is not None:
             kwargs["auth"] = auth

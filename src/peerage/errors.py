@@ -7,7 +7,7 @@
     │   └── RecordError                                      what was to be advertised isn't valid
     ├── MissingExtraError             (ModuleNotFoundError)  an optional package isn't installed
     ├── RegistryError                                        the registry refused or can't be used
-    │   ├── RegistryDeniedError                              access, size or path; trying again won't help
+    │   ├── RegistryDeniedError                              access, size or path
     │   └── RegistryClosedError                              used before it was opened or after aclose()
     ├── NotReadyError                 (TimeoutError)         no snapshot of the registry within the time limit
     ├── NotDiscoveredError            (RuntimeError)         no callable instance has that id
@@ -59,7 +59,7 @@ class RegistryError(PeerageError):
 
 
 class RegistryDeniedError(RegistryError):
-    """The registry won't keep a record: access, size or path. Trying again won't help."""
+    """The registry refuses a record or a secret: access, size or path."""
 
 
 class RegistryClosedError(RegistryError):

@@ -57,6 +57,7 @@ class Finder:
         )
         self._changes: set[Changes] = set()
         self._spelling = KeySpelling(self.directory)
+        self._ready = False  # and open: read at each locate()
         self._started = False
         self._closing: asyncio.Future[None] | None = None
 
@@ -89,6 +90,7 @@ class Finder:
 
         If it is cancelled, closing goes on; call it again to wait for the rest.
         """
+        self._ready = False
         if self._closing is None:
             self._closing = asyncio.ensure_future(self._close())
         await asyncio.shield(self._closing)
@@ -138,6 +140,7 @@ class Finder:
         """
         self.check_open()
         await self.membership.wait_ready(timeout)
+        self._ready = self._closing is None
 
     # Find
 
@@ -157,11 +160,11 @@ class Finder:
         Raises:
             NotReadyError: the registry wasn't read yet and isn't within *ready_timeout*.
         """
-        # Some services call this for each request, so nothing is awaited that needn't be.
-        if not self.membership.ready or self._closing is not None:
+        # Some services call this for each request, so nothing is awaited or looked up that needn't be.
+        if not self._ready:
             await self.ready()
         wanted = _fold(criteria, ids)
-        found = set(self.directory.urls(wanted))
+        found = set(self.membership.directory.urls(wanted))
         if not found:
             self._spelling.check(wanted)
         return found

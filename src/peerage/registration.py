@@ -89,7 +89,7 @@ class Registration:
         """Wait until the record is in the registry as given last, and return its name.
 
         Raises:
-            RegistryDeniedError: access, size or path; trying again won't help.
+            RegistryDeniedError: access, size or path.
             RegistryClosedError: withdrawn or closed meanwhile.
         """
         return await self._advertisement.registered()
@@ -159,7 +159,12 @@ class Registration:
             return
         # A service may change what its record says beside these, such as its load, every second.
         visible = _summary(before) != _summary(instance)
-        log.log(logging.INFO if visible else logging.DEBUG, "Updated %s: %s", self.name, _summary(instance))
+        log.log(
+            logging.INFO if visible else logging.DEBUG,
+            "Updated %s: %s",
+            self._logged_name,
+            _summary(instance),
+        )
 
     def _record(self, advert: Advert) -> bytes:
         return advert.record(nonce=self._nonce, auth_key=self._auth_key)

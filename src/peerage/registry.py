@@ -33,9 +33,10 @@ Secrets
 Advertising
     ``advertise()`` returns at once, also with the registry out of reach. The backend registers as soon as it
     can, restores the record after a lost session, without duplicates, and writes nothing if the session
-    survived. The record vanishes when its process dies, however it dies. The last ``update()`` wins; at most
-    one is pending. ``withdraw()`` wins against everything, a reconnect included, and returns once the record
-    is gone or, out of reach, once it can't come back.
+    survived. What the registry refuses is tried again from time to time; ``registered()`` raises
+    RegistryDeniedError meanwhile. The record vanishes when its process dies, however it dies. The last
+    ``update()`` wins; at most one is pending. ``withdraw()`` wins against everything, a reconnect included,
+    and returns once the record is gone or, out of reach, once it can't come back.
 
 Limits
     A record over :data:`RECORD_LIMIT` bytes isn't kept: ``advertise`` and ``update`` raise
@@ -173,10 +174,18 @@ class OwnRecords(Collection[str]):
             callback(name)
 
     def subscribe(self, callback: Callable[[str], None]) -> Callable[[], None]:
-        """Call *callback* with each name that is added; return a function that ends this."""
+        """Call *callback* with each name that is added.
+
+        Returns:
+            A function that ends the subscription; may be called twice.
+        """
         token = object()
         self._callbacks[token] = callback
-        return lambda: self._callbacks.pop(token, None) and None
+
+        def unsubscribe() -> None:
+            self._callbacks.pop(token, None)
+
+        return unsubscribe
 
     def __contains__(self, name: object) -> bool:
         return name in self._names
@@ -220,7 +229,7 @@ class Advertisement(Protocol):
         Waits as long as the registry is out of reach: give it a time limit of your own.
 
         Raises:
-            RegistryDeniedError: access, size or path; trying again won't help.
+            RegistryDeniedError: access, size or path.
             RegistryClosedError: withdrawn or closed meanwhile.
         """
 

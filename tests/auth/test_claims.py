@@ -1,4 +1,4 @@
-"""The checks of claims over anything that JSON can say."""
+"""The checks of claims, with any JSON values."""
 
 import math
 
@@ -22,7 +22,7 @@ times = st.floats(NOW - 200, NOW + 200) | st.integers(int(NOW) - 200, int(NOW) +
 
 
 def outcome(claims):
-    """Return why *claims* are refused, None if they aren't."""
+    """Return the reason why *claims* are refused, None if they are accepted."""
     try:
         check_claims(claims, NOW, leeway=LEEWAY)
     except TokenRefusedError as error:
@@ -31,7 +31,7 @@ def outcome(claims):
 
 
 @given(st.dictionaries(names, json_values))
-def test_anything_is_refused_or_makes_a_principal(claims):
+def test_any_claims_are_refused_or_make_a_principal(claims):
     if outcome(claims) is None:
         principal = Principal(claims, clock=lambda: NOW)
         assert principal.claims() == claims
@@ -39,7 +39,7 @@ def test_anything_is_refused_or_makes_a_principal(claims):
 
 
 @given(exp=times, iat=times, nbf=st.none() | times)
-def test_times_are_what_decides(exp, iat, nbf):
+def test_times_are_compared_within_the_leeway(exp, iat, nbf):
     claims = {"exp": exp, "iat": iat} | ({} if nbf is None else {"nbf": nbf})
     begins = max(iat, -math.inf if nbf is None else nbf)
     if exp + LEEWAY <= NOW:
@@ -58,7 +58,7 @@ def test_a_time_is_a_number(name, value):
 
 
 @given(value=json_values)
-def test_resources_are_lists_of_texts_by_tenant(value):
+def test_resources_are_lists_of_strings_by_tenant(value):
     right = value is None or (
         isinstance(value, dict)
         and all(

@@ -1,4 +1,4 @@
-"""What a token allows."""
+"""What a token allows its caller to do."""
 
 import pytest
 from hypothesis import given
@@ -16,7 +16,7 @@ def principal(resources, **claims):
 
 USER = principal({"*": ["a:read"], "acme": ["b:read", "b:write", SUPERUSER], "empty": []}, sub="u1")
 ROOT = principal({"*": [SUPERUSER]})
-NOBODY = principal(None)
+NO_RIGHTS = principal(None)
 
 
 @pytest.mark.parametrize(
@@ -33,8 +33,8 @@ NOBODY = principal(None)
         (USER, [SUPERUSER], None, False),
         (ROOT, ["anything", SUPERUSER], None, True),
         (ROOT, ["anything", SUPERUSER], "acme", True),
-        (NOBODY, ["a:read"], None, False),
-        (NOBODY, ["a:read"], "acme", False),
+        (NO_RIGHTS, ["a:read"], None, False),
+        (NO_RIGHTS, ["a:read"], "acme", False),
     ],
 )
 def test_resources(who, resources, tenant, allowed):

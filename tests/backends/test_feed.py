@@ -1,4 +1,4 @@
-"""One watcher's queue."""
+"""The queue of one watcher."""
 
 import asyncio
 import itertools
@@ -21,8 +21,8 @@ def feed():
 
 async def taken(feed):
     """Return everything that waits."""
-    # Another one each time: a reason that was told already is no news.
-    mark = f"that was all, {next(_marks)}"
+    # A new reason each time, because the same one again is no event.
+    mark = f"these were all, {next(_marks)}"
     feed.stale(mark)
     events = []
     while (event := await anext(feed)) != Stale(mark):
@@ -31,7 +31,7 @@ async def taken(feed):
 
 
 async def test_events_come_in_their_order(feed):
-    """The snapshot first, then what happened, node by node."""
+    """The snapshot comes first, then the changes of each record."""
     feed.snapshot([record("a")])
     assert await anext(feed) == Snapshot((record("a"),))
     feed.put(record("b"), new=True)
@@ -40,16 +40,16 @@ async def test_events_come_in_their_order(feed):
     assert await taken(feed) == [Put(record("b")), Gone("a"), Put(record("c"))]
 
 
-async def test_of_one_node_the_newest_is_told(feed):
-    """Its place in the order stays."""
+async def test_of_several_changes_of_a_record_the_newest_is_delivered(feed):
+    """It keeps the place of the first one."""
     feed.put(record("a", data=b"1"), new=True)
     feed.put(record("b"), new=True)
     feed.put(record("a", data=b"2"), new=False)
     assert await taken(feed) == [Put(record("a", data=b"2")), Put(record("b"))]
 
 
-async def test_a_node_that_came_and_went_unheard_isnt_told(feed):
-    """Also if it changed in between: a flapping service fills no queue."""
+async def test_a_record_that_came_and_went_unseen_is_not_delivered(feed):
+    """Even if it changed in between: a flapping service fills no queue."""
     for _ in range(1000):
         feed.put(record("a"), new=True)
         feed.put(record("a", data=b"2"), new=False)
@@ -58,8 +58,8 @@ async def test_a_node_that_came_and_went_unheard_isnt_told(feed):
     assert await taken(feed) == []
 
 
-async def test_a_node_that_was_told_of_is_said_to_be_gone(feed):
-    """Whatever happened to it meanwhile."""
+async def test_the_end_of_a_known_record_is_delivered(feed):
+    """Changes in between are left out."""
     feed.put(record("a"), new=True)
     assert await anext(feed) == Put(record("a"))
     feed.put(record("a", data=b"2"), new=False)
@@ -67,8 +67,8 @@ async def test_a_node_that_was_told_of_is_said_to_be_gone(feed):
     assert await taken(feed) == [Gone("a")]
 
 
-async def test_a_node_that_went_and_came_is_told_as_it_is(feed):
-    """And gone again, it is told as gone, for the watcher knew it before."""
+async def test_a_known_record_that_went_and_came_is_delivered_as_it_is(feed):
+    """If it is gone again, that is delivered, because the watcher knew it before."""
     feed.gone("a")
     feed.put(record("a", data=b"2"), new=True)
     assert await taken(feed) == [Put(record("a", data=b"2"))]
@@ -79,7 +79,7 @@ async def test_a_node_that_went_and_came_is_told_as_it_is(feed):
 
 
 async def test_a_snapshot_overtakes_what_waits(feed):
-    """Changes before it and the news of being out of touch are history; changes after it are in it."""
+    """Earlier events that wait are dropped; later changes become part of it."""
     feed.put(record("a"), new=True)
     feed.stale("lost")
     feed.snapshot([record("b"), record("c")])
@@ -91,8 +91,8 @@ async def test_a_snapshot_overtakes_what_waits(feed):
     assert feed._stale is None
 
 
-async def test_being_out_of_touch_is_told_after_what_waits(feed):
-    """The last reason, once."""
+async def test_being_out_of_touch_is_delivered_after_the_changes_that_wait(feed):
+    """The last reason is delivered, once."""
     feed.stale("first")
     feed.put(record("a"), new=True)
     feed.stale("second")
@@ -101,8 +101,8 @@ async def test_being_out_of_touch_is_told_after_what_waits(feed):
     assert await taken(feed) == []
 
 
-async def test_the_same_reason_again_is_no_news(feed):
-    """Before it is taken or after, until something else is told or all is well."""
+async def test_the_same_reason_again_is_no_event(feed):
+    """Whether it was taken or waits, until there is another reason or a snapshot."""
     for _ in range(2):
         feed.stale("lost")
         feed.stale("lost")
@@ -119,7 +119,7 @@ async def test_the_same_reason_again_is_no_news(feed):
 
 
 @pytest.mark.parametrize(
-    ("tell", "event"),
+    ("produce", "event"),
     [
         (lambda feed: feed.snapshot([]), Snapshot(())),
         (lambda feed: feed.put(record("a"), new=True), Put(record("a"))),
@@ -127,17 +127,16 @@ async def test_the_same_reason_again_is_no_news(feed):
         (lambda feed: feed.stale("lost"), Stale("lost")),
     ],
 )
-async def test_whoever_waits_is_woken(feed, tell, event):
-    """By each kind of event."""
+async def test_each_kind_of_event_wakes_a_waiting_watcher(feed, produce, event):
     waiting = asyncio.create_task(anext(feed))
     await asyncio.sleep(0)
     assert not waiting.done()
-    tell(feed)
+    produce(feed)
     assert await waiting == event
 
 
 async def test_a_cancelled_wait_loses_nothing(feed):
-    """The event that comes next is told next."""
+    """The next event is delivered to the next wait."""
     waiting = asyncio.create_task(anext(feed))
     await asyncio.sleep(0)
     waiting.cancel()
@@ -147,7 +146,7 @@ async def test_a_cancelled_wait_loses_nothing(feed):
 
 
 async def test_the_end_ends_the_iteration(feed):
-    """At once, also for whoever waits, and what waits isn't told."""
+    """At once, for waiting watchers too; events that wait are dropped."""
     waiting = asyncio.create_task(anext(feed, "over"))
     await asyncio.sleep(0)
     feed.end()
@@ -156,8 +155,8 @@ async def test_the_end_ends_the_iteration(feed):
     assert [event async for event in feed] == []
 
 
-async def test_closing_tells_the_producer_once():
-    """Twice is no error; a feed that the producer ended isn't told back."""
+async def test_closing_is_reported_to_the_producer_once():
+    """Closing twice is no error; a feed that the producer ended isn't reported."""
     closed = []
     feed = Feed(closed.append)
     await feed.aclose()
@@ -170,11 +169,45 @@ async def test_closing_tells_the_producer_once():
     assert closed == [feed]
 
 
-NODES = st.sampled_from("abcd")
+async def test_a_producer_may_run_on_another_thread():
+    """The watcher is woken for each event that it waits for, and ends with the producer's state."""
+    feed = Feed(lambda _: None, asyncio.get_running_loop())
+
+    def produce():
+        feed.snapshot([])
+        for number in range(1000):
+            feed.put(record("a", data=b"%d" % number), new=not number)
+        feed.put(record("last"), new=True)
+
+    producer = asyncio.create_task(asyncio.to_thread(produce))
+    known = {}
+    while "last" not in known:
+        match await anext(feed):
+            case Snapshot(records):
+                known = {record.name: record for record in records}
+            case Put(changed):
+                known[changed.name] = changed
+    assert known["a"].data == b"999"
+    await producer
+    waiting = asyncio.ensure_future(anext(feed, "over"))
+    await asyncio.to_thread(feed.end)
+    assert await waiting == "over"
+
+
+def test_a_producer_survives_the_loop_of_its_watcher():
+    """A program may close its event loop without closing the watch."""
+    loop = asyncio.new_event_loop()
+    feed = Feed(lambda _: None, loop)
+    loop.close()
+    feed.snapshot([record("a")])
+    feed.end()
+
+
+NAMES = st.sampled_from("abcd")
 STEPS = st.lists(
     st.one_of(
-        st.tuples(st.just("put"), NODES, st.binary(max_size=1)),
-        st.tuples(st.just("gone"), NODES),
+        st.tuples(st.just("put"), NAMES, st.binary(max_size=1)),
+        st.tuples(st.just("gone"), NAMES),
         st.tuples(st.just("snapshot")),
         st.tuples(st.just("stale")),
         st.tuples(st.just("take")),
@@ -185,7 +218,7 @@ STEPS = st.lists(
 
 @given(STEPS)
 def test_at_any_pace_the_watcher_ends_at_the_producers_state(steps):  # noqa: C901 - a model, a case for each kind of step
-    """What waits is bounded all the way, and nothing is told as gone that wasn't told of."""
+    """The queue is bounded at every step, and no unknown record is delivered as gone."""
 
     async def run():  # noqa: C901 - likewise
         feed, there, known = Feed(lambda _: None), {}, {}
@@ -197,8 +230,8 @@ def test_at_any_pace_the_watcher_ends_at_the_producers_state(steps):  # noqa: C9
                     known.update({record.name: record for record in records})
                 case Put(record):
                     known[record.name] = record
-                case Gone(node):
-                    del known[node]
+                case Gone(name):
+                    del known[name]
 
         def waits():
             return feed._snapshot is not None or feed._changes or feed._stale
@@ -207,12 +240,12 @@ def test_at_any_pace_the_watcher_ends_at_the_producers_state(steps):  # noqa: C9
         await take()
         for step in steps:
             match step:
-                case ("put", node, data):
-                    feed.put(record(node, data=data), new=node not in there)
-                    there[node] = record(node, data=data)
-                case ("gone", node) if node in there:
-                    feed.gone(node)
-                    del there[node]
+                case ("put", name, data):
+                    feed.put(record(name, data=data), new=name not in there)
+                    there[name] = record(name, data=data)
+                case ("gone", name) if name in there:
+                    feed.gone(name)
+                    del there[name]
                 case ("snapshot",):
                     feed.snapshot(there.values())
                 case ("stale",):

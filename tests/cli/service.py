@@ -1,6 +1,6 @@
-"""A real service for the tests: serves on a free loopback port and advertises itself, until stdin is closed.
+"""A real service for the tests: it serves on a free loopback port, advertised until stdin is closed.
 
-Each argument is a record that is advertised as it stands instead. The line ``drain`` on stdin drains it.
+If there are arguments, it advertises these records instead. At the line ``drain`` on stdin it drains.
 """
 
 import asyncio

@@ -46,7 +46,7 @@ async def test_no_call_fails_while_one_is_killed_and_one_joins(peerage, place):
 
 
 async def test_no_call_fails_on_a_zookeeper(zookeeper, peerage):
-    """A killed service stands in the registry until its session is over: calls go elsewhere meanwhile."""
+    """The record of a killed service stays until its session ends; calls go to the others meanwhile."""
     url = f"zookeeper://{zookeeper.address}/demo-{os.getpid()}?session_timeout=3"
     result = await peerage("demo", "--seconds", "12", "--registry", url)
     assert result.code == 0, result.err
@@ -58,7 +58,7 @@ async def test_no_call_fails_on_a_zookeeper(zookeeper, peerage):
         assert re.search(sentence, result.out), sentence
 
 
-async def test_ctrl_c_ends_all_of_it(started, place):
+async def test_ctrl_c_ends_it_and_its_children(started, place):
     running = await started("demo", "--seconds", "600")
     await until(running, lambda line: "calls" in line)
     children = family(running.pid)
@@ -69,7 +69,7 @@ async def test_ctrl_c_ends_all_of_it(started, place):
     assert not left_in(place)
 
 
-async def test_killed_it_takes_its_children_along(started):
+async def test_its_children_end_when_it_is_killed(started):
     running = await started("demo")
     await until(running, lambda line: "calls" in line)
     children = family(running.pid)
@@ -77,7 +77,7 @@ async def test_killed_it_takes_its_children_along(started):
     assert_ended(children)
 
 
-async def test_a_child_that_cannot_start_says_why(peerage, place, monkeypatch):
+async def test_a_child_that_cannot_start_is_reported(peerage, place, monkeypatch):
     monkeypatch.setenv("PEERAGE_ADDRESSES", "nonsense")
     result = await peerage("demo", "--seconds", "600")
     assert result.code == 1
@@ -87,7 +87,7 @@ async def test_a_child_that_cannot_start_says_why(peerage, place, monkeypatch):
     assert not left_in(place)
 
 
-async def test_a_child_that_dies_ends_it(started, place):
+async def test_it_ends_when_a_child_dies(started, place):
     running = await started("demo", "--seconds", "600")
     await until(running, lambda line: "calls" in line)
     victim = next(child for child in family(running.pid) if "pricing-2" in child.environ().values())

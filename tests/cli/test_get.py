@@ -165,7 +165,7 @@ async def test_wrong_usage_is_code_2(peerage, args):
     ],
 )
 async def test_a_json_body_is_sent_as_json(peerage, serve, data, options, sent):
-    """Unless a header says otherwise."""
+    """Unless a header names another type."""
     await serve("shop-1")
     answer = json.loads((await peerage("get", URL, "-d", data, *options)).out)
     assert (answer["body"], answer["headers"]["Content-Type"]) == (data, sent)

@@ -58,7 +58,7 @@ async def test_the_table_and_the_json_have_every_instance_sorted(peerage, serve)
     assert (result.code, result.err) == (0, "")
 
 
-async def test_states_are_told_apart(peerage, serve):
+async def test_states_are_distinguished(peerage, serve):
     twins = ['{"host": "h", "instance_id": "twin", "web": [["0.0.0.0", 80]]}'] * 2
     await serve("", '{"host": "h", "instance_id": "mute"}', *twins, "[1]")
     shown = await peerage("ls")

@@ -1,4 +1,4 @@
-"""What a person sees: the commands on a terminal of their own."""
+"""The commands on a terminal."""
 
 import asyncio
 import json
@@ -59,7 +59,7 @@ def terminal(monkeypatch) -> Iterator[Callable[..., Terminal]]:
         def start(*args: str) -> Terminal:
             master, slave = pty.openpty()
             stack.callback(os.close, master)
-            # A session of its own, whose terminal this is: only so does Ctrl-C become a signal.
+            # Ctrl-C becomes a signal only in a session that has this terminal.
             process = subprocess.Popen(
                 [sys.executable, "-c", _IN_SESSION, *args], stdin=slave, stdout=slave, stderr=slave
             )

@@ -231,8 +231,19 @@ async def test_a_redirect_to_another_name_goes_without_a_token_if_tokens_are_for
     assert seen(billing) == [None, "Bearer secret-3"]
 
 
+async def test_a_redirect_doesnt_replace_the_authorization_of_the_caller(fleet, tokens, session):
+    """A user's token must not become the token of the service, which may do more."""
+    billing = await fleet.serve(service="billing")
+    served = await fleet.serve(redirect_to(BILLING))
+    async with session() as one, one.get(ORDERS, headers={"Authorization": "Bearer mine"}):
+        pass
+    assert seen(served) == ["Bearer mine"]
+    assert seen(billing) == [None]
+    assert not tokens.hosts
+
+
 @pytest.fixture
-def tls(tmp_path):
+def tls():
     """A server's context for the hyphenated names of both services, and a client's that trusts it."""
     authority = trustme.CA()
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -1,4 +1,4 @@
-"""Which backend is put through what: a capability dropped by mistake would leave its tests uncollected."""
+"""The capabilities of each backend: tests of one that was dropped by mistake would not be collected."""
 
 import importlib.util
 from pathlib import Path

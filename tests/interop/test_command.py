@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import sys
 from collections.abc import AsyncIterator
 
 import pytest
@@ -12,6 +11,7 @@ from tests.interop.original import Original, original
 from tests.interop.test_calls import found, serving
 
 from peerage.records.identity import Identity
+from peerage.testing.children import STRICT, run
 
 
 @pytest.fixture
@@ -30,13 +30,8 @@ async def cluster(zookeeper, path) -> AsyncIterator[Original]:
 
 async def peerage(*args: str) -> tuple[int, str]:
     """Exit code and standard output of the command."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-X", "dev", "-W", "error", "-m", "peerage", *args),
-        stdout=asyncio.subprocess.PIPE,
-    )
-    output, _ = await process.communicate()
-    assert process.returncode is not None
-    return process.returncode, output.decode()
+    async with run(*STRICT, "-m", "peerage", *args) as child:
+        return await child.end()
 
 
 def everything(client: KazooClient, path: str) -> dict[str, object]:

@@ -32,7 +32,7 @@ from peerage.records.addresses import is_host, read_address
     ],
 )
 def test_an_address_means_one_thing_at_most(text, literal, meaning):
-    """Reachable from elsewhere, every interface, the machine itself, or nothing to others."""
+    """It can be reached from other machines, or is all interfaces, or loopback, or none of these."""
     address = read_address(text)
     assert address is not None
     assert address.literal == literal
@@ -44,14 +44,14 @@ def test_an_address_means_one_thing_at_most(text, literal, meaning):
 @pytest.mark.parametrize(
     "text", ["", "node-1", "10.0.0", "10.0.0.1:80", "[::1]", "2001:db8::1%x", "::%x", "10.0.0.0/8"]
 )
-def test_everything_else_is_no_address(text):
-    """A scope belongs to link-local addresses only: elsewhere it would carry any text into a URL."""
+def test_other_texts_are_no_addresses(text):
+    """Only a link-local address may have a scope: with another one, a URL could contain any text."""
     assert read_address(text) is None
 
 
 @given(st.text(st.characters(exclude_categories=())))
 def test_no_text_raises(text):
-    """Records hold anything."""
+    """Records may contain anything."""
     address = read_address(text)
     assert address is None or address.literal
 
@@ -103,7 +103,7 @@ def test_no_notation_of_an_ipv4_address_is_a_host(number, base, dots):
 
 @given(st.text(st.characters(exclude_categories=())))
 def test_no_host_has_what_a_url_would_quote(text):
-    """And no text raises."""
+    """No text raises."""
     if is_host(text):
         assert text.isprintable()
         assert not set(text) & set(" /?#@\\[]%<>\"'`{}|^")

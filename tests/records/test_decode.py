@@ -36,7 +36,7 @@ class TestGolden:
         assert (instance.scheme, instance.state, instance.weight) == (None, None, 1.0)
 
     def test_ids_are_spelled_as_advertised(self):
-        """What people and discover() see is the advertised spelling, numbers as numbers."""
+        """Listings and discover() show the spelling of the record, and numbers as numbers."""
         instance, _ = decode("n", golden("asab-25.15.json"))
         assert instance is not None
         assert instance.instance_id == "My-Application-1"
@@ -47,7 +47,7 @@ class TestGolden:
         assert [value for key, value in instance.advertised_ids() if key == "shard"] == [1, "Two"]
 
     def test_unknown_fields_are_kept(self):
-        """record() has everything advertised and is the caller's own copy."""
+        """record() returns everything that was advertised, as a new object for each caller."""
         instance, _ = decode("n", golden("asab-25.15.json"))
         assert instance is not None
         record = instance.record()
@@ -57,8 +57,8 @@ class TestGolden:
         record.clear()
         assert instance.record()
 
-    def test_a_worker_that_listens_nowhere_is_there_but_not_callable(self):
-        """A record without web is no problem; its service_id counts without an instance_id."""
+    def test_a_worker_that_doesnt_listen_is_not_callable(self):
+        """A record without web has no problem, and a service_id is used without an instance_id."""
         instance, problems = decode("n", golden("asab-worker.json"))
         assert problems == ()
         assert instance is not None
@@ -67,8 +67,8 @@ class TestGolden:
         assert instance.urls == ()
         assert "not callable" in repr(instance)
 
-    def test_a_record_of_ours(self):
-        """Scheme, state, weight and addresses stand under the one key peerage."""
+    def test_a_record_of_peerage(self):
+        """Scheme, state, weight and addresses are under the key peerage."""
         instance, problems = decode("n", golden("peerage.json"))
         assert problems == ()
         assert instance is not None
@@ -79,7 +79,7 @@ class TestGolden:
         assert instance.addresses == ("10.1.2.3", "2001:db8::7")
 
     def test_on_its_own_host_it_is_called_by_loopback(self):
-        """With the same host_key every endpoint has a loopback address of its family, the URL stays."""
+        """With the same host_key, each endpoint has the loopback address of its family, and the same URL."""
         instance, _ = decode("n", golden("peerage.json"), host_key="00112233445566ff")
         assert instance is not None
         assert [endpoint.address for endpoint in instance.endpoints] == ["127.0.0.1", "::1"]
@@ -87,8 +87,8 @@ class TestGolden:
 
 
 class TestEndpoints:
-    def test_an_entry_bound_to_one_address_is_called_there(self):
-        """IPv4 as it is, IPv6 in brackets, and no host is needed for it."""
+    def test_a_socket_on_one_address_is_called_there(self):
+        """IPv6 addresses are in brackets. The record needs no host."""
         endpoints, problems = web(["10.0.0.7", 80], ["2001:db8::1", 81, 0, 0], host=..., peerage=...)
         assert problems == ()
         assert endpoints == (
@@ -98,21 +98,21 @@ class TestEndpoints:
         assert [endpoint.authority for endpoint in endpoints] == ["10.0.0.7:80", "[2001:db8::1]:81"]
 
     def test_a_host_that_is_an_ipv6_address_is_bracketed(self):
-        """A literal address is a host too."""
+        """A host may be a literal address."""
         instance, problems = decode("n", encoded(host="2001:db8::5"))
         assert problems == ()
         assert instance is not None
         assert instance.urls == ("https://[2001:db8::5]:8080",)
 
     def test_a_mapped_address_is_the_ipv4_address(self):
-        """::ffff:a.b.c.d is a.b.c.d, with all that this means."""
+        """::ffff:a.b.c.d is treated as a.b.c.d in every respect."""
         assert web(["::ffff:10.0.0.1", 80])[0] == (Endpoint("10.0.0.1", 80, V4, scheme="https"),)
         assert web(["::ffff:0.0.0.0", 80])[0] == (Endpoint("node-1", 80, V4, scheme="https"),)
         assert web(["::ffff:127.0.0.1", 80])[0] == ()
 
     @pytest.mark.parametrize("bound", ["127.0.0.1", "127.1.2.3", "::1"])
     def test_loopback_only_from_the_same_host(self, bound):
-        """A peer elsewhere would call itself; without any host_key nobody is on the same host."""
+        """A peer on another host would call itself. Without a host_key, no instance is on the same host."""
         own = {"host_key": "here"}
         assert web([bound, 80], peerage=own)[0] == ()
         assert web([bound, 80], peerage=own, host_key="there") == ((), ())
@@ -123,17 +123,17 @@ class TestEndpoints:
 
     @pytest.mark.parametrize("bound", ["169.254.1.1", "fe80::1", "fe80::1%eth0", "224.0.0.1", "ff02::1"])
     def test_link_local_and_multicast_are_never_called(self, bound):
-        """They mean something on one link only; the neighbour in the record is still called."""
+        """They have a meaning on one link only. The other entries of the record are called."""
         assert web([bound, 80], ["0.0.0.0", 81]) == ((Endpoint("node-1", 81, V4, scheme="https"),), ())
 
-    def test_each_place_once(self):
-        """IPv4 and IPv6 of one host and port are two endpoints and one URL."""
+    def test_repeated_entries_are_one_endpoint(self):
+        """IPv4 and IPv6 of one host and port are two endpoints with one URL."""
         instance, _ = read(web=[["0.0.0.0", 80], ["::", 80, 0, 0], ["0.0.0.0", 80]])
         assert len(instance.endpoints) == 2
         assert instance.urls == ("https://node-1:80",)
 
-    def test_a_record_no_process_owns_isnt_called(self):
-        """A node left by hand is shown only."""
+    def test_a_record_that_no_process_owns_isnt_called(self):
+        """A record that was created by hand is only shown."""
         instance, _ = decode("n", encoded(), ephemeral=False)
         assert instance is not None
         assert instance.urls
@@ -145,7 +145,7 @@ SCHEMES = {"schemes": {"8443": "https", "8080": "http"}}
 
 class TestScheme:
     def test_each_port_has_its_scheme(self):
-        """A service may speak TLS on one port and plain HTTP on another: no URL mixes the two."""
+        """A service may have TLS on one port and plain HTTP on another. No URL mixes the two."""
         instance, problems = read(web=[["0.0.0.0", 8443], ["10.0.0.1", 8080]], peerage=SCHEMES)
         assert problems == ()
         assert [(each.port, each.scheme) for each in instance.endpoints] == [(8443, "https"), (8080, "http")]
@@ -153,7 +153,7 @@ class TestScheme:
         assert instance.scheme is None
 
     def test_the_scheme_of_the_record_is_that_of_all_other_ports(self):
-        """Without one the scheme isn't known, and URLs begin with http, as those of ASAB do."""
+        """Without it the scheme isn't known, and URLs begin with http, as in ASAB."""
         instance, _ = read(web=[["::", 1], ["::", 8443]], peerage={**SCHEMES, "scheme": "http"})
         assert [each.scheme for each in instance.endpoints] == ["http", "https"]
         instance, _ = read(web=[["::", 1], ["::", 8443]], peerage=SCHEMES)
@@ -161,7 +161,7 @@ class TestScheme:
         assert instance.urls == ("http://node-1:1", "https://node-1:8443")
 
     def test_endpoints_that_agree_give_the_instance_its_scheme(self):
-        """Where only one of the ports is left, nothing is mixed."""
+        """If the record uses only one of the ports, there is no mixture."""
         assert read(web=[["::", 8443]], peerage=SCHEMES)[0].scheme == "https"
         assert read(web=[["::", 8443]])[0].scheme == "https"
 
@@ -183,7 +183,7 @@ class TestScheme:
 
 
 def test_two_instances_are_equal_only_if_they_are_one():
-    """A changed record is another instance, an identical one too."""
+    """A changed record is another instance, and so is an equal record that was decoded again."""
     one, other = decode("n", encoded()).instance, decode("n", encoded()).instance
     assert one == one  # noqa: PLR0124 - identity is the point
     assert one != other
@@ -191,12 +191,12 @@ def test_two_instances_are_equal_only_if_they_are_one():
 
 
 def test_of_two_spellings_of_one_id_the_first_is_shown():
-    """They are one id."""
+    """Both spellings are one id."""
     instance, _ = read(discovery={"shard": ["A", "a"], "SHARD": ["a"]})
     assert [value for key, value in instance.advertised_ids() if key == "shard"] == ["A"]
 
 
 def test_the_name_in_a_repr_is_escaped():
-    """A record's text does nothing to the terminal it is printed in."""
+    """The text of a record can't control the terminal in which it is printed."""
     instance, _ = decode("n\x1b", encoded(instance_id="x\x1b[31m"))
     assert repr(instance).isprintable()

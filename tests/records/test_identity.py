@@ -1,5 +1,6 @@
-"""Who this process is."""
+"""What is advertised about this process."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -11,14 +12,22 @@ import psutil
 import pytest
 
 from peerage.errors import ConfigurationError
-from peerage.records import identity
-from peerage.records.identity import find_manifest, host_key, launch_time, read_identity
+from peerage.records.addresses import read_address
+from peerage.records.identity import (
+    MANIFESTS,
+    find_manifest,
+    guess_addresses,
+    host_key,
+    launch_time,
+    read_identity,
+)
 
 HOST_KEY = [sys.executable, "-c", "from peerage.records.identity import host_key; print(host_key())"]
+ADDRESSES = [sys.executable, "-c", "from peerage.records.identity import guess_addresses as g; print(g())"]
 
 
 def separated() -> list[str]:
-    """Return a command that runs another one in a network namespace of its own, or nothing if it may not."""
+    """Return a command that runs another one in a new network namespace; [] if that isn't allowed."""
     unshare = shutil.which("unshare")
     for options in (["-n"], ["-r", "-n"]) if unshare else ():
         command = [str(unshare), *options]
@@ -27,16 +36,19 @@ def separated() -> list[str]:
     return []
 
 
+def output(command):
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
 @pytest.fixture
 def elsewhere(monkeypatch, tmp_path):
-    """No manifest of the machine is seen."""
+    """An empty working directory."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(identity, "_MANIFESTS", (str(tmp_path / "app.json"), "MANIFEST.json"))
     return tmp_path
 
 
 def test_the_environment_is_read_at_the_call(monkeypatch):
-    """Never at import: a service may set its environment while it starts."""
+    """And not at import: a service may set its environment while it starts."""
     assert read_identity().instance_id is None
     for key in ("INSTANCE_ID", "SERVICE_ID", "NODE_ID", "SITE_ID"):
         monkeypatch.setenv(key, f"my {key}")
@@ -49,7 +61,7 @@ def test_the_environment_is_read_at_the_call(monkeypatch):
 
 
 def test_an_empty_variable_is_missing():
-    """Compose files often pass variables on that aren't set."""
+    """Compose files often pass on variables that aren't set, as empty texts."""
     names = (
         "INSTANCE_ID",
         "SERVICE_ID",
@@ -64,32 +76,35 @@ def test_an_empty_variable_is_missing():
     assert (none.instance_id, none.service_id, none.node_id, none.site_id) == (None, None, None, None)
 
 
-def test_the_host_is_the_machines_name_unless_told_otherwise():
-    """ASAB_HOSTNAME wins."""
+def test_the_host_is_the_name_of_the_machine():
+    """Unless ASAB_HOSTNAME is set."""
     assert read_identity({}).host == os.uname().nodename
     assert read_identity({"ASAB_HOSTNAME": "node-7"}).host == "node-7"
 
 
-def test_addresses_are_told_or_those_of_the_default_route():
-    """Spaces and repetitions don't matter, a mapped address is the IPv4 address."""
-    told = {"PEERAGE_ADDRESSES": " 10.0.0.1, 2001:db8::1,10.0.0.1,,::ffff:10.0.0.2 "}
-    assert read_identity(told).addresses == ("10.0.0.1", "2001:db8::1", "10.0.0.2")
+def test_configured_addresses_are_normalised():
+    """Spaces and repetitions don't matter, and a mapped address is the IPv4 address."""
+    environ = {"PEERAGE_ADDRESSES": " 10.0.0.1, 2001:db8::1,10.0.0.1,,::ffff:10.0.0.2 "}
+    assert read_identity(environ).addresses == ("10.0.0.1", "2001:db8::1", "10.0.0.2")
 
 
-def test_in_a_container_only_told_addresses_count():
-    """Those of a container are its neighbours' only; there is no guessing."""
+def test_in_a_container_only_configured_addresses_are_used():
+    """The addresses of a container can be reached from its own machine only, so none is guessed."""
     assert read_identity({"container": "podman"}).addresses == ()
     assert read_identity({"container": "podman"}).containerized
     assert read_identity({"container": "podman", "PEERAGE_ADDRESSES": "10.0.0.1"}).addresses == ("10.0.0.1",)
 
 
-def test_guessed_addresses_are_never_ones_by_which_a_peer_calls_itself(monkeypatch):
-    """Whatever the default route is, loopback, link-local and multicast aren't advertised."""
-    monkeypatch.setattr(
-        identity, "_OUTSIDE", tuple((family, "::1" if family == 10 else "127.0.0.1") for family in (2, 10))
-    )
-    monkeypatch.setattr(identity, "in_container", lambda _: False)
-    assert read_identity({}).addresses == ()
+def test_guessed_addresses_can_be_reached_from_other_machines():
+    """Whatever the default routes of this machine are."""
+    assert all(read_address(address).routable for address in guess_addresses())
+
+
+@pytest.mark.skipif(not separated(), reason="needs the right to make a network namespace")
+@pytest.mark.parametrize("route", ["true", "ip link set lo up && ip route add default dev lo"])
+def test_without_a_route_to_other_machines_no_address_is_guessed(route):
+    """Loopback isn't advertised, and neither is an unspecified address."""
+    assert output([*separated(), "sh", "-c", f'{route}; exec "$@"', "sh", *ADDRESSES]) == "()"
 
 
 @pytest.mark.parametrize(
@@ -111,27 +126,49 @@ def test_guessed_addresses_are_never_ones_by_which_a_peer_calls_itself(monkeypat
     ],
 )
 def test_an_address_peers_cant_reach_is_refused(bad):
-    """The message names the variable and the part of it."""
+    """The message contains the variable and the wrong part of it."""
     with pytest.raises(ConfigurationError, match="PEERAGE_ADDRESSES") as caught:
         read_identity({"PEERAGE_ADDRESSES": f"10.0.0.1,{bad}"})
     assert repr(bad) in str(caught.value)
 
 
 class TestManifest:
-    def test_the_first_place_that_has_one_counts(self, elsewhere):
-        """The configured one, then /app, / and the working directory."""
+    def test_the_first_manifest_is_used(self, tmp_path):
+        """The order is: the configured file, and then the paths."""
+        paths = [str(tmp_path / name) for name in ("app.json", "root.json", "here.json")]
+        assert find_manifest(None, paths=paths) is None
+        for path in reversed(paths):
+            Path(path).write_text(json.dumps({"version": path}))
+            assert find_manifest(None, paths=paths) == {"version": path}
+            assert find_manifest(path, paths=paths) == {"version": path}
+        assert find_manifest(paths[2], paths=paths) == {"version": paths[2]}
+
+    def test_the_paths_are_those_of_asab(self, elsewhere):
+        """In ASAB's order; the last one is in the working directory."""
+        assert MANIFESTS == ("/app/MANIFEST.json", "/MANIFEST.json", "MANIFEST.json")
         assert read_identity({}).manifest == {}
         Path("MANIFEST.json").write_text('{"version": "here"}')
         assert read_identity({}).manifest == {"version": "here"}
-        (elsewhere / "app.json").write_text('{"version": "app"}')
-        assert read_identity({}).manifest == {"version": "app"}
         (elsewhere / "mine.json").write_text('{"version": "mine", "CI_JOB_ID": "44"}')
-        told = {"PEERAGE_MANIFEST": str(elsewhere / "mine.json")}
-        assert read_identity(told).manifest == {"version": "mine", "CI_JOB_ID": "44"}
+        environ = {"PEERAGE_MANIFEST": str(elsewhere / "mine.json")}
+        assert read_identity(environ).manifest == {"version": "mine", "CI_JOB_ID": "44"}
 
-    def test_the_places_are_those_of_asab(self):
-        """In ASAB's order."""
-        assert identity._MANIFESTS == ("/app/MANIFEST.json", "/MANIFEST.json", "MANIFEST.json")
+    @pytest.mark.usefixtures("elsewhere")
+    def test_given_fields_replace_the_file(self):
+        """Also if there are none."""
+        Path("MANIFEST.json").write_text('{"version": "file"}')
+        assert read_identity({}, manifest={"version": "given"}).manifest == {"version": "given"}
+        assert read_identity({}, manifest={}).manifest == {}
+
+    @pytest.mark.usefixtures("elsewhere")
+    def test_a_missing_manifest_and_a_broken_one_are_different(self, caplog):
+        """The log has the name of the option that names a missing file."""
+        paths = ["MANIFEST.json"]
+        assert find_manifest(None, paths=paths) is None
+        assert find_manifest("no.json", "[general] manifest", paths) is None
+        assert caplog.messages == ["[general] manifest names no.json, which is no file"]
+        Path("MANIFEST.json").write_text("{")
+        assert find_manifest(None, paths=paths) == {}
 
     @pytest.mark.usefixtures("elsewhere")
     def test_ids_that_the_environment_lacks_are_taken_from_it(self, caplog):
@@ -156,16 +193,16 @@ class TestManifest:
             b"[" * 100_000,
         ],
     )
-    def test_a_broken_one_is_logged_and_left_out(self, elsewhere, caplog, content):
-        """A service must start with it; what couldn't be advertised is broken as well."""
+    def test_a_broken_manifest_is_logged_and_left_out(self, elsewhere, caplog, content):
+        """A service must start nevertheless. A manifest that couldn't be advertised is broken as well."""
         (elsewhere / "MANIFEST.json").write_bytes(content)
         assert read_identity({}).manifest == {}
         (record,) = caplog.records
         assert "MANIFEST.json" in record.getMessage()
         assert record.levelname == "ERROR"
 
-    def test_one_that_was_named_and_isnt_there_is_logged(self, elsewhere, caplog):
-        """Also if there is another one, which is used then."""
+    def test_a_configured_manifest_that_is_missing_is_logged(self, elsewhere, caplog):
+        """If there is another one, it is used."""
         Path("MANIFEST.json").write_text('{"version": "here"}')
         assert read_identity({"PEERAGE_MANIFEST": str(elsewhere / "typo.json")}).manifest == {
             "version": "here"
@@ -175,62 +212,32 @@ class TestManifest:
 
 class TestHostKey:
     def test_it_is_the_same_in_another_process_of_this_host(self):
-        """Both reach each other by loopback."""
-        printed = subprocess.run(HOST_KEY, check=True, capture_output=True, text=True).stdout.strip()
-        assert printed == host_key()
+        """The two processes reach each other by loopback."""
+        assert output(HOST_KEY) == host_key()
         assert host_key()
 
     @pytest.mark.skipif(not separated(), reason="needs the right to make a network namespace")
     def test_it_differs_in_another_network_namespace(self):
-        """Same boot and same host name, but loopback addresses of its own."""
-        command = [*separated(), *HOST_KEY]
-        printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+        """The boot and the host name are the same, and the loopback interfaces aren't."""
+        printed = output([*separated(), *HOST_KEY])
         assert len(printed) == len(host_key() or "")
         assert printed != host_key()
 
-    def test_without_proc_no_host_is_the_same(self, monkeypatch, caplog):
-        """Then loopback addresses aren't called, which is logged."""
-
-        def nothing():
-            raise OSError("no /proc")
-
-        monkeypatch.setattr(identity, "_boot_id", nothing)
-        assert host_key() is None
-        assert "no /proc" in caplog.text
+    def test_without_proc_there_is_no_key(self, tmp_path, caplog):
+        """Then loopback addresses aren't called. This is logged."""
+        assert host_key(tmp_path) is None
+        assert "aren't called" in caplog.text
 
 
 class TestLaunchTime:
     def test_it_is_when_the_process_started(self):
-        """As psutil sees it; both know it to a hundredth of a second, the boot to one second."""
+        """As psutil has it. Both know the time since the boot to 0.01 s, and the boot to 1 s."""
         started = datetime.fromtimestamp(psutil.Process().create_time(), UTC)
-        assert abs(launch_time() - started) <= timedelta(seconds=1.1)
-        assert launch_time().tzinfo is UTC
+        found = launch_time(os.getpid())
+        assert abs(found - started) <= timedelta(seconds=1.1)
+        assert found.tzinfo is UTC
+        assert read_identity({}).launch_time == found == launch_time(os.getpid())
 
-    def test_it_doesnt_move(self):
-        """Two advertisements of one process say the same."""
-        assert launch_time() == launch_time()
-        assert read_identity({}).launch_time == launch_time()
-
-    def test_without_proc_it_is_when_this_was_imported(self):
-        """A process number that isn't there stands for a missing /proc."""
-        assert identity._launch_time(-1) == identity._IMPORTED
-
-
-def test_a_manifest_that_is_given(tmp_path, monkeypatch):
-    """It is taken instead of the file's, also if it is empty."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "MANIFEST.json").write_text('{"version": "file"}')
-    assert read_identity({}).manifest == {"version": "file"}
-    assert read_identity({}, manifest={"version": "given"}).manifest == {"version": "given"}
-    assert read_identity({}, manifest={}).manifest == {}
-
-
-def test_no_manifest_and_one_that_is_broken_are_told_apart(tmp_path, monkeypatch, caplog):
-    """And the log names who named a file that isn't there."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("peerage.records.identity._MANIFESTS", ("MANIFEST.json",))
-    assert find_manifest(None) is None
-    assert find_manifest("no.json", "[general] manifest") is None
-    assert caplog.messages == ["[general] manifest names no.json, which is no file"]
-    (tmp_path / "MANIFEST.json").write_text("{")
-    assert find_manifest(None) == {}
+    def test_without_proc_it_is_when_the_module_was_imported(self):
+        """An unknown process number has the same effect as a missing /proc."""
+        assert datetime.now(UTC) >= launch_time(-1) >= launch_time(os.getpid())

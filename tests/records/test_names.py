@@ -32,7 +32,7 @@ VALUES = st.text(min_size=1, max_size=100).filter(lambda text: not text.startswi
     ],
 )
 def test_a_host_is_split_from_the_right_and_folded(host, expected):
-    """Dots belong to the value, one trailing dot is allowed, case and composition don't matter."""
+    """Dots belong to the value, and one trailing dot is allowed. Case and composition don't matter."""
     assert parse_host(host) == expected
 
 
@@ -53,8 +53,8 @@ def test_a_host_is_split_from_the_right_and_folded(host, expected):
         "a.b.asabx",
     ],
 )
-def test_an_incomplete_name_says_what_to_write(host):
-    """What has no <value>.<key> in front of .asab is NotDiscoveredError, and its message has an example."""
+def test_an_incomplete_name_is_an_error_with_an_example(host):
+    """A host without <value>.<key> in front of .asab raises NotDiscoveredError."""
     with pytest.raises(NotDiscoveredError, match=r"orders\.service_id\.asab") as caught:
         parse_host(host)
     assert ascii(host)[1:-1] in str(caught.value)
@@ -71,7 +71,7 @@ def test_an_incomplete_name_says_what_to_write(host):
     ids=len,
 )
 def test_a_host_that_takes_too_long_to_compare_is_refused(host):
-    """A header of 8 kB costs no time before authorization, and isn't remembered."""
+    """A header of 8 kB takes no time before authorization, and isn't remembered."""
     remembered = parse_host.cache_info().currsize
     with pytest.raises(NotDiscoveredError) as caught:
         parse_host(host)
@@ -150,7 +150,7 @@ def test_numbers_match_their_text():
 
 
 def test_hyphens_are_understood_in_the_builtin_keys_only():
-    """service-id is service_id in any case; a custom key keeps its hyphen."""
+    """service-id means service_id, in upper case as well. A custom key keeps its hyphen."""
     assert fold_key("Service-ID") == "service_id"
     assert fold_key("my-shard") == "my-shard"
 
@@ -173,5 +173,5 @@ def test_hyphens_are_understood_in_the_builtin_keys_only():
     ],
 )
 def test_the_domain_is_recognized(host, logical):
-    """Everything in the domain asab is ours, complete or not; nothing else is."""
+    """All names in the domain asab are logical, complete or not. No others are."""
     assert is_logical(host) is logical

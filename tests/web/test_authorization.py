@@ -410,11 +410,11 @@ async def test_a_denial_after_the_answer_began_breaks_the_connection(served):
         url = session._base_url
         reader, writer = await asyncio.open_connection(url.host, url.port)
         writer.write(f"GET /stream HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {READER}\r\n\r\n".encode())
-        told = await reader.read()
+        answer = await reader.read()
         writer.close()
         await writer.wait_closed()
-    assert b"begun" in told
-    assert told.count(b"HTTP/1.1") == 1
+    assert b"begun" in answer
+    assert answer.count(b"HTTP/1.1") == 1
 
 
 async def test_a_denial_closes_a_websocket(session):

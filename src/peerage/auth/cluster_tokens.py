@@ -33,11 +33,9 @@ RENEWAL: Final = 600.0
 #: original looks for a new key, during which it signs with the old one.
 _PREVIOUS: Final = LIFETIME + 300 + 60
 
-#: Seconds that a caller waits for the key.
-_WAIT: Final = 5.0
-
-#: Seconds until a registry that refused the key is asked again.
-_RETRY: Final = 15.0
+#: Seconds that a caller waits for the key, and until a registry that refused it is asked again.
+WAIT: Final = 5.0
+RETRY: Final = 15.0
 
 
 class ClusterTokens:
@@ -53,6 +51,8 @@ class ClusterTokens:
         name: of the secret.
         clock: seconds since the epoch.
         monotonic: monotonic seconds.
+        wait: seconds that a caller waits for the key, at most.
+        retry: seconds until a registry that refused the key is asked again.
     """
 
     def __init__(
@@ -63,6 +63,8 @@ class ClusterTokens:
         name: str = KEY_NAME,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
+        wait: float = WAIT,
+        retry: float = RETRY,
     ) -> None:
         self.name = f"the cluster ({name})"
         self._secrets = secrets
@@ -70,6 +72,8 @@ class ClusterTokens:
         self._secret = name
         self._clock = clock
         self._monotonic = monotonic
+        self._wait = wait
+        self._retry = retry
         self._problem: str | None = None
         self._key: PrivateKey | None = None
         self._previous: dict[PublicKey, float] = {}
@@ -102,7 +106,7 @@ class ClusterTokens:
             raise KeysUnavailableError(
                 f"There is no key for internal authorization: {self._problem or 'the registry is silent'}. "
                 f"Check that the registry is in touch and lets this process read {self._secret}.",
-                retry_after=_WAIT,
+                retry_after=self._wait,
             )
         now = self._clock()
         if self._token is not None:
@@ -131,7 +135,9 @@ class ClusterTokens:
     @property
     def keys(self) -> tuple[PublicKey, ...]:
         """The key, and previous ones whose tokens are still accepted."""
-        now = self._monotonic()
+        return self._keys_at(self._monotonic())
+
+    def _keys_at(self, now: float) -> tuple[PublicKey, ...]:
         current = () if self._key is None else (self._key.public,)
         return (*current, *(key for key, until in self._previous.items() if now < until))
 
@@ -153,7 +159,7 @@ class ClusterTokens:
         return KeysUnavailableError(
             f"There are no public keys of {self.name}: {self._problem or 'not read yet'}. "
             "Check that the registry is in touch and lets this process read the key.",
-            retry_after=_WAIT,
+            retry_after=self._wait,
         )
 
     def refresh(self, *, missing: bool = False) -> Awaitable[object] | None:
@@ -169,9 +175,8 @@ class ClusterTokens:
     async def wait_changed(self, known: Collection[PublicKey]) -> tuple[PublicKey, ...]:
         """Return :attr:`keys` once they differ from *known*, for a caller that keeps a copy of them."""
         self.refresh()
-        while {*(keys := self.keys)} == {*known}:
-            now = self._monotonic()
-            # The end of a previous key is an event of the clock alone.
+        while {*(keys := self._keys_at(now := self._monotonic()))} == {*known}:
+            # Only the clock shows that a previous key has ended.
             ends = [until - now for until in self._previous.values() if now < until]
             with suppress(TimeoutError):
                 async with asyncio.timeout(min(ends, default=None)):
@@ -181,7 +186,7 @@ class ClusterTokens:
 
     async def _wait_for_key(self) -> None:
         try:
-            async with asyncio.timeout(_WAIT):
+            async with asyncio.timeout(self._wait):
                 await self._settled.wait()
         except TimeoutError:
             # From now on callers get the error at once, until the key arrives.
@@ -198,7 +203,7 @@ class ClusterTokens:
                 return
             except Exception as error:  # noqa: BLE001 - whatever the registry raises is logged, and tried again
                 self._warn(str(error) or type(error).__name__)
-            await asyncio.sleep(_RETRY)
+            await asyncio.sleep(self._retry)
 
     async def _follow(self) -> None:
         values = self._secrets.follow(self._secret)

@@ -164,7 +164,7 @@ class FetchedKeys:
         except TimeoutError:
             self._note_failure(f"no answer within {self._timeout:g} s")
         except Exception as error:  # noqa: BLE001 - the keys that are known stay, and the log says why
-            self._note_failure(str(error) or type(error).__name__)
+            self._note_failure(_one_line(str(error)) or type(error).__name__)
         finally:
             self._fetching = None
 
@@ -197,6 +197,11 @@ class FetchedKeys:
 
     def _pause(self, seconds: float) -> None:
         self._next_fetch = self._clock() + seconds * (1 + self._rng.random() * _JITTER)
+
+
+def _one_line(text: str) -> str:
+    """Return *text* as it may be logged: the server that was asked may have chosen parts of it."""
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
 
 
 def fetched_keys(

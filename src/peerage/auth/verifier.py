@@ -19,7 +19,7 @@ from peerage.errors import TokenRefusedError
 __all__ = ["Verifier"]
 
 #: Bytes of memory that accepted tokens take, at most; a common one takes about 6 kB.
-_CACHE_BYTES: Final = 32 * 1024 * 1024
+CACHE_BYTES: Final = 32 * 1024 * 1024
 
 #: Keys of one source that a token is tried against.
 _TRIED: Final = 16
@@ -51,6 +51,7 @@ class Verifier:
         leeway: seconds by which clocks may differ.
         clock: seconds since the epoch.
         monotonic: monotonic seconds.
+        cache_bytes: memory that accepted tokens take, at most.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Verifier:
         leeway: float = LEEWAY,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
+        cache_bytes: int = CACHE_BYTES,
     ) -> None:
         self.refusals = Refusals()
         """How often tokens were refused, by reason."""
@@ -73,7 +75,7 @@ class Verifier:
         self._clock = clock
         self._monotonic = monotonic
         self._cache: TLRUCache[bytes, _Accepted] = TLRUCache(
-            _CACHE_BYTES,
+            cache_bytes,
             ttu=lambda _digest, accepted, _now: accepted.ends,
             timer=monotonic,
             getsizeof=lambda accepted: accepted.size,

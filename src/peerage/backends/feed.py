@@ -1,75 +1,106 @@
-"""One watcher's queue: bounded, the newest event of each record, in order.
+"""The queue of one watcher: bounded, in order, with the newest state of each record.
 
-Every backend gives each watcher a Feed and passes the events to it. Events that the watcher hasn't taken yet
-are merged. At most one waits for each record that is present or that the watcher has seen.
+A backend gives each watcher a Feed and reports to it what happens in the registry. Events that the watcher
+hasn't taken yet are merged: at most one entry waits for each record.
 """
 
 import asyncio
+import threading
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Self
 
 from peerage.registry import Event, Gone, Put, Record, Snapshot, Stale
 
-__all__ = ["Feed"]
+__all__ = ["Feed", "call_threadsafe"]
+
+
+def call_threadsafe(loop: asyncio.AbstractEventLoop, call: Callable[[], object]) -> None:
+    """Schedule *call* on *loop* from another thread; do nothing if *loop* is closed."""
+    try:
+        loop.call_soon_threadsafe(call)
+    except RuntimeError:
+        if not loop.is_closed():
+            raise
 
 
 class Feed:
-    """A :class:`peerage.registry.Watch` with a producer's side; both sides live on one event loop.
+    """A :class:`peerage.registry.Watch` with a producer's side.
 
     Args:
         on_close: called once, when the watcher closes the feed, so that the producer drops it.
+        loop: the watcher's event loop; needed if the producer runs on another thread.
     """
 
-    def __init__(self, on_close: Callable[["Feed"], None]) -> None:
+    def __init__(
+        self, on_close: Callable[["Feed"], None], loop: asyncio.AbstractEventLoop | None = None
+    ) -> None:
         self._on_close = on_close
+        self._loop = loop
+        self._lock = threading.Lock()
         self._ended = False
         self._wake = asyncio.Event()
+        # Whether the wake-up of another thread's watcher is scheduled or done: one is enough.
+        self._wake_scheduled = False
         self._snapshot: dict[str, Record] | None = None
-        # The flag says that the watcher has never seen the record: its Put and Gone cancel out.
-        self._changes: dict[str, tuple[Put | Gone, bool]] = {}
+        # The flag says that the watcher doesn't know the record yet: a Put and a Gone of it cancel out.
+        self._changes: OrderedDict[str, tuple[Put | Gone, bool]] = OrderedDict()
         self._stale: Stale | None = None
-        # The latest reason for being out of touch, taken or waiting; None while in touch.
+        # The last reason for being out of touch, taken or waiting; None while in touch.
         self._reason: str | None = None
 
     # The producer's side
 
     def snapshot(self, records: Iterable[Record]) -> None:
-        """Queue everything there is; it replaces all events that wait."""
-        self._snapshot = {record.name: record for record in records}
-        self._changes.clear()
-        self._stale = self._reason = None
-        self._wake.set()
+        """Report all records there are; everything that waits is dropped."""
+        known = {record.name: record for record in records}
+        with self._lock:
+            self._snapshot = known
+            self._changes.clear()
+            self._stale = self._reason = None
+            self._notify()
 
     def put(self, record: Record, *, new: bool) -> None:
-        """Queue that a record is present (*new*: for the first time) or has new data."""
-        if self._snapshot is not None:
-            self._snapshot[record.name] = record
-        else:
-            _, unseen = self._changes.get(record.name, (None, new))
-            self._changes[record.name] = (Put(record), unseen)
-        self._wake.set()
+        """Report that a record exists (*new*: for the first time) or has new data."""
+        with self._lock:
+            if self._snapshot is not None:
+                self._snapshot[record.name] = record
+            else:
+                _, unknown = self._changes.get(record.name, (None, new))
+                self._changes[record.name] = (Put(record), unknown)
+            self._notify()
 
     def gone(self, name: str) -> None:
-        """Queue that a record isn't present any more."""
-        if self._snapshot is not None:
-            self._snapshot.pop(name, None)
-            return
-        _, unseen = self._changes.pop(name, (None, False))
-        if not unseen:
-            self._changes[name] = (Gone(name), False)
-            self._wake.set()
+        """Report that a record doesn't exist any more."""
+        with self._lock:
+            if self._snapshot is not None:
+                self._snapshot.pop(name, None)
+                return
+            _, unknown = self._changes.pop(name, (None, False))
+            if not unknown:
+                self._changes[name] = (Gone(name), False)
+                self._notify()
 
     def stale(self, reason: str) -> None:
-        """Queue, after all events that wait, that the registry is out of touch; once for each reason."""
-        if reason != self._reason:
-            self._reason = reason
-            self._stale = Stale(reason)
-            self._wake.set()
+        """Report being out of touch; events that wait come first. The same reason again is no event."""
+        with self._lock:
+            if reason != self._reason:
+                self._reason = reason
+                self._stale = Stale(reason)
+                self._notify()
 
     def end(self) -> None:
-        """End the iteration; events that wait are dropped."""
-        self._ended = True
-        self._wake.set()
+        """End the watch; events that wait are dropped."""
+        with self._lock:
+            self._ended = True
+            self._notify()
+
+    def _notify(self) -> None:
+        if self._loop is None:
+            self._wake.set()
+        elif not self._wake_scheduled:
+            self._wake_scheduled = True
+            call_threadsafe(self._loop, self._wake.set)
 
     # The watcher's side
 
@@ -78,10 +109,12 @@ class Feed:
 
     async def __anext__(self) -> Event:
         while not self._ended:
-            event = self._take()
-            if event is not None:
-                return event
-            self._wake.clear()
+            with self._lock:
+                event = self._take()
+                if event is not None:
+                    return event
+                self._wake.clear()
+                self._wake_scheduled = False
             await self._wake.wait()
         raise StopAsyncIteration
 
@@ -90,8 +123,7 @@ class Feed:
             records, self._snapshot = self._snapshot, None
             return Snapshot(tuple(records.values()))
         if self._changes:
-            name = next(iter(self._changes))
-            event, _ = self._changes.pop(name)
+            _, (event, _) = self._changes.popitem(last=False)
             return event
         stale, self._stale = self._stale, None
         return stale

@@ -30,7 +30,7 @@ _HEADER = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):\s*(.*)")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Request:
-    """What is to be sent."""
+    """A request to send."""
 
     method: str
     url: URL
@@ -148,7 +148,7 @@ async def _send(registry: str | None, request: _Request, limit: float, *, show_h
     ):
         if is_logical(request.url.host or ""):
             await read_registry(discovery, min(limit, _READY))
-        # The limits of aiohttp hold for each attempt, this one for all of them.
+        # aiohttp's limits apply to each attempt, this one to all together.
         async with asyncio.timeout(limit):
             response = await session.request(
                 request.method,
@@ -172,7 +172,7 @@ async def _pass_on(response: aiohttp.ClientResponse, *, show_headers: bool) -> i
         out.flush()
         last = piece[-1:] or last
     if last != b"\n" and on_terminal():
-        # The shell's prompt begins a line.
+        # So that the shell's prompt begins a new line.
         sys.stdout.write("\n")
     if HTTPStatus.OK <= response.status < HTTPStatus.BAD_REQUEST:
         return Exit.OK

@@ -55,7 +55,7 @@ def empty(discovery: Discovery, criteria: Criteria) -> str:
 def _write_json(rows: list[Row]) -> None:
     from peerage.cli.jsontext import as_json  # noqa: PLC0415 - only here
 
-    # One record a line: it can be read by eye and searched, and a large cluster isn't one huge text.
+    # One record a line can be read and searched, and a large cluster isn't built as one text.
     lines = (f"  {as_json(row.entry())}" for row in rows)
     sys.stdout.write("[\n" + ",\n".join(lines) + "\n]\n")
 

@@ -127,7 +127,7 @@ async def first_of(*parts: Coroutine[Any, Any, None]) -> None:
 
 
 def complain(sentence: str) -> None:
-    """Write *sentence* to stderr, as this command's."""
+    """Write *sentence* to stderr, with the name of the command."""
     sys.stderr.write(f"peerage: {multiline(sentence)}\n")
     sys.stderr.flush()
 

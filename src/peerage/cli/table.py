@@ -14,7 +14,7 @@ _WIDEST = 60
 
 
 def on_terminal() -> bool:
-    """Whether a person sees what is written to stdout."""
+    """Whether stdout is a terminal."""
     return sys.stdout.isatty()
 
 
@@ -30,10 +30,10 @@ def rich_table(headings: Sequence[str], rows: Iterable[Sequence[str]], below: It
 
     Args:
         headings: of the columns.
-        rows: cleaned cells; nothing in them is taken for markup.
-        below: cleaned lines that stand below it.
+        rows: cleaned cells, without markup.
+        below: cleaned lines for the space below it.
     """
-    # Loaded by who sees it: rich takes longer than everything else that 'peerage ls' does.
+    # Loaded here, because rich takes longer than everything else that 'peerage ls' does.
     from rich import box  # noqa: PLC0415 - see above
     from rich.console import Group  # noqa: PLC0415 - see above
     from rich.table import Table  # noqa: PLC0415 - see above
@@ -47,5 +47,5 @@ def rich_table(headings: Sequence[str], rows: Iterable[Sequence[str]], below: It
     return Group(table, *map(Text, below))
 
 
-#: Words that are easier found in colour.
+#: States that are shown in colour.
 _STYLES = {"ready": "green", "draining": "yellow", "not callable": "dim", "left by hand": "dim"}

@@ -1,7 +1,7 @@
-"""Text of records on its way to a terminal.
+"""Text of records for a terminal.
 
-Whoever may advertise may write anything into a record: escape sequences that retitle a window, line breaks
-that forge a line, marks that reverse the reading order. Nothing of that reaches a terminal as it is.
+A record may contain anything: escape sequences that set the title of a window, line breaks that forge a line,
+marks that reverse the reading order. These functions spell all of it out.
 """
 
 from datetime import UTC, datetime
@@ -14,7 +14,7 @@ _DAY = 24 * _HOUR
 
 
 def clean(text: str) -> str:
-    r"""Return *text* with everything that isn't printable spelled out.
+    r"""Return *text* with all characters that aren't printable spelled out.
 
     >>> clean("pricing\x1b[31m")
     'pricing\\x1b[31m'
@@ -35,13 +35,13 @@ def multiline(text: str) -> str:
 
 def shorten(text: str, limit: int = 120) -> str:
     """Return *text* cleaned and cut: an id of 60 kB would push the others off the screen."""
-    # Cut first: cleaning makes it longer, never shorter.
+    # Cleaning makes it longer, never shorter, so it can be cut first.
     text = clean(text[: limit + 1])
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
 def age(launch_time: object, now: datetime) -> str:
-    """Return how long ago *launch_time*, a field of a record, was: ``3 h``; empty if it is no time.
+    """Return how long ago *launch_time*, a field of a record, was: ``3 h``; empty if it isn't a time.
 
     >>> age("2023-12-01T10:52:29.656397Z", datetime(2023, 12, 1, 14, tzinfo=UTC))
     '3 h'
@@ -52,7 +52,7 @@ def age(launch_time: object, now: datetime) -> str:
         return ""
     if launched.tzinfo is None:
         launched = launched.replace(tzinfo=UTC)
-    # Clocks of two machines differ: a service that starts in a moment has just started.
+    # The clocks of two machines differ, so a launch time in the future counts as now.
     seconds = max(0, int((now - launched).total_seconds()))
     for length, unit in ((_DAY, "d"), (_HOUR, "h"), (_MINUTE, "min")):
         if seconds >= 2 * length:

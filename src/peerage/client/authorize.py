@@ -26,25 +26,30 @@ _TO_FOLLOW: Final = "If that is meant, call that URL yourself instead of followi
 class _Call:
     """One call of a session: the request of the caller, and those to which redirects lead."""
 
-    __slots__ = ("_name", "_outside", "_secure")
+    __slots__ = ("_name", "_outside", "_own_header", "_secure")
 
     def __init__(self) -> None:
         self._name: tuple[str, str] | str | None = None
         self._outside = False
+        self._own_header = False
         self._secure = False
 
-    def why_not(self, host: str, *, secure: bool, same_name: bool) -> str | None:
+    def why_not(self, host: str, *, secure: bool, own_header: bool, same_name: bool) -> str | None:
         """Note a request to *host*, and return why it must not be authorized; None if it may be.
 
         Args:
             host: of the request, logical or not.
             secure: whether it is made over https.
+            own_header: whether it has an authorization that the caller gave.
             same_name: whether only the name that the caller chose may be authorized.
         """
         name, was_secure = _name_of(host), self._secure
         self._secure = was_secure or secure
+        self._own_header = self._own_header or own_header
         if self._name is None:
             self._name = name
+        if self._own_header:
+            return "the authorization that the caller gave doesn't follow redirects. " + _TO_FOLLOW
         if not is_logical(host):
             self._outside = True
             return "authorization is sent to services found by name (.asab) only. " + _TO_SEND
@@ -61,11 +66,30 @@ class _Call:
 _current: ContextVar[_Call | None] = ContextVar("peerage_call", default=None)
 
 
+async def _begin(_session: aiohttp.ClientSession, context: SimpleNamespace, _params: Any) -> None:
+    context.outer = _current.get()
+    _current.set(_Call())
+
+
+async def _end(_session: aiohttp.ClientSession, context: SimpleNamespace, _params: Any) -> None:
+    # Not None, because a middleware may make a call within another one.
+    _current.set(context.outer)
+
+
+def _make_trace() -> aiohttp.TraceConfig:
+    trace = aiohttp.TraceConfig()
+    trace.on_request_start.append(_begin)
+    trace.on_request_end.append(_end)
+    trace.on_request_exception.append(_end)
+    return trace
+
+
 class Authorize:
     """An aiohttp client middleware that adds an ``Authorization`` header to requests to ``.asab`` hosts.
 
     The header is obtained for each request, so a session may be open for longer than a token lives. A header
-    that the caller gives, by ``headers=`` or ``auth=``, is sent instead, to any host.
+    that the caller gives, by ``headers=`` or ``auth=``, is sent instead, to any host; aiohttp drops it when a
+    redirect leads to another origin, and none is added then.
 
     A redirect must not spend the caller's authority where the caller didn't mean to: after a request over
     https nothing is authorized over http, after one to a host outside of ``.asab`` nothing at all, and with
@@ -81,6 +105,9 @@ class Authorize:
         logged: hosts for which the log has the warning that they get none; shared by several of these.
     """
 
+    trace: Final = _make_trace()
+    """Shows where a call begins: aiohttp calls a middleware for each redirect as for a call."""
+
     def __init__(
         self,
         header: Callable[[str], Awaitable[str | None]],
@@ -91,11 +118,6 @@ class Authorize:
         self._header = header
         self._same_name = same_name
         self._logged: set[str] = set() if logged is None else logged
-        self.trace = aiohttp.TraceConfig()
-        """Tells redirects from calls: a middleware is called for both alike."""
-        self.trace.on_request_start.append(_begin)
-        self.trace.on_request_end.append(_end)
-        self.trace.on_request_exception.append(_end)
 
     async def __call__(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
@@ -106,8 +128,11 @@ class Authorize:
         call = _current.get()
         if call is None:
             raise RuntimeError("A session with Authorize as middleware needs its trace in trace_configs=.")
-        reason = call.why_not(host, secure=request.url.scheme == "https", same_name=self._same_name)
-        if hdrs.AUTHORIZATION in headers:
+        own_header = hdrs.AUTHORIZATION in headers
+        reason = call.why_not(
+            host, secure=request.url.scheme == "https", own_header=own_header, same_name=self._same_name
+        )
+        if own_header:
             return await handler(request)
         if reason is not None:
             self._warn(host, reason)
@@ -128,11 +153,7 @@ class Authorize:
         if host in self._logged or len(self._logged) >= _LOGGED_HOSTS:
             return
         self._logged.add(host)
-        log.warning(
-            "No authorization is sent to %s: %s",
-            ascii(host),
-            reason,
-        )
+        log.warning("No authorization is sent to %s: %s", ascii(host), reason)
 
 
 def _name_of(host: str) -> tuple[str, str] | str:
@@ -140,13 +161,3 @@ def _name_of(host: str) -> tuple[str, str] | str:
         return parse_host(host) if is_logical(host) else host
     except NotDiscoveredError:
         return host
-
-
-async def _begin(_session: aiohttp.ClientSession, context: SimpleNamespace, _params: Any) -> None:
-    context.outer = _current.get()
-    _current.set(_Call())
-
-
-async def _end(_session: aiohttp.ClientSession, context: SimpleNamespace, _params: Any) -> None:
-    # A middleware may make a request while it handles another one, hence not None.
-    _current.set(context.outer)

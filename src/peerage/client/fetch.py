@@ -50,6 +50,8 @@ async def fetch_document(
             return bytes(document)
     except aiohttp.TooManyRedirects as error:
         raise ValueError("it redirects without end") from error
+    # The messages of these two quote the URL, whose query may hold credentials.
     except aiohttp.RedirectClientError as error:
-        # The message of aiohttp quotes the URL, which may hold credentials.
         raise ValueError("it redirects to a URL that can't be used") from error
+    except aiohttp.ClientResponseError as error:
+        raise ValueError("its answer isn't HTTP") from error

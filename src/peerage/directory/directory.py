@@ -57,7 +57,7 @@ class Problems(NamedTuple):
     name: str
     """Name of the record in the registry."""
     sentences: tuple[str, ...]
-    """What can't be used, a sentence each; empty if the record is usable or gone."""
+    """What can't be used, a sentence each; empty if all of the record can be used, or if it was removed."""
 
 
 #: What subscribers get.

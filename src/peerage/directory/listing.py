@@ -15,28 +15,27 @@ _SHOWN = ("service_id", "instance_id")
 
 
 class Row(NamedTuple):
-    """One record."""
+    """One record. Every text is empty where the record has none."""
 
     name: str
     """Name of the record in the registry."""
-    service_id: str
-    """Empty if there is none, as every text in a row."""
-    instance_id: str
-    node_id: str
-    host: str
-    urls: tuple[str, ...]
-    """Where it can be called, sorted."""
-    appclass: str
     state: str
     """``ready``, ``draining`` or another word of the record; ``not callable``, ``left by hand`` (no process
     owns it) or ``unreadable``."""
-    superseded: bool
-    """Whether its instance has a newer record."""
-    ids: tuple[tuple[str, str | int | float], ...]
-    """All other ids: keys folded, values in the spelling of the record."""
-    problems: tuple[str, ...]
+    problems: tuple[str, ...] = ()
     """What can't be used of the record, a sentence each."""
-    record: dict[str, Any] | None
+    superseded: bool = False
+    """Whether its instance has a newer record."""
+    service_id: str = ""
+    instance_id: str = ""
+    node_id: str = ""
+    host: str = ""
+    urls: tuple[str, ...] = ()
+    """Where it can be called, sorted."""
+    appclass: str = ""
+    ids: tuple[tuple[str, str | int | float], ...] = ()
+    """All other ids: keys folded, values in the spelling of the record."""
+    record: dict[str, Any] | None = None
     """The record as it was advertised; None if it is unreadable."""
 
     def entry(self) -> dict[str, Any]:
@@ -66,7 +65,7 @@ def listing(directory: Directory, criteria: Criteria = ()) -> list[Row]:
     rows.sort(key=_order)
     if not criteria:
         unreadable = sorted(problems.keys() - {row.name for row in rows})
-        rows += [_unreadable(name, problems[name]) for name in unreadable]
+        rows += [Row(name, "unreadable", problems[name]) for name in unreadable]
     return rows
 
 
@@ -104,20 +103,3 @@ def _record(instance: Instance) -> dict[str, Any]:
     except ValueError:
         # It was readable when it arrived: it is nested so deeply that this depends on the depth of the stack.
         return {}
-
-
-def _unreadable(name: str, problems: tuple[str, ...]) -> Row:
-    return Row(
-        name=name,
-        service_id="",
-        instance_id="",
-        node_id="",
-        host="",
-        urls=(),
-        appclass="",
-        state="unreadable",
-        superseded=False,
-        ids=(),
-        problems=problems,
-        record=None,
-    )

@@ -11,7 +11,7 @@ from peerage.records.decode import decode
 from peerage.records.identity import Identity
 from peerage.records.names import BUILTIN_KEYS, fold_value
 from peerage.records.text import printable, shorten
-from peerage.records.wire import FIELDS, SCHEMES
+from peerage.records.wire import FIELDS, MOST_IDS, SCHEMES
 
 __all__ = ["Ids", "WebAddress", "build_record", "check_id", "check_key", "web_of"]
 
@@ -175,6 +175,9 @@ def _discovery(identity: Identity, ids: Ids) -> dict[str, list[str | int]]:
     if identity.service_id and not identity.instance_id:
         # ASAB 25.15 finds a service_id only in records that also have an instance_id, or under 'discovery'.
         discovery["service_id"] = [identity.service_id]
+    count = sum(map(len, discovery.values())) + sum(bool(getattr(identity, key)) for key in BUILTIN_KEYS)
+    if count > MOST_IDS:
+        raise RecordError(f"{count} ids can't be advertised: a record has at most {MOST_IDS}.")
     return {key: values for key, values in discovery.items() if values}
 
 
@@ -183,7 +186,9 @@ def _values(key: Any, values: Any) -> list[str | int]:
     if isinstance(values, str | int):
         values = (values,)
     if isinstance(values, bytes | Mapping) or not isinstance(values, Iterable):
-        raise RecordError(f"ids={{{key!r}: {values!r}}} can't be advertised: give an id or a list of ids.")
+        raise RecordError(
+            f"ids={{{key!r}: {shorten(values)}}} can't be advertised: give an id or a list of ids."
+        )
     listed = list(values)
     for value in listed:
         check_id(key, value)

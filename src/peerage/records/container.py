@@ -18,7 +18,7 @@ _GROUPS: Final = ("docker", "kubepods", "containerd", "/lxc/")
 def in_container(environ: Mapping[str, str], pid: int | None = None, root: Path = Path("/")) -> bool:
     """Tell whether this process runs in a container.
 
-    Each rule of ASAB's ``running_in_container()`` is among these, so that both report the same.
+    The rules of ASAB's ``running_in_container()`` are among these.
 
     Args:
         environ: systemd-nspawn, podman and LXC set ``container`` in it.

@@ -1,8 +1,8 @@
 """Reading one advertised record, tolerant of what others write.
 
-A record is JSON written by any program of the cluster. A mistake in an entry costs that entry, and a record
-that is no JSON object costs that record, and nothing else. :func:`decode` never raises: it returns what can
-be used, and a sentence about each thing that can't.
+A record is JSON written by any program of the cluster. A wrong entry is skipped, and so is a record that is
+no JSON object; everything else is used. :func:`decode` never raises: it returns what can be used, and a
+sentence about each thing that can't.
 """
 
 import socket
@@ -119,8 +119,8 @@ class _Reader:
         if self._found > _MOST_WORDED:
             self._unworded += 1
         else:
-            place = what if key is None else f"{what}.{shorten(key)}"
-            self._add_problem(f"{place} is {shorten(value)}, not {wanted}.")
+            name = what if key is None else f"{what}.{shorten(key)}"
+            self._add_problem(f"{name} is {shorten(value)}, not {wanted}.")
 
     def _add_problem(self, problem: str) -> None:
         if problem not in self._problems:
@@ -225,6 +225,7 @@ class _Reader:
         if not custom:
             return found
         builtin = {key for key, _ in found}
+        room = MOST_IDS - len(found)
         for key, values in custom.items():
             folded = fold_key(key)
             if folded in builtin or values is None:
@@ -233,12 +234,13 @@ class _Reader:
                 self._add_bad("discovery", values, "a list of ids under a key that can be used", key=key)
                 continue
             folded = intern(folded)
-            for value in values:
-                if len(found) >= MOST_IDS:
-                    self._add_problem(f"It has more than {MOST_IDS} ids, of which the first are used.")
-                    return found
+            for value in values[:room]:
                 if value is not None:
                     self._read_id(found, key, folded, value)
+            if len(values) > room:
+                self._add_problem(f"It has more than {MOST_IDS} ids, of which the first are used.")
+                break
+            room -= len(values)
         return found
 
     def _read_id(self, found: dict[tuple[str, str], Id], custom: str | None, key: str, value: Any) -> None:

@@ -10,7 +10,7 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -23,7 +23,15 @@ from peerage.records.container import in_container
 from peerage.records.names import BUILTIN_KEYS, fold_value
 from peerage.records.text import printable, shorten
 
-__all__ = ["Identity", "find_manifest", "host_key", "launch_time", "read_identity"]
+__all__ = [
+    "MANIFESTS",
+    "Identity",
+    "find_manifest",
+    "guess_addresses",
+    "host_key",
+    "launch_time",
+    "read_identity",
+]
 
 log = logging.getLogger(__name__)
 
@@ -31,10 +39,24 @@ _IMPORTED: Final = datetime.now(UTC)
 
 _LINUX: Final = sys.platform == "linux"
 
-_MANIFESTS: Final = ("/app/MANIFEST.json", "/MANIFEST.json", "MANIFEST.json")
+#: Where ASAB looks for the manifest.
+MANIFESTS: Final = ("/app/MANIFEST.json", "/MANIFEST.json", "MANIFEST.json")
 
 # Reserved for documentation (RFC 5737, RFC 3849): no host has them, and they are routed as all others are.
 _OUTSIDE: Final = ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1"))
+
+
+@lru_cache(maxsize=4)
+def launch_time(pid: int) -> datetime:
+    """Return when the process *pid* started, UTC; without its ``/proc``, when this module was imported."""
+    try:
+        # Field 22. The name of the command may contain anything, and ends with the last ')'.
+        ticks = int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[19])
+        lines = Path("/proc/stat").read_text(encoding="ascii").splitlines()
+        booted = next(int(line.split()[1]) for line in lines if line.startswith("btime "))
+    except (OSError, ValueError, IndexError, StopIteration):
+        return _IMPORTED
+    return datetime.fromtimestamp(booted + ticks / os.sysconf("SC_CLK_TCK"), UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +72,7 @@ class Identity:
     node_id: str | None = None
     site_id: str | None = None
     process_id: int = field(default_factory=os.getpid)
-    launch_time: datetime = field(default_factory=lambda: launch_time())  # noqa: PLW0108 - defined below
+    launch_time: datetime = field(default_factory=lambda: launch_time(os.getpid()))
     containerized: bool = False
     manifest: Mapping[str, Any] = field(default_factory=dict)
     """Fields of MANIFEST.json. Its ids count if they aren't given otherwise; its other known fields don't."""
@@ -106,58 +128,41 @@ def read_identity(
     )
 
 
-@lru_cache(maxsize=1)
-def _boot_id() -> str:
-    if _LINUX:
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    return socket.gethostname()
-
-
-def host_key() -> str | None:
+def host_key(proc: Path = Path("/proc")) -> str | None:
     """Return the key of this host: two processes with the same key reach each other by loopback.
 
     It is a digest of the boot id and the network namespace. The host name doesn't identify a host, because
-    containers on one machine may have the same name and different loopback interfaces.
+    containers on one machine may have the same name and different loopback interfaces. Without the files in
+    *proc* there is no key.
     """
     try:
-        namespace = Path("/proc/self/ns/net").stat().st_ino if _LINUX else 0
-        return hashlib.sha256(f"{_boot_id()} {namespace}".encode()).hexdigest()[:16]
+        boot, namespace = socket.gethostname(), 0
+        if _LINUX:
+            boot = (proc / "sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+            namespace = (proc / "self/ns/net").stat().st_ino
+        return hashlib.sha256(f"{boot} {namespace}".encode()).hexdigest()[:16]
     except OSError as error:
         log.warning("This host has no key (%s), so instances that listen on loopback aren't called", error)
         return None
-
-
-@lru_cache(maxsize=4)
-def _launch_time(pid: int) -> datetime:
-    try:
-        # Field 22. The name of the command may contain anything, and ends with the last ')'.
-        ticks = int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[19])
-        lines = Path("/proc/stat").read_text(encoding="ascii").splitlines()
-        booted = next(int(line.split()[1]) for line in lines if line.startswith("btime "))
-    except (OSError, ValueError, IndexError, StopIteration):
-        return _IMPORTED
-    return datetime.fromtimestamp(booted + ticks / os.sysconf("SC_CLK_TCK"), UTC)
-
-
-def launch_time() -> datetime:
-    """Return when this process started, UTC; without ``/proc``, when this module was imported."""
-    return _launch_time(os.getpid())
 
 
 def _refuse(constant: str) -> Never:
     raise ValueError(f"{constant} is no JSON")
 
 
-def find_manifest(configured: str | None, said_by: str = "PEERAGE_MANIFEST") -> dict[str, Any] | None:
+def find_manifest(
+    configured: str | None, said_by: str = "PEERAGE_MANIFEST", paths: Sequence[str] = MANIFESTS
+) -> dict[str, Any] | None:
     """Return the fields of the manifest, None if there is no manifest, {} if it can't be used.
 
     Args:
-        configured: path of the file; if there is no such file, it is looked for at the usual places.
+        configured: path of the file; if there is no such file, *paths* are tried.
         said_by: the option or variable that names it, for the log.
+        paths: where it usually is; the first of them is used.
     """
     if configured and not Path(configured).is_file():
         log.error("%s names %s, which is no file", said_by, configured)
-    for name in (configured, *_MANIFESTS) if configured else _MANIFESTS:
+    for name in (configured, *paths) if configured else paths:
         path = Path(name)
         if not path.is_file():
             continue
@@ -182,6 +187,11 @@ def _addresses(configured: str | None, *, containerized: bool) -> tuple[str, ...
     if containerized:
         # The address of a container can usually be reached from its own machine only.
         return ()
+    return guess_addresses()
+
+
+def guess_addresses() -> tuple[str, ...]:
+    """Return the source addresses of the default routes, IPv4 and IPv6, that other machines can reach."""
     found = (_source_address(family, outside) for family, outside in _OUTSIDE)
     return tuple(address.literal for address in found if address is not None and address.routable)
 

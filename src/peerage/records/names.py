@@ -18,7 +18,7 @@ __all__ = ["BUILTIN_KEYS", "DOMAIN", "LONGEST_HOST", "fold_key", "fold_value", "
 DOMAIN: Final = "asab"
 _SUFFIX: Final = "." + DOMAIN
 
-#: Top-level ids of a record. Each is a key of its own and wins over the same key under ``discovery``.
+#: Top-level ids of a record. Each is the key of an id, and wins over the same key under ``discovery``.
 BUILTIN_KEYS: Final = ("instance_id", "service_id", "node_id", "site_id")
 
 # OpenSSL doesn't match a wildcard with an underscore, and Java's URI has no host then. Hence the hyphens.

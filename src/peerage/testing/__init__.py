@@ -1,7 +1,7 @@
-"""For whoever writes a backend, or tests a service: the contract of a registry as tests, and their parts.
+"""For tests of backends and services: the contract of a registry as tests, and helpers.
 
-Needs the extra ``peerage[testing]``; see docs/write-a-backend.md. The names are loaded on first use: a
-process that only takes part, :class:`Participant`'s other side, needs no pytest.
+Needs the extra ``peerage[testing]``; see docs/write-a-backend.md. The names are loaded on first use, because
+the process that a :class:`Participant` starts needs no pytest.
 """
 
 from typing import TYPE_CHECKING, Final

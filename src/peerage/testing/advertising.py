@@ -10,12 +10,13 @@ from peerage.testing.capabilities import requires
 from peerage.testing.harness import Harness
 from peerage.testing.suite import closing, registered
 from peerage.testing.view import View
+from peerage.testing.waiting import begun
 
 __all__ = ["AdvertisingTests"]
 
 
 class AdvertisingTests:
-    """One record, from the wish to its end."""
+    """One record, from its advertisement to its withdrawal."""
 
     async def test_every_record_has_a_unique_name(self, harness: Harness) -> None:
         """The name is known once the record is registered; it stays until the record is withdrawn."""
@@ -49,13 +50,13 @@ class AdvertisingTests:
         """Updates written faster than the registry takes them are merged."""
         async with closing(harness.first(), harness.second()) as (here, there), View(there) as view:
             owner = await registered(here, "Quick", b"first")
-            node = owner.name
+            name = owner.name
             for number in range(500):
                 owner.update(b"%d" % number)
             owner.update(b"last")
             await owner.registered()
             await view.until_data([b"last"])
-            assert set(view.records) == {node}
+            assert set(view.records) == {name}
 
     async def test_an_update_before_registration_counts(self, harness: Harness) -> None:
         """What is registered is what was given last."""
@@ -67,7 +68,7 @@ class AdvertisingTests:
                 await view.until_data([b"second"])
 
     async def test_withdraw_removes_for_good(self, harness: Harness) -> None:
-        """Gone for everybody; again is no error; nothing else can be done with it."""
+        """No watcher sees the record any more; a second withdrawal is no error, any other call is one."""
         async with closing(harness.first(), harness.second()) as (here, there), View(there) as view:
             owner = await registered(here, "Brief", b"1")
             await view.until_data([b"1"])
@@ -80,14 +81,14 @@ class AdvertisingTests:
                 await owner.registered()
 
     async def test_withdraw_wins_against_registration(self, harness: Harness) -> None:
-        """Withdrawn while it is being registered, it isn't there afterwards."""
+        """A record that is withdrawn while it is being registered isn't present afterwards."""
         async with closing(harness.first(), harness.second()) as (here, there), View(there) as view:
             for number in range(20):
                 owner = here.advertise("Fleeting", b"%d" % number)
                 if number % 2:
                     await asyncio.sleep(0)
                 await owner.withdraw()
-            # Whatever the twenty still had under way comes before this one.
+            # Whatever is still under way for the twenty is done before this one is registered.
             await registered(here, "Marker", b"marker")
             await view.until_data([b"marker"])
 
@@ -104,23 +105,21 @@ class AdvertisingTests:
             await view.until_data([b"marker"])
 
     async def test_cancelling_leaves_nothing_behind(self, harness: Harness) -> None:
-        """A wait given up harms neither the record nor other waits; a withdrawal given up can be repeated."""
+        """A cancelled wait affects neither the record nor other waits; withdraw() can be called again."""
         async with closing(harness.first(), harness.second()) as (here, there), View(there) as view:
             owner = here.advertise("Patient", b"1")
-            waits = [asyncio.ensure_future(owner.registered()) for _ in range(3)]
-            await asyncio.sleep(0)
+            waits = [await begun(owner.registered()) for _ in range(3)]
             waits[0].cancel()
             assert await waits[1] == await waits[2] == owner.name
             await view.until_data([b"1"])
-            withdrawal = asyncio.ensure_future(owner.withdraw())
-            await asyncio.sleep(0)
+            withdrawal = await begun(owner.withdraw())
             withdrawal.cancel()
             await asyncio.wait([withdrawal, waits[0]])
             await owner.withdraw()
             await view.until_data([])
 
     async def test_oversized_records_are_refused(self, harness: Harness) -> None:
-        """One byte too many costs that call alone; the limit itself passes."""
+        """One byte too many fails that call and changes nothing; the limit itself is accepted."""
         largest = b"x" * RECORD_LIMIT
         async with closing(harness.first(), harness.second()) as (here, there), View(there) as view:
             with pytest.raises(RegistryDeniedError, match=str(RECORD_LIMIT)):
@@ -134,7 +133,7 @@ class AdvertisingTests:
 
     @pytest.mark.parametrize("name", ["", "a/b", "../up", ".hidden", "a b", "a\n", "ä", "x" * 101, "-dash"])
     async def test_impossible_names_are_refused(self, harness: Harness, name: str) -> None:
-        """A name that isn't possible everywhere isn't possible anywhere."""
+        """Every backend refuses a name that is impossible in one of them."""
         async with closing(harness.first()) as (registry,):
             with pytest.raises(RegistryDeniedError):
                 registry.advertise(name, b"{}")
@@ -166,13 +165,16 @@ class AdvertisingTests:
 
     @requires("secrets")
     async def test_a_secret_is_followed(self, harness: Harness) -> None:
-        """Whoever follows gets it as soon as somebody made it."""
+        """An iteration that begins before there is a value gets it as soon as another process made it."""
         async with closing(harness.first(), harness.second()) as (here, there):
             assert here.secrets is not None
             assert there.secrets is not None
-            followed = aiter(here.secrets.follow("/asab/key"))
-            waiting = asyncio.ensure_future(anext(followed))
-            await asyncio.sleep(0)
+            followed = here.secrets.follow("/asab/key")
+
+            async def first() -> bytes:
+                return await anext(followed)
+
+            waiting = await begun(first())
             assert await there.secrets.obtain("/asab/key", lambda: b"value") == b"value"
             assert await waiting == b"value"
-            await followed.aclose()  # type: ignore[attr-defined] # an async generator in every backend
+            await followed.aclose()  # type: ignore[attr-defined] # every backend's iterator has it

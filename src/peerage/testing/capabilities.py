@@ -1,15 +1,15 @@
-"""What a backend can be put through; a test that requires more than it has isn't collected."""
+"""The capabilities of a backend; a test that requires one which the backend lacks isn't collected."""
 
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 __all__ = ["CAPABILITIES", "missing_tests", "requires"]
 
-#: Everything a backend may declare, and what it promises with it.
+#: What a backend may declare, and what each capability means.
 CAPABILITIES: Final = {
     "processes": "separate processes see each other, and a record vanishes with its process",
     "outage": "a participant can lose touch with the registry and find it again",
-    "session": "the registry can declare a participant dead that isn't",
+    "session": "the registry can take a living participant for dead",
     "secrets": "shared secrets can be kept",
 }
 

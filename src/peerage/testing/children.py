@@ -102,6 +102,10 @@ class Child:
         """Send it a signal."""
         self._process.send_signal(number)
 
+    def terminate(self) -> None:
+        """Ask it to end, with SIGTERM."""
+        self.signal(signal.SIGTERM)
+
     def suspend(self) -> None:
         """Stop it where it is, with SIGSTOP."""
         self.signal(signal.SIGSTOP)

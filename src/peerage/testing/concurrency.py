@@ -1,4 +1,4 @@
-"""The contract under many hands: whatever happens at the same time, watchers end with the truth."""
+"""The contract under concurrency: whatever happens at the same time, watchers end with what is there."""
 
 import asyncio
 import random
@@ -14,7 +14,7 @@ __all__ = ["ConcurrencyTests"]
 
 
 class ConcurrencyTests:
-    """Seeded, so that a failure can be had again."""
+    """Random operations from a fixed seed, so that a failure can be reproduced."""
 
     async def test_nothing_is_lost_while_others_write(self, harness: Harness) -> None:
         """Watches begun in the middle of writing lose nothing between their snapshot and the changes."""
@@ -28,40 +28,40 @@ class ConcurrencyTests:
                 if len(views) < 12:
                     views.append(View((here, there)[len(views) % 2]))
                 await asyncio.sleep(0.002)
-            truth = [data for writer in writers for data in await writer]
+            left = [data for writer in writers for data in await writer]
             for view in views:
-                await view.until_data(truth)
+                await view.until_data(left)
                 await view.aclose()
 
     @requires("processes")
     async def test_processes_that_die_in_the_middle(self, harness: Harness) -> None:
-        """Writers in processes of their own, some killed at any moment: watchers equal what is left."""
+        """Some processes that write are killed at any moment: watchers end with the records of the others."""
         chance = random.Random(20)
         async with (
             closing(harness.first(), harness.second()) as (here, there),
             View(here) as one,
             View(there) as two,
         ):
-            truth: list[bytes] = []
+            left: list[bytes] = []
             for turn in range(4):
                 async with (
                     await Participant.spawn(harness.url()) as victim,
                     await Participant.spawn(harness.url()) as other,
                 ):
                     doomed = asyncio.create_task(_drive(victim, f"victim{turn}"))
-                    node = await other.advertise("Other", b"-")
+                    name = await other.advertise("Other", b"-")
                     for number in range(chance.randrange(1, 30)):
-                        await other.update(node, b"%d.%d" % (turn, number))
+                        await other.update(name, b"%d.%d" % (turn, number))
                     victim.kill()
                     await asyncio.wait([doomed])
                     assert isinstance(doomed.exception(), AssertionError | ConnectionError), "it was killed"
                     survivor = await registered(there, "Survivor", b"survivor %d" % turn)
-                    truth.append(b"survivor %d" % turn)
+                    left.append(b"survivor %d" % turn)
                     for view in (one, two):
-                        await view.until_data([*truth, b"%d.%d" % (turn, number)])
+                        await view.until_data([*left, b"%d.%d" % (turn, number)])
                     assert survivor.name is not None
             for view in (one, two):
-                await view.until_data(truth)
+                await view.until_data(left)
 
 
 async def _write(chance: random.Random, registry: Registry, name: str, operations: int) -> list[bytes]:
@@ -91,8 +91,8 @@ async def _write(chance: random.Random, registry: Registry, name: str, operation
 
 async def _drive(victim: Participant, name: str) -> None:
     """Keep a process writing until it is killed."""
-    nodes = [await victim.advertise(name, b"%d" % number) for number in range(3)]
+    names = [await victim.advertise(name, b"%d" % number) for number in range(3)]
     number = 0
     while True:
         number += 1
-        await victim.update(nodes[number % 3], b"%s %d" % (name.encode(), number))
+        await victim.update(names[number % 3], b"%s %d" % (name.encode(), number))

@@ -34,12 +34,12 @@ __all__ = ["RegistryConformance"]
 
 @pytest.mark.asyncio
 class RegistryConformance(WatchingTests, AdvertisingTests, ConcurrencyTests, OutageTests, TidinessTests):
-    """Subclass it, give ``harness_class``, and pytest does the rest (pytest-asyncio in any mode)."""
+    """The base class of a backend's test class, which sets ``harness_class``; pytest-asyncio in any mode."""
 
     harness_class: ClassVar[type[Harness]]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Leave out what the backend doesn't claim to pass."""
+        """Leave out the tests that require a capability which the backend lacks."""
         super().__init_subclass__(**kwargs)
         if "harness_class" in cls.__dict__:
             for name in missing_tests(cls, cls.harness_class.capabilities):
@@ -47,7 +47,7 @@ class RegistryConformance(WatchingTests, AdvertisingTests, ConcurrencyTests, Out
 
     @pytest_asyncio.fixture
     async def harness(self, tmp_path: Path) -> AsyncIterator[Harness]:
-        """A registry of this test's own."""
+        """A new registry for each test."""
         harness = self.harness_class(tmp_path)
         await harness.start()
         yield harness

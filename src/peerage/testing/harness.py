@@ -1,4 +1,4 @@
-"""What a backend brings to be tested: ways to take part in one registry, and to make it fail."""
+"""What a backend provides for its tests: ways to take part in one registry, and to make it fail."""
 
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -12,11 +12,11 @@ __all__ = ["Harness"]
 class Harness(ABC):
     """One registry under test, new and empty for each test.
 
-    A subclass says its :attr:`capabilities` and gives :meth:`url`; with ``outage`` and ``session`` it also
-    brings the faults. Everything else has a default.
+    A subclass sets :attr:`capabilities` and defines :meth:`url`; with ``outage`` and ``session`` it also
+    defines the faults. Everything else has a default.
 
     Args:
-        folder: an empty folder of this test's own.
+        folder: an empty folder, a new one for each test.
     """
 
     capabilities: ClassVar[frozenset[str]] = frozenset()
@@ -35,11 +35,11 @@ class Harness(ABC):
         """Stop it; every registry is closed by then."""
 
     def first(self) -> Registry:
-        """Open a participant: the one that :meth:`lose` and :meth:`expire` happen to."""
+        """Open a participant that :meth:`lose` and :meth:`expire` affect."""
         return open_registry(self.url())
 
     def second(self) -> Registry:
-        """Open another participant, to which nothing happens."""
+        """Open a participant that no fault affects."""
         return open_registry(self.url())
 
     def elsewhere(self) -> Registry:

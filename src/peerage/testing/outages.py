@@ -11,11 +11,11 @@ __all__ = ["OutageTests"]
 
 
 class OutageTests:
-    """An error is never an empty snapshot; what was wished for comes true when it can."""
+    """An error is never an empty snapshot; what was advertised meanwhile is registered afterwards."""
 
     @requires("outage")
     async def test_what_was_known_stays_true(self, harness: Harness) -> None:
-        """Losing touch says why and removes nothing; recovery is a snapshot with what happened meanwhile."""
+        """Stale has a reason and removes nothing; recovery is a snapshot with what happened meanwhile."""
         async with closing(harness.first(), harness.second()) as (here, there), View(here) as view:
             stays = await registered(there, "Stays", b"stays")
             goes = await registered(there, "Goes", b"goes")
@@ -37,7 +37,7 @@ class OutageTests:
 
     @requires("outage")
     async def test_a_watch_begun_out_of_touch_says_so(self, harness: Harness) -> None:
-        """Stale at once, not silence; then the snapshot."""
+        """The first event is Stale, at once; the snapshot follows."""
         async with closing(harness.first(), harness.second()) as (here, there):
             await registered(there, "There", b"there")
             await harness.lose()
@@ -49,7 +49,7 @@ class OutageTests:
 
     @requires("outage")
     async def test_advertising_out_of_touch(self, harness: Harness) -> None:
-        """It returns at once and is registered, with what was given last, when it can be."""
+        """advertise() returns at once; the record is registered, as given last, when that is possible."""
         async with (
             closing(harness.first(), harness.second()) as (here, there),
             View(there) as view,
@@ -68,27 +68,27 @@ class OutageTests:
 
     @requires("outage")
     async def test_nothing_is_written_if_the_session_survived(self, harness: Harness) -> None:
-        """An outage that cost nothing is seen by nobody; an update made meanwhile is applied once."""
+        """Other watchers see no event of such an outage; an update made meanwhile is applied once."""
         async with closing(harness.first(), harness.second()) as (here, there):
             kept = await registered(here, "Kept", b"kept")
             changed = await registered(here, "Changed", b"before")
-            nodes = {kept.name, changed.name}
+            names = {kept.name, changed.name}
             async with View(there) as view, View(here) as own:
                 await view.until_data([b"kept", b"before"])
                 await own.until(lambda: own.ready)
-                told = len(view.events)
+                before = len(view.events)
                 await harness.lose()
                 await own.until(lambda: own.stale)
                 changed.update(b"after")
                 await harness.restore()
                 await changed.registered()
                 await view.until_data([b"kept", b"after"])
-                assert set(view.records) == nodes
-                assert len(view.events) == told + 1
+                assert set(view.records) == names
+                assert len(view.events) == before + 1
 
     @requires("outage")
     async def test_withdraw_out_of_touch_wins(self, harness: Harness) -> None:
-        """Withdrawn while the registry can't be told, it is gone when it can."""
+        """A record that is withdrawn in an outage is gone after it."""
         async with closing(harness.first(), harness.second()) as (here, there), View(there) as view:
             owner = await registered(here, "Leaves", b"leaves")
             async with View(here) as own:
@@ -104,7 +104,7 @@ class OutageTests:
 
     @requires("session")
     async def test_a_lost_session_is_replaced(self, harness: Harness) -> None:
-        """Each record comes back once, as another node; watchers end with the truth."""
+        """Each record comes back once, under another name, and watchers end with these."""
         async with closing(harness.first(), harness.second()) as (here, there), View(there) as view:
             owners = [await registered(here, "Back", b"%d" % number) for number in range(5)]
             wanted = [b"%d" % number for number in range(5)]
@@ -115,10 +115,11 @@ class OutageTests:
                 await harness.expire()
                 await view.until(
                     lambda: sorted(view.data.values()) == wanted and not before & set(view.records),
-                    "each record back once, as another node",
+                    "each record back once, under another name",
                 )
                 await own.until(lambda: set(own.records) == set(view.records))
             await eventually(lambda: {owner.name for owner in owners} == set(view.records), "the owners know")
+            assert set(here.own_records) == before | set(view.records)
 
     @requires("session", "outage")
     async def test_withdraw_wins_against_a_lost_session(self, harness: Harness) -> None:

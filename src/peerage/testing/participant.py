@@ -75,18 +75,18 @@ class _Owner:
         self._registry = registry
         self._advertisements: dict[str, Advertisement] = {}
 
-    async def obey(self, command: str, *args: str) -> object:
+    async def carry_out(self, command: str, *args: str) -> object:
         match command, args:
             case "advertise", (name, data):
                 advertisement = self._registry.advertise(name, data.encode())
-                node = await advertisement.registered()
-                self._advertisements[node] = advertisement
-                return node
-            case "update", (node, data):
-                self._advertisements[node].update(data.encode())
-                return await self._advertisements[node].registered()
-            case "withdraw", (node,):
-                await self._advertisements.pop(node).withdraw()
+                registered_as = await advertisement.registered()
+                self._advertisements[registered_as] = advertisement
+                return registered_as
+            case "update", (name, data):
+                self._advertisements[name].update(data.encode())
+                return await self._advertisements[name].registered()
+            case "withdraw", (name,):
+                await self._advertisements.pop(name).withdraw()
                 return None
             case "exit", ():
                 os._exit(0)
@@ -103,7 +103,7 @@ async def _serve(url: str) -> None:
     try:
         _reply("ready")
         while line := await reader.readline():
-            _reply(await owner.obey(*json.loads(line)))
+            _reply(await owner.carry_out(*json.loads(line)))
     finally:
         await registry.aclose()
         transport.close()

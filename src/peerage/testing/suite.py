@@ -1,4 +1,4 @@
-"""What the parts of the suite share: opening registries that are closed in the end."""
+"""Helpers of the suite: registries that are closed in the end, records that are registered."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,7 +10,7 @@ __all__ = ["closing", "registered"]
 
 @asynccontextmanager
 async def closing(*registries: Registry) -> AsyncIterator[tuple[Registry, ...]]:
-    """Close all of them in the end, whatever happened."""
+    """Close all of them in the end, also after an exception."""
     try:
         yield registries
     finally:
@@ -19,7 +19,7 @@ async def closing(*registries: Registry) -> AsyncIterator[tuple[Registry, ...]]:
 
 
 async def registered(registry: Registry, name: str, data: bytes) -> Advertisement:
-    """Advertise and wait until it is in the registry."""
+    """Advertise, and return once the record is in the registry."""
     advertisement = registry.advertise(name, data)
     await advertisement.registered()
     return advertisement

@@ -1,4 +1,4 @@
-"""The contract's part on opening and closing: nothing is touched too early, nothing is left behind."""
+"""The contract's part on opening and closing: opening needs no event loop, closing leaves nothing open."""
 
 import asyncio
 import threading
@@ -17,7 +17,7 @@ __all__ = ["TidinessTests", "open_descriptors"]
 
 
 def open_descriptors() -> dict[int, str]:
-    """Return the descriptors of this process and what they are; empty where that can't be had."""
+    """Return the descriptors of this process and what they are; none where there is no ``/proc``."""
     found = {}
     for entry in Path("/proc/self/fd").glob("*") if Path("/proc/self/fd").exists() else ():
         try:
@@ -28,7 +28,7 @@ def open_descriptors() -> dict[int, str]:
 
 
 class TidinessTests:
-    """``aclose()`` closes everything, once and for all."""
+    """``aclose()`` closes everything, for good."""
 
     async def test_opening_needs_no_event_loop(self, harness: Harness) -> None:
         """A registry can be opened before there is a loop, and used on one later."""
@@ -53,7 +53,7 @@ class TidinessTests:
         await eventually(lambda: open_descriptors().keys() <= before.keys(), "the end of every descriptor")
 
     async def test_closing_withdraws(self, harness: Harness) -> None:
-        """What was advertised is gone for others; again is no error."""
+        """Others see the records no more; closing again is no error."""
         async with closing(harness.second()) as (there,), View(there) as view:
             registry = harness.first()
             owner = await registered(registry, "Brief", b"1")
@@ -66,7 +66,7 @@ class TidinessTests:
             await owner.withdraw()
 
     async def test_a_closed_registry_says_so(self, harness: Harness) -> None:
-        """Every call after ``aclose()`` raises, and waits under way end."""
+        """Every call after ``aclose()`` raises RegistryClosedError."""
         registry = harness.first()
         await registry.aclose()
         with pytest.raises(RegistryClosedError):

@@ -12,9 +12,9 @@ __all__ = ["View"]
 
 
 class View:
-    """Watches a registry in a task of its own and keeps what a user would: the records, by node.
+    """Watches a registry in a task and keeps the records by name, as a user would.
 
-    Checks on the way that what it is told makes sense: changes only after a snapshot, nothing after the end.
+    It checks the events as well: changes come after a snapshot only, and Stale has a reason.
 
     ::
 
@@ -25,7 +25,7 @@ class View:
     def __init__(self, registry: Registry) -> None:
         self.records: dict[str, Record] = {}
         self.events: list[Event] = []
-        """Everything that was told, in order."""
+        """All events, in order."""
         self.stale: str | None = None
         self.ready = False
         self.ended = False
@@ -67,8 +67,8 @@ class View:
 
     @property
     def data(self) -> Mapping[str, bytes]:
-        """The data of each record, by node."""
-        return {node: record.data for node, record in self.records.items()}
+        """The data of each record, by name."""
+        return {name: record.data for name, record in self.records.items()}
 
     async def _follow(self) -> None:
         async for event in self._watch:
@@ -82,14 +82,14 @@ class View:
         match event:
             case Snapshot(records):
                 self.records = {record.name: record for record in records}
-                assert len(self.records) == len(records), "a snapshot names each node once"
+                assert len(self.records) == len(records), "a snapshot has each name once"
                 self.stale, self.ready = None, True
             case Put(record):
                 assert self.ready, "a snapshot comes before the first change"
                 self.records[record.name] = record
-            case Gone(node):
+            case Gone(name):
                 assert self.ready, "a snapshot comes before the first change"
-                self.records.pop(node, None)
+                self.records.pop(name, None)
             case Stale(reason):
                 assert reason, "losing touch has a reason"
                 self.stale = reason

@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar
 
 __all__ = ["PATIENCE", "begun", "eventually"]
 
-#: Seconds until a wait is given up. It says nothing about speed, because a loaded machine is slow.
+#: Seconds until a wait is given up; long, because a loaded machine is slow.
 PATIENCE: Final = 20.0
 
 T = TypeVar("T")

@@ -2,29 +2,29 @@
 
 import asyncio
 
-from peerage.registry import Gone, Put, Snapshot
+from peerage.registry import Event, Gone, Put, Snapshot
 from peerage.testing.capabilities import requires
 from peerage.testing.harness import Harness
 from peerage.testing.participant import Participant
 from peerage.testing.suite import closing, registered
 from peerage.testing.view import View
-from peerage.testing.waiting import eventually
+from peerage.testing.waiting import begun, eventually
 
 __all__ = ["WatchingTests"]
 
 
 class WatchingTests:
-    """Snapshot, then what changes; watchers don't know of each other."""
+    """A snapshot, then the changes; watchers don't affect each other."""
 
     async def test_an_empty_registry_gives_an_empty_snapshot(self, harness: Harness) -> None:
-        """The first event comes also when there is nothing."""
+        """There is a first event even if there are no records."""
         async with closing(harness.first()) as (registry,):
             watch = registry.watch()
             assert await anext(watch) == Snapshot(())
             await watch.aclose()
 
     async def test_snapshot_then_changes(self, harness: Harness) -> None:
-        """What is there comes in the snapshot; then each change, of the same node and order until it goes."""
+        """A record keeps its name and its sequence through every change."""
         async with closing(harness.first(), harness.second()) as (here, there):
             early = await registered(there, "Early", b"1")
             watch = here.watch()
@@ -45,8 +45,8 @@ class WatchingTests:
             assert await anext(watch) == Gone(record.name)
             await watch.aclose()
 
-    async def test_events_of_one_node_keep_their_order(self, harness: Harness) -> None:
-        """Whatever is merged, no watcher is told of an older state after a newer one."""
+    async def test_events_of_one_record_keep_their_order(self, harness: Harness) -> None:
+        """Events may be merged, but no watcher gets an older state after a newer one."""
         async with closing(harness.first(), harness.second()) as (here, there):
             owner = await registered(there, "Counter", b"0")
             async with View(here) as view:
@@ -55,11 +55,11 @@ class WatchingTests:
                     if number % 7 == 0:
                         await owner.registered()
                 await view.until_data([b"199"])
-                told = [int(event.record.data) for event in view.events if isinstance(event, Put)]
-                assert told == sorted(told)
+                numbers = [int(event.record.data) for event in view.events if isinstance(event, Put)]
+                assert numbers == sorted(numbers)
 
     async def test_watchers_are_independent(self, harness: Harness) -> None:
-        """Each begins with a snapshot of its own; closing one ends no other."""
+        """Each begins with a snapshot; closing one ends no other."""
         async with closing(harness.first(), harness.second()) as (here, there):
             async with View(here) as one:
                 await registered(there, "A", b"a")
@@ -71,7 +71,7 @@ class WatchingTests:
             assert two.ended
 
     async def test_a_slow_watcher_gets_the_newest(self, harness: Harness) -> None:
-        """Nothing piles up for a watcher that doesn't look, and it holds nobody up."""
+        """No queue grows for a watcher that takes no events, and others don't wait for it."""
         async with closing(harness.first(), harness.second()) as (here, there):
             slow = here.watch()
             assert isinstance(await anext(slow), Snapshot)
@@ -92,22 +92,22 @@ class WatchingTests:
                 events += 1
                 if isinstance(event, Put) and event.record.name == owner.name:
                     seen.append(event.record.data)
-            # At most one of each node waits: this node, and the one that came and went.
+            # At most one event of each record waits: this one, and the one that came and went.
             assert events <= 2
             await slow.aclose()
 
-    async def test_orders_grow(self, harness: Harness) -> None:
-        """Of two records the one created later has the higher order, whoever created it."""
+    async def test_sequences_grow(self, harness: Harness) -> None:
+        """Of two records, also of two participants, the one created later has the higher sequence."""
         async with closing(harness.first(), harness.second()) as (here, there), View(here) as view:
             for turn in range(6):
                 await registered((here, there)[turn % 2], "Turn", b"%d" % turn)
             await view.until(lambda: len(view.records) == 6)
-            by_order = sorted(view.records.values(), key=lambda record: record.sequence)
-            assert [record.data for record in by_order] == [b"%d" % turn for turn in range(6)]
-            assert len({record.sequence for record in by_order}) == len(by_order)
+            by_sequence = sorted(view.records.values(), key=lambda record: record.sequence)
+            assert [record.data for record in by_sequence] == [b"%d" % turn for turn in range(6)]
+            assert len({record.sequence for record in by_sequence}) == len(by_sequence)
 
     async def test_two_paths_do_not_see_each_other(self, harness: Harness) -> None:
-        """A registry's path is part of its name."""
+        """Another path is another registry."""
         async with closing(harness.first(), harness.elsewhere()) as (here, elsewhere):
             await registered(here, "Here", b"here")
             await registered(elsewhere, "There", b"there")
@@ -116,7 +116,7 @@ class WatchingTests:
                 await other.until_data([b"there"])
 
     async def test_closing_ends_a_watch_that_waits(self, harness: Harness) -> None:
-        """Whoever waits for the next event is told that there is none."""
+        """The iteration ends for a watcher that waits for the next event."""
         registry = harness.first()
         async with View(registry) as view:
             await view.until(lambda: view.ready)
@@ -128,9 +128,12 @@ class WatchingTests:
         async with closing(harness.first(), harness.second()) as (here, there):
             watch = here.watch()
             assert isinstance(await anext(watch), Snapshot)
+
+            async def next_event() -> Event:
+                return await anext(watch)
+
             for _ in range(3):
-                waiting = asyncio.ensure_future(anext(watch))
-                await asyncio.sleep(0)
+                waiting = await begun(next_event())
                 waiting.cancel()
                 await asyncio.wait([waiting])
             owner = await registered(there, "Late", b"late")
@@ -147,16 +150,16 @@ class WatchingTests:
             View(here) as view,
             await Participant.spawn(harness.url()) as owner,
         ):
-            node = await owner.advertise("Other", b"1")
-            await view.until(lambda: view.data == {node: b"1"})
-            await owner.update(node, b"2")
-            await view.until(lambda: view.data == {node: b"2"})
-            await owner.withdraw(node)
+            name = await owner.advertise("Other", b"1")
+            await view.until(lambda: view.data == {name: b"1"})
+            await owner.update(name, b"2")
+            await view.until(lambda: view.data == {name: b"2"})
+            await owner.withdraw(name)
             await view.until(lambda: not view.records)
 
     @requires("processes")
     async def test_a_record_vanishes_with_its_process(self, harness: Harness) -> None:
-        """Killed with SIGKILL or ended without a word: the record goes, the others stay."""
+        """Its records vanish after SIGKILL and after an exit without withdrawing; the others stay."""
         async with (
             closing(harness.first()) as (here,),
             View(here) as view,

@@ -205,7 +205,7 @@ run(program, Service())
         cwd=tmp_path,
     )
     assert outcome.lines == ["True", "RegistryDeniedError", "False {}"], outcome.log
-    assert outcome.log.count("Advertised without what MANIFEST.json says") == 1
+    assert outcome.log.count("Advertised without the content of MANIFEST.json") == 1
 
 
 async def test_in_place(zookeeper):
@@ -240,11 +240,11 @@ run(program, Service())
             ('app.Api.attention_required({"c": 1}, "d")', b'"attention_required"'),
             ('app.Api.remove_attention("d") or app.Api.update_discovery({"e": ["last"]})', b'"last"'),
         ):
-            one.tell(command)
+            await one.tell(command)
             await one.line()
             await asyncio.to_thread(shown, expected)
         assert seen == [[node]]
-        one.tell("stop")
+        await one.tell("stop")
         assert await one.end() == (0, [])
         await eventually(lambda: seen[-1] == [])
 

@@ -159,7 +159,7 @@ run(program, Service())
         async with running(program, environ=environ) as one:
             await one.line()
             proxy.black_hole()
-            one.tell("stop")
+            await one.tell("stop")
             assert (await one.end())[0] == 0, one.log
     assert "Stopping waits for" not in one.log
 

@@ -79,8 +79,7 @@ async def test_keys_are_rotated_and_the_server_is_killed(environ, config):
         await eventually(lambda: statuses(service, third, READER), wanted=lambda found: found == [401, 401])
         assert await service.status("/read", second) == 200
 
-        auth.running.process.kill()
-        await auth.running.process.wait()
+        await auth.running.kill()
         assert await service.status("/read", second) == 200
         assert await service.status("/read", token(claims(sub="new"), name="second")) == 200
         assert await service.status("/read", third) == 401

@@ -37,7 +37,7 @@ async def test_fields(inside, zookeeper, tmp_path, monkeypatch):
             record.pop("containerized", None)
             port = one.session._base_url.port
             assert record.pop("web") == [["0.0.0.0", port]]
-            assert record.pop("process_id") == one.running.process.pid
+            assert record.pop("process_id") == one.running.pid
             assert record.pop("launch_time").endswith("Z")
             records[api] = record
     assert set(records[OURS].pop("peerage")) <= {"scheme", "nonce", "host_key", "addresses"}

@@ -158,7 +158,7 @@ Guest.main = main
 Guest().run()
 """
     async with guest(inside, named(on(zookeeper), "my-1"), program) as one, asyncio.timeout(PATIENCE):
-        assert await one.running.process.wait() == 1
+        assert await one.running.wait() == 1
     assert "ValueError: wrong" in one.running.log
 
 

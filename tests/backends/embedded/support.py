@@ -1,8 +1,9 @@
-"""What these tests share: registries, files made by hand, small programs in processes of their own."""
+"""What these tests share: registries, and files made by hand."""
 
+import asyncio
 import fcntl
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
@@ -20,32 +21,39 @@ async def opened(base: Path, query: str = "") -> AsyncIterator[EmbeddedRegistry]
         await registry.aclose()
 
 
+async def begun(coroutine: Coroutine[object, object, object]) -> asyncio.Task[object]:
+    """A task that has taken its first step."""
+    task = asyncio.ensure_future(coroutine)
+    await asyncio.wait([task], timeout=0)
+    return task
+
+
 def run_folder(base: Path) -> Path:
-    """Where the records of the default path are."""
+    """The folder with the records of the default path."""
     return base / "run.asab"
 
 
 def names_in(folder: Path) -> list[str]:
-    """Every name in it."""
+    """All names in the folder."""
     return sorted(path.name for path in folder.iterdir())
 
 
 def open_files() -> list[str]:
-    """What this process's descriptors lead to."""
+    """The files to which this process's descriptors lead."""
     found = []
     for descriptor in Path("/proc/self/fd").iterdir():
-        with suppress(FileNotFoundError):  # the one by which the list is read
+        with suppress(FileNotFoundError):  # the descriptor by which the list is read
             found.append(str(descriptor.readlink()))
     return found
 
 
 def records_in(base: Path) -> list[str]:
-    """Names of the files there, drafts and the counter left out."""
+    """Names of the records' files, without drafts and the counter."""
     return [name for name in names_in(run_folder(base)) if not name.startswith(".")]
 
 
 def locked(path: Path) -> bool:
-    """Whether somebody has the file locked, which is to say that its owner lives."""
+    """Whether the file is locked, which means that its owner lives."""
     try:
         fd = os.open(path, os.O_RDONLY)
     except FileNotFoundError:
@@ -62,7 +70,7 @@ def locked(path: Path) -> bool:
 
 @contextmanager
 def made_by_hand(path: Path, data: bytes = b"by hand") -> Iterator[None]:
-    """A record whose owner is this test."""
+    """A record that this test itself owns."""
     draft = path.with_name(f".tmp.{path.name}")
     fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:

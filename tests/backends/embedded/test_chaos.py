@@ -1,4 +1,7 @@
-"""Six writers that die at any moment, watched in both ways: no torn data, no false death, one truth."""
+"""Six writers that are killed at any moment, watched with inotify and by polling.
+
+No data is torn, no living record is reported as gone, and all watchers end with the same records.
+"""
 
 import asyncio
 import hashlib
@@ -50,14 +53,14 @@ _POLLING_WATCHER = """
     import asyncio, sys
     sys.path.insert(0, sys.argv[2])
     from pathlib import Path
-    from tests.backends.embedded.test_chaos import watch_until_told
+    from tests.backends.embedded.test_chaos import watch_until_equal
 
-    asyncio.run(watch_until_told(Path(sys.argv[1])))
+    asyncio.run(watch_until_equal(Path(sys.argv[1])))
     """
 
 
 class CheckedView(View):
-    """A view that knows nonsense when it is told."""
+    """A view that checks each event against the folder."""
 
     base: Path
 
@@ -69,17 +72,17 @@ class CheckedView(View):
                     _check(record.data)
             case Put(record):
                 _check(record.data)
-            case Gone(node):
-                # A number is never used again, so nobody can have come back under this name.
-                assert not locked(run_folder(self.base) / node), f"{node} is said to be gone and lives"
+            case Gone(name):
+                # Numbers are never reused, so no other record can have this name.
+                assert not locked(run_folder(self.base) / name), f"{name} was reported as gone and lives"
 
 
 def _check(data: bytes) -> None:
     assert hashlib.sha256(data[64:]).hexdigest().encode() == data[:64], "torn data"
 
 
-async def watch_until_told(base: Path) -> None:
-    """Watch in a process of its own; each line of input asks until the given truth is what is seen."""
+async def watch_until_equal(base: Path) -> None:
+    """Watch in a separate process until the records that standard input gives are what is seen."""
     CheckedView.base = base
     async with opened(base) as registry, CheckedView(registry) as view:
         await view.until(lambda: view.ready)
@@ -90,11 +93,11 @@ async def watch_until_told(base: Path) -> None:
 
 
 def _digests(view: View) -> dict[str, str]:
-    return {node: data[:64].decode() for node, data in view.data.items()}
+    return {name: data[:64].decode() for name, data in view.data.items()}
 
 
 async def _write(base: Path, seed: int, ready: asyncio.Event, done: asyncio.Event, ended: list[int]) -> None:
-    """One writer's place: whoever is killed there is replaced, until all operations are done."""
+    """Run one writer, and replace it when it is killed, until all operations are done."""
     choice, left, life = random.Random(seed), _OPERATIONS, 0
     while True:
         life += 1

@@ -7,7 +7,7 @@ from peerage.testing import Harness, RegistryConformance
 
 
 class EmbeddedHarness(Harness):
-    """A folder of the test's own."""
+    """A new folder for each test."""
 
     capabilities = frozenset({"processes", "secrets"})
 
@@ -16,7 +16,7 @@ class EmbeddedHarness(Harness):
 
 
 class PollingHarness(EmbeddedHarness):
-    """The same, for every process of the test, without inotify."""
+    """The same without inotify, for every process of the test."""
 
     async def start(self) -> None:
         os.environ[FORCE_POLLING] = "1"
@@ -26,12 +26,12 @@ class PollingHarness(EmbeddedHarness):
 
 
 class TestInotify(RegistryConformance):
-    """The contract, as changes are told by the kernel."""
+    """The contract, with changes reported by the kernel."""
 
     harness_class = EmbeddedHarness
 
 
 class TestPolling(RegistryConformance):
-    """The contract, as changes are found by looking."""
+    """The contract, with changes found by polling."""
 
     harness_class = PollingHarness

@@ -21,7 +21,7 @@ from peerage.registry import open_registry
         ("embedded:///a%20b?path=/some/other", "embedded:///a%20b?path=/some/other"),
     ],
 )
-def test_the_normal_form(url, normal):
+def test_urls_have_a_normal_form(url, normal):
     assert open_registry(url).url == normal
     assert open_registry(normal).url == normal
 
@@ -44,13 +44,13 @@ def test_the_normal_form(url, normal):
         ("embedded:?path=/" + "x" * 300, "can't be the path"),
     ],
 )
-def test_a_url_that_cannot_work_says_what_to_write(url, advice):
+def test_the_error_of_an_invalid_url_says_what_to_write(url, advice):
     with pytest.raises(ConfigurationError, match=advice) as caught:
         open_registry(url)
     assert "password" not in str(caught.value)
 
 
-def test_the_environment_names_the_folder(monkeypatch):
+def test_the_environment_can_name_the_folder(monkeypatch):
     monkeypatch.setenv("XDG_RUNTIME_DIR", "/run/user/1")
     assert "/run/user" not in open_embedded("embedded:").url
     monkeypatch.setenv("PEERAGE_DIR", "/var/lib/mine")

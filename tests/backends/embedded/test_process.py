@@ -1,18 +1,22 @@
-"""What a process has of it: one thread, one inotify, nothing after the end; forks."""
+"""What the registries of a process share: one thread, one inotify; closing, and forks."""
 
 import asyncio
 import os
 import signal
 import threading
-from pathlib import Path
+import time
 
 import pytest
-from tests.backends.embedded.support import names_in, open_files, opened, records_in
+from tests.backends.embedded.support import begun, names_in, open_files, opened, records_in
 from tests.backends.programs import FORKING, program
 
-from peerage.backends.embedded import open_embedded, site
+from peerage.backends.embedded import forks, open_embedded, store
+from peerage.backends.embedded.advertisement import _PATIENCE
 from peerage.registry import Snapshot
 from peerage.testing import View, eventually
+
+#: Seconds after which a blocked event loop is given up.
+_GIVE_UP = 20
 
 
 def _inotify_instances() -> int:
@@ -40,7 +44,7 @@ async def test_one_thread_and_one_inotify_for_all(tmp_path):
 
 
 async def test_event_loops_share_the_thread(tmp_path):
-    """Each loop is told on its own."""
+    """Each loop gets the events of its own watchers."""
 
     def elsewhere() -> bytes:
         async def main() -> bytes:
@@ -59,8 +63,8 @@ async def test_event_loops_share_the_thread(tmp_path):
         await view.until_data([b"here"])
 
 
-async def test_a_loop_that_is_gone_holds_nobody_up(tmp_path):
-    """A program may end its loop without closing the registry; others of the process go on."""
+async def test_a_closed_loop_does_not_disturb_other_registries(tmp_path):
+    """A program may close its event loop without closing the registry."""
     left = open_embedded(f"embedded://{tmp_path}/r")
 
     def elsewhere() -> None:
@@ -76,46 +80,78 @@ async def test_a_loop_that_is_gone_holds_nobody_up(tmp_path):
     await left.aclose()
 
 
-async def test_closing_can_be_cancelled_and_leaves_nothing(tmp_path):
+async def test_a_cancelled_close_leaves_nothing(tmp_path):
     registry = open_embedded(f"embedded://{tmp_path}/r")
     await registry.advertise("App", b"1").registered()
-    closing = asyncio.ensure_future(registry.aclose())
-    await asyncio.sleep(0)
+    closing = await begun(registry.aclose())
     closing.cancel()
     await asyncio.wait([closing])
     await eventually(lambda: _threads() == 0)
     assert names_in(tmp_path / "r" / "run.asab") == [".seq"]
 
 
-async def test_withdrawing_does_not_wait_for_a_disk_that_hangs(tmp_path, caplog):
-    """The record goes as soon as the disk is back; a withdrawal given up goes just so."""
+async def test_a_hanging_disk_call_does_not_block_the_event_loop(tmp_path):
+    """Such a call holds the lock that keeps forks away, and the event loop never waits for that lock."""
+    held, released = threading.Event(), threading.Event()
+
+    def hang() -> bool:
+        with forks.FORK_LOCK:
+            held.set()
+            return released.wait(_GIVE_UP)
+
+    async with opened(tmp_path / "r") as registry:
+        owner = registry.advertise("App", b"1")
+        await owner.registered()
+        hanging = asyncio.ensure_future(asyncio.to_thread(hang))
+        await asyncio.to_thread(held.wait)
+        calls = [registry.inspect(), owner.withdraw(), registry.secrets.obtain("/key", lambda: b"key")]
+        tasks = [await begun(call) for call in calls]
+        released.set()
+        assert await hanging, "the event loop was blocked until the disk call gave up"
+        await asyncio.gather(*tasks)
+
+
+async def test_many_withdrawals_are_not_taken_for_a_hanging_disk(tmp_path, caplog):
+    """The patience for the disk doesn't count the time in which it serves other calls."""
+    async with opened(tmp_path / "r") as registry:
+        owner = registry.advertise("App", b"1")
+        await owner.registered()
+        for _ in range(8):
+            registry._open().thread.call_soon(lambda: time.sleep(_PATIENCE / 4))
+        await owner.withdraw()
+        assert records_in(tmp_path / "r") == []
+    assert caplog.records == []
+
+
+async def test_withdrawing_does_not_wait_for_a_hanging_disk(tmp_path, caplog):
+    """The files are removed when the disk works again, cancelled withdrawals included; one line is logged."""
     disk = threading.Event()
     async with opened(tmp_path / "r") as registry:
-        owners = [registry.advertise("App", b"%d" % number) for number in range(3)]
+        owners = [registry.advertise("App", b"%d" % number) for number in range(4)]
         for owner in owners:
             await owner.registered()
-        registry._open().worker.post(disk.wait)
+        registry._open().thread.call_soon(disk.wait)
         try:
             owners[0].update(b"never written")
-            given_up = asyncio.ensure_future(owners[1].withdraw())
-            await asyncio.sleep(0)
-            given_up.cancel()
-            await asyncio.wait([given_up])
-            assert given_up.cancelled()
+            withdrawal = await begun(owners[1].withdraw())
+            withdrawal.cancel()
+            await asyncio.wait([withdrawal])
+            assert withdrawal.cancelled()
             await owners[0].withdraw()
             await owners[0].withdraw()
+            await owners[2].withdraw()
             assert len(caplog.records) == 1
-            assert len(records_in(tmp_path / "r")) == 3
+            assert len(records_in(tmp_path / "r")) == 4
         finally:
             disk.set()
         await registry.inspect()
-        assert records_in(tmp_path / "r") == [owners[2].name]
+        assert records_in(tmp_path / "r") == [owners[3].name]
         assert not caplog.records[1:]
 
 
 @pytest.mark.alone
-async def test_without_inotify_it_is_polled_and_said_once(tmp_path):
-    """Another 128 instances of this user, and there is none left."""
+async def test_without_inotify_the_folder_is_polled_and_that_is_logged_once(tmp_path):
+    """The program takes all inotify instances that this user has left."""
     text = """
         import asyncio, sys
         from asyncinotify import Inotify
@@ -125,7 +161,7 @@ async def test_without_inotify_it_is_polled_and_said_once(tmp_path):
         async def main(url):
             hoard, changes = [], ""
             while changes != "polling":
-                # Somebody else of this user may let go of one in between: then once more.
+                # Another process of this user may close one meanwhile: then try again.
                 try:
                     while True:
                         hoard.append(Inotify())
@@ -159,7 +195,7 @@ async def test_without_inotify_it_is_polled_and_said_once(tmp_path):
 
         import logging
         logging.basicConfig(stream=sys.stdout, format="%(levelname)s")
-        logging.getLogger("asyncio").setLevel(logging.ERROR)  # it remarks on slow machines
+        logging.getLogger("asyncio").setLevel(logging.ERROR)  # it warns on slow machines
         asyncio.run(main(sys.argv[1]))
         """
     async with program(text, f"embedded://{tmp_path}/r") as process:
@@ -167,7 +203,7 @@ async def test_without_inotify_it_is_polled_and_said_once(tmp_path):
     assert (code, output.split()) == (0, ["WARNING", "polling", "inotify"])
 
 
-async def test_a_program_that_closes_nothing_ends_in_peace(tmp_path):
+async def test_a_program_that_closes_nothing_ends_without_errors(tmp_path):
     text = """
         import asyncio, sys
         from peerage.registry import open_registry
@@ -188,7 +224,7 @@ async def test_a_program_that_closes_nothing_ends_in_peace(tmp_path):
 
 
 async def test_a_forked_child_neither_keeps_nor_removes_the_parents_record(tmp_path):
-    """The child lives on, with every thread of the parent missing; its own registry works."""
+    """The child has no thread of the parent, and the registry that it opens works."""
     text = f"""{FORKING}
 async def of_the_child(url, inherited, owner):
     assert refused(inherited.watch)
@@ -226,29 +262,29 @@ asyncio.run(main(sys.argv[1]))
                 await view.until_data([])
 
 
-async def test_a_child_has_none_either_while_the_parent_closes(tmp_path):
+async def test_a_child_forked_while_the_parent_closes_has_no_descriptor(tmp_path):
     disk = threading.Event()
+    before = set(open_files())
     async with opened(tmp_path / "r") as registry:
         assert isinstance(await anext(registry.watch()), Snapshot)
-        registry._open().worker.post(disk.wait)
-        closing = asyncio.ensure_future(registry.aclose())
-        await asyncio.sleep(0)
+        registry._open().thread.call_soon(disk.wait)
+        closing = await begun(registry.aclose())
         try:
             assert _inotify_instances() == 1
-            assert await _inherited(tmp_path) == "[]"
+            assert await _inherited(before) == "[]"
         finally:
             disk.set()
         await closing
     assert _inotify_instances() == 0
 
 
-async def _inherited(folder: Path) -> str:
-    """What a forked child has of the registries in *folder*."""
+async def _inherited(before: set[str]) -> str:
+    """Return what a forked child has open, except for *before* and the pipe by which it answers."""
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
-        bad = [file for file in open_files() if str(folder) in file or "inotify" in file]
-        os.write(writer, repr(bad).encode())
+        pipe = os.readlink(f"/proc/self/fd/{reader}")  # noqa: PTH115 - there is no loop in the child
+        os.write(writer, repr(sorted(set(open_files()) - before - {pipe})).encode())
         os._exit(0)
     os.close(writer)
     found = await asyncio.to_thread(os.read, reader, 1000)
@@ -258,17 +294,18 @@ async def _inherited(folder: Path) -> str:
 
 
 async def test_a_child_has_no_descriptor_of_its_parent(tmp_path):
+    before = set(open_files())
     async with opened(tmp_path / "r") as registry, View(registry) as view:
         await registry.advertise("App", b"1").registered()
         await view.until_data([b"1"])
-        assert await _inherited(tmp_path) == "[]"
+        assert await _inherited(before) == "[]"
         registry.advertise("App", b"2")
         await view.until_data([b"1", b"2"])
 
 
-async def test_closing_does_not_wait_for_all_files_to_be_removed(tmp_path, monkeypatch):
-    """Ten thousand files can't be removed in time; without its lock each is as good as gone."""
-    monkeypatch.setattr(site, "_REMOVING", 0.0)
+async def test_closing_does_not_wait_until_all_files_are_removed(tmp_path, monkeypatch):
+    """There is no time to remove ten thousand files; without its lock a file is no record any more."""
+    monkeypatch.setattr(store, "_REMOVING", 0.0)
     base = tmp_path / "r"
     async with opened(base) as there, View(there) as view:
         async with opened(base) as here:

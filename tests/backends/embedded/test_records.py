@@ -1,9 +1,10 @@
-"""Records as files: what is written, what is found, what is left alone."""
+"""Records as files: which files are written, read, removed and left alone."""
 
 import asyncio
 import fcntl
 import os
 import stat
+import subprocess
 import time
 from pathlib import Path
 
@@ -27,32 +28,32 @@ from peerage.testing import Participant, View, eventually
 async def test_an_advertisement_is_a_locked_private_file(tmp_path):
     base = tmp_path / "registry"
     async with opened(base) as registry:
-        node = await registry.advertise("App", b"data").registered()
-        path = run_folder(base) / node
+        name = await registry.advertise("App", b"data").registered()
+        path = run_folder(base) / name
         assert stat.S_IMODE(base.stat().st_mode) == stat.S_IMODE(run_folder(base).stat().st_mode) == 0o700
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         assert path.read_bytes() == b"data"
         assert locked(path)
-        assert names_in(run_folder(base)) == [".seq", node]
+        assert names_in(run_folder(base)) == [".seq", name]
     assert names_in(run_folder(base)) == [".seq"]
 
 
-async def test_numbers_grow_whatever_becomes_of_the_counter(tmp_path):
+async def test_numbers_grow_even_if_the_counter_is_damaged(tmp_path):
     async with opened(tmp_path) as registry:
         tmp_path.chmod(0o700)
         counter = run_folder(tmp_path) / ".seq"
-        nodes = [await registry.advertise("App", b"1").registered()]
+        names = [await registry.advertise("App", b"1").registered()]
         counter.unlink()
-        nodes.append(await registry.advertise("App", b"2").registered())
+        names.append(await registry.advertise("App", b"2").registered())
         counter.write_text("nonsense")
-        nodes.append(await registry.advertise("App", b"3").registered())
+        names.append(await registry.advertise("App", b"3").registered())
         counter.write_text("0000000001\n")
-        nodes.append(await registry.advertise("App", b"4").registered())
-    assert nodes == [f"App.{number:010d}" for number in range(1, 5)]
+        names.append(await registry.advertise("App", b"4").registered())
+    assert names == [f"App.{number:010d}" for number in range(1, 5)]
 
 
-async def test_a_number_somebody_holds_is_waited_for(tmp_path):
-    """Whoever has the counter locked may be stopped: that must not stop this process."""
+async def test_a_locked_counter_does_not_block_the_thread(tmp_path):
+    """The process that has it locked may be stopped; the record is advertised when the lock is released."""
     async with opened(tmp_path / "r") as registry:
         await registry.advertise("First", b"1").registered()
         with (run_folder(tmp_path / "r") / ".seq").open("rb") as counter:
@@ -65,8 +66,8 @@ async def test_a_number_somebody_holds_is_waited_for(tmp_path):
         assert (run_folder(tmp_path / "r") / "Second.0000000002").read_bytes() == b"3"
 
 
-async def test_a_number_somebody_holds_for_long_is_a_problem(tmp_path, caplog):
-    """Two records wait and come; a third one is withdrawn meanwhile."""
+async def test_a_counter_that_stays_locked_is_reported_as_a_problem(tmp_path, caplog):
+    """Three records wait for a number; one is withdrawn meanwhile, the others are advertised in the end."""
     caplog.set_level("INFO", "peerage.backends.embedded")
     async with opened(tmp_path / "r") as registry:
         await registry.advertise("First", b"1").registered()
@@ -86,7 +87,7 @@ async def test_a_number_somebody_holds_for_long_is_a_problem(tmp_path, caplog):
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
 
 
-async def test_an_update_is_another_file_under_the_same_name(tmp_path):
+async def test_an_update_puts_another_file_under_the_same_name(tmp_path):
     async with opened(tmp_path / "r") as registry:
         owner = registry.advertise("App", b"1")
         path = run_folder(tmp_path / "r") / await owner.registered()
@@ -97,8 +98,36 @@ async def test_an_update_is_another_file_under_the_same_name(tmp_path):
             assert locked(path)
             found = path.stat()
             versions.add((found.st_ino, found.st_mtime_ns))
-        # An inode is used again at once; a version never is.
+        # File systems reuse inodes at once; a version is never reused.
         assert len(versions) == 50
+
+
+@pytest.fixture
+def whole_seconds(tmp_path, monkeypatch):
+    """A folder where file times have whole seconds: ext4 with small inodes, if it can be mounted."""
+    folder, image = tmp_path / "mounted", tmp_path / "image"
+    folder.mkdir()
+    with image.open("wb") as file:
+        file.truncate(8 << 20)
+    mount = f"mkfs.ext4 -q -I 128 {image} && mount -o loop {image} {folder}"
+    if subprocess.run(["/bin/sh", "-c", mount], capture_output=True, check=False).returncode:
+        utime = os.utime
+        monkeypatch.setattr(os, "utime", lambda fd, ns: utime(fd, ns=[time // 10**9 * 10**9 for time in ns]))
+        yield folder
+    else:
+        yield folder
+        subprocess.run(["/bin/sh", "-c", f"umount {folder}"], check=True)
+
+
+@pytest.mark.parametrize("polling", ["0", "1"])
+async def test_no_update_is_lost_where_file_times_have_whole_seconds(whole_seconds, monkeypatch, polling):
+    monkeypatch.setenv("PEERAGE_EMBEDDED_POLL", polling)
+    async with opened(whole_seconds / "r") as registry, View(registry) as view:
+        owner = registry.advertise("App", b"first")
+        await view.until_data([b"first"])
+        for number in range(20):
+            owner.update(b"%d" % number)
+            await view.until_data([b"%d" % number])
 
 
 async def test_a_record_removed_by_hand_comes_back(tmp_path):
@@ -112,14 +141,14 @@ async def test_a_record_removed_by_hand_comes_back(tmp_path):
 
 
 @pytest.mark.parametrize("polling", ["0", "1"])
-async def test_a_corpse_is_removed_and_not_delivered(tmp_path, monkeypatch, polling):
+async def test_the_file_of_a_dead_owner_is_removed_and_not_delivered(tmp_path, monkeypatch, polling):
     monkeypatch.setenv("PEERAGE_EMBEDDED_POLL", polling)
     base = tmp_path / "r"
     async with opened(base) as registry:
         await registry.inspect()
         (run_folder(base) / "Dead.0000000007").write_bytes(b"dead")
         with (run_folder(base) / "Dead.0000000007").open("rb") as tester:
-            # Another one who tests at the same time is not taken for the owner.
+            # Another process that tests the lock at the same time isn't taken for the owner.
             fcntl.flock(tester, fcntl.LOCK_SH)
             async with View(registry) as view:
                 await view.until(lambda: view.ready)
@@ -133,7 +162,7 @@ async def test_a_corpse_is_removed_and_not_delivered(tmp_path, monkeypatch, poll
                 assert [type(event).__name__ for event in view.events] == ["Snapshot", "Put", "Gone"]
 
 
-async def test_what_is_not_a_record_is_left_alone(tmp_path, caplog):
+async def test_files_that_are_no_records_are_left_alone(tmp_path, caplog):
     base = tmp_path / "r"
     async with opened(base) as registry:
         await registry.inspect()
@@ -148,9 +177,9 @@ async def test_what_is_not_a_record_is_left_alone(tmp_path, caplog):
         before = names_in(folder)
         async with View(registry) as view:
             await view.until(lambda: view.ready)
-            node = await registry.advertise("App", b"1").registered()
+            name = await registry.advertise("App", b"1").registered()
             await view.until_data([b"1"])
-            assert names_in(folder) == sorted([*before, node, ".seq"])
+            assert names_in(folder) == sorted([*before, name, ".seq"])
         for name in ("Link", "Folder", "Pipe"):
             assert sum(f"{name}.0000000001" in record.message for record in caplog.records) == 1
 
@@ -170,7 +199,7 @@ async def test_a_file_of_another_user_is_left_alone(tmp_path):
         assert foreign.exists()
 
 
-async def test_an_oversized_record_costs_itself_alone(tmp_path, caplog):
+async def test_an_oversized_record_is_skipped_and_the_others_are_delivered(tmp_path, caplog):
     base = tmp_path / "r"
     async with opened(base) as registry, View(registry) as view:
         await view.until(lambda: view.ready)
@@ -182,7 +211,7 @@ async def test_an_oversized_record_costs_itself_alone(tmp_path, caplog):
         assert sum("Fat.0000000001" in record.message for record in caplog.records) == 1
 
 
-async def test_a_leftover_draft_is_swept(tmp_path):
+async def test_a_leftover_draft_is_removed(tmp_path):
     base = tmp_path / "r"
     async with opened(base) as registry:
         await registry.inspect()
@@ -200,7 +229,7 @@ _QUEUE = Path("/proc/sys/fs/inotify/max_queued_events")
 
 @pytest.mark.skipif(not _QUEUE.exists(), reason="only Linux has inotify")
 async def test_too_many_events_at_once_lose_nothing(tmp_path):
-    """The kernel's queue overflows: then everything is looked at."""
+    """When the kernel's queue overflows, everything is read again."""
     base = tmp_path / "r"
     limit = int(await asyncio.to_thread(_QUEUE.read_text))
     async with opened(base) as registry, View(registry) as view:
@@ -209,30 +238,30 @@ async def test_too_many_events_at_once_lose_nothing(tmp_path):
         await view.until_data([b"gone"])
         noise, other = run_folder(base) / "noise", run_folder(base) / "other"
         noise.touch()
-        with forks.HELD:  # the thread can't look meanwhile
+        with forks.FORK_LOCK:  # the thread can't read meanwhile
             for _ in range(limit // 4 + 100):
                 noise.rename(other)
                 other.rename(noise)
             with made_by_hand(run_folder(base) / "Late.0000000099", b"late"):
-                forks.HELD.release()
+                forks.FORK_LOCK.release()
                 try:
                     await view.until_data([b"gone", b"late"])
                 finally:
-                    forks.HELD.acquire()
+                    forks.FORK_LOCK.acquire()
         await view.until_data([b"gone"])
 
 
 @pytest.mark.skipif(not _QUEUE.exists(), reason="only Linux has inotify")
-async def test_looking_tells_nobody_to_look(tmp_path, monkeypatch):
-    """Opening and closing files to read them aren't changes: processes that look would never end."""
-    happened = embedded_view.View._happened
-    told = []
+async def test_reading_causes_no_events(tmp_path, monkeypatch):
+    """Otherwise processes that read would make each other read for ever."""
+    on_changes = embedded_view.View._on_changes
+    changed = []
 
     def count(view, changes):
-        told.extend(name for name in changes if not name.startswith("."))
-        happened(view, changes)
+        changed.extend(name for name in changes if not name.startswith("."))
+        on_changes(view, changes)
 
-    monkeypatch.setattr(embedded_view.View, "_happened", count)
+    monkeypatch.setattr(embedded_view.View, "_on_changes", count)
     text = """
         import asyncio, sys
         from peerage.registry import open_registry
@@ -246,17 +275,17 @@ async def test_looking_tells_nobody_to_look(tmp_path, monkeypatch):
         """
     async with opened(tmp_path / "r") as registry, View(registry) as view:
         await view.until(lambda: view.ready)
-        nodes = [await registry.advertise("Seen", b"seen").registered() for _ in range(20)]
-        # Told in order: nothing of these is still to come.
-        await eventually(lambda: nodes[-1] in told)
-        told.clear()
+        names = [await registry.advertise("Seen", b"seen").registered() for _ in range(20)]
+        # Events are in order: those of the other records came before.
+        await eventually(lambda: names[-1] in changed)
+        changed.clear()
         async with program(text, registry.url) as other:
             assert await other.line() == "20"
             await other.wait()
-        # Nor of what the other one may have caused.
-        node = await registry.advertise("Fence", b"fence").registered()
-        await eventually(lambda: node in told)
-        assert set(told) == {node}
+        # So did those that the other process may have caused.
+        name = await registry.advertise("Fence", b"fence").registered()
+        await eventually(lambda: name in changed)
+        assert set(changed) == {name}
 
 
 async def test_paths_do_not_see_each_other(tmp_path):
@@ -272,8 +301,8 @@ async def test_paths_do_not_see_each_other(tmp_path):
         await in_two.until_data([b"two"])
 
 
-async def test_a_stopped_owner_stays(tmp_path):
-    """Unlike in ZooKeeper: there is no session that could expire."""
+async def test_the_record_of_a_stopped_process_stays(tmp_path):
+    """There is no session that could expire, unlike in ZooKeeper."""
     async with opened(tmp_path / "r") as registry, View(registry) as view:
         async with await Participant.spawn(registry.url) as owner:
             await owner.advertise("Stopped", b"stopped")

@@ -1,4 +1,4 @@
-"""What fails for a while: no space, no descriptors."""
+"""Failures that pass: no space, no descriptors, no threads."""
 
 from tests.backends.programs import program
 
@@ -8,7 +8,7 @@ from peerage.registry import Snapshot, open_registry
 from peerage.testing import View, eventually
 
 logging.basicConfig(stream=sys.stdout, format="%(levelname)s", level=logging.INFO)
-logging.getLogger("asyncio").setLevel(logging.ERROR)  # it remarks on slow machines
+logging.getLogger("asyncio").setLevel(logging.ERROR)  # it warns on slow machines
 
 def limit(what, soft):
     resource.setrlimit(what, (soft, resource.getrlimit(what)[1]))
@@ -23,7 +23,7 @@ async def _lines(text: str, base: object) -> list[str]:
     return output.split()
 
 
-async def test_no_space_is_said_once_and_tried_again(tmp_path):
+async def test_without_space_one_warning_is_logged_and_writing_is_tried_again(tmp_path):
     text = """
 async def main(url):
     registry = open_registry(url)
@@ -50,7 +50,7 @@ asyncio.run(main(sys.argv[1]))
     assert await _lines(text, tmp_path / "r") == ["WARNING", "INFO"]
 
 
-async def test_no_descriptors_is_stale_never_empty(tmp_path):
+async def test_without_descriptors_the_registry_is_stale_and_never_empty(tmp_path):
     text = """
 async def main(url):
     registry = open_registry(url)
@@ -73,7 +73,7 @@ asyncio.run(main(sys.argv[1]))
     assert await _lines(text, tmp_path / "r") == []
 
 
-async def test_no_descriptors_at_the_start_is_stale_and_tried_again(tmp_path):
+async def test_starting_without_descriptors_is_tried_again(tmp_path):
     text = """
 async def main(url):
     before = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
@@ -107,7 +107,7 @@ print("tidy")
     assert await _lines(text, tmp_path / "r") == ["tidy"]
 
 
-async def test_no_thread_leaves_no_pipe(tmp_path):
+async def test_a_failed_start_of_the_thread_leaves_no_descriptor(tmp_path):
     text = """
 async def main(url):
     import threading
@@ -133,7 +133,7 @@ print("tidy")
 
 
 async def test_everything_open_at_the_end_is_closed(tmp_path):
-    """Also by a program that checks as strictly as Python can."""
+    """The program runs with all of Python's checks."""
     text = """
 async def main(url):
     import threading

@@ -1,4 +1,4 @@
-"""A folder that belongs to this user alone: opened, checked, and addressed by its descriptor from then on."""
+"""A private folder of this user: created, checked, and used through its descriptor from then on."""
 
 import errno
 import fcntl
@@ -12,37 +12,36 @@ from typing import Final, Self
 from peerage.backends.embedded import forks
 from peerage.errors import RegistryDeniedError
 
-__all__ = ["TEMPORARY", "Folder", "temporary_name", "write_whole"]
+__all__ = ["DRAFT_PREFIX", "Folder", "draft_name", "write_whole"]
 
-#: How the names of unfinished files begin.
-TEMPORARY: Final = ".tmp."
+#: The names of unfinished files begin with this.
+DRAFT_PREFIX: Final = ".tmp."
 
 _OPEN_FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
-_ELSEWHERE: Final = "or name another folder by PEERAGE_DIR or embedded:///folder"
+_ELSEWHERE: Final = "set PEERAGE_DIR, or the URL embedded:///folder, to another folder for all your services"
 
-#: Errors of the place itself, which don't pass by waiting: what to do about each.
+#: Errors that don't pass by waiting.
 _REFUSALS: Final = {
-    errno.ENOTDIR: "is not a folder, or a symbolic link: remove it,",
-    errno.ELOOP: "is a symbolic link: remove it,",
-    errno.EACCES: "may not be opened by this user: give it back to the user and make it 'chmod 700',",
-    errno.EPERM: "may not be opened by this user: give it back to the user and make it 'chmod 700',",
-    errno.EROFS: "is on a read-only file system: mount it writable,",
-    errno.ENOENT: "can't be made, because the folder above it is missing: make that one,",
-    errno.ENAMETOOLONG: "has too long a name: shorten it,",
+    errno.ENOTDIR,
+    errno.ELOOP,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOENT,
+    errno.ENAMETOOLONG,
 }
 
 
-def temporary_name() -> str:
+def draft_name() -> str:
     """Return a name for a file that isn't finished."""
-    return f"{TEMPORARY}{os.getpid()}.{secrets.token_hex(8)}"
+    return f"{DRAFT_PREFIX}{os.getpid()}.{secrets.token_hex(8)}"
 
 
 def write_whole(fd: int, data: bytes) -> None:
-    """Write *data* at once.
+    """Write *data* in one call.
 
     Raises:
-        OSError: no space, at the latest after a part of it.
+        OSError: there is no space, or not enough for all of it.
     """
     written = os.write(fd, data)
     if written != len(data):
@@ -50,7 +49,7 @@ def write_whole(fd: int, data: bytes) -> None:
 
 
 class Folder:
-    """One subfolder of the user's folder; use :meth:`open` or :meth:`find`."""
+    """One subfolder of the user's folder; made by :meth:`open`."""
 
     def __init__(self, path: str, base_fd: int, fd: int) -> None:
         self.path = path
@@ -59,52 +58,35 @@ class Folder:
         self.identity = _identity(os.fstat(fd))
 
     @classmethod
-    def open(cls, base: str, name: str) -> Self:
-        """Make the folder *name* in *base*, and *base*, if they aren't there, and open it.
+    def open(cls, base: str, name: str, *, create: bool = True) -> Self:
+        """Open the folder *name* in *base*; both are created if they don't exist.
+
+        With ``create=False`` nothing is written.
 
         Raises:
-            RegistryDeniedError: the folder can't be trusted, or locks don't hold in it.
-            OSError: anything that may pass, such as too many open files.
+            RegistryDeniedError: the folder can't be trusted, or file locks don't work in it.
+            FileNotFoundError: with ``create=False``, the folder doesn't exist.
+            OSError: any failure that may pass, such as too many open files.
         """
-        with forks.HELD:
-            base_fd = _open_checked(base, base, None)
+        with forks.FORK_LOCK:
+            base_fd = _open_private(base, base, None, create=create)
             try:
-                # systemd-tmpfiles removes from /tmp what is ten days old, but leaves a locked folder alone.
-                with suppress(OSError):
-                    fcntl.flock(base_fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-                folder = cls(f"{base}/{name}", base_fd, _open_checked(f"{base}/{name}", name, base_fd))
+                if create:
+                    # systemd-tmpfiles deletes files in /tmp that are ten days old, except in locked folders.
+                    with suppress(OSError):
+                        fcntl.flock(base_fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                path = f"{base}/{name}"
+                folder = cls(path, base_fd, _open_private(path, name, base_fd, create=create))
             except BaseException:
                 forks.close(base_fd)
                 raise
-            try:
-                folder._prove_locks()
-            except BaseException:
-                folder.close()
-                raise
+            if create:
+                try:
+                    folder._check_locks()
+                except BaseException:
+                    folder.close()
+                    raise
             return folder
-
-    @classmethod
-    def find(cls, base: str, name: str) -> Self | None:
-        """Open the folder *name* in *base* to read what is in it, writing nothing; None if it isn't there.
-
-        Raises:
-            RegistryDeniedError: the folder can't be trusted.
-            OSError: anything that may pass, such as too many open files.
-        """
-        with forks.HELD:
-            try:
-                base_fd = _open_checked(base, base, None, make=False)
-            except FileNotFoundError:
-                return None
-            try:
-                return cls(
-                    f"{base}/{name}", base_fd, _open_checked(f"{base}/{name}", name, base_fd, make=False)
-                )
-            except BaseException as error:
-                forks.close(base_fd)
-                if isinstance(error, FileNotFoundError):
-                    return None
-                raise
 
     def close(self) -> None:
         """Close the descriptors."""
@@ -112,33 +94,33 @@ class Folder:
         forks.close(self._base_fd)
 
     def in_place(self) -> bool:
-        """Whether the path still leads to this folder: after ``rm -rf`` it leads to none, or to another one.
+        """Whether the path still leads to this folder; after ``rm -rf`` it leads to none, or to another one.
 
         Raises:
-            RegistryDeniedError: it was opened to others meanwhile.
+            RegistryDeniedError: the folder's mode or owner was changed meanwhile.
         """
         try:
-            there = Path(self.path).lstat()
+            found = Path(self.path).lstat()
         except FileNotFoundError:
             return False
-        _check(there, self.path)
-        return _identity(there) == self.identity
+        _check_private(found, self.path)
+        return _identity(found) == self.identity
 
     def changed_at(self) -> int:
         """Nanoseconds of the last change in the list of names, by the coarse clock of the file system."""
         return os.fstat(self.fd).st_mtime_ns
 
-    def _prove_locks(self) -> None:
+    def _check_locks(self) -> None:
         """Refuse a file system on which a second descriptor gets a lock that is taken."""
-        name = temporary_name()
+        name = draft_name()
         first = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=self.fd)
         try:
             second = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self.fd)
             try:
-                if not _excludes(first, second):
+                if not _locks_exclude(first, second):
                     raise RegistryDeniedError(
-                        f"{self.path!a} is on a file system where locks don't hold (NFS, virtiofs, 9p?): "
-                        f"put it on a local one, {_ELSEWHERE}."
+                        f"File locks don't work in {self.path!a} (is it on NFS, virtiofs or 9p?): "
+                        f"{_ELSEWHERE}, on a local file system."
                     )
             finally:
                 os.close(second)
@@ -147,7 +129,7 @@ class Folder:
             os.close(first)
 
 
-def _excludes(first: int, second: int) -> bool:
+def _locks_exclude(first: int, second: int) -> bool:
     try:
         fcntl.flock(first, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -161,36 +143,53 @@ def _excludes(first: int, second: int) -> bool:
     return False
 
 
-def _open_checked(path: str, name: str, dir_fd: int | None, *, make: bool = True) -> int:
+def _open_private(path: str, name: str, dir_fd: int | None, *, create: bool) -> int:
+    if create:
+        _make(path, name, dir_fd)
     try:
-        if make:
-            with suppress(FileExistsError):
-                os.mkdir(name, 0o700, dir_fd=dir_fd)
         fd = forks.keep(os.open(name, _OPEN_FOLDER, dir_fd=dir_fd))
     except OSError as error:
-        if error.errno not in _REFUSALS or (error.errno == errno.ENOENT and not make):
+        if error.errno not in _REFUSALS or error.errno == errno.ENOENT:
             raise
-        raise RegistryDeniedError(f"{path!a} {_REFUSALS[error.errno]} {_ELSEWHERE}.") from error
+        # Says more exactly what is wrong, where that can be seen: another owner, a symbolic link, the mode.
+        with suppress(OSError):
+            _check_private(os.stat(name, dir_fd=dir_fd, follow_symlinks=False), path)
+        raise RegistryDeniedError(f"{path!a} can't be opened ({error.strerror}): {_ELSEWHERE}.") from error
     try:
-        _check(os.fstat(fd), path)
+        _check_private(os.fstat(fd), path)
     except BaseException:
         forks.close(fd)
         raise
     return fd
 
 
-def _check(found: os.stat_result, path: str) -> None:
+def _make(path: str, name: str, dir_fd: int | None) -> None:
+    try:
+        os.mkdir(name, 0o700, dir_fd=dir_fd)
+    except FileExistsError:
+        pass
+    except OSError as error:
+        if error.errno not in _REFUSALS:
+            raise
+        raise RegistryDeniedError(
+            f"{path!a} can't be created ({error.strerror}): make sure that {str(Path(path).parent)!a} is an "
+            f"existing folder in which this user may create folders, or {_ELSEWHERE}."
+        ) from error
+
+
+def _check_private(found: os.stat_result, path: str) -> None:
     if not stat.S_ISDIR(found.st_mode):
-        raise RegistryDeniedError(f"{path!a} {_REFUSALS[errno.ENOTDIR]} {_ELSEWHERE}.")
+        raise RegistryDeniedError(f"{path!a} is a symbolic link or not a folder: remove it, or {_ELSEWHERE}.")
     if found.st_uid != os.geteuid():
         raise RegistryDeniedError(
-            f"{path!a} belongs to user {found.st_uid}, not to user {os.geteuid()}, who runs this: "
-            f"remove it, {_ELSEWHERE}."
+            f"{path!a} belongs to user {found.st_uid}, and this process runs as user {os.geteuid()}: "
+            f"have it removed, or {_ELSEWHERE}."
         )
-    if found.st_mode & _OTHERS:
+    mode = stat.S_IMODE(found.st_mode)
+    if mode & 0o777 != stat.S_IRWXU:
         raise RegistryDeniedError(
-            f"{path!a} is open to other users (mode {stat.S_IMODE(found.st_mode):04o}): "
-            f"make it 'chmod 700', {_ELSEWHERE}."
+            f"{path!a} has mode {mode:04o}, but must be open to its owner and to no other user: "
+            f"make it 'chmod 700', or {_ELSEWHERE}."
         )
 
 

@@ -1,8 +1,9 @@
-"""What a forked child must not keep: the descriptors that are the life of its parent's records.
+"""Closing in a forked child the descriptors on which its parent's records depend.
 
-A lock taken by ``flock`` belongs to the open file, which parent and child share: as long as the child
-has the descriptor, the record lives; and if the child unlocked it, the record would die. So the child closes,
-and never unlocks.
+A lock taken by ``flock`` belongs to the open file, which parent and child share. While the child has the
+descriptor, the record stays; if the child unlocked it, the record would vanish. Therefore the child closes
+the descriptors and never unlocks them. Python calls this for its own forks only: the child of a ``fork()``
+in C code keeps the descriptors until it ends or executes another program.
 """
 
 import os
@@ -10,34 +11,34 @@ import threading
 from contextlib import suppress
 from typing import Final
 
-__all__ = ["HELD", "close", "keep"]
+__all__ = ["FORK_LOCK", "close", "keep"]
 
-#: Held while a descriptor is open that :func:`keep` doesn't know of (yet): no fork happens in between.
-HELD: Final = threading.RLock()
+#: Held while a descriptor is open that :func:`keep` hasn't recorded (yet); no fork happens meanwhile.
+FORK_LOCK: Final = threading.RLock()
 
 _kept: Final[set[int]] = set()
 
 
 def keep(fd: int) -> int:
-    """Return *fd*, which a forked child will close; call it under :data:`HELD`, in which *fd* was opened."""
+    """Return *fd*, which a forked child will close; *fd* was opened, and this is called, under FORK_LOCK."""
     _kept.add(fd)
     return fd
 
 
 def close(fd: int) -> None:
-    """Close a descriptor that :func:`keep` was told of."""
-    with HELD:
-        # Gone already in a forked child: the number may be somebody else's by now.
+    """Close a descriptor that was passed to :func:`keep`."""
+    with FORK_LOCK:
+        # A forked child has closed it already, and the number may belong to another file by now.
         if fd in _kept:
             _kept.discard(fd)
             os.close(fd)
 
 
-def _drop_all() -> None:
+def _close_all() -> None:
     while _kept:
         with suppress(OSError):
             os.close(_kept.pop())
-    HELD.release()
+    FORK_LOCK.release()
 
 
-os.register_at_fork(before=HELD.acquire, after_in_parent=HELD.release, after_in_child=_drop_all)
+os.register_at_fork(before=FORK_LOCK.acquire, after_in_parent=FORK_LOCK.release, after_in_child=_close_all)

@@ -1,5 +1,6 @@
 """The one inotify instance of a process; a user may have 128 of them in all processes together."""
 
+import asyncio
 import logging
 import os
 import time
@@ -9,7 +10,6 @@ from enum import Flag, auto
 from typing import TYPE_CHECKING, Final
 
 from peerage.backends.embedded import forks
-from peerage.backends.embedded.worker import Worker
 
 if TYPE_CHECKING:
     from asyncinotify import Inotify, Watch
@@ -18,11 +18,11 @@ __all__ = ["FORCE_POLLING", "Change", "Notifier"]
 
 _LOG = logging.getLogger(__name__)
 
-#: Environment variable; set to anything but nothing or 0, no inotify is used.
+#: Environment variable; if set to anything but an empty value or 0, inotify isn't used.
 FORCE_POLLING: Final = "PEERAGE_EMBEDDED_POLL"
 
-#: Seconds until inotify is tried again, of which there may be more by then.
-_TRY_AGAIN: Final = 60.0
+#: Seconds until inotify is tried again after it couldn't be had.
+_RETRY: Final = 60.0
 
 _MOVED_FROM: Final = 0x40
 _CLOSE_WRITE: Final = 0x08
@@ -35,50 +35,49 @@ class Change(Flag):
     """What happened to a name, or to the folder itself."""
 
     WRITTEN = auto()
-    """The name has a new file, or has it no longer."""
+    """The name leads to a new file."""
     CLOSED = auto()
-    """Whoever had the file open for writing closed it, most likely by dying; the lock goes a moment later."""
+    """A process that had it open for writing closed it, often by dying; the lock goes a moment later."""
     REMOVED = auto()
-    """The name is no more."""
+    """The name was removed."""
     FOLDER = auto()
-    """The folder itself is gone, or elsewhere."""
-    LOST = auto()
-    """Too much happened at once: look at everything."""
+    """The folder itself was removed or moved."""
+    OVERFLOW = auto()
+    """Events were lost, because there were too many at once: everything must be read."""
 
 
-#: Called with what happened to each name; the empty name is the folder itself.
+#: Called with the changes of each name; the empty name is the folder itself.
 Listener = Callable[[dict[str, Change]], object]
 
 
-#: Those with a descriptor, which a forked child closes. Not by forks.keep(): asyncinotify closes it, and its
-#: epoll, itself, and would close them once more.
+#: Notifiers with an open descriptor, which a forked child closes. forks.keep() can't do it, because
+#: asyncinotify closes its descriptors itself and would close them twice.
 _open: "Final[set[Notifier]]" = set()
 
-_complained = False
+_warned = False
 
 
 class Notifier:
-    """Tells listeners what happens in folders; the worker's own, inotify is opened at the first need."""
+    """Reports changes in folders to listeners; lives on the thread and opens inotify when it is needed."""
 
-    def __init__(self, worker: Worker) -> None:
-        self._worker = worker
+    def __init__(self) -> None:
         self._inotify: Inotify | None = None
         self._watches: dict[int, Watch] = {}
         # Two paths can lead to one folder, for which the kernel has one watch only.
         self._listeners: dict[int, list[Listener]] = {}
-        self._try_at = 0.0
+        self._retry_at = 0.0
 
     @property
-    def worth_trying(self) -> bool:
-        """Whether :meth:`listen` may succeed by now, where it failed before."""
-        return time.monotonic() >= self._try_at and os.environ.get(FORCE_POLLING, "0") in {"", "0"}
+    def retry_due(self) -> bool:
+        """Whether :meth:`listen` may succeed by now, after it failed before."""
+        return time.monotonic() >= self._retry_at and os.environ.get(FORCE_POLLING, "0") in {"", "0"}
 
-    def try_soon(self) -> None:
-        """Don't wait until it is tried again."""
-        self._try_at = min(self._try_at, time.monotonic())
+    def retry_now(self) -> None:
+        """Make a retry due."""
+        self._retry_at = min(self._retry_at, time.monotonic())
 
     def listen(self, path: str, listener: Listener) -> int | None:
-        """Begin to watch the folder *path*; None if that can't be had, and polling is what is left.
+        """Watch the folder *path* and return the number of the watch; None if inotify can't be had.
 
         Raises:
             OSError: there is no such folder.
@@ -89,8 +88,8 @@ class Notifier:
         from asyncinotify import Mask  # noqa: PLC0415 - Linux only
 
         try:
-            # Not OPEN and CLOSE_NOWRITE: looking would feed itself.
-            # EXCL_UNLINK spares the close after each update.
+            # Without OPEN and CLOSE_NOWRITE, which the readers themselves would cause.
+            # EXCL_UNLINK spares the event of closing the old file after each update.
             watch = inotify.add_watch(
                 path,
                 Mask.MOVED_TO
@@ -106,14 +105,14 @@ class Notifier:
         except FileNotFoundError:
             raise
         except OSError as error:
-            self._complain(f"{error.strerror}: raise fs.inotify.max_user_watches")
+            self._unavailable(f"{error.strerror}: raise fs.inotify.max_user_watches")
             return None
         self._watches[watch.wd] = watch
         self._listeners.setdefault(watch.wd, []).append(listener)
         return watch.wd
 
     def ignore(self, number: int, listener: Listener) -> None:
-        """End what :meth:`listen` began."""
+        """End a watch that :meth:`listen` began."""
         listeners = self._listeners.get(number, [])
         if listener in listeners:
             listeners.remove(listener)
@@ -124,49 +123,54 @@ class Notifier:
                 try:
                     self._inotify.rm_watch(watch)
                 except OSError:
-                    _LOG.debug("The watch %d was gone already, with its folder.", number)
+                    _LOG.debug("The watch %d was removed already, with its folder.", number)
 
     def close(self) -> None:
-        """Close the descriptor; on the worker's thread, or in a forked child."""
-        with forks.HELD:
+        """Close the descriptors."""
+        if self._inotify is not None:
+            asyncio.get_running_loop().remove_reader(self._inotify.fd)
+            self.close_descriptors()
+
+    def close_descriptors(self) -> None:
+        """Close the descriptors without the event loop, as a forked child does."""
+        with forks.FORK_LOCK:
             inotify, self._inotify = self._inotify, None
             _open.discard(self)
             if inotify is not None:
-                self._worker.remove_reader(inotify.fd)
                 inotify.close()
 
     def _opened(self) -> "Inotify | None":
-        if self._inotify is None and self.worth_trying:
+        if self._inotify is None and self.retry_due:
             try:
                 from asyncinotify import Inotify  # noqa: PLC0415 - Linux only
 
-                # Room for about a thousand events: one read for a burst.
-                with forks.HELD:
+                with forks.FORK_LOCK:
+                    # Room for about a thousand events, so that a burst takes one read.
                     self._inotify = Inotify(cache_size=128)
                     _open.add(self)
             except ImportError:
-                self._complain("the package asyncinotify isn't there: pip install asyncinotify")
+                self._unavailable("the package asyncinotify isn't installed: pip install asyncinotify")
             except OSError as error:
-                self._complain(f"{error.strerror}: raise fs.inotify.max_user_instances")
+                self._unavailable(f"{error.strerror}: raise fs.inotify.max_user_instances")
             else:
                 os.set_blocking(self._inotify.fd, False)
-                self._worker.add_reader(self._inotify.fd, self._read)
+                asyncio.get_running_loop().add_reader(self._inotify.fd, self._read)
         return self._inotify
 
-    def _complain(self, why: str) -> None:
-        global _complained  # noqa: PLW0603 - once per process
-        self._try_at = time.monotonic() + _TRY_AGAIN
-        if not _complained:
-            _complained = True
+    def _unavailable(self, why: str) -> None:
+        global _warned  # noqa: PLW0603 - once per process
+        self._retry_at = time.monotonic() + _RETRY
+        if not _warned:
+            _warned = True
             _LOG.warning(
-                "The embedded registry is polled, changes are seen late, for want of inotify (%s; "
-                "%s=1 asks for polling and spares this line).",
+                "The embedded registry polls its folder, so changes are seen late, because inotify can't be "
+                "used (%s; set %s=1 to poll without this warning).",
                 why,
                 FORCE_POLLING,
             )
 
     def _read(self) -> None:
-        """Hand on what happened since, by listener and name; one call per listener for a burst."""
+        """Pass on what happened since the last time: one call per listener for a burst."""
         if self._inotify is None:
             return
         batches: dict[int, dict[str, Change]] = {}
@@ -180,21 +184,21 @@ class Notifier:
             mask = int(event.mask)
             if mask & _Q_OVERFLOW:
                 for number in self._listeners:
-                    batches.setdefault(number, {})[""] = Change.LOST
+                    batches.setdefault(number, {})[""] = Change.OVERFLOW
                 continue
             watch = event.watch
             if watch is None:
                 continue
             changes = batches.setdefault(watch.wd, {})
             name = str(event.name) if event.name else ""
-            happened = _meaning(mask)
+            happened = _change(mask)
             changes[name] = changes[name] | happened if name in changes else happened
         for number, changes in batches.items():
             for listener in tuple(self._listeners.get(number, ())):
                 listener(changes)
 
 
-def _meaning(mask: int) -> Change:
+def _change(mask: int) -> Change:
     if mask & _SELF:
         return Change.FOLDER
     if mask & _CLOSE_WRITE:
@@ -205,11 +209,11 @@ def _meaning(mask: int) -> Change:
 
 
 def _close_all() -> None:
-    global _complained  # noqa: PLW0603 - once per process, and this is another one
-    _complained = False
+    global _warned  # noqa: PLW0603 - once per process, and this is another one
+    _warned = False
     for notifier in tuple(_open):
         with suppress(OSError):
-            notifier.close()
+            notifier.close_descriptors()
 
 
 os.register_at_fork(after_in_child=_close_all)

@@ -1,4 +1,4 @@
-"""Where an embedded registry lives: its URL, its folders."""
+"""The location of an embedded registry: its URL and its folder."""
 
 import os
 import re
@@ -12,7 +12,7 @@ __all__ = ["Location", "parse_url", "single_name"]
 
 DEFAULT_PATH: Final = "/asab"
 
-#: Of a folder's or a file's name; file systems allow 255 bytes.
+#: Characters in the name of a folder or file; file systems allow 255 bytes.
 _LONGEST_NAME: Final = 200
 
 _SEGMENT = re.compile(r"[A-Za-z0-9_.-]+")
@@ -40,22 +40,22 @@ class Location:
 
 
 def single_name(path: str) -> str | None:
-    """Return one file name for an absolute path of plain segments, another for every path; else None."""
+    """Return a file name for an absolute path of plain segments, a different one for each path, or None."""
     first, *segments = path.split("/")
     if first or not segments:
         return None
     if any(segment in {".", ".."} or not _SEGMENT.fullmatch(segment) for segment in segments):
         return None
-    # A segment has no '%' in it: two paths never share a name.
+    # Segments contain no '%', so two paths never have the same name.
     name = "%".join(segments)
     return name if len(name) <= _LONGEST_NAME else None
 
 
 def parse_url(url: str) -> Location:
-    """Return the place that ``embedded:``, ``embedded:///folder`` or ``embedded:?path=/other`` names.
+    """Return the location that ``embedded:``, ``embedded:///folder`` or ``embedded:?path=/other`` names.
 
     Raises:
-        ConfigurationError: the URL can't work; the message doesn't repeat what could be a credential.
+        ConfigurationError: the URL is invalid; the message repeats nothing that could be a credential.
     """
     try:
         parts = urlsplit(url)
@@ -73,9 +73,9 @@ def parse_url(url: str) -> Location:
     elif from_environment := os.environ.get("PEERAGE_DIR"):
         base = _checked_base(from_environment, "PEERAGE_DIR")
     else:
-        # Not XDG_RUNTIME_DIR: it is set in a login and not under systemd or cron, and one user would have two
-        # registries that don't see each other.
-        base = f"/tmp/peerage-{os.geteuid()}"  # noqa: S108 - closed to others, and refused if it isn't ours
+        # Neither XDG_RUNTIME_DIR nor /run/user/<uid>: they exist in a login and not always under systemd or
+        # cron, so processes of one user would use two registries that don't see each other.
+        base = f"/tmp/peerage-{os.geteuid()}"  # noqa: S108 - private, and refused if it belongs to another user
     return Location(base, _registry_path(parts.query))
 
 

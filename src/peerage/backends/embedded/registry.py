@@ -1,18 +1,18 @@
-"""The port's side of the embedded registry; it lives on event loops, everything on disk is the worker's."""
+"""The embedded registry as its users see it; it lives on event loops and leaves file work to the thread."""
 
 import asyncio
 import logging
 import os
 import time
+from functools import partial
 from typing import Final
 
 from peerage.backends.embedded.advertisement import EmbeddedAdvertisement
 from peerage.backends.embedded.location import Location
-from peerage.backends.embedded.mailbox import Mailbox, tell
-from peerage.backends.embedded.process import Shared, ask, join, leave
 from peerage.backends.embedded.secrets import EmbeddedSecrets
-from peerage.backends.embedded.site import Condition, Site
-from peerage.backends.feed import Feed
+from peerage.backends.embedded.shared import Shared, acquire, release
+from peerage.backends.embedded.store import Store
+from peerage.backends.feed import Feed, call_threadsafe
 from peerage.errors import RegistryClosedError
 from peerage.registry import Health, OwnRecords, check_name, check_size
 
@@ -23,7 +23,7 @@ _LOG = logging.getLogger(__name__)
 #: Seconds the thread has for an answer; it needs them only if the disk hangs.
 _PATIENCE: Final = 0.9
 
-#: Seconds until the next attempt to begin the thread, for want of descriptors or threads.
+#: Seconds until the next attempt to start the thread, for want of descriptors or threads.
 _RETRY: Final = 1.0
 
 
@@ -38,14 +38,15 @@ class EmbeddedRegistry:
         self._pid = os.getpid()
         self._opened_at = time.monotonic()
         self._shared: Shared | None = None
-        self._site: Site | None = None
-        self._mailboxes: dict[Feed, Mailbox] = {}
+        self._store: Store | None = None
+        self._feeds: dict[Feed, None] = {}
         self._advertisements: dict[EmbeddedAdvertisement, None] = {}
         self._closed = False
         self._finished: asyncio.Future[None] | None = None
+        # Why the thread can't be started, and the next attempt.
         self._obstacle: str | None = None
         self._starting: asyncio.TimerHandle | None = None
-        self._secrets = EmbeddedSecrets(location.base, self._open)
+        self._secrets = EmbeddedSecrets(location.base, lambda: self._open().thread)
         self.open_to_all = False
         """Whether everyone who reaches it may write to it."""
         self.own_records = OwnRecords()
@@ -58,7 +59,7 @@ class EmbeddedRegistry:
 
     @property
     def secrets(self) -> EmbeddedSecrets:
-        """Secrets, each in a file that only this user can read; one set for all paths in a folder."""
+        """Secrets, each in a file that only this user can read; all paths of a folder share them."""
         return self._secrets
 
     def advertise(self, name: str, data: bytes) -> EmbeddedAdvertisement:
@@ -72,8 +73,8 @@ class EmbeddedRegistry:
         check_size(data)
         shared = self._open()
         advertisement = EmbeddedAdvertisement(
-            shared.worker,
-            self._entered,
+            shared.thread,
+            self._opened_store,
             name,
             data,
             own_records=self.own_records,
@@ -89,16 +90,15 @@ class EmbeddedRegistry:
             RegistryClosedError: after aclose(), or in a forked child.
         """
         shared = self._open()
-        feed = Feed(self._unwatch)
-        mailbox = Mailbox(asyncio.get_running_loop(), feed)
-        self._mailboxes[feed] = mailbox
+        feed = Feed(self._unwatch, asyncio.get_running_loop())
+        self._feeds[feed] = None
         if self._obstacle is not None:
-            mailbox.stale(self._obstacle)
-        shared.worker.post(lambda: self._entered().watch(mailbox))
+            feed.stale(self._obstacle)
+        shared.thread.call_soon(lambda: self._opened_store().watch(feed))
         return feed
 
     async def inspect(self) -> Health:
-        """Say how the registry is doing; see :meth:`peerage.registry.Registry.inspect`.
+        """Return the registry's state; see :meth:`peerage.registry.Registry.inspect`.
 
         Raises:
             RegistryClosedError: after aclose(), or in a forked child.
@@ -108,30 +108,31 @@ class EmbeddedRegistry:
             return self._unhealthy(f"{self._obstacle}.")
         try:
             async with asyncio.timeout(_PATIENCE):
-                condition = await ask(shared.worker, lambda: self._entered().condition())
+                return await shared.thread.run(lambda: self._opened_store().health())
         except TimeoutError:
-            return self._unhealthy(f"The disk under {self._location.base!a} doesn't answer: look at it.")
-        return self._health(condition)
+            return self._unhealthy(
+                f"The disk under {self._location.base!a} doesn't answer, or many writes wait for it: "
+                "check the disk."
+            )
 
     async def aclose(self) -> None:
         """Withdraw everything, end every watch and close every descriptor; may be called twice."""
         if self._pid != os.getpid():
-            return  # the child has nothing of it
+            return  # a forked child has closed everything already
         if not self._closed:
             self._closed = True
             self._begin_to_close()
         if self._finished is not None and not self._finished.done():
             await asyncio.wait([self._finished], timeout=_PATIENCE)
-            if not self._finished.done():
+            if not self._finished.done() and self._shared is not None and self._shared.thread.is_new_hang():
                 _LOG.warning(
-                    "The disk under %s doesn't answer, its registry is left as it is: look at the disk.",
+                    "The disk under %s doesn't answer: the registry there is closed when it does. "
+                    "Check the disk.",
                     ascii(self._location.base),
                 )
 
-    # Within
-
     def _open(self) -> Shared:
-        """Return what the process shares, entering it at the first call.
+        """Return what the process shares, and acquire it with the first call.
 
         Raises:
             RegistryClosedError: after aclose(), or in a forked child.
@@ -143,55 +144,46 @@ class EmbeddedRegistry:
         if self._closed:
             raise RegistryClosedError(f"The registry {self.url} is closed: open another one.")
         if self._shared is None:
-            shared = self._shared = join()
-            shared.worker.post(lambda: self._enter(shared))
-        if not self._shared.worker.started or self._obstacle is not None:
+            self._shared = acquire()
+            self._shared.thread.call_soon(partial(self._open_store, self._shared))
+        if not self._shared.thread.started or self._obstacle is not None:
             self._start(self._shared)
         return self._shared
 
     def _start(self, shared: Shared) -> None:
-        """Begin the thread, which does all that was posted; try again in a while if that can't be."""
+        """Start the thread, which makes all calls scheduled before; try again later if that fails."""
         if self._starting is not None:
             self._starting.cancel()
             self._starting = None
         try:
-            shared.worker.start()
+            shared.thread.start()
         except OSError as error:
             obstacle = (
-                f"The embedded registry can't begin for now ({error.strerror or error}): "
-                "see to it, it is tried again every second"
+                f"The embedded registry can't start for now ({error.strerror or error}): "
+                "resolve this; it is tried again every second"
             )
             if obstacle != self._obstacle:
                 self._obstacle = obstacle
-                for mailbox in self._mailboxes.values():
-                    mailbox.stale(obstacle)
+                for feed in self._feeds:
+                    feed.stale(obstacle)
             self._starting = asyncio.get_running_loop().call_later(_RETRY, self._start, shared)
         else:
             self._obstacle = None
 
-    def _enter(self, shared: Shared) -> None:
-        self._site = shared.enter(self._location)
-
-    def _entered(self) -> Site:
-        """Return the site, on the worker's thread: entering was posted before whatever calls this."""
-        if self._site is None:
-            raise RegistryClosedError(f"The registry {self.url} is closed: open another one.")
-        return self._site
-
     def _unwatch(self, feed: Feed) -> None:
-        mailbox = self._mailboxes.pop(feed, None)
-        if mailbox is not None and self._shared is not None:
-            self._shared.worker.post(lambda: self._site.unwatch(mailbox) if self._site else None)
+        self._feeds.pop(feed, None)
+        if self._shared is not None:
+            self._shared.thread.call_soon(lambda: self._store.unwatch(feed) if self._store else None)
 
     def _begin_to_close(self) -> None:
-        """Post all that closing takes; nobody has to wait for it, so a caller may be cancelled."""
+        """Schedule everything that closing takes; then the caller of aclose() may be cancelled."""
         advertisements = tuple(self._advertisements)
-        mailboxes = tuple(self._mailboxes.values())
-        self._mailboxes.clear()
+        feeds = tuple(self._feeds)
+        self._feeds.clear()
         for advertisement in advertisements:
             advertisement.end()
-        for mailbox in mailboxes:
-            mailbox.end()
+        for feed in feeds:
+            feed.end()
         self._secrets.end()
         if self._starting is not None:
             self._starting.cancel()
@@ -202,25 +194,25 @@ class EmbeddedRegistry:
         loop = asyncio.get_running_loop()
         finished = self._finished = loop.create_future()
 
-        def exit_site() -> None:
-            site = self._entered()
-            for mailbox in mailboxes:
-                site.unwatch(mailbox)
-            site.disown_all(advertisement.owner for advertisement in advertisements)
-            self._site = None
-            shared.exit(self._location)
+        def close_store() -> None:
+            store = self._opened_store()
+            for feed in feeds:
+                store.unwatch(feed)
+            store.withdraw_all(advertisement.record for advertisement in advertisements)
+            self._store = None
+            shared.close_store(self._location)
 
         def settle() -> None:
             if last:
-                # It has said that it does nothing more: this waits for the end of a function.
-                shared.worker.join()
+                # The thread has nothing more to do: this waits for the end of a function.
+                shared.thread.join()
             for advertisement in advertisements:
-                advertisement.settled()
+                advertisement.set_removed()
             finished.set_result(None)
 
-        shared.worker.post(exit_site)
-        # Known to settle() in time: that runs on this loop, so after this.
-        last = leave(shared, lambda: tell(loop, settle))
+        shared.thread.call_soon(close_store)
+        # settle() runs later on this loop, and so after this assignment.
+        last = release(shared, lambda: call_threadsafe(loop, settle))
 
     def _unhealthy(self, problem: str) -> Health:
         return Health(
@@ -231,21 +223,13 @@ class EmbeddedRegistry:
             problem=problem,
         )
 
-    def _health(self, condition: Condition) -> Health:
-        details = {
-            "changes": "polling" if condition.polling else "inotify",
-            "own records": str(condition.owned),
-        }
-        if condition.known is None:
-            details["changes"] = "not watched"
-        else:
-            details["records"] = str(condition.known)
-        return Health(
-            url=self.url,
-            state="connected" if condition.attached else "stale",
-            since=time.monotonic() - condition.since,
-            writable=condition.attached and condition.problem is None,
-            server=condition.folder,
-            problem=condition.problem,
-            details=details,
-        )
+    # On the thread
+
+    def _open_store(self, shared: Shared) -> None:
+        self._store = shared.open_store(self._location)
+
+    def _opened_store(self) -> Store:
+        """Return the store, which was opened before any call that needs it."""
+        if self._store is None:
+            raise RegistryClosedError(f"The registry {self.url} is closed: open another one.")
+        return self._store

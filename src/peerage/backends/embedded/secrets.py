@@ -1,30 +1,33 @@
-"""Shared secrets, each in a file of the user's folder."""
+"""Shared secrets, each in a file of the user's folder that only this user can read."""
 
 import asyncio
 import logging
+import os
+import stat
 from collections.abc import Callable
+from contextlib import closing, suppress
 from functools import partial
-from typing import TYPE_CHECKING, Final, Self
+from typing import Final, Self
 
-from peerage.backends.embedded.mailbox import tell
-from peerage.backends.embedded.process import Shared, ask
-from peerage.backends.embedded.secretfile import SecretFile
+from peerage.backends.embedded import forks
+from peerage.backends.embedded.folder import DRAFT_PREFIX, Folder, draft_name, write_whole
+from peerage.backends.embedded.location import single_name
+from peerage.backends.embedded.loopthread import LoopThread
+from peerage.backends.embedded.recordfile import remove_old_draft
+from peerage.backends.feed import call_threadsafe
 from peerage.errors import RegistryDeniedError
-from peerage.registry import check_size
+from peerage.registry import RECORD_LIMIT, check_size
 
-if TYPE_CHECKING:
-    from peerage.backends.embedded.worker import Timer, Worker
-
-__all__ = ["EmbeddedSecrets", "SecretWatch"]
+__all__ = ["EmbeddedSecrets", "SecretFile", "SecretWatch"]
 
 _LOG = logging.getLogger(__name__)
 
-#: Seconds between looks at a secret that is followed.
+#: Seconds between reads of a secret that is followed.
 _FOLLOW: Final = 0.2
 
-#: Seconds until the next attempt to have the turn of making a secret: the first one, and the longest.
-_TURN: Final = 0.002
-_LONGEST_TURN: Final = 0.1
+_FOLDER: Final = "secrets"
+_READ: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
+_WRITE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class EmbeddedSecrets:
@@ -32,51 +35,31 @@ class EmbeddedSecrets:
 
     Args:
         base: the user's folder.
-        shared: returns what the process shares, or raises RegistryClosedError.
+        thread: returns the thread, or raises RegistryClosedError.
     """
 
-    def __init__(self, base: str, shared: Callable[[], Shared]) -> None:
+    def __init__(self, base: str, thread: Callable[[], LoopThread]) -> None:
         self._base = base
-        self._shared = shared
+        self._thread = thread
         self._watches: set[SecretWatch] = set()
-        self._wanted: dict[SecretFile, Worker] = {}
 
     async def obtain(self, name: str, make: Callable[[], bytes]) -> bytes:
-        """Return the value; if there is none, one caller of all makes it, with *make*, on its event loop.
+        """Return the value; if there is none, keep one made by *make* or by another caller at the same time.
 
         Raises:
-            RegistryDeniedError: an impossible name, an empty or too large value, a folder not to be trusted.
+            RegistryDeniedError: the name is impossible, the value is empty or too large, or the folder can't
+                be trusted.
             RegistryClosedError: after the registry's aclose().
             OSError: no space, too many open files.
         """
-        file, worker, delay = SecretFile(self._base, name), self._shared().worker, _TURN
-        self._wanted[file] = worker
-        try:
-            while (value := await ask(worker, partial(self._read_or_take_turn, file))) is None:
-                # Nobody tells that a lock is free again: it has to be tried.
-                await asyncio.sleep(delay)
-                delay = min(2 * delay, _LONGEST_TURN)
-                self._shared()
-            if not value:
-                made = _checked(name, make())
-                value = await ask(worker, lambda: file.create(made))
-            return value
-        finally:
-            # Comes after an attempt that may still be under way, so it ends that one too.
-            self._wanted.pop(file, None)
-            worker.post(file.end_turn)
-
-    @staticmethod
-    def _read_or_take_turn(file: SecretFile) -> bytes | None:
-        """Return the value; empty if there is none and it is our turn to make it; None if it isn't."""
-        value = file.read()
-        if value is None and file.try_turn():
-            # It may have been made before the turn was free.
-            return file.read() or b""
+        file, thread = SecretFile(self._base, name), self._thread()
+        value = await thread.run(file.read)
+        if value is None:
+            value = await thread.run(partial(file.create, _checked(name, make())))
         return value
 
     async def replace(self, name: str, value: bytes) -> None:
-        """Set a new value, as an administrator would who changes a key; followers are told.
+        """Set a new value, as an administrator does who changes a key.
 
         Raises:
             RegistryDeniedError: as in :meth:`obtain`.
@@ -84,45 +67,43 @@ class EmbeddedSecrets:
             OSError: no space, too many open files.
         """
         file = SecretFile(self._base, name)
-        _checked(name, value)
-        await ask(self._shared().worker, lambda: file.replace(value))
+        await self._thread().run(partial(file.replace, _checked(name, value)))
 
     def follow(self, name: str) -> "SecretWatch":
         """Yield the value as soon as there is one, then every new one; ends with the registry.
 
         Raises:
-            RegistryDeniedError: the name can't be one.
+            RegistryDeniedError: the name is impossible.
             RegistryClosedError: after the registry's aclose().
         """
-        file = SecretFile(self._base, name)
-        watch = SecretWatch(file, self._shared().worker, self._watches.discard)
+        watch = SecretWatch(SecretFile(self._base, name), self._thread(), self._watches.discard)
         self._watches.add(watch)
         return watch
 
     def end(self) -> None:
-        """End whatever follows a secret, and let others make those that are being made."""
-        for file, worker in self._wanted.items():
-            worker.post(file.end_turn)
+        """End all watches."""
         for watch in tuple(self._watches):
             watch.end()
 
 
 class SecretWatch:
-    """The newest value of one secret, whenever it is another one than before."""
+    """The values of one secret, oldest first; a value that a newer one has replaced may be left out."""
 
-    def __init__(self, file: SecretFile, worker: "Worker", on_end: Callable[["SecretWatch"], object]) -> None:
+    def __init__(
+        self, file: "SecretFile", thread: LoopThread, on_end: Callable[["SecretWatch"], object]
+    ) -> None:
         self._file = file
-        self._worker = worker
+        self._thread = thread
         self._on_end = on_end
         self._loop = asyncio.get_running_loop()
         self._wake = asyncio.Event()
         self._value: bytes | None = None
         self._ended = False
-        # The thread's own
-        self._told: bytes | None = None
-        self._complaint: str | None = None
-        self._timer: Timer | None = None
-        worker.post(self._look)
+        # These belong to the thread.
+        self._last: bytes | None = None
+        self._failed = False
+        self._timer: asyncio.TimerHandle | None = None
+        thread.call_soon(self._read)
 
     def __aiter__(self) -> Self:
         return self
@@ -146,38 +127,125 @@ class SecretWatch:
             self._ended = True
             self._wake.set()
             self._on_end(self)
-            self._worker.post(self._stop)
+            self._thread.call_soon(self._stop)
 
-    def _hear(self, value: bytes) -> None:
+    def _set(self, value: bytes) -> None:
         self._value = value
         self._wake.set()
 
-    def _look(self) -> None:
-        """Look at the file, and again in a while; on the worker's thread."""
+    def _read(self) -> None:
+        """Read the file, and again after a while; on the thread."""
         if self._ended:
             return
-        self._timer = self._worker.later(_FOLLOW, self._look)
+        self._timer = asyncio.get_running_loop().call_later(_FOLLOW, self._read)
         try:
             value = self._file.read()
         except (RegistryDeniedError, OSError) as error:
-            if self._complaint is None:
+            if not self._failed:
                 _LOG.warning("The secret %s can't be read: %s", self._file.name, error)
-            self._complaint = str(error)
+            self._failed = True
             return
-        self._complaint = None
-        if value is not None and value != self._told:
-            self._told = value
-            tell(self._loop, partial(self._hear, value))
+        self._failed = False
+        if value is not None and value != self._last:
+            self._last = value
+            call_threadsafe(self._loop, partial(self._set, value))
 
     def _stop(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
 
 
+class SecretFile:
+    """The file of one secret; each method opens the folder anew, which may have been replaced meanwhile.
+
+    Every method raises RegistryDeniedError if the folder or the file can't be trusted, and OSError.
+
+    Args:
+        base: the user's folder.
+        name: an absolute name, ``/asab/auth/key``.
+
+    Raises:
+        RegistryDeniedError: *name* is impossible.
+    """
+
+    def __init__(self, base: str, name: str) -> None:
+        file = single_name(name)
+        if file is None or file.startswith("."):
+            raise RegistryDeniedError(
+                f"{name!a} can't name a secret: "
+                "begin with '/', and use segments of A-Z, a-z, 0-9, '_', '.' and '-'."
+            )
+        self.name = name
+        self._base = base
+        self._file = file
+
+    def read(self) -> bytes | None:
+        """Return the value, or None if there is none. Nothing is written: watches read all the time."""
+        with forks.FORK_LOCK:
+            try:
+                folder = Folder.open(self._base, _FOLDER, create=False)
+            except FileNotFoundError:
+                return None
+            with closing(folder):
+                return self._read(folder)
+
+    def create(self, value: bytes) -> bytes:
+        """Keep *value* unless there is a value, and return the value that is kept."""
+        with forks.FORK_LOCK, closing(Folder.open(self._base, _FOLDER)) as folder:
+            draft = self._draft(folder, value)
+            try:
+                with suppress(FileExistsError):
+                    # Unlike a rename, a link never replaces the file of another process.
+                    os.link(draft, self._file, src_dir_fd=folder.fd, dst_dir_fd=folder.fd)
+            finally:
+                os.unlink(draft, dir_fd=folder.fd)
+            return self._read(folder) or value
+
+    def replace(self, value: bytes) -> None:
+        """Keep *value* in place of any other."""
+        with forks.FORK_LOCK, closing(Folder.open(self._base, _FOLDER)) as folder:
+            os.rename(self._draft(folder, value), self._file, src_dir_fd=folder.fd, dst_dir_fd=folder.fd)
+
+    def _read(self, folder: Folder) -> bytes | None:
+        try:
+            fd = os.open(self._file, _READ, dir_fd=folder.fd)
+        except FileNotFoundError:
+            return None
+        try:
+            found = os.fstat(fd)
+            if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
+                raise RegistryDeniedError(
+                    f"The secret {self.name} in {folder.path!a} is not a file that this user alone can read: "
+                    "'chmod 600' it if you trust its content, or remove it."
+                )
+            # An empty file is one that is being written by hand at this moment.
+            return os.read(fd, RECORD_LIMIT) or None
+        finally:
+            os.close(fd)
+
+    @staticmethod
+    def _draft(folder: Folder, value: bytes) -> str:
+        for name in os.listdir(folder.fd):  # noqa: PTH208 - a descriptor, not a path
+            if name.startswith(DRAFT_PREFIX):
+                remove_old_draft(folder, name)
+        name = draft_name()
+        fd = os.open(name, _WRITE, 0o600, dir_fd=folder.fd)
+        try:
+            write_whole(fd, value)
+            # Unlike a record, a secret survives a power failure.
+            os.fsync(fd)
+        except BaseException:
+            os.unlink(name, dir_fd=folder.fd)
+            raise
+        finally:
+            os.close(fd)
+        return name
+
+
 def _checked(name: str, value: bytes) -> bytes:
     check_size(value)
     if not value:
         raise RegistryDeniedError(
-            f"The secret {name!a} is empty: an empty file counts as one that isn't finished."
+            f"The secret {name!a} is empty, and an empty file counts as unfinished: give it a value."
         )
     return value

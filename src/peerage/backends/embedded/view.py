@@ -1,47 +1,56 @@
-"""What is known of the records in one folder, and how it is kept true; lives on the worker's thread."""
+"""All records of one folder as this process knows them, and the ways of keeping that up to date."""
 
+import asyncio
 import itertools
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Final, NamedTuple
 
-from peerage.backends.embedded.folder import TEMPORARY, Folder
+from peerage.backends.embedded.folder import DRAFT_PREFIX, Folder
 from peerage.backends.embedded.inotify import Change, Notifier
-from peerage.backends.embedded.lockedfile import NODE
-from peerage.backends.embedded.look import Alive, Fate, Version, look, sweep, version_at
-from peerage.backends.embedded.mailbox import Mailbox
-from peerage.backends.embedded.worker import Job, Worker
+from peerage.backends.embedded.loopthread import run_in_slices
+from peerage.backends.embedded.recordfile import (
+    RECORD_NAME,
+    Content,
+    State,
+    Version,
+    read_record,
+    remove_old_draft,
+    sequence_of,
+    version_of,
+)
+from peerage.backends.feed import Feed
 from peerage.registry import RECORD_LIMIT, Record
 
 __all__ = ["View"]
 
 _LOG = logging.getLogger(__name__)
 
-#: Seconds after a file was closed to look whether its lock is gone: the kernel tells of the close first.
-_LOOK_AGAIN: Final = (0.001, 0.01, 0.1)
+#: Seconds after a file was closed until its lock is tested: the kernel reports the close before it unlocks.
+_TESTS_AFTER_CLOSE: Final = (0.001, 0.01, 0.1)
 
 #: Locks tested per tick.
-_LOCKS: Final = 30
+_LOCKS_PER_TICK: Final = 30
 
-#: With inotify, names compared per tick, at least, and ticks until all are compared, at most.
-_NAMES: Final = 50
+#: With inotify, names compared per tick at least, and ticks until all are compared at most.
+_NAMES_PER_TICK: Final = 50
 _TICKS_PER_ROUND: Final = 60
 
-#: Seconds until names are compared without a reason, when polling.
-_PASS_AFTER: Final = 30.0
+#: When polling, seconds until names are compared although the folder hasn't changed.
+_COMPARE_AFTER: Final = 30.0
 
-#: Passes over all names after the folder changed, when polling. The clock of a file system is coarse: a
-#: change in the same moment as the one that was seen shows in the next pass only.
-_PASSES: Final = 2
+#: When polling, the share of a processor that comparing may take is one part in so many.
+_SHARE: Final = 100
 
-#: A pass takes at most one part in so many of the processor.
-_SHARE_OF_PASSES: Final = 100
+#: Seconds in which a second change of a folder may not show in its modification time: a tick of the kernel's
+#: clock, or one second on file systems that keep whole seconds only.
+_CLOCK_TICK: Final = 0.02
+_WHOLE_SECOND: Final = 1.0
 
-#: Names complained of, none twice; a folder with more is in disorder, and that has been said.
-_COMPLAINTS: Final = 100
+#: Names that are warned about, each once; no more, because the folder is in disorder then.
+_WARNINGS: Final = 100
 
 
 class _Known(NamedTuple):
@@ -50,74 +59,74 @@ class _Known(NamedTuple):
 
 
 class View:
-    """The records of a folder and whoever watches them.
+    """The records of a folder, and the feeds to which changes are reported.
 
     Args:
-        worker: the thread.
-        notifier: its inotify.
-        found: called when everything has been looked at after :meth:`start`.
-        lost: called when something prevents looking, with what it was.
-        suspect: called when the folder itself may be gone.
+        notifier: inotify.
+        on_complete: called when everything has been read after :meth:`start`.
+        on_error: called with an error that prevents reading.
+        on_doubt: called when the folder itself may have been removed.
     """
 
     def __init__(
         self,
-        worker: Worker,
         notifier: Notifier,
-        found: Callable[[], object],
-        lost: Callable[[OSError], object],
-        suspect: Callable[[], object],
+        on_complete: Callable[[], object],
+        on_error: Callable[[OSError], object],
+        on_doubt: Callable[[], object],
     ) -> None:
-        self._worker = worker
         self._notifier = notifier
-        self._found = found
-        self._lost = lost
-        self._suspect = suspect
+        self._on_complete = on_complete
+        self._on_error = on_error
+        self._on_doubt = on_doubt
         self._folder: Folder | None = None
         self._known: dict[str, _Known] = {}
-        self._mailboxes: dict[Mailbox, None] = {}
-        self._ready = False
-        self._listening: int | None = None
-        self._job: Job | None = None
+        self._feeds: dict[Feed, None] = {}
+        self._complete = False
+        self._watch: int | None = None
+        self._task: asyncio.Task[None] | None = None
         self._names: Iterator[object] = iter(())
         self._locks: Iterator[object] = iter(())
-        self._complained: set[str] = set()
+        self._warned: set[str] = set()
+        # When polling: the folder's modification time, until when it can hide a change, and when names were
+        # and may be compared.
         self._changed_at = 0
-        self._passes_due = 0
-        self._no_pass_before = 0.0
+        self._unsettled_until = 0.0
+        self._compared_at = 0.0
+        self._compare_not_before = 0.0
 
     # Watchers
 
     @property
-    def wanted(self) -> bool:
-        """Whether somebody ever watched: from then on the view is kept."""
-        return bool(self._mailboxes) or self._folder is not None
+    def active(self) -> bool:
+        """Whether there was ever a watcher; from then on the view is kept up to date."""
+        return bool(self._feeds) or self._folder is not None
 
     @property
     def polling(self) -> bool:
         """Whether changes are found without inotify."""
-        return self._folder is not None and self._listening is None
+        return self._folder is not None and self._watch is None
 
     def __len__(self) -> int:
         return len(self._known)
 
-    def add(self, mailbox: Mailbox) -> None:
-        """Tell *mailbox* everything from now on, beginning with what is known if that is complete."""
-        self._mailboxes[mailbox] = None
-        if self._ready:
-            mailbox.snapshot(self._records())
+    def add(self, feed: Feed) -> None:
+        """Report to *feed* what is known, as soon as that is complete, and then every change."""
+        self._feeds[feed] = None
+        if self._complete:
+            feed.snapshot(self._records())
 
-    def discard(self, mailbox: Mailbox) -> None:
-        """Tell *mailbox* nothing more."""
-        self._mailboxes.pop(mailbox, None)
+    def discard(self, feed: Feed) -> None:
+        """Report nothing more to *feed*."""
+        self._feeds.pop(feed, None)
 
-    def _records(self) -> tuple[Record, ...]:
-        return tuple(known.record for known in self._known.values())
+    def _records(self) -> Iterator[Record]:
+        return (known.record for known in self._known.values())
 
     # In touch, out of touch
 
     def start(self, folder: Folder) -> None:
-        """Learn what is in *folder* and tell it as a snapshot; then tell changes.
+        """Read what is in *folder* and report it as a snapshot; then report changes.
 
         Raises:
             OSError: the folder is gone.
@@ -125,219 +134,210 @@ class View:
         self.halt()
         if folder is not self._folder:
             self._known.clear()
-        # Watched before it is read: what happens in between is seen twice rather than never.
-        self._listening = self._notifier.listen(folder.path, self._happened)
+        # Watched before it is read: a change in between is seen twice rather than never.
+        self._watch = self._notifier.listen(folder.path, self._on_changes)
         self._folder = folder
-        self._changed_at = folder.changed_at()
-        self._passes_due = _PASSES
+        self._note_modification(folder.changed_at())
         self._names, self._locks = self._forever(self._compare), self._forever(self._test_locks)
-        self._scan()
+        self._run(self._read_all, folder)
 
     def stale(self, reason: str) -> None:
-        """Tell everybody that nothing more can be told for now."""
-        for mailbox in self._mailboxes:
-            mailbox.stale(reason)
+        """Report to all feeds that the registry is out of touch."""
+        for feed in self._feeds:
+            feed.stale(reason)
 
     def stop(self) -> None:
-        """Forget everything."""
+        """Drop everything."""
         self.halt()
         self._folder = None
         self._known.clear()
 
     def halt(self) -> None:
-        """Look at nothing more until the next :meth:`start`."""
-        self._ready = False
+        """Read nothing more until the next :meth:`start`."""
+        self._complete = False
         self._names = self._locks = iter(())
-        if self._job is not None:
-            self._job.cancel()
-            self._job = None
-        if self._listening is not None:
-            self._notifier.ignore(self._listening, self._happened)
-            self._listening = None
+        self._cancel()
+        if self._watch is not None:
+            self._notifier.ignore(self._watch, self._on_changes)
+            self._watch = None
 
-    # Keeping it true
+    # Keeping it up to date
 
     def tick(self) -> None:
-        """Do a small piece of the round that finds what nobody told us; several times a second."""
-        if self._folder is None or not self._ready:
+        """Do a small piece of the round that finds changes without inotify; called several times a second."""
+        folder = self._folder
+        if folder is None or not self._complete:
             return
         try:
-            _advance(self._locks, _LOCKS)
-            if self.polling and self._notifier.worth_trying:
-                self._listen_at_last(self._folder)
-            elif self.polling:
-                self._poll(self._folder)
+            _advance(self._locks, _LOCKS_PER_TICK)
+            if not self.polling:
+                _advance(self._names, max(_NAMES_PER_TICK, len(self._known) // _TICKS_PER_ROUND))
+            elif self._notifier.retry_due:
+                self._watch = self._notifier.listen(folder.path, self._on_changes)
+                if self._watch is not None:
+                    self._run(self._read_all, folder)
             else:
-                _advance(self._names, max(_NAMES, len(self._known) // _TICKS_PER_ROUND))
+                self._poll(folder)
         except OSError as error:
-            self._lost(error)
-
-    def _listen_at_last(self, folder: Folder) -> None:
-        """Leave polling, if inotify can be had by now."""
-        self._listening = self._notifier.listen(folder.path, self._happened)
-        if self._listening is not None:
-            # What happened until now wasn't told.
-            self._scan()
+            self._on_error(error)
 
     def _poll(self, folder: Folder) -> None:
-        """Begin a pass over all names if the folder changed, and the last pass wasn't too dear."""
+        """Compare names if the folder changed, or may have changed, within the share of the processor."""
         changed_at = folder.changed_at()
         if changed_at != self._changed_at:
-            self._changed_at = changed_at
-            self._passes_due = _PASSES
+            self._note_modification(changed_at)
         now = time.monotonic()
-        due = self._passes_due or now >= self._no_pass_before + _PASS_AFTER
-        if due and self._job is None and now >= self._no_pass_before:
-            self._passes_due = max(0, self._passes_due - 1)
-            self._job = self._worker.spawn(self._carefully(self._compare(folder)), self._passed)
+        due = self._compared_at <= self._unsettled_until or now >= self._compare_not_before + _COMPARE_AFTER
+        if due and self._task is None and now >= self._compare_not_before:
+            self._compared_at = now
+            self._run(self._compare_all, folder)
 
-    def _passed(self, job: Job) -> None:
-        self._job = None
-        self._no_pass_before = time.monotonic() + _SHARE_OF_PASSES * job.cpu
+    def _note_modification(self, changed_at: int) -> None:
+        self._changed_at = changed_at
+        coarse = changed_at % 1_000_000_000 == 0
+        self._unsettled_until = time.monotonic() + (_WHOLE_SECOND if coarse else _CLOCK_TICK)
 
-    def _scan(self) -> None:
-        """Look at everything, as fast as it goes."""
-        if self._folder is not None:
-            if self._job is not None:
-                self._job.cancel()
-            self._job = self._worker.spawn(self._carefully(self._look_at_all(self._folder)), self._scanned)
+    async def _compare_all(self, folder: Folder) -> None:
+        cpu = await run_in_slices(self._compare(folder))
+        self._task = None
+        self._compare_not_before = time.monotonic() + _SHARE * cpu
 
-    def _scanned(self, _: Job) -> None:
-        self._job = None
-        if not self._ready:
-            self._ready = True
-            records = self._records()
-            for mailbox in self._mailboxes:
-                mailbox.snapshot(records)
-            self._found()
+    async def _read_all(self, folder: Folder) -> None:
+        await run_in_slices(self._read_each(folder))
+        self._task = None
+        if not self._complete:
+            self._complete = True
+            for feed in self._feeds:
+                feed.snapshot(self._records())
+            self._on_complete()
 
-    def _carefully(self, steps: Iterator[object]) -> Iterator[object]:
-        """Hand on *steps*; if one fails, say so and never come to the end."""
-        try:
-            yield from steps
-        except OSError as error:
-            # Cancels the job this runs in, so that a scan that failed isn't taken for a complete one.
-            self._lost(error)
+    def _run(self, work: Callable[[Folder], Coroutine[object, object, None]], folder: Folder) -> None:
+        """Begin long work in place of what is under way."""
+
+        async def guarded() -> None:
+            try:
+                await work(folder)
+            except OSError as error:
+                self._on_error(error)
+
+        self._cancel()
+        self._task = asyncio.create_task(guarded(), name="peerage.backends.embedded: view")
+
+    def _cancel(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
 
     def _forever(self, steps: Callable[[Folder], Iterator[object]]) -> Iterator[object]:
         while self._folder is not None:
             yield from steps(self._folder)
             yield None  # a folder may be empty
 
-    def _look_at_all(self, folder: Folder) -> Iterator[object]:
+    def _read_each(self, folder: Folder) -> Iterator[object]:
         before = set(self._known)
         for name in os.listdir(folder.fd):  # noqa: PTH208 - a descriptor, not a path
-            if NODE.fullmatch(name):
+            if RECORD_NAME.fullmatch(name):
                 before.discard(name)
-                self._look(name)
-                yield name
+                yield self._read(name)
         for name in before:
-            self._look(name)
-            yield name
+            yield self._read(name)
 
     def _compare(self, folder: Folder) -> Iterator[object]:
-        """Find names that are new, gone or have another file, which costs a fifth of looking at each."""
+        """Find names that are new, gone or lead to another file; it costs a fifth of reading each."""
         before = set(self._known)
         for name in os.listdir(folder.fd):  # noqa: PTH208 - a descriptor, not a path
-            if NODE.fullmatch(name):
+            if RECORD_NAME.fullmatch(name):
                 before.discard(name)
                 known = self._known.get(name)
-                if known is None or version_at(folder, name) != known.version:
-                    self._look(name)
+                if known is None or version_of(folder, name) != known.version:
+                    self._read(name)
                 yield name
-            elif name.startswith(TEMPORARY):
-                sweep(folder, name)
+            elif name.startswith(DRAFT_PREFIX):
+                remove_old_draft(folder, name)
         for name in before:
-            self._look(name)
-            yield name
+            yield self._read(name)
 
     def _test_locks(self, _: Folder) -> Iterator[object]:
         for name in tuple(self._known):
             if name in self._known:
-                self._look(name)
+                self._read(name)
             yield name
 
-    # What inotify tells
+    # Changes that inotify reports
 
-    def _happened(self, changes: dict[str, Change]) -> None:
+    def _on_changes(self, changes: dict[str, Change]) -> None:
         try:
             for name, change in changes.items():
                 if not name:
-                    self._happened_to_folder(change)
-                elif NODE.fullmatch(name):
-                    alive = self._look(name)
+                    self._on_folder_change(change)
+                elif RECORD_NAME.fullmatch(name):
+                    alive = self._read(name)
                     if alive and Change.CLOSED in change:
-                        self._look_again(name)
+                        self._test_after_close(name)
                     elif not alive and Change.REMOVED in change:
-                        self._suspect()
+                        self._on_doubt()
         except OSError as error:
-            self._lost(error)
+            self._on_error(error)
 
-    def _happened_to_folder(self, change: Change) -> None:
-        if Change.LOST in change:
-            self._scan()
+    def _on_folder_change(self, change: Change) -> None:
+        if Change.OVERFLOW in change and self._folder is not None:
+            self._run(self._read_all, self._folder)
         if Change.FOLDER in change:
-            self._suspect()
+            self._on_doubt()
 
-    def _look_again(self, name: str, attempt: int = 0) -> None:
-        """Look after a while whether the lock is gone, as the file was closed."""
+    def _test_after_close(self, name: str, attempt: int = 0) -> None:
+        """Test after a while whether the lock of a file that was closed is gone."""
 
         def due() -> None:
             try:
-                if self._folder is not None and self._listening is not None and self._look(name):
-                    self._look_again(name, attempt + 1)
+                if self._watch is not None and self._read(name):
+                    self._test_after_close(name, attempt + 1)
             except OSError as error:
-                self._lost(error)
+                self._on_error(error)
 
-        if attempt < len(_LOOK_AGAIN):
-            self._worker.later(_LOOK_AGAIN[attempt], due)
+        if attempt < len(_TESTS_AFTER_CLOSE):
+            asyncio.get_running_loop().call_later(_TESTS_AFTER_CLOSE[attempt], due)
 
     # One record
 
-    def _look(self, node: str) -> bool:
-        """Look at one record and tell what is new; whether its owner lives."""
+    def _read(self, name: str) -> bool:
+        """Read one record and report what changed; return whether its owner lives."""
         folder = self._folder
         if folder is None:
             return False
-        known = self._known.get(node)
-        found = look(folder, node, known.version if known else None)
-        if isinstance(found, Alive):
-            self._put(known, Record(node, found.data, int(node[-10:])), found.version)
+        known = self._known.get(name)
+        found = read_record(folder, name, known.version if known else None)
+        if isinstance(found, Content):
+            self._put(known, Record(name, found.data, sequence_of(name)), found.version)
             return True
-        if found is Fate.SAME:
+        if found is State.UNCHANGED:
             return True
-        if found is not Fate.GONE:
-            self._complain(node, found)
+        if found is not State.GONE:
+            self._warn(folder, name, found)
         if known is not None:
-            del self._known[node]
-            self._tell(partial(Mailbox.gone, node=node))
+            del self._known[name]
+            if self._complete:
+                for feed in self._feeds:
+                    feed.gone(name)
         return False
 
     def _put(self, known: _Known | None, record: Record, version: Version) -> None:
         self._known[record.name] = _Known(record, version)
-        # Asked here as well as there: a scan would make ten thousand calls that tell nobody anything.
-        if self._ready and (known is None or known.record != record):
-            self._tell(partial(Mailbox.put, record=record, new=known is None))
+        if self._complete and (known is None or known.record != record):
+            for feed in self._feeds:
+                feed.put(record, new=known is None)
 
-    def _tell(self, say: Callable[[Mailbox], object]) -> None:
-        if self._ready:
-            for mailbox in self._mailboxes:
-                say(mailbox)
-
-    def _complain(self, node: str, found: Fate) -> None:
-        if node in self._complained or len(self._complained) >= _COMPLAINTS:
+    def _warn(self, folder: Folder, name: str, found: State) -> None:
+        if name in self._warned or len(self._warned) >= _WARNINGS:
             return
-        self._complained.add(node)
+        self._warned.add(name)
         why = (
-            f"is larger than {RECORD_LIMIT} bytes: whoever advertises it has to shorten it"
-            if found is Fate.OVERSIZED
-            else "is not a file that this user wrote: remove it"
+            f"it is larger than {RECORD_LIMIT} bytes: shorten what its service advertises"
+            if found is State.OVERSIZED
+            else "this user didn't write it as a regular file: remove it"
         )
-        # Names are as hostile as data: ascii() lets no control character through.
-        _LOG.warning("The record %s in %s is left out, because it %s.", ascii(node), self._path(), why)
-
-    def _path(self) -> str:
-        return ascii(self._folder.path) if self._folder else "no folder"
+        # Names are as untrusted as data: ascii() escapes control characters.
+        _LOG.warning("The record %s in %s is left out, because %s.", ascii(name), ascii(folder.path), why)
 
 
 def _advance(steps: Iterator[object], number: int) -> None:

@@ -7,7 +7,6 @@ The map, from the server to the port::
 
     kazoo's thread    session: kazoo's client, with dialing, handler, polling and kazoolog
           |           sharing, callbacks: what other parts of the program may do with the client
-          |           kazoonames: the private names of kazoo that all this relies on
           |
           | notes     what happened, in its order: Connected, Disconnected, NodeEvent, Replied ...
           v

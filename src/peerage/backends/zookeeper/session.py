@@ -4,7 +4,7 @@ kazoo's connection thread does the talking; everything it reports goes through o
 wait. Nothing here makes the caller wait either: a request is put in kazoo's queue only while the connection
 that the caller means is up. Otherwise kazoo would keep it and carry it out after a reconnect, or block.
 
-The private names of kazoo that this package relies on are listed in :mod:`.kazoonames`.
+Private names of kazoo are relied on; tests/backends/zookeeper/test_kazoo_names.py lists and checks them.
 """
 
 import contextlib
@@ -230,7 +230,7 @@ class _Connection(ConnectionHandler):  # type: ignore[misc] # kazoo has no types
     _last_answer = 0.0
     _waiting_since = 0.0
     _unsent_wakeups = 0
-    _session_timeout = 0.0
+    _granted_timeout = 0.0
 
     def start(self) -> None:
         # Addresses that didn't answer when they were tried last.
@@ -280,7 +280,7 @@ class _Connection(ConnectionHandler):  # type: ignore[misc] # kazoo has no types
     def _connect(self, host: str, hostip: str, port: int) -> tuple[float, float]:
         handler = self.client.handler
         handler.connecting = True
-        if time.monotonic() - self._last_answer > self._session_timeout:
+        if time.monotonic() - self._last_answer > self._granted_timeout:
             # The session is over. A server that has lost its data would refuse for ever a client that has
             # seen later transactions.
             self.client.last_zxid = 0
@@ -299,10 +299,10 @@ class _Connection(ConnectionHandler):  # type: ignore[misc] # kazoo has no types
         finally:
             handler.connecting = False
         self._failed.discard((hostip, port))
-        self._last_answer, self._session_timeout = time.monotonic(), timeouts[0] * 1.5 / 1000
+        self._last_answer, self._granted_timeout = time.monotonic(), timeouts[0] * 1.5 / 1000
         # Later than kazoo reports it, which is before it has authenticated.
         server = f"[{hostip}]:{port}" if ":" in hostip else f"{hostip}:{port}"
-        self.client.connection_established(host, server, self._session_timeout)
+        self.client.connection_established(host, server, self._granted_timeout)
         return timeouts
 
     def _connect_attempt(self, host: str, hostip: str, port: int, retry: Any) -> object:

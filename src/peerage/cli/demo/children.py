@@ -55,8 +55,8 @@ class Children:
         """Start the child *name*, ``pricing-1`` or ``shop-1``, and return its process id."""
         role = name.partition("-")[0]
         names = {"PEERAGE_REGISTRY": self._registry, "SERVICE_ID": role, "INSTANCE_ID": name}
-        # -P: what lies in the current folder isn't part of the demo. In a group of its own: Ctrl-C is for the
-        # parent alone, which ends them in order.
+        # -P excludes the modules in the current folder. Ctrl-C reaches the parent only, which ends the
+        # children in order.
         command = (sys.executable, "-P", "-m", f"peerage.cli.demo.{role}")
         child = self._children[name] = await self._stack.enter_async_context(
             run(*command, environ={**os.environ, **names}, own_group=True, log_lines=_LOG_LINES)

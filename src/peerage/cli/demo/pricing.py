@@ -31,7 +31,7 @@ async def main() -> None:
         await site.start()
         port = runner.addresses[0][1]
         async with Discovery() as discovery:
-            # SERVICE_ID and INSTANCE_ID stand in the environment.
+            # SERVICE_ID and INSTANCE_ID are in the environment.
             await discovery.advertise(web=[(_LOOPBACK, port)], appclass="Pricing")
             report(ready=time.monotonic())
             await until_dismissed()

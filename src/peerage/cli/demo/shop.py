@@ -1,4 +1,4 @@
-"""The shop: asks for prices by name all the time and counts what comes of it."""
+"""The shop: asks for prices by name all the time, and counts the answers and the failures."""
 
 import asyncio
 import time
@@ -14,7 +14,7 @@ __all__ = ["main"]
 
 _WORKERS = 6
 
-#: Seconds between two calls of a worker: thousands in all, and other programs still have a processor.
+#: Seconds between two calls of a worker, so that the demo makes thousands and leaves CPU for others.
 _PAUSE = 0.01
 
 #: Seconds between two reports.
@@ -52,7 +52,7 @@ async def _shop(session: aiohttp.ClientSession, worker: int, tally: _Tally, clos
             async with session.get(f"/price/item-{worker}-{number}") as response:
                 response.raise_for_status()
                 tally.answered((await response.json())["by"])
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is a failed call, and the demo's point
+        except Exception as error:  # noqa: BLE001 - every exception is a failed call
             tally.failure(error)
         await asyncio.sleep(_PAUSE)
 

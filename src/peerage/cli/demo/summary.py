@@ -32,7 +32,7 @@ def _ms(begin: float, end: float) -> str:
 
 
 def complaints(score: Score) -> list[str]:
-    """Return what went wrong, a sentence each."""
+    """Return one sentence for each failure."""
     members = score.members.values()
     found = [f"{member.name} answered no call." for member in members if not member.answers]
     if score.failed:

@@ -1,4 +1,4 @@
-"""Where anybody may write to the registry, anybody may publish keys: that is told at the start."""
+"""A service that verifies tokens warns if any process may write to the registry."""
 
 import logging
 
@@ -12,8 +12,8 @@ OPEN = "zookeeper://127.0.0.1:1/exposed"
 
 
 @pytest.fixture
-def said(caplog):
-    """What was told of it."""
+def warnings(caplog):
+    """Return the warnings so far."""
 
     def lines():
         return [record.getMessage() for record in caplog.records if "Anyone" in record.getMessage()]
@@ -22,23 +22,23 @@ def said(caplog):
         yield lines
 
 
-async def test_keys_by_discovery_in_an_open_registry(said):
+async def test_keys_found_by_name_in_an_open_registry(warnings):
     async with Discovery(OPEN) as discovery:
         discovery.auth.verifier([KEYS, "http://login.example/jwks.json"])
-        (line,) = said()
+        (line,) = warnings()
         for part in ("seacat-auth.service_id.asab", OPEN, "acl=creator", "https"):
             assert part in line
         assert "login.example" not in line
-        # Once is enough.
+        # The second verifier doesn't repeat it.
         discovery.auth.verifier(KEYS)
         discovery.auth.verifier()
-    assert len(said()) == 1
+    assert len(warnings()) == 1
 
 
-async def test_the_key_of_the_cluster_in_an_open_registry(said):
+async def test_the_key_of_the_cluster_in_an_open_registry(warnings):
     async with Discovery(OPEN) as discovery:
         discovery.auth.verifier(public_keys_file="keys.json")
-    (line,) = said()
+    (line,) = warnings()
     assert "/asab/auth/internal_auth_private.key" in line
     assert "https" not in line
 
@@ -54,17 +54,16 @@ async def test_the_key_of_the_cluster_in_an_open_registry(said):
         (OPEN, {"public_keys_file": "keys.json", "internal": False}),
     ],
 )
-async def test_nothing_is_said_where_nobody_can(said, tmp_path, monkeypatch, registry, kwargs):
+async def test_without_exposure_there_is_no_warning(warnings, tmp_path, monkeypatch, registry, kwargs):
     monkeypatch.setenv("PEERAGE_DIR", str(tmp_path / "registry"))
     async with Discovery(registry) as discovery:
         discovery.auth.verifier(**kwargs)
-    assert not said()
+    assert not warnings()
 
 
-async def test_not_even_https_helps_against_who_writes_keys_into_records(said, tmp_path):
-    """Where each instance has its own key, that is as true as the registry."""
+async def test_https_doesnt_protect_the_keys_in_records(warnings, tmp_path):
     trustme.CA().cert_pem.write_to_path(tmp_path / "ca.pem")
     async with Discovery(OPEN, authorization="instance") as discovery:
         discovery.auth.verifier(KEYS.replace("http:", "https:"), ca=tmp_path / "ca.pem", allow={})
-    (line,) = said()
+    (line,) = warnings()
     assert "of any instance" in line

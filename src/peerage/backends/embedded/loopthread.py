@@ -1,0 +1,246 @@
+"""The thread on which all embedded registries of a process do their file work, by an event loop of its own.
+
+The event loops of the application schedule calls on it (:meth:`LoopThread.call_soon`, :meth:`LoopThread.run`)
+and get answers through ``call_soon_threadsafe``. A disk that hangs blocks this thread only.
+"""
+
+import asyncio
+import concurrent.futures
+import errno
+import logging
+import os
+import selectors
+import socket
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any, Final, TypeVar
+
+from peerage.errors import RegistryClosedError
+
+__all__ = ["LoopThread", "run_in_slices"]
+
+_LOG = logging.getLogger(__name__)
+
+#: Seconds of long work before other calls of the thread run.
+_SLICE: Final = 0.002
+
+Result = TypeVar("Result")
+
+_threads: "Final[weakref.WeakSet[LoopThread]]" = weakref.WeakSet()
+
+
+async def run_in_slices(steps: Iterator[object]) -> float:
+    """Take all *steps*, and let other calls of the loop run every 2 ms; return the seconds of CPU time."""
+    cpu, unfinished = 0.0, True
+    while unfinished:
+        until, began = time.monotonic() + _SLICE, time.thread_time()
+        unfinished = False
+        for _ in steps:
+            if time.monotonic() >= until:
+                unfinished = True
+                break
+        cpu += time.thread_time() - began
+        if unfinished:
+            await asyncio.sleep(0)
+    return cpu
+
+
+class _Loop(asyncio.SelectorEventLoop):
+    """An event loop that a forked child can close, although it runs in the parent."""
+
+    in_child = False
+
+    def is_running(self) -> bool:
+        """Whether the loop runs in this process."""
+        return not self.in_child and super().is_running()
+
+
+class LoopThread:
+    """An event loop in a thread; what is on the thread reaches the loop by ``asyncio.get_running_loop()``.
+
+    The thread begins with :meth:`start`, which may fail and be tried again. Calls scheduled before wait for
+    it.
+    """
+
+    def __init__(self) -> None:
+        # Held for moments only, and never during file work.
+        self._lock = threading.Lock()
+        self._waiting: list[Callable[[], object]] = []
+        self._loop: _Loop | None = None
+        self._thread: threading.Thread | None = None
+        self._closed = False
+        self._finished: Callable[[], object] | None = None
+        self._answered_at = time.monotonic()
+        self._hang_reported: float | None = None
+        _threads.add(self)
+
+    def start(self) -> None:
+        """Start the thread, unless it is started or closed.
+
+        Raises:
+            OSError: no descriptors or no threads are left; it can be tried again.
+        """
+        if self.started:
+            return
+        with self._lock:
+            if self._loop is not None or self._closed:
+                return
+            # A loop that can't have its two sockets complains on standard error, so try whether it can.
+            for probe in socket.socketpair():
+                probe.close()
+            # Poll, because the descriptor of an epoll would be shared with forked children.
+            loop = _Loop(selectors.PollSelector())
+            # Its calls may take long, which is what the thread is for.
+            loop.set_debug(False)
+            loop.set_exception_handler(_report_fault)
+            # A daemon, so that a program may end without closing its registries.
+            thread = threading.Thread(target=self._run, args=[loop], name="peerage-embedded", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError as error:
+                loop.close()
+                raise OSError(errno.EAGAIN, "no thread can be started") from error
+            self._loop, self._thread = loop, thread
+            for call in self._waiting:
+                loop.call_soon_threadsafe(self._make, call)
+            self._waiting.clear()
+
+    @property
+    def started(self) -> bool:
+        """Whether the thread was started."""
+        return self._loop is not None
+
+    @property
+    def closed(self) -> bool:
+        """Whether no calls are accepted any more: after :meth:`stop`, and in a forked child."""
+        return self._closed
+
+    def call_soon(self, call: Callable[[], object]) -> bool:
+        """Schedule *call* after all calls scheduled before; return False if the thread is closed."""
+        with self._lock:
+            if self._closed:
+                return False
+            if self._loop is None:
+                self._waiting.append(call)
+            else:
+                self._loop.call_soon_threadsafe(self._make, call)
+            return True
+
+    async def run(self, call: Callable[[], Result], patience: float | None = None) -> Result:
+        """Make *call* on the thread and return its result; the call is made even if this is cancelled.
+
+        Args:
+            call: the call.
+            patience: seconds without an answer to any call after which the disk is taken to hang. The time
+                in which the thread makes other calls doesn't count.
+
+        Raises:
+            RegistryClosedError: the thread has ended, or belongs to the parent process.
+            TimeoutError: the disk hangs; the call is made when it works again.
+            OSError: the thread can't be started for now, or *call* raised it.
+        """
+        self.start()
+        future: concurrent.futures.Future[Result] = concurrent.futures.Future()
+
+        def work() -> None:
+            with suppress(concurrent.futures.InvalidStateError):  # cancelled
+                try:
+                    result = call()
+                except Exception as error:  # noqa: BLE001 - raised again in the caller
+                    future.set_exception(error)
+                else:
+                    future.set_result(result)
+
+        if not self.call_soon(work):
+            raise RegistryClosedError(
+                "The embedded registry is closed, or was opened before a fork: open another one."
+            )
+        answer = asyncio.wrap_future(future)
+        if patience is None:
+            return await answer
+        asked_at = time.monotonic()
+        try:
+            while not answer.done():
+                remaining = max(asked_at, self._answered_at) + patience - time.monotonic()
+                if remaining <= 0:
+                    raise TimeoutError
+                await asyncio.wait([answer], timeout=remaining)
+            return answer.result()
+        finally:
+            answer.cancel()
+
+    def is_new_hang(self) -> bool:
+        """Whether the thread has answered a call since this was asked last: a hang is reported once."""
+        last, self._hang_reported = self._hang_reported, self._answered_at
+        return last != self._answered_at
+
+    def stop(self, finished: Callable[[], object]) -> None:
+        """End the thread after all calls scheduled before; *finished* is called there as the last thing.
+
+        If the thread never started, no call is made, and *finished* is called at once.
+        """
+        with self._lock:
+            self._closed = True
+            self._waiting.clear()
+            self._finished = finished
+            if self._loop is not None:
+                self._loop.call_soon_threadsafe(self._loop.stop)
+                return
+        finished()
+
+    def join(self) -> None:
+        """Wait for the end of the thread, which is near once *finished* of :meth:`stop` was called."""
+        if self._thread is not None:
+            self._thread.join()
+
+    def abandon(self) -> None:
+        """Close the descriptors in a forked child, which doesn't have the thread."""
+        self._lock = threading.Lock()  # another thread of the parent may have held the old one
+        self._closed = True
+        if self._loop is not None:
+            self._loop.in_child = True
+            # Its tasks end with it, and aren't worth a line in the child's log.
+            self._loop.set_exception_handler(lambda _loop, _context: None)
+            self._loop.close()
+
+    def _run(self, loop: _Loop) -> None:
+        try:
+            loop.run_forever()
+            loop.run_until_complete(_cancel_tasks())
+        finally:
+            loop.close()
+        if self._finished is not None:
+            self._finished()
+
+    def _make(self, call: Callable[[], object]) -> None:
+        try:
+            call()
+        finally:
+            self._answered_at = time.monotonic()
+
+
+async def _cancel_tasks() -> None:
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _report_fault(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    # One fault must not end the thread, on which all registries depend.
+    _LOG.error(
+        "A fault in the embedded registry (%s): please report it with this trace.",
+        context.get("message"),
+        exc_info=context.get("exception"),
+    )
+
+
+def _abandon_all() -> None:
+    for thread in tuple(_threads):
+        thread.abandon()
+
+
+os.register_at_fork(after_in_child=_abandon_all)

@@ -1,0 +1,287 @@
+"""The file of one record: how its owner writes it and how others read it.
+
+The owner keeps the file open and locked; the open descriptor is the life of the record. A file that isn't
+locked belongs to a process that died, and the next reader removes it.
+"""
+
+import errno
+import fcntl
+import os
+import re
+import stat
+import time
+from contextlib import suppress
+from enum import Enum
+from typing import Final, NamedTuple, Self
+
+from peerage.backends.embedded import forks
+from peerage.backends.embedded.folder import Folder, draft_name, write_whole
+from peerage.registry import RECORD_LIMIT
+
+__all__ = [
+    "RECORD_NAME",
+    "Content",
+    "RecordFile",
+    "State",
+    "Version",
+    "publish",
+    "read_record",
+    "remove_old_draft",
+    "sequence_of",
+    "version_of",
+]
+
+#: ``<name>.<sequence>``; files with other names aren't records.
+RECORD_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}\.([0-9]{10})")
+
+#: Inode and modification time; two files that had the same name never share both, see RecordFile.draft.
+Version = tuple[int, int]
+
+_COUNTER: Final = ".seq"
+_LAST_NUMBER: Final = 9_999_999_999
+_DIGITS: Final = 10
+
+#: An owner that updates continuously can make a reader start again, but not for ever.
+_ATTEMPTS: Final = 100
+
+#: Seconds after which an unlocked draft was left by a process that died, and isn't being written.
+_LEFTOVER: Final = 60.0
+
+_CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_READ: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
+
+#: Errors of opening a file that no process of this user wrote; other errors are this process's own trouble.
+_FOREIGN: Final = {
+    errno.ELOOP,
+    errno.EACCES,
+    errno.EPERM,
+    errno.ENXIO,
+    errno.ENODEV,
+    errno.EMLINK,
+    errno.EISDIR,
+}
+
+
+# The owner's side
+
+
+class RecordFile:
+    """A file that is locked from before it has a visible name until it is closed."""
+
+    def __init__(self, fd: int, name: str) -> None:
+        self.name = name
+        self.modified = 0
+        self._fd = fd
+        self._inode = os.fstat(fd).st_ino
+
+    @classmethod
+    def draft(cls, folder: Folder, data: bytes, *, after: int = 0) -> Self:
+        """Write *data* to a new file under a temporary name.
+
+        Readers take a file with the same inode and modification time for unchanged. File systems reuse inodes
+        at once and their clocks are coarse, so an update gets a time later than *after*, the time of the file
+        that it replaces.
+
+        Raises:
+            OSError: no space, too many open files, the folder is gone, or another process tests the lock.
+        """
+        with forks.FORK_LOCK:
+            name = draft_name()
+            fd = forks.keep(os.open(name, _CREATE, 0o600, dir_fd=folder.fd))
+            try:
+                # Fails if another process tests at this moment whether the draft is a leftover.
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                write_whole(fd, data)
+                draft = cls(fd, name)
+                draft.modified = _set_modified(fd, after)
+            except BaseException:
+                with suppress(OSError):
+                    os.unlink(name, dir_fd=folder.fd)
+                forks.close(fd)
+                raise
+            return draft
+
+    def in_place(self, folder: Folder) -> bool:
+        """Whether the name still leads to this file, which may have been removed by hand."""
+        return _leads_to(folder, self.name, self._inode)
+
+    def rename(self, folder: Folder, name: str) -> None:
+        """Take another name, and replace the file that has it."""
+        os.rename(self.name, name, src_dir_fd=folder.fd, dst_dir_fd=folder.fd)
+        self.name = name
+
+    def remove(self, folder: Folder) -> None:
+        """Remove the name first and then the lock, so that no reader finds the file unlocked."""
+        try:
+            if self.in_place(folder):
+                os.unlink(self.name, dir_fd=folder.fd)
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Release the lock."""
+        forks.close(self._fd)
+
+
+def _set_modified(fd: int, after: int) -> int:
+    """Set a modification time later than *after* and return it as the file system stores it."""
+    earliest = time.time_ns()
+    # Some file systems keep whole seconds only (ext4 with small inodes), or even seconds (FAT).
+    for step in (1_000_000, 1_000_000_000, 2_000_000_000):
+        wanted = max(earliest, after + step)
+        os.utime(fd, ns=(wanted, wanted))
+        if (stored := os.fstat(fd).st_mtime_ns) > after:
+            return stored
+    return after
+
+
+def publish(folder: Folder, draft: RecordFile, name: str) -> bool:
+    """Name *draft* ``<name>.<next number>``; return False if another process takes a number at this moment.
+
+    It never waits, because the process that has the counter locked may be stopped.
+
+    Raises:
+        OSError: no space, the folder is gone, or no numbers are left.
+    """
+    with forks.FORK_LOCK:
+        counter = os.open(
+            _COUNTER, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=folder.fd
+        )
+        try:
+            try:
+                fcntl.flock(counter, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+            if not _leads_to(folder, _COUNTER, os.fstat(counter).st_ino):
+                return False
+            number = _next_number(folder, counter, name)
+            os.pwrite(counter, b"%010d\n" % number, 0)
+            draft.rename(folder, f"{name}.{number:010d}")
+        finally:
+            os.close(counter)
+    return True
+
+
+def _next_number(folder: Folder, counter: int, name: str) -> int:
+    text = os.pread(counter, 32, 0).strip()
+    number = int(text) + 1 if text.isdigit() and len(text) == _DIGITS else 0
+    # The counter is empty when it is new or was removed; then the records show how far it had come.
+    if not number or version_of(folder, f"{name}.{number:010d}") is not None:
+        matches = map(RECORD_NAME.fullmatch, os.listdir(folder.fd))  # noqa: PTH208 - a descriptor, not a path
+        number = max((int(match[1]) for match in matches if match), default=0) + 1
+    if number > _LAST_NUMBER:
+        raise OSError(f"no numbers are left in {folder.path!a}: remove its file {_COUNTER!r}")
+    return number
+
+
+# The reader's side
+
+
+class State(Enum):
+    """The result of reading a record that has no new data."""
+
+    GONE = "gone"
+    """The file doesn't exist, or its owner died."""
+    UNCHANGED = "unchanged"
+    """The owner lives, and the data is what was read before."""
+    OVERSIZED = "oversized"
+    """The owner lives, and the record is too large to be delivered."""
+    FOREIGN = "foreign"
+    """No process of this user wrote it: a symbolic link, a pipe, a file of another user."""
+
+
+class Content(NamedTuple):
+    """The data of a record whose owner lives."""
+
+    data: bytes
+    version: Version
+
+
+def sequence_of(name: str) -> int:
+    """Return the sequence number in the name of a record."""
+    return int(name[-_DIGITS:])
+
+
+def read_record(folder: Folder, name: str, known: Version | None = None) -> Content | State:
+    """Read the record *name*; its file is removed if the owner died.
+
+    Args:
+        folder: the folder.
+        name: a name in it.
+        known: the version that was read before and needn't be read again.
+
+    Raises:
+        OSError: the record can't be read for want of descriptors, memory or access to the folder. It may
+            exist nevertheless.
+    """
+    for _ in range(_ATTEMPTS):
+        # Under the lock, because a forked child would keep the descriptor.
+        with forks.FORK_LOCK:
+            found = _read_once(folder, name, known)
+        if found is not None:
+            return found
+    return State.UNCHANGED
+
+
+def _read_once(  # noqa: PLR0911 - one for each answer
+    folder: Folder, name: str, known: Version | None
+) -> Content | State | None:
+    """Read once; return None if the file was replaced meanwhile."""
+    try:
+        fd = os.open(name, _READ, dir_fd=folder.fd)
+    except FileNotFoundError:
+        return State.GONE
+    except OSError as error:
+        if error.errno not in _FOREIGN:
+            raise
+        # If access to the folder is what is denied, this raises: then nothing is known about the record.
+        return State.GONE if version_of(folder, name) is None else State.FOREIGN
+    try:
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
+            return State.FOREIGN
+        try:
+            # Shared: two readers with exclusive locks would take each other for the owner.
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            version = (found.st_ino, found.st_mtime_ns)
+            if version == known:
+                return State.UNCHANGED
+            if found.st_size > RECORD_LIMIT:
+                return State.OVERSIZED
+            # The file is complete: it was written before it got its name.
+            return Content(os.read(fd, found.st_size), version)
+        return State.GONE if _remove_dead(folder, name, found.st_ino) else None
+    finally:
+        os.close(fd)
+
+
+def _remove_dead(folder: Folder, name: str, inode: int) -> bool:
+    """Remove the unlocked file; return False if the name leads to another one, because of an update."""
+    version = version_of(folder, name)
+    if version is not None and version[0] != inode:
+        return False
+    with suppress(FileNotFoundError):
+        os.unlink(name, dir_fd=folder.fd)
+    return True
+
+
+def version_of(folder: Folder, name: str) -> Version | None:
+    """Return the version of the file *name* without a test of its lock; None if it doesn't exist."""
+    try:
+        found = os.stat(name, dir_fd=folder.fd, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_mtime_ns
+
+
+def _leads_to(folder: Folder, name: str, inode: int) -> bool:
+    version = version_of(folder, name)
+    return version is not None and version[0] == inode
+
+
+def remove_old_draft(folder: Folder, name: str) -> None:
+    """Remove the draft *name* if it was left by a process that died."""
+    version = version_of(folder, name)
+    if version is not None and time.time() - version[1] / 1e9 > _LEFTOVER:
+        read_record(folder, name, version)
