@@ -1,7 +1,7 @@
 """The least possible work against ZooKeeper: a blocking socket, no reconnect, no error handling.
 
-The limit that the backend is compared with: ``python -m benchmarks.barezookeeper ROLE ADDRESS FOLDER …``, in a
-new process. It writes lines of JSON as :mod:`benchmarks.workers` does.
+The limit that the backend is compared with: ``python -m benchmarks.barezookeeper ROLE ADDRESS FOLDER …``. It
+writes lines of JSON as :mod:`benchmarks.workers` does.
 """
 
 import json

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from benchmarks.records import record
 from benchmarks.report import Row, milliseconds
-from peerage.balancing import Balancer
+from peerage.balancing import Balancer, Outcome
 from peerage.directory import Directory
 from peerage.discovery import Discovery
 from peerage.errors import NotDiscoveredError
@@ -106,14 +106,13 @@ def _spreading() -> Row:
         for number in range(size):
             fields = json.loads(record(number).data) | {"service_id": "orders"}
             directory.put(Record(f"App.{number:010d}", json.dumps(fields).encode(), number))
-        balancer = Balancer(random.Random(seed))
+        balancer = Balancer(random.Random(seed), time.monotonic)
         answered: Counter[str] = Counter()
         for _ in range(10_000):
-            instance = balancer.pick(directory.targets("service_id", "orders"))
-            assert instance is not None
-            balancer.started(instance)
-            answered[instance.name] += 1
-            balancer.finished(instance)
+            pick = balancer.pick(directory.targets("service_id", "orders"))
+            assert pick is not None
+            answered[pick.instance.name] += 1
+            pick.done(Outcome.ANSWERED, 0.001)
         worst = max(worst, max(answered.values()) / min(answered.values()))
     return Row(
         "spread of 10,000 requests, one after the other, over 2, 3 and 10 equal instances",
@@ -158,13 +157,13 @@ def memory() -> float:
 
 def warm(directory: Directory, count: int) -> Balancer:
     """Ask for each of the first *count* instances, and send a request to each."""
-    balancer = Balancer(random.Random(0))
+    balancer = Balancer(random.Random(0), time.monotonic)
     for number in range(count):
         for criterion in ("instance_id", f"orders-{number}"), ("service_id", f"orders{number // 3}"):
             directory.urls((criterion,))
-        instance = directory.targets("instance_id", f"orders-{number}")[0]
-        balancer.started(instance)
-        balancer.finished(instance)
+        pick = balancer.pick(directory.targets("instance_id", f"orders-{number}"))
+        assert pick is not None
+        pick.done(Outcome.ANSWERED, 0.001)
     return balancer
 
 

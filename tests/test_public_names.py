@@ -55,7 +55,7 @@ TREE = {
     "TokenRefusedError": ("PeerageError",),
     "AccessDeniedError": ("PeerageError", "PermissionError"),
     "KeysUnavailableError": ("PeerageError",),
-    "UnreachableError": ("PeerageError", "ClientConnectionError"),
+    "UnreachableError": ("PeerageError", "ClientConnectorError"),
 }
 
 HEAVY = (

@@ -204,7 +204,7 @@ class Discovery(Finder):
         from peerage.client import Authorize, Client  # noqa: PLC0415 - loads aiohttp
 
         if self._client is None:
-            self._client = Client(self.directory, ready=self.ready, is_ready=lambda: self.membership.ready)
+            self._client = Client(self.membership)
         if auth == "internal":
             # A cluster token is every service's, so a redirect to another name gives nothing away.
             kwargs["authorize"] = Authorize(

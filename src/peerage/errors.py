@@ -14,7 +14,7 @@
     ├── TokenRefusedError                                    the caller's token is missing or not valid
     ├── AccessDeniedError             (PermissionError)      the caller is known and may not do this
     ├── KeysUnavailableError                                 no key to verify or to sign with, for now
-    └── UnreachableError              (aiohttp.ClientConnectionError)
+    └── UnreachableError              (aiohttp.ClientConnectorError)
                                                              instances are known, but none could be reached;
                                                              ``__cause__`` is the last failure
 

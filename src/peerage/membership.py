@@ -35,6 +35,8 @@ class Membership:
         self.ready_timeout = ready_timeout
         self.advice = "the URL in PEERAGE_REGISTRY"
         """What to check besides the registry, for the message of NotReadyError."""
+        self.not_ready: type[NotReadyError] = NotReadyError
+        """The error that :meth:`wait_ready` raises."""
         self._follower = Follower(registry, directory)
 
     @property
@@ -74,7 +76,7 @@ class Membership:
                 await self._follower.until_ready()
         except TimeoutError:
             reason = self._follower.stale or "it hasn't answered yet"
-            raise NotReadyError(
+            raise self.not_ready(
                 f"The registry {self.registry.url} wasn't read within {limit:g} s: {reason}. "
                 f"Check that it runs and that this process may read it, and {self.advice}."
             ) from None

@@ -9,6 +9,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import rsa
+from tests.auth.services import Services
 from tests.auth.support import jwk, number, token
 
 from peerage import ConfigurationError, Discovery, KeysUnavailableError, TokenRefusedError, read_identity
@@ -36,40 +37,10 @@ def contents(text):
     return json.loads(read_token(text).payload)
 
 
-class Services:
-    """Services on one registry, all with instance tokens."""
-
-    def __init__(self, url, stack):
-        self.url = url
-        self.stack = stack
-
-    async def start(self, name, app=None, *, tls=None, **kwargs):
-        """Start a service that is advertised, and serves *app* if there is one."""
-        discovery = await self.stack.enter_async_context(
-            Discovery(self.url, identity=kwargs.pop("identity", identity(name)), authorization="instance")
-        )
-        bound = None
-        if app is not None:
-            runner = web.AppRunner(app(discovery), shutdown_timeout=0.1)
-            await runner.setup()
-            self.stack.push_async_callback(runner.cleanup)
-            await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls).start()
-            bound = [("127.0.0.1", runner.addresses[0][1])]
-        await discovery.advertise(web=bound, scheme="http" if tls is None else "https", **kwargs)
-        return discovery
-
-    async def see(self, discovery, *names):
-        """Wait until *discovery* knows all of them."""
-        await eventually(
-            lambda: all(discovery.directory.find((("instance_id", f"{name}-1"),)) for name in names)
-        )
-        return discovery
-
-
 @pytest.fixture
 async def services(tmp_path):
     async with AsyncExitStack() as stack:
-        yield Services(f"memory:instances-{tmp_path.name}", stack)
+        yield Services(f"memory:instances-{tmp_path.name}", stack, authorization="instance")
 
 
 def own(discovery):
@@ -556,8 +527,9 @@ async def test_a_redirect_that_the_caller_follows_itself_has_a_token(redirecting
 
 async def test_options_that_cant_work_are_an_error_at_once(services, tmp_path):
     shop = await services.start("shop")
-    with pytest.raises(ConfigurationError, match="resources"):
-        shop.session(auth="internal")
+    for resources in (None, {"*": "orders:read"}):
+        with pytest.raises(ConfigurationError, match="resources"):
+            shop.session(auth="internal", resources=resources)
     with pytest.raises(ConfigurationError, match="allow="):
         shop.auth.verifier()
     async with Discovery(f"memory:{tmp_path.name}", identity=identity("shop")) as other:

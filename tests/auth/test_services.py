@@ -7,60 +7,42 @@ from contextlib import AsyncExitStack
 import pytest
 import trustme
 from aiohttp import web
+from tests.auth.services import Services
 from tests.auth.support import claims, jwk, jwks, token
 from yarl import URL
 
-from peerage import ConfigurationError, Discovery, KeysUnavailableError, read_identity
+from peerage import ConfigurationError, Discovery, KeysUnavailableError, TokenRefusedError
 from peerage.testing import eventually
 from peerage.web import authorize, caller
 
 AUTH = "http://seacat-auth.service_id.asab/.well-known/jwks.json"
 
 
-class Services:
-    """Starts services; each has its own Discovery."""
+async def publish(services, tls=None):
+    """Start the service that publishes users' keys; return the requests that it gets, and its port."""
+    requests = []
 
-    def __init__(self, url, stack):
-        self.url = url
-        self.stack = stack
+    async def keys(request):
+        requests.append(request)
+        return web.Response(body=jwks(jwk()), content_type="application/json")
 
-    async def discovery(self, name):
-        identity = read_identity({"SERVICE_ID": name, "INSTANCE_ID": f"{name}-1"})
-        return await self.stack.enter_async_context(Discovery(self.url, identity=identity))
+    app = web.Application()
+    app.router.add_get("/.well-known/jwks.json", keys)
+    return requests, await services.serve(await services.discovery("seacat-auth"), app, tls=tls)
 
-    async def serve(self, discovery, app, tls=None):
-        runner = web.AppRunner(app, shutdown_timeout=0.1)
-        await runner.setup()
-        self.stack.push_async_callback(runner.cleanup)
-        site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
-        await site.start()
-        port = runner.addresses[0][1]
-        await discovery.advertise(web=[("127.0.0.1", port)], scheme="https" if tls else "http")
-        return port
 
-    async def issuer(self, tls=None):
-        """The service that publishes keys; return the requests that it gets, and its port."""
-        requests = []
+async def protect(services, **kwargs):
+    """Start a service that answers with its caller; *kwargs* are those of its verifier."""
 
-        async def keys(request):
-            requests.append(request)
-            return web.Response(body=jwks(jwk()), content_type="application/json")
+    async def who(_):
+        return web.json_response({"iss": caller().issuer, "superuser": caller().superuser})
 
-        app = web.Application()
-        app.router.add_get("/.well-known/jwks.json", keys)
-        return requests, await self.serve(await self.discovery("seacat-auth"), app, tls)
-
-    async def orders(self, **kwargs):
-        """A service behind the middleware."""
-        discovery = await self.discovery("orders")
-
-        async def who(_):
-            return web.json_response({"iss": caller().issuer, "superuser": caller().superuser})
-
+    def make(discovery):
         app = web.Application(middlewares=[authorize(discovery.auth.verifier(**kwargs))])
         app.router.add_get("/", who)
-        await self.serve(discovery, app)
-        return discovery
+        return app
+
+    return await services.start("orders", make)
 
 
 @pytest.fixture(params=["memory", "embedded", "zookeeper"])
@@ -86,8 +68,8 @@ async def ask(discovery, headers=None, **kwargs):
 
 async def test_services_call_each_other(services):
     """With an internal token, a user's, one of an unknown issuer, and none."""
-    requests, _ = await services.issuer()
-    await services.orders(public_keys_url=AUTH)
+    requests, _ = await publish(services)
+    await protect(services, public_keys_url=AUTH)
     shop = await services.discovery("shop")
     await eventually(lambda: shop.directory.targets("service_id", "orders"))
     assert await ask(shop, auth="internal") == (
@@ -106,9 +88,9 @@ async def test_services_call_each_other(services):
 
 
 async def test_users_tokens_alone(services):
-    await services.issuer()
-    await services.orders(
-        public_keys_url=[AUTH], internal=False, issuers=["http://auth"], audiences=["orders"]
+    await publish(services)
+    await protect(
+        services, public_keys_url=[AUTH], internal=False, issuers=["http://auth"], audiences=["orders"]
     )
     shop = await services.discovery("shop")
     await eventually(lambda: shop.directory.targets("service_id", "orders"))
@@ -121,6 +103,30 @@ async def test_users_tokens_alone(services):
         assert (await ask(shop, {"Authorization": f"Bearer {token(claims(**changes))}"}))[0] == status
 
 
+async def test_one_issuer_or_audience_may_be_given_as_a_string(tmp_path):
+    """A part of that string isn't accepted."""
+    (tmp_path / "keys.json").write_bytes(jwks(jwk()))
+    async with Discovery("memory:strings") as discovery:
+        verifier = discovery.auth.verifier(
+            public_keys_file=tmp_path / "keys.json",
+            internal=False,
+            issuers="http://auth.example",
+            audiences="orders",
+        )
+        good = {"iss": "http://auth.example", "aud": "orders"}
+        assert (await verifier.verify(token(claims(**good)))).subject == "u1"
+        for bad in (
+            {"iss": "http"},
+            {"iss": ""},
+            {"iss": None},
+            {"aud": "o"},
+            {"aud": ["order"]},
+            {"aud": ""},
+        ):
+            with pytest.raises(TokenRefusedError):
+                await verifier.verify(token(claims(**(good | bad))))
+
+
 @pytest.fixture
 async def alone(tmp_path):
     async with AsyncExitStack() as stack:
@@ -128,7 +134,7 @@ async def alone(tmp_path):
 
 
 async def test_an_issuer_that_isnt_there_is_503(alone):
-    orders = await alone.orders(public_keys_url=AUTH, internal=False)
+    orders = await protect(alone, public_keys_url=AUTH, internal=False)
     status, _ = await ask(orders, {"Authorization": f"Bearer {token()}"})
     assert status == 503
 
@@ -143,7 +149,7 @@ async def test_credentials_in_a_url_are_not_shown(alone, caplog, url):
     with pytest.raises(KeysUnavailableError) as caught:
         await verifier.verify(token())
     assert "seacat-auth" in str(caught.value)
-    requests, _ = await alone.issuer()
+    requests, _ = await publish(alone)
     await eventually(lambda: shop.directory.targets("service_id", "seacat-auth"))
     assert (await shop.auth.verifier(url).verify(token())).subject == "u1"
     assert requests[0].query_string == URL(url).raw_query_string
@@ -185,7 +191,7 @@ async def test_keys_over_https_with_a_private_authority(alone, tmp_path):
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("localhost", "seacat-auth.service-id.asab").configure_cert(server)
-    requests, port = await alone.issuer(tls=server)
+    requests, port = await publish(alone, tls=server)
     shop = await alone.discovery("shop")
     for url in (
         f"https://localhost:{port}/.well-known/jwks.json",
@@ -202,7 +208,7 @@ async def test_keys_over_https_with_a_private_authority(alone, tmp_path):
 @pytest.mark.parametrize("back", [False, True])
 async def test_keys_over_https_arent_accepted_after_a_redirect_to_http(alone, tmp_path, back):
     """Not even if http redirects back to https: an attacker there chooses the last server."""
-    requests, port = await alone.issuer()
+    requests, port = await publish(alone)
 
     async def redirect(request):
         if request.scheme == "https" and not request.query:
@@ -222,7 +228,7 @@ async def test_keys_over_https_arent_accepted_after_a_redirect_to_http(alone, tm
     authority.issue_cert("localhost").configure_cert(server)
     app = web.Application()
     app.router.add_get("/keys", redirect)
-    secure = await alone.serve(await alone.discovery("secure"), app, server)
+    secure = await alone.serve(await alone.discovery("secure"), app, tls=server)
     verifier = (await alone.discovery("shop")).auth.verifier(
         f"https://localhost:{secure}/keys", ca=tmp_path / "ca.pem", internal=False
     )

@@ -1,3 +1,4 @@
+import heapq
 import json
 from collections import Counter
 from itertools import pairwise
@@ -7,15 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from tests.support import Clock
 
-from peerage.balancing import Balancer, LeastOutstanding
+from peerage.balancing import Balancer, Outcome, Pick
+from peerage.directory.members import Members
 from peerage.records.decode import decode
 from peerage.records.instance import Instance
 
+AVOIDED = (Outcome.CONNECT_FAILED, Outcome.UNRESOLVED, Outcome.MISDIRECTED)
 
-def make(node: str, weight: float = 1) -> Instance:
+
+def make(name: str, weight: float = 1) -> Instance:
     record = {"host": "here", "web": [["0.0.0.0", 80]], "peerage": {"weight": weight}}
-    instance = decode(node, json.dumps(record).encode()).instance
+    instance = decode(name, json.dumps(record).encode()).instance
     assert instance is not None
     return instance
 
@@ -24,39 +29,60 @@ def make_many(count: int) -> list[Instance]:
     return [make(f"App.{number}") for number in range(count)]
 
 
+def make_balancer(seed: int = 0, clock: Clock | None = None, **kwargs) -> Balancer:
+    return Balancer(Random(seed), clock or Clock(), **kwargs)
+
+
 def spread_sequentially(balancer: Balancer, instances: list[Instance], requests: int) -> Counter[str]:
     """Give requests one after the other, each over before the next begins."""
     hits: Counter[str] = Counter()
     for _ in range(requests):
-        instance = balancer.pick(instances)
-        assert instance is not None
-        balancer.started(instance)
-        balancer.finished(instance)
-        hits[instance.name] += 1
+        pick = balancer.pick(instances)
+        assert pick is not None
+        pick.done(Outcome.ANSWERED, 0.001)
+        hits[pick.instance.name] += 1
+    return hits
+
+
+def spread_concurrently(
+    balancer: Balancer, instances: list[Instance], requests: int, concurrency: int, seed: int
+) -> Counter[str]:
+    """Give requests that take random times, so many at once, on a clock of their own."""
+    rng, now, hits = Random(seed), 0.0, Counter()
+    under_way: list[tuple[float, int, Pick]] = []
+    for number in range(requests):
+        while len(under_way) >= concurrency:
+            now, _, pick = heapq.heappop(under_way)
+            pick.done(Outcome.ANSWERED, 1.0)
+        pick = balancer.pick(instances)
+        assert pick is not None
+        hits[pick.instance.name] += 1
+        heapq.heappush(under_way, (now + rng.expovariate(1), number, pick))
+    for _, _, pick in under_way:
+        pick.done(Outcome.ANSWERED, 1.0)
     return hits
 
 
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("count", [2, 3, 5, 10])
 def test_equal_instances_get_equal_shares(count, seed):
-    hits = spread_sequentially(Balancer(Random(seed)), make_many(count), 10_000)
+    hits = spread_sequentially(make_balancer(seed), make_many(count), 10_000)
     assert len(hits) == count
     assert max(hits.values()) / min(hits.values()) <= 1.1
 
 
 def test_a_tie_is_not_a_strict_rotation():
-    balancer, instances = Balancer(Random(1)), make_many(2)
+    balancer, instances = make_balancer(1), make_many(2)
     picked = []
     for _ in range(200):
-        instance = balancer.pick(instances)
-        balancer.started(instance)
-        balancer.finished(instance)
-        picked.append(instance.name)
+        pick = balancer.pick(instances)
+        pick.done(Outcome.ANSWERED, 0.001)
+        picked.append(pick.instance.name)
     assert any(one == other for one, other in pairwise(picked))
 
 
 def test_a_newcomer_gets_its_share_and_no_flood():
-    balancer, instances = Balancer(Random(2)), make_many(4)
+    balancer, instances = make_balancer(2), make_many(4)
     spread_sequentially(balancer, instances, 10_000)
     newcomer = make("App.new")
     instances.append(newcomer)
@@ -65,133 +91,231 @@ def test_a_newcomer_gets_its_share_and_no_flood():
     assert spread_sequentially(balancer, instances, 1_000)[newcomer.name] == pytest.approx(200, rel=0.2)
 
 
-def test_the_busier_of_two_is_left_alone():
-    balancer, (busy, idle) = Balancer(Random(3)), make_many(2)
-    balancer.started(busy)
-    assert {balancer.pick([busy, idle]) for _ in range(50)} == {idle}
+def test_the_busier_of_two_gets_nothing():
+    balancer, (busy, idle) = make_balancer(3), make_many(2)
+    balancer.pick([busy])
+    for _ in range(50):
+        pick = balancer.pick([busy, idle])
+        assert pick.instance is idle
+        pick.done(Outcome.ANSWERED, 0.001)
+
+
+MIXTURES = {
+    "one heavy of three": [1, 1, 8],
+    "nine light and a heavy": [1] * 9 + [9],
+    "two to one": [2, 1],
+    "one, two, three": [1, 2, 3],
+    "a hundred and one heavy": [1] * 100 + [100],
+    "very light": [0.1, 0.1, 1, 1],
+    "twenty of four kinds": [Random(5).choice([1, 2, 5, 0.5]) for _ in range(20)],
+}
+
+
+@pytest.mark.parametrize("concurrency", [1, 2, 20])
+@pytest.mark.parametrize("mixture", MIXTURES)
+def test_weights_are_shares_within_three_percent(mixture, concurrency):
+    weights = MIXTURES[mixture]
+    instances = Members(make(f"App.{number}", weight) for number, weight in enumerate(weights))
+    # So many that each instance has 2,000 expected requests, or chance alone would be felt.
+    requests = int(2_000 * sum(weights) / min(weights))
+    hits = spread_concurrently(make_balancer(6), instances, requests, concurrency, seed=7)
+    for instance in instances:
+        assert hits[instance.name] == pytest.approx(requests * instance.weight / sum(weights), rel=0.03), (
+            instance
+        )
+
+
+def test_weights_are_shares_in_a_list_without_running_sums():
+    instances = [make("App.light", 1), make("App.heavy", 3)]
+    hits = spread_sequentially(make_balancer(5), instances, 4_000)
+    assert hits["App.heavy"] / hits["App.light"] == pytest.approx(3, rel=0.03)
 
 
 def test_load_counts_in_proportion_to_weight():
-    balancer = Balancer(Random(4))
+    balancer = make_balancer(4)
     light, heavy = make("App.light", 1), make("App.heavy", 3)
-    balancer.started(light)
-    balancer.started(heavy)
-    balancer.started(heavy)
-    assert balancer.pick([light, heavy]) is heavy
+    balancer.pick([light])
+    balancer.pick([light])
+    balancer.pick([heavy])
+    assert balancer.pick([light, heavy]).instance is heavy
 
 
-def test_idle_instances_share_by_weight():
-    hits = spread_sequentially(Balancer(Random(5)), [make("App.light", 1), make("App.heavy", 3)], 4_000)
-    assert hits["App.heavy"] / hits["App.light"] == pytest.approx(3, rel=0.15)
-
-
-def test_concurrent_requests_settle_by_weight():
-    balancer, instances = Balancer(Random(6)), [make("App.light", 1), make("App.heavy", 3)]
+def test_unfinished_requests_settle_by_weight():
+    balancer, instances = make_balancer(6), [make("App.light", 1), make("App.heavy", 3)]
     for _ in range(400):
-        balancer.started(balancer.pick(instances))
+        balancer.pick(instances)
     assert balancer.outstanding["App.heavy"] == pytest.approx(300, abs=2)
 
 
-def test_nobody_to_pick():
-    balancer, (sole,) = Balancer(Random(7)), make_many(1)
+def test_there_may_be_nothing_to_pick():
+    balancer, (sole,) = make_balancer(7), make_many(1)
     assert balancer.pick([]) is None
-    assert balancer.pick([sole]) is sole
+    assert balancer.pick([sole]).instance is sole
     assert balancer.pick([sole], {sole.name}) is None
 
 
 def test_a_changed_record_keeps_its_count():
-    balancer = Balancer(Random(8))
-    balancer.started(make("App.1"))
-    changed = make("App.1", weight=2)
-    assert balancer.outstanding == {"App.1": 1}
-    balancer.finished(changed)
+    balancer = make_balancer(8)
+    pick = balancer.pick([make("App.1")])
+    later = balancer.pick([make("App.1", weight=2)])
+    assert balancer.outstanding == {"App.1": 2}
+    for each in (pick, later):
+        each.done(Outcome.ANSWERED, 0.001)
     assert balancer.outstanding == {}
 
 
-def test_what_the_default_policy_remembers_is_bounded():
-    policy = LeastOutstanding(Random(9))
-    for number in range(20_000):
-        policy.started(make(f"App.{number}"))
-    assert len(policy._last_pick) <= 2 * 1024
-    assert "App.19999" in policy._last_pick
+def test_only_the_first_end_counts():
+    balancer, instances = make_balancer(9), make_many(1)
+    pick, other = balancer.pick(instances), balancer.pick(instances)
+    for _ in range(3):
+        pick.done(Outcome.ANSWERED, 0.001)
+    assert balancer.outstanding == {"App.0": 1}
+    other.done(Outcome.CANCELLED, 0.001)
+    assert balancer.outstanding == {}
 
 
-def test_another_policy_decides_and_hears_of_everything():
-    class Alphabetical:
-        def __init__(self):
-            self.heard = []
-
-        def choose(self, one, other, _outstanding):
-            return min(one, other, key=lambda instance: instance.name)
-
-        def started(self, instance):
-            self.heard.append(("started", instance.name))
-
-        def finished(self, instance):
-            self.heard.append(("finished", instance.name))
-
-    policy = Alphabetical()
-    balancer, instances = Balancer(Random(10), policy), make_many(2)
-    picked = balancer.pick(instances)
-    balancer.started(picked)
-    balancer.finished(picked)
-    balancer.finished(picked)
-    assert policy.heard == [("started", "App.0"), ("finished", "App.0")]
+def test_the_table_has_latency_and_failures():
+    balancer, instances = make_balancer(10), make_many(1)
+    for outcome in (Outcome.TIMED_OUT, Outcome.CONNECTION_LOST, Outcome.CANCELLED):
+        balancer.pick(instances).done(outcome, 9.0)
+    stats = balancer.stats("App.0")
+    assert (stats.failures, stats.latency) == (2, None)
+    balancer.pick(instances).done(Outcome.ANSWERED, 1.0)
+    balancer.pick(instances).done(Outcome.ANSWERED, 2.0)
+    assert (stats.failures, stats.latency) == (0, pytest.approx(1.2))
+    assert balancer.stats("App.1") is None
 
 
-@given(seed=st.integers(), count=st.integers(0, 8), avoided=st.sets(st.integers(0, 8)))
-def test_never_picks_an_avoided_one_and_always_another_if_there_is_one(seed, count, avoided):
-    instances = make_many(count)
-    avoid = {f"App.{number}" for number in avoided}
-    picked = Balancer(Random(seed)).pick(instances, avoid)
-    if picked is None:
-        assert all(instance.name in avoid for instance in instances)
+def test_a_removed_instance_is_forgotten_after_its_last_request():
+    balancer, instances = make_balancer(11), make_many(2)
+    picks = [balancer.pick([instance]) for instance in instances]
+    picks[0].done(Outcome.ANSWERED, 0.001)
+    balancer.forget("App.0")
+    balancer.forget("App.1")
+    balancer.forget("App.unknown")
+    assert balancer.outstanding == {"App.1": 1}
+    assert len(balancer) == 1
+    picks[1].done(Outcome.CONNECT_FAILED, 0.001)
+    assert len(balancer) == 0
+    assert not balancer.avoided
+
+
+def test_another_score_decides():
+    balancer = make_balancer(10, score=lambda one, _stats, other, _others: 1 if one.name < other.name else -1)
+    assert {balancer.pick(make_many(2)).instance.name for _ in range(20)} == {"App.0"}
+
+
+# Avoiding
+
+
+@pytest.mark.parametrize("outcome", AVOIDED)
+def test_an_instance_that_let_nobody_connect_is_tried_by_one_request_a_second(outcome):
+    clock = Clock()
+    balancer, instances = make_balancer(12, clock), make_many(2)
+    balancer.pick([instances[0]]).done(outcome, 0.001)
+    assert [*balancer.avoided] == ["App.0"]
+    tried = Counter()
+    for _ in range(1_000):
+        clock.now += 0.01
+        pick = balancer.pick(instances)
+        tried[pick.instance.name] += 1
+        pick.done(outcome if pick.instance is instances[0] else Outcome.ANSWERED, 0.001)
+    assert 5 <= tried["App.0"] <= 10
+
+
+@pytest.mark.parametrize("outcome", [Outcome.ANSWERED, Outcome.TIMED_OUT, Outcome.CONNECTION_LOST])
+def test_it_is_readmitted_once_a_connection_was_made(outcome):
+    clock = Clock()
+    balancer, instances = make_balancer(13, clock), make_many(1)
+    balancer.pick(instances).done(Outcome.CONNECT_FAILED, 0.001)
+    assert balancer.pick(instances) is None
+    clock.now += 1.5
+    trial = balancer.pick(instances)
+    # Others go on avoiding it meanwhile.
+    assert balancer.pick(instances) is None
+    trial.done(outcome, 0.001)
+    assert not balancer.avoided
+    assert balancer.pick(instances) is not None
+
+
+def test_a_response_that_takes_long_readmits_at_its_headers():
+    balancer, instances = make_balancer(14), make_many(1)
+    balancer.pick(instances).done(Outcome.CONNECT_FAILED, 0.001)
+    trial = balancer.pick(instances, last_resort=True)
+    trial.connected()
+    assert balancer.pick(instances) is not None
+
+
+def test_a_shortage_of_the_callers_says_nothing_about_the_instance():
+    balancer, instances = make_balancer(15), make_many(1)
+    balancer.pick(instances).done(Outcome.OUT_OF_RESOURCES, 0.001)
+    assert not balancer.avoided
+    assert balancer.stats("App.0").failures == 0
+
+
+def test_the_last_resort_is_the_instance_avoided_longest():
+    clock = Clock()
+    balancer, instances = make_balancer(16, clock), make_many(5)
+    for instance in (instances[3], instances[1], instances[0], instances[4], instances[2]):
+        balancer.pick([instance]).done(Outcome.CONNECT_FAILED, 0.001)
+        clock.now += 0.01
+    assert balancer.pick(instances) is None
+    assert balancer.pick(instances, last_resort=True).instance is instances[3]
+    assert balancer.pick(instances, {"App.3"}, last_resort=True).instance is instances[1]
+
+
+@given(seed=st.integers(0, 1000), count=st.integers(1, 60), avoided=st.sets(st.integers(0, 59)))
+def test_an_avoided_instance_is_never_picked_and_another_is_if_there_is_one(seed, count, avoided):
+    balancer, instances = make_balancer(seed), make_many(count)
+    for number in avoided:
+        if number < count:
+            balancer.pick([instances[number]]).done(Outcome.CONNECT_FAILED, 0.001)
+    pick = balancer.pick(instances)
+    if all(number in avoided for number in range(count)):
+        assert pick is None
     else:
-        assert picked in instances
-        assert picked.name not in avoid
+        assert int(pick.instance.name.removeprefix("App.")) not in avoided
 
 
-class Counting(RuleBasedStateMachine):
-    """Requests start and end in any order; instances come and go under way."""
+@given(seed=st.integers(0, 1000), count=st.integers(1, 60), tried=st.sets(st.integers(0, 59)))
+def test_what_was_tried_is_never_picked_and_another_is_if_there_is_one(seed, count, tried):
+    pick = make_balancer(seed).pick(make_many(count), {f"App.{number}" for number in tried})
+    if all(number in tried for number in range(count)):
+        assert pick is None
+    else:
+        assert int(pick.instance.name.removeprefix("App.")) not in tried
+
+
+class CountingMachine(RuleBasedStateMachine):
+    """Counts equal the requests under way, in whatever order they begin and end."""
 
     def __init__(self):
         super().__init__()
-        self.balancer = Balancer(Random(0))
-        self.instances = make_many(3)
-        self.under_way: list[Instance] = []
-        self.made = 3
+        self.clock = Clock()
+        self.balancer = make_balancer(0, self.clock)
+        self.instances = make_many(6)
+        self.under_way: list[Pick] = []
+        self.forgotten: set[str] = set()
 
-    @precondition(lambda self: self.instances)
-    @rule()
-    def start(self):
-        instance = self.balancer.pick(self.instances)
-        assert instance is not None
-        self.balancer.started(instance)
-        self.under_way.append(instance)
+    @rule(last_resort=st.booleans())
+    def begin(self, last_resort):
+        pick = self.balancer.pick(self.instances, last_resort=last_resort)
+        if pick is not None:
+            self.under_way.append(pick)
 
     @precondition(lambda self: self.under_way)
-    @rule(data=st.data())
-    def finish(self, data):
-        place = data.draw(st.integers(0, len(self.under_way) - 1))
-        self.balancer.finished(self.under_way.pop(place))
+    @rule(data=st.data(), outcome=st.sampled_from(Outcome))
+    def end(self, data, outcome):
+        number = data.draw(st.integers(0, len(self.under_way) - 1))
+        self.under_way.pop(number).done(outcome, 0.001)
 
-    @rule()
-    def join(self):
-        self.instances.append(make(f"App.{self.made}"))
-        self.made += 1
-
-    @precondition(lambda self: self.instances)
-    @rule(data=st.data())
-    def leave(self, data):
-        self.instances.pop(data.draw(st.integers(0, len(self.instances) - 1)))
-
-    @rule()
-    def finish_what_never_started(self):
-        self.balancer.finished(make("App.stranger"))
+    @rule(seconds=st.floats(0, 3))
+    def wait(self, seconds):
+        self.clock.now += seconds
 
     @invariant()
-    def counts_are_exact(self):
-        assert self.balancer.outstanding == Counter(instance.name for instance in self.under_way)
+    def counts_are_true(self):
+        assert self.balancer.outstanding == Counter(pick.instance.name for pick in self.under_way)
 
 
-TestCounting = Counting.TestCase
+TestCounting = CountingMachine.TestCase

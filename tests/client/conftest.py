@@ -34,40 +34,51 @@ class Served:
         self.stop = None
 
 
+class Known:
+    """A membership without a registry: the test puts records into the directory."""
+
+    def __init__(self):
+        self.directory = Directory(host_key=HOST_KEY)
+        self.ready = True
+        self.on_ready = None
+
+    async def wait_ready(self):
+        if not self.ready and self.on_ready is not None:
+            await self.on_ready()
+
+
 class Fleet:
     """Servers, their records, and the client that calls them."""
 
     def __init__(self, stack):
-        self.directory = Directory(host_key=HOST_KEY)
+        self.membership = Known()
+        self.directory = self.membership.directory
         self.clock = Clock()
-        self.ready = True
-        self.on_ready = None
         self.lookups = []
+        self.getaddrinfo = self._getaddrinfo
         self.addresses = {}
         self.client = Client(
-            self.directory,
-            ready=self._wait_until_ready,
-            is_ready=lambda: self.ready,
+            self.membership,
             rng=Random(1),
             clock=self.clock,
-            getaddrinfo=self._getaddrinfo,
+            getaddrinfo=self._look_up,
         )
         self._stack = stack
         self._made = 0
 
-    async def _wait_until_ready(self):
-        if self.on_ready is not None:
-            await self.on_ready()
+    def _look_up(self, *args, **kwargs):
+        return self.getaddrinfo(*args, **kwargs)
 
-    def _getaddrinfo(self, host, _port, **_):
+    def _getaddrinfo(self, host, _port, *, family, **_):
         self.lookups.append(host)
         if host not in self.addresses:
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
         found = self.addresses[host]
         addresses = found() if callable(found) else found
         return [
-            (socket.AF_INET6 if ":" in one else socket.AF_INET, socket.SOCK_STREAM, 6, "", (one, 0))
+            (family, socket.SOCK_STREAM, 6, "", (one, 0))
             for one in addresses
+            if (":" in one) == (family == socket.AF_INET6)
         ]
 
     @property
@@ -192,3 +203,8 @@ def connections():
 
     tracing.on_connection_create_start.append(note)
     return tracing, made
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()

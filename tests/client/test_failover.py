@@ -1,15 +1,14 @@
 import asyncio
 import io
 import os
-import signal
 from contextlib import suppress
 
 import aiohttp
 import pytest
 from aiohttp import web
 
+from peerage.calling.retry import IDEMPOTENT
 from peerage.client import UnreachableError, UnreachableTimeoutError
-from peerage.client.attempts import IDEMPOTENT
 from peerage.testing import eventually
 
 ORDERS = "http://orders.service_id.asab/"
@@ -128,7 +127,8 @@ async def test_all_refused_ends_in_an_error_that_says_what_to_do(fleet):
     assert "peerage ls" in message
     assert all(f"127.0.0.1:{port}" in message for port in ports)
     assert isinstance(raised.value, aiohttp.ClientConnectionError)
-    assert not isinstance(raised.value, aiohttp.ClientOSError | TimeoutError)
+    assert isinstance(raised.value, aiohttp.ClientConnectorError)
+    assert not isinstance(raised.value, TimeoutError)
     assert isinstance(raised.value.__cause__, aiohttp.ClientConnectorError)
 
 
@@ -207,7 +207,7 @@ async def test_a_wait_for_a_free_connection_is_nobodys_fault(fleet, limits):
             with pytest.raises(aiohttp.ConnectionTimeoutError) as raised:
                 await session.request(method, ORDERS, timeout=impatient)
             assert not isinstance(raised.value, UnreachableError)
-        assert served.name not in fleet.client._balancing._refused
+        assert served.name not in fleet.client.balancer.avoided
         release.set()
         async with await first as response:
             assert await response.text() == "done"
@@ -230,7 +230,8 @@ async def test_too_many_open_files_is_nobody_elses_fault(fleet, monkeypatch):
     async with fleet.session(connector=connector) as session:
         with pytest.raises(aiohttp.ClientConnectorError, match="Too many open files"):
             await session.get(ORDERS)
-    assert len(tried) == 1
+    # Once more, after idle connections were closed.
+    assert len(tried) == 2
 
 
 # Bytes went out
@@ -361,28 +362,23 @@ async def test_a_file_half_read_is_rewound(fleet):
     assert received == [len(big)] * 5
 
 
-async def test_no_answer_in_the_callers_time_goes_elsewhere(fleet):
-    silent = await fleet.serve_raw(say_nothing)
-    served = await fleet.serve()
-    timeout = aiohttp.ClientTimeout(sock_read=0.5)
-    async with fleet.session(timeout=timeout) as session:
-        for _ in range(4):
-            async with session.get(ORDERS) as response:
-                assert response.status == 200
-    assert served.hits == 4
-    assert silent.hits
+@pytest.mark.parametrize("method", ["GET", "PUT", "POST"])
+async def test_nothing_is_repeated_after_a_time_out(fleet, method):
+    """An overloaded service that gets each request three times stays overloaded."""
+    servers = [await fleet.serve_raw(say_nothing) for _ in range(3)]
+    async with fleet.session() as session:
+        with pytest.raises(aiohttp.SocketTimeoutError):
+            await session.request(method, ORDERS, timeout=aiohttp.ClientTimeout(sock_read=0.05))
+    assert sum(one.hits for one in servers) == 1
 
 
 async def test_the_callers_time_limit_stays_the_callers(fleet):
-    servers = [await fleet.serve_raw(say_nothing) for _ in range(2)]
+    server = await fleet.serve_raw(say_nothing)
     async with fleet.session() as session:
-        with pytest.raises(aiohttp.SocketTimeoutError):
-            await session.get(ORDERS, timeout=aiohttp.ClientTimeout(sock_read=0.05))
-        assert [one.hits for one in servers] == [1, 1]
         with pytest.raises(TimeoutError) as raised:
             await session.get(ORDERS, timeout=aiohttp.ClientTimeout(total=0.1))
         assert not isinstance(raised.value, aiohttp.ClientError)
-        assert sum(one.hits for one in servers) == 3
+        assert server.hits == 1
 
 
 async def test_an_answer_is_an_answer(fleet):
@@ -433,21 +429,3 @@ async def test_kill_one_of_three_under_load(fleet):
         goal = done + 3_000
     assert killed
     assert done >= goal
-
-
-async def test_a_stopped_process_costs_a_time_limit_and_no_error(fleet):
-    processes = [fleet.spawn() for _ in range(3)]
-    async with fleet.session(timeout=aiohttp.ClientTimeout(sock_read=1)) as session:
-
-        async def work(requests):
-            for _ in range(requests):
-                async with session.get(ORDERS) as response:
-                    assert response.status == 200
-                    await response.read()
-
-        await work(30)
-        processes[0].send_signal(signal.SIGSTOP)
-        async with asyncio.TaskGroup() as group:
-            for _ in range(20):
-                group.create_task(work(20))
-        processes[0].send_signal(signal.SIGCONT)

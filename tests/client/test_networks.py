@@ -5,8 +5,9 @@ import socket
 
 import aiohttp
 import pytest
+from aiohttp import web
 
-from peerage import Discovery, NotDiscoveredError, UnreachableError
+from peerage import Discovery, NotDiscoveredError
 from peerage.client import DiscoveryResolver
 from peerage.errors import ConfigurationError
 from peerage.records.identity import read_identity
@@ -34,7 +35,7 @@ def dialled(monkeypatch):
 @pytest.mark.parametrize("address", ["169.254.169.254", "fd00:ec2::254", "fe80::1"])
 async def test_a_host_that_resolves_there_is_not_called(fleet, dialled, address):
     fleet.addresses["innocent"] = [address]
-    fleet.advertise(80, host="innocent", same_host=False)
+    fleet.advertise(80, host="innocent", same_host=False, bound="::" if ":" in address else "0.0.0.0")
     async with fleet.session() as session:
         with pytest.raises(NotDiscoveredError, match="never called"):
             await session.get(ORDERS)
@@ -55,7 +56,7 @@ async def test_a_host_that_resolves_there_is_not_called(fleet, dialled, address)
     ],
 )
 async def test_another_spelling_leads_nowhere_either(fleet, dialled, host):
-    fleet.client._hosts._getaddrinfo = socket.getaddrinfo
+    fleet.getaddrinfo = socket.getaddrinfo
     fleet.advertise(80, host=host, same_host=False)
     async with fleet.session() as session:
         with pytest.raises(NotDiscoveredError):
@@ -84,30 +85,30 @@ async def test_one_of_several_addresses_is_left_out(fleet, dialled):
     assert dialled == ["127.0.0.1"]
 
 
-async def test_what_was_looked_up_for_others_is_not_used(fleet, dialled, monkeypatch):
-    """An application may call such an address itself, and the connector remembers it by name and port."""
+async def test_a_connection_of_the_programs_own_is_not_reused(fleet):
+    """The program may call any address; a record that leads there gets neither connection nor token."""
 
-    async def resolve(*_):
-        return [
-            {"hostname": "m", "host": "169.254.169.254", "port": 80, "family": socket.AF_INET}
-            | {"proto": 6, "flags": 0}
-        ]
+    async def tell(request):
+        host, port = request.transport.get_extra_info("peername")[:2]
+        return web.json_response([host, port])
 
+    served = await fleet.serve(tell, host="metadata.internal", same_host=False)
+    fleet.addresses["metadata.internal"] = ["127.0.0.1"]
+    fleet.directory.networks = read_networks("10.0.0.0/8")
     async with fleet.session() as session:
-        monkeypatch.setattr(fleet.client._resolver, "_resolve_other", resolve)
-        with pytest.raises(aiohttp.ClientConnectorError):
-            await session.get("http://metadata.internal/")
-        assert dialled == ["169.254.169.254"]
-        fleet.advertise(80, host="metadata.internal", same_host=False)
-        with pytest.raises(UnreachableError, match="never called"):
+        async with session.get(f"http://127.0.0.1:{served.port}/own") as response:
+            own = await response.json()
+        with pytest.raises(NotDiscoveredError, match="allowed_networks"):
             await session.get(ORDERS)
-    assert dialled == ["169.254.169.254"]
+        fleet.directory.networks = read_networks("127.0.0.0/8")
+        async with session.get(ORDERS) as response:
+            assert await response.json() != own
 
 
 async def test_a_connector_with_our_resolver_goes_nowhere_either(fleet, dialled):
     fleet.addresses["innocent"] = ["169.254.169.254"]
     fleet.advertise(80, host="innocent", same_host=False)
-    resolver = DiscoveryResolver(fleet.client, hosts=fleet.client._hosts)
+    resolver = DiscoveryResolver(fleet.client, lookup=fleet.client.lookup)
     with pytest.raises(NotDiscoveredError, match="never called"):
         await resolver.resolve("orders.service_id.asab")
     connector = aiohttp.TCPConnector(resolver=resolver)
@@ -126,7 +127,7 @@ async def test_allowed_networks_limit_where_requests_go(fleet, dialled):
             await session.get(ORDERS)
         assert not dialled
         fleet.directory.networks = read_networks("127.0.0.0/8")
-        fleet.clock.now += 31
+        fleet.clock.now += 2
         async with session.get(ORDERS) as response:
             assert response.status == 200
         # A URL that the program wrote itself is its own affair.

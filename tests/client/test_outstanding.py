@@ -6,7 +6,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from peerage.client.outstanding import call_at_end
+from peerage.client.connections import call_at_end
 from peerage.testing import eventually
 
 ORDERS = "http://orders.service_id.asab/"
@@ -203,11 +203,11 @@ async def test_a_middleware_of_the_user_fails_after_the_answer(fleet):
         await handler(request)
         raise ValueError("mine")
 
-    for middleware, handler in ((release_and_fail, big), (fail, None)):
-        await fleet.serve(handler)
+    for service, middleware, handler in (("orders", release_and_fail, big), ("stock", fail, None)):
+        await fleet.serve(handler, service)
         async with fleet.session(middlewares=[middleware]) as session:
             with pytest.raises(ValueError, match="mine"):
-                await session.get(ORDERS)
+                await session.get(f"http://{service}.service_id.asab/")
             await eventually(lambda: not fleet.outstanding)
 
 

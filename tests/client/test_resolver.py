@@ -7,9 +7,9 @@ import threading
 import aiohttp
 import pytest
 
+from peerage.calling import Addresses, Host, Lookups
 from peerage.client import DiscoveryResolver, UnreachableError
-from peerage.client.hosts import Hosts
-from peerage.client.recent import Recent
+from peerage.client.lookup import HostLookup
 from peerage.errors import NotDiscoveredError
 from peerage.testing import eventually
 
@@ -21,10 +21,15 @@ async def get_node(session, url=ORDERS, **kwargs):
         return (await response.json())["node"]
 
 
+def hanging(release):
+    """Return a look-up that finds 127.0.0.1 once *release* is set."""
+    return lambda: release.wait(30) and ["127.0.0.1"]
+
+
 # Hosts of instances
 
 
-async def test_a_host_name_is_looked_up(fleet):
+async def test_a_host_name_is_looked_up_once(fleet):
     fleet.addresses["node-1"] = ["127.0.0.1"]
     served = await fleet.serve(host="node-1", same_host=False)
     async with fleet.session() as session:
@@ -33,18 +38,65 @@ async def test_a_host_name_is_looked_up(fleet):
     assert fleet.lookups == ["node-1"]
 
 
-async def test_the_instance_id_stands_in_for_a_host_that_does_not_resolve(fleet):
+async def test_an_answer_is_renewed_in_the_background_after_a_while(fleet):
+    fleet.addresses["node-1"] = ["127.0.0.1"]
+    served = await fleet.serve(host="node-1", same_host=False)
+    async with fleet.session() as session:
+        assert await get_node(session) == served.name
+        fleet.clock.now += 11
+        assert await get_node(session) == served.name
+        await eventually(lambda: fleet.client.lookup.running == 0)
+    assert fleet.lookups == ["node-1", "node-1"]
+
+
+async def test_the_last_good_address_stays_in_use_while_the_name_service_is_away(fleet):
+    fleet.addresses["node-1"] = ["127.0.0.1"]
+    served = await fleet.serve(host="node-1", same_host=False)
+    async with fleet.session() as session:
+        assert await get_node(session) == served.name
+        del fleet.addresses["node-1"]
+        for _ in range(50):
+            fleet.clock.now += 11
+            assert await get_node(session) == served.name
+            await eventually(lambda: fleet.client.lookup.running == 0)
+    assert served.hits == 51
+    # Failures are remembered for longer each time they repeat.
+    assert len(fleet.lookups) < 30
+
+
+async def test_a_lone_instance_is_looked_up_again_by_each_call(fleet):
+    """A failed look-up is remembered, but not if the call has nowhere else to go."""
+    served = await fleet.serve(host="node-1", same_host=False)
+    async with fleet.session() as session:
+        with pytest.raises(NotDiscoveredError, match="none of their hosts has an address"):
+            await session.get(ORDERS)
+        fleet.addresses["node-1"] = ["127.0.0.1"]
+        assert await get_node(session) == served.name
+
+
+async def test_the_instance_id_replaces_a_host_that_does_not_resolve(fleet):
     fleet.addresses["orders-1"] = ["127.0.0.1"]
     served = await fleet.serve(host="node-1", same_host=False)
     async with fleet.session() as session:
         for _ in range(3):
             assert await get_node(session) == served.name
-        # Neither in the time for which a failure is remembered.
+        # The failure is remembered.
         assert fleet.lookups == ["node-1", "orders-1"]
-        fleet.clock.now += 31
+        fleet.clock.now += 2
         fleet.addresses["node-1"] = ["127.0.0.1"]
         assert await get_node(session) == served.name
     assert fleet.lookups == ["node-1", "orders-1", "node-1"]
+
+
+@pytest.mark.parametrize("bound", ["0.0.0.0", "::"])
+async def test_only_the_advertised_family_is_connected_to(fleet, bound):
+    """Another user of the machine may listen on the same port in the other family."""
+    fleet.addresses["node-1"] = ["127.0.0.1" if bound == "::" else "::1"]
+    served = await fleet.serve(host="node-1", same_host=False, bound=bound)
+    async with fleet.session() as session:
+        with pytest.raises(NotDiscoveredError, match="no address of the family"):
+            await session.get(ORDERS)
+    assert served.hits == 0
 
 
 async def test_the_advertised_addresses_come_last(fleet, monkeypatch):
@@ -74,17 +126,6 @@ async def test_same_host_name_and_port_on_two_machines_are_two_places(fleet):
             assert await get_node(session) == first.name
     assert first.hits == 4
     assert "orders-1" in fleet.lookups
-
-
-async def test_nobodys_host_resolves(fleet):
-    fleet.advertise(1, host="node-1", same_host=False)
-    fleet.advertise(2, host="node-2", same_host=False)
-    async with fleet.session() as session:
-        for _ in range(2):
-            with pytest.raises(NotDiscoveredError, match=r"no host of theirs resolves.*node-[12]") as raised:
-                await session.post(ORDERS)
-            assert not isinstance(raised.value, aiohttp.ClientError)
-    assert sorted(fleet.lookups) == ["node-1", "node-2", "orders-1", "orders-2"]
 
 
 async def test_other_instances_are_tried_first(fleet):
@@ -137,126 +178,49 @@ async def test_a_hanging_look_up_holds_up_nobody(fleet):
         release.set()
 
 
-async def test_a_hanging_look_up_ends_in_an_error_that_says_so(fleet):
+async def test_a_slow_host_is_waited_for_if_there_is_nowhere_else_to_go(fleet):
     release = threading.Event()
-    fleet.addresses["slow"] = lambda: release.wait(30) and ["127.0.0.1"]
+    fleet.addresses["slow"] = hanging(release)
     served = await fleet.serve(host="slow", same_host=False)
-    fleet.client._hosts._patience = 0.6
-    try:
-        async with fleet.session() as session:
-            for _ in range(2):
-                with pytest.raises(NotDiscoveredError, match=r"slow:\d+ \(.*(within 0\.5 s|a moment ago)"):
-                    await session.get(ORDERS)
-    finally:
-        release.set()
-    assert fleet.lookups == ["slow", "orders-1"]
-    assert served.hits == 0
-
-
-@pytest.mark.parametrize("name", ["slow", "b\u00fccher.example"])
-async def test_a_slow_host_is_waited_for_if_there_is_nowhere_else_to_go(fleet, name):
-    release = threading.Event()
-    wire = "slow" if name == "slow" else "xn--bcher-kva.example"
-    fleet.addresses[wire] = lambda: release.wait(30) and ["127.0.0.1"]
-    served = await fleet.serve(host=name, same_host=False)
-    unresolved = fleet.client._hosts._unresolved
     try:
         async with fleet.session() as session:
             calls = [asyncio.create_task(get_node(session)) for _ in range(3)]
-            # Given up, and so was the name that stands in for it.
-            await eventually(lambda: wire in unresolved and "orders-1" in unresolved)
-            calls.append(asyncio.create_task(get_node(session)))
+            # The wait for the host was given up, and the name that replaces it has no address.
+            await eventually(lambda: "orders-1" in fleet.lookups)
             release.set()
-            assert [await call for call in calls] == [served.name] * 4
-            assert wire not in unresolved
-            # What was found late is good for the next calls, too.
-            fleet.client._connector.clear_dns_cache()
+            assert [await call for call in calls] == [served.name] * 3
             assert await get_node(session) == served.name
-            await asyncio.create_task(session.post(ORDERS))
     finally:
         release.set()
-    assert fleet.lookups.count(wire) == 1
+    assert fleet.lookups.count("slow") == 1
 
 
 async def test_a_late_answer_is_used_by_the_next_call(fleet):
     release = threading.Event()
-    fleet.addresses["slow"] = lambda: release.wait(30) and ["127.0.0.1"]
+    fleet.addresses["slow"] = hanging(release)
     slow = await fleet.serve(host="slow", same_host=False)
     quick = await fleet.serve()
-    hosts = fleet.client._hosts
     try:
         async with fleet.session() as session:
-            while "slow" not in hosts._unresolved:
+            while "slow" not in fleet.lookups:
                 assert await get_node(session) == quick.name
             release.set()
-            await eventually(lambda: not hosts._running)
-            assert "slow" not in hosts._unresolved
+            await eventually(lambda: fleet.client.lookup.running == 0)
             fleet.directory.remove(quick.name)
             assert await get_node(session) == slow.name
-            # It isn't good for ever: names move.
-            assert fleet.lookups.count("slow") == 1
-            fleet.clock.now += 31
-            await hosts.resolve("slow", 80, socket.AF_UNSPEC)
-            assert fleet.lookups.count("slow") == 2
     finally:
         release.set()
-
-
-async def test_a_failure_that_comes_late_is_still_one():
-    release = threading.Event()
-
-    def fail(*_, **__):
-        release.wait(30)
-        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-
-    unresolved = Recent(30, lambda: 0.0)
-    hosts = Hosts(unresolved, getaddrinfo=fail, timeout=0.001)
-    try:
-        with pytest.raises(OSError, match=r"no address of 'slow' within"):
-            await hosts.resolve("slow", 80, socket.AF_UNSPEC)
-        waiting = asyncio.create_task(hosts.outwait({"slow"}))
-        release.set()
-        assert not await waiting
-        assert "slow" in unresolved
-        assert not await hosts.outwait({"slow", "unheard-of"})
-    finally:
-        release.set()
-        await eventually(lambda: not hosts._running)
-
-
-async def test_a_failure_noted_after_the_late_answer_does_not_count():
-    """Whoever gave up may say so only when the answer is there already."""
-    release = threading.Event()
-
-    def find(*_, **__):
-        release.wait(30)
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("10.0.0.1", 0))]
-
-    unresolved = Recent(30, lambda: 0.0)
-    hosts = Hosts(unresolved, getaddrinfo=find, timeout=0.001)
-    try:
-        with pytest.raises(OSError, match=r"no address of 'slow' within"):
-            await hosts.resolve("slow", 80, socket.AF_UNSPEC)
-    finally:
-        release.set()
-        await eventually(lambda: not hosts._running)
-    hosts.failed("slow")
-    assert "slow" not in unresolved
-    assert await hosts.outwait({"slow"})
-    (found,) = await hosts.resolve("slow", 80, socket.AF_UNSPEC)
-    assert found["host"] == "10.0.0.1"
+    assert fleet.lookups.count("slow") == 1
 
 
 async def test_a_connector_of_ones_own_waits_for_a_slow_host_too(fleet):
     release = threading.Event()
-    fleet.addresses["slow"] = lambda: release.wait(30) and ["127.0.0.1"]
+    fleet.addresses["slow"] = hanging(release)
     served = await fleet.serve(host="slow", same_host=False)
-    unresolved = Recent(30, fleet.clock)
-    hosts = Hosts(unresolved, getaddrinfo=fleet._getaddrinfo, timeout=0.001)
-    resolver = DiscoveryResolver(fleet.client, hosts=hosts)
+    resolver = DiscoveryResolver(fleet.client, lookup=fleet.client.lookup)
     try:
         call = asyncio.create_task(resolver.resolve("orders.service_id.asab"))
-        await eventually(lambda: "slow" in unresolved)
+        await eventually(lambda: "orders-1" in fleet.lookups)
         release.set()
         (answer,) = await call
     finally:
@@ -264,58 +228,56 @@ async def test_a_connector_of_ones_own_waits_for_a_slow_host_too(fleet):
     assert (answer["host"], answer["port"]) == ("127.0.0.1", served.port)
 
 
+# Look-ups
+
+NODE = Host("node-1", socket.AF_INET)
+
+
+def found(*addresses):
+    return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (each, 0)) for each in addresses]
+
+
 def test_a_hanging_look_up_does_not_keep_the_process_from_exiting():
     program = """
-import asyncio, threading
-from peerage.client.hosts import Hosts
-from peerage.client.recent import Recent
-import time
+import asyncio, threading, time
+from peerage.calling import Addresses, Host, Lookups
+from peerage.client.lookup import HostLookup
 
 def hang(*_, **__):
     threading.Event().wait()
 
 async def main():
-    try:
-        await Hosts(Recent(30, time.monotonic), getaddrinfo=hang, timeout=0.01).resolve("node-1", 1, 0)
-    except OSError as error:
-        print(error)
+    lookup = HostLookup(Addresses(time.monotonic), getaddrinfo=hang)
+    await lookup.wait(Lookups((Host("node-1", 2),), 0.01))
+    print(lookup.running)
 
 asyncio.run(main())
 """
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=20, check=True
     )
-    assert "no address of 'node-1'" in done.stdout
+    assert done.stdout == "1\n"
     assert done.stderr == ""
 
 
-async def test_one_look_up_serves_all_who_wait():
+async def test_one_look_up_serves_all_who_wait(clock):
     calls, release = [], threading.Event()
 
     def look_up(host, *_, **__):
         calls.append(host)
-        release.wait(5)
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("10.0.0.1", 0))]
+        release.wait(30)
+        return found("10.0.0.1", "10.0.0.1", "10.0.0.2")
 
-    hosts = Hosts(Recent(30, lambda: 0.0), getaddrinfo=look_up, timeout=5)
-    waiting = [asyncio.create_task(hosts.resolve("node-1", port, socket.AF_UNSPEC)) for port in (1, 2, 3)]
+    lookup = HostLookup(Addresses(clock), getaddrinfo=look_up)
+    waiting = [asyncio.create_task(lookup.wait(Lookups((NODE,), 20.0))) for _ in range(3)]
     await eventually(lambda: calls)
     release.set()
-    assert [(await task)[0]["port"] for task in waiting] == [1, 2, 3]
+    await asyncio.gather(*waiting)
     assert calls == ["node-1"]
+    assert lookup.addresses.entry(NODE).addresses == ("10.0.0.1", "10.0.0.2")
 
 
-async def test_literal_addresses_need_no_look_up():
-    hosts = Hosts(Recent(30, lambda: 0.0), getaddrinfo=None)
-    (four,) = await hosts.resolve("10.0.0.1", 80, socket.AF_UNSPEC)
-    (six,) = await hosts.resolve("2001:db8::1", 81, socket.AF_INET6)
-    assert (four["host"], four["port"], four["family"]) == ("10.0.0.1", 80, socket.AF_INET)
-    assert (six["host"], six["port"], six["family"]) == ("2001:db8::1", 81, socket.AF_INET6)
-    with pytest.raises(OSError, match="family"):
-        await hosts.resolve("10.0.0.1", 80, socket.AF_INET6)
-
-
-async def test_hanging_look_ups_are_bounded():
+async def test_hanging_look_ups_are_bounded(clock):
     release = threading.Event()
     calls = []
 
@@ -324,25 +286,25 @@ async def test_hanging_look_ups_are_bounded():
         release.wait(30)
         return []
 
-    hosts = Hosts(Recent(30, lambda: 0.0), getaddrinfo=hang, timeout=0.001)
+    lookup = HostLookup(Addresses(clock), getaddrinfo=hang)
     try:
-        for number in range(200):
-            with pytest.raises(OSError, match=r"no address|hang already"):
-                await hosts.resolve(f"node-{number}", 80, socket.AF_UNSPEC)
-        assert len(calls) == 128
+        lookup.start(Host(f"node-{number}", socket.AF_INET) for number in range(200))
+        assert len(calls) <= lookup.running == 128
+        assert "hanging already" in lookup.addresses.entry(Host("node-199", socket.AF_INET)).problem
     finally:
         release.set()
-        await eventually(lambda: not hosts._running)
+        await eventually(lambda: lookup.running == 0)
 
 
-async def test_a_name_that_can_not_be_encoded_has_no_address():
+async def test_a_name_that_can_not_be_encoded_has_no_address(clock):
     def look_up(host, *_, **__):
         host.encode("idna")
         raise AssertionError
 
-    hosts = Hosts(Recent(30, lambda: 0.0), getaddrinfo=look_up)
-    with pytest.raises(OSError, match=r"label|idna"):
-        await hosts.resolve("x" * 64, 80, socket.AF_UNSPEC)
+    lookup = HostLookup(Addresses(clock), getaddrinfo=look_up)
+    host = Host("x" * 64, socket.AF_INET)
+    await lookup.wait(Lookups((host,), 20.0))
+    assert "label" in lookup.addresses.entry(host).problem
 
 
 async def test_ipv6_hosts_and_addresses(fleet):
@@ -378,7 +340,7 @@ async def test_its_answers_are_aiohttps(fleet):
     (answer,) = await resolver.resolve("orders.service_id.asab")
     assert answer["hostname"] == "orders.service_id.asab"
     assert (answer["host"], answer["port"], answer["family"]) == ("127.0.0.1", served.port, socket.AF_INET)
-    with pytest.raises(NotDiscoveredError, match="no host of theirs resolves"):
+    with pytest.raises(NotDiscoveredError, match="none of their hosts has an address"):
         await resolver.resolve("orders.service_id.asab", 0, socket.AF_INET6)
     with pytest.raises(NotDiscoveredError, match="no complete name"):
         await resolver.resolve("asab")

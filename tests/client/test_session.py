@@ -85,24 +85,24 @@ async def test_base_url_and_headers(fleet):
 
 
 async def test_the_first_request_waits_for_the_first_snapshot(fleet):
-    fleet.ready = False
+    fleet.membership.ready = False
 
     async def snapshot_arrives():
         await fleet.serve()
-        fleet.ready = True
+        fleet.membership.ready = True
 
-    fleet.on_ready = snapshot_arrives
+    fleet.membership.on_ready = snapshot_arrives
     async with fleet.session() as session:
         assert (await get_json(session, ORDERS))["host"] == "orders.service_id.asab"
 
 
 async def test_no_snapshot_in_time_reaches_the_caller_as_it_is(fleet):
-    fleet.ready = False
+    fleet.membership.ready = False
 
     async def nothing_arrives():
         raise NotReadyError("no snapshot")
 
-    fleet.on_ready = nothing_arrives
+    fleet.membership.on_ready = nothing_arrives
     async with fleet.session() as session:
         with pytest.raises(NotReadyError, match="no snapshot"):
             await session.get(ORDERS)
@@ -444,7 +444,9 @@ async def test_the_body_of_a_request_may_call_others_under_the_usual_rules(fleet
 def test_making_a_client_needs_no_event_loop():
     from peerage.client import Client
     from peerage.directory import Directory
+    from peerage.membership import Membership
+    from peerage.registry import open_registry
 
-    client = Client(Directory(), ready=None, is_ready=bool)
+    client = Client(Membership(open_registry("memory:"), Directory()))
     with pytest.raises(RuntimeError, match="no running event loop"):
         client.session()

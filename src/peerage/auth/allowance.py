@@ -65,9 +65,10 @@ class Allowance:
 
 
 def _strings(values: Collection[str]) -> tuple[str, ...]:
-    if isinstance(values, str) or not all(isinstance(value, str) for value in values):
+    strings = tuple(values)
+    if isinstance(values, str) or not all(isinstance(each, str) for each in strings):
         raise TypeError("not a collection of strings")
-    return tuple(values)
+    return strings
 
 
 def _allows(pattern: str, resource: str) -> bool:

@@ -76,7 +76,8 @@ class Authorization:
             resources: what instance tokens allow; cluster tokens allow everything.
 
         Raises:
-            ConfigurationError: *resources* is missing in the mode ``instance``, or given in the other one.
+            ConfigurationError: *resources* is missing or malformed in the mode ``instance``, or given in the
+                other one.
         """
         tokens = self._instance_tokens
         if tokens is None:
@@ -86,7 +87,7 @@ class Authorization:
                     "Discovery(authorization='instance') in all services."
                 )
             return self.cluster_tokens().header
-        if resources is None:
+        if resources is None or any(isinstance(allowed, str) for allowed in resources.values()):
             raise ConfigurationError(
                 "Say what the tokens of this session allow: resources={'*': ['orders:read']}."
             )
@@ -121,8 +122,8 @@ class Authorization:
         ca: str | Path | None = None,
         internal: bool = True,
         allow: Allow | None = None,
-        issuers: Collection[str] | None = None,
-        audiences: Collection[str] | None = None,
+        issuers: str | Collection[str] | None = None,
+        audiences: str | Collection[str] | None = None,
     ) -> Verifier:
         """Return a verifier of callers' tokens; it is closed with the Discovery.
 
@@ -135,8 +136,8 @@ class Authorization:
             allow: with instance tokens, what each instance may claim: ``{"gateway-*": {"*": ["orders:*"]}}``,
                 resources by tenant or ``"*"`` by instance id; see :class:`peerage.auth.allowance.Allowance`.
                 A token that claims more is refused. ``authz:superuser`` must be listed literally.
-            issuers: the accepted ``iss`` of users' tokens; None: any.
-            audiences: ``aud`` of users' tokens must name one of them; None: any.
+            issuers: one or several accepted ``iss`` of users' tokens; None: any.
+            audiences: one or several; ``aud`` of users' tokens must name one of them; None: any.
 
         Raises:
             ConfigurationError: a URL or file can't work, no token could be accepted, or *allow* is missing

@@ -59,8 +59,8 @@ class FetchedKeys:
     Args:
         name: how messages call it; without credentials.
         fetch: returns the document; any exception means that it can't be had.
-        issuers: ``iss`` of the tokens must be one of them; None: any.
-        audiences: ``aud`` of the tokens must name one of them; None: any.
+        issuers: one or several; ``iss`` of the tokens must be one of them; None: any.
+        audiences: one or several; ``aud`` of the tokens must name one of them; None: any.
         clock: monotonic seconds.
         rng: source of randomness for the pauses.
         timeout: seconds that *fetch* may take.
@@ -71,8 +71,8 @@ class FetchedKeys:
         name: str,
         fetch: Callable[[], Awaitable[bytes]],
         *,
-        issuers: Collection[str] | None = None,
-        audiences: Collection[str] | None = None,
+        issuers: str | Collection[str] | None = None,
+        audiences: str | Collection[str] | None = None,
         clock: Callable[[], float] = time.monotonic,
         rng: random.Random | None = None,
         timeout: float = FETCH_TIMEOUT,
@@ -81,8 +81,8 @@ class FetchedKeys:
         self.fetches = 0
         """How many fetches were begun."""
         self._fetch = fetch
-        self._issuers = issuers
-        self._audiences = audiences
+        self._issuers = _several(issuers)
+        self._audiences = _several(audiences)
         self._clock = clock
         self._rng = random.Random() if rng is None else rng  # noqa: S311 - spreads load, keeps no secret
         self._timeout = timeout
@@ -199,6 +199,11 @@ class FetchedKeys:
         self._next_fetch = self._clock() + seconds * (1 + self._rng.random() * _JITTER)
 
 
+def _several(names: str | Collection[str] | None) -> frozenset[str] | None:
+    # A string is a collection of strings, too: of its characters.
+    return None if names is None else frozenset((names,) if isinstance(names, str) else names)
+
+
 def _one_line(text: str) -> str:
     """Return *text* as it may be logged: the server that was asked may have chosen parts of it."""
     return " ".join("".join(char if char.isprintable() else " " for char in text).split())
@@ -210,8 +215,8 @@ def fetched_keys(
     fetch: Fetch,
     *,
     ca: str | Path | None = None,
-    issuers: Collection[str] | None = None,
-    audiences: Collection[str] | None = None,
+    issuers: str | Collection[str] | None = None,
+    audiences: str | Collection[str] | None = None,
 ) -> list[FetchedKeys]:
     """Return one key source for each of *urls* and *files*. It reads *ca*, so call it early.
 

@@ -1,6 +1,8 @@
-"""Pick one instance for a request; pure, synchronous, without I/O, clocks or randomness of its own."""
+"""Choose the instance for a request; pure and synchronous, without I/O, a clock or randomness of its own."""
 
-from peerage.balancing.balancer import Balancer
-from peerage.balancing.policy import LeastOutstanding, Policy
+from peerage.balancing.balancer import Balancer, Pick
+from peerage.balancing.outcome import Outcome
+from peerage.balancing.scores import Score, least_outstanding
+from peerage.balancing.stats import Stats
 
-__all__ = ["Balancer", "LeastOutstanding", "Policy"]
+__all__ = ["Balancer", "Outcome", "Pick", "Score", "Stats", "least_outstanding"]

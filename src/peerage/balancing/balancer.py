@@ -1,78 +1,295 @@
 """Power of two choices: draw two instances at random, give the request to the better one.
 
-Constant time whatever the number of instances, no herding, and nearly as even as looking at all of them
-(Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing").
+The cost doesn't depend on the number of instances, callers don't all choose the same instance, and requests
+are spread nearly as evenly as by looking at all instances (Mitzenmacher, "The Power of Two Choices in
+Randomized Load Balancing").
+
+Both are drawn in proportion to their weights. If the score finds them equal, the one that is further behind
+its share gets the request (stride scheduling: Waldspurger and Weihl, 1995). So weights are shares as long as
+the instances are equally fast, and a slow instance gets less.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Collection, Mapping, Sequence
+from itertools import accumulate
 from random import Random
-from types import MappingProxyType
+from typing import Final
 
-from peerage.balancing.policy import LeastOutstanding, Policy
+from peerage.balancing.outcome import Outcome
+from peerage.balancing.scores import Score, least_outstanding
+from peerage.balancing.stats import Stats
 from peerage.records.instance import Instance
 
-__all__ = ["Balancer"]
+__all__ = ["AVOID_SECONDS", "Balancer", "Pick"]
+
+#: Seconds for which an instance that let nobody connect is avoided. Then one request tries it again.
+AVOID_SECONDS: Final = 1.0
+
+# One tie in eight is decided by the draw: a strict rotation would coincide with callers that alternate light
+# and heavy requests, and send all the heavy ones to the same instance.
+_CHANCE: Final = 0.125
+
+#: Requests of the lighter of two instances by which one may be behind the other and still catch up.
+_LAG: Final = 16
+
+#: Draws in search of instances that aren't avoided, before all are looked through.
+_DRAWS: Final = 24
+
+#: Avoided instances among which the one avoided longest is looked for.
+_LAST_RESORTS: Final = 16
+
+#: No connection was made, or by mistake: the next request would meet the same.
+_AVOIDED: Final = frozenset({Outcome.UNRESOLVED, Outcome.CONNECT_FAILED, Outcome.MISDIRECTED})
+
+#: These say nothing about the instance.
+_NEUTRAL: Final = frozenset({Outcome.OUT_OF_RESOURCES, Outcome.CANCELLED})
+
+
+class Pick:
+    """One request given to one instance, counted as under way until :meth:`done`."""
+
+    __slots__ = ("_balancer", "_open", "instance", "stats")
+
+    def __init__(self, balancer: "Balancer", instance: Instance, stats: Stats) -> None:
+        self.instance = instance
+        """The instance chosen."""
+        self.stats = stats
+        """What is known of it."""
+        self._balancer = balancer
+        self._open = True
+
+    def connected(self) -> None:
+        """Tell the balancer that the instance can be connected to, so that others needn't avoid it."""
+        if self.stats.retry_at is not None:
+            self._balancer._readmit(self.instance.name, self.stats)  # noqa: SLF001 - as in done()
+
+    def done(self, outcome: Outcome, seconds: float) -> None:
+        """Tell the balancer how the request ended, and after how many seconds; only the first call counts."""
+        if self._open:
+            self._open = False
+            self._balancer._finish(self.instance.name, self.stats, outcome, seconds)  # noqa: SLF001 - a Pick is part of its Balancer
 
 
 class Balancer:
-    """Picks instances and counts the requests under way at each.
+    """Picks instances, and keeps one table of what is known about each.
 
-    Counts belong to the node, not to the Instance: a record that changes under way keeps its count.
+    The table is kept by the name of the record: an Instance whose record changes keeps its figures.
 
     Args:
         rng: source of randomness.
-        policy: decides between the two drawn; :class:`LeastOutstanding` if not given.
+        clock: monotonic time in seconds.
+        score: compares the two instances drawn.
+        avoid_seconds: how long an instance that let nobody connect is avoided.
     """
 
-    def __init__(self, rng: Random, policy: Policy | None = None) -> None:
+    def __init__(
+        self,
+        rng: Random,
+        clock: Callable[[], float],
+        *,
+        score: Score = least_outstanding,
+        avoid_seconds: float = AVOID_SECONDS,
+    ) -> None:
         self._random = rng.random
-        self._policy = LeastOutstanding(rng) if policy is None else policy
-        self._outstanding: dict[str, int] = {}
-        self.outstanding: Mapping[str, int] = MappingProxyType(self._outstanding)
-        """Requests under way by node, a live view; a node without any isn't in it."""
+        self._clock = clock
+        self._score = score
+        self._avoid_seconds = avoid_seconds
+        self._stats: dict[str, Stats] = {}
+        self._avoided: dict[str, Stats] = {}
 
-    def pick(self, instances: Sequence[Instance], avoid: Collection[str] = ()) -> Instance | None:
-        """Return the instance for the next request; nothing is counted yet, see :meth:`started`.
+    def stats(self, name: str) -> Stats | None:
+        """Return what is known about the instance with this record; None before its first request."""
+        return self._stats.get(name)
+
+    @property
+    def outstanding(self) -> Mapping[str, int]:
+        """The number of requests under way, by the name of the record; instances without any are left out."""
+        return {name: stats.outstanding for name, stats in self._stats.items() if stats.outstanding}
+
+    @property
+    def avoided(self) -> Collection[str]:
+        """The names of the records of instances that let nobody connect a moment ago."""
+        return self._avoided.keys()
+
+    def __len__(self) -> int:
+        """Return the number of instances in the table."""
+        return len(self._stats)
+
+    def pick(
+        self, instances: Sequence[Instance], tried: Collection[str] = (), *, last_resort: bool = False
+    ) -> Pick | None:
+        """Choose the instance for the next request.
 
         Args:
-            instances: those to choose from.
-            avoid: nodes of instances that aren't wanted, typically those tried before.
+            instances: those to choose from; they may have running sums of their weights as ``shares``.
+            tried: names of records that aren't wanted, because the same request was there before.
+            last_resort: choose among the avoided instances the one that has been avoided longest.
 
         Returns:
-            None if there is none, or all are to be avoided.
+            None if there is none, or each was tried or is avoided.
         """
-        count = len(instances)
-        if count < 2:  # noqa: PLR2004 - less than a pair
-            return instances[0] if count and instances[0].name not in avoid else None
-        place = int(self._random() * count)
-        other_place = int(self._random() * (count - 1))
-        if other_place >= place:
-            other_place += 1
-        one, other = instances[place], instances[other_place]
-        if avoid:
-            if one.name in avoid:
-                return other if other.name not in avoid else self._pick_from_rest(instances, avoid)
-            if other.name in avoid:
-                return one
-        return self._policy.choose(one, other, self._outstanding)
-
-    def _pick_from_rest(self, instances: Sequence[Instance], avoid: Collection[str]) -> Instance | None:
-        return self.pick([instance for instance in instances if instance.name not in avoid])
-
-    def started(self, instance: Instance) -> None:
-        """A request is given to *instance*; :meth:`finished` must follow, once."""
-        node = instance.name
-        self._outstanding[node] = self._outstanding.get(node, 0) + 1
-        self._policy.started(instance)
-
-    def finished(self, instance: Instance) -> None:
-        """A request given to *instance* has ended, however it ended. One too many is ignored."""
-        node = instance.name
-        count = self._outstanding.get(node, 0)
-        if count == 0:
-            return
-        if count == 1:
-            del self._outstanding[node]
+        if last_resort:
+            chosen = self._pick_avoided(instances, tried)
+        elif tried or self._avoided:
+            chosen = self._pick_eligible(instances, tried)
+        elif len(instances) > 1:
+            chosen = self._pick_any(instances)
         else:
-            self._outstanding[node] = count - 1
-        self._policy.finished(instance)
+            chosen = instances[0] if instances else None
+        if chosen is None:
+            return None
+        stats = self._stats.get(chosen.name) or self._stats_of(chosen)
+        stats.outstanding += 1
+        if stats.retry_at is not None:
+            # One request tries it; the others go on avoiding it until that one is answered.
+            stats.retry_at = self._clock() + self._avoid_seconds
+        return Pick(self, chosen, stats)
+
+    def forget(self, name: str) -> None:
+        """Drop what is known about an instance whose record was removed, once no request is under way."""
+        stats = self._stats.get(name)
+        if stats is None:
+            return
+        self._avoided.pop(name, None)
+        stats.retry_at = None
+        if stats.outstanding:
+            stats.retired = True
+        else:
+            del self._stats[name]
+
+    def _stats_of(self, instance: Instance) -> Stats:
+        stats = self._stats.get(instance.name)
+        if stats is None:
+            stats = self._stats[instance.name] = Stats()
+        return stats
+
+    # Drawing
+
+    def _pick_any(self, instances: Sequence[Instance]) -> Instance:
+        """Return the better of two instances drawn at random."""
+        shares = _shares_of(instances)
+        if shares is not None:
+            return self._better(*self._draw_two(instances, shares))
+        count, random = len(instances), self._random
+        first = int(random() * count)
+        second = int(random() * (count - 1))
+        if second >= first:
+            second += 1
+        return self._better(instances[first], instances[second])
+
+    def _draw_two(self, instances: Sequence[Instance], shares: Sequence[float]) -> tuple[Instance, Instance]:
+        # The second is drawn from what is left of the line when the first one's share is cut out of it.
+        last, total, random = len(shares) - 1, shares[-1], self._random
+        first = min(bisect_right(shares, random() * total), last)
+        begin = shares[first - 1] if first else 0.0
+        width = shares[first] - begin
+        point = random() * (total - width)
+        second = min(bisect_right(shares, point if point < begin else point + width), last)
+        if second == first:
+            # Rounding at an edge of a share.
+            second = first - 1 if first else 1
+        return instances[first], instances[second]
+
+    def _draw_one(self, instances: Sequence[Instance], shares: Sequence[float] | None) -> Instance:
+        if shares is None:
+            return instances[int(self._random() * len(instances))]
+        return instances[min(bisect_right(shares, self._random() * shares[-1]), len(shares) - 1)]
+
+    def _pick_eligible(self, instances: Sequence[Instance], tried: Collection[str]) -> Instance | None:
+        count = len(instances)
+        if count > _DRAWS:
+            now = self._clock()
+            shares = _shares_of(instances)
+            one: Instance | None = None
+            for _ in range(_DRAWS):
+                drawn = self._draw_one(instances, shares)
+                if drawn is not one and self._is_eligible(drawn.name, tried, now):
+                    if one is not None:
+                        return self._better(one, drawn)
+                    one = drawn
+            if one is not None:
+                return one
+        return self._pick_from_all(instances, tried)
+
+    def _pick_from_all(self, instances: Sequence[Instance], tried: Collection[str]) -> Instance | None:
+        now = self._clock()
+        eligible = [each for each in instances if self._is_eligible(each.name, tried, now)]
+        if len(eligible) > 1:
+            return self._pick_any(eligible)
+        return eligible[0] if eligible else None
+
+    def _is_eligible(self, name: str, tried: Collection[str], now: float) -> bool:
+        if name in tried:
+            return False
+        stats = self._avoided.get(name)
+        return stats is None or stats.retry_at is None or stats.retry_at <= now
+
+    def _pick_avoided(self, instances: Sequence[Instance], tried: Collection[str]) -> Instance | None:
+        """Return the instance that has been avoided longest, of some drawn at random if there are many."""
+        if len(instances) > _LAST_RESORTS:
+            instances = [self._draw_one(instances, None) for _ in range(_LAST_RESORTS)]
+        untried = [each for each in instances if each.name not in tried]
+        return min(untried, key=self._retry_at, default=None)
+
+    def _retry_at(self, instance: Instance) -> float:
+        stats = self._avoided.get(instance.name)
+        return 0.0 if stats is None or stats.retry_at is None else stats.retry_at
+
+    # Comparing
+
+    def _better(self, one: Instance, other: Instance) -> Instance:
+        known = self._stats
+        stats = known.get(one.name) or self._stats_of(one)
+        other_stats = known.get(other.name) or self._stats_of(other)
+        position, other_position = stats.position, other_stats.position
+        if position is None or other_position is None:
+            # A newcomer begins where the others are: it gets its share at once and no more than that.
+            position = other_position or 0.0 if position is None else position
+            other_position = position if other_position is None else other_position
+            stats.position, other_stats.position = position, other_position
+        score = self._score(one, stats, other, other_stats)
+        if score == 0.0:
+            # Equal: the one further behind its share, or as drawn.
+            score = 1.0 if position <= other_position or self._random() < _CHANCE else -1.0
+        if score > 0.0:
+            least = other_position - _LAG / min(one.weight, other.weight)
+            stats.position = (max(least, position)) + 1.0 / one.weight
+            return one
+        least = position - _LAG / min(one.weight, other.weight)
+        other_stats.position = (max(least, other_position)) + 1.0 / other.weight
+        return other
+
+    # The way back
+
+    def _finish(self, name: str, stats: Stats, outcome: Outcome, seconds: float) -> None:
+        stats.outstanding -= 1
+        if stats.retired:
+            if not stats.outstanding and self._stats.get(name) is stats:
+                del self._stats[name]
+            return
+        if outcome is Outcome.ANSWERED:
+            stats.answered(seconds)
+            if stats.retry_at is not None:
+                self._readmit(name, stats)
+        elif outcome in _AVOIDED:
+            stats.failures += 1
+            stats.retry_at = self._clock() + self._avoid_seconds
+            self._avoided[name] = stats
+        elif outcome not in _NEUTRAL:
+            stats.failures += 1
+            # A connection was made.
+            self._readmit(name, stats)
+
+    def _readmit(self, name: str, stats: Stats) -> None:
+        stats.retry_at = None
+        self._avoided.pop(name, None)
+
+
+def _shares_of(instances: Sequence[Instance]) -> Sequence[float] | None:
+    """Return running sums of the weights; None if all weights are equal."""
+    try:
+        shares: Sequence[float] | None = instances.shares  # type: ignore[attr-defined] # the directory's own lists have them
+    except AttributeError:
+        weights = [instance.weight for instance in instances]
+        return None if min(weights) == max(weights) else [*accumulate(weights)]
+    return shares

@@ -1,13 +1,12 @@
 """Sessions that call services by name."""
 
 import asyncio
-import errno
 import random
 import resource
 import socket
 import time
 import weakref
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
 
@@ -15,19 +14,17 @@ import aiohttp
 from yarl import URL
 
 from peerage.balancing import Balancer
+from peerage.calling import Addresses, CallContext
 from peerage.client.authorize import Authorize
-from peerage.client.hosts import UNRESOLVED_SECONDS, Hosts, for_instance
+from peerage.client.connections import MOST_IDLE, Connections, InstanceConnector
+from peerage.client.lookup import HostLookup
 from peerage.client.middleware import BalancingMiddleware
-from peerage.client.recent import Recent
 from peerage.client.resolver import SharedResolver
-from peerage.client.route import Router
-from peerage.directory import Directory, DirectoryEvent
+from peerage.directory import Change, DirectoryEvent
 from peerage.errors import RegistryClosedError
+from peerage.membership import Membership
 
 __all__ = ["Client"]
-
-#: Seconds for which an instance that let nobody connect comes last.
-REFUSED_SECONDS: Final = 1.0
 
 #: Connections of the shared connector at most, if the process may open that many descriptors twice.
 _MOST_CONNECTIONS: Final = 4096
@@ -42,60 +39,42 @@ class Client:
     Touches no event loop before the first session, and belongs to that session's loop from then on.
 
     Args:
-        directory: who is there.
-        ready: waits until *directory* has had its first snapshot; raises NotReadyError if it takes too long.
-        is_ready: whether it has.
+        membership: the instances, and whether they are known.
         rng: source of randomness.
-        limit: connections at the same time, 0 for any number; requests beyond it wait. By default half of the
-            descriptors the process may open, at most 4096. aiohttp's own default of 100 starves a service
-            with more concurrent requests than that, seconds long, while its peers are idle.
+        limit: connections in use at the same time, 0 for any number; requests beyond it wait. By default half
+            of the descriptors the process may open, at most 4096. aiohttp's own default of 100 starves a
+            service with more concurrent requests than that, for seconds, while its peers are idle.
         clock: monotonic time in seconds.
         getaddrinfo: looks up the hosts of instances, like ``socket.getaddrinfo``; called in threads.
     """
 
     def __init__(
         self,
-        directory: Directory,
+        membership: Membership,
         *,
-        ready: Callable[[], Awaitable[object]],
-        is_ready: Callable[[], bool],
         rng: random.Random | None = None,
         limit: int | None = None,
         clock: Callable[[], float] = time.monotonic,
         getaddrinfo: Callable[..., list[tuple[Any, ...]]] = socket.getaddrinfo,
     ) -> None:
         rng = random.Random() if rng is None else rng  # noqa: S311 - spreads load, keeps no secret
-        self.directory = directory
-        """Who is there."""
-        self.balancer = Balancer(rng)
+        self.membership = membership
+        """The instances, and whether they are known."""
+        self.balancer = Balancer(rng, clock)
         """How busy each of them is."""
+        self.lookup = HostLookup(Addresses(clock), getaddrinfo=getaddrinfo)
+        """Looks up their hosts."""
         self._rng = rng
-        self._ready = ready
-        self._limit = _default_limit() if limit is None else limit
-        refused = Recent(REFUSED_SECONDS, clock)
-        unresolved = Recent(UNRESOLVED_SECONDS, clock)
-        self._hosts = Hosts(unresolved, getaddrinfo=getaddrinfo, clock=clock)
-        self._balancing = BalancingMiddleware(
-            Router(directory, self.balancer, refused=refused, unresolved=unresolved),
-            self.balancer,
-            is_ready=is_ready,
-            ready=ready,
-            refused=refused,
-            hosts=self._hosts,
-        )
+        descriptors = _descriptors()
+        self._limit = min(_MOST_CONNECTIONS, descriptors // 2) if limit is None else limit
+        self._connections = Connections(min(MOST_IDLE, descriptors // 4))
+        context = CallContext(membership.directory, self.balancer, self.lookup.addresses, clock)
+        self._balancing = BalancingMiddleware(membership, context, self.lookup, self._connections)
+        self._unsubscribe = membership.directory.subscribe(self._changed)
         self._connector: aiohttp.TCPConnector | None = None
         self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
         self._resolver: SharedResolver | None = None
-        self._unsubscribe: Callable[[], None] | None = None
         self._closed = False
-
-    async def ready(self) -> None:
-        """Return when the directory has had its first snapshot.
-
-        Raises:
-            NotReadyError: none arrived in time.
-        """
-        await self._ready()
 
     def session(
         self,
@@ -112,8 +91,8 @@ class Client:
         Args:
             base_url: what relative URLs are joined to; may be a ``.asab`` one.
             headers: sent with each request.
-            authorize: a middleware that authorizes requests; it stands inside those of *middlewares*, so each
-                repeat that they make is authorized anew.
+            authorize: a middleware that authorizes requests; it runs inside those of *middlewares*, so each
+                repetition that they make is authorized anew.
             **kwargs: handed on to ``aiohttp.ClientSession``. ``middlewares`` run outside of ours. A
                 ``connector`` of your own is used, and owned as aiohttp says.
 
@@ -135,9 +114,7 @@ class Client:
     async def aclose(self) -> None:
         """Close all connections, open sessions' included, within a second; may be called twice."""
         self._closed = True
-        if self._unsubscribe is not None:
-            self._unsubscribe()
-            self._unsubscribe = None
+        self._unsubscribe()
         connector, self._connector = self._connector, None
         if connector is not None:
             try:
@@ -154,29 +131,35 @@ class Client:
     def _shared_connector(self) -> aiohttp.TCPConnector:
         connector = self._connector
         if connector is None:
-            self._resolver = SharedResolver(self, hosts=self._hosts, rng=self._rng)
-            connector = self._connector = aiohttp.TCPConnector(
-                limit=self._limit, resolver=self._resolver, socket_factory=self._make_socket
+            self._resolver = SharedResolver(self, lookup=self.lookup, rng=self._rng)
+            connector = self._connector = InstanceConnector(
+                self._connections,
+                limit=self._limit,
+                resolver=self._resolver,
+                socket_factory=self._make_socket,
             )
-            self._unsubscribe = self.directory.subscribe(self._forget_answers)
         return connector
 
     def _make_socket(self, address: aiohttp.AddrInfoType) -> socket.socket:
-        family, kind, protocol, _, target = address
-        # What the connector remembers may have been looked up for somebody outside, by the same name.
-        if for_instance.get() and (reason := self.directory.networks.why_not(target[0])) is not None:
-            raise OSError(errno.EACCES, f"{target[0]} {reason}")
+        family, kind, protocol, _, _ = address
         made = socket.socket(family, kind, protocol)
         self._sockets.add(made)
         return made
 
-    def _forget_answers(self, _: DirectoryEvent) -> None:
-        """Have logical names resolved anew: who answered to one may just have left."""
+    def _changed(self, event: DirectoryEvent) -> None:
+        if not isinstance(event, Change):
+            return
+        before, after = event
+        if before is not None and (after is None or after.name != before.name):
+            self.balancer.forget(before.name)
+            self._connections.leave(before.name)
         if self._connector is not None and self._resolver is not None:
+            # Logical names are resolved anew: an instance that answered to one may just have left.
             for host, port in self._resolver.forget():
                 self._connector.clear_dns_cache(host, port)
 
 
-def _default_limit() -> int:
+def _descriptors() -> int:
+    """Return how many descriptors this process may open."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return _MOST_CONNECTIONS if soft == resource.RLIM_INFINITY else min(_MOST_CONNECTIONS, max(1, soft // 2))
+    return 4 * _MOST_CONNECTIONS if soft == resource.RLIM_INFINITY else max(4, soft)

@@ -1,24 +1,44 @@
-"""Errors of the client that are aiohttp's errors, too."""
+"""Errors of the client that are aiohttp's errors as well."""
+
+import errno
 
 import aiohttp
+from aiohttp.client_reqrep import ConnectionKey
 
 from peerage.errors import PeerageError
 
-__all__ = ["MisdirectedError", "UnreachableError", "UnreachableTimeoutError"]
+__all__ = ["MisdirectedError", "UnreachableError", "UnreachableTimeoutError", "unreachable"]
 
 
-class UnreachableError(PeerageError, aiohttp.ClientConnectionError):
-    """Known, but no instance could be reached; the last failure is its ``__cause__``.
+class UnreachableError(PeerageError, aiohttp.ClientConnectorError):
+    """Instances are known, but none could be reached; the last failure is the ``__cause__``.
 
-    It is neither a ``ClientOSError`` nor a ``ServerDisconnectedError``: those aiohttp itself repeats once for
-    idempotent methods, and every attempt would be made twice.
+    It is the error that aiohttp raises if no connection can be made, so code written for aiohttp handles it,
+    and the one ``ClientOSError`` that aiohttp doesn't repeat: otherwise every attempt would be made twice.
+
+    Args:
+        message: what happened and what to do about it.
+        key: of the connection that was wanted, as aiohttp describes it.
+        cause: the last failure.
     """
+
+    def __init__(self, message: str, key: ConnectionKey, cause: BaseException | None = None) -> None:
+        number = cause.errno if isinstance(cause, OSError) else None
+        super().__init__(key, OSError(number or errno.EHOSTUNREACH, message))
+        self.message = message
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class UnreachableTimeoutError(UnreachableError, TimeoutError):
+    """Likewise, and the last failure was a connection that wasn't made in time."""
 
 
 class MisdirectedError(aiohttp.ClientResponseError):
-    """Who answered is another service than the one meant, and hasn't processed the request.
+    """Another service answered, and says that it didn't process the request.
 
-    It never reaches the caller by itself, only as the ``__cause__`` of an UnreachableError.
+    The caller gets it only as the ``__cause__`` of an UnreachableError.
     """
 
     def __init__(self, response: aiohttp.ClientResponse) -> None:
@@ -31,9 +51,11 @@ class MisdirectedError(aiohttp.ClientResponseError):
         )
 
     def __str__(self) -> str:
-        # Without the URL: who reads it knows, and it may hold what isn't for a log.
+        # Without the URL, which the reader knows and which may contain secrets.
         return self.message
 
 
-class UnreachableTimeoutError(UnreachableError, TimeoutError):
-    """Likewise, and the last failure was a connection that wasn't made in time."""
+def unreachable(message: str, key: ConnectionKey, cause: BaseException | None) -> UnreachableError:
+    """Return the error of a call that reached no instance."""
+    kind = UnreachableTimeoutError if isinstance(cause, TimeoutError) else UnreachableError
+    return kind(message, key, cause)

@@ -1,11 +1,14 @@
-"""The innermost middleware of a session: each request to a ``.asab`` host goes to one live instance.
+"""The innermost middleware of a session: carries out what a :class:`~peerage.calling.Call` decides.
 
-The seam in aiohttp is ``request.url``, documented as the URL the connection is made to: it gets the address
-of the instance, while Host header, cookies, redirects and ``response.url`` follow the URL the caller gave. So
-connections are pooled per instance, and each request is balanced even over one session.
+The seam in aiohttp is ``request.url``, documented as the URL the connection is made to: it gets the literal
+address of the instance, while Host header, cookies, redirects and ``response.url`` follow the URL that the
+caller gave. So connections are pooled per instance, and each request is balanced even over one session.
+
+Connections to instances are pooled apart from those that the program makes itself to the same address
+(``server_hostname`` is part of the pool's key): a connection that the rules for records forbid isn't reused.
 """
 
-from collections.abc import Awaitable, Callable
+import logging
 from contextlib import suppress
 from functools import partial
 from typing import Final
@@ -13,49 +16,43 @@ from typing import Final
 import aiohttp
 from yarl import URL
 
-from peerage.balancing import Balancer
-from peerage.calling.misdirected import is_marked
-from peerage.client.attempts import IDEMPOTENT, Failure, classify, ends_unreachable, may_repeat
-from peerage.client.errors import MisdirectedError
-from peerage.client.hosts import Hosts, for_instance
-from peerage.client.outstanding import call_at_end
-from peerage.client.recent import Recent
-from peerage.client.route import Route, Router
+from peerage.balancing import Outcome
+from peerage.calling import Attempt, Call, CallContext, Ending, GiveUp, Lookups
+from peerage.calling.misdirected import DIALLED, dialled_header, is_marked
+from peerage.calling.retry import IDEMPOTENCY_KEY, IDEMPOTENT
+from peerage.client.connections import Connections, Kept, call_at_end
+from peerage.client.errors import MisdirectedError, unreachable
+from peerage.client.lookup import HostLookup
+from peerage.client.outcomes import outcome_of
+from peerage.errors import NotDiscoveredError
+from peerage.membership import Membership
 from peerage.records.names import is_logical, parse_host
 
 __all__ = ["BalancingMiddleware"]
 
-_IDEMPOTENCY_KEY: Final = "Idempotency-Key"
+log = logging.getLogger(__name__)
+
+#: Keeps connections to instances apart in aiohttp's pool where TLS doesn't need a name.
+_POOL: Final = "instance.asab"
 
 
 class BalancingMiddleware:
     """An aiohttp client middleware; leaves alone what isn't ``.asab``.
 
     Args:
-        router: decides where a request goes.
-        balancer: counts the requests under way.
-        is_ready: whether the directory has its first snapshot.
-        ready: waits for it.
-        refused: takes the nodes that let nobody connect, or have somebody else's port.
-        hosts: looks hosts up, and takes those that have no address.
+        membership: the instances, and whether they are known.
+        context: decides where requests go.
+        lookup: looks hosts up.
+        connections: the kept connections.
     """
 
     def __init__(
-        self,
-        router: Router,
-        balancer: Balancer,
-        *,
-        is_ready: Callable[[], bool],
-        ready: Callable[[], Awaitable[object]],
-        refused: Recent,
-        hosts: Hosts,
+        self, membership: Membership, context: CallContext, lookup: HostLookup, connections: Connections
     ) -> None:
-        self._router = router
-        self._balancer = balancer
-        self._is_ready = is_ready
-        self._ready = ready
-        self._refused = refused
-        self._hosts = hosts
+        self._membership = membership
+        self._context = context
+        self._lookup = lookup
+        self._connections = connections
 
     async def __call__(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
@@ -63,120 +60,119 @@ class BalancingMiddleware:
         """Send *request* to an instance, and to others as long as that is safe and the first ones fail.
 
         Raises:
-            NotDiscoveredError: nobody callable is known by that name.
+            NotDiscoveredError: no instance can be called by that name.
             NotReadyError: no snapshot of the registry arrived in time.
-            UnreachableError: they are known, and none could be reached.
+            UnreachableError: instances are known, and none could be reached.
             aiohttp.ClientError: as without us, where no other instance could be asked.
         """
         url = request.url
         host = url.host
         if host is None or not is_logical(host):
-            # Set if it comes out of the body or a trace of a request to an instance.
-            for_instance.set(False)
             return await handler(request)
         key, value = parse_host(host)
-        if not self._is_ready():
-            await self._ready()
+        if not self._membership.ready:
+            await self._membership.wait_ready()
+        method = request.method
+        call = self._context.call(
+            key,
+            value,
+            scheme=url.scheme,
+            method=method,
+            repeatable=method in IDEMPOTENT or IDEMPOTENCY_KEY in request.headers,
+        )
+        server_hostname = request.server_hostname
+        error: BaseException | None = None
+        try:
+            while True:
+                step = call.next()
+                if isinstance(step, Lookups):
+                    await self._lookup.wait(step)
+                    continue
+                if isinstance(step, GiveUp):
+                    raise _error(step, request, error) from error
+                kept = self._prepare(call, step, request, url, error)
+                try:
+                    response = await handler(request)
+                    if is_marked(response.status, response.headers):
+                        # Closing cancels the writing of the body as well.
+                        response.close()
+                        raise MisdirectedError(response)  # noqa: TRY301 - one way out for all failures
+                except BaseException as failure:  # noqa: BLE001 - the call decides what it means
+                    self._connections.end(kept)
+                    error = await _record(call, step, request, failure)
+                    continue
+                call.done(step, Outcome.ANSWERED)
+                call_at_end(response, partial(self._end, step, kept))
+                return response
+        finally:
+            call.close()
+            # A middleware of the user's may send it again: to be balanced anew, it must be as it was.
+            request.url = url
+            request.server_hostname = server_hostname
+            request.headers.popall(DIALLED, None)
+
+    def _prepare(
+        self,
+        call: Call,
+        attempt: Attempt,
+        request: aiohttp.ClientRequest,
+        url: URL,
+        error: BaseException | None,
+    ) -> Kept:
+        """Have *request*, to the logical *url*, sent to the address of *attempt*, after *error* if any."""
+        name, ip, port = attempt.pick.instance.name, attempt.ip, attempt.endpoint.port
+        authority = attempt.authority
+        request.url = URL.build(
+            scheme=url.scheme,
+            authority=authority,
+            path=url.raw_path,
+            query_string=url.raw_query_string,
+            encoded=True,
+        )
+        request.headers[DIALLED] = dialled_header(name, ip, port)
+        if request.server_hostname is None:
+            request.server_hostname = url.raw_host if call.secure else _POOL
         if request.proxy is not None:
             # Found in the environment (trust_env); no proxy knows our names.
             request.update_proxy(None, None, None)
-        route = Route(key, value, url.scheme)
-        if not self._router.advance(route) and not await self._outwait(route):
-            raise self._router.explain_nowhere(route)
-        server_hostname = request.server_hostname
-        if route.secure and server_hostname is None:
-            request.server_hostname = url.raw_host
-        for_instance.set(True)
-        try:
-            return await self._send(request, handler, route)
-        finally:
-            # Not reset(token): a coroutine that is never finished is closed in some other context.
-            for_instance.set(False)
-            # A middleware of the user's may send it again: to be balanced anew, it must be the logical one.
-            request.url = url
-            request.server_hostname = server_hostname
-
-    async def _send(
-        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType, route: Route
-    ) -> aiohttp.ClientResponse:
-        url = request.url
-        balancer = self._balancer
-        while True:
-            request.url = URL.build(
-                scheme=route.scheme,
-                authority=route.place.authority or "",
-                path=url.raw_path,
-                query_string=url.raw_query_string,
-                encoded=True,
-            )
-            instance = route.instance
-            balancer.started(instance)
-            try:
-                response = await handler(request)
-            except BaseException as error:  # noqa: BLE001 - the count must come down, however it ended
-                balancer.finished(instance)
-                await self._go_on(request, route, error)
-            else:
-                if not is_marked(response.status, response.headers):
-                    call_at_end(response, partial(balancer.finished, instance))
-                    return response
-                balancer.finished(instance)
-                # This cancels the writing of the body, too.
-                response.close()
-                await self._go_on(request, route, MisdirectedError(response))
-
-    async def _go_on(self, request: aiohttp.ClientRequest, route: Route, error: BaseException) -> None:
-        """Lead *route* to the next place after *error*, or raise what the caller is to get."""
-        failure = classify(error)
-        if failure is Failure.FINAL:
-            raise error
-        self._learn(route, failure, error)
-        idempotent = request.method in IDEMPOTENT or _IDEMPOTENCY_KEY in request.headers
-        body_consumed = await _is_body_consumed(request)
-        if may_repeat(
-            failure, idempotent=idempotent, body_consumed=body_consumed, replays=route.replays
-        ) and (self._advance(route, failure) or await self._outwait(route)):
+        if error is not None:
+            log.debug("%s of %s failed at %s: %s", request.method, url.raw_host, *call.notes[-1])
             # The failed attempt has cancelled the wait for "100 Continue", if there is one: wait anew.
             request.update_expect_continue()
-            return
-        if ends_unreachable(failure, method=request.method, replays=route.replays):
-            raise self._router.explain_failure(route, timed_out=isinstance(error, TimeoutError)) from error
+        if attempt.relieve:
+            self._connections.close_idle()
+        if self._context.addresses.due:
+            self._lookup.start(self._context.addresses.take_due())
+        log.debug("%s of %s goes to %s at %s", request.method, url.raw_host, name, authority)
+        return self._connections.begin(name, (ip, port))
+
+    def _end(self, attempt: Attempt, kept: Kept) -> None:
+        self._connections.end(kept)
+        attempt.pick.done(Outcome.ANSWERED, self._context.clock() - attempt.started)
+
+
+async def _record(
+    call: Call, attempt: Attempt, request: aiohttp.ClientRequest, error: BaseException
+) -> BaseException:
+    """Tell *call* that *attempt* ended with *error*; raise it if the caller gave the request up."""
+    outcome = outcome_of(error)
+    if outcome is Outcome.CANCELLED:
         raise error
+    consumed = await _is_body_consumed(request)
+    call.done(attempt, outcome, str(error) or type(error).__name__, replayable=not consumed)
+    return error
 
-    def _learn(self, route: Route, failure: Failure, error: BaseException) -> None:
-        route.note(str(error) or type(error).__name__)
-        if failure is Failure.UNRESOLVED:
-            self._hosts.failed(route.place.wire)
-            route.note_unresolved()
-            return
-        route.reached = True
-        if failure is not Failure.MISDIRECTED:
-            # Otherwise the name may have led to the wrong host.
-            route.skip_stand_ins()
-        if failure in (Failure.UNSENT, Failure.MISDIRECTED):
-            self._refused.add(route.instance.name)
 
-    def _advance(self, route: Route, failure: Failure) -> bool:
-        if failure in (Failure.LOST, Failure.SILENT):
-            route.replays += 1
-            route.upcoming = ()
-        if self._router.advance(route):
-            return True
-        return failure is Failure.LOST and route.may_return() and self._router.advance(route)
-
-    async def _outwait(self, route: Route) -> bool:
-        """Lead *route*, which has nowhere else to go, to a host whose look-up takes its time."""
-        if route.replays or route.outwaited or not route.unresolved:
-            return False
-        route.outwaited = True
-        if not await self._hosts.outwait({host for host, _ in route.unresolved}):
-            return False
-        route.retry_unresolved()
-        return self._router.advance(route)
+def _error(end: GiveUp, request: aiohttp.ClientRequest, error: BaseException | None) -> BaseException:
+    if end.ending is Ending.AS_IT_IS and error is not None:
+        return error
+    if end.ending is Ending.NOT_DISCOVERED:
+        return NotDiscoveredError(end.message)
+    return unreachable(end.message, request.connection_key, error)
 
 
 async def _is_body_consumed(request: aiohttp.ClientRequest) -> bool:
-    """Tell whether the body can't be sent again, once nobody is writing it any more."""
+    """Tell whether the body can't be sent again, once it is no longer being written."""
     body = request.body
     if not isinstance(body, aiohttp.Payload):
         return False

@@ -1,52 +1,43 @@
-"""Names for aiohttp's connectors, those in ``.asab`` included.
+"""A resolver for aiohttp's connectors that knows the names in ``.asab``.
 
-A session of ours puts the address of an instance into each request, so that this is only asked where that
-can't be: a session made with a connector of the user's own, or a request whose ``middlewares=`` replace those
-of the session. Such connections are pooled by the logical name, and balanced only when a new one is made.
+A session of ours puts the literal address of an instance into each request, so that this is only asked where
+that can't be: by a session made with a connector of the user's own and without our middleware, or for a
+request whose ``middlewares=`` replace those of the session. Such connections are pooled by the logical name,
+and balanced only when a new one is made.
 """
 
 import asyncio
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from random import Random
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 from aiohttp import ThreadedResolver
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from peerage.client import explain
-from peerage.client.explain import Attempt
-from peerage.client.hosts import UNRESOLVED_SECONDS, Hosts, for_instance
-from peerage.client.places import places_of
-from peerage.client.recent import Recent
-from peerage.directory import Directory
+from peerage.calling import Addresses, Lookups, Resolution, messages
+from peerage.calling.candidates import hosts_of
+from peerage.client.lookup import HostLookup
 from peerage.errors import NotDiscoveredError, NotReadyError
+from peerage.membership import Membership
 from peerage.records.instance import Instance
 from peerage.records.names import is_logical, parse_host
 
-__all__ = ["Discoverable", "DiscoveryResolver", "SharedResolver"]
+_T = TypeVar("_T")
 
-# Instances looked up at the same time: the connector tries their addresses one after the other.
-_AT_ONCE: Final = 3
+__all__ = ["Discoverable", "DiscoveryResolver", "SharedResolver"]
 
 #: Names remembered as answered; see :meth:`SharedResolver.forget`.
 _REMEMBERED: Final = 4096
 
 
 class Discoverable(Protocol):
-    """What the resolver needs to know: a Discovery or a Client."""
+    """What the resolver needs: a Discovery or a Client."""
 
     @property
-    def directory(self) -> Directory:
-        """Who is there."""
-
-    async def ready(self) -> object:
-        """Return when the directory has had its first snapshot.
-
-        Raises:
-            NotReadyError: none arrived in time.
-        """
+    def membership(self) -> Membership:
+        """The instances, and whether they are known."""
 
 
 class DiscoveryResolver(AbstractResolver):
@@ -56,16 +47,19 @@ class DiscoveryResolver(AbstractResolver):
     connections under the logical name. A session of the Discovery does better: it balances each request.
 
     Args:
-        discovery: who is there.
-        hosts: looks up the hosts of instances.
+        discovery: knows the instances.
+        lookup: looks up the hosts of instances.
         rng: source of randomness for the order of instances.
     """
 
+    #: Instances in one answer: the connector tries their addresses one after the other.
+    at_most = 3
+
     def __init__(
-        self, discovery: Discoverable, *, hosts: Hosts | None = None, rng: Random | None = None
+        self, discovery: Discoverable, *, lookup: HostLookup | None = None, rng: Random | None = None
     ) -> None:
         self._discovery = discovery
-        self._hosts = Hosts(Recent(UNRESOLVED_SECONDS, time.monotonic)) if hosts is None else hosts
+        self._lookup = HostLookup(Addresses(time.monotonic)) if lookup is None else lookup
         self._rng = Random() if rng is None else rng  # noqa: S311 - spreads load, keeps no secret
         self._others: AbstractResolver | None = None
 
@@ -80,94 +74,89 @@ class DiscoveryResolver(AbstractResolver):
             family: ``AF_INET``, ``AF_INET6`` or ``AF_UNSPEC``.
 
         Raises:
-            NotDiscoveredError: nobody callable is known by that name, or no host of theirs resolves.
+            NotDiscoveredError: no instance can be called by that name, or none of their hosts has an address.
             OSError: another name doesn't resolve.
         """
         if is_logical(host):
             return await self._resolve_logical(host, family)
-        found = await self._resolve_other(host, port, family)
-        return self._allowed(host, found) if for_instance.get() else found
-
-    async def close(self) -> None:
-        """Nothing is kept open."""
-        if self._others is not None:
-            await self._others.close()
-
-    def _allowed(self, host: str, found: list[ResolveResult]) -> list[ResolveResult]:
-        """Return those of *found*, addresses of an instance's *host*, that may be called.
-
-        Raises:
-            OSError: none may.
-        """
-        networks = self._discovery.directory.networks
-        allowed = [each for each in found if networks.allows(each["host"])]
-        if not allowed:
-            address = found[0]["host"]
-            raise socket.gaierror(
-                socket.EAI_FAIL, f"{host!a} is {address}, which {networks.why_not(address)}"
-            )
-        return allowed
-
-    async def _resolve_other(self, host: str, port: int, family: socket.AddressFamily) -> list[ResolveResult]:
         if self._others is None:
             self._others = ThreadedResolver()
         return await self._others.resolve(host, port, family)
 
+    async def close(self) -> None:
+        """Close the resolver of other names; look-ups of hosts end by themselves."""
+        if self._others is not None:
+            await self._others.close()
+
     async def _resolve_logical(self, host: str, family: socket.AddressFamily) -> list[ResolveResult]:
         key, value = parse_host(host)
         try:
-            await self._discovery.ready()
+            await self._discovery.membership.wait_ready()
         except NotReadyError as error:
             # A TimeoutError would reach the caller as aiohttp's own, without what this one says.
             raise NotDiscoveredError(str(error)) from error
-        directory = self._discovery.directory
+        directory = self._discovery.membership.directory
         targets = directory.targets(key, value)
         if not targets:
-            raise explain.not_discovered(directory, key, value)
+            raise NotDiscoveredError(messages.not_discovered(directory, key, value))
+        resolution = Resolution(self._lookup.addresses, directory.networks)
         shuffled = self._rng.sample(targets, len(targets))
-        attempts: list[Attempt] = []
-        for start in range(0, len(shuffled), _AT_ONCE):
-            some = shuffled[start : start + _AT_ONCE]
+        found = await self._resolve_instances(host, shuffled, family, resolution)
+        if not found and (names := await self._run(resolution.wait_for_pending())):
+            late = [instance for instance in shuffled if instance.name in names]
+            found = await self._resolve_instances(host, late, family, resolution)
+        if not found:
+            raise NotDiscoveredError(messages.unresolved(key, value, resolution.notes))
+        return found
+
+    async def _resolve_instances(
+        self,
+        hostname: str,
+        instances: Sequence[Instance],
+        family: socket.AddressFamily,
+        resolution: Resolution,
+    ) -> list[ResolveResult]:
+        """Return the addresses of the first *at_most* instances of which any has one."""
+        for start in range(0, len(instances), self.at_most):
             answers = await asyncio.gather(
-                *(self._resolve_instance(instance, family, attempts) for instance in some)
+                *(
+                    self._resolve_instance(hostname, instance, family, resolution)
+                    for instance in instances[start : start + self.at_most]
+                )
             )
-            found = [result for answer in answers for result in answer]
-            if found:
-                return [{**result, "hostname": host} for result in found]
-        # Nowhere else to go: wait for the names whose look-up takes its time.
-        if await self._hosts.outwait({place.host for each in shuffled for place in places_of(each)}):
-            for instance in shuffled:
-                answers_of_one = await self._resolve_instance(instance, family, attempts)
-                if answers_of_one:
-                    return [{**result, "hostname": host} for result in answers_of_one]
-        raise explain.unresolved(key, value, attempts)
+            if found := [result for answer in answers for result in answer]:
+                return found
+        return []
 
     async def _resolve_instance(
-        self, instance: Instance, family: socket.AddressFamily, attempts: list[Attempt]
-    ) -> Sequence[ResolveResult]:
-        for place in places_of(instance):
+        self, hostname: str, instance: Instance, family: socket.AddressFamily, resolution: Resolution
+    ) -> list[ResolveResult]:
+        found: list[ResolveResult] = []
+        for endpoint in instance.endpoints:
+            if family not in (socket.AF_UNSPEC, endpoint.family):
+                resolution.note(endpoint.host, endpoint, "it listens on addresses of another family")
+                continue
+            for host in hosts_of(instance, endpoint):
+                if addresses := await self._run(resolution.find(instance, host, endpoint)):
+                    found += [_result(hostname, each, endpoint.port, endpoint.family) for each in addresses]
+                    break
+        return found
+
+    async def _run(self, steps: Generator[Lookups, None, _T]) -> _T:
+        while True:
             try:
-                found = await self._hosts.resolve(place.host, place.port, family)
-                return self._allowed(place.host, found)
-            except OSError as error:
-                attempts.append((f"{place.host}:{place.port}", error.strerror or str(error)))
-        return ()
+                lookups = next(steps)
+            except StopIteration as end:
+                found: _T = end.value
+                return found
+            await self._lookup.wait(lookups)
 
 
 class SharedResolver(DiscoveryResolver):
-    """The resolver of the connector that all sessions of a Client share.
+    """The resolver of the connector that all sessions of a Client share."""
 
-    Hosts of instances are looked up by :class:`Hosts`; the middleware tries the other names of an instance
-    itself, so that each has its own connections.
-
-    Args:
-        discovery: who is there.
-        hosts: looks up the hosts of instances.
-        rng: source of randomness for the order of instances.
-    """
-
-    def __init__(self, discovery: Discoverable, *, hosts: Hosts, rng: Random) -> None:
-        super().__init__(discovery, hosts=hosts, rng=rng)
+    def __init__(self, discovery: Discoverable, *, lookup: HostLookup, rng: Random) -> None:
+        super().__init__(discovery, lookup=lookup, rng=rng)
         self._answered: set[tuple[str, int]] = set()
 
     async def resolve(
@@ -184,7 +173,13 @@ class SharedResolver(DiscoveryResolver):
         answered, self._answered = self._answered, set()
         return answered
 
-    async def _resolve_other(self, host: str, port: int, family: socket.AddressFamily) -> list[ResolveResult]:
-        if for_instance.get():
-            return await self._hosts.resolve(host, port, family)
-        return await super()._resolve_other(host, port, family)
+
+def _result(hostname: str, address: str, port: int, family: int) -> ResolveResult:
+    return ResolveResult(
+        hostname=hostname,
+        host=address,
+        port=port,
+        family=family,
+        proto=socket.IPPROTO_TCP,
+        flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
+    )

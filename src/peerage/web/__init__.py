@@ -4,7 +4,7 @@
 
     app = aiohttp.web.Application(middlewares=[refuse_misdirected(discovery), authorize(verifier)])
 
-Each name is loaded on first use, so that it needs only the packages of its own purpose.
+Each name is loaded on first use, so that ``refuse_misdirected`` doesn't need the packages of ``authorize``.
 """
 
 from typing import TYPE_CHECKING, Final

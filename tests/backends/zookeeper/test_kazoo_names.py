@@ -115,6 +115,24 @@ def test_a_method_has_its_parameters(objects, kind, name):
         pytest.fail(advice(f"{kind.__name__}.{name}({METHODS[kind][name]})"), pytrace=False)
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "AuthFailedError",
+        "ConnectionClosedError",
+        "ConnectionDropped",
+        "KazooException",
+        "SessionClosedRequireSaslError",
+        "SessionExpiredError",
+        "SystemZookeeperError",
+        "ThrottledOpError",
+    ],
+)
+def test_an_exception_is_there(name):
+    if not hasattr(exceptions, name):
+        pytest.fail(advice(f"kazoo.exceptions.{name}"), pytrace=False)
+
+
 def test_the_protocol_has_its_names():
     """The number of authentication requests, answers that can be changed, and the table of errors."""
     for there, name in (

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from peerage.asab.zookeeper import ZooKeeperContainer
     from peerage.directory import Criteria, Directory
     from peerage.discovery import Discovery
+    from peerage.membership import Membership
 
 __all__ = ["DiscoveryResolver", "DiscoveryService", "NotDiscoveredError"]
 
@@ -233,6 +234,11 @@ class DiscoveryService(Service):
             )
         self._warned_empty = empty
         return directory
+
+    @property
+    def membership(self) -> "Membership":
+        """The instances of the cluster."""
+        return self._discovery().membership
 
     async def _urls(self, either: "list[Criteria]") -> set[str]:
         directory = await self._directory()

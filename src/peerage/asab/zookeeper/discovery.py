@@ -42,17 +42,7 @@ class ContainerDiscovery(Discovery):
             "servers and path in [zookeeper]; the time limit is ready_timeout in [discovery]"
         )
         self.key_root = chroot
-
-    async def ready(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - the signature of the base class
-        """Wait until the registry was read once.
-
-        Raises:
-            NotDiscoveredInTimeError: it wasn't in time.
-        """
-        try:
-            await super().ready(timeout)
-        except NotReadyError as error:
-            raise NotDiscoveredInTimeError(str(error)) from None
+        self.membership.not_ready = NotDiscoveredInTimeError
 
 
 def _ready_timeout(config: RawConfigParser) -> float:

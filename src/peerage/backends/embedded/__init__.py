@@ -54,8 +54,6 @@ Map of the package, from the user's call to the disk
 """
 
 import os
-from contextlib import suppress
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 from peerage.backends.embedded.location import parse_url
@@ -81,7 +79,4 @@ def open_embedded(url: str) -> "EmbeddedRegistry":
     location = parse_url(url)
     from peerage.backends.embedded.registry import EmbeddedRegistry  # noqa: PLC0415 - needs fcntl, see above
 
-    with suppress(ImportError):
-        # Linux only. Imported here, because an import by the thread would delay the event loop.
-        import_module("asyncinotify")
     return EmbeddedRegistry(location)

@@ -11,8 +11,13 @@ from typing import TYPE_CHECKING, Final
 
 from peerage.backends.embedded import forks
 
+try:
+    from asyncinotify import Inotify, Mask
+except ImportError:  # it exists on Linux only
+    Inotify = None  # type: ignore[assignment,misc]
+
 if TYPE_CHECKING:
-    from asyncinotify import Inotify, Watch
+    from asyncinotify import Watch
 
 __all__ = ["FORCE_POLLING", "Change", "Notifier"]
 
@@ -85,8 +90,6 @@ class Notifier:
         inotify = self._opened()
         if inotify is None:
             return None
-        from asyncinotify import Mask  # noqa: PLC0415 - Linux only
-
         try:
             # Without OPEN and CLOSE_NOWRITE, which the readers themselves would cause.
             # EXCL_UNLINK spares the event of closing the old file after each update.
@@ -140,21 +143,20 @@ class Notifier:
                 inotify.close()
 
     def _opened(self) -> "Inotify | None":
-        if self._inotify is None and self.retry_due:
-            try:
-                from asyncinotify import Inotify  # noqa: PLC0415 - Linux only
-
-                with forks.FORK_LOCK:
-                    # Room for about a thousand events, so that a burst takes one read.
-                    self._inotify = Inotify(cache_size=128)
-                    _open.add(self)
-            except ImportError:
-                self._unavailable("the package asyncinotify isn't installed: pip install asyncinotify")
-            except OSError as error:
-                self._unavailable(f"{error.strerror}: raise fs.inotify.max_user_instances")
-            else:
-                os.set_blocking(self._inotify.fd, False)
-                asyncio.get_running_loop().add_reader(self._inotify.fd, self._read)
+        if self._inotify is not None or not self.retry_due:
+            return self._inotify
+        if Inotify is None:
+            self._unavailable("the package asyncinotify isn't installed: pip install asyncinotify")
+            return None
+        try:
+            with forks.FORK_LOCK:
+                # Room for about a thousand events, so that a burst takes one read.
+                self._inotify = Inotify(cache_size=128)
+                _open.add(self)
+        except OSError as error:
+            self._unavailable(f"{error.strerror}: raise fs.inotify.max_user_instances")
+            return None
+        asyncio.get_running_loop().add_reader(self._inotify.fd, self._read)
         return self._inotify
 
     def _unavailable(self, why: str) -> None:

@@ -1,4 +1,4 @@
-"""The thread on which all embedded registries of a process do their file work, by an event loop of its own.
+"""The thread on which all embedded registries of a process do their file work, in an event loop.
 
 The event loops of the application schedule calls on it (:meth:`LoopThread.call_soon`, :meth:`LoopThread.run`)
 and get answers through ``call_soon_threadsafe``. A disk that hangs blocks this thread only.
@@ -59,10 +59,10 @@ class _Loop(asyncio.SelectorEventLoop):
 
 
 class LoopThread:
-    """An event loop in a thread; what is on the thread reaches the loop by ``asyncio.get_running_loop()``.
+    """A thread that runs an event loop.
 
-    The thread begins with :meth:`start`, which may fail and be tried again. Calls scheduled before wait for
-    it.
+    The thread begins with :meth:`start`, which may fail and be tried again. Calls scheduled before wait until
+    it has started.
     """
 
     def __init__(self) -> None:

@@ -84,7 +84,7 @@ class EmbeddedRegistry:
         return advertisement
 
     def watch(self) -> Feed:
-        """Begin a watch of its own; see :meth:`peerage.registry.Registry.watch`.
+        """Begin to watch; see :meth:`peerage.registry.Registry.watch`.
 
         Raises:
             RegistryClosedError: after aclose(), or in a forked child.

@@ -1,0 +1,93 @@
+"""The error messages of calls: what happened, and what to do about it.
+
+Records are written by any program of the cluster, and messages end in terminals and logs, so everything out
+of a record is escaped.
+"""
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+
+from peerage.directory import Directory
+from peerage.records.instance import Instance
+from peerage.records.names import BUILTIN_KEYS
+
+__all__ = ["Note", "not_discovered", "other_scheme", "unreachable", "unresolved"]
+
+#: ``(address or host with port, what happened there)``.
+Note = tuple[str, str]
+
+#: Attempts that one message lists.
+_SHOWN = 5
+
+_OTHER_SCHEME = {"http": "https", "https": "http", "ws": "wss", "wss": "ws"}
+
+
+def not_discovered(directory: Directory, key: str, value: str) -> str:
+    """Explain why no instance can be called by ``key=value``."""
+    known = directory.find(((key, value),))
+    if known:
+        reasons = "; ".join(sorted({_why_not_callable(instance) for instance in known}))
+        if len(known) == 1:
+            return (
+                f"1 instance with {_name(key, value)} is known, but it can't be called: {reasons}. "
+                "`peerage ls` shows its record."
+            )
+        return (
+            f"{len(known)} instances with {_name(key, value)} are known, but none can be called: {reasons}. "
+            "`peerage ls` shows their records."
+        )
+    if key not in BUILTIN_KEYS and (near := get_close_matches(key, BUILTIN_KEYS, n=1)):
+        meant = f"{ascii(value)[1:-1]}.{near[0]}.asab"
+        return f"No instance with {_name(key, value)} is known. Did you mean {meant}?"
+    return (
+        f"No instance with {_name(key, value)} is among the {len(directory)} that are known. Check the "
+        "spelling, and check with `peerage ls` that the service runs and advertises itself in this registry."
+    )
+
+
+def other_scheme(key: str, value: str, scheme: str) -> str:
+    """Explain that all instances speak TLS and the URL doesn't, or the other way round."""
+    other = _OTHER_SCHEME[scheme]
+    return (
+        f"Every instance with {_name(key, value)} speaks {other}, not {scheme}: write {other}:// in the URL."
+    )
+
+
+def unresolved(key: str, value: str, notes: Sequence[Note]) -> str:
+    """Explain that no host of any instance has an address that may be called."""
+    return (
+        f"Instances with {_name(key, value)} are known, but none of their hosts has an address: "
+        f"{_list(notes)}. Check the name service of this host, or set ASAB_HOSTNAME of the called service to "
+        "a name that resolves here."
+    )
+
+
+def unreachable(key: str, value: str, notes: Sequence[Note]) -> str:
+    """Explain that no instance could be reached."""
+    return (
+        f"No instance with {_name(key, value)} could be reached: {_list(notes)}. Check that it is running "
+        "and that nothing between here and there blocks the port; `peerage ls` shows where it should answer."
+    )
+
+
+def _why_not_callable(instance: Instance) -> str:
+    if not instance.ephemeral:
+        return "its record belongs to no process"
+    web = instance.record().get("web")
+    if not web:
+        return "it advertises no web address (it doesn't listen, or doesn't say where)"
+    if instance.host is None:
+        return "its record names no host, or one that may not be called"
+    return (
+        "it listens on addresses that can't be called from here, such as loopback addresses of another host"
+    )
+
+
+def _name(key: str, value: str) -> str:
+    return f"{ascii(key)[1:-1]}={value!a}"
+
+
+def _list(notes: Sequence[Note]) -> str:
+    shown = [f"{ascii(place)[1:-1]} ({ascii(what)[1:-1]})" for place, what in notes[:_SHOWN]]
+    more = len(notes) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,234 @@
+"""The search for an instance that answers one request, after the first attempt."""
+
+from collections.abc import Generator, Sequence
+from typing import TYPE_CHECKING, Final
+
+from peerage.balancing import Outcome, Pick
+from peerage.calling import messages
+from peerage.calling.addresses import Host
+from peerage.calling.candidates import endpoints_of, hosts_of
+from peerage.calling.resolution import Lookups, Resolution
+from peerage.calling.retry import Ending, ending_of, may_repeat
+from peerage.calling.steps import Attempt, GiveUp, Step
+from peerage.records.instance import Endpoint, Instance
+
+if TYPE_CHECKING:
+    from peerage.calling.call import Call
+
+__all__ = ["LAST_RESORTS", "Search"]
+
+#: Avoided instances that one call tries when there are no others. With more, a service of which all instances
+#: are down would cost each call an attempt at every one of them.
+LAST_RESORTS: Final = 2
+
+_Steps = Generator[Step, None, None]
+_Attempts = Generator[Attempt | Lookups, None, bool]
+
+
+class Search:
+    """Goes through instances, and through the addresses of each, as long as the request may be sent again.
+
+    Args:
+        call: the request.
+        pick: the instance to begin with; None to choose one.
+        first: the attempt that was made at it already, None if none was.
+    """
+
+    def __init__(self, call: "Call", pick: Pick | None, first: Attempt | None) -> None:
+        context = call.context
+        self._call = call
+        self._context = context
+        self._resolution = Resolution(context.addresses, context.directory.networks)
+        self._given = pick
+        self._first = first
+        self._current: Attempt | None = None
+        # Attempts that were still under way when the next step was asked for.
+        self._left: list[Attempt] = []
+        self._tried: set[str] = set()
+        self._last: Outcome | None = None
+        self._relieved = False
+        self._replayable = True
+        self._replays = 0
+        self._steps = self._run()
+
+    @property
+    def notes(self) -> Sequence[messages.Note]:
+        """What failed so far: ``(where, what)``."""
+        return self._resolution.notes
+
+    def next(self) -> Step:
+        """Return what to do next; after :class:`GiveUp` it isn't asked again."""
+        return next(self._steps)
+
+    def failed(self, attempt: Attempt, outcome: Outcome, problem: str, *, replayable: bool) -> None:
+        """Record how *attempt* failed; see :meth:`Call.done`."""
+        if attempt in self._left:
+            attempt.pick.done(outcome, self._context.clock() - attempt.started)
+        if outcome is Outcome.CONNECT_FAILED:
+            self._context.addresses.connect_failed(Host(attempt.host, attempt.endpoint.family), attempt.ip)
+        self._last = outcome
+        self._replayable = replayable
+        self._resolution.note(attempt.host, attempt.endpoint, problem)
+
+    def close(self) -> None:
+        """End the search: attempts under way count as cancelled. May be called twice."""
+        self._steps.close()
+        if self._given is not None:
+            # It was closed before the first step was asked for.
+            outcome = None if self._first is None else self._first.outcome
+            self._given.done(outcome or Outcome.CANCELLED, 0.0)
+        for attempt in self._left:
+            if attempt.outcome is None:
+                attempt.pick.done(Outcome.CANCELLED, self._context.clock() - attempt.started)
+
+    # The steps
+
+    def _run(self) -> _Steps:
+        yield from self._search()
+        yield self._end()
+
+    def _search(self) -> _Attempts:
+        """Try everything that may be tried; True if a failure allows nothing more."""
+        if (yield from self._try_all()):
+            return True
+        if self._last is Outcome.CONNECTION_LOST and self._may_go_on():
+            # A peer may close a kept connection just as it is used. If there is no other instance, a new
+            # connection to the same one is what aiohttp would try as well.
+            self._tried.clear()
+            if (yield from self._try_all()):
+                return True
+        return (yield from self._try_last_resorts()) or (yield from self._wait_for_pending())
+
+    def _try_all(self) -> _Attempts:
+        """Try the instances that aren't avoided, one after the other."""
+        while (pick := self._pick()) is not None:
+            if (yield from self._try(pick)):
+                return True
+        return False
+
+    def _try_last_resorts(self) -> _Attempts:
+        """Try some of the instances that are avoided, and look up hosts whose look-up has just failed."""
+        self._resolution.insist = True
+        for _ in range(LAST_RESORTS):
+            pick = self._pick(last_resort=True)
+            if pick is None:
+                break
+            if (yield from self._try(pick)):
+                return True
+        return False
+
+    def _wait_for_pending(self) -> _Attempts:
+        """Wait for look-ups that take their time, and try the instances whose hosts they find."""
+        resolution = self._resolution
+        if self._replays or not resolution.pending:
+            return False
+        found = yield from resolution.wait_for_pending()
+        self._tried -= found
+        return (yield from self._try_last_resorts()) if found else False
+
+    def _pick(self, *, last_resort: bool = False) -> Pick | None:
+        pick, self._given = self._given, None
+        if pick is None:
+            pick = self._call.pick(self._tried, last_resort=last_resort)
+        if pick is not None:
+            self._tried.add(pick.instance.name)
+        return pick
+
+    def _try(self, pick: Pick) -> _Attempts:
+        """Try the addresses of one instance; True if a failure allows nothing more."""
+        began, self._current = self._context.clock(), None
+        try:
+            for endpoint in self._endpoints(pick.instance):
+                ended = yield from self._try_endpoint(pick, endpoint)
+                if ended is not None:
+                    return ended
+            return False
+        finally:
+            self._finish(pick, began)
+
+    def _try_endpoint(
+        self, pick: Pick, endpoint: Endpoint
+    ) -> Generator[Attempt | Lookups, None, bool | None]:
+        """Try the addresses of one endpoint.
+
+        Returns:
+            True if a failure allows nothing more, False if the instance isn't to be tried any more, None if
+            its next endpoint may be.
+        """
+        for host in hosts_of(pick.instance, endpoint):
+            addresses = yield from self._resolution.find(pick.instance, host, endpoint)
+            for ip in addresses:
+                attempt = yield from self._attempt(pick, endpoint, ip, host)
+                if attempt.outcome is None:
+                    self._left.append(attempt)
+                    return False
+                if not self._may_go_on():
+                    return True
+                if attempt.outcome is Outcome.CONNECTION_LOST:
+                    self._replays += 1
+                    return None if self._is_doubtful(pick.instance, endpoint) else False
+            if addresses and self._last is not Outcome.MISDIRECTED:
+                # The host resolves, so the names that replace it lead nowhere else. If another service
+                # answers at its address, it may have led to the wrong host.
+                return None
+        return None
+
+    def _finish(self, pick: Pick, began: float) -> None:
+        attempt = self._current
+        if attempt is None:
+            pick.done(Outcome.UNRESOLVED, 0.0)
+        elif attempt.outcome is not Outcome.ANSWERED and attempt not in self._left:
+            pick.done(attempt.outcome or Outcome.CANCELLED, self._context.clock() - began)
+
+    def _attempt(
+        self, pick: Pick, endpoint: Endpoint, ip: str, host: str
+    ) -> Generator[Attempt, None, Attempt]:
+        attempt, self._first = self._first, None
+        if attempt is None:
+            attempt = self._current = Attempt(pick, endpoint, ip, host, self._context.clock())
+            yield attempt
+        self._current = attempt
+        if attempt.outcome is Outcome.OUT_OF_RESOURCES and not self._relieved:
+            self._relieved = True
+            attempt = self._current = Attempt(pick, endpoint, ip, host, self._context.clock())
+            attempt.relieve = True
+            yield attempt
+        return attempt
+
+    def _endpoints(self, instance: Instance) -> Sequence[Endpoint]:
+        endpoints = [*endpoints_of(instance, secure=self._call.secure)]
+        doubtful = self._context.doubtful
+        if len(endpoints) > 1 and doubtful:
+            endpoints.sort(key=lambda endpoint: (instance.name, endpoint.port) in doubtful)
+        return endpoints
+
+    def _is_doubtful(self, instance: Instance, endpoint: Endpoint) -> bool:
+        """Remember that *endpoint* broke a connection, if the reason may be that it speaks another scheme."""
+        if endpoint.scheme is not None or len({each.port for each in instance.endpoints}) == 1:
+            return False
+        self._context.doubtful[instance.name, endpoint.port] = True
+        return True
+
+    # The end
+
+    def _may_go_on(self) -> bool:
+        return self._last is not None and may_repeat(
+            self._last,
+            idempotent=self._call.repeatable,
+            replayable=self._replayable,
+            replays=self._replays,
+        )
+
+    def _end(self) -> GiveUp:
+        key, value, notes = self._call.key, self._call.value, self.notes
+        if self._last is not None:
+            ending = ending_of(self._last, method=self._call.method, replays=self._replays)
+            if ending is Ending.AS_IT_IS:
+                return GiveUp(ending, "")
+            return GiveUp(ending, messages.unreachable(key, value, notes))
+        if notes:
+            return GiveUp(Ending.NOT_DISCOVERED, messages.unresolved(key, value, notes))
+        directory = self._context.directory
+        if directory.targets(key, value):
+            return GiveUp(Ending.NOT_DISCOVERED, messages.other_scheme(key, value, self._call.scheme))
+        return GiveUp(Ending.NOT_DISCOVERED, messages.not_discovered(directory, key, value))

@@ -1,0 +1,55 @@
+"""What a call answers to the question what to do next."""
+
+from typing import NamedTuple
+
+from peerage.balancing import Outcome, Pick
+from peerage.calling.resolution import Lookups
+from peerage.calling.retry import Ending
+from peerage.records.instance import Endpoint, Instance
+
+__all__ = ["Attempt", "GiveUp", "Step"]
+
+
+class Attempt:
+    """Send the request to this address."""
+
+    __slots__ = ("endpoint", "host", "ip", "outcome", "pick", "relieve", "started")
+
+    def __init__(self, pick: Pick, endpoint: Endpoint, ip: str, host: str, started: float) -> None:
+        self.pick = pick
+        self.endpoint = endpoint
+        self.ip = ip
+        """The literal address to connect to, IPv6 without brackets."""
+        self.host = host
+        """The host that has this address."""
+        self.started = started
+        self.outcome: Outcome | None = None
+        """How it ended; None while it is under way."""
+        self.relieve = False
+        """Whether idle connections must be closed first: the last attempt found no descriptor."""
+
+    @property
+    def instance(self) -> Instance:
+        """The instance that is asked."""
+        return self.pick.instance
+
+    @property
+    def port(self) -> int:
+        """The port to connect to."""
+        return self.endpoint.port
+
+    @property
+    def authority(self) -> str:
+        """``address:port`` as it stands in a URL."""
+        return f"[{self.ip}]:{self.endpoint.port}" if ":" in self.ip else f"{self.ip}:{self.endpoint.port}"
+
+
+class GiveUp(NamedTuple):
+    """There is nothing left to try."""
+
+    ending: Ending
+    message: str
+    """For the caller; empty if the error of the last attempt is raised as it is."""
+
+
+Step = Attempt | Lookups | GiveUp

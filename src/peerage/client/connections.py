@@ -1,0 +1,159 @@
+"""The kept connections to instances: how many there may be, and when they are closed.
+
+aiohttp limits the connections in use. Idle ones it keeps for 15 seconds, whatever their number and whether or
+not the instance is still there, so that a service that calls thousands of instances runs out of descriptors.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakSet, ref
+
+import aiohttp
+
+from peerage.calling.misdirected import DIALLED
+
+if TYPE_CHECKING:
+    from aiohttp.client_proto import ResponseHandler
+    from aiohttp.connector import Connection
+    from aiohttp.tracing import Trace
+
+__all__ = ["MOST_IDLE", "Connections", "InstanceConnector", "call_at_end"]
+
+#: Idle connections to instances, if the process may open enough descriptors.
+MOST_IDLE: Final = 512
+
+#: A literal address and a port.
+Address = tuple[str, int]
+
+
+def call_at_end(response: aiohttp.ClientResponse, finished: Callable[[], object]) -> None:
+    """Call *finished* once, when *response* lets go of its connection.
+
+    That is when its body has been read, when it is closed, released or collected, when its WebSocket closes,
+    and at once if it has no body.
+    """
+    connection = response.connection
+    if connection is None:
+        finished()
+        return
+    try:
+        add_callback = connection.add_callback
+    except AttributeError:
+        # It isn't documented. Without it the headers count as the end.
+        finished()
+    else:
+        add_callback(finished)  # type: ignore[arg-type] # the result is ignored there
+
+
+class Kept:
+    """The connections to one address."""
+
+    __slots__ = ("address", "in_use", "leaving", "newest", "protocols")
+
+    def __init__(self, address: Address) -> None:
+        self.address = address
+        self.in_use = 0
+        self.leaving = False
+        self.newest: ref[ResponseHandler] | None = None
+        # Weak: a response that is dropped unread must be collected, which ends its request.
+        self.protocols: WeakSet[ResponseHandler] = WeakSet()
+
+
+class InstanceConnector(aiohttp.TCPConnector):
+    """aiohttp's connector, which tells *connections* of those made or kept for requests to instances."""
+
+    def __init__(self, connections: "Connections", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._connections = connections
+
+    async def connect(
+        self,
+        req: aiohttp.ClientRequest,
+        traces: list["Trace"],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's signature
+    ) -> "Connection":
+        """Return a connection for *req*, as aiohttp documents."""
+        connection = await super().connect(req, traces, timeout)
+        if DIALLED in req.headers and (protocol := connection.protocol) is not None:
+            self._connections.connected((req.url.host or "", req.url.port or 0), protocol)
+        return connection
+
+
+class Connections:
+    """Closes idle connections to instances that left, and the ones unused for longest if there are too many.
+
+    Args:
+        most_idle: how many idle connections there may be.
+    """
+
+    def __init__(self, most_idle: int) -> None:
+        self._most_idle = most_idle
+        # Those used last come last.
+        self._kept: OrderedDict[Address, Kept] = OrderedDict()
+        self._addresses: dict[str, set[Address]] = {}
+        self._count = 0
+        self._in_use = 0
+
+    def begin(self, name: str, address: Address) -> Kept:
+        """A request goes to *address* of the instance whose record is *name*; :meth:`end` must follow."""
+        kept = self._kept.get(address)
+        if kept is None or kept.leaving:
+            kept = self._kept.setdefault(address, Kept(address))
+            kept.leaving = False
+            self._addresses.setdefault(name, set()).add(address)
+        else:
+            self._kept.move_to_end(address)
+        kept.in_use += 1
+        self._in_use += 1
+        return kept
+
+    def connected(self, address: Address, protocol: "ResponseHandler") -> None:
+        """A request to *address* gets the connection of *protocol*, a new or a kept one."""
+        kept = self._kept.get(address)
+        if kept is None or (kept.newest is not None and kept.newest() is protocol):
+            return
+        kept.newest = ref(protocol)
+        if protocol not in kept.protocols:
+            kept.protocols.add(protocol)
+            self._count += 1
+            if self._count - self._in_use > self._most_idle:
+                self._bound()
+
+    def end(self, kept: Kept) -> None:
+        """A request of *kept* is over, its response included."""
+        kept.in_use -= 1
+        self._in_use -= 1
+        if kept.leaving and not kept.in_use:
+            self._close(kept.address)
+
+    def leave(self, name: str) -> None:
+        """Close the connections to the instance whose record was removed, after their last response."""
+        for address in self._addresses.pop(name, ()):
+            if (kept := self._kept.get(address)) is None:
+                continue
+            kept.leaving = True
+            if not kept.in_use:
+                self._close(address)
+
+    def close_idle(self) -> None:
+        """Close the connections to all addresses at which no request is under way."""
+        for address, kept in tuple(self._kept.items()):
+            if not kept.in_use:
+                self._close(address)
+
+    def _bound(self) -> None:
+        for kept in self._kept.values():
+            kept.protocols = WeakSet(each for each in kept.protocols if each.is_connected())
+        self._count = sum(len(kept.protocols) for kept in self._kept.values())
+        for address, kept in tuple(self._kept.items()):
+            if self._count - self._in_use <= self._most_idle:
+                break
+            if not kept.in_use:
+                self._close(address)
+
+    def _close(self, address: Address) -> None:
+        kept = self._kept.pop(address)
+        self._count -= len(kept.protocols)
+        for protocol in kept.protocols:
+            protocol.close()

@@ -1,0 +1,94 @@
+"""Looks up the hosts of instances, in threads of our own.
+
+In asyncio's few shared threads a look-up waits behind others that hang, and the name of one dead machine
+would hold up the whole cluster.
+"""
+
+import asyncio
+import socket
+from collections.abc import Callable, Iterable
+from threading import Thread
+from typing import Any, Final
+
+from peerage.calling import Addresses, Host, Lookups
+
+__all__ = ["HostLookup"]
+
+#: Look-ups at the same time. So many can only be hanging ones, and each costs a thread until the system gives
+#: up.
+_MOST_THREADS: Final = 128
+
+GetAddrInfo = Callable[..., list[tuple[Any, ...]]]
+
+
+class HostLookup:
+    """Carries out look-ups and records what they find; one at a time of each host.
+
+    Args:
+        addresses: where results are recorded.
+        getaddrinfo: the system's look-up, called in a thread.
+    """
+
+    def __init__(self, addresses: Addresses, *, getaddrinfo: GetAddrInfo = socket.getaddrinfo) -> None:
+        self.addresses = addresses
+        self._getaddrinfo = getaddrinfo
+        self._running: dict[Host, asyncio.Future[None]] = {}
+
+    @property
+    def running(self) -> int:
+        """The number of look-ups under way."""
+        return len(self._running)
+
+    async def wait(self, lookups: Lookups) -> None:
+        """Wait until one of the hosts is looked up, or the time is up; the look-ups go on."""
+        waited = [future for host in lookups.hosts if (future := self._start(host)) is not None]
+        if waited:
+            await asyncio.wait(waited, timeout=lookups.seconds, return_when=asyncio.FIRST_COMPLETED)
+
+    def start(self, hosts: Iterable[Host]) -> None:
+        """Begin to look up *hosts*, and don't wait."""
+        for host in hosts:
+            self._start(host)
+
+    def _start(self, host: Host) -> asyncio.Future[None] | None:
+        if (running := self._running.get(host)) is not None:
+            return running
+        if len(self._running) >= _MOST_THREADS:
+            self.addresses.failed(host, f"{_MOST_THREADS} look-ups of hosts are hanging already")
+            return None
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
+        self._running[host] = future
+        self.addresses.started(host)
+
+        def settle(found: list[tuple[Any, ...]], problem: str) -> None:
+            del self._running[host]
+            if problem:
+                self.addresses.failed(host, problem)
+            else:
+                self.addresses.found(host, map(_literal, found))
+            future.set_result(None)
+
+        def look_up() -> None:
+            found: list[tuple[Any, ...]] = []
+            problem = ""
+            try:
+                found = self._getaddrinfo(host.name, None, family=host.family, type=socket.SOCK_STREAM)
+            except (OSError, UnicodeError) as error:
+                problem = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            try:
+                loop.call_soon_threadsafe(settle, found, problem)
+            except RuntimeError:
+                # The loop was closed meanwhile, so the answer isn't needed.
+                return
+
+        # A daemon, unlike the threads of an executor: one that hangs doesn't keep the process from exiting.
+        Thread(target=look_up, name="peerage-lookup", daemon=True).start()
+        return future
+
+
+def _literal(found: tuple[Any, ...]) -> str:
+    address = found[4]
+    host: str = address[0]
+    scope = address[3] if len(address) > 3 else 0  # noqa: PLR2004 - (host, port, flow, scope) of IPv6
+    return f"{host}%{scope}" if scope and "%" not in host else host

@@ -1,0 +1,61 @@
+"""What an exception or answer of aiohttp means for the decisions about a request."""
+
+import errno
+import traceback
+from typing import Final
+
+import aiohttp
+
+from peerage.balancing import Outcome
+from peerage.client.errors import MisdirectedError
+
+__all__ = ["outcome_of"]
+
+# The next connection would fail for the same reason: this process or this machine is short of something.
+_SHORTAGE: Final = frozenset(
+    {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL, errno.EAGAIN}
+)
+
+_TLS_DISTRUST: Final = (aiohttp.ClientConnectorCertificateError, aiohttp.ServerFingerprintMismatch)
+_LOST: Final = (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError, aiohttp.ClientConnectionResetError)
+
+# Where aiohttp's connector waits until one of its connections is free.
+_QUEUE: Final = "_wait_for_available_connection"
+
+
+def outcome_of(error: BaseException) -> Outcome:
+    """Return how an attempt ended that raised *error*."""
+    if isinstance(error, aiohttp.ClientConnectionError):
+        return _outcome_of_connection(error)
+    if isinstance(error, MisdirectedError):
+        return Outcome.MISDIRECTED
+    return Outcome.NOT_RETRYABLE if isinstance(error, Exception) else Outcome.CANCELLED
+
+
+def _outcome_of_connection(error: aiohttp.ClientConnectionError) -> Outcome:
+    if isinstance(error, _TLS_DISTRUST):
+        # The peer can't prove to be the service. That is for people to look at.
+        return Outcome.NOT_RETRYABLE
+    if isinstance(error, aiohttp.ClientConnectorError):
+        short = error.os_error.errno in _SHORTAGE
+        return Outcome.OUT_OF_RESOURCES if short else Outcome.CONNECT_FAILED
+    if isinstance(error, aiohttp.ConnectionTimeoutError):
+        return Outcome.NOT_RETRYABLE if _waited_for_a_slot(error) else Outcome.CONNECT_FAILED
+    if isinstance(error, aiohttp.SocketTimeoutError):
+        return Outcome.TIMED_OUT
+    return Outcome.CONNECTION_LOST if isinstance(error, _LOST) else Outcome.NOT_RETRYABLE
+
+
+def _waited_for_a_slot(error: BaseException) -> bool:
+    """Tell whether *error* is about the connector's limit, so that no instance was asked at all.
+
+    aiohttp raises the same for it and for a peer that doesn't answer in time, and distinguishes them only in
+    traces, which cost each request. The traceback shows where the time was spent. If aiohttp renames that
+    function one day, such an error counts as a failed connection.
+    """
+    seen: BaseException | None = error
+    while seen is not None:
+        if any(frame.f_code.co_name == _QUEUE for frame, _ in traceback.walk_tb(seen.__traceback__)):
+            return True
+        seen = seen.__cause__ or seen.__context__
+    return False

@@ -1,0 +1,406 @@
+"""The state machine of a request, driven without an event loop."""
+
+import socket
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.calling.conftest import World
+
+from peerage.balancing import Outcome
+from peerage.calling import Attempt, Ending, GiveUp, Host, Lookups
+from peerage.calling.search import LAST_RESORTS
+from peerage.records.networks import read_networks
+
+IPV4, IPV6 = socket.AF_INET, socket.AF_INET6
+
+
+def test_importing_it_loads_neither_an_http_library_nor_asyncio():
+    program = (
+        "import sys, peerage.calling; print({'aiohttp', 'asyncio', 'yarl', 'httpx'} & sys.modules.keys())"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
+
+
+def test_the_first_attempt_is_at_a_literal_address(world):
+    name = world.advertise(port=8080)
+    call = world.call()
+    attempt = world.attempt(call)
+    assert (attempt.instance.name, attempt.ip, attempt.port) == (name, "127.0.0.1", 8080)
+    assert attempt.authority == "127.0.0.1:8080"
+    assert world.balancer.outstanding == {name: 1}
+    call.done(attempt, Outcome.ANSWERED)
+    call.close()
+    # Counted until the response is over.
+    assert world.balancer.outstanding == {name: 1}
+    attempt.pick.done(Outcome.ANSWERED, 0.1)
+    assert world.balancer.outstanding == {}
+
+
+def test_an_ipv6_address_has_brackets_in_a_url(world):
+    world.advertise(web=[["::", 8080]])
+    assert world.attempt(world.call()).authority == "[::1]:8080"
+
+
+# Nothing was sent
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("outcome", [Outcome.CONNECT_FAILED, Outcome.MISDIRECTED])
+def test_an_unprocessed_request_goes_to_each_instance_once(world, method, outcome):
+    names = {world.advertise() for _ in range(30)}
+    call = world.call(method)
+    tried = [world.fail(call, outcome) for _ in range(29)]
+    tried.append(world.answer(call))
+    assert {*tried} == names
+    assert len(tried) == 30
+
+
+def test_total_outage_costs_each_further_call_few_attempts(world):
+    for _ in range(30):
+        world.advertise()
+    call = world.call("POST")
+    for _ in range(30):
+        world.fail(call)
+    end = world.end(call)
+    assert end.ending is Ending.UNREACHABLE
+    assert (
+        "No instance with service_id='orders' could be reached: 127.0.0.1:80 (connect_failed)" in end.message
+    )
+    assert "and 25 more" in end.message
+    for _ in range(20):
+        world.clock.now += 0.01
+        call = world.call("POST")
+        for _ in range(LAST_RESORTS):
+            world.fail(call)
+        assert world.end(call).ending is Ending.UNREACHABLE
+
+
+def test_an_instance_known_to_refuse_is_not_asked_while_there_is_another(world):
+    dead, alive = world.advertise(), world.advertise()
+    while not world.balancer.avoided:
+        call = world.call()
+        attempt = world.attempt(call)
+        call.done(attempt, Outcome.CONNECT_FAILED if attempt.instance.name == dead else Outcome.ANSWERED)
+        # Closed without asking for the next step, as by a caller that is cancelled just then.
+        call.close()
+        attempt.pick.done(Outcome.ANSWERED, 0.001)
+    assert {world.answer(world.call("POST")) for _ in range(50)} == {alive}
+
+
+def test_a_body_that_can_not_be_sent_again_is_not(world):
+    for _ in range(3):
+        world.advertise()
+    call = world.call("POST")
+    world.fail(call, Outcome.MISDIRECTED, replayable=False)
+    assert world.end(call).ending is Ending.UNREACHABLE
+
+
+# Bytes were sent
+
+
+def test_a_lost_connection_is_repeated_twice_if_that_is_harmless(world):
+    for _ in range(6):
+        world.advertise()
+    call = world.call("GET")
+    assert len({world.fail(call, Outcome.CONNECTION_LOST) for _ in range(3)}) == 3
+    assert world.end(call).ending is Ending.UNREACHABLE
+
+
+def test_otherwise_the_caller_gets_the_error_as_it_is(world):
+    for _ in range(3):
+        world.advertise()
+    call = world.call("POST")
+    world.fail(call, Outcome.CONNECTION_LOST)
+    assert world.end(call) == GiveUp(Ending.AS_IT_IS, "")
+
+
+def test_an_idempotency_key_allows_the_repetition(world):
+    for _ in range(3):
+        world.advertise()
+    call = world.call("POST", repeatable=True)
+    world.fail(call, Outcome.CONNECTION_LOST)
+    world.answer(call)
+
+
+def test_a_lone_instance_gets_a_second_connection(world):
+    name = world.advertise()
+    call = world.call("GET")
+    assert world.fail(call, Outcome.CONNECTION_LOST) == name
+    assert world.fail(call, Outcome.CONNECTION_LOST) == name
+    assert world.end(call).ending is Ending.UNREACHABLE
+
+
+@pytest.mark.parametrize("outcome", [Outcome.TIMED_OUT, Outcome.NOT_RETRYABLE])
+def test_nothing_is_repeated_after_a_time_out_or_a_final_error(world, outcome):
+    for _ in range(3):
+        world.advertise()
+    call = world.call("GET")
+    world.fail(call, outcome)
+    assert world.end(call).ending is Ending.AS_IT_IS
+
+
+def test_a_shortage_of_descriptors_is_relieved_once(world):
+    world.advertise()
+    world.advertise()
+    call = world.call("POST")
+    first = world.attempt(call)
+    call.done(first, Outcome.OUT_OF_RESOURCES, "too many files")
+    second = world.attempt(call)
+    assert (second.instance, second.relieve, first.relieve) == (first.instance, True, False)
+    call.done(second, Outcome.OUT_OF_RESOURCES, "too many files")
+    assert world.end(call).ending is Ending.AS_IT_IS
+    assert not world.balancer.avoided
+
+
+# Look-ups
+
+
+def test_a_known_address_needs_no_look_up(world):
+    world.advertise(host="node-1", near=False)
+    call = world.call()
+    (host,) = world.lookups(call).hosts
+    assert host == Host("node-1", IPV4)
+    world.addresses.found(host, ["10.0.0.1"])
+    world.answer(call)
+    assert world.attempt(world.call()).ip == "10.0.0.1"
+
+
+def test_the_names_of_an_instance_are_tried_in_turn(world):
+    world.advertise(host="node-1", near=False, addresses=["10.0.0.9", "2001:db8::9"])
+    call = world.call()
+    for name in ("node-1", "orders-1"):
+        (host,) = world.lookups(call).hosts
+        assert host == Host(name, IPV4)
+        world.addresses.failed(host, "Name or service not known")
+    attempt = world.attempt(call)
+    assert attempt.ip == "10.0.0.9"
+    call.done(attempt, Outcome.CONNECT_FAILED, "refused")
+    # Those of the other family aren't the instance's.
+    assert world.end(call).ending is Ending.UNREACHABLE
+
+
+def test_a_name_that_resolves_is_not_replaced_by_another(world):
+    world.advertise(host="node-1", near=False, addresses=["10.0.0.9"])
+    call = world.call()
+    world.addresses.found(world.lookups(call).hosts[0], ["10.0.0.1", "10.0.0.2"])
+    assert [world.attempt_and_fail(call) for _ in range(2)] == ["10.0.0.1", "10.0.0.2"]
+    world.end(call)
+    # The address that answered last is tried first from now on.
+    assert world.addresses.entry(Host("node-1", IPV4)).addresses == ("10.0.0.1", "10.0.0.2")
+
+
+def test_after_a_misdirected_answer_the_other_names_are_tried(world):
+    """The host's name may lead to the wrong host."""
+    world.advertise(host="node-1", near=False, addresses=["10.0.0.9"])
+    call = world.call("POST")
+    world.addresses.found(world.lookups(call).hosts[0], ["10.0.0.1"])
+    world.fail(call, Outcome.MISDIRECTED)
+    world.addresses.failed(world.lookups(call).hosts[0], "Name or service not known")
+    assert world.attempt(call).ip == "10.0.0.9"
+
+
+def test_a_slow_look_up_is_left_for_other_instances(world):
+    slow = world.advertise(host="slow", near=False)
+    call = world.call()
+    host = world.lookups(call).hosts[0]
+    world.clock.now += 0.5
+    quick = world.advertise()
+    # First the name that replaces the slow one, which has no address.
+    world.addresses.failed(world.lookups(call).hosts[0], "Name or service not known")
+    assert world.answer(call) == quick
+    # Others don't wait for it at all.
+    assert {world.answer(world.call()) for _ in range(20)} == {quick}
+    world.addresses.found(host, ["10.0.0.1"])
+    world.clock.now += 2
+    assert slow in {world.answer(world.call()) for _ in range(20)}
+
+
+def test_a_slow_look_up_is_waited_for_where_there_is_nothing_else(world):
+    world.advertise(host="slow", near=False, instance_id="no host name")
+    call = world.call()
+    host = world.lookups(call).hosts[0]
+    world.clock.now += 0.5
+    step = call.next()
+    assert step == Lookups((host,), pytest.approx(4.5))
+    world.addresses.found(host, ["10.0.0.1"])
+    assert world.attempt(call).ip == "10.0.0.1"
+
+
+def test_it_is_not_waited_for_for_ever(world):
+    world.advertise(host="slow", near=False, instance_id="no host name")
+    call = world.call()
+    world.lookups(call)
+    world.clock.now += 0.5
+    world.lookups(call)
+    world.clock.now += 4.5
+    end = world.end(call)
+    assert end.ending is Ending.NOT_DISCOVERED
+    assert "slow:80 (it wasn't looked up within 0.5 s)" in end.message
+
+
+def test_a_failed_look_up_is_remembered_unless_there_is_nothing_else(world):
+    world.advertise(host="gone", near=False, instance_id="no host name")
+    call = world.call()
+    host = world.lookups(call).hosts[0]
+    world.addresses.failed(host, "Name or service not known")
+    end = world.end(call)
+    assert end.ending is Ending.NOT_DISCOVERED
+    assert "none of their hosts has an address: gone:80 (Name or service not known)" in end.message
+    again = world.call()
+    world.addresses.found(world.lookups(again).hosts[0], ["10.0.0.1"])
+    assert world.attempt(again).ip == "10.0.0.1"
+
+
+@pytest.mark.parametrize(("bound", "family"), [("0.0.0.0", IPV4), ("::", IPV6)])
+def test_a_host_is_looked_up_in_the_family_that_it_listens_in(world, bound, family):
+    world.advertise(host="node-1", near=False, web=[[bound, 80]])
+    assert world.lookups(world.call()).hosts == (Host("node-1", family),)
+
+
+def test_an_address_that_may_not_be_called_is_left_out(world):
+    world.advertise(host="metadata.internal", near=False, instance_id="no host name")
+    call = world.call()
+    world.addresses.found(world.lookups(call).hosts[0], ["169.254.169.254", "10.0.0.1"])
+    assert world.attempt(call).ip == "10.0.0.1"
+    call.close()
+    world.directory.networks = read_networks("192.168.0.0/16")
+    end = world.end(world.call())
+    assert "10.0.0.1 is in none of the allowed_networks" in end.message
+
+
+# Several endpoints
+
+
+def test_the_endpoint_of_the_right_scheme_is_chosen(world):
+    world.advertise(web=[["0.0.0.0", 8443], ["0.0.0.0", 8080]], schemes={"8443": "https", "8080": "http"})
+    assert world.attempt(world.call(scheme="http")).port == 8080
+    assert world.attempt(world.call(scheme="wss")).port == 8443
+
+
+def test_a_connection_that_broke_leads_to_the_next_endpoint_that_does_not_say_its_scheme(world):
+    world.advertise(web=[["0.0.0.0", 8443], ["0.0.0.0", 8080]])
+    call = world.call("GET")
+    first = world.attempt(call)
+    assert first.port == 8443
+    call.done(first, Outcome.CONNECTION_LOST, "disconnected")
+    second = world.attempt(call)
+    assert second.port == 8080
+    call.done(second, Outcome.ANSWERED)
+    call.close()
+    second.pick.done(Outcome.ANSWERED, 0.001)
+    # What was learned holds for methods that may not be repeated, for a while.
+    assert world.attempt(world.call("POST")).port == 8080
+    world.clock.now += 61
+    assert world.attempt(world.call("POST")).port == 8443
+
+
+def test_instances_of_the_other_scheme_are_no_candidates(world):
+    for _ in range(5):
+        world.advertise(scheme="https")
+    plain = world.advertise(scheme="http")
+    assert {world.answer(world.call()) for _ in range(20)} == {plain}
+
+
+def test_only_the_other_scheme_is_an_error_that_says_so(world):
+    world.advertise(scheme="https")
+    end = world.end(world.call())
+    assert end.ending is Ending.NOT_DISCOVERED
+    assert "speaks https, not http: write https:// in the URL" in end.message
+
+
+# Names
+
+
+def test_nothing_known_by_that_name(world):
+    world.advertise()
+    end = world.end(world.call(value="stock"))
+    assert end.ending is Ending.NOT_DISCOVERED
+    assert "No instance with service_id='stock' is among the 1 that are known" in end.message
+
+
+def test_a_misspelled_key_is_mended_in_the_message(world):
+    call = world.context.call("service", "orders", scheme="http", method="GET", repeatable=True)
+    assert "Did you mean orders.service_id.asab?" in world.end(call).message
+
+
+# Several attempts at once
+
+
+def test_the_next_step_during_an_attempt_is_an_attempt_elsewhere(world):
+    names = {world.advertise(), world.advertise()}
+    call = world.call("GET")
+    first, second = world.attempt(call), world.attempt(call)
+    assert {first.instance.name, second.instance.name} == names
+    assert world.balancer.outstanding == dict.fromkeys(names, 1)
+    call.done(second, Outcome.ANSWERED)
+    call.close()
+    second.pick.done(Outcome.ANSWERED, 0.001)
+    # The first one was given up.
+    assert world.balancer.outstanding == {}
+
+
+def test_an_attempt_left_under_way_may_fail_later(world):
+    world.advertise()
+    world.advertise()
+    call = world.call("GET")
+    first, second = world.attempt(call), world.attempt(call)
+    call.done(first, Outcome.CONNECTION_LOST, "disconnected")
+    assert world.balancer.outstanding == {second.instance.name: 1}
+    call.close()
+    call.close()
+    assert world.balancer.outstanding == {}
+
+
+@given(
+    data=st.data(),
+    instances=st.lists(st.tuples(st.booleans(), st.booleans()), max_size=6),
+    repeatable=st.booleans(),
+)
+def test_every_call_ends_and_leaves_no_count_whatever_happens(data, instances, repeatable):
+    world = World()
+    for near, two in instances:
+        web = [["0.0.0.0", 80], ["::", 81]] if two else None
+        world.advertise(near=near, host=f"node-{near}-{two}", web=web)
+    for _ in range(3):
+        call = world.call("POST", repeatable=repeatable)
+        answered = drive(world, call, data)
+        call.close()
+        if answered is not None:
+            answered.pick.done(Outcome.ANSWERED, 0.001)
+        assert world.balancer.outstanding == {}
+
+
+def drive(world, call, data):
+    """Carry out *call* with outcomes from *data*; return the attempt that was answered, if one was."""
+    for _ in range(200):
+        step = call.next()
+        if isinstance(step, GiveUp):
+            return None
+        world.clock.now += data.draw(st.sampled_from([0.0, 0.3, 1.5]))
+        if isinstance(step, Lookups):
+            for host in step.hosts:
+                look_up(world, host, data.draw(st.sampled_from(["found", "failed", "slow"])))
+            continue
+        assert isinstance(step, Attempt)
+        outcome = data.draw(st.sampled_from([*Outcome, None]))
+        if outcome is None:
+            return None
+        call.done(step, outcome, "failed", replayable=data.draw(st.booleans()))
+        if outcome is Outcome.ANSWERED:
+            return step
+    raise AssertionError("it goes on for ever")
+
+
+def look_up(world, host, result):
+    if world.addresses.entry(host).started is None:
+        world.addresses.started(host)
+    if result == "found":
+        world.addresses.found(host, ["10.0.0.1" if host.family == IPV4 else "fd00::1"])
+    elif result == "failed":
+        world.addresses.failed(host, "no")
+    else:
+        world.clock.now += 0.5

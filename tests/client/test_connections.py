@@ -1,0 +1,122 @@
+"""How many connections to instances are kept, and when they are closed."""
+
+import asyncio
+import resource
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from peerage.client.connections import Connections
+from peerage.testing import eventually
+
+ORDERS = "http://orders.service_id.asab/"
+
+
+def kept_sockets(fleet):
+    return [one for one in fleet.client._sockets if one.fileno() != -1]
+
+
+async def get(session, name=None):
+    url = ORDERS if name is None else f"http://{name}.instance_id.asab/"
+    async with session.get(url) as response:
+        await response.read()
+
+
+@pytest.fixture
+def few_descriptors():
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+    yield 256
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+async def test_connections_to_an_instance_that_left_are_closed(fleet):
+    first, second = await fleet.serve(), await fleet.serve()
+    async with fleet.session() as session:
+        await get(session, "orders-1")
+        await get(session, "orders-2")
+        assert len(kept_sockets(fleet)) == 2
+        fleet.directory.remove(first.name)
+        await eventually(lambda: len(kept_sockets(fleet)) == 1)
+        await get(session)
+        assert second.hits == 2
+        assert len(kept_sockets(fleet)) == 1
+
+
+async def test_a_request_under_way_at_an_instance_that_left_is_finished_first(fleet):
+    asked, release = asyncio.Event(), asyncio.Event()
+
+    async def take_time(request):
+        asked.set()
+        await release.wait()
+        return web.Response(text="done")
+
+    served = await fleet.serve(take_time)
+    async with fleet.session() as session:
+        call = asyncio.create_task(session.get(ORDERS))
+        await asked.wait()
+        fleet.directory.remove(served.name)
+        release.set()
+        async with await call as response:
+            assert await response.text() == "done"
+        await eventually(lambda: not kept_sockets(fleet))
+
+
+async def test_a_successor_at_the_same_address_is_not_harmed(fleet):
+    """A service that restarts on its port: the old record goes after the new one came."""
+    served = await fleet.serve()
+    async with fleet.session() as session:
+        await get(session)
+        successor = fleet.advertise(served.port)
+        fleet.directory.remove(served.name)
+        for _ in range(3):
+            async with session.post(ORDERS) as response:
+                assert response.status == 200
+    assert fleet.client.balancer.stats(successor) is not None
+
+
+async def test_idle_connections_are_bounded(fleet, few_descriptors):
+    for _ in range(40):
+        await fleet.serve()
+    connections = fleet.client._connections
+    connections._most_idle = 10
+    async with fleet.session() as session:
+        for number in range(40):
+            await get(session, f"orders-{number + 1}")
+        await eventually(lambda: len(kept_sockets(fleet)) <= 10)
+        await get(session, "orders-40")
+    assert few_descriptors == 256
+
+
+async def test_descriptors_that_run_out_are_taken_from_idle_connections(fleet):
+    for _ in range(3):
+        await fleet.serve()
+    make_socket, refusals = fleet.client._make_socket, []
+
+    def short_of_descriptors(address):
+        if len(kept_sockets(fleet)) >= 2 and not refusals:
+            refusals.append(address)
+            raise OSError(24, "Too many open files")
+        return make_socket(address)
+
+    connector = aiohttp.TCPConnector(socket_factory=short_of_descriptors)
+    async with connector, fleet.session(connector=connector) as session:
+        for number in range(3):
+            async with session.post(f"http://orders-{number + 1}.instance_id.asab/") as response:
+                assert response.status == 200
+    assert len(refusals) == 1
+
+
+def test_bookkeeping_ends_with_the_last_request():
+    connections = Connections(10)
+    one = connections.begin("App.1", ("127.0.0.1", 80))
+    other = connections.begin("App.1", ("127.0.0.1", 80))
+    assert one is other
+    connections.leave("App.1")
+    connections.end(one)
+    connections.end(other)
+    connections.close_idle()
+    connections.leave("App.1")
+    assert not connections._kept
+    assert not connections._addresses

@@ -1,0 +1,56 @@
+import socket
+
+import aiohttp
+import pytest
+from aiohttp.client_reqrep import ConnectionKey
+
+from peerage.balancing import Outcome
+from peerage.client import UnreachableError, UnreachableTimeoutError
+from peerage.client.errors import unreachable
+from peerage.client.outcomes import outcome_of
+
+KEY = ConnectionKey("here", 80, is_ssl=False, ssl=True, proxy=None, proxy_auth=None, proxy_headers_hash=None)
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [
+        (aiohttp.ClientConnectorDNSError(KEY, socket.gaierror(-2, "no")), Outcome.CONNECT_FAILED),
+        (aiohttp.ClientConnectorError(KEY, ConnectionRefusedError(111, "refused")), Outcome.CONNECT_FAILED),
+        (aiohttp.ClientConnectorError(KEY, OSError(113, "no route")), Outcome.CONNECT_FAILED),
+        (aiohttp.ClientConnectorError(KEY, OSError(24, "too many files")), Outcome.OUT_OF_RESOURCES),
+        (aiohttp.ConnectionTimeoutError(), Outcome.CONNECT_FAILED),
+        (aiohttp.SocketTimeoutError(), Outcome.TIMED_OUT),
+        (aiohttp.ServerDisconnectedError(), Outcome.CONNECTION_LOST),
+        (aiohttp.ClientOSError(104, "reset"), Outcome.CONNECTION_LOST),
+        (aiohttp.ClientConnectionResetError(), Outcome.CONNECTION_LOST),
+        (aiohttp.ServerFingerprintMismatch(b"a", b"b", "here", 80), Outcome.NOT_RETRYABLE),
+        (aiohttp.ClientPayloadError(), Outcome.NOT_RETRYABLE),
+        (aiohttp.ClientConnectionError("Connector is closed."), Outcome.NOT_RETRYABLE),
+        (TimeoutError(), Outcome.NOT_RETRYABLE),
+        (ValueError(), Outcome.NOT_RETRYABLE),
+        (KeyboardInterrupt(), Outcome.CANCELLED),
+    ],
+)
+def test_what_an_exception_means(error, outcome):
+    assert outcome_of(error) is outcome
+
+
+@pytest.mark.parametrize(
+    ("cause", "kind", "number"),
+    [
+        (ConnectionRefusedError(111, "refused"), UnreachableError, 111),
+        (aiohttp.ServerDisconnectedError(), UnreachableError, 113),
+        (None, UnreachableError, 113),
+        (aiohttp.ConnectionTimeoutError(), UnreachableTimeoutError, 113),
+    ],
+)
+def test_unreachable_is_what_code_for_aiohttp_expects(cause, kind, number):
+    error = unreachable("No instance could be reached.", KEY, cause)
+    assert type(error) is kind
+    assert isinstance(error, aiohttp.ClientConnectorError)
+    assert isinstance(error, OSError)
+    assert isinstance(error, TimeoutError) is (kind is UnreachableTimeoutError)
+    assert str(error) == "No instance could be reached."
+    assert (error.errno, error.host, error.port, error.ssl) == (number, "here", 80, True)
+    assert isinstance(error.os_error, OSError)
