@@ -202,7 +202,7 @@ async def test_only_clients_that_name_what_they_dialled_are_refused():
 
 
 async def test_the_ids_are_those_of_the_discovery(monkeypatch):
-    """They are those of its arguments, its identity, its registrations and the environment as they are now."""
+    """They come from its arguments, its identity, its registrations and the environment as they are now."""
     identity = Identity(host="node-1", node_id="node-1")
     async with Discovery("memory:misdirected-2", identity=identity, service_id="orders") as discovery:
         registration = await discovery.advertise(port=80, ids={"shard": 1})
