@@ -26,7 +26,7 @@ class Address(NamedTuple):
     """The usual notation; an IPv4 address mapped into IPv6 is the IPv4 address."""
     family: int
     """``socket.AF_INET`` or ``socket.AF_INET6``."""
-    everywhere: bool
+    unspecified: bool
     """Whether it means all interfaces: ``0.0.0.0`` or ``::``."""
     loopback: bool
     routable: bool
@@ -54,13 +54,13 @@ def _read_address(text: str) -> Address | None:
         if address.scope_id is not None and not address.is_link_local:
             return None
         address = address.ipv4_mapped or address
-    everywhere, loopback = address.is_unspecified, any(each.is_loopback for each in meanings(address))
+    unspecified, loopback = address.is_unspecified, any(each.is_loopback for each in meanings(address))
     return Address(
         literal=str(address),
         family=socket.AF_INET6 if isinstance(address, IPv6Address) else socket.AF_INET,
-        everywhere=everywhere,
+        unspecified=unspecified,
         loopback=loopback,
-        routable=not (everywhere or loopback or never_called(address)),
+        routable=not (unspecified or loopback or never_called(address)),
     )
 
 

@@ -289,9 +289,9 @@ class _Reader:
         return None
 
     def _make_endpoint(self, address: Address, port: int) -> Endpoint | None:
-        literal, family, everywhere, loopback, routable = address
+        literal, family, unspecified, loopback, routable = address
         scheme = self._scheme_of(port) if self._schemes else self._scheme
-        if everywhere:
+        if unspecified:
             if self.host is None:
                 self._add_problem("It has no usable host, so it can't be called.")
                 return None

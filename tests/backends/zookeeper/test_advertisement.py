@@ -29,7 +29,7 @@ from peerage.backends.zookeeper.location import parse
 from peerage.backends.zookeeper.notes import NodeEvent, Note, Replied
 from peerage.backends.zookeeper.pauses import Pauses
 from peerage.backends.zookeeper.registry import ZooKeeperRegistry
-from peerage.backends.zookeeper.session import Session
+from peerage.backends.zookeeper.session import Client
 from peerage.errors import RegistryClosedError
 from peerage.registry import Advertisement, Registry, Stale, open_registry
 from peerage.testing import View, eventually
@@ -190,17 +190,17 @@ async def test_after_a_reconnect_a_record_is_verified_first(url, through, server
 @pytest.fixture
 def throttled_once(monkeypatch):
     """Each request is answered first as by a throttling server, without being sent."""
-    submit, throttled = Session.submit, set()
+    submit, throttled = Client.submit, set()
 
-    def submit_the_second_time(session: Session, request: object, number: int, ticket: tuple) -> bool:
+    def submit_the_second_time(client: Client, request: object, number: int, ticket: tuple) -> bool:
         _, future, _ = ticket
         if future in throttled:
-            return submit(session, request, number, ticket)
+            return submit(client, request, number, ticket)
         throttled.add(future)
-        session._client.report(Replied(ticket, None, named("ThrottledOp")))
+        client.report(Replied(ticket, None, named("ThrottledOp")))
         return True
 
-    monkeypatch.setattr(Session, "submit", submit_the_second_time)
+    monkeypatch.setattr(Client, "submit", submit_the_second_time)
     return throttled
 
 

@@ -67,7 +67,7 @@ async def hang(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
 
 def lose_without_the_loop(connection: Connection) -> None:
     """Let the thread lose the connection while the event loop, which is blocked here, can't know."""
-    client = connection._client._client
+    client = connection._client
     connections = client.connections
     client.dialer.hang_up()
     deadline = time.monotonic() + 10
@@ -98,7 +98,7 @@ async def test_throttled_requests_fail_with_their_connection(busy_server):
             if connection._throttle_timer is not None:
                 break  # whether it is busy at the moment is up to chance
             await asyncio.wait(answers)
-        connection._client._client.dialer.hang_up()
+        connection._client.dialer.hang_up()
         await asyncio.wait(answers)
         assert {type(answer.exception()) for answer in answers} == {type(None), Lost}
         await connection.wait_connected()
@@ -152,9 +152,9 @@ async def test_a_full_pipe_of_wake_ups_blocks_nothing(url, server, monkeypatch):
     """Requests of lost connections leave it full: the thread is awake, and the loop continues."""
     count = 60
     full, stuck = threading.Event(), threading.Event()
-    established = session_module._Client.connection_established
+    established = session_module.Client.connection_established
 
-    def establish_slowly(client: session_module._Client, *arguments: object) -> None:
+    def establish_slowly(client: session_module.Client, *arguments: object) -> None:
         """On kazoo's thread: it sees the end of the connection after all requests were queued."""
         established(client, *arguments)
         reading, writing = client._connection.wake_up_sockets()
@@ -171,7 +171,7 @@ async def test_a_full_pipe_of_wake_ups_blocks_nothing(url, server, monkeypatch):
         except BlockingIOError:
             full.set()
 
-    monkeypatch.setattr(session_module._Client, "connection_established", establish_slowly)
+    monkeypatch.setattr(session_module.Client, "connection_established", establish_slowly)
     async with (
         HangingUp(server.address) as proxy,
         closing(open_registry(url.replace(server.address, proxy.address))) as (registry,),

@@ -53,7 +53,7 @@ def replace_session(connection: Connection, address: str) -> None:
     while not notes:
         assert time.monotonic() < deadline
         time.sleep(0.005)
-    password = connection._client._client._session_passwd
+    password = connection._client._session_passwd
     while not any(isinstance(note, Connected) and note.session != session for _, note in tuple(notes)):
         assert time.monotonic() < deadline
         thief = KazooClient(address, client_id=(session, password))

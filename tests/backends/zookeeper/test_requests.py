@@ -2,7 +2,6 @@
 
 import struct
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from kazoo.protocol import serialization as kazoo
@@ -113,7 +112,6 @@ def test_a_node_without_data_is_empty():
     assert Read.deserialize(null, 0).data == b""
 
 
-@pytest.mark.parametrize(("recursive", "mode"), [(True, 1), (False, 0)])
-def test_a_watch(recursive, mode):
-    """The path and the mode, as in zookeeper.jute."""
-    assert AddWatch("/a", recursive).serialize() == struct.pack("!i2si", 2, b"/a", mode)
+def test_a_watch():
+    """The path and the recursive mode, as in zookeeper.jute."""
+    assert AddWatch("/a").serialize() == struct.pack("!i2si", 2, b"/a", 1)

@@ -41,7 +41,7 @@ from peerage.backends.zookeeper.notes import (
 )
 from peerage.backends.zookeeper.operations import ANY_VERSION, Operations
 from peerage.backends.zookeeper.pauses import Pauses
-from peerage.backends.zookeeper.session import KazooClient, Session
+from peerage.backends.zookeeper.session import Client, KazooClient
 
 __all__ = ["ANY_VERSION", "CHANGED", "CHILDREN", "DELETED", "Connection"]
 
@@ -81,8 +81,8 @@ class Connection(Operations):
         self._context = context
         self.pauses = pauses or Pauses()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._client: Session | None = None
-        self._notes: deque[tuple[Session, Note]] = deque()
+        self._client: Client | None = None
+        self._notes: deque[tuple[Client, Note]] = deque()
         # Requests with the future of the answer and the number of the connection they are meant for.
         self._queued: deque[tuple[Any, asyncio.Future[Any], int]] = deque()
         self._in_flight: set[asyncio.Future[Any]] = set()
@@ -120,7 +120,7 @@ class Connection(Operations):
         self._restart_timer = None
         client = self._client or self._make_client()
         try:
-            client.start()
+            client.begin()
         except (OSError, RuntimeError) as error:  # no descriptor, no thread
             client.discard()
             self._client = None
@@ -131,7 +131,7 @@ class Connection(Operations):
         if self._loop is not None:
             self._restart_timer = self._loop.call_later(pause, self._start_client)
 
-    def _make_client(self) -> Session:
+    def _make_client(self) -> Client:
         notes = self._notes
 
         def report(note: Note) -> None:
@@ -143,7 +143,7 @@ class Connection(Operations):
                 with suppress(RuntimeError):
                     self._loop.call_soon_threadsafe(self._take_notes)
 
-        client = self._client = Session(self._location, self._context, report)
+        client = self._client = Client(self._location, self._context, report)
         return client
 
     async def aclose(self) -> None:
@@ -161,9 +161,9 @@ class Connection(Operations):
                 await self._end_session(self._client)
         self._connection_lost("closed")
 
-    async def _end_session(self, client: Session) -> None:
+    async def _end_session(self, client: Client) -> None:
         ended = self._ended = asyncio.get_running_loop().create_future()
-        client.close()
+        client.begin_to_close()
         await asyncio.wait([ended], timeout=_END_TIMEOUT)
         if not ended.done():
             client.abort()
@@ -189,7 +189,7 @@ class Connection(Operations):
             finally:
                 notes.popleft()
 
-    def _handle(self, client: Session, note: Note) -> None:
+    def _handle(self, client: Client, note: Note) -> None:
         match note:
             case Replied(failure=Throttled()):
                 self._requeue(note)
@@ -255,7 +255,7 @@ class Connection(Operations):
             self.reason = reason
             self._announce()
 
-    def _client_ended(self, client: Session, reason: str, error: Exception | None) -> None:
+    def _client_ended(self, client: Client, reason: str, error: Exception | None) -> None:
         for future in self._in_flight:
             if not future.done():
                 future.set_exception(Lost(reason))
@@ -266,7 +266,7 @@ class Connection(Operations):
                 "Talking to %s failed unexpectedly; beginning again", self._location.url, exc_info=error
             )
         # The thread has nothing left to do but to return.
-        client.join(0.5)
+        client.thread.join(0.5)
         self.session = None
         if self._ended is not None:
             self._ended.set_result(None)

@@ -40,13 +40,13 @@ __all__ = [
     "ACL",
     "CREATOR_ALL_ACL",
     "OPEN_ACL_UNSAFE",
+    "Client",
     "Create",
     "Delete",
     "GetACL",
     "KazooClient",
     "NoNodeError",
     "NodeExistsError",
-    "Session",
     "SetACL",
     "SetData",
     "Sync",
@@ -57,64 +57,14 @@ __all__ = [
 _RETRY: Final = {"max_tries": -1, "delay": 0.05, "backoff": 2, "max_delay": 0.4}
 
 
-class Session:
-    """One client of kazoo from its start to its end.
+class Client(Sharing, KazooClient):  # type: ignore[misc] # kazoo has no types
+    """kazoo's client, from its start to its end.
 
     Args:
         location: the servers and the credentials.
         context: for TLS.
         report: called with each Note, on kazoo's thread, in the order of what happened; must not wait.
     """
-
-    def __init__(
-        self, location: Location, context: ssl.SSLContext | None, report: Callable[[Note], None]
-    ) -> None:
-        self._client = _Client(location, context, report)
-
-    def start(self) -> None:
-        """Begin to connect; returns at once.
-
-        Raises:
-            OSError: there is no descriptor for it.
-            RuntimeError: there is no thread for it.
-        """
-        _sessions.add(self)
-        self._client.begin()
-
-    def submit(self, request: Any, number: int, ticket: Any) -> bool:
-        """Send *request* over connection *number*; False if that is lost. The answer is a Replied."""
-        return self._client.submit(request, number, ticket)
-
-    def share(self) -> KazooClient:
-        """Return the client itself, for the requests and watches of others, on any thread."""
-        self._client.handler.callbacks.begin()
-        return self._client
-
-    def discard(self) -> None:
-        """End a client that was never started, or couldn't be."""
-        self._client.handler.callbacks.end()
-        self._client.close_descriptors()
-
-    def close(self) -> None:
-        """Begin to end the session; Ended follows. Returns at once."""
-        self._client.begin_to_close()
-
-    def abort(self) -> None:
-        """Cut the connection; the server ends the session when that times out."""
-        self._client.stop_trying()
-        self._client.dialer.hang_up()
-
-    def join(self, timeout: float) -> None:
-        """Wait for the end of the thread, which has reported Ended."""
-        self._client.thread.join(timeout)
-
-    def close_descriptors(self) -> None:
-        """Close the descriptors in a forked child, without a word to the server."""
-        self._client.close_descriptors()
-
-
-class _Client(Sharing, KazooClient):  # type: ignore[misc] # kazoo has no types
-    """kazoo's client, which reports each Note to *report*."""
 
     refusals = {  # noqa: RUF012 - typed where it is declared
         KeeperState.CLOSED: exceptions.ConnectionClosedError,
@@ -154,7 +104,33 @@ class _Client(Sharing, KazooClient):  # type: ignore[misc] # kazoo has no types
             self.reason = reason
             self.report(ConnectFailed(reason))
 
+    def begin(self) -> None:
+        """Begin to connect; returns at once.
+
+        Raises:
+            OSError: there is no descriptor for it.
+            RuntimeError: there is no thread for it.
+        """
+        _clients.add(self)
+        super().begin()
+
+    def share(self) -> KazooClient:
+        """Return the client for the requests and watches of others, on any thread."""
+        self.handler.callbacks.begin()
+        return self
+
+    def discard(self) -> None:
+        """End a client that was never started, or couldn't be."""
+        self.handler.callbacks.end()
+        self.close_descriptors()
+
+    def abort(self) -> None:
+        """Cut the connection; the server ends the session when that times out."""
+        self.stop_trying()
+        self.dialer.hang_up()
+
     def submit(self, request: Any, number: int, ticket: Any) -> bool:
+        """Send *request* over connection *number*; False if that is lost. The answer is a Replied."""
         with self.lock:
             if self.up != number:
                 return False
@@ -174,6 +150,7 @@ class _Client(Sharing, KazooClient):  # type: ignore[misc] # kazoo has no types
         reply.set_exception(error)
 
     def end_session(self) -> None:
+        """End the session, once; returns at once."""
         with self.lock:
             if self._stopped.is_set():
                 return
@@ -185,6 +162,7 @@ class _Client(Sharing, KazooClient):  # type: ignore[misc] # kazoo has no types
         self.dialer.hang_up()
 
     def stop_trying(self) -> None:
+        """Make no further attempt to connect."""
         self._stopped.set()
 
     def connection_established(self, host: str, server: str, session_timeout: float) -> None:
@@ -208,6 +186,7 @@ class _Client(Sharing, KazooClient):  # type: ignore[misc] # kazoo has no types
         super()._session_callback(state)
 
     def close_descriptors(self) -> None:
+        """Close the sockets, without a word to the server; for a forked child as well."""
         for sock in (self.dialer.socket, *self._connection.wake_up_sockets()):
             if sock is not None:
                 with contextlib.suppress(OSError):
@@ -245,12 +224,12 @@ def _authentication(location: Location) -> tuple[list[tuple[str, str]] | None, d
 
 
 # A forked child shares the sockets but has none of the threads: it must neither write nor keep them open.
-_sessions: "weakref.WeakSet[Session]" = weakref.WeakSet()
+_clients: "weakref.WeakSet[Client]" = weakref.WeakSet()
 
 
 def _close_all_descriptors() -> None:
-    for session in tuple(_sessions):
-        session.close_descriptors()
+    for client in tuple(_clients):
+        client.close_descriptors()
 
 
 os.register_at_fork(after_in_child=_close_all_descriptors)
