@@ -7,13 +7,13 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmarks import against, directory, embedded, growth, http, original, scale, startup, tokens, zookeeper
+from benchmarks import against, directory, embedded, growth, original, scale, startup, tokens, zookeeper
 from benchmarks.report import Row, markdown
 
 _PARTS = {
     "directory": directory.measure,
     "embedded": embedded.measure,
-    "http": http.measure,
+    "http": against.measure_requests,
     "original": original.measure,
     "scale": scale.measure,
     "startup": startup.measure,

@@ -1,4 +1,4 @@
-"""This checkout beside another one, in one run: ``python -m benchmarks --against FOLDER``.
+"""Requests by name, and this checkout beside another one: ``python -m benchmarks --against FOLDER``.
 
 Both run :mod:`benchmarks.compared` in a process each, with the same Python and the same packages. Their
 blocks take turns, so that the load of the machine affects both alike: trust the ratios.
@@ -13,7 +13,7 @@ from typing import Final
 from benchmarks.driver import ROOT, Process, fixture, running
 from benchmarks.report import Row
 
-__all__ = ["measure"]
+__all__ = ["measure", "measure_requests"]
 
 #: Blocks, of which the first two warm up.
 _BLOCKS: Final = 40
@@ -40,6 +40,23 @@ def measure(other: Path) -> list[Row]:
             return [_compare(what, command, here, there) for what, command in _CASES]
 
 
+def measure_requests() -> list[Row]:
+    """Measure a request by name beside one to a fixed URL."""
+    with fixture("serve", "3") as server, _started(ROOT / "src") as here:
+        here.ask("open", server.hear())
+        blocks = [here.ask("request", 200) for _ in range(_BLOCKS + _WARM)][_WARM:]
+    extra, fixed = (statistics.median(block[each] for block in blocks) for each in ("seconds", "fixed"))
+    return [
+        Row(
+            "request by name over a fixed URL, one shared session each, 3 instances",
+            "≤ 25 µs client CPU",
+            f"{extra * 1e6:.1f} µs",
+            extra <= 25e-6,
+            f"fixed URL: {fixed * 1e6:.0f} µs CPU a request",
+        )
+    ]
+
+
 def _started(source: Path) -> AbstractContextManager[Process]:
     return running("compared", environ={**os.environ, "PYTHONPATH": str(source)})
 
@@ -49,16 +66,14 @@ def _compare(what: str, command: tuple[object, ...], here: Process, there: Proce
     for block in range(_BLOCKS + _WARM):
         # The first of a pair isn't always the same one.
         for process in (here, there) if block % 2 else (there, here):
-            seconds = process.ask(*command)
+            seconds = process.ask(*command)["seconds"]
             if block >= _WARM:
                 times[process].append(seconds)
     ours, theirs = (statistics.median(times[process]) * 1e6 for process in (here, there))
-    pairs = zip(times[here], times[there], strict=True)
-    ratio = statistics.median(one / other for one, other in pairs if other > 0)
     return Row(
         f"{what}, beside another checkout; medians of {_BLOCKS} blocks",
         "shown",
-        f"{ours:.3g} µs = {ratio:.2f} ×",
+        f"{ours:.3g} µs = {ours / theirs:.2f} ×",
         held=True,
         beside=f"the other: {theirs:.3g} µs",
     )

@@ -1,7 +1,7 @@
 """One of the two processes of :mod:`benchmarks.against`: ``python -m benchmarks.compared``.
 
 It uses only what all versions of peerage have. Each line of its input is a JSON list, a command and its
-arguments; it answers each with the seconds of one action.
+arguments; it answers each with the CPU seconds of one action.
 """
 
 import asyncio
@@ -54,28 +54,29 @@ class Compared:
         while len(self._many.directory) < _LARGE:  # noqa: ASYNC110 - versions differ in what they notify
             await asyncio.sleep(0.01)
 
-    async def do_request(self, count: int) -> float:
-        """Return the CPU seconds by which a request by name costs more than one to a fixed URL."""
+    async def do_request(self, count: int) -> dict[str, float]:
+        """Measure by how much a request by name costs more than one to a fixed URL."""
 
         async def get(session: aiohttp.ClientSession, url: str) -> None:
             async with session.get(url) as response:
                 await response.read()
 
         named = await _cpu(lambda: get(self._session, "http://orders.service_id.asab/"), count)
-        return named - await _cpu(lambda: get(self._plain, self._url), count)
+        fixed = await _cpu(lambda: get(self._plain, self._url), count)
+        return {"seconds": named - fixed, "fixed": fixed}
 
-    async def do_locate(self, count: int) -> float:
-        """Return the CPU seconds of one look-up."""
-        return await _cpu(lambda: self._many.locate(service_id="orders7"), count)
+    async def do_locate(self, count: int) -> dict[str, float]:
+        """Measure a look-up."""
+        return {"seconds": await _cpu(lambda: self._many.locate(service_id="orders7"), count)}
 
-    async def do_pick(self, size: int, count: int) -> float:
-        """Return the CPU seconds of one pick."""
+    async def do_pick(self, size: int, count: int) -> dict[str, float]:
+        """Measure a pick."""
         targets = self._service_of(size).targets("service_id", "orders")
         pick = self._balancer.pick
         begin = time.process_time()
         for _ in range(count):
             pick(targets)
-        return (time.process_time() - begin) / count
+        return {"seconds": (time.process_time() - begin) / count}
 
     def _service_of(self, size: int) -> Directory:
         if size not in self._directories:

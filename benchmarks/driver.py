@@ -10,8 +10,20 @@ from pathlib import Path
 from typing import Any, Final
 
 from peerage.testing.children import Child, run
+from peerage.testing.zookeeper import ZooKeeperServer
 
-__all__ = ["LIBRARIES", "OURS", "PYTHON", "ROOT", "THEIRS", "Process", "fixture", "running", "started"]
+__all__ = [
+    "LIBRARIES",
+    "OURS",
+    "PYTHON",
+    "ROOT",
+    "THEIRS",
+    "Process",
+    "cpu_of",
+    "fixture",
+    "running",
+    "started",
+]
 
 ROOT: Final = Path(__file__).parent.parent
 
@@ -84,3 +96,10 @@ def running(
             yield process
         finally:
             runner.run(child.__aexit__(None, None, None))
+
+
+def cpu_of(server: ZooKeeperServer) -> float:
+    """Return the CPU seconds of the server's process."""
+    assert server._process is not None
+    fields = Path(f"/proc/{server._process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

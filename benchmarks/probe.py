@@ -17,9 +17,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, Self, TextIO
+from typing import Any, TextIO
 
 import aiohttp
+
+from benchmarks.heartbeat import Heartbeat
 
 __all__ = ["Probe", "run"]
 
@@ -36,7 +38,7 @@ class Probe(ABC):
     def __init__(self) -> None:
         self._missing: list[str] = []
         self._seen: dict[str, float] = {}
-        self._heart: _Heartbeat | None = None
+        self._heart: Heartbeat | None = None
         self._gaps: list[float] = []
         self._noticed = asyncio.Event()
         self._handles: dict[str, Any] = {}
@@ -122,7 +124,7 @@ class Probe(ABC):
         """Connect, read everything, answer once."""
         gc.collect()
         self._resident = _resident()
-        with _Heartbeat() if beating else nullcontext() as heart:
+        with Heartbeat() if beating else nullcontext() as heart:
             await asyncio.sleep(0.05)
             if heart is not None:
                 heart.take()
@@ -146,7 +148,7 @@ class Probe(ABC):
         """
         self._missing, self._seen, self._gaps = list(marks), {}, []
         self._reset()
-        with _Heartbeat() if beating else nullcontext() as self._heart:
+        with Heartbeat() if beating else nullcontext() as self._heart:
             await self._until(lambda: not self._missing, limit)
         self._heart = None
         return {"seen": self._seen, "gaps": self._gaps, **self._usage()}
@@ -293,35 +295,6 @@ class Probe(ABC):
 
     def _usage(self) -> dict[str, Any]:
         return {"cpu": time.process_time() - self._cpu, "received": _traffic.received}
-
-
-class _Heartbeat:
-    """Measures the longest time that the event loop didn't answer, against a beat of 1 ms."""
-
-    def __init__(self) -> None:
-        self._longest = 0.0
-        self._before = time.perf_counter()
-        self._task = asyncio.create_task(self._beat())
-
-    async def _beat(self) -> None:
-        while True:
-            self._before = time.perf_counter()
-            await asyncio.sleep(0.001)
-            self._longest = max(self._longest, self._waited())
-
-    def _waited(self) -> float:
-        return time.perf_counter() - self._before - 0.001
-
-    def take(self) -> float:
-        """Return the longest since the last time, the one that lasts included."""
-        longest, self._longest = max(self._longest, self._waited()), 0.0
-        return longest
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._task.cancel()
 
 
 class _Traffic:

@@ -1,11 +1,11 @@
-"""Records as they are in the field: 773 bytes, three ids, a manifest."""
+"""Records as in a real cluster: 773 bytes, three ids, a manifest."""
 
 import json
 from typing import Any
 
 from peerage.registry import Record
 
-__all__ = ["SERVICE_OF", "SIZE", "data", "record"]
+__all__ = ["SERVICE_OF", "SIZE", "data", "record", "version_mark"]
 
 #: Bytes of a record of an ASAB cluster with its manifest.
 SIZE = 773
@@ -38,3 +38,8 @@ def data(number: int, version: int = 0, *, size: int = SIZE, extra: dict[str, An
 def record(number: int, version: int = 0) -> Record:
     """Return the same as a registry gives it."""
     return Record(f"BenchApplication.{number:010d}", data(number, version), number)
+
+
+def version_mark(version: int) -> bytes:
+    """Return the bytes that only records of this *version* contain."""
+    return b'"process_id": %d,' % (1000 + version)

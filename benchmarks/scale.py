@@ -5,7 +5,6 @@ thousand records, by a model that the table shows.
 """
 
 import json
-import os
 import tempfile
 import time
 from collections.abc import Sequence
@@ -13,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.driver import LIBRARIES, OURS, THEIRS, Process, fixture, running, started
+from benchmarks.driver import LIBRARIES, OURS, THEIRS, Process, cpu_of, fixture, running, started
 from benchmarks.records import data
 from benchmarks.report import Row, milliseconds
 from peerage.testing.zookeeper import ZooKeeperServer
@@ -141,7 +140,7 @@ class _Begin:
     def __init__(self, server: ZooKeeperServer) -> None:
         self._server = server
         self._at = time.monotonic()
-        self._cpu = _cpu_of(server)
+        self._cpu = cpu_of(server)
 
     def step(
         self,
@@ -159,17 +158,10 @@ class _Begin:
             max(each["at"] for each in answer) - self._at,
             sum(each["cpu"] for each in (*answer, *left)) / per,
             sum(each["received"] for each in (*answer, *left)) / per,
-            (_cpu_of(self._server) - self._cpu) / per,
+            (cpu_of(self._server) - self._cpu) / per,
             sum(not each["known"] for each in answer),
             restarts,
         )
-
-
-def _cpu_of(server: ZooKeeperServer) -> float:
-    """Return the CPU seconds of the server's process."""
-    assert server._process is not None
-    fields = Path(f"/proc/{server._process.pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _measured(steps: dict[tuple[str, int], dict[str, _Step]]) -> list[Row]:
@@ -205,18 +197,18 @@ def _costs(server: ZooKeeperServer, keeper: Process, library: str) -> tuple[_Cos
     """Return what a client takes for reading a thousand records, and for one change among them."""
     watchers = _WATCHERS[library]
     with started(library, server.address, watchers) as fleet:
-        begin = _cpu_of(server)
+        begin = cpu_of(server)
         answer = [fleet.ask(number, "sync", "model", False)[0] for number in range(watchers)]  # noqa: FBT003 - JSON
-        read = _mean(answer, _cpu_of(server) - begin)
+        read = _mean(answer, cpu_of(server) - begin)
         changes, pause = _CHANGES[library]
         marks = [f"{library}-{number}" for number in range(changes)]
-        begin = _cpu_of(server)
+        begin = cpu_of(server)
         fleet.tell(None, "follow", [[marks, changes * pause + 10, False]] * watchers)
         time.sleep(0.2)
         keeper.ask("change", "model", marks, pause)
         answer = fleet.hear()
         assert all(marks[-1] in each["seen"] for each in answer), "changes come too fast for it"
-        change = _mean([each | {"wall": 0.0} for each in answer], _cpu_of(server) - begin)
+        change = _mean([each | {"wall": 0.0} for each in answer], cpu_of(server) - begin)
     return read, replace(
         change,
         cpu=change.cpu / changes,

@@ -13,7 +13,8 @@ import sys
 import time
 from typing import Any
 
-from benchmarks.records import data
+from benchmarks.heartbeat import Heartbeat
+from benchmarks.records import data, version_mark
 from peerage.directory import Change
 from peerage.discovery import Discovery
 from peerage.registry import Put, Registry, open_registry
@@ -38,26 +39,18 @@ async def _own(url: str, count: str, first: str) -> None:
 
 async def _sync(url: str, count: str) -> None:
     """Read everything once; write how long it took, and the longest time that the loop was blocked."""
-    gaps: list[float] = []
-
-    async def heartbeat() -> None:
-        while True:
-            before = time.perf_counter()
-            await asyncio.sleep(0.001)
-            gaps.append(time.perf_counter() - before - 0.001)
-
     # Loading modules is a cost of starting, not of reading the registry.
     unopened = Discovery(url)
-    beating = asyncio.create_task(heartbeat())
-    await asyncio.sleep(0.05)
-    gaps.clear()
-    begin, cpu = time.perf_counter(), time.process_time()
-    async with unopened as discovery:
-        await discovery.ready(120)
-        await discovery.locate(service_id="orders7")
-        wall, cpu = time.perf_counter() - begin, time.process_time() - cpu
-        _say({"known": len(discovery.directory) == int(count), "wall": wall, "cpu": cpu, "gap": max(gaps)})
-        beating.cancel()
+    with Heartbeat() as heart:
+        await asyncio.sleep(0.05)
+        heart.take()
+        begin, cpu = time.perf_counter(), time.process_time()
+        async with unopened as discovery:
+            await discovery.ready(120)
+            await discovery.locate(service_id="orders7")
+            wall, cpu = time.perf_counter() - begin, time.process_time() - cpu
+            known = len(discovery.directory) == int(count)
+            _say({"known": known, "wall": wall, "cpu": cpu, "gap": heart.take()})
 
 
 async def _idle(url: str, seconds: str) -> None:
@@ -135,26 +128,31 @@ async def _amend(url: str, number: str) -> None:
 
 
 async def _follow(url: str) -> None:
-    """Know everything; at each line, wait for as many changes, and write latencies and CPU seconds."""
+    """Know everything; at each line, follow as many changes, and write latencies and CPU seconds.
+
+    Changes may be merged; the last one has the highest version.
+    """
     async with Discovery(url) as discovery:
         await discovery.ready(120)
         latencies: list[float] = []
         seen = asyncio.Event()
+        last = b"?"
 
         def note(change: Change) -> None:
             if change.after is not None:
                 _, _, rest = change.after.data.partition(b'"began": ')
                 latencies.append(time.monotonic() - float(rest.partition(b",")[0]))
-                seen.set()
+                if last in change.after.data:
+                    seen.set()
 
         discovery.directory.subscribe(note)
         _say("ready")
         while line := await asyncio.to_thread(sys.stdin.readline):
             latencies.clear()
+            seen.clear()
+            last = version_mark(int(line) - 1)
             cpu = time.process_time()
-            while len(latencies) < int(line):
-                seen.clear()
-                await seen.wait()
+            await seen.wait()
             _say({"latencies": latencies, "cpu": time.process_time() - cpu})
 
 
@@ -215,24 +213,6 @@ async def _members(url: str, clients: str, each: str, wanted: str, first: str) -
         await until(lambda one: one.stale is not None)
 
 
-async def _serve(ports: str) -> None:
-    """Answer ``ok`` on as many free loopback ports."""
-    from aiohttp import web  # noqa: PLC0415 - the other roles don't need it
-
-    async def ok(_: web.Request) -> web.Response:
-        return web.Response(text="ok")
-
-    app = web.Application()
-    app.router.add_get("/", ok)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    for _ in range(int(ports)):
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-    _say([address[1] for address in runner.addresses])
-    await asyncio.to_thread(sys.stdin.readline)
-    await runner.cleanup()
-
-
 def _say(value: Any) -> None:
     sys.stdout.write(json.dumps(value) + "\n")
     sys.stdout.flush()
@@ -251,7 +231,6 @@ if __name__ == "__main__":
         "memory": _memory,
         "own": _own,
         "see": _see,
-        "serve": _serve,
         "sync": _sync,
     }
     asyncio.run(roles[sys.argv[1]](*sys.argv[2:]))

@@ -1,6 +1,5 @@
 """The ZooKeeper registry between processes, on one real server: beside a bare client, and with many."""
 
-import os
 import statistics
 import tempfile
 import time
@@ -9,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.barezookeeper import OVERHEAD
-from benchmarks.driver import Process, running
+from benchmarks.driver import Process, cpu_of, running
 from benchmarks.records import SIZE
 from benchmarks.report import Row, burst_row, heartbeat_row, idle_row, milliseconds, percentile, spread
 from peerage.testing.zookeeper import ZooKeeperServer
@@ -240,7 +239,7 @@ def _mass(server: ZooKeeperServer, records: int) -> _Run:
         ]
         for member in members:
             member.hear()
-        begin, spent = time.monotonic(), _cpu_of(server)
+        begin, spent = time.monotonic(), cpu_of(server)
         for member in members:
             member.write("begin")
         start = _step(server, members, begin, spent)
@@ -262,16 +261,9 @@ def _step(server: ZooKeeperServer, members: list[Process], begin: float, spent: 
     return _Step(
         max(each["at"] for each in answer) - begin,
         sum(each["cpu"] for each in answer) / clients,
-        (_cpu_of(server) - spent) / clients,
+        (cpu_of(server) - spent) / clients,
         sum(each["received"] for each in answer) / clients,
     )
-
-
-def _cpu_of(server: ZooKeeperServer) -> float:
-    """Return the CPU seconds of the server's process."""
-    assert server._process is not None
-    fields = Path(f"/proc/{server._process.pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _mass_rows(runs: list[_Run]) -> list[Row]:

@@ -160,7 +160,7 @@ async def test_nobody_serves(place):
     client = SECTIONS[TITLES[0]][1].command
     located, error = (await place.answer(client, code=1)).splitlines()
     assert located == "set()"
-    assert error.startswith("No instance with service_id='orders' among the 0 known.")
+    assert error.startswith("No instance with service_id='orders' is among the 0 that are known.")
 
 
 async def test_a_second_service_of_a_name(place):

@@ -137,12 +137,15 @@ async def test_the_service_finishes_an_upload_when_it_is_stopped(terminal: Termi
 
 async def test_services_authorize_each_other(terminal: Terminal) -> None:
     """A service with a token of the cluster is let in; without one, only where the handler is open to all."""
-    async with terminal.running("python guarded.py"):
+    async with terminal.running("python guarded.py") as service:
         await terminal.check("peerage get http://orders.service_id.asab/health")
         await terminal.check("python authorized.py")
         async with terminal.running("peerage get http://orders.service_id.asab/v1/orders") as child:
             await child.end()
         assert "401" in child.log
+        service.signal(signal.SIGINT)
+        assert await service.wait() == 0
+        assert "Traceback" not in service.log
 
 
 def test_every_command_is_run_by_a_test() -> None:

@@ -155,7 +155,7 @@ class Discovery(Finder):
             RecordError: something of it can't be advertised.
             RegistryDeniedError: the record is too large.
         """
-        self.check_open()
+        self._check_open()
         advert = (advert or Advert()).changed(**fields)
         registration = Registration(
             self.registry,
@@ -195,7 +195,7 @@ class Discovery(Finder):
             ConfigurationError: *auth* is another text, or *resources* are missing or not wanted.
             MissingExtraError: ``"internal"`` without the package that signs.
         """
-        self.check_open()
+        self._check_open()
         if auth != "internal" and (isinstance(auth, str) or resources is not None):
             raise ConfigurationError(
                 "The only text that 'auth' can be is 'internal', and 'resources' need it: to send a token of "

@@ -107,7 +107,7 @@ class Finder:
         """Return what is to be closed, all at the same time, after the membership."""
         return [self.registry.aclose()] if self._owns_registry else []
 
-    def check_open(self) -> None:
+    def _check_open(self) -> None:
         """Raise RegistryClosedError before the start and after the end."""
         if not self._started or self._closing is not None:
             raise RegistryClosedError(
@@ -138,7 +138,7 @@ class Finder:
         Raises:
             NotReadyError: it wasn't in time; the message names the registry and what to check.
         """
-        self.check_open()
+        self._check_open()
         await self.membership.wait_ready(timeout)
         self._ready = self._closing is None
 
@@ -211,7 +211,7 @@ class Finder:
 
         Events that aren't taken are merged: at most one waits for each instance.
         """
-        self.check_open()
+        self._check_open()
         changes = Changes(self.directory, self._changes.discard)
         self._changes.add(changes)
         return changes

@@ -242,6 +242,6 @@ def _warn_about(advert: Advert, instance: Instance) -> None:
     if (advert.web or advert.port) and not instance.callable and identity.host_key is None:
         log.warning(
             "Nobody can call this service: it listens on loopback or link-local addresses only, and its "
-            "Identity has no host_key, by which processes of the same host recognize it. Listen on 0.0.0.0, "
+            "identity has no host_key, by which processes of the same host recognize it. Listen on 0.0.0.0, "
             "or name the service with Discovery(service_id=…) and leave the identity out."
         )

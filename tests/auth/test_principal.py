@@ -11,7 +11,9 @@ TIME = 1_800_000_000
 
 
 def principal(resources, **claims):
-    return Principal({"iat": TIME, "exp": TIME + 10, "resources": resources, **claims}, clock=lambda: TIME)
+    return Principal(
+        {"iat": TIME, "exp": TIME + 10, "resources": resources, **claims}, clock=lambda: TIME, monotonic=float
+    )
 
 
 USER = principal({"*": ["a:read"], "acme": ["b:read", "b:write", SUPERUSER], "empty": []}, sub="u1")

@@ -165,13 +165,13 @@ async def test_claims_nested_too_deeply_are_refused(verifier, depth):
     await refused(verifier, token(payload_bytes=body.encode()), Reason.CLAIMS)
 
 
-async def test_a_header_nested_too_deeply_is_refused(verifier):
-    """At every depth, because the two decoders of a header have different limits."""
-    for depth in range(1, 1100, 3):
+async def test_a_deeply_nested_header_is_no_error(verifier):
+    """At every depth, because the decoders of a header have different limits, and newer Pythons larger ones."""
+    for depth in (*range(1, 1100, 3), 2000, 5000):
         deep = signed_with_header("[" * depth + "]" * depth)
         with suppress(TokenRefusedError):
             await verifier.verify(deep)
-    assert {*verifier.refusals.counts} == {Reason.MALFORMED}
+    assert {*verifier.refusals.counts} <= {Reason.MALFORMED}
 
 
 def signed_with_header(extra):

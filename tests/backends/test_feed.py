@@ -129,7 +129,7 @@ async def test_the_same_reason_again_is_no_event(feed):
 )
 async def test_each_kind_of_event_wakes_a_waiting_watcher(feed, produce, event):
     waiting = asyncio.create_task(anext(feed))
-    await asyncio.sleep(0)
+    await asyncio.wait([waiting], timeout=0)
     assert not waiting.done()
     produce(feed)
     assert await waiting == event
@@ -138,7 +138,7 @@ async def test_each_kind_of_event_wakes_a_waiting_watcher(feed, produce, event):
 async def test_a_cancelled_wait_loses_nothing(feed):
     """The next event is delivered to the next wait."""
     waiting = asyncio.create_task(anext(feed))
-    await asyncio.sleep(0)
+    await asyncio.wait([waiting], timeout=0)
     waiting.cancel()
     await asyncio.wait([waiting])
     feed.gone("a")
@@ -148,7 +148,7 @@ async def test_a_cancelled_wait_loses_nothing(feed):
 async def test_the_end_ends_the_iteration(feed):
     """At once, for waiting watchers too; events that wait are dropped."""
     waiting = asyncio.create_task(anext(feed, "over"))
-    await asyncio.sleep(0)
+    await asyncio.wait([waiting], timeout=0)
     feed.end()
     assert await waiting == "over"
     feed.put(record("a"), new=True)

@@ -8,7 +8,7 @@ import pytest
 from peerage import Advert, Discovery, Identity, open_registry
 from peerage.errors import ConfigurationError, RecordError, RegistryDeniedError
 from peerage.records.identity import read_identity
-from peerage.testing import begun
+from peerage.testing import begun, eventually
 
 
 async def test_it_returns_once_others_can_find_it(discovery, observer, seen):
@@ -53,7 +53,7 @@ async def test_a_service_is_named_in_code(url, monkeypatch):
 
 
 async def test_everything_given_is_advertised(discovery, observer, seen):
-    """Where it listens, what is spoken there, the class name, the weight and further fields."""
+    """The record has the sockets, the scheme, the class name, the weight and further fields."""
     await discovery.advertise(
         web=[("10.0.0.1", 443)], scheme="https", appclass="Orders", weight=3, extra={"version": "v1"}
     )
@@ -122,15 +122,24 @@ async def test_a_service_without_a_name_is_warned_of(registry, caplog):
 async def test_a_service_that_nobody_can_call_is_warned_of(url, caplog):
     """Loopback addresses can be called on one host only, and only if the identity says which one that is."""
     loopback = [("127.0.0.1", 80)]
-    by_hand = Identity(host="localhost", service_id="orders")
+    elsewhere = Identity(host="node-1", service_id="orders", host_key=None)
     async with Discovery(url) as discovery:
-        await discovery.advertise(identity=by_hand, web=loopback)
+        await discovery.advertise(identity=elsewhere, web=loopback)
         assert "Nobody can call this service" in caplog.text
         assert "host_key" in caplog.text
         caplog.clear()
+        await discovery.advertise(identity=elsewhere)
         await discovery.advertise(identity=read_identity({"SERVICE_ID": "orders"}), web=loopback)
-        await discovery.advertise(identity=by_hand)
         assert not caplog.messages
+
+
+async def test_an_identity_made_by_hand_is_of_this_host(url):
+    """A service on a loopback address can be called by it, whatever the name of its host."""
+    async with Discovery(url, identity=Identity(host="localhost", service_id="orders")) as discovery:
+        registration = await discovery.advertise(web=[("127.0.0.1", 80)])
+        instance = await eventually(lambda: discovery.directory.get(registration.name))
+        assert instance.callable
+        assert instance.endpoints[0].address == "127.0.0.1"
 
 
 async def test_in_an_outage_it_returns_at_once(registry, discovery, observer, seen):
@@ -175,7 +184,7 @@ async def test_cancelling_it_leaves_nothing_behind(registry, discovery, observer
 
 
 async def test_a_refusal_is_raised_each_time(tmp_path):
-    """Also when the follower has found out before that the registry can't be used."""
+    """It is raised again when the follower knows already that the registry can't be used."""
     folder = tmp_path / "open"
     folder.mkdir()
     folder.chmod(0o755)

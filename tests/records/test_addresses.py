@@ -16,9 +16,9 @@ from peerage.records.addresses import is_host, read_address
         ("10.0.0.1", "10.0.0.1", "routable"),
         ("2001:DB8:0::1", "2001:db8::1", "routable"),
         ("::ffff:10.0.0.1", "10.0.0.1", "routable"),
-        ("0.0.0.0", "0.0.0.0", "everywhere"),
-        ("::", "::", "everywhere"),
-        ("::ffff:0.0.0.0", "0.0.0.0", "everywhere"),
+        ("0.0.0.0", "0.0.0.0", "unspecified"),
+        ("::", "::", "unspecified"),
+        ("::ffff:0.0.0.0", "0.0.0.0", "unspecified"),
         ("127.0.0.1", "127.0.0.1", "loopback"),
         ("::1", "::1", "loopback"),
         ("::ffff:127.9.9.9", "127.9.9.9", "loopback"),
@@ -37,7 +37,7 @@ def test_an_address_means_one_thing_at_most(text, literal, meaning):
     assert address is not None
     assert address.literal == literal
     assert address.family == (socket.AF_INET6 if ":" in literal else socket.AF_INET)
-    for name in ("routable", "everywhere", "loopback"):
+    for name in ("routable", "unspecified", "loopback"):
         assert getattr(address, name) is (name == meaning)
 
 

@@ -31,7 +31,13 @@ ANYTHING = st.recursive(
 
 
 def identity(**changes):
-    values = {"host": "node-1", "instance_id": "orders-1", "service_id": "orders", "launch_time": LAUNCHED}
+    values = {
+        "host": "node-1",
+        "instance_id": "orders-1",
+        "service_id": "orders",
+        "launch_time": LAUNCHED,
+        "host_key": None,
+    }
     return Identity(**{**values, **changes})
 
 
@@ -49,7 +55,7 @@ def test_the_keys_are_the_documented_ones_and_peerage():
 
 def test_unknown_fields_are_left_out():
     """ASAB leaves a field out instead of writing null or an empty list."""
-    record = built(Identity(host="node-1", launch_time=LAUNCHED))
+    record = built(Identity(host="node-1", launch_time=LAUNCHED, host_key=None))
     assert set(record) == {"host", "appclass", "launch_time", "process_id", "peerage"}
     assert record["peerage"] == {"scheme": "http"}
 
@@ -78,7 +84,7 @@ def test_a_service_id_alone_is_found_by_asab():
 def test_the_manifest_sets_no_field_with_a_meaning():
     """It is shown beside the other fields; its ids count where the identity has none."""
     manifest = {**dict.fromkeys(DOCUMENTED - {*BUILTIN_KEYS}, "forged"), "version": "v1", "CI_JOB_ID": "44"}
-    record = built(Identity(host="node-1", launch_time=LAUNCHED, manifest=manifest))
+    record = built(Identity(host="node-1", launch_time=LAUNCHED, manifest=manifest, host_key=None))
     assert record["version"] == "v1"
     assert record["CI_JOB_ID"] == "44"
     assert set(record) == {"host", "appclass", "launch_time", "process_id", "peerage", "version", "CI_JOB_ID"}
@@ -89,7 +95,7 @@ def test_the_manifest_sets_no_field_with_a_meaning():
 def test_a_service_id_of_the_manifest_is_advertised():
     """Images may be built with it; one of the environment counts instead."""
     manifest = {"service_id": "stock", "instance_id": "stock-1"}
-    record = built(Identity(host="node-1", launch_time=LAUNCHED, manifest=manifest))
+    record = built(Identity(host="node-1", launch_time=LAUNCHED, manifest=manifest, host_key=None))
     assert (record["service_id"], record["instance_id"]) == ("stock", "stock-1")
     assert built(identity(manifest=manifest))["service_id"] == "orders"
     alone = Identity(host="node-1", launch_time=LAUNCHED, manifest={"service_id": "stock"})

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from typing import assert_type
 
 import aiohttp
+from aiohttp import web
 
 from peerage import (
     Changed,
@@ -23,6 +24,7 @@ from peerage import (
     UnreachableError,
     open_registry,
 )
+from peerage.web import GracefulStop, authorize, refuse_misdirected
 
 
 async def be_found() -> None:
@@ -68,6 +70,13 @@ async def call() -> AsyncIterator[bytes]:
             reason: PeerageError = error
             raise refused from reason
     aiohttp.TCPConnector(resolver=DiscoveryResolver(discovery))
+
+
+async def serve(discovery: Discovery, runner: web.AppRunner) -> None:
+    """What a server takes from ``peerage.web``."""
+    app = web.Application(middlewares=[refuse_misdirected(discovery), authorize(discovery.auth.verifier())])
+    await GracefulStop(app).stop(runner)
+    refuse_misdirected()  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
 
 
 def registry() -> Registry:

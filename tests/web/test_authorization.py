@@ -3,6 +3,8 @@
 import asyncio
 import functools
 import json
+import subprocess
+import sys
 from contextlib import asynccontextmanager
 
 import aiohttp
@@ -445,3 +447,34 @@ async def test_without_the_middleware_handlers_that_require_rights_answer_403(ca
 def test_a_required_resource_must_be_named():
     with pytest.raises(ValueError, match="at least one"):
         require()
+
+
+def run_program(text):
+    """Run a program in a new process and return its output."""
+    return subprocess.run([sys.executable, "-c", text], check=True, capture_output=True, text=True).stdout
+
+
+def test_only_authorization_needs_the_package_that_verifies():
+    program = (
+        "import sys; sys.modules['joserfc'] = None\n"
+        "import peerage\n"
+        "from peerage.web import GracefulStop, refuse_misdirected\n"
+        "try: from peerage.web import authorize\n"
+        "except peerage.MissingExtraError as error: print(error)"
+    )
+    output = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True
+    ).stdout
+    assert "pip install 'peerage[auth]'" in output
+
+
+def test_the_public_names_dont_depend_on_the_order_of_imports():
+    """A module with the name of a function would take its place."""
+    program = (
+        "import peerage.web.authorization, peerage.web.misdirected, peerage.web.stopping, peerage.web\n"
+        "print(*(callable(getattr(peerage.web, name)) for name in peerage.web.__all__ if name.islower()))"
+    )
+    output = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True
+    ).stdout
+    assert {*output.split()} == {"True"}

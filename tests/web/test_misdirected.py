@@ -1,15 +1,19 @@
 """What a server refuses because it can only be meant for another process."""
 
 import asyncio
+import logging
 from contextlib import asynccontextmanager
 
 import aiohttp
 import pytest
 from aiohttp import web
+from hypothesis import given
+from hypothesis import strategies as st
 from yarl import URL
 
 from peerage import Discovery, Identity, open_registry
 from peerage.calling.misdirected import Dialled, dialled_header
+from peerage.testing import eventually
 from peerage.web import refuse_misdirected
 from peerage.web.misdirected import is_for_another
 
@@ -48,7 +52,7 @@ def refused(callee=ORDERS, dialled=STALE, local=LOCAL, host="billing.service_id.
     ],
 )
 def test_a_name_of_another_service_at_this_address_is_refused(host):
-    """By a record that isn't of this process, at the very address of the connection."""
+    """The record isn't of this process, and the address is that of the connection."""
     assert refused(host=host)
 
 
@@ -60,13 +64,13 @@ def test_a_name_of_another_service_at_this_address_is_refused(host):
     ],
 )
 def test_its_own_names_and_what_is_no_logical_name_are_accepted(host):
-    """Whatever the record: an id may have been removed a moment ago."""
+    """The record doesn't matter: an id may have been removed a moment ago."""
     assert not refused(host=host)
 
 
 @pytest.mark.parametrize("name", ["Orders.0000000041", "Orders.0000000042"])
 def test_requests_for_its_own_records_are_accepted(name):
-    """Also for records of an earlier session, and by ids that it has no more."""
+    """The record may be of an earlier session, and the id may have been removed."""
     assert not refused(dialled=STALE._replace(name=name))
 
 
@@ -116,22 +120,52 @@ def test_a_long_encoded_name_isnt_decoded():
     assert not refused(host=f"xn--{'a' * 8000}.service_id.asab")
 
 
+HOSTS = st.one_of(
+    st.text(max_size=400),
+    st.builds(
+        "{}.{}.asab{}".format,
+        st.text(max_size=300),
+        st.text(max_size=80),
+        st.sampled_from(["", ".", ":80", ":"]),
+    ),
+)
+
+
+@given(host=HOSTS, name=st.text(), address=st.text(), local=st.text())
+def test_hostile_headers_are_no_exception(host, name, address, local):
+    """Whatever they hold, the answer is yes or no, and no unless the address is that of the connection."""
+    answer = is_for_another(ORDERS, Dialled(name, address, 8080), (local, 8080), host)
+    assert answer in {True, False}
+    assert not is_for_another(ORDERS, Dialled(name, address, 8081), (local, 8080), host)
+
+
 @asynccontextmanager
-async def serving(discovery, address="127.0.0.1"):
-    """Serve behind the middleware; yields where."""
+async def running(app):
+    """Run the application on loopback; yields its port."""
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        yield runner.addresses[0][1]
+    finally:
+        await runner.cleanup()
+
+
+def application(discovery, processed=None):
+    """Return an application behind the middleware that answers with the body."""
 
     async def answer(request):
+        if processed is not None:
+            processed.append(request.host)
         return web.Response(text=await request.text())
 
     app = web.Application(middlewares=[refuse_misdirected(discovery)])
     app.router.add_post("/", answer)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, address, 0).start()
-        yield runner.addresses[0][1]
-    finally:
-        await runner.cleanup()
+    return app
+
+
+def serving(discovery):
+    return running(application(discovery))
 
 
 async def status(port, host, dialled=None, path="/"):
@@ -146,6 +180,22 @@ async def status(port, host, dialled=None, path="/"):
         marked = "Peerage-Misdirected" in response.headers
         assert marked == (response.status == 421)
         return response.status
+
+
+async def test_refusals_are_logged_once_for_each_record(caplog):
+    """At most a hundred records are logged, so that no client can fill the log; names are escaped."""
+    caplog.set_level(logging.INFO, logger="peerage.web")
+    async with (
+        Discovery("memory:misdirected-6", service_id="orders") as discovery,
+        serving(discovery) as port,
+    ):
+        for number in (1, 1, *range(2, 120)):
+            stale = dialled_header(f"Billing.\x9b{number}", "127.0.0.1", port)
+            assert await status(port, "billing.service_id.asab", stale) == 421
+    refusals = [record.message for record in caplog.records if record.name == "peerage.web.misdirected"]
+    assert len(refusals) == 100
+    assert "billing.service_id.asab" in refusals[0]
+    assert "\\x9b1" in refusals[0]
 
 
 async def test_only_clients_that_name_what_they_dialled_are_refused():
@@ -169,7 +219,7 @@ async def test_only_clients_that_name_what_they_dialled_are_refused():
 
 
 async def test_the_ids_are_those_of_the_discovery(monkeypatch):
-    """Of its arguments, its identity, its registrations and the environment, each as it is now."""
+    """They come from its arguments, its identity, its registrations and the environment as they are now."""
     identity = Identity(host="node-1", node_id="node-1")
     async with Discovery("memory:misdirected-2", identity=identity, service_id="orders") as discovery:
         registration = await discovery.advertise(port=80, ids={"shard": 1})
@@ -193,7 +243,7 @@ async def test_the_ids_are_those_of_the_discovery(monkeypatch):
 
 
 async def test_records_that_are_advertised_past_the_discovery_count():
-    """As those of a ZooKeeperContainer, which share the registry."""
+    """The records of a ZooKeeperContainer are advertised in the same registry."""
     registry = open_registry("memory:misdirected-3")
     async with Discovery(registry, service_id="orders") as discovery, serving(discovery) as port:
         name = await registry.advertise("Legacy", b"{}").registered()
@@ -205,7 +255,7 @@ async def test_records_that_are_advertised_past_the_discovery_count():
 
 
 async def test_two_headers_are_none():
-    """One of them is a proxy's; raw bytes, because no client sends two."""
+    """A client sends one, so a proxy added the other; the request is written by hand."""
     async with (
         Discovery("memory:misdirected-4", service_id="orders") as discovery,
         serving(discovery) as port,
@@ -220,3 +270,28 @@ async def test_two_headers_are_none():
         assert (await reader.read()).startswith(b"HTTP/1.1 200 ")
         writer.close()
         await writer.wait_closed()
+
+
+async def test_a_request_for_a_dead_service_moves_on():
+    """Its port belongs to another service now, which processes none of its requests, POST included."""
+    registry = "memory:misdirected-5"
+    billed, ordered = [], []
+    async with (
+        Discovery(registry, service_id="billing") as billing,
+        Discovery(registry, service_id="orders", instance_id="orders-2") as orders,
+        Discovery(registry, service_id="orders", instance_id="orders-1") as dead,
+        running(application(billing, billed)) as taken,
+        running(application(orders, ordered)) as port,
+    ):
+        await billing.advertise(web=[("127.0.0.1", taken)])
+        await orders.advertise(web=[("127.0.0.1", port)])
+        await dead.advertise(web=[("127.0.0.1", taken)])
+        async with Discovery(registry) as caller, caller.session() as session:
+            await eventually(lambda: len(caller.directory) == 3)
+            for number in range(20):
+                async with session.post("http://orders.service_id.asab/", data=b"%d" % number) as response:
+                    assert await response.text() == str(number)
+            async with session.post("http://billing.service_id.asab/", data=b"bill") as response:
+                assert await response.text() == "bill"
+    assert ordered == ["orders.service_id.asab"] * 20
+    assert billed == ["billing.service_id.asab"]

@@ -147,7 +147,7 @@ class InstanceKeys:
         try:
             claims = read_payload(token.payload)
         except TokenRefusedError:
-            # Nothing is verified yet: the signature is checked first, if another source has a key for it.
+            # The signature decides first, and another source may have the key.
             return ()
         return fitting(self._keys_of(claims), token)
 

@@ -7,12 +7,13 @@ from ipaddress import ip_address
 from socket import AF_INET6
 from typing import Final
 
+from peerage.records.addresses import is_host
 from peerage.records.instance import Endpoint, Instance
 from peerage.records.names import fold_value
 
 __all__ = ["endpoints_of", "fits", "hosts_of", "is_literal"]
 
-# What can be a host name. At least one letter: resolvers read a bare number as an IPv4 address.
+# What can be a host name in lower case, with at least one letter.
 _HOST_NAME: Final = re.compile(r"(?=.*[a-z])[a-z0-9_][a-z0-9_.-]{0,252}")
 
 #: Endpoints of one instance that are tried at most; a record can name thousands.
@@ -66,7 +67,7 @@ def hosts_of(instance: Instance, endpoint: Endpoint) -> Iterator[str]:
     if is_literal(host):
         return
     instance_id = fold_value(instance.instance_id or "")
-    if instance_id != host and _HOST_NAME.fullmatch(instance_id):
+    if instance_id != host and _HOST_NAME.fullmatch(instance_id) and is_host(instance_id):
         yield instance_id
     for address in instance.addresses:
         if (":" in address) == (endpoint.family == AF_INET6):

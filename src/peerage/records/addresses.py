@@ -15,6 +15,9 @@ __all__ = ["Address", "is_host", "read_address"]
 #: What can be a host in a URL without quoting: no delimiters, space or brackets.
 _HOST: Final = re.compile(r"[^\s/?#@\\\[\]:%<>\"'`{}|^\x00-\x1f\x7f]+")
 
+#: The characters of all notations of an IPv4 address.
+_NUMBERS: Final = re.compile(r"[0-9A-Fa-fXx.]+")
+
 
 class Address(NamedTuple):
     """A literal address."""
@@ -23,7 +26,7 @@ class Address(NamedTuple):
     """The usual notation; an IPv4 address mapped into IPv6 is the IPv4 address."""
     family: int
     """``socket.AF_INET`` or ``socket.AF_INET6``."""
-    everywhere: bool
+    unspecified: bool
     """Whether it means all interfaces: ``0.0.0.0`` or ``::``."""
     loopback: bool
     routable: bool
@@ -51,13 +54,13 @@ def _read_address(text: str) -> Address | None:
         if address.scope_id is not None and not address.is_link_local:
             return None
         address = address.ipv4_mapped or address
-    everywhere, loopback = address.is_unspecified, any(each.is_loopback for each in meanings(address))
+    unspecified, loopback = address.is_unspecified, any(each.is_loopback for each in meanings(address))
     return Address(
         literal=str(address),
         family=socket.AF_INET6 if isinstance(address, IPv6Address) else socket.AF_INET,
-        everywhere=everywhere,
+        unspecified=unspecified,
         loopback=loopback,
-        routable=not (everywhere or loopback or never_called(address)),
+        routable=not (unspecified or loopback or never_called(address)),
     )
 
 
@@ -76,9 +79,12 @@ def _is_host(text: str) -> bool:
     # A host is part of URLs, and these are printed: no invisible characters, no lone surrogates.
     if not text.isprintable():
         return False
+    name = bool(_HOST.fullmatch(text))
+    if name and text.isascii() and not _NUMBERS.fullmatch(text):
+        return True
     if "%" not in text and read_address(text) is not None:
         return True
-    return bool(_HOST.fullmatch(text)) and not _is_disguised(text)
+    return name and not _is_disguised(text)
 
 
 def _is_disguised(text: str) -> bool:

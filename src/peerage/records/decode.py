@@ -176,7 +176,8 @@ class _Reader:
             self._scheme = scheme
         elif scheme is not None:
             self._add_bad("peerage.scheme", scheme, "'http' or 'https'")
-        self._schemes = self._read_object(own, "schemes", "peerage.schemes")
+        if own.get("schemes") is not None:
+            self._schemes = self._read_object(own, "schemes", "peerage.schemes")
         state = own.get("state")
         if isinstance(state, str) and printable(state):
             self.state = intern(state)
@@ -288,9 +289,9 @@ class _Reader:
         return None
 
     def _make_endpoint(self, address: Address, port: int) -> Endpoint | None:
-        literal, family, everywhere, loopback, routable = address
+        literal, family, unspecified, loopback, routable = address
         scheme = self._scheme_of(port) if self._schemes else self._scheme
-        if everywhere:
+        if unspecified:
             if self.host is None:
                 self._add_problem("It has no usable host, so it can't be called.")
                 return None

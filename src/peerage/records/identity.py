@@ -78,7 +78,7 @@ class Identity:
     """Fields of MANIFEST.json. Its ids count if they aren't given otherwise; its other known fields don't."""
     addresses: tuple[str, ...] = ()
     """Literal addresses by which peers reach this machine when *host* doesn't resolve."""
-    host_key: str | None = None
+    host_key: str | None = field(default_factory=lambda: host_key())  # noqa: PLW0108 - defined below
     """The same for two processes exactly if they share loopback addresses."""
 
     def __post_init__(self) -> None:

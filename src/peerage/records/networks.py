@@ -24,15 +24,16 @@ _NEVER: Final = tuple(
     map(
         ip_network,
         (
-            # Link-local. Clouds answer there with metadata and credentials, and at the next five.
+            # Link-local: on one link only, and the metadata service of most clouds.
             "169.254.0.0/16",
             "fe80::/10",
+            # The metadata services of AWS, Google, Alibaba, Azure and Oracle.
             "fd00:ec2::/32",
             "fd20:ce::254/128",
             "100.100.100.200/32",
             "168.63.129.16/32",
             "192.0.0.0/24",
-            # No host's addresses.
+            # The address of no host: this network, multicast and broadcast.
             "0.0.0.0/8",
             "::/128",
             "224.0.0.0/4",
@@ -42,10 +43,10 @@ _NEVER: Final = tuple(
     )
 )
 
-#: Names of the same services.
+#: Names of these metadata services.
 _NEVER_NAMES: Final = frozenset(("metadata.google.internal", "metadata.goog", "instance-data.ec2.internal"))
 
-#: The same as numbers, by version: each address of each record is compared with them.
+#: The networks as numbers, by IP version: each address of each record is compared with them.
 _NUMBERS: Final = {
     version: [(int(each.netmask), int(each.network_address)) for each in _NEVER if each.version == version]
     for version in (4, 6)
@@ -77,8 +78,8 @@ class Networks:
 
     def __init__(self, allowed: tuple[_Network, ...] | None = None) -> None:
         self._allowed = allowed
-        # The longest addresses and names fill it with 1 MB.
-        self._judge = lru_cache(maxsize=1024)(self._find_reason)
+        # The longest addresses fill it with 300 kB.
+        self._judge = lru_cache(maxsize=1024)(self._judge_address)
 
     def allows(self, text: str) -> bool:
         """Tell whether *text*, an address or a name, may be called; a name may, until it is resolved."""
@@ -86,15 +87,17 @@ class Networks:
 
     def why_not(self, text: str) -> str | None:
         """Return why *text* isn't called, as the end of a sentence; None if it may be."""
+        if ":" not in text and not text.replace(".", "").isdecimal():
+            never = text.lower().removesuffix(".") in _NEVER_NAMES
+            return "is the metadata service of a cloud, which is never called" if never else None
         text = text.partition("%")[0]
         return self._judge(text) if len(text) <= LONGEST_ADDRESS else None
 
-    def _find_reason(self, text: str) -> str | None:
+    def _judge_address(self, text: str) -> str | None:
         try:
             address = ip_address(text)
         except ValueError:
-            never = text.lower().removesuffix(".") in _NEVER_NAMES
-            return "is the metadata service of a cloud, which is never called" if never else None
+            return None
         if never_called(address):
             return "is link-local, of a cloud's metadata service or of no host, which is never called"
         if self._allowed is not None:

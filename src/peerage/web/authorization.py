@@ -68,7 +68,6 @@ def noauth(handler: _Marked) -> _Marked:
     if isinstance(handler, type):
         return cast("_Marked", mark_open(_subclass(handler), _MARK))
 
-    # A partial object has none of these attributes; functools.wraps copies those that are there.
     @functools.wraps(handler)
     async def marked(*args: Any, **kwargs: Any) -> web.StreamResponse:
         return cast("web.StreamResponse", await handler(*args, **kwargs))

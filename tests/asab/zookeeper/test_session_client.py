@@ -1,4 +1,4 @@
-"""kazoo's own client of a registry's session: its calls, watches and recipes, while the registry goes on."""
+"""kazoo's client of a registry's session: its calls, watches and recipes beside the registry."""
 
 import asyncio
 import threading
@@ -34,12 +34,12 @@ call = asyncio.to_thread
 
 
 def base_of(url: str) -> str:
-    """A path of this test's own, outside of the folder of records."""
+    """A path outside of the folder of records that only this test uses."""
     return folder_of(url).replace("/run", "/users")
 
 
-async def test_it_is_a_client_of_the_same_session(url):
-    """No second connection: what it makes is owned by the session of the records."""
+async def test_the_client_uses_the_session_of_the_registry(url):
+    """What it creates is owned by the session of the records."""
     async with closing(open_registry(url)) as (registry,):
         client = ZooKeeperSession(registry).client
         assert isinstance(client, KazooClient)
@@ -50,14 +50,14 @@ async def test_it_is_a_client_of_the_same_session(url):
         assert ZooKeeperSession(registry).client is client
 
 
-async def test_it_can_be_asked_before_there_is_a_connection(url):
+async def test_calls_before_the_first_connection_wait_for_it(url):
     """Its calls wait for it."""
     async with closing(open_registry(url)) as (registry,):
         assert await call(ZooKeeperSession(registry).client.exists, "/zookeeper")
 
 
-def test_it_is_there_before_the_loop(url):
-    """The same one then connects; closed before that, it leaves nothing."""
+def test_the_client_exists_before_the_event_loop(url):
+    """The same client connects later; closed before that, it leaves nothing."""
     for connects in (True, False):
         registry = open_registry(url)
         client = ZooKeeperSession(registry).client
@@ -77,7 +77,7 @@ def test_it_is_there_before_the_loop(url):
 
 
 async def test_blocking_calls_from_threads(url):
-    """Those that consist of several requests, too."""
+    """Also those that consist of several requests."""
     base = base_of(url)
     async with closing(open_registry(url)) as (registry,):
         client = ZooKeeperSession(registry).client
@@ -102,7 +102,7 @@ async def test_blocking_calls_from_threads(url):
 
 
 async def test_many_threads_beside_records(url):
-    """Users' requests and ours stand in one queue, and each has its answer."""
+    """Requests of users and of the registry share a queue, and each gets its answer."""
     base = base_of(url)
     async with closing(open_registry(url)) as (registry,), View(registry) as view:
         client = ZooKeeperSession(registry).client
@@ -124,8 +124,8 @@ async def test_many_threads_beside_records(url):
         assert len(await call(client.get_children, base)) == 200
 
 
-async def test_a_request_that_cannot_be_sent_is_refused_alone(url):
-    """The connection is everybody's, and goes on."""
+async def test_a_request_that_cannot_be_encoded_fails_alone(url):
+    """The connection, which others use as well, goes on."""
     async with closing(open_registry(url)) as (registry,):
         client = ZooKeeperSession(registry).client
         await connected(registry)
@@ -143,7 +143,7 @@ async def test_a_request_that_cannot_be_sent_is_refused_alone(url):
 
 
 async def test_watches_and_answers_call_back(url, server):
-    """In threads of their own: a callback may ask in its turn."""
+    """On separate threads: a callback may call the client."""
     path = f"{base_of(url)}/node"
     seen: list[tuple[bytes | None, bytes]] = []
     children: list[list[str]] = []
@@ -169,7 +169,7 @@ async def test_watches_and_answers_call_back(url, server):
 
 
 async def test_a_callback_that_fails_is_logged(url, caplog):
-    """And the next one is called."""
+    """The next one is called all the same."""
     async with closing(open_registry(url)) as (registry,):
         client, called = ZooKeeperSession(registry).client, threading.Event()
         client.get_async("/zookeeper").rawlink(lambda _: 1 // 0)
@@ -180,7 +180,7 @@ async def test_a_callback_that_fails_is_logged(url, caplog):
 
 
 async def test_a_lock_between_two_registries(url):
-    """A recipe: sequential nodes, watches, waiting."""
+    """A recipe with sequential nodes, watches and waiting."""
     async with closing(open_registry(url), open_registry(url)) as (one, other):
         mine, yours = (ZooKeeperSession(each).client.Lock(f"{base_of(url)}/lock") for each in (one, other))
         assert await call(mine.acquire)
@@ -192,8 +192,8 @@ async def test_a_lock_between_two_registries(url):
         await call(yours.release)
 
 
-async def test_a_watch_on_the_folder_does_not_blind_the_registry(url, server):
-    """Before 3.9 a server forgets the recursive watch for it; the user has the events all the same."""
+async def test_a_watch_on_the_folder_keeps_the_registrys_watch(url, server):
+    """Before 3.9 a server replaces the recursive watch by it; the user gets the events all the same."""
     folder = folder_of(url)
     async with (
         closing(open_registry(url)) as (registry,),
@@ -216,13 +216,13 @@ async def test_a_watch_on_the_folder_does_not_blind_the_registry(url, server):
 
 
 async def test_calls_in_an_outage_wait_for_its_end(url, through, proxy):
-    """As kazoo has it: those under way fail, those made meanwhile wait. The event loop waits for none."""
+    """As with kazoo: those under way fail, later ones wait. The event loop isn't blocked."""
     async with closing(open_registry(through)) as (registry,), View(registry) as view:
         client = ZooKeeperSession(registry).client
         owner = await registered(registry, "Owner", b"1")
         await view.until_data([b"1"])
         await cut_off(proxy, registry)
-        # Many more than the pipe to kazoo's thread takes, and from the loop.
+        # More than the pipe to kazoo's thread holds, from the event loop.
         answers = [client.exists_async("/zookeeper") for _ in range(1000)]
         blocked = asyncio.ensure_future(call(client.exists, "/zookeeper"))
         owner.update(b"2")
@@ -235,7 +235,7 @@ async def test_calls_in_an_outage_wait_for_its_end(url, through, proxy):
 
 
 async def test_a_watch_survives_outages_and_sessions(url, through, server, proxy):
-    """A DataWatch is set anew, whatever became of the session."""
+    """A DataWatch is set again after a reconnect and in the next session."""
     path, seen = f"{base_of(url)}/node", []
     async with closing(open_registry(through)) as (registry,), bare_client(server.address) as other:
         client = ZooKeeperSession(registry).client
@@ -252,12 +252,12 @@ async def test_a_watch_survives_outages_and_sessions(url, through, server, proxy
         await call(other.set, path, b"2")
         await eventually(lambda: seen[-1] == b"2", "what changed in another session")
         await call(other.set, path, b"3")
-        await eventually(lambda: seen[-1] == b"3", "a change that is told by the watch")
+        await eventually(lambda: seen[-1] == b"3", "a change that the watch reports")
 
 
 @pytest.mark.parametrize("turn", range(3))
 async def test_no_call_is_forgotten_when_sessions_end(through, proxy, turn):
-    """Each has an answer or an error, however its request met the end of the session."""
+    """Each call gets an answer or an error."""
     over = threading.Event()
     outcomes = []
 
@@ -284,8 +284,8 @@ async def test_no_call_is_forgotten_when_sessions_end(through, proxy, turn):
     assert True in outcomes
 
 
-async def test_a_request_that_comes_as_the_session_ends_is_answered(through, proxy, monkeypatch):
-    """In the moment after kazoo has emptied the queue, before it makes another one."""
+async def test_a_request_queued_as_the_session_ends_fails(through, proxy, monkeypatch):
+    """Between kazoo's emptying of the queue and its replacement."""
     async with closing(open_registry(through)) as (registry,):
         client = ZooKeeperSession(registry).client
         await connected(registry)
@@ -303,7 +303,7 @@ async def test_a_request_that_comes_as_the_session_ends_is_answered(through, pro
 
 
 async def test_closing_ends_calls_and_threads(url, through, proxy):
-    """Those who wait are told; a callback that hangs holds nobody up."""
+    """Waiting calls raise; a callback that hangs doesn't delay it."""
     entered_, leave = threading.Event(), threading.Event()
     async with closing(open_registry(through)) as (registry,):
         client = ZooKeeperSession(registry).client
@@ -328,7 +328,7 @@ async def test_closing_ends_calls_and_threads(url, through, proxy):
             _ = ZooKeeperSession(registry).client
 
 
-async def test_what_it_makes_is_closed_where_the_registry_is(guarded, server):
+async def test_nodes_of_the_client_have_the_registrys_access_list(guarded, server):
     """With acl=creator, which credentials imply."""
     path = f"{base_of(guarded)}/mine"
     async with closing(open_registry(guarded)) as (registry,), bare_client(server.address) as other:

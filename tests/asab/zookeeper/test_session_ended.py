@@ -1,4 +1,4 @@
-"""What users of kazoo's own client do that would end the registry's session, or its connection."""
+"""Calls of kazoo's client that end a session or a connection."""
 
 import asyncio
 import threading
@@ -15,13 +15,13 @@ from peerage.testing.suite import closing, registered
 call = asyncio.to_thread
 
 
-async def test_a_session_that_a_user_ends_is_followed_by_another(url):
-    """stop(), close(), start(), restart(): with the same client, its watches and the records."""
+async def test_a_session_ended_by_the_client_is_followed_by_another(url):
+    """By stop(), close(), start() and restart(), with the same client, its watches and records."""
     async with closing(open_registry(url)) as (registry,):
-        client, told = ZooKeeperSession(registry).client, []
+        client, seen = ZooKeeperSession(registry).client, []
         record = await registered(registry, "Kept", b"1")
-        client.add_listener(told.append)
-        await call(client.DataWatch, "/zookeeper", lambda *_: told.append("data"))
+        client.add_listener(seen.append)
+        await call(client.DataWatch, "/zookeeper", lambda *_: seen.append("data"))
         for end in ("stop", "close"), ("restart",), ("restart", "start"):
             before, node = connection(registry).up.session, record.name
             for each in end:
@@ -34,16 +34,16 @@ async def test_a_session_that_a_user_ends_is_followed_by_another(url):
             assert connection(registry).up.session == stat.ephemeralOwner
             assert ZooKeeperSession(registry).client is client
         assert len([each for each in threading.enumerate() if each.name.startswith("peerage: zoo")]) == 3
-    assert told[0] == "data"
-    assert [each for each in told if each != "data"] == ["LOST", "CONNECTED"] * 3 + ["LOST"]
+    assert seen[0] == "data"
+    assert [each for each in seen if each != "data"] == ["LOST", "CONNECTED"] * 3 + ["LOST"]
     # Closed with the registry, for good.
     await call(client.stop)
     with pytest.raises(ConnectionClosedError):
         await call(client.start)
 
 
-async def test_a_session_that_a_user_ends_in_an_outage(through, proxy):
-    """There is nobody to be told; the next begins with the next connection."""
+async def test_a_session_ended_by_the_client_in_an_outage(through, proxy):
+    """The next session begins with the next connection."""
     async with closing(open_registry(through)) as (registry,):
         client = ZooKeeperSession(registry).client
         await connected(registry)
@@ -56,8 +56,8 @@ async def test_a_session_that_a_user_ends_in_an_outage(through, proxy):
         assert client.client_id[0] != session
 
 
-async def test_closing_ends_a_session_that_a_user_ends(url):
-    """At the same time: no other one begins."""
+async def test_closing_while_the_client_ends_its_session(url):
+    """No other session begins."""
     for _ in range(20):
         async with closing(open_registry(url)) as (registry,):
             client = ZooKeeperSession(registry).client
@@ -69,26 +69,26 @@ async def test_closing_ends_a_session_that_a_user_ends(url):
             assert not client._connection.thread.is_alive()
 
 
-async def test_a_user_that_ends_the_session_in_a_listener(url):
-    """On kazoo's own thread: it isn't waited for."""
+async def test_a_listener_that_ends_the_session(url):
+    """stop() doesn't wait on kazoo's thread."""
     async with closing(open_registry(url)) as (registry,):
-        client, told = ZooKeeperSession(registry).client, []
+        client, seen = ZooKeeperSession(registry).client, []
         await connected(registry)
 
         def hear(state: str) -> None:
-            told.append(state)
-            if told.count("CONNECTED") == 1:
+            seen.append(state)
+            if seen.count("CONNECTED") == 1:
                 client.stop()
 
         client.add_listener(hear)
         await call(client.stop)
-        await eventually(lambda: told.count("CONNECTED") == 2, "another session")
-        assert told.count("LOST") == 2
+        await eventually(lambda: seen.count("CONNECTED") == 2, "another session")
+        assert seen.count("LOST") == 2
         assert await call(client.exists, "/zookeeper")
 
 
-async def test_nobody_waits_beyond_the_end(url, through, proxy):
-    """Neither calls of several requests, nor those that try again, nor recipes that wait for an event."""
+async def test_no_call_waits_beyond_the_end(url, through, proxy):
+    """Neither calls of several requests, nor retries, nor recipes that wait for an event."""
     base = folder_of(url)
     async with closing(open_registry(through)) as (registry,):
         client = ZooKeeperSession(registry).client
@@ -118,7 +118,7 @@ async def test_nobody_waits_beyond_the_end(url, through, proxy):
 
 
 async def test_commands_to_the_server(url):
-    """Over a connection of their own, which ends with them."""
+    """They use another connection, which ends with them."""
     async with closing(open_registry(url)) as (registry,):
         client = ZooKeeperSession(registry).client
         assert await call(client.exists, "/zookeeper")
@@ -128,8 +128,8 @@ async def test_commands_to_the_server(url):
         assert client.dialer.socket is own
 
 
-async def test_credentials_are_added_amid_requests(url):
-    """The server answers to that at once, before what it was asked earlier."""
+async def test_credentials_can_be_added_between_requests(url):
+    """The server answers them at once, before earlier requests."""
     async with closing(open_registry(url)) as (registry,):
         client = ZooKeeperSession(registry).client
         await connected(registry)

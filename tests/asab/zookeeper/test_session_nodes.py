@@ -1,4 +1,4 @@
-"""Nodes of a registry's session outside of the folder of records."""
+"""Nodes outside of the folder of records that are kept by a registry's session."""
 
 import asyncio
 
@@ -16,13 +16,13 @@ call = asyncio.to_thread
 
 @pytest.fixture
 async def other(server):
-    """Looks at what is there."""
+    """A client that reads the nodes."""
     async with bare_client(server.address) as client:
         yield client
 
 
 def below(url: str, path: str) -> str:
-    """A path in the registry's."""
+    """A path below the registry's."""
     return folder_of(url).replace("/run", path)
 
 
@@ -33,7 +33,7 @@ async def data_in(client, folder: str) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("prefix", ["thing.", "thing", ""])
 async def test_a_node_anywhere(url, other, prefix):
-    """The name is as given, ten digits behind it; the rest is as with a record."""
+    """Its name gets ten digits; it is updated and withdrawn as a record."""
     folder = below(url, "/elsewhere/deep")
     async with closing(open_registry(url)) as (registry,):
         one = ZooKeeperSession(registry).advertise_at(f"{folder}/{prefix}", b"1")
@@ -49,7 +49,7 @@ async def test_a_node_anywhere(url, other, prefix):
     assert await data_in(other, folder) == {}
 
 
-async def test_in_the_folder_of_records_it_is_one(url):
+async def test_a_node_in_the_folder_of_records_is_a_record(url):
     """Watchers see it, whatever its name."""
     async with closing(open_registry(url)) as (registry,), View(registry) as view:
         await ZooKeeperSession(registry).advertise_at(f"{folder_of(url)}/nodot", b"{}").registered()
@@ -57,8 +57,8 @@ async def test_in_the_folder_of_records_it_is_one(url):
         assert list(view.data) == ["nodot0000000000"]
 
 
-async def test_it_comes_back_with_the_next_session(url, through, proxy, other):
-    """Once, and elsewhere than records of the same name."""
+async def test_the_next_session_creates_the_node_again(url, through, proxy, other):
+    """Once, and apart from a record of the same name."""
     folder = below(url, "/elsewhere")
     async with closing(open_registry(through)) as (registry,), View(registry) as view:
         there = ZooKeeperSession(registry).advertise_at(f"{folder}/Same.", b"there")
@@ -72,8 +72,8 @@ async def test_it_comes_back_with_the_next_session(url, through, proxy, other):
         assert await data_in(other, folder) == {"Same.0000000001": b"there"}
 
 
-async def test_one_removed_by_somebody_else_comes_back(url, other):
-    """It is watched as records are, and told from a record of that name."""
+async def test_a_node_removed_by_others_is_created_again(url, other):
+    """It is watched as records are, and isn't mistaken for a record of the same name."""
     folder = below(url, "/elsewhere")
     async with closing(open_registry(url)) as (registry,):
         here = registry.advertise("Same", b"here")
@@ -90,14 +90,14 @@ async def test_one_removed_by_somebody_else_comes_back(url, other):
     "path", ["", "relative", "/a//b", "/a/../b", "/zookeeper/x", "/a\0", f"/{1000 * 'a'}"]
 )
 async def test_impossible_paths(url, path):
-    """Refused before anything is sent."""
+    """They are refused before anything is sent."""
     async with closing(open_registry(url)) as (registry,):
         with pytest.raises(RegistryDeniedError, match="Write an absolute path"):
             ZooKeeperSession(registry).advertise_at(path, b"")
 
 
 async def test_impossible_sizes(url):
-    """A server hangs up on who sends too much; a record is for watchers, so it has their limit."""
+    """A server refuses more; in the folder of records the limit of records holds."""
     async with closing(open_registry(url)) as (registry,):
         with pytest.raises(RegistryDeniedError, match="at most 1000000"):
             ZooKeeperSession(registry).advertise_at("/a", bytes(1_000_001))

@@ -1,9 +1,10 @@
-"""What these tests share: a bare client for what no registry would write, and what users look for."""
+"""Helpers of these tests: a bare client for what no registry writes, and what users observe."""
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
+from typing import Any, TypeVar
 
 import pytest
 from kazoo.client import KazooClient
@@ -18,17 +19,19 @@ from peerage.testing import View, eventually
 from peerage.testing.suite import closing, registered
 from peerage.testing.zookeeper import Proxy, ZooKeeperServer
 
-#: In each direction of a test: whoever sees it somewhere has found a leak.
+T = TypeVar("T")
+
+#: Passwords that must not appear in any text that a test looks at.
 PASSWORD = "pass-7391-word"
 OTHER = "pass-8402-word"
 
-#: Seconds in which closing has to return: one, and as much again for a machine under load.
+#: Seconds in which closing has to return: one, doubled for a loaded machine.
 CLOSING = 2.0
 
 
 @asynccontextmanager
 async def bare_client(address: str, **options: object) -> AsyncIterator[KazooClient]:
-    """A plain kazoo client; its calls wait, so make them by way of asyncio.to_thread."""
+    """A plain client of kazoo; its methods block, so call them by asyncio.to_thread."""
     client = KazooClient(address, timeout=5, **options)
     await asyncio.to_thread(client.start)
     try:
@@ -44,23 +47,23 @@ def folder_of(url: str) -> str:
 
 
 def times_put_off(server: ZooKeeperServer) -> int:
-    """How many requests it has put off."""
+    """How many requests the server has throttled."""
     (line,) = [line for line in server.ask("mntr").splitlines() if line.startswith("zk_throttled_ops")]
     return int(line.split()[1])
 
 
-def entered(url: str, user: str = "user", password: str = PASSWORD) -> str:
-    """The same registry, with credentials."""
+def with_credentials(url: str, user: str = "user", password: str = PASSWORD) -> str:
+    """The URL with credentials."""
     return url.replace("://", f"://{user}:{password}@")
 
 
 def warnings_in(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """What was logged that a user is to see."""
+    """The messages logged at WARNING or above."""
     return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
 
 
-def told(error: BaseException) -> str:
-    """Everything that anybody could be shown of *error*."""
+def everything_shown(error: BaseException) -> str:
+    """Every text by which *error* could be shown."""
     texts = []
     waiting = [error]
     while waiting:
@@ -71,17 +74,24 @@ def told(error: BaseException) -> str:
     return "\n".join(texts)
 
 
-def someone(service: str, number: int = 0) -> Identity:
+def identity_of(service: str, number: int = 0) -> Identity:
     return Identity(host="127.0.0.1", service_id=service, instance_id=f"{service}-{number}")
 
 
 def record(service: str, number: int) -> bytes:
-    return build_record(someone(service, number), web=[("0.0.0.0", 10_000 + number)])
+    return build_record(identity_of(service, number), web=[("0.0.0.0", 10_000 + number)])
 
 
 def connection(registry: Registry) -> Connection:
-    """What no user sees of a ZooKeeper registry."""
+    """The connection behind a ZooKeeper registry."""
     return registry.connection
+
+
+async def begun(call: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+    """A task of the call, which has run until it waits for something."""
+    task = asyncio.create_task(call)
+    await asyncio.sleep(0)
+    return task
 
 
 async def connected(registry: Registry) -> None:
@@ -89,18 +99,18 @@ async def connected(registry: Registry) -> None:
 
 
 async def cut_off(proxy: Proxy, registry: Registry) -> None:
-    """Take the connection away until the proxy is healed."""
+    """Refuse connections until the proxy is healed."""
     await proxy.refuse()
     await eventually(lambda: connection(registry).up is None, "the end of the connection")
 
 
 async def quiet(registry: Registry) -> None:
-    """Wait until nothing is asked of the server any more: a record is looked at once it is registered."""
+    """Wait until no request is under way: a record is verified after its registration."""
     await eventually(lambda: not connection(registry)._in_flight, "the answers to all requests")
 
 
 async def unanswered(registry: Registry, view: View, proxy: Proxy, name: str, data: bytes) -> Advertisement:
-    """Register a record that *view* sees; from here on nothing that is asked through *proxy* is answered."""
+    """Register a record that *view* sees; from then on no answer comes through *proxy*."""
     owner = await registered(registry, name, data)
     await view.until_data([data])
     await quiet(registry)
@@ -109,12 +119,12 @@ async def unanswered(registry: Registry, view: View, proxy: Proxy, name: str, da
 
 
 async def obtained(secrets: Secrets, name: str) -> bytes:
-    """The value that there is, asked for once."""
+    """The value of an existing secret, by obtain()."""
     return await secrets.obtain(name, lambda: b"another")
 
 
 async def followed(secrets: Secrets, name: str) -> bytes:
-    """The value that there is, as the first of those that come."""
+    """The value of an existing secret, by follow()."""
     follower = aiter(secrets.follow(name))
     try:
         return await anext(follower)
@@ -123,14 +133,14 @@ async def followed(secrets: Secrets, name: str) -> bytes:
 
 
 async def truth(url: str) -> dict[str, bytes]:
-    """What a newcomer is told."""
+    """The records that a new watcher sees."""
     async with closing(open_registry(url)) as (registry,), View(registry) as view:
         await view.until(lambda: view.ready)
         return dict(view.data)
 
 
 async def agree(url: str, *views: View) -> dict[str, bytes]:
-    """Wait until all of them know the truth, and return it."""
+    """Wait until all views show what a new watcher sees, and return it."""
     true = await truth(url)
     for view in views:
         await view.until(lambda view=view: view.data == true and view.stale is None, f"{true!r}")
@@ -146,7 +156,7 @@ async def located(discovery: Discovery, service: str, count: int) -> None:
 
 @asynccontextmanager
 async def never_empty(service: str, *discoveries: Discovery) -> AsyncIterator[None]:
-    """Ask them all along: each time somebody is there."""
+    """Locate the service all the time; there is always an instance."""
 
     async def ask() -> None:
         while True:

@@ -1,4 +1,4 @@
-"""Access lists that were there before: open ones, others' ones, shared nodes, keys that may be anybody's."""
+"""Access lists that existed before: open ones, those of others, shared nodes, keys anybody may change."""
 
 import asyncio
 import itertools
@@ -10,12 +10,12 @@ from tests.backends.zookeeper.support import (
     OTHER,
     PASSWORD,
     bare_client,
-    entered,
+    everything_shown,
     folder_of,
     followed,
     obtained,
-    told,
     warnings_in,
+    with_credentials,
 )
 
 from peerage import RegistryDeniedError, open_registry
@@ -33,8 +33,8 @@ def folder_of_secret(secret: str) -> str:
 # Folders
 
 
-async def test_acl_open_is_open_whatever_the_credentials(url, guarded, secret, server, caplog):
-    """acl=open: whoever has none reads, changes and finds the same; it is no reason to warn."""
+async def test_with_acl_open_nodes_are_open_despite_credentials(url, guarded, secret, server, caplog):
+    """Clients without credentials read and change them, and nothing is logged about it."""
     async with (
         closing(open_registry(f"{guarded}&acl=open"), open_registry(url)) as (here, there),
         View(there) as view,
@@ -53,8 +53,8 @@ async def test_acl_open_is_open_whatever_the_credentials(url, guarded, secret, s
     assert not warnings_in(caplog)
 
 
-async def test_each_open_folder_is_complained_about_once(url, guarded, server, caplog):
-    """Whatever was there before is left as it is, however many records come."""
+async def test_each_open_folder_is_logged_once(url, guarded, server, caplog):
+    """Folders that existed before stay as they are, however many records are advertised."""
     folder = folder_of(url)
     async with bare_client(server.address) as stranger:
         await asyncio.to_thread(stranger.ensure_path, folder)
@@ -74,8 +74,8 @@ async def test_each_open_folder_is_complained_about_once(url, guarded, server, c
         assert "acl=creator" in line
 
 
-async def test_written_out_it_closes_the_path_and_nothing_above(server, caplog):
-    """acl=creator: the path, the folder, the folders of secrets are closed, a node shared by others isn't."""
+async def test_acl_creator_closes_the_path_and_nothing_above(server, caplog):
+    """The path, the folder and the folders of secrets are closed; a shared node above isn't."""
     top = f"/shared-{next(_numbers)}"
     url = f"zookeeper://user:{PASSWORD}@{server.address}{top}/asab?session_timeout=3&acl=creator"
     below = (f"{top}/asab", f"{top}/asab/run", f"{top}/asab/auth")
@@ -93,12 +93,12 @@ async def test_written_out_it_closes_the_path_and_nothing_above(server, caplog):
     said = warnings_in(caplog)
     assert len(said) == 1, said
     assert f"{top} " in said[0]
-    # What was written already isn't what helps.
+    # The option is written already, so the advice mustn't repeat it.
     assert "acl=creator" not in said[0]
 
 
-async def test_somebody_elses_list_is_left_alone(url, server, caplog):
-    """acl=creator closes what the world may change, not what an administrator arranged."""
+async def test_acl_creator_keeps_the_lists_of_others(url, server, caplog):
+    """It closes nodes that everybody may change, and keeps what an administrator has arranged."""
     folder = folder_of(url)
     acls = [
         *READ_ACL_UNSAFE,
@@ -108,7 +108,7 @@ async def test_somebody_elses_list_is_left_alone(url, server, caplog):
     async with bare_client(server.address, auth_data=[("digest", f"user:{PASSWORD}")]) as administrator:
         await asyncio.to_thread(administrator.ensure_path, folder, CREATOR_ALL_ACL)
         await asyncio.to_thread(administrator.set_acls, folder, acls)
-        async with closing(open_registry(f"{entered(url)}&acl=creator")) as (registry,):
+        async with closing(open_registry(f"{with_credentials(url)}&acl=creator")) as (registry,):
             await registered(registry, "Guest", b"{}")
             assert (await registry.inspect()).problem is None
         left, _ = await asyncio.to_thread(administrator.get_acls, folder)
@@ -132,8 +132,8 @@ async def administrator(server):
 
 
 @pytest.mark.parametrize("ask", [obtained, followed])
-async def test_a_key_that_anybody_may_change_is_complained_about_once(guarded, secret, stranger, caplog, ask):
-    """It is what all others use, so it is used, and left as it is; the line says what to do."""
+async def test_a_key_that_anybody_may_change_is_logged_once(guarded, secret, stranger, caplog, ask):
+    """It is used and kept, because all others use it; the log says what to do."""
     await asyncio.to_thread(stranger.create, secret, b"whose?", makepath=True)
     async with closing(open_registry(guarded)) as (registry,):
         for _ in range(3):
@@ -147,8 +147,8 @@ async def test_a_key_that_anybody_may_change_is_complained_about_once(guarded, s
     assert "whose?" not in line
 
 
-async def test_so_is_one_in_a_folder_that_anybody_may_change(guarded, secret, stranger, caplog):
-    """Who may remove the node and make it again doesn't need its own list to be open."""
+async def test_a_key_in_a_folder_that_anybody_may_change_is_logged(guarded, secret, stranger, caplog):
+    """Who may remove the node and create it again doesn't need an open list on the node itself."""
     await asyncio.to_thread(stranger.ensure_path, folder_of_secret(secret))
     forged = [*READ_ACL_UNSAFE, make_digest_acl("other", OTHER, all=True)]
     await asyncio.to_thread(stranger.create, secret, b"forged", acl=forged)
@@ -160,8 +160,10 @@ async def test_so_is_one_in_a_folder_that_anybody_may_change(guarded, secret, st
 
 @pytest.mark.parametrize("ask", [obtained, followed])
 @pytest.mark.parametrize("opened", ["folder", "node", "both"])
-async def test_written_out_it_closes_a_key(*, guarded, secret, stranger, administrator, caplog, opened, ask):
-    """acl=creator: nobody else changes it any more. It may be a stranger's: said, and not replaced."""
+async def test_acl_creator_closes_an_open_key(
+    *, guarded, secret, stranger, administrator, caplog, opened, ask
+):
+    """Others can't change it any more. The log says that a stranger may have made it."""
     folder = folder_of_secret(secret)
     async with closing(open_registry(guarded)) as (registry,):
         await registry.secrets.obtain(secret, lambda: b"whose?")
@@ -185,8 +187,10 @@ async def test_written_out_it_closes_a_key(*, guarded, secret, stranger, adminis
 
 
 @pytest.mark.parametrize("where", ["outside of the path", "without the right to"])
-async def test_a_key_that_it_may_not_close(*, url, guarded, secret, stranger, caplog, where):
-    """It is said to be open, and nothing is advised that was done already."""
+async def test_a_key_that_acl_creator_may_not_close_is_logged(
+    *, url, guarded, secret, stranger, caplog, where
+):
+    """The advice doesn't repeat what was done already."""
     acls = OPEN_ACL_UNSAFE
     if where == "outside of the path":
         secret = f"{folder_of(url).rpartition('/')[0]}-other/key"
@@ -203,8 +207,8 @@ async def test_a_key_that_it_may_not_close(*, url, guarded, secret, stranger, ca
     assert "acl=creator" not in line
 
 
-async def test_a_key_of_our_own_is_no_reason_to_warn(guarded, secret, caplog):
-    """Made here, found by others who have the credentials."""
+async def test_a_key_made_with_credentials_is_not_logged(guarded, secret, caplog):
+    """Other processes with the credentials find it."""
     async with closing(open_registry(guarded), open_registry(guarded)) as (here, there):
         assert await here.secrets.obtain(secret, lambda: b"ours") == b"ours"
         for ask in (obtained, followed):
@@ -212,14 +216,14 @@ async def test_a_key_of_our_own_is_no_reason_to_warn(guarded, secret, caplog):
     assert not warnings_in(caplog)
 
 
-# What is shown of it all
+# What is shown to users
 
 
 async def test_no_password_is_ever_shown(url, secret, server, proxy, loud):
-    """At DEBUG, kazoo's and asyncio's included: not in the log, an error, an object's repr, a URL."""
+    """Not at DEBUG, by kazoo or asyncio either: not in the log, an error, a repr or a URL."""
     shown = []
-    through = entered(url, "other", OTHER).replace(server.address, proxy.address)
-    async with closing(open_registry(entered(url)), open_registry(through)) as (here, outside):
+    through = with_credentials(url, "other", OTHER).replace(server.address, proxy.address)
+    async with closing(open_registry(with_credentials(url)), open_registry(through)) as (here, outside):
         await registered(here, "Guarded", b"{}")
         await here.secrets.obtain(secret, lambda: b"secret-9513-value")
         async with View(outside) as view:
@@ -230,7 +234,7 @@ async def test_no_password_is_ever_shown(url, secret, server, proxy, loud):
             ):
                 with pytest.raises(RegistryDeniedError) as denied:
                     await attempt
-                shown.append(told(denied.value))
+                shown.append(everything_shown(denied.value))
             shown.append(repr(await outside.inspect()))
             proxy.cut()
             await view.until(lambda: "refused" not in view.stale)
@@ -243,7 +247,7 @@ async def test_no_password_is_ever_shown(url, secret, server, proxy, loud):
             shown += [registry.url, repr(registry), repr(registry.secrets), repr(vars(registry))]
     with pytest.raises(PeerageError) as closed:
         outside.advertise("Late", b"{}")
-    shown.append(told(closed.value))
+    shown.append(everything_shown(closed.value))
     for password in (PASSWORD, OTHER):
         assert password not in loud.text
         assert not [text for text in shown if password in text]

@@ -1,4 +1,4 @@
-"""One record against whoever else is in its folder: administrators, namesakes, and its own owner."""
+"""One record, and what administrators, other records and its owner do to it."""
 
 import asyncio
 import time
@@ -11,11 +11,12 @@ from tests.backends.programs import program
 from tests.backends.zookeeper.support import (
     agree,
     bare_client,
+    begun,
     connected,
     connection,
     cut_off,
     folder_of,
-    someone,
+    identity_of,
     unanswered,
 )
 
@@ -28,7 +29,7 @@ from peerage.backends.zookeeper.location import parse
 from peerage.backends.zookeeper.notes import NodeEvent, Note, Replied
 from peerage.backends.zookeeper.pauses import Pauses
 from peerage.backends.zookeeper.registry import ZooKeeperRegistry
-from peerage.backends.zookeeper.session import Session
+from peerage.backends.zookeeper.session import Client
 from peerage.errors import RegistryClosedError
 from peerage.registry import Advertisement, Registry, Stale, open_registry
 from peerage.testing import View, eventually
@@ -39,12 +40,12 @@ from peerage.testing.zookeeper import Proxy, ZooKeeperServer
 
 @pytest.fixture
 def session_timeout() -> int:
-    """Seconds that outlive what is done to connections here."""
+    """Seconds until the server considers a silent process dead."""
     return 20
 
 
-def stay_deaf(to: Connection, until: Callable[[Note], bool]) -> None:
-    """Keep the event loop busy until the server has said something of the kind, which waits."""
+def block_loop_until(to: Connection, until: Callable[[Note], bool]) -> None:
+    """Block the event loop until kazoo's thread has reported a note of the kind."""
     deadline = time.monotonic() + PATIENCE
     while not any(until(note) for _, note in tuple(to._notes)):
         assert time.monotonic() < deadline
@@ -52,7 +53,7 @@ def stay_deaf(to: Connection, until: Callable[[Note], bool]) -> None:
 
 
 def remove_folder(client: KazooClient, folder: str, *, again: bool) -> None:
-    """Remove the folder with all that is in it, and make it *again*, in one step."""
+    """Remove the folder with its nodes, and create it *again*, in one transaction."""
     step = client.transaction()
     for name in client.get_children(folder):
         step.delete(f"{folder}/{name}")
@@ -62,11 +63,11 @@ def remove_folder(client: KazooClient, folder: str, *, again: bool) -> None:
     assert not [each for each in step.commit() if isinstance(each, Exception)]
 
 
-# Removed or changed by somebody else
+# Removed or changed by other programs
 
 
-async def test_a_removed_record_is_back_although_nobody_watches(url, server):
-    """A process that only advertises hears of it itself, again and again, after an update, too."""
+async def test_a_removed_record_is_registered_again_without_a_watcher(url, server):
+    """A process that only advertises notices each removal, after an update as well."""
     async with (
         closing(open_registry(url), open_registry(url)) as (here, there),
         View(there) as view,
@@ -89,8 +90,8 @@ async def test_a_removed_record_is_back_although_nobody_watches(url, server):
         await agree(url, view)
 
 
-async def test_a_removed_record_is_back_after_a_reconnect(url, through, server, proxy):
-    """The server forgets with a connection who watched over it."""
+async def test_a_record_removed_after_a_reconnect_is_registered_again(url, through, server, proxy):
+    """The watch on the node is set again, which the server forgot with the connection."""
     async with (
         closing(open_registry(through), open_registry(url)) as (here, there),
         View(there) as view,
@@ -107,8 +108,8 @@ async def test_a_removed_record_is_back_after_a_reconnect(url, through, server, 
         assert set(view.records) == {await owner.registered()}
 
 
-async def test_a_removed_folder_is_back(url, server):
-    """With each of the records that were in it, whose names begin anew."""
+async def test_a_removed_folder_is_created_again(url, server):
+    """All its records are registered again, with numbers that begin at 0."""
     async with (
         closing(open_registry(url), open_registry(url)) as (here, there),
         View(there) as view,
@@ -119,7 +120,7 @@ async def test_a_removed_folder_is_back(url, server):
             await view.until_data([b"1", b"2"])
             before = max(each.sequence for each in view.records.values())
             await asyncio.to_thread(remove_folder, client, folder_of(url), again=again)
-            # Others by their order of creation. That they were gone in between need not have been seen.
+            # New by their order of creation; the watcher may not have seen the gap.
             await view.until(
                 lambda before=before: (
                     sorted(view.data.values()) == [b"1", b"2"]
@@ -131,8 +132,8 @@ async def test_a_removed_folder_is_back(url, server):
         await view.until_data([b"2"])
 
 
-async def test_a_changed_record_is_written_again(url, server):
-    """What is advertised is for its owner to say; the node stays."""
+async def test_a_record_changed_by_others_is_written_again(url, server):
+    """The node stays; its data is what the owner advertises."""
     async with closing(open_registry(url)) as (here,), bare_client(server.address) as client:
         owner = await registered(here, "Mine", b"mine")
         node = owner.name
@@ -150,8 +151,8 @@ async def test_a_changed_record_is_written_again(url, server):
         assert await asyncio.to_thread(client.exists, path) is None
 
 
-async def test_a_removal_heard_with_the_answer_to_a_look(url, server):
-    """What was seen a moment before isn't taken for what is."""
+async def test_a_removal_reported_together_with_the_answer_of_a_check(url, server):
+    """The event counts, not the answer from before it."""
     async with (
         closing(open_registry(url)) as (here,),
         View(here) as own,
@@ -160,21 +161,21 @@ async def test_a_removal_heard_with_the_answer_to_a_look(url, server):
         owner = await registered(here, "Looked", b"1")
         before = owner.name
         await own.until_data([b"1"])
-        # It is looked at once it is registered: the answer to that must not come in between.
+        # A record is verified after its registration; that answer must not arrive later.
         await eventually(lambda: owner._watched, "the watch on it")
-        # Whatever the reason for a look: its answer and the event of the removal wait together.
+        # Make it verify the node, and let the answer and the event of the removal arrive together.
         owner.node_changed(CHANGED)
         await asyncio.sleep(0)
         assert connection(here)._in_flight
-        stay_deaf(connection(here), lambda note: isinstance(note, Replied))
+        block_loop_until(connection(here), lambda note: isinstance(note, Replied))
         client.delete(f"{folder_of(url)}/{before}")
-        stay_deaf(connection(here), lambda note: isinstance(note, NodeEvent))
+        block_loop_until(connection(here), lambda note: isinstance(note, NodeEvent))
         await own.until(lambda: own.records and before not in own.records, "another record")
         assert set(own.records) == {await owner.registered()}
 
 
-async def test_after_a_reconnect_a_record_counts_once_it_was_seen(url, through, server, proxy):
-    """Removed while its owner was away, it isn't said to be registered under its old name."""
+async def test_after_a_reconnect_a_record_is_verified_first(url, through, server, proxy):
+    """A record that was removed meanwhile isn't reported as registered under its old name."""
     async with closing(open_registry(through)) as (here,), bare_client(server.address) as client:
         owner = await registered(here, "Away", b"1")
         before = owner.name
@@ -188,18 +189,18 @@ async def test_after_a_reconnect_a_record_counts_once_it_was_seen(url, through, 
 
 @pytest.fixture
 def throttled_once(monkeypatch):
-    """Each request is answered first as by a server that has too much to do, and not sent to the server."""
-    submit, throttled = Session.submit, set()
+    """Each request is answered first as by a throttling server, without being sent."""
+    submit, throttled = Client.submit, set()
 
-    def submit_the_second_time(session: Session, request: object, number: int, ticket: tuple) -> bool:
+    def submit_the_second_time(client: Client, request: object, number: int, ticket: tuple) -> bool:
         _, future, _ = ticket
         if future in throttled:
-            return submit(session, request, number, ticket)
+            return submit(client, request, number, ticket)
         throttled.add(future)
-        session._client.report(Replied(ticket, None, named("ThrottledOp")))
+        client.report(Replied(ticket, None, named("ThrottledOp")))
         return True
 
-    monkeypatch.setattr(Session, "submit", submit_the_second_time)
+    monkeypatch.setattr(Client, "submit", submit_the_second_time)
     return throttled
 
 
@@ -225,14 +226,14 @@ async def test_a_throttled_request_is_sent_again(url, throttled_once, monkeypatc
     assert not looks
 
 
-# Names that are somebody else's by now
+# Names that belong to another record by now
 
 
 @asynccontextmanager
 async def name_taken(
     url: str, through: str, server: ZooKeeperServer, proxy: Proxy
 ) -> AsyncIterator[tuple[View, Registry, Advertisement, Advertisement, KazooClient]]:
-    """While we were away the folder was made anew, and another's record has the name of ours."""
+    """A record whose folder was created anew in an outage, and another record of the same name."""
     async with (
         closing(open_registry(through), open_registry(url)) as (here, there),
         View(there) as view,
@@ -248,8 +249,8 @@ async def name_taken(
         yield view, here, ours, theirs, client
 
 
-async def test_a_name_that_is_somebody_elses_by_now(url, through, server, proxy):
-    """With the folder made anew, names begin anew: another's record is neither changed nor removed."""
+async def test_a_name_that_belongs_to_another_record_by_now(url, through, server, proxy):
+    """The other record is neither changed nor removed."""
     async with name_taken(url, through, server, proxy) as (view, _, ours, theirs, client):
         name = theirs.name
         await proxy.heal()
@@ -261,12 +262,12 @@ async def test_a_name_that_is_somebody_elses_by_now(url, through, server, proxy)
         assert (data, stat.version) == (b"theirs", 0)
 
 
-async def test_a_withdrawal_of_a_name_that_is_somebody_elses_by_now(url, through, server, proxy):
-    """Decided while its owner was away, it costs nobody else's record."""
+async def test_withdrawing_spares_another_record_of_the_same_name(url, through, server, proxy):
+    """Also when the record was withdrawn during the outage."""
     async with name_taken(url, through, server, proxy) as (view, here, ours, theirs, _):
         await ours.withdraw()
         await proxy.heal()
-        # Whatever the withdrawal asks and then does comes before the second of these.
+        # All steps of the withdrawal come before the second of these.
         await registered(here, "Marker", b"1")
         await registered(here, "Marker", b"2")
         await view.until_data([b"theirs", b"1", b"2"])
@@ -276,8 +277,8 @@ async def test_a_withdrawal_of_a_name_that_is_somebody_elses_by_now(url, through
 # Withdrawn
 
 
-async def test_a_withdrawal_while_the_folder_is_made(guarded):
-    """What isn't begun isn't done: no node is made of what nobody wishes for any more."""
+async def test_withdrawing_while_the_folder_is_created(guarded):
+    """No node is created for a record that isn't wanted any more."""
     async with closing(open_registry(guarded)) as (here,):
         await here.inspect()
         owner = here.advertise("Never", b"1")
@@ -285,12 +286,12 @@ async def test_a_withdrawal_while_the_folder_is_made(guarded):
         assert connection(here)._in_flight
         await owner.withdraw()
         marker = await registered(here, "Marker", b"2")
-        # The folder counts what is made in it.
+        # The folder counts the nodes created in it.
         assert marker.name == "Marker.0000000000"
 
 
 async def test_a_lost_answer_to_a_withdrawal(url, through, proxy):
-    """It is gone, and nothing brings it back."""
+    """The record is gone and isn't registered again."""
     async with closing(open_registry(through), open_registry(url)) as (here, there), View(there) as view:
         owner = await unanswered(here, view, proxy, "Gone", b"1")
         first = asyncio.ensure_future(owner.withdraw())
@@ -305,13 +306,13 @@ async def test_a_lost_answer_to_a_withdrawal(url, through, proxy):
 
 
 async def test_a_withdrawal_over_a_half_open_connection(url, through, proxy):
-    """Nobody answers: it returns all the same, and is done when there is another connection."""
+    """It returns without an answer, and the record is removed over the next connection."""
     async with closing(open_registry(through), open_registry(url)) as (here, there), View(there) as view:
         owner = await registered(here, "Gone", b"1")
         await view.until_data([b"1"])
         up = connection(here).up
         proxy.black_hole()
-        # Two seconds, and as much again for a machine under load; that nobody is there is noticed after 13.
+        # Two seconds, doubled for a loaded machine; the half-open connection is noticed after 13.
         async with asyncio.timeout(4):
             await owner.withdraw()
         assert connection(here).up is up
@@ -321,21 +322,20 @@ async def test_a_withdrawal_over_a_half_open_connection(url, through, proxy):
 
 
 async def test_a_withdrawal_after_an_update_whose_answer_was_lost(url, through, proxy):
-    """Whatever version the record is at by now, it is removed."""
+    """The record is removed whatever its version is."""
     async with closing(open_registry(through), open_registry(url)) as (here, there), View(there) as view:
         owner = await unanswered(here, view, proxy, "Gone", b"1")
         owner.update(b"2")
         await view.until_data([b"2"])
-        withdrawal = asyncio.ensure_future(owner.withdraw())
-        await asyncio.sleep(0)
+        withdrawal = await begun(owner.withdraw())
         await proxy.heal()
         await withdrawal
         await registered(here, "Marker", b"marker")
         await view.until_data([b"marker"])
 
 
-async def test_a_withdrawal_of_a_record_that_is_being_changed(url, server):
-    """By somebody who isn't its owner, and doesn't stop."""
+async def test_a_withdrawal_of_a_record_that_others_keep_changing(url, server):
+    """It is removed although its version changes all the time."""
     async with closing(open_registry(url)) as (here,), bare_client(server.address) as client:
         owner = await registered(here, "Busy", b"1")
         path = f"{folder_of(url)}/{owner.name}"
@@ -345,9 +345,9 @@ async def test_a_withdrawal_of_a_record_that_is_being_changed(url, server):
         assert await asyncio.to_thread(client.exists, path) is None
 
 
-async def test_a_cancelled_withdrawal_gives_up_its_names(through, proxy):
-    """A process that was told to stop waiting no longer counts the names of the record as its own."""
-    async with Discovery(through, identity=someone("gone")) as discovery:
+async def test_a_cancelled_withdrawal_gives_up_its_ids(through, proxy):
+    """The process no longer counts the ids of the record as its own."""
+    async with Discovery(through, identity=identity_of("gone")) as discovery:
         registration = await discovery.advertise(port=80, ids={"shard": 1})
         assert ("shard", "1") in discovery.own_ids()
         proxy.black_hole()
@@ -358,7 +358,7 @@ async def test_a_cancelled_withdrawal_gives_up_its_names(through, proxy):
 
 
 async def test_a_record_whose_task_is_cancelled_is_withdrawn(url):
-    """A program that ends cancels all its tasks: nobody waits for a record that none of them registers."""
+    """As when a program ends and cancels all its tasks: registered() doesn't wait for ever."""
     async with closing(open_registry(url)) as (here,):
         owner = await registered(here, "Cancelled", b"1")
         (task,) = [task for task in asyncio.all_tasks() if task.get_name() == "peerage: advertise Cancelled"]
@@ -370,8 +370,8 @@ async def test_a_record_whose_task_is_cancelled_is_withdrawn(url):
                 await owner.registered()
 
 
-async def test_a_program_that_withdraws_while_everything_is_cancelled(url):
-    """As asyncio.run does it with the tasks that are left: the record's own is cancelled, too."""
+async def test_withdrawing_while_asyncio_run_cancels_all_tasks(url):
+    """The program ends although the task of the record is cancelled, too."""
     text = """
 import asyncio, sys
 from peerage.registry import open_registry

@@ -1,18 +1,25 @@
-"""What inspect() says: who answers, what may be done, and what to do about it."""
+"""inspect() reports which server answers, what is allowed, and what to do about a problem."""
 
 import asyncio
 import time
 
 from kazoo.security import READ_ACL_UNSAFE, make_digest_acl
-from tests.backends.zookeeper.support import CLOSING, OTHER, PASSWORD, bare_client, entered, folder_of
+from tests.backends.zookeeper.support import (
+    CLOSING,
+    OTHER,
+    PASSWORD,
+    bare_client,
+    folder_of,
+    with_credentials,
+)
 
 from peerage import open_registry
 from peerage.testing import View
 from peerage.testing.suite import closing, registered
 
 
-async def test_who_answers_and_what_may_be_done(url, guarded):
-    """Server, version, session time-out, with access and without: also for who never tried to advertise."""
+async def test_the_server_and_the_access_are_reported(url, guarded):
+    """Server, version, session time-out and access, also without an attempt to advertise."""
     async with closing(open_registry(guarded), open_registry(url)) as (here, outside):
         await registered(here, "Guarded", b"{}")
         health = await here.inspect()
@@ -33,8 +40,8 @@ async def test_who_answers_and_what_may_be_done(url, guarded):
             assert denied.problem
 
 
-async def test_who_may_read_only(url, server):
-    """A folder that all may read and few may change: in touch, told apart from those who may."""
+async def test_read_only_access_is_reported(url, server):
+    """Connected and not writable, in a folder that all may read and few may change."""
     folder = folder_of(url)
     acls = [*READ_ACL_UNSAFE, make_digest_acl("user", PASSWORD, all=True)]
     async with bare_client(server.address) as administrator:
@@ -42,7 +49,9 @@ async def test_who_may_read_only(url, server):
         await asyncio.to_thread(administrator.set_acls, folder, acls)
     async with (
         closing(
-            open_registry(entered(url)), open_registry(entered(url, "other", OTHER)), open_registry(url)
+            open_registry(with_credentials(url)),
+            open_registry(with_credentials(url, "other", OTHER)),
+            open_registry(url),
         ) as (member, other, anonymous),
     ):
         assert (await member.inspect()).writable
@@ -55,7 +64,7 @@ async def test_who_may_read_only(url, server):
 
 
 async def test_a_server_that_is_down(guarded, server, proxy, loud):
-    """Stale within a second, with what to do, while it was up before and if it never was."""
+    """Stale within a second, with advice, whether the server was up before or never."""
     url = guarded.replace(server.address, proxy.address)
     async with closing(open_registry(url), open_registry(url)) as (before, never):
         await registered(before, "Guarded", b"{}")

@@ -1,4 +1,4 @@
-"""Where access lists are configured, a stranger can do nothing, and is told so."""
+"""Where access lists are set, an unauthenticated client can do nothing, and gets an error that says so."""
 
 import asyncio
 import time
@@ -11,9 +11,9 @@ from tests.backends.zookeeper.support import (
     OTHER,
     PASSWORD,
     bare_client,
-    entered,
     folder_of,
     warnings_in,
+    with_credentials,
 )
 
 from peerage import Discovery, RegistryDeniedError, open_registry
@@ -22,8 +22,8 @@ from peerage.testing import View, eventually
 from peerage.testing.suite import closing, registered
 
 
-async def test_nothing_on_the_way_is_left_to_strangers(url, guarded, secret, server):
-    """Record, secret, their folders, the path itself: no reading, writing, adding, removing, taking over."""
+async def test_all_nodes_of_a_registry_are_closed(url, guarded, secret, server):
+    """No reading, writing, adding or removing of record, secret, their folders and the path."""
     folder = folder_of(url)
     async with closing(open_registry(guarded)) as (here,), bare_client(server.address) as stranger:
         owner = await registered(here, "Guarded", b"{}")
@@ -46,7 +46,7 @@ async def test_nothing_on_the_way_is_left_to_strangers(url, guarded, secret, ser
             ):
                 with pytest.raises(NoAuthError):
                     await asyncio.to_thread(call, *arguments)
-        # Removing the uppermost is up to the node above it, which the server's own root is here.
+        # The node above decides about removing the topmost node; here that is the root.
         for path in nodes[:-1]:
             with pytest.raises(NoAuthError):
                 await asyncio.to_thread(stranger.delete, path)
@@ -62,9 +62,9 @@ async def test_nothing_on_the_way_is_left_to_strangers(url, guarded, secret, ser
 
 
 @pytest.mark.parametrize("who", ["nobody", "another user"])
-async def test_who_is_not_let_in_is_told_which_node_and_what_to_do(url, guarded, secret, loud, who):
-    """Denied or stale, and never an empty snapshot, also if nothing was there at first; no password shows."""
-    outsider = url if who == "nobody" else entered(url, "other", OTHER)
+async def test_errors_name_the_node_and_what_to_do(url, guarded, secret, loud, who):
+    """Denied or stale, never an empty snapshot, also without any node at first; no password."""
+    outsider = url if who == "nobody" else with_credentials(url, "other", OTHER)
     async with (
         closing(open_registry(guarded), open_registry(outsider)) as (here, outside),
         View(outside) as early,
@@ -95,11 +95,11 @@ async def test_who_is_not_let_in_is_told_which_node_and_what_to_do(url, guarded,
     assert OTHER not in loud.text
 
 
-async def test_a_service_learns_that_it_is_not_let_in(url, guarded, caplog):
-    """Discovery.advertise raises; nothing is repeated in the log; leaving is quick."""
+async def test_a_refused_service_gets_an_error(url, guarded, caplog):
+    """Discovery.advertise raises; the log has it once; closing is quick."""
     async with closing(open_registry(guarded)) as (here,):
         await registered(here, "Guarded", b"{}")
-        async with Discovery(entered(url, "other", OTHER)) as discovery:
+        async with Discovery(with_credentials(url, "other", OTHER)) as discovery:
             with pytest.raises(RegistryDeniedError, match=folder_of(url)):
                 await discovery.advertise(port=8080)
             await eventually(lambda: discovery.stale)

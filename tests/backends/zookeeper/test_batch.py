@@ -33,7 +33,7 @@ def test_small_answers_double_it_and_large_ones_do_not():
 
 
 async def test_answers_that_a_server_has_no_memory_for(tmp_path):
-    """A hundred nodes of 900 kB, which end a server that builds one answer of them: read all the same."""
+    """A hundred nodes of 900 kB end a server that builds one answer of them; they are read all the same."""
     with ZooKeeperServer(tmp_path, jvm=["-Xmx400m", "-XX:+ExitOnOutOfMemoryError"]) as server:
         async with bare_client(server.address) as client:
             await asyncio.to_thread(client.ensure_path, "/large/run")

@@ -1,4 +1,4 @@
-"""What a connection is verified with, and files that can't work."""
+"""TLS contexts, and certificate files that can't be used."""
 
 import ssl
 from contextlib import suppress
@@ -6,7 +6,7 @@ from contextlib import suppress
 import pytest
 import trustme
 from cryptography.hazmat.primitives import serialization
-from tests.backends.zookeeper.support import told
+from tests.backends.zookeeper.support import everything_shown
 
 from peerage.backends.zookeeper.tls import Tls
 from peerage.errors import ConfigurationError
@@ -16,7 +16,7 @@ SECRET = "hunter2-s3cret"
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    """A CA and a client's certificate, as a user would have them."""
+    """Certificates and keys of a CA and a client."""
     folder = tmp_path_factory.mktemp("tls")
     authority = trustme.CA()
     ours, other = authority.issue_cert("client"), authority.issue_cert("other")
@@ -112,4 +112,4 @@ class TestContext:
     def test_files_that_cannot_work(self, files, names, message):
         with pytest.raises(ConfigurationError, match=message) as caught:
             tls(files, *names).context()
-        assert SECRET not in told(caught.value)
+        assert SECRET not in everything_shown(caught.value)

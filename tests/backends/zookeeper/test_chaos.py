@@ -1,4 +1,4 @@
-"""Seeded faults under load: whatever happens, watchers end with what is wished for."""
+"""Random faults from a seed, under load: in the end all watchers know exactly the advertised records."""
 
 import asyncio
 import random
@@ -6,7 +6,7 @@ import re
 from urllib.parse import urlsplit
 
 import pytest
-from tests.backends.zookeeper.support import agree, located, never_empty, someone
+from tests.backends.zookeeper.support import agree, identity_of, located, never_empty
 
 from peerage import Discovery
 from peerage.registry import Advertisement, Registry, open_registry
@@ -16,7 +16,7 @@ from peerage.testing.zookeeper import Proxy
 
 
 async def _churn(registry: Registry, chance: random.Random, wished: dict[Advertisement, bytes]) -> None:
-    """Advertise, update and withdraw; *wished* is what must be there in the end."""
+    """Advertise, update and withdraw; *wished* collects what must be there in the end."""
     number = chance.randrange(1, 1_000) * 1_000_000
     while True:
         number += 1
@@ -45,9 +45,9 @@ async def test_connections_cut_at_random(url, proxy, through, seed, caplog):
     async with Proxy(address) as second:
         urls = (through, url.replace(address, second.address), url)
         async with (
-            Discovery(urls[0], identity=someone("stable", 1)) as one,
-            Discovery(urls[1], identity=someone("stable", 2)) as two,
-            Discovery(urls[2], identity=someone("stable", 3)) as three,
+            Discovery(urls[0], identity=identity_of("stable", 1)) as one,
+            Discovery(urls[1], identity=identity_of("stable", 2)) as two,
+            Discovery(urls[2], identity=identity_of("stable", 3)) as three,
             View(one.registry) as first,
             View(two.registry) as middle,
             View(three.registry) as last,
@@ -94,7 +94,7 @@ async def test_connections_cut_at_random(url, proxy, through, seed, caplog):
 
 @pytest.mark.parametrize("seed", [1, 2])
 async def test_faults_at_random(url, server, proxy, through, seed):
-    """Whatever fails, in whatever order: in the end there is what is wished for, once, and all know it."""
+    """In the end each wanted record is there once, and all watchers know it."""
     chance = random.Random(seed)
 
     async def fail() -> None:

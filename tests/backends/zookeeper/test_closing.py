@@ -1,4 +1,4 @@
-"""Closing and Ctrl-C: a server that hangs holds nobody up."""
+"""Closing a registry, and Ctrl-C: both return in time even when the server hangs."""
 
 import asyncio
 import signal
@@ -33,7 +33,7 @@ except KeyboardInterrupt:
 @pytest.mark.parametrize("fault", ["black_hole", "refuse"])
 @pytest.mark.parametrize("when", ["from the start", "later"])
 async def test_closing_returns_in_time(through, proxy, fault, when):
-    """A server that takes connections and never answers, or takes none, holds nobody up."""
+    """With a server that accepts connections and never answers, or refuses them."""
 
     async def harm() -> None:
         if fault == "refuse":
@@ -59,7 +59,7 @@ async def test_closing_returns_in_time(through, proxy, fault, when):
 
 
 async def test_closing_with_a_suspended_server(tmp_path):
-    """A server stopped where it is, before and after a connection was made."""
+    """The server is stopped by SIGSTOP, before or after the connection was made."""
     with ZooKeeperServer(tmp_path) as server:
         url = f"zookeeper://{server.address}/asab?session_timeout=4"
         known = open_registry(url)
@@ -75,7 +75,7 @@ async def test_closing_with_a_suspended_server(tmp_path):
 
 @pytest.mark.parametrize("fault", ["hangs from the start", "hangs", "refuses from the start", "refuses"])
 async def test_an_interrupted_program_ends(through, proxy, fault):
-    """Ctrl-C ends a program, whatever its registry does, and nothing is complained about on the way."""
+    """On Ctrl-C, in any state of its registry, without warnings or tracebacks."""
 
     async def harm() -> None:
         if fault.startswith("refuses"):

@@ -1,4 +1,4 @@
-"""The connection itself: what is heard in which order, and servers that misbehave while they are greeted."""
+"""The connection: the order of reports, and servers that misbehave while a session is established."""
 
 import asyncio
 import logging
@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 
 from peerage import open_registry
+from peerage.backends.zookeeper import kazoothread
 from peerage.backends.zookeeper import session as session_module
 from peerage.backends.zookeeper.connection import Connection
 from peerage.backends.zookeeper.failures import Failure, Lost
@@ -41,7 +42,7 @@ async def connected(url: str) -> AsyncIterator[Connection]:
 
 @asynccontextmanager
 async def listening(serve: Serve) -> AsyncIterator[str]:
-    """A server that is none; yields its address."""
+    """A TCP server that isn't ZooKeeper; yields its address."""
     writers = []
 
     async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -64,9 +65,9 @@ async def hang(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
         pass
 
 
-def lose_unheard(connection: Connection) -> None:
-    """Let the thread lose the connection while the event loop, which is held here, can't hear of it."""
-    client = connection._client._client
+def lose_without_the_loop(connection: Connection) -> None:
+    """Let the thread lose the connection while the event loop, which is blocked here, can't know."""
+    client = connection._client
     connections = client.connections
     client.dialer.hang_up()
     deadline = time.monotonic() + 10
@@ -76,11 +77,11 @@ def lose_unheard(connection: Connection) -> None:
     assert connection.up is not None
 
 
-async def test_what_is_asked_over_a_lost_connection_fails_once_that_is_heard(url):
-    """Not before: whoever asks again until there is another connection would never let it be heard."""
+async def test_a_request_over_a_lost_connection_fails_with_the_report(url):
+    """Not earlier: a caller that retries at once would keep the loop from the report."""
     async with connected(url) as connection:
         up = connection.up
-        lose_unheard(connection)
+        lose_without_the_loop(connection)
         answer = connection.post(session_module.Sync("/"))
         assert not answer.done()
         with pytest.raises(Lost):
@@ -88,8 +89,8 @@ async def test_what_is_asked_over_a_lost_connection_fails_once_that_is_heard(url
         assert connection.up is not up
 
 
-async def test_what_is_put_off_ends_with_its_connection(busy_server):
-    """Nobody is left to wait for an answer, and the next connection isn't held up."""
+async def test_throttled_requests_fail_with_their_connection(busy_server):
+    """No caller waits for ever, and the next connection isn't delayed."""
     async with connected(f"zookeeper://{busy_server.address}/busy") as connection:
         while True:
             answers = [connection.post(session_module.Sync("/")) for _ in range(200)]
@@ -97,27 +98,27 @@ async def test_what_is_put_off_ends_with_its_connection(busy_server):
             if connection._throttle_timer is not None:
                 break  # whether it is busy at the moment is up to chance
             await asyncio.wait(answers)
-        connection._client._client.dialer.hang_up()
+        connection._client.dialer.hang_up()
         await asyncio.wait(answers)
         assert {type(answer.exception()) for answer in answers} == {type(None), Lost}
         await connection.wait_connected()
         await connection.post(session_module.Sync("/"))
 
 
-async def test_a_secret_is_waited_for_over_a_lost_connection(url):
-    """obtain() and follow() ask again; the event loop goes on."""
+async def test_secrets_are_asked_for_again_after_a_lost_connection(url):
+    """By obtain() and follow(), while the event loop continues."""
     path = f"/{url.partition('?')[0].rpartition('/')[2]}/key"
     async with closing(open_registry(url)) as (registry,):
         assert await registry.secrets.obtain(path, lambda: b"one") == b"one"
         followed = registry.secrets.follow(path)
         assert await anext(followed) == b"one"
-        lose_unheard(registry.connection)
+        lose_without_the_loop(registry.connection)
         assert await registry.secrets.obtain(path, lambda: b"two") == b"one"
         await followed.aclose()
 
 
-async def test_a_half_open_connection_is_noticed_by_those_who_ask(through, proxy):
-    """However often they ask: a question isn't a sign of life of the other side."""
+async def test_a_half_open_connection_is_noticed_despite_requests(through, proxy):
+    """Sending requests all the time doesn't count as a sign of life of the server."""
     async with closing(open_registry(through)) as (registry,), View(registry) as view:
         await view.until(lambda: view.ready)
         asking = asyncio.create_task(keep_asking(registry))
@@ -136,31 +137,31 @@ async def keep_asking(registry) -> None:
 
 
 class HangingUp(Proxy):
-    """Resets each connection after the server's first words on it, until told not to."""
+    """A proxy that resets each connection after the first bytes of the server, while hangs_up is set."""
 
     hangs_up = True
 
     def heard(self, link: Link, data: bytes) -> None:
         super().heard(link, data)
         if self.hangs_up:
-            # They are passed on first.
+            # After the bytes have been passed on.
             asyncio.get_running_loop().call_soon(link.abort)
 
 
-async def test_a_full_pipe_of_wake_ups_holds_nobody_up(url, server, monkeypatch):
-    """Requests that went with their connections leave it full: the thread is awake, the loop goes on."""
+async def test_a_full_pipe_of_wake_ups_blocks_nothing(url, server, monkeypatch):
+    """Requests of lost connections leave it full: the thread is awake, and the loop continues."""
     count = 60
     full, stuck = threading.Event(), threading.Event()
-    established = session_module._Client.connection_established
+    established = session_module.Client.connection_established
 
-    def establish_slowly(client: session_module._Client, *arguments: object) -> None:
-        """On the thread, which sees the end of the connection after all have asked for something."""
+    def establish_slowly(client: session_module.Client, *arguments: object) -> None:
+        """On kazoo's thread: it sees the end of the connection after all requests were queued."""
         established(client, *arguments)
         reading, writing = client._connection.wake_up_sockets()
         deadline = time.monotonic() + PATIENCE
         while len(client._queue) < count and not full.is_set():
             if time.monotonic() > deadline:
-                # The loop waits for room in the pipe: it gets some, to hear that the test failed.
+                # The event loop is blocked by the full pipe: make room, so that the test can fail.
                 stuck.set()
                 with suppress(BlockingIOError):
                     reading.recv(1000)
@@ -170,7 +171,7 @@ async def test_a_full_pipe_of_wake_ups_holds_nobody_up(url, server, monkeypatch)
         except BlockingIOError:
             full.set()
 
-    monkeypatch.setattr(session_module._Client, "connection_established", establish_slowly)
+    monkeypatch.setattr(session_module.Client, "connection_established", establish_slowly)
     async with (
         HangingUp(server.address) as proxy,
         closing(open_registry(url.replace(server.address, proxy.address))) as (registry,),
@@ -179,13 +180,13 @@ async def test_a_full_pipe_of_wake_ups_holds_nobody_up(url, server, monkeypatch)
         await eventually(lambda: full.is_set() or stuck.is_set())
         proxy.hangs_up = False
         full.set()
-        # None of what is asked now waits for a wake-up that had no place.
+        # Every request from here on is sent, although earlier wake-ups didn't fit into the pipe.
         await asyncio.gather(*(owner.registered() for owner in owners))
     assert not stuck.is_set()
 
 
-async def test_what_cannot_be_sent_costs_itself_alone(url):
-    """The connection goes on, and so do those who asked before and after."""
+async def test_a_request_that_cannot_be_encoded_fails_alone(url):
+    """The connection and all other requests go on."""
     async with connected(url) as connection:
         up = connection.up
         before = connection.post(session_module.Sync("/"))
@@ -198,8 +199,8 @@ async def test_what_cannot_be_sent_costs_itself_alone(url):
         assert connection.up is up
 
 
-async def test_a_listener_that_fails_costs_nobody_else(url):
-    """What was told next is heard all the same."""
+async def test_a_listener_that_fails_stops_no_other_report(url):
+    """The next notes are handled all the same."""
     loop = asyncio.get_running_loop()
     complaints = []
     loop.set_exception_handler(lambda _, context: complaints.append(context["exception"]))
@@ -207,7 +208,7 @@ async def test_a_listener_that_fails_costs_nobody_else(url):
     async with connected(url) as connection:
 
         def fail(*_: object) -> None:
-            # With more to be heard: whoever told it doesn't wake the loop for that once more.
+            # With more notes queued: the thread wakes the loop for the first note only.
             deadline = time.monotonic() + PATIENCE
             while len(connection._notes) < 2:
                 assert time.monotonic() < deadline
@@ -225,8 +226,8 @@ async def test_a_listener_that_fails_costs_nobody_else(url):
     assert [str(error) for error in complaints] == ["not today"]
 
 
-async def test_a_change_between_the_call_and_the_wait_is_no_secret():
-    """changed() speaks of the moment at which it is called."""
+async def test_changed_counts_from_its_call():
+    """A change between the call and the wait isn't missed."""
     connection = Connection(parse(f"zookeeper://127.0.0.1:{free_port()}/x"), None)
     connection.start()
     changed = connection.changed()
@@ -235,8 +236,8 @@ async def test_a_change_between_the_call_and_the_wait_is_no_secret():
     await connection.aclose()
 
 
-async def test_a_server_that_never_answers_is_named_as_such():
-    """First that nothing is known yet, then what is the matter; each once."""
+async def test_the_reason_names_a_server_that_never_answers():
+    """First that there is no answer yet, then why; each once."""
     async with listening(hang) as address, closing(open_registry(f"zookeeper://{address}/x")) as (registry,):
         async with View(registry) as view:
             await view.until(lambda: view.stale and "doesn't answer" in view.stale)
@@ -245,7 +246,7 @@ async def test_a_server_that_never_answers_is_named_as_such():
 
 
 @pytest.mark.parametrize("words", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x15\x03\x03\x00\x02\x02\x28"])
-async def test_what_is_no_zookeeper_is_named_as_such(words):
+async def test_the_reason_names_a_server_that_is_not_zookeeper(words):
     """Another protocol on that port, or TLS."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -262,8 +263,8 @@ async def test_what_is_no_zookeeper_is_named_as_such(words):
         assert "isn't ZooKeeper" in view.stale
 
 
-async def test_servers_that_fail_in_turn_are_told_once_each():
-    """One refuses, one hangs up: two reasons, however long it goes on, and one beginning of it."""
+async def test_each_reason_of_servers_that_fail_in_turn_is_reported_once():
+    """One refuses, one resets: two reasons, however long it lasts."""
     taken = 0
 
     async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -283,8 +284,8 @@ async def test_servers_that_fail_in_turn_are_told_once_each():
             assert registry.connection.since == since
 
 
-async def test_a_greeting_over_tls_ends_with_the_registry():
-    """Closed while the other side says nothing: neither thread nor socket stays behind."""
+async def test_closing_during_a_tls_handshake_leaves_nothing():
+    """Neither a thread nor a socket, while the other side sends nothing."""
     taken = asyncio.Event()
 
     async def silent(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
@@ -300,8 +301,8 @@ async def test_a_greeting_over_tls_ends_with_the_registry():
             assert "peerage: zookeeper" not in {thread.name for thread in threading.enumerate()}
 
 
-async def test_a_greeting_over_tls_that_is_not_answered_is_named_as_such():
-    """Not by an error without a text."""
+async def test_the_reason_names_an_unanswered_tls_handshake():
+    """It isn't an error without a text."""
     async with (
         listening(hang) as address,
         closing(open_registry(f"zookeeper+tls://{address}/x")) as (registry,),
@@ -310,10 +311,10 @@ async def test_a_greeting_over_tls_that_is_not_answered_is_named_as_such():
         await view.until(lambda: view.stale and "TLS" in view.stale)
 
 
-async def test_what_is_not_known_is_logged_once(url, monkeypatch, caplog):
-    """It is tried again without end, with one traceback; then it goes on as if nothing had been."""
+async def test_an_unexpected_error_is_logged_once(url, monkeypatch, caplog):
+    """It is retried without end, with one traceback, and works once the error is gone."""
     tried = 0
-    connect = session_module._Connection._connect
+    connect = kazoothread.ConnectionThread._connect
 
     def fail(*arguments: object) -> object:
         nonlocal tried
@@ -322,7 +323,7 @@ async def test_what_is_not_known_is_logged_once(url, monkeypatch, caplog):
             raise ValueError("never seen")
         return connect(*arguments)
 
-    monkeypatch.setattr(session_module._Connection, "_connect", fail)
+    monkeypatch.setattr(kazoothread.ConnectionThread, "_connect", fail)
     fast = ZooKeeperRegistry(parse(url), None, Pauses(restart=lambda: 0.05))
     async with closing(fast) as (registry,), View(registry) as view:
         await view.until(lambda: view.ready)

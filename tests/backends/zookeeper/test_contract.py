@@ -1,10 +1,10 @@
-"""The ZooKeeper registry keeps the contract, on a real server."""
+"""The ZooKeeper registry keeps the contract of the port, on a real server."""
 
 from peerage.testing import RegistryConformance
 from peerage.testing.zookeeper import ZooKeeperHarness
 
 
 class TestZooKeeper(RegistryConformance):
-    """Everything: processes, outages, sessions, secrets."""
+    """With all capabilities: processes, outages, sessions, secrets."""
 
     harness_class = ZooKeeperHarness

@@ -1,4 +1,4 @@
-"""Several servers are one registry: it is there as long as most of them are, whichever they are."""
+"""Several servers are one registry, which works as long as most of them do."""
 
 import asyncio
 import itertools
@@ -30,7 +30,7 @@ def servers(tmp_path_factory) -> Iterator[Ensemble]:
 
 @pytest.fixture
 def ensemble(servers) -> Iterator[Ensemble]:
-    """All three serve; those that a test killed are started again after it."""
+    """Three servers that serve; those that a test killed are started again afterwards."""
     yield servers
     revive(servers)
 
@@ -54,7 +54,7 @@ def record(number: int) -> bytes:
 
 
 async def server_of(registry: Registry) -> str | None:
-    """Who answers this participant; waits until somebody does."""
+    """The server that this participant is connected to; waits for a connection."""
     async with asyncio.timeout(PATIENCE):
         while (health := await registry.inspect()).server is None:
             pass
@@ -63,7 +63,7 @@ async def server_of(registry: Registry) -> str | None:
 
 @asynccontextmanager
 async def participants(url: str, count: int = 6) -> AsyncIterator[list[Discovery]]:
-    """Several, which choose their servers at random, each with a record, all of which all know."""
+    """Participants with a record each, on servers chosen at random; all know all records."""
     discoveries = [Discovery(url) for _ in range(count)]
     try:
         for discovery in discoveries:
@@ -83,11 +83,11 @@ def nodes_of(discovery: Discovery) -> set[str]:
 
 
 async def check(url: str, discoveries: list[Discovery], nodes: set[str]) -> None:
-    """All are in touch again, a newcomer is told the same *nodes*, and what is done now is seen by all."""
+    """All are in touch again, a new watcher sees the same *nodes*, and all see a new record."""
     for discovery in discoveries:
         await eventually(lambda each=discovery: each.stale is None)
     async with closing(open_registry(url)) as (newcomer,), View(newcomer) as view:
-        # A server may be a moment behind the others.
+        # A server may lag behind the others for a moment.
         await view.until(lambda: view.ready and set(view.records) == nodes)
         marker = await registered(newcomer, "Marker", record(99))
         for discovery in discoveries:
@@ -95,7 +95,7 @@ async def check(url: str, discoveries: list[Discovery], nodes: set[str]) -> None
 
 
 async def test_three_servers_are_one_registry(ensemble, path):
-    """What one participant does by way of one server is seen by way of the others."""
+    """What a participant does on one server is seen on the others."""
     urls = [f"zookeeper://{server.address}{path}" for server in ensemble.servers]
     registries = [open_registry(url) for url in urls]
     async with closing(*registries), View(registries[0]) as one, View(registries[2]) as three:
@@ -110,7 +110,7 @@ async def test_three_servers_are_one_registry(ensemble, path):
 
 @pytest.mark.parametrize("victim", ["leader", "follower"])
 async def test_a_server_killed(ensemble, path, victim):
-    """Leader or not: sessions and nodes survive, nobody's answer is ever empty, and the truth holds."""
+    """Leader or not: sessions and nodes survive, and no answer is ever empty."""
     url = f"zookeeper://{ensemble.address}{path}"
     async with participants(url) as discoveries:
         nodes = nodes_of(discoveries[0])
@@ -119,7 +119,7 @@ async def test_a_server_killed(ensemble, path, victim):
         if victim == "leader":
             killed = leader
         else:
-            # One that somebody is connected to, if there is one.
+            # A server with a client, if there is one.
             used = [await server_of(discovery.registry) for discovery in discoveries]
             followers = [server for server in ensemble.servers if server is not leader]
             killed = max(followers, key=lambda server: used.count(server.address))
@@ -130,7 +130,7 @@ async def test_a_server_killed(ensemble, path, victim):
 
 
 async def test_a_server_dead_from_the_start(ensemble, path):
-    """Whoever begins with it goes on to the next."""
+    """Participants that try it first go on to the next."""
     leader = ensemble.leader()
     follower = next(server for server in ensemble.servers if server is not leader)
     follower.kill()
@@ -140,7 +140,7 @@ async def test_a_server_dead_from_the_start(ensemble, path):
 
 
 async def test_too_few_servers(ensemble, path):
-    """Without a majority nothing is certain, so all that was known stays; with it, all is as before."""
+    """Without a majority, all that was known stays; with it, all is as before."""
     url = f"zookeeper://{ensemble.address}{path}"
     async with participants(url, 3) as discoveries:
         nodes = nodes_of(discoveries[0])
@@ -161,14 +161,14 @@ async def test_too_few_servers(ensemble, path):
 
 @pytest.fixture
 async def hole(ensemble) -> AsyncIterator[Proxy]:
-    """In front of one of the servers."""
+    """A proxy in front of one of the servers."""
     server: ZooKeeperServer = ensemble.servers[0]
     async with Proxy(server.address) as proxy:
         yield proxy
 
 
 async def test_a_host_that_never_answers(ensemble, path, hole):
-    """It takes connections and says nothing: everybody finds the others."""
+    """It accepts connections and sends nothing: all participants find the others."""
     hole.black_hole()
     url = f"zookeeper://{hole.address},{ensemble.servers[1].address}{path}"
     async with participants(url) as discoveries:
@@ -176,8 +176,8 @@ async def test_a_host_that_never_answers(ensemble, path, hole):
         await check(url, discoveries, nodes_of(discoveries[0]))
 
 
-async def test_a_host_that_answers_no_longer(ensemble, path, hole):
-    """Those who were connected to it go on to the others; each record is there once in the end."""
+async def test_a_host_that_stops_answering(ensemble, path, hole):
+    """Its clients go on to the others; in the end each record exists once."""
     url = f"zookeeper://{hole.address},{ensemble.servers[1].address}{path}"
     async with participants(url) as discoveries:
         hole.black_hole()
@@ -193,7 +193,7 @@ async def test_a_host_that_answers_no_longer(ensemble, path, hole):
 
 
 async def test_a_host_whose_name_is_unknown(ensemble, path):
-    """The first name of the list means nothing, as of a server that is being replaced: the others do."""
+    """The first name of the list can't be resolved, as of a server that is being replaced."""
     url = f"zookeeper://nobody.invalid:2181,{ensemble.servers[1].address}{path}"
     async with participants(url, 3) as discoveries:
         await check(url, discoveries, nodes_of(discoveries[0]))

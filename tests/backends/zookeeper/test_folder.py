@@ -1,4 +1,4 @@
-"""What watching the folder costs the server."""
+"""The requests that watching the folder sends to the server."""
 
 from peerage.backends.zookeeper.registry import ZooKeeperRegistry
 from peerage.registry import open_registry
@@ -6,8 +6,8 @@ from peerage.testing import View
 from peerage.testing.suite import closing
 
 
-async def test_that_a_record_is_gone_is_told_without_a_question(url):
-    """Its event says it all. With a thousand watchers each question would be a thousand."""
+async def test_a_removal_is_reported_without_a_request(url):
+    """The event is enough: with a thousand watchers, each request would be a thousand."""
     async with closing(open_registry(url)) as (owner,), closing(open_registry(url)) as (registry,):
         assert isinstance(registry, ZooKeeperRegistry)
         async with View(registry) as view:

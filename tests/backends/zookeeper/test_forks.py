@@ -1,4 +1,4 @@
-"""Forked children: they neither keep a parent's record alive nor remove it."""
+"""Forked children neither keep a record of the parent alive nor remove it."""
 
 import os
 import signal
@@ -22,7 +22,7 @@ def sockets_to(port):
 
 
 async def keeps_its_record(url: str, text: str, says: list[str], data: bytes) -> None:
-    """Run the parent: what it says comes, its record was never gone and ends as *data*, and goes with it."""
+    """Run the parent: it prints what is expected; its record never vanishes before it ends."""
     registry = open_registry(url)
     async with View(registry) as view:
         async with program(text, url) as parent:
@@ -38,7 +38,7 @@ async def keeps_its_record(url: str, text: str, says: list[str], data: bytes) ->
 
 
 async def test_a_forked_child_neither_keeps_nor_removes_the_parents_record(url, server):
-    """Forked in the middle of updates, by os.fork: the child lives on with a registry of its own."""
+    """Forked by os.fork during updates; the child goes on with another registry."""
     text = f"""{FORKING}{_SOCKETS}
 async def of_the_child(url, inherited):
     assert not sockets_to({server.port}), "the child has a socket of its parent's"
@@ -76,7 +76,7 @@ asyncio.run(main(sys.argv[1]))
 
 
 async def test_a_record_that_a_forked_child_inherited(url):
-    """The child is told that it isn't its own, can do nothing to it and doesn't wait for anything."""
+    """Its calls raise an error that says so, change nothing and don't wait."""
     text = f"""{FORKING}
 async def refuses(wait):
     try:
@@ -111,7 +111,7 @@ asyncio.run(main(sys.argv[1]))
 
 
 async def test_multiprocessing_children_end_without_harm(url):
-    """Children of a pool that end, by themselves or killed, leave the parent's record as it is."""
+    """Children of a pool that end, or are killed, leave the record of the parent as it is."""
     text = f"""{FORKING}
 import multiprocessing
 
@@ -144,7 +144,7 @@ asyncio.run(main(sys.argv[1]))
 
 
 async def test_a_prefork_server(url):
-    """A parent that advertises itself forks workers, each of which does, too."""
+    """A parent that advertises forks workers, each of which advertises as well."""
     text = f"""{FORKING}
 async def worker(url, number):
     registry = open_registry(url)
@@ -164,7 +164,7 @@ with warnings.catch_warnings():
     for number in range(3):
         pid = os.fork()
         if pid == 0:
-            # In the main thread, as such servers do.
+            # On the main thread, as pre-fork servers do.
             asyncio.run(worker(sys.argv[1], number))
             os._exit(0)
         pids.append(pid)

@@ -1,4 +1,4 @@
-"""What others write: it costs itself alone, and one line of log."""
+"""Invalid records of others: each is skipped and logged once, and the rest works."""
 
 import asyncio
 import json
@@ -28,8 +28,8 @@ def _about(records: list[logging.LogRecord], node: str) -> list[str]:
     return [line for record in records if node in (line := record.getMessage())]
 
 
-async def test_garbage_costs_itself_alone(url, server, caplog):
-    """Garbage, 900 kB, a wrong type, a node left by hand: the rest is callable, one line each."""
+async def test_invalid_records_are_skipped(url, server, caplog):
+    """Garbage, 900 kB, a wrong type, a node left by hand: the rest works, with one line each."""
     caplog.set_level(logging.INFO, "peerage")
     folder = folder_of(url)
     async with Discovery(url) as owner, bare_client(server.address) as client:
@@ -39,20 +39,20 @@ async def test_garbage_costs_itself_alone(url, server, caplog):
         async with Discovery(url) as discovery:
             assert len(await discovery.locate(shard=1)) == 1
             assert not await discovery.locate(service_id="by-hand")
-            # And while it watches, too.
+            # While it watches as well.
             for name, (data, _) in GARBAGE.items():
                 await asyncio.to_thread(client.set, f"{folder}/{name}", data + b" ")
             await asyncio.to_thread(client.create, f"{folder}/Good.0000000009", _bytes(), ephemeral=True)
             await eventually(lambda: discovery.directory.urls((("service_id", "good"),)), "the good one")
             assert len(await discovery.locate(shard=1)) == 1
             assert discovery.stale is None
-    # Two watch this registry, each says so once.
+    # Two registries watch, and each logs it once.
     for name in GARBAGE:
         assert len(_about(caplog.records, name)) in {1, 2}, (name, _about(caplog.records, name))
 
 
-async def test_each_is_logged_once(url, server, caplog):
-    """One watcher, one line for each, however often it is written again."""
+async def test_an_invalid_record_is_logged_once(url, server, caplog):
+    """By each watcher, however often it is written."""
     folder = folder_of(url)
     async with bare_client(server.address) as client:
         await asyncio.to_thread(client.ensure_path, folder)
@@ -71,7 +71,7 @@ async def test_each_is_logged_once(url, server, caplog):
 
 
 async def test_a_record_that_grows_too_large_is_gone_until_it_shrinks(url, server):
-    """What isn't delivered any more isn't there any more; the next change that fits brings it back."""
+    """Watchers get Gone, and Put with the next change that is small enough."""
     folder = folder_of(url)
     registry = open_registry(url)
     async with bare_client(server.address) as client, View(registry) as view:
@@ -89,8 +89,8 @@ async def test_a_record_that_grows_too_large_is_gone_until_it_shrinks(url, serve
     await registry.aclose()
 
 
-async def test_a_folder_removed_and_made_again(url, server):
-    """Everything is gone with it, and what comes into the new one is seen: the watch outlives it."""
+async def test_a_folder_removed_and_created_again(url, server):
+    """All records are gone, and those in the new folder are seen: the watch survives."""
     folder = folder_of(url)
     registry = open_registry(url)
     async with bare_client(server.address) as client, View(registry) as view:
@@ -104,8 +104,8 @@ async def test_a_folder_removed_and_made_again(url, server):
     await registry.aclose()
 
 
-async def test_what_lies_deeper_is_no_record(url, server):
-    """A node below a record, as no ASAB service makes one, is nobody's record."""
+async def test_a_node_below_a_record_is_no_record(url, server):
+    """No service of ASAB creates one."""
     folder = folder_of(url)
     registry = open_registry(url)
     async with bare_client(server.address) as client, View(registry) as view:

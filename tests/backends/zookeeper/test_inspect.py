@@ -1,11 +1,11 @@
-"""What a registry says of itself: whether records can be made, and nothing that doesn't fit together."""
+"""inspect() reports whether records can be created, and its answers belong to one connection."""
 
 import asyncio
 import re
 
 import pytest
 from kazoo.security import ACL, Id, Permissions, make_digest_acl, make_digest_acl_credential
-from tests.backends.zookeeper.support import PASSWORD, bare_client, entered, folder_of
+from tests.backends.zookeeper.support import PASSWORD, bare_client, begun, folder_of, with_credentials
 
 from peerage.errors import RegistryClosedError, RegistryDeniedError
 from peerage.registry import open_registry
@@ -22,7 +22,7 @@ GUARDED = (
 
 @pytest.fixture(scope="module")
 def lenient_server(tmp_path_factory):
-    """A server that has an administrator of its own."""
+    """A server with an administrator."""
     administrator = make_digest_acl_credential("super", PASSWORD)
     options = [f"-Dzookeeper.DigestAuthenticationProvider.superDigest={administrator}"]
     with ZooKeeperServer(tmp_path_factory.mktemp("super"), jvm=options) as server:
@@ -31,7 +31,7 @@ def lenient_server(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def careless_server(tmp_path_factory):
-    """A server that doesn't heed access lists."""
+    """A server that ignores access lists."""
     with ZooKeeperServer(tmp_path_factory.mktemp("careless"), jvm=["-Dzookeeper.skipACL=yes"]) as server:
         yield server
 
@@ -43,10 +43,12 @@ async def guard(server: ZooKeeperServer, path: str) -> None:
 
 
 async def test_a_wrong_password_where_everybody_may_read(url, server):
-    """The user is right and can watch, but not advertise."""
+    """Watching works, advertising doesn't."""
     await guard(server, folder_of(url))
     async with (
-        closing(open_registry(entered(url, password="wrong")), open_registry(entered(url))) as (here, there),
+        closing(
+            open_registry(with_credentials(url, password="wrong")), open_registry(with_credentials(url))
+        ) as (here, there),
         View(here) as view,
     ):
         await view.until_data([])
@@ -61,17 +63,17 @@ async def test_a_wrong_password_where_everybody_may_read(url, server):
 
 
 async def test_an_administrator_of_the_server(lenient_server):
-    """No list has the name, the server lets it pass all the same."""
+    """The server allows everything, although no list names the user."""
     url = f"zookeeper://{lenient_server.address}/super?acl=open"
     await guard(lenient_server, folder_of(url))
-    async with closing(open_registry(entered(url, "super")), open_registry(url)) as (here, outside):
+    async with closing(open_registry(with_credentials(url, "super")), open_registry(url)) as (here, outside):
         assert (await here.inspect()).writable
         assert not (await outside.inspect()).writable
         await registered(here, "App", b"{}")
 
 
-async def test_a_server_that_heeds_no_access_list(careless_server):
-    """What a list forbids can be done."""
+async def test_a_server_that_ignores_access_lists(careless_server):
+    """What a list forbids works."""
     url = f"zookeeper://{careless_server.address}/careless"
     await guard(careless_server, folder_of(url))
     async with closing(open_registry(url)) as (here,):
@@ -80,10 +82,10 @@ async def test_a_server_that_heeds_no_access_list(careless_server):
         await registered(here, "App", b"{}")
 
 
-async def test_a_folder_that_is_still_to_be_made(url, server):
-    """It is up to the node in which it would be made."""
+async def test_a_folder_that_does_not_exist_yet(url, server):
+    """The access list of the node above decides."""
     path = folder_of(url).rpartition("/")[0]
-    async with closing(open_registry(url), open_registry(entered(url))) as (here, inside):
+    async with closing(open_registry(url), open_registry(with_credentials(url))) as (here, inside):
         assert (await here.inspect()).writable
         await guard(server, path)
         health = await here.inspect()
@@ -96,7 +98,7 @@ async def test_a_folder_that_is_still_to_be_made(url, server):
 
 
 async def test_a_folder_that_is_a_record(url, server):
-    """Nothing can be made in a node that belongs to a process; what is wrong is said by number."""
+    """No node can be created below an ephemeral node; the problem names the error number."""
     async with bare_client(server.address) as client, closing(open_registry(url)) as (here,):
         await asyncio.to_thread(client.create, folder_of(url), b"", ephemeral=True, makepath=True)
         health = await here.inspect()
@@ -104,7 +106,7 @@ async def test_a_folder_that_is_a_record(url, server):
         assert "-108" in health.problem
 
 
-async def test_asking_leaves_no_trace(url, server):
+async def test_inspecting_leaves_no_trace(url, server):
     """No event, no node, no number used up."""
     async with (
         closing(open_registry(url), open_registry(url)) as (here, there),
@@ -123,13 +125,12 @@ async def test_asking_leaves_no_trace(url, server):
         assert len(view.events) == 3
 
 
-async def test_a_connection_that_is_lost_meanwhile(through, proxy):
-    """Either there is a server or there is none."""
+async def test_inspecting_while_the_connection_is_lost(through, proxy):
+    """The answer names a server, or says that there is none."""
     async with closing(open_registry(through)) as (here,):
         assert (await here.inspect()).state == "connected"
         proxy.delay(0.15)
-        asking = asyncio.ensure_future(here.inspect())
-        await asyncio.sleep(0)
+        asking = await begun(here.inspect())
         await proxy.refuse()
         health = await asking
         assert (health.state, health.writable, health.server) == ("stale", False, None)
@@ -138,13 +139,12 @@ async def test_a_connection_that_is_lost_meanwhile(through, proxy):
         assert health.problem
 
 
-async def test_another_connection_meanwhile(through, proxy):
-    """What is said is of that one."""
+async def test_inspecting_while_the_connection_is_replaced(through, proxy):
+    """The whole answer is about the new connection."""
     async with closing(open_registry(through)) as (here,):
         before = (await here.inspect()).server
         proxy.delay(0.05)
-        asking = asyncio.ensure_future(here.inspect())
-        await asyncio.sleep(0)
+        asking = await begun(here.inspect())
         first = here.connection.up
         proxy.cut()
         health = await asking
@@ -155,27 +155,26 @@ async def test_another_connection_meanwhile(through, proxy):
             assert (health.server, health.session_timeout) == (None, None)
 
 
-async def test_a_registry_that_is_closed_meanwhile(through, proxy):
-    """As with any other call."""
+async def test_inspecting_while_the_registry_is_closed(through, proxy):
+    """It raises RegistryClosedError, as any call does."""
     async with closing(open_registry(through)) as (here,):
         await here.inspect()
         proxy.black_hole()
-        asking = asyncio.ensure_future(here.inspect())
-        await asyncio.sleep(0)
+        asking = await begun(here.inspect())
         await here.aclose()
         with pytest.raises(RegistryClosedError):
             await asking
 
 
-async def test_a_server_that_does_not_answer(through, proxy):
-    """Connected for all that is known, but nobody says that records could be made."""
+async def test_inspecting_a_server_that_does_not_answer(through, proxy):
+    """Connected as far as known, but whether records can be created isn't."""
     async with closing(open_registry(through)) as (here,):
         await here.inspect()
         lost = here.connection.up
         proxy.black_hole()
         health = await here.inspect()
         assert (health.state, health.writable) == ("connected", False)
-        assert "wasn't answered" in health.problem
+        assert "didn't answer" in health.problem
         await proxy.heal()
         await eventually(lambda: here.connection.up not in {None, lost}, "another connection")
         assert (await here.inspect()).writable

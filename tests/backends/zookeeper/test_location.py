@@ -1,4 +1,4 @@
-"""Where a registry lives and how it is entered: its URL and the environment."""
+"""The settings of a ZooKeeper registry, from its URL and the environment."""
 
 from contextlib import suppress
 from dataclasses import FrozenInstanceError
@@ -7,7 +7,7 @@ from urllib.parse import quote
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.backends.zookeeper.support import told
+from tests.backends.zookeeper.support import everything_shown
 
 from peerage.backends.zookeeper.location import Credentials, Location, Tls, parse
 from peerage.errors import ConfigurationError
@@ -71,12 +71,12 @@ class TestWhatItReads:
         assert (location.acl, location.explicit_acl) == ("creator", False)
         assert location.credentials == Credentials("digest", "me", SECRET)
 
-    def test_said_counts_as_explicit_also_if_it_is_the_default(self):
+    def test_a_written_option_is_explicit_even_with_its_default(self):
         assert parse(f"zookeeper://{ME}zk?acl=creator", {}).explicit_acl
         assert parse("zookeeper://zk?acl=open", {}).explicit_acl
         assert parse("zookeeper://zk", {"PEERAGE_ZOOKEEPER_ACL": "open"}).explicit_acl
 
-    def test_tls_verifies_names_unless_told_otherwise(self):
+    def test_tls_verifies_names_by_default(self):
         assert parse("zookeeper+tls://zk", {}).tls == Tls(None, None, None, None, check_hostname=True)
         assert parse("zookeeper+tls://zk?check_hostname=yes", {}).tls == Tls(None, None, None)
 
@@ -103,7 +103,7 @@ ENVIRON = {
 
 
 class TestTheEnvironment:
-    def test_says_what_the_url_does_not(self):
+    def test_adds_what_the_url_leaves_open(self):
         location = parse("zookeeper+tls://zk", ENVIRON)
         assert location.credentials == Credentials("sasl", "env", "p%41:@/")
         assert location.acl == "open"
@@ -117,14 +117,14 @@ class TestTheEnvironment:
         assert location.acl == "creator"
         assert location.tls == Tls("/ca", "/cert", "/key", SECRET)
 
-    def test_without_tls_its_files_mean_nothing(self):
+    def test_without_tls_the_files_are_ignored(self):
         assert parse("zookeeper://zk", ENVIRON).tls is None
 
     def test_a_user_in_the_url_and_the_password_outside(self):
         for user in ("me@", "me:@"):
             assert parse(f"zookeeper://{user}zk", ENVIRON).credentials == Credentials("sasl", "me", "p%41:@/")
 
-    def test_set_to_nothing_is_not_set(self):
+    def test_an_empty_variable_is_not_set(self):
         assert parse("zookeeper+tls://zk", dict.fromkeys(ENVIRON, "")) == parse("zookeeper+tls://zk", {})
 
     def test_password_file(self, tmp_path):
@@ -132,7 +132,7 @@ class TestTheEnvironment:
         file.write_text(f"  {SECRET} \r\nanother line\n")
         environ = {"PEERAGE_ZOOKEEPER_PASSWORD_FILE": str(file)}
         assert parse("zookeeper://me@zk", environ).credentials == Credentials("digest", "me", SECRET)
-        # It isn't read where it isn't needed.
+        # It is read only where it is needed.
         file.unlink()
         assert parse("zookeeper://me:other@zk", environ).credentials == Credentials("digest", "me", "other")
 
@@ -147,7 +147,7 @@ class TestTheEnvironment:
         ],
     )
     def test_password_file_that_has_none(self, tmp_path, content, message):
-        # Its name may be the password, put into the wrong variable.
+        # The file's name may be a password that was put into the wrong variable.
         file = tmp_path / SECRET
         if content is not None:
             file.write_bytes(content)
@@ -155,13 +155,13 @@ class TestTheEnvironment:
         with pytest.raises(ConfigurationError, match=message):
             raise error
         assert "PEERAGE_ZOOKEEPER_PASSWORD_FILE" in str(error)
-        assert SECRET not in told(error)
+        assert SECRET not in everything_shown(error)
 
     def test_password_file_that_is_none(self, tmp_path):
         for name in (str(tmp_path), f"{SECRET}\0"):
             error = refusal("zookeeper://me@zk", {"PEERAGE_ZOOKEEPER_PASSWORD_FILE": name})
             assert "name a file that this user may read" in str(error)
-            assert SECRET not in told(error)
+            assert SECRET not in everything_shown(error)
 
     @pytest.mark.parametrize(
         ("url", "environ", "message"),
@@ -183,7 +183,7 @@ class TestTheEnvironment:
         error = refusal(url, {f"PEERAGE_ZOOKEEPER_{name}": value for name, value in environ.items()})
         with pytest.raises(ConfigurationError, match=message):
             raise error
-        assert SECRET not in told(error)
+        assert SECRET not in everything_shown(error)
 
 
 BAD = [
@@ -212,7 +212,7 @@ BAD = [
     (f"zookeeper://{ME}zk:65536", "port of host 1"),
     (f"zookeeper://{ME}[::g]", "Host 1 of the URL can't be read"),
     (f"zookeeper://{ME}[1:2]", "Host 1 of the URL isn't an IPv6 address"),
-    # A password as it is typed.
+    # Passwords.
     (f"zookeeper://me:{SECRET}", "Host 1 of the URL can't be read.*user:password@ before the first host"),
     (f"zookeeper://me:{SECRET}/asab", "Host 1 of the URL can't be read"),
     (f"zookeeper://me:/{SECRET}@zk", "%2F for '/'"),
@@ -256,7 +256,7 @@ BAD = [
     (f"zookeeper://zk?{SECRET}", "Option 1 of the URL"),
     (f"zookeeper://zk?{SECRET}=1", "Option 1 of the URL"),
     (f"zookeeper+tls://{ME}zk?tls=1", "write session_timeout, auth, acl, ca, cert, key or check_hostname;"),
-    (f"zookeeper://{ME}zk?acl=open&acl=open", "option acl stands twice"),
+    (f"zookeeper://{ME}zk?acl=open&acl=open", "has the option acl twice"),
     (f"zookeeper://{ME}zk?acl", "option acl has no value"),
     (f"zookeeper://{ME}zk?acl=", "option acl has no value"),
     (f"zookeeper://{ME}zk?acl={SECRET}", "option acl is one of two: write open or creator"),
@@ -281,11 +281,11 @@ BAD = [
 
 @pytest.mark.parametrize(("url", "message"), BAD)
 def test_a_url_that_cannot_work(url, message):
-    """The message says what is wrong, and no part of the error holds the password."""
+    """The message says what is wrong, and no part of the error has the password."""
     error = refusal(url)
     with pytest.raises(ConfigurationError, match=message):
         raise error
-    assert SECRET not in told(error)
+    assert SECRET not in everything_shown(error)
 
 
 words = st.text("abcXYZ019-_", min_size=1, max_size=8)
@@ -353,7 +353,7 @@ class TestNormalForm:
         try:
             parse("zookeeper://me:" + text, {})
         except ConfigurationError as error:
-            shown = told(error)
+            shown = everything_shown(error)
         assert SECRET not in shown
 
 

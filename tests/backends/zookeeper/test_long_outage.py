@@ -1,11 +1,11 @@
-"""A server that is away for as long as an administrator needs, seen by services in processes of their own."""
+"""An outage of realistic length, observed by services in child processes."""
 
 import asyncio
 import json
 
 import pytest
 from tests.backends.programs import program
-from tests.backends.zookeeper.support import agree, located, never_empty, someone
+from tests.backends.zookeeper.support import agree, identity_of, located, never_empty
 
 from peerage import Discovery
 from peerage.testing import View
@@ -36,14 +36,14 @@ asyncio.run(main())
 
 
 def instances(records: dict[str, bytes]) -> list[str]:
-    """Who is there, and how often."""
+    """The instances that are known, with their numbers."""
     return sorted(json.loads(data)["instance_id"] for data in records.values())
 
 
 @pytest.mark.long
 @pytest.mark.timeout(180)
 async def test_twenty_seconds_without_a_server(tmp_path, caplog):
-    """One stays, one is killed, one leaves, one changes, one comes: in the end everybody knows the truth."""
+    """One stays, one is killed, one leaves, one changes, one joins: in the end all agree."""
     with ZooKeeperServer(tmp_path) as server:
         url = f"zookeeper://{server.address}/asab?session_timeout=5"
         async with (
@@ -51,7 +51,7 @@ async def test_twenty_seconds_without_a_server(tmp_path, caplog):
             program(SERVICE, url, "killed", 9002) as killed,
             program(SERVICE, url, "leaves", 9003) as leaves,
             program(SERVICE, url, "changes", 9004) as changes,
-            Discovery(url, identity=someone("watcher")) as discovery,
+            Discovery(url, identity=identity_of("watcher")) as discovery,
             View(discovery.registry) as view,
         ):
             for service in (stays, killed, leaves, changes):

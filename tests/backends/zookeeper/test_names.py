@@ -1,4 +1,4 @@
-"""A server's name that means another address after a while: a container that moved, a changed DNS entry."""
+"""The name of a server gets another address: a container that moved, a changed DNS entry."""
 
 import asyncio
 import socket
@@ -17,7 +17,7 @@ FINDING = 4.0
 
 
 class Names:
-    """Stands before the system's resolver, which answers: a test doesn't change the machine's own names."""
+    """Answers before the system's resolver does: a test doesn't change the names of the machine."""
 
     def __init__(self) -> None:
         self.meaning: dict[str, str | None] = {}
@@ -41,7 +41,7 @@ def names(monkeypatch):
 
 
 async def test_a_server_that_moves_is_found_again(tmp_path, names):
-    """Its clients come back at the new address, with their sessions: nobody has to be restarted."""
+    """Its clients reconnect at the new address with their sessions; none has to be restarted."""
     names.meaning[NAME] = "127.0.0.2"
     with ZooKeeperServer(tmp_path, options={"clientPortAddress": "0.0.0.0"}) as server:
         url = f"zookeeper://{NAME}:{server.port}/asab?session_timeout=4"
@@ -63,12 +63,12 @@ async def test_a_server_that_moves_is_found_again(tmp_path, names):
 
 @pytest.mark.parametrize("at_first", ["127.0.0.2", None])
 async def test_a_name_is_looked_up_at_each_attempt(server, names, at_first):
-    """Wrong or unknown when a service begins, it is used as soon as it is right; beside one that never is."""
+    """A name that is wrong when a service starts is used as soon as it is right."""
     names.meaning[NAME] = at_first
     url = f"zookeeper://nowhere.{NAME}:1,{NAME}:{server.port}/asab?session_timeout=4"
     names.meaning[f"nowhere.{NAME}"] = None
     async with closing(open_registry(url)) as (registry,), View(registry) as view:
-        # The second attempt begins with the end of the first.
+        # The second attempt begins when the first has ended.
         await eventually(lambda: names.asked.count(NAME) > 1)
         await view.until(lambda: view.stale)
         names.meaning[NAME] = "127.0.0.1"

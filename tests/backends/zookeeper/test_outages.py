@@ -1,4 +1,4 @@
-"""What users of a ZooKeeper registry live through while servers, networks and sessions fail."""
+"""What users of a registry observe while servers, networks and sessions fail."""
 
 import asyncio
 import logging
@@ -10,11 +10,12 @@ from kazoo.client import KazooClient
 from tests.backends.zookeeper.support import (
     agree,
     bare_client,
+    begun,
     folder_of,
+    identity_of,
     located,
     never_empty,
     record,
-    someone,
     truth,
     unanswered,
 )
@@ -30,8 +31,8 @@ from peerage.testing.waiting import PATIENCE
 from peerage.testing.zookeeper import ZooKeeperServer
 
 
-def told_of(view: View, name: str) -> set[str]:
-    """All nodes of this name that the watcher was ever told of."""
+def names_seen(view: View, name: str) -> set[str]:
+    """All records of this name that the watcher has seen."""
     found: set[str] = set()
     for event in view.events:
         records = event.records if isinstance(event, Snapshot) else ()
@@ -46,13 +47,13 @@ def named(nodes: Iterable[str], name: str) -> list[str]:
 
 
 def replace_session(connection: Connection, address: str) -> None:
-    """Keep the event loop busy until the answer under way, the end of the session and the next one wait."""
+    """Block the event loop until an answer, the end of the session and the next one are reported."""
     deadline = time.monotonic() + PATIENCE
     session, notes = connection.up.session, connection._notes
     while not notes:
         assert time.monotonic() < deadline
         time.sleep(0.005)
-    password = connection._client._client._session_passwd
+    password = connection._client._session_passwd
     while not any(isinstance(note, Connected) and note.session != session for _, note in tuple(notes)):
         assert time.monotonic() < deadline
         thief = KazooClient(address, client_id=(session, password))
@@ -63,7 +64,7 @@ def replace_session(connection: Connection, address: str) -> None:
 
 
 def lose_server(connection: Connection, server: ZooKeeperServer) -> None:
-    """Keep the event loop busy until the answer under way, the loss and all that is said about it wait."""
+    """Block the event loop until an answer, the loss and the reason for it are reported."""
     deadline = time.monotonic() + PATIENCE
     notes = connection._notes
     for kind, act in ((Replied, server.kill), (Disconnected, lambda: None), (ConnectFailed, lambda: None)):
@@ -77,13 +78,13 @@ def lose_server(connection: Connection, server: ZooKeeperServer) -> None:
 
 
 async def test_a_server_killed_and_restarted(tmp_path, caplog):
-    """Sessions, nodes and answers survive it; one line is logged when it goes and one when it is back."""
+    """Sessions, nodes and answers survive; one line is logged at its beginning, one at its end."""
     caplog.set_level(logging.INFO, "peerage")
     with ZooKeeperServer(tmp_path) as server:
         url = f"zookeeper://{server.address}/asab?session_timeout=4"
         async with (
             closing(open_registry(url)) as (there,),
-            Discovery(url, identity=someone("kept")) as discovery,
+            Discovery(url, identity=identity_of("kept")) as discovery,
             View(there) as view,
             View(discovery.registry) as own,
         ):
@@ -104,18 +105,18 @@ async def test_a_server_killed_and_restarted(tmp_path, caplog):
                 assert set(await agree(url, view, own)) == nodes
             assert len(await discovery.locate(service_id="other")) == 20
             assert {kept.name, *(owner.name for owner in owners)} == nodes
-        lines = [each.getMessage() for each in caplog.records if each.name.startswith("peerage")]
+        lines = [each.getMessage() for each in caplog.records if each.name == "peerage.outage_log"]
         assert len(lines) == 2, lines
         assert lines[0].startswith("Out of touch with the registry")
         assert lines[1].startswith("In touch with the registry")
 
 
 async def test_a_service_that_starts_before_the_server(tmp_path):
-    """It starts, advertises at once, and is registered when the server comes."""
+    """It advertises at once, and is registered when the server comes."""
     server = ZooKeeperServer(tmp_path)
     try:
         url = f"zookeeper://{server.address}/asab?session_timeout=4"
-        async with Discovery(url, identity=someone("early"), ready_timeout=0.05) as discovery:
+        async with Discovery(url, identity=identity_of("early"), ready_timeout=0.05) as discovery:
             async with asyncio.timeout(PATIENCE):
                 registration = await discovery.advertise(port=8080)
             assert registration.name is None
@@ -130,13 +131,13 @@ async def test_a_service_that_starts_before_the_server(tmp_path):
         server.kill()
 
 
-async def test_a_server_that_goes_while_it_is_read(tmp_path):
-    """What was read a moment before is told, and after it that the registry is out of reach."""
+async def test_a_server_that_is_lost_while_it_is_read(tmp_path):
+    """Watchers get the snapshot, and after it Stale."""
     with ZooKeeperServer(tmp_path) as server:
         url = f"zookeeper://{server.address}/asab?session_timeout=4"
         async with closing(open_registry(url)) as (here,), View(here) as view:
             await view.until(lambda: view.ready)
-            # What a newcomer is told has to be asked for: that is under way after one turn.
+            # A new watcher needs a reading, which is under way after one turn of the event loop.
             async with View(here) as newcomer:
                 await asyncio.sleep(0)
                 lose_server(here.connection, server)
@@ -148,9 +149,9 @@ async def test_a_server_that_goes_while_it_is_read(tmp_path):
 
 
 async def test_an_expired_session_is_replaced(url, through, proxy):
-    """Each of three records is back once, as another node, and others find it there."""
+    """Each of three records is registered once more, as another node, and others see it."""
     async with (
-        Discovery(through, identity=someone("back")) as here,
+        Discovery(through, identity=identity_of("back")) as here,
         Discovery(url) as there,
         View(here.registry) as own,
         View(there.registry) as view,
@@ -162,7 +163,7 @@ async def test_an_expired_session_is_replaced(url, through, proxy):
         await view.until(lambda: len(view.records) == 3 and not before & set(view.records))
         after = {await each.registered() for each in registrations}
         assert set(await agree(url, own, view)) == after
-        assert len(told_of(view, "Application")) == 6
+        assert len(names_seen(view, "Application")) == 6
         await located(there, "back", 3)
         await located(here, "back", 3)
 
@@ -186,7 +187,7 @@ async def test_a_session_replaced_while_the_loop_was_busy(url, server):
 
 
 async def test_a_lost_answer_to_a_create(url, through, proxy):
-    """The node that was made all the same is taken, not made again; what was updated meanwhile is in it."""
+    """The node that was created is taken, and gets what was updated meanwhile."""
     async with closing(open_registry(through), open_registry(url)) as (here, there), View(there) as view:
         await registered(here, "First", b"first")
         await view.until_data([b"first"])
@@ -201,47 +202,46 @@ async def test_a_lost_answer_to_a_create(url, through, proxy):
         await changed.registered()
         await view.until_data([b"first", b"lost", b"after"])
         assert set(await agree(url, view)) == nodes
-        assert {owner.name} == told_of(view, "Lost")
-        assert {changed.name} == told_of(view, "Changed")
+        assert {owner.name} == names_seen(view, "Lost")
+        assert {changed.name} == names_seen(view, "Changed")
 
 
 async def test_a_lost_answer_to_a_create_and_a_withdrawal(url, through, proxy):
-    """Nobody wants the node that was made all the same: it is removed."""
+    """The node that was created is removed."""
     async with closing(open_registry(through), open_registry(url)) as (here, there), View(there) as view:
         await registered(here, "First", b"first")
         proxy.swallow_answers()
         owner = here.advertise("Lost", b"lost")
         await view.until_data([b"first", b"lost"])
-        withdrawal = asyncio.ensure_future(owner.withdraw())
-        await asyncio.sleep(0)
+        withdrawal = await begun(owner.withdraw())
         await proxy.heal()
         await withdrawal
         await registered(here, "Marker", b"marker")
         await view.until_data([b"first", b"marker"])
-        assert len(told_of(view, "Lost")) == 1
+        assert len(names_seen(view, "Lost")) == 1
         await agree(url, view)
 
 
 async def test_a_lost_answer_to_a_create_and_a_lost_session(url, through, proxy):
-    """The node goes with its session; the next has one of its own."""
+    """The node vanishes with its session; the next session creates another one."""
     async with closing(open_registry(through), open_registry(url)) as (here, there), View(there) as view:
         await registered(here, "First", b"first")
         proxy.swallow_answers()
         owner = here.advertise("Lost", b"lost")
         await view.until_data([b"first", b"lost"])
-        (lost,) = told_of(view, "Lost")
+        (lost,) = names_seen(view, "Lost")
         await proxy.expire_sessions()
         await proxy.heal()
         await owner.registered()
         await view.until(lambda: lost not in view.records)
         await view.until_data([b"first", b"lost"])
         assert owner.name != lost
-        assert told_of(view, "Lost") == {lost, owner.name}
+        assert names_seen(view, "Lost") == {lost, owner.name}
         await agree(url, view)
 
 
 async def test_a_lost_answer_to_an_update(url, through, proxy):
-    """Updated and changed back while no answer came: what was given last is there in the end."""
+    """Updated and changed back without an answer: the last data is there in the end."""
     async with closing(open_registry(through), open_registry(url)) as (here, there), View(there) as view:
         owner = await unanswered(here, view, proxy, "Fickle", b"old")
         owner.update(b"new")
@@ -250,16 +250,16 @@ async def test_a_lost_answer_to_an_update(url, through, proxy):
         await proxy.heal()
         await registered(here, "Marker", b"marker")
         await view.until_data([b"old", b"marker"])
-        assert told_of(view, "Fickle") == {await owner.registered()}
+        assert names_seen(view, "Fickle") == {await owner.registered()}
 
 
 # The connection
 
 
 async def test_a_half_open_connection(url, through, proxy):
-    """One that says nothing any more is given up, what was known stays, and all is well afterwards."""
+    """It is given up, what was known stays, and all works afterwards."""
     async with (
-        Discovery(through, identity=someone("half")) as here,
+        Discovery(through, identity=identity_of("half")) as here,
         closing(open_registry(url)) as (there,),
         View(here.registry) as own,
         View(there) as view,
@@ -275,13 +275,13 @@ async def test_a_half_open_connection(url, through, proxy):
             await own.until(lambda: missed.name in own.records)
         await eventually(lambda: here.stale is None)
         node = await registration.registered()
-        # The server may have taken its owner for dead meanwhile.
+        # The session may have expired meanwhile.
         await view.until(lambda: set(view.records) == {node, missed.name})
         await agree(url, own, view)
 
 
 async def test_an_update_in_an_outage(url, through, proxy, server):
-    """It is written once after it; who changed nothing writes nothing; who withdrew is gone."""
+    """It is written once afterwards; unchanged records aren't written; withdrawn ones are gone."""
     async with (
         closing(open_registry(through), open_registry(url)) as (here, there),
         View(here) as own,
@@ -294,14 +294,13 @@ async def test_an_update_in_an_outage(url, through, proxy, server):
         async def stat(owner: Advertisement) -> object:
             return (await asyncio.to_thread(client.get, f"{folder_of(url)}/{owner.name}"))[1]
 
-        before, told, leaver = await stat(kept), len(view.events), gone.name
+        before, events, leaver = await stat(kept), len(view.events), gone.name
         await proxy.refuse()
         await own.until(lambda: own.stale)
         changed.update(b"2")
         changed.update(b"3")
         await gone.withdraw()
-        unsure = asyncio.ensure_future(kept.registered())
-        await asyncio.sleep(0)
+        unsure = await begun(kept.registered())
         assert not unsure.done()
         await proxy.heal()
         await changed.registered()
@@ -310,14 +309,14 @@ async def test_an_update_in_an_outage(url, through, proxy, server):
         assert leaver not in view.records
         assert await stat(kept) == before
         assert (await stat(changed)).version == 1
-        assert len(view.events) == told + 2
+        assert len(view.events) == events + 2
         await agree(url, own, view)
 
 
 async def test_a_node_removed_by_an_administrator(url, server):
-    """Whoever wants to be found is registered again."""
+    """Its owner registers the record again."""
     async with (
-        Discovery(url, identity=someone("removed")) as discovery,
+        Discovery(url, identity=identity_of("removed")) as discovery,
         closing(open_registry(url)) as (there,),
         View(there) as view,
         bare_client(server.address) as client,
@@ -332,9 +331,9 @@ async def test_a_node_removed_by_an_administrator(url, server):
 
 
 async def test_a_node_removed_by_an_administrator_in_an_outage(url, through, proxy, server):
-    """Its owner, whose session survived, didn't hear of it and is registered again all the same."""
+    """No event reports it, and its owner registers the record again all the same."""
     async with (
-        Discovery(through, identity=someone("removed")) as discovery,
+        Discovery(through, identity=identity_of("removed")) as discovery,
         closing(open_registry(url)) as (there,),
         View(there) as view,
         bare_client(server.address) as client,

@@ -1,8 +1,7 @@
-"""The requests of our own, against kazoo's where it has the same, and against what a server would answer."""
+"""The requests that kazoo doesn't have: compared with kazoo's, and with the answers of a server."""
 
 import struct
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from kazoo.protocol import serialization as kazoo
@@ -32,7 +31,7 @@ def _node(entry: Entry) -> bytes:
 
 
 @given(paths, st.booleans())
-def test_requests_that_kazoo_has_look_like_kazoos(path, watch):
+def test_requests_that_kazoo_has_equal_kazoos(path, watch):
     """Read, Exists and Children are the same bytes."""
     watcher = (lambda _: None) if watch else None
     assert Read(path, watch).serialize() == bytes(kazoo.GetData(path, watcher).serialize())
@@ -47,14 +46,14 @@ def test_requests_that_kazoo_has_look_like_kazoos(path, watch):
 
 @given(st.lists(paths, max_size=20))
 def test_a_multi_read_looks_like_a_transaction_of_reads(names):
-    """Kazoo's transactions have the same form, for other operations."""
+    """Kazoo's transactions have the same form, with other operations."""
     transaction = kazoo.Transaction([kazoo.GetData(path, None) for path in names])
     assert MultiRead(tuple(names)).serialize() == bytes(transaction.serialize())
 
 
 @given(st.lists(st.one_of(entries, st.sampled_from([-101, -102])), max_size=20), st.binary(max_size=20))
 def test_the_answer_of_a_multi_read(answers, before):
-    """Each node or error, in order, wherever in the buffer it begins."""
+    """Nodes and errors in order, at any offset of the buffer."""
     body = b"".join(
         struct.pack("!iBi", -1, 0, answer) + struct.pack("!i", answer)
         if isinstance(answer, int)
@@ -67,15 +66,15 @@ def test_the_answer_of_a_multi_read(answers, before):
 
 @given(entries)
 def test_the_answer_of_a_read(entry):
-    """As kazoo reads it."""
+    """Decoded as by kazoo."""
     data, stat = kazoo.GetData.deserialize(_node(entry), 0)
     assert Read.deserialize(_node(entry), 0) == entry
     assert (data, stat.czxid, stat.mzxid, stat.ephemeralOwner) == entry
 
 
 @given(st.binary(max_size=20), st.builds(Status, st.integers(-(1 << 31), (1 << 31) - 1), longs))
-def test_the_answer_to_whether_a_node_is_there(before, status):
-    """As kazoo reads it, of which it is a part."""
+def test_the_answer_of_exists(before, status):
+    """Decoded as by kazoo, which returns more."""
     body = struct.pack("!qqqqiiiqiiq", 1, 2, 3, 4, status.version, 6, 7, status.owner, 9, 10, 11)
     stat = kazoo.Exists.deserialize(body, 0)
     assert Exists.deserialize(before + body, len(before)) == status == (stat.version, stat.ephemeralOwner)
@@ -83,7 +82,7 @@ def test_the_answer_to_whether_a_node_is_there(before, status):
 
 @given(paths)
 def test_a_rehearsal_looks_like_a_transaction(path):
-    """Of a creation, and of what can't succeed: a version that no node has."""
+    """Of a creation, and of a check that can't succeed: a version that no node has."""
     creation = kazoo.Create(f"{path.rstrip('/')}/peerage-", b"", OPEN_ACL_UNSAFE, 2)
     transaction = kazoo.Transaction([creation, kazoo.CheckVersion(path, -2)])
     assert Rehearse(path).serialize() == bytes(transaction.serialize())
@@ -92,7 +91,7 @@ def test_a_rehearsal_looks_like_a_transaction(path):
 
 @given(st.binary(max_size=20), st.lists(st.integers(-200, 0), max_size=3))
 def test_the_answer_of_a_rehearsal(before, errors):
-    """Errors in order, each said twice."""
+    """The errors in order; each is there twice."""
     body = b"".join(struct.pack("!iBii", -1, 0, error, error) for error in errors)
     buffer = before + body + struct.pack("!iBi", -1, 1, -1)
     assert Rehearse.deserialize(buffer, len(before)) == errors
@@ -100,7 +99,7 @@ def test_the_answer_of_a_rehearsal(before, errors):
 
 @given(st.lists(st.text(max_size=20), max_size=20))
 def test_the_answer_of_a_list(names):
-    """As kazoo reads it."""
+    """Decoded as by kazoo."""
     body = struct.pack("!i", len(names)) + b"".join(
         struct.pack("!i", len(encoded)) + encoded for encoded in (name.encode() for name in names)
     )
@@ -108,12 +107,11 @@ def test_the_answer_of_a_list(names):
 
 
 def test_a_node_without_data_is_empty():
-    """ZooKeeper tells null, of length -1, from empty; a record is bytes."""
+    """ZooKeeper distinguishes null, of length -1, from empty; a record is bytes."""
     null = struct.pack("!i", -1) + struct.pack("!qqqqiiiqiiq", *range(11))
     assert Read.deserialize(null, 0).data == b""
 
 
-@pytest.mark.parametrize(("recursive", "mode"), [(True, 1), (False, 0)])
-def test_a_watch(recursive, mode):
-    """The path and the mode, as in zookeeper.jute."""
-    assert AddWatch("/a", recursive).serialize() == struct.pack("!i2si", 2, b"/a", mode)
+def test_a_watch():
+    """The path and the recursive mode, as in zookeeper.jute."""
+    assert AddWatch("/a").serialize() == struct.pack("!i2si", 2, b"/a", 1)

@@ -1,4 +1,4 @@
-"""Records where access lists forbid something: what can be done is done, what can't be is said."""
+"""Records in folders whose access lists forbid something."""
 
 import asyncio
 import logging
@@ -8,7 +8,7 @@ import pytest
 from kazoo.client import KazooClient
 from kazoo.exceptions import EXCEPTIONS, NoAuthError
 from kazoo.security import ACL, OPEN_ACL_UNSAFE, Id, Permissions, make_digest_acl
-from tests.backends.zookeeper.support import bare_client, connection, cut_off, entered, folder_of
+from tests.backends.zookeeper.support import bare_client, connection, cut_off, folder_of, with_credentials
 
 from peerage.backends.zookeeper.failures import Failure
 from peerage.backends.zookeeper.location import parse
@@ -23,12 +23,12 @@ from peerage.testing.zookeeper import ZooKeeperServer
 
 @pytest.fixture
 def session_timeout() -> int:
-    """Seconds that outlive what is done to connections here."""
+    """Seconds until the server considers a silent process dead."""
     return 20
 
 
 async def lose_session(registry: Registry) -> None:
-    """End the client as if it had given up: the server sees its session to the end, another is begun."""
+    """End the client without a word: the session expires at the server, and another begins."""
     session = connection(registry).up.session
     connection(registry)._client.abort()
     await eventually(
@@ -38,7 +38,7 @@ async def lose_session(registry: Registry) -> None:
 
 @pytest.fixture
 async def append_only(url: str, server: ZooKeeperServer) -> AsyncIterator[KazooClient]:
-    """The folder lets everybody add records and nobody remove one; yields whoever made it."""
+    """Everybody may add records to the folder and nobody may remove one; yields its creator."""
 
     def make(client: KazooClient, folder: str) -> None:
         client.ensure_path(folder.rpartition("/")[0])
@@ -49,8 +49,8 @@ async def append_only(url: str, server: ZooKeeperServer) -> AsyncIterator[KazooC
         yield client
 
 
-async def test_what_is_left_of_a_lost_session_and_may_not_be_removed(append_only, url, caplog):
-    """It goes in its own time; the new record doesn't wait for that."""
+async def test_a_left_over_node_that_may_not_be_removed(append_only, url, caplog):
+    """It vanishes with its session; the new record doesn't wait for that."""
     async with closing(open_registry(url)) as (here,):
         owner = await registered(here, "Kept", b"1")
         left = owner.name
@@ -62,8 +62,8 @@ async def test_what_is_left_of_a_lost_session_and_may_not_be_removed(append_only
 
 
 @pytest.mark.usefixtures("append_only")
-async def test_what_an_unconfirmed_creation_left_and_may_not_be_removed(url, through, proxy):
-    """As if it were the session's record, which it would have been."""
+async def test_an_unconfirmed_node_that_may_not_be_removed(url, through, proxy):
+    """It is treated as the record of its session, which it would have been."""
     async with closing(open_registry(through), open_registry(url)) as (here, there), View(there) as view:
         await registered(here, "First", b"first")
         proxy.swallow_answers()
@@ -78,8 +78,8 @@ async def test_what_an_unconfirmed_creation_left_and_may_not_be_removed(url, thr
         await view.until(lambda: {left, owner.name} < set(view.records))
 
 
-async def test_a_creation_that_is_lost_in_a_folder_that_may_not_be_listed(url, through, server, proxy):
-    """Whether it was carried out can't be found out; the record is there, in the worst case twice."""
+async def test_a_lost_answer_to_a_create_in_a_folder_that_may_not_be_listed(url, through, server, proxy):
+    """Whether a node was created can't be found out; the record exists, at worst twice."""
     folder = folder_of(url)
     async with bare_client(server.address) as client, closing(open_registry(through)) as (here,):
         await registered(here, "First", b"first")
@@ -98,7 +98,7 @@ async def test_a_creation_that_is_lost_in_a_folder_that_may_not_be_listed(url, t
 
 
 async def test_a_record_that_may_not_be_read_any_more_can_be_withdrawn(url, through, server, proxy):
-    """Removing is up to the folder's access list, not to the record's."""
+    """The access list of the folder decides about removing, not the record's."""
     folder = folder_of(url)
     async with closing(open_registry(through)) as (here,), bare_client(server.address) as client:
         owner = await registered(here, "Closed", b"1")
@@ -112,7 +112,7 @@ async def test_a_record_that_may_not_be_read_any_more_can_be_withdrawn(url, thro
 
 
 async def test_a_record_that_may_not_be_removed(append_only, url, caplog):
-    """Withdrawing returns and says what becomes of it."""
+    """Withdrawing returns, and the log says when the record vanishes."""
     async with closing(open_registry(url)) as (here,):
         owner = await registered(here, "Stays", b"1")
         node = owner.name
@@ -132,7 +132,7 @@ async def patient(url: str) -> AsyncIterator[Registry]:
 
 
 async def test_a_refused_record_is_registered_once_its_folder_is_opened(url, server, patient):
-    """Nothing tells a client of a changed access list, so it tries again."""
+    """No event reports a changed access list, so it is tried again."""
     folder = folder_of(url)
     async with bare_client(server.address) as client:
         await asyncio.to_thread(client.ensure_path, folder)
@@ -147,7 +147,7 @@ async def test_a_refused_record_is_registered_once_its_folder_is_opened(url, ser
 
 
 async def test_a_refused_update_is_written_once_its_node_is_opened(url, server, patient):
-    """A service that drains says so late rather than never."""
+    """For example that a service is draining."""
     closed = [ACL(Permissions.READ | Permissions.ADMIN, Id("world", "anyone"))]
     async with bare_client(server.address) as client, View(patient) as view:
         owner = await registered(patient, "Draining", b"1")
@@ -161,7 +161,7 @@ async def test_a_refused_update_is_written_once_its_node_is_opened(url, server, 
 
 
 async def test_an_error_that_kazoo_does_not_know_fails_its_request_alone(url, server, monkeypatch):
-    """The session goes on, and with it all other records of the process."""
+    """The session goes on, with all other records of the process."""
     closed = [ACL(Permissions.READ | Permissions.ADMIN, Id("world", "anyone"))]
     async with closing(open_registry(url)) as (here,), bare_client(server.address) as client:
         kept = await registered(here, "Kept", b"1")
@@ -175,7 +175,7 @@ async def test_an_error_that_kazoo_does_not_know_fails_its_request_alone(url, se
 
 
 async def test_a_record_has_no_name_once_its_session_is_certainly_over(url):
-    """A client that ended takes its session with it, and the next one begins later."""
+    """The client has ended, and the next one begins later."""
     registry = ZooKeeperRegistry(parse(url), None, Pauses(restart=lambda: 60.0))
     async with closing(registry) as (here,):
         owner = await registered(here, "Over", b"1")
@@ -183,8 +183,8 @@ async def test_a_record_has_no_name_once_its_session_is_certainly_over(url):
         await eventually(lambda: owner.name is None, "the end of the name")
 
 
-async def test_a_refused_creation_that_nobody_waits_for_any_more(url, guarded, caplog):
-    """There is nothing to remove and nothing to say."""
+async def test_withdrawing_a_refused_record(url, guarded, caplog):
+    """There is nothing to remove and nothing to log."""
     async with closing(open_registry(guarded), open_registry(url)) as (inside, outside):
         await registered(inside, "Guarded", b"1")
         with pytest.raises(RegistryDeniedError):
@@ -198,14 +198,14 @@ async def test_a_refused_creation_that_nobody_waits_for_any_more(url, guarded, c
 
 
 async def test_a_folder_that_is_open_and_may_not_be_closed(url, server, caplog):
-    """Said once, with who can do something about it; inspect() says it, too."""
+    """It is logged once, with who can close it, and inspect() says the same."""
     caplog.set_level(logging.WARNING)
     folder = folder_of(url)
     rights = Permissions.READ | Permissions.WRITE | Permissions.CREATE | Permissions.DELETE
     async with bare_client(server.address) as client:
         await asyncio.to_thread(client.ensure_path, folder.rpartition("/")[0])
         await asyncio.to_thread(client.create, folder, acl=[ACL(rights, Id("world", "anyone"))])
-        async with closing(open_registry(f"{entered(url)}&acl=creator")) as (here,):
+        async with closing(open_registry(f"{with_credentials(url)}&acl=creator")) as (here,):
             await registered(here, "First", b"1")
             await registered(here, "Second", b"2")
             health = await here.inspect()

@@ -1,4 +1,4 @@
-"""SASL DIGEST-MD5 against real servers that know one user: one lets in others as well, one doesn't."""
+"""SASL DIGEST-MD5 with real servers: one also accepts clients without it, the other doesn't."""
 
 import asyncio
 import logging
@@ -44,7 +44,7 @@ def strict(tmp_path_factory):
 
 
 class Counting(Proxy):
-    """Notes when connections were taken."""
+    """A proxy that notes when connections were made."""
 
     def __init__(self, target: str) -> None:
         super().__init__(target)
@@ -57,7 +57,7 @@ class Counting(Proxy):
 
 @pytest.fixture
 async def proxy(strict):
-    """In front of the server that lets in nobody else."""
+    """In front of the server that requires SASL."""
     async with Counting(strict.address) as proxy:
         yield proxy
 
@@ -66,8 +66,8 @@ def entry(address: str, password: str = PASSWORD) -> str:
     return f"zookeeper://service:{password}@{address}/sasl?auth=sasl&session_timeout=3"
 
 
-async def test_who_has_the_password_is_let_in(lenient):
-    """Records are made and seen, and closed to whoever has not authenticated."""
+async def test_the_right_password(lenient):
+    """Records are created and seen, and are closed to unauthenticated clients."""
     url = entry(lenient.address)
     async with closing(open_registry(url), open_registry(url)) as (here, there):
         owner = await registered(here, "App", b"{}")
@@ -82,8 +82,8 @@ async def test_who_has_the_password_is_let_in(lenient):
                     await asyncio.to_thread(call, *arguments)
 
 
-async def test_a_wrong_password_is_said(lenient, caplog):
-    """Stale with a reason that names the authentication, no line for each attempt, no password anywhere."""
+async def test_a_wrong_password(lenient, caplog):
+    """The reason names the authentication; the log has one line, and no password is anywhere."""
     caplog.set_level(logging.DEBUG)
     registry = open_registry(entry(lenient.address, OTHER))
     async with View(registry) as view:
@@ -95,8 +95,8 @@ async def test_a_wrong_password_is_said(lenient, caplog):
     assert OTHER not in caplog.text
 
 
-async def test_where_nobody_else_is_let_in(strict, proxy, loud):
-    """Records and secrets work, also after a reconnect; inspect() has a version; no password shows."""
+async def test_a_server_that_requires_sasl(strict, proxy, loud):
+    """Records and secrets work, also after a reconnect; inspect() has a version and no password."""
     async with (
         closing(open_registry(entry(strict.address)), open_registry(entry(proxy.address))) as (here, there),
         View(there) as view,
@@ -115,8 +115,8 @@ async def test_where_nobody_else_is_let_in(strict, proxy, loud):
 
 
 @pytest.mark.parametrize("wrong", ["password", "scheme", "none"])
-async def test_where_nobody_else_is_let_in_what_is_wrong_is_said(proxy, loud, wrong):
-    """Stale naming the credentials, one line of the log, quickly closed; tried again, but not hotly."""
+async def test_wrong_credentials_for_a_server_that_requires_sasl(proxy, loud, wrong):
+    """The reason names them; one line of log, pauses between attempts, quickly closed."""
     url = {
         "password": entry(proxy.address, OTHER),
         "scheme": entry(proxy.address).replace("auth=sasl", "auth=digest"),
@@ -126,7 +126,7 @@ async def test_where_nobody_else_is_let_in_what_is_wrong_is_said(proxy, loud, wr
         await eventually(lambda: discovery.stale)
         await eventually(lambda: len(proxy.taken_at) > 3)
         assert "credentials" in discovery.stale, discovery.stale
-        # Every two seconds or so.
+        # About every two seconds.
         assert proxy.taken_at[3] - proxy.taken_at[0] > 1.0, proxy.taken_at
         health = await discovery.registry.inspect()
         assert (health.state, health.writable) == ("stale", False)

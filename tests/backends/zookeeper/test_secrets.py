@@ -1,4 +1,4 @@
-"""Secrets on a real server: whatever happens to the connection, and what can't be a secret."""
+"""Secrets on a real server: connections that fail, and impossible names."""
 
 import asyncio
 import re
@@ -6,7 +6,7 @@ import re
 import pytest
 from kazoo.security import make_acl
 from tests.backends.programs import program
-from tests.backends.zookeeper.support import CLOSING, bare_client, folder_of, times_put_off
+from tests.backends.zookeeper.support import CLOSING, bare_client, begun, folder_of, times_put_off
 
 from peerage.errors import RegistryClosedError, RegistryDeniedError
 from peerage.registry import open_registry
@@ -15,8 +15,8 @@ from peerage.testing.suite import closing
 from peerage.testing.waiting import PATIENCE
 
 
-async def test_what_the_server_puts_off_is_asked_again(busy_server):
-    """Each of many secrets comes out right, over a connection that goes on all the time."""
+async def test_throttled_requests_for_secrets_are_sent_again(busy_server):
+    """Each of many secrets has its value, and the connection stays."""
     names = [f"/busy/auth/key-{number}" for number in range(300)]
     url = f"zookeeper://{busy_server.address}/busy"
     async with closing(open_registry(url)) as (registry,):
@@ -31,7 +31,7 @@ async def test_what_the_server_puts_off_is_asked_again(busy_server):
 
 
 async def test_an_outage_is_waited_for(url, secret, through, proxy):
-    """A secret that is wanted, and one that is followed, come after it: the one that is there by then."""
+    """obtain() and follow() return the value that is there after it."""
     async with closing(open_registry(url), open_registry(through)) as (here, there):
         follower = aiter(there.secrets.follow(secret))
         assert await here.secrets.obtain(secret, lambda: b"1") == await anext(follower) == b"1"
@@ -50,8 +50,8 @@ async def test_an_outage_is_waited_for(url, secret, through, proxy):
 
 
 @pytest.mark.parametrize("fault", ["black_hole", "refuse"])
-async def test_closing_ends_what_waits(through, secret, proxy, fault):
-    """Whatever the server does: who wants a secret is told, who follows one comes to the end."""
+async def test_closing_ends_waiting_calls(through, secret, proxy, fault):
+    """obtain() raises and follow() ends, whatever the server does."""
     registry = open_registry(through)
     follower = aiter(registry.secrets.follow(secret))
     assert await registry.secrets.obtain(secret, lambda: b"value") == await anext(follower)
@@ -61,8 +61,7 @@ async def test_closing_ends_what_waits(through, secret, proxy, fault):
     else:
         proxy.black_hole()
     wanted = asyncio.ensure_future(registry.secrets.obtain(f"{secret}-2", lambda: b"never"))
-    further = asyncio.ensure_future(anext(follower, None))
-    await asyncio.sleep(0)
+    further = await begun(anext(follower, None))
     async with asyncio.timeout(CLOSING):
         await registry.aclose()
         with pytest.raises(RegistryClosedError):
@@ -71,7 +70,7 @@ async def test_closing_ends_what_waits(through, secret, proxy, fault):
 
 
 async def test_an_empty_node_is_filled_once(url, server, secret):
-    """Made by somebody who died before it had a value: of two processes one fills it, both have its value."""
+    """Left by a process that died too early: of two processes one fills it, both have its value."""
     text = """
     import asyncio, os, sys
     from peerage.registry import open_registry
@@ -107,8 +106,8 @@ async def test_an_empty_node_is_filled_once(url, server, secret):
             assert (data.decode(), stat.version) == (value, 1)
 
 
-async def test_who_follows_an_empty_node_waits_for_its_value(url, server, secret):
-    """Nothing isn't a key."""
+async def test_following_an_empty_node_waits_for_its_value(url, server, secret):
+    """An empty node is no secret."""
     async with bare_client(server.address) as client, closing(open_registry(url)) as (registry,):
         await asyncio.to_thread(client.ensure_path, secret)
         follower = aiter(registry.secrets.follow(secret))
@@ -120,7 +119,7 @@ async def test_who_follows_an_empty_node_waits_for_its_value(url, server, secret
 
 
 async def test_an_empty_node_that_may_not_be_filled(url, server, secret):
-    """It is named, with what to do."""
+    """The error names it and says what to do."""
     async with bare_client(server.address) as client, closing(open_registry(url)) as (registry,):
         await asyncio.to_thread(client.ensure_path, secret.rpartition("/")[0])
         await asyncio.to_thread(client.create, secret, b"", acl=[make_acl("world", "anyone", read=True)])
@@ -128,15 +127,15 @@ async def test_an_empty_node_that_may_not_be_filled(url, server, secret):
             await registry.secrets.obtain(secret, lambda: b"value")
 
 
-async def test_what_fails_is_said_once_and_tried_again(url, server, caplog):
-    """Each time it begins to fail, with a name that does nothing to a terminal."""
+async def test_a_failure_is_logged_once_and_retried(url, server, caplog):
+    """Once for each time it begins, with control characters of the name escaped."""
     parent = f"{folder_of(url).rpartition('/')[0]}/owned\u202e"
     async with closing(open_registry(url)) as (registry,):
         for turn in range(2):
             async with bare_client(server.address) as owner:
                 await asyncio.to_thread(owner.create, parent, ephemeral=True, makepath=True)
                 wanted = asyncio.ensure_future(registry.secrets.obtain(f"{parent}/key", lambda: b"value"))
-                # As often as that nothing can be made below what goes with its owner.
+                # Once for each time that a node below an ephemeral node was refused.
                 await eventually(lambda turn=turn: len(caplog.records) > turn)
             assert await wanted == b"value"
             async with bare_client(server.address) as administrator:
@@ -171,8 +170,8 @@ IMPOSSIBLE = [
 
 
 @pytest.mark.parametrize(("name", "message"), IMPOSSIBLE, ids=range(len(IMPOSSIBLE)))
-async def test_a_name_that_cannot_be(url, secret, caplog, name, message):
-    """It is refused at once, with what to do, and harms nobody."""
+async def test_an_impossible_name(url, secret, caplog, name, message):
+    """It is refused at once, with what to do."""
     folder = folder_of(url)
     name = name.replace("{folder}", folder).replace("{parent}", folder.rpartition("/")[0])
     pattern = re.escape(message.replace("{folder}", folder)).replace(r"\.\*", ".*")
@@ -187,8 +186,8 @@ async def test_a_name_that_cannot_be(url, secret, caplog, name, message):
     assert not caplog.records
 
 
-async def test_only_its_own_folder_is_for_records(url):
-    """Names that begin alike, or are another registry's way to its records, can be secrets."""
+async def test_only_the_registrys_own_folder_is_refused(url):
+    """Similar names, and the folders of other registries, can be secrets."""
     folder = folder_of(url)
     async with closing(open_registry(url)) as (registry,):
         for name in (f"{folder}-keys/key", f"{folder}ner", f"{folder.rpartition('/')[0]}-2", "/a/zookeeper"):

@@ -1,4 +1,4 @@
-"""Servers that are dead, and one that comes back without its memory."""
+"""Servers that don't answer, and a server that has lost its data."""
 
 import asyncio
 import shutil
@@ -19,7 +19,7 @@ from peerage.testing.zookeeper import ZooKeeperServer
 
 @pytest.fixture
 def dead_hosts() -> Iterator[list[str]]:
-    """Two addresses at which connection attempts are answered by nothing, as by a machine without power."""
+    """Two addresses that don't answer connection attempts, as a machine without power."""
     with ExitStack() as stack:
         addresses = []
         for _ in range(2):
@@ -28,7 +28,7 @@ def dead_hosts() -> Iterator[list[str]]:
             full.listen(0)
             addresses.append("{}:{}".format(*full.getsockname()))
             for _ in range(3):
-                # Those that wait to be accepted; whoever comes later isn't heard.
+                # These fill the backlog, so that later connection attempts get no answer.
                 waiting = stack.enter_context(socket.socket())
                 waiting.settimeout(0)
                 waiting.connect_ex(full.getsockname())
@@ -36,8 +36,8 @@ def dead_hosts() -> Iterator[list[str]]:
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The hosts that are asked for connections, in this order."""
+def dialled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The hosts to which connections are tried, in order."""
     hosts: list[str] = []
     dial = Dialer.dial
 
@@ -50,7 +50,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 async def test_most_servers_are_dead(through, proxy, dead_hosts):
-    """The one alive is found in time, again and again: the session survives, and with it the record."""
+    """The live one is found in time, again and again: the session and its record survive."""
     url = through.replace(proxy.address, ",".join([*dead_hosts, proxy.address]))
     async with closing(open_registry(url)) as (here,):
         owner = await registered(here, "App", b"{}")
@@ -63,17 +63,17 @@ async def test_most_servers_are_dead(through, proxy, dead_hosts):
 
 
 @pytest.mark.parametrize("fault", ["cut", "expire_sessions"])
-async def test_hosts_known_as_dead_are_asked_last(through, proxy, dead_hosts, asked, fault):
-    """The one that answered is asked again first, be the connection lost or the session."""
+async def test_hosts_that_failed_are_tried_last(through, proxy, dead_hosts, dialled, fault):
+    """After a lost connection or session, the server that answered is tried first."""
     url = through.replace(proxy.address, ",".join([*dead_hosts, proxy.address]))
     await proxy.refuse()
     async with closing(open_registry(url)) as (here,):
         owner = here.advertise("App", b"{}")
-        await eventually(lambda: set(dead_hosts) <= set(asked))
+        await eventually(lambda: set(dead_hosts) <= set(dialled))
         await proxy.heal()
         node = await owner.registered()
         for _ in range(3):
-            up, before = connection(here).up, len(asked)
+            up, before = connection(here).up, len(dialled)
             if fault == "cut":
                 proxy.cut()
                 answers = 1
@@ -81,30 +81,30 @@ async def test_hosts_known_as_dead_are_asked_last(through, proxy, dead_hosts, as
                 await proxy.expire_sessions()
                 answers = 2  # that the session is over, and another one
             await eventually(lambda up=up: connection(here).up not in {None, up})
-            assert asked[before : before + answers] == [proxy.address] * answers
+            assert dialled[before : before + answers] == [proxy.address] * answers
             assert (await owner.registered() == node) == (fault == "cut")
             node = owner.name
 
 
 @pytest.mark.parametrize("fault", ["hangs up", "refuses"])
-async def test_a_server_that_fails_is_not_stormed(through, proxy, asked, fault):
-    """Whether it takes connections and loses them, or takes none: there is a pause before each."""
+async def test_there_are_pauses_between_attempts(through, proxy, dialled, fault):
+    """Whether the server resets connections or refuses them."""
     async with closing(open_registry(through)) as (here,):
         await here.inspect()
         await connected(here)
-        begin, before = time.monotonic(), len(asked)
+        begin, before = time.monotonic(), len(dialled)
         if fault == "refuses":
             await proxy.refuse()
         else:
             connection(here).on_change.append(proxy.cut)
             proxy.cut()
-        await eventually(lambda: len(asked) >= before + 8)
-        # It begins with a twentieth of a second, give or take.
+        await eventually(lambda: len(dialled) >= before + 8)
+        # The first pause is about 50 ms.
         assert time.monotonic() - begin > 8 * 0.03
 
 
 async def test_a_server_that_lost_its_data(tmp_path):
-    """It has seen less than its clients: they begin anew once their sessions are over."""
+    """Its clients begin again once their sessions are over, although it knows less than they do."""
     with ZooKeeperServer(tmp_path) as server:
         url = f"zookeeper://{server.address}/asab?session_timeout=2"
         async with closing(open_registry(url)) as (here,), View(here) as view:

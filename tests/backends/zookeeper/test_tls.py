@@ -1,4 +1,4 @@
-"""zookeeper+tls: both sides have certificates, and what is wrong with them is said."""
+"""zookeeper+tls: both sides have certificates, and errors say what is wrong with them."""
 
 import asyncio
 import logging
@@ -21,7 +21,7 @@ PORT, PLAIN_PORT, OLDER_PORT = free_port(), free_port(), free_port()
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    """Certificates of an authority, the server, a client; and of an authority that nobody knows, likewise."""
+    """Certificates of an authority, the server and a client, and of an unknown authority."""
     folder = tmp_path_factory.mktemp("certificates")
     authority, unknown = trustme.CA(), trustme.CA()
     authority.cert_pem.write_to_path(folder / "ca.pem")
@@ -32,7 +32,7 @@ def files(tmp_path_factory):
         (folder / f"{name}-cert.pem").write_bytes(
             b"".join(blob.bytes() for blob in certificate.cert_chain_pems)
         )
-        # Java takes keys in this form only.
+        # The only form of a key that Java reads.
         key = serialization.load_pem_private_key(certificate.private_key_pem.bytes(), None).private_bytes(
             serialization.Encoding.PEM,
             serialization.PrivateFormat.PKCS8,
@@ -73,13 +73,13 @@ def older(files, tmp_path_factory):
 
 
 def entry(files, *, hosts=f"localhost:{PORT}", ca="ca", client="client") -> str:
-    """The URL of the registry, by the names of the files."""
+    """The URL of the registry, with the names of the files."""
     url = f"zookeeper+tls://{hosts}/tls?session_timeout=3&ca={files}/{ca}.pem"
     return url + f"&cert={files}/{client}-cert.pem&key={files}/{client}-key.pem" * (client is not None)
 
 
 async def test_everything_goes_through_tls(secure, files):
-    """A thousand records, many answers in one TLS record: nothing waits for what is there already."""
+    """A thousand records, several answers in one TLS record: no buffered data is left waiting."""
     url = entry(files)
     async with closing(open_registry(url), open_registry(url)) as (here, there):
         owners = [here.advertise("Many", b"%d" % number) for number in range(1000)]
@@ -89,14 +89,14 @@ async def test_everything_goes_through_tls(secure, files):
             await view.until(lambda: len(view.records) == 1000)
             owners[7].update(b"changed")
             await view.until(lambda: view.data[owners[7].name] == b"changed")
-        # A loaded machine may take longer for another connection than inspect() waits for it.
+        # On a loaded machine the connection that asks for the version may take longer than inspect() waits.
         while (health := await there.inspect()).version is None:
             assert health.state == "connected"
         assert (health.state, health.version[:2]) == ("connected", "3.")
 
 
 async def test_half_a_tls_record_is_waited_for(secure, files):
-    """As long as any answer: a network that stops for a second in the midst of one loses no connection."""
+    """A network that stops for a second within a TLS record loses no connection."""
     halve = asyncio.Event()
 
     async def pass_on(reader, writer):
@@ -128,8 +128,8 @@ async def test_half_a_tls_record_is_waited_for(secure, files):
         await there.aclose()
 
 
-async def test_an_end_without_a_goodbye_is_a_lost_connection(secure, files, caplog):
-    """As of a server that is killed: TCP ends in order, TLS doesn't. Nobody wonders, and it goes on."""
+async def test_an_end_without_a_tls_closure_is_a_lost_connection(secure, files, caplog):
+    """As of a killed server: TCP ends in order, TLS doesn't; nothing unexpected is logged."""
     async with Proxy(f"127.0.0.1:{PORT}") as proxy:
         url = entry(files, hosts=proxy.address.replace("127.0.0.1", "localhost"))
         async with closing(open_registry(url)) as (here,), View(here) as view:
@@ -147,15 +147,15 @@ async def test_an_end_without_a_goodbye_is_a_lost_connection(secure, files, capl
     assert not any(record.exc_info for record in caplog.records), caplog.text
 
 
-async def test_the_name_alone_can_be_left_unchecked(secure, files):
-    """check_hostname=no: the certificate is verified all the same."""
+async def test_check_hostname_no_still_verifies_the_certificate(secure, files):
+    """Only the name isn't compared."""
     url = entry(files, hosts=f"127.0.0.1:{PORT}") + "&check_hostname=no"
     async with closing(open_registry(url)) as (registry,):
         await registered(registry, "App", b"{}")
 
 
-async def test_inspect_verifies_the_host_that_answers(secure, files):
-    """Of several hosts the one connected to names the certificate, whichever stands first."""
+async def test_inspect_verifies_the_host_it_is_connected_to(secure, files):
+    """Whichever host is the first of the URL."""
     hosts = [f"127.0.0.1:{free_port()}", f"localhost:{PORT}"]
     for order in (hosts, reversed(hosts)):
         url = entry(files, hosts=",".join(order))
@@ -181,8 +181,8 @@ async def test_inspect_verifies_the_host_that_answers(secure, files):
     ],
     ids=["authority", "name", "no client certificate", "none and TLS 1.2", "client certificate", "port"],
 )
-async def test_a_user_is_told_what_is_wrong(*, secure, older, files, caplog, wrong, reason, advice):
-    """In the one line of the log and, with what to do, by inspect(); closed within a second."""
+async def test_the_reason_and_the_advice(*, secure, older, files, caplog, wrong, reason, advice):
+    """In one line of log and, with what to do, by inspect(); closed within a second."""
     caplog.set_level(logging.DEBUG)
     async with Discovery(entry(files, **wrong)) as discovery:
         await eventually(lambda: discovery.stale)

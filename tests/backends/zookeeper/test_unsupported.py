@@ -10,7 +10,7 @@ from peerage.testing.zookeeper import Proxy, ZooKeeperServer
 
 @pytest.fixture(scope="module")
 def old_server(tmp_path_factory):
-    """A server that can't do recursive watches."""
+    """A server that can't set recursive watches."""
     manager = "org.apache.zookeeper.server.watch.WatchManagerOptimized"
     with ZooKeeperServer(
         tmp_path_factory.mktemp("old"), jvm=[f"-Dzookeeper.watchManagerName={manager}"]

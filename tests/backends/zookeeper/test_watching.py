@@ -1,4 +1,4 @@
-"""Watching while the connection or the server isn't what it was a moment ago."""
+"""Watching while the connection is replaced or the server is busy."""
 
 import asyncio
 import time
@@ -23,9 +23,9 @@ from peerage.testing.waiting import PATIENCE
 
 
 def replace_connection(connection: Connection) -> None:
-    """Keep the event loop busy until the answer under way, the loss and the next connection wait."""
+    """Block the event loop until an answer, the loss and the next connection are reported."""
     deadline = time.monotonic() + PATIENCE
-    for kind, act in ((Replied, connection._client._client.dialer.hang_up), (Connected, lambda: None)):
+    for kind, act in ((Replied, connection._client.dialer.hang_up), (Connected, lambda: None)):
         while not any(isinstance(note, kind) for _, note in tuple(connection._notes)):
             assert time.monotonic() < deadline
             time.sleep(0.001)
@@ -33,7 +33,7 @@ def replace_connection(connection: Connection) -> None:
 
 
 async def made(client: KazooClient, folder: str, count: int) -> None:
-    """Have so many records made, all by one request, as often as it is put off."""
+    """Create *count* records with one request, repeated as long as the server throttles it."""
     while True:
         with suppress(ThrottledOpError):
             await asyncio.to_thread(client.ensure_path, folder)
@@ -49,10 +49,10 @@ def kinds(view: View) -> list[type]:
 
 
 async def test_a_connection_replaced_while_it_is_read(url):
-    """What was read counts for the lost connection: out of touch until it is read over the next."""
+    """What was read belongs to the lost connection: stale until it is read over the next one."""
     async with closing(open_registry(url)) as (here,), View(here) as view:
         await view.until(lambda: view.ready)
-        # What a newcomer is told has to be asked for: that is under way after one turn.
+        # A new watcher needs a reading, which is under way after one turn of the event loop.
         async with View(here) as newcomer:
             await asyncio.sleep(0)
             replace_connection(here.connection)
@@ -63,7 +63,7 @@ async def test_a_connection_replaced_while_it_is_read(url):
 
 
 async def test_a_connection_replaced_before_it_is_read(through, proxy):
-    """While reading is put off, not to come all at once: it is read once, over the last connection."""
+    """During the pause before reading: it is read once, over the last connection."""
     pauses = []
 
     def pause(_: int) -> float:
@@ -83,13 +83,13 @@ async def test_a_connection_replaced_before_it_is_read(through, proxy):
         assert len(set(pauses)) == len(pauses) == 2
 
 
-async def test_what_the_server_puts_off_is_read_again(busy_server):
-    """Of many who begin to watch at once all end with the truth, and in touch."""
+async def test_throttled_reads_are_sent_again(busy_server):
+    """Of many new watchers all end with the right records, and in touch."""
     url = f"zookeeper://{busy_server.address}/watched"
     async with bare_client(busy_server.address) as client:
         await made(client, folder_of(url), 300)
     before = times_put_off(busy_server)
-    # Whether it is busy at the moment is up to chance.
+    # Whether the server throttles a request is random, so repeat until it does.
     while times_put_off(busy_server) == before:
         async with closing(*(open_registry(url) for _ in range(10))) as registries, AsyncExitStack() as stack:
             views = [await stack.enter_async_context(View(registry)) for registry in registries]
@@ -98,8 +98,8 @@ async def test_what_the_server_puts_off_is_read_again(busy_server):
                 await view.until(lambda view=view: view.stale is None)
 
 
-async def test_who_begins_to_watch_in_an_outage_is_told_of_the_outage(url, through, proxy, server):
-    """Also if there was something else to complain about before."""
+async def test_a_new_watcher_in_an_outage_gets_the_outage_as_reason(url, through, proxy, server):
+    """Also if there was another reason before."""
     folder = folder_of(url)
     async with bare_client(server.address) as client, closing(open_registry(through)) as (here,):
         await asyncio.to_thread(client.ensure_path, folder)
@@ -114,8 +114,8 @@ async def test_who_begins_to_watch_in_an_outage_is_told_of_the_outage(url, throu
                 assert folder not in newcomer.stale
 
 
-async def test_what_is_not_known_is_logged_once(url, monkeypatch, caplog):
-    """It is tried again without end, with one traceback; then it goes on as if nothing had been."""
+async def test_an_unexpected_error_is_logged_once(url, monkeypatch, caplog):
+    """It is retried without end, with one traceback, and works once the error is gone."""
     monkeypatch.setattr(folder_module, "_RETRY", 0.02)
     tried = 0
     synchronise = folder_module.Folder._synchronise
@@ -136,8 +136,8 @@ async def test_what_is_not_known_is_logged_once(url, monkeypatch, caplog):
     assert caplog.records[-1].exc_info
 
 
-async def test_a_name_is_forgotten_with_its_node(url, through, proxy, server, caplog):
-    """What was complained about and is gone after an outage isn't kept: another one of that name is news."""
+async def test_a_warning_is_repeated_for_a_new_node_of_the_same_name(url, through, proxy, server, caplog):
+    """When the first node vanished in an outage."""
     path = f"{folder_of(url)}/Large.0000000001"
     large = b"x" * (RECORD_LIMIT + 1)
     async with (

@@ -1,4 +1,4 @@
-"""A client of ZooKeeper's that is nothing but a socket: what the harness does is seen without a library."""
+"""A client of ZooKeeper that consists of a socket, so that no library affects the result."""
 
 import socket
 import struct
@@ -10,7 +10,7 @@ _CREATE, _EXISTS, _CLOSE = 1, 3, -11
 
 
 class RawClient:
-    """One session at *address*; a new one, or that of another client."""
+    """A session at *address*: a new one, or that of another client."""
 
     def __init__(self, address, *, session=0, password=bytes(16), timeout=2_000):
         host, _, port = address.rpartition(":")
@@ -31,7 +31,7 @@ class RawClient:
         self._socket.close()
 
     def create(self, path, data=b"", *, ephemeral=False):
-        """Make a node that everybody may change."""
+        """Create a node that everybody may change."""
         acl = struct.pack("!ii", 1, 31) + _text(b"world") + _text(b"anyone")
         return self._call(_CREATE, _text(path.encode()) + _text(data) + acl + struct.pack("!i", ephemeral))
 
@@ -43,11 +43,11 @@ class RawClient:
         return self._call(_CLOSE, b"")
 
     def reset(self):
-        """Close the connection as a client that crashed; the session stays."""
+        """Close the connection, as a client that crashed; the session stays."""
         self._socket.close()
 
     def hear(self):
-        """Wait for the server; empty if it closed the connection."""
+        """Wait for a byte of the server; empty if it closed the connection."""
         return self._socket.recv(1)
 
     def _call(self, kind, body):

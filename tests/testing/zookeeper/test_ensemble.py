@@ -1,4 +1,4 @@
-"""Several servers are one service."""
+"""Several servers form one service."""
 
 import time
 
@@ -10,7 +10,7 @@ pytestmark = pytest.mark.ensemble
 
 
 def test_another_leads_when_the_leader_dies(tmp_path, raw_client):
-    """Two of three go on with what was written, and the third catches up when it is back."""
+    """Two of three servers continue with all data, and the third catches up after its restart."""
     with Ensemble(tmp_path) as ensemble:
         assert ensemble.address == ",".join(server.address for server in ensemble.servers)
         leader = ensemble.leader()

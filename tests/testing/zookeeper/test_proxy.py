@@ -1,4 +1,4 @@
-"""The faults of a network, between a client and a server that says everything back."""
+"""The faults of the proxy, between a client and a server that echoes."""
 
 import asyncio
 import socket
@@ -12,7 +12,7 @@ from peerage.testing.zookeeper import Proxy
 
 
 class Echo:
-    """Says everything back; when its client ends, so does it. Remembers who is there."""
+    """Echoes all bytes and the end of the stream; counts its connections."""
 
     def __init__(self, greeting=b""):
         self.greeting = greeting
@@ -46,7 +46,7 @@ class Echo:
 
 
 class Through:
-    """A connection to the echo by way of the proxy."""
+    """A connection to the echo through the proxy."""
 
     def __init__(self, proxy):
         self._proxy = proxy
@@ -85,7 +85,7 @@ async def proxy(echo):
 
 
 async def test_bytes_and_ends_pass_both_ways(proxy, echo):
-    """More than any buffer holds; a client that ends hears what was under way, and the server's end."""
+    """More bytes than any buffer holds; after its end, a client still gets all that was under way."""
     data = bytes(range(256)) * 20_000
     async with Through(proxy) as client:
         assert await client.echo(data) == data
@@ -94,8 +94,8 @@ async def test_bytes_and_ends_pass_both_ways(proxy, echo):
         await eventually(lambda: not proxy._links, "the end of the link")
 
 
-async def test_cut_connections_are_reset_and_new_ones_taken(proxy, echo):
-    """The server learns it as well."""
+async def test_cut_connections_are_reset_and_new_ones_accepted(proxy, echo):
+    """On the side of the server as well."""
     async with Through(proxy) as client:
         await client.echo(b"1")
         proxy.cut()
@@ -105,8 +105,8 @@ async def test_cut_connections_are_reset_and_new_ones_taken(proxy, echo):
             assert await again.echo(b"2") == b"2"
 
 
-async def test_refused_until_healed(proxy):
-    """On the same port afterwards."""
+async def test_connections_are_refused_until_healed(proxy):
+    """Afterwards they are accepted on the same port."""
     address = proxy.address
     async with Through(proxy) as client:
         await client.echo(b"1")
@@ -123,7 +123,7 @@ async def test_refused_until_healed(proxy):
 
 
 async def test_a_black_hole_swallows_everything(proxy, echo):
-    """Both ways, old connections and new; nobody learns of anybody's end; healing resets them."""
+    """Both ways, for old connections and new; no side learns of the other's end; healing resets them."""
     async with Through(proxy) as old, Through(proxy) as gone:
         await old.echo(b"1")
         await gone.echo(b"1")
@@ -146,8 +146,8 @@ async def test_a_black_hole_swallows_everything(proxy, echo):
             assert await again.echo(b"2") == b"2"
 
 
-async def test_swallowed_answers(proxy, echo):
-    """What the client says arrives, until it is healed nothing comes back."""
+async def test_answers_are_swallowed_until_healed(proxy, echo):
+    """The bytes of the client arrive all the time."""
     async with Through(proxy) as client:
         await client.echo(b"1")
         proxy.swallow_answers()
@@ -163,7 +163,7 @@ async def test_swallowed_answers(proxy, echo):
 
 
 async def test_a_black_hole_can_be_closed(proxy, echo):
-    """With connections half open."""
+    """With half-open connections."""
     async with Through(proxy) as client:
         await client.echo(b"1")
         proxy.black_hole()
@@ -173,7 +173,7 @@ async def test_a_black_hole_can_be_closed(proxy, echo):
 
 
 async def test_delayed_bytes_keep_their_order(proxy):
-    """Each way takes the delay; what follows it doesn't overtake, and nothing is lost at the end."""
+    """Each way is delayed; later bytes don't overtake, and none is lost at the end."""
     async with Through(proxy) as client:
         await client.echo(b"-")
         proxy.delay(0.1)
@@ -194,7 +194,7 @@ async def test_delayed_bytes_keep_their_order(proxy):
 
 
 async def test_new_connections_go_to_the_new_target(proxy):
-    """The old ones stay where they are."""
+    """The old connections stay."""
     async with Echo(b"other") as other, Through(proxy) as old:
         await old.echo(b"1")
         proxy.retarget(other.address)
@@ -204,15 +204,15 @@ async def test_new_connections_go_to_the_new_target(proxy):
 
 
 async def test_a_target_that_is_down(proxy):
-    """All that a client can be told is a reset."""
+    """The client is connected and then reset."""
     async with Echo() as gone:
         proxy.retarget(gone.address)
     async with Through(proxy) as client:
         await client.is_reset()
 
 
-async def test_closed_while_it_connects(proxy):
-    """A connection under way to a target that doesn't answer ends, too."""
+async def test_closing_while_a_connection_is_opened(proxy):
+    """The attempt ends, to a target that doesn't answer."""
     proxy.retarget("192.0.2.1:9")
     async with Through(proxy) as client:
         await eventually(lambda: proxy._links, "the link")
@@ -220,8 +220,8 @@ async def test_closed_while_it_connects(proxy):
         await client.is_reset()
 
 
-async def test_what_is_not_zookeeper_has_no_sessions(echo):
-    """Whatever a server begins with."""
+async def test_other_protocols_have_no_sessions(echo):
+    """Whatever the first bytes of the server are."""
     for greeting in (b"", b"x", bytes(41), bytes(range(200)), b"\0\0\0\x25" + bytes(37)):
         async with Echo(greeting) as server:
             proxy = Proxy(server.address)
@@ -233,7 +233,7 @@ async def test_what_is_not_zookeeper_has_no_sessions(echo):
 
 
 async def test_an_end_that_follows_a_reset_is_no_error(proxy, echo):
-    """The client is gone before the proxy has seen it go: nothing is raised in the event loop."""
+    """The client has gone before the proxy notices: nothing is raised in the event loop."""
     host, _, port = proxy.address.rpartition(":")
     client = await asyncio.to_thread(socket.create_connection, (host, int(port)))
     await eventually(lambda: echo.here, "the connection to the echo")

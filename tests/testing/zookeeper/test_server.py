@@ -1,4 +1,4 @@
-"""A server of its own: it starts, dies, comes back with its data."""
+"""A server as a child process: it starts, dies, and comes back with its data."""
 
 import os
 import socket
@@ -14,7 +14,7 @@ from peerage.testing.zookeeper.ports import free_port
 
 
 def test_it_keeps_port_and_data_over_a_kill_and_a_restart(tmp_path, raw_client):
-    """What was written is there again, whether it was killed or stopped; stopping twice is no error."""
+    """All data is there again after a kill or a stop; stopping twice is no error."""
     with ZooKeeperServer(tmp_path) as server:
         address = server.address
         assert server.running
@@ -39,8 +39,8 @@ def test_it_keeps_port_and_data_over_a_kill_and_a_restart(tmp_path, raw_client):
         assert not server.running
 
 
-def test_suspended_it_is_silent(tmp_path):
-    """Connections are taken, nothing is answered; after that it goes on. It can be stopped meanwhile."""
+def test_a_suspended_server_answers_nothing(tmp_path):
+    """It accepts connections, continues afterwards, and can be stopped meanwhile."""
     with ZooKeeperServer(tmp_path) as server:
         server.suspend()
         assert server.running
@@ -58,7 +58,7 @@ def test_suspended_it_is_silent(tmp_path):
 
 
 def test_a_port_that_was_taken_meanwhile_is_replaced(tmp_path):
-    """Only if it is the server's own choice."""
+    """Only if the server has chosen the port."""
     server = ZooKeeperServer(tmp_path)
     with socket.create_server(("127.0.0.1", server.port)):
         taken = server.port
@@ -67,7 +67,7 @@ def test_a_port_that_was_taken_meanwhile_is_replaced(tmp_path):
 
 
 def test_a_given_port_that_is_taken_is_an_error_with_the_log(tmp_path):
-    """It says why."""
+    """The log says why."""
     port = free_port()
     with (
         socket.create_server(("127.0.0.1", port)),
@@ -76,8 +76,8 @@ def test_a_given_port_that_is_taken_is_an_error_with_the_log(tmp_path):
         ZooKeeperServer(tmp_path, port=port).start()
 
 
-def test_further_lines_and_java_options_count(tmp_path, raw_client):
-    """Of the configuration: here the shortest session. Of Java: here what the server is told of itself."""
+def test_options_of_the_configuration_and_of_java(tmp_path, raw_client):
+    """The shortest session, and a property that the server reports."""
     with ZooKeeperServer(
         tmp_path, tick_time=100, options={"minSessionTimeout": "1234"}, jvm=["-Dpeerage.test=yes"]
     ) as server:
@@ -88,8 +88,8 @@ def test_further_lines_and_java_options_count(tmp_path, raw_client):
         assert "-Dpeerage.test=yes" in _command(server._process.pid)
 
 
-def test_what_is_missing_is_said(tmp_path, monkeypatch):
-    """Neither Java nor ZooKeeper: the message says what to do."""
+def test_missing_java_or_zookeeper_is_an_error(tmp_path, monkeypatch):
+    """The message says what to do."""
     monkeypatch.setenv("ZOOKEEPER_HOME", str(tmp_path))
     with pytest.raises(RuntimeError, match="ZOOKEEPER_HOME"):
         ZooKeeperServer(tmp_path / "server").start()
@@ -100,8 +100,8 @@ def test_what_is_missing_is_said(tmp_path, monkeypatch):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nobody tells a child that its parent died")
-def test_it_dies_with_the_process_that_started_it(tmp_path):
-    """However that dies."""
+def test_it_ends_with_the_process_that_started_it(tmp_path):
+    """However that process ends."""
     program = (
         "import os, pathlib, sys; from peerage.testing.zookeeper import ZooKeeperServer; "
         "server = ZooKeeperServer(pathlib.Path(sys.argv[1])); server.start(); "
@@ -116,13 +116,13 @@ def test_it_dies_with_the_process_that_started_it(tmp_path):
         time.sleep(0.01)
 
 
-def test_ports_are_none_that_the_kernel_gives_away():
-    """Or a client of a server that is down would now and then be connected to itself."""
+def test_ports_are_outside_of_the_kernels_range():
+    """Otherwise a client of a stopped server could be connected to itself."""
     assert {20_000 <= free_port() < 32_000 for _ in range(50)} == {True}
 
 
 def test_no_library_is_needed():
-    """Standard library only: neither pytest nor kazoo nor aiohttp is loaded."""
+    """It needs the standard library only: neither pytest nor kazoo nor aiohttp is loaded."""
     program = (
         "import sys; "
         "from peerage.testing.zookeeper import Ensemble, Proxy, ZooKeeperHarness, ZooKeeperServer; "

@@ -1,4 +1,4 @@
-"""Sessions that the proxy saw can be ended at a real server."""
+"""Sessions that the proxy has seen can be ended at a real server."""
 
 import asyncio
 from contextlib import suppress
@@ -10,7 +10,7 @@ from peerage.testing.zookeeper.ports import free_port
 
 
 async def test_a_session_is_expired(zookeeper, raw_client):
-    """Its ephemeral nodes go, its client is disconnected and told when it comes back; others stay."""
+    """Its ephemeral nodes vanish, and its client is refused when it reconnects; others stay."""
 
     def begin(address, path):
         client = raw_client(address)
@@ -36,12 +36,12 @@ async def test_a_session_is_expired(zookeeper, raw_client):
         await asyncio.to_thread(check, client, other, proxy.address)
 
 
-async def test_a_client_that_comes_back_at_once_does_not_save_its_session(zookeeper, raw_client):
+async def test_a_client_that_reconnects_at_once_loses_its_session(zookeeper, raw_client):
     """However often it takes the session back."""
 
     def come_back(address, session, password):
         while True:
-            # The session can be taken again, or end, before the server's first word.
+            # The client can take the session back, or end it, before the first message of the server.
             with (
                 suppress(ConnectionError),
                 raw_client(address, session=session, password=password) as back,
@@ -62,8 +62,8 @@ async def test_a_client_that_comes_back_at_once_does_not_save_its_session(zookee
                 await proxy.expire_sessions()
 
 
-async def test_out_of_touch_sessions_are_expired_too(zookeeper, raw_client):
-    """The way to the server is the proxy's own. A session that ended itself is none to wait for."""
+async def test_disconnected_sessions_are_expired_too(zookeeper, raw_client):
+    """The proxy connects to the server directly. A session that has ended isn't waited for."""
 
     def begin(address):
         ended, client = raw_client(address), raw_client(address)
@@ -86,7 +86,7 @@ async def test_out_of_touch_sessions_are_expired_too(zookeeper, raw_client):
 
 
 async def test_a_server_that_is_down_is_an_error(zookeeper, raw_client):
-    """The session isn't forgotten: it lives."""
+    """The session is kept, because it still exists."""
 
     def begin(address):
         with raw_client(address, timeout=400) as client:

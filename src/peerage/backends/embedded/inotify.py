@@ -156,6 +156,8 @@ class Notifier:
         except OSError as error:
             self._unavailable(f"{error.strerror}: raise fs.inotify.max_user_instances")
             return None
+        # asyncinotify's own flag for this has the value of another one.
+        os.set_blocking(self._inotify.fd, False)
         asyncio.get_running_loop().add_reader(self._inotify.fd, self._read)
         return self._inotify
 

@@ -5,7 +5,6 @@ and get answers through ``call_soon_threadsafe``. A disk that hangs blocks this 
 """
 
 import asyncio
-import concurrent.futures
 import errno
 import logging
 import os
@@ -14,10 +13,12 @@ import socket
 import threading
 import time
 import weakref
+from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from functools import partial
 from typing import Any, Final, TypeVar
 
+from peerage.backends.feed import call_threadsafe
 from peerage.errors import RegistryClosedError
 
 __all__ = ["LoopThread", "run_in_slices"]
@@ -68,7 +69,8 @@ class LoopThread:
     def __init__(self) -> None:
         # Held for moments only, and never during file work.
         self._lock = threading.Lock()
-        self._waiting: list[Callable[[], object]] = []
+        self._calls: deque[Callable[[], object]] = deque()
+        self._scheduled = False
         self._loop: _Loop | None = None
         self._thread: threading.Thread | None = None
         self._closed = False
@@ -104,9 +106,7 @@ class LoopThread:
                 loop.close()
                 raise OSError(errno.EAGAIN, "no thread can be started") from error
             self._loop, self._thread = loop, thread
-            for call in self._waiting:
-                loop.call_soon_threadsafe(self._make, call)
-            self._waiting.clear()
+            self._schedule()
 
     @property
     def started(self) -> bool:
@@ -123,10 +123,8 @@ class LoopThread:
         with self._lock:
             if self._closed:
                 return False
-            if self._loop is None:
-                self._waiting.append(call)
-            else:
-                self._loop.call_soon_threadsafe(self._make, call)
+            self._calls.append(call)
+            self._schedule()
             return True
 
     async def run(self, call: Callable[[], Result], patience: float | None = None) -> Result:
@@ -143,22 +141,20 @@ class LoopThread:
             OSError: the thread can't be started for now, or *call* raised it.
         """
         self.start()
-        future: concurrent.futures.Future[Result] = concurrent.futures.Future()
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Result] = loop.create_future()
 
         def work() -> None:
-            with suppress(concurrent.futures.InvalidStateError):  # cancelled
-                try:
-                    result = call()
-                except Exception as error:  # noqa: BLE001 - raised again in the caller
-                    future.set_exception(error)
-                else:
-                    future.set_result(result)
+            try:
+                settle = partial(answer.set_result, call())
+            except Exception as error:  # noqa: BLE001 - raised again in the caller
+                settle = partial(answer.set_exception, error)
+            call_threadsafe(loop, lambda: None if answer.done() else settle())
 
         if not self.call_soon(work):
             raise RegistryClosedError(
                 "The embedded registry is closed, or was opened before a fork: open another one."
             )
-        answer = asyncio.wrap_future(future)
         if patience is None:
             return await answer
         asked_at = time.monotonic()
@@ -184,11 +180,12 @@ class LoopThread:
         """
         with self._lock:
             self._closed = True
-            self._waiting.clear()
-            self._finished = finished
             if self._loop is not None:
-                self._loop.call_soon_threadsafe(self._loop.stop)
+                self._finished = finished
+                self._calls.append(self._loop.stop)
+                self._schedule()
                 return
+            self._calls.clear()
         finished()
 
     def join(self) -> None:
@@ -215,11 +212,26 @@ class LoopThread:
         if self._finished is not None:
             self._finished()
 
-    def _make(self, call: Callable[[], object]) -> None:
-        try:
-            call()
-        finally:
+    def _schedule(self) -> None:
+        # Once for many calls: waking the loop is a system call, in which this thread loses the interpreter.
+        if self._loop is not None and not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon_threadsafe(self._make_calls)
+
+    def _make_calls(self) -> None:
+        # Reset first, so that a call that is added from now on is scheduled.
+        self._scheduled = False
+        loop, until = asyncio.get_running_loop(), time.monotonic() + _SLICE
+        while self._calls:
+            call = self._calls.popleft()
+            try:
+                call()
+            except Exception as error:  # noqa: BLE001 - the other calls must be made
+                loop.call_exception_handler({"message": "a call failed", "exception": error})
             self._answered_at = time.monotonic()
+            if self._answered_at >= until:
+                loop.call_soon(self._make_calls)
+                break
 
 
 async def _cancel_tasks() -> None:

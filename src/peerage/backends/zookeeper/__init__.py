@@ -5,13 +5,13 @@ the session of the process that created it. Secrets are persistent nodes. Needs 
 
 The map, from the server to the port::
 
-    kazoo's thread    session: kazoo's client, with dialing, handler, polling and kazoolog
+    kazoo's thread    session: kazoo's client; kazoothread, dialing, handler, polling, kazoolog: its parts
           |           sharing, callbacks: what other parts of the program may do with the client
           |
           | notes     what happened, in its order: Connected, Disconnected, NodeEvent, Replied ...
           v
-    event loop        connection: requests as coroutines, one session after the other (table of states)
-          |           requests, failures: what is asked, and how it can fail
+    event loop        connection: one session after the other, and the requests over it (table of states)
+          |           operations, requests, failures: what is requested, and how it can fail
           |
           |-- folder         the records as watchers get them; batch: how many nodes a request reads
           |-- advertisement  one record of this process (table of states); created: after a lost answer

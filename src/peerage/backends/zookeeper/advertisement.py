@@ -31,6 +31,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
+from peerage.backends.zookeeper.advertisedfolder import AdvertisedFolder
 from peerage.backends.zookeeper.connection import ANY_VERSION, CHANGED, DELETED, Connection
 from peerage.backends.zookeeper.created import find_created
 from peerage.backends.zookeeper.failures import BadVersion, Failure, Lost, NoAuth, NoNode
@@ -40,7 +41,7 @@ from peerage.backends.zookeeper.notes import Connected
 from peerage.errors import RegistryClosedError, RegistryDeniedError
 from peerage.registry import OwnRecords
 
-__all__ = ["AdvertisedFolder", "ZooKeeperAdvertisement"]
+__all__ = ["ZooKeeperAdvertisement"]
 
 log = logging.getLogger(__name__)
 
@@ -49,23 +50,6 @@ _RETRY: Final = 0.5
 
 #: Seconds that withdrawing waits for an answer: that a connection is half open is noticed much later.
 _WITHDRAW_TIMEOUT: Final = 2.0
-
-
-class AdvertisedFolder:
-    """What the advertisements in one folder have in common.
-
-    Attributes:
-        path: of the folder.
-        owners: the advertisement that each node of this process belongs to, by the node's name.
-        warned: paths about whose access lists a warning was logged.
-        prepared: whether the access lists on the way to the records were checked.
-    """
-
-    def __init__(self, path: str, warned: set[str]) -> None:
-        self.path = path
-        self.owners: dict[str, ZooKeeperAdvertisement] = {}
-        self.warned = warned
-        self.prepared = False
 
 
 class ZooKeeperAdvertisement:

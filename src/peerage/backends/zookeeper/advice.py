@@ -1,4 +1,4 @@
-"""What to do about it if there is no connection: the reason alone is OpenSSL's or the network's."""
+"""What to do when there is no connection: the reason alone is a text of OpenSSL or of the network."""
 
 from typing import Final
 
@@ -7,7 +7,7 @@ from peerage.backends.zookeeper.tls import variable
 
 __all__ = ["advice"]
 
-#: Words of the reasons, in small letters. OpenSSL's differ from version to version in all but these.
+#: Words that reasons have, in small letters; those of OpenSSL are the same in all its versions.
 _CREDENTIALS: Final = ("credentials", "requiresasl")
 _UNVERIFIED: Final = "certificate verify failed"
 _OTHER_NAME: Final = ("mismatch", "not valid for")
@@ -16,7 +16,7 @@ _NOT_TLS: Final = ("[ssl", "tls")
 
 
 def advice(reason: str, location: Location) -> str:
-    """Say that there is no connection because of *reason*, and what to do about it."""
+    """Return the message that there is no connection because of *reason*, and what to do about it."""
     said = reason.lower()
     if any(word in said for word in _CREDENTIALS):
         return _of_credentials(location)
@@ -35,8 +35,8 @@ def advice(reason: str, location: Location) -> str:
 def _of_credentials(location: Location) -> str:
     if location.credentials is None:
         return (
-            "The server lets in nobody without credentials: write zookeeper://user:password@host, and "
-            "auth=sasl if that is what it asks for."
+            "The server requires credentials: write zookeeper://user:password@host, and "
+            "auth=sasl if it asks for SASL."
         )
     return (
         "The server doesn't accept the credentials: check the user and the password, and that "

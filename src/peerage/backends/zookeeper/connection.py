@@ -24,11 +24,11 @@ import logging
 import ssl
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, Final
 
-from peerage.backends.zookeeper.failures import Lost, NoNode, Throttled
+from peerage.backends.zookeeper.failures import Lost, Throttled
 from peerage.backends.zookeeper.location import Location
 from peerage.backends.zookeeper.notes import (
     Connected,
@@ -39,21 +39,9 @@ from peerage.backends.zookeeper.notes import (
     Note,
     Replied,
 )
+from peerage.backends.zookeeper.operations import ANY_VERSION, Operations
 from peerage.backends.zookeeper.pauses import Pauses
-from peerage.backends.zookeeper.requests import Children, Entry, Exists, MultiRead, Read, Status
-from peerage.backends.zookeeper.session import (
-    ACL,
-    CREATOR_ALL_ACL,
-    OPEN_ACL_UNSAFE,
-    Create,
-    Delete,
-    GetACL,
-    KazooClient,
-    Session,
-    SetACL,
-    SetData,
-    Sync,
-)
+from peerage.backends.zookeeper.session import Client, KazooClient
 
 __all__ = ["ANY_VERSION", "CHANGED", "CHILDREN", "DELETED", "Connection"]
 
@@ -76,13 +64,8 @@ _END_TIMEOUT: Final = 0.7
 #: Seconds that closing then waits for the thread, whose connection it has cut.
 _ABORT_TIMEOUT: Final = 0.2
 
-_EPHEMERAL_SEQUENCE: Final = 3
 
-#: The version of a node that is to be changed or removed whatever its version is.
-ANY_VERSION: Final = -1
-
-
-class Connection:
+class Connection(Operations):
     """One session after the other with the servers of *location*, until closed.
 
     Args:
@@ -94,12 +77,12 @@ class Connection:
     def __init__(
         self, location: Location, context: ssl.SSLContext | None, pauses: Pauses | None = None
     ) -> None:
-        self._location = location
+        super().__init__(location)
         self._context = context
         self.pauses = pauses or Pauses()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._client: Session | None = None
-        self._notes: deque[tuple[Session, Note]] = deque()
+        self._client: Client | None = None
+        self._notes: deque[tuple[Client, Note]] = deque()
         # Requests with the future of the answer and the number of the connection they are meant for.
         self._queued: deque[tuple[Any, asyncio.Future[Any], int]] = deque()
         self._in_flight: set[asyncio.Future[Any]] = set()
@@ -137,7 +120,7 @@ class Connection:
         self._restart_timer = None
         client = self._client or self._make_client()
         try:
-            client.start()
+            client.begin()
         except (OSError, RuntimeError) as error:  # no descriptor, no thread
             client.discard()
             self._client = None
@@ -148,7 +131,7 @@ class Connection:
         if self._loop is not None:
             self._restart_timer = self._loop.call_later(pause, self._start_client)
 
-    def _make_client(self) -> Session:
+    def _make_client(self) -> Client:
         notes = self._notes
 
         def report(note: Note) -> None:
@@ -160,7 +143,7 @@ class Connection:
                 with suppress(RuntimeError):
                     self._loop.call_soon_threadsafe(self._take_notes)
 
-        client = self._client = Session(self._location, self._context, report)
+        client = self._client = Client(self._location, self._context, report)
         return client
 
     async def aclose(self) -> None:
@@ -178,9 +161,9 @@ class Connection:
                 await self._end_session(self._client)
         self._connection_lost("closed")
 
-    async def _end_session(self, client: Session) -> None:
+    async def _end_session(self, client: Client) -> None:
         ended = self._ended = asyncio.get_running_loop().create_future()
-        client.close()
+        client.begin_to_close()
         await asyncio.wait([ended], timeout=_END_TIMEOUT)
         if not ended.done():
             client.abort()
@@ -206,7 +189,7 @@ class Connection:
             finally:
                 notes.popleft()
 
-    def _handle(self, client: Session, note: Note) -> None:
+    def _handle(self, client: Client, note: Note) -> None:
         match note:
             case Replied(failure=Throttled()):
                 self._requeue(note)
@@ -272,7 +255,7 @@ class Connection:
             self.reason = reason
             self._announce()
 
-    def _client_ended(self, client: Session, reason: str, error: Exception | None) -> None:
+    def _client_ended(self, client: Client, reason: str, error: Exception | None) -> None:
         for future in self._in_flight:
             if not future.done():
                 future.set_exception(Lost(reason))
@@ -283,7 +266,7 @@ class Connection:
                 "Talking to %s failed unexpectedly; beginning again", self._location.url, exc_info=error
             )
         # The thread has nothing left to do but to return.
-        client.join(0.5)
+        client.thread.join(0.5)
         self.session = None
         if self._ended is not None:
             self._ended.set_result(None)
@@ -345,68 +328,3 @@ class Connection:
                 self._queued.appendleft(ticket)
                 return
             self._in_flight.add(future)
-
-    async def children(self, path: str, *, watch: bool = False) -> list[str]:
-        """Return the names of the children."""
-        names: list[str] = await self.post(Children(path, watch))
-        return names
-
-    async def read(self, path: str, *, watch: bool = False) -> Entry:
-        """Return the node."""
-        entry: Entry = await self.post(Read(path, watch))
-        return entry
-
-    async def exists(self, path: str, *, watch: bool = False) -> bool:
-        """Return whether there is such a node."""
-        return await self.status(path, watch=watch) is not None
-
-    async def status(self, path: str, *, watch: bool = False) -> Status | None:
-        """Return what is known of the node without reading it, None if there is none."""
-        status: Status | None = await self.post(Exists(path, watch))
-        return status
-
-    def read_many(
-        self, paths: Sequence[str], size: int
-    ) -> "list[tuple[Sequence[str], asyncio.Future[list[Entry | int]]]]":
-        """Begin to read all of them, *size* with one request; each batch of paths has its own future."""
-        return [
-            (batch, self.post(MultiRead(batch)))
-            for batch in (tuple(paths[start : start + size]) for start in range(0, len(paths), size))
-        ]
-
-    async def create(self, path: str, data: bytes, *, ephemeral: bool = False) -> str:
-        """Create a node, *ephemeral*: of this session, with ten digits behind its name; return its path."""
-        flags = _EPHEMERAL_SEQUENCE if ephemeral else 0
-        created: str = await self.post(Create(path, data, self.acl, flags))
-        return created
-
-    async def write(self, path: str, data: bytes, version: int = ANY_VERSION) -> int:
-        """Replace what the node holds, if it is at *version* (by default at any); return its new one."""
-        written: int = (await self.post(SetData(path, data, version))).version
-        return written
-
-    async def delete(self, path: str, version: int = ANY_VERSION) -> None:
-        """Remove the node, if it is at *version* (by default at any); one that isn't there is no error."""
-        with suppress(NoNode):
-            await self.post(Delete(path, version))
-
-    async def sync(self, path: str) -> None:
-        """Wait until the server has caught up with all that was done before."""
-        await self.post(Sync(path))
-
-    # Access
-
-    @property
-    def acl(self) -> list[ACL]:
-        """The access list of what is created here."""
-        acl: list[ACL] = CREATOR_ALL_ACL if self._location.acl == "creator" else OPEN_ACL_UNSAFE
-        return acl
-
-    async def acl_of(self, path: str) -> list[ACL]:
-        """Return the access list of a node."""
-        acl: list[ACL] = (await self.post(GetACL(path)))[0]
-        return acl
-
-    async def protect(self, path: str) -> None:
-        """Give the node the access list of what is created here."""
-        await self.post(SetACL(path, self.acl, ANY_VERSION))

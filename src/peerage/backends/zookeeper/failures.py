@@ -1,6 +1,6 @@
-"""How a request to ZooKeeper can end other than well, in the terms of this backend.
+"""The failures of requests to ZooKeeper.
 
-Internal: what leaves the backend is Stale, RegistryDeniedError or RegistryClosedError.
+They are internal: what leaves the backend is Stale, RegistryDeniedError or RegistryClosedError.
 """
 
 from typing import Final
@@ -35,7 +35,7 @@ class NodeExists(Failure):
 
 
 class BadVersion(Failure):
-    """The node isn't at the version that was meant: somebody wrote it, or it is another one."""
+    """The node doesn't have the expected version: it was written meanwhile, or is another node."""
 
 
 class NoAuth(Failure):
@@ -43,7 +43,7 @@ class NoAuth(Failure):
 
 
 class Throttled(Failure):
-    """The server has too much to do and left it undone: it can be asked again."""
+    """The server has too much to do and left the request undone: it can be sent again."""
 
 
 class Unsupported(Failure):

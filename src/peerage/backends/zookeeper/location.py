@@ -1,4 +1,4 @@
-"""Where a ZooKeeper registry lives and how it is entered: its URL and environment.
+"""The servers, path and credentials of a ZooKeeper registry, from its URL and the environment.
 
 Messages never repeat a part of the URL's text: with a '/' or '?' in a password, or the host forgotten, any
 part of it may be the password.
@@ -48,7 +48,7 @@ _SECONDS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """Who this process is to ZooKeeper."""
+    """The credentials that this process shows to ZooKeeper."""
 
     mechanism: Literal["digest", "sasl"]
     user: str
@@ -57,18 +57,18 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """The servers, the path of one registry and how it is entered."""
+    """The servers, the path of one registry, and the credentials for it."""
 
     hosts: str
     """The servers, each with its port: ``zk-1:2181,[::1]:2181``."""
     path: str
     """Of the registry, without a slash at its end: ``/asab``; empty for the root."""
     session_timeout: float
-    """Seconds after which the servers take a silent process for dead."""
+    """Seconds after which the servers consider a silent process dead."""
     credentials: Credentials | None
     tls: Tls | None
     acl: str
-    """``open``: everybody may write our nodes; ``creator``: only whoever has our credentials."""
+    """``open``: anybody may write our nodes; ``creator``: only processes with our credentials may."""
     explicit_acl: bool
     """Whether the user chose it, in the URL or the environment."""
     url: str
@@ -81,7 +81,7 @@ class Location:
 
 
 def parse(url: str, environ: Mapping[str, str] = os.environ) -> Location:
-    """Return the place that ``zookeeper://[user:password@]host[:port][,…][/path][?options]`` names.
+    """Return the location that ``zookeeper://[user:password@]host[:port][,…][/path][?options]`` names.
 
     ``zookeeper+tls://`` likewise, over TLS. What the URL leaves open is looked up in *environ*.
 
@@ -101,7 +101,7 @@ def parse(url: str, environ: Mapping[str, str] = os.environ) -> Location:
     acl = _choice(options, environ, "acl", ("open", "creator"))
     if acl == "creator" and credentials is None:
         raise ConfigurationError(
-            "acl=creator needs credentials, there is no creator without: "
+            "acl=creator needs credentials: "
             f"write zookeeper://user:password@host, set {_USER} and {_PASSWORD}, or write acl=open."
         )
     return Location(
@@ -121,7 +121,7 @@ def _normal_query(session_timeout: float, acl: str | None) -> str:
     if session_timeout != DEFAULT_SESSION_TIMEOUT:
         options.append(f"session_timeout={str(session_timeout).removesuffix('.0')}")
     if acl == "open":
-        # "creator" is what credentials imply, and can't be said without them.
+        # "creator" is implied by credentials, and can't be written without them.
         options.append("acl=open")
     return "?" * bool(options) + "&".join(options)
 
@@ -217,10 +217,10 @@ def _options(query: str, *, tls: bool) -> dict[str, str]:
         if name not in known:
             raise ConfigurationError(
                 f"Option {number} of the URL isn't one of ZooKeeper's: write {', '.join(known[:-1])} "
-                f"or {known[-1]}; credentials stand before the hosts or in {_USER} and {_PASSWORD}."
+                f"or {known[-1]}; credentials are written before the hosts or set in {_USER} and {_PASSWORD}."
             )
         if name in options:
-            raise ConfigurationError(f"The option {name} stands twice in the URL: write it once.")
+            raise ConfigurationError(f"The URL has the option {name} twice: write it once.")
         if not value:
             raise ConfigurationError(f"The option {name} has no value: write {name}=… or leave it out.")
         options[name] = _decoded(value, f"the option {name}")
@@ -262,7 +262,7 @@ def _tls(options: Mapping[str, str], environ: Mapping[str, str]) -> Tls:
             f"There is a key but no certificate: name the certificate's file with cert= or "
             f"{variable('cert')}."
         )
-    # A choice of the URL alone: less safety must be seen where the servers are named.
+    # In the URL only: a lower level of safety must be visible where the servers are named.
     check_hostname = _choice(options, {}, "check_hostname", ("yes", "no"))
     password = environ.get(KEY_PASSWORD) or None
     if password is not None:
@@ -310,7 +310,7 @@ def _credentials(userinfo: str, options: Mapping[str, str], environ: Mapping[str
 
 
 def _check_text(text: str, variable: str) -> None:
-    # Bytes that aren't UTF-8 come out of the environment as lone surrogates.
+    # Bytes of the environment that aren't UTF-8 become lone surrogates.
     try:
         text.encode()
     except UnicodeError:
@@ -321,7 +321,7 @@ def _check_text(text: str, variable: str) -> None:
 
 
 def _first_line(file: str) -> str:
-    # The name isn't repeated: people put the password itself there.
+    # The message doesn't repeat the name: it may be the password itself, put there by mistake.
     try:
         with open(file, encoding="utf-8") as stream:  # noqa: PTH123 - a Path costs more than the reading
             line = stream.readline(_LONGEST_PASSWORD + 1)

@@ -14,7 +14,7 @@ __all__ = ["close", "denial", "ensure", "exposure", "is_open", "is_ours"]
 
 log = logging.getLogger(__name__)
 
-#: The rights to create, write, delete and administer: none of them is for everybody.
+#: The rights to create, write, delete and administer: none of them may be given to the world.
 _CHANGE: Final = 0b11110
 
 

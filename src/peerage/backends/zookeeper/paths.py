@@ -1,11 +1,11 @@
-"""What ZooKeeper takes as a path."""
+"""What ZooKeeper accepts as a path."""
 
 import re
 from typing import Final
 
 __all__ = ["flaw"]
 
-#: What ZooKeeper takes in no path; it looks at UTF-16, so everything beyond 16 bits is surrogates to it.
+#: Characters that ZooKeeper refuses in a path. It sees UTF-16, so all beyond 16 bits are surrogates to it.
 _FORBIDDEN = re.compile("[\0-\x1f\x7f-\x9f\ud800-\uf8ff\ufff0-\U0010ffff]")
 
 #: The servers' own node at the root.
@@ -13,7 +13,7 @@ _RESERVED: Final = "zookeeper"
 
 
 def flaw(component: str, number: int) -> str | None:
-    """Say what is wrong with the component of this number, from 1, and what to do; None if nothing is."""
+    """Return what is wrong with a component, and what to do, None if nothing is; the first is *number* 1."""
     if not component:
         return "is empty: write one '/' between two components"
     if component in {".", ".."}:

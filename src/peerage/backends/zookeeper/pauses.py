@@ -21,7 +21,7 @@ class Pauses(NamedTuple):
     resync: Callable[[int], float] = lambda count: random.uniform(0, min(2.0, count * 0.0005))  # noqa: S311 - spreads load
     """Before the folder is read again after a reconnect, given the number of records."""
     refused: Callable[[], float] = _between(5.0, 10.0)
-    """Before a record is registered again that an access list forbids: somebody may have mended the list."""
+    """Before a record is registered again that an access list forbids: the list may have been mended."""
     throttled: Callable[[], float] = _between(0.05, 0.15)
     """Before requests are sent again that a server with too much to do has left undone."""
     restart: Callable[[], float] = _between(1.5, 2.5)

@@ -1,7 +1,7 @@
-"""Finds out whether records can be made, by asking the server and without making one.
+"""Finds out whether records can be created, by asking the server and without creating one.
 
-Access lists don't tell: a server knows administrators, lets pass what its lists forbid if told to, and hides
-whose password is meant from those who may not change the list.
+The access lists don't say enough: a server may have administrators, may be configured to ignore its lists,
+and hides the passwords in a list from clients that may not change it.
 """
 
 from peerage.backends.zookeeper.connection import Connection
@@ -16,12 +16,12 @@ async def find_obstacle(connection: Connection, location: Location) -> str | Non
     """Return what keeps this process from advertising and what to do about it, None if nothing does.
 
     Raises:
-        Failure: the server didn't say.
+        Failure: the server didn't answer the question.
     """
     parent = location.folder
     error = await _rehearse(connection, parent)
     while error == NO_NODE and parent != "/":
-        # The folder is made with the first record, in the node above.
+        # The folder is created with the first record, in the node above.
         parent = parent.rpartition("/")[0] or "/"
         error = await _rehearse(connection, parent)
     if not error:
@@ -29,7 +29,7 @@ async def find_obstacle(connection: Connection, location: Location) -> str | Non
     if error == NO_AUTH:
         return denial(location, parent)
     return (
-        f"{location.url} makes no node in {parent} (ZooKeeper's error {error}): "
+        f"{location.url} creates no node in {parent} (ZooKeeper's error {error}): "
         "look in the server's log for what is wrong with that node."
     )
 

@@ -1,4 +1,4 @@
-"""The port's side of a ZooKeeper registry."""
+"""The port, implemented by ZooKeeper."""
 
 import asyncio
 import os
@@ -9,7 +9,8 @@ from contextlib import suppress
 from typing import Any, Final
 
 from peerage.backends.feed import Feed
-from peerage.backends.zookeeper.advertisement import AdvertisedFolder, ZooKeeperAdvertisement
+from peerage.backends.zookeeper.advertisedfolder import AdvertisedFolder
+from peerage.backends.zookeeper.advertisement import ZooKeeperAdvertisement
 from peerage.backends.zookeeper.advice import advice
 from peerage.backends.zookeeper.connection import CHILDREN, Connection
 from peerage.backends.zookeeper.failures import Failure, Lost, NoNode
@@ -26,9 +27,9 @@ from peerage.registry import Health, OwnRecords, check_name, check_size
 
 __all__ = ["ZooKeeperRegistry"]
 
-#: Seconds in which inspect() has to have a connection, if it was only just begun, and then its answers.
-_FIRST: Final = 0.4
-_PATIENCE: Final = 0.85
+#: Seconds from the call of inspect() until there must be a connection, and until there must be answers.
+_CONNECT_TIMEOUT: Final = 0.4
+_ANSWER_TIMEOUT: Final = 0.85
 
 
 class ZooKeeperRegistry:
@@ -65,7 +66,7 @@ class ZooKeeperRegistry:
 
     @property
     def open_to_all(self) -> bool:
-        """Whether anybody may write to what this process makes here."""
+        """Whether anybody may write to what this process creates here."""
         return self.location.acl == "open"
 
     @property
@@ -115,7 +116,7 @@ class ZooKeeperRegistry:
         return advertisement
 
     def watch(self) -> Feed:
-        """Begin a watch of its own; see :meth:`peerage.registry.Registry.watch`.
+        """Begin a watch; see :meth:`peerage.registry.Registry.watch`.
 
         Raises:
             RegistryClosedError: after aclose(), or in a forked child.
@@ -124,7 +125,7 @@ class ZooKeeperRegistry:
         return self._folder.watch()
 
     async def inspect(self) -> Health:
-        """Say how the registry is doing; see :meth:`peerage.registry.Registry.inspect`.
+        """Return how the registry is doing; see :meth:`peerage.registry.Registry.inspect`.
 
         Raises:
             RegistryClosedError: after aclose(), or in a forked child.
@@ -132,18 +133,18 @@ class ZooKeeperRegistry:
         self.use()
         begin = asyncio.get_running_loop().time()
         with suppress(TimeoutError, Failure):
-            async with asyncio.timeout_at(begin + _FIRST):
+            async with asyncio.timeout_at(begin + _CONNECT_TIMEOUT):
                 await self.connection.wait_connected()
         while (up := self.connection.up) is not None:
-            # What was said over one connection isn't known of the next.
+            # Answers over one connection say nothing about the next one.
             async with asyncio.TaskGroup() as both:
-                version = both.create_task(self._version(up, begin + _PATIENCE))
-                access = both.create_task(self._access(begin + _PATIENCE))
+                version = both.create_task(self._version(up, begin + _ANSWER_TIMEOUT))
+                access = both.create_task(self._access(begin + _ANSWER_TIMEOUT))
             answer = access.result()
             if self.connection.up is not up:
                 continue
             if isinstance(answer, Lost):
-                return self._out_of_reach(str(answer))  # its end isn't heard yet
+                return self._out_of_reach(str(answer))  # the loss isn't reported yet
             return self._connected_health(up, version.result(), *answer)
         self.use()
         return self._out_of_reach("it hasn't answered yet")
@@ -151,14 +152,14 @@ class ZooKeeperRegistry:
     async def aclose(self) -> None:
         """Withdraw everything, end every watch and the session, within a second; may be called twice."""
         if self._pid != os.getpid():
-            return  # the child has nothing of it
+            return  # the session belongs to the parent
         if self._closing is None:
             self._closed = True
-            # A task of its own: whoever is cancelled meanwhile leaves nothing half closed.
+            # A separate task, so that a caller that is cancelled leaves nothing half closed.
             self._closing = asyncio.ensure_future(self._close())
         await asyncio.shield(self._closing)
 
-    # For what ASAB's applications do in the same session
+    # For peerage.asab, which uses the same session
 
     def use(self) -> None:
         """Begin to connect, on the running event loop; may be called again.
@@ -170,7 +171,7 @@ class ZooKeeperRegistry:
         self.connection.start()
 
     def check_open(self) -> None:
-        """Refuse to be used after the end.
+        """Check that the registry can be used.
 
         Raises:
             RegistryClosedError: after aclose(), or in a forked child.
@@ -188,7 +189,7 @@ class ZooKeeperRegistry:
         self._secrets.close()
         await asyncio.gather(*(each.close() for each in tuple(self._advertisements)))
         await self._folder.aclose()
-        # The records are the session's: with its end the server removes them.
+        # With the session the server removes the records.
         await self.connection.aclose()
 
     def _on_change(self) -> None:
@@ -211,7 +212,7 @@ class ZooKeeperRegistry:
         return None
 
     async def _access(self, deadline: float) -> tuple[str | None, str | None] | Lost:
-        """Return what keeps this process from advertising, and what strangers may do but shouldn't.
+        """Return what keeps this process from advertising, and what anybody may do but shouldn't.
 
         Or the loss of the connection, if that is the answer.
         """
@@ -223,8 +224,9 @@ class ZooKeeperRegistry:
             return lost
         except (TimeoutError, Failure) as failure:
             return (
-                f"Whether records can be made in {folder} wasn't answered ({str(failure) or 'too slow'}): "
-                "ask again, and if that doesn't help, see whether the server is overloaded."
+                f"The server didn't answer whether records can be created in {folder} "
+                f"({str(failure) or 'too slow'}): ask again, and if that doesn't help, see "
+                "whether the server is overloaded."
             ), None
         if self.location.acl != "creator":
             return obstacle, None
@@ -232,7 +234,7 @@ class ZooKeeperRegistry:
             async with asyncio.timeout_at(deadline):
                 exposed = await is_open(self.connection, folder)
         except NoNode:
-            return obstacle, None  # there is nothing to be changed
+            return obstacle, None  # there is no list to warn about
         except (TimeoutError, Failure) as failure:
             return obstacle, (
                 f"The access list of {folder} couldn't be read ({str(failure) or 'too slow'}): ask again."
@@ -244,19 +246,19 @@ class ZooKeeperRegistry:
     ) -> Health:
         stale = self._folder.problem
         refusal = next((each.refusal for each in self._advertisements if each.refusal is not None), None)
-        obstacle = stale or refusal or obstacle
+        obstacle = refusal or obstacle
         return self._health(
             "connected" if stale is None else "stale",
             f"{up.session & (1 << 64) - 1:#x}",
             writable=obstacle is None,
-            problem=obstacle or warning,
+            problem=stale or obstacle or warning,
             server=up.server,
             version=version,
             session_timeout=up.session_timeout,
         )
 
     def _out_of_reach(self, reason: str) -> Health:
-        """Return what is known without a server; *reason*: if nothing else is said of why."""
+        """Return what is known without a connection, for *reason* if no other reason is known."""
         problem = advice(self.connection.reason or reason, self.location)
         return self._health("stale", "none", writable=False, problem=problem)
 

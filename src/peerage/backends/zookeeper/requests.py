@@ -1,6 +1,6 @@
-"""The requests that kazoo 2.11 doesn't have, and those whose watches aren't kazoo's business.
+"""The requests that kazoo 2.11 doesn't have, and those whose watches kazoo shouldn't keep.
 
-Each has what kazoo asks of a request: the number of its operation, ``serialize`` and ``deserialize``. The
+Each has what kazoo needs of a request: the number of its operation, ``serialize`` and ``deserialize``. The
 formats are jute's, from ZooKeeper's own ``zookeeper.jute`` and ``MultiOperationRecord``.
 """
 
@@ -21,7 +21,7 @@ __all__ = [
     "Status",
 ]
 
-#: Error numbers in the answers to what is asked of many nodes at once.
+#: Error numbers in the answers to requests for many nodes.
 NO_NODE: Final = -101
 NO_AUTH: Final = -102
 
@@ -38,6 +38,7 @@ _CHECK: Final = 13
 _ERROR: Final = -1
 
 _ALL: Final = 31
+_RECURSIVE: Final = 1
 _SEQUENCE: Final = 2
 _NO_VERSION: Final = -2
 
@@ -84,16 +85,15 @@ def _entry(buffer: bytes, offset: int) -> tuple[Entry, int]:
 
 @dataclass(frozen=True, slots=True)
 class AddWatch:
-    """Watch a node until the connection ends; *recursive*, with all below it. Server 3.6 and newer."""
+    """Watch a node and all below it until the connection ends. Server 3.6 and newer."""
 
     path: str
-    recursive: bool = True
 
     type: ClassVar[int] = 106
 
     def serialize(self) -> bytes:
         """Return the body of the request."""
-        return _string(self.path) + _INT.pack(1 if self.recursive else 0)
+        return _string(self.path) + _INT.pack(_RECURSIVE)
 
     @staticmethod
     def deserialize(_buffer: bytes, _offset: int) -> None:
@@ -134,17 +134,23 @@ class MultiRead:
 
 
 @dataclass(frozen=True, slots=True)
-class Read:
-    """Read one node, *watch*: and be told once when it changes."""
+class _Watching:
+    """A request for the node at *path*, with *watch*: and for one event of it."""
 
     path: str
     watch: bool = False
 
-    type: ClassVar[int] = 4
-
     def serialize(self) -> bytes:
         """Return the body of the request."""
         return _string(self.path) + bytes([self.watch])
+
+
+class Read(_Watching):
+    """Read one node; with *watch*, get one event when it changes."""
+
+    __slots__ = ()
+
+    type: ClassVar[int] = 4
 
     @staticmethod
     def deserialize(buffer: bytes, offset: int) -> Entry:
@@ -152,19 +158,13 @@ class Read:
         return _entry(buffer, offset)[0]
 
 
-@dataclass(frozen=True, slots=True)
-class Exists:
-    """Ask whether a node is there, *watch*: and be told once when that, or the node, changes."""
+class Exists(_Watching):
+    """Ask whether a node is there; with *watch*, get one event when that, or the node, changes."""
 
-    path: str
-    watch: bool = False
+    __slots__ = ()
 
     # kazoo answers None instead of an error for a node that isn't there, for this number.
     type: ClassVar[int] = 3
-
-    def serialize(self) -> bytes:
-        """Return the body of the request."""
-        return _string(self.path) + bytes([self.watch])
 
     @staticmethod
     def deserialize(buffer: bytes, offset: int) -> Status:
@@ -173,18 +173,12 @@ class Exists:
         return Status(version, owner)
 
 
-@dataclass(frozen=True, slots=True)
-class Children:
-    """List the children of a node, *watch*: and be told once when there are others."""
+class Children(_Watching):
+    """List the children of a node; with *watch*, get one event when the list changes."""
 
-    path: str
-    watch: bool = False
+    __slots__ = ()
 
     type: ClassVar[int] = 8
-
-    def serialize(self) -> bytes:
-        """Return the body of the request."""
-        return _string(self.path) + bytes([self.watch])
 
     @staticmethod
     def deserialize(buffer: bytes, offset: int) -> list[str]:
@@ -202,9 +196,9 @@ class Children:
 
 @dataclass(frozen=True, slots=True)
 class Rehearse:
-    """Ask whether a node could be made below *parent*, without making one.
+    """Ask whether a node could be created below *parent*, without creating one.
 
-    It is a transaction whose second part can't succeed, so the first isn't carried out: nobody is told of a
+    It is a transaction whose second part can't succeed, so the first isn't carried out: no watch reports a
     node, and no number is used up. The answer has ZooKeeper's error number for each part, 0 for none.
     """
 

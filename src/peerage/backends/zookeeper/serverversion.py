@@ -1,4 +1,4 @@
-"""Asks a server for its version, by the one four-letter word that is on in every configuration."""
+"""Asks a server for its version, by the only four-letter word that is enabled by default."""
 
 import asyncio
 import re
@@ -11,7 +11,7 @@ _VERSION: Final = re.compile(rb"Zookeeper version: ([0-9][0-9.]*)")
 
 
 async def ask_version(server: str, host: str, context: ssl.SSLContext | None) -> str | None:
-    """Return the version of *server* (``address:port``), None if it doesn't say; *host* is its name for TLS.
+    """Return the version of *server* (``address:port``), None if it says none; *host* is its name for TLS.
 
     Raises:
         OSError: it can't be reached.
@@ -24,7 +24,7 @@ async def ask_version(server: str, host: str, context: ssl.SSLContext | None) ->
         writer.write(b"srvr")
         answer = await reader.read(200)
     finally:
-        # Not waited for: the answer is all that was wanted.
+        # Without waiting for the end: the answer is all that is needed.
         writer.transport.abort()
     found = _VERSION.search(answer)
     return None if found is None else found.group(1).decode()

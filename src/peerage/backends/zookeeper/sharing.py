@@ -130,7 +130,7 @@ class Sharing:
 
     def note_watch(self, request: object) -> None:
         """Take note of a request of the registry that is about to be sent; call it with the lock held."""
-        if isinstance(request, AddWatch) and request.recursive:
+        if isinstance(request, AddWatch):
             self.watched_root = request.path
 
     def forget_watch(self, request: object) -> None:

@@ -1,4 +1,4 @@
-"""Certificates: what a server is verified with, and who this process is to it."""
+"""Certificates: what a server is verified with, and the certificate that this process shows to it."""
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -14,20 +14,20 @@ KEY_PASSWORD: Final = "PEERAGE_ZOOKEEPER_KEY_PASSWORD"  # noqa: S105 - the name 
 
 
 def variable(option: str) -> str:
-    """Return the name of the environment variable that stands in for an option of the URL."""
+    """Return the name of the environment variable that replaces an option of the URL."""
     return f"PEERAGE_ZOOKEEPER_{option.upper()}"
 
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """What a TLS connection is verified with, and who this process is in it."""
+    """What a TLS connection is verified with, and the certificate that this process shows in it."""
 
     ca: str | None
     """File of the certificate authorities, PEM; None for the system's."""
     certificate: str | None
-    """File of this process' certificate and its chain, PEM."""
+    """File of the certificate of this process and its chain, PEM."""
     key: str | None
-    """File of the certificate's key; None if the key stands in the certificate's file."""
+    """File of the certificate's key; None if the key is in the certificate's file."""
     password: str | None = field(default=None, repr=False)
     """Of the key."""
     check_hostname: bool = True
@@ -39,7 +39,7 @@ class Tls:
         Raises:
             ConfigurationError: a file can't be read or used.
         """
-        import ssl  # noqa: PLC0415 - for those who use TLS
+        import ssl  # noqa: PLC0415 - only where TLS is used
 
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         # Some distributions' Python, Debian's among them, allows older versions by default.
@@ -72,7 +72,7 @@ class Tls:
             return self.password or ""
 
         try:
-            # A function even without a password: OpenSSL would ask for one at the terminal.
+            # A function even without a password: otherwise OpenSSL asks for one at the terminal.
             context.load_cert_chain(certificate, self.key, password)
         except (OSError, ValueError) as error:
             reason = _reason(error)

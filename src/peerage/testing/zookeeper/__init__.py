@@ -1,4 +1,4 @@
-"""A real ZooKeeper to test with, and what can go wrong with it: servers, ensembles, a proxy with faults.
+"""A real ZooKeeper for tests: single servers, ensembles, and a proxy that simulates faults of the network.
 
 Needs Java and ZooKeeper: Debian's package, or ``ZOOKEEPER_HOME``. Nothing is mocked.
 """

@@ -1,4 +1,4 @@
-"""Several servers that are one service: what a cluster has in production."""
+"""Several servers that form one service, as in production."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ _SIZE: Final = 3
 
 
 class Ensemble:
-    """Three servers, or as many as said, which elect a leader.
+    """Several servers, which elect a leader.
 
     Args:
         folder: each server gets a folder in it.
@@ -52,14 +52,14 @@ class Ensemble:
         return ",".join(server.address for server in self.servers)
 
     def start(self) -> None:
-        """Start all, and wait until each serves."""
+        """Start all servers, and wait until each serves clients."""
         for server in self.servers:
             server.launch()
         for server in self.servers:
             server.wait()
 
     def stop(self) -> None:
-        """End all; may be called twice."""
+        """End all servers; may be called twice."""
         for server in self.servers:
             server.kill()
 

@@ -1,4 +1,4 @@
-"""The harness of the conformance suite for ZooKeeper: one real server for all tests, a path for each."""
+"""The conformance suite's harness for ZooKeeper: one real server for all tests, and a path for each test."""
 
 import atexit
 import itertools
@@ -20,7 +20,7 @@ _shared: Final[list[ZooKeeperServer]] = []
 
 
 def shared_server() -> ZooKeeperServer:
-    """Return the server that the tests of this process share, starting it at first; ends with the process."""
+    """Return the server that the tests of this process share; started by the first call, ended at exit."""
     if not _shared:
         server = ZooKeeperServer(Path(tempfile.mkdtemp(prefix="peerage-zookeeper-")))
         server.start()
@@ -38,18 +38,18 @@ def stop_shared_server() -> None:
 
 
 def _at_exit(owner: int) -> None:
-    # A fork has the list, too, but the server isn't its own.
+    # A forked child has the list, too, but the server belongs to the parent.
     if os.getpid() == owner:
         stop_shared_server()
 
 
 class ZooKeeperHarness(Harness):
-    """First participants go through a proxy, where faults happen to them; the others go straight."""
+    """The first participant of a test connects through a proxy that makes the faults, the others directly."""
 
     capabilities: ClassVar[frozenset[str]] = frozenset({"processes", "outage", "session", "secrets"})
 
     async def start(self) -> None:
-        """Start the shared server, if it doesn't run yet, and this test's proxy."""
+        """Start the shared server, unless it runs, and the proxy of this test."""
         self._server = shared_server()
         self._number = next(_numbers)
         self.proxy = Proxy(self._server.address)
@@ -60,11 +60,11 @@ class ZooKeeperHarness(Harness):
         await self.proxy.aclose()
 
     def url(self, path: str = "asab") -> str:
-        """Return a URL below a path of this test's own."""
+        """Return a URL whose path only this test uses."""
         return self._url(self._server.address, path)
 
     def first(self) -> Registry:
-        """Open a participant by way of the proxy."""
+        """Open a participant that connects through the proxy."""
         return open_registry(self._url(self.proxy.address, "asab"))
 
     async def lose(self) -> None:
@@ -72,7 +72,7 @@ class ZooKeeperHarness(Harness):
         await self.proxy.refuse()
 
     async def restore(self) -> None:
-        """Let them through again."""
+        """Accept connections again."""
         await self.proxy.heal()
 
     async def expire(self) -> None:

@@ -1,4 +1,4 @@
-"""Finds Java and ZooKeeper on this machine."""
+"""Where Java and ZooKeeper are installed on this machine."""
 
 import os
 import shutil
@@ -8,12 +8,12 @@ from typing import Final
 __all__ = ["class_path", "java"]
 
 _DEBIAN: Final = Path("/usr/share/java/zookeeper.jar")
-# Not named by the manifest of Debian's jar, and needed by a server with TLS.
+# A server with TLS needs these; the manifest of Debian's jar doesn't name them.
 _DEBIAN_TLS: Final = tuple(
     Path(f"/usr/share/java/netty-{part}.jar")
     for part in ("codec", "resolver", "transport-native-unix-common")
 )
-# Without it, Debian's says nothing at all, not even why it ends.
+# Without it, Debian's ZooKeeper writes no log, not even why it ends.
 _DEBIAN_LOG: Final = Path("/usr/share/java/slf4j-simple.jar")
 _DEBIAN_CONFIGURATION: Final = Path("/etc/zookeeper/conf")
 
@@ -47,7 +47,7 @@ def class_path() -> str:
         return os.pathsep.join([f"{home}/conf", *map(str, jars)])
     if not _DEBIAN.exists():
         raise RuntimeError("There is no ZooKeeper: install Debian's zookeeper, or set ZOOKEEPER_HOME.")
-    # The manifest of Debian's jar names the others.
+    # The manifest of Debian's jar names the other jars.
     return os.pathsep.join(
         [str(_DEBIAN_CONFIGURATION), str(_DEBIAN), str(_DEBIAN_LOG), *map(str, _DEBIAN_TLS)]
     )

@@ -1,4 +1,4 @@
-"""One client's connection through a proxy, and the one that was made for it."""
+"""A connection of a client to the proxy, and the connection to the server that belongs to it."""
 
 import asyncio
 import socket
@@ -9,37 +9,37 @@ from typing import Final, Protocol
 
 __all__ = ["Link", "Passage"]
 
-# Closing tells the peer of a reset, as a network does, not of an orderly end.
+# SO_LINGER: closing resets the connection instead of ending it in order.
 _RESET: Final = struct.pack("ii", 1, 0)
 
 
 class Passage(Protocol):
-    """What a link asks its proxy."""
+    """The proxy as a link sees it."""
 
     @property
     def swallowing(self) -> bool:
-        """Whether nothing gets through."""
+        """Whether nothing is passed on."""
 
     @property
     def muting(self) -> bool:
-        """Whether nothing that the server says gets through."""
+        """Whether nothing from the server is passed on."""
 
     @property
     def lag(self) -> float:
-        """Seconds that each byte takes."""
+        """Seconds by which each byte is delayed."""
 
     def taken(self, link: "Link") -> None:
-        """A client is there."""
+        """A client has connected."""
 
     def heard(self, link: "Link", data: bytes) -> None:
-        """The server said this."""
+        """The server has sent *data*."""
 
     def forget(self, link: "Link") -> None:
-        """Both sides are gone."""
+        """Both connections have ended."""
 
 
 class Link:
-    """Passes on bytes and ends, each way in their order, as the proxy says."""
+    """Passes on bytes and ends of streams in order, each way, as the proxy's faults allow."""
 
     def __init__(self, passage: Passage) -> None:
         self.greeting = b""
@@ -50,17 +50,17 @@ class Link:
         self._opening: asyncio.Task[None] | None = None
 
     def connect(self, host: str, port: int) -> None:
-        """Make the far connection."""
+        """Open the connection to the server."""
         self._opening = asyncio.create_task(self._connect(host, port), name="peerage.testing: proxy")
-        # Not at the end of the coroutine, which a task cancelled early never begins.
+        # A callback, because a task that is cancelled early never begins its coroutine.
         self._opening.add_done_callback(self._opened)
 
     def stay_alone(self) -> None:
-        """Make no far connection."""
+        """Open no connection to the server."""
         self.far.gone = True
 
     def abort(self) -> None:
-        """Reset both sides."""
+        """Reset both connections."""
         if self._opening is not None:
             self._opening.cancel()
         self.near.abort()
@@ -70,7 +70,7 @@ class Link:
         try:
             await asyncio.get_running_loop().create_connection(lambda: self.far, host, port)
         except OSError:
-            self.near.abort()  # all that can be told to a client whose connection was taken already
+            self.near.abort()  # the client is connected already, so all that is left is a reset
 
     def _opened(self, _: asyncio.Task[None]) -> None:
         self._opening = None
@@ -78,15 +78,15 @@ class Link:
             self.far.gone = True
             self._settle()
 
-    # What the sides tell
+    # Called by the two sides
 
     def made(self, side: "_Side") -> None:
-        """A side is connected."""
+        """A side has connected."""
         if side is self.near:
             self._passage.taken(self)
 
     def received(self, side: "_Side", data: bytes | None) -> None:
-        """A side said something; None: that it says nothing more."""
+        """A side has received *data*, or None at the end of the stream."""
         if self._passage.swallowing:
             return
         if side is self.far and data is not None:
@@ -96,19 +96,19 @@ class Link:
         self._other(side).send(data, self._passage.lag)
 
     def hold(self, side: "_Side", *, full: bool) -> None:
-        """A side can't take more for now, or can again."""
+        """A side's buffer is *full*, or isn't any more."""
         source = self._other(side).transport
         if source is not None and not source.is_closing():
             (source.pause_reading if full else source.resume_reading)()
 
     def ended(self) -> None:
-        """A side was told that nothing more comes."""
+        """The end of the stream was passed on to a side."""
         if self.near.ended and self.far.ended:
             self.near.close()
             self.far.close()
 
     def lost(self, side: "_Side") -> None:
-        """A side is gone: the other goes, too, unless nothing gets through."""
+        """A side has ended: reset the other, unless nothing is passed on."""
         other = self._other(side)
         if not self._passage.swallowing and other.transport is not None and not other.transport.is_closing():
             other.abort()
@@ -123,7 +123,7 @@ class Link:
 
 
 class _Side(asyncio.Protocol):
-    """One of the two connections, and what waits to go out by it."""
+    """One of the two connections, with what waits to be sent on it."""
 
     def __init__(self, link: Link) -> None:
         self._link = link
@@ -134,7 +134,7 @@ class _Side(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
 
     def send(self, data: bytes | None, lag: float) -> None:
-        """Send *data* after *lag* seconds, and after all that was given before; None: say that it ends."""
+        """Send *data*, or None for the end of the stream, after *lag* seconds and after all earlier data."""
         self._waiting.append((asyncio.get_running_loop().time() + lag, data))
         if self._timer is None:
             self._flush()
@@ -146,7 +146,7 @@ class _Side(asyncio.Protocol):
             self.transport.abort()
 
     def close(self) -> None:
-        """Close it once all is sent."""
+        """Close the connection once all is sent."""
         if self.transport is not None:
             self.transport.close()
 
@@ -181,7 +181,7 @@ class _Side(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         self._link.received(self, None)
-        return True  # the other direction goes on
+        return True  # keep the other direction open
 
     def pause_writing(self) -> None:
         self._link.hold(self, full=True)

@@ -6,20 +6,20 @@ from typing import Final
 
 __all__ = ["free_port"]
 
-# Below those that the kernel gives to connections: a port that is closed for a while, as in a restart,
-# isn't taken meanwhile, nor does a client that tries it get connected to itself.
+# Below the range that the kernel chooses from: a port that is closed for a while, as in a restart, isn't
+# taken meanwhile, and a client that tries it isn't connected to itself.
 _PORTS: Final = range(20_000, 32_000)
 _ATTEMPTS: Final = 1_000
 
 
 def free_port() -> int:
-    """Return a port of the loopback interface that nobody listens on."""
-    # Not of the seeded generator of a test: processes that begin alike would choose alike.
+    """Return a free port of the loopback interface."""
+    # Not the seeded generator of a test, by which processes with the same seed would choose the same port.
     chance = random.SystemRandom()
     for _ in range(_ATTEMPTS):
         port = chance.choice(_PORTS)
         with socket.socket() as probe:
-            # As servers do: connections that ended a while ago don't matter.
+            # As servers do, so that earlier connections in TIME_WAIT don't matter.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind(("127.0.0.1", port))

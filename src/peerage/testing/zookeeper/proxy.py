@@ -1,4 +1,4 @@
-"""A TCP proxy in front of a server, with the faults of a network, which knows ZooKeeper's sessions."""
+"""A TCP proxy that simulates the faults of a network and can end ZooKeeper's sessions."""
 
 import asyncio
 from types import TracebackType
@@ -12,7 +12,7 @@ __all__ = ["Proxy"]
 
 
 class Proxy:
-    """Stands between clients and *target* (``host:port``), on a free port of the loopback interface.
+    """A proxy between clients and *target* (``host:port``), on a free port of the loopback interface.
 
     ::
 
@@ -35,7 +35,7 @@ class Proxy:
         self.muting = False
         self.lag = 0.0
         self.sessions: dict[int, Session] = {}
-        """The ZooKeeper sessions that went through and weren't expired here, by id; not those over TLS."""
+        """The ZooKeeper sessions seen here and not ended here, by id; without those over TLS."""
         self._ended: set[int] = set()
 
     @property
@@ -65,36 +65,36 @@ class Proxy:
     # Faults
 
     def cut(self) -> None:
-        """Reset the connections there are; new ones are taken."""
+        """Reset all connections; new ones are accepted."""
         for link in tuple(self._links):
             link.abort()
 
     async def refuse(self) -> None:
-        """Reset the connections there are, and refuse new ones until :meth:`heal`."""
+        """Reset all connections, and refuse new ones until :meth:`heal`."""
         server, self._server = self._server, None
         if server is not None:
             server.close()
         self.cut()
-        # Their ends are told by the loop.
+        # The event loop reports their ends.
         await self._quiet.wait()
 
     def black_hole(self) -> None:
-        """Accept everything, pass on nothing, either way: connections that are only half open.
+        """Accept connections and pass on nothing, either way: connections are half open.
 
-        Neither side learns that the other has gone.
+        Neither side learns that the other has ended.
         """
         self.swallowing = True
 
     def swallow_answers(self) -> None:
-        """Pass on what clients say, nothing that the server says: what is asked for is done, unconfirmed."""
+        """Pass on requests but no answers: what is requested is done, and never confirmed."""
         self.muting = True
 
     def delay(self, seconds: float) -> None:
-        """Pass on everything so much later, in order, each way."""
+        """Pass on everything *seconds* later, in order, each way."""
         self.lag = seconds
 
     async def heal(self) -> None:
-        """Be a plain proxy again; the connections of a black hole are reset."""
+        """End all faults; connections that lost data are reset."""
         if self.swallowing or self.muting:
             self.swallowing = self.muting = False
             self.cut()
@@ -102,13 +102,13 @@ class Proxy:
         await self.start()
 
     def retarget(self, target: str) -> None:
-        """Send new connections elsewhere."""
+        """Connect new clients to another *target*."""
         self._target = target
 
     async def expire_sessions(self) -> None:
-        """End every session that went through, at the server: it takes their clients for dead.
+        """End every session seen here, at the server, as if its client had died.
 
-        Goes straight to the target, whatever the faults are.
+        This connects to the target directly, whatever the faults are.
 
         Raises:
             OSError: the target can't be reached.
@@ -118,7 +118,7 @@ class Proxy:
             await end_session(session, *self._place())
             self._ended.add(session.id)
             self.sessions.pop(session.id, None)
-            # The server leaves a client that came back in the meantime connected, and ignores it.
+            # The server keeps a client that has reconnected meanwhile connected, and ignores it.
             for link in tuple(self._links):
                 if link.session == session.id and not self.swallowing:
                     link.abort()
@@ -127,10 +127,10 @@ class Proxy:
         host, _, port = self._target.rpartition(":")
         return host, int(port)
 
-    # What the links tell
+    # Called by the links
 
     def taken(self, link: Link) -> None:
-        """A client is there: connect it."""
+        """Connect a new client to the target."""
         self._links.add(link)
         self._quiet.clear()
         if self._server is None or self.swallowing:
@@ -138,10 +138,10 @@ class Proxy:
         else:
             link.connect(*self._place())
         if self._server is None:
-            link.abort()  # accepted a moment before it was to be refused
+            link.abort()  # accepted a moment before refuse()
 
     def heard(self, link: Link, data: bytes) -> None:
-        """Note the session that a server's first message begins."""
+        """Note the session that the first message of a server names."""
         missing = LONGEST_GREETING - len(link.greeting)
         if missing > 0:
             link.greeting += data[:missing]
@@ -150,12 +150,12 @@ class Proxy:
                 return
             link.session = session.id
             if session.id in self._ended:
-                link.abort()  # said before it was ended, heard after
+                link.abort()  # sent before the session was ended
             else:
                 self.sessions[session.id] = session
 
     def forget(self, link: Link) -> None:
-        """Both sides of a link are gone."""
+        """Both connections of a link have ended."""
         self._links.discard(link)
         if not self._links:
             self._quiet.set()

@@ -1,4 +1,4 @@
-"""One ZooKeeper server as an ordinary child process, on a free port of the loopback interface."""
+"""One ZooKeeper server as a child process, on a free port of the loopback interface."""
 
 import os
 import signal
@@ -17,10 +17,10 @@ from peerage.testing.zookeeper.ports import free_port
 
 __all__ = ["ZooKeeperServer"]
 
-#: Seconds until a server that doesn't serve is given up.
+#: Seconds until waiting for a server ends.
 _PATIENCE: Final = 40.0
 
-#: Quick to start, small, and quick to answer: a test's data may be lost with the machine.
+#: Fast start, little memory, fast answers; the data of a test may be lost in a crash.
 _JVM: Final = (
     "-Xshare:auto",
     "-XX:TieredStopAtLevel=1",
@@ -32,7 +32,7 @@ _JVM: Final = (
     "-Dzookeeper.preAllocSize=1024",  # KiB of each file of its log; 64 MiB by default
 )
 
-# Begun by way of this, the server dies with the thread that started it, however that dies.
+# Started by this program, the server ends with the thread that started it, however that ends.
 _LAUNCHER: Final = (
     "import ctypes, os, sys; "
     "sys.platform == 'linux' and ctypes.CDLL(None).prctl(1, 9); "
@@ -41,9 +41,9 @@ _LAUNCHER: Final = (
 
 
 class ZooKeeperServer:
-    """A server with a folder of its own; keeps port and data over :meth:`restart`.
+    """A server in its own folder; keeps port and data over :meth:`restart`.
 
-    Start it from a thread that lives as long as it: on Linux the server ends with that thread.
+    Start it on a thread that lives as long: on Linux the server ends with that thread.
 
     ::
 
@@ -89,12 +89,12 @@ class ZooKeeperServer:
 
     @property
     def address(self) -> str:
-        """``127.0.0.1:port``; certain once it was started, if the port wasn't given."""
+        """``127.0.0.1:port``; final once it was started, if the port wasn't given."""
         return f"127.0.0.1:{self.port}"
 
     @property
     def running(self) -> bool:
-        """Whether the process lives."""
+        """Whether the process runs."""
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
@@ -110,14 +110,14 @@ class ZooKeeperServer:
             except RuntimeError:
                 if not self._may_move or "BindException" not in self._last_log():
                     raise
-                self.port = free_port()  # somebody was quicker to take the one chosen
+                self.port = free_port()  # another process has taken the chosen one
             else:
-                # From now on it is known to clients.
+                # Clients may know the port from now on.
                 self._may_move = False
                 return
 
     def launch(self) -> None:
-        """Start it without waiting: a server of an ensemble serves once the others are there."""
+        """Start it without waiting: a server of an ensemble serves once the others run."""
         (self.folder / "data").mkdir(parents=True, exist_ok=True)
         configuration = self.folder / "zoo.cfg"
         options = {"clientPort": str(self.port), **self._options}
@@ -168,14 +168,14 @@ class ZooKeeperServer:
         self.start()
 
     def suspend(self) -> None:
-        """Stop it where it is, with SIGSTOP: connections are accepted by the kernel, nothing is answered."""
+        """Stop it with SIGSTOP: the kernel accepts connections, and nothing is answered."""
         if self._process is not None:
             self._process.send_signal(signal.SIGSTOP)
-            # Its threads stop one after the other. An exit isn't taken from Popen.
+            # Wait until all threads have stopped; WNOWAIT leaves an exit status to Popen.
             os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
     def resume(self) -> None:
-        """Let it go on after :meth:`suspend`."""
+        """Continue after :meth:`suspend`."""
         if self._process is not None:
             self._process.send_signal(signal.SIGCONT)
 
@@ -193,7 +193,7 @@ class ZooKeeperServer:
         return self.folder / "zookeeper.log"
 
     def _last_log(self) -> str:
-        """Return what it said since it was launched."""
+        """Return the log since the launch."""
         return self._log.read_bytes()[self._log_begin :].decode(errors="replace")
 
     def _signal(self, number: signal.Signals) -> None:
@@ -201,7 +201,7 @@ class ZooKeeperServer:
         if process is None:
             return
         process.send_signal(number)
-        # A suspended one hears nothing but SIGKILL until it goes on.
+        # A suspended process handles no signal but SIGKILL until it continues.
         process.send_signal(signal.SIGCONT)
         try:
             process.wait(10)

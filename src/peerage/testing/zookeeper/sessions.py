@@ -1,4 +1,4 @@
-"""ZooKeeper's sessions as seen from outside: learning them from what a server says, and ending them."""
+"""Reading ZooKeeper's sessions from the messages of a server, and ending them."""
 
 import asyncio
 import struct
@@ -6,10 +6,10 @@ from typing import Final, NamedTuple
 
 __all__ = ["LONGEST_GREETING", "Session", "end_session", "read_session"]
 
-# All of a message begins with its length. The server's first: protocol, time-out, session, password.
+# Every message begins with its length. The server's first: protocol, time-out, session, password.
 _GREETING: Final = struct.Struct("!iiiqi")
 _PASSWORD: Final = 16
-#: Bytes of a server's first message, with the flag that says whether it is read-only.
+#: Bytes of a server's first message, including the flag for read-only servers.
 LONGEST_GREETING: Final = _GREETING.size + _PASSWORD + 1
 
 # The client's: protocol, last transaction seen, time-out, session, password.
@@ -20,12 +20,12 @@ _REPLY: Final = struct.Struct("!iqi")
 _OK: Final = 0
 _EXPIRED: Final = -112
 
-#: Seconds until ending a session is given up.
+#: Seconds that ending a session may take.
 _PATIENCE: Final = 20.0
 
 
 class Session(NamedTuple):
-    """What is needed to speak for a client."""
+    """What is needed to act for a client."""
 
     id: int
     password: bytes
@@ -34,7 +34,7 @@ class Session(NamedTuple):
 
 
 def read_session(greeting: bytes) -> Session | None:
-    """Return the session that a server's first message begins, None if it isn't one that does."""
+    """Return the session that a server's first message names, None if it names none."""
     if len(greeting) < _GREETING.size + _PASSWORD:
         return None
     length, protocol, timeout, session, password_length = _GREETING.unpack_from(greeting)
@@ -49,17 +49,17 @@ def read_session(greeting: bytes) -> Session | None:
 
 
 async def end_session(session: Session, host: str, port: int) -> None:
-    """End *session* at the server, as if its client had said so.
+    """End *session* at the server, as if its client had ended it.
 
-    The connection that the client has is closed by the server when the session moves to ours.
+    The server closes the connection of the client when the session moves to this one.
 
     Raises:
         OSError: the server can't be reached.
         TimeoutError: it doesn't confirm the end.
     """
     async with asyncio.timeout(_PATIENCE):
-        # A client that comes back at once takes the session from us before its end was heard. Nobody tells
-        # when a server is ready to hear it.
+        # A client that reconnects at once takes the session back before the end is processed, and no event
+        # says when the next attempt will work.
         while not await _ended(session, host, port):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
@@ -68,7 +68,7 @@ async def _ended(session: Session, host: str, port: int) -> bool:
     reader, writer = await asyncio.open_connection(host, port)
     try:
         body = _REQUEST.pack(0, 0, session.timeout, session.id, _PASSWORD) + session.password + b"\0"
-        # Both at once: the server reads the end as soon as the session is ours.
+        # Both at once, so that the server reads the end as soon as the session is ours.
         writer.write(len(body).to_bytes(4) + body + _CLOSE)
         if read_session(await _message(reader)) is None:
             return True  # it was over already
