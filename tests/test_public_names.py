@@ -1,4 +1,4 @@
-"""What peerage promises by name."""
+"""The public names and the exception tree."""
 
 import re
 import subprocess
@@ -73,7 +73,7 @@ HEAVY = (
 
 
 def test_the_public_names_are_these():
-    """A name more or less is a decision, not an accident."""
+    """A change of this list must be intended."""
     assert set(peerage.__all__) == PUBLIC
     assert sorted(PUBLIC) == sorted(peerage.__all__)
     assert set(dir(peerage)) == PUBLIC | {"__version__"}
@@ -81,13 +81,13 @@ def test_the_public_names_are_these():
 
 @pytest.mark.parametrize("name", sorted(PUBLIC))
 def test_every_name_loads(name):
-    """From where its home is, and the second time at once."""
+    """A name is loaded from its module at the first access and kept."""
     assert getattr(peerage, name) is getattr(peerage, name)
     assert name in vars(peerage)
 
 
 def test_another_name_is_an_attribute_error():
-    """As of any module."""
+    """A module without the name raises it as well."""
     with pytest.raises(AttributeError, match="nonsense"):
         peerage.nonsense  # noqa: B018 - the access is under test
 
@@ -103,7 +103,7 @@ def loaded_by(statement: str) -> set[str]:
 
 
 def test_importing_peerage_loads_nothing_heavy():
-    """Not even what every use of it needs."""
+    """Even the modules that every use needs are loaded later."""
     assert not loaded_by("import peerage") & set(HEAVY)
 
 
@@ -116,20 +116,20 @@ def test_importing_peerage_loads_nothing_heavy():
     ],
 )
 def test_who_doesnt_call_loads_no_http_client(statement):
-    """Advertising and looking need asyncio only."""
+    """Advertising and finding need asyncio only."""
     loaded = loaded_by(statement)
     assert not loaded & (set(HEAVY) - {"asyncio"})
 
 
 def test_the_exception_tree_is_this():
-    """Who catches a standard exception catches ours; exactly these bases, no others."""
+    """Each error has exactly these bases, so that a standard exception catches it."""
     assert {*errors.__all__, "UnreachableError"} == set(TREE)
     for name, bases in TREE.items():
         assert tuple(base.__name__ for base in getattr(peerage, name).__bases__) == bases
 
 
 def test_the_exception_tree_is_drawn():
-    """The docstring of errors.py shows each below its parent, with what else it is."""
+    """The docstring of errors.py shows each error below its base, with its other base."""
     path, drawn = [], {}
     for line in str(errors.__doc__).splitlines():
         found = re.match(

@@ -98,7 +98,7 @@ async def test_it_ends_when_a_child_dies(started, place):
     assert not left_in(place)
 
 
-async def test_a_reader_that_goes_away_ends_it_quietly(started, place):
+async def test_it_ends_quietly_when_its_output_is_closed(started, place):
     running = await started("demo", "--seconds", "600")
     await running.line()
     close_output(running)

@@ -45,7 +45,7 @@ async def test_method_headers_and_data_are_sent(peerage, serve, place):
     assert (await sent("-d", "@-", stdin="from stdin"))["body"] == "from stdin\n"
 
 
-async def test_bytes_pass_as_they_are(serve):
+async def test_a_binary_answer_is_not_changed(serve):
     await serve("shop-1")
     argv = command("get", "http://shop.service_id.asab/big")
     done = await asyncio.to_thread(subprocess.run, argv, capture_output=True, check=True)
@@ -53,7 +53,7 @@ async def test_bytes_pass_as_they_are(serve):
     assert out == bytes(range(256)) * 4096
 
 
-async def test_the_exit_code_says_success(peerage, serve):
+async def test_the_exit_code_depends_on_the_status(peerage, serve):
     await serve("shop-1")
     for status, code in (("201", 0), ("307", 0), ("404", 6)):
         result = await peerage("get", f"{URL}?status={status}")
@@ -87,7 +87,7 @@ async def test_an_ordinary_url_without_a_server_is_a_sentence(peerage, free_port
     assert result.err.count("\n") == 1
 
 
-async def test_an_answer_that_never_comes_ends_in_time(peerage, serve):
+async def test_a_call_without_an_answer_ends_at_the_time_limit(peerage, serve):
     await serve("shop-1")
     result = await peerage("get", "http://shop.service_id.asab/never", "--timeout", "0.3")
     assert (result.code, result.out) == (4, "")
@@ -119,7 +119,7 @@ async def test_ctrl_c_ends_waiting_for_data(started, place):
         assert await interrupted(running) == (130, "", "")
 
 
-async def test_a_reader_that_goes_away_ends_it_quietly(started, serve):
+async def test_it_ends_quietly_when_its_output_is_closed(started, serve):
     await serve("shop-1")
     running = await started("get", "http://shop.service_id.asab/big")
     close_output(running)
@@ -140,7 +140,7 @@ async def test_a_reader_that_goes_away_ends_it_quietly(started, serve):
         (URL, {"data": "@/nowhere/to/be/found"}),
     ],
 )
-def test_what_cannot_be_sent_is_wrong_usage(url, options):
+def test_an_impossible_request_is_wrong_usage(url, options):
     with pytest.raises(CommandError) as caught:
         get_url("memory:", url, timeout=1, **options)
     assert caught.value.code == Exit.USAGE
@@ -171,8 +171,8 @@ async def test_a_json_body_is_sent_as_json(peerage, serve, data, options, sent):
     assert (answer["body"], answer["headers"]["Content-Type"]) == (data, sent)
 
 
-async def test_a_registry_out_of_reach_is_not_waited_for_longer_than_the_registry_may_take(peerage, place):
-    """A folder that can't be read is reported at once and once, whatever the time limit of the call."""
+async def test_an_unreadable_folder_ends_a_call_at_once(peerage, place):
+    """The reason is one line, whatever the time limit of the call."""
     (place / "registry").write_text("not a folder")
     result = await peerage("get", URL, "--timeout", "600")
     assert (result.code, result.out) == (5, "")

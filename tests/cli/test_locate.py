@@ -35,7 +35,7 @@ async def test_a_match_that_cannot_be_called_is_code_4(peerage, serve):
 
 
 @pytest.mark.parametrize("words", [["shop"], ["=shop"], ["service_id="], ["shard=1", "shard=2"]])
-def test_what_is_no_criterion_is_refused(words):
+def test_a_malformed_criterion_is_refused(words):
     with pytest.raises(CommandError) as caught:
         parse_criteria(words)
     assert caught.value.code == Exit.USAGE

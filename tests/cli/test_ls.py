@@ -94,7 +94,7 @@ async def test_a_hostile_record_is_escaped_on_the_terminal_and_valid_json(peerag
 
 
 @pytest.mark.parametrize("option", ["--json", "--watch"])
-async def test_a_reader_that_goes_away_ends_it_quietly(started, serve, option):
+async def test_it_ends_quietly_when_its_output_is_closed(started, serve, option):
     await serve("", *['{"host": "h", "web": [["0.0.0.0", 1]], "pad": "' + "x" * 60_000 + '"}'] * 3)
     running = await started("ls", option)
     close_output(running)
@@ -139,7 +139,7 @@ async def test_watch_json_writes_an_object_for_each_change(started, serve):
     assert await interrupted(running) == (130, "", "")
 
 
-async def test_another_signal_ends_it_as_well(started, serve):
+async def test_sigterm_ends_it(started, serve):
     await serve("shop-1")
     running = await started("ls", "--watch")
     await running.line()
@@ -165,13 +165,13 @@ async def test_a_registry_out_of_reach_is_one_sentence(peerage, args):
 
 
 @pytest.mark.parametrize(("where", "code"), [(">&-", 0), (">/dev/full", 1)])
-async def test_what_cannot_be_written_is_no_traceback(where, code):
+async def test_a_failed_write_is_reported_without_a_traceback(where, code):
     async with run("sh", "-c", f'"$0" -m peerage ls --json {where}', sys.executable) as child:
         assert (await ended(child)).code == code
     assert child.log == ("peerage: No space left on device: the output\n" if code else "")
 
 
-async def test_a_missing_extra_is_the_pip_line():
+async def test_a_missing_extra_is_reported_with_the_pip_command():
     # None in sys.modules is how Python spells a module that can't be imported.
     code = "import sys; sys.modules['rich'] = None; from peerage.cli import main; sys.exit(main())"
     async with run(sys.executable, "-c", code) as child:

@@ -97,7 +97,7 @@ async def test_ls_watch_is_live_until_ctrl_c(terminal, serve):
     assert "Traceback" not in shown.raw
 
 
-async def test_record_text_is_no_markup_and_no_escape_sequence(terminal, serve):
+async def test_markup_and_escape_sequences_in_a_record_are_shown_as_text(terminal, serve):
     await serve(
         "", json.dumps({"host": "h", "service_id": "[red]\x1b]0;pwned\x07[/]", "web": [["x", "\x1b[2J"]]})
     )

@@ -9,7 +9,7 @@ _names = itertools.count()
 
 
 class MemoryHarness(Harness):
-    """Faults are methods of the registry itself."""
+    """The registry has methods that simulate faults."""
 
     capabilities = frozenset({"outage", "session", "secrets"})
 
@@ -38,6 +38,6 @@ class MemoryHarness(Harness):
 
 
 class TestMemory(RegistryConformance):
-    """The contract, as far as one process goes."""
+    """The tests that need one process only."""
 
     harness_class = MemoryHarness

@@ -31,7 +31,7 @@ def test_port_is_every_interface():
 
 
 def test_port_and_web_contradict_each_other():
-    """In the constructor and in a change."""
+    """The constructor and changed() refuse both at once."""
     with pytest.raises(ConfigurationError, match="not both"):
         Advert(port=1, web=[("0.0.0.0", 1)])
     with pytest.raises(ConfigurationError, match="not both"):
@@ -71,7 +71,7 @@ def test_the_class_name_wins_over_the_identitys():
 
 
 def test_without_an_identity_the_environment_says_who_it_is(monkeypatch):
-    """As for everything that is advertised."""
+    """The environment is read when the record is built."""
     monkeypatch.setenv("SERVICE_ID", "stock")
     assert record_of(Advert())["service_id"] == "stock"
 

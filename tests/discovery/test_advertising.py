@@ -53,7 +53,7 @@ async def test_a_service_is_named_in_code(url, monkeypatch):
 
 
 async def test_everything_given_is_advertised(discovery, observer, seen):
-    """Where it listens, what is spoken there, the class name, the weight and further fields."""
+    """The record has the sockets, the scheme, the class name, the weight and further fields."""
     await discovery.advertise(
         web=[("10.0.0.1", 443)], scheme="https", appclass="Orders", weight=3, extra={"version": "v1"}
     )
@@ -184,7 +184,7 @@ async def test_cancelling_it_leaves_nothing_behind(registry, discovery, observer
 
 
 async def test_a_refusal_is_raised_each_time(tmp_path):
-    """Also when the follower has found out before that the registry can't be used."""
+    """It is raised again when the follower knows already that the registry can't be used."""
     folder = tmp_path / "open"
     folder.mkdir()
     folder.chmod(0o755)

@@ -43,7 +43,7 @@ async def test_those_present_join_first(directory, changes):
 
 
 async def test_a_changed_record_comes_with_what_it_was(directory, changes):
-    """The instance that the caller has seen and the one that is true now, however many were between."""
+    """The event has the instance that the caller has seen and the current one, none of those between."""
     (before,) = directory.find()
     await taken(changes)
     directory.put(record("a", version="2"))
@@ -65,7 +65,7 @@ async def test_an_instance_that_joined_and_left_between_is_no_event(directory, c
 
 
 async def test_joined_and_changed_is_joined(directory, changes):
-    """With the instance as it is now."""
+    """The event has the instance as it is now."""
     directory.put(record("a", version="2"))
     event = await anext(changes)
     assert isinstance(event, Joined)
@@ -73,7 +73,7 @@ async def test_joined_and_changed_is_joined(directory, changes):
 
 
 async def test_changed_and_left_is_left(directory, changes):
-    """With the instance that the caller has seen."""
+    """The event has the instance that the caller has seen."""
     (before,) = directory.find()
     await taken(changes)
     directory.put(record("a", version="2"))
@@ -100,7 +100,7 @@ async def test_a_superseded_record_that_is_current_again_is_no_event(directory, 
 
 
 async def test_another_port_is_a_change_of_the_same_instance(directory, changes):
-    """As when ASAB's web server is bound after the first advertisement."""
+    """ASAB's web server may be bound after the first advertisement."""
     await taken(changes)
     directory.put(record("a", web=[["0.0.0.0", 81]]))
     assert await taken(changes) == [(Changed, "a")]
@@ -116,7 +116,7 @@ async def test_a_caller_that_waits_gets_the_next_change(directory, changes):
 
 
 async def test_closing_ends_the_iteration(directory):
-    """At once, also for a caller that waits; on_close is called once and the subscription ends."""
+    """A caller that waits gets no event; on_close is called once and the subscription ends."""
     closed = []
     changes = Changes(directory, closed.append)
     await taken(changes)

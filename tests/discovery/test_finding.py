@@ -29,7 +29,7 @@ async def three(url, observer, seen):
 
 
 async def test_none_matches_no_instance(three, discovery, seen):
-    """Not even one whose id is the text 'none'."""
+    """An instance whose id is the text 'none' is no exception."""
     await discovery.advertise(identity=identity("None", "none"), port=9000, ids={"shard": "none"})
     await seen(three, lambda found: len(found) == 4)
     for key in ("service_id", "instance_id", "shard"):
@@ -40,7 +40,7 @@ async def test_none_matches_no_instance(three, discovery, seen):
 
 
 async def test_all_criteria_must_match(three):
-    """As a dictionary, as keywords or both; hyphens and case don't matter; none match all instances."""
+    """They are given as a dictionary, as keywords or both; without any, all instances match."""
     assert await three.locate({"service_id": "orders"}) == {"http://node-1:8000", "http://node-1:8001"}
     assert await three.locate(service_id="ORDERS", shard=1) == {"http://node-1:8000"}
     assert await three.locate({"service-id": "orders"}, shard="2") == {"http://node-1:8001"}
@@ -86,7 +86,7 @@ async def test_an_answer_belongs_to_the_caller(three):
 
 
 async def test_discover_returns_everything_that_can_be_called(three, url, seen):
-    """By key and value as advertised, with the addresses of each."""
+    """The result has keys and values as advertised, and the endpoints of each."""
     async with Discovery(url, identity=identity("worker", None)) as worker:
         await worker.advertise()
         await seen(three, lambda found: len(found) == 4)
@@ -115,7 +115,7 @@ async def test_questions_wait_for_the_first_snapshot(registry):
 
 
 async def test_without_a_snapshot_the_error_says_what_to_check(registry):
-    """The registry, the reason and where its URL comes from; the error is a TimeoutError too."""
+    """It names the registry, the reason and the source of the URL, and is a TimeoutError too."""
     registry.lose("connection refused")
     async with Discovery(registry, ready_timeout=0) as discovery:
         for question in (discovery.locate, discovery.instances, discovery.discover, discovery.ready):

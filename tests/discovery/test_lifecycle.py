@@ -42,7 +42,7 @@ class Hanging:
 
 
 async def test_outside_of_its_context_every_call_is_refused(url):
-    """Before and after, with one error that shows how to open it; what it knows isn't given out either."""
+    """The error is the same before and after, and shows how to open a Discovery."""
     discovery = Discovery(url)
 
     async def check():
@@ -67,7 +67,7 @@ async def test_outside_of_its_context_every_call_is_refused(url):
 
 
 async def test_one_that_is_never_opened_can_be_closed(url):
-    """It is closed for good then."""
+    """It can't be opened afterwards."""
     discovery = Discovery(url)
     await discovery.aclose()
     with pytest.raises(RegistryClosedError):
@@ -75,7 +75,7 @@ async def test_one_that_is_never_opened_can_be_closed(url):
 
 
 async def test_it_can_be_started_and_closed_by_hand(url):
-    """Where there is no ``async with``."""
+    """This serves programs that can't use ``async with``."""
     discovery = Discovery(url, identity=ORDERS)
     discovery.start()
     discovery.register(port=80)
@@ -185,7 +185,7 @@ def test_an_impossible_registry_is_refused_at_once():
 
 
 def test_sources_that_arent_installed_say_so():
-    """Which registries there are is in what pip installs beside the sources."""
+    """The list of registries is in the metadata that pip installs beside the sources."""
     program = (
         f"import sys; sys.path.append({str(SOURCES)!r}); import peerage; peerage.open_registry('memory:')"
     )

@@ -32,7 +32,7 @@ async def test_an_update_is_in_place(discovery, observer, seen):
 
 
 async def test_everything_of_a_record_can_be_changed(discovery):
-    """Where it listens, what is spoken there, its weight and its identity; the nonce stays."""
+    """An update can set the sockets, the scheme, the weight and the identity; the nonce stays."""
     registration = discovery.register(ids={"a": [1]})
     before = await record_of(registration, discovery)
     name = registration.name
@@ -57,7 +57,7 @@ async def test_everything_of_a_record_can_be_changed(discovery):
     [({"ids": {"a.b": 1}}, RecordError), ({"extra": {"x": "x" * 70_000}}, RegistryDeniedError)],
 )
 async def test_a_refused_update_changes_nothing(discovery, observer, seen, wrong, error):
-    """Neither the record nor what the next update starts from."""
+    """The record stays as it was, and the next update starts from it."""
     registration = await discovery.advertise(port=80, ids={"shard": 1})
     with pytest.raises(error):
         registration.update(**wrong)
@@ -67,7 +67,7 @@ async def test_a_refused_update_changes_nothing(discovery, observer, seen, wrong
 
 
 async def test_an_expired_session_brings_the_record_back(registry, discovery, observer, seen):
-    """Once, and under another name."""
+    """It comes back once, under another name."""
     registration = await discovery.advertise(port=80)
     first = registration.name
     registry.expire()
@@ -77,7 +77,7 @@ async def test_an_expired_session_brings_the_record_back(registry, discovery, ob
 
 
 async def test_its_records_are_known_by_all_their_names(registry, discovery):
-    """By those of earlier sessions too, and after the withdrawal."""
+    """Names of earlier sessions stay known, also after the withdrawal."""
     registration = await discovery.advertise(port=80)
     first = registration.name
     registry.expire()
@@ -150,7 +150,7 @@ async def test_a_drain_that_cant_be_published_withdraws(discovery, observer, see
 
 
 async def test_each_step_is_in_the_log(registry, discovery, caplog):
-    """Advertised, updated, advertised again after a lost session, draining, withdrawn: one line each."""
+    """One line each says: advertised, updated, advertised again after a lost session, draining, withdrawn."""
     caplog.set_level(logging.INFO, logger="peerage.registration")
     registration = await discovery.advertise(port=80, ids={"shard": list(range(20))})
     first = registration.name

@@ -1,6 +1,7 @@
 """What a server refuses because it can only be meant for another process."""
 
 import asyncio
+import logging
 from contextlib import asynccontextmanager
 
 import aiohttp
@@ -51,7 +52,7 @@ def refused(callee=ORDERS, dialled=STALE, local=LOCAL, host="billing.service_id.
     ],
 )
 def test_a_name_of_another_service_at_this_address_is_refused(host):
-    """By a record that isn't of this process, at the very address of the connection."""
+    """The record isn't of this process, and the address is that of the connection."""
     assert refused(host=host)
 
 
@@ -63,13 +64,13 @@ def test_a_name_of_another_service_at_this_address_is_refused(host):
     ],
 )
 def test_its_own_names_and_what_is_no_logical_name_are_accepted(host):
-    """Whatever the record: an id may have been removed a moment ago."""
+    """The record doesn't matter: an id may have been removed a moment ago."""
     assert not refused(host=host)
 
 
 @pytest.mark.parametrize("name", ["Orders.0000000041", "Orders.0000000042"])
 def test_requests_for_its_own_records_are_accepted(name):
-    """Also for records of an earlier session, and by ids that it has no more."""
+    """The record may be of an earlier session, and the id may have been removed."""
     assert not refused(dialled=STALE._replace(name=name))
 
 
@@ -181,6 +182,22 @@ async def status(port, host, dialled=None, path="/"):
         return response.status
 
 
+async def test_refusals_are_logged_once_for_each_record(caplog):
+    """At most a hundred records are logged, so that no client can fill the log; names are escaped."""
+    caplog.set_level(logging.INFO, logger="peerage.web")
+    async with (
+        Discovery("memory:misdirected-6", service_id="orders") as discovery,
+        serving(discovery) as port,
+    ):
+        for number in (1, 1, *range(2, 120)):
+            stale = dialled_header(f"Billing.\x9b{number}", "127.0.0.1", port)
+            assert await status(port, "billing.service_id.asab", stale) == 421
+    refusals = [record.message for record in caplog.records if record.name == "peerage.web.misdirected"]
+    assert len(refusals) == 100
+    assert "billing.service_id.asab" in refusals[0]
+    assert "\\x9b1" in refusals[0]
+
+
 async def test_only_clients_that_name_what_they_dialled_are_refused():
     """A client of another kind, and a proxy's that hands on every header, are answered."""
     async with Discovery("memory:misdirected-1", service_id="orders") as discovery:
@@ -202,7 +219,7 @@ async def test_only_clients_that_name_what_they_dialled_are_refused():
 
 
 async def test_the_ids_are_those_of_the_discovery(monkeypatch):
-    """Of its arguments, its identity, its registrations and the environment, each as it is now."""
+    """They come from its arguments, its identity, its registrations and the environment as they are now."""
     identity = Identity(host="node-1", node_id="node-1")
     async with Discovery("memory:misdirected-2", identity=identity, service_id="orders") as discovery:
         registration = await discovery.advertise(port=80, ids={"shard": 1})
@@ -226,7 +243,7 @@ async def test_the_ids_are_those_of_the_discovery(monkeypatch):
 
 
 async def test_records_that_are_advertised_past_the_discovery_count():
-    """As those of a ZooKeeperContainer, which share the registry."""
+    """The records of a ZooKeeperContainer are advertised in the same registry."""
     registry = open_registry("memory:misdirected-3")
     async with Discovery(registry, service_id="orders") as discovery, serving(discovery) as port:
         name = await registry.advertise("Legacy", b"{}").registered()
@@ -238,7 +255,7 @@ async def test_records_that_are_advertised_past_the_discovery_count():
 
 
 async def test_two_headers_are_none():
-    """One of them is a proxy's; raw bytes, because no client sends two."""
+    """A client sends one, so a proxy added the other; the request is written by hand."""
     async with (
         Discovery("memory:misdirected-4", service_id="orders") as discovery,
         serving(discovery) as port,

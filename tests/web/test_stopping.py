@@ -44,7 +44,7 @@ async def stopping(graceful, runner, url):
 
 @pytest.mark.parametrize("early_response", [False, True])
 async def test_an_upload_under_way_is_received_whole(early_response):
-    """Also if the handler has begun to answer, and however slow the client is."""
+    """The server waits for the body, whether or not the handler has begun to answer."""
     begun, go_on = asyncio.Event(), asyncio.Event()
 
     async def upload(request):
@@ -134,7 +134,7 @@ async def test_a_response_under_way_is_sent_whole():
 
 
 async def test_connections_that_were_kept_open_are_closed_after_the_next_response():
-    """So a client that keeps its connection makes the next one elsewhere."""
+    """The client makes its next connection to another instance."""
 
     async def answer(_):
         return web.Response(text="here")
