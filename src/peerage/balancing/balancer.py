@@ -67,7 +67,13 @@ class Pick:
         """Tell the balancer how the request ended, and after how many seconds; only the first call counts."""
         if self._open:
             self._open = False
-            self._balancer._finish(self.instance.name, self.stats, outcome, seconds)  # noqa: SLF001 - a Pick is part of its Balancer
+            stats = self.stats
+            if outcome is Outcome.ANSWERED and stats.retry_at is None and not stats.retired:
+                # The way of nearly every request.
+                stats.outstanding -= 1
+                stats.answered(seconds)
+            else:
+                self._balancer._finish(self.instance.name, stats, outcome, seconds)  # noqa: SLF001 - a Pick is part of its Balancer
 
 
 class Balancer:
@@ -247,7 +253,8 @@ class Balancer:
             position = other_position or 0.0 if position is None else position
             other_position = position if other_position is None else other_position
             stats.position, other_stats.position = position, other_position
-        score = self._score(one, stats, other, other_stats)
+        idle = stats.outstanding == other_stats.outstanding == 0 and self._score is least_outstanding
+        score = 0.0 if idle else self._score(one, stats, other, other_stats)
         if score == 0.0:
             # Equal: the one further behind its share, or as drawn.
             score = 1.0 if position <= other_position or self._random() < _CHANCE else -1.0

@@ -69,17 +69,12 @@ class BalancingMiddleware:
         host = url.host
         if host is None or not is_logical(host):
             return await handler(request)
-        key, value = parse_host(host)
+        name = parse_host(host)
         if not self._membership.ready:
             await self._membership.wait_ready()
         method = request.method
-        call = self._context.call(
-            key,
-            value,
-            scheme=url.scheme,
-            method=method,
-            repeatable=method in IDEMPOTENT or IDEMPOTENCY_KEY in request.headers,
-        )
+        repeatable = method in IDEMPOTENT or IDEMPOTENCY_KEY in request.headers
+        call = Call(self._context, name, url.scheme, method, repeatable=repeatable)
         server_hostname = request.server_hostname
         error: BaseException | None = None
         try:
