@@ -166,7 +166,7 @@ async def test_claims_nested_too_deeply_are_refused(verifier, depth):
 
 
 async def test_a_deeply_nested_header_is_no_error(verifier):
-    """At every depth, because the decoders of a header have different limits, and newer Pythons larger ones."""
+    """At every depth, because decoders of a header have different limits, and newer Pythons larger ones."""
     for depth in (*range(1, 1100, 3), 2000, 5000):
         deep = signed_with_header("[" * depth + "]" * depth)
         with suppress(TokenRefusedError):
