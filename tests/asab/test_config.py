@@ -304,7 +304,7 @@ def test_a_missing_configuration_file():
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
-        (b"# x\npassword = secret\n[a]\n", "line 2 stands above the first [section]"),
+        (b"# x\npassword = secret\n[a]\n", "line 2 is above the first [section]"),
         (b"[a]\nx=1\npassword secret\n[b\n", "neither 'name=value' nor a [section]: line 3, 4"),
         (b"[a]\nx=1\nx=2\n", "line 3: option 'x' in section 'a' already exists"),
         (b"[a]\n[b]\n[a]\n", "line 3: section 'a' already exists"),

@@ -1,4 +1,4 @@
-"""The rows ``Module``, ``Service``: registration, failures, and what stands on floors of its own."""
+"""The rows ``Module``, ``Service``: registration, failures, and what stands on phases of its own."""
 
 import pytest
 from tests.asab.both import both, ours
@@ -120,21 +120,21 @@ def test_a_service_needs_no_base_class():
     assert outcome.lines == ["initialize", "finalize"]
 
 
-#: Services on floors of their own, each made in the wrong order.
+#: Services on phases of their own, each made in the wrong order.
 FLOORS = """
-from peerage.asab.parts import Floor, Part
+from peerage.asab.parts import Phase, Part
 class S(asab.Service):
-    def __init__(self, app, floor):
-        self.peerage_floor = floor
-        super().__init__(app, floor.name)
+    def __init__(self, app, phase):
+        self.peerage_phase = phase
+        super().__init__(app, phase.name)
     async def initialize(self, app): say("initialize", self.Name)
     async def drain(self, app): say("drain", self.Name)
     async def finalize(self, app): say("finalize", self.Name)
 class App(asab.Application):
     def __init__(self):
         super().__init__(args=[])
-        for floor in (Floor.WEB, Floor.USER, Floor.API, Floor.ZOOKEEPER, Floor.DISCOVERY):
-            S(self, floor)
+        for phase in (Phase.WEB, Phase.USER, Phase.API, Phase.ZOOKEEPER, Phase.DISCOVERY):
+            S(self, phase)
     async def initialize(self): say("initialize")
     async def main(self):
         say("main")
@@ -143,7 +143,7 @@ class App(asab.Application):
 """
 
 
-def test_floors():
+def test_phases():
     """What services need is there before them and until after them, in whatever order it was made."""
     outcome = ours(FLOORS + "App().run()")
     assert outcome.lines == [
@@ -183,9 +183,9 @@ def test_what_an_application_stands_on_ends_it(error, said, traceback, late):
     """Our own services failing to start: exit with 1, in order, and the log says why."""
     outcome = ours(f"""
     import peerage
-    from peerage.asab.parts import Floor
+    from peerage.asab.parts import Phase
     class S(asab.Service):
-        peerage_floor = Floor.DISCOVERY
+        peerage_phase = Phase.DISCOVERY
         async def initialize(self, app): raise {error}
         async def finalize(self, app): say("finalize", self.Name)
     class User(asab.Service):
@@ -210,9 +210,9 @@ def test_what_an_application_stands_on_ends_it(error, said, traceback, late):
 def test_a_service_that_waits_holds_up_nothing_of_ours():
     """Discovery made later is initialized, though a service waits for it."""
     outcome = ours("""
-    from peerage.asab.parts import Floor
+    from peerage.asab.parts import Phase
     class S(asab.Service):
-        peerage_floor = Floor.DISCOVERY
+        peerage_phase = Phase.DISCOVERY
         async def initialize(self, app):
             say("discovery")
             app.PubSub.publish("there!")
@@ -238,7 +238,7 @@ def test_what_is_waited_for_is_said():
     """Once, a while after the stop, so that nobody wonders why it doesn't end."""
     outcome = ours("""
     from peerage.asab import lifecycle
-    lifecycle._PATIENCE = 0.05
+    lifecycle._REPORT_AFTER = 0.05
     class S(asab.Service):
         async def finalize(self, app):
             await asyncio.sleep(0.2)
@@ -292,9 +292,9 @@ def test_a_service_that_waits_for_what_it_has_cancelled():
 def test_a_part_of_ours_that_waits_for_what_it_has_cancelled():
     """Ends the application as any other failure of it does."""
     outcome = ours("""
-    from peerage.asab.parts import Floor
+    from peerage.asab.parts import Phase
     class S(asab.Service):
-        peerage_floor = Floor.DISCOVERY
+        peerage_phase = Phase.DISCOVERY
         async def initialize(self, app):
             raise asyncio.CancelledError
     class App(asab.Application):

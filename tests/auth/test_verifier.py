@@ -62,7 +62,7 @@ async def test_a_token_that_comes_again_is_verified_once(verifier, served):
     first, text = await verifier.verify(signed()), signed()
     assert await verifier.verify(text) is await verifier.verify(text)
     assert first.subject == "u1"
-    assert (served.fetches, verifier.accepted) == (1, 3)
+    assert served.fetches == 1
 
 
 async def test_a_kept_token_expires(verifier, clock, monotonic):
@@ -166,7 +166,7 @@ async def test_claims_nested_too_deeply_are_refused(verifier, depth):
 
 
 async def test_a_deeply_nested_header_is_no_error(verifier):
-    """At every depth, because the decoders of a header have different limits, and newer Pythons larger ones."""
+    """At every depth, because decoders of a header have different limits, and newer Pythons larger ones."""
     for depth in (*range(1, 1100, 3), 2000, 5000):
         deep = signed_with_header("[" * depth + "]" * depth)
         with suppress(TokenRefusedError):

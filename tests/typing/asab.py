@@ -15,3 +15,13 @@ class Program(asab.Application):
         container = asab.web.WebContainer(service, "web")
         container.foo()  # type: ignore[attr-defined] # pyright: ignore[reportAttributeAccessIssue]
         asab.Aplication()  # type: ignore[attr-defined] # pyright: ignore[reportAttributeAccessIssue]
+        asab.web.Contaner()  # type: ignore[attr-defined] # pyright: ignore[reportAttributeAccessIssue]
+        asab.zookeeper.Modul()  # type: ignore[attr-defined] # pyright: ignore[reportAttributeAccessIssue]
+        api = asab.api.ApiService(self)
+        assert_type(api.attention_required({"what": "disk"}), str)
+        zookeeper = asab.zookeeper.ZooKeeperContainer(self.get_service("asab.ZooKeeperService"))
+        discovery = asab.api.discovery.DiscoveryService(self, zookeeper)
+        discovery.lokate()  # type: ignore[attr-defined] # pyright: ignore[reportAttributeAccessIssue]
+        asab.web.auth.AuthService(self).install(container)
+        asab.web.auth.reqire("a")  # type: ignore[attr-defined] # pyright: ignore[reportAttributeAccessIssue]
+        asab.web.rest.json_respond()  # type: ignore[attr-defined] # pyright: ignore[reportAttributeAccessIssue]

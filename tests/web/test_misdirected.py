@@ -1,6 +1,7 @@
 """What a server refuses because it can only be meant for another process."""
 
 import asyncio
+import logging
 from contextlib import asynccontextmanager
 
 import aiohttp
@@ -179,6 +180,22 @@ async def status(port, host, dialled=None, path="/"):
         marked = "Peerage-Misdirected" in response.headers
         assert marked == (response.status == 421)
         return response.status
+
+
+async def test_refusals_are_logged_once_for_each_record(caplog):
+    """At most a hundred records are logged, so that no client can fill the log; names are escaped."""
+    caplog.set_level(logging.INFO, logger="peerage.web")
+    async with (
+        Discovery("memory:misdirected-6", service_id="orders") as discovery,
+        serving(discovery) as port,
+    ):
+        for number in (1, 1, *range(2, 120)):
+            stale = dialled_header(f"Billing.\x9b{number}", "127.0.0.1", port)
+            assert await status(port, "billing.service_id.asab", stale) == 421
+    refusals = [record.message for record in caplog.records if record.name == "peerage.web.misdirected"]
+    assert len(refusals) == 100
+    assert "billing.service_id.asab" in refusals[0]
+    assert "\\x9b1" in refusals[0]
 
 
 async def test_only_clients_that_name_what_they_dialled_are_refused():

@@ -1,8 +1,8 @@
 """The documented API of ASAB's applications and Discovery Service, on top of :class:`peerage.Discovery`.
 
 A program written against ASAB's documentation runs with ``import peerage.asab as asab`` instead of
-``import asab``. Names are spelled as there. They are loaded on first use, and so are the modules:
-``asab.web.Module`` needs no import of its own. Modules of ASAB that aren't here say so when asked for.
+``import asab``. The names are those of ASAB. They are loaded on first use, and so are the modules:
+``asab.web.Module`` needs no further import. A module of ASAB that isn't here raises an error with advice.
 """
 
 from typing import TYPE_CHECKING, Any, Final
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
         web,
         zookeeper,
     )
+    from peerage.asab import proactor as proactor
+    from peerage.asab import tls as tls
     from peerage.asab.abc.module import Module
     from peerage.asab.abc.service import Service
     from peerage.asab.abc.singleton import Singleton
@@ -56,7 +58,7 @@ _HOME_OF: Final = {
     "subscribe": "pubsub",
 }
 
-#: What ``asab.<name>`` loads when it is first asked for.
+#: The modules that ``asab.<name>`` loads on first use.
 _MODULES: Final = frozenset(
     {
         "abc",

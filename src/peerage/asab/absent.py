@@ -1,4 +1,4 @@
-"""The parts of ASAB that this layer doesn't have, and what a program does that needs one of them."""
+"""The parts of ASAB that this layer doesn't have, and the advice for programs that need them."""
 
 import sys
 from collections.abc import Sequence
@@ -85,5 +85,5 @@ class _Finder(MetaPathFinder):
 
 
 def install() -> None:
-    """Have an import of an absent module raise :func:`refuse`'s error."""
+    """Make imports of absent modules raise the error of :func:`refuse`."""
     sys.meta_path.append(_Finder())

@@ -1,4 +1,4 @@
-"""The application: one in a process, the root of everything that is made by name."""
+"""The application: the root of a program."""
 
 import asyncio
 import logging
@@ -20,7 +20,7 @@ from peerage.asab.commandline import apply_options, make_parser
 from peerage.asab.config import Config
 from peerage.asab.hints import hint
 from peerage.asab.lifecycle import Lifecycle
-from peerage.asab.parts import Floor, Part, part_of
+from peerage.asab.parts import Part, Phase, part_of
 from peerage.asab.pubsub import PubSub
 from peerage.asab.task import TaskService
 from peerage.asab.threads import is_foreign
@@ -29,12 +29,12 @@ __all__ = ["Application"]
 
 log = logging.getLogger(__name__)
 
-#: After how many stops the process ends at once, whatever it does.
-_ENOUGH: Final = 3
+#: The number of stops after which the process ends immediately.
+_LAST_STOP: Final = 3
 
 
 class Application(metaclass=Singleton):
-    """The base class of a program's application; there is one instance of each class.
+    """The base class of a program's application; each class has one instance.
 
     ::
 
@@ -51,33 +51,35 @@ class Application(metaclass=Singleton):
     The constructor reads the command line and the configuration. It takes the event loop that the program has
     set with ``asyncio.set_event_loop()``, and makes one if there is none. Services and modules may be made in
     a subclass's ``__init__``, in ``initialize()`` or later; each is initialized as soon as the loop runs, in
-    the order that :class:`peerage.asab.parts.Floor` describes.
+    the order that :class:`peerage.asab.parts.Phase` describes.
 
     Args:
         args: the command line; ``sys.argv[1:]`` by default.
         modules: for :meth:`add_module`.
 
     Raises:
-        SystemExit: the command line or the configuration file can't be read.
+        SystemExit: the command line or the configuration file is wrong.
     """
 
     Description: ClassVar[str] = "An application with a configuration file and a log, as described for ASAB."
 
     def __init__(self, args: Sequence[str] | None = None, modules: Iterable[type[Module]] = ()) -> None:
         self.ExitCode = 0
-        """What :meth:`run` returns."""
+        """The value that :meth:`run` returns."""
         self.Args = self.parse_arguments(args=args)
-        """The command line as parsed."""
+        """The parsed command line."""
         self.HostName = os.environ.get("ASAB_HOSTNAME") or platform.node()
         """The name of this machine."""
-        # For $HOSTNAME in configuration files: shells know it and don't tell.
+        # For $HOSTNAME in configuration files: shells set it without exporting it.
         os.environ["HOSTNAME"] = self.HostName
 
         presets = Config.presets
         Config.load()
         logsetup.configure(Config)
         for section, key, value in Config.overruled(presets):
-            log.warning("[%s] %s is set otherwise, so %r of the command line is ignored", section, key, value)
+            log.warning(
+                "The configuration sets [%s] %s, so %r of the command line is ignored", section, key, value
+            )
 
         self.Loop = _event_loop()
         self.Loop.set_debug(self.Loop.get_debug() or Config.getboolean("logging", "verbose"))
@@ -96,44 +98,44 @@ class Application(metaclass=Singleton):
         for module in modules:
             self.add_module(module)
 
-    # To be overridden
+    # For subclasses
 
     async def initialize(self) -> None:
-        """Prepare; called once the event loop runs, while services are initialized."""
+        """Prepare; called when the event loop runs, while services are initialized."""
 
     async def main(self) -> None:
-        """Do the program's own work; when it returns, the application goes on until :meth:`stop`."""
+        """Do the program's work; when it returns, the application continues until :meth:`stop`."""
 
     async def finalize(self) -> None:
         """Clean up; called at the end, while services are finalized."""
 
     def create_argument_parser(self, **kwargs: Any) -> ArgumentParser:
-        """Return the parser of the command line, for options to be added; *kwargs* go to it."""
+        """Return the parser of the command line, for a program to add options; *kwargs* are passed to it."""
         if kwargs.get("description") is None:
             kwargs["description"] = self.Description
         return make_parser(**kwargs)
 
     def parse_arguments(self, args: Sequence[str] | None = None) -> Namespace:
-        """Parse the command line and have the configuration heed it; the result is ``self.Args``."""
+        """Parse the command line and apply it to the configuration; the result becomes ``self.Args``."""
         parsed = self.create_argument_parser().parse_args(args)
         apply_options(Config, parsed)
         return parsed
 
-    # Life
+    # Run
 
     def run(self) -> int:
         """Run until :meth:`stop` or a signal, and return the exit code.
 
         Raises:
-            BaseException: what came out of ``initialize()``, ``main()`` or ``finalize()``; everything is
-                finalized then.
-            SystemExit: a part of the application couldn't start; the log says why.
+            BaseException: ``initialize()``, ``main()`` or ``finalize()`` raised it; everything is finalized
+                first.
+            SystemExit: a part of the application couldn't start; the log has the reason.
         """
         self._lifecycle.run()
         return self.ExitCode
 
     def stop(self, exit_code: int | None = None) -> None:
-        """End the application in order: what it still does is waited for. The third call ends it at once."""
+        """End the application once its work under way is done; the third call ends the process at once."""
         if exit_code is not None:
             self.set_exit_code(exit_code)
         if is_foreign(self.Loop):
@@ -142,8 +144,10 @@ class Application(metaclass=Singleton):
         self._stops += 1
         self._lifecycle.request_stop()
         self.PubSub.publish("Application.stop!", self._stops)
-        if self._stops >= _ENOUGH:
-            log.critical("Ended at once, because stopped %d times", self._stops)
+        if self._stops >= _LAST_STOP:
+            log.critical(
+                "The process ends immediately, because the application was stopped %d times", self._stops
+            )
             logging.shutdown()
             os._exit(os.EX_SOFTWARE)
 
@@ -157,44 +161,44 @@ class Application(metaclass=Singleton):
         return self.BaseTime + self.Loop.time()
 
     def _rebase(self, _message_type: str) -> None:
-        # The clock of the machine is set, and a machine sleeps; the event loop's clock knows nothing of it.
+        # The clock of the machine may be set, and the machine may sleep; the event loop's clock ignores that.
         self.BaseTime = time.time() - self.Loop.time()
 
     # Modules and services
 
     def add_module(self, module_class: type[Module]) -> None:
-        """Make a module; nothing happens if there is one of this class already."""
+        """Make a module, unless there is one of this class already."""
         if any(isinstance(module, module_class) for module in self.Modules):
             return
         module = module_class(self)
         self.Modules.append(module)
-        self._enlist(Part(module_class.__name__, Floor.MODULE, module.initialize, module.finalize))
+        self._enlist(Part(module_class.__name__, Phase.MODULE, module.initialize, module.finalize))
 
     def get_service(self, service_name: str) -> Any:
-        """Return the service of that name, None if there is none."""
+        """Return the service of that name, or None."""
         service = self.Services.get(service_name)
         if service is None:
             hint(service_name)
         return service
 
     def _register_service(self, service: Service) -> None:
-        """Take a service: anything with ``Name`` and coroutine methods ``initialize`` and ``finalize``."""
+        """Register a service: an object with ``Name`` and coroutine methods ``initialize``, ``finalize``."""
         if service.Name in self.Services:
             raise RuntimeError(
-                f"There is a service {service.Name!r} already: give this one another name, or take that one "
-                "from get_service()."
+                f"There is a service {service.Name!r} already: give this one another name, or use the one of "
+                "get_service()."
             )
         self.Services[service.Name] = service
         self._enlist(part_of(service))
 
     def _enlist(self, part: Part) -> None:
-        """Take something else that lives as long as the application: a container."""
+        """Add another part that starts and ends with the application, such as a container."""
         self._lifecycle.enlist(part)
 
     # Signals
 
     def _listen_to_signals(self) -> None:
-        # Neither in another thread nor on every system.
+        # Not possible in other threads, and not on every system.
         with suppress(NotImplementedError, RuntimeError, ValueError):
             self.Loop.add_signal_handler(signal.SIGINT, self._on_stop_signal)
             self.Loop.add_signal_handler(signal.SIGTERM, self._on_stop_signal)
@@ -203,7 +207,7 @@ class Application(metaclass=Singleton):
     def _on_stop_signal(self) -> None:
         self._signals += 1
         self.stop()
-        # What the program has asked for by stop() is no impatience of anybody's.
+        # stop() of the program doesn't count: only a second signal interrupts.
         if self._signals > 1:
             self._lifecycle.interrupt()
 

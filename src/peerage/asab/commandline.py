@@ -1,4 +1,4 @@
-"""The command line of every application."""
+"""The options of the command line that every application has."""
 
 import argparse
 from typing import TYPE_CHECKING, Any, Final
@@ -8,12 +8,12 @@ if TYPE_CHECKING:
 
 __all__ = ["apply_options", "make_parser"]
 
-#: What ``-w`` means without a value.
+#: The value of ``-w`` if none is given.
 _LISTEN: Final = "0.0.0.0:8080"
 
 
 def make_parser(**kwargs: Any) -> argparse.ArgumentParser:
-    """Return a parser of the options that every application has; *kwargs* go to it."""
+    """Return a parser of the options that every application has; *kwargs* are passed to it."""
     parser = argparse.ArgumentParser(
         **{
             "formatter_class": argparse.RawDescriptionHelpFormatter,
@@ -23,7 +23,9 @@ def make_parser(**kwargs: Any) -> argparse.ArgumentParser:
         }
     )
     parser.add_argument("-c", "--config", metavar="FILE", help="read this configuration file")
-    parser.add_argument("-v", "--verbose", action="store_true", help="log everything, debug messages too")
+    parser.add_argument(
+        "-v", "--verbose", action="store_true", help="log everything, debug messages included"
+    )
     parser.add_argument("-s", "--syslog", action="store_true", help="log to syslog as well")
     parser.add_argument("-l", "--log-file", metavar="FILE", help="log to this file as well")
     parser.add_argument(
@@ -46,7 +48,7 @@ def make_parser(**kwargs: Any) -> argparse.ArgumentParser:
 
 
 def apply_options(config: "Configuration", args: argparse.Namespace) -> None:
-    """Put what was asked for in the place of the defaults; a configuration file still wins."""
+    """Make the given options defaults of the configuration; a configuration file still wins."""
     wanted = (
         ("general", "config_file", args.config),
         ("logging", "verbose", "yes" if args.verbose else None),

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 _UNSET: Final[Any] = object()
 _VARIABLE: Final = re.compile(r"\$(?:(\w+)|\{([^}]*)\})", re.ASCII)
 
-# The defaults of what this layer itself reads; what belongs to web, ZooKeeper and so on is added there.
+# Defaults of the sections that are read here; web, ZooKeeper and others add theirs.
 _FORMAT: Final = "%(asctime)s %(levelname)s %(name)s %(struct_data)s%(message)s"
 _DATE_FORMAT: Final = "%d-%b-%Y %H:%M:%S.%f"
 
@@ -77,18 +77,18 @@ class Configuration(configparser.ConfigParser):
         self._presets: dict[str, dict[str, str]] = {}
         super().__init__(interpolation=_Interpolation())
 
-    # What programs use
+    # For programs
 
     def add_defaults(self, dictionary: Mapping[str, Mapping[str, Any]]) -> None:
-        """Set what isn't set yet: ``{section: {key: value}}``; values may refer to the environment."""
+        """Set options that aren't set yet: ``{section: {key: value}}``; variables are expanded in values."""
         for name, values in dictionary.items():
             section = str(name)
             if not self.has_section(section):
                 self.add_section(section)
             for option, value in values.items():
                 key = self.optionxform(str(option))
-                # Not has_option(): that is true of keys in [DEFAULT], too.
-                if key not in self._sections[section]:  # type: ignore[attr-defined] # no other way to ask
+                # Not has_option(): that is true of keys in [DEFAULT] as well.
+                if key not in self._sections[section]:  # type: ignore[attr-defined] # there is no public way
                     self.set(section, key, value if value is None else self.expand(str(value)))
 
     def getseconds(self, section: str, option: str, *, fallback: Any = None, **kwargs: Any) -> float:
@@ -113,16 +113,16 @@ class Configuration(configparser.ConfigParser):
         value = self.get(section, option, fallback=fallback, **_plain(kwargs))
         return value.split() if isinstance(value, str) else value
 
-    # What the application uses
+    # For the application
 
     def preset(self, section: str, option: str, value: str) -> None:
-        """Have *value*, of the command line, instead of the default with the next :meth:`load`."""
+        """Make *value*, from the command line, the default of the next :meth:`load`."""
         self._presets.setdefault(section, {})[option] = value
 
     def load(self) -> None:
-        """Read the file of the command line, else of ``ASAB_CONFIG``; then the defaults, then its includes.
+        """Read the file named by the command line or ``ASAB_CONFIG``, then the defaults, then the includes.
 
-        What the file says wins over what the program set before.
+        The file wins over what the program has set before.
 
         Raises:
             SystemExit: a file is missing or can't be read; the message says which and why.
@@ -138,7 +138,7 @@ class Configuration(configparser.ConfigParser):
         self._include(self.get("general", "include", fallback=""))
 
     def overruled(self, presets: Mapping[str, Mapping[str, str]]) -> Iterator[tuple[str, str, str]]:
-        """Yield section, key and value of each preset that isn't what holds."""
+        """Yield section, key and value of each preset that another value overrides."""
         for section, values in presets.items():
             for key, value in values.items():
                 if self.get(section, key, raw=True, fallback=value) != value:
@@ -146,7 +146,7 @@ class Configuration(configparser.ConfigParser):
 
     @property
     def presets(self) -> Mapping[str, Mapping[str, str]]:
-        """What the command line has said for the next :meth:`load`."""
+        """The options of the command line, for the next :meth:`load`."""
         return {section: dict(values) for section, values in self._presets.items()}
 
     def expand(self, value: str) -> str:
@@ -194,7 +194,7 @@ class Configuration(configparser.ConfigParser):
         try:
             self._read_file(path)
         except OSError as error:
-            # As in ASAB: a pattern may hit a folder, or what belongs to others.
+            # As in ASAB: a pattern may match a folder, or a file of another user.
             log.warning("[general] include: %s can't be read, it is left out: %s", path, error)
         self._include(self.get("general", "include", fallback=""))
 
@@ -221,22 +221,22 @@ class Configuration(configparser.ConfigParser):
 
 
 def _plain(kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """What ``get()`` takes; a section hands on ``_impl`` and its like."""
+    """Return the arguments that ``get()`` takes; a section passes ``_impl`` as well."""
     return {key: value for key, value in kwargs.items() if key in {"raw", "vars"}}
 
 
 def _with(kwargs: Mapping[str, Any], fallback: Any) -> dict[str, Any]:
-    # Asking for what is missing, without a fallback, is an error that names it.
+    # Without a fallback, a missing option is an error that names it.
     return _plain(kwargs) if fallback is None else {**_plain(kwargs), "fallback": fallback}
 
 
 def _what_is_wrong(error: UnicodeDecodeError | configparser.Error) -> str:
-    """Say where it is and what, but not what stands there: that may be a secret."""
+    """Return what is wrong and where, without the text itself, which may be a secret."""
     match error:
         case UnicodeDecodeError():
             return f"it isn't UTF-8, byte {error.start}"
         case configparser.MissingSectionHeaderError():
-            return f"line {error.lineno} stands above the first [section]"
+            return f"line {error.lineno} is above the first [section]"
         case configparser.ParsingError():
             lines = ", ".join(str(number) for number, _ in error.errors)
             return f"neither 'name=value' nor a [section]: line {lines or getattr(error, 'lineno', '?')}"

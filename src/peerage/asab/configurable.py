@@ -31,7 +31,7 @@ class ConfigurableDict(MutableMapping[str, Any]):
         return len(self._data)
 
     def __repr__(self) -> str:
-        # The names only: passwords and keys are among the values.
+        # Names only: there are passwords and keys among the values.
         return f"<{type(self).__name__} {', '.join(self._data)}>"
 
     def getboolean(self, key: str) -> bool:
@@ -58,15 +58,15 @@ class ConfigurableDict(MutableMapping[str, Any]):
 class Configurable:
     """An object whose settings are in ``self.Config``.
 
-    They are, later ones winning: ``ConfigDefaults`` of the base classes and of its own class, the section of
-    the configuration, *config*.
+    They come from ``ConfigDefaults`` of the base classes, ``ConfigDefaults`` of the class itself, the section
+    of the configuration and *config*; a later one of these wins.
 
     Args:
         config_section_name: the section; it may be missing.
         config: settings of the program.
 
     Raises:
-        ValueError: a default is None, which a configuration file couldn't say.
+        ValueError: a default is None, which can't be written in a configuration file.
     """
 
     ConfigDefaults: ClassVar[dict[str, Any]] = {}
@@ -78,7 +78,7 @@ class Configurable:
                 if value is None:
                     raise ValueError(
                         f"ConfigDefaults of {base.__name__} has None for {key!r} of [{config_section_name}]: "
-                        "give a text, '' if there is nothing."
+                        "give a text, or '' for no value."
                     )
                 self.Config[key] = value
         if Config.has_section(config_section_name):

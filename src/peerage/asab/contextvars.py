@@ -1,4 +1,4 @@
-"""What is known about the request being handled: in a handler, and in everything it calls and starts."""
+"""The request being handled: set in its handler, and in the tasks that the handler starts."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,13 +14,13 @@ Request: ContextVar["aiohttp.web.Request"] = ContextVar("Request")
 """The request itself."""
 
 Authz: ContextVar[Any] = ContextVar("Authz")
-"""Who sent it and what they may do; set where requests are authorized."""
+"""The Authorization of its sender; set where requests are authorized."""
 
 Tenant: ContextVar[str | None] = ContextVar("Tenant")
-"""On behalf of which tenant."""
+"""The tenant on whose behalf it is handled."""
 
 Unverified: ContextVar[bool] = ContextVar("Unverified", default=False)
-"""Whether nobody looked at its token, in an application that does."""
+"""Whether its token wasn't verified, in an application that verifies tokens."""
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What a handler raises to answer with an error."""
+"""Exceptions that a handler raises to answer with an error."""
 
 from typing import Any
 
@@ -8,11 +8,11 @@ __all__ = ["AccessDeniedError", "Conflict", "NotAuthenticatedError", "Validation
 
 
 class ValidationError(Exception):
-    """What was sent isn't as it must be; ``JsonExceptionMiddleware`` answers 400."""
+    """The request's data is invalid; ``JsonExceptionMiddleware`` answers 400."""
 
 
 class Conflict(Exception):  # noqa: N818 - documented so
-    """What was asked for is at odds with what is there; ``JsonExceptionMiddleware`` answers 409.
+    """The request conflicts with the state of the service; ``JsonExceptionMiddleware`` answers 409.
 
     Args:
         message: the text; by default made of *key* and *value*.
@@ -32,7 +32,7 @@ class Conflict(Exception):  # noqa: N818 - documented so
 
 
 class NotAuthenticatedError(aiohttp.web.HTTPUnauthorized):
-    """401: who sent this isn't known."""
+    """401: the sender isn't authenticated."""
 
     def __init__(self, **kwargs: Any) -> None:
         headers = {"WWW-Authenticate": 'Bearer realm="asab", error="invalid_token"'}
@@ -40,7 +40,7 @@ class NotAuthenticatedError(aiohttp.web.HTTPUnauthorized):
 
 
 class AccessDeniedError(aiohttp.web.HTTPForbidden):
-    """403: who sent this may not do it."""
+    """403: the sender isn't allowed to do this."""
 
     def __init__(self, **kwargs: Any) -> None:
         headers = {"WWW-Authenticate": 'Bearer realm="asab", error="insufficient_scope"'}

@@ -1,4 +1,4 @@
-"""What to do when a service that is asked for isn't there, where that isn't plain."""
+"""Hints for programs that ask for a service before it is made."""
 
 import logging
 from typing import Final
@@ -20,7 +20,7 @@ _given: Final[set[str]] = set()
 
 
 def hint(service_name: str) -> None:
-    """Say, once, how the service would be there."""
+    """Log, once, how the service is made, if that isn't obvious."""
     if service_name in _HINTS and service_name not in _given:
         _given.add(service_name)
         log.log(LOG_NOTICE, "%s", _HINTS[service_name])

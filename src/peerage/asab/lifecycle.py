@@ -1,7 +1,7 @@
-"""The life of an application: init-time, run-time, exit-time.
+"""The lifecycle of an application: init-time, run-time, exit-time.
 
-Whatever happens, everything that was made is finalized, in order, before ``run()`` is left. Coroutines of the
-program are waited for: a stop asks, it doesn't interrupt. Who sends the signal again, interrupts.
+Every part that was made is finalized, in order, before ``run()`` ends, also after an error. A stop waits for
+the coroutines of the program; a second signal cancels them.
 """
 
 import asyncio
@@ -12,10 +12,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from peerage.asab.config import Config
-from peerage.asab.lane import Lane
-from peerage.asab.leftovers import end_leftovers
+from peerage.asab.initqueue import InitQueue
 from peerage.asab.log import LOG_NOTICE
-from peerage.asab.parts import Floor, Part
+from peerage.asab.parts import Part, Phase
+from peerage.asab.remaining import end_remaining_tasks
 from peerage.asab.ticks import tick
 from peerage.errors import PeerageError
 
@@ -28,19 +28,19 @@ log = logging.getLogger(__name__)
 
 Work = Callable[[], Awaitable[Any]]
 
-#: Seconds after a stop until the log says what is waited for.
-_PATIENCE: Final = 5.0
+#: Seconds after a stop until the log names what still runs.
+_REPORT_AFTER: Final = 5.0
 
 
 class Lifecycle:
-    """Leads an application and its parts through their life; made with the application."""
+    """Initializes, runs and finalizes an application and its parts."""
 
     def __init__(self, app: "Application") -> None:
         self._app = app
         self._parts: list[Part] = []
-        self._own = Lane(self._initialize_own)
-        self._users = Lane(self._initialize_users, last_first=True)
-        self._web = Lane(self._initialize_web)
+        self._own = InitQueue(self._initialize_own)
+        self._users = InitQueue(self._initialize_users, last_first=True)
+        self._web = InitQueue(self._initialize_web)
         self._workers: list[asyncio.Task[None]] = []
         self._stop = asyncio.Event()
         self._failed = asyncio.Event()
@@ -50,56 +50,60 @@ class Lifecycle:
         self._interrupted = False
         self._waiting_for: list[str] = []
 
-    # What the application tells
+    # Called by the application
 
     def enlist(self, part: Part) -> None:
-        """Initialize *part* in its turn, also while the application runs, and finalize it in the end."""
+        """Initialize *part* in its turn, also while the application runs, and finalize it at the end."""
         self._parts.append(part)
-        if part.floor.own:
+        if part.phase.own:
             self._own.add(part)
         else:
-            (self._web if part.floor is Floor.WEB else self._users).add(part)
+            (self._web if part.phase is Phase.WEB else self._users).add(part)
 
     def request_stop(self) -> None:
-        """End run-time; what the program still does is waited for."""
+        """End run-time once the work of the program is done."""
         if not self._stop.is_set():
             self._stop.set()
-            self._app.Loop.call_later(_PATIENCE, self._say_what_is_waited_for)
+            self._app.Loop.call_later(_REPORT_AFTER, self._report_waiting)
 
     def interrupt(self) -> None:
-        """Cancel ``initialize()`` and ``main()``, of the application and of services."""
+        """Cancel ``initialize()`` and ``main()`` of the application, and ``initialize()`` of services."""
         self._interrupted = True
         self._users.interrupt()
         for task in self._interruptible:
             task.cancel()
 
     def fail(self, error: BaseException) -> None:
-        """End the application, and leave ``run()`` with the first error of all."""
+        """End the application; ``run()`` raises the first of all errors."""
         if self._failure is not None:
-            log.error("While ending because of another error: %r", error, exc_info=error)
+            log.error(
+                "Another error, while the application ends because of an earlier one: %r",
+                error,
+                exc_info=error,
+            )
             return
         self._failure = error
         self._failed.set()
         if not self._stop.is_set():
             self._app.stop()
 
-    # The whole
+    # Run
 
     def run(self) -> None:
-        """Live.
+        """Run the application to its end.
 
         Raises:
-            BaseException: what came out of ``initialize()``, ``main()`` or ``finalize()``.
-            SystemExit: a part of this layer couldn't start; the log says why.
+            BaseException: ``initialize()``, ``main()`` or ``finalize()`` raised it.
+            SystemExit: a part of this layer couldn't start; the log has the reason.
         """
         loop = self._app.Loop
         try:
-            life = loop.create_task(self._live(), name="peerage.asab: life of the application")
-            while not life.done():
+            main = loop.create_task(self._run_parts(), name="peerage.asab: application")
+            while not main.done():
                 try:
-                    loop.run_until_complete(life)
+                    loop.run_until_complete(main)
                 except BaseException as error:
-                    if life.done():
+                    if main.done():
                         raise
                     self.fail(error)
             loop.run_until_complete(loop.shutdown_asyncgens())
@@ -109,10 +113,10 @@ class Lifecycle:
         if self._failure is not None:
             raise self._failure
 
-    async def _live(self) -> None:
+    async def _run_parts(self) -> None:
         log.info("Initializing")
         await self._unless_failed(self._initialize())
-        # What initialize() didn't come to, main() would look for.
+        # main() expects that initialize() is complete.
         if self._failure is None and not self._interrupted:
             log.log(LOG_NOTICE, "is ready.")
             await self._unless_failed(self._serve())
@@ -125,10 +129,10 @@ class Lifecycle:
         await self._own.idle()
         if self._failure is not None:
             return
-        # In this order: a service that doesn't wait is initialized before the application.
+        # In this order, a service whose initialize() doesn't wait is ready before the application's.
         self._work(self._users)
         initialized = self._start_interruptible("initialize()", app.initialize)
-        # Routes are added until then; the first step of initialize() is made meanwhile.
+        # Until then routes may be added; the first step of initialize() is done meanwhile.
         await self._users.idle()
         await asyncio.sleep(0)
         self._work(self._web)
@@ -150,29 +154,29 @@ class Lifecycle:
 
     async def _end(self) -> None:
         await self._withdraw()
-        # Not before main() is over: it may do its last work by requests.
-        await self._drain(Floor.WEB)
+        # Not before main() is over, which may still need requests to be answered.
+        await self._drain(Phase.WEB)
         await _cancel(self._workers)
         log.log(LOG_NOTICE, "is exiting ...")
         finalized = self._start("finalize()", self._app.finalize)
-        # Made first, it takes its first step first: as documented, 'exit!' comes after that.
+        # As documented, 'exit!' is published after the first step of finalize().
         await asyncio.sleep(0)
         self._publish("Application.exit!")
-        await self._finalize(Floor.USER, Floor.WEB)
-        await self._finalize(Floor.MODULE)
+        await self._finalize(Phase.USER, Phase.WEB)
+        await self._finalize(Phase.MODULE)
         await asyncio.wait((finalized,))
-        for floor in (Floor.API, Floor.DISCOVERY, Floor.ZOOKEEPER):
-            await self._finalize(floor)
-        await end_leftovers()
+        for phase in (Phase.API, Phase.DISCOVERY, Phase.ZOOKEEPER):
+            await self._finalize(phase)
+        await end_remaining_tasks()
 
     # Coroutines of the program
 
     def _start(self, name: str, work: Work) -> asyncio.Task[None]:
-        """Run a coroutine function of the application's; its exception ends the application."""
+        """Run a coroutine function of the application; its exception ends the application."""
         return self._app.Loop.create_task(self._guard(name, work), name=f"peerage.asab: {name}")
 
     def _start_interruptible(self, name: str, work: Work) -> asyncio.Task[None]:
-        """Likewise; :meth:`interrupt` cancels it."""
+        """Run it as :meth:`_start` does; :meth:`interrupt` cancels it."""
         task = self._start(name, work)
         self._interruptible.add(task)
         task.add_done_callback(self._interruptible.discard)
@@ -182,14 +186,14 @@ class Lifecycle:
         with self._mark(name):
             try:
                 await work()
-            except BaseException as error:  # noqa: BLE001 - it leaves run(), after everything is finalized
+            except BaseException as error:  # noqa: BLE001 - run() raises it after everything is finalized
                 if isinstance(error, asyncio.CancelledError) and _is_cancelled():
                     log.warning("%s was interrupted", name)
                 else:
                     self.fail(error)
 
     async def _unless_failed(self, work: Coroutine[Any, Any, None]) -> None:
-        """Wait for *work*, but not once the application has failed."""
+        """Wait for *work*, or until the application has failed."""
         task = asyncio.ensure_future(work)
         failed = asyncio.ensure_future(self._failed.wait())
         try:
@@ -201,7 +205,7 @@ class Lifecycle:
 
     # Parts
 
-    def _work(self, lane: Lane) -> None:
+    def _work(self, lane: InitQueue) -> None:
         self._workers.append(self._app.Loop.create_task(lane.work(), name="peerage.asab: initializing"))
 
     async def _initialize_own(self, part: Part) -> None:
@@ -216,46 +220,46 @@ class Lifecycle:
         self.fail(SystemExit(1))
 
     async def _initialize_web(self, part: Part) -> None:
-        # Made after run-time began: what the program does next, it does first.
+        # For a part made during run-time, the program's next step comes first.
         await asyncio.sleep(0)
         await self._initialize_own(part)
 
     async def _initialize_users(self, part: Part) -> None:
         name = f"{part.name}.initialize()"
         with self._mark(name):
-            await _attempt(partial(part.initialize, self._app), partial(_say_failed, name))
+            await _attempt(partial(part.initialize, self._app), partial(_log_failure, name))
 
     async def _withdraw(self) -> None:
-        """Let others hear that no new requests are wanted; once."""
+        """Tell callers, once, that no new requests are wanted."""
         if self._withdrawn is None:
-            self._withdrawn = asyncio.ensure_future(self._drain(Floor.API, Floor.DISCOVERY, Floor.ZOOKEEPER))
+            self._withdrawn = asyncio.ensure_future(self._drain(Phase.API, Phase.DISCOVERY, Phase.ZOOKEEPER))
         await asyncio.shield(self._withdrawn)
 
-    async def _drain(self, *floors: Floor) -> None:
-        for part in sorted(self._parts, key=lambda each: -each.floor):
-            if part.floor in floors and part.drain is not None:
+    async def _drain(self, *phases: Phase) -> None:
+        for part in sorted(self._parts, key=lambda each: -each.phase):
+            if part.phase in phases and part.drain is not None:
                 await self._run_last(f"{part.name}.drain()", partial(part.drain, self._app))
 
-    async def _finalize(self, *floors: Floor) -> None:
-        parts = [part for part in self._parts if part.floor in floors]
+    async def _finalize(self, *phases: Phase) -> None:
+        parts = [part for part in self._parts if part.phase in phases]
         await asyncio.gather(
             *(self._run_last(f"{part.name}.finalize()", partial(part.finalize, self._app)) for part in parts)
         )
 
     async def _run_last(self, name: str, work: Work) -> None:
-        """Run something of the end; that it fails keeps nobody else from ending."""
+        """Run one step of the end; if it fails, that is logged, and the other steps run all the same."""
         with self._mark(name):
             try:
-                await _attempt(work, partial(_say_failed, name))
+                await _attempt(work, partial(_log_failure, name))
             except SystemExit as error:
                 self.fail(error)
 
-    # What is told, and what is waited for
+    # Messages and reports
 
     def _publish(self, message_type: str) -> None:
         try:
             self._app.PubSub.publish(message_type)
-        except SystemExit as error:  # a callback's; whatever else they raise is logged there
+        except SystemExit as error:  # of a callback; PubSub logs its other exceptions
             self.fail(error)
 
     @contextmanager
@@ -266,34 +270,34 @@ class Lifecycle:
         finally:
             self._waiting_for.remove(name)
 
-    def _say_what_is_waited_for(self) -> None:
+    def _report_waiting(self) -> None:
         if self._waiting_for:
             log.warning(
                 "Stopping waits for %s. Let it end on 'Application.stop!'; a second signal interrupts "
-                "initialize() and main(), a third ends the process at once.",
+                "initialize() and main(), a third one ends the process immediately.",
                 ", ".join(self._waiting_for),
             )
 
 
 async def _attempt(work: Work, failed: Callable[[BaseException], None]) -> None:
-    """Run *work*, and call *failed* with the exception that comes out of it, if one does."""
+    """Run *work*; if it raises an exception, call *failed* with it."""
     try:
         await work()
-    except Exception as error:  # noqa: BLE001 - that is what it is for
+    except Exception as error:  # noqa: BLE001 - *failed* handles all of them
         failed(error)
     except asyncio.CancelledError as error:
         if _is_cancelled():
             raise
-        # Something that it waited for was: who cancels a task of theirs and waits for its end gets this.
+        # Not this task was cancelled, but one that *work* waited for.
         failed(error)
 
 
-def _say_failed(name: str, error: BaseException) -> None:
+def _log_failure(name: str, error: BaseException) -> None:
     log.error("%s failed", name, exc_info=error)
 
 
 def _is_cancelled() -> bool:
-    """Tell whether somebody wants the current task to end."""
+    """Tell whether the current task itself was cancelled."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 

@@ -1,7 +1,7 @@
 """Loggers that take ``struct_data=``, and the level NOTICE.
 
-Importing :mod:`peerage.asab` makes each logger created from then on one of these: ``import peerage.asab``
-stands before ``L = logging.getLogger(__name__)``, as it does with ASAB.
+Importing :mod:`peerage.asab` changes the class of all loggers created afterwards, so write it above
+``L = logging.getLogger(__name__)``, as with ASAB.
 """
 
 import logging
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     LogObsolete: logging.Logger
 
 LOG_NOTICE: Final = 25
-"""More than information, less than a warning: shown by default."""
+"""Between INFO and WARNING; shown by default."""
 
-#: Where a formatter finds the data; the name is ASAB's, so its formatters find it as well.
+#: The attribute of a record that has the data; the name is ASAB's, for formatters of programs.
 STRUCT_DATA: Final = "_struct_data"
 
 
@@ -37,15 +37,15 @@ class StructuredLogger(logging.Logger):
     ) -> None:
         if struct_data is not None:
             extra = {**(extra or {}), STRUCT_DATA: struct_data}
-        # This function is a frame of its own between the caller and logging.
+        # This function is one more frame between the caller and logging.
         super()._log(level, msg, args, exc_info, extra, stack_info, stacklevel + 1)
 
 
 def install() -> None:
     """Make loggers created from now on take ``struct_data=``.
 
-    Where the real asab is loaded, its loggers do so already. A logger class of the program's own keeps what
-    it can do.
+    If the real asab is loaded, its loggers take it already. A logger class that the program has set stays the
+    base class.
     """
     logging.addLevelName(LOG_NOTICE, "NOTICE")
     there = logging.getLoggerClass()
@@ -55,8 +55,10 @@ def install() -> None:
     logging.setLoggerClass(type(there.__name__, (StructuredLogger, there), {}) if own else StructuredLogger)
 
 
-def __getattr__(name: str) -> Any:
-    # Made on first use: a logger gets the class that is installed when it is made.
-    if name == "LogObsolete":
-        return logging.getLogger("OBSOLETE")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if not TYPE_CHECKING:  # for a type checker every misspelled name would be valid
+
+    def __getattr__(name: str) -> Any:
+        # Made on first use, because a logger gets the class that is installed at that time.
+        if name == "LogObsolete":
+            return logging.getLogger("OBSOLETE")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -30,13 +30,13 @@ _ALERT: Final = (1, 37)
 
 
 class StructuredFormatter(logging.Formatter):
-    """A formatter whose format may have ``%(struct_data)s`` and ``%(priority)s``, and whose dates ``%f``.
+    """A formatter with the fields ``%(struct_data)s`` and ``%(priority)s``, and ``%f`` in dates.
 
     Args:
         fmt: the format.
         datefmt: the date format.
-        sd_id: the name in front of the data.
-        colour: whether levels are shown in colours.
+        sd_id: the name in front of the structured data.
+        colour: whether to show levels in colours.
     """
 
     def __init__(
@@ -125,5 +125,5 @@ def _quoted(value: object) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Return *text* as part of a format."""
+    """Return *text* with what a format would take for a field escaped."""
     return text.replace("%", "%%")

@@ -1,4 +1,4 @@
-"""Where the log goes: the handlers and levels of the configuration."""
+"""The handlers and levels of the log, as configured."""
 
 import logging
 import logging.handlers
@@ -19,7 +19,7 @@ __all__ = ["configure", "rotate"]
 
 log = logging.getLogger(__name__)
 
-#: Names that people use besides those of logging.
+#: Further spellings of levels.
 _OTHER_NAMES: Final = {
     "NOT SET": "NOTSET",
     "NOT_SET": "NOTSET",
@@ -27,40 +27,40 @@ _OTHER_NAMES: Final = {
     "LOG_NOTICE": "NOTICE",
 }
 
-#: The handlers that this layer has given the root logger.
+#: The handlers that this layer has added to the root logger.
 _given: Final[list[logging.Handler]] = []
 
 
 def configure(config: "Configuration") -> None:
-    """Give the root logger its handlers, and loggers their levels.
+    """Add the configured handlers to the root logger, and set the levels of loggers.
 
-    If the program has given the root logger handlers itself, these stay alone. Those of an application before
-    it, in this process, go on.
+    Handlers that the program itself has added to the root logger stay the only ones. Handlers that an earlier
+    application of this process has added stay in use.
     """
     root = logging.getLogger()
-    complaints: list[str] = []
+    problems: list[str] = []
     if config.get("logging:file", "rotate_every"):
-        complaints.append(
+        problems.append(
             f"[logging:file] rotate_every: a new log file begins at SIGHUP and at backup_max_bytes only. "
             f"{REAL_ASAB}"
         )
     if not root.handlers:
-        _given[:] = _handlers(config, complaints)
+        _given[:] = _handlers(config, problems)
         for handler in _given:
             root.addHandler(handler)
     elif not all(handler in _given for handler in root.handlers):
-        complaints.append("The program has its own log handlers: those of the configuration are left out")
+        problems.append("The program has added log handlers itself, so the configured handlers are not used")
     if config.getboolean("logging", "verbose"):
         root.setLevel(logging.DEBUG)
     else:
-        _set_level(root, config.get("logging", "level"), complaints)
+        _set_level(root, config.get("logging", "level"), problems)
     for line in filter(None, map(str.strip, config.get("logging", "levels").splitlines())):
         if not line.startswith(("#", ";")):
             name, _, level = line.partition(" ")
-            _set_level(logging.getLogger(name), level, complaints)
-    # Now there is somewhere to say it.
-    for complaint in complaints:
-        log.warning("%s", complaint)
+            _set_level(logging.getLogger(name), level, problems)
+    # Now the log has handlers.
+    for problem in problems:
+        log.warning("%s", problem)
 
 
 def rotate() -> None:
@@ -119,7 +119,7 @@ def _syslog(config: "Configuration") -> logging.Handler:
     return handler
 
 
-def _handlers(config: "Configuration", complaints: list[str]) -> list[logging.Handler]:
+def _handlers(config: "Configuration", problems: list[str]) -> list[logging.Handler]:
     handlers: list[logging.Handler] = []
     if config.getboolean("logging:console", "enabled"):
         console = logging.StreamHandler(sys.stderr)
@@ -139,16 +139,16 @@ def _handlers(config: "Configuration", complaints: list[str]) -> list[logging.Ha
         try:
             handlers.append(_syslog(config))
         except (OSError, ValueError) as error:
-            complaints.append(str(error))
+            problems.append(str(error))
     return handlers
 
 
-def _set_level(logger: logging.Logger, name: str, complaints: list[str]) -> None:
+def _set_level(logger: logging.Logger, name: str, problems: list[str]) -> None:
     name = name.strip().upper()
     level = logging.getLevelNamesMapping().get(_OTHER_NAMES.get(name, name))
     if level is not None:
         logger.setLevel(level)
         return
-    complaints.append(f"[logging] level {name!r} of {logger.name} isn't known: write DEBUG, INFO, NOTICE, …")
+    problems.append(f"[logging] level {name!r} of {logger.name} isn't known: write DEBUG, INFO, NOTICE, …")
     if logger is logging.getLogger():
         logger.setLevel(LOG_NOTICE)

@@ -1,4 +1,4 @@
-"""What starts with an application and ends with it, and in which order."""
+"""The parts of an application, and the order in which they start and end."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -8,37 +8,38 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from peerage.asab.application import Application
 
-__all__ = ["Floor", "Part", "part_of"]
+__all__ = ["Part", "Phase", "part_of"]
 
 
-class Floor(IntEnum):
-    """When a part is initialized: lower floors first.
+class Phase(IntEnum):
+    """When a part is initialized: lower phases first.
 
-    The parts of this layer itself stand on floors of their own, so that a user's service finds discovery
-    working in its ``initialize()`` and until the end of its ``finalize()``, in whatever order they were made.
-    If one of these can't start, the application ends. Their ``initialize()`` must not wait for the network.
+    The parts of this layer have phases before and after those of the program. So a service of the program can
+    use discovery in its ``initialize()`` and until the end of its ``finalize()``, in whatever order the parts
+    were made. If a part of this layer can't start, the application ends. Its ``initialize()`` must not wait
+    for the network.
 
-    At the end: API is drained, and WEB once main() is over; USER and WEB are finalized at the same time; then
-    API, DISCOVERY and ZOOKEEPER.
+    At the end, API is drained first, and WEB once main() is over. USER and WEB are finalized at the same
+    time; then API, DISCOVERY and ZOOKEEPER.
     """
 
     ZOOKEEPER = 1
     """Sessions."""
     DISCOVERY = 2
-    """Watches and calls."""
+    """Watches the registry, and calls other services."""
     API = 3
-    """Advertises. Drained first, so that others hear that no new requests are wanted."""
+    """Advertises. Drained first, so that callers learn that no new requests are wanted."""
     MODULE = 4
     """The modules of the program."""
     USER = 5
-    """Its services."""
+    """The services of the program."""
     WEB = 6
-    """Listens once all routes are there. Drained after main(), so that requests under way are finished."""
+    """Listens once all routes are added. Drained after main(), so that requests under way are finished."""
 
     @property
     def own(self) -> bool:
-        """Whether it is there before anything of the program's and until after it."""
-        return self <= Floor.API
+        """Whether the part starts before, and ends after, all parts of the program."""
+        return self <= Phase.API
 
 
 Step = Callable[["Application"], Awaitable[Any]]
@@ -46,18 +47,18 @@ Step = Callable[["Application"], Awaitable[Any]]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Part:
-    """Something with a life within the application's: a service, or a container.
+    """A service, a module or a container: it starts and ends with the application.
 
     Args:
         name: for the log.
-        floor: when it is initialized.
+        phase: when *initialize* is called.
         initialize: starts it.
-        finalize: ends it; called even if *initialize* failed or was never called.
+        finalize: ends it; called also if *initialize* failed or wasn't called.
         drain: called after the application was asked to stop, before anything is finalized.
     """
 
     name: str
-    floor: Floor
+    phase: Phase
     initialize: Step
     finalize: Step
     drain: Step | None = None
@@ -66,15 +67,15 @@ class Part:
 def part_of(service: Any) -> Part:
     """Return *service* as a part.
 
-    It stands on floor USER unless it has an attribute ``peerage_floor``; such a service may have a coroutine
-    method ``drain(app)``.
+    Its phase is USER unless it has an attribute ``peerage_phase``; such a service may have a coroutine method
+    ``drain(app)``.
     """
-    floor = getattr(service, "peerage_floor", Floor.USER)
-    drain = None if floor is Floor.USER else getattr(service, "drain", None)
-    # Looked up when called, not now: a service registers itself before its own constructor has run.
+    phase = getattr(service, "peerage_phase", Phase.USER)
+    drain = None if phase is Phase.USER else getattr(service, "drain", None)
+    # The methods are looked up when called: a service registers itself before its constructor has run.
     return Part(
         name=service.Name,
-        floor=floor,
+        phase=phase,
         initialize=lambda app: service.initialize(app),  # noqa: PLW0108 - see above
         finalize=lambda app: service.finalize(app),  # noqa: PLW0108 - see above
         drain=drain,

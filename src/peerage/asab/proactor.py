@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from peerage.asab import abc
 from peerage.asab.config import Config
-from peerage.asab.parts import Floor
+from peerage.asab.parts import Phase
 
 if TYPE_CHECKING:
     from peerage.asab.application import Application
@@ -24,7 +24,7 @@ class ProactorService(abc.Service):
     ``[asab:proactor] max_workers`` is the largest number of threads; the default depends on the machine.
     """
 
-    peerage_floor: ClassVar[Floor] = Floor.ZOOKEEPER
+    peerage_phase: ClassVar[Phase] = Phase.ZOOKEEPER
 
     def __init__(self, app: "Application", service_name: str = "asab.ProactorService") -> None:
         super().__init__(app, service_name)

@@ -24,28 +24,27 @@ Callback = Callable[..., Any]
 _Reference = Callable[[], Callback | None]
 _F = TypeVar("_F", bound=Callback)
 
-#: Where the decorator notes the message types; the name is ASAB's.
+#: The attribute in which the decorator stores the message types; the name is ASAB's.
 _TYPES = "asab_pubsub_subscribe_to_message_types"
 
 
 class PubSub:
-    """Delivers messages of the application to whoever subscribed to their type.
+    """Delivers each message of the application to the callbacks that are subscribed to its type.
 
-    A bound method is held weakly: a subscription ends with its object. Functions are held as long as they are
-    subscribed. A callback that fails is logged; the others still get the message.
+    A bound method is held weakly, so its subscription ends with its object. A function is held as long as it
+    is subscribed. If a callback fails, that is logged, and the other callbacks still get the message.
     """
 
     def __init__(self, app: "Application") -> None:
         self.Loop = app.Loop
         self._references: dict[str, list[_Reference]] = {}
         self._deliveries: set[asyncio.Task[None]] = set()
-        self._told: set[str] = set()
+        self._warned: set[str] = set()
 
     def subscribe(self, message_type: str, callback: Callback) -> None:
         """Have *callback*, a function or a coroutine function, called with the type and the arguments."""
-        if message_type in NEVER_PUBLISHED and message_type not in self._told:
-            # Or somebody would wait for ever without a word.
-            self._told.add(message_type)
+        if message_type in NEVER_PUBLISHED and message_type not in self._warned:
+            self._warned.add(message_type)
             log.warning("%r is never published here: %s", message_type, NEVER_PUBLISHED[message_type])
         self._references.setdefault(message_type, []).append(_reference(callback))
 
@@ -57,24 +56,25 @@ class PubSub:
                 self.subscribe(message_type, member)
 
     def unsubscribe(self, message_type: str, callback: Callback) -> None:
-        """End a subscription; one that there isn't is logged."""
+        """End a subscription; if there is none, that is logged."""
         references = self._references.get(message_type, [])
         for reference in references:
             if reference() == callback:
                 references.remove(reference)
-                self._forget_if_nobody(message_type)
+                self._drop_if_empty(message_type)
                 return
         log.warning("%r isn't subscribed to %r, so it can't be unsubscribed", callback, message_type)
 
     def publish(self, message_type: str, *args: Any, asynchronously: bool = False, **kwargs: Any) -> None:
-        """Call all who are subscribed to *message_type*, in the order of subscription.
+        """Call the callbacks that are subscribed to *message_type*, in the order of subscription.
 
-        Who is subscribed by one of them is called as well: what is made on ``Application.run!`` may want it.
+        A callback that one of them subscribes is called as well: an object made on ``Application.run!`` may
+        need that message.
 
         Args:
             message_type: the type; it is the first argument of each callback.
             args: further arguments.
-            asynchronously: call them from the event loop, soon.
+            asynchronously: call them later, from the event loop.
             kwargs: further arguments.
         """
         for callback in self._callbacks(message_type):
@@ -92,7 +92,7 @@ class PubSub:
         return await Subscriber(self, message_type).message()
 
     def _callbacks(self, message_type: str) -> Iterator[Callback]:
-        taken: list[_Reference] = []  # kept, or another could have the same identity
+        taken: list[_Reference] = []  # kept alive, so that no new one has the same id()
         while True:
             known = set(map(id, taken))
             left = [each for each in self._references.get(message_type, ()) if id(each) not in known]
@@ -103,7 +103,7 @@ class PubSub:
                 callback = reference()
                 if callback is None:
                     self._remove(message_type, reference)
-                # Otherwise a callback before it has unsubscribed it.
+                # If not, an earlier callback has unsubscribed it.
                 elif reference in self._references.get(message_type, ()):
                     yield callback
 
@@ -117,7 +117,7 @@ class PubSub:
             return
         if inspect.iscoroutine(result):
             begin = partial(self._begin, self._finish(result, message_type, callback), message_type)
-            # publish() in another thread; publish_threadsafe() is meant.
+            # publish() was called in another thread instead of publish_threadsafe().
             if is_foreign(self.Loop):
                 self.Loop.call_soon_threadsafe(begin)
             else:
@@ -138,9 +138,9 @@ class PubSub:
         references = self._references.get(message_type, [])
         if reference in references:
             references.remove(reference)
-        self._forget_if_nobody(message_type)
+        self._drop_if_empty(message_type)
 
-    def _forget_if_nobody(self, message_type: str) -> None:
+    def _drop_if_empty(self, message_type: str) -> None:
         if not self._references.get(message_type):
             self._references.pop(message_type, None)
 
@@ -152,7 +152,7 @@ class subscribe:  # noqa: N801 - used as a decorator
         self.message_type = message_type
 
     def __call__(self, f: _F) -> _F:
-        """Note the message type on *f*."""
+        """Store the message type in an attribute of *f*."""
         setattr(f, _TYPES, [*(getattr(f, _TYPES, None) or ()), self.message_type])
         return f
 

@@ -1,4 +1,4 @@
-"""Messages as something to wait for."""
+"""A queue of messages that a coroutine waits for."""
 
 import asyncio
 from typing import TYPE_CHECKING, Any, Self
@@ -12,7 +12,7 @@ Message = tuple[str, tuple[Any, ...], dict[str, Any]]
 
 
 class Subscriber:
-    """Keeps the messages it is subscribed to until they are taken, first in, first out.
+    """A queue of the messages that it is subscribed to.
 
     ::
 
@@ -20,8 +20,8 @@ class Subscriber:
             ...
 
     Args:
-        pubsub: where to subscribe; None: nowhere yet.
-        message_types: what to subscribe to.
+        pubsub: subscribe there; None: call :meth:`subscribe` later.
+        message_types: the types to subscribe to.
     """
 
     def __init__(self, pubsub: "PubSub | None" = None, *message_types: str) -> None:
@@ -31,11 +31,11 @@ class Subscriber:
                 self.subscribe(pubsub, message_type)
 
     def subscribe(self, pubsub: "PubSub", message_type: str) -> None:
-        """Take messages of another type as well."""
+        """Subscribe to another type of message as well."""
         pubsub.subscribe(message_type, self)
 
     def __call__(self, message_type: str, *args: Any, **kwargs: Any) -> None:
-        """Take a message; what it is subscribed to calls this."""
+        """Put a message into the queue; PubSub calls this."""
         self._messages.put_nowait((message_type, args, kwargs))
 
     async def message(self) -> Message:

@@ -1,4 +1,4 @@
-"""Work that nobody waits for."""
+"""Runs coroutines in the background."""
 
 import asyncio
 import logging
@@ -14,7 +14,7 @@ __all__ = ["TaskService"]
 
 log = logging.getLogger(__name__)
 
-#: Seconds before something that fails again and again is started once more, at most.
+#: The longest pause, in seconds, before a function that keeps failing is called again.
 _LONGEST_PAUSE: Final = 5.0
 
 Work = Coroutine[Any, Any, Any] | asyncio.Future[Any]
@@ -23,8 +23,8 @@ Work = Coroutine[Any, Any, Any] | asyncio.Future[Any]
 class TaskService(Service):
     """``app.TaskService``: runs coroutines in the application's event loop and logs their exceptions.
 
-    What is scheduled before the loop runs starts once the services that there are by then are initialized:
-    the work may be theirs. At the end what still runs is cancelled.
+    Work that is scheduled before the loop runs starts once the services made until then are initialized,
+    because it may use them. Work that still runs at the end is cancelled.
     """
 
     def __init__(self, app: "Application", service_name: str = "asab.TaskService") -> None:
@@ -36,12 +36,12 @@ class TaskService(Service):
         """Run coroutines, tasks or futures; ``TaskService.task_done!`` is published as each ends.
 
         Raises:
-            TypeError: something else was given.
+            TypeError: an argument is something else.
         """
         for task in tasks:
             if not (asyncio.iscoroutine(task) or asyncio.isfuture(task)):
                 raise TypeError(
-                    f"schedule() runs coroutines, and {task!r} is none: call the coroutine function, "
+                    f"schedule() runs coroutines, and {task!r} isn't one: call the coroutine function, "
                     "schedule(work()), or give the function itself to run_forever(work)."
                 )
             if self._waiting is not None:
@@ -58,14 +58,14 @@ class TaskService(Service):
         for function in async_functions:
             self.schedule(_forever(function))
 
-    async def initialize(self, app: "Application") -> None:  # noqa: ARG002 - as of each service
-        """Run what was scheduled so far, and everything else at once from now on."""
+    async def initialize(self, app: "Application") -> None:  # noqa: ARG002 - the signature of each service
+        """Start what was scheduled so far; from now on, work starts when it is scheduled."""
         waiting, self._waiting = self._waiting or [], None
         for task in waiting:
             self._run(task)
 
-    async def finalize(self, app: "Application") -> None:  # noqa: ARG002 - as of each service
-        """Cancel what still runs, and wait until it has ended."""
+    async def finalize(self, app: "Application") -> None:  # noqa: ARG002 - the signature of each service
+        """Cancel the work that still runs, and wait until it has ended."""
         for work in self._waiting or ():
             if asyncio.iscoroutine(work):
                 work.close()
@@ -95,6 +95,6 @@ async def _forever(function: Callable[[], Awaitable[Any]]) -> None:
         except Exception:
             log.exception("%r failed and is started again", function)
             failures += 1
-        # At once, so that a function may do one piece of work each time; but what fails again and again would
-        # fill the log, and what never waits would stop the event loop.
+        # Without a pause a function that keeps failing would fill the log, and one that never waits would
+        # stop the event loop.
         await asyncio.sleep(min(2.0 ** (failures - 5), _LONGEST_PAUSE) if failures > 1 else 0)

@@ -1,4 +1,4 @@
-"""Calls from other threads than the event loop's, which programs make though there are methods for it."""
+"""Detects calls from other threads than the event loop's."""
 
 import asyncio
 
@@ -6,7 +6,7 @@ __all__ = ["is_foreign"]
 
 
 def is_foreign(loop: asyncio.AbstractEventLoop) -> bool:
-    """Tell whether *loop* runs in another thread than the one that asks."""
+    """Tell whether *loop* runs in another thread than the caller."""
     if not loop.is_running():
         return False
     try:

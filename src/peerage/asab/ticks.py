@@ -1,4 +1,4 @@
-"""The application's clock: messages at regular intervals."""
+"""Messages of the application at regular intervals."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -7,14 +7,14 @@ from typing import Final
 
 __all__ = ["tick"]
 
-#: Besides ``Application.tick!``, one each time so many of them have passed.
+#: After so many ticks, ``Application.tick/…!`` is published as well.
 _EVERY: Final = (10, 60, 300, 600, 1800, 3600, 43200, 86400)
 
 
 async def tick(
     publish: Callable[[str], object], period: float, until: Callable[[], Awaitable[object]]
 ) -> None:
-    """Publish ticks each *period* seconds until what *until* returns is over."""
+    """Publish a tick each *period* seconds until the awaitable that *until* returns is done."""
     cycle = 0
     while True:
         with suppress(TimeoutError):

@@ -14,12 +14,12 @@ log = logging.getLogger(__name__)
 
 
 class Timer:
-    """Calls *handler* once a time has passed; it is made stopped, and stops with the application.
+    """Calls *handler* after a time; the constructor doesn't start it, and it stops with the application.
 
     Args:
         app: the application.
         handler: a coroutine function without arguments; its exceptions are logged.
-        autorestart: start again, with the same time, whenever it has gone off.
+        autorestart: start again, with the same time, after each call.
     """
 
     def __init__(
@@ -32,12 +32,12 @@ class Timer:
         self.Handler = handler
         self.AutoRestart = autorestart
         self.Task: asyncio.Task[None] | None = None
-        # Handlers under way aren't the timer's to cancel, but somebody must hold their tasks.
+        # The event loop holds tasks weakly.
         self._handling: set[asyncio.Task[None]] = set()
         app.PubSub.subscribe("Application.stop!", self._on_stop)
 
     def start(self, timeout: float) -> None:
-        """Go off in *timeout* seconds.
+        """Call the handler in *timeout* seconds.
 
         Raises:
             RuntimeError: it is started already; ``restart()`` sets another time.
@@ -47,18 +47,18 @@ class Timer:
         self.Task = self.App.Loop.create_task(self._run(timeout))
 
     def stop(self) -> None:
-        """Don't go off; a handler under way goes on."""
+        """Don't call the handler any more; a handler under way continues."""
         if self.Task is not None:
             self.Task.cancel()
             self.Task = None
 
     def restart(self, timeout: float) -> None:
-        """Go off in *timeout* seconds from now, whether started or not."""
+        """Call the handler in *timeout* seconds from now, whether the timer was started or not."""
         self.stop()
         self.start(timeout)
 
     def is_started(self) -> bool:
-        """Tell whether it will go off."""
+        """Tell whether the handler will be called."""
         return self.Task is not None
 
     async def _run(self, timeout: float) -> None:  # noqa: ASYNC109 - what it is about

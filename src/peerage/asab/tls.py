@@ -1,4 +1,4 @@
-"""TLS as a section of the configuration describes it."""
+"""SSL contexts described by a section of the configuration."""
 
 import ssl
 from typing import Any, ClassVar, Final
@@ -12,7 +12,7 @@ _MODES: Final = {mode.name: mode for mode in ssl.VerifyMode}
 
 
 class SSLContextBuilder(Configurable):
-    """Makes an SSL context of a section: ``cert``, ``key``, ``key_password`` and so on.
+    """Makes an SSL context from a section: ``cert``, ``key``, ``key_password`` and so on.
 
     Args:
         config_section_name: the section.
@@ -20,15 +20,15 @@ class SSLContextBuilder(Configurable):
     """
 
     ConfigDefaults: ClassVar[dict[str, Any]] = {
-        "cert": "",  # PEM file, with the certificates above it
-        "key": "",  # PEM file; by default in the same one
+        "cert": "",  # PEM file with the certificate and the chain of its issuers
+        "key": "",  # PEM file; by default the same file
         "key_password": "",
         "cafile": "",
         "capath": "",
         "cadata": "",
         "ciphers": "",
         "dh_params": "",
-        "verify_mode": "",  # of the other side: CERT_NONE, CERT_OPTIONAL, CERT_REQUIRED
+        "verify_mode": "",  # of the peer's certificate: CERT_NONE, CERT_OPTIONAL, CERT_REQUIRED
     }
 
     def __init__(self, config_section_name: str, config: Any = None) -> None:
@@ -42,7 +42,7 @@ class SSLContextBuilder(Configurable):
             protocol: ``ssl.PROTOCOL_TLS_SERVER``, or ``ssl.PROTOCOL_TLS_CLIENT`` to call with.
 
         Raises:
-            ConfigurationError: a file isn't there or can't be read, or a setting isn't known.
+            ConfigurationError: a file is missing or can't be read, or a setting is unknown.
         """
         context = ssl.SSLContext(protocol)
         # Some distributions' Python, Debian's among them, allows older versions by default.
@@ -61,7 +61,7 @@ class SSLContextBuilder(Configurable):
             try:
                 apply(context, option)
             except (OSError, ValueError) as error:
-                # Never the password; the value of the others is a name or public.
+                # The option is never the password; the values of the others are public.
                 raise ConfigurationError(
                     f"[{self._section}] {option}={_short(self.Config[option])} can't be used: {error}"
                 ) from error

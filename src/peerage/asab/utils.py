@@ -1,4 +1,4 @@
-"""Values as people write them in configuration files."""
+"""Conversion of values in configuration files."""
 
 from typing import Final
 from urllib.parse import urlsplit
@@ -7,7 +7,7 @@ __all__ = ["convert_to_seconds", "string_to_boolean", "validate_url"]
 
 _DAY: Final = 86400.0
 
-# The longest first: 'ms' ends in 's'. Only minutes and months differ by case.
+# 'ms' comes before 's', in which it ends. Only minutes and months differ by case.
 _UNITS: Final = (
     ("ms", 0.001),
     ("y", 365 * _DAY),
@@ -35,7 +35,7 @@ def convert_to_seconds(value: str | float) -> float:
     (5400.0, 0.2, 20.0)
 
     Raises:
-        ValueError: it is none.
+        ValueError: it isn't a duration.
     """
     if not isinstance(value, str):
         return float(value)
@@ -45,7 +45,7 @@ def convert_to_seconds(value: str | float) -> float:
         return float(text.removesuffix(unit)) * factor
     except ValueError:
         raise ValueError(
-            f"{value!r} is no duration: write a number and one of the units y, M (months), w, d, h, "
+            f"{value!r} isn't a duration: write a number and one of the units y, M (months), w, d, h, "
             "m (minutes), s, ms; without a unit it means seconds."
         ) from None
 
@@ -54,7 +54,7 @@ def string_to_boolean(value: str | bool) -> bool:  # noqa: FBT001 - the value it
     """Return what ``yes``, ``true``, ``on``, ``1`` and their opposites mean, in any case.
 
     Raises:
-        ValueError: it is neither.
+        ValueError: it is something else.
     """
     if isinstance(value, bool):
         return value
@@ -69,10 +69,10 @@ def validate_url(input_url: str, scheme: str | tuple[str, ...] | None) -> str:
 
     Args:
         input_url: the URL.
-        scheme: the one it must have, or several; None for any.
+        scheme: the allowed scheme or schemes; None for any.
 
     Raises:
-        ValueError: it has another scheme, or none.
+        ValueError: its scheme isn't allowed, or it has none.
     """
     url = urlsplit(input_url.strip())
     url = url._replace(path=url.path.removesuffix("/"))

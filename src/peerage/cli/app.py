@@ -69,7 +69,7 @@ def ls(
     *,
     criteria: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[KEY=VALUE]...", help="Show only instances that match all of them."),
+        typer.Argument(metavar="KEY=VALUE", help="Show only instances that match all of them."),
     ] = None,
     registry: Registry = None,
     timeout: Timeout = 5.0,
@@ -97,7 +97,7 @@ def locate(
     *,
     criteria: Annotated[
         list[str],
-        typer.Argument(metavar="KEY=VALUE...", help="All must match, e.g. service_id=orders"),
+        typer.Argument(metavar="KEY=VALUE", help="All must match, e.g. service_id=orders"),
     ],
     registry: Registry = None,
     timeout: Timeout = 5.0,

@@ -17,6 +17,7 @@ from yarl import URL
 from peerage.calling.misdirected import DIALLED, MARK, STATUS, Dialled, read_dialled
 from peerage.errors import NotDiscoveredError
 from peerage.records.names import is_logical, parse_host
+from peerage.records.text import shorten
 from peerage.web.handlers import Handler, Middleware
 
 __all__ = ["Callee", "is_for_another", "refuse_misdirected"]
@@ -30,6 +31,9 @@ _TEXT: Final = (
 
 #: Characters of an encoded host, at most (RFC 1035); decoding takes quadratic time.
 _LONGEST_HOST: Final = 253
+
+#: Records of other processes that are logged, once each.
+_MOST_LOGGED: Final = 100
 
 
 class Callee(Protocol):
@@ -56,6 +60,7 @@ def refuse_misdirected(callee: Callee) -> Middleware:
     Args:
         callee: the :class:`peerage.Discovery` by which this process is found.
     """
+    logged: set[str] = set()
 
     @web.middleware
     async def refuse(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -63,10 +68,12 @@ def refuse_misdirected(callee: Callee) -> Middleware:
         dialled = read_dialled(headers[0]) if len(headers) == 1 else None
         if dialled is None or not is_for_another(callee, dialled, _local_address(request), request.host):
             return await handler(request)
-        log.info(
-            "A request for %a was refused: it is for the record %a, which isn't of this process",
-            *(request.host, dialled.name),
-        )
+        if dialled.name not in logged and len(logged) < _MOST_LOGGED:
+            logged.add(dialled.name)
+            log.info(
+                "Requests for %s are refused: they are for the record %s, which isn't of this process",
+                *(shorten(request.host), shorten(dialled.name)),
+            )
         return web.Response(status=STATUS, headers={MARK: "1"}, text=_TEXT)
 
     return refuse

@@ -118,7 +118,7 @@ say(app.Api.Discovery)
     assert outcome.lines == ["{'good': ['one'], 'load': []}"]
     (line,) = (line for line in outcome.log.splitlines() if "update_discovery" in line)
     assert "0.1 can't be an id of 'load': ids are integers and texts" in line
-    assert "The same goes for [True, '']." in line
+    assert "The same is true of [True, '']." in line
 
 
 def test_attention(zookeeper):

@@ -99,7 +99,7 @@ run(program, Looker())
     assert outcome.lines[0].endswith("['http://node-0:8001', 'http://node-1:8002']")
     assert outcome.lines[3].endswith("['http://node-2:8003']")
     assert outcome.lines[13] == "() {} None"
-    assert outcome.log.count("locate() was asked for nothing") == 2
+    assert outcome.log.count("locate() needs an id") == 2
 
 
 def test_locate_with_a_dictionary(folder, environ):

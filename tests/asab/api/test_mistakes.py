@@ -165,7 +165,7 @@ def test_the_time_limit():
     assert ours(program, PEERAGE_READY_TIMEOUT="1.5", **environ).lines == ["1.5"]
     assert ours(program, "2m", PEERAGE_READY_TIMEOUT="1.5", **environ).lines == ["120.0"]
     (line,) = ours(program, "soon", **environ).lines
-    assert line.startswith("[discovery] ready_timeout or PEERAGE_READY_TIMEOUT: 'soon' is no duration")
+    assert line.startswith("[discovery] ready_timeout or PEERAGE_READY_TIMEOUT: 'soon' isn't a duration")
 
 
 def test_the_networks_in_which_others_are_called():

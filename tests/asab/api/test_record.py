@@ -302,7 +302,7 @@ say(api.Manifest, api.ChangeLog)
     outcome = ours(program, "no.json", "no.md", cwd=tmp_path)
     assert outcome.lines == beside
     assert "[general] manifest names no.json, which is no file" in outcome.log
-    assert "[general] changelog names no.md, which is no file" in outcome.log
+    assert "[general] changelog=no.md: there is no such file" in outcome.log
 
 
 def test_web_addresses(zookeeper):

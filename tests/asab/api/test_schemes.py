@@ -12,10 +12,11 @@ from peerage.testing import eventually
 
 @pytest.fixture
 def certificates(tmp_path):
-    """A certificate of 127.0.0.1 with its key in a file, and its authority."""
+    """A certificate of the service with its key in a file, and its authority."""
     authority = trustme.CA()
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
-    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(tmp_path / "both.pem")
+    certificate = authority.issue_cert("x.service-id.asab")
+    certificate.private_key_and_cert_chain_pem.write_to_path(tmp_path / "both.pem")
     return tmp_path
 
 
@@ -75,3 +76,34 @@ Mixed().run()
         assert await eventually(
             lambda: discovery.locate(service_id="x"), wanted=lambda urls: len(urls) == 2
         ) == {f"{scheme}://127.0.0.1:{port}" for port, scheme in schemes.items()}
+
+
+CALLS = """
+import ssl
+asab.Config.set("web", "listen", os.environ["TEST_LISTEN"])
+asab.Config.set("web", "cert", os.environ["TEST_CERT"])
+context = ssl.create_default_context(cafile=os.environ["TEST_CA"])
+async def program(app):
+    await record_of(app)
+    await eventually(lambda: app.Discovery.locate(service_id="x"))
+    async with app.Discovery.session() as session:
+        for scheme in ("http", "https"):
+            async with session.get(f"{scheme}://x.service-id.asab/asab/v1/manifest", ssl=context) as response:
+                say(scheme, response.status)
+run(program, Service())
+"""
+
+
+@pytest.mark.parametrize("listen", LINES.values(), ids=LINES)
+def test_callers_of_either_scheme_are_answered(zookeeper, certificates, listen):
+    """Each is sent to the port that speaks its scheme."""
+    outcome = ours(
+        SERVICE + CALLS,
+        SERVICE_ID="x",
+        ASAB_HOSTNAME="127.0.0.1",
+        TEST_LISTEN=listen,
+        TEST_CERT=str(certificates / "both.pem"),
+        TEST_CA=str(certificates / "ca.pem"),
+        **on(zookeeper),
+    )
+    assert outcome.lines == ["http 404", "https 404"], outcome.log

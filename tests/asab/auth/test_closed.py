@@ -276,7 +276,7 @@ def test_a_websocket_isnt_waited_for_at_the_end(environ):
 async def socket(request):
     socket = aiohttp.web.WebSocketResponse()
     await socket.prepare(request)
-    say(len(app.container._requests._unanswered))
+    say(len(app.container._graceful._waited_for))
     await socket.receive()
     return socket
 app = make({"listen": "127.0.0.1 0"})

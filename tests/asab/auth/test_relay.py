@@ -83,7 +83,7 @@ async def test_nobody_has_verified_it(embedded, config):
         for sent in (READER, token(name="stranger"), "nonsense"):
             assert await one.get("/free", sent, url=f"{TWO}/read") == (200, [401, None])
         assert await one.get("/free", READER, url=f"{TWO}/read", auth="request") == (200, [200, "read"])
-    assert one.running.log.count("nobody has verified it, as in a handler that is marked noauth") == 1
+    assert one.running.log.count("it wasn't verified, as in a handler that is marked noauth") == 1
     assert "session(auth=request)" in one.running.log
 
 
@@ -98,8 +98,8 @@ async def test_internal(embedded, config):
         url = "http://one.service_id.asab/root"
         assert await other.get("/call", internal, url=url, auth="request") == (200, [200, "ruled"])
         assert await other.get("/call", READER, url=url, auth="internal") == (200, [200, "ruled"])
-    assert other.running.log.count("it is that of a service") == 1
-    assert other.running.log.count("with the rights of a superuser, whatever theirs are") == 1
+    assert other.running.log.count("it is the internal token of another service") == 1
+    assert other.running.log.count("it calls with the rights of a superuser") == 1
     assert internal not in one.running.log + other.running.log
 
 

@@ -91,7 +91,7 @@ Guest().run()
         url = "http://original-1.instance_id.asab/got"
         assert await one.calls(url, TOKEN) == (200, {})
         assert await one.calls(url, TOKEN, "request") == (200, TOKEN)
-        assert "isn't handed on" in one.running.log
+        assert "isn't relayed" in one.running.log
 
 
 @pytest.mark.parametrize(("caller", "called"), [(OURS, ORIGINAL), (ORIGINAL, OURS), (OURS, OURS)])

@@ -167,10 +167,8 @@ class Alone(Bare):
                     say(await response.text())
         try:
             await self.Discovery.session().get("http://nobody.service_id.asab/")
-        except asab.api.discovery.NotDiscoveredError:
-            say("the original's")
-        except peerage.asab.api.discovery.NotDiscoveredError as error:
-            say(isinstance(error, RuntimeError))
+        except asab.api.discovery.NotDiscoveredError as error:
+            say(isinstance(error, peerage.asab.api.discovery.NotDiscoveredError))
         self.stop()
     async def finalize(self):
         say(len(await self.Discovery.locate("my-1")))

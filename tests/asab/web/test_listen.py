@@ -71,8 +71,8 @@ app.run()
         ("0.0.0.0 8080 ssl:x y", "Unknown listen parameter in section [web]: y"),
         ("0.0.0.0", "[web] listen=0.0.0.0: write a port, or an address and a port"),
         ("0.0.0.0 http", "[web] listen=0.0.0.0 http: write a port, or an address and a port"),
-        ("0.0.0.0:http", "[web] listen=0.0.0.0:http: http is no port, they are 1 to 65535"),
-        ("65536", "[web] listen=65536: 65536 is no port"),
+        ("0.0.0.0:http", "[web] listen=0.0.0.0:http: http isn't a port number from 0 to 65535"),
+        ("65536", "[web] listen=65536: 65536 isn't a port number"),
         ("[::1]", "[web] listen=[::1]: write a port"),
     ],
 )
@@ -127,7 +127,7 @@ app.run()
 """
     )
     assert outcome.seen == (1, ["finalize"])
-    said = f"WebContainer [web] can't start: [web] listen: port {taken} of 127.0.0.1 is in use. Stop what "
+    said = f"WebContainer [web] can't start: [web] listen: port {taken} of 127.0.0.1 is in use. Stop the "
     assert said in outcome.log
     assert "Traceback" not in outcome.log
 
@@ -164,7 +164,7 @@ app.run()
 """
     outcome = ours(SERVE + program)
     assert outcome.seen == (0, ["1"]), outcome.log
-    assert f"listen=127.0.0.1 {free} can't be bound: a line before it listens there" in outcome.log
+    assert f"listen=127.0.0.1 {free} can't be bound: an earlier line listens there" in outcome.log
     assert theirs(SERVE + program).seen == outcome.seen
 
 
@@ -180,7 +180,7 @@ app.run()
 """
     none = ours(SERVE + "LINES = '::1%nowhere 0\\na..b 0'" + program)
     assert none.seen == (1, [])
-    assert "none of its lines could be bound; the log says why for each" in none.log
+    assert "no line could be bound; the log has the reason for each" in none.log
     assert "listen=::1%nowhere 0 can't be bound" in none.log
     one = ours(SERVE + "LINES = '::1%nowhere 0\\n127.0.0.1 0'" + program)
     assert one.seen == (0, ["1"])

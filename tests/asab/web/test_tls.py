@@ -104,7 +104,7 @@ def test_no_certificate():
     """It listens, as in the original, and the log says that nobody can connect."""
     outcome = both(SERVE + "make({'listen': '127.0.0.1 0 ssl:more'}); os._exit(0)")
     assert outcome.code == 0
-    said = "[web] listen=127.0.0.1 0: nobody can connect, TLS needs a certificate. Set cert and key in "
+    said = "[web] listen=127.0.0.1 0: no client can connect without a certificate. Set cert and key in "
     assert f"{said}[ssl:more]" in outcome.log
 
 

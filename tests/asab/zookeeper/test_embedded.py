@@ -90,7 +90,7 @@ async def main():
         try:
             await attempt()
         except ValueError as error:
-            say(type(error).__name__, str(error).endswith("Set servers in [zookeeper]."))
+            say(type(error).__name__, str(error).endswith("set servers in [zookeeper]."))
     say(await container.ProactorService.execute(len, "abc"))
     app.stop()
 app = make()

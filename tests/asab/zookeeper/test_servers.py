@@ -33,7 +33,7 @@ container = asab.zookeeper.ZooKeeperContainer(
     z_path=z_path,
 )
 original = asab.__name__ == "asab"
-say(container.Path, container.ZooKeeper.Client.hosts if original else container._place.registry.url)
+say(container.Path, container.ZooKeeper.Client.hosts if original else container._nodes.registry.url)
 os._exit(0)
 """
 )

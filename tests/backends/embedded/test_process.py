@@ -219,6 +219,7 @@ async def test_a_program_that_closes_nothing_ends_without_errors(tmp_path):
         async with program(text, registry.url) as process:
             await process.wait()
             assert process.returncode == 0
+            assert "fault" not in process.log
         await view.until(lambda: view.ready)
         await view.until_data([])
 

@@ -1,4 +1,4 @@
-"""The classes to derive from, where ASAB has them as well: ``asab.abc.Service`` is ``asab.Service``."""
+"""The base classes, in the package where ASAB has them: ``asab.abc.Service`` is ``asab.Service``."""
 
 from peerage.asab.abc.module import Module
 from peerage.asab.abc.service import Service

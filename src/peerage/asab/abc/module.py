@@ -9,13 +9,13 @@ __all__ = ["Module"]
 
 
 class Module:
-    """Brings services into an application; ``app.add_module(MyModule)`` makes it, once.
+    """Adds services to an application; ``app.add_module(MyModule)`` makes it, once.
 
-    Its constructor makes the services. The coroutines are there to be overridden.
+    Its constructor makes the services. Subclasses override the coroutines.
     """
 
     def __init__(self, app: "Application") -> None:
-        """Take the application; what the module needs of it, a subclass keeps."""
+        """Do nothing with *app*; subclasses make their services here."""
 
     async def initialize(self, app: "Application") -> None:
         """Called when the event loop runs, before services are initialized."""

@@ -9,9 +9,9 @@ __all__ = ["Service"]
 
 
 class Service:
-    """What ``app.get_service(name)`` returns; it registers itself as it is made.
+    """A service, which ``app.get_service(name)`` returns; the constructor registers it.
 
-    The coroutines are there to be overridden.
+    Subclasses override the coroutines.
 
     Args:
         app: the application.
@@ -24,14 +24,14 @@ class Service:
     def __init__(self, app: "Application", service_name: str) -> None:
         self.Name = service_name
         self.App = app
-        app._register_service(self)  # noqa: SLF001 - so called by ASAB's own services, too
+        app._register_service(self)  # noqa: SLF001 - services of ASAB call it as well
 
     async def initialize(self, app: "Application") -> None:
         """Called when the event loop runs, or within a tick if the service is made later.
 
-        Services are initialized one after the other, the one registered last first. An exception is
-        logged and costs this service alone.
+        Services are initialized one after the other, the one registered last first. An exception is logged,
+        and the other services are initialized all the same.
         """
 
     async def finalize(self, app: "Application") -> None:
-        """Called at the end, at the same time for all services. Discovery can be used until all are over."""
+        """Called at the end, for all services at the same time. Discovery works until all are done."""

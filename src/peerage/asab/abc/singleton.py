@@ -1,4 +1,4 @@
-"""Classes that have one instance each."""
+"""Classes with one instance."""
 
 from typing import Any, ClassVar
 
@@ -6,15 +6,15 @@ __all__ = ["Singleton"]
 
 
 class Singleton(type):
-    """Metaclass: calling the class again returns the instance that there is.
+    """Metaclass: calling the class again returns the same instance.
 
-    ``Singleton.delete(cls)`` forgets it; a test that makes an application of its own does so at its end.
+    ``Singleton.delete(cls)`` forgets the instance; a test that makes an application calls it at the end.
     """
 
     _instances: ClassVar[dict[type, Any]] = {}
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
-        """Return the one instance, made by the first call."""
+        """Return the instance, made by the first call."""
         if cls not in cls._instances:
             cls._instances[cls] = super().__call__(*args, **kwargs)
         return cls._instances[cls]

@@ -1,6 +1,6 @@
-"""Being found, ``asab.api.ApiService``, and finding others, ``asab.api.discovery``."""
+"""The ApiService, which advertises the application, and the DiscoveryService in ``asab.api.discovery``."""
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from peerage.lazy import loader
 
@@ -12,11 +12,8 @@ _HOME_OF: Final = {"ApiService": "service"}
 
 __all__ = ["ApiService", "discovery"]
 
-_load: Final = loader(__name__, globals(), _HOME_OF, frozenset({"discovery"}))
-
-
-def __getattr__(name: str) -> Any:
-    return _load(name)
+if not TYPE_CHECKING:  # for a type checker every misspelled name would be valid
+    __getattr__ = loader(__name__, globals(), _HOME_OF, frozenset({"discovery"}))
 
 
 def __dir__() -> list[str]:

@@ -1,4 +1,4 @@
-"""Finding and calling other services: ``asab.DiscoveryService``."""
+"""Finds and calls other services: ``asab.DiscoveryService``."""
 
 import asyncio
 import logging
@@ -12,7 +12,7 @@ from peerage.asab.abc.service import Service
 from peerage.asab.api.framework import framework_of
 from peerage.asab.api.projection import advertised_ids, records
 from peerage.asab.api.relay import authorization_of
-from peerage.asab.parts import Floor
+from peerage.asab.parts import Phase
 from peerage.client import Authorize, resolver
 from peerage.directory import fold_criteria
 from peerage.errors import NotDiscoveredError, NotReadyError
@@ -34,8 +34,8 @@ __all__ = ["DiscoveryResolver", "DiscoveryService", "NotDiscoveredError"]
 
 log = logging.getLogger("peerage.asab.api")
 
-#: A place where a service answers: host or address, port, ``AF_INET`` or ``AF_INET6``.
-Place = tuple[str, int, int]
+#: Host or address, port, ``AF_INET`` or ``AF_INET6``.
+Address = tuple[str, int, int]
 
 
 class DiscoveryService(Service):
@@ -47,8 +47,8 @@ class DiscoveryService(Service):
             async with session.get("http://orders.service_id.asab/v1/orders") as response:
                 ...
 
-    What it answers is known already, but for the first time: then it waits for the first look into the
-    registry, at most ``[discovery] ready_timeout`` (or ``PEERAGE_READY_TIMEOUT``), a minute by default.
+    Answers come from memory. Only at first they wait until the registry was read, at most
+    ``[discovery] ready_timeout`` (or ``PEERAGE_READY_TIMEOUT``), a minute by default.
 
     Args:
         app: the application.
@@ -56,7 +56,7 @@ class DiscoveryService(Service):
         service_name: the name to register under.
     """
 
-    peerage_floor: ClassVar[Floor] = Floor.DISCOVERY
+    peerage_phase: ClassVar[Phase] = Phase.DISCOVERY
 
     def __init__(
         self, app: "Application", zkc: "ZooKeeperContainer", service_name: str = "asab.DiscoveryService"
@@ -65,16 +65,16 @@ class DiscoveryService(Service):
         self.ZooKeeperContainer = zkc
         self.ProactorService = zkc.ProactorService
         self._framework = framework_of(app)
-        self._told_hosts: set[str] = set()
-        self._told: set[str] = set()
-        self._told_empty = False
+        self._warned_hosts: set[str] = set()
+        self._warned: set[str] = set()
+        self._warned_empty = False
 
-    async def initialize(self, app: "Application") -> None:  # noqa: ARG002 - as of each service
-        """Begin to look; whoever asks waits, nobody else."""
+    async def initialize(self, app: "Application") -> None:  # noqa: ARG002 - the signature of each service
+        """Begin to read the registry; only questions wait for it."""
         self._discovery()
         self._framework.accept_internal_tokens(self.ZooKeeperContainer)
 
-    # Asking
+    # Questions
 
     async def locate(
         self, instance_id: "str | Mapping[str, object] | None" = None, **kwargs: object
@@ -82,12 +82,12 @@ class DiscoveryService(Service):
         """Return the URLs, ``http://host:port``, of services.
 
         Args:
-            instance_id: of one instance; anything else that is asked for is ignored then. A dictionary,
-                ``{"service_id": "orders", "shard": 1}``: of the services that have all of these ids.
-            kwargs: ids, ``service_id="orders"``; of several, the services that have any of them.
+            instance_id: the id of one instance; *kwargs* are ignored then. Or a dictionary,
+                ``{"service_id": "orders", "shard": 1}``, for the services that have all of these ids.
+            kwargs: ids, ``service_id="orders"``, for the services that have any of these ids.
 
         Returns:
-            The URLs; None, and a warning, if nothing was asked for.
+            The URLs; None, and a warning, without any id.
 
         Raises:
             NotDiscoveredError: the registry can't be read; it is a TimeoutError as well.
@@ -99,34 +99,34 @@ class DiscoveryService(Service):
             kwargs = {"instance_id": instance_id}
         if not kwargs:
             log.warning(
-                "locate() was asked for nothing: give instance_id, service_id or an id of your own, as in "
+                "locate() needs an id: give instance_id, service_id or a custom id, as in "
                 "locate(service_id='orders')"
             )
             return None
         return await self._urls(_each(kwargs))
 
-    async def discover(self) -> dict[str, dict[Id, set[Place]]]:
-        """Return all that can be called: ``{key: {value: {(host, port, family)}}}``, a copy.
+    async def discover(self) -> dict[str, dict[Id, set[Address]]]:
+        """Return all callable services: ``{key: {value: {(host, port, family)}}}``, a copy.
 
-        Keys are ``instance_id``, ``service_id`` and those of the services themselves; values are as
-        advertised: 1 and "1" differ.
+        Keys are ``instance_id``, ``service_id`` and the custom keys; values are as advertised: 1 and "1"
+        differ.
 
         Raises:
             NotDiscoveredError: the registry can't be read; it is a TimeoutError as well.
         """
         directory = await self._directory()
-        found: dict[str, dict[Id, set[Place]]] = {"instance_id": {}, "service_id": {}}
+        found: dict[str, dict[Id, set[Address]]] = {"instance_id": {}, "service_id": {}}
         callable_ones = [instance for instance in directory.find() if instance.callable]
         async for instance, record in records(callable_ones):
-            places = {(endpoint.host, endpoint.port, endpoint.family) for endpoint in instance.endpoints}
+            addresses = {(endpoint.host, endpoint.port, endpoint.family) for endpoint in instance.endpoints}
             for key, values in advertised_ids(record):
                 found_of_key = found.setdefault(key, {})
                 for value in values:
-                    found_of_key.setdefault(value, set()).update(places)
+                    found_of_key.setdefault(value, set()).update(addresses)
         return found
 
     async def discover_raw(self) -> dict[str, dict[str, Any]]:
-        """Return all records by the names of their nodes, a copy.
+        """Return all records by their names, a copy.
 
         Raises:
             NotDiscoveredError: the registry can't be read; it is a TimeoutError as well.
@@ -135,15 +135,15 @@ class DiscoveryService(Service):
         return {instance.name: record async for instance, record in records(directory)}
 
     async def get_advertised_instances(self) -> list[dict[str, Any]]:
-        """Return all records, each with the name of its node as ``ephemeral_id``.
+        """Return all records, each with its name as ``ephemeral_id``.
 
         Raises:
             NotDiscoveredError: the registry can't be read; it is a TimeoutError as well.
         """
-        return [{**record, "ephemeral_id": node} for node, record in (await self.discover_raw()).items()]
+        return [{**record, "ephemeral_id": name} for name, record in (await self.discover_raw()).items()]
 
-    async def _locate(self, locate_params: Mapping[str, object]) -> set[Place]:
-        """Return the places of the services that have any of these ids."""
+    async def _locate(self, locate_params: Mapping[str, object]) -> set[Address]:
+        """Return host, port and family of the services that have any of these ids."""
         directory = await self._directory()
         return {
             (endpoint.host, endpoint.port, endpoint.family)
@@ -152,7 +152,7 @@ class DiscoveryService(Service):
             for endpoint in instance.endpoints
         }
 
-    # Calling
+    # Calls
 
     def session(
         self,
@@ -164,31 +164,31 @@ class DiscoveryService(Service):
         """Return an ``aiohttp.ClientSession`` that knows the hosts ``<value>.<key>.asab``; close it.
 
         Args:
-            base_url: in front of relative URLs, ``http://orders.service_id.asab/v1/``.
-            auth: None hands on the authorization of the request that is being handled, if there is one; a
-                request hands on that of this one; ``"internal"`` sends the cluster's internal token. All that
-                goes to hosts in ``.asab`` only.
-            headers: sent with each request, wherever it goes; an Authorization among them wins.
-            kwargs: go to aiohttp.
+            base_url: the base of relative URLs, ``http://orders.service_id.asab/v1/``.
+            auth: None relays the authorization of the request being handled, if there is one; a request
+                relays the authorization of that request; ``"internal"`` sends the cluster's internal token.
+                Authorization is sent to ``.asab`` hosts only.
+            headers: sent with each request to any host; an Authorization header among them wins.
+            kwargs: arguments of ``aiohttp.ClientSession``.
 
         Raises:
-            ValueError: *auth* is something else, or a request without authorization; or "internal", and the
-                registry can't keep a key.
-            MissingExtraError: "internal" without the package that signs.
+            ValueError: *auth* is something else, or a request without authorization; or it is "internal", and
+                the registry can't keep a key.
+            MissingExtraError: *auth* is "internal", and the extra for signing isn't installed.
         """
         discovery = self._discovery()
         if auth == "internal":
-            self._tell_of_internal()
+            self._warn_of_internal()
             return discovery.session(base_url, auth="internal", headers=headers, **kwargs)
-        if (header := authorization_of(auth, self._framework, self._told)) is not None:
+        if (header := authorization_of(auth, self._framework, self._warned)) is not None:
             kwargs["authorize"] = self._authorize(header)
         return discovery.session(base_url, headers=headers, **kwargs)
 
-    # What the resolver needs
+    # For the resolver
 
     @property
     def directory(self) -> "Directory":
-        """Who is there, as far as known."""
+        """The instances known."""
         return self._framework.discovery_of(self.ZooKeeperContainer).directory
 
     async def ready(self) -> None:
@@ -199,18 +199,18 @@ class DiscoveryService(Service):
         """
         await self._discovery().ready()
 
-    # Within
+    # Internal
 
     def _discovery(self) -> "Discovery":
         return self._framework.open_discovery(self.ZooKeeperContainer)
 
-    def _tell_of_internal(self) -> None:
+    def _warn_of_internal(self) -> None:
         authz = self._framework.contextvars.Authz.get(None)
-        if authz is not None and "internal" not in self._told:
-            self._told.add("internal")
+        if authz is not None and "internal" not in self._warned:
+            self._warned.add("internal")
             log.warning(
                 "session(auth='internal') while a request of %r is handled: it calls with the rights of a "
-                "superuser, whatever theirs are. Leave auth out to call with theirs",
+                "superuser. Leave auth out to call with the rights of the request",
                 authz,
             )
 
@@ -218,21 +218,21 @@ class DiscoveryService(Service):
         async def header_for(_host: str) -> str:
             return header
 
-        return Authorize(header_for, logged=self._told_hosts)
+        return Authorize(header_for, logged=self._warned_hosts)
 
     async def _directory(self) -> "Directory":
-        """Return who is there, once that is known; say if it is nobody."""
+        """Return the directory once the registry was read; log if it is empty."""
         await self.ready()
         directory = self.directory
         empty = len(directory) == 0
-        if empty and not self._told_empty:
+        if empty and not self._warned_empty:
             log.warning(
                 "No instances to discover. Are the servers and the path of [%s] the same for all services of "
-                "the cluster? This one looks into %s",
+                "the cluster? This service reads %s",
                 self.ZooKeeperContainer.ConfigSectionName,
                 self._discovery().registry.url,
             )
-        self._told_empty = empty
+        self._warned_empty = empty
         return directory
 
     @property
@@ -249,7 +249,7 @@ class DiscoveryResolver(aiohttp.DefaultResolver):  # type: ignore[misc,valid-typ
     """Resolves ``<value>.<key>.asab`` for an ``aiohttp.TCPConnector`` of your own; a session() does better.
 
     Args:
-        svc: the service ``asab.DiscoveryService``; its ``_locate()`` says who is called by a name.
+        svc: the service ``asab.DiscoveryService``; its ``_locate()`` finds the instances.
     """
 
     def __init__(self, svc: DiscoveryService) -> None:
@@ -260,7 +260,7 @@ class DiscoveryResolver(aiohttp.DefaultResolver):  # type: ignore[misc,valid-typ
     async def resolve(
         self, hostname: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> "list[ResolveResult]":
-        """Return addresses in aiohttp's form; of a name in ``.asab``, with the ports of its instances.
+        """Return addresses in aiohttp's form; for a name in ``.asab``, with the ports of its instances.
 
         Raises:
             NotDiscoveredError: no callable instance has that name, or none of their hosts resolves.
@@ -271,25 +271,25 @@ class DiscoveryResolver(aiohttp.DefaultResolver):  # type: ignore[misc,valid-typ
             return others
         key, value = parse_host(hostname)
         try:
-            places = await self.DiscoveryService._locate({key: value})  # noqa: SLF001 - programs override it
+            addresses = await self.DiscoveryService._locate({key: value})  # noqa: SLF001 - programs override it
         except NotReadyError as error:
-            # aiohttp would take a TimeoutError for its own, and lose the message.
+            # aiohttp would replace a TimeoutError by one without this message.
             raise NotDiscoveredError(str(error)) from error
-        answers = await asyncio.gather(*map(self._resolve_place, sorted(places or ())))
+        answers = await asyncio.gather(*map(self._resolve_address, sorted(addresses or ())))
         found = [each for answer in answers for each in answer]
         if not found:
-            # An instance may have other names and addresses. The error says what was tried.
+            # An instance may have other names and addresses. If none works, the error names all.
             found = await self._by_other_names.resolve(hostname, port, socket.AF_UNSPEC)
         # As in the original: an instance that has no address of this family is reached by another.
         return [each for each in found if each["family"] == family] or found
 
     async def close(self) -> None:
-        """Close what look-ups need."""
+        """Close the resolvers."""
         await super().close()
         await self._by_other_names.close()
 
-    async def _resolve_place(self, place: Place) -> "list[ResolveResult]":
-        host, port, family = place
+    async def _resolve_address(self, address: Address) -> "list[ResolveResult]":
+        host, port, family = address
         try:
             found = await super().resolve(host, port, socket.AddressFamily(family))
         except OSError:
@@ -299,5 +299,5 @@ class DiscoveryResolver(aiohttp.DefaultResolver):  # type: ignore[misc,valid-typ
 
 
 def _each(ids: Mapping[str, object]) -> "list[Criteria]":
-    """Return each of the ids as a question of its own."""
+    """Return one criterion for each id."""
     return [fold_criteria({key: value}) for key, value in ids.items()]

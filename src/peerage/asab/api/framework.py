@@ -1,4 +1,4 @@
-"""Finds the framework that an application is of."""
+"""Selects the framework of an application."""
 
 import sys
 from typing import Any

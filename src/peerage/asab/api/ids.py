@@ -1,4 +1,4 @@
-"""Ids as programs of the original give them: what of them can be advertised, and what is left out."""
+"""Selects the ids that can be advertised from those that a program of ASAB gives."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,9 +11,9 @@ __all__ = ["sort_out"]
 
 
 def sort_out(given: Mapping[str, list[Any]]) -> tuple[dict[str, list[Any]], dict[str, str]]:
-    """Return the ids of *given* that can be advertised, and of each key where some can't: why.
+    """Return the ids of *given* that can be advertised, and for each key with other ids the reason.
 
-    None isn't there, so it isn't meant to be found: nothing is said of it.
+    None as an id is left out without a reason.
     """
     fit: dict[str, list[Any]] = {}
     refused: dict[str, str] = {}
@@ -25,7 +25,7 @@ def sort_out(given: Mapping[str, list[Any]]) -> tuple[dict[str, list[Any]], dict
             continue
         fit[key], rest, reason = _sort_out(key, values)
         if rest:
-            more = f" The same goes for {shorten(rest[1:])}." if rest[1:] else ""
+            more = f" The same is true of {shorten(rest[1:])}." if rest[1:] else ""
             refused[key] = f"{reason}{more}"
     return fit, refused
 

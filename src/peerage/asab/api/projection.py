@@ -1,4 +1,4 @@
-"""Records as the original has them: ids as advertised, keys that it indexes."""
+"""Records and ids in the form of the original."""
 
 import asyncio
 import time
@@ -9,17 +9,17 @@ from peerage.records.instance import Id, Instance
 
 __all__ = ["advertised_ids", "records"]
 
-#: Keys of a record that the original indexes besides those in ``discovery``.
+#: Keys of a record that the original indexes, besides the keys of ``discovery``.
 _INDEXED: Final = ("instance_id", "service_id")
 
 _ID_TYPES: Final = (str, int, float)
 
-#: Seconds of work after which the event loop gets its turn.
+#: Seconds of work between two turns of the event loop.
 _SLICE: Final = 0.003
 
 
 async def records(instances: Iterable[Instance]) -> AsyncIterator[tuple[Instance, dict[str, Any]]]:
-    """Yield each with its record, parsed anew; thousands of them don't hold up the event loop."""
+    """Yield each instance with its parsed record, with pauses for the event loop."""
     turn_ends = time.monotonic() + _SLICE
     for instance in instances:
         yield instance, instance.record()

@@ -1,4 +1,4 @@
-"""Hands the authorization of the request being handled on to the services that are called for it."""
+"""Relays the authorization of the request being handled to the services that its handler calls."""
 
 import logging
 from typing import TYPE_CHECKING, Any
@@ -14,36 +14,36 @@ __all__ = ["authorization_of"]
 log = logging.getLogger("peerage.asab.api")
 
 
-def authorization_of(auth: Any, framework: "Framework", told: set[str]) -> str | None:
-    """Return the Authorization header that *auth* stands for, None if there is none to be handed on.
+def authorization_of(auth: Any, framework: "Framework", warned: set[str]) -> str | None:
+    """Return the Authorization header to send for *auth*, None if there is none.
 
     Args:
-        auth: None for the request that is being handled, if there is one; or a request.
-        framework: has that request, and knows whether its token was verified.
-        told: reasons for which it was said that there is none.
+        auth: a request; or None for the request being handled, if there is one.
+        framework: has the request being handled, and knows whether its token was verified.
+        warned: reasons for which a warning was logged.
 
     Raises:
         ValueError: *auth* is something else, or a request without that header.
     """
     if auth is None:
-        return _of_the_request_being_handled(framework, told)
+        return _of_the_request_being_handled(framework, warned)
     if isinstance(auth, web.Request):
         header = auth.headers.get(AUTHORIZATION)
         if header is None:
             raise ValueError(
-                "session(auth=request): this request has no Authorization header to be handed on. Leave auth "
-                "out if it is to be called without."
+                "session(auth=request): this request has no Authorization header to relay. Leave auth out to "
+                "call without authorization."
             )
         return header
     raise ValueError(
-        f"session(auth={type(auth).__name__}): write a request of aiohttp.web, whose authorization is handed "
-        'on, "internal", or nothing. Whatever else is to be sent goes into headers=.'
+        f"session(auth={type(auth).__name__}): give a request of aiohttp.web, whose authorization is sent, "
+        '"internal", or nothing. Use headers= to send another Authorization header.'
     )
 
 
-def _of_the_request_being_handled(framework: "Framework", told: set[str]) -> str | None:
+def _of_the_request_being_handled(framework: "Framework", warned: set[str]) -> str | None:
     authz, request = framework.contextvars.Authz.get(None), framework.contextvars.Request.get(None)
-    # A token that was verified goes before what the client said.
+    # A verified token takes precedence over the header of the request.
     token = getattr(authz, "IdToken", None)
     header: str | None
     if token is None:
@@ -53,16 +53,16 @@ def _of_the_request_being_handled(framework: "Framework", told: set[str]) -> str
     if header is None:
         return None
     if authz is None and framework.unverified:
-        reason = "nobody has verified it, as in a handler that is marked noauth"
+        reason = "it wasn't verified, as in a handler that is marked noauth"
     elif getattr(authz, "Internal", False):
-        reason = "it is that of a service, a superuser's, which speaks for itself only"
+        reason = "it is the internal token of another service, which has the rights of a superuser"
     else:
         return header
-    if reason not in told:
-        told.add(reason)
+    if reason not in warned:
+        warned.add(reason)
         log.warning(
-            "The authorization of the request being handled isn't handed on: %s. If it is meant to be, write "
-            "session(auth=request); if this service may call by itself, session(auth='internal')",
+            "The authorization of the request being handled isn't relayed: %s. Use session(auth=request) to "
+            "relay it anyway, or session(auth='internal') to call as this service",
             reason,
         )
     return None

@@ -1,4 +1,4 @@
-"""Being found: ``asab.ApiService`` advertises the application, and answers what it is."""
+"""Advertises the application: ``asab.ApiService``."""
 
 import asyncio
 import logging
@@ -16,7 +16,7 @@ from peerage.asab.abc.service import Service
 from peerage.asab.api.discovery import DiscoveryService
 from peerage.asab.api.framework import framework_of
 from peerage.asab.api.ids import sort_out
-from peerage.asab.parts import Floor
+from peerage.asab.parts import Phase
 from peerage.errors import RegistryDeniedError
 from peerage.records.identity import Identity, find_manifest, read_identity
 from peerage.registration import LAME_DUCK, WITHDRAW_TIMEOUT, Registration
@@ -39,7 +39,7 @@ _CHANGELOGS: Final = ("/app/CHANGELOG.md", "/CHANGELOG.md", "CHANGELOG.md")
 
 
 class ApiService(Service):
-    """Advertises the application in the registry, and answers ``/asab/v1/…``.
+    """Advertises the application in the registry, and adds the endpoints ``/asab/v1/…``.
 
     ::
 
@@ -47,16 +47,16 @@ class ApiService(Service):
         api.initialize_web(container)
         api.initialize_zookeeper(zookeeper_container)
 
-    It advertises as soon as the web container listens; without a web container at once, as one that can't be
-    called. At the end it says that it wants no more requests, withdraws, and only then does the web container
-    stop.
+    It advertises as soon as the web container listens; without a web container immediately, as a service that
+    can't be called. At the end it publishes that no new requests are wanted, then withdraws, and after that
+    the web container stops.
 
     Args:
         app: the application.
         service_name: the name to register under.
     """
 
-    peerage_floor: ClassVar[Floor] = Floor.API
+    peerage_phase: ClassVar[Phase] = Phase.API
 
     def __init__(self, app: "Application", service_name: str = "asab.ApiService") -> None:
         super().__init__(app, service_name)
@@ -64,39 +64,39 @@ class ApiService(Service):
         self.ZkContainer: ZooKeeperContainer | None = None
         self.DiscoveryService: DiscoveryService | None = None
         self.AttentionRequired: dict[str, dict[str, Any]] = {}
-        """What needs attention, by its id."""
+        """The things that need attention, by their ids."""
         self.Discovery: dict[str, list[Any]] = {}
-        """The ids of its own by which it is found."""
+        """The custom ids by which the application is found."""
         self._framework = framework_of(app)
         self.Manifest = _find_manifest(self._framework.config)
         """The content of MANIFEST.json, None if there is none."""
         self.ChangeLog = _find_changelog(self._framework.config)
         """The path of CHANGELOG.md, None if there is none."""
         self._without_manifest = False
-        self._left_out: set[str] = set()
+        self._reported: set[str] = set()
         self._registration: Registration | None = None
         self._running = self._stopping = self._listening = False
         self._leaving: asyncio.Future[None] | None = None
         app.PubSub.subscribe("WebContainer.started!", self._on_web_started)
 
-    # Made of
+    # Setup
 
     def initialize_web(self, webcontainer: "WebContainer | None" = None) -> None:
         """Advertise where *webcontainer* listens, and add the endpoints to it.
 
         Args:
-            webcontainer: by default that of the section ``[web]``, made if there is none.
+            webcontainer: by default the container of the section ``[web]``, made if there is none.
 
         Raises:
-            RuntimeError: there is no such section, no web service, or another web container already; or it
-                has started.
+            RuntimeError: there is no such section or no web service, the ApiService has a web container
+                already, or the container has started.
         """
         if self.WebContainer is not None:
-            raise RuntimeError("This ApiService has its web container: call initialize_web() once.")
+            raise RuntimeError("This ApiService has a web container already: call initialize_web() once.")
         websvc = self.App.get_service("asab.WebService")
         if websvc is None:
             raise RuntimeError(
-                "initialize_web() needs the web service: call app.add_module(asab.web.Module) before."
+                "initialize_web() needs the web service: call app.add_module(asab.web.Module) first."
             )
         container: WebContainer = websvc.WebContainer if webcontainer is None else webcontainer
         self._framework.serve(self, container)
@@ -107,19 +107,21 @@ class ApiService(Service):
         """Advertise over the session of *zoocontainer*, and make the service ``asab.DiscoveryService``.
 
         Args:
-            zoocontainer: by default one of the section ``[zookeeper]``.
+            zoocontainer: by default a new one of the section ``[zookeeper]``.
 
         Raises:
-            RuntimeError: there is no ZooKeeper service, or another container already.
+            RuntimeError: there is no ZooKeeper service, or the ApiService has a container already.
         """
         if self.ZkContainer is not None:
-            raise RuntimeError("This ApiService has its container: call initialize_zookeeper() once.")
+            raise RuntimeError(
+                "This ApiService has a ZooKeeper container already: call initialize_zookeeper() once."
+            )
         if zoocontainer is None:
             service = self.App.get_service("asab.ZooKeeperService")
             if service is None:
                 raise RuntimeError(
                     "initialize_zookeeper() needs a container, or the ZooKeeper service to make one: call "
-                    "app.add_module(asab.zookeeper.Module) before."
+                    "app.add_module(asab.zookeeper.Module) first."
                 )
             zoocontainer = self._framework.make_zookeeper_container(service)
         container: ZooKeeperContainer = zoocontainer
@@ -127,19 +129,19 @@ class ApiService(Service):
         self.ZkContainer = container
         self._advertise()
 
-    # What is advertised
+    # Content of the record
 
     def update_discovery(self, discovery_dict: Mapping[str, list[Any]]) -> None:
-        """Be found by other ids of one's own, ``{"shard": [1, 2]}``, at once and without a gap.
+        """Advertise other custom ids, ``{"shard": [1, 2]}``, without a gap.
 
-        What can't be an id is left out, with one warning for each key: the original advertises everything.
+        Values that can't be ids are left out, with one warning for each key; the original advertises all.
 
         Args:
-            discovery_dict: the ids of each key replace what this key had; other keys stay.
+            discovery_dict: the ids of each key replace the previous ids of that key; other keys stay.
 
         Raises:
-            TypeError: it is no dictionary, a key is no text, or its ids are no list.
-            RegistryDeniedError: the record would be too large; everything stays as it was.
+            TypeError: it isn't a dictionary, a key isn't a text, or its ids aren't a list.
+            RegistryDeniedError: the record would be too large; nothing changes.
         """
         if not isinstance(discovery_dict, Mapping):
             raise TypeError(
@@ -154,10 +156,10 @@ class ApiService(Service):
                 )
         fit, refused = sort_out(discovery_dict)
         self._change(discovery={**self.Discovery, **fit})
-        news = [reason for key, reason in refused.items() if key not in self._left_out]
+        news = [reason for key, reason in refused.items() if key not in self._reported]
         if news:
-            # It may be called at each tick.
-            self._left_out.update(refused)
+            # A program may call this at each tick.
+            self._reported.update(refused)
             log.warning("update_discovery() leaves out what can't be advertised: %s", " ".join(news))
 
     def attention_required(self, att: dict[str, Any], att_id: str | None = None) -> str:
@@ -184,35 +186,35 @@ class ApiService(Service):
         return att_id
 
     def remove_attention(self, att_id: str) -> None:
-        """Don't show it any more; an unknown id is no error."""
+        """Stop showing it in the record; an unknown id isn't an error."""
         self._change(attention={key: att for key, att in self.AttentionRequired.items() if key != att_id})
 
-    # Life
+    # As a service
 
-    async def initialize(self, app: "Application") -> None:  # noqa: ARG002 - as of each service
-        """Begin to advertise, if everything is there."""
+    async def initialize(self, app: "Application") -> None:  # noqa: ARG002 - the signature of each service
+        """Begin to advertise, if the containers are ready."""
         self._running = True
         self._advertise()
 
-    async def drain(self, app: "Application") -> None:  # noqa: ARG002 - as of each part
-        """Let callers go elsewhere before the web container stops."""
+    async def drain(self, app: "Application") -> None:  # noqa: ARG002 - the signature of each part
+        """Publish that no new requests are wanted, wait, and withdraw."""
         self._stopping = True
         if self._leaving is None:
             self._leaving = asyncio.ensure_future(self._leave())
         await asyncio.shield(self._leaving)
 
     async def finalize(self, app: "Application") -> None:
-        """Have left."""
+        """Wait until the record is withdrawn."""
         await self.drain(app)
 
-    # Within
+    # Internal
 
     async def _leave(self) -> None:
         registration = self._registration
         if registration is None:
             return
         if self.WebContainer is None or registration.name is None:
-            # Nobody calls it.
+            # It has no callers.
             await _in_time(registration.withdraw())
         else:
             await _in_time(registration.drain(LAME_DUCK), 2 * LAME_DUCK)
@@ -228,13 +230,13 @@ class ApiService(Service):
         discovery: dict[str, list[Any]] | None = None,
         attention: dict[str, dict[str, Any]] | None = None,
     ) -> None:
-        """Advertise something else, or leave everything as it was."""
+        """Advertise a change; if that fails, everything stays as it was."""
         before = self.Discovery, self.AttentionRequired
         self.Discovery = self.Discovery if discovery is None else discovery
         self.AttentionRequired = self.AttentionRequired if attention is None else attention
         try:
             if self._registration is None:
-                # Whoever said it is to hear what is wrong with it, also long before it is advertised.
+                # The caller gets an error now, not when it is advertised.
                 self._fit(lambda offer: check_size(Advert(**offer).record()))
             self._advertise()
         except Exception:
@@ -242,25 +244,25 @@ class ApiService(Service):
             raise
 
     def _advertise(self) -> None:
-        """Bring what is advertised up to date, or begin, or wait until there is something to begin with."""
+        """Update the record, or begin to advertise if the containers are ready."""
         container, web = self.ZkContainer, self.WebContainer
         if container is None or not self._running or self._stopping:
             return
         registration = self._registration
         if registration is not None:
             self._fit(lambda offer: registration.update(**offer))
-        elif web is None or self._listening or web.Addresses is not None:  # else it tells when it listens
+        elif web is None or self._listening or web.Addresses is not None:  # or _on_web_started()
             discovery = self._framework.open_discovery(container)
             self._registration = self._fit(lambda offer: discovery.register(**offer))
 
     def _fit(self, use: Callable[[dict[str, Any]], _T]) -> _T:
-        """Call *use* with what is advertised; without the manifest while there is no room for it."""
+        """Call *use* with the fields of the advert, without the manifest if the record would be too large."""
         try:
             used = use(self._offer(self.Manifest or {}))
         except RegistryDeniedError as error:
             used = use(self._offer({}))
             if not self._without_manifest:
-                log.error("Advertised without the content of MANIFEST.json: %s", error)  # noqa: TRY400 - it says all
+                log.error("Advertised without the content of MANIFEST.json: %s", error)  # noqa: TRY400 - the message is enough
             self._without_manifest = True
             return used
         self._without_manifest = False
@@ -278,13 +280,13 @@ class ApiService(Service):
         return {**offer, "web": self._framework.web_of(web)}
 
     def _identity(self, manifest: dict[str, Any]) -> Identity:
-        # Read anew each time: a program may set its environment while it starts.
+        # Read each time: a program may set its environment while it starts.
         identity = read_identity(appclass=type(self.App).__name__, manifest=manifest)
         return replace(identity, host=self.App.HostName)
 
 
 async def _in_time(leaving: Coroutine[Any, Any, None], planned: float = 0) -> None:
-    """Await it, but no registry that doesn't answer: with the session ends the record."""
+    """Wait for *leaving*, but not for a registry that doesn't answer; the record ends with the session."""
     with suppress(TimeoutError):
         async with asyncio.timeout(planned + WITHDRAW_TIMEOUT):
             await leaving
@@ -300,6 +302,6 @@ def _find_manifest(config: "RawConfigParser") -> dict[str, Any] | None:
 def _find_changelog(config: "RawConfigParser") -> str | None:
     configured = config.get("general", "changelog", fallback="")
     if configured and not Path(configured).is_file():
-        log.error("[general] changelog names %s, which is no file", configured)
+        log.error("[general] changelog=%s: there is no such file", configured)
     names = (configured, *_CHANGELOGS) if configured else _CHANGELOGS
     return next((name for name in names if Path(name).is_file()), None)

@@ -1,4 +1,4 @@
-"""The HTTP endpoints of every service: what it is, how it is configured."""
+"""The HTTP endpoints of every service: manifest, change log, configuration, environment."""
 
 import asyncio
 import os
@@ -25,7 +25,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 def add_description(
     router: web.UrlDispatcher, manifest: dict[str, Any] | None, changelog: str | None
 ) -> None:
-    """Add ``/asab/v1/manifest`` and ``/asab/v1/changelog``, which everybody may see."""
+    """Add ``/asab/v1/manifest`` and ``/asab/v1/changelog``, which are open to all callers."""
 
     async def get_manifest(request: web.Request) -> web.StreamResponse:
         """Return the manifest."""
@@ -47,8 +47,8 @@ def add_description(
 def add_settings(router: web.UrlDispatcher, app: Any, framework: "Framework") -> None:
     """Add ``/asab/v1/config`` and ``/asab/v1/environ``.
 
-    They are for superusers if there is an AuthService, else for nobody, unless ``[api] expose_config`` says
-    so: behind a proxy everybody comes from this machine.
+    With an AuthService they are for superusers, else they answer 404 unless ``[api] expose_config`` is set. A
+    check of the client's address would be no protection: behind a proxy it is always local.
     """
 
     async def get_config(request: web.Request) -> web.StreamResponse:
@@ -68,8 +68,8 @@ def add_settings(router: web.UrlDispatcher, app: Any, framework: "Framework") ->
 def _add(router: web.UrlDispatcher, name: str, handler: Handler, *, public: bool = False) -> None:
     """Add a handler that needs no tenant, and if it is *public*, no valid token."""
     if public:
-        handler.NoAuth = True  # type: ignore[attr-defined] # where authorization looks
-    handler.AllowNoTenant = True  # type: ignore[attr-defined] # likewise
+        handler.NoAuth = True  # type: ignore[attr-defined] # read by authorization
+    handler.AllowNoTenant = True  # type: ignore[attr-defined] # read by TenantService of the real asab
     router.add_get(f"/asab/v1/{name}", handler)
 
 
@@ -88,7 +88,7 @@ def _configuration(config: "RawConfigParser") -> dict[str, dict[str, str]]:
     return {
         section: {
             option: HIDDEN if is_secret(section) else shown(option, value)
-            # As written: what it refers to may be secret.
+            # Without interpolation: the value it refers to may be secret.
             for option, value in config.items(section, raw=True)
         }
         for section in config.sections()

@@ -16,13 +16,13 @@ _WORDS: Final = (
 )
 _SECRET: Final = re.compile(_WORDS, re.IGNORECASE)
 
-#: What is hidden within a value, up to where its group ends.
+#: Secrets within a value: what follows the group is hidden.
 _WITHIN: Final = (
-    # Who enters, in a URL; up to the last '@', since passwords have all kinds of characters.
+    # Credentials in a URL, up to the last '@': passwords may have any character.
     re.compile(r"""(//)[^\s"']*(?=@)"""),
     # A key, over several lines.
     re.compile(r"(-----BEGIN )[^-]+-----.*?(?=-----END|\Z)", re.DOTALL),
-    # What an Authorization header says.
+    # The credentials of an Authorization header.
     re.compile(r"\b((?:bearer|basic|digest) +)[^\s,;\"']+", re.IGNORECASE),
     # A parameter of a URL, an option, a line of a file within the value.
     re.compile(rf"""((?:{_WORDS})[\w.-]*["']?\s*[=:]\s*)("[^"]*"|'[^']*'|[^\s,;&"']+)""", re.IGNORECASE),
@@ -30,16 +30,16 @@ _WITHIN: Final = (
 
 
 def is_secret(name: str) -> bool:
-    """Tell whether a section, an option or a variable of this name is hidden as a whole."""
+    """Tell whether the value of a section, an option or a variable of this name is hidden."""
     return _SECRET.search(name) is not None
 
 
 def shown(name: str, value: str) -> str:
-    """Return what may be seen of the option or variable *name*."""
+    """Return the value of the option or variable *name* without secrets."""
     if is_secret(name):
         return HIDDEN
     if value.lstrip().startswith(("{", "[")):
-        with suppress(ValueError, RecursionError):  # it may be no JSON
+        with suppress(ValueError, RecursionError):  # it may not be JSON
             return json.dumps(_without_secrets(json.loads(value)))
     return _without_secrets(value)  # type: ignore[no-any-return] # a text gives a text
 

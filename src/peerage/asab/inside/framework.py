@@ -9,9 +9,9 @@ from peerage.asab.inside.handlers import add_endpoints
 from peerage.asab.inside.internal import InternalKeys
 from peerage.asab.inside.kazooclient import chroot_of, registry_url
 from peerage.asab.inside.stopping import drain_before_stop
-from peerage.asab.parts import Floor
+from peerage.asab.parts import Phase
 from peerage.asab.web.bound import Bound, bound_web
-from peerage.asab.zookeeper.patience import PatientDiscovery
+from peerage.asab.zookeeper.discovery import ContainerDiscovery
 from peerage.errors import ConfigurationError, NotDiscoveredError, PeerageError
 from peerage.registry import open_registry
 from peerage.web import refuse_misdirected
@@ -38,8 +38,8 @@ class RealAsab:
         _derive_not_discovered_error()
         self._graceful: list[GracefulStop] = []
         self._own_records: set[str] = set()
-        self._discoveries: dict[Any, PatientDiscovery] = {}
-        self._opened: set[PatientDiscovery] = set()
+        self._discoveries: dict[Any, ContainerDiscovery] = {}
+        self._opened: set[ContainerDiscovery] = set()
         self._accepting: dict[Any, asyncio.Task[None]] = {}
         self._running = False
         self._drained: asyncio.Task[None] | None = None
@@ -101,19 +101,19 @@ class RealAsab:
         """Return a new container."""
         return import_module("asab.zookeeper").ZooKeeperContainer(service)
 
-    def discovery_of(self, container: Any) -> PatientDiscovery:
+    def discovery_of(self, container: Any) -> ContainerDiscovery:
         """Return a Discovery with its own session: the container's client has no recursive watches."""
         if container not in self._discoveries:
             try:
                 registry = open_registry(registry_url(container))
             except ConfigurationError as error:
                 raise ConfigurationError(
-                    f"Servers and path of ZooKeeper, as [{container.ConfigSectionName}] has them: {error}"
+                    f"Servers and path of ZooKeeper, configured in [{container.ConfigSectionName}]: {error}"
                 ) from None
-            self._discoveries[container] = PatientDiscovery(registry, self.config, chroot_of(container))
+            self._discoveries[container] = ContainerDiscovery(registry, self.config, chroot_of(container))
         return self._discoveries[container]
 
-    def open_discovery(self, container: Any) -> PatientDiscovery:
+    def open_discovery(self, container: Any) -> ContainerDiscovery:
         """Start the Discovery; it ends with the application."""
         discovery = self.discovery_of(container)
         if discovery not in self._opened:
@@ -136,8 +136,8 @@ class RealAsab:
     async def initialize(self, app: Any) -> None:
         """Do nothing: what needs discovery starts it."""
 
-    async def finalize(self, app: Any) -> None:  # noqa: ARG002 - as of each module
-        """End discovery."""
+    async def finalize(self, app: Any) -> None:  # noqa: ARG002 - the signature of each module
+        """Close the Discoveries."""
         await self.drained()
         for task in self._accepting.values():
             task.cancel()
@@ -146,9 +146,9 @@ class RealAsab:
         ends += [discovery.registry.aclose() for discovery in self._discoveries.values()]
         for error in await asyncio.gather(*ends, return_exceptions=True):
             if isinstance(error, Exception):
-                log.error("Discovery didn't end as it should", exc_info=error)
+                log.error("Discovery couldn't be closed cleanly", exc_info=error)
 
-    # Leaving
+    # Draining
 
     async def drained(self) -> None:
         """Return when callers have had the time to go elsewhere."""
@@ -161,7 +161,7 @@ class RealAsab:
 
     async def _drain(self) -> None:
         for service in tuple(self._app.Services.values()):
-            if getattr(service, "peerage_floor", None) is Floor.API:
+            if getattr(service, "peerage_phase", None) is Phase.API:
                 try:
                     await service.drain(self._app)
                 except Exception:
@@ -171,7 +171,7 @@ class RealAsab:
         self._running = True
 
     def _on_stop(self, _message_type: str, *_: Any) -> None:
-        # Before it runs, the framework ignores a stop.
+        # The framework ignores a stop before it runs.
         if self._running:
             for graceful in self._graceful:
                 graceful.close_connections()

@@ -1,4 +1,4 @@
-"""The HTTP endpoints of the real asab's ApiService, by its own handlers."""
+"""The HTTP endpoints of the real asab's ApiService, with its handlers."""
 
 import logging
 import threading
@@ -30,7 +30,7 @@ def add_endpoints(app: Any, framework: "Framework", api: "Api", container: Any) 
 def _log_handler(app: Any) -> logging.Handler:
     base: Any = import_module("asab.api.log").WebApiLoggingHandler
 
-    class WebApiLoggingHandler(base):  # type: ignore[misc] # known when it runs
+    class WebApiLoggingHandler(base):  # type: ignore[misc] # known at run time
         """The framework's handler, which sends to WebSockets, made safe for records of other threads."""
 
         def emit(self, record: logging.LogRecord) -> None:

@@ -1,4 +1,4 @@
-"""Has AuthService of the real asab accept what services of its cluster sign."""
+"""Makes the AuthService of the real asab accept the internal tokens of its cluster."""
 
 import logging
 from importlib import import_module
@@ -19,11 +19,11 @@ log = logging.getLogger("peerage.asab.api")
 
 
 class InternalKeys:
-    """The public keys of internal tokens, where AuthService looks them up.
+    """The public keys of internal tokens, as a key provider of AuthService.
 
     Args:
         app: the application.
-        provider: AuthService's of ID tokens.
+        provider: the provider of AuthService for ID tokens.
         authority: follows the keys of the cluster.
     """
 
@@ -36,8 +36,8 @@ class InternalKeys:
 
     @classmethod
     def of(cls, app: Any, discovery: "Discovery") -> "InternalKeys | None":
-        """Return those of the AuthService of *app*; None if there is none, or nobody who follows the keys."""
-        # It can't be made without jwcrypto.
+        """Return the keys for the AuthService of *app*; None without AuthService or the auth extra."""
+        # AuthService needs jwcrypto, so that is installed.
         service = app.get_service("asab.AuthService")
         provider = None if service is None else service.get_provider("id_token")
         if provider is None:
@@ -49,14 +49,14 @@ class InternalKeys:
             return None
 
     async def run(self) -> None:
-        """Hand them on as they change, until cancelled."""
+        """Give the keys to AuthService at each change, until cancelled."""
         keys: tuple[PublicKey, ...] = ()
         while True:
             keys = await self._authority.wait_changed(keys)
             try:
                 self._set(keys)
             except Exception:
-                log.exception("AuthService can't take the new keys of the cluster, and refuses their tokens")
+                log.exception("AuthService can't use the new keys of the cluster, so it refuses their tokens")
 
     def _set(self, keys: "Iterable[PublicKey]") -> None:
         accepted = self._make_set()

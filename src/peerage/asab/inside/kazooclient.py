@@ -1,4 +1,4 @@
-"""Where a container of the real asab is connected to, as the URL of a registry."""
+"""The URL of the registry to which a container of the real asab is connected."""
 
 import logging
 import os
@@ -17,18 +17,16 @@ _SASL: Final = "sasl"
 
 
 def chroot_of(container: Any) -> str:
-    """Return the path at the servers below which all is that *container* sees; empty for the root."""
+    """Return the chroot of *container*; empty for the root."""
     chroot = (container.ZooKeeper.Client.chroot or "").strip("/")
     return f"/{chroot}" if chroot else ""
 
 
 def registry_url(container: Any) -> str:
-    """Return the URL of the registry that is where *container* is, entered as its kazoo client enters it.
-
-    It may have credentials.
+    """Return the URL of the registry of *container*, with the credentials of its kazoo client.
 
     Raises:
-        ConfigurationError: the client connects in a way that a registry doesn't.
+        ConfigurationError: the client doesn't verify certificates.
     """
     client = container.ZooKeeper.Client
     credentials = _credentials(client)
@@ -36,7 +34,7 @@ def registry_url(container: Any) -> str:
     if credentials is not None:
         options["auth"] = credentials[0]
         if client.default_acl is None and not os.environ.get("PEERAGE_ZOOKEEPER_ACL"):
-            # As the client has it. What it makes is open, and others of the cluster count on that.
+            # Like the client, whose nodes are open; other services of the cluster rely on that.
             options["acl"] = "open"
     if client.use_ssl:
         options.update(_tls(client))
@@ -50,11 +48,11 @@ def registry_url(container: Any) -> str:
 def _tls(client: Any) -> Iterator[tuple[str, str]]:
     if not client.verify_certs:
         raise ConfigurationError(
-            "The container's kazoo client doesn't verify the servers' certificates (verify_certs=False), and "
-            "discovery connects to nobody unknown: name the authority that signed them with ca=, and "
-            "check_hostname=False if they have other names."
+            "The container's kazoo client doesn't verify the servers' certificates (verify_certs=False), but "
+            "discovery does: set ca= to the authority that signed them, and check_hostname=False if they "
+            "have other names."
         )
-    # What it has for the password of the key comes from PEERAGE_ZOOKEEPER_KEY_PASSWORD, which no log shows.
+    # The password of the key comes from PEERAGE_ZOOKEEPER_KEY_PASSWORD, so that no log shows it.
     for option, value in (("ca", client.ca), ("cert", client.certfile), ("key", client.keyfile)):
         if value:
             yield option, value
@@ -62,8 +60,8 @@ def _tls(client: Any) -> Iterator[tuple[str, str]]:
 
 
 def _credentials(client: Any) -> tuple[str, str, str] | None:
-    """Return mechanism, user and password; None if it has none."""
-    # Not public: kazoo keeps the options of its constructor there.
+    """Return mechanism, user and password; None without credentials."""
+    # Private: kazoo keeps the options of its constructor there.
     sasl = getattr(getattr(client, "_connection", None), "sasl_options", None) or {}
     if sasl.get("username") and sasl.get("password"):
         return _SASL, sasl["username"], sasl["password"]
@@ -71,8 +69,8 @@ def _credentials(client: Any) -> tuple[str, str, str] | None:
     others = {scheme for scheme, _ in client.auth_data} - {_DIGEST}
     if len(digests) > 1 or others or sasl:
         log.warning(
-            "The container's kazoo client has credentials that discovery can't use: it takes one of the "
-            "scheme digest, or SASL with username and password. It may be refused where others are needed"
+            "The container's kazoo client has credentials that discovery can't use. It uses one of the "
+            "scheme digest, or SASL with username and password; ZooKeeper may refuse it access"
         )
     if not digests:
         return None

@@ -1,4 +1,4 @@
-"""Has a web container of the real asab drain before it stops."""
+"""Makes a web container of the real asab drain before it stops."""
 
 import inspect
 import logging
@@ -20,7 +20,7 @@ def drain_before_stop(container: Any, drained: Callable[[], Awaitable[None]], gr
         drained: returns when callers have had the time to go elsewhere.
         graceful: follows its requests.
     """
-    # Not public, and the only step between the end of the program and that of the listener.
+    # Private, but the only step between the end of the program and the close of the listener.
     stop = getattr(container, "_stop", None)
     if not inspect.iscoroutinefunction(stop):
         log.warning(

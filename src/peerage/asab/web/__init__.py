@@ -1,4 +1,4 @@
-"""Web servers: :class:`WebContainer` is an aiohttp application and where it listens.
+"""Web servers: a :class:`WebContainer` is an aiohttp application with the addresses on which it listens.
 
 ``asab.web.rest`` and the other modules are loaded on first use.
 """
@@ -9,6 +9,7 @@ from peerage.asab.absent import ABSENT, refuse
 from peerage.lazy import loader
 
 if TYPE_CHECKING:
+    from peerage.asab.web import auth as auth
     from peerage.asab.web import rest
     from peerage.asab.web.container import WebContainer
     from peerage.asab.web.create import create_web_server
@@ -25,11 +26,12 @@ __all__ = ["Module", "WebContainer", "WebService", "create_web_server", "rest"]
 
 _load: Final = loader(__name__, globals(), _HOME_OF, frozenset({"auth", "rest"}))
 
+if not TYPE_CHECKING:  # for a type checker every misspelled name would be valid
 
-def __getattr__(name: str) -> Any:
-    if f"web.{name}" in ABSENT:
-        refuse(f"web.{name}")
-    return _load(name)
+    def __getattr__(name: str) -> Any:
+        if f"web.{name}" in ABSENT:
+            refuse(f"web.{name}")
+        return _load(name)
 
 
 def __dir__() -> list[str]:

@@ -1,4 +1,4 @@
-"""One line in the log for each request."""
+"""The access log: one line for each request."""
 
 from typing import Final
 
@@ -9,27 +9,27 @@ from peerage.asab.log import LOG_NOTICE, STRUCT_DATA
 
 __all__ = ["ACCESS_LOG", "AccessLogger"]
 
-#: Named as ASAB's, so that ``[logging] levels`` of programs find it.
+#: The name is ASAB's, for ``[logging] levels`` of programs.
 ACCESS_LOG: Final = "asab.web.al"
 
-#: Characters kept of what a proxy says about the client.
+#: Characters kept of the header X-Forwarded-For.
 _LONGEST_FORWARDED: Final = 128
 
 
 class AccessLogger(aiohttp.abc.AbstractAccessLogger):
     """Writes each request as structured data, under ASAB's names.
 
-    ``I`` is who asked, ``al.m`` the method, ``al.p`` the path, ``al.c`` the status, ``D`` the seconds it
-    took, ``al.B`` and ``al.b`` the sizes of request and response, ``al.A`` the client program, ``Ix`` who
-    asked the proxy in front.
+    ``I`` is the client's address, ``al.m`` the method, ``al.p`` the path, ``al.c`` the status, ``D`` the
+    duration in seconds, ``al.B`` and ``al.b`` the sizes of request and response, ``al.A`` the header
+    User-Agent, ``Ix`` the header X-Forwarded-For.
     """
 
     def log(self, request: web.BaseRequest, response: web.StreamResponse, time: float) -> None:
-        """Write one."""
+        """Write the line of one request."""
         data = {
             "I": request.remote,
             "al.m": request.method,
-            # Percent-encoded: a path with a line break in it would be two lines of the log.
+            # Percent-encoded, because a path may have line breaks.
             "al.p": request.rel_url.raw_path,
             "al.c": response.status,
             "D": f"{time:.6f}",
@@ -39,10 +39,10 @@ class AccessLogger(aiohttp.abc.AbstractAccessLogger):
             "Ix": request.headers.get("X-Forwarded-For", "")[:_LONGEST_FORWARDED] or None,
         }
         known = {key: value for key, value in data.items() if value is not None}
-        # Not struct_data=: the logger may have been made before there were loggers that take it.
+        # Not struct_data=: the logger may be older than the logger class that takes it.
         self.logger.log(LOG_NOTICE, "", extra={STRUCT_DATA: known})
 
     @property
     def enabled(self) -> bool:
-        """Whether anybody reads it."""
+        """Whether the log shows it."""
         return self.logger.isEnabledFor(LOG_NOTICE)

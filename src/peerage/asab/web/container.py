@@ -1,4 +1,4 @@
-"""A web server: an aiohttp application and where it listens."""
+"""A web server: an aiohttp application and the addresses on which it listens."""
 
 import errno
 import logging
@@ -14,12 +14,12 @@ from peerage import __version__
 from peerage.asab.absent import REAL_ASAB
 from peerage.asab.configurable import Configurable
 from peerage.asab.contextvars import Request
-from peerage.asab.parts import Floor, Part
+from peerage.asab.parts import Part, Phase
 from peerage.asab.tls import SSLContextBuilder
 from peerage.asab.web.accesslog import ACCESS_LOG, AccessLogger
 from peerage.asab.web.denials import answer_denials
 from peerage.asab.web.listen import Line, read_listen
-from peerage.asab.web.neighbours import Callee
+from peerage.asab.web.lookup import Callee
 from peerage.asab.web.routes import UNPASSED, requiring, unpassed_arguments
 from peerage.errors import ConfigurationError
 from peerage.web import refuse_misdirected
@@ -65,14 +65,13 @@ class WebContainer(Configurable):
         config: settings of the program, which win over it.
 
     Raises:
-        ConfigurationError: a setting can't be used.
-        RuntimeError: likewise, of ``listen``.
+        ConfigurationError: a setting is invalid; of ``listen`` it is a RuntimeError as well.
     """
 
     ConfigDefaults: ClassVar[dict[str, Any]] = {
         "listen": "0.0.0.0 8080",  # may have several lines
         "backlog": 128,
-        "servertokens": "full",  # what the Server header says: 'full' or 'prod'
+        "servertokens": "full",  # the Server header: 'full' or 'prod'
         "body_max_size": 1024**2,
     }
 
@@ -82,7 +81,7 @@ class WebContainer(Configurable):
         super().__init__(config_section_name, config)
         self._app = websvc.App
         self.section = config_section_name
-        """Where its settings are."""
+        """The section of its settings."""
         self.Addresses: list[Any] | None = None
         """The addresses it is bound to, as sockets have them; None before ``WebContainer.started!``."""
         self.BackLog = int(self.Config["backlog"])
@@ -100,7 +99,7 @@ class WebContainer(Configurable):
             for line in read_listen(self.Config["listen"], config_section_name)
         ]
         if not self._listen:
-            log.warning("[%s] listen is empty: this container listens nowhere", config_section_name)
+            log.warning("[%s] listen is empty, so this container doesn't listen", config_section_name)
 
         self.WebApp = web.Application(
             client_max_size=int(self.Config["body_max_size"]),
@@ -113,7 +112,7 @@ class WebContainer(Configurable):
         self.WebApp.on_startup.append(self._on_startup)
         self.WebApp.on_response_prepare.append(self._on_response_prepare)
         with warnings.catch_warnings():
-            # A plain text as key is documented; aiohttp recommends keys of a class of its own.
+            # The documented key is a text; aiohttp recommends web.AppKey.
             warnings.simplefilter("ignore", NotAppKeyWarning)
             self.WebApp["app"] = websvc.App
         self.WebAppRunner = web.AppRunner(
@@ -125,7 +124,7 @@ class WebContainer(Configurable):
         self._app.PubSub.subscribe("Application.stop!", self._on_stop)
         websvc.Containers[config_section_name] = self
         name = f"WebContainer [{config_section_name}]"
-        self._app._enlist(Part(name, Floor.WEB, self._start, self._stop, self._drain))  # noqa: SLF001 - ours
+        self._app._enlist(Part(name, Phase.WEB, self._start, self._stop, self._drain))  # noqa: SLF001 - of this layer
 
     def get_ports(self) -> list[int]:
         """Return the configured ports, one for each address."""
@@ -134,18 +133,18 @@ class WebContainer(Configurable):
     def _ssl_context(self, line: Line) -> "ssl.SSLContext | None":
         if line.ssl is None:
             return None
-        # What stands in the container's own section wins over a section of TLS alone.
+        # The container's section wins over the section of TLS.
         section = line.ssl or self.section
         builder = SSLContextBuilder(section, config=self.Config)
         if not builder.Config["cert"]:
-            # As in ASAB, it listens all the same.
+            # As in ASAB, it listens nevertheless.
             log.error(
-                "[%s] listen=%s %d: nobody can connect, TLS needs a certificate. Set cert and key in [%s]",
+                "[%s] listen=%s %d: no client can connect without a certificate. Set cert and key in [%s]",
                 *(self.section, line.address, line.port, section),
             )
         return builder.build()
 
-    # Life
+    # As a part of the application
 
     async def _on_startup(self, webapp: web.Application) -> None:
         for service in tuple(self._app.Services.values()):
@@ -171,7 +170,7 @@ class WebContainer(Configurable):
         bound = list(dict.fromkeys(self.WebAppRunner.addresses))
         if self._listen and not bound:
             raise ConfigurationError(
-                f"[{self.section}] listen: none of its lines could be bound; the log says why for each."
+                f"[{self.section}] listen: no line could be bound; the log has the reason for each."
             )
         self.Addresses = bound
         app.PubSub.publish("WebContainer.started!", self)
@@ -186,7 +185,7 @@ class WebContainer(Configurable):
         if routes:
             log.error(
                 "[%s]: %s require authorization and there is no AuthService here, so each answers 403. Make "
-                "asab.web.auth.AuthService(app), or install() it in this web container, too",
+                "asab.web.auth.AuthService(app), or install() it in this web container as well",
                 *(self.section, ", ".join(routes)),
             )
 
@@ -205,25 +204,25 @@ class WebContainer(Configurable):
             if getattr(error, "errno", None) == errno.EADDRINUSE:
                 if not self._listens_at(line):
                     raise ConfigurationError(
-                        f"[{self.section}] listen: port {line.port} of {line.address} is in use. Stop what "
-                        "listens there, or configure another port."
+                        f"[{self.section}] listen: port {line.port} of {line.address} is in use. Stop the "
+                        "process that listens there, or configure another port."
                     ) from error
-                reason = "a line before it listens there"
+                reason = "an earlier line listens there"
         if line.optional:
             log.warning(
-                "[%s] listen=%d is served on IPv4 only: %s. Write 0.0.0.0 %d if that is meant",
+                "[%s] listen=%d is served on IPv4 only: %s. Write 0.0.0.0 %d to listen on IPv4 only",
                 *(self.section, line.port, reason, line.port),
             )
         else:
             log.error("[%s] listen=%s %d can't be bound: %s", self.section, line.address, line.port, reason)
 
     def _listens_at(self, line: Line) -> bool:
-        """Tell whether a line before this one has taken its port."""
+        """Tell whether an earlier line listens on its port."""
         taken = {(":" in address, port) for address, port, *_ in self.WebAppRunner.addresses}
         return (":" in line.address, line.port) in taken
 
     def _on_stop(self, _message_type: str, *_: Any) -> None:
-        # Others are asked from now on, while those who call by discovery hear of it.
+        # Connections close after their answer, so that the next request goes to another instance.
         self._graceful.close_connections()
 
     async def _drain(self, _app: "Application") -> None:

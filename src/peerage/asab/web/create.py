@@ -1,4 +1,4 @@
-"""A web server in one line."""
+"""Makes a web server in one line."""
 
 from collections.abc import Mapping
 from importlib import import_module
@@ -32,6 +32,6 @@ def create_web_server(
     app.add_module(Module)
     container = WebContainer(app.get_service("asab.WebService"), section, config=config)
     if api:
-        # On demand: it stands on everything.
+        # Imported here, because peerage.asab.api is a layer above.
         import_module("peerage.asab.api").ApiService(app).initialize_web(container)
     return container.WebApp.router

@@ -1,4 +1,4 @@
-"""Where to listen: the lines of ``[web] listen``."""
+"""Reads the lines of ``[web] listen``."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ _HIGHEST_PORT: Final = 65535
 
 
 class ListenError(ConfigurationError, RuntimeError):
-    """A line of ``listen`` that can't be understood."""
+    """A line of ``listen`` is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,21 +22,21 @@ class Line:
     address: str
     port: int
     ssl: str | None = None
-    """The section that describes TLS, ``""`` for the container's own; None: no TLS."""
+    """The section with the settings of TLS, ``""`` for the container's section; None: no TLS."""
     optional: bool = False
-    """Whether it may be left out where the system has no such addresses."""
+    """Whether it is skipped on a system without such addresses."""
 
 
 def read_listen(text: str, section: str) -> Iterator[Line]:
-    """Yield what the lines of *text* mean.
+    """Yield the address and port of each line of *text*.
 
-    ``8080`` is all addresses of IPv4 and IPv6; ``0.0.0.0 8080`` and ``0.0.0.0:8080`` one address, as are
-    ``:: 8080`` and ``[::]:8080``; ``ssl`` after it is TLS as the section itself describes it, ``ssl:name`` as
-    ``[ssl:name]`` does.
+    ``8080`` means all addresses of IPv4 and of IPv6; ``0.0.0.0 8080``, ``0.0.0.0:8080``, ``:: 8080`` and
+    ``[::]:8080`` mean one address. ``ssl`` after it means TLS with the settings of the section itself,
+    ``ssl:name`` TLS with those of ``[ssl:name]``.
 
     Args:
         text: the lines.
-        section: whose they are, for error messages.
+        section: the section of the lines, for error messages.
 
     Raises:
         ListenError: a line is wrong.
@@ -51,7 +51,7 @@ def read_listen(text: str, section: str) -> Iterator[Line]:
         if address:
             yield Line(address, port, ssl)
         else:
-            yield Line("0.0.0.0", port, ssl)  # noqa: S104 - what it says
+            yield Line("0.0.0.0", port, ssl)  # noqa: S104 - as configured
             yield Line("::", port, ssl, optional=True)
 
 
@@ -71,7 +71,7 @@ def _split(line: str) -> tuple[str, str, list[str]]:
 
 def _port(text: str, line: str, section: str) -> int:
     if not text.isdecimal() or int(text) > _HIGHEST_PORT:
-        raise ListenError(f"[{section}] listen={line}: {text} is no port, they are 1 to {_HIGHEST_PORT}.")
+        raise ListenError(f"[{section}] listen={line}: {text} isn't a port number from 0 to {_HIGHEST_PORT}.")
     return int(text)
 
 

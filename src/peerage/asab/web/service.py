@@ -6,7 +6,7 @@ import aiohttp.web
 
 from peerage.asab import abc
 from peerage.asab.config import Config
-from peerage.asab.parts import Floor
+from peerage.asab.parts import Phase
 
 if TYPE_CHECKING:
     from peerage.asab.application import Application
@@ -18,9 +18,9 @@ __all__ = ["Module", "WebService"]
 class WebService(abc.Service):
     """``asab.WebService``: the dictionary of the containers."""
 
-    peerage_floor: ClassVar[Floor] = Floor.WEB
+    peerage_phase: ClassVar[Phase] = Phase.WEB
 
-    #: Sections that are looked for if there is no ``[web]``.
+    #: Sections that are used if there is no ``[web]``.
     ConfigSectionAliases: ClassVar[list[str]] = ["asab:web"]
 
     def __init__(self, app: "Application", service_name: str = "asab.WebService") -> None:
@@ -30,7 +30,7 @@ class WebService(abc.Service):
 
     @property
     def WebContainer(self) -> "WebContainer":  # noqa: N802 - documented so
-        """The container of ``[web]``, made if there is none.
+        """The container of ``[web]``, made on first use.
 
         Raises:
             RuntimeError: there is no such section.
@@ -38,11 +38,11 @@ class WebService(abc.Service):
         section = next(filter(Config.has_section, ("web", *self.ConfigSectionAliases)), None)
         if section is None:
             raise RuntimeError(
-                "There is no [web] section in the configuration: write one, with listen=0.0.0.0 8080 or what "
-                "you like, or make a WebContainer of another section and pass it on."
+                "There is no [web] section in the configuration: write one, with listen=0.0.0.0 8080 for "
+                "example, or make a WebContainer of another section and pass it as an argument."
             )
         if section not in self.Containers:
-            from peerage.asab.web.container import WebContainer  # noqa: PLC0415 - it needs this service
+            from peerage.asab.web.container import WebContainer  # noqa: PLC0415 - it imports this module
 
             WebContainer(self, section)
         return self.Containers[section]

@@ -1,10 +1,10 @@
 """ZooKeeper for applications: ``asab.zookeeper.Module``, the service ``asab.ZooKeeperService``, containers.
 
-A container is one session with the servers of its configuration, which discovery shares. Without servers it
-is the registry of this machine, so that a program runs with nothing installed.
+A container is one session with the configured servers, and discovery uses the same session. Without servers
+the container uses the registry of this machine, so a program runs with nothing installed.
 """
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from peerage.lazy import loader
 
@@ -20,11 +20,8 @@ _HOME_OF: Final = {
 
 __all__ = ["Module", "ZooKeeperContainer", "ZooKeeperService"]
 
-_load: Final = loader(__name__, globals(), _HOME_OF)
-
-
-def __getattr__(name: str) -> Any:
-    return _load(name)
+if not TYPE_CHECKING:  # for a type checker every misspelled name would be valid
+    __getattr__ = loader(__name__, globals(), _HOME_OF)
 
 
 def __dir__() -> list[str]:

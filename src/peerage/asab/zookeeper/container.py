@@ -1,4 +1,4 @@
-"""One session with ZooKeeper, or the registry of this machine where there is none."""
+"""A session with ZooKeeper, or the registry of this machine if no servers are configured."""
 
 import asyncio
 import json
@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from peerage.asab.config import Config
 from peerage.asab.configurable import Configurable
 from peerage.asab.log import LOG_NOTICE
-from peerage.asab.parts import Floor, Part
-from peerage.asab.zookeeper.patience import PatientDiscovery
-from peerage.asab.zookeeper.place import Place, place_of
+from peerage.asab.parts import Part, Phase
+from peerage.asab.zookeeper.discovery import ContainerDiscovery
+from peerage.asab.zookeeper.nodes import Nodes, nodes_of
 from peerage.asab.zookeeper.servers import choose
 from peerage.errors import ConfigurationError
 from peerage.registry import Advertisement, open_registry
@@ -29,17 +29,17 @@ log = logging.getLogger("peerage.asab.zookeeper")
 
 _SLASHES: Final = re.compile("//+")
 
-#: Seconds until it is said that there is no connection yet.
-_SILENCE: Final = 5.0
+#: Seconds without a connection until the log says so.
+_REPORT_AFTER: Final = 5.0
 
 
 class ZooKeeperContainer(Configurable):
-    """A session with ZooKeeper, shared by all that the program does there and by discovery.
+    """A session with ZooKeeper, which the program and discovery share.
 
-    The servers are named by *z_path*, *config*, the section, ``[zookeeper]``, ``ASAB_ZOOKEEPER_SERVERS`` or
-    ``PEERAGE_REGISTRY``, the first of these that says something. If none does, the registry of this machine
-    is used, which needs no server: then services are found on this machine only, and of what a container can
-    do, that remains which has to do with records.
+    The servers come from *z_path*, *config*, the section, ``[zookeeper]``, ``ASAB_ZOOKEEPER_SERVERS`` or
+    ``PEERAGE_REGISTRY``: the first of these that is set. If none is, the container uses the registry of this
+    machine, which needs no server. Then services are found on this machine only, and the container can read
+    and write only records.
 
     Its states are published as ``ZooKeeperContainer.state/CONNECTED!``, ``SUSPENDED!`` and ``LOST!``, with
     the container as argument.
@@ -51,7 +51,7 @@ class ZooKeeperContainer(Configurable):
         z_path: ``zookeeper://server:2181,server:2181/path``, or a path alone; wins over both.
 
     Raises:
-        ConfigurationError: servers or path can't work.
+        ConfigurationError: servers or path are invalid.
         MissingExtraError: ZooKeeper needs a package that isn't installed.
     """
 
@@ -76,18 +76,18 @@ class ZooKeeperContainer(Configurable):
                 f"Servers and path of ZooKeeper, as configured for [{config_section_name}]: {error}"
             ) from None
         self.Path = choice.path
-        """The path below which everything is, without a slash at its beginning."""
-        self._place: Place = place_of(registry, choice, self.ProactorService)
-        self.ZooKeeper = self._place.zookeeper
-        """kazoo's client, called in threads."""
-        self.discovery: Discovery = PatientDiscovery(registry, Config, choice.chroot)
+        """The path of the container's nodes, without a slash at its beginning."""
+        self._nodes: Nodes = nodes_of(registry, choice, self.ProactorService)
+        self.ZooKeeper = self._nodes.zookeeper
+        """The calls of kazoo's client, in threads."""
+        self.discovery: Discovery = ContainerDiscovery(registry, Config, choice.chroot)
         """Discovery over this session; :meth:`open_discovery` starts it."""
         self._discovers = False
         self._running = self._stopping = False
         self._connected = False
-        self._wishes: dict[str, bytes] = {}
+        self._unwritten: dict[str, bytes] = {}
         self._advertisements: dict[str, Advertisement] = {}
-        self._teller: asyncio.Task[None] | None = None
+        self._state_task: asyncio.Task[None] | None = None
         if not choice.configured and not zookeeper_service.warned_of_embedded:
             zookeeper_service.warned_of_embedded = True
             log.warning(
@@ -97,28 +97,28 @@ class ZooKeeperContainer(Configurable):
             )
         zookeeper_service.Containers.append(self)
         name = f"ZooKeeperContainer [{config_section_name}]"
-        self.App._enlist(Part(name, Floor.ZOOKEEPER, self._start, self._stop))  # noqa: SLF001 - ours
+        self.App._enlist(Part(name, Phase.ZOOKEEPER, self._start, self._stop))  # noqa: SLF001 - ours
 
     def is_connected(self) -> bool:
-        """Tell whether there is a connection to ZooKeeper now; without ZooKeeper, True."""
-        return self._place.connected
+        """Tell whether ZooKeeper is connected; without ZooKeeper, True."""
+        return self._nodes.connected
 
     # Advertising
 
     def advertise(self, data: Mapping[str, Any] | str | bytes, path: str) -> None:
         """Keep *data* at a node of this session, ``<path><10 digits>``, until the application ends.
 
-        Called again with the same path, it replaces the data, in place. It returns at once: what stands in
-        the way is logged, and tried again.
+        Called again with the same path, it replaces the data in place. It returns at once; failures are
+        logged, and it tries again.
 
         Args:
             data: a dictionary is written as JSON, a text in UTF-8.
             path: below :attr:`Path`, ``/run/MyApplication.``.
 
         Raises:
-            TypeError: the data is something else, or no JSON.
-            RegistryDeniedError: the path can't be, or the data is too large.
-            ConfigurationError: there is no ZooKeeper, and it isn't a record's path.
+            TypeError: the data is something else, or can't be written as JSON.
+            RegistryDeniedError: the path is impossible, or the data is too large.
+            ConfigurationError: there is no ZooKeeper, and the path isn't that of a record.
         """
         if isinstance(data, Mapping):
             data = json.dumps(dict(data))
@@ -130,18 +130,18 @@ class ZooKeeperContainer(Configurable):
         if (advertisement := self._advertisements.get(path)) is not None:
             advertisement.update(data)
         elif self._running:
-            self._advertisements[path] = self._place.advertise(path, data)
+            self._advertisements[path] = self._nodes.advertise(path, data)
         else:
-            self._wishes[path] = data
+            self._unwritten[path] = data
 
     # Reading
 
     async def get_children(self, path: str = "") -> list[str] | None:
-        """Return the names of what is in *path*, below :attr:`Path`; None if there is no such node."""
-        return await self._place.children(path.strip("/"))
+        """Return the names of the children of *path*, below :attr:`Path`; None if there is no such node."""
+        return await self._nodes.children(path.strip("/"))
 
     async def get_data(self, path: str, encoding: str = "utf-8") -> Any:
-        """Return what stands there as JSON; an empty dictionary if there is no such node.
+        """Return the JSON value of the node; an empty dictionary if there is no such node.
 
         Raises:
             ValueError: it isn't JSON.
@@ -150,8 +150,8 @@ class ZooKeeperContainer(Configurable):
         return {} if data is None else json.loads(data.decode(encoding))
 
     async def get_raw_data(self, path: str) -> bytes | None:
-        """Return the bytes that stand there; None if there is no such node."""
-        return await self._place.data(path.strip("/"))
+        """Return the bytes of the node; None if there is no such node."""
+        return await self._nodes.data(path.strip("/"))
 
     # Discovery
 
@@ -165,50 +165,50 @@ class ZooKeeperContainer(Configurable):
             self._discovers = True
         return self.discovery
 
-    # Life
+    # As a part of the application
 
-    async def _start(self, app: "Application") -> None:  # noqa: ARG002 - as of each part
+    async def _start(self, app: "Application") -> None:  # noqa: ARG002 - the signature of each part
         self._running = True
-        self._teller = asyncio.create_task(
-            self._tell_states(), name=f"peerage.asab: states of [{self.ConfigSectionName}]"
+        self._state_task = asyncio.create_task(
+            self._publish_states(), name=f"peerage.asab: states of [{self.ConfigSectionName}]"
         )
-        wishes, self._wishes = self._wishes, {}
-        for path, data in wishes.items():
+        unwritten, self._unwritten = self._unwritten, {}
+        for path, data in unwritten.items():
             self.advertise(data, path)
 
-    async def _stop(self, app: "Application") -> None:  # noqa: ARG002 - as of each part
+    async def _stop(self, app: "Application") -> None:  # noqa: ARG002 - the signature of each part
         self._stopping = True
         if self._discovers:
             await self.discovery.aclose()
-        if self._teller is not None:
-            self._teller.cancel()
-            await asyncio.wait([self._teller])
-        await self._place.registry.aclose()
+        if self._state_task is not None:
+            self._state_task.cancel()
+            await asyncio.wait([self._state_task])
+        await self._nodes.registry.aclose()
         if self._connected:
-            self._tell("LOST")
+            self._publish_state("LOST")
 
-    async def _tell_states(self) -> None:
-        async with aclosing(self._place.states()) as states:
+    async def _publish_states(self) -> None:
+        async with aclosing(self._nodes.states()) as states:
             first = asyncio.ensure_future(anext(states))
             try:
-                await asyncio.wait([first], timeout=_SILENCE)
+                await asyncio.wait([first], timeout=_REPORT_AFTER)
                 if not first.done() and not self._discovers:
-                    health = await self._place.registry.inspect()
+                    health = await self._nodes.registry.inspect()
                     log.warning("No connection to %s yet: %s", health.url, health.problem)
-                self._tell(await first)
+                self._publish_state(await first)
             finally:
-                # Before the generator is closed, which can't be while it runs.
+                # A generator can't be closed while it runs.
                 first.cancel()
                 await asyncio.wait([first])
             async for state in states:
-                self._tell(state)
+                self._publish_state(state)
 
-    def _tell(self, state: str) -> None:
+    def _publish_state(self, state: str) -> None:
         self._connected = state != "LOST"
         if state == "CONNECTED":
-            log.log(LOG_NOTICE, "Connected to %s", self._place.registry.url)
+            log.log(LOG_NOTICE, "Connected to %s", self._nodes.registry.url)
         else:
-            # Discovery has a word about each outage itself.
+            # Discovery logs each outage itself.
             level = logging.INFO if self._discovers or self._stopping else logging.WARNING
-            log.log(level, "The session with %s is %s", self._place.registry.url, state)
+            log.log(level, "The session with %s is %s", self._nodes.registry.url, state)
         self.App.PubSub.publish(f"ZooKeeperContainer.state/{state}!", self)

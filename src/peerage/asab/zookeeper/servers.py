@@ -1,4 +1,4 @@
-"""Which registry a container uses: said by its arguments, the configuration or the environment."""
+"""Chooses the registry of a container, by its arguments, the configuration and the environment."""
 
 import os
 import re
@@ -21,25 +21,25 @@ _URL: Final = re.compile(r"(?:(?:([^:/?#]+):)?//([^/?#]*))?([^?#]*)(.*)", re.DOT
 
 
 class Choice(NamedTuple):
-    """What a container uses."""
+    """The registry of a container."""
 
     url: str
-    """Of the registry; may have credentials."""
+    """The URL of the registry; may have credentials."""
     path: str
-    """The container's, without a slash at either end."""
+    """The path of the container, without a slash at either end."""
     chroot: str
-    """Path at the servers below which the container's is; empty or with a slash at its beginning."""
+    """Path at the servers below which that path is; empty, or with a slash at its beginning."""
     configured: bool
-    """Whether anybody said where the registry is."""
+    """Whether the registry was configured at all."""
 
 
 def choose(settings: Mapping[str, str], z_path: str | None) -> Choice:
     """Return the registry of a container.
 
     Args:
-        settings: its ``servers`` and ``path``; what is empty there is looked for in ``[zookeeper]``, the
-            servers in ``ASAB_ZOOKEEPER_SERVERS`` and the whole URL in ``PEERAGE_REGISTRY`` as well.
-        z_path: ``zookeeper://servers/path``, ``/path``; wins over everything else.
+        settings: its ``servers`` and ``path``. An empty one is taken from ``[zookeeper]``, the servers also
+            from ``ASAB_ZOOKEEPER_SERVERS``, and the whole URL from ``PEERAGE_REGISTRY``.
+        z_path: ``zookeeper://servers/path`` or ``/path``; wins over the settings.
     """
     scheme, authority, own_path, options = _split(_first(z_path))
     servers = _first(
@@ -61,9 +61,9 @@ def choose(settings: Mapping[str, str], z_path: str | None) -> Choice:
     return _of_embedded(_EMBEDDED, path, configured=False)
 
 
-def _first(*places: str | None) -> str:
-    """Return what the first place says that says something."""
-    return next((said for place in places if (said := (place or "").strip())), "")
+def _first(*values: str | None) -> str:
+    """Return the first value that isn't empty."""
+    return next((text for value in values if (text := (value or "").strip())), "")
 
 
 def _split(url: str) -> tuple[str, str, str, str]:
@@ -74,7 +74,7 @@ def _split(url: str) -> tuple[str, str, str, str]:
 
 def _of_servers(scheme: str, servers: str, path: str, options: str) -> Choice:
     hosts, slash, chroot = servers.partition("/")
-    # Lists are written over several lines, too.
+    # A list may have several lines.
     hosts = ",".join(hosts.replace(",", " ").split())
     chroot = f"{slash}{chroot.strip('/')}".rstrip("/")
     path = path.strip("/")
@@ -87,7 +87,7 @@ def _of_url(url: str, path: str) -> Choice:
     if scheme not in {"zookeeper", _TLS}:
         return _of_embedded(url, path, configured=True)
     if not path:
-        # As the registry itself has it: no path at all is the default one, '/' is the root.
+        # As in the registry's URL: no path is the default one, '/' is the root.
         return Choice(url, unquote(own_path or DEFAULT_PATH).strip("/"), "", configured=True)
     path = path.strip("/")
     return Choice(f"{scheme}://{authority}{quote(_joined('', path))}{options}", path, "", configured=True)
@@ -95,7 +95,7 @@ def _of_url(url: str, path: str) -> Choice:
 
 def _of_embedded(url: str, path: str, *, configured: bool) -> Choice:
     if not url.startswith(_EMBEDDED):
-        # A registry of another kind has no folders to choose from: its URL says all.
+        # A registry of another kind has no folders to choose from.
         return Choice(url, path.strip("/") or DEFAULT_PATH, "", configured)
     base, _, query = url.partition("?")
     path = (path or dict(parse_qsl(query)).get("path", "")).strip("/") or DEFAULT_PATH

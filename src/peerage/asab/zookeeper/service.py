@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, ClassVar
 
 from peerage.asab import abc, proactor
-from peerage.asab.parts import Floor
+from peerage.asab.parts import Phase
 
 if TYPE_CHECKING:
     from peerage.asab.application import Application
@@ -15,7 +15,7 @@ __all__ = ["Module", "ZooKeeperService"]
 class ZooKeeperService(abc.Service):
     """``asab.ZooKeeperService``: the list of the containers."""
 
-    peerage_floor: ClassVar[Floor] = Floor.ZOOKEEPER
+    peerage_phase: ClassVar[Phase] = Phase.ZOOKEEPER
 
     def __init__(self, app: "Application", service_name: str = "asab.ZooKeeperService") -> None:
         super().__init__(app, service_name)

@@ -1,4 +1,4 @@
-"""A container's ZooKeeper, with calls that are awaited."""
+"""The calls of kazoo's client as coroutines."""
 
 import logging
 from collections.abc import Callable
@@ -17,11 +17,11 @@ log = logging.getLogger("peerage.asab.zookeeper")
 class KazooWrapper:
     """``container.ZooKeeper``: kazoo's client, called in threads. Paths are absolute.
 
-    While ZooKeeper is out of reach, calls wait for it; with the session they were made in, they fail.
+    While ZooKeeper is out of reach, calls wait for it. They fail when their session ends.
 
     Args:
-        proactor: has the threads.
-        client: returns the client, or raises an error that says why there is none.
+        proactor: runs the calls in its threads.
+        client: returns the client, or raises an error with the reason why there is none.
     """
 
     def __init__(self, proactor: "ProactorService", client: "Callable[[], KazooClient]") -> None:
@@ -30,7 +30,7 @@ class KazooWrapper:
 
     @property
     def Client(self) -> "KazooClient":  # noqa: N802 - documented so
-        """The kazoo client of the container's session. Its calls wait: not for the event loop's thread.
+        """The kazoo client of the container's session. Its calls block: call them in other threads.
 
         Raises:
             ConfigurationError: the container has no ZooKeeper.
@@ -40,11 +40,11 @@ class KazooWrapper:
     # Reading
 
     async def exists(self, path: str) -> "ZnodeStat | None":
-        """Return what is known of the node, None if there is none."""
+        """Return the metadata of the node, None if there is no such node."""
         return await self._call(self.Client.exists, path)
 
     async def get(self, path: str) -> "tuple[bytes, ZnodeStat] | tuple[None, None]":
-        """Return the node's data and what is known of it; twice None if there is none."""
+        """Return the node's data and metadata; twice None if there is no such node."""
         found: tuple[bytes, ZnodeStat] | None = await self._if_there(self.Client.get, path)
         return (None, None) if found is None else found
 
@@ -60,7 +60,7 @@ class KazooWrapper:
     # Writing
 
     async def ensure_path(self, path: str) -> Any:
-        """Make the node, and those above it, unless they are there."""
+        """Make the node and its missing parents, unless the node exists."""
         return await self._call(self.Client.ensure_path, path)
 
     async def create(
@@ -68,21 +68,21 @@ class KazooWrapper:
         path: str,
         value: bytes,
         sequence: bool = False,  # noqa: FBT001, FBT002 - documented so
-        ephemeral: bool = False,  # noqa: FBT001, FBT002 - likewise
-        makepath: bool = False,  # noqa: FBT001, FBT002 - likewise
+        ephemeral: bool = False,  # noqa: FBT001, FBT002 - documented so
+        makepath: bool = False,  # noqa: FBT001, FBT002 - documented so
     ) -> str:
         """Make a node and return its path.
 
         Args:
-            path: of the node; with *sequence*, up to its digits.
-            value: its data.
-            sequence: append ten digits that no other node has.
-            ephemeral: it goes with this session.
-            makepath: make the nodes above it.
+            path: the path of the node; with *sequence*, without the digits.
+            value: the data.
+            sequence: append ten digits that make the name unique.
+            ephemeral: the node is deleted with this session.
+            makepath: make its missing parents.
 
         Raises:
-            kazoo.exceptions.NodeExistsError: it is there already.
-            kazoo.exceptions.NoNodeError: the one above isn't.
+            kazoo.exceptions.NodeExistsError: the node exists.
+            kazoo.exceptions.NoNodeError: its parent doesn't exist.
         """
         created: str = await self._call(self.Client.create, path, value, None, ephemeral, sequence, makepath)
         return created
@@ -90,36 +90,36 @@ class KazooWrapper:
     async def set_data(self, path: str, data: bytes) -> "ZnodeStat | None":
         """Replace the node's data; None, and a warning, if there is no such node."""
         return await self._if_there(
-            *(self.Client.set, path, data), complaint=f"{path} isn't written: there is no such node"
+            *(self.Client.set, path, data), problem=f"{path} isn't written: there is no such node"
         )
 
     async def upsert(self, path: str, value: bytes) -> Any:
-        """Replace the node's data, or make the node and those above it."""
+        """Replace the node's data, or make the node and its missing parents."""
         return await self._call(_upsert, self.Client, path, value)
 
     async def delete(self, path: str, version: int = -1, recursive: bool = False) -> Any:  # noqa: FBT001, FBT002 - documented so
-        """Remove the node, if it is at *version* (-1: at any), *recursive*: with all below it.
+        """Delete the node if it has *version* (-1: any); with *recursive*, its children as well.
 
         None, and a warning, if there is no such node.
         """
         return await self._if_there(
             *(self.Client.delete, path, version, recursive),
-            complaint=f"{path} isn't deleted: there is no such node",
+            problem=f"{path} isn't deleted: there is no such node",
         )
 
-    # Within
+    # Internal
 
     async def _call(self, call: Callable[..., Any], *args: Any) -> Any:
         return await self.ProactorService.execute(call, *args)
 
-    async def _if_there(self, call: Callable[..., Any], *args: Any, complaint: str | None = None) -> Any:
+    async def _if_there(self, call: Callable[..., Any], *args: Any, problem: str | None = None) -> Any:
         from peerage.backends.zookeeper.session import NoNodeError  # noqa: PLC0415 - an extra
 
         try:
             return await self._call(call, *args)
         except NoNodeError:
-            if complaint is not None:
-                log.warning("%s", complaint)
+            if problem is not None:
+                log.warning("%s", problem)
             return None
 
 
@@ -130,5 +130,5 @@ def _upsert(client: "KazooClient", path: str, value: bytes) -> Any:
         return client.set(path, value)
     with suppress(NodeExistsError):
         return client.create(path, value, makepath=True)
-    # Somebody else was quicker.
+    # Another process has made it meanwhile.
     return client.set(path, value)

@@ -122,10 +122,6 @@ class EmbeddedAdvertisement:
             self._changed.set()
             self._on_end(self)
 
-    def set_removed(self) -> None:
-        """The registry is closed and has removed the record."""
-        self._removed = True
-
     def _set_status(self, status: Status) -> None:
         before, self._status = self._status.name, status
         if status.name is not None and status.name != before:

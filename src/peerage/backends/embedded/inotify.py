@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from enum import Flag, auto
 from typing import TYPE_CHECKING, Final
@@ -17,7 +17,7 @@ except ImportError:  # it exists on Linux only
     Inotify = None  # type: ignore[assignment,misc]
 
 if TYPE_CHECKING:
-    from asyncinotify import Watch
+    from asyncinotify import Event, Watch
 
 __all__ = ["FORCE_POLLING", "Change", "Notifier"]
 
@@ -158,7 +158,7 @@ class Notifier:
             return None
         # asyncinotify's own flag for this has the value of another one.
         os.set_blocking(self._inotify.fd, False)
-        asyncio.get_running_loop().add_reader(self._inotify.fd, self._read)
+        asyncio.get_running_loop().add_reader(self._inotify.fd, self._read, self._inotify, self._inotify.fd)
         return self._inotify
 
     def _unavailable(self, why: str) -> None:
@@ -173,33 +173,36 @@ class Notifier:
                 FORCE_POLLING,
             )
 
-    def _read(self) -> None:
+    def _read(self, inotify: "Inotify", fd: int) -> None:
         """Pass on what happened since the last time: one call per listener for a burst."""
-        if self._inotify is None:
-            return
         batches: dict[int, dict[str, Change]] = {}
-        while True:
-            try:
-                event = self._inotify.sync_get()
-            except BlockingIOError:
-                break
-            if event is None:
-                break
+        for event in _waiting_events(inotify, fd):
             mask = int(event.mask)
             if mask & _Q_OVERFLOW:
                 for number in self._listeners:
                     batches.setdefault(number, {})[""] = Change.OVERFLOW
-                continue
-            watch = event.watch
-            if watch is None:
-                continue
-            changes = batches.setdefault(watch.wd, {})
-            name = str(event.name) if event.name else ""
-            happened = _change(mask)
-            changes[name] = changes[name] | happened if name in changes else happened
+            elif event.watch is not None:
+                changes = batches.setdefault(event.watch.wd, {})
+                name = str(event.name) if event.name else ""
+                changes[name] = changes.get(name, Change(0)) | _change(mask)
         for number, changes in batches.items():
             for listener in tuple(self._listeners.get(number, ())):
                 listener(changes)
+
+
+def _waiting_events(inotify: "Inotify", fd: int) -> "Iterator[Event]":
+    while True:
+        try:
+            event = inotify.sync_get()
+        except BlockingIOError:
+            return
+        except ValueError:
+            # The interpreter ends: asyncinotify has closed the descriptor, and this thread still runs.
+            asyncio.get_running_loop().remove_reader(fd)
+            return
+        if event is None:
+            return
+        yield event
 
 
 def _change(mask: int) -> Change:

@@ -206,8 +206,6 @@ class EmbeddedRegistry:
             if last:
                 # The thread has nothing more to do: this waits for the end of a function.
                 shared.thread.join()
-            for advertisement in advertisements:
-                advertisement.set_removed()
             finished.set_result(None)
 
         shared.thread.call_soon(close_store)

@@ -69,9 +69,8 @@ class Store:
         self._records: dict[OwnedRecord, None] = {}
         self._folder: Folder | None = None
         self._attached = False
-        self._closed = False
         self._since = time.monotonic()
-        # Why the folder can't be used, and whether that passes by itself.
+        # Why the folder can't be used, and whether it is refused, which doesn't pass by waiting.
         self._problem: str | None = None
         self._denied = False
         self._retry_in = _RETRY
@@ -161,7 +160,6 @@ class Store:
 
     def close(self) -> None:
         """Withdraw everything and close the folder."""
-        self._closed = True
         self._ticker.cancel()
         if self._retry is not None:
             self._retry.cancel()
@@ -176,7 +174,7 @@ class Store:
 
     def _attach(self) -> None:
         """Open the folder and bring everything up to date; try again later if that fails."""
-        if self._attached or self._closed:
+        if self._attached:
             return
         try:
             folder = Folder.open(self._location.base, self._location.folder)

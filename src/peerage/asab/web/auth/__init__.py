@@ -1,4 +1,4 @@
-"""Who calls, and what they may do: everything that a web container serves needs a valid token.
+"""Authorization: each handler of a web container needs a valid token.
 
 ::
 
@@ -9,10 +9,10 @@
         authz = asab.contextvars.Authz.get()
         ...
 
-Whatever isn't marked ``@asab.web.auth.noauth`` is closed to callers without one.
+Only handlers marked ``@asab.web.auth.noauth`` are open to callers without a token.
 """
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from peerage.lazy import loader
 
@@ -39,11 +39,8 @@ __all__ = [
     "require_superuser",
 ]
 
-_load: Final = loader(__name__, globals(), _HOME_OF, frozenset({"authorization", "decorator", "service"}))
-
-
-def __getattr__(name: str) -> Any:
-    return _load(name)
+if not TYPE_CHECKING:  # for a type checker every misspelled name would be valid
+    __getattr__ = loader(__name__, globals(), _HOME_OF, frozenset({"authorization", "decorator", "service"}))
 
 
 def __dir__() -> list[str]:

@@ -1,4 +1,4 @@
-"""Who sent a request and what they may do, as programs see it: ``asab.contextvars.Authz.get()``."""
+"""The identity and the rights of a request's sender: ``asab.contextvars.Authz.get()``."""
 
 import logging
 from collections.abc import Iterator, Mapping
@@ -24,15 +24,15 @@ SUPERUSER_RESOURCE_ID: Final = SUPERUSER
 class Authorization:
     """A :class:`peerage.auth.Principal` with ASAB's names, on behalf of the tenant in context.
 
-    Questions about rights raise NotAuthenticatedError once the token has expired. Without a tenant in context
-    the global resources count, with one only those of that tenant; a superuser may do everything.
+    Methods about rights raise NotAuthenticatedError once the token has expired. Without a tenant in context
+    the global resources count, otherwise only those of that tenant; a superuser may do everything.
 
     Args:
-        claims: of a token, or whoever it speaks for.
-        id_token: the token itself, to be handed on; None if there is none.
+        claims: the claims of a token, or a principal.
+        id_token: the token itself, which sessions relay; None if there is none.
 
     Raises:
-        NotAuthenticatedError: the claims don't say when they were issued and when they expire.
+        NotAuthenticatedError: the claims lack ``iat`` or ``exp``.
     """
 
     def __init__(self, claims: Mapping[str, Any] | Principal | None, id_token: str | None = None) -> None:
@@ -41,7 +41,7 @@ class Authorization:
         self.IdToken = id_token
         """The token that was verified."""
         self.Internal = principal.internal
-        """Whether it is another service's own."""
+        """Whether it is the internal token of another service."""
         self.CredentialsId: str | None = principal.subject
         """Id of the credentials, ``sub``."""
         self.Username: str | None = principal.username
@@ -55,18 +55,18 @@ class Authorization:
     def __repr__(self) -> str:
         return f"<Authorization {self._principal!r}>"
 
-    # How long
+    # Expiration
 
     def is_valid(self) -> bool:
-        """Tell whether it hasn't expired."""
+        """Tell whether the token hasn't expired."""
         return self._principal.valid
 
     def require_valid(self) -> None:
-        """Raise NotAuthenticatedError once it has expired."""
+        """Raise NotAuthenticatedError if the token has expired."""
         with _answering():
             self._principal.require_valid()
 
-    # What they may do
+    # Rights
 
     def has_superuser_access(self) -> bool:
         """Tell whether everything is allowed."""
@@ -77,13 +77,13 @@ class Authorization:
         """Tell whether all of *resources* are allowed.
 
         Raises:
-            ValueError: none is named.
+            ValueError: no resource is given.
         """
         with _answering():
             return self._principal.has_resource_access(*resources, tenant=Tenant.get(None))
 
     def has_tenant_access(self) -> bool:
-        """Tell whether the tenant in context is one of theirs.
+        """Tell whether the tenant in context is one of the sender's.
 
         Raises:
             ValueError: there is no tenant in context.
@@ -102,11 +102,11 @@ class Authorization:
             self._principal.require_resource_access(*resources, tenant=Tenant.get(None))
 
     def require_tenant_access(self) -> None:
-        """Raise AccessDeniedError unless the tenant in context is one of theirs."""
+        """Raise AccessDeniedError unless the tenant in context is one of the sender's."""
         with _answering():
             self._principal.require_tenant_access(_tenant())
 
-    # Anything else
+    # Claims
 
     def user_info(self) -> dict[str, Any]:
         """Return all claims."""
@@ -123,7 +123,7 @@ def _principal(claims: Mapping[str, Any] | None) -> Principal:
     try:
         return Principal(claims or {})
     except KeyError as error:
-        log.error("An authorization without %s can't be used", error)  # noqa: TRY400 - that is all
+        log.error("An authorization without %s can't be used", error)  # noqa: TRY400 - the key is all there is to log
         raise NotAuthenticatedError from error
 
 
@@ -136,7 +136,7 @@ def _tenant() -> str:
 
 @contextmanager
 def _answering() -> Iterator[None]:
-    """Turn a refusal into the exception that answers a request with it."""
+    """Turn a refusal into the exception that answers the request."""
     try:
         yield
     except TokenRefusedError as error:

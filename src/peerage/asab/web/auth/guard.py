@@ -1,4 +1,4 @@
-"""The step in front of each handler of a web container: without a valid token nothing is reached."""
+"""The middleware that lets only requests with a valid token reach the handlers of a web container."""
 
 from collections.abc import Awaitable, Callable
 
@@ -12,8 +12,9 @@ from peerage.auth import Reason
 from peerage.auth.refusals import Refusals
 from peerage.errors import AccessDeniedError as Denied
 from peerage.errors import KeysUnavailableError, TokenRefusedError
-from peerage.web.authorization import is_open, take_token, unavailable
+from peerage.web.authorization import is_open, unavailable
 from peerage.web.handlers import Handler, Middleware
+from peerage.web.tokens import take_token
 
 __all__ = ["guard"]
 
@@ -22,8 +23,8 @@ def guard(authenticate: Callable[[str | None], Awaitable[Authorization]], refusa
     """Return a middleware that sets ``Authz``, or raises NotAuthenticatedError, AccessDeniedError or a 503.
 
     Args:
-        authenticate: returns who a token speaks for; raises TokenRefusedError or KeysUnavailableError.
-        refusals: counts and tells what valid tokens don't allow.
+        authenticate: verifies a token; raises TokenRefusedError or KeysUnavailableError.
+        refusals: counts and logs refusals of requests with valid tokens.
     """
 
     @web.middleware
@@ -37,7 +38,7 @@ def guard(authenticate: Callable[[str | None], Awaitable[Authorization]], refusa
         token, request = take_token(request)
         missing = request.match_info.http_exception
         if missing is not None and token is None:
-            # Nothing is there, which is no secret; but nothing inside may answer instead.
+            # There is no such route, which isn't secret; but no further middleware may answer instead.
             raise missing
         try:
             authz = await authenticate(token)
@@ -72,5 +73,5 @@ def _check_tenant(authz: Authorization) -> None:
     try:
         authz.require_tenant_access()
     except ValueError as error:
-        # No name of a tenant, so nobody's.
+        # It isn't the name of a tenant.
         raise AccessDeniedError from error

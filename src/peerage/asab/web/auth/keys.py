@@ -1,4 +1,4 @@
-"""What verifies tokens, as ``[auth]`` says: with keys found by discovery, or from anywhere else."""
+"""The verifier of tokens that ``[auth]`` describes; the URLs of keys may be found by discovery."""
 
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 from yarl import URL
 
 from peerage.asab.web.auth.settings import AuthSettings
-from peerage.asab.web.neighbours import find_discovery, open_session
+from peerage.asab.web.lookup import find_discovery, open_session
 from peerage.auth import Verifier
 from peerage.auth.fetched_keys import fetched_keys, without_credentials
 from peerage.client.fetch import fetch_document
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 
 __all__ = ["Keys"]
 
-#: Seconds after which a service that has no discovery yet is worth asking again.
+#: Seconds after which a client may try again while there is no discovery yet.
 _RETRY: Final = 5.0
 
 
 class Keys:
-    """Makes the verifier when it is first needed, and another one when there is discovery at last.
+    """Makes the verifier on first use, and another one once there is a DiscoveryService.
 
     Args:
-        settings: what is configured.
-        app: the application, which may have discovery, now or later.
+        settings: the settings of ``[auth]``.
+        app: the application, which may have a DiscoveryService, now or later.
     """
 
     def __init__(self, settings: AuthSettings, app: "Application") -> None:
@@ -39,8 +39,8 @@ class Keys:
         self._own: list[Verifier] = []
 
     @property
-    def nobodys(self) -> bool:
-        """Whether no token could ever be accepted."""
+    def missing(self) -> bool:
+        """Whether there are no keys, so that each token is refused."""
         return not (
             self._settings.public_keys_urls
             or self._settings.public_keys_files
@@ -48,7 +48,7 @@ class Keys:
         )
 
     def check(self) -> None:
-        """Raise ConfigurationError if something can't be found because there is no discovery."""
+        """Raise ConfigurationError if a URL needs discovery and there is no DiscoveryService."""
         if find_discovery(self._app) is None:
             for url in self._logical():
                 raise ConfigurationError(
@@ -100,5 +100,5 @@ def _host(url: str) -> str | None:
     try:
         return URL(url).host
     except ValueError:
-        # What is wrong with it is told when it is to be fetched.
+        # Fetching it raises an error that says what is wrong.
         return None

@@ -1,4 +1,4 @@
-"""Everybody is the same one: for development without an authorization server."""
+"""The same identity for all requests: for development without an authorization server."""
 
 import json
 import logging
@@ -15,12 +15,12 @@ __all__ = ["mock_principal"]
 
 log = logging.getLogger(__name__)
 
-#: Where the claims are looked for besides what is configured.
-_PLACES: Final = ("/conf/mock-claims.json", "/conf/mock-userinfo.json")
+#: Files with claims that are used if none is configured.
+_FILES: Final = ("/conf/mock-claims.json", "/conf/mock-userinfo.json")
 
 _LIFETIME: Final = 5 * 365 * 24 * 3600
 
-#: As the original has them: programs under development know them.
+#: The same as in ASAB, for programs under development.
 _CLAIMS: Final = {
     "iss": "auth.test.loc",
     "azp": "my-asab-app",
@@ -34,27 +34,27 @@ _CLAIMS: Final = {
 
 
 def mock_principal(path: str | None) -> Principal:
-    """Return whoever everybody is taken for.
+    """Return the principal of all requests.
 
     Args:
-        path: of a JSON file with claims; those of a made-up superuser if there is none.
+        path: a JSON file with claims; without one, the claims of an invented superuser.
 
     Raises:
-        ConfigurationError: the file has no claims.
+        ConfigurationError: the claims in the file are invalid.
     """
     if path and not Path(path).is_file():
         log.warning("[auth] mock_claims_path: there is no file %s", path)
-    found = next((place for place in (path, *_PLACES) if place and Path(place).is_file()), None)
+    found = next((file for file in (path, *_FILES) if file and Path(file).is_file()), None)
     now = int(time.time())
     claims: dict[str, Any] = {"iat": now, "exp": now + _LIFETIME, **(_read(found) if found else _CLAIMS)}
     try:
-        # One that has expired is to be refused when it is used, as a token is.
+        # Expired claims are refused at each request, as a token is.
         check_claims(claims, claims["iat"])
     except (TokenRefusedError, KeyError, TypeError) as error:
         raise ConfigurationError(f"The claims in {found} can't be used: {error}") from error
     log.warning(
-        "[auth] enabled=mock: every request is taken for one of %r, without a token. Describe somebody else "
-        "in a file named by mock_claims_path; never use this where others can call",
+        "[auth] enabled=mock: every request is accepted as one of %r, without a token. Describe another "
+        "identity in the file mock_claims_path; never use this where others can call",
         claims.get("preferred_username") or claims.get("sub"),
     )
     return Principal(claims)

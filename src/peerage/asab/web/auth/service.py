@@ -8,16 +8,16 @@ from aiohttp import web
 from peerage.asab.abc.service import Service
 from peerage.asab.config import Config
 from peerage.asab.exceptions import NotAuthenticatedError
-from peerage.asab.parts import Floor
+from peerage.asab.parts import Phase
 from peerage.asab.web.auth.authorization import Authorization
 from peerage.asab.web.auth.guard import guard
 from peerage.asab.web.auth.keys import Keys
 from peerage.asab.web.auth.mock import mock_principal
 from peerage.asab.web.auth.settings import read_settings
-from peerage.asab.web.neighbours import only_container
+from peerage.asab.web.lookup import only_container
 from peerage.auth.refusals import Refusals
 from peerage.errors import ConfigurationError, KeysUnavailableError, TokenRefusedError
-from peerage.web.authorization import take_token
+from peerage.web.tokens import take_token
 
 if TYPE_CHECKING:
     from peerage.asab.application import Application
@@ -29,11 +29,10 @@ log = logging.getLogger("peerage.asab.web.auth")
 
 
 class AuthService(Service):
-    """Lets requests with a valid token through to the handlers of a web container, and no others.
+    """Lets only requests with a valid token reach the handlers of a web container.
 
     It installs itself if there is exactly one web container; with several, :meth:`install` names those that
-    it is meant for. ``[auth]`` says whose tokens are valid; internal ones of other services of the cluster
-    are, too.
+    it protects. ``[auth]`` says which tokens are valid; internal tokens of the cluster's services are, too.
 
     Args:
         app: the application.
@@ -43,7 +42,7 @@ class AuthService(Service):
         ValueError: the section ``[auth]`` can't be used.
     """
 
-    peerage_floor: ClassVar[Floor] = Floor.WEB
+    peerage_phase: ClassVar[Phase] = Phase.WEB
 
     def __init__(self, app: "Application", service_name: str = "asab.AuthService") -> None:
         settings = read_settings(Config)
@@ -57,7 +56,7 @@ class AuthService(Service):
             self._authorize(container)
         app.PubSub.subscribe("Application.run!", self._on_run)
 
-    # Where
+    # Containers
 
     def install(self, web_container: "WebContainer") -> None:
         """Authorize the requests to *web_container*; nothing happens if that is done already.
@@ -93,14 +92,14 @@ class AuthService(Service):
             raise RuntimeError("This web container has an AuthService: one is enough.")
         web_container.authorization = self._guard
 
-    # Who
+    # Requests
 
     async def authorize_request(self, request: web.Request) -> Authorization:
-        """Return who has sent *request*.
+        """Verify the token of *request*.
 
         Raises:
             NotAuthenticatedError: there is no valid token.
-            KeysUnavailableError: that can't be told for now.
+            KeysUnavailableError: the keys can't be fetched for now.
         """
         try:
             return await self._authenticate(take_token(request)[0])
@@ -112,19 +111,19 @@ class AuthService(Service):
             return Authorization(self._mock, token)
         return Authorization(await self._keys.verifier().verify(token), token)
 
-    # Life
+    # As a service
 
-    async def initialize(self, app: "Application") -> None:  # noqa: ARG002 - as of each service
+    async def initialize(self, app: "Application") -> None:  # noqa: ARG002 - the signature of each service
         """Check the configuration before the first request."""
         self._check_unambiguous()
         if self._mock is None:
             try:
                 self._keys.verifier()
             except KeysUnavailableError:
-                # It may be made until the application runs.
+                # A DiscoveryService may be made until the application runs.
                 return
 
-    async def finalize(self, app: "Application") -> None:  # noqa: ARG002 - as of each service
+    async def finalize(self, app: "Application") -> None:  # noqa: ARG002 - the signature of each service
         """Stop fetching keys."""
         await self._keys.aclose()
 
@@ -136,7 +135,7 @@ class AuthService(Service):
         except ConfigurationError as error:
             log.critical("%s can't start: %s", self.Name, error)
             raise SystemExit(1) from None
-        if self._keys.nobodys:
+        if self._keys.missing:
             log.warning(
-                "Nobody's tokens can be verified, so each request is refused: set public_keys_url in [auth]"
+                "Without keys to verify tokens, each request is refused: set public_keys_url in [auth]"
             )

@@ -19,7 +19,7 @@ Mode = Literal["production", "mock"]
 
 @dataclass(frozen=True, slots=True)
 class AuthSettings:
-    """What it says."""
+    """The settings of ``[auth]``."""
 
     mode: Mode
     public_keys_urls: tuple[str, ...]
@@ -36,10 +36,10 @@ class AuthSettings:
 
 
 def read_settings(config: RawConfigParser) -> AuthSettings:
-    """Read them.
+    """Return the settings.
 
     Raises:
-        ValueError: *enabled* isn't one of the modes, or what its mode needs is missing.
+        ConfigurationError: *enabled* isn't one of the modes.
     """
     given = _options(config)
     return AuthSettings(
@@ -91,7 +91,7 @@ def _mode(text: str) -> Mode:
     if not enabled:
         raise ConfigurationError(
             "Authorization can't be switched off by [auth] enabled=no, or --no-auth, where there is an "
-            "AuthService: for development write enabled=mock, which takes everybody for the one described "
-            "in mock_claims_path."
+            "AuthService: for development write enabled=mock, which accepts every request as one of the "
+            "identity in mock_claims_path."
         )
     return "production"

@@ -18,7 +18,8 @@ _HOME_OF: Final = {
 
 __all__ = ["JSONDumper", "JsonExceptionMiddleware", "json_response", "json_schema_handler"]
 
-__getattr__ = loader(__name__, globals(), _HOME_OF, frozenset({"json"}))
+if not TYPE_CHECKING:  # for a type checker every misspelled name would be valid
+    __getattr__ = loader(__name__, globals(), _HOME_OF, frozenset({"json"}))
 
 
 def __dir__() -> list[str]:

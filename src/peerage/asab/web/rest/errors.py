@@ -16,7 +16,7 @@ __all__ = ["JsonExceptionMiddleware"]
 
 log = logging.getLogger(__name__)
 
-#: What exceptions of handlers mean: the status, what the answer calls it, and its message if there is none.
+#: Of each exception: the status, the result, and the message if the exception has none.
 _MEANINGS: Final = (
     (KeyError, 404, "NOT-FOUND", "KeyError"),
     (ValidationError, 400, "VALIDATION-ERROR", "ValidationError"),
@@ -32,8 +32,8 @@ async def JsonExceptionMiddleware(  # noqa: N802 - documented so
 ) -> web.StreamResponse:
     """Answer exceptions of handlers in JSON: ``{"result": …, "message": …, "uuid": …}``.
 
-    A KeyError is 404, a ValidationError 400, a Conflict 409, HTTP errors are what they are, and everything
-    else is 500. The uuid stands in the log as well. An answer that has begun is broken off.
+    A KeyError is answered 404, a ValidationError 400, a Conflict 409, an HTTP error with its status, and any
+    other exception 500. The log has the uuid as well. If a response has begun, the connection is closed.
     """
     try:
         return await handler(request)
@@ -43,11 +43,11 @@ async def JsonExceptionMiddleware(  # noqa: N802 - documented so
         error.content_type = "application/json"
         raise
     except web.HTTPException:
-        # A redirect, or an answer without content: no error.
+        # A redirect, or a response without content, isn't an error.
         raise
     except Exception as error:
         if request.writer.output_size:
-            # An answer has begun: a second one would go on as part of it. aiohttp logs it and breaks off.
+            # A second response would be read as part of the first. aiohttp logs the error and disconnects.
             raise
         status, result, message = _meaning(error)
         uuid = _log(request, status, error)
@@ -56,7 +56,7 @@ async def JsonExceptionMiddleware(  # noqa: N802 - documented so
 
 
 def _described(error: web.HTTPError) -> dict[str, Any]:
-    """Return what the body of *error* says, which may be such an object already."""
+    """Return the result and the message of *error*, whose body may be such an object already."""
     if error.content_type == "application/json" and error.text:
         with suppress(ValueError):
             body = json.loads(error.text)
@@ -75,9 +75,9 @@ def _meaning(error: Exception) -> tuple[int, str, Any]:
 def _log(request: web.Request, status: int, error: BaseException) -> str:
     uuid = str(uuid4())
     unexpected = not isinstance(error, web.HTTPError)
-    # Neither headers nor the query: there are tokens among them.
+    # No headers and no query, which may have tokens.
     log.log(
-        logging.WARNING if unexpected and status < 500 else logging.ERROR,  # noqa: PLR2004 - the server's fault
+        logging.WARNING if unexpected and status < 500 else logging.ERROR,  # noqa: PLR2004 - from 500 on, it is the server's error
         "%s %s was answered %d, uuid %s: %r",
         *(request.method, request.rel_url.raw_path, status, uuid, error),
         exc_info=error if unexpected else None,
@@ -91,7 +91,7 @@ def _message(error: BaseException, otherwise: str) -> Any:
         return otherwise
     first, *others = error.args
     if others and isinstance(first, str):
-        # Braces may be meant as they are.
+        # The braces may not be those of a format.
         with suppress(LookupError, ValueError, AttributeError, TypeError):
             return first.format(*others)
     return first

@@ -1,4 +1,4 @@
-"""Answers in JSON."""
+"""Responses in JSON."""
 
 import dataclasses
 import json
@@ -9,15 +9,15 @@ from aiohttp import web
 
 __all__ = ["JSONDumper", "json_response"]
 
-#: Values of ``?pretty`` that mean yes; nothing after it does, too.
+#: Values of ``?pretty`` that mean yes, no value included.
 _YES: Final = frozenset({"", "1", "t", "true", "y", "yes"})
 
 
 class JSONDumper:
-    """Makes JSON of what :mod:`json` can, and of dates, bytes, data classes and what has ``rest_get()``.
+    """Makes JSON of what :mod:`json` supports, dates, bytes, data classes and objects with ``rest_get()``.
 
     Args:
-        pretty: whether it is for people.
+        pretty: whether to indent it.
     """
 
     def __init__(self, pretty: Any) -> None:
@@ -30,11 +30,11 @@ class JSONDumper:
         return json.dumps(obj, default=self.default)
 
     def default(self, o: Any) -> Any:
-        """Return something that JSON has instead of *o*; what else there is becomes text."""
+        """Return a JSON value for *o*; by default, its text."""
         if (own := getattr(o, "rest_get", None)) is not None:
             return own()
         if isinstance(o, datetime):
-            # A time without a zone is taken for UTC. Zones needn't be hashable.
+            # A time without a zone is UTC. Zones need not be hashable.
             if o.tzinfo is None or o.tzinfo == UTC:
                 return f"{o.replace(tzinfo=None).isoformat()}Z"
             return o.isoformat()
@@ -55,11 +55,11 @@ def json_response(
     """Return *data* as a JSON response.
 
     Args:
-        request: what is answered; ``?pretty`` in its URL makes it readable.
-        data: what to answer.
-        pretty: whether to make it readable anyway.
-        dumps: how to make JSON of it.
-        kwargs: go to :func:`aiohttp.web.json_response`.
+        request: the request; ``?pretty`` in its URL indents the response.
+        data: the value.
+        pretty: whether to indent it anyway.
+        dumps: the class that makes JSON of it.
+        kwargs: arguments of :func:`aiohttp.web.json_response`.
     """
     pretty = request.query.get("pretty", "no").lower() in _YES or pretty
     return web.json_response(data, dumps=dumps(pretty), **kwargs)

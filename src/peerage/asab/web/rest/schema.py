@@ -13,7 +13,7 @@ from peerage.errors import MissingExtraError
 
 __all__ = ["json_schema_handler"]
 
-#: Characters of what is wrong that stand in the status line: clients read no more than a few kilobytes of it.
+#: Characters of the reason in the status line, of which clients read a few kilobytes only.
 _LONGEST_REASON: Final = 500
 
 _FORMS: Final = frozenset({"", "application/x-www-form-urlencoded", "multipart/form-data"})
@@ -24,7 +24,7 @@ Handler = Callable[..., Awaitable[web.StreamResponse]]
 def json_schema_handler(
     json_schema: dict[str, Any] | str, *_: Any, **__: Any
 ) -> Callable[[Handler], Handler]:
-    """Decorate a handler that takes what was sent, validated, as ``json_data=``.
+    """Decorate a handler that takes the validated data of the request as ``json_data=``.
 
     ::
 
@@ -32,14 +32,14 @@ def json_schema_handler(
         async def create(self, request, *, json_data):
             ...
 
-    JSON and forms are understood; what doesn't match is answered 400 with the reason.
+    The data may be JSON or a form; data that doesn't match is answered 400 with the reason.
 
     Args:
         json_schema: a schema of draft 4, 6 or 7, or the name of a file with one.
 
     Raises:
         MissingExtraError: the extra ``asab`` isn't installed.
-        ValueError: it is neither, or the file has no JSON.
+        ValueError: it is something else, or the file isn't JSON.
     """
     validate = _validator(json_schema)
 
@@ -50,7 +50,7 @@ def json_schema_handler(
             data = await _read(last.request if isinstance(last, web.View) else last)
             return await handler(*args, json_data=validate(data), **kwargs)
 
-        # Where a generator of documentation finds it.
+        # For generators of documentation.
         validated.json_schema = json_schema  # type: ignore[attr-defined]
         return validated
 
@@ -90,7 +90,7 @@ async def _read(request: web.Request) -> Any:
         try:
             return await request.json()
         except (ValueError, LookupError, RecursionError) as error:
-            # Of a character set that nobody knows, and nested too deeply.
+            # LookupError: an unknown character set; RecursionError: nested too deeply.
             raise _bad_request("Failed to parse JSON request") from error
     if request.content_type in _FORMS:
         try:
@@ -101,8 +101,8 @@ async def _read(request: web.Request) -> Any:
 
 
 def _bad_request(reason: str) -> web.HTTPBadRequest:
-    # The client's data may be part of it: lone surrogates, which no text can carry, and what mustn't stand in
-    # a status line.
+    # The reason may have data of the client: lone surrogates, which can't be encoded, and characters that
+    # aren't allowed in a status line.
     text = reason.encode(errors="backslashreplace").decode()
     line = " ".join("".join(each if each.isprintable() else " " for each in text).split())
     return web.HTTPBadRequest(reason=line[:_LONGEST_REASON], text=f"400: {line}")

@@ -1,4 +1,4 @@
-"""Discovery as applications have it: with the patience of a program that starts together with its cluster."""
+"""The Discovery of a ZooKeeper container, with the time limit and the errors of applications."""
 
 import os
 from configparser import RawConfigParser
@@ -9,26 +9,27 @@ from peerage.discovery import Discovery
 from peerage.errors import ConfigurationError, NotDiscoveredError, NotReadyError
 from peerage.registry import Registry
 
-__all__ = ["NotDiscoveredInTimeError", "PatientDiscovery"]
+__all__ = ["ContainerDiscovery", "NotDiscoveredInTimeError"]
 
-#: Seconds that questions wait for the first look into the registry, by default.
+#: Seconds that a question waits until the registry was read once, by default. A program may start together
+#: with its cluster.
 READY_TIMEOUT: Final = 60.0
 
 
 class NotDiscoveredInTimeError(NotDiscoveredError, NotReadyError):
-    """Nobody is known because the registry couldn't be read within the time limit."""
+    """No service is known because the registry wasn't read within the time limit."""
 
 
-class PatientDiscovery(Discovery):
-    """A Discovery whose time limit is configured, and whose error then is what programs expect.
+class ContainerDiscovery(Discovery):
+    """A Discovery whose time limit is configured, and whose error is a NotDiscoveredError as well.
 
     Args:
-        registry: not closed by this.
+        registry: its owner closes it.
         config: the configuration of the program.
-        chroot: path at the servers below which everything of the cluster is; the original has its key there.
+        chroot: path at the servers below which the nodes of the cluster are; the internal key is there.
 
     Raises:
-        ConfigurationError: the time limit is no duration, or allowed_networks aren't networks.
+        ConfigurationError: the time limit isn't a duration, or allowed_networks aren't networks.
     """
 
     def __init__(self, registry: Registry, config: RawConfigParser, chroot: str = "") -> None:

@@ -1,4 +1,4 @@
-"""What a container does with its registry: all of ZooKeeper, or what a registry without it can do."""
+"""The nodes that a container reads and writes; without ZooKeeper, only records."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from peerage.asab.zookeeper.session import ZooKeeperSession
     from peerage.backends.zookeeper.session import KazooClient
 
-__all__ = ["Place", "place_of"]
+__all__ = ["Nodes", "nodes_of"]
 
 _RUN: Final = "run"
 _CONNECTED: Final = "CONNECTED"
 
 
-class Place(Protocol):
-    """A registry as a container sees it. Paths are relative to the container's, without a slash in front."""
+class Nodes(Protocol):
+    """The nodes below a container's path. Paths are relative to it, without a slash in front."""
 
     zookeeper: KazooWrapper
 
@@ -35,7 +35,7 @@ class Place(Protocol):
         """Whether there is a connection now."""
 
     def states(self) -> AsyncGenerator[str]:
-        """Yield CONNECTED, SUSPENDED and LOST as they come."""
+        """Yield CONNECTED, SUSPENDED or LOST at each change."""
 
     def advertise(self, path: str, data: bytes) -> Advertisement:
         """Begin to keep *data* at a node."""
@@ -44,22 +44,22 @@ class Place(Protocol):
         """Return the names of the children."""
 
     async def data(self, path: str) -> bytes | None:
-        """Return what the node holds."""
+        """Return the data of the node."""
 
 
-def place_of(registry: Registry, choice: Choice, proactor: ProactorService) -> Place:
-    """Return what a container can do with *registry*."""
+def nodes_of(registry: Registry, choice: Choice, proactor: ProactorService) -> Nodes:
+    """Return the nodes of *registry*."""
     if not registry.url.startswith("zookeeper"):
-        return _Machine(registry, proactor)
-    # Needs the extra of ZooKeeper, which is there if such a registry is.
-    from peerage.asab.zookeeper.session import ZooKeeperSession  # noqa: PLC0415 - see above
-    from peerage.backends.zookeeper import ZooKeeperRegistry  # noqa: PLC0415 - see above
+        return _Records(registry, proactor)
+    # Needs the ZooKeeper extra, without which there is no such registry.
+    from peerage.asab.zookeeper.session import ZooKeeperSession  # noqa: PLC0415 - needs an extra
+    from peerage.backends.zookeeper import ZooKeeperRegistry  # noqa: PLC0415 - needs an extra
 
     assert isinstance(registry, ZooKeeperRegistry)  # noqa: S101 - by its URL
-    return _Ensemble(registry, ZooKeeperSession(registry), choice, proactor)
+    return _ZooKeeperNodes(registry, ZooKeeperSession(registry), choice, proactor)
 
 
-class _Ensemble:
+class _ZooKeeperNodes:
     """ZooKeeper."""
 
     def __init__(
@@ -80,20 +80,20 @@ class _Ensemble:
         return self._session.state == _CONNECTED
 
     async def states(self) -> AsyncGenerator[str]:
-        told: asyncio.Queue[str] = asyncio.Queue()
+        changes: asyncio.Queue[str] = asyncio.Queue()
         if self.connected:
-            told.put_nowait(_CONNECTED)
-        self._session.listen(told.put_nowait)
+            changes.put_nowait(_CONNECTED)
+        self._session.listen(changes.put_nowait)
         self._session.connect()
         while True:
-            state = await told.get()
+            state = await changes.get()
             if state == _CONNECTED:
-                # As with the original, so that what is in it can be listed, and made, from then on.
+                # As in the original, so that a program can list the path, and make nodes there.
                 await self._session.ensure_path()
             yield state
 
     def advertise(self, path: str, data: bytes) -> Advertisement:
-        # Not _below(): the path may end with a slash, or be empty, and the digits are in that folder.
+        # Not _below(): if *path* ends with a slash or is empty, the node's name is only digits.
         folder = f"/{self._path}" if self._path else ""
         return self._session.advertise_at(f"{self._chroot}{folder}/{path}", data)
 
@@ -108,13 +108,13 @@ class _Ensemble:
 
     def _client(self) -> "KazooClient":
         client = self._session.client
-        # Of what users ask. What the registry itself asks has its whole path.
+        # For calls of the program; the registry itself uses whole paths.
         client.chroot = self._chroot
         return client
 
 
-class _Machine:
-    """The registry of this machine, or another one that keeps records and nothing else."""
+class _Records:
+    """The registry of this machine, or another one that has only records."""
 
     def __init__(self, registry: Registry, proactor: ProactorService) -> None:
         self.registry = registry
@@ -154,6 +154,6 @@ class _Machine:
 
     def _refuse(self) -> NoReturn:
         raise ConfigurationError(
-            f"There is no ZooKeeper behind {self.registry.url}, only records below {_RUN}/, which "
-            "advertise(), get_children(), get_data() and get_raw_data() know. Set servers in [zookeeper]."
+            f"{self.registry.url} isn't ZooKeeper and has only records, below {_RUN}/: advertise(), "
+            "get_children(), get_data() and get_raw_data() work there. For more, set servers in [zookeeper]."
         )

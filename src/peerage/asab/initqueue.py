@@ -1,4 +1,4 @@
-"""Initializes parts one after the other, whenever they are made."""
+"""Initializes parts one after the other, also those that are made later."""
 
 import asyncio
 import logging
@@ -6,17 +6,17 @@ from collections.abc import Awaitable, Callable
 
 from peerage.asab.parts import Part
 
-__all__ = ["Lane"]
+__all__ = ["InitQueue"]
 
 log = logging.getLogger(__name__)
 
 
-class Lane:
+class InitQueue:
     """A queue of parts and the worker that initializes them.
 
     Args:
-        initialize: what is done to each; raises nothing.
-        last_first: of one floor, the part that was added last comes first.
+        initialize: initializes one part; raises nothing.
+        last_first: within one phase, the part that was added last comes first.
     """
 
     def __init__(self, initialize: Callable[[Part], Awaitable[None]], *, last_first: bool = False) -> None:
@@ -31,13 +31,13 @@ class Lane:
         self._interrupted = False
 
     def add(self, part: Part) -> None:
-        """Have *part* initialized."""
+        """Initialize *part* in its turn."""
         self._parts.append(part)
         self._idle.clear()
         self._wake.set()
 
     async def work(self) -> None:
-        """Initialize what is added until cancelled."""
+        """Initialize the parts that are added, until cancelled."""
         self._worker = asyncio.current_task()
         while True:
             while self._parts:
@@ -47,23 +47,23 @@ class Lane:
             await self._wake.wait()
 
     async def idle(self) -> None:
-        """Wait until everything that was added is initialized, as far as it can be."""
+        """Wait until each part was initialized, or failed."""
         await self._idle.wait()
 
     @property
     def is_idle(self) -> bool:
-        """Whether everything that was added is initialized."""
+        """Whether each part was initialized, or failed."""
         return self._idle.is_set()
 
     def interrupt(self) -> None:
-        """Cancel the part that is being initialized; go on with the next."""
+        """Cancel the part that is being initialized, and continue with the next one."""
         if self._busy and self._worker is not None:
             self._interrupted = True
             self._worker.cancel()
 
     def _next(self) -> Part:
         parts = self._parts[::-1] if self._last_first else self._parts
-        part = min(parts, key=lambda each: each.floor)
+        part = min(parts, key=lambda each: each.phase)
         self._parts.remove(part)
         return part
 
@@ -80,6 +80,6 @@ class Lane:
             self._busy = False
 
     def _end_interruption(self) -> bool:
-        """Take back the cancellation that was meant for a part alone; tell whether there was no other."""
+        """Take back the cancellation of a part; tell whether the worker itself wasn't cancelled."""
         interrupted, self._interrupted = self._interrupted, False
         return interrupted and self._worker is not None and not self._worker.uncancel()

@@ -36,19 +36,19 @@ class Callee:
 
 
 def only_container(app: "Application") -> "WebContainer | None":
-    """Return the web container if there is exactly one."""
+    """Return the web container if there is exactly one, else None."""
     service = app.Services.get("asab.WebService")
     containers = [] if service is None else [*service.Containers.values()]
     return containers[0] if len(containers) == 1 else None
 
 
 def find_discovery(app: "Application") -> "Discovery | None":
-    """Return discovery, None while there is none."""
+    """Return the started Discovery; None while there is no DiscoveryService."""
     service = app.Services.get("asab.DiscoveryService")
     return None if service is None else service.ZooKeeperContainer.open_discovery()
 
 
 def open_session(app: "Application") -> aiohttp.ClientSession:
-    """Return a session without any authorization, by discovery if there is one."""
+    """Return a session without authorization; by discovery, if there is a DiscoveryService."""
     discovery = find_discovery(app)
     return aiohttp.ClientSession() if discovery is None else discovery.session()
