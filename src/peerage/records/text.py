@@ -12,6 +12,11 @@ _SHOWN: Final = 60
 #: Digits of the longest number that Python converts.
 _DIGITS: Final = 4300
 
+#: The white space of JSON.
+_BLANK: Final = " \t\n\r"
+
+_STRICT: Final = json.JSONDecoder()
+
 # A longer number stays text, so that only the field it is in is lost and not the whole record.
 _TOLERANT: Final = json.JSONDecoder(
     parse_int=lambda digits: int(digits) if len(digits) <= _DIGITS else digits
@@ -25,13 +30,15 @@ def parse_record(data: bytes) -> dict[str, Any]:
         ValueError: it isn't one UTF-8 JSON object; the message completes "The record is …".
     """
     try:
-        text = data.decode("utf-8")
+        text = data.decode("utf-8").strip(_BLANK)
         try:
-            value = json.loads(text)
+            value, end = _STRICT.raw_decode(text)
         except json.JSONDecodeError:
             raise
         except ValueError:
-            value = _TOLERANT.decode(text)
+            value, end = _TOLERANT.raw_decode(text)
+        if end != len(text):
+            raise json.JSONDecodeError("Extra data", text, end)
     except UnicodeDecodeError as error:
         raise ValueError(f"not UTF-8 (byte {error.start})") from None
     except RecursionError:
