@@ -24,7 +24,7 @@ times = st.floats(NOW - 200, NOW + 200) | st.integers(int(NOW) - 200, int(NOW) +
 def outcome(claims):
     """Return the reason why *claims* are refused, None if they are accepted."""
     try:
-        check_claims(claims, NOW, leeway=LEEWAY)
+        check_claims(claims, NOW)
     except TokenRefusedError as error:
         return error.reason
     return None

@@ -62,7 +62,7 @@ async def test_a_token_that_comes_again_is_verified_once(verifier, served):
     first, text = await verifier.verify(signed()), signed()
     assert await verifier.verify(text) is await verifier.verify(text)
     assert first.subject == "u1"
-    assert (served.fetches, verifier.accepted) == (1, 3)
+    assert served.fetches == 1
 
 
 async def test_a_kept_token_expires(verifier, clock, monotonic):

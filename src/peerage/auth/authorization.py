@@ -4,11 +4,12 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
+
+from yarl import URL
 
 from peerage.auth.allowance import Allow, Allowance
 from peerage.auth.cluster_tokens import KEY_NAME, ClusterTokens
-from peerage.auth.exposure import exposure
 from peerage.auth.fetched_keys import Fetch, fetched_keys
 from peerage.auth.instance_tokens import InstanceKeys, InstanceTokens
 from peerage.auth.key_source import KeySource
@@ -16,13 +17,11 @@ from peerage.auth.verifier import Verifier
 from peerage.errors import ConfigurationError
 from peerage.membership import Membership
 from peerage.records.identity import Identity
+from peerage.records.names import is_logical
 
 __all__ = ["Authorization"]
 
 log = logging.getLogger(__name__)
-
-#: Which key signs internal tokens: the one that the cluster shares, or one of each instance.
-MODES: Final = ("cluster", "instance")
 
 
 class Authorization:
@@ -30,7 +29,7 @@ class Authorization:
 
     Args:
         membership: the registry and its directory.
-        mode: one of MODES.
+        mode: which key signs internal tokens: the ``cluster``'s, or one of each ``instance``.
         identity: returns the identity of this process.
         names: returns the ``(key, value)`` pairs, folded, under which this process is advertised.
         fetch: fetches users' keys.
@@ -50,7 +49,7 @@ class Authorization:
         fetch: Fetch,
         key_root: str = "",
     ) -> None:
-        if mode not in MODES:
+        if mode not in ("cluster", "instance"):
             raise ConfigurationError(f"authorization={mode!r} isn't known: write 'cluster' or 'instance'.")
         self._membership = membership
         self._identity = identity
@@ -174,13 +173,22 @@ class Authorization:
         return InstanceKeys(self._membership, names=self._names, allowance=Allowance(allow))
 
     def _warn_of_exposure(self, urls: Sequence[str], *, internal: bool) -> None:
-        danger = f"read the cluster's key, {self._key_name}, and call as a superuser"
-        if self._instance_tokens is not None:
-            danger = "advertise a key under the id of any instance"
-        warning = exposure(self._membership.registry, urls, danger if internal else None)
-        if warning is not None and not self._warned:
+        """Log once what any process that reaches an open registry could do."""
+        registry = self._membership.registry
+        hosts = [url.host for url in map(URL, urls) if url.scheme == "http" and is_logical(url.host)]
+        dangers = [f"impersonate {host} and issue tokens that are accepted here" for host in hosts]
+        if internal and self._instance_tokens is None:
+            dangers.append(f"read the cluster's key, {self._key_name}, and call as a superuser")
+        elif internal:
+            dangers.append("advertise a key under the id of any instance")
+        if dangers and registry.open_to_all and not self._warned:
             self._warned = True
-            log.warning("%s", warning)
+            log.warning(
+                "Anyone who can write to %s can %s. Set credentials and acl=creator in its URL%s.",
+                registry.url,
+                ", and ".join(dangers),
+                ", and write https URLs of keys: only https verifies which server answers" * bool(hosts),
+            )
 
     async def aclose(self) -> None:
         """Close the verifiers, and stop following the cluster's key; may be called twice."""

@@ -22,21 +22,15 @@ _DEPTH: Final = 32
 _STRINGS: Final = ("iss", "sub", "azp", "jti")
 
 
-def check_claims(
-    claims: Mapping[str, Any],
-    now: float,
-    *,
-    leeway: float = LEEWAY,
-) -> None:
+def check_claims(claims: Mapping[str, Any], now: float) -> None:
     """Refuse claims that aren't valid now (RFC 7519, section 4.1).
 
     ``exp`` and ``iat`` are required, ``nbf`` is optional. ``exp`` must not have passed, nor ``iat`` or
-    ``nbf`` be in the future, by *leeway* or more. Registered claims must have their types.
+    ``nbf`` be in the future, by LEEWAY or more. Registered claims must have their types.
 
     Args:
         claims: a JSON object.
         now: seconds since the epoch.
-        leeway: seconds by which clocks may differ.
 
     Raises:
         TokenRefusedError: they aren't valid; it has the reason.
@@ -49,9 +43,9 @@ def check_claims(
             raise _wrong(name, "a string")
     _audiences(claims)
     _check_resources(claims.get("resources"))
-    if now >= expires + leeway:
+    if now >= expires + LEEWAY:
         raise TokenRefusedError(Reason.EXPIRED, f"It expired {now - expires:.0f} s ago.")
-    if now <= max(issued, begins) - leeway:
+    if now <= max(issued, begins) - LEEWAY:
         what = "was issued" if issued >= begins else "begins to be valid"
         raise TokenRefusedError(
             Reason.NOT_YET_VALID, f"It {what} {max(issued, begins) - now:.0f} s from now: check the clocks."

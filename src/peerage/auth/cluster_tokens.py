@@ -7,12 +7,16 @@ one instance are made in :mod:`peerage.auth.instance_tokens`.
 
 import asyncio
 import logging
+import math
 import time
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
 from typing import Any, Final
 
-from peerage.auth.jose import PrivateKey, PublicKey, Token, fitting
+from cachetools import TTLCache
+
+from peerage.auth.jose import PrivateKey, PublicKey
+from peerage.auth.key_source import KeySource
 from peerage.auth.principal import SUPERUSER
 from peerage.errors import KeysUnavailableError, RegistryClosedError
 from peerage.records.identity import Identity
@@ -38,8 +42,8 @@ WAIT: Final = 5.0
 RETRY: Final = 15.0
 
 
-class ClusterTokens:
-    """Issues cluster tokens, and is the :class:`peerage.auth.KeySource` that verifies those of others.
+class ClusterTokens(KeySource):
+    """Issues cluster tokens, and has the keys that verify those of others.
 
     The key is obtained, or made if there is none, with the first call that needs it, and followed from then
     on. The object belongs to the event loop of that call.
@@ -52,7 +56,7 @@ class ClusterTokens:
         clock: seconds since the epoch.
         monotonic: monotonic seconds.
         wait: seconds that a caller waits for the key, at most.
-        retry: seconds until a registry that refused the key is asked again.
+        retry: seconds until a registry that refused the key is asked again, or the clock read again.
     """
 
     def __init__(
@@ -71,12 +75,11 @@ class ClusterTokens:
         self._identity = identity
         self._secret = name
         self._clock = clock
-        self._monotonic = monotonic
         self._wait = wait
         self._retry = retry
         self._problem: str | None = None
         self._key: PrivateKey | None = None
-        self._previous: dict[PublicKey, float] = {}
+        self._previous: TTLCache[PublicKey, None] = TTLCache(math.inf, _PREVIOUS, timer=monotonic)
         self._token: tuple[str, float, float] | None = None
         self._settled = asyncio.Event()
         self._changed = asyncio.Event()
@@ -103,11 +106,7 @@ class ClusterTokens:
         if waiting is not None:
             await waiting
         if self._key is None:
-            raise KeysUnavailableError(
-                f"There is no key for internal authorization: {self._problem or 'the registry is silent'}. "
-                f"Check that the registry is in touch and lets this process read {self._secret}.",
-                retry_after=self._wait,
-            )
+            raise self._no_key()
         now = self._clock()
         if self._token is not None:
             token, issued, expires = self._token
@@ -135,30 +134,19 @@ class ClusterTokens:
     @property
     def keys(self) -> tuple[PublicKey, ...]:
         """The key, and previous ones whose tokens are still accepted."""
-        return self._keys_at(self._monotonic())
-
-    def _keys_at(self, now: float) -> tuple[PublicKey, ...]:
-        current = () if self._key is None else (self._key.public,)
-        return (*current, *(key for key, until in self._previous.items() if now < until))
-
-    def candidates(self, token: Token) -> Sequence[PublicKey]:
-        """Return the keys that may have signed *token*."""
-        return fitting(self.keys, token)
+        return () if self._key is None else (self._key.public, *self._previous)
 
     def check(self, claims: Mapping[str, Any]) -> None:
         """Accept any claims: a process that has the key may make all of them."""
 
-    def holds(self, key: PublicKey, claims: Mapping[str, Any]) -> bool:  # noqa: ARG002 - the key decides
-        """Tell whether tokens of *key* are still accepted."""
-        return key in self.keys
-
     def unavailable(self) -> KeysUnavailableError | None:
         """Return the error that says why there is no key; None if there is one."""
-        if self._key is not None:
-            return None
+        return self._no_key() if self._key is None else None
+
+    def _no_key(self) -> KeysUnavailableError:
         return KeysUnavailableError(
-            f"There are no public keys of {self.name}: {self._problem or 'not read yet'}. "
-            "Check that the registry is in touch and lets this process read the key.",
+            f"There is no key for internal authorization: {self._problem or 'it was not read yet'}. "
+            f"Check that the registry is in touch and lets this process read {self._secret}.",
             retry_after=self._wait,
         )
 
@@ -175,11 +163,10 @@ class ClusterTokens:
     async def wait_changed(self, known: Collection[PublicKey]) -> tuple[PublicKey, ...]:
         """Return :attr:`keys` once they differ from *known*, for a caller that keeps a copy of them."""
         self.refresh()
-        while {*(keys := self._keys_at(now := self._monotonic()))} == {*known}:
+        while {*(keys := self.keys)} == {*known}:
             # Only the clock shows that a previous key has ended.
-            ends = [until - now for until in self._previous.values() if now < until]
             with suppress(TimeoutError):
-                async with asyncio.timeout(min(ends, default=None)):
+                async with asyncio.timeout(self._retry if self._previous else None):
                     await self._changed.wait()
             self._changed.clear()
         return keys
@@ -226,10 +213,7 @@ class ClusterTokens:
         if self._key is None or key.public != self._key.public:
             if self._key is not None:
                 log.warning("The key for internal authorization, %s, was replaced", self._secret)
-                self._previous = {
-                    old: until for old, until in self._previous.items() if self._monotonic() < until
-                }
-                self._previous[self._key.public] = self._monotonic() + _PREVIOUS
+                self._previous[self._key.public] = None
             self._previous.pop(key.public, None)
             self._key, self._token = key, None
             self._changed.set()
@@ -244,10 +228,9 @@ class ClusterTokens:
         """Stop following the key; may be called twice."""
         self._closed = True
         self._settled.set()
-        task = self._task
-        if task is not None:
-            task.cancel()
-            await asyncio.wait([task])
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
 
 
 def _own_url(identity: Identity) -> str:

@@ -6,7 +6,7 @@ import math
 import random
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -14,7 +14,8 @@ from typing import Any, Final, Protocol
 from yarl import URL
 
 from peerage.auth.claims import check_parties
-from peerage.auth.jose import PublicKey, Token, fitting
+from peerage.auth.jose import PublicKey
+from peerage.auth.key_source import KeySource
 from peerage.auth.keyset import read_key_set
 from peerage.errors import ConfigurationError, KeysUnavailableError
 
@@ -53,8 +54,8 @@ class Fetch(Protocol):
         """
 
 
-class FetchedKeys:
-    """The keys of a JWKS behind a URL, or in a file: a :class:`peerage.auth.KeySource`.
+class FetchedKeys(KeySource):
+    """The keys of a JWKS behind a URL, or in a file.
 
     Args:
         name: how messages call it; without credentials.
@@ -78,8 +79,6 @@ class FetchedKeys:
         timeout: float = FETCH_TIMEOUT,
     ) -> None:
         self.name = name
-        self.fetches = 0
-        """How many fetches were begun."""
         self._fetch = fetch
         self._issuers = _several(issuers)
         self._audiences = _several(audiences)
@@ -100,17 +99,9 @@ class FetchedKeys:
         """The keys that are known."""
         return self._keys if self._age() < KEEP else ()
 
-    def candidates(self, token: Token) -> Sequence[PublicKey]:
-        """Return the keys that may have signed *token*."""
-        return fitting(self.keys, token)
-
     def check(self, claims: Mapping[str, Any]) -> None:
         """Refuse claims of an issuer, or for an audience, that isn't accepted (TokenRefusedError)."""
         check_parties(claims, issuers=self._issuers, audiences=self._audiences)
-
-    def holds(self, key: PublicKey, claims: Mapping[str, Any]) -> bool:  # noqa: ARG002 - the key decides
-        """Tell whether *key* is still published."""
-        return key in self.keys
 
     def unavailable(self) -> KeysUnavailableError | None:
         """Return the error that says why no key is known; None if one is."""
@@ -156,7 +147,6 @@ class FetchedKeys:
         return self._fetching
 
     async def _run_fetch(self) -> None:
-        self.fetches += 1
         try:
             async with asyncio.timeout(self._timeout):
                 document = await self._fetch()

@@ -16,6 +16,7 @@ from cachetools import LRUCache
 from peerage.auth.allowance import Allowance
 from peerage.auth.claims import check_parties
 from peerage.auth.jose import PrivateKey, PublicKey, Token, fitting, read_key, read_payload
+from peerage.auth.key_source import KeySource
 from peerage.auth.refusals import Reason
 from peerage.errors import (
     ConfigurationError,
@@ -100,8 +101,8 @@ class InstanceTokens:
         return token
 
 
-class InstanceKeys:
-    """The keys in the records of the registry: a :class:`peerage.auth.KeySource`.
+class InstanceKeys(KeySource):
+    """The keys in the records of the registry.
 
     Args:
         membership: the registry and its directory.
@@ -109,7 +110,7 @@ class InstanceKeys:
         allowance: what each instance may claim.
     """
 
-    name: Final = "the instances of the registry"
+    name = "the instances of the registry"
 
     def __init__(
         self,
@@ -198,10 +199,8 @@ class InstanceKeys:
     def _key_of(self, instance: Instance) -> PublicKey | None:
         entry = self._read.get(instance.data)
         if entry is None:
-            entry = self._read[instance.data] = (
-                _read_record(instance),
-                min(len(instance.data), _RECORD_BYTES),
-            )
+            size = min(len(instance.data), _RECORD_BYTES)
+            entry = self._read[instance.data] = (_read_record(instance), size)
         return entry[0]
 
 

@@ -25,14 +25,13 @@ _GLOBAL: Final = "*"
 class Principal:
     """The caller that a verified token identifies.
 
-    It is valid as long as its token: every question about rights raises TokenRefusedError once the token has
-    expired, for example in a WebSocket that is open for longer. One object may serve many requests with the
-    same token, so it is immutable.
+    It is valid as long as its token: every question about rights or claims raises TokenRefusedError once the
+    token has expired, for example in a WebSocket that is open for longer. One object may serve many requests
+    with the same token, so it is immutable.
 
     Args:
         claims: of the token, accepted by :func:`peerage.auth.claims.check_claims`.
         internal: whether a service has signed it, not the issuer of users' tokens.
-        leeway: seconds by which clocks may differ.
         clock: seconds since the epoch.
         monotonic: monotonic seconds; a token also ends if *clock* is set back meanwhile.
     """
@@ -55,14 +54,13 @@ class Principal:
         claims: Mapping[str, Any],
         *,
         internal: bool = False,
-        leeway: float = LEEWAY,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._claims = dict(claims)
         self._clock = clock
         self._monotonic = monotonic
-        self._end = float(claims["exp"]) + leeway
+        self._end = float(claims["exp"]) + LEEWAY
         self._monotonic_end = monotonic() + self._end - clock()
         self._resources: dict[str, frozenset[str]] = {
             tenant: frozenset(resources) for tenant, resources in (claims.get("resources") or {}).items()
@@ -122,7 +120,7 @@ class Principal:
 
     @property
     def valid(self) -> bool:
-        """Whether the token hasn't expired, within the leeway."""
+        """Whether the token hasn't expired, within LEEWAY."""
         return self._clock() < self._end and self._monotonic() < self._monotonic_end
 
     def require_valid(self) -> None:
@@ -136,7 +134,6 @@ class Principal:
         """Return the resources allowed for *tenant*, or globally; a superuser's list isn't complete.
 
         Raises:
-            TokenRefusedError: the token has expired.
             ValueError: *tenant* is ``"*"``, which isn't the name of a tenant.
         """
         self.require_valid()
@@ -147,11 +144,7 @@ class Principal:
         return self._resources.get(tenant, frozenset()) - {SUPERUSER}
 
     def has_superuser_access(self) -> bool:
-        """Tell whether everything is allowed.
-
-        Raises:
-            TokenRefusedError: the token has expired.
-        """
+        """Tell whether everything is allowed."""
         self.require_valid()
         return self.superuser
 
@@ -159,7 +152,6 @@ class Principal:
         """Tell whether all of *resources* are allowed for *tenant*, or globally.
 
         Raises:
-            TokenRefusedError: the token has expired.
             ValueError: no resource is named, or *tenant* is ``"*"``.
         """
         if not resources:
@@ -170,7 +162,6 @@ class Principal:
         """Tell whether *tenant* is in ``resources``, even with an empty list.
 
         Raises:
-            TokenRefusedError: the token has expired.
             ValueError: *tenant* is empty or ``"*"``.
         """
         self.require_valid()
@@ -199,19 +190,11 @@ class Principal:
     # Other claims
 
     def claim(self, name: str, default: Any = None) -> Any:
-        """Return a copy of a claim.
-
-        Raises:
-            TokenRefusedError: the token has expired.
-        """
+        """Return a copy of a claim."""
         self.require_valid()
         return copy.deepcopy(self._claims.get(name, default))
 
     def claims(self) -> dict[str, Any]:
-        """Return a copy of all claims.
-
-        Raises:
-            TokenRefusedError: the token has expired.
-        """
+        """Return a copy of all claims."""
         self.require_valid()
         return copy.deepcopy(self._claims)

@@ -48,7 +48,6 @@ class Verifier:
     Args:
         sources: of users' keys; closed by :meth:`aclose`.
         internal: source of the services' keys, None if internal tokens aren't accepted; not closed.
-        leeway: seconds by which clocks may differ.
         clock: seconds since the epoch.
         monotonic: monotonic seconds.
         cache_bytes: memory that accepted tokens take, at most.
@@ -59,19 +58,15 @@ class Verifier:
         sources: Sequence[FetchedKeys],
         *,
         internal: KeySource | None = None,
-        leeway: float = LEEWAY,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
         cache_bytes: int = CACHE_BYTES,
     ) -> None:
         self.refusals = Refusals()
         """How often tokens were refused, by reason."""
-        self.accepted = 0
-        """How often a token was accepted."""
         self._fetched = tuple(sources)
         self._internal = internal
         self._sources: tuple[KeySource, ...] = (*sources, *(() if internal is None else (internal,)))
-        self._leeway = leeway
         self._clock = clock
         self._monotonic = monotonic
         self._cache: TLRUCache[bytes, _Accepted] = TLRUCache(
@@ -89,12 +84,10 @@ class Verifier:
             KeysUnavailableError: there are no keys to verify it with.
         """
         try:
-            principal = await self._verify(token)
+            return await self._verify(token)
         except TokenRefusedError as error:
             self.refusals.note(error.reason, error)
             raise
-        self.accepted += 1
-        return principal
 
     async def aclose(self) -> None:
         """Stop fetching keys; may be called twice."""
@@ -111,23 +104,19 @@ class Verifier:
         token = read_token(text)
         source, key = await self._find(token)
         claims = read_payload(token.payload)
-        check_claims(claims, self._clock(), leeway=self._leeway)
+        check_claims(claims, self._clock())
         size = memory_of(claims)
         source.check(claims)
         principal = Principal(
-            claims,
-            internal=source is self._internal,
-            leeway=self._leeway,
-            clock=self._clock,
-            monotonic=self._monotonic,
+            claims, internal=source is self._internal, clock=self._clock, monotonic=self._monotonic
         )
         self._cache[digest] = _Accepted(
             principal,
             key,
             source,
             claims,
-            begins=max(claims["iat"], claims.get("nbf") or 0) - self._leeway,
-            ends=self._monotonic() + claims["exp"] + self._leeway - self._clock(),
+            begins=max(claims["iat"], claims.get("nbf") or 0) - LEEWAY,
+            ends=self._monotonic() + claims["exp"] + LEEWAY - self._clock(),
             # The principal has a copy of the outer object, and a set of each list of resources.
             size=3 * size + 1024,
         )

@@ -18,11 +18,11 @@ from typing import Any, Final, TypeVar, cast
 
 from aiohttp import hdrs, web
 
-from peerage.auth.bearer import bearer_token, protocol_token
 from peerage.auth.principal import Principal
 from peerage.auth.refusals import Reason
 from peerage.auth.verifier import Verifier
 from peerage.errors import AccessDeniedError, KeysUnavailableError, TokenRefusedError
+from peerage.web.tokens import take_token
 
 __all__ = [
     "PRINCIPAL",
@@ -33,7 +33,6 @@ __all__ = [
     "noauth",
     "require",
     "require_superuser",
-    "take_token",
     "unavailable",
 ]
 
@@ -196,23 +195,6 @@ def is_open(request: web.Request, mark: str = _MARK) -> bool:
             return True
         handler = getattr(handler, request.method.lower(), None)
     return getattr(handler, mark, None) is True
-
-
-def take_token(request: web.Request) -> tuple[str | None, web.Request]:
-    """Return the token of *request*, and the request as its handler shall see it."""
-    authorization = request.headers.getall(hdrs.AUTHORIZATION, ())
-    protocols = request.headers.getall(hdrs.SEC_WEBSOCKET_PROTOCOL, ())
-    if authorization or not protocols:
-        return bearer_token(authorization), request
-    token, others = protocol_token(", ".join(protocols))
-    if token is None or request.headers.get(hdrs.UPGRADE, "").lower() != "websocket":
-        return None, request
-    headers = request.headers.copy()
-    del headers[hdrs.SEC_WEBSOCKET_PROTOCOL]
-    if others:
-        headers[hdrs.SEC_WEBSOCKET_PROTOCOL] = others
-    # aiohttp logs protocols that a handler doesn't support, so the token must not be among them.
-    return token, request.clone(headers=headers)
 
 
 def _unauthorized(realm: str, *, sent: bool) -> web.Response:
