@@ -16,6 +16,7 @@ from typing import Any
 import aiohttp
 
 from benchmarks.records import record
+from peerage.balancing import Balancer
 from peerage.directory import Directory
 from peerage.discovery import Discovery
 from peerage.registry import Record, open_registry
@@ -28,7 +29,7 @@ class Compared:
 
     def __init__(self, stack: AsyncExitStack) -> None:
         self._stack = stack
-        self._once = _picker()
+        self._give = _giver()
         self._directories: dict[int, Directory] = {}
 
     async def do_open(self, ports: list[int]) -> None:
@@ -69,12 +70,12 @@ class Compared:
         return {"seconds": await _cpu(lambda: self._many.locate(service_id="orders7"), count)}
 
     async def do_pick(self, size: int, count: int) -> dict[str, float]:
-        """Measure a pick, its request begun and done."""
+        """Measure how long it takes to give a request to an instance, and to take it back."""
         targets = self._service_of(size).targets("service_id", "orders")
-        once = self._once
+        give = self._give
         begin = time.process_time()
         for _ in range(count):
-            once(targets)
+            give(targets)
         return {"seconds": (time.process_time() - begin) / count}
 
     def _service_of(self, size: int) -> Directory:
@@ -86,28 +87,28 @@ class Compared:
         return self._directories[size]
 
 
-def _picker() -> Callable[[Any], None]:
-    """Return a function that picks one instance, and begins and ends a request to it."""
-    from peerage import balancing  # noqa: PLC0415 - versions differ in what it has
+def _giver() -> Callable[[Any], None]:
+    """Return what picks an instance and counts one request as begun and ended, whatever the version."""
+    if hasattr(Balancer, "started"):
+        old: Any = Balancer(random.Random(0))  # type: ignore[call-arg] # the balancer of earlier versions
 
-    if hasattr(balancing.Balancer, "started"):  # an older version
-        old: Any = balancing.Balancer(random.Random(0))  # type: ignore[call-arg]
-
-        def once(instances: Any) -> None:
-            instance = old.pick(instances)
+        def give(targets: Any) -> None:
+            instance = old.pick(targets)
             old.started(instance)
             old.finished(instance)
 
-    else:
-        balancer = balancing.Balancer(random.Random(0), time.monotonic)
-        answered = balancing.Outcome.ANSWERED
+        return give
 
-        def once(instances: Any) -> None:
-            pick = balancer.pick(instances)
-            assert pick is not None
-            pick.done(answered, 0.001)
+    from peerage.balancing import Outcome  # noqa: PLC0415 - earlier versions have none
 
-    return once
+    new = Balancer(random.Random(0), time.monotonic)
+
+    def give_and_end(targets: Any) -> None:
+        pick = new.pick(targets)
+        assert pick is not None
+        pick.done(Outcome.ANSWERED, 0.001)
+
+    return give_and_end
 
 
 async def _cpu(action: Callable[[], Awaitable[Any]], count: int) -> float:

@@ -82,7 +82,9 @@ def is_logical(host: str | None) -> bool:
     """
     if not host:
         return False
-    # Called for every request: the last six characters decide.
+    # Called for every request: the usual spelling comes first, and then the last six characters decide.
+    if host.endswith(_SUFFIX):
+        return True
     tail = host[-6:].lower()
     return tail.endswith(_SUFFIX) or tail == _SUFFIX + "." or tail in (DOMAIN, DOMAIN + ".")
 
