@@ -3,14 +3,17 @@
 import asyncio
 import base64
 import json
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import pytest
 from tests.asab.both import Kind
 from tests.asab.inside.programs import ORIGINAL, OURS, guest, named
 from tests.asab.inside.reader import Reader
 from tests.asab.zookeeper.programs import on
+from tests.auth.support import token
 
 from peerage.auth import PrivateKey
 from peerage.testing.waiting import eventually
@@ -294,3 +297,27 @@ Guest().run()
         bearer = {"Authorization": f"Bearer {await authority.get('/token')}"}
         await eventually(lambda: one.status("/got", bearer), wanted=lambda status: status == 200)
         assert await one.status("/got", {"Authorization": "Bearer x"}) == 401
+
+
+@pytest.mark.parametrize("api", [ORIGINAL, OURS])
+async def test_a_dead_authorization_server_is_no_error_of_the_service(inside, zookeeper, api):
+    """The parts of asab catch the error of a refused connection, so an unverifiable token gets 401."""
+    environ = on(zookeeper)
+    client = """
+asab.Config.add_defaults({"auth": {"public_keys_url": "http://dead.service_id.asab/jwks"}})
+Guest().run()
+"""
+    with socket.socket() as bound:
+        # Bound and not listening: nothing else takes the port, and connections are refused.
+        bound.bind(("127.0.0.1", 0))
+        dead = {"host": "127.0.0.1", "instance_id": "dead-1", "service_id": "dead"}
+        record = json.dumps({**dead, "web": [["0.0.0.0", bound.getsockname()[1]]]}).encode()
+        async with (
+            Reader(zookeeper.address, environ["TEST_PATH"]) as reader,
+            guest(inside, named(environ, "my-1", api, TEST_AUTH="1"), client) as one,
+        ):
+            path = f"{environ['TEST_PATH']}/run/Dead."
+            create = partial(reader.client.create, path, record, ephemeral=True, sequence=True)
+            await asyncio.to_thread(create, makepath=True)
+            await one.found(instance_id="dead-1")
+            assert await one.status("/got", {"Authorization": f"Bearer {token()}"}) == 401
