@@ -21,8 +21,6 @@ except ModuleNotFoundError as error:
     ) from error
 
 __all__ = [
-    "ALGORITHMS",
-    "TOKEN_LIMIT",
     "PrivateKey",
     "PublicKey",
     "Token",
