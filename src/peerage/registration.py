@@ -12,8 +12,7 @@ from typing import Any, Final, Unpack
 from peerage.advert import Advert, AdvertFields
 from peerage.errors import PeerageError
 from peerage.records.decode import decode
-from peerage.records.instance import Instance
-from peerage.records.wire import DRAINING
+from peerage.records.instance import DRAINING, Instance
 from peerage.registry import Advertisement, Registry
 
 __all__ = ["LAME_DUCK", "WITHDRAW_TIMEOUT", "Registration", "registered_or", "withdraw_all"]

@@ -207,7 +207,7 @@ def test_a_port_has_one_scheme():
 
 def test_more_ids_than_readers_use_are_refused():
     """The service would be found by some of its ids only."""
-    with pytest.raises(RecordError, match=r"1001 ids .* at most 1000"):
+    with pytest.raises(RecordError, match="more than 1000 ids"):
         build_record(identity(), ids={"shard": range(500), "load": range(499)})
     assert len(built(ids={"shard": range(998)})["discovery"]["shard"]) == 998
 

@@ -3,15 +3,14 @@
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import Any
 
 from peerage.errors import RecordError
-from peerage.records.decode import decode
+from peerage.records.decode import SCHEMES, decode
 from peerage.records.identity import Identity
 from peerage.records.names import BUILTIN_KEYS, fold_value
 from peerage.records.text import printable, shorten
-from peerage.records.wire import FIELDS, MOST_IDS, SCHEMES
 
 __all__ = ["Ids", "WebAddress", "build_record", "check_id", "check_key", "web_of"]
 
@@ -20,6 +19,12 @@ Ids = Mapping[str, "str | int | Iterable[str | int]"]
 
 #: A socket that listens: its address and port as bound, and its scheme if it isn't that of the record.
 WebAddress = tuple[str, int] | tuple[str, int, str]
+
+#: The fields of ASAB's Discovery Service, and the one of peerage, which ASAB ignores. All others are free.
+_FIELDS = {
+    *BUILTIN_KEYS,
+    *("host", "appclass", "launch_time", "process_id", "containerized", "web", "discovery", "peerage"),
+}
 
 # A key is a label of the host <value>.<key>.asab, so it has no dot.
 _KEY = re.compile(r"[A-Za-z0-9_-]{1,63}")
@@ -39,17 +44,8 @@ def build_record(
 ) -> bytes:
     """Return the record to advertise, as UTF-8 JSON.
 
-    Args:
-        identity: what is advertised about the process.
-        web: ``(address, port)`` or ``(address, port, scheme)`` for each socket that listens; the address is
-            ``0.0.0.0`` or ``::`` for all interfaces. None: the service can't be called.
-        ids: custom ids, ``{"shard": [1, 2]}``.
-        scheme: ``http`` or ``https``, for entries of *web* without a scheme.
-        state: ``draining`` if the service is about to stop.
-        weight: share of the requests relative to other instances; None means 1.
-        extra: further fields at top level, JSON values.
-        nonce: a text that distinguishes this registration from every other one.
-        auth_key: public key, as JWK, by which tokens of this instance are verified.
+    *web*, *ids*, *scheme*, *state*, *weight* and *extra* are those of :class:`peerage.Advert`, *nonce* and
+    *auth_key* those of :meth:`peerage.advert.Advert.record`.
 
     Raises:
         RecordError: a part of it can't be advertised; the message names it.
@@ -58,10 +54,11 @@ def build_record(
     different = len(set(schemes.values())) > 1
     _check_extra(extra or {})
     free = {**identity.manifest, **(extra or {})}
-    record = {key: value for key, value in free.items() if key not in FIELDS}
+    record = {key: value for key, value in free.items() if key not in _FIELDS}
     record["host"] = identity.host
     record["appclass"] = identity.appclass
-    record["launch_time"] = _timestamp(identity.launch_time)
+    launched = identity.launch_time.astimezone(UTC)
+    record["launch_time"] = launched.isoformat(timespec="microseconds").replace("+00:00", "Z")
     record["process_id"] = identity.process_id
     for key in BUILTIN_KEYS:
         if value := getattr(identity, key):
@@ -130,10 +127,6 @@ def web_of(port: int) -> Sequence[WebAddress]:
     return [("0.0.0.0", port)]  # noqa: S104 - a notation of the record, nothing is bound here
 
 
-def _timestamp(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
 def _read_web(web: Iterable[Any], default: str) -> tuple[list[list[Any]], dict[int, str]]:
     """Return the entries for the record, each once, and the scheme of each port."""
     entries: dict[tuple[Any, ...], None] = {}
@@ -163,7 +156,7 @@ def _check_scheme(scheme: object) -> None:
 
 def _check_extra(extra: Mapping[Any, Any]) -> None:
     for key in extra:
-        if not isinstance(key, str) or key in FIELDS:
+        if not isinstance(key, str) or key in _FIELDS:
             raise RecordError(
                 f"extra={{{key!r}: …}} can't be set: custom ids belong to 'ids', what listens to 'web' "
                 "or 'port', and the other fields come from the environment."
@@ -175,9 +168,6 @@ def _discovery(identity: Identity, ids: Ids) -> dict[str, list[str | int]]:
     if identity.service_id and not identity.instance_id:
         # ASAB 25.15 finds a service_id only in records that also have an instance_id, or under 'discovery'.
         discovery["service_id"] = [identity.service_id]
-    count = sum(map(len, discovery.values())) + sum(bool(getattr(identity, key)) for key in BUILTIN_KEYS)
-    if count > MOST_IDS:
-        raise RecordError(f"{count} ids can't be advertised: a record has at most {MOST_IDS}.")
     return {key: values for key, values in discovery.items() if values}
 
 

@@ -5,46 +5,24 @@ import socket
 import struct
 from collections import deque
 from contextlib import suppress
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final
 
-__all__ = ["Link", "Passage"]
+if TYPE_CHECKING:
+    from peerage.testing.zookeeper.proxy import Proxy
+
+__all__ = ["Link"]
 
 # SO_LINGER: closing resets the connection instead of ending it in order.
 _RESET: Final = struct.pack("ii", 1, 0)
 
 
-class Passage(Protocol):
-    """The proxy as a link sees it."""
-
-    @property
-    def swallowing(self) -> bool:
-        """Whether nothing is passed on."""
-
-    @property
-    def muting(self) -> bool:
-        """Whether nothing from the server is passed on."""
-
-    @property
-    def lag(self) -> float:
-        """Seconds by which each byte is delayed."""
-
-    def taken(self, link: "Link") -> None:
-        """A client has connected."""
-
-    def heard(self, link: "Link", data: bytes) -> None:
-        """The server has sent *data*."""
-
-    def forget(self, link: "Link") -> None:
-        """Both connections have ended."""
-
-
 class Link:
     """Passes on bytes and ends of streams in order, each way, as the proxy's faults allow."""
 
-    def __init__(self, passage: Passage) -> None:
+    def __init__(self, proxy: "Proxy") -> None:
         self.greeting = b""
         self.session: int | None = None
-        self._passage = passage
+        self._proxy = proxy
         self.near = _Side(self)
         self.far = _Side(self)
         self._opening: asyncio.Task[None] | None = None
@@ -83,17 +61,17 @@ class Link:
     def made(self, side: "_Side") -> None:
         """A side has connected."""
         if side is self.near:
-            self._passage.taken(self)
+            self._proxy.taken(self)
 
     def received(self, side: "_Side", data: bytes | None) -> None:
         """A side has received *data*, or None at the end of the stream."""
-        if self._passage.swallowing:
+        if self._proxy.swallowing:
             return
         if side is self.far and data is not None:
-            self._passage.heard(self, data)
-        if side is self.far and self._passage.muting:
+            self._proxy.heard(self, data)
+        if side is self.far and self._proxy.muting:
             return
-        self._other(side).send(data, self._passage.lag)
+        self._other(side).send(data, self._proxy.lag)
 
     def hold(self, side: "_Side", *, full: bool) -> None:
         """A side's buffer is *full*, or isn't any more."""
@@ -110,13 +88,13 @@ class Link:
     def lost(self, side: "_Side") -> None:
         """A side has ended: reset the other, unless nothing is passed on."""
         other = self._other(side)
-        if not self._passage.swallowing and other.transport is not None and not other.transport.is_closing():
+        if not self._proxy.swallowing and other.transport is not None and not other.transport.is_closing():
             other.abort()
         self._settle()
 
     def _settle(self) -> None:
         if self.near.gone and self.far.gone:
-            self._passage.forget(self)
+            self._proxy.forget(self)
 
     def _other(self, side: "_Side") -> "_Side":
         return self.far if side is self.near else self.near
