@@ -287,6 +287,9 @@ async def test_options_that_cant_work_are_an_error_at_once(alone, tmp_path):
 
 async def test_a_registry_without_secrets_says_so(alone, monkeypatch):
     shop = await alone.discovery("shop")
-    monkeypatch.setattr(type(shop.registry), "secrets", None)
-    with pytest.raises(ConfigurationError, match=r"memory:.*authorization='instance'"):
+    with (
+        monkeypatch.context() as patch,
+        pytest.raises(ConfigurationError, match=r"memory:.*authorization='instance'"),
+    ):
+        patch.setattr(shop.registry, "secrets", None)
         shop.session(auth="internal")
