@@ -1,4 +1,4 @@
-"""A service that calls another one, on behalf of whoever calls it."""
+"""A service that calls another one with the authorization of its caller."""
 
 import aiohttp.web
 

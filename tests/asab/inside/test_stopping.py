@@ -125,7 +125,7 @@ Guest().run()
         assert await reader.records() == []
 
 
-async def test_nobody_is_waited_for_while_zookeeper_is_away(inside, zookeeper):
+async def test_the_stop_does_not_wait_for_zookeeper(inside, zookeeper):
     """The end comes within the framework's own patience."""
     environ = {**on(zookeeper), "TEST_SERVERS": "127.0.0.1:1"}
     # The framework's own client is waited for by its own thread, for as long as it takes.

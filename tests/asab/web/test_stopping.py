@@ -241,7 +241,7 @@ sys.exit(app.run())
 
 
 async def test_sigterm_under_load_loses_no_request_over_kept_connections():
-    """Each is answered, and told to close: who then connects anew does so elsewhere, by discovery."""
+    """Each is answered with Connection: close, so that the next request goes to another instance."""
     answered = []
 
     async def call(session):
