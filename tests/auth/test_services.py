@@ -287,9 +287,7 @@ async def test_options_that_cant_work_are_an_error_at_once(alone, tmp_path):
 
 async def test_a_registry_without_secrets_says_so(alone, monkeypatch):
     shop = await alone.discovery("shop")
-    with (
-        monkeypatch.context() as patch,
-        pytest.raises(ConfigurationError, match=r"memory:.*authorization='instance'"),
-    ):
+    with monkeypatch.context() as patch:
         patch.setattr(shop.registry, "secrets", None)
-        shop.session(auth="internal")
+        with pytest.raises(ConfigurationError, match=r"memory:.*authorization='instance'"):
+            shop.session(auth="internal")
