@@ -86,7 +86,7 @@ class FetchedKeys(KeySource):
         self._rng = random.Random() if rng is None else rng  # noqa: S311 - spreads load, keeps no secret
         self._timeout = timeout
         self._keys: tuple[PublicKey, ...] = ()
-        self._fetched_at: float | None = None
+        self._fetched_at = -math.inf
         self._failures = 0
         self._next_fetch = clock()
         self._problem: str | None = None
@@ -124,7 +124,7 @@ class FetchedKeys(KeySource):
             return None
         fetching = self._start_fetch()
         # Very old keys are used without waiting if the issuer, and not a lack of requests, is to blame.
-        overdue = self._fetched_at is not None and not self._failures and age > 3 * FRESH
+        overdue = not self._failures and 3 * FRESH < age < math.inf
         if fetching is None or not (missing or overdue):
             return None
         # Not the task itself: cancelling one of those who wait must not cancel the fetch for the others.
@@ -139,7 +139,7 @@ class FetchedKeys(KeySource):
             await asyncio.wait([fetching])
 
     def _age(self) -> float:
-        return math.inf if self._fetched_at is None else self._clock() - self._fetched_at
+        return self._clock() - self._fetched_at
 
     def _start_fetch(self) -> asyncio.Task[None] | None:
         if self._fetching is None and not self._closed and self._clock() >= self._next_fetch:

@@ -22,7 +22,7 @@ class Link:
     def __init__(self, proxy: "Proxy") -> None:
         self.greeting = b""
         self.session: int | None = None
-        self._proxy = proxy
+        self.proxy = proxy
         self.near = _Side(self)
         self.far = _Side(self)
         self._opening: asyncio.Task[None] | None = None
@@ -32,10 +32,6 @@ class Link:
         self._opening = asyncio.create_task(self._connect(host, port), name="peerage.testing: proxy")
         # A callback, because a task that is cancelled early never begins its coroutine.
         self._opening.add_done_callback(self._opened)
-
-    def stay_alone(self) -> None:
-        """Open no connection to the server."""
-        self.far.gone = True
 
     def abort(self) -> None:
         """Reset both connections."""
@@ -58,20 +54,15 @@ class Link:
 
     # Called by the two sides
 
-    def made(self, side: "_Side") -> None:
-        """A side has connected."""
-        if side is self.near:
-            self._proxy.taken(self)
-
     def received(self, side: "_Side", data: bytes | None) -> None:
         """A side has received *data*, or None at the end of the stream."""
-        if self._proxy.swallowing:
+        if self.proxy.swallowing:
             return
         if side is self.far and data is not None:
-            self._proxy.heard(self, data)
-        if side is self.far and self._proxy.muting:
+            self.proxy.heard(self, data)
+        if side is self.far and self.proxy.muting:
             return
-        self._other(side).send(data, self._proxy.lag)
+        self._other(side).send(data, self.proxy.lag)
 
     def hold(self, side: "_Side", *, full: bool) -> None:
         """A side's buffer is *full*, or isn't any more."""
@@ -81,20 +72,20 @@ class Link:
 
     def ended(self) -> None:
         """The end of the stream was passed on to a side."""
-        if self.near.ended and self.far.ended:
-            self.near.close()
-            self.far.close()
+        for side in (self.near, self.far):
+            if self.near.ended and self.far.ended and side.transport is not None:
+                side.transport.close()
 
     def lost(self, side: "_Side") -> None:
         """A side has ended: reset the other, unless nothing is passed on."""
         other = self._other(side)
-        if not self._proxy.swallowing and other.transport is not None and not other.transport.is_closing():
+        if not self.proxy.swallowing and other.transport is not None and not other.transport.is_closing():
             other.abort()
         self._settle()
 
     def _settle(self) -> None:
         if self.near.gone and self.far.gone:
-            self._proxy.forget(self)
+            self.proxy.forget(self)
 
     def _other(self, side: "_Side") -> "_Side":
         return self.far if side is self.near else self.near
@@ -123,11 +114,6 @@ class _Side(asyncio.Protocol):
             self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             self.transport.abort()
 
-    def close(self) -> None:
-        """Close the connection once all is sent."""
-        if self.transport is not None:
-            self.transport.close()
-
     def _flush(self) -> None:
         self._timer = None
         loop = asyncio.get_running_loop()
@@ -151,7 +137,8 @@ class _Side(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
-        self._link.made(self)
+        if self is self._link.near:
+            self._link.proxy.taken(self._link)
         self._flush()
 
     def data_received(self, data: bytes) -> None:

@@ -131,7 +131,7 @@ class Proxy:
         self._links.add(link)
         self._quiet.clear()
         if self._server is None or self.swallowing:
-            link.stay_alone()
+            link.far.gone = True
         else:
             link.connect(*self._place())
         if self._server is None:

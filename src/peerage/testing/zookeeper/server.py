@@ -40,7 +40,7 @@ _LAUNCHER: Final = (
 
 
 class ZooKeeperServer:
-    """A server in its own folder; keeps port and data over :meth:`restart`.
+    """A server in its own folder; keeps port and data until it is started again.
 
     Start it on a thread that lives as long: on Linux the server ends with that thread.
 
@@ -53,7 +53,6 @@ class ZooKeeperServer:
     Args:
         folder: for its data, configuration and log.
         port: on the loopback interface; a free one by default.
-        tick_time: milliseconds; the shortest session is twice as long.
         options: further lines of its configuration, ``zoo.cfg``.
         jvm: further options for Java.
     """
@@ -63,7 +62,6 @@ class ZooKeeperServer:
         folder: Path,
         *,
         port: int | None = None,
-        tick_time: int = 200,
         options: Mapping[str, str] | None = None,
         jvm: Sequence[str] = (),
     ) -> None:
@@ -74,7 +72,7 @@ class ZooKeeperServer:
         self._jvm = jvm
         self._process: subprocess.Popen[bytes] | None = None
         self._options = {
-            "tickTime": str(tick_time),
+            "tickTime": "200",  # milliseconds; the shortest session is twice as long
             "initLimit": "50",
             "syncLimit": "25",
             "dataDir": str(folder / "data"),
@@ -160,11 +158,6 @@ class ZooKeeperServer:
     def stop(self) -> None:
         """End it with SIGTERM, and wait for that; may be called twice."""
         self._signal(signal.SIGTERM)
-
-    def restart(self) -> None:
-        """Stop it if it runs, and start it again: same port, same data."""
-        self.stop()
-        self.start()
 
     def suspend(self) -> None:
         """Stop it with SIGSTOP: the kernel accepts connections, and nothing is answered."""
