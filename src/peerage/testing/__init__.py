@@ -7,8 +7,7 @@ the process that a :class:`Participant` starts needs no pytest.
 from typing import TYPE_CHECKING
 
 from peerage.lazy import loader
-from peerage.testing.capabilities import CAPABILITIES, requires
-from peerage.testing.harness import Harness
+from peerage.testing.harness import CAPABILITIES, Harness, requires
 from peerage.testing.view import View
 from peerage.testing.waiting import begun, eventually
 

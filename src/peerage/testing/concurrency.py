@@ -4,8 +4,7 @@ import asyncio
 import random
 
 from peerage.registry import Advertisement, Registry
-from peerage.testing.capabilities import requires
-from peerage.testing.harness import Harness
+from peerage.testing.harness import Harness, requires
 from peerage.testing.participant import Participant
 from peerage.testing.suite import registered
 from peerage.testing.view import View

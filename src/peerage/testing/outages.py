@@ -1,8 +1,7 @@
 """The contract's part on losing touch and on losing the session."""
 
 from peerage.registry import Registry, Snapshot, Stale
-from peerage.testing.capabilities import requires
-from peerage.testing.harness import Harness
+from peerage.testing.harness import Harness, requires
 from peerage.testing.suite import registered
 from peerage.testing.view import View
 from peerage.testing.waiting import eventually

@@ -3,8 +3,7 @@
 import asyncio
 
 from peerage.registry import Event, Gone, Put, Registry, Snapshot
-from peerage.testing.capabilities import requires
-from peerage.testing.harness import Harness
+from peerage.testing.harness import Harness, requires
 from peerage.testing.participant import Participant
 from peerage.testing.suite import registered
 from peerage.testing.view import View

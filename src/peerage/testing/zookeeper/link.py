@@ -23,8 +23,8 @@ class Link:
         self.greeting = b""
         self.session: int | None = None
         self.proxy = proxy
-        self.near = _Side(self)
-        self.far = _Side(self)
+        self.near, self.far = _Side(self), _Side(self)
+        self.near.other, self.far.other = self.far, self.near
         self._opening: asyncio.Task[None] | None = None
 
     def connect(self, host: str, port: int) -> None:
@@ -40,6 +40,11 @@ class Link:
         self.near.abort()
         self.far.abort()
 
+    def settle(self) -> None:
+        """Leave the proxy if both connections have ended."""
+        if self.near.gone and self.far.gone:
+            self.proxy.forget(self)
+
     async def _connect(self, host: str, port: int) -> None:
         try:
             await asyncio.get_running_loop().create_connection(lambda: self.far, host, port)
@@ -50,49 +55,13 @@ class Link:
         self._opening = None
         if self.far.transport is None:
             self.far.gone = True
-            self._settle()
-
-    # Called by the two sides
-
-    def received(self, side: "_Side", data: bytes | None) -> None:
-        """A side has received *data*, or None at the end of the stream."""
-        if self.proxy.swallowing:
-            return
-        if side is self.far and data is not None:
-            self.proxy.heard(self, data)
-        if side is self.far and self.proxy.muting:
-            return
-        self._other(side).send(data, self.proxy.lag)
-
-    def hold(self, side: "_Side", *, full: bool) -> None:
-        """A side's buffer is *full*, or isn't any more."""
-        source = self._other(side).transport
-        if source is not None and not source.is_closing():
-            (source.pause_reading if full else source.resume_reading)()
-
-    def ended(self) -> None:
-        """The end of the stream was passed on to a side."""
-        for side in (self.near, self.far):
-            if self.near.ended and self.far.ended and side.transport is not None:
-                side.transport.close()
-
-    def lost(self, side: "_Side") -> None:
-        """A side has ended: reset the other, unless nothing is passed on."""
-        other = self._other(side)
-        if not self.proxy.swallowing and other.transport is not None and not other.transport.is_closing():
-            other.abort()
-        self._settle()
-
-    def _settle(self) -> None:
-        if self.near.gone and self.far.gone:
-            self.proxy.forget(self)
-
-    def _other(self, side: "_Side") -> "_Side":
-        return self.far if side is self.near else self.near
+            self.settle()
 
 
 class _Side(asyncio.Protocol):
     """One of the two connections, with what waits to be sent on it."""
+
+    other: "_Side"
 
     def __init__(self, link: Link) -> None:
         self._link = link
@@ -125,12 +94,23 @@ class _Side(asyncio.Protocol):
             self._waiting.popleft()
             if data is not None:
                 self.transport.write(data)
-            else:
-                # The peer may have reset the connection, which asyncio reports a moment later.
-                with suppress(OSError):
-                    self.transport.write_eof()
-                self.ended = True
-                self._link.ended()
+                continue
+            # The peer may have reset the connection, which asyncio reports a moment later.
+            with suppress(OSError):
+                self.transport.write_eof()
+            self.ended = True
+            if self.other.ended and self.other.transport is not None:
+                self.transport.close()
+                self.other.transport.close()
+
+    def _pass_on(self, data: bytes | None) -> None:
+        link, proxy = self._link, self._link.proxy
+        if proxy.swallowing:
+            return
+        if self is link.far and data is not None:
+            proxy.heard(link, data)
+        if not (self is link.far and proxy.muting):
+            self.other.send(data, proxy.lag)
 
     # asyncio.Protocol
 
@@ -142,21 +122,29 @@ class _Side(asyncio.Protocol):
         self._flush()
 
     def data_received(self, data: bytes) -> None:
-        self._link.received(self, data)
+        self._pass_on(data)
 
     def eof_received(self) -> bool:
-        self._link.received(self, None)
+        self._pass_on(None)
         return True  # keep the other direction open
 
     def pause_writing(self) -> None:
-        self._link.hold(self, full=True)
+        source = self.other.transport
+        if source is not None and not source.is_closing():
+            source.pause_reading()
 
     def resume_writing(self) -> None:
-        self._link.hold(self, full=False)
+        source = self.other.transport
+        if source is not None and not source.is_closing():
+            source.resume_reading()
 
     def connection_lost(self, _: Exception | None) -> None:
         self.gone = True
         self._waiting.clear()
         if self._timer is not None:
             self._timer.cancel()
-        self._link.lost(self)
+        # Unless nothing is passed on, the other connection ends as well.
+        source = self.other.transport
+        if not self._link.proxy.swallowing and source is not None and not source.is_closing():
+            self.other.abort()
+        self._link.settle()

@@ -1,6 +1,7 @@
 """One ZooKeeper server as a child process, on a free port of the loopback interface."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -11,7 +12,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, Self
 
-from peerage.testing.zookeeper.installation import class_path, java
 from peerage.testing.zookeeper.ports import free_port
 
 __all__ = ["ZooKeeperServer"]
@@ -38,9 +38,19 @@ _LAUNCHER: Final = (
     "os.execv(sys.argv[1], sys.argv[1:])"
 )
 
+#: Debian's jars. The manifest of the first names all others that it needs, except for the second, without
+#: which the server writes no log, not even why it ends, and those for TLS.
+_JARS: Final = (
+    "zookeeper",
+    "slf4j-simple",
+    "netty-codec",
+    "netty-resolver",
+    "netty-transport-native-unix-common",
+)
+
 
 class ZooKeeperServer:
-    """A server in its own folder; keeps port and data until it is started again.
+    """A server in its own folder; keeps port and data when it is started again.
 
     Start it on a thread that lives as long: on Linux the server ends with that thread.
 
@@ -120,7 +130,7 @@ class ZooKeeperServer:
         options = {"clientPort": str(self.port), **self._options}
         configuration.write_text("".join(f"{key}={value}\n" for key, value in options.items()))
         command = [
-            *(sys.executable, "-I", "-S", "-c", _LAUNCHER, java(), *_JVM, *self._jvm, "-cp", class_path()),
+            *(sys.executable, "-I", "-S", "-c", _LAUNCHER, _java(), *_JVM, *self._jvm, "-cp", _class_path()),
             "org.apache.zookeeper.server.quorum.QuorumPeerMain",
             str(configuration),
         ]
@@ -198,3 +208,27 @@ class ZooKeeperServer:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def _java() -> str:
+    home = os.environ.get("JAVA_HOME")
+    found = shutil.which("java", path=f"{home}/bin" if home else None) or shutil.which("java")
+    if found is None:
+        raise RuntimeError("There is no Java: install Debian's default-jre-headless, or set JAVA_HOME.")
+    return found
+
+
+def _class_path() -> str:
+    """Return where Java finds ZooKeeper: ``ZOOKEEPER_HOME``, else Debian's package."""
+    home = os.environ.get("ZOOKEEPER_HOME")
+    if home:
+        jars = sorted({*Path(home).glob("*.jar"), *Path(home).glob("lib/*.jar")})
+        if not jars:
+            raise RuntimeError(
+                f"ZOOKEEPER_HOME={home} has no jars: name the folder of an unpacked ZooKeeper."
+            )
+        return os.pathsep.join([f"{home}/conf", *map(str, jars)])
+    debian = [f"/usr/share/java/{jar}.jar" for jar in _JARS]
+    if not Path(debian[0]).exists():
+        raise RuntimeError("There is no ZooKeeper: install Debian's zookeeper, or set ZOOKEEPER_HOME.")
+    return os.pathsep.join(["/etc/zookeeper/conf", *debian])
