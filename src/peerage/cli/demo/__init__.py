@@ -9,8 +9,7 @@ from tempfile import TemporaryDirectory
 
 from peerage.cli.demo.children import Children
 from peerage.cli.demo.score import Member, Score
-from peerage.cli.demo.show import show
-from peerage.cli.demo.summary import complaints, summary
+from peerage.cli.demo.show import complaints, show, summary
 from peerage.cli.run import CommandError, Exit, first_of, read_registry, show_outages
 from peerage.cli.table import on_terminal
 from peerage.cli.text import multiline
