@@ -8,7 +8,7 @@ from tests.auth.support import Random, Served, claims, jwk, jwks, pem, token
 from tests.support import Clock
 
 from peerage.auth import FetchedKeys, Reason, Verifier, read_file
-from peerage.auth.keyset import KEYS_LIMIT, read_key_set
+from peerage.auth.fetched_keys import KEYS_LIMIT, read_key_set
 from peerage.errors import KeysUnavailableError, TokenRefusedError
 
 OLD, NEW = jwk(name="old"), jwk(name="new")

@@ -1,6 +1,7 @@
 """Keys out of a document that is fetched: kept, fetched again when old, one fetch at a time."""
 
 import asyncio
+import json
 import logging
 import math
 import random
@@ -9,17 +10,24 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from yarl import URL
 
 from peerage.auth.claims import check_parties
-from peerage.auth.jose import PublicKey
+from peerage.auth.jose import PublicKey, read_key, read_pem
 from peerage.auth.key_source import KeySource
-from peerage.auth.keyset import read_key_set
 from peerage.errors import ConfigurationError, KeysUnavailableError
 
-__all__ = ["Fetch", "FetchedKeys", "fetched_keys", "read_file", "tls_context", "without_credentials"]
+__all__ = [
+    "Fetch",
+    "FetchedKeys",
+    "fetched_keys",
+    "read_file",
+    "read_key_set",
+    "tls_context",
+    "without_credentials",
+]
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +48,12 @@ _LAST_RETRY: Final = 30.0
 
 #: Share by which each pause is lengthened at random, so that the services of a cluster don't fetch in step.
 _JITTER: Final = 0.5
+
+#: Keys of one set, at most: a token without a kid is tried against each that fits.
+KEYS_LIMIT: Final = 64
+
+#: Problems that are reported of one set, at most.
+_REPORTED: Final = 8
 
 
 class Fetch(Protocol):
@@ -86,7 +100,7 @@ class FetchedKeys(KeySource):
         self._rng = random.Random() if rng is None else rng  # noqa: S311 - spreads load, keeps no secret
         self._timeout = timeout
         self._keys: tuple[PublicKey, ...] = ()
-        self._fetched_at: float | None = None
+        self._fetched_at = -math.inf
         self._failures = 0
         self._next_fetch = clock()
         self._problem: str | None = None
@@ -124,7 +138,7 @@ class FetchedKeys(KeySource):
             return None
         fetching = self._start_fetch()
         # Very old keys are used without waiting if the issuer, and not a lack of requests, is to blame.
-        overdue = self._fetched_at is not None and not self._failures and age > 3 * FRESH
+        overdue = not self._failures and 3 * FRESH < age < math.inf
         if fetching is None or not (missing or overdue):
             return None
         # Not the task itself: cancelling one of those who wait must not cancel the fetch for the others.
@@ -139,7 +153,7 @@ class FetchedKeys(KeySource):
             await asyncio.wait([fetching])
 
     def _age(self) -> float:
-        return math.inf if self._fetched_at is None else self._clock() - self._fetched_at
+        return self._clock() - self._fetched_at
 
     def _start_fetch(self) -> asyncio.Task[None] | None:
         if self._fetching is None and not self._closed and self._clock() >= self._next_fetch:
@@ -197,6 +211,47 @@ def _several(names: str | Collection[str] | None) -> frozenset[str] | None:
 def _one_line(text: str) -> str:
     """Return *text* as it may be logged: the server that was asked may have chosen parts of it."""
     return " ".join("".join(char if char.isprintable() else " " for char in text).split())
+
+
+class KeySet(NamedTuple):
+    """The keys of one document."""
+
+    keys: tuple[PublicKey, ...]
+    problems: tuple[str, ...]
+    """One sentence for each key that can't be used; quotes nothing of it."""
+
+
+def read_key_set(data: bytes) -> KeySet:
+    """Read a JWKS (``{"keys": […]}``), a single JWK, or a PEM.
+
+    Keys for encryption are skipped silently.
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    if data.lstrip().startswith(b"-----BEGIN"):
+        return KeySet((read_pem(data),), ())
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError):
+        raise ValueError("it isn't JSON") from None
+    published: Any = document.get("keys") if isinstance(document, dict) else None
+    if published is None and isinstance(document, dict) and "kty" in document:
+        published = [document]
+    if not isinstance(published, list):
+        raise ValueError("it isn't a JWKS, which has a list under 'keys'")  # noqa: TRY004 - callers handle every fault alike
+    found: dict[PublicKey, None] = {}
+    problems: list[str] = []
+    for number, jwk in enumerate(published[:KEYS_LIMIT]):
+        if isinstance(jwk, dict) and jwk.get("use") == "enc":
+            continue
+        try:
+            found[read_key(jwk)] = None
+        except ValueError as error:
+            problems.append(f"Key {number} is skipped: {error}.")
+    if len(published) > KEYS_LIMIT:
+        problems.append(f"It has {len(published)} keys; only the first {KEYS_LIMIT} are read.")
+    return KeySet((*found,), (*problems[:_REPORTED],))
 
 
 def fetched_keys(

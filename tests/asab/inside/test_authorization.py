@@ -1,4 +1,4 @@
-"""Whose authorization goes where inside the real framework."""
+"""The authorization that is sent inside the real framework."""
 
 import asyncio
 import base64
@@ -78,8 +78,8 @@ app.run()
             assert json.loads((await response.json())[1]) == TOKEN
 
 
-async def test_of_a_request_that_nobody_has_verified(inside, zookeeper, tmp_path):
-    """Where there is an AuthService: not by itself from an open handler, nor to who publishes the keys."""
+async def test_an_unverified_token_isnt_relayed(inside, zookeeper, tmp_path):
+    """With an AuthService neither an open handler nor the fetching of keys relays it."""
     (tmp_path / "keys.json").write_text('{"keys": []}')
     program = f"""
 asab.Config.add_defaults({{"auth": {{"public_keys_file": {str(tmp_path / "keys.json")!r}}}}})
@@ -126,7 +126,7 @@ async def test_internal(inside, zookeeper, caller, called):
 
 
 #: A service of the original that looks for another key when told, not every five minutes.
-TOLD = """
+WARNED = """
 async def look(request):
     request.app["app"].PubSub.publish("Application.tick/300!")
     return aiohttp.web.json_response(None)
@@ -151,8 +151,8 @@ async def test_another_key(inside, zookeeper, caller, called):
     async with (
         cluster_with_a_key(inside, zookeeper) as environ,
         Reader(zookeeper.address, "") as reader,
-        guest(inside, named(environ, "caller-1", caller), TOLD) as one,
-        guest(inside, named(environ, "called-1", called, TEST_AUTH="1"), TOLD) as other,
+        guest(inside, named(environ, "caller-1", caller), WARNED) as one,
+        guest(inside, named(environ, "called-1", called, TEST_AUTH="1"), WARNED) as other,
     ):
         here, there = (f"http://{name}-1.instance_id.asab/got" for name in ("caller", "called"))
         for service in (one, other):
@@ -234,7 +234,7 @@ app.run()
 
 @pytest.mark.parametrize("auth", [{}, {"TEST_AUTH": "1"}])
 async def test_internal_without_its_package(inside, zookeeper, auth):
-    """Everything else works."""
+    """Other calls work."""
     program = """
 sys.modules["joserfc"] = None
 Guest().run()

@@ -325,7 +325,7 @@ async def test_paths_do_not_see_each_other(tmp_path):
 async def test_the_record_of_a_stopped_process_stays(tmp_path):
     """There is no session that could expire, unlike in ZooKeeper."""
     async with opened(tmp_path / "r") as registry, View(registry) as view:
-        async with await Participant.spawn(registry.url) as owner:
+        async with Participant.spawn(registry.url) as owner:
             await owner.advertise("Stopped", b"stopped")
             await view.until_data([b"stopped"])
             owner.suspend()
