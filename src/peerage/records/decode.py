@@ -61,7 +61,8 @@ def decode(
     """Read a record; never raises.
 
     *name*, *data*, *sequence* and *ephemeral* become the fields of the instance. *host_key* is the host this
-    process runs on: loopback addresses of other hosts can't be reached. *networks* decides which addresses may be called.
+    process runs on: loopback addresses of other hosts can't be reached. *networks* decides which addresses
+    may be called.
     """
     try:
         record = parse_record(data)
