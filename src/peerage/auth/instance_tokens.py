@@ -163,11 +163,7 @@ class InstanceKeys(KeySource):
         return True
 
     def check(self, claims: Mapping[str, Any]) -> None:
-        """Refuse claims for another service, or beyond what their issuer may claim.
-
-        Raises:
-            TokenRefusedError: they are; it has the reason.
-        """
+        """Raise TokenRefusedError for claims for another service, or beyond what their issuer may claim."""
         issuer = claims["iss"]
         if claims.get("sub") != issuer or claims.get("azp") != issuer:
             raise TokenRefusedError(Reason.ISSUER, "Its sub and azp must be equal to its iss.")
