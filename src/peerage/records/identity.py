@@ -120,7 +120,6 @@ def read_identity(
         containerized=containerized,
         manifest=find_manifest(environ.get("PEERAGE_MANIFEST")) or {} if manifest is None else manifest,
         addresses=_addresses(environ.get("PEERAGE_ADDRESSES"), containerized=containerized),
-        host_key=host_key(),
     )
 
 
