@@ -15,7 +15,6 @@ from peerage.asab.config import Config
 from peerage.asab.initqueue import InitQueue
 from peerage.asab.log import LOG_NOTICE
 from peerage.asab.parts import Part, Phase
-from peerage.asab.remaining import end_remaining_tasks
 from peerage.asab.ticks import tick
 from peerage.errors import PeerageError
 
@@ -30,6 +29,11 @@ Work = Callable[[], Awaitable[Any]]
 
 #: Seconds after a stop until the log names what still runs.
 _REPORT_AFTER: Final = 5.0
+
+#: Seconds that tasks have to end without being cancelled, as in ASAB.
+_TO_END: Final = 3.0
+#: Seconds that they have to end after that.
+_TO_BE_CANCELLED: Final = 1.0
 
 
 class Lifecycle:
@@ -167,7 +171,7 @@ class Lifecycle:
         await asyncio.wait((finalized,))
         for phase in (Phase.API, Phase.DISCOVERY, Phase.ZOOKEEPER):
             await self._finalize(phase)
-        await end_remaining_tasks()
+        await _end_remaining_tasks()
 
     # Coroutines of the program
 
@@ -307,3 +311,27 @@ async def _cancel(tasks: Any) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _end_remaining_tasks() -> None:
+    """Wait some seconds for all other tasks of this event loop, then cancel them."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + _TO_END
+    while (tasks := _others()) and (left := deadline - loop.time()) > 0:
+        await asyncio.wait(tasks, timeout=left)
+    if not tasks:
+        return
+    log.warning("Tasks that still ran at the end were cancelled: %s", _names(tasks))
+    for task in tasks:
+        task.cancel()
+    _, unending = await asyncio.wait(tasks, timeout=_TO_BE_CANCELLED)
+    if unending:
+        log.error("Tasks don't end although they were cancelled: %s", _names(unending))
+
+
+def _others() -> set["asyncio.Task[object]"]:
+    return asyncio.all_tasks() - {asyncio.current_task()}
+
+
+def _names(tasks: set["asyncio.Task[object]"]) -> str:
+    return ", ".join(sorted(f"{task.get_name()} ({task.get_coro()!r})" for task in tasks))

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from peerage.asab import contextvars
 from peerage.asab.config import Config
 from peerage.asab.endpoints.handlers import add_description, add_settings
-from peerage.asab.web.bound import Bound, bound_web
+from peerage.asab.web.listen import Bound, bound_web
 from peerage.asab.zookeeper.container import ZooKeeperContainer
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from peerage.asab.inside.internal import InternalKeys
 from peerage.asab.inside.kazooclient import chroot_of, registry_url
 from peerage.asab.inside.stopping import drain_before_stop
 from peerage.asab.parts import Phase
-from peerage.asab.web.bound import Bound, bound_web
+from peerage.asab.web.listen import Bound, bound_web
 from peerage.asab.zookeeper.discovery import ContainerDiscovery
 from peerage.errors import ConfigurationError, NotDiscoveredError, PeerageError
 from peerage.registry import open_registry
