@@ -7,7 +7,7 @@ the coroutines of the program; a second signal cancels them.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,13 +15,12 @@ from peerage.asab.config import Config
 from peerage.asab.initqueue import InitQueue
 from peerage.asab.log import LOG_NOTICE
 from peerage.asab.parts import Part, Phase
-from peerage.asab.ticks import tick
 from peerage.errors import PeerageError
 
 if TYPE_CHECKING:
     from peerage.asab.application import Application
 
-__all__ = ["Lifecycle"]
+__all__ = ["Lifecycle", "tick"]
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +28,9 @@ Work = Callable[[], Awaitable[Any]]
 
 #: Seconds after a stop until the log names what still runs.
 _REPORT_AFTER: Final = 5.0
+
+#: After so many ticks, ``Application.tick/…!`` is published as well.
+_EVERY: Final = (10, 60, 300, 600, 1800, 3600, 43200, 86400)
 
 #: Seconds that tasks have to end without being cancelled, as in ASAB.
 _TO_END: Final = 3.0
@@ -335,3 +337,20 @@ def _others() -> set["asyncio.Task[object]"]:
 
 def _names(tasks: set["asyncio.Task[object]"]) -> str:
     return ", ".join(sorted(f"{task.get_name()} ({task.get_coro()!r})" for task in tasks))
+
+
+async def tick(
+    publish: Callable[[str], object], period: float, until: Callable[[], Awaitable[object]]
+) -> None:
+    """Publish a tick each *period* seconds until the awaitable that *until* returns is done."""
+    cycle = 0
+    while True:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(period):
+                await until()
+                return
+        cycle += 1
+        publish("Application.tick!")
+        for every in _EVERY:
+            if cycle % every == 0:
+                publish(f"Application.tick/{every}!")
