@@ -66,14 +66,9 @@ class PubSub:
     def publish(self, message_type: str, *args: Any, asynchronously: bool = False, **kwargs: Any) -> None:
         """Call the callbacks that are subscribed to *message_type*, in the order of subscription.
 
+        The type is their first argument. *asynchronously* calls them later, from the event loop.
         A callback that one of them subscribes is called as well: an object made on ``Application.run!`` may
         need that message.
-
-        Args:
-            message_type: the type; it is the first argument of each callback.
-            args: further arguments.
-            asynchronously: call them later, from the event loop.
-            kwargs: further arguments.
         """
         for callback in self._callbacks(message_type):
             if asynchronously:

@@ -15,12 +15,7 @@ _MODES: Final = {mode.name: mode for mode in ssl.VerifyMode}
 
 
 class SSLContextBuilder(Configurable):
-    """Makes an SSL context from a section: ``cert``, ``key``, ``key_password`` and so on.
-
-    Args:
-        config_section_name: the section.
-        config: settings of the program, which win over it.
-    """
+    """Makes an SSL context from a section: ``cert``, ``key``, ``key_password`` and so on."""
 
     ConfigDefaults: ClassVar[dict[str, Any]] = {
         "cert": "",  # PEM file with the certificate and the chain of its issuers

@@ -58,11 +58,6 @@ class DiscoveryService(Service):
     Answers come from memory. Only at first they wait until the registry was read, at most
     ``[discovery] ready_timeout`` (or ``PEERAGE_READY_TIMEOUT``), a minute by default. If the registry
     can't be read, they raise a NotDiscoveredError that is a TimeoutError as well.
-
-    Args:
-        app: the application.
-        zkc: the container.
-        service_name: the name to register under.
     """
 
     peerage_phase: ClassVar[Phase] = Phase.DISCOVERY

@@ -52,10 +52,6 @@ class ApiService(Service):
     It advertises as soon as the web container listens; without a web container immediately, as a service that
     can't be called. At the end it publishes that no new requests are wanted, then withdraws, and after that
     the web container stops.
-
-    Args:
-        app: the application.
-        service_name: the name to register under.
     """
 
     peerage_phase: ClassVar[Phase] = Phase.API
