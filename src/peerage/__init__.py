@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final
 from peerage.lazy import loader
 
 if TYPE_CHECKING:
-    from peerage.advert import Advert
     from peerage.changes import Changed, Changes, Joined, Left, PeerEvent
     from peerage.client import DiscoveryResolver, UnreachableError
     from peerage.discovery import Discovery
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
         RegistryError,
         TokenRefusedError,
     )
+    from peerage.records.advert import Advert
     from peerage.records.identity import Identity, read_identity
     from peerage.records.instance import Endpoint, Instance
     from peerage.registration import Registration
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES: Final = {
-    "advert": ("Advert",),
     "changes": ("Changed", "Changes", "Joined", "Left", "PeerEvent"),
     "client": ("DiscoveryResolver", "UnreachableError"),
     "discovery": ("Discovery",),
@@ -53,6 +52,7 @@ _HOMES: Final = {
         "RegistryError",
         "TokenRefusedError",
     ),
+    "records.advert": ("Advert",),
     "records.identity": ("Identity", "read_identity"),
     "records.instance": ("Endpoint", "Instance"),
     "registration": ("Registration",),

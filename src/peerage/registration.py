@@ -9,8 +9,9 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final, Unpack
 
-from peerage.advert import Advert, AdvertFields
 from peerage.errors import PeerageError
+from peerage.records.advert import Advert, AdvertFields
+from peerage.records.build import build_record
 from peerage.records.decode import decode
 from peerage.records.instance import DRAINING, Instance
 from peerage.registry import Advertisement, Registry
@@ -166,7 +167,7 @@ class Registration:
         )
 
     def _record(self, advert: Advert) -> bytes:
-        return advert.record(nonce=self._nonce, auth_key=self._auth_key)
+        return build_record(advert, nonce=self._nonce, auth_key=self._auth_key)
 
     def _log_registered(self, name: str) -> None:
         if name != self._advertisement.name or name == self._logged_name:
