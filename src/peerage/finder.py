@@ -3,7 +3,6 @@
 import asyncio
 import os
 from collections.abc import Coroutine, Mapping, Sequence
-from types import TracebackType
 from typing import Any, Self
 
 from peerage.changes import Changes
@@ -63,9 +62,7 @@ class Finder:
         self._started = True
         self.membership.start()
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
     async def aclose(self) -> None:

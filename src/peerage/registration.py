@@ -156,13 +156,9 @@ class Registration:
         if self._logged_name is None or instance.data == before.data:
             return
         # A service may change what its record says beside these, such as its load, every second.
-        visible = _summary(before) != _summary(instance)
-        log.log(
-            logging.INFO if visible else logging.DEBUG,
-            "Updated %s: %s",
-            self._logged_name,
-            _summary(instance),
-        )
+        summary = _summary(instance)
+        level = logging.DEBUG if summary == _summary(before) else logging.INFO
+        log.log(level, "Updated %s: %s", self._logged_name, summary)
 
     def _build(self, advert: Advert) -> Instance:
         """Return the record of *advert* as the instance that a process on the same host reads out of it."""
@@ -175,13 +171,9 @@ class Registration:
         if name != self._advertisement.name or name == self._logged_name:
             return
         before, self._logged_name = self._logged_name, name
-        log.info(
-            "Advertised%s as %s%s in %s: %s",
-            *("", name, "")
-            if before is None
-            else (" again", name, f", because the record {before} was lost,"),
-            *(self._registry.url, _summary(self._instance)),
-        )
+        again, why = ("", "") if before is None else (" again", f", because the record {before} was lost,")
+        place, found = self._registry.url, _summary(self._instance)
+        log.info("Advertised%s as %s%s in %s: %s", again, name, why, place, found)
 
 
 async def registered_or(registration: Registration, stale: Coroutine[Any, Any, None]) -> None:
@@ -206,12 +198,10 @@ async def registered_or(registration: Registration, stale: Coroutine[Any, Any, N
 
 async def withdraw_all(registrations: Iterable[Registration]) -> None:
     """Withdraw from a registry that stays open; one that hangs does it when it can."""
-    withdrawals = [asyncio.ensure_future(each.withdraw()) for each in tuple(registrations)]
-    if withdrawals:
-        _, hanging = await asyncio.wait(withdrawals, timeout=WITHDRAW_TIMEOUT)
-        for withdrawal in hanging:
-            withdrawal.cancel()
-        await asyncio.gather(*withdrawals, return_exceptions=True)
+    withdrawals = [registration.withdraw() for registration in registrations]
+    with suppress(TimeoutError):
+        async with asyncio.timeout(WITHDRAW_TIMEOUT):
+            await asyncio.gather(*withdrawals, return_exceptions=True)
 
 
 def _summary(instance: Instance) -> str:
@@ -236,7 +226,7 @@ def _warn_about(advert: Advert, instance: Instance) -> None:
         log.warning("service_id=%r should be lower case: hosts in URLs always are.", identity.service_id)
     if (advert.web or advert.port) and not instance.callable and identity.host_key is None:
         log.warning(
-            "Nobody can call this service: it listens on loopback or link-local addresses only, and its "
+            "This service can't be called: it listens on loopback or link-local addresses only, and its "
             "identity has no host_key, by which processes of the same host recognize it. Listen on 0.0.0.0, "
             "or name the service with Discovery(service_id=…) and leave the identity out."
         )
