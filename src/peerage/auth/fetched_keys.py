@@ -134,13 +134,14 @@ class FetchedKeys(KeySource):
         age = self._age()
         if not missing and age <= FRESH:
             return None
-        fetching = self._start_fetch()
+        if self._fetching is None and not self._closed and self._clock() >= self._next_fetch:
+            self._fetching = asyncio.create_task(self._run_fetch(), name=f"peerage: keys of {self.name}")
         # Very old keys are used without waiting if the issuer, and not a lack of requests, is to blame.
         overdue = not self._failures and 3 * FRESH < age < math.inf
-        if fetching is None or not (missing or overdue):
+        if self._fetching is None or not (missing or overdue):
             return None
         # Not the task itself: cancelling one of those who wait must not cancel the fetch for the others.
-        return asyncio.wait([fetching])
+        return asyncio.wait([self._fetching])
 
     async def aclose(self) -> None:
         """Stop fetching; the keys that are known stay. It may be called twice."""
@@ -151,11 +152,6 @@ class FetchedKeys(KeySource):
 
     def _age(self) -> float:
         return self._clock() - self._fetched_at
-
-    def _start_fetch(self) -> asyncio.Task[None] | None:
-        if self._fetching is None and not self._closed and self._clock() >= self._next_fetch:
-            self._fetching = asyncio.create_task(self._run_fetch(), name=f"peerage: keys of {self.name}")
-        return self._fetching
 
     async def _run_fetch(self) -> None:
         try:
