@@ -142,7 +142,7 @@ async def _gone(registry: Registry) -> list[float]:
     latencies = []
     async with View(registry) as view:
         for _ in range(_KILLS):
-            async with await Participant.spawn(registry.url) as owner:
+            async with Participant.spawn(registry.url) as owner:
                 node = await owner.advertise("Bench", b"{}")
                 await view.until(lambda node=node: node in view.records)
                 begin = time.perf_counter()

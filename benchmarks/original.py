@@ -54,7 +54,10 @@ Clients = dict[tuple[str, int], Process]
 
 def measure() -> list[Row]:
     """Every row of this part."""
-    with tempfile.TemporaryDirectory() as folder, ZooKeeperServer(Path(folder), tick_time=2000) as server:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        ZooKeeperServer(Path(folder), options={"tickTime": "2000"}) as server,
+    ):
         with ExitStack() as stack:
             keeper = stack.enter_context(fixture("keep", server.address))
             for size in _SYNCS:

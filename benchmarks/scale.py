@@ -72,7 +72,10 @@ class _Cost:
 def measure() -> list[Row]:
     """Every row of this part."""
     steps: dict[tuple[str, int], dict[str, _Step]] = {}
-    with tempfile.TemporaryDirectory() as folder, ZooKeeperServer(Path(folder), tick_time=2000) as server:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        ZooKeeperServer(Path(folder), options={"tickTime": "2000"}) as server,
+    ):
         with fixture("keep", server.address) as keeper:
             keeper.ask("hold", "model", 0, _RECORDS)
             _warm(server)

@@ -32,7 +32,10 @@ _NETWORK = 125e6
 def measure() -> list[Row]:
     """Every row of this part."""
     rows: list[Row] = []
-    with tempfile.TemporaryDirectory() as folder, ZooKeeperServer(Path(folder), tick_time=2000) as server:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        ZooKeeperServer(Path(folder), options={"tickTime": "2000"}) as server,
+    ):
         with ExitStack() as stack:
             sizes = (_SMALL, _MIDDLE, _LARGE)
             owners = [

@@ -1,4 +1,4 @@
-"""A service that calls another one, on behalf of whoever calls it."""
+"""A service that calls another one with the authorization of its caller."""
 
 import aiohttp.web
 
@@ -32,7 +32,7 @@ class ShopApplication(asab.Application):
             async with session, session.get("orders") as response:
                 orders = await response.json()
         except (asab.api.discovery.NotDiscoveredError, aiohttp.ClientError) as error:
-            raise aiohttp.web.HTTPServiceUnavailable(reason="Nobody has the orders now") from error
+            raise aiohttp.web.HTTPServiceUnavailable(reason="No instance of orders is available") from error
         return asab.web.rest.json_response(request, {"shop": "open", "orders": orders})
 
 

@@ -1,4 +1,4 @@
-"""A service that is found by what it holds, too: whoever holds shard 1 is http://1.shard.asab/."""
+"""A service found by its shards as well: the one that holds shard 1 is http://1.shard.asab/."""
 
 import peerage.asab as asab
 

@@ -1,4 +1,4 @@
-"""A stand-in for SeaCat Auth, to try authorization with: it signs whatever anybody asks for."""
+"""A fake SeaCat Auth to try authorization with: it signs any claims for any caller."""
 
 import time
 

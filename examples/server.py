@@ -30,7 +30,7 @@ class OrdersApplication(asab.Application):
     async def get_orders(self, request):
         orders = {
             "items": asab.Config.getmultiline("orders", "items"),
-            # Whether somebody who is signed in asks; nothing checks it here.
+            # Whether the request has an Authorization header; it isn't verified here.
             "token": "Authorization" in request.headers,
         }
         return asab.web.rest.json_response(request, orders)

@@ -1,26 +1,42 @@
-"""The members of the cluster: a registry, its directory, and the task that feeds one from the other."""
+"""The members of the cluster: a directory that is kept up to date with a registry.
+
+A snapshot of ten thousand records is applied in slices of a few milliseconds, so that the event loop goes on;
+additions first and removals last, so that no id is without instances in between. What was known stays while
+the registry is out of reach.
+"""
 
 import asyncio
+import logging
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from peerage.directory import Directory
-from peerage.errors import NotReadyError
-from peerage.follow import Follower
-from peerage.registry import Registry
+from peerage.errors import NotReadyError, RegistryClosedError
+from peerage.outage_log import OutageLog
+from peerage.registry import Event, Gone, Put, Record, Registry, Snapshot, Stale
 
-__all__ = ["READY_TIMEOUT", "Membership"]
+__all__ = ["READY_TIMEOUT", "SLICE", "Membership", "reconcile"]
+
+log = logging.getLogger(__name__)
 
 #: Seconds that a call waits for the first snapshot, by default.
 READY_TIMEOUT: Final = 10.0
 
+#: Seconds of work after which other tasks of the event loop run.
+SLICE: Final = 0.003
+
 
 class Membership:
-    """A directory kept up to date with a registry; clients, views and authorization take one.
+    """Applies the events of a registry to a directory; clients and authorization take one.
 
     Args:
         registry: source of the events; closed by the caller.
         directory: receives the changes.
         ready_timeout: seconds that :meth:`wait_ready` waits for the first snapshot.
+        clock: monotonic seconds.
+        retry: seconds until a watch that failed is begun again; watches of a correct backend don't fail.
     """
 
     def __init__(
@@ -29,6 +45,8 @@ class Membership:
         directory: Directory,
         *,
         ready_timeout: float = READY_TIMEOUT,
+        clock: Callable[[], float] = time.monotonic,
+        retry: float = 1.0,
     ) -> None:
         self.registry = registry
         self.directory = directory
@@ -37,26 +55,39 @@ class Membership:
         """What to check besides the registry, for the message of NotReadyError."""
         self.not_ready: type[NotReadyError] = NotReadyError
         """The error that :meth:`wait_ready` raises."""
-        self._follower = Follower(registry, directory)
-
-    @property
-    def ready(self) -> bool:
+        self.ready = False
         """Whether a snapshot was applied completely, however long ago."""
-        return self._follower.ready
-
-    @property
-    def stale(self) -> str | None:
+        self.stale: str | None = None
         """Why the registry is out of reach; None while in touch. What was known stays in use meanwhile."""
-        return self._follower.stale
+        self._clock = clock
+        self._retry = retry
+        self._closed = False
+        self._task: asyncio.Task[None] | None = None
+        self._slice_ends = 0.0
+        self._lost_at: float | None = None
+        self._outages = OutageLog(registry.url, clock)
+        self._changed = asyncio.Event()
 
     @property
     def age(self) -> float:
         """Seconds since the directory was last certain: 0 in touch, ``inf`` before the first snapshot."""
-        return self._follower.age
+        if not self.ready:
+            return math.inf
+        return 0.0 if self._lost_at is None else self._clock() - self._lost_at
 
     def start(self) -> None:
-        """Begin to follow the registry; needs the running event loop."""
-        self._follower.start()
+        """Begin; needs the running event loop."""
+        self._task = asyncio.create_task(self._run(), name=f"peerage: follow {self.registry.url}")
+
+    async def aclose(self) -> None:
+        """Stop following; the directory stays as it is, and calls that wait raise RegistryClosedError."""
+        self._closed = True
+        self._notify()
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
+        self._outages.flush()
 
     async def wait_ready(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - the message names it
         """Wait until the registry was read once.
@@ -68,14 +99,15 @@ class Membership:
             NotReadyError: it wasn't in time; the message names the registry and what to check.
             RegistryClosedError: closed meanwhile.
         """
-        if self._follower.ready:
+        if self.ready:
             return
         limit = self.ready_timeout if timeout is None else timeout
         try:
             async with asyncio.timeout(limit):
-                await self._follower.until_ready()
+                while not self.ready:
+                    await self._next_change()
         except TimeoutError:
-            reason = self._follower.stale or "it hasn't answered yet"
+            reason = self.stale or "it hasn't answered yet"
             raise self.not_ready(
                 f"The registry {self.registry.url} wasn't read within {limit:g} s: {reason}. "
                 f"Check that it runs and that this process may read it, and {self.advice}."
@@ -87,8 +119,98 @@ class Membership:
         Raises:
             RegistryClosedError: closed meanwhile.
         """
-        await self._follower.until_stale()
+        while self.stale is None:
+            await self._next_change()
 
-    async def aclose(self) -> None:
-        """Stop following; the directory stays as it is, and calls that wait raise RegistryClosedError."""
-        await self._follower.aclose()
+    async def _next_change(self) -> None:
+        if not self._closed:
+            await self._changed.wait()
+        if self._closed:
+            raise RegistryClosedError(f"{self.registry.url} was closed while this call waited for it.")
+
+    def _notify(self) -> None:
+        """Wake the calls that wait for ready or stale; each checks its own condition."""
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+
+    async def _run(self) -> None:
+        failed = False
+        while True:
+            try:
+                await self._follow()
+                break
+            except RegistryClosedError:
+                break
+            except Exception as error:
+                if not failed:
+                    log.exception("Watching %s failed, which is a bug; trying again", self.registry.url)
+                failed = True
+                self._lose(f"watching failed: {error}")
+            await asyncio.sleep(self._retry)
+        # Its owner closed the registry: what is known is stale from now on.
+        self._lose("it was closed")
+
+    async def _follow(self) -> None:
+        watch = self.registry.watch()
+        try:
+            async for event in watch:
+                await self._apply(event)
+                # A snapshot is large, and the next event may come much later.
+                del event
+        finally:
+            await watch.aclose()
+
+    async def _apply(self, event: Event) -> None:
+        match event:
+            case Put() | Gone():
+                self._change(event)
+                await self._yield_to_loop()
+            case Snapshot(records):
+                for change in reconcile(self.directory.names(), records):
+                    self._change(change)
+                    # Checked here as well: ten thousand coroutines would slow the first snapshot noticeably.
+                    if self._clock() >= self._slice_ends:
+                        await self._yield_to_loop()
+                self._recover()
+            case Stale(reason):
+                self._lose(reason)
+
+    def _change(self, event: Put | Gone) -> None:
+        match event:
+            case Put(record):
+                self.directory.put(record)
+            case Gone(name):
+                self.directory.remove(name)
+
+    async def _yield_to_loop(self) -> None:
+        """Let other tasks run if this slice has lasted long enough."""
+        if self._clock() >= self._slice_ends:
+            await asyncio.sleep(0)
+            self._slice_ends = self._clock() + SLICE
+
+    def _lose(self, reason: str) -> None:
+        if self.stale is None:
+            self._outages.lost(reason, known=self.ready)
+            self._lost_at = self._clock()
+        self.stale = reason
+        self._notify()
+
+    def _recover(self) -> None:
+        if self._lost_at is not None:
+            self._outages.found(len(self.directory))
+        self.stale = self._lost_at = None
+        self.ready = True
+        self._notify()
+
+
+def reconcile(known: Iterable[str], records: Iterable[Record]) -> Iterator[Put | Gone]:
+    """Yield the events that lead from the records named *known* to those of a snapshot.
+
+    Additions and updates come first and removals last, so that no id is without instances in between. The
+    caller may pause between any two.
+    """
+    vanished = dict.fromkeys(known)
+    for record in records:
+        vanished.pop(record.name, None)
+        yield Put(record)
+    yield from map(Gone, vanished)

@@ -9,11 +9,11 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final, Unpack
 
-from peerage.advert import Advert, AdvertFields
 from peerage.errors import PeerageError
+from peerage.records.advert import Advert, AdvertFields
+from peerage.records.build import build_record
 from peerage.records.decode import decode
-from peerage.records.instance import Instance
-from peerage.records.wire import DRAINING
+from peerage.records.instance import DRAINING, Instance
 from peerage.registry import Advertisement, Registry
 
 __all__ = ["LAME_DUCK", "WITHDRAW_TIMEOUT", "Registration", "registered_or", "withdraw_all"]
@@ -66,10 +66,9 @@ class Registration:
         self._on_withdraw = on_withdraw
         self._withdrawn = False
         self._logged_name: str | None = None
-        data = self._record(advert)
-        self._instance = _instance_of(advert, data)
+        self._instance = self._build(advert)
         name = _IMPOSSIBLE.sub("_", advert.who().appclass)
-        self._advertisement: Advertisement = registry.advertise(name, data)
+        self._advertisement: Advertisement = registry.advertise(name, self._instance.data)
         _warn_about(advert, self._instance)
         self._unsubscribe = registry.own_records.subscribe(self._log_registered)
         if self._advertisement.name is not None:
@@ -151,11 +150,10 @@ class Registration:
                 log.info("Withdrawn: %s from %s", self._logged_name, self._registry.url)
 
     def _change(self, advert: Advert) -> None:
-        data = self._record(advert)
-        instance = _instance_of(advert, data)
-        self._advertisement.update(data)
+        instance = self._build(advert)
+        self._advertisement.update(instance.data)
         before, self._advert, self._instance = self._instance, advert, instance
-        if self._logged_name is None or data == before.data:
+        if self._logged_name is None or instance.data == before.data:
             return
         # A service may change what its record says beside these, such as its load, every second.
         visible = _summary(before) != _summary(instance)
@@ -166,8 +164,12 @@ class Registration:
             _summary(instance),
         )
 
-    def _record(self, advert: Advert) -> bytes:
-        return advert.record(nonce=self._nonce, auth_key=self._auth_key)
+    def _build(self, advert: Advert) -> Instance:
+        """Return the record of *advert* as the instance that a process on the same host reads out of it."""
+        data = build_record(advert, nonce=self._nonce, auth_key=self._auth_key)
+        instance = decode("", data, host_key=advert.who().host_key).instance
+        assert instance is not None  # noqa: S101 - build_record() has read it already
+        return instance
 
     def _log_registered(self, name: str) -> None:
         if name != self._advertisement.name or name == self._logged_name:
@@ -210,13 +212,6 @@ async def withdraw_all(registrations: Iterable[Registration]) -> None:
         for withdrawal in hanging:
             withdrawal.cancel()
         await asyncio.gather(*withdrawals, return_exceptions=True)
-
-
-def _instance_of(advert: Advert, data: bytes) -> Instance:
-    """Return the instance that a process on the same host would read out of the record."""
-    instance = decode("", data, host_key=advert.who().host_key).instance
-    assert instance is not None  # noqa: S101 - build_record() has read it already
-    return instance
 
 
 def _summary(instance: Instance) -> str:

@@ -107,7 +107,7 @@ class Nursery:
         )
 
     def stop(self) -> None:
-        """End, with whatever still runs there."""
+        """End the process and all its forks."""
         process, self._process = self._process, None
         if process is not None:
             os.killpg(process.pid, signal.SIGKILL)
@@ -164,7 +164,7 @@ def nurseries() -> Iterator[None]:
 def ours(
     program: str, *args: str, cwd: Path | None = None, meanwhile: Meanwhile | None = None, **environ: str
 ) -> Outcome:
-    """Run *program* on us, with every warning an error, also those that nobody can catch."""
+    """Run *program* on this layer, with every warning an error, also those that can't be caught."""
     outcome = _run(OURS, program, args, cwd, meanwhile, environ)
     assert "Exception ignored in" not in outcome.log, outcome.log
     return outcome

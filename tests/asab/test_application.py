@@ -191,7 +191,7 @@ def test_attributes():
 
 
 def test_the_host_name_is_the_machines_by_default():
-    """As the machine says."""
+    """As the machine reports it."""
     both("import platform; say(asab.Application(args=[]).HostName == platform.node()); os._exit(0)")
 
 
@@ -395,7 +395,7 @@ def test_a_cancelled_task_that_is_waited_for_leaves_run(where):
 
 
 def test_finalize_that_is_no_coroutine_function():
-    """An error that leaves run(), after everything else is finalized."""
+    """run() raises the error after everything else is finalized."""
     outcome = ours("""
     class S(asab.Service):
         def finalize(self, app):

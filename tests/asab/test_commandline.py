@@ -23,7 +23,7 @@ END = "\nos._exit(0)"
     ],
 )
 def test_options(args):
-    """What they are called and what the configuration says then."""
+    """Their names, and their effect on the configuration."""
     both(
         READ
         + """

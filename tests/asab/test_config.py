@@ -91,7 +91,7 @@ def test_general_include(write, tmp_path):
 
 
 def test_a_file_that_includes_itself(write, tmp_path):
-    """Once is enough, and that is said."""
+    """It is read once, with a warning."""
     write("a.conf", "[general]\ninclude = $THIS_DIR/b.conf\n")
     write("b.conf", "[x]\ny = 1\n[general]\ninclude = $THIS_DIR/b.conf\n")
     outcome = both(READ + "say(asab.Config['x']['y'])" + END, "-c", "a.conf", cwd=tmp_path)
@@ -107,14 +107,14 @@ def test_include_on_one_line(write, tmp_path):
 
 
 def test_a_missing_include_is_left_out(write):
-    """As in the original; we say so."""
+    """As in the original, with a warning here."""
     path = write("a.conf", "[general]\ninclude = /nowhere/b.conf\n[x]\ny = 1\n")
     outcome = both(READ + "say(asab.Config['x']['y'])" + END, "-c", path)
     assert "/nowhere/b.conf: there is no such file" in outcome.log
 
 
 def test_including_what_cant_be_read(write, tmp_path):
-    """A folder that a pattern hits is left out, as in the original; we say so."""
+    """A folder that a pattern matches is left out, as in the original, with a warning here."""
     write("a.conf", f"[general]\ninclude = {tmp_path}/*.part\n")
     write("b.part", "[a]\nx = 1\n")
     (tmp_path / "a.part").mkdir()
@@ -133,7 +133,7 @@ def test_asab_config(write):
 
 
 def test_add_defaults_never_overwrites(write):
-    """Neither what the file says nor earlier defaults; before the application and after it."""
+    """They replace neither the file's values nor earlier defaults, before the application and after it."""
     path = write("a.conf", "[x]\nfile = file\n")
     outcome = both(
         """
@@ -172,7 +172,7 @@ def test_a_file_wins_over_what_was_set_before_the_application(write):
 
 @pytest.mark.parametrize("preset", ["[web]\nlisten = 1234\n", ""])
 def test_a_file_wins_over_the_command_line(write, preset):
-    """As in the original; we say that an option is ignored."""
+    """As in the original, with a warning here that the option is ignored."""
     path = write("a.conf", preset)
     outcome = both(READ + "say(asab.Config['web']['listen'])" + END, "-c", path, "-w", "0.0.0.0 80")
     assert ("'0.0.0.0 80' of the command line is ignored" in outcome.log) == bool(preset)
@@ -199,7 +199,7 @@ def test_getseconds(write):
 
 @pytest.mark.parametrize("value", ["soon", "5 parsecs", "m"])
 def test_getseconds_of_something_else(write, value):
-    """A ValueError that says what to write."""
+    """A ValueError names the correct form."""
     path = write("a.conf", f"[t]\nx = {value}\n")
     outcome = both(
         READ
@@ -218,7 +218,7 @@ except ValueError as error:
 
 
 def test_getmultiline(write):
-    """Words, whatever is between them; a fallback, else None."""
+    """Words, with any white space between them; a fallback, else None."""
     path = write("a.conf", "[m]\na = one two\n\tthree\n  four  five\nb =\n")
     outcome = both(
         READ
@@ -312,7 +312,7 @@ def test_a_missing_configuration_file():
     ],
 )
 def test_an_unreadable_configuration_file(tmp_path, content, complaint):
-    """The program ends, saying which and why in one line, without what stands there."""
+    """The program ends with one line that has the file and the reason, without its text."""
     path = tmp_path / "a.conf"
     path.write_bytes(content)
     outcome = both(READ, "-c", str(path))

@@ -47,7 +47,7 @@ for wrong in (lambda: c.getboolean("t"), lambda: c.getseconds("u"), lambda: c.ge
 
 
 def test_configurable_none_is_no_default():
-    """A file couldn't say it."""
+    """None can't be written in a file."""
     both(
         """
 class Wrong(asab.Configurable):

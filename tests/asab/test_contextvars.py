@@ -50,7 +50,7 @@ def test_exceptions():
 
 
 def test_the_challenge_of_an_exception():
-    """Says what is wrong (RFC 6750)."""
+    """WWW-Authenticate names the error (RFC 6750)."""
     outcome = ours("""
     for make in (asab.exceptions.NotAuthenticatedError, asab.exceptions.AccessDeniedError):
         error = make(headers={"X-More": "1"}, reason="Because")

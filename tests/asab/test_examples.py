@@ -164,7 +164,7 @@ async def test_custom_ids_of_ours(cluster):
 
 @SIDES
 async def test_authorization_of_the_other_kind(cluster, one, other):
-    """authorization.py takes the tokens, which signed_in.py, of the other kind, has from the stand-in."""
+    """authorization.py accepts the tokens that signed_in.py on the other side gets from seacat_auth.py."""
     async with (
         cluster.run("seacat_auth", "ours", "seacat-auth"),
         cluster.run("authorization", one, "notes"),

@@ -92,14 +92,14 @@ def test_another_logger_class_is_kept_beneath():
     [((), ["NOTICE", "WARNING", "ERROR"]), (("-v",), ["DEBUG", "INFO", "NOTICE", "WARNING", "ERROR"])],
 )
 def test_levels_by_default_and_verbose(args, shown):
-    """NOTICE and above; everything with ``-v``."""
+    """NOTICE and above; all levels with ``-v``."""
     program = APP + "for level in (10, 20, 25, 30, 40): L.log(level, 'a message')" + END
     outcome = both(program, *args)
     assert [line.split()[2] for line in outcome.log.splitlines() if "a message" in line] == shown
 
 
 def test_logging_level_and_levels(tmp_path):
-    """Of the root, and of single loggers; what isn't known is said."""
+    """Of the root logger, and of single loggers; an unknown level is reported."""
     path = tmp_path / "a.conf"
     path.write_text(
         "[logging]\nlevel = warning\nlevels =\n  # no\n  program DEBUG\n  quiet LOG NOTICE\n  odd loud\n"
@@ -114,7 +114,7 @@ def test_logging_level_and_levels(tmp_path):
 
 
 def test_an_unknown_level_leaves_notice(tmp_path):
-    """And is said."""
+    """And it is reported."""
     path = tmp_path / "a.conf"
     path.write_text("[logging]\nlevel = loud\n")
     outcome = ours(APP + "say(logging.getLogger().level)" + END, "-c", str(path))
@@ -155,7 +155,7 @@ def test_log_file(tmp_path):
 
 
 def test_rotate_every_names_the_real_asab():
-    """An option that only the real asab has is reported, and the log goes on."""
+    """An option that only the real asab has is reported, and the log continues."""
     outcome = ours(
         "asab.Config.add_defaults({'logging:file': {'rotate_every': '1d', 'path': '/dev/null'}})\n"
         "asab.Application(args=[]); os._exit(0)"
@@ -187,7 +187,7 @@ def test_syslog(tmp_path, kind):
 
 
 def test_syslog_that_is_stuck(tmp_path):
-    """The program goes on, reports once that it can't send, and ends."""
+    """The program continues, reports once that it can't send, and ends."""
     path = str(tmp_path / "log")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:
         server.bind(path)
@@ -208,7 +208,7 @@ def test_syslog_that_is_stuck(tmp_path):
 
 
 def test_syslog_that_isnt_there():
-    """Is said once, and the program goes on."""
+    """It is reported once, and the program continues."""
     outcome = ours(
         "asab.Config.add_defaults({'logging:syslog': {'address': '/nowhere/log'}})\n"
         + APP
@@ -226,7 +226,7 @@ def test_syslog_that_isnt_there():
     [("address", "carrier-pigeon://x"), ("address", "tcp://127.0.0.1:514"), ("address", ""), ("format", "7")],
 )
 def test_syslog_configured_wrongly(option, value):
-    """What this layer doesn't have is reported, and the program goes on."""
+    """What this layer doesn't have is reported, and the program continues."""
     outcome = ours(
         f"asab.Config.add_defaults({{'logging:syslog': {{{option!r}: {value!r}}}}})\n" + APP + END, "-s"
     )

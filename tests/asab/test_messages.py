@@ -8,8 +8,8 @@ from tests.interop.original import PYTHON
 from peerage.asab.absent import NEVER_PUBLISHED
 
 
-def test_a_message_that_never_comes_is_told_of():
-    """Once for each, whoever waits; it may still be published by the program itself."""
+def test_subscribing_to_a_message_that_is_never_published_warns():
+    """Once for each message; the program may still publish it itself."""
     program = """
 app = asab.Application(args=[])
 def heard(message_type):
@@ -42,8 +42,8 @@ PUBLISHED = {
 }
 
 
-def test_every_message_of_the_original_is_published_or_told_of():
-    """Whatever its source publishes."""
+def test_every_message_of_the_original_is_published_or_warned_of():
+    """All messages that its source publishes."""
     (package,) = (PYTHON.parent.parent / "lib").glob("python3*/site-packages/asab")
     found = {
         message

@@ -27,7 +27,7 @@ def quoted(cell: str) -> list[str]:
 
 @pytest.mark.parametrize("cells", rows("What to change"), ids=lambda cells: cells[0])
 def test_import_lines(cells):
-    """What is replaced runs on the original, what it is replaced by on us; what goes isn't missed."""
+    """The old lines run on the original and the new ones here; removed lines aren't needed."""
     before, after = map(quoted, cells)
     assert before
     assert theirs("\n".join(before)).code == 0
@@ -48,7 +48,7 @@ def messages() -> Iterator[str]:
 
 
 def test_messages():
-    """Nobody looks for a message that there isn't."""
+    """The table names only messages that exist."""
     texts = [re.sub("[\"']…[\"']", "…", text) for text in messages()]
     wanted = [message for cells in rows("By message") for message in quoted(cells[0])]
     assert len(wanted) > 15

@@ -25,7 +25,7 @@ def loaded_by(statement: str) -> set[str]:
 
 
 def test_peerage_doesnt_load_it():
-    """It is for those who ask for it."""
+    """Importing peerage doesn't import the ASAB layer."""
     assert not [name for name in loaded_by("import peerage, peerage.discovery") if "peerage.asab" in name]
 
 
@@ -103,7 +103,7 @@ INTERNAL = {
 
 
 def test_every_module_of_the_original_is_here_or_refused():
-    """Whatever it has, and its parts of web, zookeeper and api."""
+    """All its modules, and the modules of its packages abc, web, zookeeper and api."""
     (package,) = (PYTHON.parent.parent / "lib").glob("python3*/site-packages/asab")
     files = [*package.glob("*.py"), *package.glob("*/__init__.py")]
     for part in ("abc", "web", "zookeeper", "api"):

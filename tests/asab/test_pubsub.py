@@ -133,7 +133,7 @@ class Listener:
 
 
 def test_unsubscribe_while_publishing():
-    """Nobody is passed over (the original leaves out the next), and who was unsubscribed isn't called."""
+    """No callback is skipped (the original skips the next one), and unsubscribed ones aren't called."""
     outcome = ours(
         APP
         + """
@@ -153,7 +153,7 @@ def test_unsubscribe_while_publishing():
 
 
 def test_subscribe_while_publishing():
-    """Who is subscribed by a callback gets the message, too, after the others."""
+    """A callback subscribed by another callback gets the message as well, after the others."""
     outcome = both("""
     class Component:
         def __init__(self, app, name):
@@ -195,7 +195,7 @@ class Listener:
 
 
 def test_functions_are_held_strongly():
-    """The original drops lambdas, partial functions and local functions that nobody else holds."""
+    """The original drops lambdas, partial functions and local functions without other references."""
     outcome = ours(
         APP
         + """
@@ -220,7 +220,7 @@ def test_functions_are_held_strongly():
 
 
 def test_errors_of_callbacks_are_logged():
-    """And keep nobody else from the message."""
+    """The other callbacks still get the message."""
     outcome = both(
         """
 def wrong(message_type): raise LookupError("out of a function")
@@ -246,7 +246,7 @@ async def wrong_too(message_type): raise LookupError("out of a coroutine")
 
 
 def test_errors_of_asynchronous_deliveries_are_logged():
-    """Likewise."""
+    """As errors of other deliveries are."""
     outcome = both(
         "def wrong(message_type): raise LookupError('out of a function')\n"
         + APP

@@ -1,4 +1,4 @@
-"""The rows ``Module``, ``Service``: registration, failures, and what stands on phases of its own."""
+"""The rows ``Module``, ``Service``: registration, failures, and the phases of parts of this layer."""
 
 import pytest
 from tests.asab.both import both, ours
@@ -25,7 +25,7 @@ def test_two_services_of_one_name():
 
 
 def test_a_failing_service_costs_itself_alone():
-    """Its traceback is logged, the application goes on, and it is finalized as the others are."""
+    """Its traceback is logged, the application continues, and the service is finalized like the others."""
     outcome = both("""
     class S(asab.Service):
         async def initialize(self, app):
@@ -103,7 +103,7 @@ def test_initialize_runs_beside_a_service_that_waits():
 
 
 def test_a_service_needs_no_base_class():
-    """``_register_service`` takes whatever has the name and the coroutines, as asab's does."""
+    """``_register_service`` accepts any object with the name and the coroutines, as in asab."""
     outcome = both("""
     class Anything:
         Name = "anything"
@@ -144,7 +144,7 @@ class App(asab.Application):
 
 
 def test_phases():
-    """What services need is there before them and until after them, in whatever order it was made."""
+    """Parts of this layer start before services and end after them, in whatever order they were made."""
     outcome = ours(FLOORS + "App().run()")
     assert outcome.lines == [
         "initialize ZOOKEEPER",
@@ -179,8 +179,8 @@ def test_phases():
         ("LookupError('a defect')", "LookupError: a defect", True),
     ],
 )
-def test_what_an_application_stands_on_ends_it(error, said, traceback, late):
-    """Our own services failing to start: exit with 1, in order, and the log says why."""
+def test_a_part_of_this_layer_that_cannot_start_ends_the_application(error, said, traceback, late):
+    """The exit code is 1, everything is finalized in order, and the log has the reason."""
     outcome = ours(f"""
     import peerage
     from peerage.asab.parts import Phase
@@ -234,8 +234,8 @@ def test_a_service_that_waits_holds_up_nothing_of_ours():
     assert outcome.lines == ["waiting", "discovery", "served"], outcome.log
 
 
-def test_what_is_waited_for_is_said():
-    """Once, a while after the stop, so that nobody wonders why it doesn't end."""
+def test_what_still_runs_after_a_stop_is_logged():
+    """Once, some seconds after the stop."""
     outcome = ours("""
     from peerage.asab import lifecycle
     lifecycle._REPORT_AFTER = 0.05
@@ -254,7 +254,7 @@ def test_what_is_waited_for_is_said():
 
 
 def test_a_service_that_waits_for_what_it_has_cancelled():
-    """It fails as by any exception; in the original run() is left at once, and here nobody else notices."""
+    """It fails as with any exception, and the others run; in the original run() ends immediately."""
     outcome = ours("""
     async def cancel():
         task = asyncio.create_task(asyncio.sleep(60))

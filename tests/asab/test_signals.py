@@ -29,7 +29,7 @@ def test_stop_in_another_thread():
 
 
 def test_a_second_signal_interrupts_main():
-    """The first asks, and after a while the log says what is waited for."""
+    """The first signal stops, and after some seconds the log names what still runs."""
     program = """
     class App(asab.Application):
         async def main(self):
@@ -75,7 +75,7 @@ def test_a_second_signal_interrupts_a_service(late):
 
 
 def test_a_third_stop_ends_the_process():
-    """Whatever it does."""
+    """In whatever state it is."""
     outcome = both("""
     class App(asab.Application):
         async def main(self):
@@ -112,7 +112,7 @@ def test_sigint_stops_and_sighup_is_a_message():
 
 
 def test_the_first_signal_after_stop_interrupts_nothing():
-    """A program that stops itself is told to by service managers, too."""
+    """A signal beside a stop() of the program doesn't interrupt."""
     outcome = both("""
     class App(asab.Application):
         async def main(self):

@@ -51,7 +51,7 @@ App().run()
 
 
 def test_what_is_scheduled_before_starts_after_the_services():
-    """The work may be theirs."""
+    """The work may use the services."""
     outcome = both("""
 class S(asab.Service):
     async def initialize(self, app):

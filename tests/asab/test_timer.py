@@ -87,7 +87,7 @@ def test_timer_started_in_the_constructor():
 
 
 def test_timers_stop_with_the_application():
-    """On ``Application.stop!``; a handler under way goes on."""
+    """On ``Application.stop!``; a handler under way continues."""
     outcome = both("""
     class App(asab.Application):
         async def main(self):
@@ -108,7 +108,7 @@ def test_timers_stop_with_the_application():
 
 
 def test_errors_of_the_handler_are_logged():
-    """And the timer goes on."""
+    """And the timer continues."""
     outcome = both("""
     class App(asab.Application):
         async def main(self):

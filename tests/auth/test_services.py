@@ -287,6 +287,7 @@ async def test_options_that_cant_work_are_an_error_at_once(alone, tmp_path):
 
 async def test_a_registry_without_secrets_says_so(alone, monkeypatch):
     shop = await alone.discovery("shop")
-    monkeypatch.setattr(type(shop.registry), "secrets", None)
-    with pytest.raises(ConfigurationError, match=r"memory:.*authorization='instance'"):
-        shop.session(auth="internal")
+    with monkeypatch.context() as patch:
+        patch.setattr(shop.registry, "secrets", None)
+        with pytest.raises(ConfigurationError, match=r"memory:.*authorization='instance'"):
+            shop.session(auth="internal")

@@ -7,7 +7,7 @@ import pytest
 from tests.support import Clock
 
 from peerage.balancing import Balancer, Outcome
-from peerage.calling import Addresses, Attempt, CallContext, GiveUp, Lookups
+from peerage.calling import Addresses, Attempt, Call, CallContext, GiveUp, Lookups
 from peerage.directory import Directory
 from peerage.registry import Record
 
@@ -41,7 +41,7 @@ class World:
 
     def call(self, method="GET", *, scheme="http", repeatable=None, value="orders"):
         repeatable = method == "GET" if repeatable is None else repeatable
-        return self.context.call("service_id", value, scheme=scheme, method=method, repeatable=repeatable)
+        return Call(self.context, ("service_id", value), scheme, method, repeatable=repeatable)
 
     def attempt(self, call):
         """The next step, which must be an attempt."""

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.calling.conftest import World
 
 from peerage.balancing import Outcome
-from peerage.calling import Attempt, Ending, GiveUp, Host, Lookups
+from peerage.calling import Attempt, Call, Ending, GiveUp, Host, Lookups
 from peerage.calling.search import LAST_RESORTS
 from peerage.records.networks import read_networks
 
@@ -323,7 +323,7 @@ def test_nothing_known_by_that_name(world):
 
 
 def test_a_misspelled_key_is_mended_in_the_message(world):
-    call = world.context.call("service", "orders", scheme="http", method="GET", repeatable=True)
+    call = Call(world.context, ("service", "orders"), "http", "GET", repeatable=True)
     assert "Did you mean orders.service_id.asab?" in world.end(call).message
 
 

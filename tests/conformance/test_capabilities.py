@@ -4,7 +4,7 @@ import importlib.util
 from pathlib import Path
 
 from peerage.testing import RegistryConformance
-from peerage.testing.capabilities import missing_tests
+from peerage.testing.harness import missing_tests
 
 TESTS = Path(__file__).parent.parent
 

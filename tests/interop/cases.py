@@ -87,7 +87,7 @@ class Case:
 
     @property
     def data(self) -> bytes:
-        """What stands in the node."""
+        """The data of the node."""
         return self.record if isinstance(self.record, bytes) else json.dumps(self.record).encode()
 
 

@@ -1,4 +1,4 @@
-"""A service of the original, asab 25.15, in its own environment; told what to do by lines of JSON.
+"""A service of the original, asab 25.15, in its own environment; controlled by lines of JSON.
 
 Usage: peer.py SERVERS PATH; the ids come from SERVICE_ID, INSTANCE_ID and NODE_ID in the environment. Each
 line of standard input is ``[command, argument]``, each answer one line of standard output. It knows nothing
@@ -84,7 +84,7 @@ class PeerOfAsab(asab.Application):
         return await self.Discovery.get_advertised_instances()
 
     async def do_update_discovery(self, lists):
-        """Advertise ids of one's own."""
+        """Advertise custom ids."""
         self.ApiService.update_discovery(lists)
 
     async def do_answers(self, argument):

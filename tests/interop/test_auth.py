@@ -82,7 +82,7 @@ async def call_each_other(discovery, peer):
 
 @pytest.mark.parametrize("first", ["ours", "theirs", "older than kids"])
 async def test_we_call_each_other(zookeeper, path, url, admin, first):
-    """Whoever made the key."""
+    """Whichever side made the key."""
     if first == "ours":
         async with Discovery(url, identity=ME) as discovery:
             await discovery.auth.cluster_tokens().token()
@@ -128,7 +128,7 @@ KINDS = {
 
 
 async def test_keys_and_tokens_of_jwcrypto(zookeeper, path, admin):
-    """Theirs are accepted here, and ours there, with a kid and without."""
+    """Each side accepts the tokens of the other, with and without a kid."""
     async with original(zookeeper.address, path, program=PROGRAM) as peer:
         for alg, kind in KINDS.items():
             for kid in ("some", None):

@@ -1,4 +1,4 @@
-"""A service of the original and one of ours find and call each other by name."""
+"""A service of the original and one of peerage find and call each other by name."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -15,7 +15,7 @@ from peerage.testing import eventually
 
 @asynccontextmanager
 async def serving(url: str, identity: Identity, **advertised: object) -> AsyncIterator[Discovery]:
-    """A service of ours, over HTTP."""
+    """A service of peerage, over HTTP."""
 
     async def who(_: aiohttp.web.Request) -> aiohttp.web.Response:
         return aiohttp.web.json_response({"who": "peerage", "instance": identity.instance_id})
@@ -48,7 +48,7 @@ async def found(ask, what: str) -> None:
     ["their-service.service_id.asab", "their-1.instance_id.asab", "9.shard.asab", "THEIR-1.instance-id.asab"],
 )
 async def test_ours_calls_the_original(zookeeper, path, url, host):
-    """By service_id, instance_id and an id of its own, which it advertised as a number."""
+    """By service_id, instance_id and a custom id, which it advertised as a number."""
     key = host.rpartition(".asab")[0].rpartition(".")[2].replace("-", "_")
     async with (
         original(zookeeper.address, path, SERVICE_ID="their-service", INSTANCE_ID="their-1") as peer,

@@ -35,7 +35,7 @@ async def peerage(*args: str) -> tuple[int, str]:
 
 
 def everything(client: KazooClient, path: str) -> dict[str, object]:
-    """Every node from *path* on: its data, who may do what, and its last changes."""
+    """Every node from *path* on: its data, its access list, and its last changes."""
     data, stat = client.get(path)
     acls, _ = client.get_acls(path)
     nodes = {path: (data, acls, stat)}
@@ -63,14 +63,14 @@ async def test_a_cluster_of_the_original_is_looked_at(cluster, zookeeper, path, 
 
 
 async def test_a_cluster_that_is_not_there_is_not_made(zookeeper, path, url):
-    """Whoever mistypes the path finds nothing, and leaves nothing."""
+    """A mistyped path finds nothing, and leaves nothing behind."""
     async with bare_client(zookeeper.address) as client:
         await peerage("ls", "--registry", url)
         assert not await asyncio.to_thread(client.exists, f"/{path}")
 
 
-async def test_both_kinds_stand_in_one_list(cluster, path, url):
-    """One of the original, one of ours: each calls the other."""
+async def test_both_kinds_are_in_one_list(cluster, path, url):
+    """One of the original and one of peerage: each calls the other."""
     identity = Identity(host="127.0.0.1", service_id="our-service", instance_id="our-1")
     async with serving(url, identity) as ours:
         await found(lambda: cluster.tell("locate", {"instance_id": "our-1"}), "ours")

@@ -50,7 +50,7 @@ def differing(here: Answers, there: Answers) -> set[str]:
 
 @pytest.fixture
 async def client(zookeeper):
-    """Of neither side; its session owns what stands in for services."""
+    """A client of neither side; its session owns the records of fake services."""
     async with bare_client(zookeeper.address) as client:
         yield client
 
@@ -118,7 +118,7 @@ def _some_record(chance: random.Random, number: int) -> dict[str, Any]:
 
 @pytest.mark.parametrize("seed", range(3))
 async def test_what_services_write_is_answered_alike(zookeeper, url, path, client, seed):
-    """Two hundred records at random, all ids that there are, and some that nobody has."""
+    """Two hundred random records, all their ids, and some ids that no record has."""
     chance = random.Random(seed)
     for number in range(200):
         await put(client, path, "App", json.dumps(_some_record(chance, number)).encode())

@@ -21,8 +21,6 @@ except ModuleNotFoundError as error:
     ) from error
 
 __all__ = [
-    "ALGORITHMS",
-    "TOKEN_LIMIT",
     "PrivateKey",
     "PublicKey",
     "Token",
@@ -83,12 +81,9 @@ class Token(NamedTuple):
     """One of ALGORITHMS."""
     kid: str | None
     """Id of the key; None if the header has none, or null."""
+    payload: bytes
+    """The signed bytes: the claims as JSON."""
     signed: "jws.CompactSignature"
-
-    @property
-    def payload(self) -> bytes:
-        """The signed bytes: the claims as JSON."""
-        return self.signed.payload
 
 
 def read_token(text: str) -> Token:
@@ -127,7 +122,7 @@ def read_token(text: str) -> Token:
         _REGISTRY.check_header(signed.headers())
     except (JoseError, ValueError, TypeError, RecursionError) as error:
         raise TokenRefusedError(Reason.MALFORMED, "It can't be decoded.") from error
-    return Token(algorithm, kid, signed)
+    return Token(algorithm, kid, signed.payload, signed)
 
 
 def _read_header(text: str) -> dict[str, Any]:
@@ -151,14 +146,12 @@ class PublicKey:
     """The algorithms that it verifies."""
     _key: ECKey | RSAKey = field(compare=False, repr=False)
 
-    def fits(self, token: Token) -> bool:
-        """Tell whether *token* may be signed with it, going by the algorithm and not by the kid."""
-        return token.algorithm in self.algorithms
-
     def verifies(self, token: Token) -> bool:
         """Tell whether *token* is signed with it."""
         try:
-            return self.fits(token) and jws.validate_compact(token.signed, self._key, registry=_REGISTRY)
+            return token.algorithm in self.algorithms and jws.validate_compact(
+                token.signed, self._key, registry=_REGISTRY
+            )
         except (JoseError, ValueError):
             return False
 
@@ -303,7 +296,7 @@ def fitting(keys: Sequence[PublicKey], token: Token) -> list[PublicKey]:
     A key is found by its ``kid`` or thumbprint. If the token has no kid, all keys of its algorithm are
     returned; if no key has that kid, all of its algorithm without a kid.
     """
-    able = [key for key in keys if key.fits(token)]
+    able = [key for key in keys if token.algorithm in key.algorithms]
     if token.kid is None:
         return able
     named = [key for key in able if token.kid in (key.kid, key.thumbprint)]

@@ -13,7 +13,7 @@ import threading
 import time
 import weakref
 from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
+from contextlib import aclosing
 from typing import Final
 
 from peerage.backends.feed import Feed
@@ -25,42 +25,47 @@ __all__ = ["MemoryRegistry", "MemorySecrets", "open_memory"]
 _NAME = re.compile(r"[A-Za-z0-9_./-]{0,100}")
 
 
-class _Hub:
-    """The records of one name and path: what a server would keep."""
+class _Folder:
+    """The records of one name and path, or the secrets of one name: what a server would keep."""
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self.records: dict[str, Record] = {}
-        self.sequences = itertools.count(1)
-        self.observers: set[Callable[[str], None]] = set()
+        self._feeds: set[Feed] = set()
+        self._sequences = itertools.count(1)
+
+    def create(self, prefix: str, data: bytes) -> Record:
+        sequence = next(self._sequences)
+        record = Record(f"{prefix}.{sequence:010d}", data, sequence)
+        self.put(record)
+        return record
 
     def put(self, record: Record) -> None:
         with self.lock:
+            new = record.name not in self.records
             self.records[record.name] = record
-            self._notify(record.name)
+            for feed in self._feeds:
+                feed.put(record, new=new)
 
     def remove(self, name: str) -> None:
         with self.lock:
-            if self.records.pop(name, None) is not None:
-                self._notify(name)
+            del self.records[name]
+            for feed in self._feeds:
+                feed.gone(name)
 
-    def _notify(self, name: str) -> None:
-        for observer in tuple(self.observers):
-            observer(name)
+    def attach(self, feed: Feed) -> None:
+        with self.lock:
+            feed.snapshot(self.records.values())
+            self._feeds.add(feed)
 
-
-class _Vault:
-    """The secrets of all paths of one name."""
-
-    def __init__(self) -> None:
-        self.lock = threading.RLock()
-        self.secrets: dict[str, bytes] = {}
-        self.observers: set[Callable[[], None]] = set()
+    def detach(self, feed: Feed) -> None:
+        with self.lock:
+            self._feeds.discard(feed)
 
 
-# A hub goes with its last participant; secrets outlive those who made them.
-_hubs: Final[weakref.WeakValueDictionary[str, _Hub]] = weakref.WeakValueDictionary()
-_vaults: Final[dict[str, _Vault]] = {}
+# A folder of records goes with its last participant; secrets outlive those who made them.
+_folders: Final[weakref.WeakValueDictionary[str, _Folder]] = weakref.WeakValueDictionary()
+_secrets: Final[dict[str, _Folder]] = {}
 _opening: Final = threading.Lock()
 
 
@@ -76,42 +81,25 @@ def open_memory(url: str) -> "MemoryRegistry":
             f"{url!r}: write memory:name, with a name of A-Z, a-z, 0-9, '_', '.', '/' and '-'."
         )
     with _opening:
-        hub = _hubs.setdefault(name, _Hub())
-        vault = _vaults.setdefault(name.partition("/")[0], _Vault())
-    return MemoryRegistry(f"memory:{name}", hub, vault)
+        folder = _folders.setdefault(name, _Folder())
+        secrets = _secrets.setdefault(name.partition("/")[0], _Folder())
+    return MemoryRegistry(f"memory:{name}", folder, secrets)
 
 
 class MemoryRegistry:
     """One participant in a registry that lives in this process; made by :func:`open_memory`."""
 
-    def __init__(self, url: str, hub: _Hub, vault: _Vault) -> None:
-        self._url = url
-        self.hub = hub
-        self._feeds: set[Feed] = set()
-        self._advertisements: set[_MemoryAdvertisement] = set()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._dirty: dict[str, None] = {}
-        self._known: set[str] = set()
+    def __init__(self, url: str, folder: _Folder, secrets: _Folder) -> None:
+        self.url = url
+        self.folder = folder
+        self.secrets = MemorySecrets(secrets, self.check_open)
+        self.open_to_all = False
+        self.own_records = OwnRecords()
         self.outage: str | None = None
+        self.advertisements: set[_MemoryAdvertisement] = set()
+        self._feeds: set[Feed] = set()
         self._closed = False
         self._since = time.monotonic()
-        self._secrets = MemorySecrets(vault, self.check_open)
-        self.open_to_all = False
-        """Whether everyone who reaches it may write to it."""
-        self.own_records = OwnRecords()
-        """The names that the records advertised here have or had."""
-
-    @property
-    def url(self) -> str:
-        """``memory:name``."""
-        return self._url
-
-    @property
-    def secrets(self) -> "MemorySecrets":
-        """Secrets shared by all paths of one name."""
-        return self._secrets
-
-    # The port
 
     def advertise(self, name: str, data: bytes) -> "_MemoryAdvertisement":
         """Begin to advertise; see :meth:`peerage.registry.Registry.advertise`."""
@@ -119,7 +107,7 @@ class MemoryRegistry:
         check_name(name)
         check_size(data)
         advertisement = _MemoryAdvertisement(self, name, data)
-        self._advertisements.add(advertisement)
+        self.advertisements.add(advertisement)
         if self.outage is None:
             advertisement.write()
         return advertisement
@@ -127,23 +115,19 @@ class MemoryRegistry:
     def watch(self) -> Feed:
         """Begin a watch of its own; see :meth:`peerage.registry.Registry.watch`."""
         self.check_open()
-        self._attach()
-        feed = Feed(self._feeds.discard)
-        if self.outage is not None:
-            feed.stale(self.outage)
-        else:
-            with self.hub.lock:
-                # Deliver what waits to the others first, or this watcher would get it twice.
-                self._deliver()
-                feed.snapshot(self.hub.records.values())
+        feed = Feed(self._drop, asyncio.get_running_loop())
         self._feeds.add(feed)
+        if self.outage is None:
+            self.folder.attach(feed)
+        else:
+            feed.stale(self.outage)
         return feed
 
     async def inspect(self) -> Health:
         """Return the state; see :meth:`peerage.registry.Registry.inspect`."""
         self.check_open()
         return Health(
-            url=self._url,
+            url=self.url,
             state="connected" if self.outage is None else "stale",
             since=time.monotonic() - self._since,
             writable=self.outage is None,
@@ -152,111 +136,59 @@ class MemoryRegistry:
 
     async def aclose(self) -> None:
         """Withdraw everything, end every watch; see :meth:`peerage.registry.Registry.aclose`."""
-        for advertisement in tuple(self._advertisements):
-            await advertisement.withdraw()
-        self._close()
+        self.kill()
 
-    def forget(self, advertisement: "_MemoryAdvertisement") -> None:
-        """Note that *advertisement* is withdrawn."""
-        self._advertisements.discard(advertisement)
-
-    # What happens to a participant
+    def check_open(self) -> None:
+        """Raise RegistryClosedError after the end."""
+        if self._closed:
+            raise RegistryClosedError(f"The registry {self.url} is closed: open another one.")
 
     def lose(self, reason: str = "put out of touch") -> None:
         """Lose touch: others' changes aren't seen, own changes aren't written. The records stay."""
-        self._enter(reason)
+        self.hang(reason)
         for feed in self._feeds:
             feed.stale(reason)
 
     def hang(self, reason: str = "no answer") -> None:
         """Lose touch as with a server that hangs: watchers get no event."""
-        self._enter(reason)
+        self._set_outage(reason)
+        for feed in self._feeds:
+            self.folder.detach(feed)
 
     def restore(self) -> None:
         """Be in touch again."""
-        self._enter(None)
-        for advertisement in tuple(self._advertisements):
+        self._set_outage(None)
+        for advertisement in tuple(self.advertisements):
             advertisement.write()
-        if self._loop is not None:
-            self._reread()
+        for feed in self._feeds:
+            self.folder.attach(feed)
 
     def expire(self) -> None:
         """Lose the session: everything advertised here vanishes, and comes back when in touch."""
-        for advertisement in self._advertisements:
+        for advertisement in self.advertisements:
             advertisement.lose_record()
         if self.outage is None:
             self.lose("the session expired")
             self.restore()
 
     def kill(self) -> None:
-        """Die as a process does: nothing is withdrawn, the records vanish."""
-        for advertisement in tuple(self._advertisements):
-            advertisement.lose_record()
-        self._close()
-
-    # Within
-
-    def _close(self) -> None:
+        """Die as a process does: the records vanish, and every watch ends."""
         self._closed = True
-        with self.hub.lock:
-            self.hub.observers.discard(self._note)
-        self._secrets.close()
-        for advertisement in tuple(self._advertisements):
+        self.secrets.close()
+        for advertisement in tuple(self.advertisements):
             advertisement.end()
         for feed in tuple(self._feeds):
             feed.end()
-        self._feeds.clear()
+            self._drop(feed)
 
-    def check_open(self) -> None:
-        """Raise RegistryClosedError after the end."""
-        if self._closed:
-            raise RegistryClosedError(f"The registry {self._url} is closed: open another one.")
-
-    def _enter(self, outage: str | None) -> None:
+    def _set_outage(self, outage: str | None) -> None:
         self.check_open()
         self.outage = outage
         self._since = time.monotonic()
 
-    def _attach(self) -> None:
-        if self._loop is None:
-            self._loop = asyncio.get_running_loop()
-            with self.hub.lock:
-                self.hub.observers.add(self._note)
-                self._known = set(self.hub.records)
-
-    def _note(self, name: str) -> None:
-        """Note that a record changed; called under the hub's lock, from any thread."""
-        if not self._dirty and self._loop is not None:
-            # A loop that is closed already has no watchers.
-            with suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(self._deliver)
-        self._dirty[name] = None
-
-    def _deliver(self) -> None:
-        """Give the watchers the present state of what changed, which is never older than what they have."""
-        if self.outage is not None:
-            return
-        with self.hub.lock:
-            changed, self._dirty = self._dirty, {}
-            records = {name: self.hub.records.get(name) for name in changed}
-        for name, record in records.items():
-            if record is not None:
-                new = name not in self._known
-                self._known.add(name)
-                for feed in self._feeds:
-                    feed.put(record, new=new)
-            elif name in self._known:
-                self._known.discard(name)
-                for feed in self._feeds:
-                    feed.gone(name)
-
-    def _reread(self) -> None:
-        with self.hub.lock:
-            self._dirty.clear()
-            records = dict(self.hub.records)
-        self._known = set(records)
-        for feed in self._feeds:
-            feed.snapshot(records.values())
+    def _drop(self, feed: Feed) -> None:
+        self._feeds.discard(feed)
+        self.folder.detach(feed)
 
 
 class _MemoryAdvertisement:
@@ -291,21 +223,17 @@ class _MemoryAdvertisement:
         return self._record.name
 
     async def withdraw(self) -> None:
-        self.lose_record()
         self.end()
-        self._registry.forget(self)
 
     def write(self) -> None:
         """Bring the registry up to date; writes nothing if it is."""
-        hub = self._registry.hub
+        folder = self._registry.folder
         if self._record is None:
-            sequence = next(hub.sequences)
-            self._record = Record(f"{self._prefix}.{sequence:010d}", self._data, sequence)
-            hub.put(self._record)
+            self._record = folder.create(self._prefix, self._data)
             self._registry.own_records.add(self._record.name)
         elif self._record.data != self._data:
             self._record = self._record._replace(data=self._data)
-            hub.put(self._record)
+            folder.put(self._record)
         self._settled.set()
 
     def lose_record(self) -> None:
@@ -313,12 +241,14 @@ class _MemoryAdvertisement:
         record, self._record = self._record, None
         self._settled.clear()
         if record is not None:
-            self._registry.hub.remove(record.name)
+            self._registry.folder.remove(record.name)
 
     def end(self) -> None:
-        """Advertise no more, and end the calls that wait."""
+        """Remove the record for good, and end the calls that wait."""
+        self.lose_record()
         self._ended = True
         self._settled.set()
+        self._registry.advertisements.discard(self)
 
     def _withdrawn(self) -> RegistryClosedError:
         return RegistryClosedError(f"The record {self._prefix} is withdrawn: advertise another one.")
@@ -328,62 +258,47 @@ class MemorySecrets:
     """Secrets in memory; see :class:`peerage.registry.Secrets`.
 
     Args:
-        vault: keeps them.
+        folder: keeps them.
         check_open: raises RegistryClosedError after the registry's end.
     """
 
-    def __init__(self, vault: _Vault, check_open: Callable[[], None]) -> None:
-        self._vault = vault
+    def __init__(self, folder: _Folder, check_open: Callable[[], None]) -> None:
+        self._folder = folder
         self._check_open = check_open
-        self._observers: set[Callable[[], None]] = set()
-        self._closed = False
+        self._feeds: set[Feed] = set()
 
     async def obtain(self, name: str, make: Callable[[], bytes]) -> bytes:
         """Return the value; see :meth:`peerage.registry.Secrets.obtain`."""
         self._check_open()
-        with self._vault.lock:
-            if name not in self._vault.secrets:
-                self.replace(name, make())
-            return self._vault.secrets[name]
-
-    def replace(self, name: str, value: bytes) -> None:
-        """Set a new value, as an administrator does who changes a key."""
-        with self._vault.lock:
-            self._vault.secrets[name] = value
-            for observer in tuple(self._vault.observers):
-                observer()
+        with self._folder.lock:
+            if name not in self._folder.records:
+                self._folder.put(Record(name, make(), 0))
+            return self._folder.records[name].data
 
     async def follow(self, name: str) -> AsyncIterator[bytes]:
-        """Yield the value as soon as there is one, then every new one, until the registry is closed.
+        """Yield the value; see :meth:`peerage.registry.Secrets.follow`.
 
         Raises:
             RegistryClosedError: the registry was closed before.
         """
         self._check_open()
-        loop, changed, last = asyncio.get_running_loop(), asyncio.Event(), None
-
-        def observer() -> None:
-            # A loop that is closed already has nothing to wake.
-            with suppress(RuntimeError):
-                loop.call_soon_threadsafe(changed.set)
-
-        self._vault.observers.add(observer)
-        self._observers.add(observer)
-        try:
-            while not self._closed:
-                changed.clear()
-                value = self._vault.secrets.get(name)
-                if value is not None and value != last:
-                    last = value
-                    yield value
-                else:
-                    await changed.wait()
-        finally:
-            self._vault.observers.discard(observer)
-            self._observers.discard(observer)
+        feed = Feed(self._drop, asyncio.get_running_loop())
+        self._feeds.add(feed)
+        self._folder.attach(feed)
+        last = None
+        async with aclosing(feed):
+            async for _ in feed:
+                record = self._folder.records.get(name)
+                if record is not None and record is not last:
+                    last = record
+                    yield record.data
 
     def close(self) -> None:
         """End every follow(); the registry is closed."""
-        self._closed = True
-        for observer in tuple(self._observers):
-            observer()
+        for feed in tuple(self._feeds):
+            feed.end()
+            self._drop(feed)
+
+    def _drop(self, feed: Feed) -> None:
+        self._feeds.discard(feed)
+        self._folder.detach(feed)

@@ -67,7 +67,13 @@ class Pick:
         """Tell the balancer how the request ended, and after how many seconds; only the first call counts."""
         if self._open:
             self._open = False
-            self._balancer._finish(self.instance.name, self.stats, outcome, seconds)  # noqa: SLF001 - a Pick is part of its Balancer
+            stats = self.stats
+            if outcome is Outcome.ANSWERED and stats.retry_at is None and not stats.retired:
+                # The way of nearly every request.
+                stats.outstanding -= 1
+                stats.answered(seconds)
+            else:
+                self._balancer._finish(self.instance.name, stats, outcome, seconds)  # noqa: SLF001 - a Pick is part of its Balancer
 
 
 class Balancer:
@@ -129,21 +135,13 @@ class Balancer:
             None if there is none, or each was tried or is avoided.
         """
         if last_resort:
-            chosen = self._pick_avoided(instances, tried)
-        elif tried or self._avoided:
-            chosen = self._pick_eligible(instances, tried)
-        elif len(instances) > 1:
-            chosen = self._pick_any(instances)
-        else:
-            chosen = instances[0] if instances else None
-        if chosen is None:
-            return None
-        stats = self._stats.get(chosen.name) or self._stats_of(chosen)
-        stats.outstanding += 1
-        if stats.retry_at is not None:
-            # One request tries it; the others go on avoiding it until that one is answered.
-            stats.retry_at = self._clock() + self._avoid_seconds
-        return Pick(self, chosen, stats)
+            return self._pick_avoided(instances, tried)
+        if tried or self._avoided:
+            return self._pick_eligible(instances, tried)
+        count = len(instances)
+        if count > 1:
+            return self._pick_of_many(instances, count)
+        return self._give(instances[0]) if count else None
 
     def forget(self, name: str) -> None:
         """Drop what is known about an instance whose record was removed, once no request is under way."""
@@ -157,29 +155,19 @@ class Balancer:
         else:
             del self._stats[name]
 
-    def _stats_of(self, instance: Instance) -> Stats:
-        stats = self._stats.get(instance.name)
-        if stats is None:
-            stats = self._stats[instance.name] = Stats()
-        return stats
-
     # Drawing
 
-    def _pick_any(self, instances: Sequence[Instance]) -> Instance:
-        """Return the better of two instances drawn at random."""
-        shares = _shares_of(instances)
-        if shares is not None:
-            return self._better(*self._draw_two(instances, shares))
-        count, random = len(instances), self._random
-        first = int(random() * count)
-        second = int(random() * (count - 1))
-        if second >= first:
-            second += 1
-        return self._better(instances[first], instances[second])
-
-    def _draw_two(self, instances: Sequence[Instance], shares: Sequence[float]) -> tuple[Instance, Instance]:
+    def _pick_of_many(self, instances: Sequence[Instance], count: int) -> Pick:
+        """Give the request to the better one of two instances drawn at random."""
+        random, shares = self._random, _shares_of(instances)
+        if shares is None:
+            first = int(random() * count)
+            second = int(random() * (count - 1))
+            if second >= first:
+                second += 1
+            return self._pick_better(instances[first], instances[second])
         # The second is drawn from what is left of the line when the first one's share is cut out of it.
-        last, total, random = len(shares) - 1, shares[-1], self._random
+        last, total = count - 1, shares[-1]
         first = min(bisect_right(shares, random() * total), last)
         begin = shares[first - 1] if first else 0.0
         width = shares[first] - begin
@@ -188,35 +176,30 @@ class Balancer:
         if second == first:
             # Rounding at an edge of a share.
             second = first - 1 if first else 1
-        return instances[first], instances[second]
+        return self._pick_better(instances[first], instances[second])
+
+    def _pick_eligible(self, instances: Sequence[Instance], tried: Collection[str]) -> Pick | None:
+        """Give the request to an instance that neither was tried nor is avoided."""
+        now, count = self._clock(), len(instances)
+        if count > _DRAWS:
+            shares, one = _shares_of(instances), None
+            for _ in range(_DRAWS):
+                drawn = self._draw_one(instances, shares)
+                if drawn is not one and self._is_eligible(drawn.name, tried, now):
+                    if one is not None:
+                        return self._pick_better(one, drawn)
+                    one = drawn
+            if one is not None:
+                return self._give(one)
+        eligible = [each for each in instances if self._is_eligible(each.name, tried, now)]
+        if len(eligible) > 1:
+            return self._pick_of_many(eligible, len(eligible))
+        return self._give(eligible[0]) if eligible else None
 
     def _draw_one(self, instances: Sequence[Instance], shares: Sequence[float] | None) -> Instance:
         if shares is None:
             return instances[int(self._random() * len(instances))]
         return instances[min(bisect_right(shares, self._random() * shares[-1]), len(shares) - 1)]
-
-    def _pick_eligible(self, instances: Sequence[Instance], tried: Collection[str]) -> Instance | None:
-        count = len(instances)
-        if count > _DRAWS:
-            now = self._clock()
-            shares = _shares_of(instances)
-            one: Instance | None = None
-            for _ in range(_DRAWS):
-                drawn = self._draw_one(instances, shares)
-                if drawn is not one and self._is_eligible(drawn.name, tried, now):
-                    if one is not None:
-                        return self._better(one, drawn)
-                    one = drawn
-            if one is not None:
-                return one
-        return self._pick_from_all(instances, tried)
-
-    def _pick_from_all(self, instances: Sequence[Instance], tried: Collection[str]) -> Instance | None:
-        now = self._clock()
-        eligible = [each for each in instances if self._is_eligible(each.name, tried, now)]
-        if len(eligible) > 1:
-            return self._pick_any(eligible)
-        return eligible[0] if eligible else None
 
     def _is_eligible(self, name: str, tried: Collection[str], now: float) -> bool:
         if name in tried:
@@ -224,12 +207,12 @@ class Balancer:
         stats = self._avoided.get(name)
         return stats is None or stats.retry_at is None or stats.retry_at <= now
 
-    def _pick_avoided(self, instances: Sequence[Instance], tried: Collection[str]) -> Instance | None:
-        """Return the instance that has been avoided longest, of some drawn at random if there are many."""
+    def _pick_avoided(self, instances: Sequence[Instance], tried: Collection[str]) -> Pick | None:
+        """Give the request to the instance avoided longest, of some drawn at random if there are many."""
         if len(instances) > _LAST_RESORTS:
             instances = [self._draw_one(instances, None) for _ in range(_LAST_RESORTS)]
         untried = [each for each in instances if each.name not in tried]
-        return min(untried, key=self._retry_at, default=None)
+        return self._give(min(untried, key=self._retry_at)) if untried else None
 
     def _retry_at(self, instance: Instance) -> float:
         stats = self._avoided.get(instance.name)
@@ -237,27 +220,55 @@ class Balancer:
 
     # Comparing
 
-    def _better(self, one: Instance, other: Instance) -> Instance:
+    def _pick_better(self, one: Instance, other: Instance) -> Pick:
+        """Give the request to the better one of two instances."""
         known = self._stats
-        stats = known.get(one.name) or self._stats_of(one)
-        other_stats = known.get(other.name) or self._stats_of(other)
+        stats, other_stats = known.get(one.name), known.get(other.name)
+        if stats is None or other_stats is None:
+            stats, other_stats = self._begin_together(one, other)
+        load, other_load = stats.outstanding, other_stats.outstanding
+        weight, other_weight = one.weight, other.weight
         position, other_position = stats.position, other_stats.position
-        if position is None or other_position is None:
-            # A newcomer begins where the others are: it gets its share at once and no more than that.
-            position = other_position or 0.0 if position is None else position
-            other_position = position if other_position is None else other_position
-            stats.position, other_stats.position = position, other_position
-        score = self._score(one, stats, other, other_stats)
+        if load == other_load and (not load or weight == other_weight) and self._score is least_outstanding:
+            # The way of most requests, without the call.
+            score = 0.0
+        else:
+            score = self._score(one, stats, other, other_stats)
         if score == 0.0:
             # Equal: the one further behind its share, or as drawn.
             score = 1.0 if position <= other_position or self._random() < _CHANCE else -1.0
+        lag = _LAG / (min(other_weight, weight))
         if score > 0.0:
-            least = other_position - _LAG / min(one.weight, other.weight)
-            stats.position = (max(least, position)) + 1.0 / one.weight
-            return one
-        least = position - _LAG / min(one.weight, other.weight)
-        other_stats.position = (max(least, other_position)) + 1.0 / other.weight
-        return other
+            if position + lag < other_position:
+                position = other_position - lag
+            stats.position = position + 1.0 / weight
+            return self._give(one, stats)
+        if other_position + lag < position:
+            other_position = position - lag
+        other_stats.position = other_position + 1.0 / other_weight
+        return self._give(other, other_stats)
+
+    def _begin_together(self, one: Instance, other: Instance) -> tuple[Stats, Stats]:
+        """Return the figures of both; a newcomer begins where the other is, so it gets just its share."""
+        known = self._stats
+        stats, other_stats = known.get(one.name), known.get(other.name)
+        if stats is None:
+            stats = known[one.name] = Stats(other_stats.position if other_stats is not None else 0.0)
+        if other_stats is None:
+            other_stats = known[other.name] = Stats(stats.position)
+        return stats, other_stats
+
+    def _give(self, instance: Instance, stats: Stats | None = None) -> Pick:
+        """Count the request as under way at *instance*."""
+        if stats is None:
+            stats = self._stats.get(instance.name)
+            if stats is None:
+                stats = self._stats[instance.name] = Stats()
+        stats.outstanding += 1
+        if stats.retry_at is not None:
+            # One request tries it; the others go on avoiding it until that one is answered.
+            stats.retry_at = self._clock() + self._avoid_seconds
+        return Pick(self, instance, stats)
 
     # The way back
 

@@ -11,14 +11,14 @@ class Stats:
 
     __slots__ = ("failures", "latency", "outstanding", "position", "retired", "retry_at")
 
-    def __init__(self) -> None:
+    def __init__(self, position: float = 0.0) -> None:
         self.outstanding = 0
         """Requests under way."""
         self.failures = 0
         """Failed attempts since the last one that was answered."""
         self.latency: float | None = None
         """Moving average of the seconds that answered requests took; None before the first."""
-        self.position: float | None = None
+        self.position = position
         """How many requests it was given, each divided by its weight; only differences mean something."""
         self.retry_at: float | None = None
         """When one request may try it again, because it let nobody connect; None if it isn't avoided."""

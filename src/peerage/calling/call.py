@@ -2,7 +2,7 @@
 
 ::
 
-    call = context.call(key, value, scheme="http", method="GET", repeatable=True)
+    call = Call(context, ("service_id", "orders"), "http", "GET", repeatable=True)
     try:
         while True:
             match call.next():
@@ -54,51 +54,28 @@ class CallContext:
         """Make what is empty at first."""
         self.doubtful = TTLCache(1024, _DOUBT_SECONDS, self.clock)
 
-    def call(self, key: str, value: str, *, scheme: str, method: str, repeatable: bool) -> "Call":
-        """Return the state machine of one request to the instances with ``key=value``, both folded.
-
-        Args:
-            key: of the logical name.
-            value: likewise.
-            scheme: ``http``, ``https``, ``ws`` or ``wss``.
-            method: of the request.
-            repeatable: whether it does no harm if two instances process the request.
-        """
-        return Call(self, key, value, scheme=scheme, method=method, repeatable=repeatable)
-
 
 class Call:
-    """Decides where one request goes next; made by :meth:`CallContext.call`.
+    """Decides where one request goes next.
 
     The first attempt, which is the only one of most calls, is made without the machinery of a
     :class:`~peerage.calling.search.Search`.
+
+    Args:
+        context: what all calls share.
+        name: ``(key, value)`` of the instances, both folded.
+        scheme: ``http``, ``https``, ``ws`` or ``wss``.
+        method: of the request.
+        repeatable: whether it does no harm if two instances process the request.
     """
 
-    __slots__ = (
-        "_first",
-        "_search",
-        "context",
-        "key",
-        "method",
-        "repeatable",
-        "scheme",
-        "secure",
-        "value",
-    )
+    __slots__ = ("_first", "_search", "context", "method", "name", "repeatable", "scheme", "secure")
 
     def __init__(
-        self,
-        context: CallContext,
-        key: str,
-        value: str,
-        *,
-        scheme: str,
-        method: str,
-        repeatable: bool,
+        self, context: CallContext, name: tuple[str, str], scheme: str, method: str, *, repeatable: bool
     ) -> None:
         self.context = context
-        self.key = key
-        self.value = value
+        self.name = name
         self.scheme = scheme
         self.secure = scheme in _SECURE
         """Whether the scheme wants TLS."""
@@ -147,7 +124,8 @@ class Call:
 
     def pick(self, tried: Collection[str] = (), *, last_resort: bool = False) -> Pick | None:
         """Choose an instance; see :meth:`Balancer.pick`."""
-        targets, balancer = self.context.directory.targets(self.key, self.value), self.context.balancer
+        context = self.context
+        targets, balancer = context.directory.targets(*self.name), context.balancer
         pick = balancer.pick(targets, tried, last_resort=last_resort)
         if pick is None or (scheme := pick.instance.scheme) is None or (scheme == "https") is self.secure:
             return pick

@@ -220,7 +220,7 @@ class Search:
         )
 
     def _end(self) -> GiveUp:
-        key, value, notes = self._call.key, self._call.value, self.notes
+        (key, value), notes = self._call.name, self.notes
         if self._last is not None:
             ending = ending_of(self._last, method=self._call.method, replays=self._replays)
             if ending is Ending.AS_IT_IS:

@@ -7,16 +7,14 @@ not the instance is still there, so that a service that calls thousands of insta
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
-from weakref import WeakSet, ref
+from weakref import WeakSet
 
 import aiohttp
 
-from peerage.calling.misdirected import DIALLED
+from peerage.calling.misdirected import DIALLED, dialled_header
 
 if TYPE_CHECKING:
     from aiohttp.client_proto import ResponseHandler
-    from aiohttp.connector import Connection
-    from aiohttp.tracing import Trace
 
 __all__ = ["MOST_IDLE", "Connections", "InstanceConnector", "call_at_end"]
 
@@ -49,35 +47,34 @@ def call_at_end(response: aiohttp.ClientResponse, finished: Callable[[], object]
 class Kept:
     """The connections to one address."""
 
-    __slots__ = ("address", "in_use", "leaving", "newest", "protocols")
+    __slots__ = ("address", "authority", "dialled", "in_use", "leaving", "name", "protocols")
 
     def __init__(self, address: Address) -> None:
-        self.address = address
+        ip, port = self.address = address
+        self.authority = f"[{ip}]:{port}" if ":" in ip else f"{ip}:{port}"
+        """The address as it stands in a URL."""
         self.in_use = 0
         self.leaving = False
-        self.newest: ref[ResponseHandler] | None = None
+        self.name = ""
+        self.dialled = ""
+        """The header for requests of the record *name*."""
         # Weak: a response that is dropped unread must be collected, which ends its request.
         self.protocols: WeakSet[ResponseHandler] = WeakSet()
 
 
 class InstanceConnector(aiohttp.TCPConnector):
-    """aiohttp's connector, which tells *connections* of those made or kept for requests to instances."""
+    """aiohttp's connector, which tells *connections* of each one made for a request to an instance."""
 
     def __init__(self, connections: "Connections", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._connections = connections
 
-    async def connect(
-        self,
-        req: aiohttp.ClientRequest,
-        traces: list["Trace"],
-        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's signature
-    ) -> "Connection":
-        """Return a connection for *req*, as aiohttp documents."""
-        connection = await super().connect(req, traces, timeout)
-        if DIALLED in req.headers and (protocol := connection.protocol) is not None:
-            self._connections.connected((req.url.host or "", req.url.port or 0), protocol)
-        return connection
+    # It isn't documented, but what every connector of aiohttp overrides. Without it nothing is bounded.
+    async def _create_connection(self, req: aiohttp.ClientRequest, *args: Any) -> "ResponseHandler":
+        protocol = await super()._create_connection(req, *args)
+        if DIALLED in req.headers:
+            self._connections.made((req.url.host or "", req.url.port or 0), protocol)
+        return protocol
 
 
 class Connections:
@@ -101,24 +98,23 @@ class Connections:
         if kept is None or kept.leaving:
             kept = self._kept.setdefault(address, Kept(address))
             kept.leaving = False
-            self._addresses.setdefault(name, set()).add(address)
         else:
             self._kept.move_to_end(address)
+        if kept.name != name:
+            kept.name, kept.dialled = name, dialled_header(name, *address)
+            self._addresses.setdefault(name, set()).add(address)
         kept.in_use += 1
         self._in_use += 1
         return kept
 
-    def connected(self, address: Address, protocol: "ResponseHandler") -> None:
-        """A request to *address* gets the connection of *protocol*, a new or a kept one."""
-        kept = self._kept.get(address)
-        if kept is None or (kept.newest is not None and kept.newest() is protocol):
+    def made(self, address: Address, protocol: "ResponseHandler") -> None:
+        """A new connection was made for a request to *address*."""
+        if (kept := self._kept.get(address)) is None:
             return
-        kept.newest = ref(protocol)
-        if protocol not in kept.protocols:
-            kept.protocols.add(protocol)
-            self._count += 1
-            if self._count - self._in_use > self._most_idle:
-                self._bound()
+        kept.protocols.add(protocol)
+        self._count += 1
+        if self._count - self._in_use > self._most_idle:
+            self._bound()
 
     def end(self, kept: Kept) -> None:
         """A request of *kept* is over, its response included."""
@@ -132,7 +128,7 @@ class Connections:
         for address in self._addresses.pop(name, ()):
             if (kept := self._kept.get(address)) is None:
                 continue
-            kept.leaving = True
+            kept.leaving, kept.name = True, ""
             if not kept.in_use:
                 self._close(address)
 

@@ -18,7 +18,7 @@ from yarl import URL
 
 from peerage.balancing import Outcome
 from peerage.calling import Attempt, Call, CallContext, Ending, GiveUp, Lookups
-from peerage.calling.misdirected import DIALLED, dialled_header, is_marked
+from peerage.calling.misdirected import DIALLED, is_marked
 from peerage.calling.retry import IDEMPOTENCY_KEY, IDEMPOTENT
 from peerage.client.connections import Connections, Kept, call_at_end
 from peerage.client.errors import MisdirectedError, unreachable
@@ -69,17 +69,12 @@ class BalancingMiddleware:
         host = url.host
         if host is None or not is_logical(host):
             return await handler(request)
-        key, value = parse_host(host)
+        name = parse_host(host)
         if not self._membership.ready:
             await self._membership.wait_ready()
         method = request.method
-        call = self._context.call(
-            key,
-            value,
-            scheme=url.scheme,
-            method=method,
-            repeatable=method in IDEMPOTENT or IDEMPOTENCY_KEY in request.headers,
-        )
+        repeatable = method in IDEMPOTENT or IDEMPOTENCY_KEY in request.headers
+        call = Call(self._context, name, url.scheme, method, repeatable=repeatable)
         server_hostname = request.server_hostname
         error: BaseException | None = None
         try:
@@ -120,16 +115,15 @@ class BalancingMiddleware:
         error: BaseException | None,
     ) -> Kept:
         """Have *request*, to the logical *url*, sent to the address of *attempt*, after *error* if any."""
-        name, ip, port = attempt.pick.instance.name, attempt.ip, attempt.endpoint.port
-        authority = attempt.authority
+        kept = self._connections.begin(attempt.pick.instance.name, (attempt.ip, attempt.endpoint.port))
+        request.headers[DIALLED] = kept.dialled
         request.url = URL.build(
             scheme=url.scheme,
-            authority=authority,
+            authority=kept.authority,
             path=url.raw_path,
             query_string=url.raw_query_string,
             encoded=True,
         )
-        request.headers[DIALLED] = dialled_header(name, ip, port)
         if request.server_hostname is None:
             request.server_hostname = url.raw_host if call.secure else _POOL
         if request.proxy is not None:
@@ -143,8 +137,9 @@ class BalancingMiddleware:
             self._connections.close_idle()
         if self._context.addresses.due:
             self._lookup.start(self._context.addresses.take_due())
-        log.debug("%s of %s goes to %s at %s", request.method, url.raw_host, name, authority)
-        return self._connections.begin(name, (ip, port))
+        if log.isEnabledFor(logging.DEBUG):
+            log.debug("%s of %s goes to %s", request.method, url.raw_host, kept.dialled)
+        return kept
 
     def _end(self, attempt: Attempt, kept: Kept) -> None:
         self._connections.end(kept)

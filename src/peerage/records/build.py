@@ -2,66 +2,54 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterable, Mapping
+from datetime import UTC
 from typing import Any
 
 from peerage.errors import RecordError
-from peerage.records.decode import decode
+from peerage.records.advert import Advert, Ids
+from peerage.records.decode import SCHEMES, decode
 from peerage.records.identity import Identity
 from peerage.records.names import BUILTIN_KEYS, fold_value
 from peerage.records.text import printable, shorten
-from peerage.records.wire import FIELDS, MOST_IDS, SCHEMES
 
-__all__ = ["Ids", "WebAddress", "build_record", "check_id", "check_key", "web_of"]
+__all__ = ["build_record", "check_id", "check_key"]
 
-#: Custom ids: one value or several of each key.
-Ids = Mapping[str, "str | int | Iterable[str | int]"]
-
-#: A socket that listens: its address and port as bound, and its scheme if it isn't that of the record.
-WebAddress = tuple[str, int] | tuple[str, int, str]
+#: The fields of ASAB's Discovery Service, and the one of peerage, which ASAB ignores. All others are free.
+_FIELDS = {
+    *BUILTIN_KEYS,
+    *("host", "appclass", "launch_time", "process_id", "containerized", "web", "discovery", "peerage"),
+}
 
 # A key is a label of the host <value>.<key>.asab, so it has no dot.
 _KEY = re.compile(r"[A-Za-z0-9_-]{1,63}")
 
 
 def build_record(
-    identity: Identity,
-    *,
-    web: Sequence[WebAddress] | None = None,
-    ids: Ids | None = None,
-    scheme: str = "http",
-    state: str | None = None,
-    weight: float | None = None,
-    extra: Mapping[str, Any] | None = None,
-    nonce: str | None = None,
-    auth_key: Mapping[str, Any] | None = None,
+    advert: Advert, *, nonce: str | None = None, auth_key: Mapping[str, Any] | None = None
 ) -> bytes:
     """Return the record to advertise, as UTF-8 JSON.
 
     Args:
-        identity: what is advertised about the process.
-        web: ``(address, port)`` or ``(address, port, scheme)`` for each socket that listens; the address is
-            ``0.0.0.0`` or ``::`` for all interfaces. None: the service can't be called.
-        ids: custom ids, ``{"shard": [1, 2]}``.
-        scheme: ``http`` or ``https``, for entries of *web* without a scheme.
-        state: ``draining`` if the service is about to stop.
-        weight: share of the requests relative to other instances; None means 1.
-        extra: further fields at top level, JSON values.
-        nonce: a text that distinguishes this registration from every other one.
+        advert: what the service advertises.
+        nonce: distinguishes this registration from every other one.
         auth_key: public key, as JWK, by which tokens of this instance are verified.
 
     Raises:
         RecordError: a part of it can't be advertised; the message names it.
     """
-    entries, schemes = _read_web(web or (), scheme)
+    identity, extra = advert.who(), advert.extra or {}
+    # A wildcard address is a notation of the record, nothing is bound here.
+    web = advert.web or () if advert.port is None else [("0.0.0.0", advert.port)]  # noqa: S104 - see above
+    entries, schemes = _read_web(web, advert.scheme)
     different = len(set(schemes.values())) > 1
-    _check_extra(extra or {})
-    free = {**identity.manifest, **(extra or {})}
-    record = {key: value for key, value in free.items() if key not in FIELDS}
+    _check_extra(extra)
+    free = {**identity.manifest, **extra}
+    record = {key: value for key, value in free.items() if key not in _FIELDS}
     record["host"] = identity.host
     record["appclass"] = identity.appclass
-    record["launch_time"] = _timestamp(identity.launch_time)
+    launched = identity.launch_time.astimezone(UTC)
+    record["launch_time"] = launched.isoformat(timespec="microseconds").replace("+00:00", "Z")
     record["process_id"] = identity.process_id
     for key in BUILTIN_KEYS:
         if value := getattr(identity, key):
@@ -70,13 +58,13 @@ def build_record(
         record["containerized"] = True
     if entries:
         record["web"] = entries
-    if discovery := _discovery(identity, ids or {}):
+    if discovery := _discovery(identity, advert.ids or {}):
         record["discovery"] = discovery
     own = {
-        "scheme": None if different else next(iter(schemes.values()), scheme),
+        "scheme": None if different else next(iter(schemes.values()), advert.scheme),
         "schemes": {str(port): spoken for port, spoken in schemes.items()} if different else None,
-        "state": state,
-        "weight": weight,
+        "state": advert.state,
+        "weight": advert.weight,
         "nonce": nonce,
         "auth_key": auth_key,
         "addresses": list(identity.addresses) or None,
@@ -125,15 +113,6 @@ def check_id(key: str, value: Any) -> None:
         )
 
 
-def web_of(port: int) -> Sequence[WebAddress]:
-    """Return what a service advertises if it listens on *port* on all interfaces."""
-    return [("0.0.0.0", port)]  # noqa: S104 - a notation of the record, nothing is bound here
-
-
-def _timestamp(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
 def _read_web(web: Iterable[Any], default: str) -> tuple[list[list[Any]], dict[int, str]]:
     """Return the entries for the record, each once, and the scheme of each port."""
     entries: dict[tuple[Any, ...], None] = {}
@@ -163,7 +142,7 @@ def _check_scheme(scheme: object) -> None:
 
 def _check_extra(extra: Mapping[Any, Any]) -> None:
     for key in extra:
-        if not isinstance(key, str) or key in FIELDS:
+        if not isinstance(key, str) or key in _FIELDS:
             raise RecordError(
                 f"extra={{{key!r}: …}} can't be set: custom ids belong to 'ids', what listens to 'web' "
                 "or 'port', and the other fields come from the environment."
@@ -175,9 +154,6 @@ def _discovery(identity: Identity, ids: Ids) -> dict[str, list[str | int]]:
     if identity.service_id and not identity.instance_id:
         # ASAB 25.15 finds a service_id only in records that also have an instance_id, or under 'discovery'.
         discovery["service_id"] = [identity.service_id]
-    count = sum(map(len, discovery.values())) + sum(bool(getattr(identity, key)) for key in BUILTIN_KEYS)
-    if count > MOST_IDS:
-        raise RecordError(f"{count} ids can't be advertised: a record has at most {MOST_IDS}.")
     return {key: values for key, values in discovery.items() if values}
 
 

@@ -14,9 +14,16 @@ from peerage.records.instance import Endpoint, Id, Instance
 from peerage.records.names import BUILTIN_KEYS, fold_key, fold_value
 from peerage.records.networks import ANYWHERE, Networks
 from peerage.records.text import parse_record, printable, shorten
-from peerage.records.wire import MOST_ENDPOINTS, MOST_IDS, SCHEMES
 
-__all__ = ["Decoded", "decode"]
+__all__ = ["SCHEMES", "Decoded", "decode"]
+
+SCHEMES: Final = ("http", "https")
+
+#: Ids of one record. In memory each takes forty times its size in the record.
+_MOST_IDS: Final = 1000
+
+#: Endpoints of one record, and its further addresses.
+_MOST_ENDPOINTS: Final = 64
 
 _MAX_PORT: Final = 65535
 
@@ -53,13 +60,9 @@ def decode(
 ) -> Decoded:
     """Read a record; never raises.
 
-    Args:
-        name: of the record in the registry.
-        data: its text.
-        sequence: a number that is higher the later the record was created.
-        ephemeral: whether a process owns it.
-        host_key: the host this process runs on; loopback addresses of other hosts can't be reached.
-        networks: where instances may be called.
+    *name*, *data*, *sequence* and *ephemeral* become the fields of the instance. *host_key* is the host this
+    process runs on: loopback addresses of other hosts can't be reached. *networks* decides which addresses
+    may be called.
     """
     try:
         record = parse_record(data)
@@ -105,8 +108,7 @@ class _Reader:
         self._scheme: str | None = None
         self._schemes: dict[str, Any] = {}
         self._same_host = False
-        own = self._read_object(record, "peerage")
-        if own:
+        if own := self._read_object(record, "peerage"):
             self._same_host = host_key is not None and own.get("host_key") == host_key
             self._read_own(own)
 
@@ -176,8 +178,7 @@ class _Reader:
             self._scheme = scheme
         elif scheme is not None:
             self._add_bad("peerage.scheme", scheme, "'http' or 'https'")
-        if own.get("schemes") is not None:
-            self._schemes = self._read_object(own, "schemes", "peerage.schemes")
+        self._schemes = self._read_object(own, "schemes", "peerage.schemes")
         state = own.get("state")
         if isinstance(state, str) and printable(state):
             self.state = intern(state)
@@ -208,10 +209,10 @@ class _Reader:
         return tuple(found)
 
     def _first(self, values: list[Any], name: str) -> list[Any]:
-        if len(values) <= MOST_ENDPOINTS:
+        if len(values) <= _MOST_ENDPOINTS:
             return values
-        self._add_problem(f"{name} has {len(values)} entries, of which the first {MOST_ENDPOINTS} are used.")
-        return values[:MOST_ENDPOINTS]
+        self._add_problem(f"{name} has {len(values)} entries, of which the first {_MOST_ENDPOINTS} are used.")
+        return values[:_MOST_ENDPOINTS]
 
     # Ids
 
@@ -226,7 +227,7 @@ class _Reader:
         if not custom:
             return found
         builtin = {key for key, _ in found}
-        room = MOST_IDS - len(found)
+        room = _MOST_IDS - len(found)
         for key, values in custom.items():
             folded = fold_key(key)
             if folded in builtin or values is None:
@@ -239,7 +240,7 @@ class _Reader:
                 if value is not None:
                     self._read_id(found, key, folded, value)
             if len(values) > room:
-                self._add_problem(f"It has more than {MOST_IDS} ids, of which the first are used.")
+                self._add_problem(f"It has more than {_MOST_IDS} ids, of which the first are used.")
                 break
             room -= len(values)
         return found

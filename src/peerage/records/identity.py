@@ -10,15 +10,17 @@ import logging
 import os
 import socket
 import sys
+import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final, Never
+from typing import Any, Final
 
 from peerage.errors import ConfigurationError
-from peerage.records.addresses import Address, read_address
+from peerage.records.addresses import read_address
 from peerage.records.container import in_container
 from peerage.records.names import BUILTIN_KEYS, fold_value
 from peerage.records.text import printable, shorten
@@ -37,13 +39,8 @@ log = logging.getLogger(__name__)
 
 _IMPORTED: Final = datetime.now(UTC)
 
-_LINUX: Final = sys.platform == "linux"
-
 #: Where ASAB looks for the manifest.
 MANIFESTS: Final = ("/app/MANIFEST.json", "/MANIFEST.json", "MANIFEST.json")
-
-# Reserved for documentation (RFC 5737, RFC 3849): no host has them, and they are routed as all others are.
-_OUTSIDE: Final = ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1"))
 
 
 @lru_cache(maxsize=4)
@@ -52,11 +49,10 @@ def launch_time(pid: int) -> datetime:
     try:
         # Field 22. The name of the command may contain anything, and ends with the last ')'.
         ticks = int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[19])
-        lines = Path("/proc/stat").read_text(encoding="ascii").splitlines()
-        booted = next(int(line.split()[1]) for line in lines if line.startswith("btime "))
-    except (OSError, ValueError, IndexError, StopIteration):
+    except (OSError, ValueError, IndexError):
         return _IMPORTED
-    return datetime.fromtimestamp(booted + ticks / os.sysconf("SC_CLK_TCK"), UTC)
+    age = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
+    return datetime.now(UTC) - timedelta(seconds=age)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +120,6 @@ def read_identity(
         containerized=containerized,
         manifest=find_manifest(environ.get("PEERAGE_MANIFEST")) or {} if manifest is None else manifest,
         addresses=_addresses(environ.get("PEERAGE_ADDRESSES"), containerized=containerized),
-        host_key=host_key(),
     )
 
 
@@ -137,17 +132,13 @@ def host_key(proc: Path = Path("/proc")) -> str | None:
     """
     try:
         boot, namespace = socket.gethostname(), 0
-        if _LINUX:
+        if sys.platform == "linux":
             boot = (proc / "sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
             namespace = (proc / "self/ns/net").stat().st_ino
         return hashlib.sha256(f"{boot} {namespace}".encode()).hexdigest()[:16]
     except OSError as error:
         log.warning("This host has no key (%s), so instances that listen on loopback aren't called", error)
         return None
-
-
-def _refuse(constant: str) -> Never:
-    raise ValueError(f"{constant} is no JSON")
 
 
 def find_manifest(
@@ -162,38 +153,41 @@ def find_manifest(
     """
     if configured and not Path(configured).is_file():
         log.error("%s names %s, which is no file", said_by, configured)
-    for name in (configured, *paths) if configured else paths:
-        path = Path(name)
-        if not path.is_file():
-            continue
-        try:
-            value = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
-            # Lone surrogates can't be advertised, and must not prevent the service from being advertised.
-            json.dumps(value, ensure_ascii=False).encode()
-        except (OSError, ValueError, RecursionError) as error:
-            log.error("%s can't be read and is left out: %s", path, error)  # noqa: TRY400 - no fault of the code
-            return {}
-        if isinstance(value, dict):
-            return value
-        log.error("%s is left out: it is a JSON %s, not an object", path, type(value).__name__)
+    path = next((path for path in map(Path, (configured or "", *paths)) if path.is_file()), None)
+    if path is None:
+        return None
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+        # Lone surrogates and NaN can't be advertised, and must not prevent the service from being so.
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    except (OSError, ValueError, RecursionError) as error:
+        log.error("%s can't be read and is left out: %s", path, error)  # noqa: TRY400 - no fault of the code
         return {}
-    return None
+    if isinstance(value, dict):
+        return value
+    log.error("%s is left out: it is a JSON %s, not an object", path, type(value).__name__)
+    return {}
 
 
 def _addresses(configured: str | None, *, containerized: bool) -> tuple[str, ...]:
     if configured:
         parts = (part.strip() for part in configured.split(","))
         return tuple(dict.fromkeys(_checked_address(part) for part in parts if part))
-    if containerized:
-        # The address of a container can usually be reached from its own machine only.
-        return ()
-    return guess_addresses()
+    # The address of a container can usually be reached from its own machine only.
+    return () if containerized else guess_addresses()
 
 
 def guess_addresses() -> tuple[str, ...]:
     """Return the source addresses of the default routes, IPv4 and IPv6, that other machines can reach."""
-    found = (_source_address(family, outside) for family, outside in _OUTSIDE)
-    return tuple(address.literal for address in found if address is not None and address.routable)
+    found = []
+    # Reserved for documentation (RFC 5737, RFC 3849): no host has them, and they are routed as others are.
+    for family, outside in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")):
+        with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((outside, 9))  # this sends nothing
+            address = read_address(probe.getsockname()[0])
+            if address is not None and address.routable:
+                found.append(address.literal)
+    return tuple(found)
 
 
 def _checked_address(text: str) -> str:
@@ -204,13 +198,3 @@ def _checked_address(text: str) -> str:
             "no host names, no loopback, link-local or multicast addresses."
         )
     return address.literal
-
-
-def _source_address(family: socket.AddressFamily, outside: str) -> Address | None:
-    """Return the source address of the default route; connecting a datagram socket sends nothing."""
-    try:
-        with socket.socket(family, socket.SOCK_DGRAM) as probe:
-            probe.connect((outside, 9))
-            return read_address(probe.getsockname()[0])
-    except OSError:
-        return None

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from peerage.records.text import parse_record
-from peerage.records.wire import DRAINING
 
-__all__ = ["Endpoint", "Id", "Instance"]
+__all__ = ["DRAINING", "Endpoint", "Id", "Instance"]
+
+#: The state of an instance that is about to stop.
+DRAINING: Final = "draining"
 
 #: An id in the spelling of the record.
 Id = str | int | float

@@ -36,9 +36,6 @@ _LONGEST_ID: Final = 1000
 _TOO_MANY_MARKS: Final = re.compile(r"(?<!\W)\W{31}")
 _TOO_MANY_DECOMPOSED: Final = re.compile(r"(?<!\W)\W{34}")
 
-#: Parsed hosts that are remembered: with their longest values they take 4 MB.
-_REMEMBERED: Final = 1024
-
 
 def fold_value(value: object) -> str:
     """Return the form of an id in which it is compared: text, NFC, case folded.
@@ -82,12 +79,15 @@ def is_logical(host: str | None) -> bool:
     """
     if not host:
         return False
-    # Called for every request: the last six characters decide.
-    tail = host[-6:].lower()
-    return tail.endswith(_SUFFIX) or tail == _SUFFIX + "." or tail in (DOMAIN, DOMAIN + ".")
+    # Called for every request: the usual spelling comes first, and then the last six characters decide.
+    if host.endswith(_SUFFIX):
+        return True
+    tail = host[-6:].lower().removesuffix(".")
+    return tail == DOMAIN or tail.endswith(_SUFFIX)
 
 
-@lru_cache(maxsize=_REMEMBERED)
+# At most 4 MB.
+@lru_cache(maxsize=1024)
 def parse_host(host: str) -> tuple[str, str]:
     """Split a logical host into ``(key, value)``, both folded.
 

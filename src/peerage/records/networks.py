@@ -20,27 +20,13 @@ _Network = IPv4Network | IPv6Network
 #: Characters of an address: 45, and an interface name after a percent sign.
 LONGEST_ADDRESS: Final = 64
 
-_NEVER: Final = tuple(
-    map(
-        ip_network,
-        (
-            # Link-local: on one link only, and the metadata service of most clouds.
-            "169.254.0.0/16",
-            "fe80::/10",
-            # The metadata services of AWS, Google, Alibaba, Azure and Oracle.
-            "fd00:ec2::/32",
-            "fd20:ce::254/128",
-            "100.100.100.200/32",
-            "168.63.129.16/32",
-            "192.0.0.0/24",
-            # The address of no host: this network, multicast and broadcast.
-            "0.0.0.0/8",
-            "::/128",
-            "224.0.0.0/4",
-            "ff00::/8",
-            "255.255.255.255/32",
-        ),
-    )
+_NEVER: Final = (
+    # Link-local: on one link only, and the metadata service of most clouds.
+    *("169.254.0.0/16", "fe80::/10"),
+    # The metadata services of AWS, Google, Alibaba, Azure and Oracle.
+    *("fd00:ec2::/32", "fd20:ce::254/128", "100.100.100.200/32", "168.63.129.16/32", "192.0.0.0/24"),
+    # The address of no host: this network, multicast and broadcast.
+    *("0.0.0.0/8", "::/128", "224.0.0.0/4", "ff00::/8", "255.255.255.255/32"),
 )
 
 #: Names of these metadata services.
@@ -48,7 +34,11 @@ _NEVER_NAMES: Final = frozenset(("metadata.google.internal", "metadata.goog", "i
 
 #: The networks as numbers, by IP version: each address of each record is compared with them.
 _NUMBERS: Final = {
-    version: [(int(each.netmask), int(each.network_address)) for each in _NEVER if each.version == version]
+    version: [
+        (int(each.netmask), int(each.network_address))
+        for each in map(ip_network, _NEVER)
+        if each.version == version
+    ]
     for version in (4, 6)
 }
 

@@ -1,31 +1,15 @@
 """For tests of backends and services: the contract of a registry as tests, and helpers.
 
-Needs the extra ``peerage[testing]``; see docs/write-a-backend.md. The names are loaded on first use, because
+Needs the extra ``peerage[testing]``; see docs/write-a-backend.md. Two names are loaded on first use, because
 the process that a :class:`Participant` starts needs no pytest.
 """
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from peerage.lazy import loader
-
-if TYPE_CHECKING:
-    from peerage.testing.capabilities import CAPABILITIES, requires
-    from peerage.testing.conformance import RegistryConformance
-    from peerage.testing.harness import Harness
-    from peerage.testing.participant import Participant
-    from peerage.testing.view import View
-    from peerage.testing.waiting import begun, eventually
-
-_HOME_OF: Final = {
-    "CAPABILITIES": "capabilities",
-    "Harness": "harness",
-    "Participant": "participant",
-    "RegistryConformance": "conformance",
-    "View": "view",
-    "begun": "waiting",
-    "eventually": "waiting",
-    "requires": "capabilities",
-}
+from peerage.testing.harness import CAPABILITIES, Harness, requires
+from peerage.testing.view import View
+from peerage.testing.waiting import begun, eventually
 
 __all__ = [
     "CAPABILITIES",
@@ -38,6 +22,9 @@ __all__ = [
     "requires",
 ]
 
-
-if not TYPE_CHECKING:  # for a type checker every misspelled name would be valid
+if TYPE_CHECKING:
+    from peerage.testing.conformance import RegistryConformance
+    from peerage.testing.participant import Participant
+else:  # for a type checker every misspelled name would be valid
+    _HOME_OF = {"Participant": "participant", "RegistryConformance": "conformance"}
     __getattr__ = loader(__name__, globals(), _HOME_OF)

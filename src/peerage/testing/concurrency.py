@@ -4,10 +4,9 @@ import asyncio
 import random
 
 from peerage.registry import Advertisement, Registry
-from peerage.testing.capabilities import requires
-from peerage.testing.harness import Harness
+from peerage.testing.harness import Harness, requires
 from peerage.testing.participant import Participant
-from peerage.testing.suite import closing, registered
+from peerage.testing.suite import registered
 from peerage.testing.view import View
 
 __all__ = ["ConcurrencyTests"]
@@ -16,37 +15,34 @@ __all__ = ["ConcurrencyTests"]
 class ConcurrencyTests:
     """Random operations from a fixed seed, so that a failure can be reproduced."""
 
-    async def test_nothing_is_lost_while_others_write(self, harness: Harness) -> None:
+    async def test_nothing_is_lost_while_others_write(self, here: Registry, there: Registry) -> None:
         """Watches begun in the middle of writing lose nothing between their snapshot and the changes."""
-        async with closing(harness.first(), harness.second()) as (here, there):
-            writers = [
-                asyncio.create_task(_write(random.Random(seed), (here, there)[seed % 2], f"w{seed}", 60))
-                for seed in range(6)
-            ]
-            views: list[View] = []
-            while not all(writer.done() for writer in writers):
-                if len(views) < 12:
-                    views.append(View((here, there)[len(views) % 2]))
-                await asyncio.sleep(0.002)
-            left = [data for writer in writers for data in await writer]
-            for view in views:
-                await view.until_data(left)
-                await view.aclose()
+        writers = [
+            asyncio.create_task(_write(random.Random(seed), (here, there)[seed % 2], f"w{seed}", 60))
+            for seed in range(6)
+        ]
+        views: list[View] = []
+        while not all(writer.done() for writer in writers):
+            if len(views) < 12:
+                views.append(View((here, there)[len(views) % 2]))
+            await asyncio.sleep(0.002)
+        left = [data for writer in writers for data in await writer]
+        for view in views:
+            await view.until_data(left)
+            await view.aclose()
 
     @requires("processes")
-    async def test_processes_that_die_in_the_middle(self, harness: Harness) -> None:
+    async def test_processes_that_die_in_the_middle(
+        self, harness: Harness, here: Registry, there: Registry, view: View
+    ) -> None:
         """Some processes that write are killed at any moment: watchers end with the records of the others."""
         chance = random.Random(20)
-        async with (
-            closing(harness.first(), harness.second()) as (here, there),
-            View(here) as one,
-            View(there) as two,
-        ):
+        async with View(here) as own:
             left: list[bytes] = []
             for turn in range(4):
                 async with (
-                    await Participant.spawn(harness.url()) as victim,
-                    await Participant.spawn(harness.url()) as other,
+                    Participant.spawn(harness.url()) as victim,
+                    Participant.spawn(harness.url()) as other,
                 ):
                     doomed = asyncio.create_task(_drive(victim, f"victim{turn}"))
                     name = await other.advertise("Other", b"-")
@@ -57,11 +53,11 @@ class ConcurrencyTests:
                     assert isinstance(doomed.exception(), AssertionError | ConnectionError), "it was killed"
                     survivor = await registered(there, "Survivor", b"survivor %d" % turn)
                     left.append(b"survivor %d" % turn)
-                    for view in (one, two):
-                        await view.until_data([*left, b"%d.%d" % (turn, number)])
+                    for watcher in (own, view):
+                        await watcher.until_data([*left, b"%d.%d" % (turn, number)])
                     assert survivor.name is not None
-            for view in (one, two):
-                await view.until_data(left)
+            for watcher in (own, view):
+                await watcher.until_data(left)
 
 
 async def _write(chance: random.Random, registry: Registry, name: str, operations: int) -> list[bytes]:

@@ -21,12 +21,14 @@ from typing import Any, ClassVar
 import pytest
 import pytest_asyncio
 
+from peerage.registry import Registry
 from peerage.testing.advertising import AdvertisingTests
-from peerage.testing.capabilities import missing_tests
 from peerage.testing.concurrency import ConcurrencyTests
-from peerage.testing.harness import Harness
+from peerage.testing.harness import Harness, missing_tests
 from peerage.testing.outages import OutageTests
+from peerage.testing.suite import closing
 from peerage.testing.tidiness import TidinessTests
+from peerage.testing.view import View
 from peerage.testing.watching import WatchingTests
 
 __all__ = ["RegistryConformance"]
@@ -52,3 +54,27 @@ class RegistryConformance(WatchingTests, AdvertisingTests, ConcurrencyTests, Out
         await harness.start()
         yield harness
         await harness.stop()
+
+    @pytest_asyncio.fixture
+    async def here(self, harness: Harness) -> AsyncIterator[Registry]:
+        """A participant that the harness's faults affect."""
+        async with closing(harness.first()) as (registry,):
+            yield registry
+
+    @pytest_asyncio.fixture
+    async def there(self, harness: Harness) -> AsyncIterator[Registry]:
+        """A participant that no fault affects."""
+        async with closing(harness.second()) as (registry,):
+            yield registry
+
+    @pytest_asyncio.fixture
+    async def elsewhere(self, harness: Harness) -> AsyncIterator[Registry]:
+        """A participant of another path."""
+        async with closing(harness.elsewhere()) as (registry,):
+            yield registry
+
+    @pytest_asyncio.fixture
+    async def view(self, there: Registry) -> AsyncIterator[View]:
+        """What the second participant sees."""
+        async with View(there) as view:
+            yield view

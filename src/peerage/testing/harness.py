@@ -1,12 +1,46 @@
-"""What a backend provides for its tests: ways to take part in one registry, and to make it fail."""
+"""What a backend provides for its tests: its capabilities, ways to take part in one registry, and faults."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar, Final, TypeVar
 
 from peerage.registry import Registry, open_registry
 
-__all__ = ["Harness"]
+__all__ = ["CAPABILITIES", "Harness", "missing_tests", "requires"]
+
+#: What a backend may declare, and what each capability means.
+CAPABILITIES: Final = {
+    "processes": "separate processes see each other, and a record vanishes with its process",
+    "outage": "a participant can lose touch with the registry and find it again",
+    "session": "the registry can take a living participant for dead",
+    "secrets": "shared secrets can be kept",
+}
+
+_Test = TypeVar("_Test", bound=Callable[..., Any])
+
+
+def requires(*capabilities: str) -> Callable[[_Test], _Test]:
+    """Mark a test as one that only backends with all these capabilities can pass."""
+    unknown = set(capabilities) - CAPABILITIES.keys()
+    if unknown:
+        raise ValueError(f"{sorted(unknown)} aren't capabilities; known are {sorted(CAPABILITIES)}.")
+
+    def mark(test: _Test) -> _Test:
+        test.__dict__["requires"] = frozenset(capabilities)
+        return test
+
+    return mark
+
+
+def missing_tests(suite: type, capabilities: frozenset[str]) -> list[str]:
+    """Return the names of the tests in *suite* that require more than *capabilities*."""
+    return [
+        name
+        for name in dir(suite)
+        if name.startswith("test_")
+        and not getattr(getattr(suite, name), "requires", frozenset()) <= capabilities
+    ]
 
 
 class Harness(ABC):

@@ -1,9 +1,8 @@
 """The contract's part on losing touch and on losing the session."""
 
-from peerage.registry import Snapshot, Stale
-from peerage.testing.capabilities import requires
-from peerage.testing.harness import Harness
-from peerage.testing.suite import closing, registered
+from peerage.registry import Registry, Snapshot, Stale
+from peerage.testing.harness import Harness, requires
+from peerage.testing.suite import registered
 from peerage.testing.view import View
 from peerage.testing.waiting import eventually
 
@@ -14,9 +13,9 @@ class OutageTests:
     """An error is never an empty snapshot; what was advertised meanwhile is registered afterwards."""
 
     @requires("outage")
-    async def test_what_was_known_stays_true(self, harness: Harness) -> None:
+    async def test_what_was_known_stays_true(self, harness: Harness, here: Registry, there: Registry) -> None:
         """Stale has a reason and removes nothing; recovery is a snapshot with what happened meanwhile."""
-        async with closing(harness.first(), harness.second()) as (here, there), View(here) as view:
+        async with View(here) as view:
             stays = await registered(there, "Stays", b"stays")
             goes = await registered(there, "Goes", b"goes")
             await view.until_data([b"stays", b"goes"])
@@ -36,25 +35,22 @@ class OutageTests:
             assert isinstance(next(event for event in after if not isinstance(event, Stale)), Snapshot)
 
     @requires("outage")
-    async def test_a_watch_begun_out_of_touch_says_so(self, harness: Harness) -> None:
+    async def test_a_watch_begun_out_of_touch_says_so(
+        self, harness: Harness, here: Registry, there: Registry
+    ) -> None:
         """The first event is Stale, at once; the snapshot follows."""
-        async with closing(harness.first(), harness.second()) as (here, there):
-            await registered(there, "There", b"there")
-            await harness.lose()
-            async with View(here) as view:
-                await view.until(lambda: view.stale)
-                assert not view.ready
-                await harness.restore()
-                await view.until_data([b"there"])
+        await registered(there, "There", b"there")
+        await harness.lose()
+        async with View(here) as view:
+            await view.until(lambda: view.stale)
+            assert not view.ready
+            await harness.restore()
+            await view.until_data([b"there"])
 
     @requires("outage")
-    async def test_advertising_out_of_touch(self, harness: Harness) -> None:
+    async def test_advertising_out_of_touch(self, harness: Harness, here: Registry, view: View) -> None:
         """advertise() returns at once; the record is registered, as given last, when that is possible."""
-        async with (
-            closing(harness.first(), harness.second()) as (here, there),
-            View(there) as view,
-            View(here) as own,
-        ):
+        async with View(here) as own:
             await own.until(lambda: own.ready)
             await harness.lose()
             await own.until(lambda: own.stale)
@@ -67,69 +63,69 @@ class OutageTests:
             await view.until_data([b"2"])
 
     @requires("outage")
-    async def test_nothing_is_written_if_the_session_survived(self, harness: Harness) -> None:
+    async def test_nothing_is_written_if_the_session_survived(
+        self, harness: Harness, here: Registry, there: Registry
+    ) -> None:
         """Other watchers see no event of such an outage; an update made meanwhile is applied once."""
-        async with closing(harness.first(), harness.second()) as (here, there):
-            kept = await registered(here, "Kept", b"kept")
-            changed = await registered(here, "Changed", b"before")
-            names = {kept.name, changed.name}
-            async with View(there) as view, View(here) as own:
-                await view.until_data([b"kept", b"before"])
-                await own.until(lambda: own.ready)
-                before = len(view.events)
-                await harness.lose()
-                await own.until(lambda: own.stale)
-                changed.update(b"after")
-                await harness.restore()
-                await changed.registered()
-                await view.until_data([b"kept", b"after"])
-                assert set(view.records) == names
-                assert len(view.events) == before + 1
+        kept = await registered(here, "Kept", b"kept")
+        changed = await registered(here, "Changed", b"before")
+        names = {kept.name, changed.name}
+        async with View(there) as view, View(here) as own:
+            await view.until_data([b"kept", b"before"])
+            await own.until(lambda: own.ready)
+            before = len(view.events)
+            await harness.lose()
+            await own.until(lambda: own.stale)
+            changed.update(b"after")
+            await harness.restore()
+            await changed.registered()
+            await view.until_data([b"kept", b"after"])
+            assert set(view.records) == names
+            assert len(view.events) == before + 1
 
     @requires("outage")
-    async def test_withdraw_out_of_touch_wins(self, harness: Harness) -> None:
+    async def test_withdraw_out_of_touch_wins(self, harness: Harness, here: Registry, view: View) -> None:
         """A record that is withdrawn in an outage is gone after it."""
-        async with closing(harness.first(), harness.second()) as (here, there), View(there) as view:
-            owner = await registered(here, "Leaves", b"leaves")
-            async with View(here) as own:
-                await own.until(lambda: own.ready)
-                await harness.lose()
-                await own.until(lambda: own.stale)
-                never = here.advertise("Never", b"never")
-                await owner.withdraw()
-                await never.withdraw()
-                await harness.restore()
-                await registered(here, "Marker", b"marker")
-                await view.until_data([b"marker"])
-
-    @requires("session")
-    async def test_a_lost_session_is_replaced(self, harness: Harness) -> None:
-        """Each record comes back once, under another name, and watchers end with these."""
-        async with closing(harness.first(), harness.second()) as (here, there), View(there) as view:
-            owners = [await registered(here, "Back", b"%d" % number) for number in range(5)]
-            wanted = [b"%d" % number for number in range(5)]
-            await view.until_data(wanted)
-            before = {owner.name for owner in owners}
-            async with View(here) as own:
-                await own.until_data(wanted)
-                await harness.expire()
-                await view.until(
-                    lambda: sorted(view.data.values()) == wanted and not before & set(view.records),
-                    "each record back once, under another name",
-                )
-                await own.until(lambda: set(own.records) == set(view.records))
-            await eventually(lambda: {owner.name for owner in owners} == set(view.records), "the owners know")
-            assert set(here.own_records) == before | set(view.records)
-
-    @requires("session", "outage")
-    async def test_withdraw_wins_against_a_lost_session(self, harness: Harness) -> None:
-        """What is withdrawn while the session is gone isn't registered again with the next."""
-        async with closing(harness.first(), harness.second()) as (here, there), View(there) as view:
-            owner = await registered(here, "Leaves", b"leaves")
-            await view.until_data([b"leaves"])
+        owner = await registered(here, "Leaves", b"leaves")
+        async with View(here) as own:
+            await own.until(lambda: own.ready)
             await harness.lose()
-            await harness.expire()
+            await own.until(lambda: own.stale)
+            never = here.advertise("Never", b"never")
             await owner.withdraw()
+            await never.withdraw()
             await harness.restore()
             await registered(here, "Marker", b"marker")
             await view.until_data([b"marker"])
+
+    @requires("session")
+    async def test_a_lost_session_is_replaced(self, harness: Harness, here: Registry, view: View) -> None:
+        """Each record comes back once, under another name, and watchers end with these."""
+        owners = [await registered(here, "Back", b"%d" % number) for number in range(5)]
+        wanted = [b"%d" % number for number in range(5)]
+        await view.until_data(wanted)
+        before = {owner.name for owner in owners}
+        async with View(here) as own:
+            await own.until_data(wanted)
+            await harness.expire()
+            await view.until(
+                lambda: sorted(view.data.values()) == wanted and not before & set(view.records),
+                "each record back once, under another name",
+            )
+            await own.until(lambda: set(own.records) == set(view.records))
+        await eventually(lambda: {owner.name for owner in owners} == set(view.records), "the owners know")
+        assert set(here.own_records) == before | set(view.records)
+
+    @requires("session", "outage")
+    async def test_withdraw_wins_against_a_lost_session(
+        self, harness: Harness, here: Registry, view: View
+    ) -> None:
+        """What is withdrawn while the session is gone isn't registered again with the next."""
+        owner = await registered(here, "Leaves", b"leaves")
+        await view.until_data([b"leaves"])
+        await harness.lose()
+        await harness.expire()
+        await owner.withdraw()
+        await harness.restore()
+        await registered(here, "Marker", b"marker")
+        await view.until_data([b"marker"])

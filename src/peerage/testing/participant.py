@@ -8,7 +8,8 @@ import asyncio
 import json
 import os
 import sys
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Self
 
 from peerage.registry import Advertisement, Registry, open_registry
@@ -22,32 +23,25 @@ class Participant:
 
     ::
 
-        async with await Participant.spawn(url) as owner:
+        async with Participant.spawn(url) as owner:
             name = await owner.advertise("Orders", b"{}")
             owner.kill()
     """
 
-    def __init__(self, child: Child, stack: AsyncExitStack) -> None:
+    def __init__(self, child: Child) -> None:
         self._child = child
-        self._stack = stack
         self.kill = child.kill
         self.suspend = child.suspend
         self.resume = child.resume
         self.pid = child.pid
 
     @classmethod
-    async def spawn(cls, url: str) -> Self:
-        """Start the process, and return once it is ready for commands."""
-        async with AsyncExitStack() as stack:
-            child = await stack.enter_async_context(run(sys.executable, "-m", __name__, url))
+    @asynccontextmanager
+    async def spawn(cls, url: str) -> AsyncIterator[Self]:
+        """Start the process, and yield once it is ready for commands; it is killed at the end."""
+        async with run(sys.executable, "-m", __name__, url) as child:
             await child.hear()
-            return cls(child, stack.pop_all())
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._stack.aclose()
+            yield cls(child)
 
     async def advertise(self, name: str, data: bytes) -> str:
         """Advertise, and return the name of the record once it is registered."""
@@ -68,45 +62,32 @@ class Participant:
         await self._child.wait()
 
 
-class _Owner:
-    """Carries out the commands, within the process."""
-
-    def __init__(self, registry: Registry) -> None:
-        self._registry = registry
-        self._advertisements: dict[str, Advertisement] = {}
-
-    async def carry_out(self, command: str, *args: str) -> object:
-        match command, args:
-            case "advertise", (name, data):
-                advertisement = self._registry.advertise(name, data.encode())
-                registered_as = await advertisement.registered()
-                self._advertisements[registered_as] = advertisement
-                return registered_as
-            case "update", (name, data):
-                self._advertisements[name].update(data.encode())
-                return await self._advertisements[name].registered()
-            case "withdraw", (name,):
-                await self._advertisements.pop(name).withdraw()
-                return None
-            case "exit", ():
-                os._exit(0)
-        raise ValueError(f"unknown command {command!r} {args!r}")
-
-
 async def _serve(url: str) -> None:
-    reader = asyncio.StreamReader()
-    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
-        lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
-    )
     registry = open_registry(url)
-    owner = _Owner(registry)
+    own: dict[str, Advertisement] = {}
     try:
         _reply("ready")
-        while line := await reader.readline():
-            _reply(await owner.carry_out(*json.loads(line)))
+        while line := await asyncio.to_thread(sys.stdin.readline):
+            _reply(await _carry_out(registry, own, *json.loads(line)))
     finally:
         await registry.aclose()
-        transport.close()
+
+
+async def _carry_out(registry: Registry, own: dict[str, Advertisement], command: str, *args: str) -> object:
+    match command, args:
+        case "advertise", (name, data):
+            advertisement = registry.advertise(name, data.encode())
+            own[await advertisement.registered()] = advertisement
+            return advertisement.name
+        case "update", (name, data):
+            own[name].update(data.encode())
+            return await own[name].registered()
+        case "withdraw", (name,):
+            await own.pop(name).withdraw()
+            return None
+        case "exit", ():
+            os._exit(0)
+    raise ValueError(f"unknown command {command!r} {args!r}")
 
 
 def _reply(value: object) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from peerage.errors import RegistryClosedError
-from peerage.testing.capabilities import requires
-from peerage.testing.harness import Harness
+from peerage.registry import Registry
+from peerage.testing.harness import Harness, requires
 from peerage.testing.suite import closing, registered
 from peerage.testing.view import View
 from peerage.testing.waiting import begun, eventually
@@ -52,59 +52,54 @@ class TidinessTests:
         await eventually(lambda: set(threading.enumerate()) <= threads, "the end of every thread")
         await eventually(lambda: open_descriptors().keys() <= before.keys(), "the end of every descriptor")
 
-    async def test_closing_withdraws(self, harness: Harness) -> None:
+    async def test_closing_withdraws(self, harness: Harness, view: View) -> None:
         """Others see the records no more; closing again is no error."""
-        async with closing(harness.second()) as (there,), View(there) as view:
-            registry = harness.first()
-            owner = await registered(registry, "Brief", b"1")
-            await view.until_data([b"1"])
-            await registry.aclose()
-            await view.until_data([])
-            await registry.aclose()
-            with pytest.raises(RegistryClosedError):
-                owner.update(b"2")
-            await owner.withdraw()
-
-    async def test_a_closed_registry_says_so(self, harness: Harness) -> None:
-        """Every call after ``aclose()`` raises RegistryClosedError."""
         registry = harness.first()
+        owner = await registered(registry, "Brief", b"1")
+        await view.until_data([b"1"])
+        await registry.aclose()
+        await view.until_data([])
         await registry.aclose()
         with pytest.raises(RegistryClosedError):
-            registry.advertise("Late", b"{}")
+            owner.update(b"2")
+        await owner.withdraw()
+
+    async def test_a_closed_registry_says_so(self, here: Registry) -> None:
+        """Every call after ``aclose()`` raises RegistryClosedError."""
+        await here.aclose()
         with pytest.raises(RegistryClosedError):
-            registry.watch()
+            here.advertise("Late", b"{}")
         with pytest.raises(RegistryClosedError):
-            await registry.inspect()
+            here.watch()
+        with pytest.raises(RegistryClosedError):
+            await here.inspect()
 
     @requires("secrets")
-    async def test_a_closed_registry_has_no_secrets(self, harness: Harness) -> None:
+    async def test_a_closed_registry_has_no_secrets(self, here: Registry, there: Registry) -> None:
         """Neither those that exist nor new ones; an iteration under way ends."""
-        async with closing(harness.second()) as (there,):
-            registry = harness.first()
-            secrets = registry.secrets
-            assert secrets is not None
-            assert there.secrets is not None
-            assert await secrets.obtain("/asab/kept", lambda: b"value") == b"value"
-            followed = secrets.follow("/asab/missing")
+        secrets = here.secrets
+        assert secrets is not None
+        assert there.secrets is not None
+        assert await secrets.obtain("/asab/kept", lambda: b"value") == b"value"
+        followed = secrets.follow("/asab/missing")
 
-            async def collect() -> list[bytes]:
-                return [value async for value in followed]
+        async def collect() -> list[bytes]:
+            return [value async for value in followed]
 
-            collecting = await begun(collect())
-            await registry.aclose()
-            assert await collecting == []
-            with pytest.raises(RegistryClosedError):
-                await secrets.obtain("/asab/kept", lambda: b"other")
-            with pytest.raises(RegistryClosedError):
-                await anext(secrets.follow("/asab/kept"))
-            assert await there.secrets.obtain("/asab/kept", lambda: b"other") == b"value"
+        collecting = await begun(collect())
+        await here.aclose()
+        assert await collecting == []
+        with pytest.raises(RegistryClosedError):
+            await secrets.obtain("/asab/kept", lambda: b"other")
+        with pytest.raises(RegistryClosedError):
+            await anext(secrets.follow("/asab/kept"))
+        assert await there.secrets.obtain("/asab/kept", lambda: b"other") == b"value"
 
-    async def test_inspect_says_how_it_is(self, harness: Harness) -> None:
+    async def test_inspect_says_how_it_is(self, here: Registry) -> None:
         """State and URL, without waiting for a watch."""
-        async with closing(harness.first()) as (registry,):
-            health = await registry.inspect()
-            assert health.url == registry.url
-            assert health.state == "connected"
-            assert health.writable
-            assert health.since >= 0
-            assert health.problem is None
+        health = await here.inspect()
+        assert health.url == here.url
+        assert health.state == "connected"
+        assert health.writable
+        assert health.since >= 0
+        assert health.problem is None

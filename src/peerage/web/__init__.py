@@ -4,28 +4,14 @@
 
     app = aiohttp.web.Application(middlewares=[refuse_misdirected(discovery), authorize(verifier)])
 
-Each name is loaded on first use, so that ``refuse_misdirected`` doesn't need the packages of ``authorize``.
+What authorizes is loaded on first use, so that ``refuse_misdirected`` doesn't need its packages.
 """
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from peerage.lazy import loader
-
-if TYPE_CHECKING:
-    from peerage.web.authorization import PRINCIPAL, authorize, caller, noauth, require, require_superuser
-    from peerage.web.misdirected import refuse_misdirected
-    from peerage.web.stopping import GracefulStop
-
-_HOME_OF: Final = {
-    "GracefulStop": "stopping",
-    "PRINCIPAL": "authorization",
-    "authorize": "authorization",
-    "caller": "authorization",
-    "noauth": "authorization",
-    "refuse_misdirected": "misdirected",
-    "require": "authorization",
-    "require_superuser": "authorization",
-}
+from peerage.web.misdirected import refuse_misdirected
+from peerage.web.stopping import GracefulStop
 
 __all__ = [
     "PRINCIPAL",
@@ -38,5 +24,7 @@ __all__ = [
     "require_superuser",
 ]
 
-if not TYPE_CHECKING:  # for a type checker every misspelled name would be valid
-    __getattr__ = loader(__name__, globals(), _HOME_OF)
+if TYPE_CHECKING:
+    from peerage.web.authorization import PRINCIPAL, authorize, caller, noauth, require, require_superuser
+else:  # for a type checker every misspelled name would be valid
+    __getattr__ = loader(__name__, globals(), dict.fromkeys(__all__, "authorization"))

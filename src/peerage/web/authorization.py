@@ -43,7 +43,6 @@ PRINCIPAL: Final = web.RequestKey("peerage_principal", Principal)
 
 _caller: ContextVar[Principal | None] = ContextVar("peerage_caller", default=None)
 
-_REALM: Final = "asab"
 _MARK: Final = "__peerage_noauth__"
 
 _Handler = Callable[..., Awaitable[web.StreamResponse]]
@@ -127,7 +126,7 @@ def _guard(check: Callable[[Principal], None]) -> Callable[[_Handler], _Handler]
                         "Install the middleware peerage.web.authorize, and don't mark it with noauth.",
                         getattr(handler, "__qualname__", repr(handler)),
                     )
-                return _forbidden(_REALM)
+                return _forbidden()
             check(principal)
             return await handler(*args, **kwargs)
 
@@ -138,17 +137,13 @@ def _guard(check: Callable[[Principal], None]) -> Callable[[_Handler], _Handler]
     return decorate
 
 
-def authorize(verifier: Verifier, *, realm: str = _REALM) -> Callable[..., Awaitable[web.StreamResponse]]:
+def authorize(verifier: Verifier) -> Callable[..., Awaitable[web.StreamResponse]]:
     """Return the middleware; it must be the first one of the outermost application.
 
     It answers 401 without a valid token, 403 where the handler raises AccessDeniedError, and 503 with
     ``Retry-After`` while there are no keys to verify with; each with JSON ``{"result": …, "message": …}``.
     The reason for a refusal is logged, not returned to the caller. A WebSocket may carry the token as
     protocol ``access_token_<jwt>``, which the handler doesn't see among the protocols.
-
-    Args:
-        verifier: of the tokens.
-        realm: named in the ``WWW-Authenticate`` header of refusals.
     """
 
     @web.middleware
@@ -159,7 +154,7 @@ def authorize(verifier: Verifier, *, realm: str = _REALM) -> Callable[..., Await
         try:
             principal = await verifier.verify(token)
         except TokenRefusedError:
-            return _unauthorized(realm, sent=token is not None)
+            return _unauthorized(sent=token is not None)
         except KeysUnavailableError as error:
             return web.Response(status=503, **unavailable(error))
         request[PRINCIPAL] = principal
@@ -174,7 +169,7 @@ def authorize(verifier: Verifier, *, realm: str = _REALM) -> Callable[..., Await
             denied = isinstance(error, AccessDeniedError)
             # A token that is refused now has expired since it was verified.
             verifier.refusals.note(Reason.DENIED if denied else Reason.EXPIRED, error)
-            return _forbidden(realm) if denied else _unauthorized(realm, sent=True)
+            return _forbidden() if denied else _unauthorized(sent=True)
         finally:
             _caller.reset(before)
 
@@ -197,16 +192,14 @@ def is_open(request: web.Request, mark: str = _MARK) -> bool:
     return getattr(handler, mark, None) is True
 
 
-def _unauthorized(realm: str, *, sent: bool) -> web.Response:
+def _unauthorized(*, sent: bool) -> web.Response:
     message = "The token isn't valid." if sent else "Send a token: Authorization: Bearer <token>."
-    return web.Response(status=401, **_content("NOT-AUTHORIZED", message, _challenge(realm, "invalid_token")))
+    return web.Response(status=401, **_content("NOT-AUTHORIZED", message, _challenge("invalid_token")))
 
 
-def _forbidden(realm: str) -> web.Response:
-    message = "The token doesn't allow this."
-    return web.Response(
-        status=403, **_content("ACCESS-DENIED", message, _challenge(realm, "insufficient_scope"))
-    )
+def _forbidden() -> web.Response:
+    message, headers = "The token doesn't allow this.", _challenge("insufficient_scope")
+    return web.Response(status=403, **_content("ACCESS-DENIED", message, headers))
 
 
 def unavailable(error: KeysUnavailableError) -> dict[str, Any]:
@@ -215,8 +208,8 @@ def unavailable(error: KeysUnavailableError) -> dict[str, Any]:
     return _content("ERROR", "Tokens can't be verified right now.", {hdrs.RETRY_AFTER: retry_after})
 
 
-def _challenge(realm: str, error: str) -> dict[str, str]:
-    return {hdrs.WWW_AUTHENTICATE: f'Bearer realm="{realm}", error="{error}"'}
+def _challenge(error: str) -> dict[str, str]:
+    return {hdrs.WWW_AUTHENTICATE: f'Bearer realm="asab", error="{error}"'}
 
 
 def _content(result: str, message: str, headers: dict[str, str]) -> dict[str, Any]:

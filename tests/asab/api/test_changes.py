@@ -35,7 +35,7 @@ run(program, Service())
 
 
 def test_update_discovery_takes_texts_and_lists():
-    """The original asserts; a set is no list. Everything stays as it was."""
+    """The original has an assertion; a set isn't a list. Nothing changes."""
     outcome = ours(
         SERVICE
         + """
@@ -66,7 +66,7 @@ except TypeError as error:
 
 
 def test_update_discovery_leaves_out_what_cant_be_an_id(zookeeper):
-    """Whatever the original takes runs here as well; what others couldn't find is named once."""
+    """All calls that the original accepts work; values that can't be found are named once."""
     outcome = both(
         SERVICE
         + """
@@ -153,7 +153,7 @@ run(program, Service())
 
 
 def test_attention_that_cannot_be_shown():
-    """It is refused where it is said; everything stays as it was, in the record as well."""
+    """The call raises the error, and nothing changes, in the record neither."""
     outcome = ours(
         SERVICE
         + """
@@ -184,7 +184,7 @@ run(program, app)
 
 
 def test_what_is_said_goes_before_the_manifest(tmp_path):
-    """A record that has no room for both shows what the program says."""
+    """A record without room for both has the program's data instead of the manifest."""
     (tmp_path / "MANIFEST.json").write_text(json.dumps({"long": "x" * 60_000}))
     outcome = ours(
         SERVICE
@@ -209,7 +209,7 @@ run(program, Service())
 
 
 async def test_in_place(zookeeper):
-    """Same node, never gone; whoever watches the folder sees nothing but the beginning and the end."""
+    """The node stays; a watch of the folder reports only its creation and its deletion."""
     environ = {**on(zookeeper), "SERVICE_ID": "x"}
     program = (
         SERVICE

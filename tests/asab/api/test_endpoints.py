@@ -81,7 +81,7 @@ run(program, Service())
     ],
 )
 def test_what_is_hidden_of_a_value(value, seen):
-    """Whatever its option or variable is called."""
+    """Independently of the name of its option or variable."""
     assert shown("plain", value) == seen
 
 
@@ -145,7 +145,7 @@ run(program, Service())
 
 
 def test_opened_by_the_configuration():
-    """[api] expose_config: everything but secrets, for whoever asks."""
+    """[api] expose_config shows all callers everything but secrets."""
     outcome = ours(
         SERVICE
         + GET
@@ -176,7 +176,7 @@ run(program, Service())
     [("None", [401, 401]), ("Authorization(False)", [403, 403]), ("Authorization(True)", [200, 200])],
 )
 def test_for_superusers_where_there_is_authorization(authz, statuses):
-    """With AuthService [api] expose_config says nothing any more; secrets stay hidden."""
+    """With AuthService [api] expose_config has no effect; secrets stay hidden."""
     outcome = ours(
         SERVICE
         + GET
@@ -211,7 +211,7 @@ run(program, App())
 
 
 def test_what_needs_no_token():
-    """Marked where authorization looks: manifest and change log for everybody, none of them for a tenant."""
+    """Manifest and change log are open to all callers, and no endpoint needs a tenant."""
     outcome = ours(
         SERVICE
         + """

@@ -61,7 +61,7 @@ run(program, Late())
 
 @pytest.mark.parametrize("when", ["initialize", "main"])
 def test_made_later(zookeeper, when):
-    """Everything made in initialize(), or when the application runs, is advertised as well."""
+    """An ApiService made in initialize(), or when the application runs, advertises as well."""
     outcome = ours(
         SERVICE
         + f"""
@@ -88,7 +88,7 @@ App().run()
 
 
 def test_names_of_the_services():
-    """What the constructor says, else the documented ones; several containers have one each."""
+    """The names given to the constructor, else the documented ones; each container has one service."""
     outcome = both(
         SERVICE
         + """

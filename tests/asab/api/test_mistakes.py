@@ -92,14 +92,14 @@ say(App().run())
 
 
 def test_services_that_may_be_missing_are_asked_for_in_silence():
-    """Whoever probes for others isn't told anything."""
+    """A caller that probes for services gets no information."""
     outcome = ours("say(asab.Application(args=[]).get_service('asab.MetricsService'))")
     assert (outcome.lines, outcome.log) == (["None"], "")
 
 
 @pytest.mark.parametrize("made", ["in __init__", "in main"])
 def test_locate_before_the_registry_is_there(made):
-    """After [discovery] ready_timeout an error: nobody was found, and a time-out; with what to check."""
+    """After ready_timeout, a NotDiscoveredError that is a TimeoutError and names what to check."""
     outcome = ours(
         SERVICE
         + f"""
@@ -224,7 +224,7 @@ run(program, Worker())
     assert outcome.log.count(message) == 2, outcome.log
 
 
-def test_nobody_is_there(zookeeper):
+def test_an_empty_cluster(zookeeper):
     """Asked in an empty cluster: a warning that names what to compare, once for as long as it is so."""
     program = (
         LOOKER

@@ -156,7 +156,7 @@ run(program, Service())
 
 
 def test_service_id_without_an_instance_id(zookeeper):
-    """It is among the ids of its own as well, by which the original finds it."""
+    """It is among the custom ids as well, by which the original finds it."""
     outcome = ours(
         SERVICE
         + """
@@ -200,7 +200,7 @@ run(program, Service())
 
 
 def test_what_runs_wins_over_the_manifest(zookeeper, tmp_path):
-    """The original has its host, and everything else, overwritten by such a file, and can't be called."""
+    """In the original such a file replaces the host and other fields, and the service can't be called."""
     (tmp_path / "MANIFEST.json").write_text(
         json.dumps({"host": "build-machine", "service_id": "x", "peerage": 1, "version": "v1"})
     )
@@ -220,7 +220,7 @@ run(program, Service())
 
 @pytest.mark.parametrize("broken", [b"{", b"[1]", b"\xff", b'{"a": NaN}', b"\0"])
 def test_a_broken_manifest(zookeeper, tmp_path, broken):
-    """Said in the log; the service is there without."""
+    """It is logged, and the service is advertised without it."""
     (tmp_path / "MANIFEST.json").write_bytes(broken)
     outcome = ours(
         SERVICE
@@ -306,7 +306,7 @@ say(api.Manifest, api.ChangeLog)
 
 
 def test_web_addresses(zookeeper):
-    """All that are bound, each once, as sockets have them; what is spoken there is said under our key."""
+    """All bound addresses, each once; the scheme is under the key ``peerage``."""
     outcome = ours(
         SERVICE
         + """
@@ -328,7 +328,7 @@ run(program, Service())
 
 
 def test_an_application_whose_name_is_not_ascii(zookeeper):
-    """Its record says so; the name of the node is opaque."""
+    """The record has it; the name of the node is opaque."""
     outcome = both(
         SERVICE
         + """

@@ -151,7 +151,7 @@ run(program, Failing())
 
 
 def test_websockets(zookeeper):
-    """As of any other request: with a service of the cluster, with nobody else."""
+    """As with any other request, only a service of the cluster gets the token."""
     outcome = ours(
         CALLER
         + """
@@ -272,7 +272,7 @@ run(program, Caller())
 
 
 def test_what_goes_to_aiohttp(zookeeper):
-    """Anything that a session of aiohttp takes; a user's middleware runs outside of ours."""
+    """All arguments of an aiohttp session; a middleware of the program runs outside of peerage's."""
     outcome = ours(
         CALLER
         + """
@@ -295,7 +295,7 @@ run(program, Caller())
 
 
 def test_a_service_with_tls_is_called_by_name(zookeeper, tmp_path):
-    """By https, its certificate for the logical name; locate() says https, too, where the original can't."""
+    """By https, with a certificate of the logical name; locate() returns https, unlike the original."""
     authority, certificate = trustme.CA(), tmp_path / "both.pem"
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
     authority.issue_cert("it.which.asab").private_key_and_cert_chain_pem.write_to_path(certificate)

@@ -114,7 +114,7 @@ Slow().run()
 
 
 @pytest.mark.parametrize("when", ["never registered", "a worker"])
-async def test_nobody_is_waited_for_who_cannot_call(zookeeper, when):
+async def test_a_service_without_callers_stops_without_waiting(zookeeper, when):
     """Without a web container, or with the registry out of reach, the end comes at once."""
     environ = named(on(zookeeper), "worker-0")
     made = "Service()"

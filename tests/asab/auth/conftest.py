@@ -1,4 +1,4 @@
-"""Where services and the stand-in for SeaCat Auth meet."""
+"""The registry of services and the fake SeaCat Auth."""
 
 import pytest
 from tests.asab.auth.programs import KEYS_URL
@@ -21,7 +21,7 @@ def environ(request):
 
 @pytest.fixture
 def config(tmp_path):
-    """As documented: with quotes around everything."""
+    """The documented configuration, with quotes around names and values."""
     path = tmp_path / "service.conf"
     path.write_text(f'[auth]\n"public_keys_url": "{KEYS_URL}"\n')
     return path

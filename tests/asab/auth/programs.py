@@ -1,4 +1,4 @@
-"""A stand-in for SeaCat Auth, services that ask it for keys, and what both are told over HTTP."""
+"""A fake SeaCat Auth and services that fetch its keys, both controlled over HTTP."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -185,7 +185,7 @@ class Asked:
 
 
 class SeaCat(Asked):
-    """The stand-in."""
+    """The fake SeaCat Auth."""
 
     async def publish(self, *keys: Any) -> None:
         """Answer these keys from now on."""
@@ -212,7 +212,7 @@ async def asked(
 
 @asynccontextmanager
 async def seacat(environ: Mapping[str, str]) -> AsyncIterator[SeaCat]:
-    """Run the stand-in, with the key ``first``."""
+    """Run the fake SeaCat Auth with the key ``first``."""
     async with asked(SEACAT, named(environ, "seacat-auth-1")) as one:
         two = SeaCat(one.running, one.session)
         await two.publish(jwk())

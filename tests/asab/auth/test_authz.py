@@ -1,4 +1,4 @@
-"""``Authz`` and the decorators, on the original and on us: everybody is the one of a file."""
+"""``Authz`` and the decorators, on both sides: all requests have the identity of a file."""
 
 import json
 import time
@@ -15,7 +15,7 @@ MOCK = SMALL.replace('{"public_keys_file": os.environ["TEST_KEYS"]}', '{"enabled
 
 @pytest.fixture
 def mock(tmp_path):
-    """Make the environment in which everybody is the one with these claims."""
+    """Return the environment in which all requests have these claims."""
 
     def make(option: str = "mock_claims_path", **claims):
         now = int(time.time())
@@ -50,7 +50,7 @@ def ask(*questions, tenants=(None,)):
 
 
 def test_who(mock):
-    """Everything that is named."""
+    """All resources that are named are required."""
     outcome = both(
         ASK
         + """
@@ -82,7 +82,7 @@ ask("authz.CredentialsId", "authz.Username", "authz.Email", "authz.Phone", "auth
     ],
 )
 def test_what_they_may_do(mock, resources):
-    """With a tenant in context its own resources count; a superuser may do everything."""
+    """With a tenant in context the resources of that tenant count; a superuser may do everything."""
     outcome = both(
         ASK
         + """
@@ -98,7 +98,7 @@ ask("authz.has_superuser_access()", "authz.require_superuser_access()",
 
 
 def test_a_superuser_of_a_tenant_is_none(mock):
-    """It means nothing there. The original's list still has it, which only whoever asks for it sees."""
+    """It has no effect there. In the original it is in the list of that tenant's resources."""
     outcome = ours(
         ASK
         + f"""

@@ -1,4 +1,4 @@
-"""Whatever isn't marked as open is closed: each way in which a web container can serve something."""
+"""Every route that isn't marked as open is closed, in whatever way it is added."""
 
 import pytest
 from tests.asab.auth.small import SMALL, tokens
@@ -103,8 +103,8 @@ small(program, routes)
     ]
 
 
-def test_nothing_answers_in_the_place_of_what_isnt_there(environ):
-    """A page for everything else, of a sub-application, is as closed as what it stands for."""
+def test_a_fallback_page_for_missing_routes_is_closed(environ):
+    """A middleware of a sub-application that answers missing routes needs a token as well."""
     outcome = ours(
         SMALL
         + """
@@ -127,7 +127,7 @@ small(program, routes)
 
 
 def test_marks_that_contradict_each_other(environ):
-    """Whoever asks who calls isn't open."""
+    """A handler that requires authorization isn't open."""
     outcome = ours(
         SMALL
         + """
@@ -228,7 +228,7 @@ small(program, lambda webapp: webapp.router.add_get("/socket", socket))
 
 
 def test_the_programs_own_middlewares(environ):
-    """They stand before authorization, as in the original, and see its refusals as exceptions."""
+    """They run before authorization, as in the original, and see its refusals as exceptions."""
     outcome = ours(
         SMALL
         + """

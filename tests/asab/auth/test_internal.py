@@ -41,7 +41,7 @@ async def called(caller, name, path, **query):
 
 @pytest.mark.parametrize("first", ["ours", "theirs", "older than kids"])
 async def test_each_other(place, config, first):
-    """Superusers to each other, whoever made the key; nobody without it."""
+    """Services are superusers to each other, whichever made the key; callers without it are not."""
     client, root, environ = place
     if first == "older than kids":
         key = json.loads(PrivateKey.generate().write())

@@ -1,4 +1,4 @@
-"""Whose token goes where: to services found by name, those that they are, and nobody else."""
+"""Tokens are relayed to services found by name, and to no other host."""
 
 from contextlib import asynccontextmanager
 from functools import partial
@@ -14,7 +14,7 @@ from peerage.testing import eventually
 
 
 class Outside:
-    """A server that isn't in the cluster: whatever comes is kept."""
+    """A server outside of the cluster, which keeps all requests."""
 
     def __init__(self):
         self.seen = []
@@ -45,7 +45,7 @@ async def outside():
 
 @asynccontextmanager
 async def two(environ, config):
-    """The stand-in and two callers, which find each other."""
+    """The authorization server and two callers, which find each other."""
     async with (
         seacat(environ) as auth,
         asked(CALLER, named(environ, "one-1"), config=config) as one,
@@ -77,8 +77,8 @@ async def test_a_users_token_goes_on(embedded, config):
             assert await one.get("/call", headers=headers, url=f"{TWO}/got") == (200, [200, found])
 
 
-async def test_nobody_has_verified_it(embedded, config):
-    """A token that came to a handler marked noauth goes on where that is said, and else not."""
+async def test_an_unverified_token_is_relayed_on_request_only(embedded, config):
+    """The token of a request to a noauth handler is relayed with auth="request" only."""
     async with two(embedded, config) as (_, one, _):
         for sent in (READER, token(name="stranger"), "nonsense"):
             assert await one.get("/free", sent, url=f"{TWO}/read") == (200, [401, None])
@@ -88,7 +88,7 @@ async def test_nobody_has_verified_it(embedded, config):
 
 
 async def test_internal(embedded, config):
-    """A service speaks for itself where it says so; its token isn't handed on by whom it calls."""
+    """auth="internal" calls as this service; the called service doesn't relay its token."""
     async with two(embedded, config) as (_, one, other):
         status, (inner, found) = await one.get("/free", url=f"{TWO}/got", auth="internal")
         assert (status, inner, found[0]) == (200, 200, "http://one-1.instance_id.asab")
@@ -145,7 +145,7 @@ async def test_keys_that_lead_elsewhere(embedded, config, tmp_path, outside):
 
 
 async def test_nor_a_service_that_took_over_a_port(embedded, config):
-    """Whoever listens there now answers that it is somebody else, and no handler of its sees the request."""
+    """The service on that port refuses the request, and none of its handlers sees it."""
     taken = (
         CALLER.replace("Caller().run()", "")
         + """

@@ -1,4 +1,4 @@
-"""The documented program with authorization, beside a stand-in for SeaCat Auth that it finds by its name."""
+"""The documented program with authorization, and a fake SeaCat Auth that it finds by its name."""
 
 import asyncio
 import time
@@ -21,7 +21,7 @@ async def statuses(service, *tokens):
 
 
 async def test_good_none_and_wrong(environ, config):
-    """The stand-in is found by its name; each refusal says what it is, and never why."""
+    """The server is found by its name; a refusal has its kind, and never its reason."""
     async with (
         seacat(environ),
         asked(SERVICE + "Service().run()", named(environ, "orders-1"), config=config) as service,
@@ -51,7 +51,7 @@ async def test_good_none_and_wrong(environ, config):
     assert READER not in service.running.log
 
 
-async def test_who_could_publish_other_keys_is_told_at_the_start(environ, config):
+async def test_a_registry_open_to_all_writers_is_reported_at_the_start(environ, config):
     """The warning comes with a ZooKeeper without access lists, and not with the registry of one machine."""
     async with asked(SERVICE + "Service().run()", named(environ, "orders-1"), config=config) as service:
         told = [line for line in service.running.log.splitlines() if "Anyone who can write" in line]
@@ -86,7 +86,7 @@ async def test_keys_are_rotated_and_the_server_is_killed(environ, config):
 
 
 async def test_no_keys_yet(environ, config):
-    """503 and when to come again, for tokens that nobody can judge; not 401. Then it is there."""
+    """Without keys a token gets 503 and Retry-After, not 401, until the server starts."""
     async with asked(SERVICE + IMPATIENT, named(environ, "orders-1"), config=config) as service:
         assert await service.status("/open") == 200
         async with service.session.get("/read", headers=bearer(READER)) as response:

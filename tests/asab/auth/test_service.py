@@ -62,7 +62,7 @@ app = App()
     ],
 )
 def test_one_container(environ, made):
-    """It installs itself, whatever is made first."""
+    """It installs itself, in whatever order service and container are made."""
     outcome = ours(f"{INSTALLED}\n{made}\nclosed(app)\ngo(app, program)", **environ)
     assert outcome.lines == ["/x 401 200 200"], outcome.log
 
@@ -116,7 +116,7 @@ def test_install_names_the_containers_that_are_protected(environ, order):
 
 
 def test_requirements_without_a_service(environ):
-    """One error that names the routes, and 403 for everybody; the original answers 500."""
+    """One error names the routes, and all callers get 403; the original answers 500."""
     outcome = ours(
         SMALL
         + """
@@ -198,7 +198,7 @@ except ValueError as error:
     ],
 )
 def test_what_cant_work(environ, tmp_path, section, message):
-    """It doesn't start, and says what to write."""
+    """The application doesn't start, and the error names the correct value."""
     config = tmp_path / "wrong.conf"
     config.write_text(f"[auth]\npublic_keys_file=\n{section}\n")
     outcome = ours(SMALL + "sys.exit(small(None))", **environ, ASAB_CONFIG=str(config))
@@ -219,8 +219,8 @@ def test_production(environ, tmp_path, enabled):
     assert outcome.lines == ["/x 401 200 200"], outcome.log
 
 
-def test_nobodys_tokens(environ, tmp_path):
-    """Without keys everything is refused, and the log says so."""
+def test_without_keys_each_request_is_refused(environ, tmp_path):
+    """The log has a warning that names the option."""
     config = tmp_path / "none.conf"
     config.write_text("[auth]\npublic_keys_file=\n")
     outcome = ours(
@@ -233,7 +233,7 @@ def test_nobodys_tokens(environ, tmp_path):
 
 
 def test_what_programs_ask_it(environ):
-    """authorize_request() returns who sent a request, or raises NotAuthenticatedError."""
+    """authorize_request() returns the sender's Authorization, or raises NotAuthenticatedError."""
     outcome = ours(
         SMALL
         + """
@@ -265,7 +265,7 @@ go(app, program)
 
 
 def test_the_program_of_a_test(environ):
-    """A container that somebody else serves is closed as well."""
+    """A web application that another runner serves is closed as well."""
     outcome = ours(
         SMALL
         + """
@@ -288,7 +288,7 @@ app.Loop.close()
 
 
 def test_several_sources_of_keys(environ, tmp_path):
-    """URLs and files, one of them https with an authority of its own; none stands in for another."""
+    """URLs and files, one of them https with a private authority; each is used for its own keys."""
     authority = trustme.CA()
     authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(tmp_path / "cert.pem")
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")

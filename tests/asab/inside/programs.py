@@ -1,4 +1,4 @@
-"""A service of the real asab that is told what to do over HTTP."""
+"""A service of the real asab, controlled over HTTP."""
 
 import json
 from collections.abc import AsyncIterator, Mapping

@@ -1,4 +1,4 @@
-"""Records as they stand in ZooKeeper."""
+"""Reads records from ZooKeeper."""
 
 import asyncio
 import json
@@ -13,7 +13,7 @@ Found = tuple[str, dict[str, Any], int]
 
 
 class Reader:
-    """Reads those below *path*, by a client of its own."""
+    """Reads the records below *path* with a separate client."""
 
     def __init__(self, address: str, path: str) -> None:
         self.client = KazooClient(address)

@@ -1,16 +1,19 @@
-"""Whose authorization goes where inside the real framework."""
+"""The authorization that is sent inside the real framework."""
 
 import asyncio
 import base64
 import json
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import pytest
 from tests.asab.both import Kind
 from tests.asab.inside.programs import ORIGINAL, OURS, guest, named
 from tests.asab.inside.reader import Reader
 from tests.asab.zookeeper.programs import on
+from tests.auth.support import token
 
 from peerage.auth import PrivateKey
 from peerage.testing.waiting import eventually
@@ -75,8 +78,8 @@ app.run()
             assert json.loads((await response.json())[1]) == TOKEN
 
 
-async def test_of_a_request_that_nobody_has_verified(inside, zookeeper, tmp_path):
-    """Where there is an AuthService: not by itself from an open handler, nor to who publishes the keys."""
+async def test_an_unverified_token_isnt_relayed(inside, zookeeper, tmp_path):
+    """With an AuthService neither an open handler nor the fetching of keys relays it."""
     (tmp_path / "keys.json").write_text('{"keys": []}')
     program = f"""
 asab.Config.add_defaults({{"auth": {{"public_keys_file": {str(tmp_path / "keys.json")!r}}}}})
@@ -123,7 +126,7 @@ async def test_internal(inside, zookeeper, caller, called):
 
 
 #: A service of the original that looks for another key when told, not every five minutes.
-TOLD = """
+WARNED = """
 async def look(request):
     request.app["app"].PubSub.publish("Application.tick/300!")
     return aiohttp.web.json_response(None)
@@ -148,8 +151,8 @@ async def test_another_key(inside, zookeeper, caller, called):
     async with (
         cluster_with_a_key(inside, zookeeper) as environ,
         Reader(zookeeper.address, "") as reader,
-        guest(inside, named(environ, "caller-1", caller), TOLD) as one,
-        guest(inside, named(environ, "called-1", called, TEST_AUTH="1"), TOLD) as other,
+        guest(inside, named(environ, "caller-1", caller), WARNED) as one,
+        guest(inside, named(environ, "called-1", called, TEST_AUTH="1"), WARNED) as other,
     ):
         here, there = (f"http://{name}-1.instance_id.asab/got" for name in ("caller", "called"))
         for service in (one, other):
@@ -231,7 +234,7 @@ app.run()
 
 @pytest.mark.parametrize("auth", [{}, {"TEST_AUTH": "1"}])
 async def test_internal_without_its_package(inside, zookeeper, auth):
-    """Everything else works."""
+    """Other calls work."""
     program = """
 sys.modules["joserfc"] = None
 Guest().run()
@@ -294,3 +297,27 @@ Guest().run()
         bearer = {"Authorization": f"Bearer {await authority.get('/token')}"}
         await eventually(lambda: one.status("/got", bearer), wanted=lambda status: status == 200)
         assert await one.status("/got", {"Authorization": "Bearer x"}) == 401
+
+
+@pytest.mark.parametrize("api", [ORIGINAL, OURS])
+async def test_a_dead_authorization_server_is_no_error_of_the_service(inside, zookeeper, api):
+    """The parts of asab catch the error of a refused connection, so an unverifiable token gets 401."""
+    environ = on(zookeeper)
+    client = """
+asab.Config.add_defaults({"auth": {"public_keys_url": "http://dead.service_id.asab/jwks"}})
+Guest().run()
+"""
+    with socket.socket() as bound:
+        # Bound and not listening: nothing else takes the port, and connections are refused.
+        bound.bind(("127.0.0.1", 0))
+        dead = {"host": "127.0.0.1", "instance_id": "dead-1", "service_id": "dead"}
+        record = json.dumps({**dead, "web": [["0.0.0.0", bound.getsockname()[1]]]}).encode()
+        async with (
+            Reader(zookeeper.address, environ["TEST_PATH"]) as reader,
+            guest(inside, named(environ, "my-1", api, TEST_AUTH="1"), client) as one,
+        ):
+            path = f"{environ['TEST_PATH']}/run/Dead."
+            create = partial(reader.client.create, path, record, ephemeral=True, sequence=True)
+            await asyncio.to_thread(create, makepath=True)
+            await one.found(instance_id="dead-1")
+            assert await one.status("/got", {"Authorization": f"Bearer {token()}"}) == 401

@@ -1,4 +1,4 @@
-"""Beside services of the original: who finds and calls whom."""
+"""Beside services of the original: they find and call each other."""
 
 from tests.asab.inside.programs import ORIGINAL, OURS, guest, named
 from tests.asab.zookeeper.programs import on
@@ -55,7 +55,7 @@ async def test_comings_and_goings(inside, zookeeper):
         await original.found(instance_id="inside-1", there=False)
 
 
-async def test_what_nobody_is_called(inside, zookeeper):
+async def test_an_unknown_name(inside, zookeeper):
     """The error of discovery reaches the caller as it is."""
     async with guest(inside, named(on(zookeeper), "inside-1")) as ours:
         await ours.found(instance_id="inside-1")

@@ -17,7 +17,7 @@ from peerage.errors import ConfigurationError
 
 
 def container_of(client: KazooClient, path: str = "asab") -> SimpleNamespace:
-    """As much of a container as says where it is connected to."""
+    """The attributes of a container that describe its connection."""
     return SimpleNamespace(ZooKeeper=SimpleNamespace(Client=client), Path=path)
 
 
@@ -37,7 +37,7 @@ def test_servers_and_path():
 
 @pytest.mark.parametrize("password", ["secret", "a:b@c/d?e#f%g", "é", " "])
 def test_digest(password):
-    """As it stands; nodes are made open, as the client makes them, unless it makes others."""
+    """The client's credentials are used; nodes are open unless the client makes them otherwise."""
     client = KazooClient("zk-1", auth_data=[("digest", f"me:{password}")])
     location = opened_as(client)
     assert location.credentials is not None
@@ -48,8 +48,8 @@ def test_digest(password):
     assert opened_as(client).acl == "creator"
 
 
-def test_whoever_chose_an_access_list_has_it(monkeypatch):
-    """By the variable of the registry; the client's way stands in for a choice."""
+def test_a_chosen_access_list_is_used(monkeypatch):
+    """The variable of the registry wins; the client's default is used without it."""
     monkeypatch.setenv("PEERAGE_ZOOKEEPER_ACL", "creator")
     client = KazooClient("zk-1", auth_data=[("digest", "me:secret")])
     assert "acl=" not in registry_url(container_of(client))
@@ -77,7 +77,7 @@ def test_tls():
 
 
 def test_servers_that_are_not_verified():
-    """Not by us, and the message says what to do instead."""
+    """The error names the options to use instead."""
     with pytest.raises(ConfigurationError, match="ca="):
         opened_as(KazooClient("zk-1", use_ssl=True, verify_certs=False))
 

@@ -1,4 +1,4 @@
-"""What importing us does to a program of the real framework: nothing, in either order."""
+"""Importing peerage changes nothing in a program of the real framework, in either order."""
 
 import pytest
 from tests.asab.running import running
@@ -24,7 +24,7 @@ say(type(api._framework).__name__)
 
 @pytest.mark.parametrize("first", ["asab", "peerage"])
 async def test_loggers_and_configuration(inside, first):
-    """The logger class is the framework's, whoever is imported first; our configuration isn't even loaded."""
+    """In either order the logger class is the framework's, and this layer's configuration isn't loaded."""
     program = LOOK if first == "asab" else f"{OTHER_WAY}\n{LOOK}"
     kind = inside
     if first == "peerage":
@@ -53,7 +53,7 @@ say(type(framework_of(asab.Application(args=[]))).__name__)
 
 
 async def test_the_real_asab_is_not_imported(inside):
-    """Where it could be, by a program of ours."""
+    """A program of this layer doesn't import it, although it is installed."""
     program = """
 import peerage.asab.api
 from peerage.asab.api.framework import framework_of

@@ -42,7 +42,7 @@ async def lines_of(inside, environ, program: str) -> list[str]:
 
 
 async def test_a_second_api_service(inside, zookeeper):
-    """The framework's own error, whoever comes first; so has create_web_server(api=True)."""
+    """The framework raises its own error in either order, also for create_web_server(api=True)."""
     lines = await lines_of(
         inside,
         named(on(zookeeper), "my-1"),
@@ -64,7 +64,7 @@ os._exit(0)
 
 
 async def test_what_is_missing(inside, zookeeper):
-    """Said as in an application of ours."""
+    """The errors are those of an application of this layer."""
     lines = await lines_of(
         inside,
         named(on(zookeeper), "my-1"),
@@ -81,7 +81,7 @@ os._exit(0)
 
 
 async def test_too_late_for_the_web_container(inside, zookeeper):
-    """Once it has started: the framework's router would say less."""
+    """Once the container has started; the error says more than the framework's router does."""
     lines = await lines_of(
         inside,
         named(on(zookeeper), "my-1"),
@@ -190,7 +190,7 @@ Alone().run()
 
 
 async def test_ready_timeout_of_the_frameworks_configuration(inside, zookeeper):
-    """An error that is both that nobody is known and that time is over."""
+    """The error is both a NotDiscoveredError and a TimeoutError."""
     program = """
 asab.Config.add_defaults({"discovery": {"ready_timeout": "50 ms"}})
 class Waiting(Bare):

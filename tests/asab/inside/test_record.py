@@ -15,7 +15,7 @@ MANIFEST = {"version": "v24.17", "created_at": "2024-05-01T10:00:00.000000Z", "C
 
 
 async def test_fields(inside, zookeeper, tmp_path, monkeypatch):
-    """Exactly those of the original, with the same values, and the one key of ours."""
+    """Exactly the keys of the original, with the same values, and the key ``peerage``."""
     manifest = tmp_path / "MANIFEST.json"
     manifest.write_text(json.dumps(MANIFEST))
     config = tmp_path / "my.conf"
@@ -105,7 +105,7 @@ async def test_where_the_container_is(inside, zookeeper, servers):
 
 
 async def test_where_it_could_not_listen(inside, zookeeper):
-    """As with the original it goes on, and is there without being called."""
+    """As with the original it runs, and is advertised without addresses."""
     environ = on(zookeeper)
     program = """
 asab.Config.set("web", "listen", "192.0.2.1 80")

@@ -1,4 +1,4 @@
-"""How a service inside the real framework leaves."""
+"""The stop of a service inside the real framework."""
 
 import asyncio
 import json
@@ -50,6 +50,38 @@ async def test_no_request_fails_under_load(inside, zookeeper):
     assert not [
         line for log in logs for line in log.splitlines() if " ERROR" in line or "still waiting" in line
     ]
+
+
+async def test_an_upload_under_way_is_finished(inside, zookeeper):
+    """What arrives of it after the listener has closed reaches the handler."""
+    program = """
+async def upload(request):
+    say("begun")
+    return aiohttp.web.Response(text=await request.text())
+async def closed(app):
+    while app.Web.WebAppRunner.sites:
+        await asyncio.sleep(0.005)
+    say("closed")
+app = Guest()
+app.Web.WebApp.router.add_post("/upload", upload)
+def on_stop(message_type, count):
+    app.closing = asyncio.ensure_future(closed(app))
+app.PubSub.subscribe("Application.stop!", on_stop)
+app.run()
+"""
+
+    async with guest(inside, named(on(zookeeper), "my-1"), program) as one:
+
+        async def body():
+            yield b"before, "
+            assert await one.running.line() == "begun"
+            one.running.terminate()
+            assert await one.running.line() == "closed"
+            yield b"after"
+
+        async with one.session.post("/upload", data=body()) as response:
+            assert (response.status, await response.text()) == (200, "before, after")
+        assert (await one.running.end())[0] == 0, one.running.log
 
 
 async def test_draining_withdrawn_finished(inside, zookeeper):
@@ -125,7 +157,7 @@ Guest().run()
         assert await reader.records() == []
 
 
-async def test_nobody_is_waited_for_while_zookeeper_is_away(inside, zookeeper):
+async def test_the_stop_does_not_wait_for_zookeeper(inside, zookeeper):
     """The end comes within the framework's own patience."""
     environ = {**on(zookeeper), "TEST_SERVERS": "127.0.0.1:1"}
     # The framework's own client is waited for by its own thread, for as long as it takes.

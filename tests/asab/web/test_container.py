@@ -82,7 +82,7 @@ os._exit(0)
 
 
 def test_several_containers():
-    """Each with a section, an application and ports of its own."""
+    """Each has its own section, application and ports."""
     outcome = both(
         SERVE
         + """
@@ -335,7 +335,7 @@ serve(program)
     assert r'Ix="\x9b2J\u202e"' in line
 
 
-def test_a_container_without_discovery_refuses_nobody():
+def test_a_container_without_discovery_refuses_no_request():
     """A process without a registry is found by other means."""
     outcome = ours(
         SERVE
@@ -355,7 +355,7 @@ serve(program, routes=lambda webapp: webapp.router.add_post("/", handle))
 
 
 def test_the_extra_isnt_needed_for_web():
-    """It is for schemas; its absence says the pip line."""
+    """It is for schemas; without it the error has the pip line."""
     outcome = ours(
         SERVE
         + """

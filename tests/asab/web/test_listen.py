@@ -49,7 +49,7 @@ app.run()
     ],
 )
 def test_each_address_once(listen, addresses):
-    """In the order of the lines; IPv6 addresses may stand in brackets."""
+    """In the order of the lines; IPv6 addresses may be in brackets."""
     outcome = ours(
         SERVE
         + f"""
@@ -77,7 +77,7 @@ app.run()
     ],
 )
 def test_a_line_that_cant_be_understood(listen, complaint):
-    """A RuntimeError of the constructor that says what to write."""
+    """The constructor raises a RuntimeError that names the correct form."""
     outcome = ours(
         SERVE
         + f"""
@@ -108,14 +108,14 @@ os._exit(0)
 
 @pytest.fixture
 def taken():
-    """A port that somebody listens on."""
+    """A port on which another socket listens."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield server.getsockname()[1]
 
 
 @pytest.mark.parametrize("lines", ["127.0.0.1 {}", "127.0.0.1 0\n127.0.0.1 {}"])
 def test_a_port_in_use_ends_the_application(taken, lines):
-    """Exit code 1, and the log says which; the rest is finalized."""
+    """The exit code is 1, the log names the port, and everything is finalized."""
     outcome = ours(
         SERVE
         + f"""
@@ -150,7 +150,7 @@ App(args=[]).run()
 
 @pytest.mark.parametrize("lines", ["0.0.0.0 {0}\n127.0.0.1 {0}", "127.0.0.1 {0}\n127.0.0.1 {0}"])
 def test_a_port_of_two_lines(lines):
-    """The first one listens; the log says so of the second, and it goes on, as in the original."""
+    """The first line listens; the second is logged, and the application runs, as in the original."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         free = server.getsockname()[1]
     program = f"""
@@ -169,7 +169,7 @@ app.run()
 
 
 def test_no_line_could_be_bound():
-    """Exit with a clear message; with one that could, it goes on."""
+    """The application exits with a clear message; if one line is bound, it runs."""
     program = """
 app = make({"listen": LINES})
 async def main():

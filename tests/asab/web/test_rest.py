@@ -6,7 +6,7 @@ from tests.asab.web.programs import SERVE
 
 
 def test_json_response():
-    """Dates, bytes, data classes, own forms, everything else as text."""
+    """Dates, bytes, data classes, ``rest_get()``; other values as text."""
     outcome = both(
         SERVE
         + """
@@ -113,7 +113,7 @@ ERRORS = {
 
 
 def test_json_exception_middleware():
-    """What each exception of a handler is answered with; the uuid stands in the log."""
+    """The response for each exception of a handler; the log has its uuid."""
     outcome = both(
         SERVE
         + f"""
@@ -350,7 +350,7 @@ serve(program, routes=lambda webapp: webapp.router.add_view("/", View))
 
 
 def test_a_reason_of_several_lines_is_one():
-    """It stands in the status line."""
+    """It is in the status line."""
     pytest.importorskip("fastjsonschema")
     outcome = ours(
         SERVE
@@ -388,7 +388,7 @@ BAD = {
 
 @pytest.mark.usefixtures("fastjsonschema")
 @pytest.mark.parametrize("name", BAD)
-def test_json_schema_handler_of_what_nobody_can_read(name):
+def test_json_schema_handler_of_unreadable_data(name):
     """It is the client's fault: 400 with a reason, not 500 (as in the original) or no answer."""
     content_type, body = BAD[name]
     outcome = ours(

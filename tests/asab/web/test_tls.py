@@ -89,7 +89,7 @@ app.run()
     ],
 )
 def test_tls_configured_wrongly(certificates, web, complaint):
-    """Says which setting, and why."""
+    """The error names the setting and the reason."""
     config = {
         key: str(certificates / value) if value in {"both.pem", "ca.pem"} else value
         for key, value in web.items()
@@ -101,7 +101,7 @@ def test_tls_configured_wrongly(certificates, web, complaint):
 
 
 def test_no_certificate():
-    """It listens, as in the original, and the log says that nobody can connect."""
+    """It listens, as in the original, and the log says that no client can connect."""
     outcome = both(SERVE + "make({'listen': '127.0.0.1 0 ssl:more'}); os._exit(0)")
     assert outcome.code == 0
     said = "[web] listen=127.0.0.1 0: no client can connect without a certificate. Set cert and key in "

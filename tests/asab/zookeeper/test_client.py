@@ -201,7 +201,7 @@ for modules in (
 
 
 def test_proactor_schedule(zookeeper):
-    """Nobody waits; an exception is logged."""
+    """It doesn't wait; an exception is logged."""
     outcome = both(
         CONTAINER
         + """

@@ -144,7 +144,7 @@ run(program)
 
 
 def test_what_cannot_be_advertised(zookeeper):
-    """It is said where it is asked for, before and after the start, and everything else goes on."""
+    """The call raises the error, before and after the start, and the program continues."""
     outcome = ours(
         CONTAINER
         + """
@@ -257,7 +257,7 @@ run(program)
 
 
 def test_no_server_there(zookeeper):
-    """The program runs, says so, and ends; calls that wait fail then."""
+    """The program runs, logs it, and ends; waiting calls fail then."""
     outcome = ours(
         CONTAINER
         + """

@@ -40,7 +40,7 @@ app.run()
 
 
 def test_connected(environ):
-    """It always is, and says so once there is something to read."""
+    """It is always connected; the message is published once the registry can be read."""
     outcome = ours(
         CONTAINER
         + """
@@ -69,7 +69,7 @@ app.run()
     ], outcome.log
 
 
-def test_everything_else_names_what_to_configure(environ):
+def test_other_calls_name_what_to_configure(environ):
     """One error for all of it."""
     outcome = ours(
         CONTAINER

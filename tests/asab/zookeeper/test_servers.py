@@ -1,4 +1,4 @@
-"""The row ``ZooKeeperContainer``: where servers and path come from, and what is said of wrong ones."""
+"""The row ``ZooKeeperContainer``: the sources of servers and path, and the errors for wrong ones."""
 
 import pytest
 from tests.asab.both import both, ours, theirs
@@ -41,7 +41,7 @@ os._exit(0)
 
 @pytest.mark.parametrize("first", range(6))
 def test_servers(first):
-    """Each place says something only if none before it does; what is empty says nothing."""
+    """A source counts only if all sources before it are empty."""
     said = PLACES[first:]
     environ = {}
     if "PEERAGE_REGISTRY" in said:
@@ -56,7 +56,7 @@ def test_servers(first):
 
 @pytest.mark.parametrize("place", ["z_path", "config", "section", "zookeeper"])
 def test_path(place):
-    """Of the same places, wherever the servers are said."""
+    """It comes from the same sources, independently of the servers."""
     arguments, environ = ("zookeeper", place), {"PEERAGE_REGISTRY": "zookeeper://127.0.0.1:1/other"}
     path = f"of-{place}"
     assert ours(SERVERS, *arguments).lines == [f"{path} zookeeper://127.0.0.1:10004/{path}"]
@@ -66,7 +66,7 @@ def test_path(place):
 
 @pytest.fixture
 def settings(monkeypatch):
-    """Nothing is configured but what a test says."""
+    """Only what a test configures is configured."""
     monkeypatch.delenv("ASAB_ZOOKEEPER_SERVERS", raising=False)
     monkeypatch.setattr(Config, "get", lambda *_, fallback: fallback)
     return {"servers": "", "path": ""}
@@ -90,7 +90,7 @@ def settings(monkeypatch):
     ],
 )
 def test_a_registry_and_a_path(settings, monkeypatch, url, path, chosen):
-    """PEERAGE_REGISTRY is a whole URL; a path that is configured takes the place of its own."""
+    """PEERAGE_REGISTRY is a whole URL; a configured path replaces the path of the URL."""
     monkeypatch.setenv("PEERAGE_REGISTRY", url)
     choice = choose({**settings, "path": path}, None)
     assert (choice.url, choice.path) == chosen
@@ -131,7 +131,7 @@ def test_what_a_z_path_says(settings, z_path, chosen):
 
 
 def test_a_z_path_that_cannot_be():
-    """Said as of everything else."""
+    """The error names the section."""
     outcome = ours(CONTAINER + "make(z_path='zookeeper://u:hush@[::1/x')")
     assert outcome.code == 1
     assert "ConfigurationError: Servers and path of ZooKeeper, as configured for [zookeeper]" in outcome.log
@@ -146,7 +146,7 @@ def test_space_is_no_server(settings, monkeypatch):
 
 
 def test_no_servers():
-    """The original exits; we take the registry of this machine, and say so once."""
+    """The original exits; this layer uses the registry of this machine, with one warning."""
     program = (
         CONTAINER
         + """
@@ -165,7 +165,7 @@ say(app.container.Path)
 
 
 def test_embedded_if_asked_for():
-    """Then nothing has to be said."""
+    """Then there is no warning."""
     outcome = ours(CONTAINER + "make()", PEERAGE_REGISTRY="embedded:")
     assert " WARNING peerage." not in outcome.log
 

@@ -125,7 +125,7 @@ async def test_many_threads_beside_records(url):
 
 
 async def test_a_request_that_cannot_be_encoded_fails_alone(url):
-    """The connection, which others use as well, goes on."""
+    """The connection, which discovery uses as well, stays."""
     async with closing(open_registry(url)) as (registry,):
         client = ZooKeeperSession(registry).client
         await connected(registry)

@@ -29,7 +29,8 @@ def test_it_keeps_port_and_data_over_a_kill_and_a_restart(tmp_path, raw_client):
         with raw_client(address) as client:
             assert client.exists("/kept")
             assert client.create("/kept too") == 0
-        server.restart()
+        server.stop()
+        server.start()
         assert server.address == address
         with raw_client(address) as client:
             assert client.exists("/kept")
@@ -79,7 +80,7 @@ def test_a_given_port_that_is_taken_is_an_error_with_the_log(tmp_path):
 def test_options_of_the_configuration_and_of_java(tmp_path, raw_client):
     """The shortest session, and a property that the server reports."""
     with ZooKeeperServer(
-        tmp_path, tick_time=100, options={"minSessionTimeout": "1234"}, jvm=["-Dpeerage.test=yes"]
+        tmp_path, options={"tickTime": "100", "minSessionTimeout": "1234"}, jvm=["-Dpeerage.test=yes"]
     ) as server:
         with raw_client(server.address, timeout=1) as client:
             assert client.timeout == 1234

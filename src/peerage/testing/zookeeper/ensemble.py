@@ -1,8 +1,6 @@
-"""Several servers that form one service, as in production."""
+"""Three servers that form one service, as in production."""
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Final, Self
 
 from peerage.testing.zookeeper.ports import free_port
@@ -10,39 +8,20 @@ from peerage.testing.zookeeper.server import ZooKeeperServer
 
 __all__ = ["Ensemble"]
 
-_SIZE: Final = 3
+_NUMBERS: Final = (1, 2, 3)
 
 
 class Ensemble:
-    """Several servers, which elect a leader.
+    """Three servers, which elect a leader.
 
     Args:
         folder: each server gets a folder in it.
-        size: number of servers, odd.
-        tick_time: milliseconds.
-        options: further lines of each one's configuration.
-        jvm: further options for Java.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        size: int = _SIZE,
-        *,
-        tick_time: int = 200,
-        options: Mapping[str, str] | None = None,
-        jvm: Sequence[str] = (),
-    ) -> None:
-        members = {
-            f"server.{number}": f"127.0.0.1:{free_port()}:{free_port()}" for number in range(1, size + 1)
-        }
-        self.servers = tuple(
-            ZooKeeperServer(
-                folder / str(number), tick_time=tick_time, options={**members, **(options or {})}, jvm=jvm
-            )
-            for number in range(1, size + 1)
-        )
-        for number, server in enumerate(self.servers, 1):
+    def __init__(self, folder: Path) -> None:
+        members = {f"server.{number}": f"127.0.0.1:{free_port()}:{free_port()}" for number in _NUMBERS}
+        self.servers = tuple(ZooKeeperServer(folder / str(number), options=members) for number in _NUMBERS)
+        for number, server in zip(_NUMBERS, self.servers, strict=True):
             (server.folder / "data").mkdir(parents=True, exist_ok=True)
             (server.folder / "data" / "myid").write_text(f"{number}\n")
 
@@ -78,7 +57,5 @@ class Ensemble:
             raise
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()

@@ -5,6 +5,7 @@ import itertools
 import os
 import shutil
 import tempfile
+from functools import cache
 from pathlib import Path
 from typing import ClassVar, Final
 
@@ -13,34 +14,25 @@ from peerage.testing.harness import Harness
 from peerage.testing.zookeeper.proxy import Proxy
 from peerage.testing.zookeeper.server import ZooKeeperServer
 
-__all__ = ["ZooKeeperHarness", "shared_server", "stop_shared_server"]
+__all__ = ["ZooKeeperHarness", "shared_server"]
 
 _numbers: Final = itertools.count()
-_shared: Final[list[ZooKeeperServer]] = []
 
 
+@cache
 def shared_server() -> ZooKeeperServer:
     """Return the server that the tests of this process share; started by the first call, ended at exit."""
-    if not _shared:
-        server = ZooKeeperServer(Path(tempfile.mkdtemp(prefix="peerage-zookeeper-")))
-        server.start()
-        _shared.append(server)
-        atexit.register(_at_exit, os.getpid())
-    return _shared[0]
+    server = ZooKeeperServer(Path(tempfile.mkdtemp(prefix="peerage-zookeeper-")))
+    server.start()
+    atexit.register(_stop, server, os.getpid())
+    return server
 
 
-def stop_shared_server() -> None:
-    """End the shared server and remove its folder; may be called twice."""
-    while _shared:
-        server = _shared.pop()
+def _stop(server: ZooKeeperServer, owner: int) -> None:
+    # A forked child exits, too, but the server belongs to the parent.
+    if os.getpid() == owner:
         server.kill()
         shutil.rmtree(server.folder, ignore_errors=True)
-
-
-def _at_exit(owner: int) -> None:
-    # A forked child has the list, too, but the server belongs to the parent.
-    if os.getpid() == owner:
-        stop_shared_server()
 
 
 class ZooKeeperHarness(Harness):

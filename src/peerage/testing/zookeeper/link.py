@@ -5,48 +5,26 @@ import socket
 import struct
 from collections import deque
 from contextlib import suppress
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final
 
-__all__ = ["Link", "Passage"]
+if TYPE_CHECKING:
+    from peerage.testing.zookeeper.proxy import Proxy
+
+__all__ = ["Link"]
 
 # SO_LINGER: closing resets the connection instead of ending it in order.
 _RESET: Final = struct.pack("ii", 1, 0)
 
 
-class Passage(Protocol):
-    """The proxy as a link sees it."""
-
-    @property
-    def swallowing(self) -> bool:
-        """Whether nothing is passed on."""
-
-    @property
-    def muting(self) -> bool:
-        """Whether nothing from the server is passed on."""
-
-    @property
-    def lag(self) -> float:
-        """Seconds by which each byte is delayed."""
-
-    def taken(self, link: "Link") -> None:
-        """A client has connected."""
-
-    def heard(self, link: "Link", data: bytes) -> None:
-        """The server has sent *data*."""
-
-    def forget(self, link: "Link") -> None:
-        """Both connections have ended."""
-
-
 class Link:
     """Passes on bytes and ends of streams in order, each way, as the proxy's faults allow."""
 
-    def __init__(self, passage: Passage) -> None:
+    def __init__(self, proxy: "Proxy") -> None:
         self.greeting = b""
         self.session: int | None = None
-        self._passage = passage
-        self.near = _Side(self)
-        self.far = _Side(self)
+        self.proxy = proxy
+        self.near, self.far = _Side(self), _Side(self)
+        self.near.other, self.far.other = self.far, self.near
         self._opening: asyncio.Task[None] | None = None
 
     def connect(self, host: str, port: int) -> None:
@@ -55,16 +33,17 @@ class Link:
         # A callback, because a task that is cancelled early never begins its coroutine.
         self._opening.add_done_callback(self._opened)
 
-    def stay_alone(self) -> None:
-        """Open no connection to the server."""
-        self.far.gone = True
-
     def abort(self) -> None:
         """Reset both connections."""
         if self._opening is not None:
             self._opening.cancel()
         self.near.abort()
         self.far.abort()
+
+    def settle(self) -> None:
+        """Leave the proxy if both connections have ended."""
+        if self.near.gone and self.far.gone:
+            self.proxy.forget(self)
 
     async def _connect(self, host: str, port: int) -> None:
         try:
@@ -76,54 +55,13 @@ class Link:
         self._opening = None
         if self.far.transport is None:
             self.far.gone = True
-            self._settle()
-
-    # Called by the two sides
-
-    def made(self, side: "_Side") -> None:
-        """A side has connected."""
-        if side is self.near:
-            self._passage.taken(self)
-
-    def received(self, side: "_Side", data: bytes | None) -> None:
-        """A side has received *data*, or None at the end of the stream."""
-        if self._passage.swallowing:
-            return
-        if side is self.far and data is not None:
-            self._passage.heard(self, data)
-        if side is self.far and self._passage.muting:
-            return
-        self._other(side).send(data, self._passage.lag)
-
-    def hold(self, side: "_Side", *, full: bool) -> None:
-        """A side's buffer is *full*, or isn't any more."""
-        source = self._other(side).transport
-        if source is not None and not source.is_closing():
-            (source.pause_reading if full else source.resume_reading)()
-
-    def ended(self) -> None:
-        """The end of the stream was passed on to a side."""
-        if self.near.ended and self.far.ended:
-            self.near.close()
-            self.far.close()
-
-    def lost(self, side: "_Side") -> None:
-        """A side has ended: reset the other, unless nothing is passed on."""
-        other = self._other(side)
-        if not self._passage.swallowing and other.transport is not None and not other.transport.is_closing():
-            other.abort()
-        self._settle()
-
-    def _settle(self) -> None:
-        if self.near.gone and self.far.gone:
-            self._passage.forget(self)
-
-    def _other(self, side: "_Side") -> "_Side":
-        return self.far if side is self.near else self.near
+            self.settle()
 
 
 class _Side(asyncio.Protocol):
     """One of the two connections, with what waits to be sent on it."""
+
+    other: "_Side"
 
     def __init__(self, link: Link) -> None:
         self._link = link
@@ -145,11 +83,6 @@ class _Side(asyncio.Protocol):
             self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             self.transport.abort()
 
-    def close(self) -> None:
-        """Close the connection once all is sent."""
-        if self.transport is not None:
-            self.transport.close()
-
     def _flush(self) -> None:
         self._timer = None
         loop = asyncio.get_running_loop()
@@ -161,37 +94,57 @@ class _Side(asyncio.Protocol):
             self._waiting.popleft()
             if data is not None:
                 self.transport.write(data)
-            else:
-                # The peer may have reset the connection, which asyncio reports a moment later.
-                with suppress(OSError):
-                    self.transport.write_eof()
-                self.ended = True
-                self._link.ended()
+                continue
+            # The peer may have reset the connection, which asyncio reports a moment later.
+            with suppress(OSError):
+                self.transport.write_eof()
+            self.ended = True
+            if self.other.ended and self.other.transport is not None:
+                self.transport.close()
+                self.other.transport.close()
+
+    def _pass_on(self, data: bytes | None) -> None:
+        link, proxy = self._link, self._link.proxy
+        if proxy.swallowing:
+            return
+        if self is link.far and data is not None:
+            proxy.heard(link, data)
+        if not (self is link.far and proxy.muting):
+            self.other.send(data, proxy.lag)
 
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
-        self._link.made(self)
+        if self is self._link.near:
+            self._link.proxy.taken(self._link)
         self._flush()
 
     def data_received(self, data: bytes) -> None:
-        self._link.received(self, data)
+        self._pass_on(data)
 
     def eof_received(self) -> bool:
-        self._link.received(self, None)
+        self._pass_on(None)
         return True  # keep the other direction open
 
     def pause_writing(self) -> None:
-        self._link.hold(self, full=True)
+        source = self.other.transport
+        if source is not None and not source.is_closing():
+            source.pause_reading()
 
     def resume_writing(self) -> None:
-        self._link.hold(self, full=False)
+        source = self.other.transport
+        if source is not None and not source.is_closing():
+            source.resume_reading()
 
     def connection_lost(self, _: Exception | None) -> None:
         self.gone = True
         self._waiting.clear()
         if self._timer is not None:
             self._timer.cancel()
-        self._link.lost(self)
+        # Unless nothing is passed on, the other connection ends as well.
+        source = self.other.transport
+        if not self._link.proxy.swallowing and source is not None and not source.is_closing():
+            self.other.abort()
+        self._link.settle()

@@ -16,8 +16,7 @@ def free_port() -> int:
     """Return a free port of the loopback interface."""
     # Not the seeded generator of a test, by which processes with the same seed would choose the same port.
     chance = random.SystemRandom()
-    for _ in range(_ATTEMPTS):
-        port = chance.choice(_PORTS)
+    for port in chance.sample(_PORTS, _ATTEMPTS):
         with socket.socket() as probe:
             # As servers do, so that earlier connections in TIME_WAIT don't matter.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -1,7 +1,6 @@
 """A TCP proxy that simulates the faults of a network and can end ZooKeeper's sessions."""
 
 import asyncio
-from types import TracebackType
 from typing import Self
 
 from peerage.testing.zookeeper.link import Link
@@ -57,9 +56,7 @@ class Proxy:
         await self.start()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
     # Faults
@@ -134,7 +131,7 @@ class Proxy:
         self._links.add(link)
         self._quiet.clear()
         if self._server is None or self.swallowing:
-            link.stay_alone()
+            link.far.gone = True
         else:
             link.connect(*self._place())
         if self._server is None:
@@ -145,8 +142,7 @@ class Proxy:
         missing = LONGEST_GREETING - len(link.greeting)
         if missing > 0:
             link.greeting += data[:missing]
-            session = read_session(link.greeting)
-            if session is None:
+            if (session := read_session(link.greeting)) is None:
                 return
             link.session = session.id
             if session.id in self._ended:

@@ -1,6 +1,7 @@
 """One ZooKeeper server as a child process, on a free port of the loopback interface."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -9,10 +10,8 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Final, Self
 
-from peerage.testing.zookeeper.installation import class_path, java
 from peerage.testing.zookeeper.ports import free_port
 
 __all__ = ["ZooKeeperServer"]
@@ -39,9 +38,19 @@ _LAUNCHER: Final = (
     "os.execv(sys.argv[1], sys.argv[1:])"
 )
 
+#: Debian's jars. The manifest of the first names all others that it needs, except for the second, without
+#: which the server writes no log, not even why it ends, and those for TLS.
+_JARS: Final = (
+    "zookeeper",
+    "slf4j-simple",
+    "netty-codec",
+    "netty-resolver",
+    "netty-transport-native-unix-common",
+)
+
 
 class ZooKeeperServer:
-    """A server in its own folder; keeps port and data over :meth:`restart`.
+    """A server in its own folder; keeps port and data when it is started again.
 
     Start it on a thread that lives as long: on Linux the server ends with that thread.
 
@@ -54,7 +63,6 @@ class ZooKeeperServer:
     Args:
         folder: for its data, configuration and log.
         port: on the loopback interface; a free one by default.
-        tick_time: milliseconds; the shortest session is twice as long.
         options: further lines of its configuration, ``zoo.cfg``.
         jvm: further options for Java.
     """
@@ -64,7 +72,6 @@ class ZooKeeperServer:
         folder: Path,
         *,
         port: int | None = None,
-        tick_time: int = 200,
         options: Mapping[str, str] | None = None,
         jvm: Sequence[str] = (),
     ) -> None:
@@ -75,7 +82,7 @@ class ZooKeeperServer:
         self._jvm = jvm
         self._process: subprocess.Popen[bytes] | None = None
         self._options = {
-            "tickTime": str(tick_time),
+            "tickTime": "200",  # milliseconds; the shortest session is twice as long
             "initLimit": "50",
             "syncLimit": "25",
             "dataDir": str(folder / "data"),
@@ -123,7 +130,7 @@ class ZooKeeperServer:
         options = {"clientPort": str(self.port), **self._options}
         configuration.write_text("".join(f"{key}={value}\n" for key, value in options.items()))
         command = [
-            *(sys.executable, "-I", "-S", "-c", _LAUNCHER, java(), *_JVM, *self._jvm, "-cp", class_path()),
+            *(sys.executable, "-I", "-S", "-c", _LAUNCHER, _java(), *_JVM, *self._jvm, "-cp", _class_path()),
             "org.apache.zookeeper.server.quorum.QuorumPeerMain",
             str(configuration),
         ]
@@ -162,11 +169,6 @@ class ZooKeeperServer:
         """End it with SIGTERM, and wait for that; may be called twice."""
         self._signal(signal.SIGTERM)
 
-    def restart(self) -> None:
-        """Stop it if it runs, and start it again: same port, same data."""
-        self.stop()
-        self.start()
-
     def suspend(self) -> None:
         """Stop it with SIGSTOP: the kernel accepts connections, and nothing is answered."""
         if self._process is not None:
@@ -183,9 +185,7 @@ class ZooKeeperServer:
         self.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.kill()
 
     @property
@@ -208,3 +208,27 @@ class ZooKeeperServer:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def _java() -> str:
+    home = os.environ.get("JAVA_HOME")
+    found = shutil.which("java", path=f"{home}/bin" if home else None) or shutil.which("java")
+    if found is None:
+        raise RuntimeError("There is no Java: install Debian's default-jre-headless, or set JAVA_HOME.")
+    return found
+
+
+def _class_path() -> str:
+    """Return where Java finds ZooKeeper: ``ZOOKEEPER_HOME``, else Debian's package."""
+    home = os.environ.get("ZOOKEEPER_HOME")
+    if home:
+        jars = sorted({*Path(home).glob("*.jar"), *Path(home).glob("lib/*.jar")})
+        if not jars:
+            raise RuntimeError(
+                f"ZOOKEEPER_HOME={home} has no jars: name the folder of an unpacked ZooKeeper."
+            )
+        return os.pathsep.join([f"{home}/conf", *map(str, jars)])
+    debian = [f"/usr/share/java/{jar}.jar" for jar in _JARS]
+    if not Path(debian[0]).exists():
+        raise RuntimeError("There is no ZooKeeper: install Debian's zookeeper, or set ZOOKEEPER_HOME.")
+    return os.pathsep.join(["/etc/zookeeper/conf", *debian])

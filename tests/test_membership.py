@@ -1,4 +1,4 @@
-"""The task that applies the events of a registry to a directory."""
+"""A directory that is kept up to date with a registry."""
 
 import asyncio
 import gc
@@ -11,7 +11,7 @@ from tests.support import Clock, record
 from peerage.backends.feed import Feed
 from peerage.directory import Directory
 from peerage.errors import RegistryClosedError
-from peerage.follow import SLICE, Follower
+from peerage.membership import SLICE, Membership
 from peerage.registry import Record, Snapshot
 from peerage.testing import begun, eventually
 
@@ -56,21 +56,21 @@ async def source():
 
 
 @pytest.fixture
-async def follower(source, directory, clock):
-    follower = Follower(source, directory, clock=clock, retry=0)
-    follower.start()
+async def membership(source, directory, clock):
+    membership = Membership(source, directory, clock=clock, retry=0)
+    membership.start()
     await source.watched.wait()
-    yield follower
-    await follower.aclose()
+    yield membership
+    await membership.aclose()
     assert not source.feeds
 
 
 @pytest.fixture
-async def ready(source, follower):
-    """A follower whose directory has the records a and b."""
+async def ready(source, membership):
+    """A membership whose directory has the records a and b."""
     source.feed.snapshot([record("a"), record("b")])
-    await follower.until_ready()
-    return follower
+    await membership.wait_ready()
+    return membership
 
 
 async def turns(condition):
@@ -80,15 +80,15 @@ async def turns(condition):
         yield
 
 
-async def test_it_is_ready_after_the_first_snapshot(source, follower, directory):
+async def test_it_is_ready_after_the_first_snapshot(source, membership, directory):
     """Before, nothing is known and the age is infinite."""
-    assert not follower.ready
-    assert follower.age == math.inf
+    assert not membership.ready
+    assert membership.age == math.inf
     source.feed.snapshot([record("a")])
-    await follower.until_ready()
-    assert follower.ready
-    assert follower.age == 0
-    assert follower.stale is None
+    await membership.wait_ready()
+    assert membership.ready
+    assert membership.age == 0
+    assert membership.stale is None
     assert [one.name for one in directory] == ["a"]
 
 
@@ -100,10 +100,10 @@ async def test_a_snapshot_isnt_kept(source, ready):
     assert source.feeds
 
 
-async def test_an_empty_snapshot_is_a_snapshot(source, follower):
-    """The follower is ready after it."""
+async def test_an_empty_snapshot_is_a_snapshot(source, membership):
+    """The membership is ready after it."""
     source.feed.snapshot([])
-    await follower.until_ready()
+    await membership.wait_ready()
 
 
 async def test_changes_are_applied(source, ready, directory):
@@ -134,21 +134,21 @@ async def test_an_id_that_old_and_new_instances_have_is_never_without(source, re
     assert ready.ready
 
 
-async def test_a_large_snapshot_is_applied_in_slices(source, follower, clock):
+async def test_a_large_snapshot_is_applied_in_slices(source, membership, clock):
     """No turn of the event loop lasts longer than a slice and what one record costs."""
     cost = clock.cost = SLICE / 10
     source.feed.snapshot([record(str(number)) for number in range(1000)])
-    times = [clock.now, *[clock.now async for _ in turns(lambda: follower.ready)]]
+    times = [clock.now, *[clock.now async for _ in turns(lambda: membership.ready)]]
     longest = max(later - earlier for earlier, later in itertools.pairwise(times))
     # A slice begins and ends with a look at the clock, each of which costs time here.
     assert longest <= SLICE + 3 * cost
 
 
-async def test_a_snapshot_that_takes_no_time_is_applied_in_one_slice(source, follower, directory):
+async def test_a_snapshot_that_takes_no_time_is_applied_in_one_slice(source, membership, directory):
     """Other tasks see nothing of it, all of it, or the record with which the last slice ended."""
     source.feed.snapshot([record(str(number)) for number in range(1000)])
     seen = set()
-    async for _ in turns(lambda: follower.ready):
+    async for _ in turns(lambda: membership.ready):
         seen.add(len(directory))
     assert seen <= {0, 1, 1000}
 
@@ -156,7 +156,7 @@ async def test_a_snapshot_that_takes_no_time_is_applied_in_one_slice(source, fol
 async def test_out_of_touch_what_is_known_stays(source, ready, directory, clock, caplog):
     """Its age grows; one line is logged when the outage begins, one when it is over."""
     source.feed.stale("the cable")
-    await ready.until_stale()
+    await ready.wait_stale()
     assert ready.stale == "the cable"
     assert directory.names() == {"a", "b"}
     clock.now += 5
@@ -178,12 +178,12 @@ async def test_out_of_touch_what_is_known_stays(source, ready, directory, clock,
     assert "again after 10.0 s" in found
 
 
-async def test_before_the_first_snapshot_nothing_is_known(source, follower, caplog):
+async def test_before_the_first_snapshot_nothing_is_known(source, membership, caplog):
     """The log says so, and the age is infinite."""
     source.feed.stale("not there")
-    await follower.until_stale()
-    assert not follower.ready
-    assert follower.age == math.inf
+    await membership.wait_stale()
+    assert not membership.ready
+    assert membership.age == math.inf
     assert "Nothing is known yet" in caplog.text
 
 
@@ -191,15 +191,15 @@ async def test_a_backend_that_fails_is_logged_once_and_tried_again(directory, cl
     """The traceback shows where the bug is."""
     source = Source()
     source.failures = [ValueError("broken"), ValueError("broken"), OSError("broken")]
-    follower = Follower(source, directory, clock=clock, retry=0)
-    follower.start()
-    await follower.until_stale()
-    assert "broken" in str(follower.stale)
+    membership = Membership(source, directory, clock=clock, retry=0)
+    membership.start()
+    await membership.wait_stale()
+    assert "broken" in str(membership.stale)
     await source.watched.wait()
     source.feed.snapshot([record("a")])
-    await follower.until_ready()
-    assert follower.stale is None
-    await follower.aclose()
+    await membership.wait_ready()
+    assert membership.stale is None
+    await membership.aclose()
     assert len([entry for entry in caplog.records if entry.exc_info]) == 1
     assert len(caplog.records) == 3
 
@@ -207,7 +207,7 @@ async def test_a_backend_that_fails_is_logged_once_and_tried_again(directory, cl
 async def test_a_registry_that_its_owner_closes_is_out_of_touch(source, ready, directory):
     """What is known stays, and is stale from then on."""
     source.feed.end()
-    await ready.until_stale()
+    await ready.wait_stale()
     assert "closed" in str(ready.stale)
     assert directory.names() == {"a", "b"}
     source.feeds.clear()
@@ -217,38 +217,38 @@ async def test_a_registry_that_is_closed_already_isnt_watched_again(directory, c
     """This is no bug, so there is no traceback."""
     source = Source()
     source.failures = [RegistryClosedError("closed")]
-    follower = Follower(source, directory)
-    follower.start()
-    await follower.until_stale()
+    membership = Membership(source, directory)
+    membership.start()
+    await membership.wait_stale()
     assert not [entry for entry in caplog.records if entry.exc_info]
-    await follower.aclose()
+    await membership.aclose()
 
 
-async def test_closing_ends_the_calls_that_wait(source, follower):
+async def test_closing_ends_the_calls_that_wait(source, membership):
     """They raise RegistryClosedError, as later calls do."""
-    waiting = [await begun(follower.until_ready()), await begun(follower.until_stale())]
-    await follower.aclose()
+    waiting = [await begun(membership.wait_ready()), await begun(membership.wait_stale())]
+    await membership.aclose()
     for task in waiting:
         with pytest.raises(RegistryClosedError):
             await task
     with pytest.raises(RegistryClosedError):
-        await follower.until_ready()
+        await membership.wait_ready()
     assert not source.feeds
 
 
-async def test_closing_amid_a_snapshot_keeps_what_was_applied(source, follower, directory, clock):
+async def test_closing_amid_a_snapshot_keeps_what_was_applied(source, membership, directory, clock):
     """It stops after the slice; closing twice is no error."""
     clock.cost = SLICE
     source.feed.snapshot([record(str(number)) for number in range(100)])
     async for _ in turns(lambda: len(directory)):
         pass
-    await follower.aclose()
-    await follower.aclose()
+    await membership.aclose()
+    await membership.aclose()
     assert 0 < len(directory) < 100
-    assert not follower.ready
+    assert not membership.ready
     assert not source.feeds
 
 
-async def test_a_follower_that_was_never_started_can_be_closed(directory):
+async def test_a_membership_that_was_never_started_can_be_closed(directory):
     """A Discovery that is made and never entered has one."""
-    await Follower(Source(), directory).aclose()
+    await Membership(Source(), directory).aclose()
