@@ -5,10 +5,10 @@ from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Unpack
 
-from peerage.advert import Advert, AdvertFields
 from peerage.errors import ConfigurationError
 from peerage.finder import Finder
 from peerage.membership import READY_TIMEOUT
+from peerage.records.advert import Advert, AdvertFields
 from peerage.records.identity import Identity, read_identity
 from peerage.records.names import BUILTIN_KEYS, fold_value
 from peerage.registration import Registration, registered_or, withdraw_all

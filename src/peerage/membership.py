@@ -10,6 +10,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import aclosing
 from typing import Final
 
 from peerage.directory import Directory
@@ -151,14 +152,11 @@ class Membership:
         self._lose("it was closed")
 
     async def _follow(self) -> None:
-        watch = self.registry.watch()
-        try:
+        async with aclosing(self.registry.watch()) as watch:
             async for event in watch:
                 await self._apply(event)
                 # A snapshot is large, and the next event may come much later.
                 del event
-        finally:
-            await watch.aclose()
 
     async def _apply(self, event: Event) -> None:
         match event:

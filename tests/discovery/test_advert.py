@@ -7,14 +7,15 @@ from typing import get_type_hints
 import pytest
 
 from peerage import Advert, ConfigurationError, Discovery, Identity, RecordError
-from peerage.advert import AdvertFields
+from peerage.records.advert import AdvertFields
+from peerage.records.build import build_record
 from peerage.testing import eventually
 
 ME = Identity(host="node-1", service_id="orders", instance_id="orders-1")
 
 
 def record_of(advert):
-    return json.loads(advert.record())
+    return json.loads(build_record(advert))
 
 
 def test_keywords_and_fields_are_the_same():

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from peerage.errors import RecordError
-from peerage.records.build import build_record, web_of
+from peerage.records.advert import Advert
+from peerage.records.build import build_record
 from peerage.records.decode import decode
 from peerage.records.identity import Identity
 from peerage.records.names import BUILTIN_KEYS, fold_value
@@ -41,14 +42,18 @@ def identity(**changes):
     return Identity(**{**values, **changes})
 
 
+def data_of(who=None, nonce=None, **fields):
+    return build_record(Advert(identity=who or identity(), **fields), nonce=nonce)
+
+
 def built(who=None, **arguments):
-    return json.loads(build_record(who or identity(), **arguments))
+    return json.loads(data_of(who, **arguments))
 
 
 def test_the_keys_are_the_documented_ones_and_peerage():
     """No other field of peerage is at top level."""
     who = identity(node_id="n", site_id="s", containerized=True, addresses=("10.0.0.1",), host_key="k")
-    record = built(who, web=web_of(80), ids={"shard": 1}, state="draining", weight=2, nonce="x")
+    record = built(who, port=80, ids={"shard": 1}, state="draining", weight=2, nonce="x")
     assert set(record) == DOCUMENTED
     assert set(record["peerage"]) == {"addresses", "host_key", "nonce", "scheme", "state", "weight"}
 
@@ -106,7 +111,7 @@ def test_a_service_id_of_the_manifest_is_advertised():
 def test_extra_cant_set_a_field_with_a_meaning(key):
     """The message names the key and says where it belongs."""
     with pytest.raises(RecordError, match=re.escape(repr(key))):
-        build_record(identity(), extra={key: "x"})
+        data_of(extra={key: "x"})
 
 
 @pytest.mark.parametrize(
@@ -117,7 +122,7 @@ def test_extra_cant_set_a_field_with_a_meaning(key):
 def test_extra_is_json(value):
     """A value that JSON can't represent is refused."""
     with pytest.raises(RecordError):
-        build_record(identity(), extra={"x": [value]})
+        data_of(extra={"x": [value]})
 
 
 def test_extra_that_contains_itself_is_refused():
@@ -125,14 +130,14 @@ def test_extra_that_contains_itself_is_refused():
     loop: list[object] = []
     loop.append(loop)
     with pytest.raises(RecordError):
-        build_record(identity(), extra={"x": loop})
+        data_of(extra={"x": loop})
 
 
 @pytest.mark.parametrize("key", ["", "a.b", "a b", "ž", "x" * 64, "service_id", "Instance-ID", 7])
 def test_a_key_that_cant_be_in_a_host_is_refused(key):
     """The built-in keys are refused as well: they come from the environment."""
     with pytest.raises(RecordError):
-        build_record(identity(), ids={key: ["x"]})
+        data_of(ids={key: ["x"]})
 
 
 @pytest.mark.parametrize(
@@ -142,7 +147,7 @@ def test_a_key_that_cant_be_in_a_host_is_refused(key):
 def test_an_id_is_a_text_or_an_integer(values):
     """One or several. Everything else is refused with RecordError and not with TypeError."""
     with pytest.raises(RecordError):
-        build_record(identity(), ids={"shard": values})
+        data_of(ids={"shard": values})
 
 
 def test_ids_may_be_one_several_or_none():
@@ -173,7 +178,7 @@ def test_ids_may_be_one_several_or_none():
 def test_web_is_checked(web):
     """An address and port on which no socket can listen is refused."""
     with pytest.raises(RecordError):
-        build_record(identity(), web=web)
+        data_of(web=web)
 
 
 @pytest.mark.parametrize(
@@ -182,7 +187,7 @@ def test_web_is_checked(web):
 def test_scheme_and_weight_are_checked(changes):
     """Values that readers would ignore are refused."""
     with pytest.raises(RecordError):
-        build_record(identity(), **changes)
+        data_of(**changes)
 
 
 def test_each_port_has_its_scheme():
@@ -191,7 +196,7 @@ def test_each_port_has_its_scheme():
     record = built(web=mixed)
     assert record["web"] == [["0.0.0.0", 8443], ["::", 8443], ["0.0.0.0", 8080]]
     assert record["peerage"] == {"schemes": {"8443": "https", "8080": "http"}}
-    instance, problems = decode("n", build_record(identity(), web=mixed))
+    instance, problems = decode("n", data_of(web=mixed))
     assert problems == ()
     assert set(instance.urls) == {"https://node-1:8443", "http://node-1:8080"}
     assert built(web=[("0.0.0.0", 8443, "https")])["peerage"] == {"scheme": "https"}
@@ -202,13 +207,13 @@ def test_each_port_has_its_scheme():
 def test_a_port_has_one_scheme():
     """Readers find the scheme by the port."""
     with pytest.raises(RecordError, match="Port 80"):
-        build_record(identity(), web=[("10.0.0.1", 80, "http"), ("10.0.0.2", 80, "https")])
+        data_of(web=[("10.0.0.1", 80, "http"), ("10.0.0.2", 80, "https")])
 
 
 def test_more_ids_than_readers_use_are_refused():
     """The service would be found by some of its ids only."""
     with pytest.raises(RecordError, match="more than 1000 ids"):
-        build_record(identity(), ids={"shard": range(500), "load": range(499)})
+        data_of(ids={"shard": range(500), "load": range(499)})
     assert len(built(ids={"shard": range(998)})["discovery"]["shard"]) == 998
 
 
@@ -216,7 +221,7 @@ def test_more_ids_than_readers_use_are_refused():
 def test_a_host_that_cant_be_called_is_refused(host):
     """A mistake in ASAB_HOSTNAME is an error at once."""
     with pytest.raises(RecordError):
-        build_record(identity(host=host), web=web_of(80))
+        data_of(identity(host=host), port=80)
 
 
 @given(
@@ -235,7 +240,7 @@ def test_every_record_that_is_written_can_be_read(*, ids, names, ports, scheme, 
     """Without a problem, and with the same ids, endpoints, scheme, weight and state."""
     who = identity(**dict(zip(BUILTIN_KEYS, names, strict=True)))
     web = [("0.0.0.0", port) for port in ports]
-    data = build_record(who, web=web, ids=ids, scheme=scheme, weight=weight, state=state)
+    data = data_of(who, web=web, ids=ids, scheme=scheme, weight=weight, state=state)
     instance, problems = decode("n", data)
     assert problems == ()
     assert instance is not None
@@ -251,7 +256,7 @@ def test_every_record_that_is_written_can_be_read(*, ids, names, ports, scheme, 
 def test_all_arguments_are_written_or_refused(ids, web, extra, weight, state):
     """The result is a record that is read without a problem, or RecordError."""
     try:
-        data = build_record(
+        data = data_of(
             identity(),
             web=web,
             ids={"shard": ids},

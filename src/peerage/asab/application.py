@@ -18,8 +18,8 @@ from peerage.asab.abc.service import Service
 from peerage.asab.abc.singleton import Singleton
 from peerage.asab.commandline import apply_options, make_parser
 from peerage.asab.config import Config
-from peerage.asab.hints import hint
 from peerage.asab.lifecycle import Lifecycle
+from peerage.asab.log import LOG_NOTICE
 from peerage.asab.parts import Part, Phase, part_of
 from peerage.asab.pubsub import PubSub
 from peerage.asab.task import TaskService
@@ -89,6 +89,7 @@ class Application(metaclass=Singleton):
         self.Modules: list[Module] = []
         self.Services: dict[str, Any] = {}
         self._stops = 0
+        self._hinted = False
         self._signals = 0
         self._lifecycle = Lifecycle(self)
         self.PubSub = PubSub(self)
@@ -177,8 +178,13 @@ class Application(metaclass=Singleton):
     def get_service(self, service_name: str) -> Any:
         """Return the service of that name, or None."""
         service = self.Services.get(service_name)
-        if service is None:
-            hint(service_name)
+        if service is None and service_name == "asab.DiscoveryService" and not self._hinted:
+            self._hinted = True
+            log.log(
+                LOG_NOTICE,
+                "There is no asab.DiscoveryService: make an ApiService and call its initialize_zookeeper(), "
+                "which works without a ZooKeeper server as well, before get_service()",
+            )
         return service
 
     def _register_service(self, service: Service) -> None:

@@ -45,22 +45,17 @@ class Allowance:
             ) from error
 
     def check(self, instance_id: str, resources: Mapping[str, Collection[str]]) -> None:
-        """Refuse a token that claims more than its issuer may.
+        """Raise TokenRefusedError if the issuer, whose folded id is given, may not claim *resources*.
 
-        Args:
-            instance_id: of the issuer, folded.
-            resources: the claim: resources by tenant or ``"*"``.
-
-        Raises:
-            TokenRefusedError: it does; the message names the first tenant or resource that isn't allowed.
+        The message names the first tenant or resource that isn't allowed.
         """
         rules = [rule for pattern, rule in self._rules if fnmatchcase(instance_id, pattern)]
         for tenant, claimed in resources.items():
-            patterns = [p for rule in rules for p in (*rule.get(tenant, ()), *rule.get(_EVERYWHERE, ()))]
-            if not any(tenant in rule or _EVERYWHERE in rule for rule in rules):
+            allowed = [rule[key] for rule in rules for key in (tenant, _EVERYWHERE) if key in rule]
+            if not allowed:
                 raise _excessive(instance_id, f"anything for {tenant!a}")
             for resource in claimed:
-                if not any(_allows(pattern, resource) for pattern in patterns):
+                if not any(_allows(pattern, resource) for patterns in allowed for pattern in patterns):
                     raise _excessive(instance_id, f"{resource!a} for {tenant!a}")
 
 

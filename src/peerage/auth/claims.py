@@ -54,19 +54,12 @@ def check_claims(claims: Mapping[str, Any], now: float) -> None:
 
 def check_parties(
     claims: Mapping[str, Any],
-    *,
     issuers: Collection[str] | None = None,
     audiences: Collection[str] | None = None,
 ) -> None:
-    """Refuse claims of an issuer, or for an audience, that isn't accepted.
+    """Raise TokenRefusedError unless ``iss`` is one of *issuers* and ``aud`` names one of *audiences*.
 
-    Args:
-        claims: accepted by :func:`check_claims`.
-        issuers: ``iss`` must be one of them; None: any.
-        audiences: ``aud`` must name one of them; None: any.
-
-    Raises:
-        TokenRefusedError: the issuer or the audience isn't one of them.
+    None accepts any. The claims must have passed :func:`check_claims`.
     """
     if issuers is not None and claims.get("iss") not in issuers:
         raise TokenRefusedError(Reason.ISSUER, "Its issuer (iss) isn't accepted here.")

@@ -41,6 +41,9 @@ _PREVIOUS: Final = LIFETIME + 300 + 60
 WAIT: Final = 5.0
 RETRY: Final = 15.0
 
+#: A token, and the seconds since the epoch at which it was issued and expires.
+_NO_TOKEN: Final = ("", 0.0, 0.0)
+
 
 class ClusterTokens(KeySource):
     """Issues cluster tokens, and has the keys that verify those of others.
@@ -80,7 +83,7 @@ class ClusterTokens(KeySource):
         self._problem: str | None = None
         self._key: PrivateKey | None = None
         self._previous: TTLCache[PublicKey, None] = TTLCache(math.inf, _PREVIOUS, timer=monotonic)
-        self._token: tuple[str, float, float] | None = None
+        self._token = _NO_TOKEN
         self._settled = asyncio.Event()
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -102,39 +105,30 @@ class ClusterTokens(KeySource):
         Raises:
             KeysUnavailableError: there is no key to sign with.
         """
-        waiting = self.refresh(missing=self._key is None)
-        if waiting is not None:
+        if (waiting := self.refresh(missing=self._key is None)) is not None:
             await waiting
         if self._key is None:
             raise self._no_key()
         now = self._clock()
-        if self._token is not None:
-            token, issued, expires = self._token
-            # If the clock was set back, the token would be one from the future.
-            if issued <= now < expires - RENEWAL:
-                return token
-        token = self._key.sign(self._claims(now))
+        token, issued, expires = self._token
+        # If the clock was set back, the token would be one from the future.
+        if issued <= now < expires - RENEWAL:
+            return token
+        identity = self._identity()
+        url, times = _own_url(identity), {"iat": int(now), "exp": int(now + LIFETIME)}
+        parties = {"iss": url, "azp": url, "aud": f"http://{identity.host}"}
+        token = self._key.sign({**parties, **times, "resources": {"*": [SUPERUSER]}})
         self._token = (token, now, now + LIFETIME)
         return token
-
-    def _claims(self, now: float) -> dict[str, Any]:
-        identity = self._identity()
-        url = _own_url(identity)
-        return {
-            "iss": url,
-            "azp": url,
-            "aud": f"http://{identity.host}",
-            "iat": int(now),
-            "exp": int(now + LIFETIME),
-            "resources": {"*": [SUPERUSER]},
-        }
 
     # Verifying
 
     @property
     def keys(self) -> tuple[PublicKey, ...]:
         """The key, and previous ones whose tokens are still accepted."""
-        return () if self._key is None else (self._key.public, *self._previous)
+        # This runs with every request, and even an empty cache reads the clock when it is iterated.
+        previous = self._previous if self._previous.currsize else ()
+        return () if self._key is None else (self._key.public, *previous)
 
     def check(self, claims: Mapping[str, Any]) -> None:
         """Accept any claims: a process that has the key may make all of them."""
@@ -215,7 +209,7 @@ class ClusterTokens(KeySource):
                 log.warning("The key for internal authorization, %s, was replaced", self._secret)
                 self._previous[self._key.public] = None
             self._previous.pop(key.public, None)
-            self._key, self._token = key, None
+            self._key, self._token = key, _NO_TOKEN
             self._changed.set()
 
     def _warn(self, problem: str) -> None:

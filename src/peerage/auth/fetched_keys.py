@@ -10,7 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, Protocol
 
 from yarl import URL
 
@@ -60,11 +60,9 @@ class Fetch(Protocol):
     """Fetches a document over HTTP, in a session without authorization."""
 
     async def __call__(self, url: str, *, tls: ssl.SSLContext | None) -> bytes:
-        """Return the document behind *url*; any exception means that it can't be had.
+        """Return the document behind *url*, which is http or https, also of a ``.asab`` name.
 
-        Args:
-            url: http or https; its host may be a ``.asab`` name.
-            tls: what the server of an https URL is verified with; None: the authorities of the system.
+        *tls* verifies the server; None stands for the authorities of the system.
         """
 
 
@@ -115,7 +113,7 @@ class FetchedKeys(KeySource):
 
     def check(self, claims: Mapping[str, Any]) -> None:
         """Refuse claims of an issuer, or for an audience, that isn't accepted (TokenRefusedError)."""
-        check_parties(claims, issuers=self._issuers, audiences=self._audiences)
+        check_parties(claims, self._issuers, self._audiences)
 
     def unavailable(self) -> KeysUnavailableError | None:
         """Return the error that says why no key is known; None if one is."""
@@ -136,29 +134,24 @@ class FetchedKeys(KeySource):
         age = self._age()
         if not missing and age <= FRESH:
             return None
-        fetching = self._start_fetch()
+        if self._fetching is None and not self._closed and self._clock() >= self._next_fetch:
+            self._fetching = asyncio.create_task(self._run_fetch(), name=f"peerage: keys of {self.name}")
         # Very old keys are used without waiting if the issuer, and not a lack of requests, is to blame.
         overdue = not self._failures and 3 * FRESH < age < math.inf
-        if fetching is None or not (missing or overdue):
+        if self._fetching is None or not (missing or overdue):
             return None
         # Not the task itself: cancelling one of those who wait must not cancel the fetch for the others.
-        return asyncio.wait([fetching])
+        return asyncio.wait([self._fetching])
 
     async def aclose(self) -> None:
         """Stop fetching; the keys that are known stay. It may be called twice."""
         self._closed = True
-        fetching = self._fetching
-        if fetching is not None:
-            fetching.cancel()
-            await asyncio.wait([fetching])
+        if self._fetching is not None:
+            self._fetching.cancel()
+            await asyncio.wait([self._fetching])
 
     def _age(self) -> float:
         return self._clock() - self._fetched_at
-
-    def _start_fetch(self) -> asyncio.Task[None] | None:
-        if self._fetching is None and not self._closed and self._clock() >= self._next_fetch:
-            self._fetching = asyncio.create_task(self._run_fetch(), name=f"peerage: keys of {self.name}")
-        return self._fetching
 
     async def _run_fetch(self) -> None:
         try:
@@ -173,16 +166,15 @@ class FetchedKeys(KeySource):
             self._fetching = None
 
     def _adopt(self, document: bytes) -> None:
-        found = read_key_set(document)
-        if found.problems != self._logged:
-            self._logged = found.problems
-            for problem in found.problems:
+        self._keys, problems = read_key_set(document)
+        if problems != self._logged:
+            self._logged = problems
+            for problem in problems:
                 log.warning("Public keys of %s: %s", self.name, problem)
         if self._problem is not None:
-            log.warning("Public keys of %s can be fetched again: %d keys", self.name, len(found.keys))
-        self._keys = found.keys
+            log.warning("Public keys of %s can be fetched again: %d keys", self.name, len(self._keys))
         self._fetched_at = self._clock()
-        self._failures, self._problem = 0, None if found.keys else "there is no usable key in it"
+        self._failures, self._problem = 0, None if self._keys else "there is no usable key in it"
         self._pause(COOL_DOWN)
 
     def _note_failure(self, problem: str) -> None:
@@ -213,24 +205,18 @@ def _one_line(text: str) -> str:
     return " ".join("".join(char if char.isprintable() else " " for char in text).split())
 
 
-class KeySet(NamedTuple):
-    """The keys of one document."""
-
-    keys: tuple[PublicKey, ...]
-    problems: tuple[str, ...]
-    """One sentence for each key that can't be used; quotes nothing of it."""
-
-
-def read_key_set(data: bytes) -> KeySet:
+def read_key_set(data: bytes) -> tuple[tuple[PublicKey, ...], tuple[str, ...]]:
     """Read a JWKS (``{"keys": […]}``), a single JWK, or a PEM.
 
-    Keys for encryption are skipped silently.
+    Returns:
+        The keys, and one sentence for each that can't be used; it quotes nothing of it. Keys for encryption
+        are skipped silently.
 
     Raises:
         ValueError: it is none of these.
     """
     if data.lstrip().startswith(b"-----BEGIN"):
-        return KeySet((read_pem(data),), ())
+        return (read_pem(data),), ()
     try:
         document = json.loads(data)
     except (ValueError, RecursionError):
@@ -251,7 +237,7 @@ def read_key_set(data: bytes) -> KeySet:
             problems.append(f"Key {number} is skipped: {error}.")
     if len(published) > KEYS_LIMIT:
         problems.append(f"It has {len(published)} keys; only the first {KEYS_LIMIT} are read.")
-    return KeySet((*found,), (*problems[:_REPORTED],))
+    return (*found,), (*problems[:_REPORTED],)
 
 
 def fetched_keys(
@@ -271,7 +257,7 @@ def fetched_keys(
         fetch: fetches the URLs.
         ca: PEM file of the authorities that verify https servers; None: those of the system.
         issuers: as of :class:`FetchedKeys`.
-        audiences: as of :class:`FetchedKeys`.
+        audiences: likewise.
 
     Raises:
         ConfigurationError: a URL, or *ca*, can't work.

@@ -154,20 +154,14 @@ class InstanceKeys(KeySource):
 
     def holds(self, key: PublicKey, claims: Mapping[str, Any]) -> bool:
         """Tell whether the issuer still advertises *key*, and this process the name that was called."""
-        if key not in self._keys_of(claims):
-            return False
         try:
             self._check_audience(claims)
         except TokenRefusedError:
             return False
-        return True
+        return key in self._keys_of(claims)
 
     def check(self, claims: Mapping[str, Any]) -> None:
-        """Refuse claims for another service, or beyond what their issuer may claim.
-
-        Raises:
-            TokenRefusedError: they are; it has the reason.
-        """
+        """Raise TokenRefusedError for claims for another service, or beyond what their issuer may claim."""
         issuer = claims["iss"]
         if claims.get("sub") != issuer or claims.get("azp") != issuer:
             raise TokenRefusedError(Reason.ISSUER, "Its sub and azp must be equal to its iss.")
@@ -197,8 +191,7 @@ class InstanceKeys(KeySource):
         return [found for each in newest if (found := self._key_of(each)) is not None]
 
     def _key_of(self, instance: Instance) -> PublicKey | None:
-        entry = self._read.get(instance.data)
-        if entry is None:
+        if (entry := self._read.get(instance.data)) is None:
             size = min(len(instance.data), _RECORD_BYTES)
             entry = self._read[instance.data] = (_read_record(instance), size)
         return entry[0]

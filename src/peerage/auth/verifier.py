@@ -156,15 +156,11 @@ class Verifier:
             raise TokenRefusedError(
                 Reason.SIGNATURE, "None of the keys that it may be signed with signed it."
             )
-        raise TokenRefusedError(
-            Reason.UNKNOWN_KEY, f"None of the keys of {self._names()} could have signed it."
-        )
+        names = ", ".join(source.name for source in self._sources) or "no source (none is configured)"
+        raise TokenRefusedError(Reason.UNKNOWN_KEY, f"None of the keys of {names} could have signed it.")
 
     def _candidates(self, token: Token) -> list[tuple[KeySource, PublicKey]]:
         return [(source, key) for source in self._sources for key in source.candidates(token)[:_TRIED]]
-
-    def _names(self) -> str:
-        return ", ".join(source.name for source in self._sources) or "no source (none is configured)"
 
 
 def _first(candidates: list[tuple[KeySource, PublicKey]], token: Token) -> tuple[KeySource, PublicKey] | None:

@@ -34,7 +34,6 @@ Registry = Annotated[
         "--registry",
         metavar="URL",
         help="The registry, e.g. zookeeper://zk-1:2181/asab. Default: PEERAGE_REGISTRY, else embedded:",
-        show_default=False,
     ),
 ]
 Timeout = Annotated[
@@ -107,7 +106,7 @@ def locate(
 
     Exit code: 0; 2 wrong usage; 3 no instance matches; 5 the registry is out of reach; 130 ended by Ctrl-C.
     """
-    from peerage.cli.locate import locate as locate_urls  # noqa: PLC0415 - each command loads what it needs
+    from peerage.cli.ls import locate as locate_urls  # noqa: PLC0415 - each command loads what it needs
 
     _end(lambda: locate_urls(registry, criteria, timeout=timeout, as_array=json))
 
@@ -118,9 +117,7 @@ def get(
     url: Annotated[str, typer.Argument(help="E.g. http://orders.service_id.asab/v1/orders")],
     method: Annotated[
         str | None,
-        typer.Option(
-            "-X", "--request", metavar="METHOD", help="Default: GET, with -d POST.", show_default=False
-        ),
+        typer.Option("-X", "--request", metavar="METHOD", help="Default: GET, with -d POST."),
     ] = None,
     data: Annotated[
         str | None,
@@ -129,18 +126,11 @@ def get(
             "--data",
             metavar="DATA",
             help="The body: text, @file, or @- for stdin. JSON is sent as such; -H names another type.",
-            show_default=False,
         ),
     ] = None,
     header: Annotated[
         list[str] | None,
-        typer.Option(
-            "-H",
-            "--header",
-            metavar="'NAME: VALUE'",
-            help="Sent with it; may be repeated.",
-            show_default=False,
-        ),
+        typer.Option("-H", "--header", metavar="'NAME: VALUE'", help="Sent with it; may be repeated."),
     ] = None,
     location: Annotated[bool, typer.Option("-L", "--location", help="Follow redirects.")] = False,
     include: Annotated[
@@ -189,7 +179,6 @@ def demo(
             metavar="N",
             min=1,
             help="End after N seconds. Default: at Ctrl-C on a terminal, else after 20 s.",
-            show_default=False,
         ),
     ] = None,
     registry: Annotated[
@@ -198,7 +187,6 @@ def demo(
             "--registry",
             metavar="URL",
             help="A registry that processes share. Default: a temporary one on this machine.",
-            show_default=False,
         ),
     ] = None,
 ) -> None:

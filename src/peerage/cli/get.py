@@ -4,8 +4,8 @@ import asyncio
 import json
 import re
 import sys
-from collections.abc import Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -26,17 +26,6 @@ _READY = 5.0
 
 _METHOD = re.compile(r"[A-Za-z]{1,20}")
 _HEADER = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):\s*(.*)")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Request:
-    """A request to send."""
-
-    method: str
-    url: URL
-    headers: Sequence[tuple[str, str]] = ()
-    body: bytes | None = field(default=None, repr=False)
-    redirects: bool = False
 
 
 def _parse_method(text: str) -> str:
@@ -78,15 +67,12 @@ def _read(data: str) -> bytes:
 
 def _with_type(headers: list[tuple[str, str]], body: bytes | None) -> list[tuple[str, str]]:
     """Add the content type of a JSON body, unless the user gave one."""
-    if body is None or body.lstrip()[:1] not in {b"{", b"["}:
-        return headers
-    if any(name.lower() == "content-type" for name, _ in headers):
-        return headers
-    try:
-        json.loads(body)
-    except (ValueError, RecursionError):
-        return headers
-    return [*headers, ("Content-Type", "application/json")]
+    if body is not None and body.lstrip()[:1] in {b"{", b"["}:
+        with suppress(ValueError, RecursionError):
+            json.loads(body)
+            if all(name.lower() != "content-type" for name, _ in headers):
+                return [*headers, ("Content-Type", "application/json")]
+    return headers
 
 
 def get_url(
@@ -104,67 +90,59 @@ def get_url(
 
     The body that is to be sent is read at once. If it is JSON, so is its content type by default.
 
-    Args:
-        registry: URL of the registry.
-        url: ``http://orders.service_id.asab/v1/orders``.
-        method: by default GET, with *data* POST.
-        headers: ``Name: value`` each.
-        data: the body; ``@file`` is the content of a file, ``@-`` of stdin.
-        redirects: whether to follow them.
-        timeout: seconds until the answer begins, and between two pieces of it.
-        show_headers: whether to write status and headers of the answer to stderr.
+    The arguments are the options of the command: *timeout* is in seconds, until the answer begins and between
+    two pieces of it; *show_headers* writes status and headers of the answer to stderr.
     """
     method = _parse_method(method or ("GET" if data is None else "POST"))
     target = _parse_url(url)
     parsed = [_parse_header(header) for header in headers]
     body = None if data is None else _read(data)
-    request = _Request(
-        method=method, url=target, headers=_with_type(parsed, body), body=body, redirects=redirects
-    )
-    return _call(registry, request, timeout, show_headers=show_headers)
+
+    def send(session: aiohttp.ClientSession) -> Awaitable[aiohttp.ClientResponse]:
+        return session.request(
+            method, target, headers=_with_type(parsed, body), data=body, allow_redirects=redirects
+        )
+
+    return _call(registry, target, send, timeout, show_headers=show_headers)
 
 
-async def _call(registry: str | None, request: _Request, limit: float, *, show_headers: bool) -> int:
+async def _call(
+    registry: str | None,
+    url: URL,
+    send: Callable[[aiohttp.ClientSession], Awaitable[aiohttp.ClientResponse]],
+    limit: float,
+    *,
+    show_headers: bool,
+) -> int:
+    limits = aiohttp.ClientTimeout(total=None, sock_connect=limit, sock_read=limit)
     try:
-        return await _send(registry, request, limit, show_headers=show_headers)
+        async with Discovery(registry) as discovery, discovery.session(timeout=limits) as session:
+            if is_logical(url.host):
+                await read_registry(discovery, min(limit, _READY))
+            # aiohttp's limits apply to each attempt, this one to all together.
+            async with asyncio.timeout(limit):
+                response = await send(session)
+            async with response:
+                return await _pass_on(response, show_headers=show_headers)
     except PeerageError:
         raise
     except TimeoutError:
         raise CommandError(
-            f"{request.url.host} didn't answer within {limit:g} s: see 'peerage ls', or give --timeout.",
+            f"{url.host} didn't answer within {limit:g} s: see 'peerage ls', or give --timeout.",
             Exit.UNREACHABLE,
         ) from None
     except aiohttp.ClientError as error:
         raise CommandError(
-            f"Calling {request.url.host} failed: {str(error) or type(error).__name__}", Exit.UNREACHABLE
+            f"Calling {url.host} failed: {str(error) or type(error).__name__}", Exit.UNREACHABLE
         ) from None
-
-
-async def _send(registry: str | None, request: _Request, limit: float, *, show_headers: bool) -> int:
-    limits = aiohttp.ClientTimeout(total=None, sock_connect=limit, sock_read=limit)
-    async with (
-        Discovery(registry) as discovery,
-        discovery.session(timeout=limits) as session,
-    ):
-        if is_logical(request.url.host or ""):
-            await read_registry(discovery, min(limit, _READY))
-        # aiohttp's limits apply to each attempt, this one to all together.
-        async with asyncio.timeout(limit):
-            response = await session.request(
-                request.method,
-                request.url,
-                headers=request.headers,
-                data=request.body,
-                allow_redirects=request.redirects,
-            )
-        async with response:
-            return await _pass_on(response, show_headers=show_headers)
 
 
 async def _pass_on(response: aiohttp.ClientResponse, *, show_headers: bool) -> int:
     status = f"{response.status} {response.reason or ''}".rstrip()
     if show_headers:
-        _show(status, response.headers)
+        complain(status)
+        for name, value in response.headers.items():
+            complain(f"{name}: {value}")
     out = sys.stdout.buffer
     last = b"\n"
     async for piece in response.content.iter_any():
@@ -179,9 +157,3 @@ async def _pass_on(response: aiohttp.ClientResponse, *, show_headers: bool) -> i
     if not show_headers:
         complain(status)
     return Exit.STATUS
-
-
-def _show(status: str, headers: Mapping[str, str]) -> None:
-    complain(status)
-    for name, value in headers.items():
-        complain(f"{name}: {value}")

@@ -2,23 +2,18 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import UTC
 from typing import Any
 
 from peerage.errors import RecordError
+from peerage.records.advert import Advert, Ids
 from peerage.records.decode import SCHEMES, decode
 from peerage.records.identity import Identity
 from peerage.records.names import BUILTIN_KEYS, fold_value
 from peerage.records.text import printable, shorten
 
-__all__ = ["Ids", "WebAddress", "build_record", "check_id", "check_key", "web_of"]
-
-#: Custom ids: one value or several of each key.
-Ids = Mapping[str, "str | int | Iterable[str | int]"]
-
-#: A socket that listens: its address and port as bound, and its scheme if it isn't that of the record.
-WebAddress = tuple[str, int] | tuple[str, int, str]
+__all__ = ["build_record", "check_id", "check_key"]
 
 #: The fields of ASAB's Discovery Service, and the one of peerage, which ASAB ignores. All others are free.
 _FIELDS = {
@@ -31,29 +26,25 @@ _KEY = re.compile(r"[A-Za-z0-9_-]{1,63}")
 
 
 def build_record(
-    identity: Identity,
-    *,
-    web: Sequence[WebAddress] | None = None,
-    ids: Ids | None = None,
-    scheme: str = "http",
-    state: str | None = None,
-    weight: float | None = None,
-    extra: Mapping[str, Any] | None = None,
-    nonce: str | None = None,
-    auth_key: Mapping[str, Any] | None = None,
+    advert: Advert, *, nonce: str | None = None, auth_key: Mapping[str, Any] | None = None
 ) -> bytes:
     """Return the record to advertise, as UTF-8 JSON.
 
-    *web*, *ids*, *scheme*, *state*, *weight* and *extra* are those of :class:`peerage.Advert`, *nonce* and
-    *auth_key* those of :meth:`peerage.advert.Advert.record`.
+    Args:
+        advert: what the service advertises.
+        nonce: distinguishes this registration from every other one.
+        auth_key: public key, as JWK, by which tokens of this instance are verified.
 
     Raises:
         RecordError: a part of it can't be advertised; the message names it.
     """
-    entries, schemes = _read_web(web or (), scheme)
+    identity, extra = advert.who(), advert.extra or {}
+    # A wildcard address is a notation of the record, nothing is bound here.
+    web = advert.web or () if advert.port is None else [("0.0.0.0", advert.port)]  # noqa: S104 - see above
+    entries, schemes = _read_web(web, advert.scheme)
     different = len(set(schemes.values())) > 1
-    _check_extra(extra or {})
-    free = {**identity.manifest, **(extra or {})}
+    _check_extra(extra)
+    free = {**identity.manifest, **extra}
     record = {key: value for key, value in free.items() if key not in _FIELDS}
     record["host"] = identity.host
     record["appclass"] = identity.appclass
@@ -67,13 +58,13 @@ def build_record(
         record["containerized"] = True
     if entries:
         record["web"] = entries
-    if discovery := _discovery(identity, ids or {}):
+    if discovery := _discovery(identity, advert.ids or {}):
         record["discovery"] = discovery
     own = {
-        "scheme": None if different else next(iter(schemes.values()), scheme),
+        "scheme": None if different else next(iter(schemes.values()), advert.scheme),
         "schemes": {str(port): spoken for port, spoken in schemes.items()} if different else None,
-        "state": state,
-        "weight": weight,
+        "state": advert.state,
+        "weight": advert.weight,
         "nonce": nonce,
         "auth_key": auth_key,
         "addresses": list(identity.addresses) or None,
@@ -120,11 +111,6 @@ def check_id(key: str, value: Any) -> None:
         raise RecordError(
             f"{shorten(value)} can't be an id of {key!r}: ids are integers and texts of 1 to 1000 characters."
         )
-
-
-def web_of(port: int) -> Sequence[WebAddress]:
-    """Return what a service advertises if it listens on *port* on all interfaces."""
-    return [("0.0.0.0", port)]  # noqa: S104 - a notation of the record, nothing is bound here
 
 
 def _read_web(web: Iterable[Any], default: str) -> tuple[list[list[Any]], dict[int, str]]:

@@ -27,7 +27,7 @@ def in_container(environ: Mapping[str, str], pid: int | None = None, root: Path 
     """
     return (
         bool(environ.get("container"))
-        or (os.getpid() if pid is None else pid) == 1
+        or (pid or os.getpid()) == 1
         or any((root / marker).exists() for marker in _MARKERS)
         or any(word in _read(root / "proc/1/cgroup") for word in _GROUPS)
         or _has_overlay_root(_read(root / "proc/self/mountinfo"))

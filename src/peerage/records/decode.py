@@ -60,13 +60,9 @@ def decode(
 ) -> Decoded:
     """Read a record; never raises.
 
-    Args:
-        name: of the record in the registry.
-        data: its text.
-        sequence: a number that is higher the later the record was created.
-        ephemeral: whether a process owns it.
-        host_key: the host this process runs on; loopback addresses of other hosts can't be reached.
-        networks: where instances may be called.
+    *name*, *data*, *sequence* and *ephemeral* become the fields of the instance. *host_key* is the host this
+    process runs on: loopback addresses of other hosts can't be reached. *networks* decides which addresses
+    may be called.
     """
     try:
         record = parse_record(data)
@@ -112,8 +108,7 @@ class _Reader:
         self._scheme: str | None = None
         self._schemes: dict[str, Any] = {}
         self._same_host = False
-        own = self._read_object(record, "peerage")
-        if own:
+        if own := self._read_object(record, "peerage"):
             self._same_host = host_key is not None and own.get("host_key") == host_key
             self._read_own(own)
 
@@ -183,8 +178,7 @@ class _Reader:
             self._scheme = scheme
         elif scheme is not None:
             self._add_bad("peerage.scheme", scheme, "'http' or 'https'")
-        if own.get("schemes") is not None:
-            self._schemes = self._read_object(own, "schemes", "peerage.schemes")
+        self._schemes = self._read_object(own, "schemes", "peerage.schemes")
         state = own.get("state")
         if isinstance(state, str) and printable(state):
             self.state = intern(state)

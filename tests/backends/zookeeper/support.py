@@ -12,6 +12,7 @@ from kazoo.client import KazooClient
 from peerage import Discovery
 from peerage.backends.zookeeper.connection import Connection
 from peerage.directory import fold_criteria
+from peerage.records.advert import Advert
 from peerage.records.build import build_record
 from peerage.records.identity import Identity
 from peerage.registry import Advertisement, Registry, Secrets, open_registry
@@ -79,7 +80,7 @@ def identity_of(service: str, number: int = 0) -> Identity:
 
 
 def record(service: str, number: int) -> bytes:
-    return build_record(identity_of(service, number), web=[("0.0.0.0", 10_000 + number)])
+    return build_record(Advert(identity=identity_of(service, number), port=10_000 + number))
 
 
 def connection(registry: Registry) -> Connection:

@@ -4,7 +4,7 @@ import asyncio
 
 from tests.backends.zookeeper.support import bare_client
 
-from peerage.backends.zookeeper.batch import LARGEST_BATCH, BatchSize
+from peerage.backends.zookeeper.folder import LARGEST_BATCH, BatchSize
 from peerage.registry import open_registry
 from peerage.testing import View, eventually
 from peerage.testing.suite import closing

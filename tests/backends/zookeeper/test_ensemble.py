@@ -9,6 +9,7 @@ import pytest
 from tests.backends.zookeeper.support import never_empty
 
 from peerage import Discovery
+from peerage.records.advert import Advert
 from peerage.records.build import build_record
 from peerage.records.identity import Identity
 from peerage.registry import Registry, open_registry
@@ -50,7 +51,7 @@ def revive(ensemble: Ensemble) -> None:
 
 def record(number: int) -> bytes:
     identity = Identity(host="127.0.0.1", service_id="kept", instance_id=f"kept-{number}")
-    return build_record(identity, web=[("0.0.0.0", 10_000 + number)])
+    return build_record(Advert(identity=identity, port=10_000 + number))
 
 
 async def server_of(registry: Registry) -> str | None:

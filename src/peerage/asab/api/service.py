@@ -11,13 +11,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
-from peerage.advert import Advert
 from peerage.asab.abc.service import Service
 from peerage.asab.api.discovery import DiscoveryService
 from peerage.asab.api.framework import framework_of
 from peerage.asab.api.ids import sort_out
 from peerage.asab.parts import Phase
 from peerage.errors import RegistryDeniedError
+from peerage.records.advert import Advert
+from peerage.records.build import build_record
 from peerage.records.identity import Identity, find_manifest, read_identity
 from peerage.registration import LAME_DUCK, WITHDRAW_TIMEOUT, Registration
 from peerage.registry import check_size
@@ -237,7 +238,7 @@ class ApiService(Service):
         try:
             if self._registration is None:
                 # The caller gets an error now, not when it is advertised.
-                self._fit(lambda offer: check_size(Advert(**offer).record()))
+                self._fit(lambda offer: check_size(build_record(Advert(**offer))))
             self._advertise()
         except Exception:
             self.Discovery, self.AttentionRequired = before

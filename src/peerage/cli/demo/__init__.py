@@ -3,14 +3,12 @@
 import asyncio
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from tempfile import TemporaryDirectory
 
 from peerage.cli.demo.children import Children
 from peerage.cli.demo.score import Member, Score
-from peerage.cli.demo.show import show
-from peerage.cli.demo.summary import complaints, summary
+from peerage.cli.demo.show import complaints, show, summary
 from peerage.cli.run import CommandError, Exit, first_of, read_registry, show_outages
 from peerage.cli.table import on_terminal
 from peerage.cli.text import multiline
@@ -44,7 +42,8 @@ async def demo(registry: str | None, seconds: float | None) -> int:
     if seconds is None and not on_terminal():
         seconds = _DEFAULT_SECONDS
     score = Score()
-    with _place(registry) as url:
+    with TemporaryDirectory(prefix="peerage-demo-", ignore_cleanup_errors=True) as folder:
+        url = registry or f"embedded://{folder}"
         async with Discovery(url) as discovery, Children(url, score.report) as children:
             await read_registry(discovery, READY_TIMEOUT)
             show_outages()
@@ -62,16 +61,6 @@ async def demo(registry: str | None, seconds: float | None) -> int:
             elapsed = score.elapsed
     sys.stdout.writelines(f"{multiline(line)}\n" for line in summary(score, elapsed))
     return Exit.FAILED if complaints(score) else Exit.OK
-
-
-@contextmanager
-def _place(registry: str | None) -> Iterator[str]:
-    """Yield the URL of the registry; by default that of a temporary folder, which is removed at the end."""
-    if registry is not None:
-        yield registry
-        return
-    with TemporaryDirectory(prefix="peerage-demo-", ignore_cleanup_errors=True) as folder:
-        yield f"embedded://{folder}"
 
 
 async def _run(children: Children, score: Score, discovery: Discovery, seconds: float | None) -> None:

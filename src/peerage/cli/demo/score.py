@@ -67,7 +67,7 @@ class Score:
             self.members[name].ready_at = facts["ready"]
         else:
             self._count(facts)
-        self._wake()
+        self._changed.set()
 
     def _count(self, facts: dict[str, Any]) -> None:
         now = time.monotonic()
@@ -96,14 +96,10 @@ class Score:
             elif isinstance(event, Left):
                 member.gone_at = time.monotonic()
                 self.note(f"{member.name} is gone from the registry")
-            self._wake()
 
     def note(self, sentence: str) -> None:
         """Note that something happened."""
         self.events.append((self.elapsed, sentence))
-        self._wake()
-
-    def _wake(self) -> None:
         self._changed.set()
 
     # Reading

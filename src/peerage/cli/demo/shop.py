@@ -21,7 +21,7 @@ _PAUSE = 0.01
 _REPORT = 0.1
 
 
-@dataclass(slots=True)
+@dataclass
 class _Tally:
     calls: int = 0
     failed: int = 0
@@ -40,9 +40,6 @@ class _Tally:
         self.failed += 1
         self.error = f"{type(error).__name__}: {error}"
 
-    def send(self) -> None:
-        report(calls=self.calls, failed=self.failed, error=self.error, answers=self.answers, first=self.first)
-
 
 async def _shop(session: aiohttp.ClientSession, worker: int, tally: _Tally, closing: asyncio.Event) -> None:
     number = 0
@@ -59,7 +56,7 @@ async def _shop(session: aiohttp.ClientSession, worker: int, tally: _Tally, clos
 
 async def _send_reports(tally: _Tally) -> None:
     while True:
-        tally.send()
+        report(**vars(tally))
         await asyncio.sleep(_REPORT)
 
 
@@ -79,7 +76,7 @@ async def main() -> None:
         await until_dismissed()
         closing.set()
         reports.cancel()
-    tally.send()
+    report(**vars(tally))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the demo shows while it runs: a live table on a terminal, lines elsewhere."""
+"""What the demo shows: a live table on a terminal, lines elsewhere, and a summary at the end."""
 
 import asyncio
 import sys
@@ -11,7 +11,7 @@ from peerage.cli.table import on_terminal, rich_table
 if TYPE_CHECKING:
     from rich.console import Group
 
-__all__ = ["show"]
+__all__ = ["complaints", "show", "summary"]
 
 _COLUMNS = ("instance", "state", "pid", "joined", "answers", "share")
 
@@ -36,23 +36,20 @@ async def _write(score: Score) -> None:
     written = 0
     next_counts = _LINE
 
-    def catch_up() -> None:
-        nonlocal written
-        for when, sentence in score.events[written:]:
-            sys.stdout.write(f"{when:6.1f} s  {sentence}\n")
-        written = len(score.events)
+    def write(events: list[tuple[float, str]]) -> None:
+        sys.stdout.writelines(f"{_event_line(*event)}\n" for event in events)
         sys.stdout.flush()
 
     try:
         while True:
-            catch_up()
+            events, written = score.events[written:], len(score.events)
             if score.elapsed >= next_counts:
                 next_counts = score.elapsed + _LINE
-                sys.stdout.write(f"{score.elapsed:6.1f} s  {counts(score)}\n")
-                sys.stdout.flush()
+                events.append((score.elapsed, _counts(score)))
+            write(events)
             await asyncio.sleep(_FRAME)
     finally:
-        catch_up()
+        write(score.events[written:])
 
 
 async def _draw(score: Score) -> None:
@@ -67,17 +64,13 @@ async def _draw(score: Score) -> None:
             live.update(_picture(score), refresh=True)
 
 
-def counts(score: Score) -> str:
-    """Return the counts in a line."""
+def _counts(score: Score) -> str:
     return f"{score.calls:,} calls, {score.rate:.0f}/s, {score.failed:,} failed"
 
 
 def _picture(score: Score) -> "Group":
-    return rich_table(
-        _COLUMNS,
-        (_row(member, score) for member in score.members.values()),
-        _below(score),
-    )
+    rows = (_row(member, score) for member in score.members.values())
+    return rich_table(_COLUMNS, rows, _below(score))
 
 
 def _row(member: Member, score: Score) -> tuple[str, ...]:
@@ -96,6 +89,47 @@ def _row(member: Member, score: Score) -> tuple[str, ...]:
 
 
 def _below(score: Score) -> Iterator[str]:
-    yield f"The shop calls http://pricing.service_id.asab: {counts(score)}   Ctrl-C ends it"
-    for when, sentence in score.events[-_EVENTS:]:
-        yield f"{when:6.1f} s  {sentence}"
+    yield f"The shop calls http://pricing.service_id.asab: {_counts(score)}   Ctrl-C ends it"
+    for event in score.events[-_EVENTS:]:
+        yield _event_line(*event)
+
+
+def _event_line(when: float, sentence: str) -> str:
+    return f"{when:6.1f} s  {sentence}"
+
+
+def summary(score: Score, elapsed: float) -> Iterator[str]:
+    """Yield the lines of the summary."""
+    rate = score.calls / max(elapsed, 0.001)
+    yield f"{score.calls:,} calls in {elapsed:.1f} s ({rate:.0f}/s), {score.failed:,} failed"
+    for member in score.members.values():
+        yield f"  {member.name}  {member.answers:6,} answers  {_outcome(member)}".rstrip()
+    yield from complaints(score) or ["No call failed, and every instance answered."]
+
+
+def _outcome(member: Member) -> str:
+    if member.killed_at is not None:
+        if member.gone_at is None:
+            return "killed, still in the registry"
+        return f"killed, gone from the registry after {_ms(member.killed_at, member.gone_at)}"
+    if member.late and member.ready_at is not None and member.first_answer_at is not None:
+        return f"joined later, its first answer after {_ms(member.ready_at, member.first_answer_at)}"
+    return ""
+
+
+def _ms(begin: float, end: float) -> str:
+    # A service may answer before it knows that it is registered.
+    return f"{max(0.0, end - begin) * 1000:.1f} ms"
+
+
+def complaints(score: Score) -> list[str]:
+    """Return one sentence for each failure."""
+    members = score.members.values()
+    found = [f"{member.name} answered no call." for member in members if not member.answers]
+    if score.failed:
+        found.append(f"{score.failed:,} calls failed, the last one with {score.error}")
+    if not any(member.killed_at for member in members):
+        found.append("No instance was killed.")
+    if not any(member.late for member in members):
+        found.append("No instance joined later.")
+    return found

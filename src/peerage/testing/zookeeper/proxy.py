@@ -142,8 +142,7 @@ class Proxy:
         missing = LONGEST_GREETING - len(link.greeting)
         if missing > 0:
             link.greeting += data[:missing]
-            session = read_session(link.greeting)
-            if session is None:
+            if (session := read_session(link.greeting)) is None:
                 return
             link.session = session.id
             if session.id in self._ended:

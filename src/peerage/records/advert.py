@@ -5,11 +5,16 @@ from dataclasses import dataclass, replace
 from typing import Any, Self, TypedDict, Unpack
 
 from peerage.errors import ConfigurationError
-from peerage.records.build import Ids, WebAddress, build_record, web_of
 from peerage.records.identity import Identity, read_identity
 from peerage.records.names import BUILTIN_KEYS
 
-__all__ = ["Advert", "AdvertFields", "WebAddress"]
+__all__ = ["Advert", "AdvertFields", "Ids", "WebAddress"]
+
+#: Custom ids: one value or several of each key.
+Ids = Mapping[str, "str | int | Iterable[str | int]"]
+
+#: A socket that listens: its address and port as bound, and its scheme if it isn't that of the record.
+WebAddress = tuple[str, int] | tuple[str, int, str]
 
 
 class AdvertFields(TypedDict, total=False):
@@ -92,29 +97,6 @@ class Advert:
         """Return the identity to advertise: as given, else as the environment says now, with *appclass*."""
         identity = self.identity or read_identity()
         return identity if self.appclass is None else replace(identity, appclass=self.appclass)
-
-    def record(self, *, nonce: str | None = None, auth_key: Mapping[str, Any] | None = None) -> bytes:
-        """Return the record to advertise, as UTF-8 JSON.
-
-        Args:
-            nonce: distinguishes this registration from every other one.
-            auth_key: public key, as JWK, by which tokens of this instance are verified.
-
-        Raises:
-            RecordError: something of it can't be advertised; the message names it.
-        """
-        web = self.web if self.port is None else web_of(self.port)
-        return build_record(
-            self.who(),
-            web=web,
-            ids=self.ids,
-            scheme=self.scheme,
-            state=self.state,
-            weight=self.weight,
-            extra=self.extra,
-            nonce=nonce,
-            auth_key=auth_key,
-        )
 
 
 def _copied(values: Any) -> Any:
