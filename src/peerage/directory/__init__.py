@@ -10,6 +10,7 @@ from peerage.directory.directory import (
     Problems,
     fold_criteria,
 )
+from peerage.directory.reconcile import reconcile
 
 __all__ = [
     "Change",
@@ -20,4 +21,5 @@ __all__ = [
     "Problems",
     "Standing",
     "fold_criteria",
+    "reconcile",
 ]
