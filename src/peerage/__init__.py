@@ -1,31 +1,31 @@
 """Service discovery for asyncio: advertise once, call every peer by name.
 
-The public names. They are loaded on first use, so that ``import peerage`` costs next to nothing and a program
-that only advertises never loads an HTTP client.
+All public names but the errors are loaded on first use, so that ``import peerage`` costs next to nothing and
+a program that only advertises never loads an HTTP client.
 """
 
 from typing import TYPE_CHECKING, Final
 
+from peerage.errors import (
+    AccessDeniedError,
+    ConfigurationError,
+    KeysUnavailableError,
+    MissingExtraError,
+    NotDiscoveredError,
+    NotReadyError,
+    PeerageError,
+    RecordError,
+    RegistryClosedError,
+    RegistryDeniedError,
+    RegistryError,
+    TokenRefusedError,
+)
 from peerage.lazy import loader
 
 if TYPE_CHECKING:
     from peerage.changes import Changed, Changes, Joined, Left, PeerEvent
     from peerage.client import DiscoveryResolver, UnreachableError
     from peerage.discovery import Discovery
-    from peerage.errors import (
-        AccessDeniedError,
-        ConfigurationError,
-        KeysUnavailableError,
-        MissingExtraError,
-        NotDiscoveredError,
-        NotReadyError,
-        PeerageError,
-        RecordError,
-        RegistryClosedError,
-        RegistryDeniedError,
-        RegistryError,
-        TokenRefusedError,
-    )
     from peerage.records.advert import Advert
     from peerage.records.identity import Identity, read_identity
     from peerage.records.instance import Endpoint, Instance
@@ -38,27 +38,12 @@ _HOMES: Final = {
     "changes": ("Changed", "Changes", "Joined", "Left", "PeerEvent"),
     "client": ("DiscoveryResolver", "UnreachableError"),
     "discovery": ("Discovery",),
-    "errors": (
-        "AccessDeniedError",
-        "ConfigurationError",
-        "KeysUnavailableError",
-        "MissingExtraError",
-        "NotDiscoveredError",
-        "NotReadyError",
-        "PeerageError",
-        "RecordError",
-        "RegistryClosedError",
-        "RegistryDeniedError",
-        "RegistryError",
-        "TokenRefusedError",
-    ),
     "records.advert": ("Advert",),
     "records.identity": ("Identity", "read_identity"),
     "records.instance": ("Endpoint", "Instance"),
     "registration": ("Registration",),
     "registry": ("Health", "Registry", "open_registry"),
 }
-_HOME_OF: Final = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "AccessDeniedError",
@@ -93,7 +78,9 @@ __all__ = [
 ]
 
 if not TYPE_CHECKING:  # for a type checker every misspelled name would be valid
-    __getattr__ = loader(__name__, globals(), _HOME_OF)
+    __getattr__ = loader(
+        __name__, globals(), {name: home for home, names in _HOMES.items() for name in names}
+    )
 
 
 def __dir__() -> list[str]:

@@ -3,8 +3,7 @@
 import asyncio
 import os
 from collections.abc import Coroutine, Mapping, Sequence
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Self
 
 from peerage.changes import Changes
 from peerage.directory import Criteria, Directory, fold_criteria
@@ -16,28 +15,11 @@ from peerage.records.instance import Id, Instance
 from peerage.records.networks import read_networks
 from peerage.registry import Registry, open_registry
 
-__all__ = ["DEFAULT_REGISTRY", "Finder"]
-
-#: The registry if neither the argument nor ``PEERAGE_REGISTRY`` names one: this machine, without a server.
-DEFAULT_REGISTRY: Final = "embedded:"
+__all__ = ["Finder"]
 
 
 class Finder:
-    """Follows a registry and finds services in it: the part of :class:`peerage.Discovery` that only reads.
-
-    Before it is entered and after it is left, every method raises RegistryClosedError.
-
-    Args:
-        registry: URL of the registry, or a :class:`peerage.Registry`, which the caller closes. By default
-            ``PEERAGE_REGISTRY``, else ``embedded:``.
-        ready_timeout: seconds that :meth:`locate` and others wait for the first snapshot of the registry.
-        allowed_networks: only instances in these networks are called, ``"10.0.0.0/8, 127.0.0.0/8"``; None: in
-            any.
-
-    Raises:
-        ConfigurationError: the registry's URL can't work.
-        MissingExtraError: its backend needs a package that isn't installed.
-    """
+    """Follows a registry and finds services in it: the part of :class:`peerage.Discovery` that only reads."""
 
     def __init__(
         self,
@@ -47,7 +29,7 @@ class Finder:
         allowed_networks: str | Sequence[str] | None = None,
     ) -> None:
         if registry is None:
-            registry = os.environ.get("PEERAGE_REGISTRY") or DEFAULT_REGISTRY
+            registry = os.environ.get("PEERAGE_REGISTRY") or "embedded:"
         self._owns_registry = isinstance(registry, str)
         self.registry: Registry = open_registry(registry) if isinstance(registry, str) else registry
         self.membership = Membership(
@@ -80,9 +62,7 @@ class Finder:
         self._started = True
         self.membership.start()
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
     async def aclose(self) -> None:

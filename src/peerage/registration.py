@@ -66,10 +66,9 @@ class Registration:
         self._on_withdraw = on_withdraw
         self._withdrawn = False
         self._logged_name: str | None = None
-        data = self._record(advert)
-        self._instance = _instance_of(advert, data)
+        self._instance = self._build(advert)
         name = _IMPOSSIBLE.sub("_", advert.who().appclass)
-        self._advertisement: Advertisement = registry.advertise(name, data)
+        self._advertisement: Advertisement = registry.advertise(name, self._instance.data)
         _warn_about(advert, self._instance)
         self._unsubscribe = registry.own_records.subscribe(self._log_registered)
         if self._advertisement.name is not None:
@@ -151,35 +150,30 @@ class Registration:
                 log.info("Withdrawn: %s from %s", self._logged_name, self._registry.url)
 
     def _change(self, advert: Advert) -> None:
-        data = self._record(advert)
-        instance = _instance_of(advert, data)
-        self._advertisement.update(data)
+        instance = self._build(advert)
+        self._advertisement.update(instance.data)
         before, self._advert, self._instance = self._instance, advert, instance
-        if self._logged_name is None or data == before.data:
+        if self._logged_name is None or instance.data == before.data:
             return
         # A service may change what its record says beside these, such as its load, every second.
-        visible = _summary(before) != _summary(instance)
-        log.log(
-            logging.INFO if visible else logging.DEBUG,
-            "Updated %s: %s",
-            self._logged_name,
-            _summary(instance),
-        )
+        summary = _summary(instance)
+        level = logging.DEBUG if summary == _summary(before) else logging.INFO
+        log.log(level, "Updated %s: %s", self._logged_name, summary)
 
-    def _record(self, advert: Advert) -> bytes:
-        return build_record(advert, nonce=self._nonce, auth_key=self._auth_key)
+    def _build(self, advert: Advert) -> Instance:
+        """Return the record of *advert* as the instance that a process on the same host reads out of it."""
+        data = build_record(advert, nonce=self._nonce, auth_key=self._auth_key)
+        instance = decode("", data, host_key=advert.who().host_key).instance
+        assert instance is not None  # noqa: S101 - build_record() has read it already
+        return instance
 
     def _log_registered(self, name: str) -> None:
         if name != self._advertisement.name or name == self._logged_name:
             return
         before, self._logged_name = self._logged_name, name
-        log.info(
-            "Advertised%s as %s%s in %s: %s",
-            *("", name, "")
-            if before is None
-            else (" again", name, f", because the record {before} was lost,"),
-            *(self._registry.url, _summary(self._instance)),
-        )
+        again, why = ("", "") if before is None else (" again", f", because the record {before} was lost,")
+        place, found = self._registry.url, _summary(self._instance)
+        log.info("Advertised%s as %s%s in %s: %s", again, name, why, place, found)
 
 
 async def registered_or(registration: Registration, stale: Coroutine[Any, Any, None]) -> None:
@@ -204,19 +198,10 @@ async def registered_or(registration: Registration, stale: Coroutine[Any, Any, N
 
 async def withdraw_all(registrations: Iterable[Registration]) -> None:
     """Withdraw from a registry that stays open; one that hangs does it when it can."""
-    withdrawals = [asyncio.ensure_future(each.withdraw()) for each in tuple(registrations)]
-    if withdrawals:
-        _, hanging = await asyncio.wait(withdrawals, timeout=WITHDRAW_TIMEOUT)
-        for withdrawal in hanging:
-            withdrawal.cancel()
-        await asyncio.gather(*withdrawals, return_exceptions=True)
-
-
-def _instance_of(advert: Advert, data: bytes) -> Instance:
-    """Return the instance that a process on the same host would read out of the record."""
-    instance = decode("", data, host_key=advert.who().host_key).instance
-    assert instance is not None  # noqa: S101 - build_record() has read it already
-    return instance
+    withdrawals = [registration.withdraw() for registration in registrations]
+    with suppress(TimeoutError):
+        async with asyncio.timeout(WITHDRAW_TIMEOUT):
+            await asyncio.gather(*withdrawals, return_exceptions=True)
 
 
 def _summary(instance: Instance) -> str:
@@ -241,7 +226,7 @@ def _warn_about(advert: Advert, instance: Instance) -> None:
         log.warning("service_id=%r should be lower case: hosts in URLs always are.", identity.service_id)
     if (advert.web or advert.port) and not instance.callable and identity.host_key is None:
         log.warning(
-            "Nobody can call this service: it listens on loopback or link-local addresses only, and its "
+            "This service can't be called: it listens on loopback or link-local addresses only, and its "
             "identity has no host_key, by which processes of the same host recognize it. Listen on 0.0.0.0, "
             "or name the service with Discovery(service_id=…) and leave the identity out."
         )

@@ -53,12 +53,10 @@ Tidiness
 import re
 from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, Self, runtime_checkable
+from functools import partial
+from typing import Final, NamedTuple, Protocol, Self, runtime_checkable
 
 from peerage.errors import ConfigurationError, MissingExtraError, RegistryDeniedError
-
-if TYPE_CHECKING:
-    from importlib.metadata import EntryPoint
 
 __all__ = [
     "RECORD_LIMIT",
@@ -81,8 +79,6 @@ __all__ = [
 
 #: Bytes of one record's data, at most.
 RECORD_LIMIT: Final = 64 * 1024
-
-ENTRY_POINT_GROUP: Final = "peerage.registries"
 
 #: Names of own records that are remembered; each lost session makes new ones.
 _REMEMBERED_NAMES: Final = 4096
@@ -173,7 +169,7 @@ class OwnRecords(Collection[str]):
         for callback in tuple(self._callbacks.values()):
             callback(name)
 
-    def subscribe(self, callback: Callable[[str], None]) -> Callable[[], None]:
+    def subscribe(self, callback: Callable[[str], None]) -> Callable[[], object]:
         """Call *callback* with each name that is added.
 
         Returns:
@@ -181,11 +177,7 @@ class OwnRecords(Collection[str]):
         """
         token = object()
         self._callbacks[token] = callback
-
-        def unsubscribe() -> None:
-            self._callbacks.pop(token, None)
-
-        return unsubscribe
+        return partial(self._callbacks.pop, token, None)
 
     def __contains__(self, name: object) -> bool:
         return name in self._names
@@ -317,13 +309,6 @@ def check_size(data: bytes) -> None:
         )
 
 
-def _registered_backends() -> "dict[str, EntryPoint]":
-    # Loads a mail parser, among others: for those who open a registry, not for those who import this.
-    from importlib.metadata import entry_points  # noqa: PLC0415 - see above
-
-    return {point.name: point for point in entry_points(group=ENTRY_POINT_GROUP)}
-
-
 def open_registry(url: str) -> Registry:
     """Return the registry a URL names: ``embedded:``, ``memory:name``, ``zookeeper://zk-1:2181,zk-2:2181/asab``.
 
@@ -334,8 +319,11 @@ def open_registry(url: str) -> Registry:
             rest.
         MissingExtraError: the backend needs a package that isn't installed.
     """
+    # Loads a mail parser, among others, which a program that opens no registry doesn't need.
+    from importlib.metadata import entry_points  # noqa: PLC0415 - see above
+
     scheme, colon, _ = url.partition(":")
-    backends = _registered_backends()
+    backends = {point.name: point for point in entry_points(group="peerage.registries")}
     if not backends:
         raise ConfigurationError(
             "No registry backend is installed: peerage's files are there without its package metadata. "

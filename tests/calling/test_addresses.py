@@ -76,6 +76,35 @@ def test_an_address_that_refused_comes_last_and_the_host_is_looked_up_again():
     assert not addresses.take_due()
 
 
+def test_an_unreachable_address_stays_last_in_later_answers():
+    addresses = Addresses(Clock())
+    addresses.found(NODE, ["10.0.0.1", "10.0.0.2"])
+    addresses.connect_failed(NODE, "10.0.0.1")
+    addresses.found(NODE, ["10.0.0.1", "10.0.0.2", "10.0.0.3"])
+    assert addresses.entry(NODE).addresses == ("10.0.0.2", "10.0.0.3", "10.0.0.1")
+    addresses.connect_failed(NODE, "10.0.0.2")
+    addresses.connect_failed(NODE, "10.0.0.3")
+    addresses.found(NODE, ["10.0.0.1", "10.0.0.2", "10.0.0.3"])
+    assert addresses.entry(NODE).addresses == ("10.0.0.1", "10.0.0.2", "10.0.0.3")
+
+
+def test_an_address_that_the_host_no_longer_has_is_forgotten():
+    addresses = Addresses(Clock())
+    addresses.found(NODE, ["10.0.0.1", "10.0.0.2"])
+    addresses.connect_failed(NODE, "10.0.0.1")
+    addresses.found(NODE, ["10.0.0.2"])
+    addresses.found(NODE, ["10.0.0.1", "10.0.0.2"])
+    assert addresses.entry(NODE).addresses == ("10.0.0.1", "10.0.0.2")
+
+
+def test_only_known_hosts_are_renewed():
+    addresses = Addresses(Clock())
+    addresses.found(NODE, ["10.0.0.1"])
+    addresses.renew(NODE)
+    addresses.renew(Host("unknown", socket.AF_INET))
+    assert addresses.take_due() == {NODE}
+
+
 def test_what_is_remembered_is_bounded():
     addresses = Addresses(Clock())
     for number in range(40_000):

@@ -296,6 +296,53 @@ async def test_hanging_look_ups_are_bounded(clock):
         await eventually(lambda: lookup.running == 0)
 
 
+async def test_a_look_up_for_which_no_thread_can_be_started_fails_and_is_repeated(clock, monkeypatch):
+    lookup = HostLookup(Addresses(clock), getaddrinfo=lambda *_, **__: found("10.0.0.1"))
+
+    def refuse(_thread):
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        # Nothing else makes the system refuse a thread to this process alone.
+        patch.setattr(threading.Thread, "start", refuse)
+        await lookup.wait(Lookups((NODE,), 20.0))
+    assert "can't start new thread" in lookup.addresses.entry(NODE).problem
+    assert not lookup.running
+    await lookup.wait(Lookups((NODE,), 20.0))
+    assert lookup.addresses.entry(NODE).addresses == ("10.0.0.1",)
+
+
+async def test_a_look_up_that_raises_anything_has_failed(clock):
+    def fail(*_, **__):
+        raise ValueError("unexpected")
+
+    lookup = HostLookup(Addresses(clock), getaddrinfo=fail)
+    await lookup.wait(Lookups((NODE,), 20.0))
+    assert lookup.addresses.entry(NODE).problem == "unexpected"
+
+
+async def test_the_host_of_a_new_record_is_looked_up_again(fleet):
+    """A service that is moved keeps its host name, and begins again with another record."""
+    served = await fleet.serve(host="node-1", same_host=False)
+    fleet.addresses["node-1"] = ["127.0.0.1"]
+    async with fleet.session() as session:
+        async with session.get(ORDERS) as response:
+            assert response.status == 200
+        fleet.addresses["node-1"] = ["127.0.0.2", "127.0.0.1"]
+        fleet.directory.remove(served.name)
+        fleet.advertise(served.port, host="node-1", same_host=False)
+        await eventually(lambda: fleet.lookups == ["node-1", "node-1"])
+
+
+async def test_an_unreachable_address_is_looked_up_again_before_the_next_call(fleet):
+    dead = fleet.refuse(host="node-1", same_host=False)
+    fleet.addresses["node-1"] = ["127.0.0.1"]
+    async with fleet.session() as session:
+        with pytest.raises(UnreachableError, match=str(dead.port)):
+            await session.get(ORDERS)
+    await eventually(lambda: fleet.lookups == ["node-1", "node-1"])
+
+
 async def test_a_name_that_can_not_be_encoded_has_no_address(clock):
     def look_up(host, *_, **__):
         host.encode("idna")

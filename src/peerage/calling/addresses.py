@@ -38,11 +38,13 @@ class Host(NamedTuple):
 class HostEntry:
     """What is known of one host."""
 
-    __slots__ = ("addresses", "failures", "problem", "renew_at", "retry_at", "started")
+    __slots__ = ("addresses", "failures", "problem", "renew_at", "retry_at", "started", "unreachable")
 
     def __init__(self) -> None:
         self.addresses: tuple[str, ...] = ()
         """The addresses of the last good answer; empty before the first."""
+        self.unreachable: frozenset[str] = frozenset()
+        """Those of them to which no connection could be made; they come last, also in later answers."""
         self.renew_at = 0.0
         """When they are to be looked up again."""
         self.problem = ""
@@ -92,7 +94,17 @@ class Addresses:
         if entry is None or address not in entry.addresses:
             return
         entry.addresses = (*(each for each in entry.addresses if each != address), address)
+        entry.unreachable |= {address}
+        if len(entry.unreachable) == len(entry.addresses):
+            # None of them is better than the others.
+            entry.unreachable = frozenset({address})
         if entry.started is None and self.clock() >= entry.retry_at:
+            self.due.add(host)
+
+    def renew(self, host: Host) -> None:
+        """Have *host* looked up again if it is known: it may have moved."""
+        entry = self._entries.get(host)
+        if entry is not None and entry.started is None:
             self.due.add(host)
 
     # The results of look-ups
@@ -109,7 +121,9 @@ class Addresses:
             self.failed(host, "it has no address of the family wanted")
             return
         entry.started, entry.failures, entry.problem = None, 0, ""
-        entry.addresses, entry.renew_at, entry.retry_at = found, self.clock() + _FRESH, 0.0
+        entry.unreachable = entry.unreachable.intersection(found)
+        entry.addresses = tuple(sorted(found, key=entry.unreachable.__contains__))
+        entry.renew_at, entry.retry_at = self.clock() + _FRESH, 0.0
 
     def failed(self, host: Host, problem: str) -> None:
         """A look-up of *host* failed; the addresses known stay in use."""

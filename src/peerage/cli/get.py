@@ -5,6 +5,7 @@ import json
 import re
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -66,15 +67,12 @@ def _read(data: str) -> bytes:
 
 def _with_type(headers: list[tuple[str, str]], body: bytes | None) -> list[tuple[str, str]]:
     """Add the content type of a JSON body, unless the user gave one."""
-    if body is None or body.lstrip()[:1] not in {b"{", b"["}:
-        return headers
-    if any(name.lower() == "content-type" for name, _ in headers):
-        return headers
-    try:
-        json.loads(body)
-    except (ValueError, RecursionError):
-        return headers
-    return [*headers, ("Content-Type", "application/json")]
+    if body is not None and body.lstrip()[:1] in {b"{", b"["}:
+        with suppress(ValueError, RecursionError):
+            json.loads(body)
+            if all(name.lower() != "content-type" for name, _ in headers):
+                return [*headers, ("Content-Type", "application/json")]
+    return headers
 
 
 def get_url(

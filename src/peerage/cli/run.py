@@ -81,7 +81,8 @@ def run(command: Callable[[], Coroutine[Any, Any, int]]) -> int:
         complain(str(error))
         return _code(error)
     except OSError as error:
-        _forget_stdout()
+        # The interpreter flushes stdout at its end, which would fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if error.errno == errno.EPIPE:
             return 128 + signal.SIGPIPE
         complain(f"{error.strerror or error}: {error.filename or 'the output'}")
@@ -200,9 +201,7 @@ def _set_up_streams() -> None:
     for stream in (sys.stdout, sys.stderr):
         # A character that the terminal can't show is spelled out.
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr] # what Python opens at its start is a TextIOWrapper
-    handler = _ToStderr()
-    handler.setFormatter(logging.Formatter("peerage: %(message)s"))
-    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[_ToStderr()])
     # 'peerage ls' shows unusable records, and a command that can't read the registry ends with the reason.
     logging.getLogger("peerage.directory").setLevel(logging.ERROR)
     logging.getLogger("peerage.outage_log").setLevel(logging.ERROR)
@@ -221,9 +220,4 @@ class _ToStderr(logging.Handler):
     """Writes to ``sys.stderr`` as it is at that moment: a live table replaces it, to stay below the lines."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        sys.stderr.write(f"{multiline(self.format(record))}\n")
-
-
-def _forget_stdout() -> None:
-    """Let the interpreter flush stdout at its end without an error."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        complain(self.format(record))

@@ -14,7 +14,7 @@ import aiohttp
 from yarl import URL
 
 from peerage.balancing import Balancer
-from peerage.calling import Addresses, CallContext
+from peerage.calling import Addresses, CallContext, Host
 from peerage.client.authorize import Authorize
 from peerage.client.connections import MOST_IDLE, Connections, InstanceConnector
 from peerage.client.lookup import HostLookup
@@ -153,7 +153,12 @@ class Client:
         if before is not None and (after is None or after.name != before.name):
             self.balancer.forget(before.name)
             self._connections.leave(before.name)
+        if after is not None and (before is None or after.name != before.name):
+            # A service that begins again may do so at other addresses, under the same host name.
+            for endpoint in after.endpoints:
+                self.lookup.addresses.renew(Host(endpoint.host, endpoint.family))
         if self._connector is not None and self._resolver is not None:
+            self.lookup.start(self.lookup.addresses.take_due())
             # Logical names are resolved anew: an instance that answered to one may just have left.
             for host, port in self._resolver.forget():
                 self._connector.clear_dns_cache(host, port)

@@ -74,7 +74,7 @@ class HostLookup:
             problem = ""
             try:
                 found = self._getaddrinfo(host.name, None, family=host.family, type=socket.SOCK_STREAM)
-            except (OSError, UnicodeError) as error:
+            except Exception as error:  # noqa: BLE001 - without an answer the host would count as being looked up for ever
                 problem = getattr(error, "strerror", None) or str(error) or type(error).__name__
             try:
                 loop.call_soon_threadsafe(settle, found, problem)
@@ -83,7 +83,11 @@ class HostLookup:
                 return
 
         # A daemon, unlike the threads of an executor: one that hangs doesn't keep the process from exiting.
-        Thread(target=look_up, name="peerage-lookup", daemon=True).start()
+        try:
+            Thread(target=look_up, name="peerage-lookup", daemon=True).start()
+        except RuntimeError as error:
+            # The process may start no more threads at the moment.
+            settle([], f"it couldn't be looked up: {error}")
         return future
 
 

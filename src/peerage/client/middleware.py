@@ -23,7 +23,7 @@ from peerage.calling.retry import IDEMPOTENCY_KEY, IDEMPOTENT
 from peerage.client.connections import Connections, Kept, call_at_end
 from peerage.client.errors import MisdirectedError, unreachable
 from peerage.client.lookup import HostLookup
-from peerage.client.outcomes import outcome_of
+from peerage.client.outcomes import is_connecting, outcome_of
 from peerage.errors import NotDiscoveredError
 from peerage.membership import Membership
 from peerage.records.names import is_logical, parse_host
@@ -34,6 +34,10 @@ log = logging.getLogger(__name__)
 
 #: Keeps connections to instances apart in aiohttp's pool where TLS doesn't need a name.
 _POOL: Final = "instance.asab"
+
+#: Seconds after which an instance counts as unreachable if a caller gives up while connecting to it. The time
+#: limit of a whole request is often shorter than that of a connection, and ends as a cancellation.
+_CONNECT_SECONDS: Final = 0.5
 
 
 class BalancingMiddleware:
@@ -94,7 +98,8 @@ class BalancingMiddleware:
                         raise MisdirectedError(response)  # noqa: TRY301 - one way out for all failures
                 except BaseException as failure:  # noqa: BLE001 - the call decides what it means
                     self._connections.end(kept)
-                    error = await _record(call, step, request, failure)
+                    error = await self._record(call, step, request, failure)
+                    self._look_up_due()
                     continue
                 call.done(step, Outcome.ANSWERED)
                 call_at_end(response, partial(self._end, step, kept))
@@ -135,8 +140,7 @@ class BalancingMiddleware:
             request.update_expect_continue()
         if attempt.relieve:
             self._connections.close_idle()
-        if self._context.addresses.due:
-            self._lookup.start(self._context.addresses.take_due())
+        self._look_up_due()
         if log.isEnabledFor(logging.DEBUG):
             log.debug("%s of %s goes to %s", request.method, url.raw_host, kept.dialled)
         return kept
@@ -145,17 +149,23 @@ class BalancingMiddleware:
         self._connections.end(kept)
         attempt.pick.done(Outcome.ANSWERED, self._context.clock() - attempt.started)
 
+    async def _record(
+        self, call: Call, attempt: Attempt, request: aiohttp.ClientRequest, error: BaseException
+    ) -> BaseException:
+        """Tell *call* that *attempt* ended with *error*; raise it if the caller gave the request up."""
+        outcome = outcome_of(error)
+        if outcome is Outcome.CANCELLED:
+            if self._context.clock() - attempt.started >= _CONNECT_SECONDS and is_connecting(error):
+                call.done(attempt, Outcome.CONNECT_FAILED, "no connection was made in time")
+            raise error
+        consumed = await _is_body_consumed(request)
+        call.done(attempt, outcome, str(error) or type(error).__name__, replayable=not consumed)
+        return error
 
-async def _record(
-    call: Call, attempt: Attempt, request: aiohttp.ClientRequest, error: BaseException
-) -> BaseException:
-    """Tell *call* that *attempt* ended with *error*; raise it if the caller gave the request up."""
-    outcome = outcome_of(error)
-    if outcome is Outcome.CANCELLED:
-        raise error
-    consumed = await _is_body_consumed(request)
-    call.done(attempt, outcome, str(error) or type(error).__name__, replayable=not consumed)
-    return error
+    def _look_up_due(self) -> None:
+        """Look up in the background what is due."""
+        if self._context.addresses.due:
+            self._lookup.start(self._context.addresses.take_due())
 
 
 def _error(end: GiveUp, request: aiohttp.ClientRequest, error: BaseException | None) -> BaseException:

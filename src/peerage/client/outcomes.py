@@ -9,7 +9,7 @@ import aiohttp
 from peerage.balancing import Outcome
 from peerage.client.errors import MisdirectedError
 
-__all__ = ["outcome_of"]
+__all__ = ["is_connecting", "outcome_of"]
 
 # The next connection would fail for the same reason: this process or this machine is short of something.
 _SHORTAGE: Final = frozenset(
@@ -21,6 +21,9 @@ _LOST: Final = (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError, aiohttp.
 
 # Where aiohttp's connector waits until one of its connections is free.
 _QUEUE: Final = "_wait_for_available_connection"
+
+# Where it makes one.
+_CONNECT: Final = "_create_connection"
 
 
 def outcome_of(error: BaseException) -> Outcome:
@@ -44,6 +47,11 @@ def _outcome_of_connection(error: aiohttp.ClientConnectionError) -> Outcome:
     if isinstance(error, aiohttp.SocketTimeoutError):
         return Outcome.TIMED_OUT
     return Outcome.CONNECTION_LOST if isinstance(error, _LOST) else Outcome.NOT_RETRYABLE
+
+
+def is_connecting(error: BaseException) -> bool:
+    """Tell whether *error*, a cancellation, ended an attempt that hadn't made its connection."""
+    return any(frame.f_code.co_name == _CONNECT for frame, _ in traceback.walk_tb(error.__traceback__))
 
 
 def _waited_for_a_slot(error: BaseException) -> bool:

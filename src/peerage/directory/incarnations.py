@@ -40,39 +40,32 @@ class Incarnations:
         Returns:
             The changes of what is visible, as pairs (before, after); None where there is no instance.
         """
-        old_key = None if old is None else _key(old)
-        new_key = None if new is None else _key(new)
-        if old_key is not None and new_key is not None and old_key != new_key:
+        present = new or old
+        if present is None:
+            return []
+        key = _key(present)
+        if old is not None and new is not None and (old_key := _key(old)) != key:
             # Its host, port or instance_id changed, so it moves to another group.
-            return _joined(self._exchange(new_key, None, new), self._exchange(old_key, old, None))
-        key = new_key if new_key is not None else old_key
-        return [] if key is None else self._exchange(key, old, new)
+            return _joined(self._exchange(key, None, new), self._exchange(old_key, old, None))
+        return self._exchange(key, old, new)
 
     def _exchange(self, key: _Key, old: Instance | None, new: Instance | None) -> list[_Change]:
         group = self._groups.get(key)
-        if group is None:
-            # This is so for nearly every record; an old version would have a group.
+        if group is None or group is old:
+            # Nearly every record is alone in its group, before and after.
             if new is None:
-                return []
-            self._groups[key] = new
-            return [(None, new)]
+                del self._groups[key]
+            else:
+                self._groups[key] = new
+            return [(old, new)]
         before = _newest(group)
-        if group is old:
-            changed: Instance | dict[str, Instance] | None = new
-        else:
-            changed = group if isinstance(group, dict) else {group.name: group}
-            if old is not None:
-                del changed[old.name]
-            if new is not None:
-                changed[new.name] = new
-            if len(changed) == 1:
-                (changed,) = changed.values()
-        if changed is None:
-            del self._groups[key]
-            after = None
-        else:
-            self._groups[key] = changed
-            after = _newest(changed)
+        records = group if isinstance(group, dict) else {group.name: group}
+        if old is not None:
+            del records[old.name]
+        if new is not None:
+            records[new.name] = new
+        self._groups[key] = records if len(records) > 1 else next(iter(records.values()))
+        after = _newest(records)
         return [] if before is after else [(before, after)]
 
 

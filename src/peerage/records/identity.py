@@ -153,22 +153,20 @@ def find_manifest(
     """
     if configured and not Path(configured).is_file():
         log.error("%s names %s, which is no file", said_by, configured)
-    for name in (configured, *paths) if configured else paths:
-        path = Path(name)
-        if not path.is_file():
-            continue
-        try:
-            value = json.loads(path.read_text(encoding="utf-8"))
-            # Lone surrogates and NaN can't be advertised, and must not prevent the service from being so.
-            json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
-        except (OSError, ValueError, RecursionError) as error:
-            log.error("%s can't be read and is left out: %s", path, error)  # noqa: TRY400 - no fault of the code
-            return {}
-        if isinstance(value, dict):
-            return value
-        log.error("%s is left out: it is a JSON %s, not an object", path, type(value).__name__)
+    path = next((path for path in map(Path, (configured or "", *paths)) if path.is_file()), None)
+    if path is None:
+        return None
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+        # Lone surrogates and NaN can't be advertised, and must not prevent the service from being so.
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    except (OSError, ValueError, RecursionError) as error:
+        log.error("%s can't be read and is left out: %s", path, error)  # noqa: TRY400 - no fault of the code
         return {}
-    return None
+    if isinstance(value, dict):
+        return value
+    log.error("%s is left out: it is a JSON %s, not an object", path, type(value).__name__)
+    return {}
 
 
 def _addresses(configured: str | None, *, containerized: bool) -> tuple[str, ...]:

@@ -74,25 +74,18 @@ class AdvertisingTests:
         with pytest.raises(RegistryClosedError):
             await owner.registered()
 
-    async def test_withdraw_wins_against_registration(self, here: Registry, view: View) -> None:
-        """A record that is withdrawn while it is being registered isn't present afterwards."""
+    @pytest.mark.parametrize("known", [False, True])
+    async def test_withdraw_wins(self, here: Registry, view: View, *, known: bool) -> None:
+        """A record that is withdrawn while it is being registered, or updated, isn't present afterwards."""
         for number in range(20):
-            owner = here.advertise("Fleeting", b"%d" % number)
+            owner = here.advertise("Fleeting", b"-%d" % number)
+            if known:
+                await owner.registered()
+                owner.update(b"%d" % number)
             if number % 2:
                 await asyncio.sleep(0)
             await owner.withdraw()
         # Whatever is still under way for the twenty is done before this one is registered.
-        await registered(here, "Marker", b"marker")
-        await view.until_data([b"marker"])
-
-    async def test_withdraw_wins_against_an_update(self, here: Registry, view: View) -> None:
-        """An update under way doesn't bring a record back."""
-        for number in range(20):
-            owner = await registered(here, "Brief", b"-%d" % number)
-            owner.update(b"%d" % number)
-            if number % 2:
-                await asyncio.sleep(0)
-            await owner.withdraw()
         await registered(here, "Marker", b"marker")
         await view.until_data([b"marker"])
 

@@ -32,6 +32,8 @@ class Participant:
         self._child = child
         self.kill = child.kill
         self.suspend = child.suspend
+        self.resume = child.resume
+        self.pid = child.pid
 
     @classmethod
     @asynccontextmanager

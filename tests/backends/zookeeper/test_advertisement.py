@@ -21,9 +21,8 @@ from tests.backends.zookeeper.support import (
 )
 
 from peerage import Discovery
-from peerage.backends.zookeeper import advertisement as advertisement_module
+from peerage.backends.zookeeper.advertisedfolder import AdvertisedFolder
 from peerage.backends.zookeeper.connection import CHANGED, Connection
-from peerage.backends.zookeeper.created import find_created
 from peerage.backends.zookeeper.failures import named
 from peerage.backends.zookeeper.location import parse
 from peerage.backends.zookeeper.notes import NodeEvent, Note, Replied
@@ -208,11 +207,13 @@ async def test_a_throttled_request_is_sent_again(url, throttled_once, monkeypatc
     """The server has done nothing: no node is looked for, and there is no outage."""
     looks = []
 
-    async def take_note(*arguments, **options):
-        looks.append(options["data"])
-        return await find_created(*arguments, **options)
+    find_created = AdvertisedFolder.find_created
 
-    monkeypatch.setattr(advertisement_module, "find_created", take_note)
+    async def take_note(*arguments):
+        looks.append(arguments)
+        return await find_created(*arguments)
+
+    monkeypatch.setattr(AdvertisedFolder, "find_created", take_note)
     data = [b"%d" % number for number in range(60)]
     registry = ZooKeeperRegistry(parse(url), None, Pauses(throttled=lambda: 0.0))
     async with closing(registry) as (here,), View(here) as view:

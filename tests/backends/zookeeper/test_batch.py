@@ -4,7 +4,7 @@ import asyncio
 
 from tests.backends.zookeeper.support import bare_client
 
-from peerage.backends.zookeeper.batch import LARGEST_BATCH, BatchSize
+from peerage.backends.zookeeper.folder import LARGEST_BATCH, BatchSize
 from peerage.registry import open_registry
 from peerage.testing import View, eventually
 from peerage.testing.suite import closing
@@ -46,5 +46,6 @@ async def test_answers_that_a_server_has_no_memory_for(tmp_path):
                 await eventually(lambda: view.ready or not server.running)
                 if not server.running:
                     ended += 1
-                    await asyncio.to_thread(server.restart)
+                    server.kill()
+                    await asyncio.to_thread(server.start)
             assert ended

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
 import pytest
+from kazoo.protocol.serialization import Sync
 
 from peerage import open_registry
 from peerage.backends.zookeeper import kazoothread
@@ -82,7 +83,7 @@ async def test_a_request_over_a_lost_connection_fails_with_the_report(url):
     async with connected(url) as connection:
         up = connection.up
         lose_without_the_loop(connection)
-        answer = connection.post(session_module.Sync("/"))
+        answer = connection.post(Sync("/"))
         assert not answer.done()
         with pytest.raises(Lost):
             await answer
@@ -93,7 +94,7 @@ async def test_throttled_requests_fail_with_their_connection(busy_server):
     """No caller waits for ever, and the next connection isn't delayed."""
     async with connected(f"zookeeper://{busy_server.address}/busy") as connection:
         while True:
-            answers = [connection.post(session_module.Sync("/")) for _ in range(200)]
+            answers = [connection.post(Sync("/")) for _ in range(200)]
             await asyncio.wait(answers, return_when=asyncio.FIRST_COMPLETED)
             if connection._throttle_timer is not None:
                 break  # whether it is busy at the moment is up to chance
@@ -102,7 +103,7 @@ async def test_throttled_requests_fail_with_their_connection(busy_server):
         await asyncio.wait(answers)
         assert {type(answer.exception()) for answer in answers} == {type(None), Lost}
         await connection.wait_connected()
-        await connection.post(session_module.Sync("/"))
+        await connection.post(Sync("/"))
 
 
 async def test_secrets_are_asked_for_again_after_a_lost_connection(url):
@@ -132,7 +133,7 @@ async def keep_asking(registry) -> None:
     while True:
         connection = registry.connection
         if connection.up is not None:
-            connection.post(session_module.Sync("/")).add_done_callback(lambda future: future.exception())
+            connection.post(Sync("/")).add_done_callback(lambda future: future.exception())
         await asyncio.sleep(0.1)
 
 
@@ -189,9 +190,9 @@ async def test_a_request_that_cannot_be_encoded_fails_alone(url):
     """The connection and all other requests go on."""
     async with connected(url) as connection:
         up = connection.up
-        before = connection.post(session_module.Sync("/"))
+        before = connection.post(Sync("/"))
         bad = connection.exists("/\ud800")
-        after = connection.post(session_module.Sync("/"))
+        after = connection.post(Sync("/"))
         with pytest.raises(Failure, match="Unicode"):
             await bad
         await before
@@ -219,7 +220,7 @@ async def test_a_listener_that_fails_stops_no_other_report(url):
         await asyncio.gather(
             connection.exists("/listened", watch=True),
             connection.create("/listened", b""),
-            *(connection.post(session_module.Sync("/")) for _ in range(20)),
+            *(connection.post(Sync("/")) for _ in range(20)),
         )
         connection.on_event.clear()
         await connection.delete("/listened")

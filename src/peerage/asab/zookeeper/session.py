@@ -10,7 +10,6 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from peerage.backends.zookeeper.failures import Failure
-from peerage.backends.zookeeper.nodes import ensure
 from peerage.backends.zookeeper.paths import flaw
 from peerage.errors import RegistryDeniedError
 from peerage.registry import Advertisement, check_size
@@ -76,7 +75,7 @@ class ZooKeeperSession:
         self._registry.use()
         if path := self._registry.location.path:
             with suppress(Failure):
-                await ensure(self._registry.connection, self._registry.location, path, self._registry.warned)
+                await self._registry.nodes.ensure(path)
 
     def advertise_at(self, path: str, data: bytes) -> Advertisement:
         """Begin to keep *data* at a node ``<path><10 digits>``, as if it were a record.

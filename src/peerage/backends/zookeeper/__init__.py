@@ -5,7 +5,7 @@ the session of the process that created it. Secrets are persistent nodes. Needs 
 
 The map, from the server to the port::
 
-    kazoo's thread    session: kazoo's client; kazoothread, dialing, handler, polling, kazoolog: its parts
+    kazoo's thread    session: kazoo's client; kazoothread, dialing, handler: its parts
           |           sharing, callbacks: what other parts of the program may do with the client
           |
           | notes     what happened, in its order: Connected, Disconnected, NodeEvent, Replied ...
@@ -13,10 +13,10 @@ The map, from the server to the port::
     event loop        connection: one session after the other, and the requests over it (table of states)
           |           operations, requests, failures: what is requested, and how it can fail
           |
-          |-- folder         the records as watchers get them; batch: how many nodes a request reads
-          |-- advertisement  one record of this process (table of states); created: after a lost answer
+          |-- folder         the records as watchers get them
+          |-- advertisement  one record of this process (table of states); advertisedfolder: its folder
           |-- secrets        shared values
-          |   nodes, permission, advice: access lists, and what to do about a refusal
+          |   nodes, advice: access lists, and what to do about a refusal
           v
     registry          the port, for a location: the URL, with tls and paths; pauses before repetitions
 

@@ -33,10 +33,7 @@ from typing import Final
 
 from peerage.backends.zookeeper.advertisedfolder import AdvertisedFolder
 from peerage.backends.zookeeper.connection import ANY_VERSION, CHANGED, DELETED, Connection
-from peerage.backends.zookeeper.created import find_created
 from peerage.backends.zookeeper.failures import BadVersion, Failure, Lost, NoAuth, NoNode
-from peerage.backends.zookeeper.location import Location
-from peerage.backends.zookeeper.nodes import denial, ensure
 from peerage.backends.zookeeper.notes import Connected
 from peerage.errors import RegistryClosedError, RegistryDeniedError
 from peerage.registry import OwnRecords
@@ -57,12 +54,10 @@ class ZooKeeperAdvertisement:
 
     Args:
         connection: to the server; not closed by this.
-        location: of the registry.
-        folder: where the node is; shared by all advertisements there.
+        folder: the folder of the node, shared by all advertisements there.
         prefix: the node's name, without its digits.
         data: what to advertise.
         check_size: raises RegistryDeniedError for data that is too large.
-        refused_pause: returns the seconds until a refused step is tried again.
         own_records: receives each name that the record has.
         on_end: called once it is over.
     """
@@ -70,24 +65,20 @@ class ZooKeeperAdvertisement:
     def __init__(
         self,
         connection: Connection,
-        location: Location,
         folder: AdvertisedFolder,
         *,
         prefix: str,
         data: bytes,
         check_size: Callable[[bytes], None],
-        refused_pause: Callable[[], float],
         own_records: OwnRecords,
         on_end: Callable[["ZooKeeperAdvertisement"], None],
     ) -> None:
         self._connection = connection
-        self._location = location
         self._folder = folder
         self._prefix = prefix
         self._title = prefix.removesuffix(".") or folder.path
         self._wanted: bytes | None = data
         self._check_size = check_size
-        self._refused_pause = refused_pause
         self._own_records = own_records
         self._on_end = on_end
         self._pid = os.getpid()
@@ -223,8 +214,8 @@ class ZooKeeperAdvertisement:
         except NoAuth:
             if self._wanted is None:
                 return None
-            self._refuse(denial(self._location, self._folder.path))
-            return self._refused_pause()
+            self._refuse()
+            return self._connection.pauses.refused()
         except Failure as failure:
             if not self._warned_of_failure:
                 log.warning("The record %s can't be %s for now (%s); trying again", *self._aim, failure)
@@ -241,11 +232,11 @@ class ZooKeeperAdvertisement:
     def _aim(self) -> tuple[str, str]:
         return self._title, "removed" if self._wanted is None else "registered"
 
-    def _refuse(self, reason: str) -> None:
+    def _refuse(self) -> None:
+        self._refusal = self._folder.denial
         if not self._warned_of_refusal:
-            log.warning("The record %s isn't registered: %s", self._title, reason)
+            log.warning("The record %s isn't registered: %s", self._title, self._refusal)
         self._warned_of_refusal = True
-        self._refusal = reason
         self._settled.set()
 
     async def _reconcile(self, up: Connected) -> None:
@@ -277,9 +268,19 @@ class ZooKeeperAdvertisement:
                 # Last, so that registered() doesn't wait for it.
                 await self._verify(up, node)
 
+    async def _recover_unconfirmed(self) -> None:
+        """Take the node of a create whose answer was lost: it is ours, if its session lives."""
+        if self._unconfirmed is None:
+            return
+        session, data = self._unconfirmed
+        node = await self._folder.find_created(self._prefix, session, data)
+        if node is not None:
+            self._take_node(node, session, data)
+        self._unconfirmed = None
+
     async def _create(self, up: Connected, data: bytes) -> None:
-        if self._location.acl == "creator" and not self._folder.prepared:
-            await self._prepare()
+        if not self._folder.checked:
+            await self._folder.prepare()
             return  # something else may be wanted by now
         self._unconfirmed = (up.session, data)
         try:
@@ -288,7 +289,7 @@ class ZooKeeperAdvertisement:
             raise  # it may have been carried out
         except NoNode:
             self._unconfirmed = None
-            await self._prepare()
+            await self._folder.prepare()
             return
         except Failure:
             self._unconfirmed = None
@@ -296,11 +297,6 @@ class ZooKeeperAdvertisement:
         self._unconfirmed = None
         self._take_node(path.rpartition("/")[2], up.session, data)
         self._verified = up
-
-    async def _prepare(self) -> None:
-        """Create the folder, and check its access list."""
-        await ensure(self._connection, self._location, self._folder.path, self._folder.warned)
-        self._folder.prepared = True
 
     async def _verify(self, up: Connected, node: str) -> None:
         """Check that the node is there, ours and as it was written, and watch it for changes."""
@@ -363,7 +359,7 @@ class ZooKeeperAdvertisement:
             "The record %s can't be removed from %s before its session ends: "
             "the access list of %s doesn't let this process remove it",
             node,
-            self._location.url,
+            self._connection.location.url,
             self._folder.path,
         )
 
@@ -382,18 +378,6 @@ class ZooKeeperAdvertisement:
         if self._node is not None and self._folder.owners.get(self._node) is self:
             del self._folder.owners[self._node]
         self._node = self._written = self._verified = self._watched = None
-
-    async def _recover_unconfirmed(self) -> None:
-        """Take the node of a create whose answer was lost: it is ours, if its session lives."""
-        if self._unconfirmed is None:
-            return
-        session, data = self._unconfirmed
-        node = await find_created(
-            self._connection, self._path(self._prefix), session=session, data=data, taken=self._folder.owners
-        )
-        if node is not None:
-            self._take_node(node, session, data)
-        self._unconfirmed = None
 
     def _path(self, node: str) -> str:
         return f"{self._folder.path}/{node}"

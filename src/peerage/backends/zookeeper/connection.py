@@ -143,7 +143,7 @@ class Connection(Operations):
                 with suppress(RuntimeError):
                     self._loop.call_soon_threadsafe(self._take_notes)
 
-        client = self._client = Client(self._location, self._context, report)
+        client = self._client = Client(self.location, self._context, report)
         return client
 
     async def aclose(self) -> None:
@@ -170,7 +170,7 @@ class Connection(Operations):
             await asyncio.wait([ended], timeout=_ABORT_TIMEOUT)
         if not ended.done():
             # Most likely a name server doesn't answer: the thread ends when the look-up does.
-            log.debug("The thread that talks to %s is still ending", self._location.url)
+            log.debug("The thread that talks to %s is still ending", self.location.url)
 
     # What the thread reports
 
@@ -262,9 +262,7 @@ class Connection(Operations):
         self._in_flight.clear()
         if error is not None and type(error) not in self._unexpected:
             self._unexpected.add(type(error))
-            log.error(
-                "Talking to %s failed unexpectedly; beginning again", self._location.url, exc_info=error
-            )
+            log.error("Talking to %s failed unexpectedly; beginning again", self.location.url, exc_info=error)
         # The thread has nothing left to do but to return.
         client.thread.join(0.5)
         self.session = None

@@ -8,22 +8,20 @@ states of a node, the one with the higher number of its last change (mzxid) coun
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Final
 
 from peerage.backends.feed import Feed
-from peerage.backends.zookeeper.batch import BatchSize
 from peerage.backends.zookeeper.connection import CHILDREN, DELETED, Connection
 from peerage.backends.zookeeper.failures import Failure, Lost, NoAuth, NoNode, Unsupported
-from peerage.backends.zookeeper.location import Location
 from peerage.backends.zookeeper.requests import NO_NODE, AddWatch, Entry
 from peerage.registry import RECORD_LIMIT, Record
 
 if TYPE_CHECKING:
     from peerage.backends.zookeeper.notes import Connected
 
-__all__ = ["Folder"]
+__all__ = ["LARGEST_BATCH", "BatchSize", "Folder"]
 
 log = logging.getLogger(__name__)
 
@@ -42,27 +40,40 @@ _UNSUPPORTED_RETRY: Final = 300.0
 #: Seconds in which the loss of a connection is reported after the loss of an answer.
 _GRACE: Final = 0.2
 
+#: Nodes that one request reads, at most: a server refuses a request of 1 MiB, and an answer should take
+#: milliseconds.
+LARGEST_BATCH: Final = 100
 
-class Folder:
-    """The records as the server has them, passed on to any number of feeds.
+#: Bytes of an answer up to which larger batches are tried again.
+_SMALL_ANSWER: Final = 500_000
 
-    Args:
-        connection: to the server.
-        location: names the folder.
-        resync_pause: returns the seconds to wait before reading again after a reconnect, given the number of
-            records.
+
+class BatchSize:
+    """How many nodes one request reads: a server builds the whole answer in its memory before it sends it.
+
+    Half as many after each lost connection, twice as many after a reading of small answers.
     """
 
-    def __init__(
-        self,
-        connection: Connection,
-        location: Location,
-        resync_pause: Callable[[int], float],
-    ) -> None:
+    def __init__(self) -> None:
+        self.size = LARGEST_BATCH
+
+    def lost(self) -> None:
+        """Take note of a connection that was lost while nodes were read: perhaps by too large an answer."""
+        self.size = max(1, self.size // 2)
+
+    def all_read(self, largest_answer: int) -> None:
+        """Take note that all nodes were read, the largest answer being of so many bytes."""
+        if largest_answer <= _SMALL_ANSWER:
+            self.size = min(LARGEST_BATCH, 2 * self.size)
+
+
+class Folder:
+    """The records as the server has them, passed on to any number of feeds."""
+
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._location = location
-        self._path = location.folder
-        self._resync_pause = resync_pause
+        self._url = connection.location.url
+        self._path = connection.location.folder
         self._batch = BatchSize()
         self._feeds: set[Feed] = set()
         self._new_feeds: set[Feed] = set()
@@ -98,7 +109,7 @@ class Folder:
         feed = Feed(self._forget)
         self._new_feeds.add(feed)
         if self._task is None:
-            self._task = asyncio.create_task(self._run(), name=f"peerage: watch {self._location.url}")
+            self._task = asyncio.create_task(self._run(), name=f"peerage: watch {self._url}")
         reason = self._connection.reason if self._connection.up is None else self._problem
         if reason is not None:
             feed.stale(reason)
@@ -169,7 +180,7 @@ class Folder:
             except Exception as error:
                 if type(error) not in self._unexpected:
                     self._unexpected.add(type(error))
-                    log.exception("Reading %s failed unexpectedly; trying again", self._location.url)
+                    log.exception("Reading %s failed unexpectedly; trying again", self._url)
                 await self._report_failure(up, f"{type(error).__name__}: {error}")
             finally:
                 self._reading = False
@@ -213,7 +224,7 @@ class Folder:
         if up is None:
             return
         if self._synced is not up:
-            if self._known and await self._is_replaced(up, self._resync_pause(len(self._known))):
+            if self._known and await self._is_replaced(up, self._connection.pauses.resync(len(self._known))):
                 return
             # From here on nothing that happens is missed.
             self._changed.clear()
@@ -335,7 +346,7 @@ class Folder:
             log.warning(
                 "The record %s of %s can't be read: its access list forbids it",
                 ascii(name),
-                self._location.url,
+                self._url,
             )
         return None
 
@@ -347,7 +358,7 @@ class Folder:
                 log.warning(
                     "The record %s of %s has %d bytes, over the limit of %d: left out",
                     ascii(name),
-                    self._location.url,
+                    self._url,
                     len(entry.data),
                     RECORD_LIMIT,
                 )

@@ -1,10 +1,12 @@
 """kazoo's interface to threads and sockets, with threads for callbacks only if others use the client."""
 
 import math
-import socket
+import select
+import ssl
 import threading
 import time
 from collections.abc import Callable, Sequence
+from socket import socket
 from typing import Any, Final
 
 from kazoo.exceptions import ConnectionClosedError
@@ -12,7 +14,6 @@ from kazoo.handlers.threading import SequentialThreadingHandler
 
 from peerage.backends.zookeeper.callbacks import Callbacks
 from peerage.backends.zookeeper.dialing import Dialer
-from peerage.backends.zookeeper.polling import poll
 
 __all__ = ["Handler"]
 
@@ -47,7 +48,7 @@ class Handler(SequentialThreadingHandler):  # type: ignore[misc] # kazoo has no 
         return _Event(self.callbacks.over)
 
     def spawn(self, func: Callable[..., None], *args: Any, **kwargs: Any) -> threading.Thread:
-        """Run *func* in a thread of its own."""
+        """Run *func* in another thread."""
         thread = threading.Thread(
             target=func, args=args, kwargs=kwargs, name="peerage: zookeeper", daemon=True
         )
@@ -64,11 +65,11 @@ class Handler(SequentialThreadingHandler):  # type: ignore[misc] # kazoo has no 
         """Wait for sockets; until the session is established not longer than the dialer's patience."""
         if self.connecting and timeout is not None:
             timeout = min(timeout, self.dialer.patience)
-        return *poll(readable, writable, timeout), []
+        return *_poll(readable, writable, timeout), []
 
     def create_connection(
         self, address: tuple[str, int], hostname: str | None = None, timeout: float = 10.0, **_: Any
-    ) -> socket.socket:
+    ) -> socket:
         """Connect, with a TLS handshake if there is a context."""
         if self.connecting:
             return self.dialer.dial(address, hostname, timeout)
@@ -95,3 +96,26 @@ class _Event(threading.Event):
             if time.monotonic() >= deadline:
                 return False
         return True
+
+
+def _poll(
+    readable: Sequence[socket], writable: Sequence[socket], timeout: float | None
+) -> tuple[list[socket], list[socket]]:
+    """Return which of them are ready, nothing after *timeout* seconds.
+
+    Unlike a selector it needs no descriptor for each call, and unlike select() it takes descriptors of any
+    size.
+    """
+    for sock in readable:
+        # TLS reads whole records: what is left of one isn't in the socket any more.
+        if isinstance(sock, ssl.SSLSocket) and sock.pending():
+            return [sock], []
+    polling = select.poll()
+    for sock in readable:
+        polling.register(sock, select.POLLIN)
+    for sock in writable:
+        polling.register(sock, select.POLLOUT)
+    ready = {descriptor for descriptor, _ in polling.poll(None if timeout is None else timeout * 1000)}
+    return [sock for sock in readable if sock.fileno() in ready], [
+        sock for sock in writable if sock.fileno() in ready
+    ]

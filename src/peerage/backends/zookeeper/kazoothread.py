@@ -6,6 +6,7 @@ server that no longer answers, and what it does with errors that it doesn't know
 
 import contextlib
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -18,9 +19,11 @@ from kazoo.protocol.serialization import Watch
 from kazoo.retry import ForceRetryError
 
 from peerage.backends.zookeeper.notes import Ended, NodeEvent
-from peerage.backends.zookeeper.polling import NOT_READY
 
 __all__ = ["ConnectionThread"]
+
+#: What a socket raises instead of waiting.
+_NOT_READY: Final = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 #: Bytes of a server's answer while the session is established: a few dozen, and a challenge of SASL.
 _CONNECT_ANSWER_LIMIT: Final = 65_536
@@ -144,7 +147,7 @@ class ConnectionThread(ConnectionHandler):  # type: ignore[misc] # kazoo has no 
 
     def _without_waiting(self, call: Callable[[Any], Any], argument: object) -> Any:
         """Do first what kazoo would wait for: nearly always the socket is ready. None if it isn't."""
-        with self._socket_error_handling(), contextlib.suppress(*NOT_READY):
+        with self._socket_error_handling(), contextlib.suppress(*_NOT_READY):
             return call(argument)
         return None
 

@@ -4,20 +4,12 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
+from kazoo.protocol.serialization import Create, Delete, GetACL, SetACL, SetData, Sync
+from kazoo.security import ACL, CREATOR_ALL_ACL, OPEN_ACL_UNSAFE
+
 from peerage.backends.zookeeper.failures import NoNode
 from peerage.backends.zookeeper.location import Location
 from peerage.backends.zookeeper.requests import Children, Entry, Exists, MultiRead, Read, Status
-from peerage.backends.zookeeper.session import (
-    ACL,
-    CREATOR_ALL_ACL,
-    OPEN_ACL_UNSAFE,
-    Create,
-    Delete,
-    GetACL,
-    SetACL,
-    SetData,
-    Sync,
-)
 
 if TYPE_CHECKING:
     import asyncio
@@ -38,15 +30,15 @@ class Operations:
     """
 
     def __init__(self, location: Location) -> None:
-        self._location = location
+        self.location = location
 
     def post(self, request: Any) -> "asyncio.Future[Any]":
         """Send *request*; the future ends with the answer or a Failure."""
         raise NotImplementedError
 
-    async def children(self, path: str, *, watch: bool = False) -> list[str]:
+    async def children(self, path: str) -> list[str]:
         """Return the names of the children."""
-        names: list[str] = await self.post(Children(path, watch))
+        names: list[str] = await self.post(Children(path))
         return names
 
     async def read(self, path: str, *, watch: bool = False) -> Entry:
@@ -97,7 +89,7 @@ class Operations:
     @property
     def acl(self) -> list[ACL]:
         """The access list of what is created here."""
-        acl: list[ACL] = CREATOR_ALL_ACL if self._location.acl == "creator" else OPEN_ACL_UNSAFE
+        acl: list[ACL] = CREATOR_ALL_ACL if self.location.acl == "creator" else OPEN_ACL_UNSAFE
         return acl
 
     async def acl_of(self, path: str) -> list[ACL]:

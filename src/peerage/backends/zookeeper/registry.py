@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import ssl
 import time
 from collections.abc import Callable
@@ -16,12 +17,10 @@ from peerage.backends.zookeeper.connection import CHILDREN, Connection
 from peerage.backends.zookeeper.failures import Failure, Lost, NoNode
 from peerage.backends.zookeeper.folder import Folder
 from peerage.backends.zookeeper.location import Location
-from peerage.backends.zookeeper.nodes import exposure, is_open
+from peerage.backends.zookeeper.nodes import Nodes
 from peerage.backends.zookeeper.notes import Connected
 from peerage.backends.zookeeper.pauses import Pauses
-from peerage.backends.zookeeper.permission import find_obstacle
 from peerage.backends.zookeeper.secrets import ZooKeeperSecrets
-from peerage.backends.zookeeper.serverversion import ask_version
 from peerage.errors import RegistryClosedError
 from peerage.registry import Health, OwnRecords, check_name, check_size
 
@@ -30,6 +29,8 @@ __all__ = ["ZooKeeperRegistry"]
 #: Seconds from the call of inspect() until there must be a connection, and until there must be answers.
 _CONNECT_TIMEOUT: Final = 0.4
 _ANSWER_TIMEOUT: Final = 0.85
+
+_VERSION: Final = re.compile(rb"Zookeeper version: ([0-9][0-9.]*)")
 
 
 class ZooKeeperRegistry:
@@ -42,18 +43,17 @@ class ZooKeeperRegistry:
     def __init__(
         self, location: Location, context: ssl.SSLContext | None, pauses: Pauses | None = None
     ) -> None:
-        self._pauses = pauses or Pauses()
         self.location = location
         self._context = context
         self._pid = os.getpid()
         self._closed = False
         self._closing: asyncio.Future[None] | None = None
-        self.connection = Connection(location, context, self._pauses)
-        self._folder = Folder(self.connection, location, self._pauses.resync)
-        self.warned: set[str] = set()
+        self.connection = Connection(location, context, pauses)
+        self.nodes = Nodes(self.connection)
+        self._folder = Folder(self.connection)
         self._advertised: dict[str, AdvertisedFolder] = {}
         self._advertisements: dict[ZooKeeperAdvertisement, None] = {}
-        self._secrets = ZooKeeperSecrets(self.connection, location, self.use, self.warned)
+        self._secrets = ZooKeeperSecrets(self.connection, self.nodes, self.use)
         self.own_records = OwnRecords()
         """The names that the records advertised here have or had."""
         self.connection.on_change.append(self._on_change)
@@ -103,12 +103,10 @@ class ZooKeeperRegistry:
         folder, _, prefix = path.rpartition("/")
         advertisement = ZooKeeperAdvertisement(
             self.connection,
-            self.location,
-            self._advertised.setdefault(folder, AdvertisedFolder(folder, self.warned)),
+            self._advertised.setdefault(folder, AdvertisedFolder(self.connection, self.nodes, folder)),
             prefix=prefix,
             data=data,
             check_size=check_size,
-            refused_pause=self._pauses.refused,
             own_records=self.own_records,
             on_end=lambda ended: self._advertisements.pop(ended, None),
         )
@@ -206,9 +204,24 @@ class ZooKeeperRegistry:
             owner.node_changed(kind)
 
     async def _version(self, up: Connected, deadline: float) -> str | None:
+        """Return the version of the server, None if it says none.
+
+        It is asked by the only four-letter word that is enabled by default.
+        """
+        address, _, port = up.server.rpartition(":")
+        hostname = None if self._context is None else up.host
         with suppress(TimeoutError, OSError):
             async with asyncio.timeout_at(deadline):
-                return await ask_version(up.server, up.host, self._context)
+                reader, writer = await asyncio.open_connection(
+                    address.strip("[]"), int(port), ssl=self._context, server_hostname=hostname
+                )
+                try:
+                    writer.write(b"srvr")
+                    found = _VERSION.search(await reader.read(200))
+                finally:
+                    # Without waiting for the end: the answer is all that is needed.
+                    writer.transport.abort()
+                return None if found is None else found[1].decode()
         return None
 
     async def _access(self, deadline: float) -> tuple[str | None, str | None] | Lost:
@@ -219,7 +232,7 @@ class ZooKeeperRegistry:
         folder = self.location.folder
         try:
             async with asyncio.timeout_at(deadline):
-                obstacle = await find_obstacle(self.connection, self.location)
+                obstacle = await self.nodes.find_obstacle()
         except Lost as lost:
             return lost
         except (TimeoutError, Failure) as failure:
@@ -232,14 +245,14 @@ class ZooKeeperRegistry:
             return obstacle, None
         try:
             async with asyncio.timeout_at(deadline):
-                exposed = await is_open(self.connection, folder)
+                exposed = await self.nodes.is_open(folder)
         except NoNode:
             return obstacle, None  # there is no list to warn about
         except (TimeoutError, Failure) as failure:
             return obstacle, (
                 f"The access list of {folder} couldn't be read ({str(failure) or 'too slow'}): ask again."
             )
-        return obstacle, exposure(self.location, folder, self.warned) if exposed else None
+        return obstacle, self.nodes.exposure(folder) if exposed else None
 
     def _connected_health(
         self, up: Connected, version: str | None, obstacle: str | None, warning: str | None

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from peerage.backends.zookeeper.connection import Connection
 from peerage.backends.zookeeper.failures import BadVersion, Failure, Lost, NoAuth, NodeExists, NoNode
-from peerage.backends.zookeeper.location import Location
-from peerage.backends.zookeeper.nodes import close, ensure, is_open, is_ours
+from peerage.backends.zookeeper.nodes import Nodes
 from peerage.backends.zookeeper.paths import flaw
 from peerage.errors import RegistryClosedError, RegistryDeniedError
 from peerage.registry import check_size
@@ -39,18 +38,15 @@ class ZooKeeperSecrets:
 
     Args:
         connection: to the server.
-        location: has the access wanted.
+        nodes: at the same location.
         use: called first in each call; raises if the registry can't be used.
-        warned: paths about whose access lists a warning was logged.
     """
 
-    def __init__(
-        self, connection: Connection, location: Location, use: Callable[[], None], warned: set[str]
-    ) -> None:
+    def __init__(self, connection: Connection, nodes: Nodes, use: Callable[[], None]) -> None:
         self._connection = connection
-        self._location = location
+        self._location = connection.location
+        self._nodes = nodes
         self._use = use
-        self._warned = warned
         self._failing: set[str] = set()
         self._followed: dict[str, set[asyncio.Event]] = {}
         self._closed = asyncio.Event()
@@ -84,7 +80,7 @@ class ZooKeeperSecrets:
                 made = make()
                 check_size(made)
             if status is None:
-                await ensure(self._connection, self._location, _folder(name), self._warned)
+                await self._nodes.ensure(_folder(name))
                 await self._connection.create(name, made)
             else:
                 await self._fill(name, made, status.version)
@@ -216,12 +212,12 @@ class ZooKeeperSecrets:
             return
         exposed, left = False, False
         for path in (_folder(name) or "/", name):
-            if await is_open(self._connection, path):
+            if await self._nodes.is_open(path):
                 exposed = True
-                left = not await close(self._connection, self._location, path) or left
-        if not exposed or name in self._warned:
+                left = not await self._nodes.close(path) or left
+        if not exposed or name in self._nodes.warned:
             return
-        self._warned.add(name)
+        self._nodes.warned.add(name)
         if left:
             log.warning(
                 "Anybody may change the secret %s of %s, and may have made it: set the access lists of that "
@@ -229,7 +225,7 @@ class ZooKeeperSecrets:
                 ascii(name),
                 self._location.url,
                 ", or write acl=creator in the registry's URL to have that done"
-                * (is_ours(self._location, name) and not self._location.explicit_acl),
+                * (self._nodes.is_ours(name) and not self._location.explicit_acl),
             )
         else:
             log.warning(

@@ -8,6 +8,7 @@ Private names of kazoo are relied on; tests/backends/zookeeper/test_kazoo_names.
 """
 
 import contextlib
+import logging
 import os
 import ssl
 import weakref
@@ -17,47 +18,27 @@ from typing import Any, Final
 from kazoo import exceptions
 from kazoo.client import KazooClient
 from kazoo.exceptions import NodeExistsError, NoNodeError
-from kazoo.protocol.serialization import CloseInstance, Create, Delete, GetACL, SetACL, SetData, Sync
+from kazoo.protocol.serialization import CloseInstance
 from kazoo.protocol.states import KeeperState, ZnodeStat
-from kazoo.security import ACL, CREATOR_ALL_ACL, OPEN_ACL_UNSAFE
+from kazoo.security import CREATOR_ALL_ACL
 
 from peerage.backends.zookeeper.dialing import Dialer
 from peerage.backends.zookeeper.failures import Failure, named
 from peerage.backends.zookeeper.handler import Handler
-from peerage.backends.zookeeper.kazoolog import KazooLogger
 from peerage.backends.zookeeper.kazoothread import ConnectionThread
 from peerage.backends.zookeeper.location import Location
-from peerage.backends.zookeeper.notes import (
-    Connected,
-    ConnectFailed,
-    Disconnected,
-    Note,
-    Replied,
-)
+from peerage.backends.zookeeper.notes import Connected, ConnectFailed, Disconnected, Note, Replied
 from peerage.backends.zookeeper.sharing import Sharing
 
-__all__ = [
-    "ACL",
-    "CREATOR_ALL_ACL",
-    "OPEN_ACL_UNSAFE",
-    "Client",
-    "Create",
-    "Delete",
-    "GetACL",
-    "KazooClient",
-    "NoNodeError",
-    "NodeExistsError",
-    "SetACL",
-    "SetData",
-    "Sync",
-    "ZnodeStat",
-]
+__all__ = ["Client", "KazooClient", "NoNodeError", "NodeExistsError", "ZnodeStat"]
+
+log = logging.getLogger(__name__)
 
 #: kazoo's own back-off grows to an hour; a service must be back within a second of its server.
 _RETRY: Final = {"max_tries": -1, "delay": 0.05, "backoff": 2, "max_delay": 0.4}
 
 
-class Client(Sharing, KazooClient):  # type: ignore[misc] # kazoo has no types
+class Client(Sharing):
     """kazoo's client, from its start to its end.
 
     Args:
@@ -65,13 +46,6 @@ class Client(Sharing, KazooClient):  # type: ignore[misc] # kazoo has no types
         context: for TLS.
         report: called with each Note, on kazoo's thread, in the order of what happened; must not wait.
     """
-
-    refusals = {  # noqa: RUF012 - typed where it is declared
-        KeeperState.CLOSED: exceptions.ConnectionClosedError,
-        KeeperState.AUTH_FAILED: exceptions.AuthFailedError,
-        KeeperState.EXPIRED_SESSION: exceptions.SessionExpiredError,
-    }
-    session_ended = exceptions.SessionExpiredError
 
     def __init__(
         self, location: Location, context: ssl.SSLContext | None, report: Callable[[Note], None]
@@ -90,7 +64,7 @@ class Client(Sharing, KazooClient):  # type: ignore[misc] # kazoo has no types
             default_acl=CREATOR_ALL_ACL if location.acl == "creator" else None,
             auth_data=digest,
             connection_retry={**_RETRY, "sleep_func": handler.sleep_func},
-            logger=KazooLogger(self._connect_failed),
+            logger=_KazooLogger(self._connect_failed),
             use_ssl=context is not None,
         )
         # Of our class, in place of the one that the base class made.
@@ -191,6 +165,48 @@ class Client(Sharing, KazooClient):  # type: ignore[misc] # kazoo has no types
             if sock is not None:
                 with contextlib.suppress(OSError):
                     sock.close()
+
+
+class _KazooLogger:
+    """Passes on why kazoo can't connect, and writes next to nothing.
+
+    kazoo logs several lines for each attempt, at DEBUG with credentials. But its warnings are the only place
+    where it says why it can't connect, so they are given to *report*.
+    """
+
+    def __init__(self, report: Callable[[str], None]) -> None:
+        self._report = report
+
+    def debug(self, *_: object, **__: object) -> None:
+        """Write nothing."""
+
+    info = log = debug
+
+    def warning(self, message: str, *args: object) -> None:
+        """Pass on why there is no connection."""
+        text = message % args if args else message
+        if text.startswith("Transition to"):
+            return
+        if text.startswith("AUTH_FAILED"):
+            # The server itself often says nothing about it and closes the connection.
+            text = "the server didn't accept the credentials, check user, password and auth="
+        if "alert handshake failure" in text.lower():
+            # A server that speaks TLS 1.2 says no more than this about a certificate that it misses.
+            text = f"the server refused the TLS handshake, probably for want of a client certificate ({text})"
+        self._report(
+            text.replace("Connection dropped: socket connection error: ", "")
+            .replace("Connection dropped: ", "")
+            .removeprefix("Connection time-out: ")
+        )
+
+    warn = warning
+
+    def exception(self, message: str, *_: object) -> None:
+        """Write what kazoo itself didn't expect at DEBUG: the failure is reported elsewhere as well."""
+        # Without the arguments: a request may hold a secret.
+        log.debug("kazoo: %s", message.partition(":")[0], exc_info=True)  # noqa: LOG014 - called where kazoo handles one
+
+    error = exception
 
 
 class _Reply:

@@ -5,8 +5,11 @@ connection. The client belongs to the registry: stop() ends the session, and ano
 """
 
 import threading
-from collections.abc import Mapping
-from typing import Any, ClassVar, Final
+from typing import Any, Final
+
+from kazoo import exceptions
+from kazoo.client import KazooClient
+from kazoo.protocol.states import KeeperState
 
 from peerage.backends.zookeeper.requests import AddWatch
 
@@ -18,21 +21,16 @@ _WATCHES_ONE_NODE: Final = (3, 4)
 #: Seconds that stop() waits for the end of a session.
 _STOP_TIMEOUT: Final = 10.0
 
+#: The error of a request that is made in one of these states of the client.
+_REFUSALS: Final = {
+    KeeperState.CLOSED: exceptions.ConnectionClosedError,
+    KeeperState.AUTH_FAILED: exceptions.AuthFailedError,
+    KeeperState.EXPIRED_SESSION: exceptions.SessionExpiredError,
+}
 
-class Sharing:
-    """A mixin of kazoo's client, whose methods it replaces. Every access to the queue holds the lock."""
 
-    #: The error of a request that is made in one of these states of the client.
-    refusals: ClassVar[Mapping[str, type[Exception]]]
-    #: The error of a request that was in the queue when a session ended.
-    session_ended: ClassVar[type[Exception]]
-
-    _queue: Any
-    _state: str
-    _stopped: Any
-    _live: Any
-    _connection: Any
-    handler: Any
+class Sharing(KazooClient):  # type: ignore[misc] # kazoo has no types
+    """kazoo's client, with other methods. Every access to the queue holds the lock."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.lock = threading.Lock()
@@ -54,7 +52,7 @@ class Sharing:
         """Begin to connect; returns at once."""
         # Not CLOSED any more: requests of others wait for the connection from now on.
         self._state = "CONNECTING"
-        super().start_async()  # type: ignore[misc] # kazoo's
+        super().start_async()
 
     def begin_to_close(self) -> None:
         """End the session for good; returns at once."""
@@ -110,12 +108,12 @@ class Sharing:
     def _call(self, request: Any, reply: Any) -> bool | None:
         """Queue a request of others; kazoo's own methods call this."""
         with self.lock:
-            refusal = self.refusals.get(self._state)
+            refusal = _REFUSALS.get(self._state)
             if refusal is None:
                 self._queue.append((self._without_second_watch(request), reply))
                 self._connection.wake()
                 return None
-        reply.set_exception(refusal("The client is closed" if self._state == "CLOSED" else ""))
+        reply.set_exception(refusal("The client is closed" if self._state == KeeperState.CLOSED else ""))
         return False
 
     def _without_second_watch(self, request: Any) -> Any:
@@ -142,11 +140,11 @@ class Sharing:
     def _reset(self) -> None:
         with self.lock:
             left = getattr(self, "_queue", ())
-            super()._reset()  # type: ignore[misc] # kazoo's
+            super()._reset()
         for _, reply in left:
             # Queued after kazoo had emptied the queue, so kazoo doesn't answer it.
             if reply is not None:
-                reply.set_exception(self.session_ended())
+                reply.set_exception(exceptions.SessionExpiredError())
 
 
 class _WithoutWatch:
