@@ -69,14 +69,7 @@ def create_web_server(
     config: Mapping[str, Any] | None = None,
     api: bool = False,  # noqa: FBT001, FBT002 - documented so
 ) -> aiohttp.web.UrlDispatcher:
-    """Make a web container and return its router, for routes to be added.
-
-    Args:
-        app: the application.
-        section: the section of its settings.
-        config: settings of the program.
-        api: whether to make an ApiService for it as well.
-    """
+    """Make a web container and return its router for adding routes; with *api*, make an ApiService too."""
     from peerage.asab.web.container import WebContainer  # noqa: PLC0415 - it imports this module
 
     app.add_module(Module)
