@@ -193,6 +193,17 @@ def test_a_name_that_resolves_is_not_replaced_by_another(world):
     assert world.addresses.entry(Host("node-1", IPV4)).addresses == ("10.0.0.1", "10.0.0.2")
 
 
+def test_an_attempt_names_the_other_addresses_of_its_host(world):
+    world.advertise(host="node-1", near=False)
+    call = world.call()
+    world.addresses.found(world.lookups(call).hosts[0], ["10.0.0.1", "169.254.169.254", "10.0.0.2"])
+    attempt = world.attempt(call)
+    assert (attempt.ip, attempt.others) == ("10.0.0.1", ["10.0.0.2"])
+    call.close()
+    again = world.attempt(world.call())
+    assert (again.ip, again.others) == ("10.0.0.1", ["10.0.0.2"])
+
+
 def test_after_a_misdirected_answer_the_other_names_are_tried(world):
     """The host's name may lead to the wrong host."""
     world.advertise(host="node-1", near=False, addresses=["10.0.0.9"])

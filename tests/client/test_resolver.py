@@ -3,6 +3,7 @@ import socket
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 
 import aiohttp
 import pytest
@@ -226,6 +227,24 @@ async def test_a_connector_of_ones_own_waits_for_a_slow_host_too(fleet):
     finally:
         release.set()
     assert (answer["host"], answer["port"]) == ("127.0.0.1", served.port)
+
+
+async def test_the_addresses_of_a_host_are_connected_to_side_by_side(fleet):
+    """One that doesn't answer costs a moment, not the caller's time limit."""
+    served = await fleet.serve(host="node-1", same_host=False)
+    fleet.addresses["node-1"] = ["127.0.0.2", "127.0.0.1"]
+    with socket.socket() as silent, socket.socket() as first, socket.socket() as second:
+        silent.bind(("127.0.0.2", served.port))
+        silent.listen(0)
+        # A full backlog: further handshakes aren't answered.
+        for each in (first, second):
+            each.settimeout(0)
+            with suppress(BlockingIOError):
+                each.connect(silent.getsockname())
+        limits = aiohttp.ClientTimeout(total=20, sock_connect=60)
+        async with fleet.session(timeout=limits) as session, session.post(ORDERS) as response:
+            assert response.status == 200
+    assert served.hits == 1
 
 
 # Look-ups

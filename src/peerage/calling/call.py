@@ -155,7 +155,7 @@ class Call:
         host = endpoint.address or endpoint.host
         if endpoint.address is None and not is_literal(host):
             known = context.addresses.entry(Host(host, endpoint.family)).addresses
-            if not known or context.directory.networks.why_not(known[0]) is not None:
+            if len(known) != 1 or context.directory.networks.why_not(known[0]) is not None:
                 return None
             return Attempt(pick, endpoint, known[0], host, context.clock())
         return Attempt(pick, endpoint, host, host, context.clock())

@@ -158,7 +158,7 @@ class Search:
         for host in hosts_of(pick.instance, endpoint):
             addresses = yield from self._resolution.find(pick.instance, host, endpoint)
             for ip in addresses:
-                attempt = yield from self._attempt(pick, endpoint, ip, host)
+                attempt = yield from self._attempt(pick, endpoint, ip, host, addresses)
                 if attempt.outcome is None:
                     self._left.append(attempt)
                     return False
@@ -181,18 +181,25 @@ class Search:
             pick.done(attempt.outcome or Outcome.CANCELLED, self._context.clock() - began)
 
     def _attempt(
-        self, pick: Pick, endpoint: Endpoint, ip: str, host: str
+        self, pick: Pick, endpoint: Endpoint, ip: str, host: str, addresses: Sequence[str]
     ) -> Generator[Attempt, None, Attempt]:
         attempt, self._first = self._first, None
         if attempt is None:
-            attempt = self._current = Attempt(pick, endpoint, ip, host, self._context.clock())
+            attempt = self._make_attempt(pick, endpoint, ip, host, addresses)
             yield attempt
         self._current = attempt
         if attempt.outcome is Outcome.OUT_OF_RESOURCES and not self._relieved:
             self._relieved = True
-            attempt = self._current = Attempt(pick, endpoint, ip, host, self._context.clock())
+            attempt = self._make_attempt(pick, endpoint, ip, host, addresses)
             attempt.relieve = True
             yield attempt
+        return attempt
+
+    def _make_attempt(
+        self, pick: Pick, endpoint: Endpoint, ip: str, host: str, addresses: Sequence[str]
+    ) -> Attempt:
+        attempt = self._current = Attempt(pick, endpoint, ip, host, self._context.clock())
+        attempt.others = [each for each in addresses if each != ip]
         return attempt
 
     def _endpoints(self, instance: Instance) -> Sequence[Endpoint]:

@@ -1,11 +1,14 @@
 """What a call answers to the question what to do next."""
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from peerage.balancing import Outcome, Pick
 from peerage.calling.resolution import Lookups
 from peerage.calling.retry import Ending
 from peerage.records.instance import Endpoint, Instance
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ["Attempt", "GiveUp", "Step"]
 
@@ -13,13 +16,15 @@ __all__ = ["Attempt", "GiveUp", "Step"]
 class Attempt:
     """Send the request to this address."""
 
-    __slots__ = ("endpoint", "host", "ip", "outcome", "pick", "relieve", "started")
+    __slots__ = ("endpoint", "host", "ip", "others", "outcome", "pick", "relieve", "started")
 
     def __init__(self, pick: Pick, endpoint: Endpoint, ip: str, host: str, started: float) -> None:
         self.pick = pick
         self.endpoint = endpoint
         self.ip = ip
         """The literal address to connect to, IPv6 without brackets."""
+        self.others: Sequence[str] = ()
+        """Other addresses of the host, to be connected to if this one doesn't answer soon (RFC 8305)."""
         self.host = host
         """The host that has this address."""
         self.started = started

@@ -5,7 +5,7 @@ not the instance is still there, so that a service that calls thousands of insta
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakSet
@@ -15,6 +15,7 @@ import aiohttp
 from peerage.calling.misdirected import DIALLED, dialled_header
 
 if TYPE_CHECKING:
+    from aiohttp.abc import ResolveResult
     from aiohttp.client_proto import ResponseHandler
 
 __all__ = ["MOST_IDLE", "Connections", "InstanceConnector", "call_at_end"]
@@ -48,7 +49,7 @@ def call_at_end(response: aiohttp.ClientResponse, finished: Callable[[], object]
 class Kept:
     """The connections to one address."""
 
-    __slots__ = ("address", "authority", "dialled", "in_use", "leaving", "name", "protocols")
+    __slots__ = ("address", "authority", "dialled", "in_use", "leaving", "name", "others", "protocols")
 
     def __init__(self, address: Address) -> None:
         ip, port = self.address = address
@@ -56,6 +57,8 @@ class Kept:
         """The address as it stands in a URL."""
         self.in_use = 0
         self.leaving = False
+        self.others: Sequence[str] = ()
+        """Other addresses of the same host."""
         self.name = ""
         self.dialled = ""
         """The header for requests of the record *name*."""
@@ -77,6 +80,13 @@ class InstanceConnector(aiohttp.TCPConnector):
         if DIALLED in req.headers:
             self._connections.made((req.url.host or "", req.url.port or 0), protocol)
         return protocol
+
+    # Likewise. Without it the addresses of a host are tried one after the other.
+    async def _resolve_host(self, host: str, port: int, *args: Any, **kwargs: Any) -> list["ResolveResult"]:
+        found = await super()._resolve_host(host, port, *args, **kwargs)
+        for other in self._connections.others((host, port)):
+            found.append({**found[0], "hostname": other, "host": other})
+        return found
 
     def _pooled(self) -> Collection["ResponseHandler"]:
         # It isn't documented either. Without it idle connections to busy instances are kept.
@@ -125,12 +135,19 @@ class Connections:
         if self._count - self._in_use > self._most_idle:
             self._bound()
 
+    def others(self, address: Address) -> Sequence[str]:
+        """Return other addresses of the host that has *address*."""
+        kept = self._kept.get(address)
+        return () if kept is None else kept.others
+
     def end(self, kept: Kept) -> None:
         """A request of *kept* is over, its response included."""
         kept.in_use -= 1
         self._in_use -= 1
         if kept.leaving and not kept.in_use:
             self._close(kept.address)
+        elif self._count - self._in_use > self._most_idle:
+            self._bound()
 
     def leave(self, name: str) -> None:
         """Close the connections to the instance whose record was removed, after their last response."""

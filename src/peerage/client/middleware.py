@@ -126,6 +126,7 @@ class BalancingMiddleware:
     ) -> Kept:
         """Have *request*, to the logical *url*, sent to the address of *attempt*, after *error* if any."""
         kept = self._connections.begin(attempt.pick.instance.name, (attempt.ip, attempt.endpoint.port))
+        kept.others = attempt.others
         request.headers[DIALLED] = kept.dialled
         request.url = URL.build(
             scheme=url.scheme,
