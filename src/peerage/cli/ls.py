@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from peerage.cli.criteria import no_match, parse_criteria
 from peerage.cli.rows import COLUMNS, Row, cells, listing, problem_lines
-from peerage.cli.run import CommandError, Exit, complain, opened
+from peerage.cli.run import CommandError, Exit, opened, report
 from peerage.cli.table import on_terminal, plain_table, rich_table
 from peerage.cli.text import as_json, clean
 from peerage.directory import Criteria
@@ -14,7 +14,7 @@ from peerage.discovery import Discovery
 
 __all__ = ["empty", "list_once", "locate"]
 
-#: Explains the state of a superseded record.
+#: What the state of a superseded record means.
 _SUPERSEDED = (
     "superseded: a newer record has the same instance id, host and port, and only that one is called. The "
     "process restarted, or several run with one INSTANCE_ID: give each its own."
@@ -33,7 +33,7 @@ async def list_once(registry: str | None, words: list[str], *, timeout: float, a
         elif rows:
             _write_table(rows)
         else:
-            complain(empty(discovery, criteria))
+            report(empty(discovery, criteria))
     return Exit.NOT_DISCOVERED if criteria and not rows else Exit.OK
 
 
