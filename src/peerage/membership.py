@@ -9,16 +9,16 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from contextlib import aclosing
 from typing import Final
 
-from peerage.directory import Directory
+from peerage.directory import Directory, reconcile
 from peerage.errors import NotReadyError, RegistryClosedError
 from peerage.outage_log import OutageLog
-from peerage.registry import Event, Gone, Put, Record, Registry, Snapshot, Stale
+from peerage.registry import Event, Gone, Put, Registry, Snapshot, Stale
 
-__all__ = ["READY_TIMEOUT", "SLICE", "Membership", "reconcile"]
+__all__ = ["READY_TIMEOUT", "SLICE", "Membership"]
 
 log = logging.getLogger(__name__)
 
@@ -199,16 +199,3 @@ class Membership:
         self.stale = self._lost_at = None
         self.ready = True
         self._notify()
-
-
-def reconcile(known: Iterable[str], records: Iterable[Record]) -> Iterator[Put | Gone]:
-    """Yield the events that lead from the records named *known* to those of a snapshot.
-
-    Additions and updates come first and removals last, so that no id is without instances in between. The
-    caller may pause between any two.
-    """
-    vanished = dict.fromkeys(known)
-    for record in records:
-        vanished.pop(record.name, None)
-        yield Put(record)
-    yield from map(Gone, vanished)

@@ -29,7 +29,7 @@ def test_ticks_in_cycles():
 def test_rare_ticks():
     """Half a day and a day, counted without waiting for them."""
     outcome = ours("""
-    from peerage.asab.ticks import tick
+    from peerage.asab.lifecycle import tick
     async def main():
         over, heard = asyncio.Event(), []
         def publish(message):

@@ -89,6 +89,46 @@ async def test_idle_connections_are_bounded(fleet, few_descriptors):
     assert few_descriptors == 256
 
 
+async def test_idle_connections_to_instances_in_use_are_bounded(fleet):
+    """A WebSocket or a long poll at each instance keeps none of the other connections to it open."""
+    release = asyncio.Event()
+    arrived = []
+
+    async def wait(request):
+        arrived.append(request)
+        if request.path == "/hold":
+            await release.wait()
+        elif len(arrived) % 9 == 0:
+            together.set()
+        await together.wait()
+        return web.Response(text="done")
+
+    for _ in range(3):
+        await fleet.serve(wait)
+    connections = fleet.client._connections
+    connections._most_idle = 4
+    async with fleet.session() as session:
+
+        async def call(number, path=""):
+            async with session.post(f"http://orders-{number}.instance_id.asab/{path}") as response:
+                return await response.text()
+
+        held = []
+        for number in (1, 2, 3):
+            together = asyncio.Event()
+            held.append(asyncio.create_task(call(number, "hold")))
+            await eventually(lambda: len(arrived) % 9 == 1)
+            await asyncio.gather(*(call(number) for _ in range(8)))
+        together = asyncio.Event()
+        together.set()
+        # The last eight, four that were idle when these were made, and the three in use.
+        await eventually(lambda: len(kept_sockets(fleet)) <= 8 + 4 + 3)
+        connections.close_idle()
+        await eventually(lambda: len(kept_sockets(fleet)) == 3)
+        release.set()
+        assert await asyncio.gather(*held) == ["done"] * 3
+
+
 async def test_descriptors_that_run_out_are_taken_from_idle_connections(fleet):
     for _ in range(3):
         await fleet.serve()

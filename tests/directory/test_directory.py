@@ -5,7 +5,7 @@ import logging
 import pytest
 from tests.support import record
 
-from peerage.directory import Change, Directory, Problems
+from peerage.directory import Change, Counts, Directory, Problems, Standing
 from peerage.registry import Record
 
 ORDERS = (("service_id", "orders"),)
@@ -234,3 +234,22 @@ class TestSubscribers:
         unsubscribe()
         directory.put(record("b"))
         assert len(found) == 3
+
+
+def test_the_records_are_counted(directory):
+    """By what they are; superseded ones are no instances of their own."""
+    directory.put(record("a", 1, instance_id="1"))
+    directory.put(record("b", 2, instance_id="1"))
+    directory.put(record("c", peerage={"state": "draining"}, web=[["::", 1], "x"]))
+    directory.put(record("d", web=None))
+    directory.put(record("e", data=b"{"))
+    assert directory.count() == Counts(
+        records=5,
+        malformed=2,
+        visible=3,
+        standings={Standing.READY: 1, Standing.DRAINING: 1, Standing.UNCALLABLE: 1},
+        changes=4,
+    )
+    for name in "abcde":
+        directory.remove(name)
+    assert directory.count() == Counts(0, 0, 0, {Standing.READY: 0}, changes=7)

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from peerage.changes import Changed, Changes, Joined, Left
-from peerage.directory import Directory, Problems, fold_criteria
-from peerage.directory.index import Bucket
+from peerage.directory import Directory, Problems, Standing, fold_criteria
+from peerage.directory.bucket import Bucket
 from peerage.records.decode import decode
 from peerage.registry import Record
 
@@ -177,6 +177,19 @@ class DirectoryMachine(RuleBasedStateMachine):
         assert {name: sentences for name, sentences in self.problems.items() if sentences} == dict(
             self.directory.problems
         )
+
+    @invariant()
+    def counts_are_those_of_the_model(self):
+        """Of records, of instances and of their standings."""
+        visible = self.visible().values()
+        counts = self.directory.count()
+        assert (counts.records, counts.visible) == (len(self.model), len(visible))
+        assert counts.changes == self.directory.generation
+        assert counts.malformed == len(self.directory.problems)
+        assert counts.standings.get(Standing.UNCALLABLE, 0) == sum(not one.callable for one in visible)
+        draining = sum(one.callable and one.draining for one in visible)
+        assert counts.standings.get(Standing.DRAINING, 0) == draining
+        assert sum(counts.standings.values()) == len(visible)
 
     @invariant()
     def nothing_else_is_kept(self):

@@ -1,27 +1,26 @@
 """Lists of instances, and the bucket of one id."""
 
-import json
 from itertools import accumulate
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from peerage.directory.index import Bucket
+from peerage.directory.bucket import Bucket, Standing
 from peerage.directory.members import Members
 from peerage.records.decode import decode
 
 WEIGHTS = (1, 2.5, 8)
 
 
-def make_instance(number, weight=1.0, *, ephemeral=True, **own):
-    data = json.dumps({"web": [["10.0.0.1", 80]], "peerage": {"weight": weight, **own}}).encode()
-    instance = decode(f"n{number}", data, ephemeral=ephemeral).instance
+def make_instance(number, weight=1.0):
+    data = b'{"web": [["10.0.0.1", 80]], "peerage": {"weight": %g}}' % weight
+    instance = decode(f"n{number}", data).instance
     assert instance is not None
     return instance
 
 
-def make_instances(count, **fields):
-    return [make_instance(number, **fields) for number in range(count)]
+def make_instances(count):
+    return [make_instance(number) for number in range(count)]
 
 
 @given(st.lists(st.integers(0, 29)))
@@ -75,15 +74,15 @@ def test_shares_are_made_once_after_each_change():
 
 def test_a_bucket_from_which_all_were_discarded_is_empty():
     """The index drops an empty bucket, so that ids without instances take no memory."""
-    for fields, targets in (({}, 40), ({"state": "draining"}, 40), ({"ephemeral": False}, 0)):
-        bucket, instances = Bucket(), make_instances(40, **fields)
+    for standing in Standing:
+        bucket, instances = Bucket(), make_instances(40)
         for instance in instances:
-            bucket.add(instance)
+            bucket.add(instance, standing)
         assert len(bucket) == len(bucket.all) == 40
-        assert len(bucket.targets) == targets
+        assert len(bucket.targets) == (0 if standing is Standing.UNCALLABLE else 40)
         for instance in instances:
             assert bucket
-            bucket.discard(instance)
+            bucket.discard(instance, standing)
         assert not bucket
         assert list(bucket.targets) == bucket.all == []
         assert bucket.urls == ()
@@ -92,12 +91,11 @@ def test_a_bucket_from_which_all_were_discarded_is_empty():
 def test_a_bucket_prefers_ready_instances():
     """Draining instances are the targets only while no instance is ready; uncallable ones never are."""
     bucket = Bucket()
-    ready, draining = make_instance(0), make_instance(1, state="draining")
-    uncallable = make_instance(2, ephemeral=False, state="draining")
-    bucket.add(uncallable)
+    ready, draining, uncallable = make_instances(3)
+    bucket.add(uncallable, Standing.UNCALLABLE)
     assert bucket.targets == []
-    bucket.add(draining)
+    bucket.add(draining, Standing.DRAINING)
     assert bucket.targets == [draining]
-    bucket.add(ready)
+    bucket.add(ready, Standing.READY)
     assert bucket.targets == [ready]
     assert set(bucket.all) == {ready, draining, uncallable}

@@ -37,8 +37,7 @@ if TYPE_CHECKING:
     from peerage.asab.config import Config
     from peerage.asab.configurable import ConfigObject, Configurable, ConfigurableDict
     from peerage.asab.log import LOG_NOTICE, LogObsolete
-    from peerage.asab.pubsub import PubSub, subscribe
-    from peerage.asab.subscriber import Subscriber
+    from peerage.asab.pubsub import PubSub, Subscriber, subscribe
     from peerage.asab.timer import Timer
 
 _HOME_OF: Final = {
@@ -53,31 +52,10 @@ _HOME_OF: Final = {
     "PubSub": "pubsub",
     "Service": "abc.service",
     "Singleton": "abc.singleton",
-    "Subscriber": "subscriber",
+    "Subscriber": "pubsub",
     "Timer": "timer",
     "subscribe": "pubsub",
 }
-
-#: The modules that ``asab.<name>`` loads on first use.
-_MODULES: Final = frozenset(
-    {
-        "abc",
-        "api",
-        "application",
-        "config",
-        "contextvars",
-        "exceptions",
-        "log",
-        "proactor",
-        "pubsub",
-        "task",
-        "timer",
-        "tls",
-        "utils",
-        "web",
-        "zookeeper",
-    }
-)
 
 __all__ = [
     "LOG_NOTICE",
@@ -112,6 +90,7 @@ __all__ = [
 _log.install()
 _install_finder()
 
+_MODULES: Final = {*__all__, "proactor", "tls"} - _HOME_OF.keys()
 _load: Final = loader(__name__, globals(), _HOME_OF, _MODULES)
 
 

@@ -21,9 +21,8 @@ from peerage.asab.config import Config
 from peerage.asab.lifecycle import Lifecycle
 from peerage.asab.log import LOG_NOTICE
 from peerage.asab.parts import Part, Phase, part_of
-from peerage.asab.pubsub import PubSub
+from peerage.asab.pubsub import PubSub, is_foreign
 from peerage.asab.task import TaskService
-from peerage.asab.threads import is_foreign
 
 __all__ = ["Application"]
 

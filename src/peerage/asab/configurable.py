@@ -1,6 +1,7 @@
 """Objects whose settings come from a section of the configuration."""
 
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections import UserDict
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from peerage.asab.config import Config
@@ -9,30 +10,12 @@ from peerage.asab.utils import convert_to_seconds, string_to_boolean, validate_u
 __all__ = ["ConfigObject", "Configurable", "ConfigurableDict"]
 
 
-class ConfigurableDict(MutableMapping[str, Any]):
+class ConfigurableDict(UserDict[str, Any]):
     """The settings of one object."""
-
-    def __init__(self) -> None:
-        self._data: dict[str, Any] = {}
-
-    def __getitem__(self, key: str) -> Any:
-        return self._data[key]
-
-    def __setitem__(self, key: str, value: Any) -> None:
-        self._data[key] = value
-
-    def __delitem__(self, key: str) -> None:
-        del self._data[key]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._data)
-
-    def __len__(self) -> int:
-        return len(self._data)
 
     def __repr__(self) -> str:
         # Names only: there are passwords and keys among the values.
-        return f"<{type(self).__name__} {', '.join(self._data)}>"
+        return f"<{type(self).__name__} {', '.join(self.data)}>"
 
     def getboolean(self, key: str) -> bool:
         """Return a setting that is yes or no."""

@@ -7,7 +7,7 @@ the coroutines of the program; a second signal cancels them.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,14 +15,12 @@ from peerage.asab.config import Config
 from peerage.asab.initqueue import InitQueue
 from peerage.asab.log import LOG_NOTICE
 from peerage.asab.parts import Part, Phase
-from peerage.asab.remaining import end_remaining_tasks
-from peerage.asab.ticks import tick
 from peerage.errors import PeerageError
 
 if TYPE_CHECKING:
     from peerage.asab.application import Application
 
-__all__ = ["Lifecycle"]
+__all__ = ["Lifecycle", "tick"]
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +28,14 @@ Work = Callable[[], Awaitable[Any]]
 
 #: Seconds after a stop until the log names what still runs.
 _REPORT_AFTER: Final = 5.0
+
+#: After so many ticks, ``Application.tick/…!`` is published as well.
+_EVERY: Final = (10, 60, 300, 600, 1800, 3600, 43200, 86400)
+
+#: Seconds that tasks have to end without being cancelled, as in ASAB.
+_TO_END: Final = 3.0
+#: Seconds that they have to end after that.
+_TO_BE_CANCELLED: Final = 1.0
 
 
 class Lifecycle:
@@ -167,7 +173,7 @@ class Lifecycle:
         await asyncio.wait((finalized,))
         for phase in (Phase.API, Phase.DISCOVERY, Phase.ZOOKEEPER):
             await self._finalize(phase)
-        await end_remaining_tasks()
+        await _end_remaining_tasks()
 
     # Coroutines of the program
 
@@ -307,3 +313,44 @@ async def _cancel(tasks: Any) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _end_remaining_tasks() -> None:
+    """Wait some seconds for all other tasks of this event loop, then cancel them."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + _TO_END
+    while (tasks := _others()) and (left := deadline - loop.time()) > 0:
+        await asyncio.wait(tasks, timeout=left)
+    if not tasks:
+        return
+    log.warning("Tasks that still ran at the end were cancelled: %s", _names(tasks))
+    for task in tasks:
+        task.cancel()
+    _, unending = await asyncio.wait(tasks, timeout=_TO_BE_CANCELLED)
+    if unending:
+        log.error("Tasks don't end although they were cancelled: %s", _names(unending))
+
+
+def _others() -> set["asyncio.Task[object]"]:
+    return asyncio.all_tasks() - {asyncio.current_task()}
+
+
+def _names(tasks: set["asyncio.Task[object]"]) -> str:
+    return ", ".join(sorted(f"{task.get_name()} ({task.get_coro()!r})" for task in tasks))
+
+
+async def tick(
+    publish: Callable[[str], object], period: float, until: Callable[[], Awaitable[object]]
+) -> None:
+    """Publish a tick each *period* seconds until the awaitable that *until* returns is done."""
+    cycle = 0
+    while True:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(period):
+                await until()
+                return
+        cycle += 1
+        publish("Application.tick!")
+        for every in _EVERY:
+            if cycle % every == 0:
+                publish(f"Application.tick/{every}!")

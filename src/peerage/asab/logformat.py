@@ -30,14 +30,7 @@ _ALERT: Final = (1, 37)
 
 
 class StructuredFormatter(logging.Formatter):
-    """A formatter with the fields ``%(struct_data)s`` and ``%(priority)s``, and ``%f`` in dates.
-
-    Args:
-        fmt: the format.
-        datefmt: the date format.
-        sd_id: the name in front of the structured data.
-        colour: whether to show levels in colours.
-    """
+    """A formatter with the fields ``%(struct_data)s`` and ``%(priority)s``, and ``%f`` in dates."""
 
     def __init__(
         self,

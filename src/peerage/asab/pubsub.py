@@ -1,28 +1,26 @@
 """Messages within an application."""
 
+import asyncio
 import inspect
 import logging
 import weakref
 from collections.abc import Callable, Coroutine, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from peerage.asab.absent import NEVER_PUBLISHED
-from peerage.asab.subscriber import Subscriber
-from peerage.asab.threads import is_foreign
 
 if TYPE_CHECKING:
-    import asyncio
-
     from peerage.asab.application import Application
 
-__all__ = ["PubSub", "Subscriber", "subscribe"]
+__all__ = ["PubSub", "Subscriber", "is_foreign", "subscribe"]
 
 log = logging.getLogger(__name__)
 
 Callback = Callable[..., Any]
 _Reference = Callable[[], Callback | None]
 _F = TypeVar("_F", bound=Callback)
+_Message = tuple[str, tuple[Any, ...], dict[str, Any]]
 
 #: The attribute in which the decorator stores the message types; the name is ASAB's.
 _TYPES = "asab_pubsub_subscribe_to_message_types"
@@ -68,14 +66,9 @@ class PubSub:
     def publish(self, message_type: str, *args: Any, asynchronously: bool = False, **kwargs: Any) -> None:
         """Call the callbacks that are subscribed to *message_type*, in the order of subscription.
 
+        The type is their first argument. *asynchronously* calls them later, from the event loop.
         A callback that one of them subscribes is called as well: an object made on ``Application.run!`` may
         need that message.
-
-        Args:
-            message_type: the type; it is the first argument of each callback.
-            args: further arguments.
-            asynchronously: call them later, from the event loop.
-            kwargs: further arguments.
         """
         for callback in self._callbacks(message_type):
             if asynchronously:
@@ -87,7 +80,7 @@ class PubSub:
         """Publish from another thread."""
         self.Loop.call_soon_threadsafe(partial(self.publish, message_type, *args, **kwargs))
 
-    async def message(self, message_type: str) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
+    async def message(self, message_type: str) -> _Message:
         """Wait for one message and return ``(message_type, args, kwargs)``."""
         return await Subscriber(self, message_type).message()
 
@@ -155,6 +148,54 @@ class subscribe:  # noqa: N801 - used as a decorator
         """Store the message type in an attribute of *f*."""
         setattr(f, _TYPES, [*(getattr(f, _TYPES, None) or ()), self.message_type])
         return f
+
+
+class Subscriber:
+    """A queue of the messages that it is subscribed to.
+
+    ::
+
+        async for message_type, args, kwargs in asab.Subscriber(app.PubSub, "Application.tick!"):
+            ...
+
+    Args:
+        pubsub: subscribe there; None: call :meth:`subscribe` later.
+        message_types: the types to subscribe to.
+    """
+
+    def __init__(self, pubsub: PubSub | None = None, *message_types: str) -> None:
+        self._messages: asyncio.Queue[_Message] = asyncio.Queue()
+        if pubsub is not None:
+            for message_type in message_types:
+                self.subscribe(pubsub, message_type)
+
+    def subscribe(self, pubsub: PubSub, message_type: str) -> None:
+        """Subscribe to another type of message as well."""
+        pubsub.subscribe(message_type, self)
+
+    def __call__(self, message_type: str, *args: Any, **kwargs: Any) -> None:
+        """Put a message into the queue; PubSub calls this."""
+        self._messages.put_nowait((message_type, args, kwargs))
+
+    async def message(self) -> _Message:
+        """Wait for the next message and return ``(message_type, args, kwargs)``."""
+        return await self._messages.get()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> _Message:
+        return await self.message()
+
+
+def is_foreign(loop: asyncio.AbstractEventLoop) -> bool:
+    """Tell whether *loop* runs in another thread than the caller."""
+    if not loop.is_running():
+        return False
+    try:
+        return asyncio.get_running_loop() is not loop
+    except RuntimeError:
+        return True
 
 
 def _reference(callback: Callback) -> _Reference:

@@ -1,10 +1,13 @@
 """SSL contexts described by a section of the configuration."""
 
 import ssl
-from typing import Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from peerage.asab.configurable import Configurable
 from peerage.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["SSLContextBuilder"]
 
@@ -12,12 +15,7 @@ _MODES: Final = {mode.name: mode for mode in ssl.VerifyMode}
 
 
 class SSLContextBuilder(Configurable):
-    """Makes an SSL context from a section: ``cert``, ``key``, ``key_password`` and so on.
-
-    Args:
-        config_section_name: the section.
-        config: settings of the program, which win over it.
-    """
+    """Makes an SSL context from a section: ``cert``, ``key``, ``key_password`` and so on."""
 
     ConfigDefaults: ClassVar[dict[str, Any]] = {
         "cert": "",  # PEM file with the certificate and the chain of its issuers
@@ -47,48 +45,38 @@ class SSLContextBuilder(Configurable):
         context = ssl.SSLContext(protocol)
         # Some distributions' Python, Debian's among them, allows older versions by default.
         context.minimum_version = ssl.TLSVersion.TLSv1_2
-        for option, apply in (
-            ("cert", self._load_certificate),
-            ("cafile", self._load_authorities),
-            ("capath", self._load_authorities),
-            ("cadata", self._load_authorities),
-            ("ciphers", self._set_ciphers),
-            ("dh_params", self._load_dh_params),
-            ("verify_mode", self._set_verify_mode),
-        ):
-            if not self.Config[option]:
+        settings = self.Config
+        # Without a password OpenSSL would ask for one on the terminal.
+        password = settings["key_password"]
+        applied: dict[str, Callable[[str], object]] = {
+            "cert": lambda file: context.load_cert_chain(file, settings["key"] or None, lambda: password),
+            "cafile": lambda file: context.load_verify_locations(cafile=file),
+            "capath": lambda folder: context.load_verify_locations(capath=folder),
+            "cadata": lambda data: context.load_verify_locations(cadata=data),
+            "ciphers": context.set_ciphers,
+            "dh_params": context.load_dh_params,
+            "verify_mode": lambda name: _set_verify_mode(context, name),
+        }
+        for option, apply in applied.items():
+            if not settings[option]:
                 continue
             try:
-                apply(context, option)
+                apply(settings[option])
             except (OSError, ValueError) as error:
                 # The option is never the password; the values of the others are public.
                 raise ConfigurationError(
-                    f"[{self._section}] {option}={_short(self.Config[option])} can't be used: {error}"
+                    f"[{self._section}] {option}={_short(settings[option])} can't be used: {error}"
                 ) from error
         return context
 
-    def _load_certificate(self, context: ssl.SSLContext, option: str) -> None:
-        # Without a password OpenSSL would ask for one on the terminal.
-        password = self.Config["key_password"]
-        context.load_cert_chain(self.Config[option], self.Config["key"] or None, lambda: password)
 
-    def _load_authorities(self, context: ssl.SSLContext, option: str) -> None:
-        context.load_verify_locations(**{option: self.Config[option]})
-
-    def _set_ciphers(self, context: ssl.SSLContext, option: str) -> None:
-        context.set_ciphers(self.Config[option])
-
-    def _load_dh_params(self, context: ssl.SSLContext, option: str) -> None:
-        context.load_dh_params(self.Config[option])
-
-    def _set_verify_mode(self, context: ssl.SSLContext, option: str) -> None:
-        name = self.Config[option].upper()
-        mode = _MODES.get(name)
-        if mode is None:
-            raise ValueError(f"write one of {', '.join(_MODES)}")
-        if mode is ssl.CERT_NONE:
-            context.check_hostname = False
-        context.verify_mode = mode
+def _set_verify_mode(context: ssl.SSLContext, name: str) -> None:
+    mode = _MODES.get(name.upper())
+    if mode is None:
+        raise ValueError(f"write one of {', '.join(_MODES)}")
+    if mode is ssl.CERT_NONE:
+        context.check_hostname = False
+    context.verify_mode = mode
 
 
 def _short(value: str) -> str:

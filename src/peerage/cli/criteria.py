@@ -3,14 +3,15 @@
 from collections.abc import Iterable
 
 from peerage.cli.run import CommandError, Exit
-from peerage.directory import Criteria, Directory, fold_criteria
+from peerage.directory import Criteria, Directory
 from peerage.directory.suggest import nearest_key
+from peerage.records.instance import Instance
 
-__all__ = ["no_match", "parse_criteria"]
+__all__ = ["matching", "no_match", "parse_criteria"]
 
 
-def parse_criteria(words: Iterable[str]) -> Criteria:
-    """Return the criteria that ``key=value`` words spell, folded.
+def parse_criteria(words: Iterable[str]) -> dict[str, str]:
+    """Return the criteria that ``key=value`` words spell.
 
     Raises:
         CommandError: a word isn't ``key=value``, or a key is given twice.
@@ -27,7 +28,13 @@ def parse_criteria(words: Iterable[str]) -> Criteria:
                 f"{key!r} is given twice, and all criteria must match: give it once.", Exit.USAGE
             )
         criteria[key] = value
-    return fold_criteria(criteria)
+    return criteria
+
+
+def matching(instances: Iterable[Instance], criteria: Criteria) -> list[Instance]:
+    """Return those of *instances* that match all criteria."""
+    wanted = set(criteria)
+    return [instance for instance in instances if wanted <= set(instance.ids)]
 
 
 def no_match(directory: Directory, criteria: Criteria, url: str) -> str:

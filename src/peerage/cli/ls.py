@@ -1,57 +1,45 @@
-"""``peerage ls`` and ``peerage locate``: what is in a registry."""
+"""``peerage ls``: the instances."""
 
 import sys
-from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from peerage.cli.criteria import no_match, parse_criteria
-from peerage.cli.rows import COLUMNS, Row, cells, listing, problem_lines
-from peerage.cli.run import CommandError, Exit, opened, report
+from peerage.cli.run import Exit, opened, report
 from peerage.cli.table import on_terminal, plain_table, rich_table
-from peerage.cli.text import as_json, clean
-from peerage.directory import Criteria
+from peerage.cli.view import COLUMNS, cells, problem_lines
+from peerage.directory import Criteria, fold_criteria
+from peerage.directory.listing import Row, listing
 from peerage.discovery import Discovery
 
-__all__ = ["empty", "list_once", "locate"]
+__all__ = ["empty", "list_once"]
+
 
 #: What the state of a superseded record means.
-_SUPERSEDED = (
+SUPERSEDED = (
     "superseded: a newer record has the same instance id, host and port, and only that one is called. The "
     "process restarted, or several run with one INSTANCE_ID: give each its own."
 )
 
 
 async def list_once(registry: str | None, words: list[str], *, timeout: float, as_array: bool) -> int:  # noqa: ASYNC109 - an option of the command, handed on
-    """Show the instances that match the criteria ``key=value``, and what is wrong with them."""
-    criteria = parse_criteria(words)
+    """Show the instances and what is wrong with them.
+
+    Args:
+        registry: URL of the registry.
+        words: criteria ``key=value`` that all must match; none shows everything.
+        timeout: seconds within which it must answer.
+        as_array: whether to write one JSON array.
+    """
+    criteria = fold_criteria(parse_criteria(words))
     async with opened(registry, timeout) as discovery:
         rows = listing(discovery.directory, criteria)
         if as_array:
-            # One record a line can be read and searched, and a large cluster isn't built as one text.
-            lines = (f"  {as_json(row.entry())}" for row in rows)
-            sys.stdout.write("[\n" + ",\n".join(lines) + "\n]\n")
+            _write_json(rows)
         elif rows:
             _write_table(rows)
         else:
             report(empty(discovery, criteria))
     return Exit.NOT_DISCOVERED if criteria and not rows else Exit.OK
-
-
-async def locate(registry: str | None, words: list[str], *, timeout: float, as_array: bool) -> int:  # noqa: ASYNC109 - an option of the command, handed on
-    """Write the URLs of all instances that match all criteria ``key=value``."""
-    criteria = parse_criteria(words)
-    async with opened(registry, timeout) as discovery:
-        urls = sorted(discovery.directory.urls(criteria))
-        _write_lines([as_json(urls)] if as_array else map(clean, urls))
-        if not urls and (found := len(listing(discovery.directory, criteria))):
-            raise CommandError(
-                f"{found} matching, but none can be called: 'peerage ls {' '.join(words)}' says why.",
-                Exit.UNREACHABLE,
-            )
-        if not urls:
-            message = no_match(discovery.directory, criteria, discovery.registry.url)
-            raise CommandError(message, Exit.NOT_DISCOVERED)
-    return Exit.OK
 
 
 def empty(discovery: Discovery, criteria: Criteria) -> str:
@@ -64,8 +52,17 @@ def empty(discovery: Discovery, criteria: Criteria) -> str:
     )
 
 
+def _write_json(rows: list[Row]) -> None:
+    from peerage.cli.jsontext import as_json  # noqa: PLC0415 - only here
+
+    # One record a line can be read and searched, and a large cluster isn't built as one text.
+    lines = (f"  {as_json(row.entry())}" for row in rows)
+    sys.stdout.write("[\n" + ",\n".join(lines) + "\n]\n")
+
+
 def _write_table(rows: list[Row]) -> None:
-    shown = list(cells(rows, datetime.now(UTC)))
+    now = datetime.now(UTC)
+    shown = [cells(row, now) for row in rows if row.record is not None]
     if not on_terminal():
         _write_lines(plain_table(COLUMNS, shown) if shown else [])
     elif shown:
@@ -73,10 +70,10 @@ def _write_table(rows: list[Row]) -> None:
 
         Console().print(rich_table(COLUMNS, shown))
     if any(row.superseded for row in rows):
-        _write_lines(["", _SUPERSEDED])
+        _write_lines(["", SUPERSEDED])
     if problems := [f"  {line}" for line in problem_lines(rows)]:
         _write_lines(["", "Can't be used:", *problems])
 
 
-def _write_lines(lines: Iterable[str]) -> None:
+def _write_lines(lines: list[str]) -> None:
     sys.stdout.writelines(f"{line}\n" for line in lines)

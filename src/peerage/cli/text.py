@@ -1,18 +1,16 @@
-"""Text of records for a terminal, and JSON for other programs.
+"""Text of records for a terminal.
 
 A record may contain anything: escape sequences that set the title of a window, line breaks that forge a line,
 marks that reverse the reading order. These functions spell all of it out.
 """
 
-import json
-import math
 from datetime import UTC, datetime
-from typing import Any
 
-__all__ = ["age", "as_json", "clean", "multiline", "shorten"]
+__all__ = ["age", "clean", "multiline", "shorten"]
 
-#: Levels that are kept of a value that is nested too deeply for JSON.
-_DEEPEST = 50
+_MINUTE = 60
+_HOUR = 60 * _MINUTE
+_DAY = 24 * _HOUR
 
 
 def clean(text: str) -> str:
@@ -23,9 +21,11 @@ def clean(text: str) -> str:
     """
     if text.isprintable():
         return text
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text
-    )
+    return "".join(char if char.isprintable() else _spelled(char) for char in text)
+
+
+def _spelled(char: str) -> str:
+    return char.encode("unicode_escape").decode("ascii")
 
 
 def multiline(text: str) -> str:
@@ -54,33 +54,7 @@ def age(launch_time: object, now: datetime) -> str:
         launched = launched.replace(tzinfo=UTC)
     # The clocks of two machines differ, so a launch time in the future counts as now.
     seconds = max(0, int((now - launched).total_seconds()))
-    for length, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+    for length, unit in ((_DAY, "d"), (_HOUR, "h"), (_MINUTE, "min")):
         if seconds >= 2 * length:
             return f"{seconds // length} {unit}"
     return f"{seconds} s"
-
-
-def as_json(value: dict[str, Any] | list[Any]) -> str:
-    """Return *value* as one line of JSON, in ASCII.
-
-    ``NaN`` and ``Infinity``, which Python reads although they aren't JSON, become null, and so do values that
-    are nested too deeply to be written.
-    """
-    try:
-        return json.dumps(value, allow_nan=False)
-    except (ValueError, RecursionError):
-        return json.dumps(_restricted(value, _DEEPEST))
-
-
-def _restricted(value: Any, depth: int) -> Any:
-    match value:
-        case float() if not math.isfinite(value):
-            return None
-        case dict() | list() | tuple() if depth == 0:
-            return None
-        case dict():
-            return {key: _restricted(item, depth - 1) for key, item in value.items()}
-        case list() | tuple():
-            return [_restricted(item, depth - 1) for item in value]
-        case _:
-            return value

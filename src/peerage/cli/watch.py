@@ -8,13 +8,15 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from peerage.changes import Changed, PeerEvent
-from peerage.cli.criteria import parse_criteria
+from peerage.cli.criteria import matching, parse_criteria
+from peerage.cli.jsontext import as_json
 from peerage.cli.ls import empty
-from peerage.cli.rows import COLUMNS, Row, cells, listing, problem_lines
 from peerage.cli.run import Exit, first_of, opened, show_outages
 from peerage.cli.table import on_terminal, rich_table
-from peerage.cli.text import as_json, shorten
-from peerage.directory import Criteria, DirectoryEvent, Problems
+from peerage.cli.text import shorten
+from peerage.cli.view import COLUMNS, cells, problem_line, problem_lines
+from peerage.directory import Criteria, DirectoryEvent, Problems, fold_criteria
+from peerage.directory.listing import Row, listing, row_of
 from peerage.discovery import Discovery
 
 if TYPE_CHECKING:
@@ -33,41 +35,51 @@ _AROUND = 6
 
 
 async def watch(registry: str | None, words: list[str], *, timeout: float, as_lines: bool) -> int:  # noqa: ASYNC109 - an option of the command, handed on
-    """Show the instances that match the criteria ``key=value`` and every change, until cancelled.
+    """Show the instances and every change, until cancelled.
 
     Args:
         registry: URL of the registry.
-        words: the criteria.
+        words: criteria ``key=value`` that all must match; none shows everything.
         timeout: seconds within which it must answer at the start.
         as_lines: whether to write JSON objects, one a line.
     """
-    criteria = parse_criteria(words)
+    criteria = fold_criteria(parse_criteria(words))
     async with opened(registry, timeout) as discovery:
         show_outages()
-        if on_terminal() and not as_lines:
+        if as_lines:
+            await _write_changes(discovery, criteria, _json_event, _json_problem)
+        elif on_terminal():
             await _draw_changes(discovery, criteria)
         else:
-            parts = [_write_events(discovery, criteria, _json_line if as_lines else _plain_line)]
-            if not criteria:
-                parts.append(_write_problems(discovery, as_objects=as_lines))
-            await first_of(*parts)
+            await _write_changes(discovery, criteria, _plain_event, _plain_problem)
     return Exit.OK
 
 
 # One line a change
 
 
+async def _write_changes(
+    discovery: Discovery,
+    criteria: Criteria,
+    line_of: Callable[[Discovery, PeerEvent], str],
+    problem_of: Callable[[str, tuple[str, ...]], str],
+) -> None:
+    parts = [_write_events(discovery, criteria, line_of)]
+    if not criteria:
+        parts.append(_write_problems(discovery, problem_of))
+    await first_of(*parts)
+
+
 async def _write_events(
     discovery: Discovery, criteria: Criteria, line_of: Callable[[Discovery, PeerEvent], str]
 ) -> None:
-    wanted = set(criteria)
     async for event in discovery.changes():
         both = (event.before, event.instance) if isinstance(event, Changed) else (event.instance,)
-        if any(wanted <= set(each.ids) for each in both):
+        if matching(both, criteria):
             _write(line_of(discovery, event))
 
 
-async def _write_problems(discovery: Discovery, *, as_objects: bool) -> None:
+async def _write_problems(discovery: Discovery, line_of: Callable[[str, tuple[str, ...]], str]) -> None:
     """Write the problems of each record, now and whenever they change."""
     waiting = dict(discovery.directory.problems)
     changed = asyncio.Event()
@@ -82,12 +94,7 @@ async def _write_problems(discovery: Discovery, *, as_objects: bool) -> None:
         while True:
             for name, problems in waiting.items():
                 if problems:
-                    row = Row(name, None, problems)
-                    _write(
-                        as_json({"event": "problem", "name": name, "problems": problems})
-                        if as_objects
-                        else f"problem {next(problem_lines([row]))}"
-                    )
+                    _write(line_of(name, problems))
             waiting.clear()
             changed.clear()
             await changed.wait()
@@ -104,18 +111,26 @@ def _word(event: PeerEvent) -> str:
     return type(event).__name__.lower()
 
 
-def _plain_line(_discovery: Discovery, event: PeerEvent) -> str:
-    (shown,) = cells([Row(event.instance.name, event.instance)], datetime.now(UTC))
-    return f"{_word(event):8}{'  '.join(filter(None, shown))}"
+def _plain_event(_discovery: Discovery, event: PeerEvent) -> str:
+    shown = (cell for cell in cells(row_of(event.instance), datetime.now(UTC)) if cell)
+    return f"{_word(event):8}{'  '.join(shown)}"
 
 
-def _json_line(discovery: Discovery, event: PeerEvent) -> str:
-    name = event.instance.name
-    problems = discovery.directory.problems.get(name, ())
-    line = {"event": _word(event), **Row(name, event.instance, problems).entry()}
+def _plain_problem(name: str, problems: tuple[str, ...]) -> str:
+    return f"problem {problem_line(name, problems)}"
+
+
+def _json_event(discovery: Discovery, event: PeerEvent) -> str:
+    problems = discovery.directory.problems
+    row = row_of(event.instance, problems.get(event.instance.name, ()))
+    line = {"event": _word(event), **row.entry()}
     if isinstance(event, Changed):
-        line["before"] = Row(event.before.name, event.before).entry()
+        line["before"] = row_of(event.before).entry()
     return as_json(line)
+
+
+def _json_problem(name: str, problems: tuple[str, ...]) -> str:
+    return as_json({"event": "problem", "name": name, "problems": problems})
 
 
 # A live table
@@ -144,10 +159,11 @@ async def _draw_changes(discovery: Discovery, criteria: Criteria) -> None:
 def _picture(discovery: Discovery, criteria: Criteria, height: int) -> "RenderableType":
     """Return the table as it is now; of a long one what fits on the screen."""
     rows = listing(discovery.directory, criteria)
-    readable = [row for row in rows if row.instance is not None]
+    readable = [row for row in rows if row.record is not None]
+    now = datetime.now(UTC)
     room = max(1, height - _AROUND - sum(bool(row.problems) for row in rows))
     below = _below(discovery, criteria, rows, hidden=len(readable[room:]))
-    return rich_table(COLUMNS, cells(readable[:room], datetime.now(UTC)), below)
+    return rich_table(COLUMNS, [cells(row, now) for row in readable[:room]], below)
 
 
 def _below(discovery: Discovery, criteria: Criteria, rows: list[Row], hidden: int) -> Iterator[str]:

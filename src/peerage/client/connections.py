@@ -5,7 +5,8 @@ not the instance is still there, so that a service that calls thousands of insta
 """
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakSet
 
@@ -68,6 +69,7 @@ class InstanceConnector(aiohttp.TCPConnector):
     def __init__(self, connections: "Connections", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._connections = connections
+        connections.pooled = self._pooled
 
     # It isn't documented, but what every connector of aiohttp overrides. Without it nothing is bounded.
     async def _create_connection(self, req: aiohttp.ClientRequest, *args: Any) -> "ResponseHandler":
@@ -75,6 +77,11 @@ class InstanceConnector(aiohttp.TCPConnector):
         if DIALLED in req.headers:
             self._connections.made((req.url.host or "", req.url.port or 0), protocol)
         return protocol
+
+    def _pooled(self) -> Collection["ResponseHandler"]:
+        # It isn't documented either. Without it idle connections to busy instances are kept.
+        pools: dict[Any, Any] = getattr(self, "_conns", {})
+        return {protocol for pool in pools.values() for protocol, _ in pool}
 
 
 class Connections:
@@ -86,6 +93,8 @@ class Connections:
 
     def __init__(self, most_idle: int) -> None:
         self._most_idle = most_idle
+        self.pooled: Callable[[], Collection[ResponseHandler]] = tuple
+        """Returns the connections that no request uses; set by the connector."""
         # Those used last come last.
         self._kept: OrderedDict[Address, Kept] = OrderedDict()
         self._addresses: dict[str, set[Address]] = {}
@@ -133,10 +142,11 @@ class Connections:
                 self._close(address)
 
     def close_idle(self) -> None:
-        """Close the connections to all addresses at which no request is under way."""
+        """Close all connections that no request uses."""
         for address, kept in tuple(self._kept.items()):
             if not kept.in_use:
                 self._close(address)
+        self._close_pooled(self._count)
 
     def _bound(self) -> None:
         for kept in self._kept.values():
@@ -147,6 +157,18 @@ class Connections:
                 break
             if not kept.in_use:
                 self._close(address)
+        else:
+            # A WebSocket at each address, for example, keeps all of these in use.
+            self._close_pooled(self._count - self._in_use - self._most_idle)
+
+    def _close_pooled(self, most: int) -> None:
+        """Close up to *most* connections that no request uses, to addresses at which others are under way."""
+        pooled = self.pooled()
+        idle = [(kept, each) for kept in self._kept.values() for each in kept.protocols if each in pooled]
+        for kept, protocol in islice(idle, max(most, 0)):
+            kept.protocols.discard(protocol)
+            self._count -= 1
+            protocol.close()
 
     def _close(self, address: Address) -> None:
         kept = self._kept.pop(address)

@@ -8,6 +8,7 @@ Connections to instances are pooled apart from those that the program makes itse
 (``server_hostname`` is part of the pool's key): a connection that the rules for records forbid isn't reused.
 """
 
+import asyncio
 import logging
 from contextlib import suppress
 from functools import partial
@@ -89,6 +90,10 @@ class BalancingMiddleware:
                     continue
                 if isinstance(step, GiveUp):
                     raise _error(step, request, error) from error
+                if step.relieve:
+                    self._connections.close_idle()
+                    # Their descriptors are free in the next turn of the loop.
+                    await asyncio.sleep(0)
                 kept = self._prepare(call, step, request, url, error)
                 try:
                     response = await handler(request)
@@ -138,8 +143,6 @@ class BalancingMiddleware:
             log.debug("%s of %s failed at %s: %s", request.method, url.raw_host, *call.notes[-1])
             # The failed attempt has cancelled the wait for "100 Continue", if there is one: wait anew.
             request.update_expect_continue()
-        if attempt.relieve:
-            self._connections.close_idle()
         self._look_up_due()
         if log.isEnabledFor(logging.DEBUG):
             log.debug("%s of %s goes to %s", request.method, url.raw_host, kept.dialled)

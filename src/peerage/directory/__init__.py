@@ -1,5 +1,25 @@
 """The in-memory index of instances; pure and synchronous."""
 
-from peerage.directory.directory import Change, Criteria, Directory, DirectoryEvent, Problems, fold_criteria
+from peerage.directory.bucket import Standing
+from peerage.directory.directory import (
+    Change,
+    Counts,
+    Criteria,
+    Directory,
+    DirectoryEvent,
+    Problems,
+    fold_criteria,
+)
+from peerage.directory.reconcile import reconcile
 
-__all__ = ["Change", "Criteria", "Directory", "DirectoryEvent", "Problems", "fold_criteria"]
+__all__ = [
+    "Change",
+    "Counts",
+    "Criteria",
+    "Directory",
+    "DirectoryEvent",
+    "Problems",
+    "Standing",
+    "fold_criteria",
+    "reconcile",
+]

@@ -12,8 +12,9 @@ from typing import Final, NamedTuple
 
 from cachetools import LRUCache
 
+from peerage.directory.bucket import Standing, urls_of
 from peerage.directory.incarnations import Incarnations
-from peerage.directory.index import Index, preferred, urls_of
+from peerage.directory.index import Index
 from peerage.directory.members import Members
 from peerage.records.decode import decode
 from peerage.records.instance import Instance
@@ -21,7 +22,7 @@ from peerage.records.names import fold_key, fold_value
 from peerage.records.networks import ANYWHERE, Networks
 from peerage.registry import Record
 
-__all__ = ["Change", "Criteria", "Directory", "DirectoryEvent", "Problems", "fold_criteria"]
+__all__ = ["Change", "Counts", "Criteria", "Directory", "DirectoryEvent", "Problems", "fold_criteria"]
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +62,21 @@ class Problems(NamedTuple):
 
 #: What subscribers get.
 DirectoryEvent = Change | Problems
+
+
+class Counts(NamedTuple):
+    """How many records there are."""
+
+    records: int
+    """All records, unreadable ones included."""
+    malformed: int
+    """Records with problems, unreadable ones included."""
+    visible: int
+    """Instances: readable records without the superseded ones."""
+    standings: Mapping[Standing, int]
+    """Instances of each standing."""
+    changes: int
+    """Visible changes since the beginning."""
 
 
 def fold_criteria(criteria: Mapping[str, object]) -> Criteria:
@@ -138,7 +154,7 @@ class Directory:
         for before, after in self._incarnations.replace(old, new):
             # The new one first: an id that both have is never without an instance in between.
             if after is not None:
-                self._index.add(after, before)
+                self._index.add(after, _standing_of(after), before)
             if before is not None:
                 self._index.discard(before)
             self.generation += 1
@@ -177,6 +193,19 @@ class Directory:
         """What couldn't be used, a sentence each, by the name of the record."""
         return MappingProxyType(self._problems)
 
+    def count(self) -> Counts:
+        """Return how many records there are; takes time for each record with problems."""
+        standings = self._index.standings()
+        visible = len(self._incarnations)
+        unreadable = sum(name not in self._instances for name in self._problems)
+        return Counts(
+            records=len(self._instances) + unreadable,
+            malformed=len(self._problems),
+            visible=visible,
+            standings={Standing.READY: visible - sum(standings.values()), **standings},
+            changes=self.generation,
+        )
+
     def targets(self, key: str, value: str) -> Members:
         """Return where requests for ``(key, value)``, folded, go; draining instances only without others.
 
@@ -197,7 +226,7 @@ class Directory:
             self._answered = self.generation
         answer = self._answers.get(criteria)
         if answer is None:
-            answer = urls_of(preferred(self.find(criteria)))
+            answer = urls_of(self._index.preferred(self.find(criteria)))
             with suppress(ValueError):  # it is larger than all that is remembered
                 self._answers[criteria] = answer
         return answer
@@ -237,3 +266,9 @@ class Directory:
 def _size(answer: tuple[str, ...]) -> int:
     # One kilobyte for the criteria. The URLs are in memory anyway.
     return 1000 + 8 * len(answer)
+
+
+def _standing_of(instance: Instance) -> Standing:
+    if not instance.callable:
+        return Standing.UNCALLABLE
+    return Standing.DRAINING if instance.draining else Standing.READY

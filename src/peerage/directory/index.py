@@ -1,93 +1,21 @@
-"""The visible instances by each of their ids, grouped by whether requests go to them."""
+"""The visible instances by each of their ids, and the standing of each."""
 
-from collections.abc import Sequence
-from itertools import chain
-from operator import attrgetter
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from typing import Final
 
+from peerage.directory.bucket import PREFERRED, Bucket, Standing
 from peerage.directory.members import Members, SingleMember
 from peerage.records.instance import Instance
 
-__all__ = ["Bucket", "Index", "preferred", "urls_of"]
+__all__ = ["Index"]
 
 _Pair = tuple[str, str]
 
-_urls = attrgetter("urls")
+_READY: Final = Standing.READY
 
 _NO_INSTANCES: Final = Members()
-
-
-def preferred(instances: Sequence[Instance]) -> list[Instance]:
-    """Return those of *instances* to which requests go: ready ones, or draining ones if there are no others.
-
-    This is kube-proxy's rule for terminating endpoints.
-    """
-    callable_ones = [instance for instance in instances if instance.callable]
-    return [instance for instance in callable_ones if not instance.draining] or callable_ones
-
-
-def urls_of(instances: Sequence[Instance]) -> tuple[str, ...]:
-    """Return the URLs of all *instances*; URLs that several records advertise are repeated."""
-    if len(instances) == 1:
-        # Most buckets hold one instance: its own tuple is shared, since a copy would take 64 bytes.
-        return instances[0].urls
-    return tuple(chain.from_iterable(map(_urls, instances)))
-
-
-class Bucket:
-    """All visible instances with one id.
-
-    Adding, removing and picking one at random take the same time for one instance and for ten thousand.
-    """
-
-    __slots__ = ("_draining", "_ready", "_uncallable", "_urls")
-
-    def __init__(self) -> None:
-        self._ready = Members()
-        # Made when they are needed: there are thousands of buckets, and few have instances that aren't ready.
-        self._draining = self._uncallable = _NO_INSTANCES
-        self._urls: tuple[str, ...] | None = None
-
-    def add(self, instance: Instance) -> None:
-        """Add *instance*."""
-        self._urls = None
-        self._group(instance).add(instance)
-
-    def discard(self, instance: Instance) -> None:
-        """Remove *instance*, which was added."""
-        self._urls = None
-        self._group(instance).discard(instance)
-
-    def _group(self, instance: Instance) -> Members:
-        if not instance.callable:
-            self._uncallable = self._uncallable or Members()
-            return self._uncallable
-        if instance.draining:
-            self._draining = self._draining or Members()
-            return self._draining
-        return self._ready
-
-    def __len__(self) -> int:
-        """Return the number of instances, those that aren't called included."""
-        return len(self._ready) + len(self._draining) + len(self._uncallable)
-
-    @property
-    def all(self) -> list[Instance]:
-        """The instances, those that aren't called included."""
-        return [*self._ready, *self._draining, *self._uncallable]
-
-    @property
-    def targets(self) -> Members:
-        """Those that :func:`preferred` selects. This is the bucket's own list: don't change or keep it."""
-        return self._ready or self._draining
-
-    @property
-    def urls(self) -> tuple[str, ...]:
-        """The URLs of the targets; made once after each change."""
-        urls = self._urls
-        if urls is None:
-            urls = self._urls = urls_of(self.targets)
-        return urls
+_NO_URLS: Final[tuple[str, ...]] = ()
 
 
 class Index:
@@ -99,30 +27,50 @@ class Index:
 
     def __init__(self) -> None:
         self._found: dict[_Pair, Instance | Bucket] = {}
+        # Of the instances that aren't ready: nearly all are.
+        self._standings: dict[Instance, Standing] = {}
 
     def __len__(self) -> int:
         """Return the number of pairs."""
         return len(self._found)
 
-    def add(self, instance: Instance, replaced: Instance | None = None) -> None:
-        """Add *instance* under all its ids; where *replaced*, discarded next, is alone, instead of it."""
+    def standing(self, instance: Instance) -> Standing:
+        """Return the standing with which *instance* was added."""
+        return self._standings.get(instance, _READY)
+
+    def standings(self) -> dict[Standing, int]:
+        """Return how many instances have each standing that isn't READY."""
+        return Counter(self._standings.values())
+
+    def add(self, instance: Instance, standing: Standing, replaced: Instance | None = None) -> None:
+        """Add *instance* under all its ids.
+
+        Args:
+            instance: a new one.
+            standing: whether requests go to it.
+            replaced: an instance that is discarded next. Where it is alone the new one takes its place.
+        """
+        if standing is not _READY:
+            self._standings[instance] = standing
         for pair in instance.ids:
             found = self._found.get(pair)
             if found is None or found is replaced:
                 self._found[pair] = instance
                 continue
-            if not isinstance(found, Bucket):
+            if isinstance(found, Bucket):
+                bucket = found
+            else:
                 bucket = self._found[pair] = Bucket()
-                bucket.add(found)
-                found = bucket
-            found.add(instance)
+                bucket.add(found, self.standing(found))
+            bucket.add(instance, standing)
 
     def discard(self, instance: Instance) -> None:
         """Remove *instance*, which was added, from under all its ids."""
+        standing = self._standings.pop(instance, _READY)
         for pair in instance.ids:
             found = self._found[pair]
             if isinstance(found, Bucket):
-                found.discard(instance)
+                found.discard(instance, standing)
                 if not found:
                     del self._found[pair]
             elif found is instance:  # otherwise its successor has taken its place
@@ -133,21 +81,33 @@ class Index:
         found = self._found.get(pair)
         if isinstance(found, Bucket):
             return found.targets
-        return _NO_INSTANCES if found is None or not found.callable else SingleMember(found)
+        return _NO_INSTANCES if found is None or not self._is_target(found) else SingleMember(found)
 
     def urls(self, pair: _Pair) -> tuple[str, ...]:
         """Return the URLs of the targets of *pair*; URLs that several records advertise are repeated."""
         found = self._found.get(pair)
-        return found.urls if isinstance(found, Bucket) or (found is not None and found.callable) else ()
+        if isinstance(found, Bucket) or (found is not None and self._is_target(found)):
+            return found.urls
+        return _NO_URLS
+
+    def _is_target(self, instance: Instance) -> bool:
+        return not self._standings or self._standings.get(instance, _READY) in PREFERRED
 
     def matching(self, pairs: Sequence[_Pair]) -> list[Instance]:
-        """Return all instances that have all of *pairs*, those that aren't called included."""
+        """Return all instances that have all of *pairs*, whatever their standing."""
         groups = [self._found[pair] for pair in pairs if pair in self._found]
         if len(groups) < len(pairs):
             return []
         rarest = min(groups, key=_size)
         candidates = rarest.all if isinstance(rarest, Bucket) else [rarest]
         return [instance for instance in candidates if all(pair in instance.ids for pair in pairs)]
+
+    def preferred(self, instances: Iterable[Instance]) -> list[Instance]:
+        """Return those of *instances* to which requests go: ready ones, else draining ones."""
+        by_standing: dict[Standing, list[Instance]] = {}
+        for instance in instances:
+            by_standing.setdefault(self.standing(instance), []).append(instance)
+        return next((by_standing[each] for each in PREFERRED if each in by_standing), [])
 
 
 def _size(group: Instance | Bucket) -> int:

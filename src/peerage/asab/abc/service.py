@@ -13,10 +13,6 @@ class Service:
 
     Subclasses override the coroutines.
 
-    Args:
-        app: the application.
-        service_name: the name to register under.
-
     Raises:
         RuntimeError: there is a service of that name.
     """

@@ -3,20 +3,20 @@
 import asyncio
 import logging
 import socket
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+import time
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import aiohttp
 
 from peerage.asab.abc.service import Service
 from peerage.asab.api.framework import framework_of
-from peerage.asab.api.projection import advertised_ids, records
 from peerage.asab.api.relay import authorization_of
 from peerage.asab.parts import Phase
 from peerage.client import Authorize, resolver
 from peerage.directory import fold_criteria
 from peerage.errors import NotDiscoveredError, NotReadyError
-from peerage.records.instance import Id
+from peerage.records.instance import Id, Instance
 from peerage.records.names import is_logical, parse_host
 
 if TYPE_CHECKING:
@@ -37,6 +37,14 @@ log = logging.getLogger("peerage.asab.api")
 #: Host or address, port, ``AF_INET`` or ``AF_INET6``.
 Address = tuple[str, int, int]
 
+#: Keys of a record that the original indexes, besides the keys of ``discovery``.
+_INDEXED: Final = ("instance_id", "service_id")
+
+_ID_TYPES: Final = (str, int, float)
+
+#: Seconds of work between two turns of the event loop.
+_SLICE: Final = 0.003
+
 
 class DiscoveryService(Service):
     """Finds services by their ids and calls them by name, over the session of a ZooKeeper container.
@@ -48,12 +56,8 @@ class DiscoveryService(Service):
                 ...
 
     Answers come from memory. Only at first they wait until the registry was read, at most
-    ``[discovery] ready_timeout`` (or ``PEERAGE_READY_TIMEOUT``), a minute by default.
-
-    Args:
-        app: the application.
-        zkc: the container.
-        service_name: the name to register under.
+    ``[discovery] ready_timeout`` (or ``PEERAGE_READY_TIMEOUT``), a minute by default. If the registry
+    can't be read, they raise a NotDiscoveredError that is a TimeoutError as well.
     """
 
     peerage_phase: ClassVar[Phase] = Phase.DISCOVERY
@@ -88,9 +92,6 @@ class DiscoveryService(Service):
 
         Returns:
             The URLs; None, and a warning, without any id.
-
-        Raises:
-            NotDiscoveredError: the registry can't be read; it is a TimeoutError as well.
         """
         if isinstance(instance_id, Mapping):
             if instance_id:
@@ -110,36 +111,25 @@ class DiscoveryService(Service):
 
         Keys are ``instance_id``, ``service_id`` and the custom keys; values are as advertised: 1 and "1"
         differ.
-
-        Raises:
-            NotDiscoveredError: the registry can't be read; it is a TimeoutError as well.
         """
         directory = await self._directory()
         found: dict[str, dict[Id, set[Address]]] = {"instance_id": {}, "service_id": {}}
         callable_ones = [instance for instance in directory.find() if instance.callable]
-        async for instance, record in records(callable_ones):
+        async for instance, record in _records(callable_ones):
             addresses = {(endpoint.host, endpoint.port, endpoint.family) for endpoint in instance.endpoints}
-            for key, values in advertised_ids(record):
+            for key, values in _advertised_ids(record):
                 found_of_key = found.setdefault(key, {})
                 for value in values:
                     found_of_key.setdefault(value, set()).update(addresses)
         return found
 
     async def discover_raw(self) -> dict[str, dict[str, Any]]:
-        """Return all records by their names, a copy.
-
-        Raises:
-            NotDiscoveredError: the registry can't be read; it is a TimeoutError as well.
-        """
+        """Return all records by their names, a copy."""
         directory = await self._directory()
-        return {instance.name: record async for instance, record in records(directory)}
+        return {instance.name: record async for instance, record in _records(directory)}
 
     async def get_advertised_instances(self) -> list[dict[str, Any]]:
-        """Return all records, each with its name as ``ephemeral_id``.
-
-        Raises:
-            NotDiscoveredError: the registry can't be read; it is a TimeoutError as well.
-        """
+        """Return all records, each with its name as ``ephemeral_id``."""
         return [{**record, "ephemeral_id": name} for name, record in (await self.discover_raw()).items()]
 
     async def _locate(self, locate_params: Mapping[str, object]) -> set[Address]:
@@ -301,3 +291,29 @@ class DiscoveryResolver(aiohttp.DefaultResolver):  # type: ignore[misc,valid-typ
 def _each(ids: Mapping[str, object]) -> "list[Criteria]":
     """Return one criterion for each id."""
     return [fold_criteria({key: value}) for key, value in ids.items()]
+
+
+async def _records(instances: Iterable[Instance]) -> AsyncIterator[tuple[Instance, dict[str, Any]]]:
+    """Yield each instance with its parsed record, with pauses for the event loop."""
+    turn_ends = time.monotonic() + _SLICE
+    for instance in instances:
+        yield instance, instance.record()
+        if time.monotonic() >= turn_ends:
+            await asyncio.sleep(0)
+            turn_ends = time.monotonic() + _SLICE
+
+
+def _advertised_ids(record: Mapping[str, Any]) -> Iterator[tuple[str, list[Id]]]:
+    """Yield each key by which the original finds *record*, with its values: 9 and "9" are two."""
+    top = [key for key in _INDEXED if _usable(record.get(key))]
+    for key in top:
+        yield key, [record[key]]
+    custom = record.get("discovery")
+    if isinstance(custom, dict):
+        for key, values in custom.items():
+            if key not in top and isinstance(values, list):
+                yield key, [value for value in values if _usable(value)]
+
+
+def _usable(value: object) -> bool:
+    return type(value) in _ID_TYPES and value != ""

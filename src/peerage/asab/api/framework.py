@@ -1,14 +1,18 @@
 """Selects the framework of an application."""
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from peerage.asab.ports import Framework
+if TYPE_CHECKING:
+    from peerage.asab.api.own import OwnLayer
+    from peerage.asab.inside.framework import RealAsab
+
+    Framework = OwnLayer | RealAsab
 
 __all__ = ["framework_of"]
 
 
-def framework_of(app: Any) -> Framework:
+def framework_of(app: Any) -> "Framework":
     """Return the framework of *app*: the real asab, or this layer.
 
     The real asab isn't imported for that: an application of it has loaded it.

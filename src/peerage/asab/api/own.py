@@ -5,12 +5,11 @@ from typing import TYPE_CHECKING
 from peerage.asab import contextvars
 from peerage.asab.config import Config
 from peerage.asab.endpoints.handlers import add_description, add_settings
-from peerage.asab.web.bound import Bound, bound_web
 from peerage.asab.zookeeper.container import ZooKeeperContainer
 
 if TYPE_CHECKING:
+    from peerage.asab.api.service import ApiService
     from peerage.asab.application import Application
-    from peerage.asab.ports import Api
     from peerage.asab.web import WebContainer
     from peerage.asab.zookeeper import ZooKeeperService
     from peerage.discovery import Discovery
@@ -32,15 +31,11 @@ class OwnLayer:
         """Whether a handler without authorization handles this request, where there is an AuthService."""
         return contextvars.Unverified.get()
 
-    def serve(self, api: "Api", container: "WebContainer") -> None:
+    def serve(self, api: "ApiService", container: "WebContainer") -> None:
         """Add the endpoints."""
         router = container.WebApp.router
         add_description(router, api.Manifest, api.ChangeLog)
-        add_settings(router, self._app, self)
-
-    def web_of(self, container: "WebContainer") -> list[Bound]:
-        """Return the address, the port and the scheme of each socket."""
-        return bound_web(container.WebAppRunner)
+        add_settings(router, self._app, Config, contextvars.Authz)
 
     def make_zookeeper_container(self, service: "ZooKeeperService") -> ZooKeeperContainer:
         """Return a new container."""

@@ -7,7 +7,7 @@ from aiohttp import web
 from aiohttp.hdrs import AUTHORIZATION
 
 if TYPE_CHECKING:
-    from peerage.asab.ports import Framework
+    from peerage.asab.api.framework import Framework
 
 __all__ = ["authorization_of"]
 

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 from peerage.asab.abc.service import Service
 from peerage.asab.api.discovery import DiscoveryService
 from peerage.asab.api.framework import framework_of
-from peerage.asab.api.ids import sort_out
 from peerage.asab.parts import Phase
-from peerage.errors import RegistryDeniedError
+from peerage.asab.web.listen import bound_web
+from peerage.errors import RecordError, RegistryDeniedError
 from peerage.records.advert import Advert
-from peerage.records.build import build_record
-from peerage.records.identity import Identity, find_manifest, read_identity
+from peerage.records.build import build_record, check_id, check_key
+from peerage.records.identity import find_manifest, read_identity
+from peerage.records.text import shorten
 from peerage.registration import LAME_DUCK, WITHDRAW_TIMEOUT, Registration
 from peerage.registry import check_size
 
@@ -51,10 +52,6 @@ class ApiService(Service):
     It advertises as soon as the web container listens; without a web container immediately, as a service that
     can't be called. At the end it publishes that no new requests are wanted, then withdraws, and after that
     the web container stops.
-
-    Args:
-        app: the application.
-        service_name: the name to register under.
     """
 
     peerage_phase: ClassVar[Phase] = Phase.API
@@ -155,7 +152,7 @@ class ApiService(Service):
                     f"update_discovery({{{key!r}: {values!r}}}): write texts as keys and lists of ids, "
                     'such as {"shard": [1, 2]}.'
                 )
-        fit, refused = sort_out(discovery_dict)
+        fit, refused = _sort_out(discovery_dict)
         self._change(discovery={**self.Discovery, **fit})
         news = [reason for key, reason in refused.items() if key not in self._reported]
         if news:
@@ -271,19 +268,16 @@ class ApiService(Service):
 
     def _fields(self, manifest: dict[str, Any]) -> dict[str, Any]:
         web = self.WebContainer
+        # Read each time: a program may set its environment while it starts.
+        identity = read_identity(appclass=type(self.App).__name__, manifest=manifest)
         fields = {
-            "identity": self._identity(manifest),
+            "identity": replace(identity, host=self.App.HostName),
             "ids": self.Discovery,
             "extra": {"attention_required": self.AttentionRequired} if self.AttentionRequired else {},
         }
         if web is None:
             return fields
-        return {**fields, "web": self._framework.web_of(web)}
-
-    def _identity(self, manifest: dict[str, Any]) -> Identity:
-        # Read each time: a program may set its environment while it starts.
-        identity = read_identity(appclass=type(self.App).__name__, manifest=manifest)
-        return replace(identity, host=self.App.HostName)
+        return {**fields, "web": bound_web(web.WebAppRunner)}
 
 
 async def _in_time(leaving: Coroutine[Any, Any, None], planned: float = 0) -> None:
@@ -306,3 +300,40 @@ def _find_changelog(config: "RawConfigParser") -> str | None:
         log.error("[general] changelog=%s: there is no such file", configured)
     names = (configured, *_CHANGELOGS) if configured else _CHANGELOGS
     return next((name for name in names if Path(name).is_file()), None)
+
+
+def _sort_out(given: Mapping[str, list[Any]]) -> tuple[dict[str, list[Any]], dict[str, str]]:
+    """Return the ids of *given* that can be advertised, and for each key with other ids the reason.
+
+    None as an id is left out without a reason.
+    """
+    fit: dict[str, list[Any]] = {}
+    refused: dict[str, str] = {}
+    for key, values in given.items():
+        try:
+            check_key(key)
+        except RecordError as error:
+            refused[key] = str(error)
+            continue
+        fit[key], rest, reason = _sort_out_key(key, values)
+        if rest:
+            more = f" The same is true of {shorten(rest[1:])}." if rest[1:] else ""
+            refused[key] = f"{reason}{more}"
+    return fit, refused
+
+
+def _sort_out_key(key: str, values: list[Any]) -> tuple[list[Any], list[Any], str]:
+    fit: list[Any] = []
+    rest: list[Any] = []
+    reason = ""
+    for value in values:
+        if value is None:
+            continue
+        try:
+            check_id(key, value)
+        except RecordError as error:
+            rest.append(value)
+            reason = reason or str(error)
+        else:
+            fit.append(value)
+    return fit, rest, reason

@@ -14,8 +14,7 @@ from peerage.asab.web.rest import json_response
 
 if TYPE_CHECKING:
     from configparser import RawConfigParser
-
-    from peerage.asab.ports import Framework
+    from contextvars import ContextVar
 
 __all__ = ["add_description", "add_settings"]
 
@@ -44,21 +43,33 @@ def add_description(
     _add(router, "changelog", get_changelog, public=True)
 
 
-def add_settings(router: web.UrlDispatcher, app: Any, framework: "Framework") -> None:
+def add_settings(
+    router: web.UrlDispatcher, app: Any, config: "RawConfigParser", authorization: "ContextVar[Any]"
+) -> None:
     """Add ``/asab/v1/config`` and ``/asab/v1/environ``.
 
     With an AuthService they are for superusers, else they answer 404 unless ``[api] expose_config`` is set. A
     check of the client's address would be no protection: behind a proxy it is always local.
     """
 
+    def check_may_look() -> None:
+        if app.get_service("asab.AuthService") is None:
+            if not config.getboolean("api", "expose_config", fallback=False):
+                raise web.HTTPNotFound
+            return
+        authz = authorization.get(None)
+        if authz is None:
+            raise NotAuthenticatedError
+        authz.require_superuser_access()
+
     async def get_config(request: web.Request) -> web.StreamResponse:
         """Return the configuration, without secrets."""
-        _check_may_look(app, framework)
-        return json_response(request, _configuration(framework.config))
+        check_may_look()
+        return json_response(request, _configuration(config))
 
     async def get_environ(request: web.Request) -> web.StreamResponse:
         """Return the environment, without secrets."""
-        _check_may_look(app, framework)
+        check_may_look()
         return json_response(request, {name: shown(name, value) for name, value in os.environ.items()})
 
     _add(router, "config", get_config)
@@ -71,17 +82,6 @@ def _add(router: web.UrlDispatcher, name: str, handler: Handler, *, public: bool
         handler.NoAuth = True  # type: ignore[attr-defined] # read by authorization
     handler.AllowNoTenant = True  # type: ignore[attr-defined] # read by TenantService of the real asab
     router.add_get(f"/asab/v1/{name}", handler)
-
-
-def _check_may_look(app: Any, framework: "Framework") -> None:
-    if app.get_service("asab.AuthService") is None:
-        if not framework.config.getboolean("api", "expose_config", fallback=False):
-            raise web.HTTPNotFound
-        return
-    authz = framework.contextvars.Authz.get(None)
-    if authz is None:
-        raise NotAuthenticatedError
-    authz.require_superuser_access()
 
 
 def _configuration(config: "RawConfigParser") -> dict[str, dict[str, str]]:

@@ -1,16 +1,17 @@
 """What ``asab.api`` does in an application of the real asab."""
 
 import asyncio
+import inspect
 import logging
+import threading
+from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Self
 
-from peerage.asab.inside.handlers import add_endpoints
+from peerage.asab.endpoints.handlers import add_settings
 from peerage.asab.inside.internal import InternalKeys
 from peerage.asab.inside.kazooclient import chroot_of, registry_url
-from peerage.asab.inside.stopping import drain_before_stop
 from peerage.asab.parts import Phase
-from peerage.asab.web.bound import Bound, bound_web
 from peerage.asab.zookeeper.discovery import ContainerDiscovery
 from peerage.errors import ConfigurationError, NotDiscoveredError, PeerageError
 from peerage.registry import open_registry
@@ -18,10 +19,10 @@ from peerage.web import refuse_misdirected
 from peerage.web.stopping import GracefulStop
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Callable
     from configparser import RawConfigParser
 
-    from peerage.asab.ports import Api
+    from peerage.asab.api.service import ApiService
 
 __all__ = ["RealAsab"]
 
@@ -61,7 +62,7 @@ class RealAsab:
         """Whether there is an AuthService; it sets Authz once it has verified a token."""
         return "asab.AuthService" in self._app.Services
 
-    def serve(self, api: "Api", container: Any) -> None:
+    def serve(self, api: "ApiService", container: Any) -> None:
         """Add the endpoints of the framework's own ApiService; refuse misdirected requests.
 
         Raises:
@@ -73,16 +74,13 @@ class RealAsab:
                 "initialize_web() comes too late, this web container has started: call it in the "
                 "application's constructor, or in its initialize()."
             )
-        add_endpoints(self._app, self, api, container)
+        _add_endpoints(api, container)
+        add_settings(webapp.router, self._app, self.config, self.contextvars.Authz)
         graceful = GracefulStop(webapp)
         self._graceful.append(graceful)
         # In front of the others: nothing reads a request that is refused.
         webapp.middlewares.insert(0, refuse_misdirected(self))
-        drain_before_stop(container, self.drained, graceful)
-
-    def web_of(self, container: Any) -> list[Bound]:
-        """Return the address, the port and the scheme of each socket."""
-        return bound_web(container.WebAppRunner)
+        _drain_before_stop(container, self.drained, graceful)
 
     def own_ids(self) -> set[tuple[str, str]]:
         """Return the ``(key, value)`` pairs, folded, by which this process is called."""
@@ -184,3 +182,55 @@ def _derive_not_discovered_error() -> None:
     if not issubclass(NotDiscoveredError, theirs):
         # Both are RuntimeErrors, so nothing else about the class changes.
         NotDiscoveredError.__bases__ = (PeerageError, theirs)
+
+
+def _add_endpoints(api: "ApiService", container: Any) -> None:
+    """Add ``/asab/v1/…`` and ``/doc`` to a web container."""
+    app: Any = api.App
+    webapp = container.WebApp
+    logs = _log_handler(app)
+    logging.getLogger().addHandler(logs)
+    import_module("asab.api.web_handler").APIWebHandler(api, webapp, logs)
+    import_module("asab.api.doc").DocWebHandler(api, app, container)
+    metrics = app.get_service("asab.MetricsService")
+    if metrics is not None:
+        import_module("asab.metrics.web_handler").MetricWebHandler(metrics, webapp)
+
+
+def _log_handler(app: Any) -> logging.Handler:
+    base: Any = import_module("asab.api.log").WebApiLoggingHandler
+
+    class WebApiLoggingHandler(base):  # type: ignore[misc] # known at run time
+        """The framework's handler, which sends to WebSockets, made safe for records of other threads."""
+
+        def emit(self, record: logging.LogRecord) -> None:
+            if threading.get_ident() == home:
+                super().emit(record)
+            else:
+                with suppress(RuntimeError):  # the loop is closed, and so are its WebSockets
+                    app.Loop.call_soon_threadsafe(super().emit, record)
+
+    home = threading.get_ident()
+    handler: logging.Handler = WebApiLoggingHandler(app, level=logging.NOTSET)
+    return handler
+
+
+def _drain_before_stop(
+    container: Any, drained: "Callable[[], Awaitable[None]]", graceful: GracefulStop
+) -> None:
+    """Make *container* close its listener once callers know, and then finish the requests under way."""
+    # Private, but the only step between the end of the program and the close of the listener.
+    stop = getattr(container, "_stop", None)
+    if not inspect.iscoroutinefunction(stop):
+        log.warning(
+            "This version of asab stops its web containers in another way than 25.15 does: requests that "
+            "arrive while the service stops may fail"
+        )
+        return
+
+    async def stop_drained(app: Any) -> None:
+        await drained()
+        await graceful.finish(container.WebAppRunner)
+        await stop(app)
+
+    container._stop = stop_drained  # noqa: SLF001 - see above

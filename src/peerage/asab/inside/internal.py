@@ -19,13 +19,7 @@ log = logging.getLogger("peerage.asab.api")
 
 
 class InternalKeys:
-    """The public keys of internal tokens, as a key provider of AuthService.
-
-    Args:
-        app: the application.
-        provider: the provider of AuthService for ID tokens.
-        authority: follows the keys of the cluster.
-    """
+    """The public keys of internal tokens, as a key provider of AuthService."""
 
     def __init__(self, app: Any, provider: Any, authority: "ClusterTokens") -> None:
         self._authority = authority

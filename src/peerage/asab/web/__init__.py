@@ -12,14 +12,13 @@ if TYPE_CHECKING:
     from peerage.asab.web import auth as auth
     from peerage.asab.web import rest
     from peerage.asab.web.container import WebContainer
-    from peerage.asab.web.create import create_web_server
-    from peerage.asab.web.service import Module, WebService
+    from peerage.asab.web.service import Module, WebService, create_web_server
 
 _HOME_OF: Final = {
     "Module": "service",
     "WebContainer": "container",
     "WebService": "service",
-    "create_web_server": "create",
+    "create_web_server": "service",
 }
 
 __all__ = ["Module", "WebContainer", "WebService", "create_web_server", "rest"]

@@ -1,6 +1,7 @@
 """A web server: an aiohttp application and the addresses on which it listens."""
 
 import errno
+import json
 import logging
 import warnings
 from collections.abc import Mapping
@@ -14,10 +15,10 @@ from peerage import __version__
 from peerage.asab.absent import REAL_ASAB
 from peerage.asab.configurable import Configurable
 from peerage.asab.contextvars import Request
+from peerage.asab.exceptions import AccessDeniedError, NotAuthenticatedError
 from peerage.asab.parts import Part, Phase
 from peerage.asab.tls import SSLContextBuilder
 from peerage.asab.web.accesslog import ACCESS_LOG, AccessLogger
-from peerage.asab.web.denials import answer_denials
 from peerage.asab.web.listen import Line, read_listen
 from peerage.asab.web.lookup import Callee
 from peerage.asab.web.routes import UNPASSED, requiring, unpassed_arguments
@@ -39,7 +40,6 @@ log = logging.getLogger(__name__)
 #: Options of ASAB that this layer doesn't have.
 _CUT: Final = ("rootdir", "cors")
 
-
 #: Seconds that requests under way have at the end before services are finalized beside them.
 _HEAD_START: Final = 3.0
 
@@ -51,6 +51,28 @@ async def _set_request(request: web.Request, handler: Handler) -> web.StreamResp
         return await handler(request)
     finally:
         Request.reset(token)
+
+
+@web.middleware
+async def _answer_denials(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Give NotAuthenticatedError and AccessDeniedError a body in JSON, unless they have a body."""
+    try:
+        return await handler(request)
+    except (NotAuthenticatedError, AccessDeniedError) as error:
+        if request.writer.output_size:
+            # A response has begun, such as a WebSocket; a second one would be read as part of it.
+            raise ConnectionResetError("The response had begun when the request was refused.") from error
+        if error.content_type == "text/plain":
+            error.content_type = "application/json"
+            error.text = json.dumps(_body(error))
+        raise
+
+
+def _body(error: NotAuthenticatedError | AccessDeniedError) -> dict[str, str | None]:
+    message = None if error.text == f"{error.status}: {error.reason}" else error.text
+    if isinstance(error, NotAuthenticatedError):
+        return {"result": "NOT-AUTHORIZED", "message": message or "A valid token is needed."}
+    return {"result": "ACCESS-DENIED", "message": message or "The token doesn't allow this."}
 
 
 class WebContainer(Configurable):
@@ -103,7 +125,7 @@ class WebContainer(Configurable):
 
         self.WebApp = web.Application(
             client_max_size=int(self.Config["body_max_size"]),
-            middlewares=[refuse_misdirected(Callee(self._app)), _set_request, answer_denials],
+            middlewares=[refuse_misdirected(Callee(self._app)), _set_request, _answer_denials],
         )
         """The aiohttp application; ``WebApp["app"]`` is this one's."""
         self._graceful = GracefulStop(self.WebApp)

@@ -13,11 +13,7 @@ __all__ = ["Callee", "find_discovery", "only_container", "open_session"]
 
 
 class Callee:
-    """How the process is called, as :func:`peerage.web.refuse_misdirected` asks: by all its registries.
-
-    Args:
-        app: the application, which may have ZooKeeper containers, now or later.
-    """
+    """How the process is called, as :func:`peerage.web.refuse_misdirected` asks: by all its registries."""
 
     def __init__(self, app: "Application") -> None:
         self._app = app

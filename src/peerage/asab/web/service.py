@@ -1,6 +1,8 @@
 """The web servers of an application, and the module that brings them."""
 
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import aiohttp.web
 
@@ -12,7 +14,7 @@ if TYPE_CHECKING:
     from peerage.asab.application import Application
     from peerage.asab.web.container import WebContainer
 
-__all__ = ["Module", "WebService"]
+__all__ = ["Module", "WebService", "create_web_server"]
 
 
 class WebService(abc.Service):
@@ -59,3 +61,20 @@ class Module(abc.Module):
     def __init__(self, app: "Application") -> None:
         super().__init__(app)
         self.service = WebService(app)
+
+
+def create_web_server(
+    app: "Application",
+    section: str = "web",
+    config: Mapping[str, Any] | None = None,
+    api: bool = False,  # noqa: FBT001, FBT002 - documented so
+) -> aiohttp.web.UrlDispatcher:
+    """Make a web container and return its router for adding routes; with *api*, make an ApiService too."""
+    from peerage.asab.web.container import WebContainer  # noqa: PLC0415 - it imports this module
+
+    app.add_module(Module)
+    container = WebContainer(app.get_service("asab.WebService"), section, config=config)
+    if api:
+        # Imported here, because peerage.asab.api is a layer above.
+        import_module("peerage.asab.api").ApiService(app).initialize_web(container)
+    return container.WebApp.router

@@ -1,9 +1,12 @@
-"""The nodes that a container reads and writes; without ZooKeeper, only records."""
+"""The nodes that a container reads and writes; without ZooKeeper, only records.
+
+Both classes have the same methods. Paths are relative to the container's path, without a slash in front.
+"""
 
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Final, NoReturn, Protocol
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from peerage.asab.proactor import ProactorService
 from peerage.asab.zookeeper.servers import Choice
@@ -21,33 +24,7 @@ _RUN: Final = "run"
 _CONNECTED: Final = "CONNECTED"
 
 
-class Nodes(Protocol):
-    """The nodes below a container's path. Paths are relative to it, without a slash in front."""
-
-    zookeeper: KazooWrapper
-
-    @property
-    def registry(self) -> Registry:
-        """The registry itself."""
-
-    @property
-    def connected(self) -> bool:
-        """Whether there is a connection now."""
-
-    def states(self) -> AsyncGenerator[str]:
-        """Yield CONNECTED, SUSPENDED or LOST at each change."""
-
-    def advertise(self, path: str, data: bytes) -> Advertisement:
-        """Begin to keep *data* at a node."""
-
-    async def children(self, path: str) -> list[str] | None:
-        """Return the names of the children."""
-
-    async def data(self, path: str) -> bytes | None:
-        """Return the data of the node."""
-
-
-def nodes_of(registry: Registry, choice: Choice, proactor: ProactorService) -> Nodes:
+def nodes_of(registry: Registry, choice: Choice, proactor: ProactorService) -> "Nodes":
     """Return the nodes of *registry*."""
     if not registry.url.startswith("zookeeper"):
         return _Records(registry, proactor)
@@ -157,3 +134,7 @@ class _Records:
             f"{self.registry.url} isn't ZooKeeper and has only records, below {_RUN}/: advertise(), "
             "get_children(), get_data() and get_raw_data() work there. For more, set servers in [zookeeper]."
         )
+
+
+Nodes = _ZooKeeperNodes | _Records
+"""What a container reads and writes."""

@@ -24,12 +24,7 @@ _RETRY: Final = 5.0
 
 
 class Keys:
-    """Makes the verifier on first use, and another one once there is a DiscoveryService.
-
-    Args:
-        settings: the settings of ``[auth]``.
-        app: the application, which may have a DiscoveryService, now or later.
-    """
+    """Makes the verifier on first use, and another one once there is a DiscoveryService."""
 
     def __init__(self, settings: AuthSettings, app: "Application") -> None:
         self._settings = settings

@@ -34,10 +34,6 @@ class AuthService(Service):
     It installs itself if there is exactly one web container; with several, :meth:`install` names those that
     it protects. ``[auth]`` says which tokens are valid; internal tokens of the cluster's services are, too.
 
-    Args:
-        app: the application.
-        service_name: the name to register under.
-
     Raises:
         ValueError: the section ``[auth]`` can't be used.
     """

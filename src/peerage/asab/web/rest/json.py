@@ -52,14 +52,9 @@ def json_response(
     dumps: type[JSONDumper] = JSONDumper,
     **kwargs: Any,
 ) -> web.Response:
-    """Return *data* as a JSON response.
+    """Return *data* as a JSON response, indented if *pretty* is true or the URL of *request* has ``?pretty``.
 
-    Args:
-        request: the request; ``?pretty`` in its URL indents the response.
-        data: the value.
-        pretty: whether to indent it anyway.
-        dumps: the class that makes JSON of it.
-        kwargs: arguments of :func:`aiohttp.web.json_response`.
+    *kwargs* are arguments of :func:`aiohttp.web.json_response`.
     """
     pretty = request.query.get("pretty", "no").lower() in _YES or pretty
     return web.json_response(data, dumps=dumps(pretty), **kwargs)

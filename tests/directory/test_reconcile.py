@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support import record
 
-from peerage.membership import reconcile
+from peerage.directory import reconcile
 from peerage.registry import Gone, Put
 
 NAMES = st.sets(st.sampled_from("abcdef"))

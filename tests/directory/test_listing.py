@@ -1,16 +1,12 @@
-"""The records of a registry as rows."""
+"""The directory as rows."""
 
 import json
-from datetime import UTC, datetime
 
 import pytest
 from tests.support import record
 
-from peerage.cli.rows import cells, listing, problem_lines
 from peerage.directory import Directory
-
-LAUNCHED = "2023-12-01T10:52:29.656397Z"
-LATER = datetime(2023, 12, 1, 14, tzinfo=UTC)
+from peerage.directory.listing import listing, row_of
 
 
 @pytest.fixture
@@ -22,13 +18,7 @@ def directory():
         record("b-1", 1, instance_id="b", service_id="b"),
         record("silent", web=None, service_id="c"),
         record(
-            "a",
-            service_id="A",
-            node_id="n",
-            appclass="App",
-            launch_time=LAUNCHED,
-            discovery={"shard": [1]},
-            web=[["::", 1], "x"],
+            "a", service_id="A", node_id="n", appclass="App", discovery={"shard": [1]}, web=[["::", 1], "x"]
         ),
         record("hand", service_id="d")._replace(ephemeral=False),
         record("last", service_id="e", peerage={"state": "draining"}),
@@ -55,19 +45,11 @@ def test_every_record_is_a_row(directory):
 def test_a_row_has_the_texts_of_the_record(directory):
     """In the spelling of the record."""
     row = listing(directory)[0]
-    (shown,) = cells([row], LATER)
-    assert shown == ("A", "a", "n (node-1)", "http://node-1:1", "App", "ready", "3 h", "shard=1")
+    assert (row.service_id, row.instance_id, row.node_id, row.host) == ("A", "a", "n", "node-1")
+    assert (row.urls, row.appclass) == (("http://node-1:1",), "App")
+    assert row.ids == (("node_id", "n"), ("shard", 1))
     assert row.problems == ("an entry of web is 'x', not [address, port] with a port from 1 to 65535.",)
-    assert row.entry()["record"]["discovery"] == {"shard": [1]}
-
-
-def test_an_unreadable_record_has_no_cells_and_a_line_with_its_problem(directory):
-    """A superseded one is a row of the table that says so."""
-    rows = listing(directory)
-    shown = list(cells(rows, LATER))
-    assert len(shown) == len(rows) - 1
-    assert [each[5] for each in shown if each[0] == "b"] == ["ready, superseded", "ready"]
-    assert [line.partition(":")[0] for line in problem_lines(rows)] == ["a", "broken"]
+    assert row.record["discovery"] == {"shard": [1]}
 
 
 def test_criteria_leave_out_other_records(directory):
@@ -89,3 +71,9 @@ def test_entries_are_values_of_json(directory):
         "problems": list(directory.problems["broken"]),
         "record": None,
     }
+
+
+def test_an_instance_is_a_row_outside_of_a_directory(directory):
+    """For instances that have left."""
+    row = row_of(directory.get("a"))
+    assert (row.name, row.state, row.problems) == ("a", "ready", ())

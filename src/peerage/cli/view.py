@@ -1,0 +1,45 @@
+"""Rows of the directory as text for a terminal: shared by ``peerage ls`` and ``peerage ls --watch``."""
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+
+from peerage.cli.text import age, clean, shorten
+from peerage.directory.listing import Row
+
+__all__ = ["COLUMNS", "cells", "problem_line", "problem_lines"]
+
+#: The headings of what :func:`cells` returns.
+COLUMNS = ("service", "instance", "host", "URLs", "appclass", "state", "since", "ids")
+
+
+def cells(row: Row, now: datetime) -> tuple[str, ...]:
+    """Return one row of the table."""
+    state = shorten(row.state)
+    ids = " ".join(f"{key}={value}" for key, value in row.ids if key != "node_id")
+    return (
+        shorten(row.service_id),
+        shorten(row.instance_id),
+        _host(row),
+        " ".join(map(clean, row.urls)),
+        shorten(row.appclass),
+        f"{state}, superseded" if row.superseded else state,
+        age((row.record or {}).get("launch_time"), now),
+        shorten(ids),
+    )
+
+
+def _host(row: Row) -> str:
+    node, host = shorten(row.node_id), shorten(row.host)
+    return f"{node} ({host})" if node and host and node != host else node or host
+
+
+def problem_lines(rows: Iterable[Row]) -> Iterator[str]:
+    """Yield one line for each record that can't be used as it is, by the name of the record."""
+    for row in sorted(rows, key=lambda row: row.name):
+        if row.problems:
+            yield problem_line(row.name, row.problems)
+
+
+def problem_line(name: str, problems: Iterable[str]) -> str:
+    """Return the line of one record that can't be used as it is."""
+    return f"{shorten(name)}: {shorten(' '.join(problems), 400)}"
