@@ -115,7 +115,7 @@ def place(request) -> Place:
 
 
 async def known(discovery: Discovery, *hosts: str) -> None:
-    """Wait until each of the logical *hosts* is advertised by somebody who can be called."""
+    """Wait until each of the logical *hosts* is advertised by an instance that can be called."""
     await discovery.ready()
     for host in hosts:
         await eventually(lambda host=host: discovery.directory.targets(*parse_host(host)), host)
@@ -155,7 +155,7 @@ async def test_the_commands_answer_what_is_shown(title, place):
                 await known(discovery, *names_in(step.command))
 
 
-async def test_nobody_serves(place):
+async def test_no_instance_serves(place):
     """The client says so, and its exit code as well."""
     client = SECTIONS[TITLES[0]][1].command
     located, error = (await place.answer(client, code=1)).splitlines()

@@ -209,7 +209,7 @@ def test_another_score_decides():
 
 
 @pytest.mark.parametrize("outcome", AVOIDED)
-def test_an_instance_that_let_nobody_connect_is_tried_by_one_request_a_second(outcome):
+def test_an_instance_that_accepted_no_connection_is_tried_by_one_request_a_second(outcome):
     clock = Clock()
     balancer, instances = make_balancer(12, clock), make_many(2)
     balancer.pick([instances[0]]).done(outcome, 0.001)

@@ -110,7 +110,7 @@ def test_a_lost_connection_is_repeated_twice_if_that_is_harmless(world):
     assert world.end(call).ending is Ending.UNREACHABLE
 
 
-def test_otherwise_the_caller_gets_the_error_as_it_is(world):
+def test_a_request_that_may_not_be_repeated_raises_the_error_unchanged(world):
     for _ in range(3):
         world.advertise()
     call = world.call("POST")
@@ -241,7 +241,7 @@ def test_a_slow_look_up_is_waited_for_where_there_is_nothing_else(world):
     assert world.attempt(call).ip == "10.0.0.1"
 
 
-def test_it_is_not_waited_for_for_ever(world):
+def test_the_wait_for_a_slow_look_up_is_bounded(world):
     world.advertise(host="slow", near=False, instance_id="no host name")
     call = world.call()
     world.lookups(call)

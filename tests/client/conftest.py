@@ -159,7 +159,7 @@ class Fleet:
         return served
 
     def refuse(self, service="orders", **own):
-        """Advertise a port that is bound, so that nobody else takes it, and refuses every connection."""
+        """Advertise a bound port, which no other process can take and which refuses every connection."""
         closed = socket.socket()
         closed.bind(("127.0.0.1", 0))
         self._stack.callback(closed.close)

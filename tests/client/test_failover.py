@@ -87,7 +87,7 @@ async def test_any_body_goes_elsewhere_after_a_refused_connection(fleet, tmp_pat
 
 
 @pytest.mark.parametrize("how", [{"expect100": True}, {"compress": "deflate"}, {"chunked": True}])
-async def test_so_does_a_body_with_a_transfer_of_its_own(fleet, how):
+async def test_a_body_with_its_own_transfer_encoding_goes_elsewhere(fleet, how):
     received = []
     for _ in range(3):
         fleet.refuse()
@@ -141,7 +141,7 @@ async def test_a_single_refused_connection_ends_likewise(fleet):
                 await session.request(method, ORDERS)
 
 
-async def test_whoever_refused_comes_last_for_a_moment(fleet, connections):
+async def test_an_instance_that_refused_a_connection_is_tried_last_for_a_second(fleet, connections):
     dead = fleet.refuse()
     served = await fleet.serve()
     tracing, made = connections
@@ -223,8 +223,8 @@ async def test_an_instance_to_which_a_caller_gave_up_connecting_is_avoided(fleet
 
 
 @pytest.mark.parametrize("limits", [{"limit": 1}, {"limit": 0, "limit_per_host": 1}], ids=["all", "host"])
-async def test_a_wait_for_a_free_connection_is_nobodys_fault(fleet, limits):
-    """The instance is healthy, and nobody has asked it: the caller's own connections are all in use."""
+async def test_waiting_for_a_free_connection_does_not_count_against_the_instance(fleet, limits):
+    """The instance is healthy and got no request: all connections of the caller are in use."""
     asked, release = asyncio.Event(), asyncio.Event()
 
     async def take_time(request):
@@ -251,7 +251,7 @@ async def test_a_wait_for_a_free_connection_is_nobodys_fault(fleet, limits):
     assert served.hits == 2
 
 
-async def test_too_many_open_files_is_nobody_elses_fault(fleet, monkeypatch):
+async def test_too_many_open_files_does_not_count_against_the_instance(fleet, monkeypatch):
     tried = []
 
     def exhausted(address):
@@ -281,7 +281,7 @@ async def test_a_lost_connection_goes_to_two_further_instances_at_most(fleet, me
     assert sorted(one.hits for one in servers) == [0, 0, 0, 1, 1, 1]
 
 
-async def test_aiohttp_repeats_these_methods_itself_which_is_why():
+async def test_aiohttp_itself_repeats_idempotent_methods():
     assert aiohttp.client.IDEMPOTENT_METHODS == IDEMPOTENT
 
 
@@ -294,7 +294,7 @@ async def test_what_may_not_happen_twice_is_not_repeated(fleet, method):
     assert sum(one.hits for one in servers) == 1
 
 
-async def test_an_idempotency_key_allows_it(fleet):
+async def test_an_idempotency_key_allows_the_repetition(fleet):
     servers = [await fleet.serve_raw(drop) for _ in range(2)]
     received = []
     served = await fleet.serve(accept_bodies(received))
@@ -415,7 +415,7 @@ async def test_the_callers_time_limit_stays_the_callers(fleet):
         assert server.hits == 1
 
 
-async def test_an_answer_is_an_answer(fleet):
+async def test_an_error_status_is_returned_and_not_repeated(fleet):
     async def unavailable(request):
         raise web.HTTPServiceUnavailable
 

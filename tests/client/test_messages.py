@@ -57,7 +57,7 @@ async def test_records_can_not_write_to_the_terminal(fleet):
     assert str(raised.value).isprintable()
 
 
-async def test_a_host_that_can_not_stand_in_a_url_is_that_instances_problem(fleet):
+async def test_a_host_that_is_invalid_in_a_url_affects_that_instance_only(fleet):
     put(fleet, service_id="orders", host="xn--\u00e9" + "a" * 70, web=[["0.0.0.0", 1]])
     async with fleet.session() as session:
         with pytest.raises(NotDiscoveredError, match="none of their hosts has an address"):

@@ -128,7 +128,7 @@ async def test_a_stream_whose_source_hangs_is_given_up(fleet):
         await asyncio.wait_for(closed.wait(), 20)
 
 
-async def test_nobody_is_the_right_one(fleet):
+async def test_all_instances_refuse_a_misdirected_request(fleet):
     """An error that says so; an answer of another service never reaches the caller."""
     wrong = [await fleet.serve(other_service()) for _ in range(2)]
     async with fleet.session() as session:
@@ -139,7 +139,7 @@ async def test_nobody_is_the_right_one(fleet):
 
 
 async def test_a_421_without_the_mark_is_the_callers(fleet):
-    """A proxy's, perhaps: nobody knows what was processed."""
+    """It may come from a proxy, and the request may have been processed."""
 
     async def answer(_):
         return web.Response(status=421, text="mine")
@@ -151,7 +151,7 @@ async def test_a_421_without_the_mark_is_the_callers(fleet):
     assert served.hits <= 1
 
 
-async def test_websockets_too(fleet):
+async def test_a_misdirected_websocket_goes_to_another_instance(fleet):
     """The handshake is a request."""
 
     async def talk(request):
@@ -169,8 +169,8 @@ async def test_websockets_too(fleet):
                 assert await socket.receive_str() == "right"
 
 
-async def test_another_place_of_the_instance_is_tried(fleet):
-    """The host's name may lead to the wrong host, and the address that stands in for it to the right one."""
+async def test_another_address_of_the_instance_is_tried(fleet):
+    """The host's name may lead to the wrong host, and an advertised address to the right one."""
     wrong = await fleet.serve(other_service(), address="127.0.0.1")
     fleet.directory.remove(wrong.name)
 

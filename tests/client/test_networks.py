@@ -65,7 +65,7 @@ async def test_another_spelling_leads_nowhere_either(fleet, dialled, host):
 
 
 @pytest.mark.parametrize("host", ["10.1", "2852039166", "①②⑦.0.0.1"])
-async def test_what_is_no_host_costs_nobody_else_a_request(fleet, host):
+async def test_an_invalid_host_does_not_affect_other_instances(fleet, host):
     served = await fleet.serve()
     for _ in range(3):
         fleet.advertise(80, host=host, same_host=False)
@@ -85,7 +85,7 @@ async def test_one_of_several_addresses_is_left_out(fleet, dialled):
     assert dialled == ["127.0.0.1"]
 
 
-async def test_a_connection_of_the_programs_own_is_not_reused(fleet):
+async def test_a_connection_that_the_program_made_is_not_reused(fleet):
     """The program may call any address; a record that leads there gets neither connection nor token."""
 
     async def tell(request):
@@ -136,7 +136,7 @@ async def test_allowed_networks_limit_where_requests_go(fleet, dialled):
             assert response.status == 200
 
 
-async def test_a_discovery_is_told_the_networks(tmp_path):
+async def test_a_discovery_takes_the_allowed_networks(tmp_path):
     with pytest.raises(ConfigurationError, match=r"10\.0\.0\.1/8"):
         Discovery(f"memory:{tmp_path.name}", allowed_networks="10.0.0.1/8")
     identity = read_identity({"SERVICE_ID": "orders", "ASAB_HOSTNAME": "127.0.0.1"})

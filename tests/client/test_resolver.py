@@ -116,7 +116,7 @@ async def test_the_advertised_addresses_come_last(fleet, monkeypatch):
     assert fleet.lookups == ["node-1", "orders-1"]
 
 
-async def test_same_host_name_and_port_on_two_machines_are_two_places(fleet):
+async def test_the_same_host_name_and_port_on_two_machines_are_two_addresses(fleet):
     """Containers are called alike; the connection to one mustn't carry requests to the other."""
     fleet.addresses["orders-1"] = ["127.0.0.1"]
     first = await fleet.serve(host="app", same_host=False)
@@ -147,7 +147,7 @@ async def test_one_unresolved_and_one_refused_is_unreachable(fleet):
             await session.get(ORDERS)
 
 
-async def test_a_hanging_look_up_holds_up_nobody(fleet):
+async def test_a_hanging_look_up_does_not_delay_other_requests(fleet):
     release = threading.Event()
 
     def hang():
@@ -214,7 +214,7 @@ async def test_a_late_answer_is_used_by_the_next_call(fleet):
     assert fleet.lookups.count("slow") == 1
 
 
-async def test_a_connector_of_ones_own_waits_for_a_slow_host_too(fleet):
+async def test_a_custom_connector_waits_for_a_slow_host(fleet):
     release = threading.Event()
     fleet.addresses["slow"] = hanging(release)
     served = await fleet.serve(host="slow", same_host=False)
@@ -387,7 +387,7 @@ async def test_ipv6_hosts_and_addresses(fleet):
 # A connector of the user's own
 
 
-async def test_resolver_for_a_connector_of_ones_own(fleet):
+async def test_the_resolver_serves_a_custom_connector(fleet):
     served = await fleet.serve()
     connector = aiohttp.TCPConnector(resolver=DiscoveryResolver(fleet.client))
     async with aiohttp.ClientSession(connector=connector) as session:
@@ -399,7 +399,7 @@ async def test_resolver_for_a_connector_of_ones_own(fleet):
             await session.get("http://no-such-host.invalid/")
 
 
-async def test_its_answers_are_aiohttps(fleet):
+async def test_its_answers_have_the_form_of_aiohttps_resolver(fleet):
     served = await fleet.serve()
     resolver = DiscoveryResolver(fleet.client)
     assert isinstance(resolver, aiohttp.abc.AbstractResolver)

@@ -283,7 +283,7 @@ async def test_a_proxy_in_the_environment_gets_no_logical_name(fleet, monkeypatc
     assert in_between.hits == 1
 
 
-async def test_middlewares_of_the_session_stand_outside_authorize_and_ours(fleet):
+async def test_middlewares_of_the_session_run_outside_authorize_and_ours(fleet):
     served = await fleet.serve()
     order = []
 
@@ -387,7 +387,7 @@ async def test_sessions_do_not_share_cookies_or_headers(fleet):
     assert not second.cookies
 
 
-async def test_closed_means_closed(fleet):
+async def test_a_closed_client_refuses_sessions_and_requests(fleet):
     await fleet.serve()
     session = fleet.session()
     await get_json(session, ORDERS)

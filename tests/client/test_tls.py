@@ -115,7 +115,7 @@ async def test_web_socket_over_tls(fleet, authority, trusting):
         assert await socket.receive_str() == "hello"
 
 
-async def test_a_certificate_for_somebody_else_is_not_retried(fleet, authority, trusting, connections):
+async def test_a_certificate_for_another_name_is_not_retried(fleet, authority, trusting, connections):
     servers = [await fleet.serve(ssl=serving(authority, "stock.service-id.asab")) for _ in range(3)]
     tracing, made = connections
     async with fleet.session(trace_configs=[tracing]) as session:

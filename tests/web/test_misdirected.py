@@ -254,7 +254,7 @@ async def test_records_that_are_advertised_past_the_discovery_count():
     await registry.aclose()
 
 
-async def test_two_headers_are_none():
+async def test_two_peerage_dialled_headers_are_ignored():
     """A client sends one, so a proxy added the other; the request is written by hand."""
     async with (
         Discovery("memory:misdirected-4", service_id="orders") as discovery,

@@ -113,7 +113,7 @@ class MemoryRegistry:
         return advertisement
 
     def watch(self) -> Feed:
-        """Begin a watch of its own; see :meth:`peerage.registry.Registry.watch`."""
+        """Begin another watch; see :meth:`peerage.registry.Registry.watch`."""
         self.check_open()
         feed = Feed(self._drop, asyncio.get_running_loop())
         self._feeds.add(feed)

@@ -1,4 +1,4 @@
-"""Choose the instance for a request; pure and synchronous, without I/O, a clock or randomness of its own."""
+"""Choose the instance for a request; pure and synchronous: I/O, clock and randomness stay outside."""
 
 from peerage.balancing.balancer import Balancer, Pick
 from peerage.balancing.outcome import Outcome

@@ -22,7 +22,7 @@ from peerage.records.instance import Instance
 
 __all__ = ["AVOID_SECONDS", "Balancer", "Pick"]
 
-#: Seconds for which an instance that let nobody connect is avoided. Then one request tries it again.
+#: Seconds for which an instance that accepted no connection is avoided. Then one request tries it again.
 AVOID_SECONDS: Final = 1.0
 
 # One tie in eight is decided by the draw: a strict rotation would coincide with callers that alternate light
@@ -85,7 +85,7 @@ class Balancer:
         rng: source of randomness.
         clock: monotonic time in seconds.
         score: compares the two instances drawn.
-        avoid_seconds: how long an instance that let nobody connect is avoided.
+        avoid_seconds: how long an instance that accepted no connection is avoided.
     """
 
     def __init__(
@@ -114,7 +114,7 @@ class Balancer:
 
     @property
     def avoided(self) -> Collection[str]:
-        """The names of the records of instances that let nobody connect a moment ago."""
+        """The names of the records of instances that accepted no connection a moment ago."""
         return self._avoided.keys()
 
     def __len__(self) -> int:

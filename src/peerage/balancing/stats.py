@@ -21,7 +21,7 @@ class Stats:
         self.position = position
         """How many requests it was given, each divided by its weight; only differences mean something."""
         self.retry_at: float | None = None
-        """When one request may try it again, because it let nobody connect; None if it isn't avoided."""
+        """When one request may try it again, because it accepted no connection; None if it isn't avoided."""
         self.retired = False
         """Whether its record was removed, so that it is forgotten with its last request."""
 

@@ -12,7 +12,7 @@
     finally:
         call.close()
 
-It has no I/O and no clock of its own, and doesn't know which HTTP library carries it out. The next step may
+It has neither I/O nor a clock, and doesn't know which HTTP library carries it out. The next step may
 be asked for while an attempt is still under way: then it is an attempt elsewhere.
 """
 

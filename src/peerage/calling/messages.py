@@ -23,7 +23,7 @@ _OTHER_SCHEME = {"http": "https", "https": "http", "ws": "wss", "wss": "ws"}
 
 
 def not_discovered(directory: Directory, key: str, value: str) -> str:
-    """Explain why no instance can be called by ``key=value``."""
+    """Return the message that no instance can be called by ``key=value``."""
     known = directory.find(((key, value),))
     if known:
         reasons = "; ".join(sorted({_why_not_callable(instance) for instance in known}))
@@ -46,7 +46,7 @@ def not_discovered(directory: Directory, key: str, value: str) -> str:
 
 
 def other_scheme(key: str, value: str, scheme: str) -> str:
-    """Explain that all instances speak TLS and the URL doesn't, or the other way round."""
+    """Return the message that all instances speak TLS and the URL doesn't, or the other way round."""
     other = _OTHER_SCHEME[scheme]
     return (
         f"Every instance with {_name(key, value)} speaks {other}, not {scheme}: write {other}:// in the URL."
@@ -54,7 +54,7 @@ def other_scheme(key: str, value: str, scheme: str) -> str:
 
 
 def unresolved(key: str, value: str, notes: Sequence[Note]) -> str:
-    """Explain that no host of any instance has an address that may be called."""
+    """Return the message that no host of any instance has an address that may be called."""
     return (
         f"Instances with {_name(key, value)} are known, but none of their hosts has an address: "
         f"{_list(notes)}. Check the name service of this host, or set ASAB_HOSTNAME of the called service to "
@@ -63,7 +63,7 @@ def unresolved(key: str, value: str, notes: Sequence[Note]) -> str:
 
 
 def unreachable(key: str, value: str, notes: Sequence[Note]) -> str:
-    """Explain that no instance could be reached."""
+    """Return the message that no instance could be reached."""
     return (
         f"No instance with {_name(key, value)} could be reached: {_list(notes)}. Check that it is running "
         "and that nothing between here and there blocks the port; `peerage ls` shows where it should answer."

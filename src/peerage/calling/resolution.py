@@ -1,6 +1,6 @@
 """The addresses of the hosts of instances, as far as one request or resolver needs them; pure.
 
-Each method is a generator of :class:`Lookups`: whoever runs it waits for them and goes on.
+Each method is a generator of :class:`Lookups`: its caller waits for them and resumes it.
 """
 
 from collections.abc import Generator, Sequence

@@ -45,7 +45,7 @@ class Attempt:
 
     @property
     def authority(self) -> str:
-        """``address:port`` as it stands in a URL."""
+        """``address:port`` as written in a URL."""
         return f"[{self.ip}]:{self.endpoint.port}" if ":" in self.ip else f"{self.ip}:{self.endpoint.port}"
 
 

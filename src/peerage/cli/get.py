@@ -13,7 +13,7 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
-from peerage.cli.run import CommandError, Exit, complain, read_registry
+from peerage.cli.run import CommandError, Exit, read_registry, report
 from peerage.cli.table import on_terminal
 from peerage.discovery import Discovery
 from peerage.errors import PeerageError
@@ -140,9 +140,9 @@ async def _call(
 async def _pass_on(response: aiohttp.ClientResponse, *, show_headers: bool) -> int:
     status = f"{response.status} {response.reason or ''}".rstrip()
     if show_headers:
-        complain(status)
+        report(status)
         for name, value in response.headers.items():
-            complain(f"{name}: {value}")
+            report(f"{name}: {value}")
     out = sys.stdout.buffer
     last = b"\n"
     async for piece in response.content.iter_any():
@@ -155,5 +155,5 @@ async def _pass_on(response: aiohttp.ClientResponse, *, show_headers: bool) -> i
     if HTTPStatus.OK <= response.status < HTTPStatus.BAD_REQUEST:
         return Exit.OK
     if not show_headers:
-        complain(status)
+        report(status)
     return Exit.STATUS

@@ -4,7 +4,7 @@ import sys
 from datetime import UTC, datetime
 
 from peerage.cli.criteria import no_match, parse_criteria
-from peerage.cli.run import Exit, complain, opened
+from peerage.cli.run import Exit, opened, report
 from peerage.cli.table import on_terminal, plain_table, rich_table
 from peerage.cli.view import COLUMNS, cells, problem_lines
 from peerage.directory import Criteria, fold_criteria
@@ -14,7 +14,7 @@ from peerage.discovery import Discovery
 __all__ = ["empty", "list_once"]
 
 
-#: Explains the state of a superseded record.
+#: What the state of a superseded record means.
 SUPERSEDED = (
     "superseded: a newer record has the same instance id, host and port, and only that one is called. The "
     "process restarted, or several run with one INSTANCE_ID: give each its own."
@@ -38,7 +38,7 @@ async def list_once(registry: str | None, words: list[str], *, timeout: float, a
         elif rows:
             _write_table(rows)
         else:
-            complain(empty(discovery, criteria))
+            report(empty(discovery, criteria))
     return Exit.NOT_DISCOVERED if criteria and not rows else Exit.OK
 
 

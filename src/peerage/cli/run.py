@@ -24,7 +24,16 @@ from peerage.errors import (
     RegistryError,
 )
 
-__all__ = ["CommandError", "Exit", "complain", "first_of", "opened", "read_registry", "run", "show_outages"]
+__all__ = [
+    "CommandError",
+    "Exit",
+    "first_of",
+    "opened",
+    "read_registry",
+    "report",
+    "run",
+    "show_outages",
+]
 
 #: Seconds after a signal in which a command closes what it has opened.
 GRACE: Final = 3.0
@@ -75,17 +84,17 @@ def run(command: Callable[[], Coroutine[Any, Any, int]]) -> int:
     except (asyncio.CancelledError, KeyboardInterrupt):
         return 128 + (ending.signal or signal.SIGINT)
     except CommandError as error:
-        complain(str(error))
+        report(str(error))
         return error.code
     except PeerageError as error:
-        complain(str(error))
+        report(str(error))
         return _code(error)
     except OSError as error:
         # The interpreter flushes stdout at its end, which would fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if error.errno == errno.EPIPE:
             return 128 + signal.SIGPIPE
-        complain(f"{error.strerror or error}: {error.filename or 'the output'}")
+        report(f"{error.strerror or error}: {error.filename or 'the output'}")
         return Exit.FAILED
     return code
 
@@ -127,7 +136,7 @@ async def first_of(*parts: Coroutine[Any, Any, None]) -> None:
         task.result()
 
 
-def complain(sentence: str) -> None:
+def report(sentence: str) -> None:
     """Write *sentence* to stderr, with the name of the command."""
     sys.stderr.write(f"peerage: {multiline(sentence)}\n")
     sys.stderr.flush()
@@ -220,4 +229,4 @@ class _ToStderr(logging.Handler):
     """Writes to ``sys.stderr`` as it is at that moment: a live table replaces it, to stay below the lines."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        complain(self.format(record))
+        report(self.format(record))

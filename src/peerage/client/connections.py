@@ -54,7 +54,7 @@ class Kept:
     def __init__(self, address: Address) -> None:
         ip, port = self.address = address
         self.authority = f"[{ip}]:{port}" if ":" in ip else f"{ip}:{port}"
-        """The address as it stands in a URL."""
+        """The address as written in a URL."""
         self.in_use = 0
         self.leaving = False
         self.others: Sequence[str] = ()
@@ -95,7 +95,7 @@ class InstanceConnector(aiohttp.TCPConnector):
 
 
 class Connections:
-    """Closes idle connections to instances that left, and the ones unused for longest if there are too many.
+    """Closes idle connections to instances that left, and those unused for longest if there are too many.
 
     Args:
         most_idle: how many idle connections there may be.

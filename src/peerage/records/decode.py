@@ -227,7 +227,7 @@ class _Reader:
         if not custom:
             return found
         builtin = {key for key, _ in found}
-        room = _MOST_IDS - len(found)
+        free = _MOST_IDS - len(found)
         for key, values in custom.items():
             folded = fold_key(key)
             if folded in builtin or values is None:
@@ -236,13 +236,13 @@ class _Reader:
                 self._add_bad("discovery", values, "a list of ids under a key that can be used", key=key)
                 continue
             folded = intern(folded)
-            for value in values[:room]:
+            for value in values[:free]:
                 if value is not None:
                     self._read_id(found, key, folded, value)
-            if len(values) > room:
+            if len(values) > free:
                 self._add_problem(f"It has more than {_MOST_IDS} ids, of which the first are used.")
                 break
-            room -= len(values)
+            free -= len(values)
         return found
 
     def _read_id(self, found: dict[tuple[str, str], Id], custom: str | None, key: str, value: Any) -> None:

@@ -6,7 +6,7 @@ from aiohttp import hdrs, web
 
 __all__ = ["take_token"]
 
-#: A browser can't set headers of a WebSocket, only offer protocols: one of them may be the token (ASAB).
+#: A browser can't set headers of a WebSocket, only name protocols: one of them may be the token (ASAB).
 _PREFIX: Final = "access_token_"
 
 

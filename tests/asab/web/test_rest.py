@@ -75,7 +75,7 @@ serve(program, routes=lambda webapp: webapp.router.add_get("/", handle))
     )
 
 
-def test_json_response_with_a_dumper_of_ones_own():
+def test_json_response_with_a_custom_dumper():
     """A subclass of JSONDumper."""
     both(
         SERVE

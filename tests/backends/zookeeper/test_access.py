@@ -1,4 +1,4 @@
-"""Access lists that existed before: open ones, those of others, shared nodes, keys anybody may change."""
+"""Access lists that existed before: open ones, those of other users, and those of shared nodes and keys."""
 
 import asyncio
 import itertools
@@ -98,7 +98,7 @@ async def test_acl_creator_closes_the_path_and_nothing_above(server, caplog):
 
 
 async def test_acl_creator_keeps_the_lists_of_others(url, server, caplog):
-    """It closes nodes that everybody may change, and keeps what an administrator has arranged."""
+    """It closes nodes that every client may change, and keeps what an administrator has arranged."""
     folder = folder_of(url)
     acls = [
         *READ_ACL_UNSAFE,
@@ -132,7 +132,7 @@ async def administrator(server):
 
 
 @pytest.mark.parametrize("ask", [obtained, followed])
-async def test_a_key_that_anybody_may_change_is_logged_once(guarded, secret, stranger, caplog, ask):
+async def test_a_key_that_every_client_may_change_is_logged_once(guarded, secret, stranger, caplog, ask):
     """It is used and kept, because all others use it; the log says what to do."""
     await asyncio.to_thread(stranger.create, secret, b"whose?", makepath=True)
     async with closing(open_registry(guarded)) as (registry,):
@@ -141,13 +141,13 @@ async def test_a_key_that_anybody_may_change_is_logged_once(guarded, secret, str
     acls, _ = await asyncio.to_thread(stranger.get_acls, secret)
     assert acls == OPEN_ACL_UNSAFE
     (line,) = warnings_in(caplog)
-    assert line.startswith(f"Anybody may change the secret '{secret}' of")
+    assert line.startswith(f"Every client may change the secret '{secret}' of")
     for advice in ("set the access lists", "acl=creator", "remove it"):
         assert advice in line
     assert "whose?" not in line
 
 
-async def test_a_key_in_a_folder_that_anybody_may_change_is_logged(guarded, secret, stranger, caplog):
+async def test_a_key_in_a_folder_that_every_client_may_change_is_logged(guarded, secret, stranger, caplog):
     """Who may remove the node and create it again doesn't need an open list on the node itself."""
     await asyncio.to_thread(stranger.ensure_path, folder_of_secret(secret))
     forged = [*READ_ACL_UNSAFE, make_digest_acl("other", OTHER, all=True)]
@@ -155,7 +155,7 @@ async def test_a_key_in_a_folder_that_anybody_may_change_is_logged(guarded, secr
     async with closing(open_registry(guarded)) as (registry,):
         assert await registry.secrets.obtain(secret, lambda: b"another") == b"forged"
     (line,) = warnings_in(caplog)
-    assert line.startswith(f"Anybody may change the secret '{secret}' of")
+    assert line.startswith(f"Every client may change the secret '{secret}' of")
 
 
 @pytest.mark.parametrize("ask", [obtained, followed])
@@ -181,7 +181,7 @@ async def test_acl_creator_closes_an_open_key(
         with pytest.raises(NoAuthError):
             await asyncio.to_thread(call, *arguments)
     (line,) = warnings_in(caplog)
-    assert line.startswith(f"Anybody could change the secret '{secret}' of")
+    assert line.startswith(f"Every client could change the secret '{secret}' of")
     assert "remove it" in line
     assert "acl=creator" not in line
 
@@ -203,7 +203,7 @@ async def test_a_key_that_acl_creator_may_not_close_is_logged(
     left, _ = await asyncio.to_thread(stranger.get_acls, secret)
     assert left == acls
     (line,) = warnings_in(caplog)
-    assert line.startswith(f"Anybody may change the secret '{secret}' of")
+    assert line.startswith(f"Every client may change the secret '{secret}' of")
     assert "acl=creator" not in line
 
 

@@ -42,7 +42,7 @@ async def guard(server: ZooKeeperServer, path: str) -> None:
         await asyncio.to_thread(client.set_acls, path, list(GUARDED))
 
 
-async def test_a_wrong_password_where_everybody_may_read(url, server):
+async def test_a_wrong_password_where_all_may_read(url, server):
     """Watching works, advertising doesn't."""
     await guard(server, folder_of(url))
     async with (

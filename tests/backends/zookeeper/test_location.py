@@ -348,7 +348,7 @@ class TestNormalForm:
     @given(
         st.lists(st.sampled_from([SECRET, *"/?#@:%[],=&.", "zk", "acl", "2181"]), max_size=12).map("".join)
     )
-    def test_no_refusal_repeats_a_password_wherever_it_stands(self, text):
+    def test_no_refusal_repeats_a_password_at_any_position(self, text):
         shown = ""
         try:
             parse("zookeeper://me:" + text, {})

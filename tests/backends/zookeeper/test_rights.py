@@ -38,7 +38,7 @@ async def lose_session(registry: Registry) -> None:
 
 @pytest.fixture
 async def append_only(url: str, server: ZooKeeperServer) -> AsyncIterator[KazooClient]:
-    """Everybody may add records to the folder and nobody may remove one; yields its creator."""
+    """All clients may add records to the folder and none may remove one; yields its creator."""
 
     def make(client: KazooClient, folder: str) -> None:
         client.ensure_path(folder.rpartition("/")[0])

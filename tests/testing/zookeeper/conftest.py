@@ -31,7 +31,7 @@ class RawClient:
         self._socket.close()
 
     def create(self, path, data=b"", *, ephemeral=False):
-        """Create a node that everybody may change."""
+        """Create a node that every client may change."""
         acl = struct.pack("!ii", 1, 31) + _text(b"world") + _text(b"anyone")
         return self._call(_CREATE, _text(path.encode()) + _text(data) + acl + struct.pack("!i", ephemeral))
 

@@ -235,7 +235,7 @@ class ApiService(Service):
         try:
             if self._registration is None:
                 # The caller gets an error now, not when it is advertised.
-                self._fit(lambda offer: check_size(build_record(Advert(**offer))))
+                self._fit(lambda fields: check_size(build_record(Advert(**fields))))
             self._advertise()
         except Exception:
             self.Discovery, self.AttentionRequired = before
@@ -248,17 +248,17 @@ class ApiService(Service):
             return
         registration = self._registration
         if registration is not None:
-            self._fit(lambda offer: registration.update(**offer))
+            self._fit(lambda fields: registration.update(**fields))
         elif web is None or self._listening or web.Addresses is not None:  # or _on_web_started()
             discovery = self._framework.open_discovery(container)
-            self._registration = self._fit(lambda offer: discovery.register(**offer))
+            self._registration = self._fit(lambda fields: discovery.register(**fields))
 
     def _fit(self, use: Callable[[dict[str, Any]], _T]) -> _T:
         """Call *use* with the fields of the advert, without the manifest if the record would be too large."""
         try:
-            used = use(self._offer(self.Manifest or {}))
+            used = use(self._fields(self.Manifest or {}))
         except RegistryDeniedError as error:
-            used = use(self._offer({}))
+            used = use(self._fields({}))
             if not self._without_manifest:
                 log.error("Advertised without the content of MANIFEST.json: %s", error)  # noqa: TRY400 - the message is enough
             self._without_manifest = True
@@ -266,18 +266,18 @@ class ApiService(Service):
         self._without_manifest = False
         return used
 
-    def _offer(self, manifest: dict[str, Any]) -> dict[str, Any]:
+    def _fields(self, manifest: dict[str, Any]) -> dict[str, Any]:
         web = self.WebContainer
         # Read each time: a program may set its environment while it starts.
         identity = read_identity(appclass=type(self.App).__name__, manifest=manifest)
-        offer = {
+        fields = {
             "identity": replace(identity, host=self.App.HostName),
             "ids": self.Discovery,
             "extra": {"attention_required": self.AttentionRequired} if self.AttentionRequired else {},
         }
         if web is None:
-            return offer
-        return {**offer, "web": bound_web(web.WebAppRunner)}
+            return fields
+        return {**fields, "web": bound_web(web.WebAppRunner)}
 
 
 async def _in_time(leaving: Coroutine[Any, Any, None], planned: float = 0) -> None:

@@ -90,7 +90,7 @@ class LoopThread:
         with self._lock:
             if self._loop is not None or self._closed:
                 return
-            # A loop that can't have its two sockets complains on standard error, so try whether it can.
+            # A loop that can't open its two sockets writes to standard error, so try that first.
             for probe in socket.socketpair():
                 probe.close()
             # Poll, because the descriptor of an epoll would be shared with forked children.

@@ -68,7 +68,7 @@ class Location:
     credentials: Credentials | None
     tls: Tls | None
     acl: str
-    """``open``: anybody may write our nodes; ``creator``: only processes with our credentials may."""
+    """``open``: every client may write our nodes; ``creator``: only processes with our credentials may."""
     explicit_acl: bool
     """Whether the user chose it, in the URL or the environment."""
     url: str

@@ -53,7 +53,7 @@ class Nodes:
             log.warning("%s", self.exposure(path))
 
     async def is_open(self, path: str) -> bool:
-        """Return whether anybody may change the node or what is below it.
+        """Return whether every client may change the node or what is below it.
 
         Raises:
             NoNode: there is none.
@@ -114,7 +114,7 @@ class Nodes:
         )
 
     def exposure(self, path: str) -> str:
-        """Return the message that anybody may change what is in *path*, and what to do about it."""
+        """Return the message that every client may change what is in *path*, and what to do about it."""
         if not self.is_ours(path):
             advice = ": set its access list."
         elif not self._location.explicit_acl:
@@ -126,4 +126,4 @@ class Nodes:
             )
         else:
             advice = ": it will be closed with the first record that is advertised here."
-        return f"Anybody may change or remove what is in {path} of {self._location.url}{advice}"
+        return f"Every client may change or remove what is in {path} of {self._location.url}{advice}"

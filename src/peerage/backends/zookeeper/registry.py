@@ -66,7 +66,7 @@ class ZooKeeperRegistry:
 
     @property
     def open_to_all(self) -> bool:
-        """Whether anybody may write to what this process creates here."""
+        """Whether every client may write to what this process creates here."""
         return self.location.acl == "open"
 
     @property
@@ -225,7 +225,7 @@ class ZooKeeperRegistry:
         return None
 
     async def _access(self, deadline: float) -> tuple[str | None, str | None] | Lost:
-        """Return what keeps this process from advertising, and what anybody may do but shouldn't.
+        """Return what keeps this process from advertising, and what every client may do but shouldn't.
 
         Or the loss of the connection, if that is the answer.
         """

@@ -220,8 +220,8 @@ class ZooKeeperSecrets:
         self._nodes.warned.add(name)
         if left:
             log.warning(
-                "Anybody may change the secret %s of %s, and may have made it: set the access lists of that "
-                "node and of the one above%s, and remove it first if it isn't known to be yours",
+                "Every client may change the secret %s of %s, and may have made it: set the access lists of "
+                "that node and of the one above%s, and remove it first if it isn't known to be yours",
                 ascii(name),
                 self._location.url,
                 ", or write acl=creator in the registry's URL to have that done"
@@ -229,8 +229,8 @@ class ZooKeeperSecrets:
             )
         else:
             log.warning(
-                "Anybody could change the secret %s of %s until now, and may have made it: remove it if it "
-                "isn't known to be yours, and the next process that needs it makes another",
+                "Every client could change the secret %s of %s until now, and may have made it: remove it if "
+                "it isn't known to be yours, and the next process that needs it makes another",
                 ascii(name),
                 self._location.url,
             )

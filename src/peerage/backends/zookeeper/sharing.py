@@ -1,6 +1,6 @@
 """Lets others use the client of a session: kazoo's own methods, on any thread.
 
-Their requests stand in the same queue as the registry's. As in kazoo, they wait there while there is no
+Their requests wait in the same queue as the registry's. As in kazoo, they wait there while there is no
 connection. The client belongs to the registry: stop() ends the session, and another session begins.
 """
 
