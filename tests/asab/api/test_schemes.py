@@ -33,7 +33,7 @@ asab.Config.set("web", "listen", {listen!r})
 asab.Config.set("web", "cert", {str(certificates / "both.pem")!r})
 async def program(app):
     record = await record_of(app)
-    bound = {{port: scheme for _, port, scheme in app.Api._offer({{}})["web"]}}
+    bound = {{port: scheme for _, port, scheme in app.Api._fields({{}})["web"]}}
     say(record["peerage"]["schemes"] == {{str(port): scheme for port, scheme in bound.items()}})
     urls = await eventually(lambda: app.Discovery.locate(service_id="x"))
     say(urls == {{f"{{scheme}}://127.0.0.1:{{port}}" for port, scheme in bound.items()}})
@@ -57,7 +57,7 @@ class Mixed(Guest):
         # The original shows the addresses of one line while it binds the next.
         while len(self.Web.Addresses or ()) < 2:
             await asyncio.sleep(0.005)
-        say(min(port for _, port, scheme in self.Api._offer({{}})["web"] if scheme == "http"))
+        say(min(port for _, port, scheme in self.Api._fields({{}})["web"] if scheme == "http"))
 Mixed().run()
 """
     environ = on(zookeeper)
