@@ -46,7 +46,7 @@ def session_timeout() -> int:
 def block_loop_until(to: Connection, until: Callable[[Note], bool]) -> None:
     """Block the event loop until kazoo's thread has reported a note of the kind."""
     deadline = time.monotonic() + PATIENCE
-    while not any(until(note) for _, note in tuple(to._notes)):
+    while not any(until(note) for note in tuple(to._notes)):
         assert time.monotonic() < deadline
         time.sleep(0.001)
 

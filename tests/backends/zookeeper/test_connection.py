@@ -68,7 +68,7 @@ async def hang(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
 
 def lose_without_the_loop(connection: Connection) -> None:
     """Let the thread lose the connection while the event loop, which is blocked here, can't know."""
-    client = connection._client
+    client = connection.client
     connections = client.connections
     client.dialer.hang_up()
     deadline = time.monotonic() + 10
@@ -99,7 +99,7 @@ async def test_throttled_requests_fail_with_their_connection(busy_server):
             if connection._throttle_timer is not None:
                 break  # whether it is busy at the moment is up to chance
             await asyncio.wait(answers)
-        connection._client.dialer.hang_up()
+        connection.client.dialer.hang_up()
         await asyncio.wait(answers)
         assert {type(answer.exception()) for answer in answers} == {type(None), Lost}
         await connection.wait_connected()

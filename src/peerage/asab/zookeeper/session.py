@@ -48,8 +48,7 @@ class ZooKeeperSession:
         """The client of kazoo that the session is made of.
 
         Its methods block: call them from a thread. The client is closed with the registry. Its stop() ends
-        the session, and the next session begins. Don't keep it: the registry makes a new client when a server
-        has refused this one.
+        the session, and the next session begins.
 
         Asked for where no event loop runs, it doesn't connect yet, and its calls fail until it does.
 

@@ -5,8 +5,7 @@ the session of the process that created it. Secrets are persistent nodes. Needs 
 
 The map, from the server to the port::
 
-    kazoo's thread    session: kazoo's client; kazoothread, dialing, handler: its parts
-          |           sharing, callbacks: what other parts of the program may do with the client
+    kazoo's thread    session: kazoo's client, also for others; kazoothread, dialing, handler: its parts
           |
           | notes     what happened, in its order: Connected, Disconnected, NodeEvent, Replied ...
           v
