@@ -191,7 +191,7 @@ async def test_a_request_that_cannot_be_encoded_fails_alone(url):
     async with connected(url) as connection:
         up = connection.up
         before = connection.post(Sync("/"))
-        bad = connection.exists("/\ud800")
+        bad = connection.status("/\ud800")
         after = connection.post(Sync("/"))
         with pytest.raises(Failure, match="Unicode"):
             await bad
@@ -218,7 +218,7 @@ async def test_a_listener_that_fails_stops_no_other_report(url):
 
         connection.on_event.append(fail)
         await asyncio.gather(
-            connection.exists("/listened", watch=True),
+            connection.status("/listened", watch=True),
             connection.create("/listened", b""),
             *(connection.post(Sync("/")) for _ in range(20)),
         )

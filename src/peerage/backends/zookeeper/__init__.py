@@ -10,12 +10,12 @@ The map, from the server to the port::
           | notes     what happened, in its order: Connected, Disconnected, NodeEvent, Replied ...
           v
     event loop        connection: one session after the other, and the requests over it (table of states)
-          |           operations, requests, failures: what is requested, and how it can fail
+          |           requests, failures: what is requested, and how it can fail
           |
           |-- folder         the records as watchers get them
-          |-- advertisement  one record of this process (table of states); advertisedfolder: its folder
+          |-- advertisement  one record of this process (table of states)
           |-- secrets        shared values
-          |   nodes, advice: access lists, and what to do about a refusal
+          |   nodes, advice: folders, access lists, and what to do about a refusal
           v
     registry          the port, for a location: the URL, with tls and paths; pauses before repetitions
 

@@ -27,7 +27,10 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, Final
 
-from peerage.backends.zookeeper.failures import Lost, Throttled
+from kazoo.protocol.serialization import Create, Delete, SetData
+from kazoo.security import ACL, CREATOR_ALL_ACL, OPEN_ACL_UNSAFE
+
+from peerage.backends.zookeeper.failures import Lost, NoNode, Throttled
 from peerage.backends.zookeeper.location import Location
 from peerage.backends.zookeeper.notes import (
     Closed,
@@ -39,13 +42,18 @@ from peerage.backends.zookeeper.notes import (
     Replied,
     SessionEnded,
 )
-from peerage.backends.zookeeper.operations import ANY_VERSION, Operations
 from peerage.backends.zookeeper.pauses import Pauses
+from peerage.backends.zookeeper.requests import Children, Entry, Exists, Read, Status
 from peerage.backends.zookeeper.session import Client
 
 __all__ = ["ANY_VERSION", "CHANGED", "CHILDREN", "DELETED", "Connection"]
 
 log = logging.getLogger(__name__)
+
+#: The version of a node that is to be changed or removed whatever its version is.
+ANY_VERSION: Final = -1
+
+_EPHEMERAL_SEQUENCE: Final = 3
 
 #: Kinds of events.
 DELETED: Final = 2
@@ -65,7 +73,7 @@ _END_TIMEOUT: Final = 0.7
 _ABORT_TIMEOUT: Final = 0.2
 
 
-class Connection(Operations):
+class Connection:
     """One session after the other with the servers of *location*, until closed.
 
     Args:
@@ -77,7 +85,7 @@ class Connection(Operations):
     def __init__(
         self, location: Location, context: ssl.SSLContext | None, pauses: Pauses | None = None
     ) -> None:
-        super().__init__(location)
+        self.location = location
         self.pauses = pauses or Pauses()
         self.client = Client(location, context, self._report, self.pauses.restart)
         """The client of kazoo, also for other parts of the program."""
@@ -306,3 +314,42 @@ class Connection(Operations):
                 self._queued.appendleft(ticket)
                 return
             self._in_flight.add(future)
+
+    # ZooKeeper's operations; each raises a Failure if the server refuses it or doesn't answer.
+
+    async def children(self, path: str) -> list[str]:
+        """Return the names of the children."""
+        names: list[str] = await self.post(Children(path))
+        return names
+
+    async def read(self, path: str, *, watch: bool = False) -> Entry:
+        """Return the node."""
+        entry: Entry = await self.post(Read(path, watch))
+        return entry
+
+    async def status(self, path: str, *, watch: bool = False) -> Status | None:
+        """Return what is known of the node without reading it, None if there is none."""
+        status: Status | None = await self.post(Exists(path, watch))
+        return status
+
+    async def create(self, path: str, data: bytes, *, ephemeral: bool = False) -> str:
+        """Create a node, *ephemeral*: of this session, with ten digits behind its name; return its path."""
+        flags = _EPHEMERAL_SEQUENCE if ephemeral else 0
+        created: str = await self.post(Create(path, data, self.acl, flags))
+        return created
+
+    async def write(self, path: str, data: bytes, version: int = ANY_VERSION) -> int:
+        """Replace what the node holds, if it is at *version* (by default at any); return its new one."""
+        written: int = (await self.post(SetData(path, data, version))).version
+        return written
+
+    async def delete(self, path: str, version: int = ANY_VERSION) -> None:
+        """Remove the node, if it is at *version* (by default at any); one that isn't there is no error."""
+        with suppress(NoNode):
+            await self.post(Delete(path, version))
+
+    @property
+    def acl(self) -> list[ACL]:
+        """The access list of what is created here."""
+        acl: list[ACL] = CREATOR_ALL_ACL if self.location.acl == "creator" else OPEN_ACL_UNSAFE
+        return acl
