@@ -19,13 +19,14 @@ from multidict import istr
 from yarl import URL
 
 from peerage.balancing import Outcome
-from peerage.calling import Attempt, Call, CallContext, Ending, GiveUp, Lookups
+from peerage.calling import Attempt, Call, CallContext, Ending, GiveUp, Lookups, TlsProbe
 from peerage.calling.misdirected import DIALLED, is_marked
 from peerage.calling.retry import IDEMPOTENCY_KEY, IDEMPOTENT
 from peerage.client.connections import Connections, Kept, call_at_end
 from peerage.client.errors import MisdirectedError, unreachable
 from peerage.client.lookup import HostLookup
 from peerage.client.outcomes import is_connecting, outcome_of
+from peerage.client.tlsprobe import speaks_tls
 from peerage.errors import NotDiscoveredError
 from peerage.membership import Membership
 from peerage.records.names import is_logical, parse_host
@@ -91,6 +92,9 @@ class BalancingMiddleware:
                 step = call.next()
                 if isinstance(step, Lookups):
                     await self._lookup.wait(step)
+                    continue
+                if isinstance(step, TlsProbe):
+                    step.speaks_tls = await speaks_tls(step.attempt.ip, step.attempt.port)
                     continue
                 if isinstance(step, GiveUp):
                     raise _error(step, request, error) from error
