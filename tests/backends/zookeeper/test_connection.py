@@ -24,7 +24,6 @@ from peerage.testing import View, eventually
 from peerage.testing.suite import closing, registered
 from peerage.testing.waiting import PATIENCE
 from peerage.testing.zookeeper import Proxy
-from peerage.testing.zookeeper.link import Link
 from peerage.testing.zookeeper.ports import free_port
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -142,11 +141,11 @@ class HangingUp(Proxy):
 
     hangs_up = True
 
-    def heard(self, link: Link, data: bytes) -> None:
+    def heard(self, link: asyncio.Task[None], data: bytes) -> None:
         super().heard(link, data)
         if self.hangs_up:
             # After the bytes have been passed on.
-            asyncio.get_running_loop().call_soon(link.abort)
+            asyncio.get_running_loop().call_soon(link.cancel)
 
 
 async def test_a_full_pipe_of_wake_ups_blocks_nothing(url, server, monkeypatch):
