@@ -1,8 +1,23 @@
 """Choose the instance for a request; pure and synchronous: I/O, clock and randomness stay outside."""
 
-from peerage.balancing.balancer import Balancer, Pick
+from peerage.balancing.balancer import Balancer
+from peerage.balancing.budget import RetryBudget
+from peerage.balancing.ejection import Ejection
 from peerage.balancing.outcome import Outcome
 from peerage.balancing.scores import Score, least_outstanding
+from peerage.balancing.service import Service
 from peerage.balancing.stats import Stats
+from peerage.balancing.table import Pick, Probe
 
-__all__ = ["Balancer", "Outcome", "Pick", "Score", "Stats", "least_outstanding"]
+__all__ = [
+    "Balancer",
+    "Ejection",
+    "Outcome",
+    "Pick",
+    "Probe",
+    "RetryBudget",
+    "Score",
+    "Service",
+    "Stats",
+    "least_outstanding",
+]

@@ -15,15 +15,15 @@ from itertools import accumulate
 from random import Random
 from typing import Final
 
-from peerage.balancing.outcome import Outcome
+from peerage.balancing.budget import RETRY_SHARE
+from peerage.balancing.ejection import Ejection
 from peerage.balancing.scores import Score, least_outstanding
+from peerage.balancing.service import Service
 from peerage.balancing.stats import Stats
+from peerage.balancing.table import AVOID_SECONDS, Pick, Probe, Table
 from peerage.records.instance import Instance
 
-__all__ = ["AVOID_SECONDS", "Balancer", "Pick"]
-
-#: Seconds for which an instance that accepted no connection is avoided. Then one request tries it again.
-AVOID_SECONDS: Final = 1.0
+__all__ = ["Balancer"]
 
 # One tie in eight is decided by the draw: a strict rotation would coincide with callers that alternate light
 # and heavy requests, and send all the heavy ones to the same instance.
@@ -32,53 +32,24 @@ _CHANCE: Final = 0.125
 #: Requests of the lighter of two instances by which one may be behind the other and still catch up.
 _LAG: Final = 16
 
-#: Draws in search of instances that aren't avoided, before all are looked through.
+#: Draws in search of instances that may be asked, before all are looked through.
 _DRAWS: Final = 24
 
-#: Avoided instances among which the one avoided longest is looked for.
-_LAST_RESORTS: Final = 16
-
-#: No connection was made, or by mistake: the next request would meet the same.
-_AVOIDED: Final = frozenset({Outcome.UNRESOLVED, Outcome.CONNECT_FAILED, Outcome.MISDIRECTED})
-
-#: These say nothing about the instance.
-_NEUTRAL: Final = frozenset({Outcome.OUT_OF_RESOURCES, Outcome.CANCELLED})
-
-
-class Pick:
-    """One request given to one instance, counted as under way until :meth:`done`."""
-
-    __slots__ = ("_balancer", "instance", "stats")
-
-    def __init__(self, balancer: "Balancer", instance: Instance, stats: Stats) -> None:
-        self.instance = instance
-        """The instance chosen."""
-        self.stats = stats
-        """What is known of it."""
-        self._balancer: Balancer | None = balancer
-
-    def connected(self) -> None:
-        """Tell the balancer that the instance can be connected to, so that others needn't avoid it."""
-        if self.stats.retry_at is not None and self._balancer is not None:
-            self._balancer._readmit(self.instance.name, self.stats)  # noqa: SLF001 - as in done()
-
-    def done(self, outcome: Outcome, seconds: float) -> None:
-        """Tell the balancer how the request ended, and after how many seconds; only the first call counts."""
-        balancer, self._balancer = self._balancer, None
-        if balancer is not None:
-            balancer._finish(self.instance.name, self.stats, outcome, seconds)  # noqa: SLF001 - a Pick is part of its Balancer
+#: Avoided instances among which the one avoided longest is looked for, and instances among which one without
+#: failures is looked for.
+_LOOKED_AT: Final = 16
 
 
 class Balancer:
-    """Picks instances, and keeps one table of what is known about each.
-
-    The table is kept by the name of the record: an Instance whose record changes keeps its figures.
+    """Picks instances by what its :class:`~peerage.balancing.table.Table` knows about each.
 
     Args:
         rng: source of randomness.
         clock: monotonic time in seconds.
         score: compares the two instances drawn.
+        ejection: when instances that answer badly get no more requests.
         avoid_seconds: how long an instance that accepted no connection is avoided.
+        retry_share: repetitions that each success earns; 0 for none.
     """
 
     def __init__(
@@ -87,70 +58,92 @@ class Balancer:
         clock: Callable[[], float],
         *,
         score: Score = least_outstanding,
+        ejection: Ejection | None = None,
         avoid_seconds: float = AVOID_SECONDS,
+        retry_share: float = RETRY_SHARE,
     ) -> None:
         self._random = rng.random
         self._clock = clock
         self._score = score
-        self._avoid_seconds = avoid_seconds
-        self._stats: dict[str, Stats] = {}
-        self._avoided: dict[str, Stats] = {}
+        self._table = Table(rng, ejection=ejection, avoid_seconds=avoid_seconds, retry_share=retry_share)
+        # For callers that don't say which service they ask.
+        self._unnamed = self._table.service(("", ""))
 
     def stats(self, name: str) -> Stats | None:
         """Return what is known about the instance with this record; None before its first request."""
-        return self._stats.get(name)
+        return self._table.stats.get(name)
+
+    def service(self, name: tuple[str, str]) -> Service:
+        """Return what is known about the instances of a name together."""
+        return self._table.service(name)
 
     @property
     def outstanding(self) -> Mapping[str, int]:
         """The number of requests under way, by the name of the record; instances without any are left out."""
-        return {name: stats.outstanding for name, stats in self._stats.items() if stats.outstanding}
+        return self._table.outstanding
 
     @property
     def avoided(self) -> Collection[str]:
-        """The names of the records of instances that accepted no connection a moment ago."""
-        return self._avoided.keys()
+        """The names of the records of instances that accepted no connection, or failed too often."""
+        return self._table.avoided.keys()
+
+    @property
+    def due(self) -> Collection[Instance]:
+        """Avoided instances that are to be probed in the background; see :meth:`take_due`."""
+        return self._table.due.keys()
+
+    def take_due(self) -> Mapping[Instance, Probe]:
+        """Return the instances to be probed, each once, and how; report the results by :meth:`probed`."""
+        return self._table.take_due()
+
+    def probed(self, name: str, *, passed: bool) -> None:
+        """Record whether the instance with this record passed its probe."""
+        self._table.probed(name, self._clock(), passed=passed)
+
+    def forget(self, name: str) -> None:
+        """Drop what is known about an instance whose record was removed, once no request is under way."""
+        self._table.forget(name)
 
     def __len__(self) -> int:
-        """Return the number of instances in the table."""
-        return len(self._stats)
+        """Return the number of instances that are known."""
+        return len(self._table.stats)
 
     def pick(
-        self, instances: Sequence[Instance], tried: Collection[str] = (), *, last_resort: bool = False
+        self,
+        instances: Sequence[Instance],
+        service: Service | None = None,
+        *,
+        tried: Collection[str] = (),
+        safe: bool = True,
+        last_resort: bool = False,
     ) -> Pick | None:
         """Choose the instance for the next request.
 
         Args:
             instances: those to choose from; they may have running sums of their weights as ``shares``.
+            service: what is known of them together.
             tried: names of records that aren't wanted, because the same request was there before.
+            safe: whether the request may try an instance that failed before.
             last_resort: choose among the avoided instances the one that has been avoided longest.
 
         Returns:
             None if there is none, or each was tried or is avoided.
         """
+        now, count = self._clock(), len(instances)
+        if service is None:
+            service = self._unnamed
+        service.size = count
         if last_resort:
-            return self._pick_avoided(instances, tried)
-        if tried or self._avoided:
-            return self._pick_eligible(instances, tried)
-        count = len(instances)
+            return self._pick_avoided(instances, tried, service, now)
+        if tried or self._table.avoided:
+            return self._pick_eligible(instances, tried, service, now, safe=safe)
         if count > 1:
-            return self._pick_of_many(instances, count)
-        return self._give(instances[0]) if count else None
-
-    def forget(self, name: str) -> None:
-        """Drop what is known about an instance whose record was removed, once no request is under way."""
-        stats = self._stats.get(name)
-        if stats is None:
-            return
-        self._avoided.pop(name, None)
-        stats.retry_at = None
-        if stats.outstanding:
-            stats.retired = True
-        else:
-            del self._stats[name]
+            return self._pick_of_many(instances, count, service, now)
+        return self._table.give(instances[0], None, service, now) if count else None
 
     # Drawing
 
-    def _pick_of_many(self, instances: Sequence[Instance], count: int) -> Pick:
+    def _pick_of_many(self, instances: Sequence[Instance], count: int, service: Service, now: float) -> Pick:
         """Give the request to the better one of two instances drawn at random."""
         random, shares = self._random, _shares_of(instances)
         if shares is None:
@@ -158,77 +151,99 @@ class Balancer:
             second = int(random() * (count - 1))
             if second >= first:
                 second += 1
-            return self._pick_better(instances[first], instances[second])
-        # The second is drawn from what is left of the line when the first one's share is cut out of it.
-        last, total = count - 1, shares[-1]
-        first = min(bisect_right(shares, random() * total), last)
-        begin = shares[first - 1] if first else 0.0
-        width = shares[first] - begin
-        point = random() * (total - width)
-        second = min(bisect_right(shares, point if point < begin else point + width), last)
-        if second == first:
-            # Rounding at an edge of a share.
-            second = first - 1 if first else 1
-        return self._pick_better(instances[first], instances[second])
+        else:
+            first, second = _draw_two(shares, random(), random())
+        chosen, stats = self._better(instances[first], instances[second], now)
+        if stats.trouble is not None and count > 2 and stats.trouble.penalty(now):  # noqa: PLR2004 - there is a third
+            chosen, stats = self._least_loaded(instances, chosen, stats, now)
+        return self._table.give(chosen, stats, service, now)
 
-    def _pick_eligible(self, instances: Sequence[Instance], tried: Collection[str]) -> Pick | None:
+    def _least_loaded(
+        self, instances: Sequence[Instance], chosen: Instance, stats: Stats, now: float
+    ) -> tuple[Instance, Stats]:
+        """Return an instance of less load than *chosen*, at which something went wrong, if there is one.
+
+        Two draws may both find bad instances, if there are many.
+        """
+        known, least = self._table.stats, stats.load(now) / chosen.weight
+        if len(instances) > _LOOKED_AT:
+            instances = [self._draw_one(instances, None) for _ in range(_LOOKED_AT)]
+        for each in instances:
+            others = known.get(each.name)
+            if others is None:
+                others, _ = self._table.begin_together(each, chosen)
+            load = others.load(now) / each.weight
+            if load < least:
+                chosen, stats, least = each, others, load
+        return chosen, stats
+
+    def _pick_eligible(
+        self,
+        instances: Sequence[Instance],
+        tried: Collection[str],
+        service: Service,
+        now: float,
+        *,
+        safe: bool,
+    ) -> Pick | None:
         """Give the request to an instance that neither was tried nor is avoided."""
-        now, count = self._clock(), len(instances)
+        is_eligible, count = self._table.is_eligible, len(instances)
         if count > _DRAWS:
-            shares, one = _shares_of(instances), None
+            shares, found = _shares_of(instances), dict[str, Instance]()
             for _ in range(_DRAWS):
                 drawn = self._draw_one(instances, shares)
-                if drawn is not one and self._is_eligible(drawn.name, tried, now):
-                    if one is not None:
-                        return self._pick_better(one, drawn)
-                    one = drawn
-            if one is not None:
-                return self._give(one)
-        eligible = [each for each in instances if self._is_eligible(each.name, tried, now)]
+                if drawn.name not in tried and drawn.name not in found and is_eligible(drawn, now, safe=safe):
+                    found[drawn.name] = drawn
+                    if len(found) == 2:  # noqa: PLR2004 - two choices
+                        return self._pick_of_many([*found.values()], 2, service, now)
+            if found:
+                return self._table.give(*found.values(), None, service, now)
+        eligible = [
+            each for each in instances if each.name not in tried and is_eligible(each, now, safe=safe)
+        ]
         if len(eligible) > 1:
-            return self._pick_of_many(eligible, len(eligible))
-        return self._give(eligible[0]) if eligible else None
+            return self._pick_of_many(eligible, len(eligible), service, now)
+        return self._table.give(eligible[0], None, service, now) if eligible else None
 
     def _draw_one(self, instances: Sequence[Instance], shares: Sequence[float] | None) -> Instance:
         if shares is None:
             return instances[int(self._random() * len(instances))]
         return instances[min(bisect_right(shares, self._random() * shares[-1]), len(shares) - 1)]
 
-    def _is_eligible(self, name: str, tried: Collection[str], now: float) -> bool:
-        if name in tried:
-            return False
-        stats = self._avoided.get(name)
-        return stats is None or stats.retry_at is None or stats.retry_at <= now
-
-    def _pick_avoided(self, instances: Sequence[Instance], tried: Collection[str]) -> Pick | None:
+    def _pick_avoided(
+        self, instances: Sequence[Instance], tried: Collection[str], service: Service, now: float
+    ) -> Pick | None:
         """Give the request to the instance avoided longest, of some drawn at random if there are many."""
-        if len(instances) > _LAST_RESORTS:
-            instances = [self._draw_one(instances, None) for _ in range(_LAST_RESORTS)]
+        if len(instances) > _LOOKED_AT:
+            instances = [self._draw_one(instances, None) for _ in range(_LOOKED_AT)]
         untried = [each for each in instances if each.name not in tried]
-        return self._give(min(untried, key=self._retry_at)) if untried else None
+        if not untried:
+            return None
+        return self._table.give(min(untried, key=self._retry_at), None, service, now)
 
     def _retry_at(self, instance: Instance) -> float:
-        stats = self._avoided.get(instance.name)
-        return 0.0 if stats is None or stats.retry_at is None else stats.retry_at
+        trouble = self._table.avoided.get(instance.name)
+        return 0.0 if trouble is None or trouble.retry_at is None else trouble.retry_at
 
     # Comparing
 
-    def _pick_better(self, one: Instance, other: Instance) -> Pick:
-        """Give the request to the better one of two instances."""
-        known = self._stats
+    def _better(self, one: Instance, other: Instance, now: float) -> tuple[Instance, Stats]:
+        """Return the better one of two instances, and count that it was chosen."""
+        known = self._table.stats
         stats, other_stats = known.get(one.name), known.get(other.name)
         if stats is None or other_stats is None:
-            stats, other_stats = self._begin_together(one, other)
+            stats, other_stats = self._table.begin_together(one, other)
         ahead = other_stats.position - stats.position
         if (
             stats.outstanding == other_stats.outstanding
             and (not stats.outstanding or one.weight == other.weight)
+            and stats.trouble is other_stats.trouble
             and self._score is least_outstanding
         ):
             # The way of most requests, without the call.
             score = 0.0
         else:
-            score = self._score(one, stats, other, other_stats)
+            score = self._score(one, stats, other, other_stats, now)
         if score < 0.0 or (score == 0.0 and ahead < 0.0 and self._random() >= _CHANCE):
             # Equal ones: the one further behind its share, or as drawn.
             one, stats, other, ahead = other, other_stats, one, -ahead
@@ -236,53 +251,22 @@ class Balancer:
         if ahead * weight > _LAG and ahead * other.weight > _LAG:
             stats.position += ahead - _LAG / min(weight, other.weight)
         stats.position += 1.0 / weight
-        return self._give(one, stats)
+        return one, stats
 
-    def _begin_together(self, one: Instance, other: Instance) -> tuple[Stats, Stats]:
-        """Return the figures of both; a newcomer begins where the other is, so it gets just its share."""
-        known = self._stats
-        stats, other_stats = known.get(one.name), known.get(other.name)
-        if stats is None:
-            stats = known[one.name] = Stats(other_stats.position if other_stats is not None else 0.0)
-        if other_stats is None:
-            other_stats = known[other.name] = Stats(stats.position)
-        return stats, other_stats
 
-    def _give(self, instance: Instance, stats: Stats | None = None) -> Pick:
-        """Count the request as under way at *instance*."""
-        if stats is None:
-            stats = self._stats.get(instance.name)
-            if stats is None:
-                stats = self._stats[instance.name] = Stats()
-        stats.outstanding += 1
-        if stats.retry_at is not None:
-            # One request tries it; the others go on avoiding it until that one is answered.
-            stats.retry_at = self._clock() + self._avoid_seconds
-        return Pick(self, instance, stats)
-
-    # The way back
-
-    def _finish(self, name: str, stats: Stats, outcome: Outcome, seconds: float) -> None:
-        stats.outstanding -= 1
-        if stats.retired:
-            if not stats.outstanding and self._stats.get(name) is stats:
-                del self._stats[name]
-        elif outcome is Outcome.ANSWERED:
-            stats.answered(seconds)
-            if stats.retry_at is not None:
-                self._readmit(name, stats)
-        elif outcome in _AVOIDED:
-            stats.failures += 1
-            stats.retry_at = self._clock() + self._avoid_seconds
-            self._avoided[name] = stats
-        elif outcome not in _NEUTRAL:
-            stats.failures += 1
-            # A connection was made.
-            self._readmit(name, stats)
-
-    def _readmit(self, name: str, stats: Stats) -> None:
-        stats.retry_at = None
-        self._avoided.pop(name, None)
+def _draw_two(shares: Sequence[float], chance: float, other_chance: float) -> tuple[int, int]:
+    """Return the positions of two instances, drawn in proportion to their weights by two random numbers."""
+    # The second is drawn from what is left of the line when the first one's share is cut out of it.
+    last, total = len(shares) - 1, shares[-1]
+    first = min(bisect_right(shares, chance * total), last)
+    begin = shares[first - 1] if first else 0.0
+    width = shares[first] - begin
+    point = other_chance * (total - width)
+    second = min(bisect_right(shares, point if point < begin else point + width), last)
+    if second == first:
+        # Rounding at an edge of a share.
+        second = first - 1 if first else 1
+    return first, second
 
 
 def _shares_of(instances: Sequence[Instance]) -> Sequence[float] | None:

@@ -18,11 +18,19 @@ class Outcome(Enum):
     """The connection broke before a response arrived; the instance may have processed the request."""
     TIMED_OUT = auto()
     """No response arrived within the caller's time limit; the instance may still process the request."""
+    UNAVAILABLE = auto()
+    """It was answered with 502, 503 or 504; the instance may have processed it."""
+    THROTTLED = auto()
+    """It was answered with 429: the caller sends too many requests."""
+    OVERLOADED = auto()
+    """The instance says that it didn't process the request, because it has too many."""
     MISDIRECTED = auto()
     """Another service answered, and says that it didn't process the request."""
     OUT_OF_RESOURCES = auto()
     """This process or machine has no descriptor, port or memory left for another connection."""
     NOT_RETRYABLE = auto()
     """It failed for a reason that another instance wouldn't mend; the caller gets the error as it is."""
+    UNUSED = auto()
+    """No attempt was made."""
     CANCELLED = auto()
     """The caller gave the request up."""

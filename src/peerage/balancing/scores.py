@@ -9,20 +9,20 @@ from peerage.records.instance import Instance
 __all__ = ["Score", "least_outstanding"]
 
 #: Returns a positive number if the first of two instances is better, a negative one if the second is, and 0
-#: if they are equal, so that the balancer's own shares decide.
-Score = Callable[[Instance, Stats, Instance, Stats], float]
+#: if they are equal, so that the balancer's own shares decide. The last argument is the time in seconds.
+Score = Callable[[Instance, Stats, Instance, Stats, float], float]
 
 _EQUAL: Final = 0.0
 
 
-def least_outstanding(one: Instance, stats: Stats, other: Instance, other_stats: Stats) -> float:
-    """Prefer the instance with fewer requests under way, in proportion to the weights.
+def least_outstanding(one: Instance, stats: Stats, other: Instance, other_stats: Stats, now: float) -> float:
+    """Prefer the instance with fewer requests under way, in proportion to the weights; failures count, too.
 
     With different weights an instance is worse only if it has more under way than the other would have with
     one request more: a request less than that is the grain of the comparison, and deciding by it would give
     the lighter instance more than its share.
     """
-    load, other_load = stats.outstanding, other_stats.outstanding
+    load, other_load = stats.load(now), other_stats.load(now)
     if load == other_load == 0:
         return _EQUAL
     if one.weight == other.weight:

@@ -1,32 +1,42 @@
 """What the balancer remembers about one instance."""
 
+from typing import Final
+
+from peerage.balancing.trouble import Trouble
+from peerage.balancing.window import Window
+
 __all__ = ["Stats"]
 
 #: Weight of the newest latency in the moving average.
-_NEWEST = 0.2
+_NEWEST: Final = 0.2
 
 
 class Stats:
     """Figures about the requests to one instance, by the name of its record."""
 
-    __slots__ = ("failures", "latency", "outstanding", "position", "retired", "retry_at")
+    __slots__ = ("latency", "outstanding", "position", "retired", "successes", "trouble")
 
     def __init__(self, position: float = 0.0) -> None:
         self.outstanding = 0
         """Requests under way."""
-        self.failures = 0
-        """Failed attempts since the last one that was answered."""
         self.latency: float | None = None
-        """Moving average of the seconds that answered requests took; None before the first."""
+        """Moving average of the seconds from an attempt to its answer; None before the first."""
         self.position = position
         """How many requests it was given, each divided by its weight; only differences mean something."""
-        self.retry_at: float | None = None
-        """When one request may try it again, because it accepted no connection; None if it isn't avoided."""
+        self.successes = Window()
+        """Requests that were answered well in the last 10 seconds."""
+        self.trouble: Trouble | None = None
+        """What went wrong there lately; None if nothing did."""
         self.retired = False
         """Whether its record was removed, so that it is forgotten with its last request."""
 
-    def answered(self, seconds: float) -> None:
-        """Record that a request was answered after so many seconds."""
-        self.failures = 0
+    def answered(self, seconds: float, now: float) -> None:
+        """Record that a request was answered at *now* after so many seconds."""
+        self.successes.add(now)
         latency = self.latency
         self.latency = seconds if latency is None else latency + _NEWEST * (seconds - latency)
+
+    def load(self, now: float) -> float:
+        """Return the number of requests under way, and what failures count in addition."""
+        trouble = self.trouble
+        return self.outstanding if trouble is None else trouble.load(self.outstanding, now)

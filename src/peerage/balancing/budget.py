@@ -1,0 +1,56 @@
+"""How many requests to one service may be repeated: a share of those that succeeded.
+
+Repetitions help as long as few requests fail, and keep a service overloaded that fails because it is
+overloaded. So each success earns a fraction of a repetition, and there is no constant part: the load on a
+service that is down grows by at most that fraction of what succeeded before. The idea is that of gRPC's retry
+throttling (proposal A6); a budget with a constant number of repetitions per second multiplies the load of
+callers that make few requests.
+"""
+
+from typing import Final
+
+from peerage.balancing.window import Window
+
+__all__ = ["FIRST_RETRIES", "RETRY_SHARE", "RetryBudget"]
+
+#: Repetitions that one success earns.
+RETRY_SHARE: Final = 0.1
+
+#: Repetitions that a caller has before its first success; used once.
+FIRST_RETRIES: Final = 5
+
+
+class RetryBudget:
+    """The repetitions that the requests to one service may have; they are lost after 10 seconds.
+
+    Args:
+        share: repetitions that one success earns; 0 switches repetitions off.
+        first: repetitions at the beginning.
+    """
+
+    __slots__ = ("_first", "_share", "_spent", "_successes")
+
+    def __init__(self, share: float = RETRY_SHARE, first: int = FIRST_RETRIES) -> None:
+        self._share = share
+        self._first = first if share else 0
+        self._successes = Window()
+        self._spent = Window()
+
+    def succeeded(self, now: float) -> None:
+        """Count a request that was answered at *now*, in seconds."""
+        self._successes.add(now)
+
+    def balance(self, now: float) -> int:
+        """Return how many requests may be repeated at *now*; never negative."""
+        earned = int(self._share * self._successes.total(now)) - self._spent.total(now)
+        return max(0, earned) + self._first
+
+    def spend(self, now: float) -> bool:
+        """Take one repetition; False if there is none."""
+        if self._share * self._successes.total(now) - self._spent.total(now) >= 1.0:
+            self._spent.add(now)
+            return True
+        if self._first > 0:
+            self._first -= 1
+            return True
+        return False

@@ -1,0 +1,19 @@
+"""What the balancer remembers about the instances of one name together."""
+
+from peerage.balancing.budget import RetryBudget
+
+__all__ = ["Service"]
+
+
+class Service:
+    """The instances that answer to one logical name."""
+
+    __slots__ = ("budget", "ejected", "size")
+
+    def __init__(self, budget: RetryBudget) -> None:
+        self.budget = budget
+        """Requests that may be repeated."""
+        self.ejected: set[str] = set()
+        """Names of the records of those that are ejected."""
+        self.size = 0
+        """The number of instances at the last request."""

@@ -1,0 +1,277 @@
+"""What is known about each instance, how requests change it, and which instances are avoided."""
+
+from collections.abc import Mapping
+from enum import Enum, auto
+from random import Random
+from typing import Final
+
+from peerage.balancing.budget import RETRY_SHARE, RetryBudget
+from peerage.balancing.ejection import Ejection
+from peerage.balancing.outcome import Outcome
+from peerage.balancing.service import Service
+from peerage.balancing.stats import Stats
+from peerage.balancing.trouble import Trouble
+from peerage.records.instance import Instance
+
+__all__ = ["AVOID_SECONDS", "Pick", "Probe", "Table"]
+
+#: Seconds for which an instance that accepted no connection is avoided, before it is probed.
+AVOID_SECONDS: Final = 1.0
+
+#: Services that are remembered; those of which nothing is ejected are forgotten first.
+_MOST_SERVICES: Final = 4096
+
+#: No connection was made, or by mistake: the next request would meet the same.
+_REFUSED: Final = frozenset({Outcome.UNRESOLVED, Outcome.CONNECT_FAILED, Outcome.MISDIRECTED})
+
+#: Failures of the instance. Those of the second kind are its way to ask for fewer requests.
+_FAILED: Final = frozenset({Outcome.CONNECTION_LOST, Outcome.TIMED_OUT, Outcome.UNAVAILABLE})
+_DECLINED: Final = frozenset({Outcome.THROTTLED, Outcome.OVERLOADED})
+
+#: The instance may be at work still.
+_HELD: Final = frozenset({Outcome.TIMED_OUT, Outcome.CANCELLED})
+
+
+class Probe(Enum):
+    """How an avoided instance is tried in the background."""
+
+    CONNECT = auto()
+    """By a connection: none was accepted before."""
+    REQUEST = auto()
+    """By a request that does no harm: it answered badly, or not at all."""
+
+
+class Pick:
+    """One request given to one instance, counted as under way until :meth:`done`."""
+
+    __slots__ = ("_table", "instance", "service", "started", "stats")
+
+    def __init__(
+        self, table: "Table", instance: Instance, stats: Stats, service: Service, now: float
+    ) -> None:
+        self.instance = instance
+        """The instance chosen."""
+        self.stats = stats
+        """What is known of it."""
+        self.service = service
+        """What is known of all instances of the name that was asked for."""
+        self.started = now
+        """When it was chosen, in seconds of the balancer's clock."""
+        self._table: Table | None = table
+
+    def answered(self, now: float) -> None:
+        """Record that a response arrived that is no failure; the request is under way until :meth:`done`."""
+        stats = self.stats
+        stats.answered(now - self.started, now)
+        self.service.budget.succeeded(now)
+        if stats.trouble is not None and self._table is not None:
+            self._table.recovered(self.instance.name, stats, self.started, now)
+
+    def done(self, outcome: Outcome, now: float, *, retry_after: float = 0.0) -> None:
+        """Record how the request ended; only the first call counts.
+
+        Args:
+            outcome: how. Before ``ANSWERED`` comes :meth:`answered`.
+            now: the time, in seconds of the balancer's clock.
+            retry_after: the seconds for which the instance asked not to be called.
+        """
+        table, self._table = self._table, None
+        if table is not None:
+            self.stats.outstanding -= 1
+            if outcome is not Outcome.ANSWERED or self.stats.retired:
+                table.failed(self, outcome, now, retry_after)
+
+
+class Table:
+    """Figures of instances by the name of the record: an Instance whose record changes keeps its figures.
+
+    Args:
+        rng: source of randomness.
+        ejection: when instances that answer badly are avoided.
+        avoid_seconds: how long an instance that accepted no connection is avoided.
+        retry_share: repetitions that each success earns.
+    """
+
+    def __init__(
+        self,
+        rng: Random,
+        *,
+        ejection: Ejection | None = None,
+        avoid_seconds: float = AVOID_SECONDS,
+        retry_share: float = RETRY_SHARE,
+    ) -> None:
+        self.ejection = Ejection() if ejection is None else ejection
+        self.stats: dict[str, Stats] = {}
+        self.avoided: dict[str, Trouble] = {}
+        """Instances that get no requests at the moment, by the name of the record."""
+        self.services: dict[tuple[str, str], Service] = {}
+        self.due: dict[Instance, Probe] = {}
+        """Avoided instances that are to be probed in the background; see :meth:`take_due`."""
+        self._random = rng.random
+        self._avoid_seconds = avoid_seconds
+        self._retry_share = retry_share
+
+    def service(self, name: tuple[str, str]) -> Service:
+        """Return what is known of the instances of *name*: key and value, folded."""
+        service = self.services.get(name)
+        if service is None:
+            if len(self.services) >= _MOST_SERVICES:
+                self.services = {name: each for name, each in self.services.items() if each.ejected}
+            service = self.services[name] = Service(RetryBudget(self._retry_share))
+        return service
+
+    @property
+    def outstanding(self) -> Mapping[str, int]:
+        """The number of requests under way, by the name of the record; instances without any are left out."""
+        return {name: stats.outstanding for name, stats in self.stats.items() if stats.outstanding}
+
+    def begin_together(self, one: Instance, other: Instance) -> tuple[Stats, Stats]:
+        """Return the figures of both; a newcomer begins where the other is, so it gets just its share."""
+        stats, other_stats = self.stats.get(one.name), self.stats.get(other.name)
+        if stats is None:
+            stats = self.stats[one.name] = Stats(other_stats.position if other_stats is not None else 0.0)
+        if other_stats is None:
+            other_stats = self.stats[other.name] = Stats(stats.position)
+        return stats, other_stats
+
+    def give(self, instance: Instance, stats: Stats | None, service: Service, now: float) -> Pick:
+        """Count a request as under way at *instance*."""
+        if stats is None:
+            stats = self.stats.get(instance.name)
+            if stats is None:
+                stats = self.stats[instance.name] = Stats()
+        stats.outstanding += 1
+        if (trouble := stats.trouble) is not None and trouble.retry_at is not None:
+            # One request tries it; the others go on avoiding it until that one is answered.
+            trouble.retry_at = now + self._pause(trouble)
+        return Pick(self, instance, stats, service, now)
+
+    def is_eligible(self, instance: Instance, now: float, *, safe: bool) -> bool:
+        """Tell whether *instance* may get a request; if it is to be probed first, note that.
+
+        Args:
+            instance: the instance.
+            now: the time.
+            safe: whether the request does no harm if it fails, so that it may try an ejected instance.
+        """
+        trouble = self.avoided.get(instance.name)
+        if trouble is None or trouble.retry_at is None:
+            return True
+        if trouble.retry_at <= now:
+            if trouble.ejected_from is not None and not trouble.held and safe:
+                return True
+            trouble.retry_at = now + self._pause(trouble)
+            self.due[instance] = Probe.CONNECT if trouble.ejected_from is None else Probe.REQUEST
+        return False
+
+    # The way back
+
+    def recovered(self, name: str, stats: Stats, started: float, now: float) -> None:
+        """Record that a request was answered that was *started* then, where something went wrong before."""
+        trouble = stats.trouble
+        if trouble is None:
+            return
+        trouble.held = 0
+        if trouble.ejected_from is not None and started < trouble.ejected_at:
+            # It was under way when the instance was ejected.
+            return
+        trouble.consecutive = 0
+        if trouble.retry_at is not None:
+            self._readmit(name, stats, trouble)
+        if trouble.is_over(now):
+            stats.trouble = None
+
+    def probed(self, name: str, now: float, *, passed: bool) -> None:
+        """Record the result of probing the instance with this record in the background."""
+        stats = self.stats.get(name)
+        if stats is None or (trouble := stats.trouble) is None or trouble.retry_at is None:
+            return
+        if passed:
+            trouble.held = 0
+            # One more failure ejects it again.
+            trouble.consecutive = max(0, self.ejection.consecutive - 1) if trouble.ejected_from else 0
+            self._readmit(name, stats, trouble)
+        else:
+            trouble.ejections += 1
+            trouble.retry_at = now + self._pause(trouble)
+
+    def failed(self, pick: Pick, outcome: Outcome, now: float, retry_after: float) -> None:
+        """Record that a request ended with *outcome*; it isn't counted as under way any more."""
+        name, stats = pick.instance.name, pick.stats
+        if stats.retired:
+            if not stats.outstanding and self.stats.get(name) is stats:
+                del self.stats[name]
+            return
+        trouble = stats.trouble
+        if outcome in _REFUSED:
+            trouble = stats.trouble = trouble or Trouble()
+            trouble.retry_at = now + self._pause(trouble)
+            self.avoided[name] = trouble
+        elif outcome in _FAILED or outcome in _DECLINED:
+            trouble = stats.trouble = trouble or Trouble()
+            trouble.failures.add(now)
+            if outcome in _FAILED:
+                trouble.consecutive += 1
+            trouble.penalise(now, retry_after)
+            if outcome is Outcome.TIMED_OUT:
+                trouble.hold(now)
+            elif trouble.retry_at is not None and trouble.ejected_from is None:
+                # A connection was made.
+                self._readmit(name, stats, trouble)
+            self._judge(pick, stats, trouble, now)
+        elif outcome is Outcome.CANCELLED:
+            trouble = stats.trouble = trouble or Trouble()
+            trouble.hold(now)
+
+    def forget(self, name: str) -> None:
+        """Drop what is known about an instance whose record was removed, once no request is under way."""
+        stats = self.stats.get(name)
+        if stats is None:
+            return
+        if stats.trouble is not None:
+            self._readmit(name, stats, stats.trouble)
+        if stats.outstanding:
+            stats.retired = True
+        else:
+            del self.stats[name]
+
+    def take_due(self) -> Mapping[Instance, Probe]:
+        """Return the instances to be probed in the background, each once; report by :meth:`probed`."""
+        due, self.due = self.due, {}
+        return due
+
+    # Avoiding
+
+    def _judge(self, pick: Pick, stats: Stats, trouble: Trouble, now: float) -> None:
+        """Eject the instance if it failed too often, and try it later again if it is ejected already."""
+        if trouble.ejected_from is not None:
+            if pick.started >= trouble.ejected_at:
+                trouble.ejections += 1
+                trouble.retry_at = now + self._pause(trouble)
+            return
+        if not self.ejection.trips(
+            trouble.consecutive, stats.successes.total(now), trouble.failures.total(now)
+        ):
+            return
+        service = pick.service
+        if self.ejection.allows(len(service.ejected), service.size):
+            service.ejected.add(pick.instance.name)
+            trouble.ejected_from, trouble.ejected_at = service, now
+            trouble.retry_at = now + self._pause(trouble)
+            trouble.held = 0
+            self.avoided[pick.instance.name] = trouble
+
+    def _readmit(self, name: str, stats: Stats, trouble: Trouble) -> None:
+        trouble.retry_at = None
+        self.avoided.pop(name, None)
+        if trouble.ejected_from is not None:
+            trouble.ejected_from.ejected.discard(name)
+            trouble.ejected_from, trouble.ejections = None, 0
+            # It is judged by what it does from now on.
+            trouble.failures.clear()
+            stats.successes.clear()
+
+    def _pause(self, trouble: Trouble) -> float:
+        if trouble.ejected_from is None:
+            return self._avoid_seconds
+        return self.ejection.pause(trouble.ejections, self._random())

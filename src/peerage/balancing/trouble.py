@@ -1,0 +1,106 @@
+"""What went wrong at one instance lately, and how much that counts when instances are compared.
+
+An instance that fails fast has few requests under way, so it would get nearly all of them: the fastest failer looks
+least busy. A failure therefore counts like requests under way for some seconds (the idea of Linkerd's load
+biaser). An attempt that was given up counts as under way until the instance next answers, because a stopped
+instance goes on holding what it was sent.
+"""
+
+from typing import TYPE_CHECKING, Final
+
+from peerage.balancing.window import Window
+
+if TYPE_CHECKING:
+    from peerage.balancing.service import Service
+
+__all__ = ["HELD_SECONDS", "LONGEST_RETRY_AFTER", "Trouble"]
+
+#: Seconds for which an attempt that was given up counts as under way at most.
+HELD_SECONDS: Final = 30.0
+
+#: Seconds that a Retry-After header counts for at most.
+LONGEST_RETRY_AFTER: Final = 300.0
+
+#: The penalty of a first failure. It doubles with each that follows, up to the longest.
+_FIRST: Final = 5.0
+_MOST: Final = 1280.0
+
+#: Seconds in which a penalty halves, and the penalty that is none any more: a first failure is forgotten after 7
+#: seconds, the longest row after 23.
+_HALF_LIFE: Final = 2.0
+_LEAST: Final = 0.5
+
+
+class Trouble:
+    """The failures of one instance; it has none of these as long as all goes well."""
+
+    __slots__ = (
+        "_held_until",
+        "_penalised_at",
+        "_penalty",
+        "consecutive",
+        "ejected_at",
+        "ejected_from",
+        "ejections",
+        "failures",
+        "held",
+        "retry_at",
+    )
+
+    def __init__(self) -> None:
+        self.consecutive = 0
+        """Failures since the last success."""
+        self.failures = Window()
+        """Those of the last 10 seconds."""
+        self.held = 0
+        """Attempts that were given up, and count as under way."""
+        self.retry_at: float | None = None
+        """When one request may try the instance again; None if it isn't avoided."""
+        self.ejections = 0
+        """How often it was ejected since its last success."""
+        self.ejected_from: Service | None = None
+        """The service whose ejected instances it is among; None if it isn't ejected."""
+        self.ejected_at = 0.0
+        """When it was ejected."""
+        self._held_until = 0.0
+        self._penalty = 0.0
+        self._penalised_at = 0.0
+
+    def penalty(self, now: float) -> float:
+        """Return what the failures count for: requests under way, in addition to each real one."""
+        if not self._penalty:
+            return 0.0
+        age = now - self._penalised_at
+        penalty = self._penalty if age <= 0.0 else self._penalty * 0.5 ** (age / _HALF_LIFE)
+        if penalty < _LEAST:
+            self._penalty = 0.0
+            return 0.0
+        return penalty
+
+    def penalise(self, now: float, retry_after: float = 0.0) -> None:
+        """Count a failure at *now*; it begins to be forgotten after *retry_after* seconds."""
+        doubled = _FIRST * 2.0 ** min(self.consecutive - 1, 8) if self.consecutive else _FIRST
+        self._penalty = min(_MOST, max(doubled, self.penalty(now) + _FIRST))
+        until = now + min(retry_after, LONGEST_RETRY_AFTER)
+        self._penalised_at = max(until, self._penalised_at)
+
+    def hold(self, now: float) -> None:
+        """Count an attempt that was given up as under way."""
+        self.held += 1
+        self._held_until = now + HELD_SECONDS
+
+    def load(self, outstanding: int, now: float) -> float:
+        """Return the load of an instance with so many requests under way."""
+        if self.held and now >= self._held_until:
+            self.held = 0
+        return (outstanding + self.held + 1) * (1.0 + self.penalty(now)) - 1.0
+
+    def is_over(self, now: float) -> bool:
+        """Tell whether nothing of it matters any more."""
+        return (
+            self.retry_at is None
+            and not self.held
+            and not self.consecutive
+            and not self.penalty(now)
+            and not self.failures.total(now)
+        )
