@@ -12,10 +12,9 @@ from typing import Final, NamedTuple
 
 from cachetools import LRUCache
 
-from peerage.directory.bucket import Standing, urls_of
 from peerage.directory.incarnations import Incarnations
-from peerage.directory.index import Index
-from peerage.directory.members import Members
+from peerage.directory.index import Index, Standing
+from peerage.directory.members import Members, urls_of
 from peerage.records.decode import decode
 from peerage.records.instance import Instance
 from peerage.records.names import fold_key, fold_value
@@ -194,15 +193,13 @@ class Directory:
         return MappingProxyType(self._problems)
 
     def count(self) -> Counts:
-        """Return how many records there are; takes time for each record with problems."""
-        standings = self._index.standings()
-        visible = len(self._incarnations)
-        unreadable = sum(name not in self._instances for name in self._problems)
+        """Return how many records there are; takes time for each of them."""
+        others, visible = self._index.count(), len(self._incarnations)
         return Counts(
-            records=len(self._instances) + unreadable,
+            records=len(self.names()),
             malformed=len(self._problems),
             visible=visible,
-            standings={Standing.READY: visible - sum(standings.values()), **standings},
+            standings={Standing.READY: visible - sum(others.values()), **others},
             changes=self.generation,
         )
 
