@@ -118,7 +118,7 @@ class Verifier:
             begins=max(claims["iat"], claims.get("nbf") or 0) - LEEWAY,
             ends=self._monotonic() + claims["exp"] + LEEWAY - self._clock(),
             # The principal has a copy of the outer object, and a set of each list of resources.
-            size=3 * size + 1024,
+            size=3 * size + 1536,
         )
         return principal
 
