@@ -37,28 +37,6 @@ say(c.get("web", "listen", fallback=None))
     )
 
 
-@pytest.mark.parametrize("args", [(), ("--startup-housekeeping", "now")])
-def test_startup_housekeeping(args):
-    """The message is published once, after Application.run!; without the option it isn't."""
-    outcome = both(
-        """
-    class App(asab.Application):
-        def __init__(self):
-            super().__init__(args=sys.argv[1:])
-            for name in ("run", "housekeeping"):
-                self.PubSub.subscribe(f"Application.{name}!", self.heard)
-            asab.Config.set("general", "tick_period", "1")
-        def heard(self, message_type):
-            say(message_type)
-        async def main(self):
-            self.stop()
-    App().run()
-    """,
-        *args,
-    )
-    assert outcome.lines[1:] == ["Application.housekeeping!"] * bool(args), outcome.log
-
-
 def test_no_auth():
     """``[auth] enabled`` is off."""
     outcome = both(

@@ -306,8 +306,8 @@ def test_a_missing_configuration_file():
     [
         (b"# x\npassword = secret\n[a]\n", "line 2 is above the first [section]"),
         (b"[a]\nx=1\npassword secret\n[b\n", "neither 'name=value' nor a [section]: line 3, 4"),
-        (b"[a]\nx=1\nx=2\n", "line 3: option 'x' in section 'a' already exists"),
-        (b"[a]\n[b]\n[a]\n", "line 3: section 'a' already exists"),
+        (b"[a]\nx=1\nx=2\n", "line 3]: option 'x' in section 'a' already exists"),
+        (b"[a]\n[b]\n[a]\n", "line 3]: section 'a' already exists"),
         (b"[a]\nx=\xff\n", "it isn't UTF-8, byte 6"),
     ],
 )
@@ -318,7 +318,9 @@ def test_an_unreadable_configuration_file(tmp_path, content, complaint):
     outcome = both(READ, "-c", str(path))
     assert outcome.code == 1
     assert f"The configuration file {path} can't be read" in outcome.log
-    assert outcome.log == f"The configuration file {path} can't be read: {complaint}.\n"
+    assert outcome.log.endswith(f"{complaint}.\n")
+    assert outcome.log.count("\n") == 1
+    assert "secret" not in outcome.log
 
 
 def test_a_folder_as_configuration_file(tmp_path):

@@ -2,7 +2,6 @@
 
 import logging
 import re
-import socket
 
 import pytest
 from tests.asab.both import both, ours
@@ -164,74 +163,11 @@ def test_rotate_every_names_the_real_asab():
     assert "docs/asab-inside.md" in outcome.log
 
 
-@pytest.mark.parametrize("kind", ["path", "udp"])
-def test_syslog(tmp_path, kind):
-    """``-s`` sends to a socket of this machine or to another machine, as RFC 3164 has it."""
-    family, where = {
-        "path": (socket.AF_UNIX, str(tmp_path / "log")),
-        "udp": (socket.AF_INET, ("127.0.0.1", 0)),
-    }[kind]
-    with socket.socket(family, socket.SOCK_DGRAM) as server:
-        server.bind(where)
-        server.settimeout(20)
-        bound = server.getsockname()
-        address = bound if kind == "path" else f"udp://127.0.0.1:{bound[1]}"
-        (tmp_path / "a.conf").write_text(f"[logging:syslog]\naddress = {address}\n")
-        program = APP + "L.log(asab.LOG_NOTICE, 'a message', struct_data={'a': 1}); logging.shutdown()" + END
-        outcome = ours(program, "-s", "-c", str(tmp_path / "a.conf"))
-        got = server.recv(65536).decode()
-    assert outcome.code == 0, outcome.log
-    assert re.fullmatch(
-        r"<133>\w{3} \d\d \d\d:\d\d:\d\d \S+ -c\[\d+\]:NOTICE program \[sd a=\"1\"\] a message\0", got
-    ), got
-
-
-def test_syslog_that_is_stuck(tmp_path):
-    """The program continues, reports once that it can't send, and ends."""
-    path = str(tmp_path / "log")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:
-        server.bind(path)
-        outcome = ours(
-            f"""
-        asab.Config.add_defaults({{"logging:syslog": {{"address": {path!r}}}}})
-        class App(asab.Application):
-            async def main(self):
-                for _ in range(2000):
-                    logging.getLogger("program").warning("a message")
-                self.stop()
-        App(args=["-s"]).run()
-        """
-        )
+def test_syslog_names_the_service_manager():
+    """It is reported that ``-s`` has no effect, and the program continues."""
+    outcome = ours(APP + END, "-s")
     assert outcome.code == 0
-    assert outcome.log.count("Logging error") == 1
-    assert outcome.log.count("WARNING program a message") == 2000
-
-
-def test_syslog_that_isnt_there():
-    """It is reported once, and the program continues."""
-    outcome = ours(
-        "asab.Config.add_defaults({'logging:syslog': {'address': '/nowhere/log'}})\n"
-        + APP
-        + "for _ in range(100): L.warning('a message')\nlogging.shutdown()"
-        + END,
-        "-s",
-    )
-    assert outcome.code == 0
-    assert outcome.log.count("Logging error") == 1
-    assert outcome.log.count("WARNING program a message") == 100
-
-
-@pytest.mark.parametrize(
-    ("option", "value"),
-    [("address", "carrier-pigeon://x"), ("address", "tcp://127.0.0.1:514"), ("address", ""), ("format", "7")],
-)
-def test_syslog_configured_wrongly(option, value):
-    """What this layer doesn't have is reported, and the program continues."""
-    outcome = ours(
-        f"asab.Config.add_defaults({{'logging:syslog': {{{option!r}: {value!r}}}}})\n" + APP + END, "-s"
-    )
-    assert outcome.code == 0
-    assert f"[logging:syslog] {option}={value}" in outcome.log
+    assert "[logging:syslog] enabled, or -s: peerage.asab doesn't write to syslog" in outcome.log
 
 
 def test_log_handlers_of_the_program_stay_alone():

@@ -89,25 +89,6 @@ def test_publish_threadsafe():
     assert outcome.lines == ["(1,) {'x': 2} True"]
 
 
-def test_publish_in_another_thread():
-    """Callbacks are called in it, coroutines run in the event loop; the original drops these."""
-    outcome = ours("""
-    class App(asab.Application):
-        async def main(self):
-            self.thread = threading.current_thread()
-            self.PubSub.subscribe("a!", self.call)
-            self.PubSub.subscribe("a!", self.run_in_loop)
-            await asyncio.to_thread(self.PubSub.publish, "a!")
-        def call(self, _):
-            say("called", threading.current_thread() is self.thread)
-        async def run_in_loop(self, _):
-            say("run", threading.current_thread() is self.thread)
-            self.stop()
-    App(args=[]).run()
-    """)
-    assert outcome.seen == (0, ["called False", "run True"]), outcome.log
-
-
 def test_unsubscribe():
     """Once for each subscription; one that there isn't is logged."""
     outcome = both(

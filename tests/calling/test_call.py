@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.calling.conftest import World
 
 from peerage.balancing import Outcome
-from peerage.calling import Attempt, Call, Ending, GiveUp, Host, Lookups
+from peerage.calling import Attempt, Call, Ending, GiveUp, Host, Lookups, TlsProbe
 from peerage.calling.search import LAST_RESORTS
 from peerage.records.networks import read_networks
 
@@ -309,6 +309,48 @@ def test_a_connection_that_broke_leads_to_the_next_endpoint_that_does_not_say_it
     assert world.attempt(world.call("POST")).port == 8443
 
 
+@pytest.mark.parametrize("speaks_tls", [True, False])
+def test_a_request_that_may_not_be_repeated_goes_on_if_it_met_a_tls_port(world, speaks_tls):
+    world.advertise(web=[["0.0.0.0", 8443], ["0.0.0.0", 8080]])
+    call = world.call("POST")
+    assert world.attempt(call).port == 8443
+    call.close()
+    call = world.call("POST")
+    world.fail(call, Outcome.CONNECTION_LOST)
+    probe = call.next()
+    assert isinstance(probe, TlsProbe)
+    assert probe.attempt.port == 8443
+    probe.speaks_tls = speaks_tls
+    if speaks_tls:
+        assert world.attempt(call).port == 8080
+        call.close()
+    else:
+        assert world.end(call).ending is Ending.AS_IT_IS
+    # Either way the other port is tried first next time.
+    call = world.call("POST")
+    assert world.attempt(call).port == 8080
+    call.close()
+
+
+def test_what_a_plain_request_taught_does_not_hold_for_tls(world):
+    world.advertise(web=[["0.0.0.0", 8443], ["0.0.0.0", 8080]])
+    for scheme, failing, then in (("http", 8443, 8080), ("https", 8443, 8080)):
+        call = world.call(scheme=scheme)
+        first = world.attempt(call)
+        assert first.port == failing
+        call.done(first, Outcome.CONNECTION_LOST, "disconnected")
+        assert world.attempt(call).port == then
+        call.close()
+
+
+def test_a_port_that_refuses_tls_comes_last_as_well(world):
+    world.advertise(web=[["0.0.0.0", 8080], ["0.0.0.0", 8443]])
+    call = world.call(scheme="https")
+    world.fail(call, Outcome.CONNECT_FAILED)
+    assert world.answer(call)
+    assert world.attempt(world.call(scheme="https")).port == 8443
+
+
 def test_instances_of_the_other_scheme_are_no_candidates(world):
     for _ in range(5):
         world.advertise(scheme="https")
@@ -392,6 +434,9 @@ def drive(world, call, data):
         if isinstance(step, GiveUp):
             return None
         world.clock.now += data.draw(st.sampled_from([0.0, 0.3, 1.5]))
+        if isinstance(step, TlsProbe):
+            step.speaks_tls = data.draw(st.booleans())
+            continue
         if isinstance(step, Lookups):
             for host in step.hosts:
                 look_up(world, host, data.draw(st.sampled_from(["found", "failed", "slow"])))

@@ -1,4 +1,5 @@
 import datetime as dt
+import json
 import ssl
 
 import aiohttp
@@ -11,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from peerage.client import UnreachableError
 from peerage.errors import NotDiscoveredError
+from peerage.registry import Record
 
 HYPHEN = "orders.service-id.asab"
 UNDERSCORE = "orders.service_id.asab"
@@ -147,6 +149,24 @@ async def test_a_peer_that_speaks_no_tls_is_passed_over(fleet, authority, trusti
             await session.get(f"https://{HYPHEN}/", ssl=trusting)
     assert isinstance(raised.value.__cause__, aiohttp.ClientConnectorSSLError)
     assert not any(one.hits for one in plain)
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_the_plain_one_of_two_ports_that_do_not_say_their_scheme(fleet, authority, trusting, method):
+    """As asab advertises them: whatever the order, no request fails, also if it may not be repeated."""
+    plain = await fleet.serve(service="parts")
+    secure = await fleet.serve(service="parts", ssl=serving(authority, HYPHEN))
+    record = {"host": "127.0.0.1", "instance_id": "orders-1", "service_id": "orders"}
+    record["web"] = [["0.0.0.0", secure.port], ["0.0.0.0", plain.port]]
+    fleet.directory.put(Record("Asab.0000000001", json.dumps(record).encode(), 99))
+    async with fleet.session() as session:
+        for scheme, served in (("http", plain), ("https", secure)) * 2:
+            before = served.hits
+            async with session.request(
+                method, f"{scheme}://{HYPHEN}/", data=b"tea", ssl=trusting
+            ) as response:
+                assert response.status == 200
+            assert served.hits == before + 1
 
 
 async def test_a_server_hostname_of_the_callers_own_wins(fleet, authority, trusting):

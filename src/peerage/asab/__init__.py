@@ -34,8 +34,7 @@ if TYPE_CHECKING:
     from peerage.asab.abc.service import Service
     from peerage.asab.abc.singleton import Singleton
     from peerage.asab.application import Application
-    from peerage.asab.config import Config
-    from peerage.asab.configurable import ConfigObject, Configurable, ConfigurableDict
+    from peerage.asab.config import Config, ConfigObject, Configurable, ConfigurableDict
     from peerage.asab.log import LOG_NOTICE, LogObsolete
     from peerage.asab.pubsub import PubSub, Subscriber, subscribe
     from peerage.asab.timer import Timer
@@ -43,9 +42,9 @@ if TYPE_CHECKING:
 _HOME_OF: Final = {
     "Application": "application",
     "Config": "config",
-    "ConfigObject": "configurable",
-    "Configurable": "configurable",
-    "ConfigurableDict": "configurable",
+    "ConfigObject": "config",
+    "Configurable": "config",
+    "ConfigurableDict": "config",
     "LOG_NOTICE": "log",
     "LogObsolete": "log",
     "Module": "abc.module",

@@ -7,7 +7,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Final, Never
 
-__all__ = ["ABSENT", "NEVER_PUBLISHED", "REAL_ASAB", "install", "refuse"]
+__all__ = ["ABSENT", "REAL_ASAB", "install", "refuse"]
 
 _PACKAGE: Final = "peerage.asab."
 
@@ -37,23 +37,6 @@ ABSENT: Final = frozenset(
         "web.websocket",
     }
 )
-
-_OF_MODULE: Final = "it comes from asab.{}, which peerage.asab doesn't have. Keep the real asab for that"
-
-#: Messages of ASAB that are never published here, and what to do instead.
-NEVER_PUBLISHED: Final = {
-    "Application.housekeeping!": (
-        "but for the option --startup-housekeeping. Subscribe to Application.tick/3600! and look at the time"
-    ),
-    "Library.change!": _OF_MODULE.format("library"),
-    "Library.not_ready!": _OF_MODULE.format("library"),
-    "Library.ready!": _OF_MODULE.format("library"),
-    "Metrics.flush!": _OF_MODULE.format("metrics"),
-    "PublicKey.updated!": "keys are fetched when a token needs them; there is nothing to be done then",
-    "Tenants.change!": _OF_MODULE.format("web.tenant"),
-    "Tenants.not_ready!": _OF_MODULE.format("web.tenant"),
-    "Tenants.ready!": _OF_MODULE.format("web.tenant"),
-}
 
 
 def refuse(name: str) -> Never:

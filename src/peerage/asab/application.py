@@ -7,7 +7,7 @@ import platform
 import signal
 import time
 import warnings
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any, ClassVar, Final
@@ -16,17 +16,19 @@ from peerage.asab import logsetup
 from peerage.asab.abc.module import Module
 from peerage.asab.abc.service import Service
 from peerage.asab.abc.singleton import Singleton
-from peerage.asab.commandline import apply_options, make_parser
-from peerage.asab.config import Config
+from peerage.asab.config import Config, Options
 from peerage.asab.lifecycle import Lifecycle
 from peerage.asab.log import LOG_NOTICE
 from peerage.asab.parts import Part, Phase, part_of
-from peerage.asab.pubsub import PubSub, is_foreign
+from peerage.asab.pubsub import PubSub
 from peerage.asab.task import TaskService
 
 __all__ = ["Application"]
 
 log = logging.getLogger(__name__)
+
+#: The value of ``-w`` if none is given.
+_LISTEN: Final = "0.0.0.0:8080"
 
 #: The number of stops after which the process ends immediately.
 _LAST_STOP: Final = 3
@@ -72,13 +74,16 @@ class Application(metaclass=Singleton):
         # For $HOSTNAME in configuration files: shells set it without exporting it.
         os.environ["HOSTNAME"] = self.HostName
 
-        presets = Config.presets
-        Config.load()
+        options = _options(self.Args)
+        Config.load(options)
         logsetup.configure(Config)
-        for section, key, value in Config.overruled(presets):
-            log.warning(
-                "The configuration sets [%s] %s, so %r of the command line is ignored", section, key, value
-            )
+        for section, values in options.items():
+            for key, value in values.items():
+                if Config.get(section, key, raw=True) != value:
+                    log.warning(
+                        "The configuration sets [%s] %s, so %r of the command line is ignored",
+                        *(section, key, value),
+                    )
 
         self.Loop = _event_loop()
         self.Loop.set_debug(self.Loop.get_debug() or Config.getboolean("logging", "verbose"))
@@ -113,13 +118,29 @@ class Application(metaclass=Singleton):
         """Return the parser of the command line, for a program to add options; *kwargs* are passed to it."""
         if kwargs.get("description") is None:
             kwargs["description"] = self.Description
-        return make_parser(**kwargs)
+        parser = ArgumentParser(**{"formatter_class": RawDescriptionHelpFormatter, **kwargs})
+        add = parser.add_argument
+        add("-c", "--config", metavar="FILE", help="read this configuration file")
+        add("-v", "--verbose", action="store_true", help="log everything, debug messages included")
+        add("-s", "--syslog", action="store_true", help="isn't supported: let the service manager do it")
+        add("-l", "--log-file", metavar="FILE", help="log to this file as well")
+        add(
+            *("-w", "--web-api"),
+            metavar="LISTEN",
+            nargs="?",
+            const=_LISTEN,
+            help=f"listen here, as in [web] listen; {_LISTEN} if nothing is given",
+        )
+        add(
+            "--no-auth",
+            action="store_true",
+            help="[auth] enabled=no: neither authentication nor authorization",
+        )
+        return parser
 
     def parse_arguments(self, args: Sequence[str] | None = None) -> Namespace:
-        """Parse the command line and apply it to the configuration; the result becomes ``self.Args``."""
-        parsed = self.create_argument_parser().parse_args(args)
-        apply_options(Config, parsed)
-        return parsed
+        """Parse the command line; the result becomes ``self.Args``."""
+        return self.create_argument_parser().parse_args(args)
 
     # Run
 
@@ -138,7 +159,7 @@ class Application(metaclass=Singleton):
         """End the application once its work under way is done; the third call ends the process at once."""
         if exit_code is not None:
             self.set_exit_code(exit_code)
-        if is_foreign(self.Loop):
+        if _is_foreign(self.Loop):
             self.Loop.call_soon_threadsafe(self.stop)
             return
         self._stops += 1
@@ -221,6 +242,19 @@ class Application(metaclass=Singleton):
         self.PubSub.publish("Application.hup!")
 
 
+def _options(args: Namespace) -> Options:
+    """Return the options of the configuration that the command line gives."""
+    wanted = {
+        "general": {"config_file": args.config},
+        "logging": {"verbose": args.verbose and "yes"},
+        "logging:syslog": {"enabled": args.syslog and "yes"},
+        "logging:file": {"path": args.log_file},
+        "web": {"listen": args.web_api},
+        "auth": {"enabled": args.no_auth and "no"},
+    }
+    return {section: values for section, values in wanted.items() if all(values.values())}
+
+
 def _event_loop() -> asyncio.AbstractEventLoop:
     """Return the event loop that the program has set for this thread; else a new one, set as current."""
     with warnings.catch_warnings():
@@ -234,3 +268,13 @@ def _event_loop() -> asyncio.AbstractEventLoop:
         loop = asyncio.new_event_loop()
         asyncio.set_event_loop(loop)
     return loop
+
+
+def _is_foreign(loop: asyncio.AbstractEventLoop) -> bool:
+    """Tell whether *loop* runs in another thread than the caller."""
+    if not loop.is_running():
+        return False
+    try:
+        return asyncio.get_running_loop() is not loop
+    except RuntimeError:
+        return True

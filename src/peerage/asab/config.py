@@ -1,4 +1,4 @@
-"""The configuration of the program: INI files over defaults."""
+"""The configuration of the program, INI files over defaults, and objects with settings of their own."""
 
 import configparser
 import glob
@@ -6,17 +6,20 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections import UserDict
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Any, ClassVar, Final, NoReturn
 
-from peerage.asab.utils import convert_to_seconds, validate_url
+from peerage.asab.utils import convert_to_seconds, string_to_boolean, validate_url
 
-__all__ = ["Config", "Configuration"]
+__all__ = ["Config", "ConfigObject", "Configurable", "ConfigurableDict", "Configuration", "Options"]
 
 log = logging.getLogger(__name__)
 
-_UNSET: Final[Any] = object()
+#: Values of options by their sections.
+Options = Mapping[str, Mapping[str, Any]]
+
 _VARIABLE: Final = re.compile(r"\$(?:(\w+)|\{([^}]*)\})", re.ASCII)
 
 # Defaults of the sections that are read here; web, ZooKeeper and others add theirs.
@@ -42,7 +45,7 @@ def _defaults() -> dict[str, dict[str, str]]:
             "levels": "",
         },
         "logging:console": {"format": _FORMAT, "datefmt": _DATE_FORMAT, "enabled": "yes"},
-        "logging:syslog": {"enabled": "no", "address": "/dev/log", "format": "3"},
+        "logging:syslog": {"enabled": "no"},
         "logging:file": {
             "path": "",
             "format": _FORMAT,
@@ -74,12 +77,11 @@ class Configuration(configparser.ConfigParser):
     def __init__(self) -> None:
         self._folder: str | None = None  # of the file that is being read
         self._included: set[Path] = set()
-        self._presets: dict[str, dict[str, str]] = {}
         super().__init__(interpolation=_Interpolation())
 
     # For programs
 
-    def add_defaults(self, dictionary: Mapping[str, Mapping[str, Any]]) -> None:
+    def add_defaults(self, dictionary: Options) -> None:
         """Set options that aren't set yet: ``{section: {key: value}}``; variables are expanded in values."""
         for name, values in dictionary.items():
             section = str(name)
@@ -93,7 +95,8 @@ class Configuration(configparser.ConfigParser):
 
     def getseconds(self, section: str, option: str, *, fallback: Any = None, **kwargs: Any) -> float:
         """Return a duration (``1.5h``, ``20m``, ``300ms``) in seconds; *fallback* if it isn't set."""
-        return self._converted(convert_to_seconds, section, option, fallback, kwargs)  # type: ignore[no-any-return]
+        value = self._value(section, option, fallback, kwargs)
+        return value if value is fallback else convert_to_seconds(value)
 
     def geturl(
         self,
@@ -105,49 +108,36 @@ class Configuration(configparser.ConfigParser):
         **kwargs: Any,
     ) -> str:
         """Return a URL without surrounding space and final slash; *scheme*: what it must have."""
-        value = self.get(section, option, **_with(kwargs, fallback))
-        return validate_url(value, scheme)
+        return validate_url(self._value(section, option, fallback, kwargs), scheme)
 
     def getmultiline(self, section: str, option: str, *, fallback: Any = None, **kwargs: Any) -> Any:
         """Return the words of a value that may have several lines; *fallback* if it isn't set."""
-        value = self.get(section, option, fallback=fallback, **_plain(kwargs))
+        value = self.get(section, option, fallback=fallback, **kwargs)
         return value.split() if isinstance(value, str) else value
+
+    def _value(self, section: str, option: str, fallback: Any, kwargs: Mapping[str, Any]) -> Any:
+        # Without a fallback, a missing option is an error that names it.
+        return self.get(section, option, **kwargs, **({} if fallback is None else {"fallback": fallback}))
 
     # For the application
 
-    def preset(self, section: str, option: str, value: str) -> None:
-        """Make *value*, from the command line, the default of the next :meth:`load`."""
-        self._presets.setdefault(section, {})[option] = value
-
-    def load(self) -> None:
+    def load(self, options: Options) -> None:
         """Read the file named by the command line or ``ASAB_CONFIG``, then the defaults, then the includes.
 
-        The file wins over what the program has set before.
+        Args:
+            options: of the command line. A file wins over them, and over what the program has set before.
 
         Raises:
             SystemExit: a file is missing or can't be read; the message says which and why.
         """
-        presets, self._presets = self._presets, {}
-        general = presets.setdefault("general", {})
-        configured = general.setdefault("config_file", os.environ.get("ASAB_CONFIG", ""))
+        configured = options.get("general", {}).get("config_file") or os.environ.get("ASAB_CONFIG", "")
         self._included.clear()
         if configured:
             self._read_first_file(Path(configured))
-        self.add_defaults(presets)
+        self.add_defaults({"general": {"config_file": configured}})
+        self.add_defaults(options)
         self.add_defaults(_defaults())
         self._include(self.get("general", "include", fallback=""))
-
-    def overruled(self, presets: Mapping[str, Mapping[str, str]]) -> Iterator[tuple[str, str, str]]:
-        """Yield section, key and value of each preset that another value overrides."""
-        for section, values in presets.items():
-            for key, value in values.items():
-                if self.get(section, key, raw=True, fallback=value) != value:
-                    yield section, key, value
-
-    @property
-    def presets(self) -> Mapping[str, Mapping[str, str]]:
-        """The options of the command line, for the next :meth:`load`."""
-        return {section: dict(values) for section, values in self._presets.items()}
 
     def expand(self, value: str) -> str:
         """Return *value* with ``$NAME`` and ``${NAME}`` of the environment and ``$THIS_DIR`` filled in."""
@@ -208,27 +198,6 @@ class Configuration(configparser.ConfigParser):
         finally:
             self._folder = None
 
-    def _converted(
-        self, convert: Any, section: str, option: str, fallback: Any, kwargs: Mapping[str, Any]
-    ) -> Any:
-        try:
-            value = self.get(section, option, **_plain(kwargs))
-        except (configparser.NoSectionError, configparser.NoOptionError):
-            if fallback is None:
-                raise
-            return fallback
-        return convert(value)
-
-
-def _plain(kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments that ``get()`` takes; a section passes ``_impl`` as well."""
-    return {key: value for key, value in kwargs.items() if key in {"raw", "vars"}}
-
-
-def _with(kwargs: Mapping[str, Any], fallback: Any) -> dict[str, Any]:
-    # Without a fallback, a missing option is an error that names it.
-    return _plain(kwargs) if fallback is None else {**_plain(kwargs), "fallback": fallback}
-
 
 def _what_is_wrong(error: UnicodeDecodeError | configparser.Error) -> str:
     """Return what is wrong and where, without the text itself, which may be a secret."""
@@ -240,11 +209,7 @@ def _what_is_wrong(error: UnicodeDecodeError | configparser.Error) -> str:
         case configparser.ParsingError():
             lines = ", ".join(str(number) for number, _ in error.errors)
             return f"neither 'name=value' nor a [section]: line {lines or getattr(error, 'lineno', '?')}"
-        case configparser.DuplicateOptionError():
-            return f"line {error.lineno}: option {error.option!r} in section {error.section!r} already exists"
-        case configparser.DuplicateSectionError():
-            return f"line {error.lineno}: section {error.section!r} already exists"
-    return " ".join(str(error).split())
+    return " ".join(error.message.split())
 
 
 def _give_up(message: str) -> NoReturn:
@@ -253,3 +218,67 @@ def _give_up(message: str) -> NoReturn:
 
 Config: Final = Configuration()
 """The configuration of this program."""
+
+
+class ConfigurableDict(UserDict[str, Any]):
+    """The settings of one object."""
+
+    def __repr__(self) -> str:
+        # Names only: there are passwords and keys among the values.
+        return f"<{type(self).__name__} {', '.join(self.data)}>"
+
+    def getboolean(self, key: str) -> bool:
+        """Return a setting that is yes or no."""
+        return string_to_boolean(self[key])
+
+    def getseconds(self, key: str) -> float:
+        """Return a setting that is a duration, in seconds."""
+        return convert_to_seconds(self[key])
+
+    def getint(self, key: str) -> int:
+        """Return a setting that is an integer."""
+        return int(self[key])
+
+    def getfloat(self, key: str) -> float:
+        """Return a setting that is a number."""
+        return float(self[key])
+
+    def geturl(self, key: str, scheme: str | tuple[str, ...] | None = None) -> str:
+        """Return a setting that is a URL, of that scheme."""
+        return validate_url(self[key], scheme)
+
+
+class Configurable:
+    """An object whose settings are in ``self.Config``.
+
+    They come from ``ConfigDefaults`` of the base classes, ``ConfigDefaults`` of the class itself, the section
+    of the configuration and *config*; a later one of these wins.
+
+    Args:
+        config_section_name: the section; it may be missing.
+        config: settings of the program.
+
+    Raises:
+        ValueError: a default is None, which can't be written in a configuration file.
+    """
+
+    ConfigDefaults: ClassVar[dict[str, Any]] = {}
+
+    def __init__(self, config_section_name: str, config: Mapping[str, Any] | None = None) -> None:
+        self.Config = ConfigurableDict()
+        for base in reversed(type(self).__mro__):
+            for key, value in vars(base).get("ConfigDefaults", {}).items():
+                if value is None:
+                    raise ValueError(
+                        f"ConfigDefaults of {base.__name__} has None for {key!r} of [{config_section_name}]: "
+                        "give a text, or '' for no value."
+                    )
+                self.Config[key] = value
+        if Config.has_section(config_section_name):
+            self.Config.update(Config.items(config_section_name))
+        if config is not None:
+            self.Config.update(config)
+
+
+#: Its former name.
+ConfigObject = Configurable

@@ -49,11 +49,11 @@ class Lifecycle:
         self._web = InitQueue(self._initialize_web)
         self._workers: list[asyncio.Task[None]] = []
         self._stop = asyncio.Event()
-        self._failed = asyncio.Event()
+        # Set by an error and by a second signal: what runs is cancelled, and the end begins.
+        self._cut_short = asyncio.Event()
         self._withdrawn: asyncio.Task[None] | None = None
         self._failure: BaseException | None = None
         self._interruptible: set[asyncio.Task[None]] = set()
-        self._interrupted = False
         self._waiting_for: list[str] = []
 
     # Called by the application
@@ -73,11 +73,8 @@ class Lifecycle:
             self._app.Loop.call_later(_REPORT_AFTER, self._report_waiting)
 
     def interrupt(self) -> None:
-        """Cancel ``initialize()`` and ``main()`` of the application, and ``initialize()`` of services."""
-        self._interrupted = True
-        self._users.interrupt()
-        for task in self._interruptible:
-            task.cancel()
+        """Cancel ``initialize()`` of services and the application, and ``main()``; finalize nevertheless."""
+        self._cut_short.set()
 
     def fail(self, error: BaseException) -> None:
         """End the application; ``run()`` raises the first of all errors."""
@@ -89,7 +86,7 @@ class Lifecycle:
             )
             return
         self._failure = error
-        self._failed.set()
+        self._cut_short.set()
         if not self._stop.is_set():
             self._app.stop()
 
@@ -121,11 +118,11 @@ class Lifecycle:
 
     async def _run_parts(self) -> None:
         log.info("Initializing")
-        await self._unless_failed(self._initialize())
+        await self._unless_cut_short(self._initialize())
         # main() expects that initialize() is complete.
-        if self._failure is None and not self._interrupted:
+        if not self._cut_short.is_set():
             log.log(LOG_NOTICE, "is ready.")
-            await self._unless_failed(self._serve())
+            await self._unless_cut_short(self._serve())
         await self._end()
 
     async def _initialize(self) -> None:
@@ -137,7 +134,8 @@ class Lifecycle:
             return
         # In this order, a service whose initialize() doesn't wait is ready before the application's.
         self._work(self._users)
-        initialized = self._start_interruptible("initialize()", app.initialize)
+        initialized = self._start("initialize()", app.initialize)
+        self._interruptible.add(initialized)
         # Until then routes may be added; the first step of initialize() is done meanwhile.
         await self._users.idle()
         await asyncio.sleep(0)
@@ -150,9 +148,8 @@ class Lifecycle:
 
     async def _serve(self) -> None:
         self._publish("Application.run!")
-        if Config.getboolean("housekeeping", "run_at_startup", fallback=False):
-            self._publish("Application.housekeeping!")
-        main = self._start_interruptible("main()", self._app.main)
+        main = self._start("main()", self._app.main)
+        self._interruptible.add(main)
         await tick(self._publish, Config.getseconds("general", "tick_period"), self._stop.wait)
         await self._withdraw()
         await asyncio.wait((main,))
@@ -181,33 +178,25 @@ class Lifecycle:
         """Run a coroutine function of the application; its exception ends the application."""
         return self._app.Loop.create_task(self._guard(name, work), name=f"peerage.asab: {name}")
 
-    def _start_interruptible(self, name: str, work: Work) -> asyncio.Task[None]:
-        """Run it as :meth:`_start` does; :meth:`interrupt` cancels it."""
-        task = self._start(name, work)
-        self._interruptible.add(task)
-        task.add_done_callback(self._interruptible.discard)
-        return task
-
     async def _guard(self, name: str, work: Work) -> None:
         with self._mark(name):
             try:
                 await work()
-            except BaseException as error:  # noqa: BLE001 - run() raises it after everything is finalized
+            except BaseException as error:
                 if isinstance(error, asyncio.CancelledError) and _is_cancelled():
-                    log.warning("%s was interrupted", name)
-                else:
-                    self.fail(error)
+                    raise
+                self.fail(error)
 
-    async def _unless_failed(self, work: Coroutine[Any, Any, None]) -> None:
-        """Wait for *work*, or until the application has failed."""
+    async def _unless_cut_short(self, work: Coroutine[Any, Any, None]) -> None:
+        """Wait for *work*, or until an error or a second signal ends the application."""
         task = asyncio.ensure_future(work)
-        failed = asyncio.ensure_future(self._failed.wait())
+        cut_short = asyncio.ensure_future(self._cut_short.wait())
         try:
-            await asyncio.wait((task, failed), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((task, cut_short), return_when=asyncio.FIRST_COMPLETED)
             if task.done() and (error := task.exception()) is not None:
                 self.fail(error)
         finally:
-            await _cancel((task, failed, *(self._interruptible if self._failed.is_set() else ())))
+            await _cancel((task, cut_short, *(self._interruptible if self._cut_short.is_set() else ())))
 
     # Parts
 
@@ -273,6 +262,9 @@ class Lifecycle:
         self._waiting_for.append(name)
         try:
             yield
+        except asyncio.CancelledError:
+            log.warning("%s was interrupted", name)
+            raise
         finally:
             self._waiting_for.remove(name)
 

@@ -1,16 +1,14 @@
-"""The handlers and levels of the log, as configured."""
+"""The handlers, the format and the levels of the log, as configured."""
 
 import logging
 import logging.handlers
-import socket
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any, Final
 
 from peerage.asab.absent import REAL_ASAB
-from peerage.asab.log import LOG_NOTICE
-from peerage.asab.logformat import StructuredFormatter, syslog_formatter
+from peerage.asab.log import LOG_NOTICE, STRUCT_DATA
 
 if TYPE_CHECKING:
     from peerage.asab.config import Configuration
@@ -18,14 +16,6 @@ if TYPE_CHECKING:
 __all__ = ["configure", "rotate"]
 
 log = logging.getLogger(__name__)
-
-#: Further spellings of levels.
-_OTHER_NAMES: Final = {
-    "NOT SET": "NOTSET",
-    "NOT_SET": "NOTSET",
-    "LOG NOTICE": "NOTICE",
-    "LOG_NOTICE": "NOTICE",
-}
 
 #: The handlers that this layer has added to the root logger.
 _given: Final[list[logging.Handler]] = []
@@ -44,8 +34,13 @@ def configure(config: "Configuration") -> None:
             f"[logging:file] rotate_every: a new log file begins at SIGHUP and at backup_max_bytes only. "
             f"{REAL_ASAB}"
         )
+    if config.getboolean("logging:syslog", "enabled"):
+        problems.append(
+            "[logging:syslog] enabled, or -s: peerage.asab doesn't write to syslog. Let the service manager "
+            f"store standard error. {REAL_ASAB}"
+        )
     if not root.handlers:
-        _given[:] = _handlers(config, problems)
+        _given[:] = _handlers(config)
         for handler in _given:
             root.addHandler(handler)
     elif not all(handler in _given for handler in root.handlers):
@@ -70,60 +65,42 @@ def rotate() -> None:
             handler.doRollover()
 
 
-class _Syslog(logging.handlers.DatagramHandler):
-    """Sends without waiting: a syslog that is stuck loses messages and doesn't stop the event loop.
+class _Formatter(logging.Formatter):
+    """The format of a section of the configuration, with ``%(struct_data)s``, and ``%f`` in dates."""
 
-    Reports on standard error once that it can't send.
+    def __init__(self, config: "Configuration", section: str) -> None:
+        super().__init__(config.get(section, "format"), config.get(section, "datefmt"))
+        self._sd_id = config.get("logging", "sd_id")
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Fill in the format."""
+        data = getattr(record, STRUCT_DATA, None)
+        pairs = [f'{key}="{_quoted(value)}"' for key, value in (data or {}).items()]
+        record.struct_data = "" if data is None else f"[{self._sd_id} {' '.join(pairs)}] "
+        return super().format(record)
+
+    def formatTime(  # noqa: N802 - of logging
+        self, record: logging.LogRecord, datefmt: str | None = None
+    ) -> str:
+        """Return the time; microseconds included, which :mod:`logging` itself can't."""
+        return datetime.fromtimestamp(record.created, UTC).astimezone().strftime(datefmt or "")
+
+
+def _quoted(value: Any) -> str:
+    r"""Return the text of *value*; quotes and characters that a terminal obeys are escaped.
+
+    >>> _quoted('a "b" \x9b')
+    'a \\"b\\" \\x9b'
     """
-
-    _failed = False
-
-    def makePickle(self, record: logging.LogRecord) -> bytes:  # noqa: N802 - of logging
-        """Return what is sent."""
-        return self.format(record).encode()
-
-    def makeSocket(self, timeout: float = 1) -> socket.socket:  # noqa: ARG002, N802 - of logging
-        """Return a socket that never waits."""
-        made = super().makeSocket()
-        made.settimeout(0)
-        return made
-
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - of logging
-        """Report the first error."""
-        if not self._failed:
-            self._failed = True
-            super().handleError(record)
+    text = str(value).replace("\\", "\\\\").replace('"', '\\"')
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 
-def _syslog(config: "Configuration") -> logging.Handler:
-    """Return the handler of ``[logging:syslog]``.
-
-    Raises:
-        ValueError: the address or the format isn't one that this layer has.
-    """
-    address = config.get("logging:syslog", "address")
-    url = urlsplit(address)
-    if not address.startswith("/") and url.scheme != "udp":
-        raise ValueError(
-            f"[logging:syslog] address={address}: write a path, or a URL such as udp://127.0.0.1:514. "
-            f"{REAL_ASAB}"
-        )
-    formatter = syslog_formatter(config)
-    if address.startswith("/"):
-        handler = _Syslog(address, None)
-    else:
-        # Resolved once: a look-up for each message would stop the event loop.
-        host = socket.gethostbyname(url.hostname or "localhost")
-        handler = _Syslog(host, url.port or logging.handlers.SYSLOG_UDP_PORT)
-    handler.setFormatter(formatter)
-    return handler
-
-
-def _handlers(config: "Configuration", problems: list[str]) -> list[logging.Handler]:
+def _handlers(config: "Configuration") -> list[logging.Handler]:
     handlers: list[logging.Handler] = []
     if config.getboolean("logging:console", "enabled"):
         console = logging.StreamHandler(sys.stderr)
-        console.setFormatter(StructuredFormatter.of(config, "logging:console", colour=sys.stderr.isatty()))
+        console.setFormatter(_Formatter(config, "logging:console"))
         handlers.append(console)
     if path := config.get("logging:file", "path"):
         Path(path).parent.mkdir(parents=True, exist_ok=True)
@@ -133,19 +110,15 @@ def _handlers(config: "Configuration", problems: list[str]) -> list[logging.Hand
             backupCount=config.getint("logging:file", "backup_count"),
             maxBytes=config.getint("logging:file", "backup_max_bytes"),
         )
-        file.setFormatter(StructuredFormatter.of(config, "logging:file"))
+        file.setFormatter(_Formatter(config, "logging:file"))
         handlers.append(file)
-    if config.getboolean("logging:syslog", "enabled"):
-        try:
-            handlers.append(_syslog(config))
-        except (OSError, ValueError) as error:
-            problems.append(str(error))
     return handlers
 
 
 def _set_level(logger: logging.Logger, name: str, problems: list[str]) -> None:
-    name = name.strip().upper()
-    level = logging.getLevelNamesMapping().get(_OTHER_NAMES.get(name, name))
+    # ASAB takes LOG NOTICE, LOG_NOTICE and NOT SET as well.
+    name = name.strip().upper().replace("_", " ")
+    level = logging.getLevelNamesMapping().get(name.removeprefix("LOG ").replace(" ", ""))
     if level is not None:
         logger.setLevel(level)
         return

@@ -8,12 +8,10 @@ from collections.abc import Callable, Coroutine, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from peerage.asab.absent import NEVER_PUBLISHED
-
 if TYPE_CHECKING:
     from peerage.asab.application import Application
 
-__all__ = ["PubSub", "Subscriber", "is_foreign", "subscribe"]
+__all__ = ["PubSub", "Subscriber", "subscribe"]
 
 log = logging.getLogger(__name__)
 
@@ -37,13 +35,14 @@ class PubSub:
         self.Loop = app.Loop
         self._references: dict[str, list[_Reference]] = {}
         self._deliveries: set[asyncio.Task[None]] = set()
-        self._warned: set[str] = set()
 
     def subscribe(self, message_type: str, callback: Callback) -> None:
         """Have *callback*, a function or a coroutine function, called with the type and the arguments."""
-        if message_type in NEVER_PUBLISHED and message_type not in self._warned:
-            self._warned.add(message_type)
-            log.warning("%r is never published here: %s", message_type, NEVER_PUBLISHED[message_type])
+        if message_type == "Application.housekeeping!":
+            log.warning(
+                "%r is never published here: subscribe to Application.tick/3600! and look at the time",
+                message_type,
+            )
         self._references.setdefault(message_type, []).append(_reference(callback))
 
     def subscribe_all(self, obj: object) -> None:
@@ -59,7 +58,6 @@ class PubSub:
         for reference in references:
             if reference() == callback:
                 references.remove(reference)
-                self._drop_if_empty(message_type)
                 return
         log.warning("%r isn't subscribed to %r, so it can't be unsubscribed", callback, message_type)
 
@@ -85,20 +83,20 @@ class PubSub:
         return await Subscriber(self, message_type).message()
 
     def _callbacks(self, message_type: str) -> Iterator[Callback]:
-        taken: list[_Reference] = []  # kept alive, so that no new one has the same id()
-        while True:
-            known = set(map(id, taken))
-            left = [each for each in self._references.get(message_type, ()) if id(each) not in known]
-            if not left:
-                return
+        references = self._references.get(message_type, [])
+        taken: dict[int, _Reference] = {}  # by id(); kept alive, so that no new one has the same
+        while left := [each for each in references if id(each) not in taken]:
             for reference in left:
-                taken.append(reference)
+                taken[id(reference)] = reference
+                if reference not in references:
+                    continue  # an earlier callback has unsubscribed it
                 callback = reference()
                 if callback is None:
-                    self._remove(message_type, reference)
-                # If not, an earlier callback has unsubscribed it.
-                elif reference in self._references.get(message_type, ()):
+                    references.remove(reference)
+                else:
                     yield callback
+        if not references:
+            self._references.pop(message_type, None)
 
     def _deliver(
         self, callback: Callback, message_type: str, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -109,33 +107,16 @@ class PubSub:
             log.exception("A callback of %r failed: %r", message_type, callback)
             return
         if inspect.iscoroutine(result):
-            begin = partial(self._begin, self._finish(result, message_type, callback), message_type)
-            # publish() was called in another thread instead of publish_threadsafe().
-            if is_foreign(self.Loop):
-                self.Loop.call_soon_threadsafe(begin)
-            else:
-                begin()
-
-    def _begin(self, delivery: Coroutine[Any, Any, None], message_type: str) -> None:
-        task = self.Loop.create_task(delivery, name=f"asab.PubSub.{message_type}")
-        self._deliveries.add(task)
-        task.add_done_callback(self._deliveries.discard)
+            delivery = self._finish(result, message_type, callback)
+            task = self.Loop.create_task(delivery, name=f"asab.PubSub.{message_type}")
+            self._deliveries.add(task)
+            task.add_done_callback(self._deliveries.discard)
 
     async def _finish(self, result: Coroutine[Any, Any, Any], message_type: str, callback: Callback) -> None:
         try:
             await result
         except Exception:
             log.exception("A callback of %r failed: %r", message_type, callback)
-
-    def _remove(self, message_type: str, reference: _Reference) -> None:
-        references = self._references.get(message_type, [])
-        if reference in references:
-            references.remove(reference)
-        self._drop_if_empty(message_type)
-
-    def _drop_if_empty(self, message_type: str) -> None:
-        if not self._references.get(message_type):
-            self._references.pop(message_type, None)
 
 
 class subscribe:  # noqa: N801 - used as a decorator
@@ -186,16 +167,6 @@ class Subscriber:
 
     async def __anext__(self) -> _Message:
         return await self.message()
-
-
-def is_foreign(loop: asyncio.AbstractEventLoop) -> bool:
-    """Tell whether *loop* runs in another thread than the caller."""
-    if not loop.is_running():
-        return False
-    try:
-        return asyncio.get_running_loop() is not loop
-    except RuntimeError:
-        return True
 
 
 def _reference(callback: Callback) -> _Reference:

@@ -3,7 +3,7 @@
 import ssl
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from peerage.asab.configurable import Configurable
+from peerage.asab.config import Configurable
 from peerage.errors import ConfigurationError
 
 if TYPE_CHECKING:

@@ -48,32 +48,25 @@ _NEUTRAL: Final = frozenset({Outcome.OUT_OF_RESOURCES, Outcome.CANCELLED})
 class Pick:
     """One request given to one instance, counted as under way until :meth:`done`."""
 
-    __slots__ = ("_balancer", "_open", "instance", "stats")
+    __slots__ = ("_balancer", "instance", "stats")
 
     def __init__(self, balancer: "Balancer", instance: Instance, stats: Stats) -> None:
         self.instance = instance
         """The instance chosen."""
         self.stats = stats
         """What is known of it."""
-        self._balancer = balancer
-        self._open = True
+        self._balancer: Balancer | None = balancer
 
     def connected(self) -> None:
         """Tell the balancer that the instance can be connected to, so that others needn't avoid it."""
-        if self.stats.retry_at is not None:
+        if self.stats.retry_at is not None and self._balancer is not None:
             self._balancer._readmit(self.instance.name, self.stats)  # noqa: SLF001 - as in done()
 
     def done(self, outcome: Outcome, seconds: float) -> None:
         """Tell the balancer how the request ended, and after how many seconds; only the first call counts."""
-        if self._open:
-            self._open = False
-            stats = self.stats
-            if outcome is Outcome.ANSWERED and stats.retry_at is None and not stats.retired:
-                # The way of nearly every request.
-                stats.outstanding -= 1
-                stats.answered(seconds)
-            else:
-                self._balancer._finish(self.instance.name, stats, outcome, seconds)  # noqa: SLF001 - a Pick is part of its Balancer
+        balancer, self._balancer = self._balancer, None
+        if balancer is not None:
+            balancer._finish(self.instance.name, self.stats, outcome, seconds)  # noqa: SLF001 - a Pick is part of its Balancer
 
 
 class Balancer:
@@ -226,27 +219,24 @@ class Balancer:
         stats, other_stats = known.get(one.name), known.get(other.name)
         if stats is None or other_stats is None:
             stats, other_stats = self._begin_together(one, other)
-        load, other_load = stats.outstanding, other_stats.outstanding
-        weight, other_weight = one.weight, other.weight
-        position, other_position = stats.position, other_stats.position
-        if load == other_load and (not load or weight == other_weight) and self._score is least_outstanding:
+        ahead = other_stats.position - stats.position
+        if (
+            stats.outstanding == other_stats.outstanding
+            and (not stats.outstanding or one.weight == other.weight)
+            and self._score is least_outstanding
+        ):
             # The way of most requests, without the call.
             score = 0.0
         else:
             score = self._score(one, stats, other, other_stats)
-        if score == 0.0:
-            # Equal: the one further behind its share, or as drawn.
-            score = 1.0 if position <= other_position or self._random() < _CHANCE else -1.0
-        lag = _LAG / (min(other_weight, weight))
-        if score > 0.0:
-            if position + lag < other_position:
-                position = other_position - lag
-            stats.position = position + 1.0 / weight
-            return self._give(one, stats)
-        if other_position + lag < position:
-            other_position = position - lag
-        other_stats.position = other_position + 1.0 / other_weight
-        return self._give(other, other_stats)
+        if score < 0.0 or (score == 0.0 and ahead < 0.0 and self._random() >= _CHANCE):
+            # Equal ones: the one further behind its share, or as drawn.
+            one, stats, other, ahead = other, other_stats, one, -ahead
+        weight = one.weight
+        if ahead * weight > _LAG and ahead * other.weight > _LAG:
+            stats.position += ahead - _LAG / min(weight, other.weight)
+        stats.position += 1.0 / weight
+        return self._give(one, stats)
 
     def _begin_together(self, one: Instance, other: Instance) -> tuple[Stats, Stats]:
         """Return the figures of both; a newcomer begins where the other is, so it gets just its share."""
@@ -277,8 +267,7 @@ class Balancer:
         if stats.retired:
             if not stats.outstanding and self._stats.get(name) is stats:
                 del self._stats[name]
-            return
-        if outcome is Outcome.ANSWERED:
+        elif outcome is Outcome.ANSWERED:
             stats.answered(seconds)
             if stats.retry_at is not None:
                 self._readmit(name, stats)

@@ -10,7 +10,7 @@ from peerage.calling.addresses import Addresses, Host
 from peerage.calling.call import Call, CallContext
 from peerage.calling.resolution import Lookups, Resolution
 from peerage.calling.retry import Ending
-from peerage.calling.steps import Attempt, GiveUp, Step
+from peerage.calling.steps import Attempt, GiveUp, Step, TlsProbe
 
 __all__ = [
     "Addresses",
@@ -23,4 +23,5 @@ __all__ = [
     "Lookups",
     "Resolution",
     "Step",
+    "TlsProbe",
 ]

@@ -8,6 +8,7 @@
             match call.next():
                 case Attempt() as attempt:  # send the request there, then call.done(attempt, outcome, ...)
                 case Lookups() as lookups:  # wait for them
+                case TlsProbe() as probe:   # connect, and set probe.speaks_tls
                 case GiveUp() as end:       # raise
     finally:
         call.close()
@@ -47,8 +48,8 @@ class CallContext:
     addresses: Addresses
     clock: Callable[[], float]
     """Monotonic time in seconds."""
-    doubtful: TTLCache[tuple[str, int], bool] = field(init=False)
-    """Endpoints, by name of the record and port, that may speak another scheme than was tried."""
+    doubtful: TTLCache[tuple[str, int, bool], bool] = field(init=False)
+    """Endpoints that may speak another scheme than was tried: record, port, whether TLS was tried."""
 
     def __post_init__(self) -> None:
         """Make what is empty at first."""

@@ -7,9 +7,9 @@ from peerage.balancing import Outcome, Pick
 from peerage.calling import messages
 from peerage.calling.addresses import Host
 from peerage.calling.candidates import endpoints_of, hosts_of
-from peerage.calling.resolution import Lookups, Resolution
+from peerage.calling.resolution import Resolution
 from peerage.calling.retry import Ending, ending_of, may_repeat
-from peerage.calling.steps import Attempt, GiveUp, Step
+from peerage.calling.steps import Attempt, GiveUp, Step, TlsProbe
 from peerage.records.instance import Endpoint, Instance
 
 if TYPE_CHECKING:
@@ -21,8 +21,11 @@ __all__ = ["LAST_RESORTS", "Search"]
 #: are down would cost each call an attempt at every one of them.
 LAST_RESORTS: Final = 2
 
+#: How an attempt may end at a port that speaks TLS if the request is plain, or the other way round.
+_OTHER_SCHEME: Final = frozenset({Outcome.CONNECTION_LOST, Outcome.CONNECT_FAILED})
+
 _Steps = Generator[Step, None, None]
-_Attempts = Generator[Attempt | Lookups, None, bool]
+_Attempts = Generator[Step, None, bool]
 
 
 class Search:
@@ -146,9 +149,7 @@ class Search:
         finally:
             self._finish(pick, began)
 
-    def _try_endpoint(
-        self, pick: Pick, endpoint: Endpoint
-    ) -> Generator[Attempt | Lookups, None, bool | None]:
+    def _try_endpoint(self, pick: Pick, endpoint: Endpoint) -> Generator[Step, None, bool | None]:
         """Try the addresses of one endpoint.
 
         Returns:
@@ -162,11 +163,14 @@ class Search:
                 if attempt.outcome is None:
                     self._left.append(attempt)
                     return False
+                doubtful = self._is_doubtful(pick.instance, endpoint)
+                if doubtful and not self._may_go_on() and (yield from self._was_plain_to_tls(attempt)):
+                    self._last = Outcome.CONNECT_FAILED
                 if not self._may_go_on():
                     return True
-                if attempt.outcome is Outcome.CONNECTION_LOST:
+                if self._last is Outcome.CONNECTION_LOST:
                     self._replays += 1
-                    return None if self._is_doubtful(pick.instance, endpoint) else False
+                    return None if doubtful else False
             if addresses and self._last is not Outcome.MISDIRECTED:
                 # The host resolves, so the names that replace it lead nowhere else. If another service
                 # answers at its address, it may have led to the wrong host.
@@ -206,15 +210,26 @@ class Search:
         endpoints = [*endpoints_of(instance, secure=self._call.secure)]
         doubtful = self._context.doubtful
         if len(endpoints) > 1 and doubtful:
-            endpoints.sort(key=lambda endpoint: (instance.name, endpoint.port) in doubtful)
+            secure = self._call.secure
+            endpoints.sort(key=lambda endpoint: (instance.name, endpoint.port, secure) in doubtful)
         return endpoints
 
     def _is_doubtful(self, instance: Instance, endpoint: Endpoint) -> bool:
-        """Remember that *endpoint* broke a connection, if the reason may be that it speaks another scheme."""
-        if endpoint.scheme is not None or len({each.port for each in instance.endpoints}) == 1:
+        """Remember that *endpoint* failed, if the reason may be that it speaks another scheme."""
+        if self._last not in _OTHER_SCHEME or endpoint.scheme is not None:
             return False
-        self._context.doubtful[instance.name, endpoint.port] = True
+        if len({each.port for each in instance.endpoints}) == 1:
+            return False
+        self._context.doubtful[instance.name, endpoint.port, self._call.secure] = True
         return True
+
+    def _was_plain_to_tls(self, attempt: Attempt) -> Generator[Step, None, bool]:
+        """Find out whether a plain request met a port that speaks TLS, which can't have processed it."""
+        if self._call.secure or self._last is not Outcome.CONNECTION_LOST:
+            return False
+        probe = TlsProbe(attempt)
+        yield probe
+        return probe.speaks_tls
 
     # The end
 

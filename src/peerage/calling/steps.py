@@ -10,7 +10,7 @@ from peerage.records.instance import Endpoint, Instance
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Attempt", "GiveUp", "Step"]
+__all__ = ["Attempt", "GiveUp", "Step", "TlsProbe"]
 
 
 class Attempt:
@@ -49,6 +49,16 @@ class Attempt:
         return f"[{self.ip}]:{self.endpoint.port}" if ":" in self.ip else f"{self.ip}:{self.endpoint.port}"
 
 
+class TlsProbe:
+    """Find out whether the peer at the address of *attempt* speaks TLS, and set :attr:`speaks_tls`."""
+
+    __slots__ = ("attempt", "speaks_tls")
+
+    def __init__(self, attempt: Attempt) -> None:
+        self.attempt = attempt
+        self.speaks_tls = False
+
+
 class GiveUp(NamedTuple):
     """There is nothing left to try."""
 
@@ -57,4 +67,4 @@ class GiveUp(NamedTuple):
     """For the caller; empty if the error of the last attempt is raised as it is."""
 
 
-Step = Attempt | Lookups | GiveUp
+Step = Attempt | Lookups | TlsProbe | GiveUp

@@ -15,16 +15,18 @@ from functools import partial
 from typing import Final
 
 import aiohttp
+from multidict import istr
 from yarl import URL
 
 from peerage.balancing import Outcome
-from peerage.calling import Attempt, Call, CallContext, Ending, GiveUp, Lookups
+from peerage.calling import Attempt, Call, CallContext, Ending, GiveUp, Lookups, TlsProbe
 from peerage.calling.misdirected import DIALLED, is_marked
 from peerage.calling.retry import IDEMPOTENCY_KEY, IDEMPOTENT
 from peerage.client.connections import Connections, Kept, call_at_end
 from peerage.client.errors import MisdirectedError, unreachable
 from peerage.client.lookup import HostLookup
 from peerage.client.outcomes import is_connecting, outcome_of
+from peerage.client.tlsprobe import speaks_tls
 from peerage.errors import NotDiscoveredError
 from peerage.membership import Membership
 from peerage.records.names import is_logical, parse_host
@@ -32,6 +34,9 @@ from peerage.records.names import is_logical, parse_host
 __all__ = ["BalancingMiddleware"]
 
 log = logging.getLogger(__name__)
+
+# An istr is folded once, not at each request.
+_DIALLED: Final = istr(DIALLED)
 
 #: Keeps connections to instances apart in aiohttp's pool where TLS doesn't need a name.
 _POOL: Final = "instance.asab"
@@ -88,6 +93,9 @@ class BalancingMiddleware:
                 if isinstance(step, Lookups):
                     await self._lookup.wait(step)
                     continue
+                if isinstance(step, TlsProbe):
+                    step.speaks_tls = await speaks_tls(step.attempt.ip, step.attempt.port)
+                    continue
                 if isinstance(step, GiveUp):
                     raise _error(step, request, error) from error
                 if step.relieve:
@@ -114,7 +122,7 @@ class BalancingMiddleware:
             # A middleware of the user's may send it again: to be balanced anew, it must be as it was.
             request.url = url
             request.server_hostname = server_hostname
-            request.headers.popall(DIALLED, None)
+            request.headers.pop(_DIALLED, None)
 
     def _prepare(
         self,
@@ -127,7 +135,7 @@ class BalancingMiddleware:
         """Have *request*, to the logical *url*, sent to the address of *attempt*, after *error* if any."""
         kept = self._connections.begin(attempt.pick.instance.name, (attempt.ip, attempt.endpoint.port))
         kept.others = attempt.others
-        request.headers[DIALLED] = kept.dialled
+        request.headers[_DIALLED] = kept.dialled
         request.url = URL.build(
             scheme=url.scheme,
             authority=kept.authority,
@@ -144,7 +152,8 @@ class BalancingMiddleware:
             log.debug("%s of %s failed at %s: %s", request.method, url.raw_host, *call.notes[-1])
             # The failed attempt has cancelled the wait for "100 Continue", if there is one: wait anew.
             request.update_expect_continue()
-        self._look_up_due()
+        if self._context.addresses.due:
+            self._look_up_due()
         if log.isEnabledFor(logging.DEBUG):
             log.debug("%s of %s goes to %s", request.method, url.raw_host, kept.dialled)
         return kept
@@ -168,8 +177,7 @@ class BalancingMiddleware:
 
     def _look_up_due(self) -> None:
         """Look up in the background what is due."""
-        if self._context.addresses.due:
-            self._lookup.start(self._context.addresses.take_due())
+        self._lookup.start(self._context.addresses.take_due())
 
 
 def _error(end: GiveUp, request: aiohttp.ClientRequest, error: BaseException | None) -> BaseException:

@@ -15,8 +15,14 @@ from peerage.testing.suite import closing, registered
 call = asyncio.to_thread
 
 
+def client_threads() -> set[threading.Thread]:
+    """The threads of all clients of ZooKeeper in this process."""
+    return {each for each in threading.enumerate() if each.name.startswith("peerage: zookeeper")}
+
+
 async def test_a_session_ended_by_the_client_is_followed_by_another(url):
     """By stop(), close(), start() and restart(), with the same client, its watches and records."""
+    others = client_threads()
     async with closing(open_registry(url)) as (registry,):
         client, seen = ZooKeeperSession(registry).client, []
         record = await registered(registry, "Kept", b"1")
@@ -33,7 +39,11 @@ async def test_a_session_ended_by_the_client_is_followed_by_another(url):
             await eventually(lambda node=node: record.name not in {node, None}, "the record's next node")
             assert connection(registry).up.session == stat.ephemeralOwner
             assert ZooKeeperSession(registry).client is client
-        assert len([each for each in threading.enumerate() if each.name.startswith("peerage: zoo")]) == 3
+        # The connection's and two for callbacks. After each reconnect kazoo's DataWatch reads its node in
+        # another thread, which ends with the answer.
+        await eventually(
+            lambda: client_threads() - others, "three threads", wanted=lambda left: len(left) == 3
+        )
     assert seen[0] == "data"
     assert [each for each in seen if each != "data"] == ["LOST", "CONNECTED"] * 3 + ["LOST"]
     # Closed with the registry, for good.

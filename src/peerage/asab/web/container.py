@@ -13,7 +13,7 @@ from aiohttp.web_exceptions import NotAppKeyWarning
 
 from peerage import __version__
 from peerage.asab.absent import REAL_ASAB
-from peerage.asab.configurable import Configurable
+from peerage.asab.config import Configurable
 from peerage.asab.contextvars import Request
 from peerage.asab.exceptions import AccessDeniedError, NotAuthenticatedError
 from peerage.asab.parts import Part, Phase

@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from peerage.asab.config import Config
-from peerage.asab.configurable import Configurable
+from peerage.asab.config import Config, Configurable
 from peerage.asab.log import LOG_NOTICE
 from peerage.asab.parts import Part, Phase
 from peerage.asab.zookeeper.discovery import ContainerDiscovery
