@@ -16,7 +16,7 @@ from peerage.backends.feed import Feed
 from peerage.backends.zookeeper.advice import lacks_credentials
 from peerage.backends.zookeeper.connection import CHILDREN, DELETED, Connection
 from peerage.backends.zookeeper.failures import Failure, Lost, NoAuth, NoNode, Unsupported
-from peerage.backends.zookeeper.requests import NO_NODE, AddWatch, Entry
+from peerage.backends.zookeeper.requests import NO_NODE, AddWatch, Entry, MultiRead
 from peerage.registry import RECORD_LIMIT, Record
 
 if TYPE_CHECKING:
@@ -320,16 +320,17 @@ class Folder:
 
     async def _read(self, names: list[str]) -> AsyncGenerator[list[tuple[str, Entry | None]]]:
         """Read the nodes of these names; all batches are requested together, each is yielded as it comes."""
-        prefix = len(self._path) + 1
-        requests = self._connection.read_many([f"{self._path}/{name}" for name in names], self._batch.size)
+        size = self._batch.size
+        batches = [names[start : start + size] for start in range(0, len(names), size)]
+        answers = [
+            self._connection.post(MultiRead(tuple(f"{self._path}/{name}" for name in batch)))
+            for batch in batches
+        ]
         turn_ends = time.monotonic() + _SLICE
         try:
-            for batch, future in requests:
-                answers = await future
-                yield [
-                    (name, self._readable(name, answer))
-                    for name, answer in zip([path[prefix:] for path in batch], answers, strict=True)
-                ]
+            for batch, future in zip(batches, answers, strict=True):
+                nodes: list[Entry | int] = await future
+                yield [(name, self._readable(name, node)) for name, node in zip(batch, nodes, strict=True)]
                 if time.monotonic() >= turn_ends:
                     await asyncio.sleep(0)
                     turn_ends = time.monotonic() + _SLICE
@@ -337,7 +338,7 @@ class Folder:
             self._batch.lost()
             raise
         finally:
-            for _, future in requests:
+            for future in answers:
                 if not future.cancel() and not future.cancelled():
                     # Retrieved, or asyncio logs that it never was.
                     future.exception()
