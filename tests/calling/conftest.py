@@ -22,7 +22,8 @@ class World:
         self.directory = Directory(host_key=HOST_KEY)
         self.balancer = Balancer(Random(1), self.clock)
         self.addresses = Addresses(self.clock)
-        self.context = CallContext(self.directory, self.balancer, self.addresses, self.clock)
+        rng = Random(2)
+        self.context = CallContext(self.directory, self.balancer, self.addresses, self.clock, rng.random)
         self._made = 0
 
     def advertise(self, *, port=80, host="here", near=True, web=None, instance_id=None, **own):
@@ -39,9 +40,8 @@ class World:
         self.directory.put(Record(name, json.dumps(record).encode(), self._made))
         return name
 
-    def call(self, method="GET", *, scheme="http", repeatable=None, value="orders"):
-        repeatable = method == "GET" if repeatable is None else repeatable
-        return Call(self.context, ("service_id", value), scheme, method, repeatable=repeatable)
+    def call(self, method="GET", *, scheme="http", value="orders", **kwargs):
+        return Call(self.context, ("service_id", value), scheme, method, **kwargs)
 
     def attempt(self, call):
         """The next step, which must be an attempt."""
@@ -66,7 +66,7 @@ class World:
         attempt = self.attempt(call)
         call.done(attempt, Outcome.ANSWERED)
         call.close()
-        attempt.pick.done(Outcome.ANSWERED, 0.001)
+        attempt.pick.done(Outcome.ANSWERED, self.clock())
         return attempt.instance.name
 
     def lookups(self, call):

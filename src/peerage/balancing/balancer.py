@@ -197,7 +197,7 @@ class Balancer:
                     if len(found) == 2:  # noqa: PLR2004 - two choices
                         return self._pick_of_many([*found.values()], 2, service, now)
             if found:
-                return self._table.give(*found.values(), None, service, now)
+                return self._table.give(next(iter(found.values())), None, service, now)
         eligible = [
             each for each in instances if each.name not in tried and is_eligible(each, now, safe=safe)
         ]

@@ -1,8 +1,8 @@
 """When an instance that answers badly gets no more requests, and when it is tried again.
 
-The thresholds are those of Linkerd's unified circuit breaker (linkerd2-proxy): so many failures in a row, or too
-few successes among the requests of the last seconds. The methods that compare instances with each other (Envoy's
-outlier detection, gRPC's proposal A50) need more instances and requests than most services have.
+The thresholds are those of Linkerd's unified circuit breaker (linkerd2-proxy): so many failures in a row, or
+too few successes among the requests of the last seconds. The methods that compare instances with each other
+(Envoy's outlier detection, gRPC's proposal A50) need more instances and requests than most services have.
 """
 
 from dataclasses import dataclass
@@ -24,10 +24,12 @@ class Ejection:
     least_requests: int = 5
     """Requests below which the rate means nothing."""
     first_seconds: float = 1.0
-    """Seconds until a request tries the instance again; twice as long after each failure of such a request."""
+    """Seconds until a request tries the instance again; each failure of such a request doubles them."""
     longest_seconds: float = 2.0
-    """Seconds between such requests at most. Linkerd waits up to 60, but its requests fail if it is too early;
-    ours are repeated elsewhere, so an early return costs less than a late one."""
+    """Seconds between such requests at most.
+
+    Linkerd waits up to 60, but its requests fail if it is too early. Ours are repeated elsewhere, so an early
+    return costs less than a late one."""
     jitter: float = 0.5
     """The share of those seconds that is left to chance, so that callers don't all try at the same moment."""
     most: float = 0.5

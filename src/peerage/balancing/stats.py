@@ -1,9 +1,11 @@
 """What the balancer remembers about one instance."""
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from peerage.balancing.trouble import Trouble
 from peerage.balancing.window import Window
+
+if TYPE_CHECKING:
+    from peerage.balancing.trouble import Trouble
 
 __all__ = ["Stats"]
 

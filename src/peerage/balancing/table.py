@@ -268,7 +268,7 @@ class Table:
             trouble.ejected_from.ejected.discard(name)
             trouble.ejected_from, trouble.ejections = None, 0
             # It is judged by what it does from now on.
-            trouble.failures.clear()
+            trouble.forgive()
             stats.successes.clear()
 
     def _pause(self, trouble: Trouble) -> float:

@@ -1,9 +1,9 @@
 """What went wrong at one instance lately, and how much that counts when instances are compared.
 
-An instance that fails fast has few requests under way, so it would get nearly all of them: the fastest failer looks
-least busy. A failure therefore counts like requests under way for some seconds (the idea of Linkerd's load
-biaser). An attempt that was given up counts as under way until the instance next answers, because a stopped
-instance goes on holding what it was sent.
+An instance that fails fast has few requests under way, so it would look least busy and get nearly all of
+them. A failure therefore counts like requests under way for some seconds (the idea of Linkerd's load biaser). An
+attempt that was given up counts as under way until the instance next answers, because a stopped instance goes
+on holding what it was sent.
 """
 
 from typing import TYPE_CHECKING, Final
@@ -25,8 +25,8 @@ LONGEST_RETRY_AFTER: Final = 300.0
 _FIRST: Final = 5.0
 _MOST: Final = 1280.0
 
-#: Seconds in which a penalty halves, and the penalty that is none any more: a first failure is forgotten after 7
-#: seconds, the longest row after 23.
+#: Seconds in which a penalty halves, and the penalty that is none any more: a first failure is forgotten
+#: after 7 seconds, the longest row after 23.
 _HALF_LIFE: Final = 2.0
 _LEAST: Final = 0.5
 
@@ -83,6 +83,11 @@ class Trouble:
         self._penalty = min(_MOST, max(doubled, self.penalty(now) + _FIRST))
         until = now + min(retry_after, LONGEST_RETRY_AFTER)
         self._penalised_at = max(until, self._penalised_at)
+
+    def forgive(self) -> None:
+        """Forget the failures."""
+        self.failures.clear()
+        self._penalty = 0.0
 
     def hold(self, now: float) -> None:
         """Count an attempt that was given up as under way."""

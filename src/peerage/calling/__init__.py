@@ -9,8 +9,8 @@ request may be sent again, and :mod:`~peerage.calling.messages` how to say that 
 from peerage.calling.addresses import Addresses, Host
 from peerage.calling.call import Call, CallContext
 from peerage.calling.resolution import Lookups, Resolution
-from peerage.calling.retry import Ending
-from peerage.calling.steps import Attempt, GiveUp, Step, TlsProbe
+from peerage.calling.retry import Ending, Repeatable
+from peerage.calling.steps import Attempt, GiveUp, Pause, Relieve, Step, TlsProbe
 
 __all__ = [
     "Addresses",
@@ -21,6 +21,9 @@ __all__ = [
     "GiveUp",
     "Host",
     "Lookups",
+    "Pause",
+    "Relieve",
+    "Repeatable",
     "Resolution",
     "Step",
     "TlsProbe",

@@ -27,6 +27,7 @@ from peerage.balancing import Balancer, Outcome, Pick
 from peerage.calling.addresses import Addresses, Host
 from peerage.calling.candidates import fits, is_literal
 from peerage.calling.messages import Note
+from peerage.calling.retry import Repeatable
 from peerage.calling.search import Search
 from peerage.calling.steps import Attempt, Step
 from peerage.directory import Directory
@@ -48,6 +49,8 @@ class CallContext:
     addresses: Addresses
     clock: Callable[[], float]
     """Monotonic time in seconds."""
+    random: Callable[[], float]
+    """Returns random numbers from 0 to 1."""
     doubtful: TTLCache[tuple[str, int, bool], bool] = field(init=False)
     """Endpoints that may speak another scheme than was tried: record, port, whether TLS was tried."""
 
@@ -67,13 +70,32 @@ class Call:
         name: ``(key, value)`` of the instances, both folded.
         scheme: ``http``, ``https``, ``ws`` or ``wss``.
         method: of the request.
-        repeatable: whether it does no harm if two instances process the request.
+        has_key: whether the request has an ``Idempotency-Key``.
+        nested: whether it is made for a request that is a repetition, so that it isn't repeated itself.
     """
 
-    __slots__ = ("_first", "_search", "context", "method", "name", "repeatable", "scheme", "secure")
+    __slots__ = (
+        "_first",
+        "_search",
+        "context",
+        "method",
+        "name",
+        "nested",
+        "repeatable",
+        "scheme",
+        "secure",
+        "service",
+    )
 
     def __init__(
-        self, context: CallContext, name: tuple[str, str], scheme: str, method: str, *, repeatable: bool
+        self,
+        context: CallContext,
+        name: tuple[str, str],
+        scheme: str,
+        method: str,
+        *,
+        has_key: bool = False,
+        nested: bool = False,
     ) -> None:
         self.context = context
         self.name = name
@@ -81,7 +103,10 @@ class Call:
         self.secure = scheme in _SECURE
         """Whether the scheme wants TLS."""
         self.method = method
-        self.repeatable = repeatable
+        self.repeatable = Repeatable.of(method, has_key=has_key)
+        self.nested = nested
+        self.service = context.balancer.service(name)
+        """What is known of all instances of the name."""
         self._first: Attempt | None = None
         self._search: Search | None = None
 
@@ -104,7 +129,15 @@ class Call:
                 search = self._begin_search(self._first)
         return search.next()
 
-    def done(self, attempt: Attempt, outcome: Outcome, problem: str = "", *, replayable: bool = True) -> None:
+    def done(
+        self,
+        attempt: Attempt,
+        outcome: Outcome,
+        problem: str = "",
+        *,
+        replayable: bool = True,
+        retry_after: float = 0.0,
+    ) -> None:
         """Record how *attempt* ended, before the next step is asked for.
 
         An attempt that was answered stays counted at its instance: the adapter calls ``attempt.pick.done()``
@@ -115,11 +148,13 @@ class Call:
             outcome: how it ended.
             problem: what happened, for the message of an error.
             replayable: whether the body can be sent again.
+            retry_after: the seconds for which the instance asked not to be called.
         """
         attempt.outcome = outcome
         if outcome is Outcome.ANSWERED:
-            attempt.pick.connected()
+            attempt.pick.answered(self.context.clock())
             return
+        attempt.retry_after = retry_after
         search = self._search or self._begin_search(attempt)
         search.failed(attempt, outcome, problem, replayable=replayable)
 
@@ -127,13 +162,14 @@ class Call:
         """Choose an instance; see :meth:`Balancer.pick`."""
         context = self.context
         targets, balancer = context.directory.targets(*self.name), context.balancer
-        pick = balancer.pick(targets, tried, last_resort=last_resort)
+        safe = self.repeatable is Repeatable.SAFE
+        pick = balancer.pick(targets, self.service, tried=tried, safe=safe, last_resort=last_resort)
         if pick is None or (scheme := pick.instance.scheme) is None or (scheme == "https") is self.secure:
             return pick
-        pick.done(Outcome.CANCELLED, 0.0)
+        pick.done(Outcome.UNUSED, pick.started)
         # Only services that speak both schemes have to be looked through.
         fitting = [target for target in targets if fits(target, secure=self.secure)]
-        return balancer.pick(fitting, tried, last_resort=last_resort)
+        return balancer.pick(fitting, self.service, tried=tried, safe=safe, last_resort=last_resort)
 
     def close(self) -> None:
         """End the call: attempts under way count as cancelled. May be called twice."""
@@ -141,7 +177,7 @@ class Call:
         if self._search is not None:
             self._search.close()
         elif first is not None and first.outcome is None:
-            first.pick.done(Outcome.CANCELLED, self.context.clock() - first.started)
+            first.pick.done(Outcome.CANCELLED, self.context.clock())
 
     def _begin_search(self, first: Attempt) -> Search:
         self._search = Search(self, first.pick, first)
@@ -158,5 +194,5 @@ class Call:
             known = context.addresses.entry(Host(host, endpoint.family)).addresses
             if len(known) != 1 or context.directory.networks.why_not(known[0]) is not None:
                 return None
-            return Attempt(pick, endpoint, known[0], host, context.clock())
-        return Attempt(pick, endpoint, host, host, context.clock())
+            return Attempt(pick, endpoint, known[0], host, pick.started)
+        return Attempt(pick, endpoint, host, host, pick.started)

@@ -8,8 +8,8 @@ from peerage.calling import messages
 from peerage.calling.addresses import Host
 from peerage.calling.candidates import endpoints_of, hosts_of
 from peerage.calling.resolution import Resolution
-from peerage.calling.retry import Ending, ending_of, may_repeat
-from peerage.calling.steps import Attempt, GiveUp, Step, TlsProbe
+from peerage.calling.retry import Ending, ending_of, may_repeat, needs_budget
+from peerage.calling.steps import Attempt, GiveUp, Pause, Relieve, Step, TlsProbe
 from peerage.records.instance import Endpoint, Instance
 
 if TYPE_CHECKING:
@@ -20,6 +20,9 @@ __all__ = ["LAST_RESORTS", "Search"]
 #: Avoided instances that one call tries when there are no others. With more, a service of which all instances
 #: are down would cost each call an attempt at every one of them.
 LAST_RESORTS: Final = 2
+
+#: Seconds until the same instance is asked again, on average; half of it is left to chance.
+_PAUSE: Final = 0.05
 
 #: How an attempt may end at a port that speaks TLS if the request is plain, or the other way round.
 _OTHER_SCHEME: Final = frozenset({Outcome.CONNECTION_LOST, Outcome.CONNECT_FAILED})
@@ -51,7 +54,9 @@ class Search:
         self._last: Outcome | None = None
         self._relieved = False
         self._replayable = True
+        # Repetitions after bytes were sent, and whether the next attempt is one that isn't paid for yet.
         self._replays = 0
+        self._owed = False
         self._steps = self._run()
 
     @property
@@ -66,7 +71,7 @@ class Search:
     def failed(self, attempt: Attempt, outcome: Outcome, problem: str, *, replayable: bool) -> None:
         """Record how *attempt* failed; see :meth:`Call.done`."""
         if attempt in self._left:
-            attempt.pick.done(outcome, self._context.clock() - attempt.started)
+            attempt.pick.done(outcome, self._context.clock())
         if outcome is Outcome.CONNECT_FAILED:
             self._context.addresses.connect_failed(Host(attempt.host, attempt.endpoint.family), attempt.ip)
         self._last = outcome
@@ -78,11 +83,12 @@ class Search:
         self._steps.close()
         if self._given is not None:
             # It was closed before the first step was asked for.
-            outcome = None if self._first is None else self._first.outcome
-            self._given.done(outcome or Outcome.CANCELLED, 0.0)
+            first = self._first
+            outcome = Outcome.UNUSED if first is None else first.outcome or Outcome.CANCELLED
+            self._given.done(outcome, self._context.clock())
         for attempt in self._left:
             if attempt.outcome is None:
-                attempt.pick.done(Outcome.CANCELLED, self._context.clock() - attempt.started)
+                attempt.pick.done(Outcome.CANCELLED, self._context.clock())
 
     # The steps
 
@@ -97,6 +103,7 @@ class Search:
         if self._last is Outcome.CONNECTION_LOST and self._may_go_on():
             # A peer may close a kept connection just as it is used. If there is no other instance, a new
             # connection to the same one is what aiohttp would try as well.
+            yield Pause(_PAUSE * (0.5 + self._context.random()))
             self._tried.clear()
             if (yield from self._try_all()):
                 return True
@@ -139,7 +146,7 @@ class Search:
 
     def _try(self, pick: Pick) -> _Attempts:
         """Try the addresses of one instance; True if a failure allows nothing more."""
-        began, self._current = self._context.clock(), None
+        self._current = None
         try:
             for endpoint in self._endpoints(pick.instance):
                 ended = yield from self._try_endpoint(pick, endpoint)
@@ -147,7 +154,7 @@ class Search:
                     return ended
             return False
         finally:
-            self._finish(pick, began)
+            self._finish(pick)
 
     def _try_endpoint(self, pick: Pick, endpoint: Endpoint) -> Generator[Step, None, bool | None]:
         """Try the addresses of one endpoint.
@@ -168,8 +175,9 @@ class Search:
                     self._last = Outcome.CONNECT_FAILED
                 if not self._may_go_on():
                     return True
-                if self._last is Outcome.CONNECTION_LOST:
+                if self._last is not None and needs_budget(self._last):
                     self._replays += 1
+                    self._owed = True
                     return None if doubtful else False
             if addresses and self._last is not Outcome.MISDIRECTED:
                 # The host resolves, so the names that replace it lead nowhere else. If another service
@@ -177,16 +185,16 @@ class Search:
                 return None
         return None
 
-    def _finish(self, pick: Pick, began: float) -> None:
-        attempt = self._current
+    def _finish(self, pick: Pick) -> None:
+        attempt, now = self._current, self._context.clock()
         if attempt is None:
-            pick.done(Outcome.UNRESOLVED, 0.0)
+            pick.done(Outcome.UNRESOLVED, now)
         elif attempt.outcome is not Outcome.ANSWERED and attempt not in self._left:
-            pick.done(attempt.outcome or Outcome.CANCELLED, self._context.clock() - began)
+            pick.done(attempt.outcome or Outcome.CANCELLED, now, retry_after=attempt.retry_after)
 
     def _attempt(
         self, pick: Pick, endpoint: Endpoint, ip: str, host: str, addresses: Sequence[str]
-    ) -> Generator[Attempt, None, Attempt]:
+    ) -> Generator[Step, None, Attempt]:
         attempt, self._first = self._first, None
         if attempt is None:
             attempt = self._make_attempt(pick, endpoint, ip, host, addresses)
@@ -194,15 +202,20 @@ class Search:
         self._current = attempt
         if attempt.outcome is Outcome.OUT_OF_RESOURCES and not self._relieved:
             self._relieved = True
+            yield Relieve()
             attempt = self._make_attempt(pick, endpoint, ip, host, addresses)
-            attempt.relieve = True
             yield attempt
         return attempt
 
     def _make_attempt(
         self, pick: Pick, endpoint: Endpoint, ip: str, host: str, addresses: Sequence[str]
     ) -> Attempt:
-        attempt = self._current = Attempt(pick, endpoint, ip, host, self._context.clock())
+        now = self._context.clock()
+        if self._owed:
+            self._owed = False
+            self._call.service.budget.spend(now)
+        attempt = self._current = Attempt(pick, endpoint, ip, host, now)
+        attempt.repeated = self._replays > 0
         attempt.others = [each for each in addresses if each != ip]
         return attempt
 
@@ -234,12 +247,14 @@ class Search:
     # The end
 
     def _may_go_on(self) -> bool:
-        return self._last is not None and may_repeat(
-            self._last,
-            idempotent=self._call.repeatable,
-            replayable=self._replayable,
-            replays=self._replays,
-        )
+        call, last = self._call, self._last
+        if last is None or not may_repeat(
+            last, call.repeatable, replayable=self._replayable, replays=self._replays
+        ):
+            return False
+        if not needs_budget(last):
+            return True
+        return not call.nested and call.service.budget.balance(self._context.clock()) >= 1
 
     def _end(self) -> GiveUp:
         (key, value), notes = self._call.name, self.notes

@@ -10,13 +10,23 @@ from peerage.records.instance import Endpoint, Instance
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Attempt", "GiveUp", "Step", "TlsProbe"]
+__all__ = ["Attempt", "GiveUp", "Pause", "Relieve", "Step", "TlsProbe"]
 
 
 class Attempt:
     """Send the request to this address."""
 
-    __slots__ = ("endpoint", "host", "ip", "others", "outcome", "pick", "relieve", "started")
+    __slots__ = (
+        "endpoint",
+        "host",
+        "ip",
+        "others",
+        "outcome",
+        "pick",
+        "repeated",
+        "retry_after",
+        "started",
+    )
 
     def __init__(self, pick: Pick, endpoint: Endpoint, ip: str, host: str, started: float) -> None:
         self.pick = pick
@@ -30,8 +40,10 @@ class Attempt:
         self.started = started
         self.outcome: Outcome | None = None
         """How it ended; None while it is under way."""
-        self.relieve = False
-        """Whether idle connections must be closed first: the last attempt found no descriptor."""
+        self.repeated = False
+        """Whether an instance may have processed the request before."""
+        self.retry_after = 0.0
+        """Seconds for which the instance asked not to be called."""
 
     @property
     def instance(self) -> Instance:
@@ -59,6 +71,16 @@ class TlsProbe:
         self.speaks_tls = False
 
 
+class Relieve(NamedTuple):
+    """Close connections that no request uses: no descriptor was left for another one."""
+
+
+class Pause(NamedTuple):
+    """Wait so many seconds: the same instance is asked again."""
+
+    seconds: float
+
+
 class GiveUp(NamedTuple):
     """There is nothing left to try."""
 
@@ -67,4 +89,4 @@ class GiveUp(NamedTuple):
     """For the caller; empty if the error of the last attempt is raised as it is."""
 
 
-Step = Attempt | Lookups | TlsProbe | GiveUp
+Step = Attempt | Lookups | TlsProbe | Relieve | Pause | GiveUp

@@ -19,6 +19,7 @@ from peerage.client.authorize import Authorize
 from peerage.client.connections import MOST_IDLE, Connections, InstanceConnector
 from peerage.client.lookup import HostLookup
 from peerage.client.middleware import BalancingMiddleware
+from peerage.client.prober import Prober
 from peerage.client.resolver import SharedResolver
 from peerage.directory import Change, DirectoryEvent
 from peerage.errors import RegistryClosedError
@@ -68,8 +69,11 @@ class Client:
         descriptors = _descriptors()
         self._limit = min(_MOST_CONNECTIONS, descriptors // 2) if limit is None else limit
         self._connections = Connections(min(MOST_IDLE, descriptors // 4))
-        context = CallContext(membership.directory, self.balancer, self.lookup.addresses, clock)
-        self._balancing = BalancingMiddleware(membership, context, self.lookup, self._connections)
+        context = CallContext(membership.directory, self.balancer, self.lookup.addresses, clock, rng.random)
+        self._prober = Prober(context, self.lookup)
+        self._balancing = BalancingMiddleware(
+            membership, context, self.lookup, self._connections, self._prober
+        )
         self._unsubscribe = membership.directory.subscribe(self._changed)
         self._connector: aiohttp.TCPConnector | None = None
         self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
@@ -115,6 +119,7 @@ class Client:
         """Close all connections, open sessions' included, within a second; may be called twice."""
         self._closed = True
         self._unsubscribe()
+        await self._prober.aclose()
         connector, self._connector = self._connector, None
         if connector is not None:
             try:

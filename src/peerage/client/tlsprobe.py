@@ -4,7 +4,7 @@ import asyncio
 import ssl
 from typing import Final
 
-__all__ = ["speaks_tls"]
+__all__ = ["speaks_tls", "unverified_context"]
 
 #: Seconds that the peer has.
 _SECONDS: Final = 2.0
@@ -15,14 +15,19 @@ async def speaks_tls(address: str, port: int) -> bool:
 
     Its certificate isn't verified, because nothing is sent to it.
     """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
     try:
         async with asyncio.timeout(_SECONDS):
-            _, writer = await asyncio.open_connection(address, port, ssl=context)
+            _, writer = await asyncio.open_connection(address, port, ssl=unverified_context())
     except OSError:
         return False
     writer.transport.abort()
     return True
+
+
+def unverified_context() -> ssl.SSLContext:
+    """Return the settings for a TLS connection over which nothing of anyone is sent."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
