@@ -97,7 +97,8 @@ class ZooKeeperAdvertisement:
         self._verified: Connected | None = None
         self._watched: Connected | None = None
         self._events = 0
-        self._refusal: str | None = None
+        self.refusal: str | None = None
+        """Why the server refuses the record."""
         self._warned_of_refusal = False
         self._warned_of_failure = False
         self._over = False
@@ -117,15 +118,15 @@ class ZooKeeperAdvertisement:
         self._check_open()
         self._check_size(data)
         self._wanted = data
-        self._refusal = None
+        self.refusal = None
         self.wake()
 
     async def registered(self) -> str:
         """Wait until the record is there as given last; see :class:`peerage.registry.Advertisement`."""
         while True:
             self._check_open()
-            if self._refusal is not None:
-                raise RegistryDeniedError(self._refusal)
+            if self.refusal is not None:
+                raise RegistryDeniedError(self.refusal)
             node, up = self._node, self._connection.up
             if node is not None and self._written == self._wanted and up is not None and self._verified is up:
                 return _name(node)
@@ -159,11 +160,6 @@ class ZooKeeperAdvertisement:
             raise RegistryClosedError(f"The record {self._title} is withdrawn: advertise another one.")
 
     # For the registry
-
-    @property
-    def refusal(self) -> str | None:
-        """Why the server refuses the record."""
-        return self._refusal
 
     def wake(self) -> None:
         """Look again: the connection, or what is wanted, has changed."""
@@ -237,9 +233,9 @@ class ZooKeeperAdvertisement:
         return self._title, "removed" if self._wanted is None else "registered"
 
     def _refuse(self) -> None:
-        self._refusal = self._nodes.denial(self._folder)
+        self.refusal = self._nodes.denial(self._folder)
         if not self._warned_of_refusal:
-            log.warning("The record %s isn't registered: %s", self._title, self._refusal)
+            log.warning("The record %s isn't registered: %s", self._title, self.refusal)
         self._warned_of_refusal = True
         self._settled.set()
 
@@ -265,7 +261,7 @@ class ZooKeeperAdvertisement:
             elif self._written != wanted:
                 await self._write(node, wanted)
             else:
-                self._refusal, self._warned_of_refusal = None, False
+                self.refusal, self._warned_of_refusal = None, False
                 self._settled.set()
                 if self._watched is up:
                     return
@@ -311,7 +307,7 @@ class ZooKeeperAdvertisement:
             # The node is there: a server from 3.10 on asks for the right to read before it says more.
             self._verified, self._watched, self._version = up, up, ANY_VERSION
             return
-        if status is None or status.owner != self._session or self._owners.get(node) is not self:
+        if status is None or status.ephemeralOwner != self._session or self._owners.get(node) is not self:
             self._forget_node()
             return
         if status.version != self._version:
@@ -352,7 +348,7 @@ class ZooKeeperAdvertisement:
         try:
             status = await self._connection.status(node)
             # After a server lost its data the name may belong to another program's node.
-            if status is not None and status.owner == self._session:
+            if status is not None and status.ephemeralOwner == self._session:
                 await self._connection.delete(node)
         except NoAuth:
             self._warn_unremovable(node)

@@ -86,7 +86,8 @@ class Folder:
         self._reading = False
         # The connection over which everything was read.
         self._synced: Connected | None = None
-        self._problem: str | None = None
+        self.problem: str | None = None
+        """Why the folder can't be read although the server can be reached."""
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         connection.on_change.append(self._on_change)
@@ -99,18 +100,13 @@ class Folder:
         """The number of records, None before they were read."""
         return len(self._known) if self._synced else None
 
-    @property
-    def problem(self) -> str | None:
-        """Why the folder can't be read although the server can be reached."""
-        return self._problem
-
     def watch(self) -> Feed:
         """Begin a watch, on the running event loop."""
         feed = Feed(self._forget)
         self._new_feeds.add(feed)
         if self._task is None:
             self._task = asyncio.create_task(self._run(), name=f"peerage: watch {self._url}")
-        reason = self._connection.reason if self._connection.up is None else self._problem
+        reason = self._connection.reason if self._connection.up is None else self.problem
         if reason is not None:
             feed.stale(reason)
         self._wake.set()
@@ -197,7 +193,7 @@ class Folder:
         await self._report(up, f"reading {self._path} failed ({reason})")
 
     async def _report(self, up: "Connected | None", problem: str) -> None:
-        self._problem = problem
+        self.problem = problem
         self._report_stale(problem)
         self._synced = None
         await self._is_replaced(up, _RETRY)
@@ -206,7 +202,7 @@ class Folder:
     async def _report_unsupported(self) -> None:
         """Say so for as long as the server isn't asked again, after each reconnect as well."""
         self._synced = None
-        self._problem = (
+        self.problem = (
             "the server has no recursive watches, so records can't be followed there: run ZooKeeper 3.6 or "
             "newer, without WatchManagerOptimized"
         )
@@ -214,7 +210,7 @@ class Folder:
             async with asyncio.timeout(_UNSUPPORTED_RETRY):
                 while True:
                     if self._connection.up is not None:
-                        self._report_stale(self._problem)
+                        self._report_stale(self.problem)
                     await self._connection.changed()
         self._wake.set()
 
@@ -231,7 +227,7 @@ class Folder:
             await self._connection.post(AddWatch(self._path))
             await self._read_all(up, for_all=True)
             # If the connection was replaced meanwhile, the new one has no watch yet.
-            self._synced, self._problem = up, None
+            self._synced, self.problem = up, None
         elif self._new_feeds:
             await self._read_all(up, for_all=False)
         while self._changed:

@@ -43,43 +43,27 @@ class ZooKeeperRegistry:
         self, location: Location, context: ssl.SSLContext | None, pauses: Pauses | None = None
     ) -> None:
         self.location = location
+        self.url = location.url
+        """Without credentials."""
+        self.open_to_all = location.acl == "open"
+        """Whether every client may write to what this process creates here."""
+        self.own_records = OwnRecords()
+        """The names that the records advertised here have or had."""
+        self.connection = Connection(location, context, pauses)
+        self.nodes = Nodes(self.connection)
+        self._folder = Folder(self.connection)
+        self.secrets = ZooKeeperSecrets(self.connection, self.nodes, self.use)
         self._context = context
         self._pid = os.getpid()
         self._closed = False
         self._closing: asyncio.Future[None] | None = None
-        self.connection = Connection(location, context, pauses)
-        self.nodes = Nodes(self.connection)
-        self._folder = Folder(self.connection)
         self._owners: dict[str, ZooKeeperAdvertisement] = {}
         self._advertisements: dict[ZooKeeperAdvertisement, None] = {}
-        self._secrets = ZooKeeperSecrets(self.connection, self.nodes, self.use)
-        self.own_records = OwnRecords()
-        """The names that the records advertised here have or had."""
         self.connection.on_change.append(self._on_change)
         self.connection.on_event.append(self._on_event)
 
-    @property
-    def url(self) -> str:
-        """The registry's URL, without credentials."""
-        return self.location.url
-
-    @property
-    def open_to_all(self) -> bool:
-        """Whether every client may write to what this process creates here."""
-        return self.location.acl == "open"
-
-    @property
-    def secrets(self) -> ZooKeeperSecrets:
-        """Secrets in persistent nodes."""
-        return self._secrets
-
     def advertise(self, name: str, data: bytes) -> ZooKeeperAdvertisement:
-        """Begin to advertise; see :meth:`peerage.registry.Registry.advertise`.
-
-        Raises:
-            RegistryDeniedError: *name* or the size of *data* is impossible.
-            RegistryClosedError: after aclose(), or in a forked child.
-        """
+        """Begin to advertise; see :meth:`peerage.registry.Registry.advertise`."""
         check_name(name)
         return self.keep_node(f"{self.location.folder}/{name}.", data, check_size)
 
@@ -113,20 +97,12 @@ class ZooKeeperRegistry:
         return advertisement
 
     def watch(self) -> Feed:
-        """Begin a watch; see :meth:`peerage.registry.Registry.watch`.
-
-        Raises:
-            RegistryClosedError: after aclose(), or in a forked child.
-        """
+        """Begin a watch; see :meth:`peerage.registry.Registry.watch`."""
         self.use()
         return self._folder.watch()
 
     async def inspect(self) -> Health:
-        """Return how the registry is doing; see :meth:`peerage.registry.Registry.inspect`.
-
-        Raises:
-            RegistryClosedError: after aclose(), or in a forked child.
-        """
+        """Return how the registry is doing; see :meth:`peerage.registry.Registry.inspect`."""
         self.use()
         begin = asyncio.get_running_loop().time()
         with suppress(TimeoutError, Failure):
@@ -183,7 +159,7 @@ class ZooKeeperRegistry:
     # Within
 
     async def _close(self) -> None:
-        self._secrets.close()
+        self.secrets.close()
         await asyncio.gather(*(each.close() for each in tuple(self._advertisements)))
         await self._folder.aclose()
         # With the session the server removes the records.

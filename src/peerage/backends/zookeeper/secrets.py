@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from peerage.backends.zookeeper.connection import Connection
 from peerage.backends.zookeeper.failures import BadVersion, Failure, Lost, NoAuth, NodeExists, NoNode
+from peerage.backends.zookeeper.location import flaw
 from peerage.backends.zookeeper.nodes import Nodes
-from peerage.backends.zookeeper.paths import flaw
 from peerage.errors import RegistryClosedError, RegistryDeniedError
 from peerage.registry import check_size
 
@@ -71,7 +71,7 @@ class ZooKeeperSecrets:
                 await self._protect(name)
                 # Before the value: if another process fills the node in between, its version changes.
                 status = await self._connection.status(name)
-                value = (await self._connection.read(name)).data
+                value, _ = await self._connection.read(name)
             except NoNode:
                 status, value = None, b""
             if value:
@@ -134,7 +134,7 @@ class ZooKeeperSecrets:
         """Return the value, and watch the node for the next one."""
         while True:
             try:
-                value = (await self._connection.read(name, watch=True)).data
+                value, _ = await self._connection.read(name, watch=True)
             except NoNode:
                 if not await self._connection.status(name, watch=True):
                     return None
