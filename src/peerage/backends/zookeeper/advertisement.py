@@ -29,14 +29,15 @@ import logging
 import os
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from peerage.backends.zookeeper.connection import ANY_VERSION, CHANGED, DELETED, Connection
+from peerage.backends.zookeeper.connection import ANY_VERSION, CHANGED, DELETED
 from peerage.backends.zookeeper.failures import BadVersion, Failure, Lost, NoAuth, NoNode
-from peerage.backends.zookeeper.nodes import Nodes
 from peerage.backends.zookeeper.notes import Connected
 from peerage.errors import RegistryClosedError, RegistryDeniedError
-from peerage.registry import OwnRecords
+
+if TYPE_CHECKING:
+    from peerage.backends.zookeeper.registry import ZooKeeperRegistry
 
 __all__ = ["ZooKeeperAdvertisement"]
 
@@ -53,38 +54,28 @@ class ZooKeeperAdvertisement:
     """See :class:`peerage.registry.Advertisement`.
 
     Args:
-        connection: to the server; not closed by this.
-        nodes: at the same location.
-        owners: the advertisement that each node of this process belongs to, by the node's path.
+        registry: has the connection, and the tables of what this process advertises.
         prefix: the node's path, without its digits.
         data: what to advertise.
         check_size: raises RegistryDeniedError for data that is too large.
-        own_records: receives each name that the record has.
-        on_end: called once it is over.
     """
 
     def __init__(
         self,
-        connection: Connection,
-        nodes: Nodes,
-        owners: dict[str, "ZooKeeperAdvertisement"],
-        *,
+        registry: "ZooKeeperRegistry",
         prefix: str,
         data: bytes,
         check_size: Callable[[bytes], None],
-        own_records: OwnRecords,
-        on_end: Callable[["ZooKeeperAdvertisement"], None],
     ) -> None:
-        self._connection = connection
-        self._nodes = nodes
-        self._owners = owners
+        self._registry = registry
+        self._connection = registry.connection
+        self._nodes = registry.nodes
+        self._owners = registry.owners
         self._prefix = prefix
         self._folder, _, name = prefix.rpartition("/")
         self._title = name.removesuffix(".") or self._folder
         self._wanted: bytes | None = data
         self._check_size = check_size
-        self._own_records = own_records
-        self._on_end = on_end
         self._pid = os.getpid()
         self._node: str | None = None
         self._session = 0
@@ -183,7 +174,7 @@ class ZooKeeperAdvertisement:
     def _end(self) -> None:
         self._forget_node()
         self._over = True
-        self._on_end(self)
+        self._registry.advertisements.pop(self, None)
         self._settled.set()
 
     # The task
@@ -372,7 +363,7 @@ class ZooKeeperAdvertisement:
             other.node_changed(DELETED)
         self._node, self._session, self._version, self._written = node, session, 0, data
         self._owners[node] = self
-        self._own_records.add(_name(node))
+        self._registry.own_records.add(_name(node))
 
     def _forget_node(self) -> None:
         if self._node is not None and self._owners.get(self._node) is self:

@@ -57,8 +57,10 @@ class ZooKeeperRegistry:
         self._pid = os.getpid()
         self._closed = False
         self._closing: asyncio.Future[None] | None = None
-        self._owners: dict[str, ZooKeeperAdvertisement] = {}
-        self._advertisements: dict[ZooKeeperAdvertisement, None] = {}
+        self.advertisements: dict[ZooKeeperAdvertisement, None] = {}
+        """Those that aren't over."""
+        self.owners: dict[str, ZooKeeperAdvertisement] = {}
+        """The advertisement that each node of this process belongs to, by the node's path."""
         self.connection.on_change.append(self._on_change)
         self.connection.on_event.append(self._on_event)
 
@@ -83,17 +85,8 @@ class ZooKeeperRegistry:
         """
         check_size(data)
         self.use()
-        advertisement = ZooKeeperAdvertisement(
-            self.connection,
-            self.nodes,
-            self._owners,
-            prefix=path,
-            data=data,
-            check_size=check_size,
-            own_records=self.own_records,
-            on_end=lambda ended: self._advertisements.pop(ended, None),
-        )
-        self._advertisements[advertisement] = None
+        advertisement = ZooKeeperAdvertisement(self, path, data, check_size)
+        self.advertisements[advertisement] = None
         return advertisement
 
     def watch(self) -> Feed:
@@ -160,17 +153,17 @@ class ZooKeeperRegistry:
 
     async def _close(self) -> None:
         self.secrets.close()
-        await asyncio.gather(*(each.close() for each in tuple(self._advertisements)))
+        await asyncio.gather(*(each.close() for each in tuple(self.advertisements)))
         await self._folder.aclose()
         # With the session the server removes the records.
         await self.connection.aclose()
 
     def _on_change(self) -> None:
-        for advertisement in self._advertisements:
+        for advertisement in self.advertisements:
             advertisement.wake()
 
     def _on_event(self, kind: int, path: str) -> None:
-        if kind != CHILDREN and (owner := self._owners.get(path)) is not None:
+        if kind != CHILDREN and (owner := self.owners.get(path)) is not None:
             owner.node_changed(kind)
 
     async def _version(self, up: Connected, deadline: float) -> str | None:
@@ -228,7 +221,7 @@ class ZooKeeperRegistry:
         self, up: Connected, version: str | None, obstacle: str | None, warning: str | None
     ) -> Health:
         stale = self._folder.problem
-        refusal = next((each.refusal for each in self._advertisements if each.refusal is not None), None)
+        refusal = next((each.refusal for each in self.advertisements if each.refusal is not None), None)
         obstacle = refusal or obstacle
         return self._health(
             "connected" if stale is None else "stale",
