@@ -165,19 +165,19 @@ class Folder:
             except Lost:
                 # The connection reports the reason and wakes this when it is back. But it may still be up.
                 if up is not None and not await self._is_replaced(up, _GRACE):
-                    await self._report_failure(up, "the server put it off")
+                    await self._report(up, f"reading {self._path} failed (the server put it off)")
             except NoAuth:
                 advice = "check the credentials and the access list of that node"
                 await self._report(up, f"reading {self._path} is refused: {advice}")
             except Unsupported:
                 await self._report_unsupported()
             except Failure as failure:
-                await self._report_failure(up, str(failure))
+                await self._report(up, f"reading {self._path} failed ({failure})")
             except Exception as error:
                 if type(error) not in self._unexpected:
                     self._unexpected.add(type(error))
                     log.exception("Reading %s failed unexpectedly; trying again", self._url)
-                await self._report_failure(up, f"{type(error).__name__}: {error}")
+                await self._report(up, f"reading {self._path} failed ({type(error).__name__}: {error})")
             finally:
                 self._reading = False
 
@@ -188,9 +188,6 @@ class Folder:
                 while self._connection.up is up:
                     await self._connection.changed()
         return self._connection.up is not up
-
-    async def _report_failure(self, up: "Connected | None", reason: str) -> None:
-        await self._report(up, f"reading {self._path} failed ({reason})")
 
     async def _report(self, up: "Connected | None", problem: str) -> None:
         self.problem = problem
@@ -340,11 +337,8 @@ class Folder:
             self._warned.discard(name)
         elif name not in self._warned:
             self._warned.add(name)
-            log.warning(
-                "The record %s of %s can't be read: its access list forbids it",
-                ascii(name),
-                self._url,
-            )
+            what = ascii(name), self._url
+            log.warning("The record %s of %s can't be read: its access list forbids it", *what)
         return None
 
     def _record(self, name: str, entry: Entry) -> Record | None:
@@ -352,12 +346,7 @@ class Folder:
         if len(entry.data) > RECORD_LIMIT:
             if name not in self._warned:
                 self._warned.add(name)
-                log.warning(
-                    "The record %s of %s has %d bytes, over the limit of %d: left out",
-                    ascii(name),
-                    self._url,
-                    len(entry.data),
-                    RECORD_LIMIT,
-                )
+                what = ascii(name), self._url, len(entry.data), RECORD_LIMIT
+                log.warning("The record %s of %s has %d bytes, over the limit of %d: left out", *what)
             return None
         return Record(name, entry.data, entry.czxid, entry.owner not in _NO_SESSION)
