@@ -89,6 +89,24 @@ async def test_idle_connections_are_bounded(fleet, few_descriptors):
     assert few_descriptors == 256
 
 
+async def test_requests_that_wait_for_a_connection_dont_count_as_using_one(fleet):
+    """With more requests at once than connections are allowed, those answered leave idle ones behind."""
+    seen = []
+
+    async def answer(request):
+        seen.append(len(kept_sockets(fleet)))
+        return web.Response(text="done")
+
+    for _ in range(40):
+        await fleet.serve(answer)
+    fleet.client._connections._most_idle = 8
+    fleet.client._limit = 4
+    async with fleet.session() as session:
+        await asyncio.gather(*(get(session, f"orders-{number + 1}") for number in range(40)))
+    assert len(seen) == 40
+    assert max(seen) <= 8 + 4
+
+
 async def test_idle_connections_to_instances_in_use_are_bounded(fleet):
     """A WebSocket or a long poll at each instance keeps none of the other connections to it open."""
     release = asyncio.Event()

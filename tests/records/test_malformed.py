@@ -336,7 +336,7 @@ class TestLimits:
         instance, problems = read(discovery={"a": list(range(600)), "b": list(range(600)), "c": [1]})
         assert len(instance.ids) == 1000
         assert instance.service_id == "orders"
-        assert problems == ("It has more than 1000 ids, of which the first are used.",)
+        assert problems == ("It has more than 1000 ids; readers ignore the others.",)
         assert read(discovery={"a": list(range(998)), "b": []})[1] == ()
         assert read(discovery={"a": [1] * 999, "b": [2]})[1] == problems
 

@@ -4,6 +4,7 @@ aiohttp limits the connections in use. Idle ones it keeps for 15 seconds, whatev
 not the instance is still there, so that a service that calls thousands of instances runs out of descriptors.
 """
 
+import sys
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Sequence
 from itertools import islice
@@ -72,13 +73,18 @@ class InstanceConnector(aiohttp.TCPConnector):
     def __init__(self, connections: "Connections", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._connections = connections
-        connections.pooled = self._pooled
+        connections.pooled, connections.acquired = self._pooled, self._count_acquired
 
     # It isn't documented, but what every connector of aiohttp overrides. Without it nothing is bounded.
     async def _create_connection(self, req: aiohttp.ClientRequest, *args: Any) -> "ResponseHandler":
-        protocol = await super()._create_connection(req, *args)
-        if DIALLED in req.headers:
-            self._connections.made((req.url.host or "", req.url.port or 0), protocol)
+        if DIALLED not in req.headers:
+            return await super()._create_connection(req, *args)
+        self._connections.connecting += 1
+        try:
+            protocol = await super()._create_connection(req, *args)
+        finally:
+            self._connections.connecting -= 1
+        self._connections.made((req.url.host or "", req.url.port or 0), protocol)
         return protocol
 
     # Likewise. Without it the addresses of a host are tried one after the other.
@@ -93,6 +99,11 @@ class InstanceConnector(aiohttp.TCPConnector):
         pools: dict[Any, Any] = getattr(self, "_conns", {})
         return {protocol for pool in pools.values() for protocol, _ in pool}
 
+    def _count_acquired(self) -> int:
+        # Nor is this. Without it requests that wait for a free connection count as using one.
+        acquired: Collection[Any] | None = getattr(self, "_acquired", None)
+        return sys.maxsize if acquired is None else len(acquired)
+
 
 class Connections:
     """Closes idle connections to instances that left, and those unused for longest if there are too many.
@@ -105,6 +116,10 @@ class Connections:
         self._most_idle = most_idle
         self.pooled: Callable[[], Collection[ResponseHandler]] = tuple
         """Returns the connections that no request uses; set by the connector."""
+        self.acquired: Callable[[], int] = lambda: sys.maxsize
+        """Returns how many connections are in use or being made, to any host; set by the connector."""
+        self.connecting = 0
+        """Connections to instances that are being made."""
         # Those used last come last.
         self._kept: OrderedDict[Address, Kept] = OrderedDict()
         self._addresses: dict[str, set[Address]] = {}
@@ -132,7 +147,7 @@ class Connections:
             return
         kept.protocols.add(protocol)
         self._count += 1
-        if self._count - self._in_use > self._most_idle:
+        if self._count > self._most_idle and self._idle() > self._most_idle:
             self._bound()
 
     def others(self, address: Address) -> Sequence[str]:
@@ -146,7 +161,7 @@ class Connections:
         self._in_use -= 1
         if kept.leaving and not kept.in_use:
             self._close(kept.address)
-        elif self._count - self._in_use > self._most_idle:
+        elif self._count > self._most_idle and self._idle() > self._most_idle:
             self._bound()
 
     def leave(self, name: str) -> None:
@@ -165,18 +180,28 @@ class Connections:
                 self._close(address)
         self._close_pooled(self._count)
 
+    def _idle(self) -> int:
+        """Return the number of connections that no request uses.
+
+        Requests under way may still wait for one of the connections that the connector allows.
+        """
+        return self._count - min(self._in_use, self.acquired()) + self.connecting
+
     def _bound(self) -> None:
         for kept in self._kept.values():
-            kept.protocols = WeakSet(each for each in kept.protocols if each.is_connected())
+            if kept.protocols:
+                kept.protocols = WeakSet(each for each in kept.protocols if each.is_connected())
         self._count = sum(len(kept.protocols) for kept in self._kept.values())
+        # Some more than needed, so that not each of the next requests has to look through all of them.
+        most = self._most_idle - self._most_idle // 8
         for address, kept in tuple(self._kept.items()):
-            if self._count - self._in_use <= self._most_idle:
+            if self._idle() <= most:
                 break
             if not kept.in_use:
                 self._close(address)
         else:
             # A WebSocket at each address, for example, keeps all of these in use.
-            self._close_pooled(self._count - self._in_use - self._most_idle)
+            self._close_pooled(self._idle() - most)
 
     def _close_pooled(self, most: int) -> None:
         """Close up to *most* connections that no request uses, to addresses at which others are under way."""

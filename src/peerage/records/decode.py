@@ -240,7 +240,7 @@ class _Reader:
                 if value is not None:
                     self._read_id(found, key, folded, value)
             if len(values) > free:
-                self._add_problem(f"It has more than {_MOST_IDS} ids, of which the first are used.")
+                self._add_problem(f"It has more than {_MOST_IDS} ids; readers ignore the others.")
                 break
             free -= len(values)
         return found

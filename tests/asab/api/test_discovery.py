@@ -284,10 +284,10 @@ run(program, Looker())
 
 
 def test_resolver_and_families(client, environ):
-    """An instance without an address of the family that is asked for is found by the one it has."""
+    """An instance is found by the family it has, whatever is asked for, also beside one of another family."""
     folder = Folder(client, environ["TEST_PATH"])
-    folder.put(host="::1", instance_id="six", web=[["::", 8001]])
-    folder.put(host="127.0.0.1", instance_id="four", web=[["0.0.0.0", 8002]])
+    folder.put(host="::1", instance_id="six", service_id="mixed", web=[["::", 8001]])
+    folder.put(host="127.0.0.1", instance_id="four", service_id="mixed", web=[["0.0.0.0", 8002]])
     outcome = both(
         LOOKER
         + """
@@ -298,6 +298,9 @@ async def program(app):
         for families in ((), (socket.AF_INET,), (socket.AF_INET6,), (socket.AF_UNSPEC,)):
             found = await resolver.resolve(f"{name}.instance_id.asab", 0, *families)
             say([(entry["host"], entry["port"], int(entry["family"])) for entry in found])
+    for family in (socket.AF_INET, socket.AF_INET6):
+        found = await resolver.resolve("mixed.service_id.asab", 0, family)
+        say(sorted(entry["port"] for entry in found))
     try:
         await resolver.resolve("127.0.0.1", 0, socket.AF_INET6)
     except OSError as error:
@@ -307,7 +310,12 @@ run(program, Looker())
 """,
         **environ,
     )
-    assert outcome.lines == ["[('::1', 8001, 10)]"] * 4 + ["[('127.0.0.1', 8002, 2)]"] * 4 + ["gaierror"]
+    assert outcome.lines == [
+        *["[('::1', 8001, 10)]"] * 4,
+        *["[('127.0.0.1', 8002, 2)]"] * 4,
+        *["[8001, 8002]"] * 2,
+        "gaierror",
+    ]
 
 
 #: Records with which the original's scan doesn't end in an error: there is something to compare.

@@ -344,8 +344,8 @@ async def test_states_of_the_session(through, proxy):
     states: list[str] = []
     async with closing(open_registry(through)) as (registry,):
         session = ZooKeeperSession(registry)
-        session.listen(states.append)
-        session.connect()
+        session.on_state.append(states.append)
+        registry.use()
         await eventually(lambda: states == ["CONNECTED"])
         await cut_off(proxy, registry)
         assert states == ["CONNECTED", "SUSPENDED"]

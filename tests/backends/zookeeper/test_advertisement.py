@@ -21,10 +21,10 @@ from tests.backends.zookeeper.support import (
 )
 
 from peerage import Discovery
-from peerage.backends.zookeeper.advertisedfolder import AdvertisedFolder
 from peerage.backends.zookeeper.connection import CHANGED, Connection
 from peerage.backends.zookeeper.failures import named
 from peerage.backends.zookeeper.location import parse
+from peerage.backends.zookeeper.nodes import Nodes
 from peerage.backends.zookeeper.notes import NodeEvent, Note, Replied
 from peerage.backends.zookeeper.pauses import Pauses
 from peerage.backends.zookeeper.registry import ZooKeeperRegistry
@@ -46,7 +46,7 @@ def session_timeout() -> int:
 def block_loop_until(to: Connection, until: Callable[[Note], bool]) -> None:
     """Block the event loop until kazoo's thread has reported a note of the kind."""
     deadline = time.monotonic() + PATIENCE
-    while not any(until(note) for _, note in tuple(to._notes)):
+    while not any(until(note) for note in tuple(to._notes)):
         assert time.monotonic() < deadline
         time.sleep(0.001)
 
@@ -207,13 +207,13 @@ async def test_a_throttled_request_is_sent_again(url, throttled_once, monkeypatc
     """The server has done nothing: no node is looked for, and there is no outage."""
     looks = []
 
-    find_created = AdvertisedFolder.find_created
+    find_created = Nodes.find_created
 
     async def take_note(*arguments):
         looks.append(arguments)
         return await find_created(*arguments)
 
-    monkeypatch.setattr(AdvertisedFolder, "find_created", take_note)
+    monkeypatch.setattr(Nodes, "find_created", take_note)
     data = [b"%d" % number for number in range(60)]
     registry = ZooKeeperRegistry(parse(url), None, Pauses(throttled=lambda: 0.0))
     async with closing(registry) as (here,), View(here) as view:

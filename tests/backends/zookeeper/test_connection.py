@@ -24,7 +24,6 @@ from peerage.testing import View, eventually
 from peerage.testing.suite import closing, registered
 from peerage.testing.waiting import PATIENCE
 from peerage.testing.zookeeper import Proxy
-from peerage.testing.zookeeper.link import Link
 from peerage.testing.zookeeper.ports import free_port
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -68,7 +67,7 @@ async def hang(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
 
 def lose_without_the_loop(connection: Connection) -> None:
     """Let the thread lose the connection while the event loop, which is blocked here, can't know."""
-    client = connection._client
+    client = connection.client
     connections = client.connections
     client.dialer.hang_up()
     deadline = time.monotonic() + 10
@@ -99,7 +98,7 @@ async def test_throttled_requests_fail_with_their_connection(busy_server):
             if connection._throttle_timer is not None:
                 break  # whether it is busy at the moment is up to chance
             await asyncio.wait(answers)
-        connection._client.dialer.hang_up()
+        connection.client.dialer.hang_up()
         await asyncio.wait(answers)
         assert {type(answer.exception()) for answer in answers} == {type(None), Lost}
         await connection.wait_connected()
@@ -142,11 +141,11 @@ class HangingUp(Proxy):
 
     hangs_up = True
 
-    def heard(self, link: Link, data: bytes) -> None:
+    def heard(self, link: asyncio.Task[None], data: bytes) -> None:
         super().heard(link, data)
         if self.hangs_up:
             # After the bytes have been passed on.
-            asyncio.get_running_loop().call_soon(link.abort)
+            asyncio.get_running_loop().call_soon(link.cancel)
 
 
 async def test_a_full_pipe_of_wake_ups_blocks_nothing(url, server, monkeypatch):
@@ -191,7 +190,7 @@ async def test_a_request_that_cannot_be_encoded_fails_alone(url):
     async with connected(url) as connection:
         up = connection.up
         before = connection.post(Sync("/"))
-        bad = connection.exists("/\ud800")
+        bad = connection.status("/\ud800")
         after = connection.post(Sync("/"))
         with pytest.raises(Failure, match="Unicode"):
             await bad
@@ -218,7 +217,7 @@ async def test_a_listener_that_fails_stops_no_other_report(url):
 
         connection.on_event.append(fail)
         await asyncio.gather(
-            connection.exists("/listened", watch=True),
+            connection.status("/listened", watch=True),
             connection.create("/listened", b""),
             *(connection.post(Sync("/")) for _ in range(20)),
         )

@@ -29,7 +29,7 @@ async def main():
         event = await anext(watch)
     print(len(event.records), flush=True)
 
-    registry.connection._client.abort()
+    registry.connection.client.abort()
     taken = []
     while "Too many open files" not in getattr(event, "reason", ""):
         event = await anext(watch)

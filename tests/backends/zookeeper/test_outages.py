@@ -53,8 +53,8 @@ def replace_session(connection: Connection, address: str) -> None:
     while not notes:
         assert time.monotonic() < deadline
         time.sleep(0.005)
-    password = connection._client._session_passwd
-    while not any(isinstance(note, Connected) and note.session != session for _, note in tuple(notes)):
+    password = connection.client._session_passwd
+    while not any(isinstance(note, Connected) and note.session != session for note in tuple(notes)):
         assert time.monotonic() < deadline
         thief = KazooClient(address, client_id=(session, password))
         thief.start()
@@ -68,7 +68,7 @@ def lose_server(connection: Connection, server: ZooKeeperServer) -> None:
     deadline = time.monotonic() + PATIENCE
     notes = connection._notes
     for kind, act in ((Replied, server.kill), (Disconnected, lambda: None), (ConnectFailed, lambda: None)):
-        while not notes or not isinstance(notes[-1][1], kind):
+        while not notes or not isinstance(notes[-1], kind):
             assert time.monotonic() < deadline
             time.sleep(0.001)
         act()

@@ -5,7 +5,6 @@ import struct
 from hypothesis import given
 from hypothesis import strategies as st
 from kazoo.protocol import serialization as kazoo
-from kazoo.security import OPEN_ACL_UNSAFE
 
 from peerage.backends.zookeeper.requests import (
     AddWatch,
@@ -14,7 +13,6 @@ from peerage.backends.zookeeper.requests import (
     Exists,
     MultiRead,
     Read,
-    Rehearse,
     Status,
 )
 
@@ -78,23 +76,6 @@ def test_the_answer_of_exists(before, status):
     body = struct.pack("!qqqqiiiqiiq", 1, 2, 3, 4, status.version, 6, 7, status.owner, 9, 10, 11)
     stat = kazoo.Exists.deserialize(body, 0)
     assert Exists.deserialize(before + body, len(before)) == status == (stat.version, stat.ephemeralOwner)
-
-
-@given(paths)
-def test_a_rehearsal_looks_like_a_transaction(path):
-    """Of a creation, and of a check that can't succeed: a version that no node has."""
-    creation = kazoo.Create(f"{path.rstrip('/')}/peerage-", b"", OPEN_ACL_UNSAFE, 2)
-    transaction = kazoo.Transaction([creation, kazoo.CheckVersion(path, -2)])
-    assert Rehearse(path).serialize() == bytes(transaction.serialize())
-    assert Rehearse.type == kazoo.Transaction.type
-
-
-@given(st.binary(max_size=20), st.lists(st.integers(-200, 0), max_size=3))
-def test_the_answer_of_a_rehearsal(before, errors):
-    """The errors in order; each is there twice."""
-    body = b"".join(struct.pack("!iBii", -1, 0, error, error) for error in errors)
-    buffer = before + body + struct.pack("!iBi", -1, 1, -1)
-    assert Rehearse.deserialize(buffer, len(before)) == errors
 
 
 @given(st.lists(st.text(max_size=20), max_size=20))

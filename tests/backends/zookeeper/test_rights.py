@@ -30,7 +30,7 @@ def session_timeout() -> int:
 async def lose_session(registry: Registry) -> None:
     """End the client without a word: the session expires at the server, and another begins."""
     session = connection(registry).up.session
-    connection(registry)._client.abort()
+    connection(registry).client.abort()
     await eventually(
         lambda: getattr(connection(registry).up, "session", session) != session, "another session"
     )
@@ -71,7 +71,7 @@ async def test_an_unconfirmed_node_that_may_not_be_removed(url, through, proxy):
         await view.until(lambda: b"lost" in view.data.values())
         (left,) = (node for node in view.records if node.startswith("Lost"))
         session = connection(here).up.session
-        connection(here)._client.abort()
+        connection(here).client.abort()
         await proxy.heal()
         assert await owner.registered() != left
         assert connection(here).up.session != session
@@ -179,7 +179,7 @@ async def test_a_record_has_no_name_once_its_session_is_certainly_over(url):
     registry = ZooKeeperRegistry(parse(url), None, Pauses(restart=lambda: 60.0))
     async with closing(registry) as (here,):
         owner = await registered(here, "Over", b"1")
-        connection(here)._client.abort()
+        connection(here).client.abort()
         await eventually(lambda: owner.name is None, "the end of the name")
 
 

@@ -137,8 +137,8 @@ async def test_an_end_without_a_tls_closure_is_a_lost_connection(secure, files, 
             node = owner.name
             await view.until_data([b"{}"])
             proxy.swallow_answers()  # nothing more can be said on a connection that ended
-            for link in tuple(proxy._links):
-                link.near.send(None, 0.0)
+            for writer in proxy._links.values():
+                writer.write_eof()
             await view.until(lambda: view.stale)
             assert "connection" in view.stale
             await proxy.heal()

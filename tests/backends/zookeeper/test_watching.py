@@ -25,8 +25,8 @@ from peerage.testing.waiting import PATIENCE
 def replace_connection(connection: Connection) -> None:
     """Block the event loop until an answer, the loss and the next connection are reported."""
     deadline = time.monotonic() + PATIENCE
-    for kind, act in ((Replied, connection._client.dialer.hang_up), (Connected, lambda: None)):
-        while not any(isinstance(note, kind) for _, note in tuple(connection._notes)):
+    for kind, act in ((Replied, connection.client.dialer.hang_up), (Connected, lambda: None)):
+        while not any(isinstance(note, kind) for note in tuple(connection._notes)):
             assert time.monotonic() < deadline
             time.sleep(0.001)
         act()

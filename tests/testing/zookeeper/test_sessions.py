@@ -5,8 +5,7 @@ from contextlib import suppress
 
 import pytest
 
-from peerage.testing.zookeeper import Proxy
-from peerage.testing.zookeeper.ports import free_port
+from peerage.testing.zookeeper import Proxy, ZooKeeperServer
 
 
 async def test_a_session_is_expired(zookeeper, raw_client):
@@ -85,16 +84,17 @@ async def test_disconnected_sessions_are_expired_too(zookeeper, raw_client):
         assert await asyncio.to_thread(come_back, client, proxy.address) == 0
 
 
-async def test_a_server_that_is_down_is_an_error(zookeeper, raw_client):
+async def test_a_server_that_is_down_is_an_error(tmp_path, raw_client):
     """The session is kept, because it still exists."""
 
     def begin(address):
         with raw_client(address, timeout=400) as client:
             return client.session
 
-    async with Proxy(zookeeper.address) as proxy:
-        session = await asyncio.to_thread(begin, proxy.address)
-        proxy.retarget(f"127.0.0.1:{free_port()}")
-        with pytest.raises(ConnectionRefusedError):
-            await proxy.expire_sessions()
-        assert set(proxy.sessions) == {session}
+    with ZooKeeperServer(tmp_path) as server:
+        async with Proxy(server.address) as proxy:
+            session = await asyncio.to_thread(begin, proxy.address)
+            server.kill()
+            with pytest.raises(ConnectionRefusedError):
+                await proxy.expire_sessions()
+            assert set(proxy.sessions) == {session}

@@ -270,8 +270,8 @@ class DiscoveryResolver(aiohttp.DefaultResolver):  # type: ignore[misc,valid-typ
         if not found:
             # An instance may have other names and addresses. If none works, the error names all.
             found = await self._by_other_names.resolve(hostname, port, socket.AF_UNSPEC)
-        # As in the original: an instance that has no address of this family is reached by another.
-        return [each for each in found if each["family"] == family] or found
+        # Of any family, as in the original: an instance is reached by the one it has.
+        return found
 
     async def close(self) -> None:
         """Close the resolvers."""

@@ -5,10 +5,13 @@ client, the states of the session, and nodes that are kept like records.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
+from peerage.asab.proactor import ProactorService
+from peerage.asab.zookeeper.servers import Choice
+from peerage.asab.zookeeper.wrapper import KazooWrapper
 from peerage.backends.zookeeper.failures import Failure
 from peerage.backends.zookeeper.paths import flaw
 from peerage.errors import RegistryDeniedError
@@ -18,14 +21,7 @@ if TYPE_CHECKING:
     from peerage.backends.zookeeper import ZooKeeperRegistry
     from peerage.backends.zookeeper.session import KazooClient
 
-__all__ = ["CONNECTED", "LOST", "SUSPENDED", "ZooKeeperSession"]
-
-CONNECTED: Final = "CONNECTED"
-"""Connected, with the session as before or, at first and after LOST, a new one."""
-SUSPENDED: Final = "SUSPENDED"
-"""Not connected; the session may survive."""
-LOST: Final = "LOST"
-"""The session is over, and with it everything ephemeral. This is known once the next session begins."""
+__all__ = ["ZooKeeperNodes", "ZooKeeperSession"]
 
 #: Characters of a path and bytes of a node, at most: a server closes a connection that sends over a megabyte.
 _LONGEST_PATH: Final = 1000
@@ -35,12 +31,21 @@ _LARGEST_NODE: Final = 1_000_000
 class ZooKeeperSession:
     """The session of *registry*, which it doesn't close."""
 
-    def __init__(self, registry: "ZooKeeperRegistry") -> None:
-        self._registry = registry
+    def __init__(self, registry: "ZooKeeperRegistry", chroot: str = "") -> None:
+        self.registry = registry
         self._session: int | None = None
-        self._listeners: list[Callable[[str], None]] = []
-        self.state = LOST
-        """The current state; LOST before the first connection."""
+        self._client = registry.connection.client
+        # For calls of the program; the registry itself uses whole paths.
+        self._client.chroot = chroot
+        self.on_state: list[Callable[[str], None]] = []
+        """Called on the event loop with each state from now on."""
+        self.state = "LOST"
+        """The current state.
+
+        ``CONNECTED``: with the session as before or, at first and after LOST, a new one. ``SUSPENDED``: not
+        connected; the session may survive. ``LOST``: the session is over, and with it everything ephemeral;
+        this is known once the next session begins, and is the state before the first connection.
+        """
         registry.connection.on_change.append(self._update_state)
 
     @property
@@ -48,34 +53,18 @@ class ZooKeeperSession:
         """The client of kazoo that the session is made of.
 
         Its methods block: call them from a thread. The client is closed with the registry. Its stop() ends
-        the session, and the next session begins. Don't keep it: the registry makes a new client when a server
-        has refused this one.
+        the session, and the next session begins.
 
         Asked for where no event loop runs, it doesn't connect yet, and its calls fail until it does.
 
         Raises:
             RegistryClosedError: after the registry's aclose(), or in a forked child.
         """
-        self._registry.check_open()
+        self.registry.check_open()
         with suppress(RuntimeError):  # no event loop runs
             asyncio.get_running_loop()
-            self._registry.use()
-        return self._registry.connection.client
-
-    def connect(self) -> None:
-        """Begin to connect now, not with the first call that needs it; needs the running event loop.
-
-        Raises:
-            RegistryClosedError: after the registry's aclose(), or in a forked child.
-        """
-        self._registry.use()
-
-    async def ensure_path(self) -> None:
-        """Make the registry's path, unless it is there, or can't be made now or ever."""
-        self._registry.use()
-        if path := self._registry.location.path:
-            with suppress(Failure):
-                await self._registry.nodes.ensure(path)
+            self.registry.use()
+        return self._client
 
     def advertise_at(self, path: str, data: bytes) -> Advertisement:
         """Begin to keep *data* at a node ``<path><10 digits>``, as if it were a record.
@@ -89,29 +78,70 @@ class ZooKeeperSession:
             RegistryClosedError: after the registry's aclose(), or in a forked child.
         """
         _check_path(path)
-        is_record = path.rpartition("/")[0] == self._registry.location.folder
-        return self._registry.keep_node(path, data, check_size if is_record else _check_node_size)
+        is_record = path.rpartition("/")[0] == self.registry.location.folder
+        return self.registry.keep_node(path, data, check_size if is_record else _check_node_size)
 
-    def listen(self, listener: Callable[[str], None]) -> None:
-        """Call *listener* on the event loop with each state from now on."""
-        self._listeners.append(listener)
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection."""
+        return self.state == "CONNECTED"
 
     def _update_state(self) -> None:
-        up = self._registry.connection.up
+        up = self.registry.connection.up
         if up is None:
-            if self.state == CONNECTED:
-                self._enter(SUSPENDED)
+            if self.connected:
+                self._enter("SUSPENDED")
             return
         if up.session != self._session:
-            self._enter(LOST)
+            self._enter("LOST")
             self._session = up.session
-        self._enter(CONNECTED)
+        self._enter("CONNECTED")
 
     def _enter(self, state: str) -> None:
         if state != self.state:
             self.state = state
-            for listener in self._listeners:
+            for listener in self.on_state:
                 listener(state)
+
+
+class ZooKeeperNodes(ZooKeeperSession):
+    """The nodes of a container, below its path."""
+
+    def __init__(self, registry: "ZooKeeperRegistry", choice: Choice, proactor: ProactorService) -> None:
+        super().__init__(registry, choice.chroot)
+        self.zookeeper = KazooWrapper(proactor, lambda: self.client)
+        self._chroot = choice.chroot
+        self._path = f"/{choice.path}" if choice.path else ""
+
+    async def states(self) -> AsyncGenerator[str]:
+        """Connect, and yield each state; only the first LOST is left out."""
+        changes: asyncio.Queue[str] = asyncio.Queue()
+        if self.connected:
+            changes.put_nowait("CONNECTED")
+        self.on_state.append(changes.put_nowait)
+        self.registry.use()
+        while True:
+            state = await changes.get()
+            if state == "CONNECTED" and (path := self.registry.location.path):
+                # As in the original, so that a program can list the path, and make nodes there.
+                with suppress(Failure):  # it can't be made now or ever
+                    await self.registry.nodes.ensure(path)
+            yield state
+
+    def advertise(self, path: str, data: bytes) -> Advertisement:
+        """Keep *data* at a node; if *path* ends with a slash or is empty, its name is only digits."""
+        return self.advertise_at(f"{self._chroot}{self._path}/{path}", data)
+
+    async def children(self, path: str) -> list[str] | None:
+        """Return the names of the node's children, None if there is no such node."""
+        return await self.zookeeper.get_children(self._below(path))
+
+    async def data(self, path: str) -> bytes | None:
+        """Return the node's data, None if there is no such node."""
+        return await self.zookeeper.get_data(self._below(path))
+
+    def _below(self, path: str) -> str:
+        return f"{self._path}/{path}" if path else self._path or "/"
 
 
 def _check_path(path: str) -> None:

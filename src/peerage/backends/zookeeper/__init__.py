@@ -5,18 +5,17 @@ the session of the process that created it. Secrets are persistent nodes. Needs 
 
 The map, from the server to the port::
 
-    kazoo's thread    session: kazoo's client; kazoothread, dialing, handler: its parts
-          |           sharing, callbacks: what other parts of the program may do with the client
+    kazoo's thread    session: kazoo's client, also for others; kazoothread, dialing, handler: its parts
           |
           | notes     what happened, in its order: Connected, Disconnected, NodeEvent, Replied ...
           v
     event loop        connection: one session after the other, and the requests over it (table of states)
-          |           operations, requests, failures: what is requested, and how it can fail
+          |           requests, failures: what is requested, and how it can fail
           |
           |-- folder         the records as watchers get them
-          |-- advertisement  one record of this process (table of states); advertisedfolder: its folder
+          |-- advertisement  one record of this process (table of states)
           |-- secrets        shared values
-          |   nodes, advice: access lists, and what to do about a refusal
+          |   nodes, advice: folders, access lists, and what to do about a refusal
           v
     registry          the port, for a location: the URL, with tls and paths; pauses before repetitions
 

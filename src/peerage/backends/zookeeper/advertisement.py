@@ -31,9 +31,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
-from peerage.backends.zookeeper.advertisedfolder import AdvertisedFolder
 from peerage.backends.zookeeper.connection import ANY_VERSION, CHANGED, DELETED, Connection
 from peerage.backends.zookeeper.failures import BadVersion, Failure, Lost, NoAuth, NoNode
+from peerage.backends.zookeeper.nodes import Nodes
 from peerage.backends.zookeeper.notes import Connected
 from peerage.errors import RegistryClosedError, RegistryDeniedError
 from peerage.registry import OwnRecords
@@ -54,8 +54,9 @@ class ZooKeeperAdvertisement:
 
     Args:
         connection: to the server; not closed by this.
-        folder: the folder of the node, shared by all advertisements there.
-        prefix: the node's name, without its digits.
+        nodes: at the same location.
+        owners: the advertisement that each node of this process belongs to, by the node's path.
+        prefix: the node's path, without its digits.
         data: what to advertise.
         check_size: raises RegistryDeniedError for data that is too large.
         own_records: receives each name that the record has.
@@ -65,7 +66,8 @@ class ZooKeeperAdvertisement:
     def __init__(
         self,
         connection: Connection,
-        folder: AdvertisedFolder,
+        nodes: Nodes,
+        owners: dict[str, "ZooKeeperAdvertisement"],
         *,
         prefix: str,
         data: bytes,
@@ -74,9 +76,11 @@ class ZooKeeperAdvertisement:
         on_end: Callable[["ZooKeeperAdvertisement"], None],
     ) -> None:
         self._connection = connection
-        self._folder = folder
+        self._nodes = nodes
+        self._owners = owners
         self._prefix = prefix
-        self._title = prefix.removesuffix(".") or folder.path
+        self._folder, _, name = prefix.rpartition("/")
+        self._title = name.removesuffix(".") or self._folder
         self._wanted: bytes | None = data
         self._check_size = check_size
         self._own_records = own_records
@@ -106,7 +110,7 @@ class ZooKeeperAdvertisement:
     @property
     def name(self) -> str | None:
         """The current name of the record; see :class:`peerage.registry.Advertisement`."""
-        return self._node if self._session == self._connection.session else None
+        return _name(self._node) if self._node and self._session == self._connection.session else None
 
     def update(self, data: bytes) -> None:
         """Replace the record; see :class:`peerage.registry.Advertisement`."""
@@ -124,7 +128,7 @@ class ZooKeeperAdvertisement:
                 raise RegistryDeniedError(self._refusal)
             node, up = self._node, self._connection.up
             if node is not None and self._written == self._wanted and up is not None and self._verified is up:
-                return node
+                return _name(node)
             self._settled.clear()
             await self._settled.wait()
 
@@ -233,7 +237,7 @@ class ZooKeeperAdvertisement:
         return self._title, "removed" if self._wanted is None else "registered"
 
     def _refuse(self) -> None:
-        self._refusal = self._folder.denial
+        self._refusal = self._nodes.denial(self._folder)
         if not self._warned_of_refusal:
             log.warning("The record %s isn't registered: %s", self._title, self._refusal)
         self._warned_of_refusal = True
@@ -273,41 +277,41 @@ class ZooKeeperAdvertisement:
         if self._unconfirmed is None:
             return
         session, data = self._unconfirmed
-        node = await self._folder.find_created(self._prefix, session, data)
+        node = await self._nodes.find_created(self._prefix, session, data, self._owners)
         if node is not None:
             self._take_node(node, session, data)
         self._unconfirmed = None
 
     async def _create(self, up: Connected, data: bytes) -> None:
-        if not self._folder.checked:
-            await self._folder.prepare()
+        if not self._nodes.is_prepared(self._folder):
+            await self._nodes.prepare(self._folder)
             return  # something else may be wanted by now
         self._unconfirmed = (up.session, data)
         try:
-            path = await self._connection.create(self._path(self._prefix), data, ephemeral=True)
+            path = await self._connection.create(self._prefix, data, ephemeral=True)
         except Lost:
             raise  # it may have been carried out
         except NoNode:
             self._unconfirmed = None
-            await self._folder.prepare()
+            await self._nodes.prepare(self._folder)
             return
         except Failure:
             self._unconfirmed = None
             raise
         self._unconfirmed = None
-        self._take_node(path.rpartition("/")[2], up.session, data)
+        self._take_node(path, up.session, data)
         self._verified = up
 
     async def _verify(self, up: Connected, node: str) -> None:
         """Check that the node is there, ours and as it was written, and watch it for changes."""
         events = self._events
         try:
-            status = await self._connection.status(self._path(node), watch=True)
+            status = await self._connection.status(node, watch=True)
         except NoAuth:
             # The node is there: a server from 3.10 on asks for the right to read before it says more.
             self._verified, self._watched, self._version = up, up, ANY_VERSION
             return
-        if status is None or status.owner != self._session or self._folder.owners.get(node) is not self:
+        if status is None or status.owner != self._session or self._owners.get(node) is not self:
             self._forget_node()
             return
         if status.version != self._version:
@@ -318,7 +322,7 @@ class ZooKeeperAdvertisement:
     async def _write(self, node: str, data: bytes) -> None:
         before, self._written = self._written, None
         try:
-            self._version = await self._connection.write(self._path(node), data, self._version)
+            self._version = await self._connection.write(node, data, self._version)
         except NoNode:
             # Removed by another program: it is still wanted.
             self._forget_node()
@@ -335,7 +339,7 @@ class ZooKeeperAdvertisement:
 
     async def _remove(self, node: str) -> None:
         try:
-            await self._connection.delete(self._path(node), self._version)
+            await self._connection.delete(node, self._version)
         except BadVersion:
             self._verified = None
             return
@@ -346,10 +350,10 @@ class ZooKeeperAdvertisement:
     async def _remove_left_over(self, node: str) -> None:
         """Remove the node of an earlier session of ours, which would otherwise stay until that times out."""
         try:
-            status = await self._connection.status(self._path(node))
+            status = await self._connection.status(node)
             # After a server lost its data the name may belong to another program's node.
             if status is not None and status.owner == self._session:
-                await self._connection.delete(self._path(node))
+                await self._connection.delete(node)
         except NoAuth:
             self._warn_unremovable(node)
         self._forget_node()
@@ -358,26 +362,27 @@ class ZooKeeperAdvertisement:
         log.warning(
             "The record %s can't be removed from %s before its session ends: "
             "the access list of %s doesn't let this process remove it",
-            node,
+            _name(node),
             self._connection.location.url,
-            self._folder.path,
+            self._folder,
         )
 
     # Which node is ours
 
     def _take_node(self, node: str, session: int, data: bytes) -> None:
-        other = self._folder.owners.get(node)
+        other = self._owners.get(node)
         if other is not None and other is not self:
             # Its node was removed with the folder, and the event of that hasn't arrived yet.
             other.node_changed(DELETED)
         self._node, self._session, self._version, self._written = node, session, 0, data
-        self._folder.owners[node] = self
-        self._own_records.add(node)
+        self._owners[node] = self
+        self._own_records.add(_name(node))
 
     def _forget_node(self) -> None:
-        if self._node is not None and self._folder.owners.get(self._node) is self:
-            del self._folder.owners[self._node]
+        if self._node is not None and self._owners.get(self._node) is self:
+            del self._owners[self._node]
         self._node = self._written = self._verified = self._watched = None
 
-    def _path(self, node: str) -> str:
-        return f"{self._folder.path}/{node}"
+
+def _name(node: str) -> str:
+    return node.rpartition("/")[2]

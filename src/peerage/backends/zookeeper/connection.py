@@ -3,17 +3,16 @@
 Everything that kazoo's thread reports arrives here in its order, on the event loop: the answer to a request
 never overtakes the event of a change that the answer shows.
 
-============  ========  ========================================================  ================
+============  ========  ========================================================  =======================
 state         up        meaning                                                   left by
-============  ========  ========================================================  ================
+============  ========  ========================================================  =======================
 not started   None      nothing is connected before the first call that needs it  start()
-connecting    None      no session is established yet                             Connected, Ended
+connecting    None      no session is established yet                             Connected, SessionEnded
 connected     set       ``session`` is the id of the session                      Disconnected
-disconnected  None      the session may survive, so nothing of it is given up     Connected, Ended
-pausing       None      a server refused the client, or there was no descriptor   the restart timer
-                        for one; ``session`` is None, a new client follows
+disconnected  None      the session may survive, so nothing of it is given up     Connected, SessionEnded
+pausing       None      a server refused the client; ``session`` is None          Connected, SessionEnded
 closed        None      aclose() was called
-============  ========  ========================================================  ================
+============  ========  ========================================================  =======================
 
 Whether a session survived a disconnection is known once the next connection is there: by the id of its
 session.
@@ -28,24 +27,33 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, Final
 
-from peerage.backends.zookeeper.failures import Lost, Throttled
+from kazoo.protocol.serialization import Create, Delete, SetData
+from kazoo.security import ACL, CREATOR_ALL_ACL, OPEN_ACL_UNSAFE
+
+from peerage.backends.zookeeper.failures import Lost, NoNode, Throttled
 from peerage.backends.zookeeper.location import Location
 from peerage.backends.zookeeper.notes import (
+    Closed,
     Connected,
     ConnectFailed,
     Disconnected,
-    Ended,
     NodeEvent,
     Note,
     Replied,
+    SessionEnded,
 )
-from peerage.backends.zookeeper.operations import ANY_VERSION, Operations
 from peerage.backends.zookeeper.pauses import Pauses
-from peerage.backends.zookeeper.session import Client, KazooClient
+from peerage.backends.zookeeper.requests import Children, Entry, Exists, Read, Status
+from peerage.backends.zookeeper.session import Client
 
 __all__ = ["ANY_VERSION", "CHANGED", "CHILDREN", "DELETED", "Connection"]
 
 log = logging.getLogger(__name__)
+
+#: The version of a node that is to be changed or removed whatever its version is.
+ANY_VERSION: Final = -1
+
+_EPHEMERAL_SEQUENCE: Final = 3
 
 #: Kinds of events.
 DELETED: Final = 2
@@ -65,7 +73,7 @@ _END_TIMEOUT: Final = 0.7
 _ABORT_TIMEOUT: Final = 0.2
 
 
-class Connection(Operations):
+class Connection:
     """One session after the other with the servers of *location*, until closed.
 
     Args:
@@ -77,18 +85,18 @@ class Connection(Operations):
     def __init__(
         self, location: Location, context: ssl.SSLContext | None, pauses: Pauses | None = None
     ) -> None:
-        super().__init__(location)
-        self._context = context
+        self.location = location
         self.pauses = pauses or Pauses()
+        self.client = Client(location, context, self._report, self.pauses.restart)
+        """The client of kazoo, also for other parts of the program."""
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._client: Client | None = None
-        self._notes: deque[tuple[Client, Note]] = deque()
+        self._notes: deque[Note] = deque()
         # Requests with the future of the answer and the number of the connection they are meant for.
         self._queued: deque[tuple[Any, asyncio.Future[Any], int]] = deque()
         self._in_flight: set[asyncio.Future[Any]] = set()
         self._changed = asyncio.Event()
         self._ended: asyncio.Future[None] | None = None
-        self._restart_timer: asyncio.TimerHandle | None = None
+        self._begin_timer: asyncio.TimerHandle | None = None
         self._silence_timer: asyncio.TimerHandle | None = None
         self._throttle_timer: asyncio.TimerHandle | None = None
         self._closed = False
@@ -114,59 +122,33 @@ class Connection(Operations):
         if self._loop is None and not self._closed:
             self._loop = asyncio.get_running_loop()
             self._silence_timer = self._loop.call_later(_SILENCE, self._report_silence)
-            self._start_client()
+            self._begin(self._loop)
 
-    def _start_client(self) -> None:
-        self._restart_timer = None
-        client = self._client or self._make_client()
+    def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
         try:
-            client.begin()
+            self.client.begin()
         except (OSError, RuntimeError) as error:  # no descriptor, no thread
-            client.discard()
-            self._client = None
             self._set_reason(f"connecting needs a descriptor and a thread: {error}")
-            self._restart_after(self.pauses.no_resources())
-
-    def _restart_after(self, pause: float) -> None:
-        if self._loop is not None:
-            self._restart_timer = self._loop.call_later(pause, self._start_client)
-
-    def _make_client(self) -> Client:
-        notes = self._notes
-
-        def report(note: Note) -> None:
-            # On kazoo's thread. Only the first of several notes has to wake the loop. The note is appended
-            # before the length is compared: otherwise the loop could take the last one between the two steps.
-            notes.append((client, note))
-            if len(notes) == 1 and self._loop is not None:
-                # The loop may be closed by now.
-                with suppress(RuntimeError):
-                    self._loop.call_soon_threadsafe(self._take_notes)
-
-        client = self._client = Client(self.location, self._context, report)
-        return client
+            self._begin_timer = loop.call_later(self.pauses.no_resources(), self._begin, loop)
 
     async def aclose(self) -> None:
         """End the session, and with it everything ephemeral; within a second. Call it once."""
         self._closed = True
-        if self._silence_timer is not None:
-            self._silence_timer.cancel()
-        pausing = self._restart_timer is not None
-        if self._restart_timer is not None:
-            self._restart_timer.cancel()
-        if self._client is not None:
-            if pausing or self._loop is None:
-                self._client.discard()  # it was never started
-            else:
-                await self._end_session(self._client)
+        for timer in (self._silence_timer, self._begin_timer):
+            if timer is not None:
+                timer.cancel()
+        if self.client.thread is None:
+            self.client.discard()
+        else:
+            await self._end_session()
         self._connection_lost("closed")
 
-    async def _end_session(self, client: Client) -> None:
+    async def _end_session(self) -> None:
         ended = self._ended = asyncio.get_running_loop().create_future()
-        client.begin_to_close()
+        self.client.begin_to_close()
         await asyncio.wait([ended], timeout=_END_TIMEOUT)
         if not ended.done():
-            client.abort()
+            self.client.abort()
             await asyncio.wait([ended], timeout=_ABORT_TIMEOUT)
         if not ended.done():
             # Most likely a name server doesn't answer: the thread ends when the look-up does.
@@ -174,14 +156,21 @@ class Connection(Operations):
 
     # What the thread reports
 
+    def _report(self, note: Note) -> None:
+        # On kazoo's thread. Only the first of several notes has to wake the loop. The note is appended before
+        # the length is compared: otherwise the loop could take the last one between the two steps.
+        self._notes.append(note)
+        if len(self._notes) == 1 and self._loop is not None:
+            # The loop may be closed by now.
+            with suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._take_notes)
+
     def _take_notes(self) -> None:
         notes = self._notes
         while notes:
             # Removed last: as long as it is there, the thread doesn't wake the loop again.
-            client, note = notes[0]
             try:
-                if client is self._client:
-                    self._handle(client, note)
+                self._handle(notes[0])
             except BaseException:
                 if self._loop is not None:
                     self._loop.call_soon(self._take_notes)
@@ -189,7 +178,7 @@ class Connection(Operations):
             finally:
                 notes.popleft()
 
-    def _handle(self, client: Client, note: Note) -> None:
+    def _handle(self, note: Note) -> None:
         match note:
             case Replied(failure=Throttled()):
                 self._requeue(note)
@@ -200,15 +189,15 @@ class Connection(Operations):
                 for listener in self.on_event:
                     listener(kind, path)
             case Connected():
-                self.up, self.session, self.reason, self.since = note, note.session, None, time.monotonic()
-                self._reasons.clear()
-                self._announce()
+                self._connected(note)
             case Disconnected(reason):
                 self._connection_lost(reason)
             case ConnectFailed(reason):
                 self._set_reason(reason)
-            case Ended(reason, error):
-                self._client_ended(client, reason, error)
+            case SessionEnded(reason, error):
+                self._session_ended(reason, error)
+            case Closed():
+                self._thread_ended()
 
     def _answer(self, reply: Replied) -> None:
         _, future, _ = reply.ticket
@@ -234,6 +223,11 @@ class Connection(Operations):
             self._throttle_timer = None
         self._send_queued()
 
+    def _connected(self, up: Connected) -> None:
+        self.up, self.session, self.reason, self.since = up, up.session, None, time.monotonic()
+        self._reasons.clear()
+        self._announce()
+
     def _connection_lost(self, reason: str) -> None:
         if self.up is not None:
             self.up, self.since = None, time.monotonic()
@@ -255,7 +249,7 @@ class Connection(Operations):
             self.reason = reason
             self._announce()
 
-    def _client_ended(self, client: Client, reason: str, error: Exception | None) -> None:
+    def _session_ended(self, reason: str, error: Exception | None) -> None:
         for future in self._in_flight:
             if not future.done():
                 future.set_exception(Lost(reason))
@@ -263,15 +257,14 @@ class Connection(Operations):
         if error is not None and type(error) not in self._unexpected:
             self._unexpected.add(type(error))
             log.error("Talking to %s failed unexpectedly; beginning again", self.location.url, exc_info=error)
-        # The thread has nothing left to do but to return.
-        client.thread.join(0.5)
         self.session = None
+        self._connection_lost(reason)
+
+    def _thread_ended(self) -> None:
+        if self.client.thread is not None:
+            self.client.thread.join(0.5)  # it has nothing left to do but to return
         if self._ended is not None:
             self._ended.set_result(None)
-        elif self._loop is not None and not self._closed:
-            self._client = None
-            self._connection_lost(reason)
-            self._restart_after(self.pauses.restart())
 
     def _announce(self) -> None:
         changed, self._changed = self._changed, asyncio.Event()
@@ -295,11 +288,6 @@ class Connection(Operations):
             await self.changed()
         return self.up
 
-    @property
-    def client(self) -> KazooClient:
-        """The client of kazoo that the session is made of; before :meth:`start`, that it will be made of."""
-        return (self._client or self._make_client()).share()
-
     # Requests
 
     def post(self, request: Any) -> "asyncio.Future[Any]":
@@ -320,9 +308,48 @@ class Connection(Operations):
             request, future, number = ticket = self._queued.popleft()
             if future.done():
                 continue  # cancelled before it was sent
-            if self._client is None or not self._client.submit(request, number, ticket):
+            if not self.client.submit(request, number, ticket):
                 # The thread has lost the connection and reports it next, which fails this request. Failed
                 # here, a caller that tries again at once would do so for ever.
                 self._queued.appendleft(ticket)
                 return
             self._in_flight.add(future)
+
+    # ZooKeeper's operations; each raises a Failure if the server refuses it or doesn't answer.
+
+    async def children(self, path: str) -> list[str]:
+        """Return the names of the children."""
+        names: list[str] = await self.post(Children(path))
+        return names
+
+    async def read(self, path: str, *, watch: bool = False) -> Entry:
+        """Return the node."""
+        entry: Entry = await self.post(Read(path, watch))
+        return entry
+
+    async def status(self, path: str, *, watch: bool = False) -> Status | None:
+        """Return what is known of the node without reading it, None if there is none."""
+        status: Status | None = await self.post(Exists(path, watch))
+        return status
+
+    async def create(self, path: str, data: bytes, *, ephemeral: bool = False) -> str:
+        """Create a node, *ephemeral*: of this session, with ten digits behind its name; return its path."""
+        flags = _EPHEMERAL_SEQUENCE if ephemeral else 0
+        created: str = await self.post(Create(path, data, self.acl, flags))
+        return created
+
+    async def write(self, path: str, data: bytes, version: int = ANY_VERSION) -> int:
+        """Replace what the node holds, if it is at *version* (by default at any); return its new one."""
+        written: int = (await self.post(SetData(path, data, version))).version
+        return written
+
+    async def delete(self, path: str, version: int = ANY_VERSION) -> None:
+        """Remove the node, if it is at *version* (by default at any); one that isn't there is no error."""
+        with suppress(NoNode):
+            await self.post(Delete(path, version))
+
+    @property
+    def acl(self) -> list[ACL]:
+        """The access list of what is created here."""
+        acl: list[ACL] = CREATOR_ALL_ACL if self.location.acl == "creator" else OPEN_ACL_UNSAFE
+        return acl

@@ -13,9 +13,10 @@ from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Final
 
 from peerage.backends.feed import Feed
+from peerage.backends.zookeeper.advice import lacks_credentials
 from peerage.backends.zookeeper.connection import CHILDREN, DELETED, Connection
 from peerage.backends.zookeeper.failures import Failure, Lost, NoAuth, NoNode, Unsupported
-from peerage.backends.zookeeper.requests import NO_NODE, AddWatch, Entry
+from peerage.backends.zookeeper.requests import NO_NODE, AddWatch, Entry, MultiRead
 from peerage.registry import RECORD_LIMIT, Record
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ class Folder:
         # The connection over which everything was read.
         self._synced: Connected | None = None
         self._problem: str | None = None
+        self._refused = False
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         connection.on_change.append(self._on_change)
@@ -110,9 +112,11 @@ class Folder:
         self._new_feeds.add(feed)
         if self._task is None:
             self._task = asyncio.create_task(self._run(), name=f"peerage: watch {self._url}")
-        reason = self._connection.reason if self._connection.up is None else self._problem
-        if reason is not None:
-            feed.stale(reason)
+        if self._connection.up is not None:
+            if self._problem is not None:
+                feed.stale(self._problem, refused=self._refused)
+        elif (reason := self._connection.reason) is not None:
+            feed.stale(reason, refused=lacks_credentials(reason))
         self._wake.set()
         return feed
 
@@ -134,7 +138,8 @@ class Folder:
 
     def _on_change(self) -> None:
         if self._connection.up is None and self._connection.reason is not None:
-            self._report_stale(self._connection.reason)
+            reason = self._connection.reason
+            self._report_stale(reason, refused=lacks_credentials(reason))
         self._wake.set()
 
     def _on_event(self, kind: int, path: str) -> None:
@@ -152,9 +157,9 @@ class Folder:
         self._changed[name] = None
         self._wake.set()
 
-    def _report_stale(self, reason: str) -> None:
+    def _report_stale(self, reason: str, *, refused: bool = False) -> None:
         for feed in (*self._feeds, *self._new_feeds):
-            feed.stale(reason)
+            feed.stale(reason, refused=refused)
 
     # The task
 
@@ -172,7 +177,7 @@ class Folder:
                     await self._report_failure(up, "the server put it off")
             except NoAuth:
                 advice = "check the credentials and the access list of that node"
-                await self._report(up, f"reading {self._path} is refused: {advice}")
+                await self._report(up, f"reading {self._path} is refused: {advice}", refused=True)
             except Unsupported:
                 await self._report_unsupported()
             except Failure as failure:
@@ -196,9 +201,9 @@ class Folder:
     async def _report_failure(self, up: "Connected | None", reason: str) -> None:
         await self._report(up, f"reading {self._path} failed ({reason})")
 
-    async def _report(self, up: "Connected | None", problem: str) -> None:
-        self._problem = problem
-        self._report_stale(problem)
+    async def _report(self, up: "Connected | None", problem: str, *, refused: bool = False) -> None:
+        self._problem, self._refused = problem, refused
+        self._report_stale(problem, refused=refused)
         self._synced = None
         await self._is_replaced(up, _RETRY)
         self._wake.set()
@@ -206,6 +211,7 @@ class Folder:
     async def _report_unsupported(self) -> None:
         """Say so for as long as the server isn't asked again, after each reconnect as well."""
         self._synced = None
+        self._refused = True
         self._problem = (
             "the server has no recursive watches, so records can't be followed there: run ZooKeeper 3.6 or "
             "newer, without WatchManagerOptimized"
@@ -214,7 +220,7 @@ class Folder:
             async with asyncio.timeout(_UNSUPPORTED_RETRY):
                 while True:
                     if self._connection.up is not None:
-                        self._report_stale(self._problem)
+                        self._report_stale(self._problem, refused=True)
                     await self._connection.changed()
         self._wake.set()
 
@@ -314,16 +320,17 @@ class Folder:
 
     async def _read(self, names: list[str]) -> AsyncGenerator[list[tuple[str, Entry | None]]]:
         """Read the nodes of these names; all batches are requested together, each is yielded as it comes."""
-        prefix = len(self._path) + 1
-        requests = self._connection.read_many([f"{self._path}/{name}" for name in names], self._batch.size)
+        size = self._batch.size
+        batches = [names[start : start + size] for start in range(0, len(names), size)]
+        answers = [
+            self._connection.post(MultiRead(tuple(f"{self._path}/{name}" for name in batch)))
+            for batch in batches
+        ]
         turn_ends = time.monotonic() + _SLICE
         try:
-            for batch, future in requests:
-                answers = await future
-                yield [
-                    (name, self._readable(name, answer))
-                    for name, answer in zip([path[prefix:] for path in batch], answers, strict=True)
-                ]
+            for batch, future in zip(batches, answers, strict=True):
+                nodes: list[Entry | int] = await future
+                yield [(name, self._readable(name, node)) for name, node in zip(batch, nodes, strict=True)]
                 if time.monotonic() >= turn_ends:
                     await asyncio.sleep(0)
                     turn_ends = time.monotonic() + _SLICE
@@ -331,7 +338,7 @@ class Folder:
             self._batch.lost()
             raise
         finally:
-            for _, future in requests:
+            for future in answers:
                 if not future.cancel() and not future.cancelled():
                     # Retrieved, or asyncio logs that it never was.
                     future.exception()

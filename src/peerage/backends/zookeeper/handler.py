@@ -1,24 +1,30 @@
-"""kazoo's interface to threads and sockets, with threads for callbacks only if others use the client."""
+"""kazoo's interface to threads and sockets, with threads for callbacks only once others need them."""
 
+import logging
 import math
 import select
 import ssl
 import threading
 import time
 from collections.abc import Callable, Sequence
+from queue import SimpleQueue
 from socket import socket
 from typing import Any, Final
 
 from kazoo.exceptions import ConnectionClosedError
 from kazoo.handlers.threading import SequentialThreadingHandler
 
-from peerage.backends.zookeeper.callbacks import Callbacks
 from peerage.backends.zookeeper.dialing import Dialer
 
 __all__ = ["Handler"]
 
+log = logging.getLogger(__name__)
+
 #: Seconds between two checks of whether the event can still be set.
 _CHECK_INTERVAL: Final = 0.2
+
+#: Seconds that the end of the client waits for callbacks under way.
+_CALLBACK_TIMEOUT: Final = 0.3
 
 
 class Handler(SequentialThreadingHandler):  # type: ignore[misc] # kazoo has no types
@@ -28,32 +34,39 @@ class Handler(SequentialThreadingHandler):  # type: ignore[misc] # kazoo has no 
         super().__init__()
         self.dialer = dialer
         self.connecting = False
-        self.callbacks = Callbacks()
-        self.callback_queue, self.completion_queue = self.callbacks.watches, self.callbacks.answers
+        self.over = threading.Event()
+        """Set once the client is closed: nothing waits any longer."""
+        # Two, as in kazoo, because the callback of a watch may wait for an answer.
+        self.callback_queue, self.completion_queue = _Calls(), _Calls()
 
     def start(self) -> None:
-        """Begin; the threads for callbacks start when the client is shared."""
+        """Begin; the threads for callbacks start with the first callback."""
         self._running = True
 
     def stop(self) -> None:
-        """End; the thread of the connection ends the callbacks."""
-        self._running = False
+        """Do nothing: another session may follow."""
+
+    def end(self) -> None:
+        """Make the queued callbacks and end their threads; wait for both only a moment."""
+        self.over.set()
+        queues = self.completion_queue, self.callback_queue
+        for calls in queues:
+            calls.end()
+        deadline = time.monotonic() + _CALLBACK_TIMEOUT
+        for calls in queues:
+            calls.join(max(0.0, deadline - time.monotonic()))
 
     def sleep_func(self, seconds: float) -> None:
         """Sleep between two attempts of a caller, but not beyond the end of the client."""
-        self.callbacks.over.wait(seconds)
+        self.over.wait(seconds)
 
     def event_object(self) -> threading.Event:
         """Return an event whose wait() doesn't last beyond the end of the client."""
-        return _Event(self.callbacks.over)
+        return _Event(self.over)
 
     def spawn(self, func: Callable[..., None], *args: Any, **kwargs: Any) -> threading.Thread:
         """Run *func* in another thread."""
-        thread = threading.Thread(
-            target=func, args=args, kwargs=kwargs, name="peerage: zookeeper", daemon=True
-        )
-        thread.start()
-        return thread
+        return _spawn("peerage: zookeeper", func, *args, **kwargs)
 
     def select(
         self,
@@ -74,6 +87,56 @@ class Handler(SequentialThreadingHandler):  # type: ignore[misc] # kazoo has no 
         if self.connecting:
             return self.dialer.dial(address, hostname, timeout)
         return self.dialer.dial_command(address, hostname, timeout)
+
+
+class _Calls:
+    """Calls for a thread, which starts with the first of them; after the end, put() makes them itself."""
+
+    def __init__(self) -> None:
+        self._queue: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._over = False
+
+    def put(self, call: Callable[[], object]) -> None:
+        """Queue *call*."""
+        with self._lock:
+            if not self._over:
+                if self._thread is None:
+                    self._thread = _spawn("peerage: zookeeper callbacks", self._make_all)
+                self._queue.put(call)
+                return
+        # The answer to a request that came too late: its caller waits for it.
+        _make(call)
+
+    def end(self) -> None:
+        """Let the thread make the queued calls, and end."""
+        with self._lock:
+            self._over = True
+        self._queue.put(None)
+
+    def join(self, timeout: float) -> None:
+        """Wait for the end of the thread, so many seconds at most."""
+        if self._thread is not None:
+            self._thread.join(timeout)
+
+    def _make_all(self) -> None:
+        while (call := self._queue.get()) is not None:
+            _make(call)
+            del call
+
+
+def _make(call: Callable[[], object]) -> None:
+    try:
+        call()
+    except Exception:
+        log.exception("A callback that was given to the client of ZooKeeper failed")
+
+
+def _spawn(name: str, func: Callable[..., object], *args: Any, **kwargs: Any) -> threading.Thread:
+    thread = threading.Thread(target=func, args=args, kwargs=kwargs, name=name, daemon=True)
+    thread.start()
+    return thread
 
 
 class _Event(threading.Event):

@@ -11,6 +11,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final
 
 from kazoo import exceptions
@@ -18,7 +19,7 @@ from kazoo.protocol.connection import AUTH_XID, ConnectionHandler
 from kazoo.protocol.serialization import Watch
 from kazoo.retry import ForceRetryError
 
-from peerage.backends.zookeeper.notes import Ended, NodeEvent
+from peerage.backends.zookeeper.notes import Closed, NodeEvent
 
 __all__ = ["ConnectionThread"]
 
@@ -32,23 +33,21 @@ _CONNECT_ANSWER_LIMIT: Final = 65_536
 class ConnectionThread(ConnectionHandler):  # type: ignore[misc] # kazoo has no types
     """The thread of a client, which has the methods that are called here."""
 
-    thread: threading.Thread
     _last_answer = 0.0
     _waiting_since = 0.0
     _unsent_wakeups = 0
     _granted_timeout = 0.0
 
-    def start(self) -> None:
-        """Start the thread.
-
-        Raises:
-            OSError: there is no descriptor for it.
-            RuntimeError: there is no thread for it.
-        """
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
         # Addresses that didn't answer when they were tried last.
         self._failed: set[tuple[str, int]] = set()
-        super().start()
-        self.thread = self._connection_routine
+
+    @property
+    def thread(self) -> threading.Thread | None:
+        """The thread; None before it was started."""
+        thread: threading.Thread | None = self._connection_routine
+        return thread
 
     def wake(self) -> None:
         """Wake the thread for one more request, without waiting; call it with the client's lock held."""
@@ -69,27 +68,22 @@ class ConnectionThread(ConnectionHandler):  # type: ignore[misc] # kazoo has no 
         return self._read_sock, self._write_sock
 
     def zk_loop(self) -> None:
-        """Serve one session after the other, and report the end; this is what the thread runs."""
-        unexpected: Exception | None = None
+        """Serve one session after the other until the client is closed; this is what the thread runs."""
         try:
-            self._serve_session()
-            while self.client.begin_next_session():
-                self._serve_session()
-        except Exception as error:  # noqa: BLE001 - reported
-            unexpected = error
+            while self.client.begin_next_session(self._serve_session()):
+                pass
         finally:
-            self.connection_stopped.set()
             self.close()
-            self.handler.callbacks.end()
-            reason = (
-                self.client.reason if unexpected is None else f"{type(unexpected).__name__}: {unexpected}"
-            )
-            self.client.report(Ended(reason or "closed", unexpected))
+            self.handler.end()
+            self.client.report(Closed())
 
-    def _serve_session(self) -> None:
-        """Run kazoo's loop until the client is stopped or refused."""
-        with contextlib.suppress(InterruptedError):  # it was stopped between two attempts
+    def _serve_session(self) -> Exception | None:
+        """Run kazoo's loop until the session is over or refused; return the error if it was unexpected."""
+        try:
             super().zk_loop()
+        except Exception as error:  # noqa: BLE001 - reported
+            return error
+        return None
 
     def _connect(self, host: str, hostip: str, port: int) -> tuple[float, float]:
         handler = self.client.handler
@@ -167,15 +161,13 @@ class ConnectionThread(ConnectionHandler):  # type: ignore[misc] # kazoo has no 
         return answer
 
     def _read_response(self, header: Any, buffer: bytes, offset: int) -> Any:
-        pending = self.client._pending  # noqa: SLF001 - kazoo's
         error = header.err
         if error:
-            self.client.forget_watch(pending[0][0])
+            self.client.forget_watch(self.client._pending[0][0])  # noqa: SLF001 - kazoo's
             if error not in exceptions.EXCEPTIONS:
                 # kazoo would end the session for it.
-                request, reply, xid = pending[0]
-                pending[0] = (request, reply and _UnknownError(reply, error), xid)
-                header = header._replace(err=exceptions.SystemZookeeperError.code)
+                unknown = partial(exceptions.SystemZookeeperError, f"error number {error}")
+                exceptions.EXCEPTIONS[error] = unknown
         answer = super()._read_response(header, buffer, offset)
         if error == exceptions.SessionClosedRequireSaslError.code:
             # The server closes the connection next; kazoo would connect again at once, and know no reason.
@@ -201,18 +193,4 @@ class ConnectionThread(ConnectionHandler):  # type: ignore[misc] # kazoo has no 
     def _read_watch_event(self, buffer: bytes, offset: int) -> None:
         event, _ = Watch.deserialize(buffer, offset)
         self.client.report(NodeEvent(event.type, event.path))
-        if self.handler.callbacks.begun:
-            super()._read_watch_event(buffer, offset)
-
-
-class _UnknownError:
-    """Receives the exception that kazoo chooses for an unknown error number, and passes on the number."""
-
-    __slots__ = ("_number", "_reply")
-
-    def __init__(self, reply: Any, number: int) -> None:
-        self._reply = reply
-        self._number = number
-
-    def set_exception(self, _: BaseException) -> None:
-        self._reply.set_exception(exceptions.SystemZookeeperError(f"error number {self._number}"))
+        super()._read_watch_event(buffer, offset)

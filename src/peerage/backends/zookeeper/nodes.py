@@ -1,12 +1,16 @@
 """The persistent nodes above records and secrets: created when missing, closed to others where asked for."""
 
+import asyncio
 import logging
+from collections.abc import Container
 from contextlib import suppress
 from typing import Final
 
-from peerage.backends.zookeeper.connection import Connection
+from kazoo.protocol.serialization import GetACL, SetACL, Sync
+
+from peerage.backends.zookeeper.connection import ANY_VERSION, Connection
 from peerage.backends.zookeeper.failures import NoAuth, NodeExists, NoNode
-from peerage.backends.zookeeper.requests import NO_AUTH, NO_NODE, Rehearse
+from peerage.backends.zookeeper.requests import NO_AUTH, NO_NODE, Entry, rehearsal
 
 __all__ = ["Nodes"]
 
@@ -24,6 +28,7 @@ class Nodes:
         self._location = connection.location
         self.warned: set[str] = set()
         """Paths about whose access lists a warning was logged: there is one for each."""
+        self._prepared: set[str] = set()
 
     async def ensure(self, path: str) -> None:
         """Create the node and those above it, as far as they are missing.
@@ -37,7 +42,7 @@ class Nodes:
         for depth in range(1, len(parts) + 1):
             step = "/" + "/".join(parts[:depth])
             try:
-                if not await self._connection.exists(step):
+                if not await self._connection.status(step):
                     with suppress(NodeExists):  # created by another process meanwhile
                         await self._connection.create(step, b"")
                         continue
@@ -46,6 +51,15 @@ class Nodes:
             except NoNode:
                 # The node or its parent was removed meanwhile: the next attempt begins at the top.
                 return
+
+    def is_prepared(self, folder: str) -> bool:
+        """Return whether the access lists on the way to the nodes in the folder need no check any more."""
+        return self._location.acl != "creator" or folder in self._prepared
+
+    async def prepare(self, folder: str) -> None:
+        """Create a folder of records, and check its access list."""
+        await self.ensure(folder)
+        self._prepared.add(folder)
 
     async def _close_or_warn(self, path: str) -> None:
         if await self.is_open(path) and not await self.close(path) and path not in self.warned:
@@ -59,7 +73,7 @@ class Nodes:
             NoNode: there is none.
         """
         try:
-            acl = await self._connection.acl_of(path)
+            acl, _ = await self._connection.post(GetACL(path))
         except NoAuth:
             return False  # closed, though not by this process
         return any(each.id.scheme == "world" and each.perms & _CHANGE for each in acl)
@@ -69,7 +83,7 @@ class Nodes:
         if not self._location.explicit_acl or not self.is_ours(path):
             return False
         try:
-            await self._connection.protect(path)
+            await self._connection.post(SetACL(path, self._connection.acl, ANY_VERSION))
         except NoAuth:
             return False
         return True
@@ -90,19 +104,62 @@ class Nodes:
             Failure: the server didn't answer the question.
         """
         parent = self._location.folder
-        error, *_ = await self._connection.post(Rehearse(parent))
-        while error == NO_NODE and parent != "/":
+        refusal, *_ = await self._connection.post(rehearsal(parent))
+        while refusal.code == NO_NODE and parent != "/":
             # The folder is created with the first record, in the node above.
             parent = parent.rpartition("/")[0] or "/"
-            error, *_ = await self._connection.post(Rehearse(parent))
-        if not error:
+            refusal, *_ = await self._connection.post(rehearsal(parent))
+        if not refusal.code:
             return None
-        if error == NO_AUTH:
+        if refusal.code == NO_AUTH:
             return self.denial(parent)
         return (
-            f"{self._location.url} creates no node in {parent} (ZooKeeper's error {error}): "
+            f"{self._location.url} creates no node in {parent} (ZooKeeper's error {refusal.code}): "
             "look in the server's log for what is wrong with that node."
         )
+
+    async def find_created(self, prefix: str, session: int, data: bytes, but: Container[str]) -> str | None:
+        """Find the node of a create whose answer was lost, so that no second node is created.
+
+        Args:
+            prefix: the node's path, without its digits.
+            session: the session that created it.
+            data: what it holds; must be unique, or the node could be another record's.
+            but: the paths of nodes that it can't be.
+
+        Returns:
+            Its path, None if there is none to be seen.
+
+        Raises:
+            Failure: whether there is one isn't known yet.
+        """
+        folder = prefix.rpartition("/")[0]
+        # Answered by the leader: a create that was still under way at another server is now done, or never
+        # will be.
+        await self._connection.post(Sync(folder))
+        try:
+            paths = [f"{folder}/{name}" for name in await self._connection.children(folder)]
+        except NoNode:
+            return None
+        except NoAuth:
+            log.warning(
+                "%s may not be listed, so whether the record %s is registered twice can't be seen: let this "
+                "process read that node, or one of the two records stays until its session ends",
+                folder,
+                prefix.rpartition("/")[2].removesuffix("."),
+            )
+            return None
+        paths = [path for path in paths if path.startswith(prefix)]
+        entries = await asyncio.gather(*map(self._read, paths))
+        for path, entry in zip(paths, entries, strict=True):
+            if entry is not None and (entry.owner, entry.data) == (session, data) and path not in but:
+                return path
+        return None
+
+    async def _read(self, path: str) -> Entry | None:
+        with suppress(NoNode, NoAuth):  # removed meanwhile, or not ours
+            return await self._connection.read(path)
+        return None
 
     # Messages
 

@@ -4,7 +4,16 @@ from typing import Any, NamedTuple
 
 from peerage.backends.zookeeper.failures import Failure
 
-__all__ = ["ConnectFailed", "Connected", "Disconnected", "Ended", "NodeEvent", "Note", "Replied"]
+__all__ = [
+    "Closed",
+    "ConnectFailed",
+    "Connected",
+    "Disconnected",
+    "NodeEvent",
+    "Note",
+    "Replied",
+    "SessionEnded",
+]
 
 
 class Connected(NamedTuple):
@@ -49,12 +58,16 @@ class Replied(NamedTuple):
     failure: Failure | None
 
 
-class Ended(NamedTuple):
-    """The thread is done and reports nothing more: the client was closed, or a server refused it."""
+class SessionEnded(NamedTuple):
+    """The session is certainly over: the client is being closed, or a server refused it; then one follows."""
 
     reason: str
     error: Exception | None
     """The error that ended it, if it was an unexpected one."""
 
 
-Note = Connected | Disconnected | ConnectFailed | NodeEvent | Replied | Ended
+class Closed(NamedTuple):
+    """The thread is done and reports nothing more."""
+
+
+Note = Connected | Disconnected | ConnectFailed | NodeEvent | Replied | SessionEnded | Closed

@@ -25,6 +25,6 @@ class Pauses(NamedTuple):
     throttled: Callable[[], float] = _between(0.05, 0.15)
     """Before requests are sent again that a server with too much to do has left undone."""
     restart: Callable[[], float] = _between(1.5, 2.5)
-    """Before the next client of kazoo after one that a server refused."""
+    """Before the next session after a server refused the client."""
     no_resources: Callable[[], float] = _between(0.5, 1.0)
-    """Before the next client of kazoo after one for which there was no descriptor or no thread."""
+    """Before connecting again when there was no descriptor or no thread for it."""

@@ -10,7 +10,6 @@ from contextlib import suppress
 from typing import Any, Final
 
 from peerage.backends.feed import Feed
-from peerage.backends.zookeeper.advertisedfolder import AdvertisedFolder
 from peerage.backends.zookeeper.advertisement import ZooKeeperAdvertisement
 from peerage.backends.zookeeper.advice import advice
 from peerage.backends.zookeeper.connection import CHILDREN, Connection
@@ -51,7 +50,7 @@ class ZooKeeperRegistry:
         self.connection = Connection(location, context, pauses)
         self.nodes = Nodes(self.connection)
         self._folder = Folder(self.connection)
-        self._advertised: dict[str, AdvertisedFolder] = {}
+        self._owners: dict[str, ZooKeeperAdvertisement] = {}
         self._advertisements: dict[ZooKeeperAdvertisement, None] = {}
         self._secrets = ZooKeeperSecrets(self.connection, self.nodes, self.use)
         self.own_records = OwnRecords()
@@ -100,11 +99,11 @@ class ZooKeeperRegistry:
         """
         check_size(data)
         self.use()
-        folder, _, prefix = path.rpartition("/")
         advertisement = ZooKeeperAdvertisement(
             self.connection,
-            self._advertised.setdefault(folder, AdvertisedFolder(self.connection, self.nodes, folder)),
-            prefix=prefix,
+            self.nodes,
+            self._owners,
+            prefix=path,
             data=data,
             check_size=check_size,
             own_records=self.own_records,
@@ -195,12 +194,7 @@ class ZooKeeperRegistry:
             advertisement.wake()
 
     def _on_event(self, kind: int, path: str) -> None:
-        if kind == CHILDREN:
-            return
-        folder, _, name = path.rpartition("/")
-        advertised = self._advertised.get(folder)
-        owner = None if advertised is None else advertised.owners.get(name)
-        if owner is not None:
+        if kind != CHILDREN and (owner := self._owners.get(path)) is not None:
             owner.node_changed(kind)
 
     async def _version(self, up: Connected, deadline: float) -> str | None:

@@ -8,6 +8,9 @@ import struct
 from dataclasses import dataclass
 from typing import ClassVar, Final, NamedTuple
 
+from kazoo.protocol.serialization import CheckVersion, Create, Transaction
+from kazoo.security import OPEN_ACL_UNSAFE
+
 __all__ = [
     "NO_AUTH",
     "NO_NODE",
@@ -17,8 +20,8 @@ __all__ = [
     "Exists",
     "MultiRead",
     "Read",
-    "Rehearse",
     "Status",
+    "rehearsal",
 ]
 
 #: Error numbers in the answers to requests for many nodes.
@@ -32,12 +35,9 @@ _STAT: Final = struct.Struct("!qqqqiiiqiiq")
 #: Of a stat what an Entry has: czxid, mzxid, owner.
 _NUMBERS: Final = struct.Struct("!qq28xq16x")
 
-_CREATE: Final = 1
 _GET_DATA: Final = 4
-_CHECK: Final = 13
 _ERROR: Final = -1
 
-_ALL: Final = 31
 _RECURSIVE: Final = 1
 _SEQUENCE: Final = 2
 _NO_VERSION: Final = -2
@@ -194,38 +194,12 @@ class Children(_Watching):
         return names
 
 
-@dataclass(frozen=True, slots=True)
-class Rehearse:
-    """Ask whether a node could be created below *parent*, without creating one.
+def rehearsal(parent: str) -> Transaction:
+    """Return the request whether a node could be created below *parent*, which creates none.
 
     It is a transaction whose second part can't succeed, so the first isn't carried out: no watch reports a
-    node, and no number is used up. The answer has ZooKeeper's error number for each part, 0 for none.
+    node, and no number is used up. The answer has kazoo's exception for each part, with ZooKeeper's error
+    number as ``code``, 0 for none.
     """
-
-    parent: str
-
-    type: ClassVar[int] = 14
-
-    def serialize(self) -> bytes:
-        """Return the body of the request."""
-        acl = _INT.pack(1) + _INT.pack(_ALL) + _string("world") + _string("anyone")
-        return b"".join(
-            (
-                _HEADER.pack(_CREATE, 0, -1),
-                *(_string(f"{self.parent.rstrip('/')}/peerage-"), _INT.pack(0), acl, _INT.pack(_SEQUENCE)),
-                _HEADER.pack(_CHECK, 0, -1),
-                *(_string(self.parent), _INT.pack(_NO_VERSION)),
-                _HEADER.pack(-1, 1, -1),
-            )
-        )
-
-    @staticmethod
-    def deserialize(buffer: bytes, offset: int) -> list[int]:
-        """Read the answer: that of a transaction that failed has errors only."""
-        errors: list[int] = []
-        while True:
-            _, done, error = _HEADER.unpack_from(buffer, offset)
-            if done:
-                return errors
-            errors.append(error)
-            offset += _HEADER.size + _INT.size
+    node = f"{parent.rstrip('/')}/peerage-"
+    return Transaction((Create(node, b"", OPEN_ACL_UNSAFE, _SEQUENCE), CheckVersion(parent, _NO_VERSION)))

@@ -136,7 +136,7 @@ class ZooKeeperSecrets:
             try:
                 value = (await self._connection.read(name, watch=True)).data
             except NoNode:
-                if not await self._connection.exists(name, watch=True):
+                if not await self._connection.status(name, watch=True):
                     return None
             else:
                 await self._protect(name)

@@ -1,8 +1,12 @@
-"""kazoo's client, narrowed to sending requests and reporting what happens.
+"""kazoo's client: for the registry narrowed to sending requests and reporting what happens.
 
 kazoo's connection thread does the talking; everything it reports goes through one callable, which must not
-wait. Nothing here makes the caller wait either: a request is put in kazoo's queue only while the connection
-that the caller means is up. Otherwise kazoo would keep it and carry it out after a reconnect, or block.
+wait. Nothing here makes the registry wait either: a request is put in kazoo's queue only while the connection
+that the registry means is up. Otherwise kazoo would keep it and carry it out after a reconnect, or block.
+
+Other parts of the program may use kazoo's own methods, on any thread. Their requests wait in the same queue;
+as in kazoo, they wait there while there is no connection. The client belongs to the registry: stop() ends the
+session, and another session begins.
 
 Private names of kazoo are relied on; tests/backends/zookeeper/test_kazoo_names.py lists and checks them.
 """
@@ -11,6 +15,7 @@ import contextlib
 import logging
 import os
 import ssl
+import threading
 import weakref
 from collections.abc import Callable
 from typing import Any, Final
@@ -27,8 +32,15 @@ from peerage.backends.zookeeper.failures import Failure, named
 from peerage.backends.zookeeper.handler import Handler
 from peerage.backends.zookeeper.kazoothread import ConnectionThread
 from peerage.backends.zookeeper.location import Location
-from peerage.backends.zookeeper.notes import Connected, ConnectFailed, Disconnected, Note, Replied
-from peerage.backends.zookeeper.sharing import Sharing
+from peerage.backends.zookeeper.notes import (
+    Connected,
+    ConnectFailed,
+    Disconnected,
+    Note,
+    Replied,
+    SessionEnded,
+)
+from peerage.backends.zookeeper.requests import AddWatch
 
 __all__ = ["Client", "KazooClient", "NoNodeError", "NodeExistsError", "ZnodeStat"]
 
@@ -37,23 +49,47 @@ log = logging.getLogger(__name__)
 #: kazoo's own back-off grows to an hour; a service must be back within a second of its server.
 _RETRY: Final = {"max_tries": -1, "delay": 0.05, "backoff": 2, "max_delay": 0.4}
 
+#: The numbers of kazoo's requests exists and get.
+_WATCHES_ONE_NODE: Final = (3, 4)
 
-class Client(Sharing):
-    """kazoo's client, from its start to its end.
+#: Seconds that stop() waits for the end of a session.
+_STOP_TIMEOUT: Final = 10.0
+
+#: The error of a request that is made in one of these states of the client.
+_REFUSALS: Final = {
+    KeeperState.CLOSED: exceptions.ConnectionClosedError,
+    KeeperState.AUTH_FAILED: exceptions.AuthFailedError,
+    KeeperState.EXPIRED_SESSION: exceptions.SessionExpiredError,
+}
+
+
+class Client(KazooClient):  # type: ignore[misc] # kazoo has no types
+    """One session after the other, on one thread, until closed. Every access to the queue holds the lock.
 
     Args:
         location: the servers and the credentials.
         context: for TLS.
         report: called with each Note, on kazoo's thread, in the order of what happened; must not wait.
+        pause: returns the seconds to wait after a server has refused the client.
     """
 
     def __init__(
-        self, location: Location, context: ssl.SSLContext | None, report: Callable[[Note], None]
+        self,
+        location: Location,
+        context: ssl.SSLContext | None,
+        report: Callable[[Note], None],
+        pause: Callable[[], float],
     ) -> None:
         self.report = report
+        self._pause = pause
         self.up: int | None = None
         self.connections = 0
-        self.reason = ""
+        self._reason = ""
+        self.lock = threading.Lock()
+        # Set when the session begins that follows one ended by stop(); None while none was.
+        self._next_session: threading.Event | None = None
+        # The path that the registry's recursive watch is set on.
+        self._watched_root: str | None = None
         self.dialer = Dialer(context, lambda: bool(self._stopped.is_set()))
         digest, sasl = _authentication(location)
         handler = Handler(self.dialer)
@@ -74,44 +110,100 @@ class Client(Sharing):
 
     def _connect_failed(self, reason: str) -> None:
         """Report why there is no connection: kazoo says so in its log only."""
-        if reason != self.reason:
-            self.reason = reason
+        if reason != self._reason:
+            self._reason = reason
             self.report(ConnectFailed(reason))
 
+    # From the first session to the last
+
+    @property
+    def thread(self) -> threading.Thread | None:
+        """The thread of the connection; None before it was started."""
+        thread: threading.Thread | None = self._connection.thread
+        return thread
+
     def begin(self) -> None:
-        """Begin to connect; returns at once.
+        """Begin to connect; returns at once. May be called again after an error.
 
         Raises:
             OSError: there is no descriptor for it.
             RuntimeError: there is no thread for it.
         """
         _clients.add(self)
-        super().begin()
+        # Not CLOSED any more: requests of others wait for the connection from now on.
+        self._state = KeeperState.CONNECTING
+        try:
+            super().start_async()
+        except (OSError, RuntimeError):
+            self._state = KeeperState.CLOSED
+            raise
 
-    def share(self) -> KazooClient:
-        """Return the client for the requests and watches of others, on any thread."""
-        self.handler.callbacks.begin()
-        return self
+    def begin_to_close(self) -> None:
+        """End the session for good; returns at once."""
+        self.handler.over.set()
+        self._end_session()
 
     def discard(self) -> None:
         """End a client that was never started, or couldn't be."""
-        self.handler.callbacks.end()
+        self.handler.end()
         self.close_descriptors()
 
     def abort(self) -> None:
         """Cut the connection; the server ends the session when that times out."""
-        self.stop_trying()
+        self._stopped.set()
         self.dialer.hang_up()
+
+    def _end_session(self) -> None:
+        with self.lock:
+            if self._stopped.is_set():
+                return
+            self._stopped.set()
+            if self.up is not None:
+                self._queue.append((CloseInstance, None))
+                self._connection.wake()
+                return
+        self.dialer.hang_up()
+
+    def begin_next_session(self, error: Exception | None) -> bool:
+        """Say whether another session follows the one that is over, perhaps by an unexpected *error*.
+
+        Called on kazoo's thread. Waits, unless that session was ended by stop().
+        """
+        if self._next_session is None:
+            reason = self._reason if error is None else f"{type(error).__name__}: {error}"
+            self.report(SessionEnded(reason or "closed", error))
+            self.handler.over.wait(self._pause())
+        with self.lock:
+            begins, self._next_session = self._next_session, None
+            closed: bool = self.handler.over.is_set()
+            if not closed:
+                self._stopped.clear()
+                self._state = KeeperState.CONNECTING
+        if begins is not None:
+            begins.set()
+        return not closed
+
+    def close_descriptors(self) -> None:
+        """Close the sockets, without a word to the server; for a forked child as well."""
+        for sock in (self.dialer.socket, *self._connection.wake_up_sockets()):
+            if sock is not None:
+                with contextlib.suppress(OSError):
+                    sock.close()
+
+    # For the registry
 
     def submit(self, request: Any, number: int, ticket: Any) -> bool:
         """Send *request* over connection *number*; False if that is lost. The answer is a Replied."""
         with self.lock:
             if self.up != number:
                 return False
-            self.note_watch(request)
+            if isinstance(request, AddWatch):
+                self._watched_root = request.path
             self._queue.append((request, _Reply(ticket, self.report)))
             self._connection.wake()
             return True
+
+    # For kazoo's thread
 
     @property
     def awaits_answer(self) -> bool:
@@ -123,29 +215,19 @@ class Client(Sharing):
         _, reply = self._queue.popleft()
         reply.set_exception(error)
 
-    def end_session(self) -> None:
-        """End the session, once; returns at once."""
-        with self.lock:
-            if self._stopped.is_set():
-                return
-            self.stop_trying()
-            if self.up is not None:
-                self._queue.append((CloseInstance, None))
-                self._connection.wake()
-                return
-        self.dialer.hang_up()
-
-    def stop_trying(self) -> None:
-        """Make no further attempt to connect."""
-        self._stopped.set()
+    def forget_watch(self, request: object) -> None:
+        """Take note of a request that the server refused."""
+        if isinstance(request, AddWatch):
+            with self.lock:
+                self._watched_root = None
 
     def connection_established(self, host: str, server: str, session_timeout: float) -> None:
-        """Report a connection that can be used; called on kazoo's thread."""
+        """Report a connection that can be used."""
         with self.lock:
             # Nothing of ours can have been put in the queue since the last connection was lost.
             self.connections += 1
             self.up = self.connections
-            self.reason = ""
+            self._reason = ""
         self.dialer.reset_patience()
         self.report(Connected(self.connections, self._session_id, session_timeout, server, host))
 
@@ -153,18 +235,69 @@ class Client(Sharing):
         with self.lock:
             was_up = self.up is not None
             if state not in {KeeperState.CONNECTED, KeeperState.CONNECTED_RO}:
-                self.up = self.watched_root = None
+                self.up = self._watched_root = None
         if was_up and self.up is None:
             # Before kazoo fails the requests under way, so that the reason is known when they fail.
-            self.report(Disconnected(self.reason or "the connection was lost"))
+            self.report(Disconnected(self._reason or "the connection was lost"))
         super()._session_callback(state)
 
-    def close_descriptors(self) -> None:
-        """Close the sockets, without a word to the server; for a forked child as well."""
-        for sock in (self.dialer.socket, *self._connection.wake_up_sockets()):
-            if sock is not None:
-                with contextlib.suppress(OSError):
-                    sock.close()
+    def _reset(self) -> None:
+        with self.lock:
+            left = getattr(self, "_queue", ())
+            super()._reset()
+        for _, reply in left:
+            # Queued after kazoo had emptied the queue, so kazoo doesn't answer it.
+            if reply is not None:
+                reply.set_exception(exceptions.SessionExpiredError())
+
+    # For others
+
+    def stop(self) -> None:
+        """End the session, and with it everything ephemeral; another session begins."""
+        with self.lock:
+            if self._stopped.is_set() or self.handler.over.is_set() or self.thread is None:
+                return
+            self._next_session = begins = threading.Event()
+        self._end_session()
+        if threading.current_thread() is not self.thread:
+            begins.wait(_STOP_TIMEOUT)
+
+    def start(self, timeout: float = 15) -> None:
+        """Wait until there is a connection.
+
+        Raises:
+            kazoo.handlers.threading.KazooTimeoutError: there was none in time.
+        """
+        if not self.start_async().wait(timeout):
+            raise self.handler.timeout_exception("Connection time-out")
+
+    def start_async(self) -> Any:
+        """Return the event that is set while connected; the registry has begun to connect."""
+        return self._live
+
+    def close(self) -> None:
+        """Do nothing: it is closed with the registry."""
+
+    def _call(self, request: Any, reply: Any) -> bool | None:
+        """Queue a request of others; kazoo's own methods call this."""
+        with self.lock:
+            refusal = _REFUSALS.get(self._state)
+            if refusal is None:
+                self._queue.append((self._without_second_watch(request), reply))
+                self._connection.wake()
+                return None
+        reply.set_exception(refusal("The client is closed" if self._state == KeeperState.CLOSED else ""))
+        return False
+
+    def _without_second_watch(self, request: Any) -> Any:
+        """Return *request*, without a watch that would replace the registry's.
+
+        Before 3.9 a server keeps one watch of each connection on a node, the last one (ZOOKEEPER-4466). The
+        recursive watch brings the same events.
+        """
+        if request.type in _WATCHES_ONE_NODE and request.watcher and request.path == self._watched_root:
+            return _WithoutWatch(request)
+        return request
 
 
 class _KazooLogger:
@@ -207,6 +340,22 @@ class _KazooLogger:
         log.debug("kazoo: %s", message.partition(":")[0], exc_info=True)  # noqa: LOG014 - called where kazoo handles one
 
     error = exception
+
+
+class _WithoutWatch:
+    """A request whose watch isn't sent. kazoo calls its watcher with the events of the recursive watch."""
+
+    def __init__(self, request: Any) -> None:
+        self._request = request
+        self.type: int = request.type
+        self.path: str = request.path
+        self.watcher = request.watcher
+
+    def serialize(self) -> bytes:
+        return bytes(self._request._replace(watcher=None).serialize())
+
+    def deserialize(self, buffer: bytes, offset: int) -> Any:
+        return self._request.deserialize(buffer, offset)
 
 
 class _Reply:

@@ -1,13 +1,27 @@
 """A TCP proxy that simulates the faults of a network and can end ZooKeeper's sessions."""
 
 import asyncio
-from typing import Self
+import socket
+import struct
+from asyncio import StreamReader, StreamWriter
+from typing import Final, Self
 
-from peerage.testing.zookeeper.link import Link
 from peerage.testing.zookeeper.ports import free_port
-from peerage.testing.zookeeper.sessions import LONGEST_GREETING, Session, end_session, read_session
+from peerage.testing.zookeeper.sessions import Session, end_session, read_session
 
 __all__ = ["Proxy"]
+
+#: Bytes that are passed on at once, at most.
+_PIECE: Final = 65_536
+
+#: Pieces that wait in each direction of a connection, at most; then the sender has to wait.
+_PIECES: Final = 1000
+
+# SO_LINGER: closing resets the connection instead of ending it in order.
+_RESET: Final = struct.pack("ii", 1, 0)
+
+#: Pieces with the time of the event loop at which each is due; an empty one is the end of the stream.
+_Queue = asyncio.Queue[tuple[float, bytes]]
 
 
 class Proxy:
@@ -24,17 +38,18 @@ class Proxy:
     """
 
     def __init__(self, target: str) -> None:
-        self._target = target
+        host, _, port = target.rpartition(":")
+        self._target = host, int(port)
         self._server: asyncio.Server | None = None
         self._port = free_port()
-        self._links: set[Link] = set()
-        self._quiet = asyncio.Event()
-        self._quiet.set()
-        self.swallowing = False
-        self.muting = False
-        self.lag = 0.0
+        # A link is the task that serves one client; cancelling it resets both of its connections.
+        self._links: dict[asyncio.Task[None], StreamWriter] = {}
+        self._swallowing = False
+        self._muting = False
+        self._lag = 0.0
         self.sessions: dict[int, Session] = {}
         """The ZooKeeper sessions seen here and not ended here, by id; without those over TLS."""
+        self._link_of: dict[int, asyncio.Task[None]] = {}
         self._ended: set[int] = set()
 
     @property
@@ -45,8 +60,7 @@ class Proxy:
     async def start(self) -> None:
         """Listen; again on the same port after :meth:`refuse`."""
         if self._server is None:
-            loop = asyncio.get_running_loop()
-            self._server = await loop.create_server(lambda: Link(self).near, "127.0.0.1", self._port)
+            self._server = await asyncio.start_server(self.taken, "127.0.0.1", self._port)
 
     async def aclose(self) -> None:
         """End everything; may be called twice."""
@@ -63,44 +77,40 @@ class Proxy:
 
     def cut(self) -> None:
         """Reset all connections; new ones are accepted."""
-        for link in tuple(self._links):
-            link.abort()
+        for link in self._links:
+            link.cancel()
 
     async def refuse(self) -> None:
         """Reset all connections, and refuse new ones until :meth:`heal`."""
-        server, self._server = self._server, None
-        if server is not None:
-            server.close()
+        if self._server is not None:
+            self._server.close()
+            self._server = None
         self.cut()
-        # The event loop reports their ends.
-        await self._quiet.wait()
+        if self._links:
+            await asyncio.wait(self._links)
 
     def black_hole(self) -> None:
         """Accept connections and pass on nothing, either way: connections are half open.
 
         Neither side learns that the other has ended.
         """
-        self.swallowing = True
+        self._swallowing = True
 
     def swallow_answers(self) -> None:
         """Pass on requests but no answers: what is requested is done, and never confirmed."""
-        self.muting = True
+        self._muting = True
 
     def delay(self, seconds: float) -> None:
         """Pass on everything *seconds* later, in order, each way."""
-        self.lag = seconds
+        self._lag = seconds
 
     async def heal(self) -> None:
         """End all faults; connections that lost data are reset."""
-        if self.swallowing or self.muting:
-            self.swallowing = self.muting = False
+        if self._swallowing or self._muting:
+            self._swallowing = self._muting = False
             self.cut()
-        self.lag = 0.0
+        self._lag = 0.0
         await self.start()
-
-    def retarget(self, target: str) -> None:
-        """Connect new clients to another *target*."""
-        self._target = target
 
     async def expire_sessions(self) -> None:
         """End every session seen here, at the server, as if its client had died.
@@ -112,46 +122,101 @@ class Proxy:
             TimeoutError: it doesn't confirm.
         """
         for session in tuple(self.sessions.values()):
-            await end_session(session, *self._place())
+            await end_session(session, *self._target)
             self._ended.add(session.id)
-            self.sessions.pop(session.id, None)
+            del self.sessions[session.id]
+            link = self._link_of.pop(session.id)
             # The server keeps a client that has reconnected meanwhile connected, and ignores it.
-            for link in tuple(self._links):
-                if link.session == session.id and not self.swallowing:
-                    link.abort()
+            if not self._swallowing:
+                link.cancel()
 
-    def _place(self) -> tuple[str, int]:
-        host, _, port = self._target.rpartition(":")
-        return host, int(port)
+    # Links; a subclass may extend taken() and heard()
 
-    # Called by the links
-
-    def taken(self, link: Link) -> None:
-        """Connect a new client to the target."""
-        self._links.add(link)
-        self._quiet.clear()
-        if self._server is None or self.swallowing:
-            link.far.gone = True
-        else:
-            link.connect(*self._place())
+    def taken(self, reader: StreamReader, writer: StreamWriter) -> None:
+        """Serve a new client."""
+        link = asyncio.create_task(self._serve(reader, writer), name="peerage.testing: proxy")
+        self._links[link] = writer
+        # A callback, because a task that is cancelled early never begins its coroutine.
+        link.add_done_callback(self._forget)
         if self._server is None:
-            link.abort()  # accepted a moment before refuse()
+            link.cancel()  # accepted a moment before refuse()
 
-    def heard(self, link: Link, data: bytes) -> None:
-        """Note the session that the first message of a server names."""
-        missing = LONGEST_GREETING - len(link.greeting)
-        if missing > 0:
-            link.greeting += data[:missing]
-            if (session := read_session(link.greeting)) is None:
-                return
-            link.session = session.id
-            if session.id in self._ended:
-                link.abort()  # sent before the session was ended
-            else:
-                self.sessions[session.id] = session
+    def _forget(self, link: asyncio.Task[None]) -> None:
+        _reset(self._links.pop(link))
 
-    def forget(self, link: Link) -> None:
-        """Both connections of a link have ended."""
-        self._links.discard(link)
-        if not self._links:
-            self._quiet.set()
+    async def _serve(self, reader: StreamReader, writer: StreamWriter) -> None:
+        link = asyncio.current_task()
+        assert link is not None
+        if self._swallowing:
+            await asyncio.Event().wait()
+        try:
+            far_reader, far_writer = await asyncio.open_connection(*self._target)
+        except OSError:
+            return  # the client is connected already, so all that is left is a reset
+        requests, answers = _Queue(_PIECES), _Queue(_PIECES)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._take(link, reader, requests, far=False))
+                group.create_task(_give(requests, far_writer))
+                group.create_task(self._take(link, far_reader, answers, far=True))
+                group.create_task(_give(answers, writer))
+            writer.close()
+            far_writer.close()
+        except* OSError:
+            pass  # one of the two was reset
+        finally:
+            _reset(far_writer)
+
+    async def _take(
+        self, link: asyncio.Task[None], reader: StreamReader, queue: _Queue, *, far: bool
+    ) -> None:
+        """Queue what *reader* gets, and its end, as the faults allow."""
+        first = far
+        data = b"any"
+        while data:
+            try:
+                data = await reader.read(_PIECE)
+            except ConnectionError:
+                if not self._swallowing:
+                    raise
+                data = b""
+            if self._swallowing:
+                continue
+            if first:
+                first = False
+                self.heard(link, data)
+            if not (far and self._muting):
+                await queue.put((asyncio.get_running_loop().time() + self._lag, data))
+        if self._swallowing:
+            await asyncio.Event().wait()  # the other side doesn't learn of the end
+
+    def heard(self, link: asyncio.Task[None], data: bytes) -> None:
+        """Note the session that the first message of a server names; a server writes it as one piece."""
+        session = read_session(data)
+        if session is None:
+            return
+        if session.id in self._ended:
+            link.cancel()  # sent before the session was ended
+        else:
+            self.sessions[session.id] = session
+            self._link_of[session.id] = link
+
+
+async def _give(queue: _Queue, writer: StreamWriter) -> None:
+    """Write what is queued, each piece when it is due."""
+    while True:
+        due, data = await queue.get()
+        if (wait := due - asyncio.get_running_loop().time()) > 0:
+            await asyncio.sleep(wait)
+        if not data:
+            writer.write_eof()
+            return
+        writer.write(data)
+        await writer.drain()
+
+
+def _reset(writer: StreamWriter) -> None:
+    """Reset a connection, unless it is ending already."""
+    if not writer.is_closing():
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        writer.transport.abort()

@@ -4,13 +4,13 @@ import asyncio
 import struct
 from typing import Final, NamedTuple
 
-__all__ = ["LONGEST_GREETING", "Session", "end_session", "read_session"]
+__all__ = ["Session", "end_session", "read_session"]
 
 # Every message begins with its length. The server's first: protocol, time-out, session, password.
 _GREETING: Final = struct.Struct("!iiiqi")
 _PASSWORD: Final = 16
-#: Bytes of a server's first message, including the flag for read-only servers.
-LONGEST_GREETING: Final = _GREETING.size + _PASSWORD + 1
+# A newer server adds a flag for read-only servers; the length doesn't count itself.
+_LENGTHS: Final = (_GREETING.size + _PASSWORD - 4, _GREETING.size + _PASSWORD - 3)
 
 # The client's: protocol, last transaction seen, time-out, session, password.
 _REQUEST: Final = struct.Struct("!iqiqi")
@@ -38,14 +38,9 @@ def read_session(greeting: bytes) -> Session | None:
     if len(greeting) < _GREETING.size + _PASSWORD:
         return None
     length, protocol, timeout, session, password_length = _GREETING.unpack_from(greeting)
-    if (
-        length not in {LONGEST_GREETING - 4, LONGEST_GREETING - 5}
-        or protocol != 0
-        or password_length != _PASSWORD
-        or session == 0
-    ):
+    if length not in _LENGTHS or (protocol, password_length) != (0, _PASSWORD) or session == 0:
         return None
-    return Session(session, greeting[_GREETING.size : _GREETING.size + _PASSWORD], timeout)
+    return Session(session, greeting[_GREETING.size :][:_PASSWORD], timeout)
 
 
 async def end_session(session: Session, host: str, port: int) -> None:

@@ -17,7 +17,7 @@ from peerage.asab.web.auth.settings import read_settings
 from peerage.asab.web.lookup import web_containers
 from peerage.auth.refusals import Refusals
 from peerage.errors import ConfigurationError, KeysUnavailableError, TokenRefusedError
-from peerage.web.tokens import take_token
+from peerage.web.authorization import take_token
 
 if TYPE_CHECKING:
     from peerage.asab.application import Application
