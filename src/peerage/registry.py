@@ -17,14 +17,15 @@ Losing touch
     ``Snapshot``. An error is never an empty snapshot. ``Stale`` may be repeated with another reason.
 
 Order
-    ``Record.sequence`` grows in the order of creation within one registry (ZooKeeper's czxid, a counter): of
-    several records with one instance id, host and port, the one with the highest sequence is true. An update
-    keeps it. ``ephemeral=False`` is a record that no process owns, such as one made by hand: it is listed but
-    not called.
+    ``Record.sequence`` grows in the order of creation within one registry (ZooKeeper's czxid, a counter, the
+    clock of one machine): of several records with one instance id, host and port, the one with the highest
+    sequence is true. An update keeps it. ``ephemeral=False`` is a record that no process owns, such as one
+    made by hand: it is listed but not called.
 
 Names
     Each advertised record has a name that no other record of the registry has or had. The backend chooses it;
-    readers treat it as opaque. (The backends of peerage append ten digits, as ZooKeeper does for ASAB.)
+    readers treat it as opaque. (The backends of peerage append a number of ten digits or more, as ZooKeeper
+    does for ASAB.)
 
 Secrets
     Of several callers that obtain a secret which doesn't exist yet, all get the same value. More than one of
@@ -121,6 +122,8 @@ class Stale(NamedTuple):
     """Out of touch with the registry; what was known stays true."""
 
     reason: str
+    refused: bool = False
+    """Whether the registry refuses to be read: waiting doesn't help, access must be granted."""
 
 
 Event = Snapshot | Put | Gone | Stale

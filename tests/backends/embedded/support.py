@@ -48,7 +48,7 @@ def open_files() -> list[str]:
 
 
 def records_in(base: Path) -> list[str]:
-    """Names of the records' files, without drafts and the counter."""
+    """Names of the records' files, without drafts."""
     return [name for name in names_in(run_folder(base)) if not name.startswith(".")]
 
 

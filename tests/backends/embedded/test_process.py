@@ -87,7 +87,7 @@ async def test_a_cancelled_close_leaves_nothing(tmp_path):
     closing.cancel()
     await asyncio.wait([closing])
     await eventually(lambda: _threads() == 0)
-    assert names_in(tmp_path / "r" / "run.asab") == [".seq"]
+    assert names_in(tmp_path / "r" / "run.asab") == []
 
 
 async def test_a_hanging_disk_call_does_not_block_the_event_loop(tmp_path):
@@ -241,8 +241,8 @@ async def main(url):
     await owner.registered()
     await anext(registry.watch())
     # Updates keep the thread busy with descriptors while the fork happens.
-    for number in range(200):
-        owner.update(b"parent")
+    for _ in range(200):
+        owner.update("parent".encode())  # another object each time
     forked(lambda: asyncio.run(of_the_child(url, registry, owner)))
     await owner.registered()
     print("parent", flush=True)
@@ -314,4 +314,4 @@ async def test_closing_does_not_wait_until_all_files_are_removed(tmp_path, monke
             await owners[-1].registered()
             await view.until(lambda: len(view.records) == 200)
         await view.until_data([])
-        await eventually(lambda: names_in(base / "run.asab") == [".seq"])
+        await eventually(lambda: names_in(base / "run.asab") == [])

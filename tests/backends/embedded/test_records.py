@@ -34,57 +34,21 @@ async def test_an_advertisement_is_a_locked_private_file(tmp_path):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         assert path.read_bytes() == b"data"
         assert locked(path)
-        assert names_in(run_folder(base)) == [".seq", name]
-    assert names_in(run_folder(base)) == [".seq"]
+        assert names_in(run_folder(base)) == [name]
+    assert names_in(run_folder(base)) == []
 
 
-async def test_numbers_grow_even_if_the_counter_is_damaged(tmp_path):
-    async with opened(tmp_path) as registry:
-        tmp_path.chmod(0o700)
-        counter = run_folder(tmp_path) / ".seq"
-        names = [await registry.advertise("App", b"1").registered()]
-        counter.unlink()
-        names.append(await registry.advertise("App", b"2").registered())
-        counter.write_text("nonsense")
-        names.append(await registry.advertise("App", b"3").registered())
-        counter.write_text("0000000001\n")
-        names.append(await registry.advertise("App", b"4").registered())
-    assert names == [f"App.{number:010d}" for number in range(1, 5)]
-
-
-async def test_a_locked_counter_does_not_block_the_thread(tmp_path):
-    """The process that has it locked may be stopped; the record is advertised when the lock is released."""
-    async with opened(tmp_path / "r") as registry:
-        await registry.advertise("First", b"1").registered()
-        with (run_folder(tmp_path / "r") / ".seq").open("rb") as counter:
-            fcntl.flock(counter, fcntl.LOCK_EX)
-            second = registry.advertise("Second", b"2")
-            assert (await registry.inspect()).writable
-            assert second.name is None
-            second.update(b"3")
-        assert await second.registered() == "Second.0000000002"
-        assert (run_folder(tmp_path / "r") / "Second.0000000002").read_bytes() == b"3"
-
-
-async def test_a_counter_that_stays_locked_is_reported_as_a_problem(tmp_path, caplog):
-    """Three records wait for a number; one is withdrawn meanwhile, the others are advertised in the end."""
-    caplog.set_level("INFO", "peerage.backends.embedded")
-    async with opened(tmp_path / "r") as registry:
-        await registry.advertise("First", b"1").registered()
-        with (run_folder(tmp_path / "r") / ".seq").open("rb") as counter:
-            fcntl.flock(counter, fcntl.LOCK_EX)
-            waiting = [registry.advertise("Waiting", b"%d" % number) for number in range(3)]
-            health = await registry.inspect()
-            while health.problem is None:
-                health = await registry.inspect()
-            assert "'.seq'" in health.problem
-            assert not health.writable
-            await waiting.pop().withdraw()
-        for owner in waiting:
-            await owner.registered()
-        health = await registry.inspect()
-        assert (health.problem, health.writable) == (None, True)
-    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+async def test_an_owner_whose_file_is_replaced_takes_another_name(tmp_path):
+    """As does one of two processes that take the same name in the same nanosecond."""
+    async with opened(tmp_path / "r") as registry, View(registry) as view:
+        owner = registry.advertise("App", b"1")
+        name = await owner.registered()
+        await view.until_data([b"1"])
+        with made_by_hand(run_folder(tmp_path / "r") / name):
+            await view.until_data([b"1", b"by hand"])
+            assert view.data[name] == b"by hand"
+            assert view.data[await owner.registered()] == b"1"
+        await view.until_data([b"1"])
 
 
 async def test_an_update_puts_another_file_under_the_same_name(tmp_path):
@@ -200,7 +164,7 @@ async def test_files_that_are_no_records_are_left_alone(tmp_path, caplog):
             await view.until(lambda: view.ready)
             name = await registry.advertise("App", b"1").registered()
             await view.until_data([b"1"])
-            assert names_in(folder) == sorted([*before, name, ".seq"])
+            assert names_in(folder) == sorted([*before, name])
         for name in ("Link", "Folder", "Pipe"):
             assert sum(f"{name}.0000000001" in record.message for record in caplog.records) == 1
 

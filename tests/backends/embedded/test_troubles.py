@@ -99,7 +99,7 @@ async def main(url):
     unused.advertise("Never", b"never")
     await unused.aclose()
     limit(resource.RLIMIT_NOFILE, before)
-    assert os.listdir(url.removeprefix("embedded://") + "/run.asab") == [".seq"]
+    assert os.listdir(url.removeprefix("embedded://") + "/run.asab") == []
 
 asyncio.run(main(sys.argv[1]))
 print("tidy")
@@ -150,7 +150,7 @@ async def main(url):
         await registry.aclose()
         assert [watch async for watch in watches[0]] == []
     assert (set(os.listdir("/proc/self/fd")), threading.active_count()) == before
-    assert os.listdir(url.removeprefix("embedded://") + "/run.asab") == [".seq"]
+    assert os.listdir(url.removeprefix("embedded://") + "/run.asab") == []
 
 asyncio.run(main(sys.argv[1]))
 print("tidy")

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Final
 
 from peerage.backends.embedded.loopthread import LoopThread
-from peerage.backends.embedded.ownedrecord import Desired, OwnedRecord, Status
+from peerage.backends.embedded.ownedrecord import OwnedRecord, Status
 from peerage.backends.embedded.store import Store
 from peerage.backends.feed import call_threadsafe
 from peerage.errors import RegistryClosedError, RegistryDeniedError
@@ -48,13 +48,13 @@ class EmbeddedAdvertisement:
         self._store = store
         self._own_records = own_records
         self._on_end = on_end
-        self._status = Status(None, 0)
+        self._status = Status()
         self._changed = asyncio.Event()
         self._ended = False
         self._removed = False
         loop = asyncio.get_running_loop()
         self.record = OwnedRecord(
-            name, Desired(1, data), lambda status: call_threadsafe(loop, partial(self._set_status, status))
+            name, data, lambda status: call_threadsafe(loop, partial(self._set_status, status))
         )
         thread.call_soon(lambda: store().advertise(self.record))
 
@@ -73,7 +73,7 @@ class EmbeddedAdvertisement:
         self._check_open()
         check_size(data)
         record = self.record
-        record.desired = Desired(record.desired.revision + 1, data)
+        record.data = data
         if not record.write_scheduled:
             record.write_scheduled = True
             self._thread.call_soon(lambda: self._store().write(record))
@@ -89,7 +89,7 @@ class EmbeddedAdvertisement:
             self._check_open()
             if self._status.denied is not None:
                 raise RegistryDeniedError(self._status.denied)
-            if self._status.name is not None and self._status.revision == self.record.desired.revision:
+            if self._status.name is not None and self._status.data is self.record.data:
                 return self._status.name
             self._changed.clear()
             await self._changed.wait()
@@ -110,7 +110,7 @@ class EmbeddedAdvertisement:
                         _LOG.warning(
                             "The disk of the embedded registry doesn't answer. The record %s, and what is "
                             "withdrawn until it does, is removed then: check the disk.",
-                            ascii(self._status.name or self.record.name),
+                            ascii(self._status.name or self.record.prefix),
                         )
             self._removed = True
 
@@ -130,9 +130,11 @@ class EmbeddedAdvertisement:
 
     def _check_open(self) -> None:
         if self._ended:
-            raise RegistryClosedError(f"The record {self.record.name!a} is withdrawn: advertise another one.")
+            raise RegistryClosedError(
+                f"The record {self.record.prefix!a} is withdrawn: advertise another one."
+            )
         if self._thread.closed:
             raise RegistryClosedError(
-                f"The record {self.record.name!a} belongs to the process from which this one was forked: "
+                f"The record {self.record.prefix!a} belongs to the process from which this one was forked: "
                 "open another registry and advertise there."
             )

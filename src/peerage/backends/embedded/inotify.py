@@ -6,7 +6,6 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from enum import Flag, auto
 from typing import TYPE_CHECKING, Final
 
 from peerage.backends.embedded import forks
@@ -19,7 +18,7 @@ except ImportError:  # it exists on Linux only
 if TYPE_CHECKING:
     from asyncinotify import Event, Watch
 
-__all__ = ["FORCE_POLLING", "Change", "Notifier"]
+__all__ = ["FORCE_POLLING", "Notifier"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -29,37 +28,18 @@ FORCE_POLLING: Final = "PEERAGE_EMBEDDED_POLL"
 #: Seconds until inotify is tried again after it couldn't be had.
 _RETRY: Final = 60.0
 
-_MOVED_FROM: Final = 0x40
 _CLOSE_WRITE: Final = 0x08
-_DELETE: Final = 0x200
 _Q_OVERFLOW: Final = 0x4000
-_SELF: Final = 0x400 | 0x800 | 0x2000 | 0x8000  # DELETE_SELF, MOVE_SELF, UNMOUNT, IGNORED
 
-
-class Change(Flag):
-    """What happened to a name, or to the folder itself."""
-
-    WRITTEN = auto()
-    """The name leads to a new file."""
-    CLOSED = auto()
-    """A process that had it open for writing closed it, often by dying; the lock goes a moment later."""
-    REMOVED = auto()
-    """The name was removed."""
-    FOLDER = auto()
-    """The folder itself was removed or moved."""
-    OVERFLOW = auto()
-    """Events were lost, because there were too many at once: everything must be read."""
-
-
-#: Called with the changes of each name; the empty name is the folder itself.
-Listener = Callable[[dict[str, Change]], object]
+#: Called with the names that changed: True for a file that was closed by a process that could write to it,
+#: often by its death; the lock goes a moment later. The empty name is the folder itself: True if events were
+#: lost, because there were too many at once.
+Listener = Callable[[dict[str, bool]], object]
 
 
 #: Notifiers with an open descriptor, which a forked child closes. forks.keep() can't do it, because
 #: asyncinotify closes its descriptors itself and would close them twice.
 _open: "Final[set[Notifier]]" = set()
-
-_warned = False
 
 
 class Notifier:
@@ -67,22 +47,17 @@ class Notifier:
 
     def __init__(self) -> None:
         self._inotify: Inotify | None = None
-        self._watches: dict[int, Watch] = {}
         # Two paths can lead to one folder, for which the kernel has one watch only.
         self._listeners: dict[int, list[Listener]] = {}
         self._retry_at = 0.0
-
-    @property
-    def retry_due(self) -> bool:
-        """Whether :meth:`listen` may succeed by now, after it failed before."""
-        return time.monotonic() >= self._retry_at and os.environ.get(FORCE_POLLING, "0") in {"", "0"}
+        self._warned = False
 
     def retry_now(self) -> None:
-        """Make a retry due."""
-        self._retry_at = min(self._retry_at, time.monotonic())
+        """Let the next :meth:`listen` try again, if inotify couldn't be had before."""
+        self._retry_at = 0.0
 
-    def listen(self, path: str, listener: Listener) -> int | None:
-        """Watch the folder *path* and return the number of the watch; None if inotify can't be had.
+    def listen(self, path: str, listener: Listener) -> "Watch | None":
+        """Watch the folder *path*; None if inotify can't be had, or couldn't be had less than a minute ago.
 
         Raises:
             OSError: there is no such folder.
@@ -110,23 +85,17 @@ class Notifier:
         except OSError as error:
             self._unavailable(f"{error.strerror}: raise fs.inotify.max_user_watches")
             return None
-        self._watches[watch.wd] = watch
         self._listeners.setdefault(watch.wd, []).append(listener)
-        return watch.wd
+        return watch
 
-    def ignore(self, number: int, listener: Listener) -> None:
+    def ignore(self, watch: "Watch", listener: Listener) -> None:
         """End a watch that :meth:`listen` began."""
-        listeners = self._listeners.get(number, [])
-        if listener in listeners:
-            listeners.remove(listener)
-        if not listeners:
-            self._listeners.pop(number, None)
-            watch = self._watches.pop(number, None)
-            if watch is not None and self._inotify is not None:
-                try:
+        self._listeners[watch.wd].remove(listener)
+        if not self._listeners[watch.wd]:
+            del self._listeners[watch.wd]
+            if self._inotify is not None:
+                with suppress(OSError):  # it was removed already, with its folder
                     self._inotify.rm_watch(watch)
-                except OSError:
-                    _LOG.debug("The watch %d was removed already, with its folder.", number)
 
     def close(self) -> None:
         """Close the descriptors."""
@@ -143,7 +112,9 @@ class Notifier:
                 inotify.close()
 
     def _opened(self) -> "Inotify | None":
-        if self._inotify is not None or not self.retry_due:
+        if time.monotonic() < self._retry_at or os.environ.get(FORCE_POLLING, "0") not in {"", "0"}:
+            return None
+        if self._inotify is not None:
             return self._inotify
         if Inotify is None:
             self._unavailable("the package asyncinotify isn't installed: pip install asyncinotify")
@@ -162,10 +133,9 @@ class Notifier:
         return self._inotify
 
     def _unavailable(self, why: str) -> None:
-        global _warned  # noqa: PLW0603 - once per process
         self._retry_at = time.monotonic() + _RETRY
-        if not _warned:
-            _warned = True
+        if not self._warned:
+            self._warned = True
             _LOG.warning(
                 "The embedded registry polls its folder, so changes are seen late, because inotify can't be "
                 "used (%s; set %s=1 to poll without this warning).",
@@ -175,16 +145,16 @@ class Notifier:
 
     def _read(self, inotify: "Inotify", fd: int) -> None:
         """Pass on what happened since the last time: one call per listener for a burst."""
-        batches: dict[int, dict[str, Change]] = {}
+        batches: dict[int, dict[str, bool]] = {}
         for event in _waiting_events(inotify, fd):
             mask = int(event.mask)
             if mask & _Q_OVERFLOW:
                 for number in self._listeners:
-                    batches.setdefault(number, {})[""] = Change.OVERFLOW
+                    batches.setdefault(number, {})[""] = True
             elif event.watch is not None:
                 changes = batches.setdefault(event.watch.wd, {})
                 name = str(event.name) if event.name else ""
-                changes[name] = changes.get(name, Change(0)) | _change(mask)
+                changes[name] = changes.get(name, False) or bool(mask & _CLOSE_WRITE)
         for number, changes in batches.items():
             for listener in tuple(self._listeners.get(number, ())):
                 listener(changes)
@@ -205,19 +175,7 @@ def _waiting_events(inotify: "Inotify", fd: int) -> "Iterator[Event]":
         yield event
 
 
-def _change(mask: int) -> Change:
-    if mask & _SELF:
-        return Change.FOLDER
-    if mask & _CLOSE_WRITE:
-        return Change.CLOSED
-    if mask & (_DELETE | _MOVED_FROM):
-        return Change.REMOVED
-    return Change.WRITTEN
-
-
 def _close_all() -> None:
-    global _warned  # noqa: PLW0603 - once per process, and this is another one
-    _warned = False
     for notifier in tuple(_open):
         with suppress(OSError):
             notifier.close_descriptors()

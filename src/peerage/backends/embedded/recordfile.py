@@ -12,7 +12,7 @@ import stat
 import time
 from contextlib import suppress
 from enum import Enum
-from typing import Final, NamedTuple, Self
+from typing import Final, NamedTuple
 
 from peerage.backends.embedded import forks
 from peerage.backends.embedded.folder import Folder, draft_name, write_whole
@@ -24,22 +24,17 @@ __all__ = [
     "RecordFile",
     "State",
     "Version",
-    "publish",
     "read_record",
     "remove_old_draft",
     "sequence_of",
     "version_of",
 ]
 
-#: ``<name>.<sequence>``; files with other names aren't records.
-RECORD_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}\.([0-9]{10})")
+#: ``<name>.<sequence>``, the time of creation in nanoseconds; files with other names aren't records.
+RECORD_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}\.[0-9]{10,19}")
 
-#: Inode and modification time; two files that had the same name never share both, see RecordFile.draft.
+#: Inode and modification time; two files that had the same name never share both, see RecordFile.
 Version = tuple[int, int]
-
-_COUNTER: Final = ".seq"
-_LAST_NUMBER: Final = 9_999_999_999
-_DIGITS: Final = 10
 
 #: An owner that updates continuously can make a reader start again, but not for ever.
 _ATTEMPTS: Final = 100
@@ -66,54 +61,48 @@ _FOREIGN: Final = {
 
 
 class RecordFile:
-    """A file that is locked from before it has a visible name until it is closed."""
+    """A file that is locked from before it has a visible name until it is closed.
 
-    def __init__(self, fd: int, name: str) -> None:
+    Readers take a file with the same inode and modification time for unchanged. File systems reuse inodes at
+    once and their clocks are coarse, so an update gets a time later than that of the file that it replaces.
+
+    Args:
+        folder: where it is written, under a temporary name first.
+        name: its name; a file that has this name is replaced.
+        data: what is written.
+        after: the modification time of the file that it replaces.
+
+    Raises:
+        OSError: no space, too many open files, the folder is gone, or another process tests the lock.
+    """
+
+    def __init__(self, folder: Folder, name: str, data: bytes, *, after: int = 0) -> None:
         self.name = name
-        self.modified = 0
-        self._fd = fd
-        self._inode = os.fstat(fd).st_ino
-
-    @classmethod
-    def draft(cls, folder: Folder, data: bytes, *, after: int = 0) -> Self:
-        """Write *data* to a new file under a temporary name.
-
-        Readers take a file with the same inode and modification time for unchanged. File systems reuse inodes
-        at once and their clocks are coarse, so an update gets a time later than *after*, the time of the file
-        that it replaces.
-
-        Raises:
-            OSError: no space, too many open files, the folder is gone, or another process tests the lock.
-        """
+        draft = draft_name()
         with forks.FORK_LOCK:
-            name = draft_name()
-            fd = forks.keep(os.open(name, _CREATE, 0o600, dir_fd=folder.fd))
+            self._fd = forks.keep(os.open(draft, _CREATE, 0o600, dir_fd=folder.fd))
             try:
                 # Fails if another process tests at this moment whether the draft is a leftover.
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                write_whole(fd, data)
-                draft = cls(fd, name)
-                draft.modified = _set_modified(fd, after)
+                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                write_whole(self._fd, data)
+                self.modified = _set_modified(self._fd, after)
+                self._inode = os.fstat(self._fd).st_ino
+                os.rename(draft, name, src_dir_fd=folder.fd, dst_dir_fd=folder.fd)
             except BaseException:
                 with suppress(OSError):
-                    os.unlink(name, dir_fd=folder.fd)
-                forks.close(fd)
+                    os.unlink(draft, dir_fd=folder.fd)
+                self.close()
                 raise
-            return draft
 
     def in_place(self, folder: Folder) -> bool:
         """Whether the name still leads to this file, which may have been removed by hand."""
-        return _leads_to(folder, self.name, self._inode)
+        version = version_of(folder, self.name)
+        return version is not None and version[0] == self._inode
 
-    def rename(self, folder: Folder, name: str) -> None:
-        """Take another name, and replace the file that has it."""
-        os.rename(self.name, name, src_dir_fd=folder.fd, dst_dir_fd=folder.fd)
-        self.name = name
-
-    def remove(self, folder: Folder) -> None:
-        """Remove the name first and then the lock, so that no reader finds the file unlocked."""
+    def remove(self, folder: Folder | None) -> None:
+        """Remove the name, if there is a folder, and then the lock: no reader finds the file unlocked."""
         try:
-            if self.in_place(folder):
+            if folder is not None and self.in_place(folder):
                 os.unlink(self.name, dir_fd=folder.fd)
         finally:
             self.close()
@@ -133,45 +122,6 @@ def _set_modified(fd: int, after: int) -> int:
         if (stored := os.fstat(fd).st_mtime_ns) > after:
             return stored
     return after
-
-
-def publish(folder: Folder, draft: RecordFile, name: str) -> bool:
-    """Name *draft* ``<name>.<next number>``; return False if another process takes a number at this moment.
-
-    It never waits, because the process that has the counter locked may be stopped.
-
-    Raises:
-        OSError: no space, the folder is gone, or no numbers are left.
-    """
-    with forks.FORK_LOCK:
-        counter = os.open(
-            _COUNTER, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=folder.fd
-        )
-        try:
-            try:
-                fcntl.flock(counter, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return False
-            if not _leads_to(folder, _COUNTER, os.fstat(counter).st_ino):
-                return False
-            number = _next_number(folder, counter, name)
-            os.pwrite(counter, b"%010d\n" % number, 0)
-            draft.rename(folder, f"{name}.{number:010d}")
-        finally:
-            os.close(counter)
-    return True
-
-
-def _next_number(folder: Folder, counter: int, name: str) -> int:
-    text = os.pread(counter, 32, 0).strip()
-    number = int(text) + 1 if text.isdigit() and len(text) == _DIGITS else 0
-    # The counter is empty when it is new or was removed; then the records show how far it had come.
-    if not number or version_of(folder, f"{name}.{number:010d}") is not None:
-        matches = map(RECORD_NAME.fullmatch, os.listdir(folder.fd))  # noqa: PTH208 - a descriptor, not a path
-        number = max((int(match[1]) for match in matches if match), default=0) + 1
-    if number > _LAST_NUMBER:
-        raise OSError(f"no numbers are left in {folder.path!a}: remove its file {_COUNTER!r}")
-    return number
 
 
 # The reader's side
@@ -199,7 +149,7 @@ class Content(NamedTuple):
 
 def sequence_of(name: str) -> int:
     """Return the sequence number in the name of a record."""
-    return int(name[-_DIGITS:])
+    return int(name.rpartition(".")[2])
 
 
 def read_record(folder: Folder, name: str, known: Version | None = None) -> Content | State:
@@ -273,11 +223,6 @@ def version_of(folder: Folder, name: str) -> Version | None:
     except FileNotFoundError:
         return None
     return found.st_ino, found.st_mtime_ns
-
-
-def _leads_to(folder: Folder, name: str, inode: int) -> bool:
-    version = version_of(folder, name)
-    return version is not None and version[0] == inode
 
 
 def remove_old_draft(folder: Folder, name: str) -> None:

@@ -6,7 +6,6 @@ A store lives on the thread. All registries of the process with one location sha
 import asyncio
 import errno
 import logging
-import random
 import time
 from collections.abc import Iterable
 from typing import Final
@@ -24,26 +23,13 @@ __all__ = ["Store"]
 
 _LOG = logging.getLogger(__name__)
 
-#: Seconds between ticks: with inotify they look for what it may have missed, polling depends on them.
+#: Seconds between ticks: they look for what inotify may have missed, and open a folder that couldn't be used.
+#: Polling depends on them.
 _TICK: Final = 0.5
 _POLLING_TICK: Final = 0.05
 
-#: Seconds between checks whether the folder is still the one at its path.
-_CHECK: Final = 0.5
-
-#: Seconds from the removal of a record to such a check: ``rm -rf`` removes records before their folder.
+#: Seconds from the removal of a record to a check of its folder: ``rm -rf`` removes records before it.
 _CHECK_AFTER_REMOVAL: Final = 0.02
-
-#: Seconds until the next attempt to open the folder: the first time, and at most.
-_RETRY: Final = 0.05
-_LONGEST_RETRY: Final = 1.0
-
-#: Seconds until the next attempt to get a number: the first time at most, and ever.
-_NUMBER_RETRY: Final = 0.002
-_LONGEST_NUMBER_RETRY: Final = 0.05
-
-#: Seconds without a number after which that is a problem: the process with the counter is stopped, or hangs.
-_NUMBER_PATIENCE: Final = 1.0
 
 #: Own records per check that are looked at, whether they are still there.
 _RECORDS_PER_CHECK: Final = 50
@@ -67,16 +53,13 @@ class Store:
         self._loop = asyncio.get_running_loop()
         self._view = View(notifier, self._recovered, self._failed, self._check_soon)
         self._records: dict[OwnedRecord, None] = {}
+        # None while out of touch.
         self._folder: Folder | None = None
-        self._attached = False
         self._since = time.monotonic()
         # Why the folder can't be used, and whether it is refused, which doesn't pass by waiting.
         self._problem: str | None = None
         self._denied = False
-        self._retry_in = _RETRY
-        self._retry: asyncio.TimerHandle | None = None
         self._check_scheduled = False
-        self._checked_at = 0.0
         # Why records can't be written, although the folder can be read; and which.
         self._write_problem: str | None = None
         self._unwritten: set[OwnedRecord] = set()
@@ -90,9 +73,9 @@ class Store:
         first = not self._view.active
         self._view.add(feed)
         if self._problem is not None:
-            feed.stale(_reason(self._problem))
-        if self._attached and first:
-            self._start_view()
+            feed.stale(_reason(self._problem), refused=True)
+        if self._folder is not None and first:
+            self._start_view(self._folder)
 
     def unwatch(self, feed: Feed) -> None:
         """Report nothing more to *feed*."""
@@ -102,27 +85,24 @@ class Store:
         """Keep *record* in the folder until it is withdrawn."""
         if not record.withdrawn:
             self._records[record] = None
-            if self._attached:
+            if self._folder is not None:
                 self.write(record)
             elif self._denied and self._problem is not None:
                 record.deny(self._problem)
 
     def write(self, record: OwnedRecord) -> None:
         """Bring the file of *record* up to date, or try again later if that fails."""
-        if not self._attached or self._folder is None or record not in self._records:
+        if self._folder is None or record not in self._records:
             return
         try:
-            complete = record.write(self._folder)
+            record.write(self._folder)
         except OSError as error:
             self._write_failed(record, error)
-            return
-        if complete:
-            self._written(record)
         else:
-            self._wait_for_number(record)
+            self._written(record)
 
     def withdraw(self, record: OwnedRecord, *, remove: bool = True) -> None:
-        """Withdraw *record*; with ``remove=False`` its file is unlocked only, and others remove it."""
+        """Withdraw *record*; with ``remove=False``, or out of touch, others remove its unlocked file."""
         self._records.pop(record, None)
         self._written(record)
         try:
@@ -130,7 +110,7 @@ class Store:
         except OSError as error:
             _LOG.warning(
                 "The file of a withdrawn record %s can't be removed (%s). It isn't locked, so it is ignored.",
-                ascii(record.name),
+                ascii(record.prefix),
                 error.strerror,
             )
 
@@ -142,7 +122,7 @@ class Store:
 
     def health(self) -> Health:
         """Return the state of the folder, for :meth:`peerage.registry.Registry.inspect`."""
-        connected = self._attached and self._problem is None
+        connected = self._folder is not None and self._problem is None
         problem = self._problem or self._write_problem
         details = {"changes": "not watched", "own records": str(len(self._records))}
         if self._view.active:
@@ -161,98 +141,74 @@ class Store:
     def close(self) -> None:
         """Withdraw everything and close the folder."""
         self._ticker.cancel()
-        if self._retry is not None:
-            self._retry.cancel()
         self.withdraw_all(tuple(self._records))
-        self._attached = False
+        self._close_folder()
+
+    # In touch, out of touch
+
+    def _attach(self) -> None:
+        """Open the folder and bring everything up to date; the next tick tries again if that fails."""
+        self._close_folder()
+        try:
+            folder = self._folder = Folder.open(self._location.base, self._location.folder)
+        except (RegistryDeniedError, OSError) as error:
+            self._failed(error)
+            return
+        for record in tuple(self._records):
+            self.write(record)
+        if self._view.active:
+            self._start_view(folder)
+        else:
+            self._recovered()
+
+    def _close_folder(self) -> None:
         self._view.stop()
         if self._folder is not None:
             self._folder.close()
             self._folder = None
 
-    # In touch, out of touch
-
-    def _attach(self) -> None:
-        """Open the folder and bring everything up to date; try again later if that fails."""
-        if self._attached:
-            return
+    def _start_view(self, folder: Folder) -> None:
         try:
-            folder = Folder.open(self._location.base, self._location.folder)
-        except RegistryDeniedError as error:
-            self._detach(str(error), denied=True)
-            return
+            self._view.start(folder)
         except OSError as error:
             self._failed(error)
-            return
-        self._adopt(folder)
-        self._attached = True
-        for record in tuple(self._records):
-            self.write(record)
-        if self._view.active:
-            self._start_view()
-        else:
-            self._recovered()
-
-    def _adopt(self, folder: Folder) -> None:
-        """Use *folder*; if it isn't the one from before, none of the process's records is in it."""
-        old = self._folder
-        if old is not None and old.identity == folder.identity:
-            folder.close()
-            return
-        self._folder = folder
-        if old is not None:
-            for record in self._records:
-                record.abandon()
-            old.close()
-
-    def _start_view(self) -> None:
-        if self._folder is not None:
-            try:
-                self._view.start(self._folder)
-            except OSError as error:
-                self._failed(error)
 
     def _recovered(self) -> None:
         """The folder is open and, if there is a watcher, was read to the end."""
-        self._retry_in = _RETRY
         if self._problem is not None:
             self._problem, self._denied = None, False
             self._since = time.monotonic()
             _LOG.debug("The embedded registry in %s is in touch again.", ascii(self._location.base))
 
-    def _failed(self, error: OSError) -> None:
-        """Something failed that may pass."""
-        self._detach(
-            f"The embedded registry in {self._location.base!a} can't be used for now "
-            f"({error.strerror or error}): resolve this; it is tried again every second.",
-            denied=False,
-        )
-
-    def _detach(self, problem: str, *, denied: bool) -> None:
-        self._attached = False
-        self._view.halt()
+    def _failed(self, error: Exception) -> None:
+        """The folder is refused, or can't be used for a reason that may pass."""
+        self._close_folder()
+        self._denied = isinstance(error, RegistryDeniedError)
+        problem = str(error)
+        if isinstance(error, OSError):
+            problem = (
+                f"The embedded registry in {self._location.base!a} can't be used for now "
+                f"({error.strerror or error}): resolve this; it is tried again every second."
+            )
         if self._problem is None:
             self._since = time.monotonic()
             # The followers of the registry log it as well.
             _LOG.debug("%s", problem)
         if problem != self._problem:
+            self._problem = problem
             self._view.stale(_reason(problem))
-        self._problem, self._denied = problem, denied
-        if denied:
+        if self._denied:
             for record in self._records:
                 record.deny(problem)
-        if self._retry is not None:
-            self._retry.cancel()
-        self._retry = self._loop.call_later(self._retry_in, self._attach)
-        self._retry_in = min(2 * self._retry_in, _LONGEST_RETRY)
 
     # Keeping it up to date
 
     def _tick(self) -> None:
         try:
-            if self._attached:
-                if time.monotonic() - self._checked_at >= _CHECK:
-                    self._check()
+            if self._folder is None:
+                self._attach()
+            else:
+                self._check()
                 self._view.tick()
         finally:
             self._ticker = self._loop.call_later(_POLLING_TICK if self._view.polling else _TICK, self._tick)
@@ -265,19 +221,14 @@ class Store:
     def _check(self) -> None:
         """Attach again if the folder was replaced; write again the records that were removed from it."""
         self._check_scheduled = False
-        if not self._attached or self._folder is None:
+        if self._folder is None:
             return
-        self._checked_at = time.monotonic()
         try:
             in_place = self._folder.in_place()
-        except RegistryDeniedError as error:
-            self._detach(str(error), denied=True)
-            return
-        except OSError as error:
+        except (RegistryDeniedError, OSError) as error:
             self._failed(error)
             return
         if not in_place:
-            self._attached = False
             self._attach()
             return
         for record in tuple(self._records)[:_RECORDS_PER_CHECK]:
@@ -287,29 +238,7 @@ class Store:
 
     # Records that can't be written for now
 
-    def _wait_for_number(self, record: OwnedRecord) -> None:
-        now = time.monotonic()
-        if record.waiting_since is None:
-            record.waiting_since = now
-        waited = now - record.waiting_since
-        if waited >= _NUMBER_PATIENCE:
-            self._report_unwritten(
-                record,
-                f"Records can't be numbered in {self._location.base!a}, because another process has the file "
-                "'.seq' there locked, and may be stopped or hang: end or continue it.",
-            )
-        if not record.retry_scheduled:
-            record.retry_scheduled = True
-            # At random, so that the processes that wait don't collide again, and less often with time.
-            longest = min(_NUMBER_RETRY + waited, _LONGEST_NUMBER_RETRY)
-            self._loop.call_later(random.uniform(0, longest), self._retry_number, record)  # noqa: S311 - no secret
-
-    def _retry_number(self, record: OwnedRecord) -> None:
-        record.retry_scheduled = False
-        self.write(record)
-
     def _written(self, record: OwnedRecord) -> None:
-        record.waiting_since = None
         self._unwritten.discard(record)
         if self._write_problem is not None and not self._unwritten:
             self._write_problem = None
@@ -325,15 +254,12 @@ class Store:
             f"Records can't be written to {self._location.base!a} ({error.strerror or error}): "
             "resolve this; it is tried again every second."
         )
-        self._report_unwritten(record, problem)
-        if error.errno in _DENIALS:
-            record.deny(problem)
-
-    def _report_unwritten(self, record: OwnedRecord, problem: str) -> None:
         self._unwritten.add(record)
         if self._write_problem is None:
             _LOG.warning("%s", problem)
         self._write_problem = problem
+        if error.errno in _DENIALS:
+            record.deny(problem)
 
 
 def _reason(problem: str) -> str:

@@ -6,10 +6,10 @@ import logging
 import os
 import time
 from collections.abc import Callable, Coroutine, Iterator
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from peerage.backends.embedded.folder import DRAFT_PREFIX, Folder
-from peerage.backends.embedded.inotify import Change, Notifier
+from peerage.backends.embedded.inotify import Notifier
 from peerage.backends.embedded.loopthread import run_in_slices
 from peerage.backends.embedded.recordfile import (
     RECORD_NAME,
@@ -24,6 +24,9 @@ from peerage.backends.embedded.recordfile import (
 from peerage.backends.feed import Feed
 from peerage.registry import RECORD_LIMIT, Record
 
+if TYPE_CHECKING:
+    from asyncinotify import Watch
+
 __all__ = ["View"]
 
 _LOG = logging.getLogger(__name__)
@@ -31,23 +34,16 @@ _LOG = logging.getLogger(__name__)
 #: Seconds after a file was closed until its lock is tested: the kernel reports the close before it unlocks.
 _TESTS_AFTER_CLOSE: Final = (0.001, 0.01, 0.1)
 
-#: Locks tested per tick.
-_LOCKS_PER_TICK: Final = 30
-
-#: With inotify, names compared per tick at least, and ticks until all are compared at most.
-_NAMES_PER_TICK: Final = 50
-_TICKS_PER_ROUND: Final = 60
-
-#: When polling, seconds until names are compared although the folder hasn't changed.
-_COMPARE_AFTER: Final = 30.0
+#: Records read per tick at least, and, with inotify, ticks until all are read at most.
+_STEPS: Final = 30
+_TICKS_PER_ROUND: Final = 120
 
 #: When polling, the share of a processor that comparing may take is one part in so many.
 _SHARE: Final = 100
 
-#: Seconds in which a second change of a folder may not show in its modification time: a tick of the kernel's
-#: clock, or one second on file systems that keep whole seconds only.
-_CLOCK_TICK: Final = 0.02
-_WHOLE_SECOND: Final = 1.0
+#: Seconds in which a second change of a folder may not show in its modification time: some file systems keep
+#: whole seconds only.
+_UNSETTLED: Final = 1.0
 
 #: Names that are warned about, each once; no more, because the folder is in disorder then.
 _WARNINGS: Final = 100
@@ -83,10 +79,9 @@ class View:
         self._known: dict[str, _Known] = {}
         self._feeds: dict[Feed, None] = {}
         self._complete = False
-        self._watch: int | None = None
+        self._watch: Watch | None = None
         self._task: asyncio.Task[None] | None = None
-        self._names: Iterator[object] = iter(())
-        self._locks: Iterator[object] = iter(())
+        self._round: Iterator[object] = iter(())
         self._warned: set[str] = set()
         # When polling: the folder's modification time, until when it can hide a change, and when names were
         # and may be compared.
@@ -99,7 +94,7 @@ class View:
 
     @property
     def active(self) -> bool:
-        """Whether there was ever a watcher; from then on the view is kept up to date."""
+        """Whether there is a watcher, or was one since :meth:`start`."""
         return bool(self._feeds) or self._folder is not None
 
     @property
@@ -120,6 +115,11 @@ class View:
         """Report nothing more to *feed*."""
         self._feeds.pop(feed, None)
 
+    def stale(self, reason: str) -> None:
+        """Report to all feeds that the registry is out of touch."""
+        for feed in self._feeds:
+            feed.stale(reason, refused=True)
+
     def _records(self) -> Iterator[Record]:
         return (known.record for known in self._known.values())
 
@@ -131,31 +131,17 @@ class View:
         Raises:
             OSError: the folder is gone.
         """
-        self.halt()
-        if folder is not self._folder:
-            self._known.clear()
+        self._known.clear()
+        self._folder = folder
         # Watched before it is read: a change in between is seen twice rather than never.
         self._watch = self._notifier.listen(folder.path, self._on_changes)
-        self._folder = folder
-        self._note_modification(folder.changed_at())
-        self._names, self._locks = self._forever(self._compare), self._forever(self._test_locks)
         self._run(self._read_all, folder)
 
-    def stale(self, reason: str) -> None:
-        """Report to all feeds that the registry is out of touch."""
-        for feed in self._feeds:
-            feed.stale(reason)
-
     def stop(self) -> None:
-        """Drop everything."""
-        self.halt()
-        self._folder = None
-        self._known.clear()
-
-    def halt(self) -> None:
         """Read nothing more until the next :meth:`start`."""
+        self._folder = None
         self._complete = False
-        self._names = self._locks = iter(())
+        self._round = iter(())
         self._cancel()
         if self._watch is not None:
             self._notifier.ignore(self._watch, self._on_changes)
@@ -169,42 +155,34 @@ class View:
         if folder is None or not self._complete:
             return
         try:
-            _advance(self._locks, _LOCKS_PER_TICK)
-            if not self.polling:
-                _advance(self._names, max(_NAMES_PER_TICK, len(self._known) // _TICKS_PER_ROUND))
-            elif self._notifier.retry_due:
+            steps = _STEPS if self.polling else max(_STEPS, len(self._known) // _TICKS_PER_ROUND)
+            if len(list(itertools.islice(self._round, steps))) < steps:
+                self._round = self._look(folder, each=True)
+            if self._watch is None:
                 self._watch = self._notifier.listen(folder.path, self._on_changes)
-                if self._watch is not None:
+                if self._watch is None:
+                    self._poll(folder)
+                else:
                     self._run(self._read_all, folder)
-            else:
-                self._poll(folder)
         except OSError as error:
             self._on_error(error)
 
     def _poll(self, folder: Folder) -> None:
         """Compare names if the folder changed, or may have changed, within the share of the processor."""
-        changed_at = folder.changed_at()
+        now, changed_at = time.monotonic(), folder.changed_at()
         if changed_at != self._changed_at:
-            self._note_modification(changed_at)
-        now = time.monotonic()
-        due = self._compared_at <= self._unsettled_until or now >= self._compare_not_before + _COMPARE_AFTER
-        if due and self._task is None and now >= self._compare_not_before:
+            self._changed_at, self._unsettled_until = changed_at, now + _UNSETTLED
+        due = self._compare_not_before <= now and self._compared_at <= self._unsettled_until
+        if due and self._task is None:
             self._compared_at = now
             self._run(self._compare_all, folder)
 
-    def _note_modification(self, changed_at: int) -> None:
-        self._changed_at = changed_at
-        coarse = changed_at % 1_000_000_000 == 0
-        self._unsettled_until = time.monotonic() + (_WHOLE_SECOND if coarse else _CLOCK_TICK)
-
     async def _compare_all(self, folder: Folder) -> None:
-        cpu = await run_in_slices(self._compare(folder))
-        self._task = None
+        cpu = await run_in_slices(self._look(folder, each=False))
         self._compare_not_before = time.monotonic() + _SHARE * cpu
 
     async def _read_all(self, folder: Folder) -> None:
-        await run_in_slices(self._read_each(folder))
-        self._task = None
+        await run_in_slices(self._look(folder, each=True))
         if not self._complete:
             self._complete = True
             for feed in self._feeds:
@@ -219,6 +197,8 @@ class View:
                 await work(folder)
             except OSError as error:
                 self._on_error(error)
+            else:
+                self._task = None
 
         self._cancel()
         self._task = asyncio.create_task(guarded(), name="peerage.backends.embedded: view")
@@ -228,28 +208,17 @@ class View:
             self._task.cancel()
             self._task = None
 
-    def _forever(self, steps: Callable[[Folder], Iterator[object]]) -> Iterator[object]:
-        while self._folder is not None:
-            yield from steps(self._folder)
-            yield None  # a folder may be empty
+    def _look(self, folder: Folder, *, each: bool) -> Iterator[object]:
+        """Read records that are new, gone or in another file, or *each*, which costs five times as much.
 
-    def _read_each(self, folder: Folder) -> Iterator[object]:
-        before = set(self._known)
-        for name in os.listdir(folder.fd):  # noqa: PTH208 - a descriptor, not a path
-            if RECORD_NAME.fullmatch(name):
-                before.discard(name)
-                yield self._read(name)
-        for name in before:
-            yield self._read(name)
-
-    def _compare(self, folder: Folder) -> Iterator[object]:
-        """Find names that are new, gone or lead to another file; it costs a fifth of reading each."""
+        Only reading finds a record whose owner died without an event.
+        """
         before = set(self._known)
         for name in os.listdir(folder.fd):  # noqa: PTH208 - a descriptor, not a path
             if RECORD_NAME.fullmatch(name):
                 before.discard(name)
                 known = self._known.get(name)
-                if known is None or version_of(folder, name) != known.version:
+                if each or known is None or version_of(folder, name) != known.version:
                     self._read(name)
                 yield name
             elif name.startswith(DRAFT_PREFIX):
@@ -257,33 +226,27 @@ class View:
         for name in before:
             yield self._read(name)
 
-    def _test_locks(self, _: Folder) -> Iterator[object]:
-        for name in tuple(self._known):
-            if name in self._known:
-                self._read(name)
-            yield name
-
     # Changes that inotify reports
 
-    def _on_changes(self, changes: dict[str, Change]) -> None:
+    def _on_changes(self, changes: dict[str, bool]) -> None:
         try:
-            for name, change in changes.items():
+            for name, closed in changes.items():
                 if not name:
-                    self._on_folder_change(change)
+                    self._on_folder_change(lost=closed)
                 elif RECORD_NAME.fullmatch(name):
                     alive = self._read(name)
-                    if alive and Change.CLOSED in change:
+                    if alive and closed:
                         self._test_after_close(name)
-                    elif not alive and Change.REMOVED in change:
+                    elif not alive:
                         self._on_doubt()
         except OSError as error:
             self._on_error(error)
 
-    def _on_folder_change(self, change: Change) -> None:
-        if Change.OVERFLOW in change and self._folder is not None:
-            self._run(self._read_all, self._folder)
-        if Change.FOLDER in change:
+    def _on_folder_change(self, *, lost: bool) -> None:
+        if not lost:
             self._on_doubt()
+        elif self._folder is not None:
+            self._run(self._read_all, self._folder)
 
     def _test_after_close(self, name: str, attempt: int = 0) -> None:
         """Test after a while whether the lock of a file that was closed is gone."""
@@ -338,8 +301,3 @@ class View:
         )
         # Names are as untrusted as data: ascii() escapes control characters.
         _LOG.warning("The record %s in %s is left out, because %s.", ascii(name), ascii(folder.path), why)
-
-
-def _advance(steps: Iterator[object], number: int) -> None:
-    for _ in itertools.islice(steps, number):
-        pass

@@ -13,6 +13,7 @@ from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Final
 
 from peerage.backends.feed import Feed
+from peerage.backends.zookeeper.advice import lacks_credentials
 from peerage.backends.zookeeper.connection import CHILDREN, DELETED, Connection
 from peerage.backends.zookeeper.failures import Failure, Lost, NoAuth, NoNode, Unsupported
 from peerage.backends.zookeeper.requests import NO_NODE, AddWatch, Entry, MultiRead
@@ -88,6 +89,7 @@ class Folder:
         self._synced: Connected | None = None
         self.problem: str | None = None
         """Why the folder can't be read although the server can be reached."""
+        self._refused = False
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         connection.on_change.append(self._on_change)
@@ -106,9 +108,11 @@ class Folder:
         self._new_feeds.add(feed)
         if self._task is None:
             self._task = asyncio.create_task(self._run(), name=f"peerage: watch {self._url}")
-        reason = self._connection.reason if self._connection.up is None else self.problem
-        if reason is not None:
-            feed.stale(reason)
+        if self._connection.up is not None:
+            if self.problem is not None:
+                feed.stale(self.problem, refused=self._refused)
+        elif (reason := self._connection.reason) is not None:
+            feed.stale(reason, refused=lacks_credentials(reason))
         self._wake.set()
         return feed
 
@@ -130,7 +134,8 @@ class Folder:
 
     def _on_change(self) -> None:
         if self._connection.up is None and self._connection.reason is not None:
-            self._report_stale(self._connection.reason)
+            reason = self._connection.reason
+            self._report_stale(reason, refused=lacks_credentials(reason))
         self._wake.set()
 
     def _on_event(self, kind: int, path: str) -> None:
@@ -148,9 +153,9 @@ class Folder:
         self._changed[name] = None
         self._wake.set()
 
-    def _report_stale(self, reason: str) -> None:
+    def _report_stale(self, reason: str, *, refused: bool = False) -> None:
         for feed in (*self._feeds, *self._new_feeds):
-            feed.stale(reason)
+            feed.stale(reason, refused=refused)
 
     # The task
 
@@ -168,7 +173,7 @@ class Folder:
                     await self._report(up, f"reading {self._path} failed (the server put it off)")
             except NoAuth:
                 advice = "check the credentials and the access list of that node"
-                await self._report(up, f"reading {self._path} is refused: {advice}")
+                await self._report(up, f"reading {self._path} is refused: {advice}", refused=True)
             except Unsupported:
                 await self._report_unsupported()
             except Failure as failure:
@@ -189,9 +194,9 @@ class Folder:
                     await self._connection.changed()
         return self._connection.up is not up
 
-    async def _report(self, up: "Connected | None", problem: str) -> None:
-        self.problem = problem
-        self._report_stale(problem)
+    async def _report(self, up: "Connected | None", problem: str, *, refused: bool = False) -> None:
+        self.problem, self._refused = problem, refused
+        self._report_stale(problem, refused=refused)
         self._synced = None
         await self._is_replaced(up, _RETRY)
         self._wake.set()
@@ -199,6 +204,7 @@ class Folder:
     async def _report_unsupported(self) -> None:
         """Say so for as long as the server isn't asked again, after each reconnect as well."""
         self._synced = None
+        self._refused = True
         self.problem = (
             "the server has no recursive watches, so records can't be followed there: run ZooKeeper 3.6 or "
             "newer, without WatchManagerOptimized"
@@ -207,7 +213,7 @@ class Folder:
             async with asyncio.timeout(_UNSUPPORTED_RETRY):
                 while True:
                     if self._connection.up is not None:
-                        self._report_stale(self.problem)
+                        self._report_stale(self.problem, refused=True)
                     await self._connection.changed()
         self._wake.set()
 
