@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from peerage.changes import Changed, Changes, Joined, Left
 from peerage.directory import Directory, Problems, Standing, fold_criteria
-from peerage.directory.bucket import Bucket
+from peerage.directory.members import Members
 from peerage.records.decode import decode
 from peerage.registry import Record
 
@@ -193,15 +193,11 @@ class DirectoryMachine(RuleBasedStateMachine):
 
     @invariant()
     def nothing_else_is_kept(self):
-        """No empty bucket, no problem or group of a record that was removed."""
-        assert not [
-            found
-            for found in self.directory._index._found.values()
-            if isinstance(found, Bucket) and not found
-        ]
-        assert set(self.directory._index._found) == {
-            pair for one in self.visible().values() for pair in one.ids
-        }
+        """No empty list, no problem or group of a record that was removed."""
+        groups = self.directory._index._groups.values()
+        kept = [(pair, found) for group in groups for pair, found in group.items()]
+        assert not [pair for pair, found in kept if isinstance(found, Members) and not found]
+        assert {pair for pair, _ in kept} == {pair for one in self.visible().values() for pair in one.ids}
         assert self.directory.names() == set(self.model)
         assert set(self.directory.problems) == {
             record.name for record in self.model.values() if decode(record.name, record.data).problems

@@ -45,11 +45,10 @@ def test_every_record_is_a_row(directory):
 def test_a_row_has_the_texts_of_the_record(directory):
     """In the spelling of the record."""
     row = listing(directory)[0]
-    assert (row.service_id, row.instance_id, row.node_id, row.host) == ("A", "a", "n", "node-1")
-    assert (row.urls, row.appclass) == (("http://node-1:1",), "App")
-    assert row.ids == (("node_id", "n"), ("shard", 1))
+    assert (row.instance.service_id, row.instance.node_id, row.instance.host) == ("A", "n", "node-1")
+    assert row.entry()["urls"] == ["http://node-1:1"]
     assert row.problems == ("an entry of web is 'x', not [address, port] with a port from 1 to 65535.",)
-    assert row.record["discovery"] == {"shard": [1]}
+    assert row.record()["discovery"] == {"shard": [1]}
 
 
 def test_criteria_leave_out_other_records(directory):

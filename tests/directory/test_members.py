@@ -1,11 +1,11 @@
-"""Lists of instances, and the bucket of one id."""
+"""Lists of instances, and the index of their ids."""
 
 from itertools import accumulate
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from peerage.directory.bucket import Bucket, Standing
+from peerage.directory.index import Index, Standing
 from peerage.directory.members import Members
 from peerage.records.decode import decode
 
@@ -72,30 +72,37 @@ def test_shares_are_made_once_after_each_change():
     assert members.shares == [1, 9, 10]
 
 
-def test_a_bucket_from_which_all_were_discarded_is_empty():
-    """The index drops an empty bucket, so that ids without instances take no memory."""
+PAIR = ("service_id", "orders")
+
+
+def make_orders(count):
+    return [decode(f"n{number}", b'{"service_id": "orders"}').instance for number in range(count)]
+
+
+def test_an_id_from_which_all_were_discarded_is_not_kept():
+    """Ids without instances take no memory."""
     for standing in Standing:
-        bucket, instances = Bucket(), make_instances(40)
+        index, instances = Index(), make_orders(40)
         for instance in instances:
-            bucket.add(instance, standing)
-        assert len(bucket) == len(bucket.all) == 40
-        assert len(bucket.targets) == (0 if standing is Standing.UNCALLABLE else 40)
+            index.add(instance, standing)
+        assert len(index.matching([PAIR])) == 40
+        assert len(index.targets(PAIR)) == (0 if standing is Standing.UNCALLABLE else 40)
         for instance in instances:
-            assert bucket
-            bucket.discard(instance, standing)
-        assert not bucket
-        assert list(bucket.targets) == bucket.all == []
-        assert bucket.urls == ()
+            assert index.matching([PAIR])
+            index.discard(instance)
+        assert not any(index._groups.values())
+        assert list(index.targets(PAIR)) == index.matching([PAIR]) == []
+        assert index.urls(PAIR) == ()
 
 
-def test_a_bucket_prefers_ready_instances():
+def test_requests_go_to_ready_instances():
     """Draining instances are the targets only while no instance is ready; uncallable ones never are."""
-    bucket = Bucket()
-    ready, draining, uncallable = make_instances(3)
-    bucket.add(uncallable, Standing.UNCALLABLE)
-    assert bucket.targets == []
-    bucket.add(draining, Standing.DRAINING)
-    assert bucket.targets == [draining]
-    bucket.add(ready, Standing.READY)
-    assert bucket.targets == [ready]
-    assert set(bucket.all) == {ready, draining, uncallable}
+    index = Index()
+    ready, draining, uncallable = make_orders(3)
+    index.add(uncallable, Standing.UNCALLABLE)
+    assert index.targets(PAIR) == []
+    index.add(draining, Standing.DRAINING)
+    assert index.targets(PAIR) == [draining]
+    index.add(ready, Standing.READY)
+    assert index.targets(PAIR) == [ready]
+    assert set(index.matching([PAIR])) == {ready, draining, uncallable}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from peerage.records.container import in_container
+from peerage.records.identity import in_container
 
 OVERLAY = "631 575 0:58 / / rw,relatime master:1 - overlay overlay rw,lowerdir=/l,upperdir=/u\n"
 DISK = "27 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n"

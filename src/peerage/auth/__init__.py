@@ -6,10 +6,9 @@
 from peerage.auth.claims import check_claims
 from peerage.auth.fetched_keys import FetchedKeys, read_file
 from peerage.auth.jose import PrivateKey, PublicKey
-from peerage.auth.key_source import KeySource
 from peerage.auth.principal import SUPERUSER, Principal
 from peerage.auth.refusals import Reason
-from peerage.auth.verifier import Verifier
+from peerage.auth.verifier import KeySource, Verifier
 
 __all__ = [
     "SUPERUSER",

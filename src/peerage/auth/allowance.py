@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from fnmatch import fnmatchcase
-from typing import Final
+from itertools import chain
 
 from peerage.auth.principal import SUPERUSER
 from peerage.auth.refusals import Reason
@@ -14,8 +14,6 @@ __all__ = ["Allow", "Allowance"]
 #: ``{instance id: {tenant or "*": [resource]}}``; instance ids and resources may be patterns.
 Allow = Mapping[str, Mapping[str, Collection[str]]]
 
-_EVERYWHERE: Final = "*"
-
 
 class Allowance:
     """Limits the resources that a token may claim, by the instance that has signed it.
@@ -23,10 +21,7 @@ class Allowance:
     ``{"gateway-*": {"*": ["orders:*"]}}``: the instances ``gateway-1``, ``gateway-2`` and so on may claim
     every resource of orders, globally and for each tenant; under the name of a tenant, for that tenant alone.
     Patterns are those of :mod:`fnmatch`. None of them matches ``authz:superuser``, which must be listed
-    literally.
-
-    Args:
-        allow: see above. What several patterns allow to one instance adds up.
+    literally. What several patterns allow to one instance adds up.
 
     Raises:
         ConfigurationError: *allow* has another shape.
@@ -51,12 +46,13 @@ class Allowance:
         """
         rules = [rule for pattern, rule in self._rules if fnmatchcase(instance_id, pattern)]
         for tenant, claimed in resources.items():
-            allowed = [rule[key] for rule in rules for key in (tenant, _EVERYWHERE) if key in rule]
-            if not allowed:
-                raise _excessive(instance_id, f"anything for {tenant!a}")
-            for resource in claimed:
-                if not any(_allows(pattern, resource) for patterns in allowed for pattern in patterns):
-                    raise _excessive(instance_id, f"{resource!a} for {tenant!a}")
+            allowed = [rule[key] for rule in rules for key in (tenant, "*") if key in rule]
+            patterns = [*chain.from_iterable(allowed)]
+            excess = [ascii(each) for each in claimed if not any(_allows(one, each) for one in patterns)]
+            if excess or not allowed:
+                what = excess[0] if allowed else "anything"
+                claim = f"The instance {instance_id!a} claims {what} for {tenant!a}"
+                raise TokenRefusedError(Reason.EXCESSIVE, f"{claim}, which 'allow' of this verifier lacks.")
 
 
 def _strings(values: Collection[str]) -> tuple[str, ...]:
@@ -68,9 +64,3 @@ def _strings(values: Collection[str]) -> tuple[str, ...]:
 
 def _allows(pattern: str, resource: str) -> bool:
     return pattern == resource or (resource != SUPERUSER and fnmatchcase(resource, pattern))
-
-
-def _excessive(instance_id: str, what: str) -> TokenRefusedError:
-    return TokenRefusedError(
-        Reason.EXCESSIVE, f"The instance {instance_id!a} claims {what}, which 'allow' of this verifier lacks."
-    )

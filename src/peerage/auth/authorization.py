@@ -12,8 +12,7 @@ from peerage.auth.allowance import Allow, Allowance
 from peerage.auth.cluster_tokens import KEY_NAME, ClusterTokens
 from peerage.auth.fetched_keys import Fetch, fetched_keys
 from peerage.auth.instance_tokens import InstanceKeys, InstanceTokens
-from peerage.auth.key_source import KeySource
-from peerage.auth.verifier import Verifier
+from peerage.auth.verifier import KeySource, Verifier
 from peerage.errors import ConfigurationError
 from peerage.membership import Membership
 from peerage.records.identity import Identity

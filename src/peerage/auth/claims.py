@@ -19,18 +19,13 @@ _END_OF_TIME: Final = 253402300800
 #: Levels of nesting that claims may have. Deeper ones can't be copied within Python's recursion limit.
 _DEPTH: Final = 32
 
-_STRINGS: Final = ("iss", "sub", "azp", "jti")
-
 
 def check_claims(claims: Mapping[str, Any], now: float) -> None:
     """Refuse claims that aren't valid now (RFC 7519, section 4.1).
 
-    ``exp`` and ``iat`` are required, ``nbf`` is optional. ``exp`` must not have passed, nor ``iat`` or
-    ``nbf`` be in the future, by LEEWAY or more. Registered claims must have their types.
-
-    Args:
-        claims: a JSON object.
-        now: seconds since the epoch.
+    ``exp`` and ``iat`` are required, ``nbf`` is optional. ``exp`` must not have passed at *now*, seconds
+    since the epoch, nor ``iat`` or ``nbf`` be in the future, by LEEWAY or more. Registered claims must have
+    their types.
 
     Raises:
         TokenRefusedError: they aren't valid; it has the reason.
@@ -38,11 +33,15 @@ def check_claims(claims: Mapping[str, Any], now: float) -> None:
     expires = _time(claims, "exp", required=True)
     issued = _time(claims, "iat", required=True)
     begins = _time(claims, "nbf", required=False)
-    for name in _STRINGS:
+    for name in ("iss", "sub", "azp", "jti"):
         if not isinstance(claims.get(name), str | None):
             raise _wrong(name, "a string")
     _audiences(claims)
-    _check_resources(claims.get("resources"))
+    resources = claims.get("resources")
+    if resources is not None and not isinstance(resources, dict):
+        raise _wrong("resources", "an object")
+    if resources and not all(map(_are_strings, resources.values())):
+        raise _wrong("resources", "an object of lists of strings")
     if now >= expires + LEEWAY:
         raise TokenRefusedError(Reason.EXPIRED, f"It expired {now - expires:.0f} s ago.")
     if now <= max(issued, begins) - LEEWAY:
@@ -92,10 +91,10 @@ def memory_of(claims: Mapping[str, Any]) -> int:
 
 def _time(claims: Mapping[str, Any], name: str, *, required: bool) -> float:
     value = claims.get(name)
-    if value is None and not required:
-        return -math.inf
     if value is None:
-        raise TokenRefusedError(Reason.CLAIMS, f"It has no {name}.")
+        if required:
+            raise TokenRefusedError(Reason.CLAIMS, f"It has no {name}.")
+        return -math.inf
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < _END_OF_TIME:
         raise _wrong(name, "a number of seconds since 1970")
     return float(value)
@@ -104,19 +103,13 @@ def _time(claims: Mapping[str, Any], name: str, *, required: bool) -> float:
 def _audiences(claims: Mapping[str, Any]) -> set[str]:
     value = claims.get("aud")
     values = [value] if isinstance(value, str) else [] if value is None else value
-    if not isinstance(values, list) or not all(isinstance(each, str) for each in values):
+    if not _are_strings(values):
         raise _wrong("aud", "a string or a list of strings")
     return {*values}
 
 
-def _check_resources(value: Any) -> None:
-    if value is None:
-        return
-    if not isinstance(value, dict):
-        raise _wrong("resources", "an object")
-    for resources in value.values():
-        if not isinstance(resources, list) or not all(isinstance(each, str) for each in resources):
-            raise _wrong("resources", "an object of lists of strings")
+def _are_strings(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(each, str) for each in value)
 
 
 def _wrong(name: str, what: str) -> TokenRefusedError:

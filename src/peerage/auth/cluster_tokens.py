@@ -9,15 +9,15 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
-from typing import Any, Final
+from typing import Final
 
 from cachetools import TTLCache
 
 from peerage.auth.jose import PrivateKey, PublicKey
-from peerage.auth.key_source import KeySource
 from peerage.auth.principal import SUPERUSER
+from peerage.auth.verifier import KeySource
 from peerage.errors import KeysUnavailableError, RegistryClosedError
 from peerage.records.identity import Identity
 from peerage.registry import Secrets
@@ -37,10 +37,6 @@ RENEWAL: Final = 600.0
 #: original looks for a new key, during which it signs with the old one.
 _PREVIOUS: Final = LIFETIME + 300 + 60
 
-#: Seconds that a caller waits for the key, and until a registry that refused it is asked again.
-WAIT: Final = 5.0
-RETRY: Final = 15.0
-
 #: A token, and the seconds since the epoch at which it was issued and expires.
 _NO_TOKEN: Final = ("", 0.0, 0.0)
 
@@ -49,12 +45,12 @@ class ClusterTokens(KeySource):
     """Issues cluster tokens, and has the keys that verify those of others.
 
     The key is obtained, or made if there is none, with the first call that needs it, and followed from then
-    on. The object belongs to the event loop of that call.
+    on. The object belongs to the event loop of that call. Tokens may make any claims, as a process that has
+    the key could.
 
     Args:
         secrets: of the registry.
-        identity: returns the identity of this process; called for each new token, because the environment may
-            be set while the service starts.
+        identity: called for each new token, because the environment may be set while the service starts.
         name: of the secret.
         clock: seconds since the epoch.
         monotonic: monotonic seconds.
@@ -70,8 +66,8 @@ class ClusterTokens(KeySource):
         name: str = KEY_NAME,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
-        wait: float = WAIT,
-        retry: float = RETRY,
+        wait: float = 5.0,
+        retry: float = 15.0,
     ) -> None:
         self.name = f"the cluster ({name})"
         self._secrets = secrets
@@ -100,11 +96,7 @@ class ClusterTokens(KeySource):
         return f"Bearer {await self.token()}"
 
     async def token(self) -> str:
-        """Return a superuser's token, valid for at least ten minutes, that every service accepts.
-
-        Raises:
-            KeysUnavailableError: there is no key to sign with.
-        """
+        """Return a superuser's token that every service accepts; otherwise as :meth:`header`."""
         if (waiting := self.refresh(missing=self._key is None)) is not None:
             await waiting
         if self._key is None:
@@ -129,9 +121,6 @@ class ClusterTokens(KeySource):
         # This runs with every request, and even an empty cache reads the clock when it is iterated.
         previous = self._previous if self._previous.currsize else ()
         return () if self._key is None else (self._key.public, *previous)
-
-    def check(self, claims: Mapping[str, Any]) -> None:
-        """Accept any claims: a process that has the key may make all of them."""
 
     def unavailable(self) -> KeysUnavailableError | None:
         """Return the error that says why there is no key; None if there is one."""

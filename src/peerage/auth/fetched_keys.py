@@ -8,6 +8,7 @@ import random
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -16,7 +17,7 @@ from yarl import URL
 
 from peerage.auth.claims import check_parties
 from peerage.auth.jose import PublicKey, read_key, read_pem
-from peerage.auth.key_source import KeySource
+from peerage.auth.verifier import KeySource
 from peerage.errors import ConfigurationError, KeysUnavailableError
 
 __all__ = [
@@ -75,7 +76,7 @@ class FetchedKeys(KeySource):
         issuers: one or several; ``iss`` of the tokens must be one of them; None: any.
         audiences: one or several; ``aud`` of the tokens must name one of them; None: any.
         clock: monotonic seconds.
-        rng: source of randomness for the pauses.
+        rng: for the pauses.
         timeout: seconds that *fetch* may take.
     """
 
@@ -109,7 +110,7 @@ class FetchedKeys(KeySource):
     @property
     def keys(self) -> tuple[PublicKey, ...]:
         """The keys that are known."""
-        return self._keys if self._age() < KEEP else ()
+        return self._keys if self._clock() - self._fetched_at < KEEP else ()
 
     def check(self, claims: Mapping[str, Any]) -> None:
         """Refuse claims of an issuer, or for an audience, that isn't accepted (TokenRefusedError)."""
@@ -131,7 +132,7 @@ class FetchedKeys(KeySource):
         Returns:
             What to wait for; None while old keys may be used, and within the pause after a fetch.
         """
-        age = self._age()
+        age = self._clock() - self._fetched_at
         if not missing and age <= FRESH:
             return None
         if self._fetching is None and not self._closed and self._clock() >= self._next_fetch:
@@ -149,9 +150,6 @@ class FetchedKeys(KeySource):
         if self._fetching is not None:
             self._fetching.cancel()
             await asyncio.wait([self._fetching])
-
-    def _age(self) -> float:
-        return self._clock() - self._fetched_at
 
     async def _run_fetch(self) -> None:
         try:
@@ -227,7 +225,7 @@ def read_key_set(data: bytes) -> tuple[tuple[PublicKey, ...], tuple[str, ...]]:
     if not isinstance(published, list):
         raise ValueError("it isn't a JWKS, which has a list under 'keys'")  # noqa: TRY004 - callers handle every fault alike
     found: dict[PublicKey, None] = {}
-    problems: list[str] = []
+    problems = []
     for number, jwk in enumerate(published[:KEYS_LIMIT]):
         if isinstance(jwk, dict) and jwk.get("use") == "enc":
             continue
@@ -251,13 +249,7 @@ def fetched_keys(
 ) -> list[FetchedKeys]:
     """Return one key source for each of *urls* and *files*. It reads *ca*, so call it early.
 
-    Args:
-        urls: of JWKS documents, http or https; a host may be a ``.asab`` name.
-        files: of a JWKS, a JWK or PEM.
-        fetch: fetches the URLs.
-        ca: PEM file of the authorities that verify https servers; None: those of the system.
-        issuers: as of :class:`FetchedKeys`.
-        audiences: likewise.
+    The arguments are those of :meth:`peerage.auth.authorization.Authorization.verifier`.
 
     Raises:
         ConfigurationError: a URL, or *ca*, can't work.
@@ -282,10 +274,9 @@ def without_credentials(url: str) -> str:
 
 
 def _check_url(url: str) -> None:
-    try:
+    parsed = URL()
+    with suppress(ValueError):
         parsed = URL(url)
-    except ValueError:
-        parsed = URL()
     if parsed.scheme not in ("http", "https") or not parsed.host:
         # A URL with credentials isn't shown.
         shown = "" if "@" in url or "?" in url else f" {url!a}"
@@ -296,9 +287,7 @@ def _check_url(url: str) -> None:
 
 
 def tls_context(ca: str | Path) -> ssl.SSLContext:
-    """Return what verifies servers by the authorities in the PEM file *ca*, and by no others.
-
-    It reads the file, so call it early.
+    """Return what verifies servers by the authorities in the PEM file *ca*, which it reads, and by no others.
 
     Raises:
         ConfigurationError: the file isn't there, or holds no certificate.

@@ -16,8 +16,8 @@ from cachetools import LRUCache
 from peerage.auth.allowance import Allowance
 from peerage.auth.claims import check_parties
 from peerage.auth.jose import PrivateKey, PublicKey, Token, fitting, read_key, read_payload
-from peerage.auth.key_source import KeySource
 from peerage.auth.refusals import Reason
+from peerage.auth.verifier import KeySource
 from peerage.errors import (
     ConfigurationError,
     KeysUnavailableError,
@@ -41,9 +41,6 @@ LIFETIME: Final = 120.0
 RENEWAL: Final = 60.0
 _LONGEST: Final = 300.0
 
-#: Tokens that are kept to be sent again.
-_SENT: Final = 1024
-
 #: Bytes of the records whose keys are kept.
 _RECORD_BYTES: Final = 4 * 1024 * 1024
 
@@ -56,16 +53,14 @@ _ID_KEY: Final = "instance_id"
 class InstanceTokens:
     """Issues the tokens of this instance. Its key exists in memory only.
 
-    Args:
-        identity: returns the identity of this process; called for each new token.
-        clock: seconds since the epoch.
+    *identity* is called for each new token; *clock* returns seconds since the epoch.
     """
 
     def __init__(self, identity: Callable[[], Identity], *, clock: Callable[[], float] = time.time) -> None:
         self._identity = identity
         self._clock = clock
         self._key = PrivateKey.generate()
-        self._tokens: LRUCache[tuple[str, str], tuple[str, float, float]] = LRUCache(_SENT)
+        self._tokens: LRUCache[tuple[str, str], tuple[str, float, float]] = LRUCache(1024)
 
     @property
     def public(self) -> PublicKey:
@@ -73,11 +68,7 @@ class InstanceTokens:
         return self._key.public
 
     def token(self, host: str, resources: Mapping[str, Sequence[str]]) -> str:
-        """Return a token for a ``.asab`` *host*, valid for at least a minute.
-
-        Args:
-            host: of the service that is called: ``orders.service_id.asab``.
-            resources: what the token allows: ``{"*": ["orders:read"]}``, by tenant or ``"*"``.
+        """Return a token for a ``.asab`` *host*, valid for at least a minute, that allows *resources*.
 
         Raises:
             ConfigurationError: this process has no INSTANCE_ID.
@@ -104,10 +95,7 @@ class InstanceTokens:
 class InstanceKeys(KeySource):
     """The keys in the records of the registry.
 
-    Args:
-        membership: the registry and its directory.
-        names: returns the ``(key, value)`` pairs, folded, under which this process is advertised.
-        allowance: what each instance may claim.
+    *names* returns the ``(key, value)`` pairs, folded, under which this process is advertised.
     """
 
     name = "the instances of the registry"
@@ -184,9 +172,9 @@ class InstanceKeys(KeySource):
         # A service or shard is several instances, and none of them may speak for the others.
         if key != _ID_KEY or claims["iss"] != _url_of(key, value):
             return []
-        theirs = [
+        theirs = (
             each for each in self._membership.directory.find(((key, value),)) if _speaks_for(each, value)
-        ]
+        )
         newest = nlargest(_RECORDS, theirs, key=lambda each: each.sequence)
         return [found for each in newest if (found := self._key_of(each)) is not None]
 

@@ -36,18 +36,29 @@ class Principal:
         monotonic: monotonic seconds; a token also ends if *clock* is set back meanwhile.
     """
 
-    __slots__ = (
-        "_claims",
-        "_clock",
-        "_end",
-        "_monotonic",
-        "_monotonic_end",
-        "_resources",
-        "expires_at",
-        "internal",
-        "issued_at",
-        "superuser",
-    )
+    internal: bool
+    """Whether the caller is a service, not a user."""
+    issued_at: datetime
+    expires_at: datetime
+    superuser: bool
+    """Whether the token says so, expired or not; for decisions call :meth:`has_superuser_access`."""
+    subject: str | None
+    """``sub``: id of the caller's credentials."""
+    issuer: str | None
+    """``iss``: who issued the token."""
+    username: str | None
+    """``preferred_username``, else ``username``."""
+    email: str | None
+    phone: str | None
+    session_id: str | None
+    """``sid``: id of the session in which the token was issued."""
+
+    _claims: dict[str, Any]
+    _resources: dict[str, frozenset[str]]
+    _clock: Callable[[], float]
+    _monotonic: Callable[[], float]
+    _end: float
+    _monotonic_end: float
 
     def __init__(
         self,
@@ -57,64 +68,33 @@ class Principal:
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._claims = dict(claims)
-        self._clock = clock
-        self._monotonic = monotonic
-        self._end = float(claims["exp"]) + LEEWAY
-        self._monotonic_end = monotonic() + self._end - clock()
-        self._resources: dict[str, frozenset[str]] = {
-            tenant: frozenset(resources) for tenant, resources in (claims.get("resources") or {}).items()
-        }
-        self.internal = internal
-        """Whether the caller is a service, not a user."""
-        self.issued_at = datetime.fromtimestamp(claims["iat"], UTC)
-        """When the token was issued."""
-        self.expires_at = datetime.fromtimestamp(claims["exp"], UTC)
-        """When the token expires."""
-        self.superuser = SUPERUSER in self._resources.get(_GLOBAL, ())
-        """Whether the token says so, expired or not; for decisions call :meth:`has_superuser_access`."""
-
-    def __repr__(self) -> str:
-        who = self.subject or self.issuer or "?"
-        return (
-            f"<Principal {who!a}{' superuser' * self.superuser} until {self.expires_at:%Y-%m-%d %H:%M:%S}Z>"
+        resources = {tenant: frozenset(names) for tenant, names in (claims.get("resources") or {}).items()}
+        texts = {name: value for name, value in claims.items() if isinstance(value, str)}
+        vars(self).update(
+            _claims=dict(claims),
+            _resources=resources,
+            _clock=clock,
+            _monotonic=monotonic,
+            _end=claims["exp"] + LEEWAY,
+            _monotonic_end=monotonic() + claims["exp"] + LEEWAY - clock(),
+            internal=internal,
+            issued_at=datetime.fromtimestamp(claims["iat"], UTC),
+            expires_at=datetime.fromtimestamp(claims["exp"], UTC),
+            superuser=SUPERUSER in resources.get(_GLOBAL, ()),
+            subject=texts.get("sub"),
+            issuer=texts.get("iss"),
+            username=texts.get("preferred_username") or texts.get("username"),
+            email=texts.get("email"),
+            phone=texts.get("phone"),
+            session_id=texts.get("sid"),
         )
 
-    # Identity
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"A principal can't be changed, so {name} can't be set.")
 
-    @property
-    def subject(self) -> str | None:
-        """``sub``: id of the caller's credentials."""
-        return self._text("sub")
-
-    @property
-    def issuer(self) -> str | None:
-        """``iss``: who issued the token."""
-        return self._text("iss")
-
-    @property
-    def username(self) -> str | None:
-        """``preferred_username``, else ``username``."""
-        return self._text("preferred_username") or self._text("username")
-
-    @property
-    def email(self) -> str | None:
-        """``email``."""
-        return self._text("email")
-
-    @property
-    def phone(self) -> str | None:
-        """``phone``."""
-        return self._text("phone")
-
-    @property
-    def session_id(self) -> str | None:
-        """``sid``: id of the session in which the token was issued."""
-        return self._text("sid")
-
-    def _text(self, name: str) -> str | None:
-        value = self._claims.get(name)
-        return value if isinstance(value, str) else None
+    def __repr__(self) -> str:
+        who, until = self.subject or self.issuer or "?", f"{self.expires_at:%Y-%m-%d %H:%M:%S}Z"
+        return f"<Principal {who!a}{' superuser' * self.superuser} until {until}>"
 
     # Validity
 

@@ -3,26 +3,65 @@
 import asyncio
 import hashlib
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final, NamedTuple, Protocol
 
 from cachetools import TLRUCache
 
 from peerage.auth.claims import LEEWAY, check_claims, memory_of
-from peerage.auth.fetched_keys import FetchedKeys
-from peerage.auth.jose import PublicKey, Token, read_payload, read_token
-from peerage.auth.key_source import KeySource
+from peerage.auth.jose import PublicKey, Token, fitting, read_payload, read_token
 from peerage.auth.principal import Principal
 from peerage.auth.refusals import Reason, Refusals
-from peerage.errors import TokenRefusedError
+from peerage.errors import KeysUnavailableError, TokenRefusedError
 
-__all__ = ["Verifier"]
+__all__ = ["KeySource", "Verifier"]
 
 #: Bytes of memory that accepted tokens take, at most; a common one takes about 6 kB.
 CACHE_BYTES: Final = 32 * 1024 * 1024
 
 #: Keys of one source that a token is tried against.
 _TRIED: Final = 16
+
+
+class KeySource(Protocol):
+    """Public keys, and the rules for the tokens that they sign."""
+
+    name: str
+    """How messages call it; without credentials."""
+
+    @property
+    def keys(self) -> Sequence[PublicKey]:
+        """The keys that are known; none if they depend on the token."""
+        return ()
+
+    def refresh(self, *, missing: bool = False) -> Awaitable[object] | None:
+        """Begin to bring the keys up to date if that is needed; called before every use.
+
+        Args:
+            missing: whether a token has come that none of the known keys has signed.
+
+        Returns:
+            What to wait for before the keys are used; None if they can be used at once.
+        """
+
+    def candidates(self, token: Token) -> Sequence[PublicKey]:
+        """Return the keys that may have signed *token*, which isn't verified yet."""
+        return fitting(self.keys, token)
+
+    def check(self, claims: Mapping[str, Any]) -> None:  # noqa: ARG002 - for sources that need them
+        """Raise TokenRefusedError if a token of one of these keys must not make these claims."""
+        return
+
+    def holds(self, key: PublicKey, claims: Mapping[str, Any]) -> bool:  # noqa: ARG002 - likewise
+        """Tell whether a token that was accepted before is still good, going by its key and its audience."""
+        return key in self.keys
+
+    def unavailable(self) -> KeysUnavailableError | None:
+        """Return the error to raise if no key is known at all; None if one is."""
+
+    async def aclose(self) -> None:
+        """Stop bringing the keys up to date; may be called twice."""
+        return
 
 
 class _Accepted(NamedTuple):
@@ -55,7 +94,7 @@ class Verifier:
 
     def __init__(
         self,
-        sources: Sequence[FetchedKeys],
+        sources: Sequence[KeySource],
         *,
         internal: KeySource | None = None,
         clock: Callable[[], float] = time.time,
@@ -118,7 +157,7 @@ class Verifier:
             begins=max(claims["iat"], claims.get("nbf") or 0) - LEEWAY,
             ends=self._monotonic() + claims["exp"] + LEEWAY - self._clock(),
             # The principal has a copy of the outer object, and a set of each list of resources.
-            size=3 * size + 1024,
+            size=3 * size + 1536,
         )
         return principal
 

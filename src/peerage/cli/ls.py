@@ -62,7 +62,7 @@ def _write_json(rows: list[Row]) -> None:
 
 def _write_table(rows: list[Row]) -> None:
     now = datetime.now(UTC)
-    shown = [cells(row, now) for row in rows if row.record is not None]
+    shown = [cells(row, now) for row in rows if row.instance is not None]
     if not on_terminal():
         _write_lines(plain_table(COLUMNS, shown) if shown else [])
     elif shown:

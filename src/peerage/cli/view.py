@@ -5,31 +5,38 @@ from datetime import datetime
 
 from peerage.cli.text import age, clean, shorten
 from peerage.directory.listing import Row
+from peerage.records.instance import Instance
 
 __all__ = ["COLUMNS", "cells", "problem_line", "problem_lines"]
 
 #: The headings of what :func:`cells` returns.
 COLUMNS = ("service", "instance", "host", "URLs", "appclass", "state", "since", "ids")
 
+#: Ids that have a column of their own.
+_SHOWN = ("service_id", "instance_id", "node_id")
+
 
 def cells(row: Row, now: datetime) -> tuple[str, ...]:
-    """Return one row of the table."""
+    """Return one row of the table; of an unreadable record none."""
+    instance = row.instance
+    if instance is None:
+        return ()
     state = shorten(row.state)
-    ids = " ".join(f"{key}={value}" for key, value in row.ids if key != "node_id")
+    ids = " ".join(f"{key}={value}" for key, value in instance.advertised_ids() if key not in _SHOWN)
     return (
-        shorten(row.service_id),
-        shorten(row.instance_id),
-        _host(row),
-        " ".join(map(clean, row.urls)),
-        shorten(row.appclass),
+        shorten(instance.service_id or ""),
+        shorten(instance.instance_id or ""),
+        _host(instance),
+        " ".join(map(clean, sorted(instance.urls))),
+        shorten(instance.appclass or ""),
         f"{state}, superseded" if row.superseded else state,
-        age((row.record or {}).get("launch_time"), now),
+        age((row.record() or {}).get("launch_time"), now),
         shorten(ids),
     )
 
 
-def _host(row: Row) -> str:
-    node, host = shorten(row.node_id), shorten(row.host)
+def _host(instance: Instance) -> str:
+    node, host = shorten(instance.node_id or ""), shorten(instance.host or "")
     return f"{node} ({host})" if node and host and node != host else node or host
 
 

@@ -159,7 +159,7 @@ async def _draw_changes(discovery: Discovery, criteria: Criteria) -> None:
 def _picture(discovery: Discovery, criteria: Criteria, height: int) -> "RenderableType":
     """Return the table as it is now; of a long one what fits on the screen."""
     rows = listing(discovery.directory, criteria)
-    readable = [row for row in rows if row.record is not None]
+    readable = [row for row in rows if row.instance is not None]
     now = datetime.now(UTC)
     room = max(1, height - _AROUND - sum(bool(row.problems) for row in rows))
     below = _below(discovery, criteria, rows, hidden=len(readable[room:]))

@@ -1,6 +1,5 @@
 """The in-memory index of instances; pure and synchronous."""
 
-from peerage.directory.bucket import Standing
 from peerage.directory.directory import (
     Change,
     Counts,
@@ -10,6 +9,7 @@ from peerage.directory.directory import (
     Problems,
     fold_criteria,
 )
+from peerage.directory.index import Standing
 from peerage.directory.reconcile import reconcile
 
 __all__ = [

@@ -12,10 +12,9 @@ from typing import Final, NamedTuple
 
 from cachetools import LRUCache
 
-from peerage.directory.bucket import Standing, urls_of
 from peerage.directory.incarnations import Incarnations
-from peerage.directory.index import Index
-from peerage.directory.members import Members
+from peerage.directory.index import Index, Standing
+from peerage.directory.members import Members, urls_of
 from peerage.records.decode import decode
 from peerage.records.instance import Instance
 from peerage.records.names import fold_key, fold_value
@@ -38,11 +37,6 @@ _MOST_LOGGED: Final = 1000
 #: Characters of a record's name by which it is remembered that its problems were logged.
 _LONGEST_NAME: Final = 100
 
-_OWNERLESS: Final = "No process owns it, so it isn't called: remove it if it isn't needed."
-
-#: A value that matches no instance: an empty id is never read from a record.
-_NO_ID: Final = ""
-
 
 class Change(NamedTuple):
     """A visible instance joined (*before* is None), left (*after* is None) or has another record."""
@@ -60,7 +54,6 @@ class Problems(NamedTuple):
     """What can't be used, a sentence each; empty if all of the record can be used, or if it was removed."""
 
 
-#: What subscribers get.
 DirectoryEvent = Change | Problems
 
 
@@ -85,13 +78,16 @@ def fold_criteria(criteria: Mapping[str, object]) -> Criteria:
     >>> fold_criteria({"service-id": "Orders"})
     (('service_id', 'orders'),)
     """
+    # An empty id is never read from a record.
     return tuple(
-        (fold_key(key), _NO_ID if value is None else fold_value(value)) for key, value in criteria.items()
+        (fold_key(key), "" if value is None else fold_value(value)) for key, value in criteria.items()
     )
 
 
 class Directory:
     """Instances by the name of their record and by their ids; of several records of one instance the newest.
+
+    It counts and yields all readable records, superseded and uncallable ones included.
 
     Args:
         host_key: the host this process runs on; loopback addresses of other hosts aren't called.
@@ -107,7 +103,11 @@ class Directory:
         self._logged: set[str] = set()
         self._incarnations = Incarnations()
         self._index = Index()
-        self._answers: LRUCache[Criteria, tuple[str, ...]] = LRUCache(_REMEMBERED, getsizeof=_size)
+        self._answers: LRUCache[Criteria, tuple[str, ...]] = LRUCache(
+            # One kilobyte for the criteria. The URLs are in memory anyway.
+            _REMEMBERED,
+            getsizeof=lambda urls: 1000 + 8 * len(urls),
+        )
         self._answered = 0
         self._subscribers: dict[object, Callable[[DirectoryEvent], None]] = {}
         self._failed: set[object] = set()
@@ -134,8 +134,12 @@ class Directory:
         else:
             self._instances[record.name] = new
         self._apply(record.name, old, new, problems)
-        if problems or not record.ephemeral:
-            self._log_once(record.name, problems or (_OWNERLESS,))
+        if problems:
+            self._log_once(record.name, " ".join(problems))
+        elif not record.ephemeral:
+            self._log_once(
+                record.name, "No process owns it, so it isn't called: remove it if it isn't needed."
+            )
 
     def remove(self, name: str) -> None:
         """Remove the record *name*; an unknown one is no error."""
@@ -163,7 +167,7 @@ class Directory:
         if problems != earlier and self._subscribers:
             self._publish(Problems(name, problems))
 
-    def _log_once(self, name: str, problems: tuple[str, ...]) -> None:
+    def _log_once(self, name: str, problems: str) -> None:
         """Log the first problems of each record, of the first thousand records."""
         name = name[:_LONGEST_NAME]
         if name in self._logged or len(self._logged) > _MOST_LOGGED:
@@ -172,16 +176,14 @@ class Directory:
         if len(self._logged) > _MOST_LOGGED:
             log.warning("More records have problems, which aren't logged any more: see `peerage ls`.")
         else:
-            log.warning("Record %a of the registry: %s", name, " ".join(problems))
+            log.warning("Record %a of the registry: %s", name, problems)
 
     # Questions
 
     def __len__(self) -> int:
-        """Return the number of readable records, superseded ones included."""
         return len(self._instances)
 
     def __iter__(self) -> Iterator[Instance]:
-        """Iterate over all readable records, superseded and uncallable ones included."""
         return iter(tuple(self._instances.values()))
 
     def get(self, name: str) -> Instance | None:
@@ -194,15 +196,13 @@ class Directory:
         return MappingProxyType(self._problems)
 
     def count(self) -> Counts:
-        """Return how many records there are; takes time for each record with problems."""
-        standings = self._index.standings()
-        visible = len(self._incarnations)
-        unreadable = sum(name not in self._instances for name in self._problems)
+        """Return how many records there are; takes time for each of them."""
+        others, visible = self._index.count(), len(self._incarnations)
         return Counts(
-            records=len(self._instances) + unreadable,
+            records=len(self.names()),
             malformed=len(self._problems),
             visible=visible,
-            standings={Standing.READY: visible - sum(standings.values()), **standings},
+            standings={Standing.READY: visible - sum(others.values()), **others},
             changes=self.generation,
         )
 
@@ -236,10 +236,8 @@ class Directory:
     def subscribe(self, callback: Callable[[DirectoryEvent], None]) -> Callable[[], None]:
         """Call *callback* after each visible change, and after each change of problems.
 
-        It is called from within :meth:`put` or :meth:`remove`.
-
-        An exception that it raises is logged, once for each subscription, and stops neither the change nor
-        the other subscribers.
+        It is called from within :meth:`put` or :meth:`remove`. An exception that it raises is logged, once
+        for each subscription, and stops neither the change nor the other subscribers.
 
         Returns:
             A function that ends the subscription; may be called twice.
@@ -261,11 +259,6 @@ class Directory:
                 if token not in self._failed:
                     self._failed.add(token)
                     log.exception("A subscriber of the directory failed; the others were called")
-
-
-def _size(answer: tuple[str, ...]) -> int:
-    # One kilobyte for the criteria. The URLs are in memory anyway.
-    return 1000 + 8 * len(answer)
 
 
 def _standing_of(instance: Instance) -> Standing:

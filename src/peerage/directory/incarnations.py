@@ -19,20 +19,17 @@ _Change = tuple[Instance | None, Instance | None]
 
 
 class Incarnations:
-    """All records, grouped by the instance that they describe."""
+    """All records, grouped by the instance that they describe; it counts and yields the visible ones."""
 
     def __init__(self) -> None:
         # Nearly all records are alone in their group, and then there is no dictionary, which takes 200 bytes.
         self._groups: dict[_Key, Instance | dict[str, Instance]] = {}
 
     def __len__(self) -> int:
-        """Return the number of visible instances."""
         return len(self._groups)
 
     def __iter__(self) -> Iterator[Instance]:
-        """Iterate over the visible instances."""
-        for group in self._groups.values():
-            yield _newest(group)
+        return map(_newest, self._groups.values())
 
     def replace(self, old: Instance | None, new: Instance | None) -> list[_Change]:
         """Exchange two versions of one record, either of which may be None.
@@ -46,7 +43,11 @@ class Incarnations:
         key = _key(present)
         if old is not None and new is not None and (old_key := _key(old)) != key:
             # Its host, port or instance_id changed, so it moves to another group.
-            return _joined(self._exchange(key, None, new), self._exchange(old_key, old, None))
+            match [*self._exchange(key, None, new), *self._exchange(old_key, old, None)]:
+                case [(None, after), (before, None)]:
+                    return [(before, after)]
+                case changes:
+                    return changes
         return self._exchange(key, old, new)
 
     def _exchange(self, key: _Key, old: Instance | None, new: Instance | None) -> list[_Change]:
@@ -69,14 +70,6 @@ class Incarnations:
         return [] if before is after else [(before, after)]
 
 
-def _joined(entered: list[_Change], left: list[_Change]) -> list[_Change]:
-    """Return both as one change if one instance took the place of the other and no third one is concerned."""
-    match entered, left:
-        case [(None, new)], [(old, None)]:
-            return [(old, new)]
-    return [*entered, *left]
-
-
 def _key(instance: Instance) -> _Key:
     if instance.host is not None:
         for key, value in instance.ids:
@@ -86,12 +79,9 @@ def _key(instance: Instance) -> _Key:
 
 
 def _lowest_port(instance: Instance) -> int:
-    # This is done for every record, and min() with a default takes four times as long.
-    lowest = 0
-    for endpoint in instance.endpoints:
-        if not lowest or endpoint.port < lowest:
-            lowest = endpoint.port
-    return lowest
+    endpoints = instance.endpoints
+    # Most records have one endpoint, and min() takes four times as long.
+    return endpoints[0].port if len(endpoints) == 1 else min((each.port for each in endpoints), default=0)
 
 
 def _newest(group: Instance | dict[str, Instance]) -> Instance:

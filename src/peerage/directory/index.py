@@ -1,46 +1,46 @@
-"""The visible instances by each of their ids, and the standing of each."""
+"""The visible instances by each of their ids, grouped by whether requests go to them."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from enum import Enum, auto
 from typing import Final
 
-from peerage.directory.bucket import PREFERRED, Bucket, Standing
 from peerage.directory.members import Members, SingleMember
 from peerage.records.instance import Instance
 
-__all__ = ["Index"]
+__all__ = ["Index", "Standing"]
 
 _Pair = tuple[str, str]
 
-_READY: Final = Standing.READY
-
 _NO_INSTANCES: Final = Members()
-_NO_URLS: Final[tuple[str, ...]] = ()
+
+
+class Standing(Enum):
+    """Whether requests go to an instance."""
+
+    READY = auto()
+    DRAINING = auto()
+    """It is about to stop, and still serves."""
+    UNCALLABLE = auto()
+    """It has no address to call, or no process owns its record."""
 
 
 class Index:
     """The instances under each ``(key, value)``; a pair without instances isn't kept.
 
     Most pairs belong to one instance, for example its ``instance_id``. Such a pair is mapped to the instance
-    itself: a bucket for each would cost 150 bytes and time of the garbage collector.
+    itself: a list for each would cost 150 bytes and time of the garbage collector.
     """
 
     def __init__(self) -> None:
-        self._found: dict[_Pair, Instance | Bucket] = {}
+        self._groups: dict[Standing, dict[_Pair, Instance | Members]] = {each: {} for each in Standing}
+        self._ready, self._draining, _ = self._groups.values()
         # Of the instances that aren't ready: nearly all are.
         self._standings: dict[Instance, Standing] = {}
 
-    def __len__(self) -> int:
-        """Return the number of pairs."""
-        return len(self._found)
-
     def standing(self, instance: Instance) -> Standing:
         """Return the standing with which *instance* was added."""
-        return self._standings.get(instance, _READY)
-
-    def standings(self) -> dict[Standing, int]:
-        """Return how many instances have each standing that isn't READY."""
-        return Counter(self._standings.values())
+        return self._standings.get(instance, Standing.READY)
 
     def add(self, instance: Instance, standing: Standing, replaced: Instance | None = None) -> None:
         """Add *instance* under all its ids.
@@ -50,65 +50,60 @@ class Index:
             standing: whether requests go to it.
             replaced: an instance that is discarded next. Where it is alone the new one takes its place.
         """
-        if standing is not _READY:
+        if standing is not Standing.READY:
             self._standings[instance] = standing
+        group = self._groups[standing]
         for pair in instance.ids:
-            found = self._found.get(pair)
+            found = group.get(pair)
             if found is None or found is replaced:
-                self._found[pair] = instance
-                continue
-            if isinstance(found, Bucket):
-                bucket = found
+                group[pair] = instance
+            elif isinstance(found, Members):
+                found.add(instance)
             else:
-                bucket = self._found[pair] = Bucket()
-                bucket.add(found, self.standing(found))
-            bucket.add(instance, standing)
+                group[pair] = Members((found, instance))
 
     def discard(self, instance: Instance) -> None:
         """Remove *instance*, which was added, from under all its ids."""
-        standing = self._standings.pop(instance, _READY)
+        group = self._groups[self._standings.pop(instance, Standing.READY)]
         for pair in instance.ids:
-            found = self._found[pair]
-            if isinstance(found, Bucket):
-                found.discard(instance, standing)
+            found = group[pair]
+            if isinstance(found, Members):
+                found.discard(instance)
                 if not found:
-                    del self._found[pair]
+                    del group[pair]
             elif found is instance:  # otherwise its successor has taken its place
-                del self._found[pair]
+                del group[pair]
+
+    def count(self) -> dict[Standing, int]:
+        """Return how many instances have each standing that isn't READY."""
+        return Counter(self._standings.values())
+
+    def _targets(self, pair: _Pair) -> Instance | Members | None:
+        """Return the ready instances, else the draining ones: kube-proxy's rule for terminating endpoints."""
+        return self._ready.get(pair) or self._draining.get(pair)
 
     def targets(self, pair: _Pair) -> Members:
         """Return where requests for *pair* go. The list may be the index's own: don't change or keep it."""
-        found = self._found.get(pair)
-        if isinstance(found, Bucket):
-            return found.targets
-        return _NO_INSTANCES if found is None or not self._is_target(found) else SingleMember(found)
+        found = self._targets(pair)
+        if isinstance(found, Members):
+            return found
+        return _NO_INSTANCES if found is None else SingleMember(found)
 
     def urls(self, pair: _Pair) -> tuple[str, ...]:
         """Return the URLs of the targets of *pair*; URLs that several records advertise are repeated."""
-        found = self._found.get(pair)
-        if isinstance(found, Bucket) or (found is not None and self._is_target(found)):
-            return found.urls
-        return _NO_URLS
-
-    def _is_target(self, instance: Instance) -> bool:
-        return not self._standings or self._standings.get(instance, _READY) in PREFERRED
+        found = self._targets(pair)
+        return () if found is None else found.urls
 
     def matching(self, pairs: Sequence[_Pair]) -> list[Instance]:
         """Return all instances that have all of *pairs*, whatever their standing."""
-        groups = [self._found[pair] for pair in pairs if pair in self._found]
-        if len(groups) < len(pairs):
-            return []
-        rarest = min(groups, key=_size)
-        candidates = rarest.all if isinstance(rarest, Bucket) else [rarest]
-        return [instance for instance in candidates if all(pair in instance.ids for pair in pairs)]
+        rarest = min(map(self._all, pairs), key=lambda lists: sum(map(len, lists)))
+        return [one for each in rarest for one in each if all(pair in one.ids for pair in pairs)]
 
-    def preferred(self, instances: Iterable[Instance]) -> list[Instance]:
+    def _all(self, pair: _Pair) -> list[Sequence[Instance]]:
+        found = [group[pair] for group in self._groups.values() if pair in group]
+        return [each if isinstance(each, Members) else (each,) for each in found]
+
+    def preferred(self, instances: Sequence[Instance]) -> list[Instance]:
         """Return those of *instances* to which requests go: ready ones, else draining ones."""
-        by_standing: dict[Standing, list[Instance]] = {}
-        for instance in instances:
-            by_standing.setdefault(self.standing(instance), []).append(instance)
-        return next((by_standing[each] for each in PREFERRED if each in by_standing), [])
-
-
-def _size(group: Instance | Bucket) -> int:
-    return len(group) if isinstance(group, Bucket) else 1
+        ready = [one for one in instances if self.standing(one) is Standing.READY]
+        return ready or [one for one in instances if self.standing(one) is Standing.DRAINING]

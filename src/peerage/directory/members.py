@@ -1,24 +1,33 @@
 """A list of instances, and how requests are shared among them."""
 
-from collections.abc import Iterable
-from itertools import accumulate
+from collections.abc import Iterable, Sequence
+from itertools import accumulate, chain
 from operator import attrgetter
 from typing import Final
 
 from peerage.records.instance import Instance
 
-__all__ = ["Members", "SingleMember"]
+__all__ = ["Members", "SingleMember", "urls_of"]
 
 # Up to this size a search through the list is as quick as a dictionary and takes a third of the memory.
 _SEARCHED: Final = 16
 
 _weight = attrgetter("weight")
+_urls = attrgetter("urls")
+
+
+def urls_of(instances: Sequence[Instance]) -> tuple[str, ...]:
+    """Return the URLs of all *instances*; URLs that several records advertise are repeated."""
+    if len(instances) == 1:
+        # Its own tuple is shared, since a copy would take 64 bytes.
+        return instances[0].urls
+    return tuple(chain.from_iterable(map(_urls, instances)))
 
 
 class Members(list[Instance]):
     """A list that adds and removes in constant time and doesn't keep its order."""
 
-    __slots__ = ("_common_weight", "_positions", "_shares", "_unequal")
+    __slots__ = ("_common_weight", "_positions", "_shares", "_unequal", "_urls")
 
     def __init__(self, instances: Iterable[Instance] = ()) -> None:
         super().__init__()
@@ -27,6 +36,7 @@ class Members(list[Instance]):
         self._common_weight = 1.0
         self._unequal = 0
         self._shares: list[float] | None = None
+        self._urls: tuple[str, ...] | None = None
         for instance in instances:
             self.add(instance)
 
@@ -34,7 +44,7 @@ class Members(list[Instance]):
         """Append *instance*, which isn't in the list."""
         if instance.weight != self._common_weight:
             self._unequal += 1
-        self._shares = None
+        self._shares = self._urls = None
         if self._positions is not None:
             self._positions[instance] = len(self)
         elif len(self) >= _SEARCHED:
@@ -46,7 +56,7 @@ class Members(list[Instance]):
         """Remove *instance*, which is in the list; the last member takes its position."""
         if instance.weight != self._common_weight:
             self._unequal -= 1
-        self._shares = None
+        self._shares = self._urls = None
         positions = self._positions
         position = self.index(instance) if positions is None else positions.pop(instance)
         last = self.pop()
@@ -54,6 +64,14 @@ class Members(list[Instance]):
             self[position] = last
             if positions is not None:
                 positions[last] = position
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """The URLs of the members; made once after each change."""
+        urls = self._urls
+        if urls is None:
+            urls = self._urls = urls_of(self)
+        return urls
 
     @property
     def shares(self) -> list[float] | None:

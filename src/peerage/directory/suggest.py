@@ -20,14 +20,9 @@ _SIMILAR: Final = 0.7
 
 
 def nearest_key(key: str, instances: Iterable[Instance]) -> str | None:
-    """Return the key that *key* is probably a misspelling of.
+    """Return the key that *key*, folded, is probably a misspelling of.
 
-    Args:
-        key: folded.
-        instances: whose keys are known, beside the built-in ones.
-
-    Returns:
-        None if the key is known, or if it isn't similar to one that is.
+    The keys of *instances* and the built-in ones are known. None if *key* is one of them, or similar to none.
     """
     known = {*BUILTIN_KEYS, *(name for instance in instances for name, _ in instance.ids)}
     if key in known:
@@ -38,11 +33,7 @@ def nearest_key(key: str, instances: Iterable[Instance]) -> str | None:
 
 
 class KeySpelling:
-    """Logs, once for each key, that criteria which match no instance may have a misspelled key.
-
-    Args:
-        directory: whose keys are known.
-    """
+    """Logs, once for each key, that criteria which match no instance may have a misspelled key."""
 
     def __init__(self, directory: Directory) -> None:
         self._directory = directory

@@ -22,7 +22,6 @@ from peerage.auth.principal import Principal
 from peerage.auth.refusals import Reason
 from peerage.auth.verifier import Verifier
 from peerage.errors import AccessDeniedError, KeysUnavailableError, TokenRefusedError
-from peerage.web.tokens import take_token
 
 __all__ = [
     "PRINCIPAL",
@@ -33,6 +32,7 @@ __all__ = [
     "noauth",
     "require",
     "require_superuser",
+    "take_token",
     "unavailable",
 ]
 
@@ -44,6 +44,9 @@ PRINCIPAL: Final = web.RequestKey("peerage_principal", Principal)
 _caller: ContextVar[Principal | None] = ContextVar("peerage_caller", default=None)
 
 _MARK: Final = "__peerage_noauth__"
+
+#: A browser can't set headers of a WebSocket, only name protocols: one of them may be the token (ASAB).
+_PREFIX: Final = "access_token_"
 
 _Handler = Callable[..., Awaitable[web.StreamResponse]]
 _Marked = TypeVar("_Marked", bound=Callable[..., Any])
@@ -174,6 +177,32 @@ def authorize(verifier: Verifier) -> Callable[..., Awaitable[web.StreamResponse]
             _caller.reset(before)
 
     return middleware
+
+
+def take_token(request: web.Request) -> tuple[str | None, web.Request]:
+    """Return the token of *request*, None if it has none, and the request as its handler shall see it.
+
+    Several ``Authorization`` headers are joined as RFC 9110 says, section 5.2, and several protocols
+    likewise: the result isn't a token, so it is refused.
+    """
+    authorization = request.headers.getall(hdrs.AUTHORIZATION, ())
+    if authorization:
+        scheme, _, token = ",".join(authorization).strip().partition(" ")  # RFC 6750
+        return token.strip() or None if scheme.lower() == "bearer" else None, request
+    if request.headers.get(hdrs.UPGRADE, "").lower() != "websocket":
+        return None, request
+    protocols = ",".join(request.headers.getall(hdrs.SEC_WEBSOCKET_PROTOCOL, ())).split(",")
+    names = [name.strip() for name in protocols]
+    token = ",".join(name.removeprefix(_PREFIX) for name in names if name.startswith(_PREFIX))
+    if not token:
+        return None, request
+    headers = request.headers.copy()
+    del headers[hdrs.SEC_WEBSOCKET_PROTOCOL]
+    others = ", ".join(name for name in names if not name.startswith(_PREFIX))
+    if others:
+        headers[hdrs.SEC_WEBSOCKET_PROTOCOL] = others
+    # aiohttp logs protocols that a handler doesn't support, so the token must not be among them.
+    return token, request.clone(headers=headers)
 
 
 def is_open(request: web.Request, mark: str = _MARK) -> bool:

@@ -79,7 +79,7 @@ class EmbeddedRegistry:
         feed = Feed(self._unwatch, asyncio.get_running_loop())
         self._feeds.add(feed)
         if self._obstacle is not None:
-            feed.stale(self._obstacle)
+            feed.stale(self._obstacle, refused=True)
         store.thread.call_soon(lambda: store.watch(feed))
         return feed
 
@@ -150,7 +150,7 @@ class EmbeddedRegistry:
             if obstacle != self._obstacle:
                 self._obstacle = obstacle
                 for feed in self._feeds:
-                    feed.stale(obstacle)
+                    feed.stale(obstacle, refused=True)
             self._starting = asyncio.get_running_loop().call_later(_RETRY, self._start, thread)
         else:
             self._obstacle = None

@@ -81,7 +81,7 @@ class Store:
         first = not self._view.active
         self._view.add(feed)
         if self._problem is not None:
-            feed.stale(self._problem.removesuffix("."))
+            feed.stale(self._problem.removesuffix("."), refused=True)
         if self._folder is not None and first:
             self._view.start(self._folder)
 

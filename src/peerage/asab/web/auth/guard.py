@@ -12,9 +12,8 @@ from peerage.auth import Reason
 from peerage.auth.refusals import Refusals
 from peerage.errors import AccessDeniedError as Denied
 from peerage.errors import KeysUnavailableError, TokenRefusedError
-from peerage.web.authorization import is_open, unavailable
+from peerage.web.authorization import is_open, take_token, unavailable
 from peerage.web.handlers import Handler, Middleware
-from peerage.web.tokens import take_token
 
 __all__ = ["guard"]
 
