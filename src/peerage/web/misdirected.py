@@ -46,7 +46,7 @@ class Callee(Protocol):
         """Return the names that its records in the registry have or had."""
 
 
-def refuse_misdirected(callee: Callee) -> Middleware:
+def refuse_misdirected(callee: Callee, *others: Callee) -> Middleware:
     """Return a middleware that refuses requests which are meant for another service.
 
     ::
@@ -59,14 +59,17 @@ def refuse_misdirected(callee: Callee) -> Middleware:
 
     Args:
         callee: the :class:`peerage.Discovery` by which this process is found.
+        others: further ones, if it is found by several.
     """
+    callees = (callee, *others)
     logged: set[str] = set()
 
     @web.middleware
     async def refuse(request: web.Request, handler: Handler) -> web.StreamResponse:
         headers = request.headers.getall(DIALLED, ())
         dialled = read_dialled(headers[0]) if len(headers) == 1 else None
-        if dialled is None or not is_for_another(callee, dialled, _local_address(request), request.host):
+        local = _local_address(request)
+        if dialled is None or not all(is_for_another(each, dialled, local, request.host) for each in callees):
             return await handler(request)
         if dialled.name not in logged and len(logged) < _MOST_LOGGED:
             logged.add(dialled.name)
