@@ -106,7 +106,8 @@ def _giver() -> Callable[[Any], None]:
     def give_and_end(targets: Any) -> None:
         pick = new.pick(targets)
         assert pick is not None
-        pick.done(Outcome.ANSWERED, 0.001)
+        pick.answered(pick.started)
+        pick.done(Outcome.ANSWERED, pick.started)
 
     return give_and_end
 

@@ -112,7 +112,8 @@ def _spreading() -> Row:
             pick = balancer.pick(directory.targets("service_id", "orders"))
             assert pick is not None
             answered[pick.instance.name] += 1
-            pick.done(Outcome.ANSWERED, 0.001)
+            pick.answered(pick.started)
+            pick.done(Outcome.ANSWERED, pick.started)
         worst = max(worst, max(answered.values()) / min(answered.values()))
     return Row(
         "spread of 10,000 requests, one after the other, over 2, 3 and 10 equal instances",
@@ -163,7 +164,8 @@ def warm(directory: Directory, count: int) -> Balancer:
             directory.urls((criterion,))
         pick = balancer.pick(directory.targets("instance_id", f"orders-{number}"))
         assert pick is not None
-        pick.done(Outcome.ANSWERED, 0.001)
+        pick.answered(pick.started)
+        pick.done(Outcome.ANSWERED, pick.started)
     return balancer
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from tests.support import Clock
 
-from peerage.balancing import Balancer, Outcome, Pick
+from peerage.balancing import Balancer, Outcome, Pick, Probe
 from peerage.directory.members import Members
 from peerage.records.decode import decode
 from peerage.records.instance import Instance
@@ -33,13 +33,21 @@ def make_balancer(seed: int = 0, clock: Clock | None = None, **kwargs) -> Balanc
     return Balancer(Random(seed), clock or Clock(), **kwargs)
 
 
+def end(pick: Pick, outcome: Outcome = Outcome.ANSWERED, seconds: float = 0.001) -> None:
+    """End a request so many seconds after it began."""
+    now = pick.started + seconds
+    if outcome is Outcome.ANSWERED:
+        pick.answered(now)
+    pick.done(outcome, now)
+
+
 def spread_sequentially(balancer: Balancer, instances: list[Instance], requests: int) -> Counter[str]:
     """Give requests one after the other, each over before the next begins."""
     hits: Counter[str] = Counter()
     for _ in range(requests):
         pick = balancer.pick(instances)
         assert pick is not None
-        pick.done(Outcome.ANSWERED, 0.001)
+        end(pick)
         hits[pick.instance.name] += 1
     return hits
 
@@ -53,13 +61,13 @@ def spread_concurrently(
     for number in range(requests):
         while len(under_way) >= concurrency:
             now, _, pick = heapq.heappop(under_way)
-            pick.done(Outcome.ANSWERED, 1.0)
+            end(pick)
         pick = balancer.pick(instances)
         assert pick is not None
         hits[pick.instance.name] += 1
         heapq.heappush(under_way, (now + rng.expovariate(1), number, pick))
     for _, _, pick in under_way:
-        pick.done(Outcome.ANSWERED, 1.0)
+        end(pick)
     return hits
 
 
@@ -76,7 +84,7 @@ def test_a_tie_is_not_a_strict_rotation():
     picked = []
     for _ in range(200):
         pick = balancer.pick(instances)
-        pick.done(Outcome.ANSWERED, 0.001)
+        end(pick)
         picked.append(pick.instance.name)
     assert any(one == other for one, other in pairwise(picked))
 
@@ -97,7 +105,7 @@ def test_the_busier_of_two_gets_nothing():
     for _ in range(50):
         pick = balancer.pick([busy, idle])
         assert pick.instance is idle
-        pick.done(Outcome.ANSWERED, 0.001)
+        end(pick)
 
 
 MIXTURES = {
@@ -151,7 +159,7 @@ def test_there_may_be_nothing_to_pick():
     balancer, (sole,) = make_balancer(7), make_many(1)
     assert balancer.pick([]) is None
     assert balancer.pick([sole]).instance is sole
-    assert balancer.pick([sole], {sole.name}) is None
+    assert balancer.pick([sole], tried={sole.name}) is None
 
 
 def test_a_changed_record_keeps_its_count():
@@ -160,7 +168,7 @@ def test_a_changed_record_keeps_its_count():
     later = balancer.pick([make("App.1", weight=2)])
     assert balancer.outstanding == {"App.1": 2}
     for each in (pick, later):
-        each.done(Outcome.ANSWERED, 0.001)
+        end(each)
     assert balancer.outstanding == {}
 
 
@@ -168,28 +176,28 @@ def test_only_the_first_end_counts():
     balancer, instances = make_balancer(9), make_many(1)
     pick, other = balancer.pick(instances), balancer.pick(instances)
     for _ in range(3):
-        pick.done(Outcome.ANSWERED, 0.001)
+        end(pick)
     assert balancer.outstanding == {"App.0": 1}
-    other.done(Outcome.CANCELLED, 0.001)
+    end(other, Outcome.CANCELLED)
     assert balancer.outstanding == {}
 
 
 def test_the_table_has_latency_and_failures():
     balancer, instances = make_balancer(10), make_many(1)
     for outcome in (Outcome.TIMED_OUT, Outcome.CONNECTION_LOST, Outcome.CANCELLED):
-        balancer.pick(instances).done(outcome, 9.0)
+        end(balancer.pick(instances), outcome, 9.0)
     stats = balancer.stats("App.0")
-    assert (stats.failures, stats.latency) == (2, None)
-    balancer.pick(instances).done(Outcome.ANSWERED, 1.0)
-    balancer.pick(instances).done(Outcome.ANSWERED, 2.0)
-    assert (stats.failures, stats.latency) == (0, pytest.approx(1.2))
+    assert (stats.trouble.consecutive, stats.latency) == (2, None)
+    end(balancer.pick(instances), seconds=1.0)
+    end(balancer.pick(instances), seconds=2.0)
+    assert (stats.trouble.consecutive, stats.latency) == (0, pytest.approx(1.2))
     assert balancer.stats("App.1") is None
 
 
 def test_a_removed_instance_is_forgotten_after_its_last_request():
     balancer, instances = make_balancer(11), make_many(2)
     picks = [balancer.pick([instance]) for instance in instances]
-    picks[0].done(Outcome.ANSWERED, 0.001)
+    end(picks[0])
     balancer.forget("App.0")
     balancer.forget("App.1")
     balancer.forget("App.unknown")
@@ -201,7 +209,9 @@ def test_a_removed_instance_is_forgotten_after_its_last_request():
 
 
 def test_another_score_decides():
-    balancer = make_balancer(10, score=lambda one, _stats, other, _others: 1 if one.name < other.name else -1)
+    balancer = make_balancer(
+        10, score=lambda one, _stats, other, _others, _now: 1 if one.name < other.name else -1
+    )
     assert {balancer.pick(make_many(2)).instance.name for _ in range(20)} == {"App.0"}
 
 
@@ -209,59 +219,69 @@ def test_another_score_decides():
 
 
 @pytest.mark.parametrize("outcome", AVOIDED)
-def test_an_instance_that_accepted_no_connection_is_tried_by_one_request_a_second(outcome):
+def test_an_instance_that_accepted_no_connection_is_probed_after_a_second_and_gets_no_request(outcome):
     clock = Clock()
     balancer, instances = make_balancer(12, clock), make_many(2)
-    balancer.pick([instances[0]]).done(outcome, 0.001)
+    end(balancer.pick([instances[0]]), outcome)
     assert [*balancer.avoided] == ["App.0"]
-    tried = Counter()
+    probed = 0
     for _ in range(1_000):
         clock.now += 0.01
         pick = balancer.pick(instances)
-        tried[pick.instance.name] += 1
-        pick.done(outcome if pick.instance is instances[0] else Outcome.ANSWERED, 0.001)
-    assert 5 <= tried["App.0"] <= 10
+        assert pick.instance is instances[1]
+        end(pick)
+        for instance, how in balancer.take_due().items():
+            assert (instance, how) == (instances[0], Probe.CONNECT)
+            probed += 1
+            balancer.probed(instance.name, passed=False)
+    assert 8 <= probed <= 10
 
 
-@pytest.mark.parametrize("outcome", [Outcome.ANSWERED, Outcome.TIMED_OUT, Outcome.CONNECTION_LOST])
-def test_it_is_readmitted_once_a_connection_was_made(outcome):
+def test_it_is_readmitted_when_it_passes_its_probe():
     clock = Clock()
     balancer, instances = make_balancer(13, clock), make_many(1)
-    balancer.pick(instances).done(Outcome.CONNECT_FAILED, 0.001)
-    assert balancer.pick(instances) is None
+    end(balancer.pick(instances), Outcome.CONNECT_FAILED)
     clock.now += 1.5
-    trial = balancer.pick(instances)
-    # Others go on avoiding it meanwhile.
     assert balancer.pick(instances) is None
-    trial.done(outcome, 0.001)
+    assert balancer.take_due() == {instances[0]: Probe.CONNECT}
+    assert not balancer.due
+    balancer.probed("App.0", passed=True)
     assert not balancer.avoided
     assert balancer.pick(instances) is not None
 
 
+@pytest.mark.parametrize("outcome", [Outcome.UNAVAILABLE, Outcome.CONNECTION_LOST])
+def test_a_last_resort_that_could_be_connected_to_is_readmitted(outcome):
+    balancer, instances = make_balancer(13), make_many(1)
+    end(balancer.pick(instances), Outcome.CONNECT_FAILED)
+    end(balancer.pick(instances, last_resort=True), outcome)
+    assert not balancer.avoided
+
+
 def test_a_response_that_takes_long_readmits_at_its_headers():
     balancer, instances = make_balancer(14), make_many(1)
-    balancer.pick(instances).done(Outcome.CONNECT_FAILED, 0.001)
+    end(balancer.pick(instances), Outcome.CONNECT_FAILED)
     trial = balancer.pick(instances, last_resort=True)
-    trial.connected()
+    trial.answered(trial.started + 0.001)
     assert balancer.pick(instances) is not None
 
 
 def test_a_shortage_of_the_callers_says_nothing_about_the_instance():
     balancer, instances = make_balancer(15), make_many(1)
-    balancer.pick(instances).done(Outcome.OUT_OF_RESOURCES, 0.001)
+    end(balancer.pick(instances), Outcome.OUT_OF_RESOURCES)
     assert not balancer.avoided
-    assert balancer.stats("App.0").failures == 0
+    assert balancer.stats("App.0").trouble is None
 
 
 def test_the_last_resort_is_the_instance_avoided_longest():
     clock = Clock()
     balancer, instances = make_balancer(16, clock), make_many(5)
     for instance in (instances[3], instances[1], instances[0], instances[4], instances[2]):
-        balancer.pick([instance]).done(Outcome.CONNECT_FAILED, 0.001)
+        end(balancer.pick([instance]), Outcome.CONNECT_FAILED)
         clock.now += 0.01
     assert balancer.pick(instances) is None
     assert balancer.pick(instances, last_resort=True).instance is instances[3]
-    assert balancer.pick(instances, {"App.3"}, last_resort=True).instance is instances[1]
+    assert balancer.pick(instances, tried={"App.3"}, last_resort=True).instance is instances[1]
 
 
 @given(seed=st.integers(0, 1000), count=st.integers(1, 60), avoided=st.sets(st.integers(0, 59)))
@@ -269,7 +289,7 @@ def test_an_avoided_instance_is_never_picked_and_another_is_if_there_is_one(seed
     balancer, instances = make_balancer(seed), make_many(count)
     for number in avoided:
         if number < count:
-            balancer.pick([instances[number]]).done(Outcome.CONNECT_FAILED, 0.001)
+            end(balancer.pick([instances[number]]), Outcome.CONNECT_FAILED)
     pick = balancer.pick(instances)
     if all(number in avoided for number in range(count)):
         assert pick is None
@@ -279,7 +299,7 @@ def test_an_avoided_instance_is_never_picked_and_another_is_if_there_is_one(seed
 
 @given(seed=st.integers(0, 1000), count=st.integers(1, 60), tried=st.sets(st.integers(0, 59)))
 def test_what_was_tried_is_never_picked_and_another_is_if_there_is_one(seed, count, tried):
-    pick = make_balancer(seed).pick(make_many(count), {f"App.{number}" for number in tried})
+    pick = make_balancer(seed).pick(make_many(count), tried={f"App.{number}" for number in tried})
     if all(number in tried for number in range(count)):
         assert pick is None
     else:
@@ -307,7 +327,7 @@ class CountingMachine(RuleBasedStateMachine):
     @rule(data=st.data(), outcome=st.sampled_from(Outcome))
     def end(self, data, outcome):
         number = data.draw(st.integers(0, len(self.under_way) - 1))
-        self.under_way.pop(number).done(outcome, 0.001)
+        end(self.under_way.pop(number), outcome)
 
     @rule(seconds=st.floats(0, 3))
     def wait(self, seconds):

@@ -1,4 +1,4 @@
-"""Many calls to instances that behave badly, on a clock of their own: the policies at the named size in no time."""
+"""Many calls to instances that behave badly, simulated on a clock of their own."""
 
 import heapq
 from collections import Counter, defaultdict

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from tests.calling.conftest import World
 
 from peerage.balancing import Outcome
-from peerage.calling import Attempt, Call, Ending, GiveUp, Host, Lookups, TlsProbe
+from peerage.balancing.budget import FIRST_RETRIES
+from peerage.calling import Attempt, Call, Ending, GiveUp, Host, Lookups, Pause, Relieve, TlsProbe
 from peerage.calling.search import LAST_RESORTS
 from peerage.records.networks import read_networks
 
@@ -36,7 +37,7 @@ def test_the_first_attempt_is_at_a_literal_address(world):
     call.close()
     # Counted until the response is over.
     assert world.balancer.outstanding == {name: 1}
-    attempt.pick.done(Outcome.ANSWERED, 0.1)
+    attempt.pick.done(Outcome.ANSWERED, world.clock())
     assert world.balancer.outstanding == {}
 
 
@@ -87,7 +88,7 @@ def test_an_instance_known_to_refuse_is_not_asked_while_there_is_another(world):
         call.done(attempt, Outcome.CONNECT_FAILED if attempt.instance.name == dead else Outcome.ANSWERED)
         # Closed without asking for the next step, as by a caller that is cancelled just then.
         call.close()
-        attempt.pick.done(Outcome.ANSWERED, 0.001)
+        attempt.pick.done(Outcome.ANSWERED, world.clock())
     assert {world.answer(world.call("POST")) for _ in range(50)} == {alive}
 
 
@@ -121,26 +122,76 @@ def test_a_request_that_may_not_be_repeated_raises_the_error_unchanged(world):
 def test_an_idempotency_key_allows_the_repetition(world):
     for _ in range(3):
         world.advertise()
-    call = world.call("POST", repeatable=True)
+    call = world.call("POST", has_key=True)
     world.fail(call, Outcome.CONNECTION_LOST)
     world.answer(call)
 
 
-def test_a_lone_instance_gets_a_second_connection(world):
+def test_a_lone_instance_gets_a_second_connection_after_a_moment(world):
     name = world.advertise()
     call = world.call("GET")
     assert world.fail(call, Outcome.CONNECTION_LOST) == name
+    pause = call.next()
+    assert isinstance(pause, Pause)
+    assert 0.025 <= pause.seconds <= 0.075
     assert world.fail(call, Outcome.CONNECTION_LOST) == name
     assert world.end(call).ending is Ending.UNREACHABLE
 
 
-@pytest.mark.parametrize("outcome", [Outcome.TIMED_OUT, Outcome.NOT_RETRYABLE])
-def test_nothing_is_repeated_after_a_time_out_or_a_final_error(world, outcome):
+@pytest.mark.parametrize("outcome", [Outcome.NOT_RETRYABLE, Outcome.THROTTLED])
+def test_nothing_is_repeated_after_a_final_error(world, outcome):
     for _ in range(3):
         world.advertise()
     call = world.call("GET")
     world.fail(call, outcome)
     assert world.end(call).ending is Ending.AS_IT_IS
+
+
+@pytest.mark.parametrize(("method", "repeated"), [("GET", True), ("PUT", False), ("POST", False)])
+def test_after_a_time_out_only_a_request_that_changes_nothing_is_repeated(world, method, repeated):
+    for _ in range(3):
+        world.advertise()
+    call = world.call(method)
+    world.fail(call, Outcome.TIMED_OUT)
+    if repeated:
+        world.answer(call)
+    else:
+        assert world.end(call).ending is Ending.AS_IT_IS
+
+
+def test_a_repetition_says_so_and_a_first_attempt_does_not(world):
+    for _ in range(3):
+        world.advertise()
+    call = world.call("GET")
+    first = world.attempt(call)
+    call.done(first, Outcome.CONNECT_FAILED, "refused")
+    second = world.attempt(call)
+    call.done(second, Outcome.UNAVAILABLE, "status 503")
+    third = world.attempt(call)
+    assert (first.repeated, second.repeated, third.repeated) == (False, False, True)
+    call.close()
+
+
+def test_what_is_called_for_a_repetition_is_not_repeated(world):
+    for _ in range(3):
+        world.advertise()
+    call = world.call("GET", nested=True)
+    world.fail(call, Outcome.CONNECT_FAILED)
+    world.fail(call, Outcome.UNAVAILABLE)
+    assert world.end(call).ending is Ending.AS_IT_IS
+
+
+def test_repetitions_end_with_the_budget(world):
+    for _ in range(3):
+        world.advertise()
+    attempts = 0
+    for _ in range(50):
+        call = world.call("GET")
+        while isinstance(step := call.next(), Attempt):
+            attempts += 1
+            call.done(step, Outcome.UNAVAILABLE, "status 503")
+        call.close()
+    assert attempts == 50 + FIRST_RETRIES
 
 
 def test_a_shortage_of_descriptors_is_relieved_once(world):
@@ -149,8 +200,9 @@ def test_a_shortage_of_descriptors_is_relieved_once(world):
     call = world.call("POST")
     first = world.attempt(call)
     call.done(first, Outcome.OUT_OF_RESOURCES, "too many files")
+    assert call.next() == Relieve()
     second = world.attempt(call)
-    assert (second.instance, second.relieve, first.relieve) == (first.instance, True, False)
+    assert second.instance is first.instance
     call.done(second, Outcome.OUT_OF_RESOURCES, "too many files")
     assert world.end(call).ending is Ending.AS_IT_IS
     assert not world.balancer.avoided
@@ -227,6 +279,10 @@ def test_a_slow_look_up_is_left_for_other_instances(world):
     assert {world.answer(world.call()) for _ in range(20)} == {quick}
     world.addresses.found(host, ["10.0.0.1"])
     world.clock.now += 2
+    assert {world.answer(world.call()) for _ in range(20)} == {quick}
+    for instance in world.balancer.take_due():
+        assert instance.name == slow
+        world.balancer.probed(slow, passed=True)
     assert slow in {world.answer(world.call()) for _ in range(20)}
 
 
@@ -302,7 +358,7 @@ def test_a_connection_that_broke_leads_to_the_next_endpoint_that_does_not_say_it
     assert second.port == 8080
     call.done(second, Outcome.ANSWERED)
     call.close()
-    second.pick.done(Outcome.ANSWERED, 0.001)
+    second.pick.done(Outcome.ANSWERED, world.clock())
     # What was learned holds for methods that may not be repeated, for a while.
     assert world.attempt(world.call("POST")).port == 8080
     world.clock.now += 61
@@ -376,13 +432,13 @@ def test_nothing_known_by_that_name(world):
 
 
 def test_a_misspelled_key_is_mended_in_the_message(world):
-    call = Call(world.context, ("service", "orders"), "http", "GET", repeatable=True)
+    call = Call(world.context, ("service", "orders"), "http", "GET")
     assert "Did you mean orders.service_id.asab?" in world.end(call).message
 
 
 def test_a_misspelled_key_of_the_services_own_is_mended_as_well(world):
     world.advertise(ids={"shard": ["1"]})
-    call = Call(world.context, ("shrd", "1"), "http", "GET", repeatable=True)
+    call = Call(world.context, ("shrd", "1"), "http", "GET")
     assert "Did you mean 1.shard.asab?" in world.end(call).message
 
 
@@ -397,7 +453,7 @@ def test_the_next_step_during_an_attempt_is_an_attempt_elsewhere(world):
     assert world.balancer.outstanding == dict.fromkeys(names, 1)
     call.done(second, Outcome.ANSWERED)
     call.close()
-    second.pick.done(Outcome.ANSWERED, 0.001)
+    second.pick.done(Outcome.ANSWERED, world.clock())
     # The first one was given up.
     assert world.balancer.outstanding == {}
 
@@ -417,19 +473,19 @@ def test_an_attempt_left_under_way_may_fail_later(world):
 @given(
     data=st.data(),
     instances=st.lists(st.tuples(st.booleans(), st.booleans()), max_size=6),
-    repeatable=st.booleans(),
+    has_key=st.booleans(),
 )
-def test_every_call_ends_and_leaves_no_count_whatever_happens(data, instances, repeatable):
+def test_every_call_ends_and_leaves_no_count_whatever_happens(data, instances, has_key):
     world = World()
     for near, two in instances:
         web = [["0.0.0.0", 80], ["::", 81]] if two else None
         world.advertise(near=near, host=f"node-{near}-{two}", web=web)
     for _ in range(3):
-        call = world.call("POST", repeatable=repeatable)
+        call = world.call("POST", has_key=has_key)
         answered = drive(world, call, data)
         call.close()
         if answered is not None:
-            answered.pick.done(Outcome.ANSWERED, 0.001)
+            answered.pick.done(Outcome.ANSWERED, world.clock())
         assert world.balancer.outstanding == {}
 
 
@@ -440,6 +496,8 @@ def drive(world, call, data):
         if isinstance(step, GiveUp):
             return None
         world.clock.now += data.draw(st.sampled_from([0.0, 0.3, 1.5]))
+        if isinstance(step, Pause | Relieve):
+            continue
         if isinstance(step, TlsProbe):
             step.speaks_tls = data.draw(st.booleans())
             continue

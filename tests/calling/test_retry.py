@@ -3,33 +3,60 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from peerage.balancing import Outcome
-from peerage.calling.retry import IDEMPOTENT, REPLAYS, Ending, ending_of, may_repeat
+from peerage.calling import Repeatable
+from peerage.calling.retry import IDEMPOTENT, REPLAYS, Ending, ending_of, may_repeat, needs_budget
 
 UNPROCESSED = (Outcome.CONNECT_FAILED, Outcome.UNRESOLVED, Outcome.MISDIRECTED)
 
 outcomes = st.sampled_from(Outcome)
+repeatables = st.sampled_from(Repeatable)
 
 
-@given(outcome=outcomes, idempotent=st.booleans(), replays=st.integers(0, 5))
-def test_a_body_that_can_not_be_sent_again_is_never_sent_again(outcome, idempotent, replays):
-    assert not may_repeat(outcome, idempotent=idempotent, replayable=False, replays=replays)
+def test_a_key_makes_any_request_repeatable_and_a_method_only_what_it_promises():
+    assert {Repeatable.of(method, has_key=True) for method in ("POST", "PATCH", "PUT", "GET")} == {
+        Repeatable.SAFE
+    }
+    assert {Repeatable.of(method) for method in ("GET", "HEAD", "OPTIONS")} == {Repeatable.SAFE}
+    assert {Repeatable.of(method) for method in ("PUT", "DELETE")} == {Repeatable.IDEMPOTENT}
+    assert {Repeatable.of(method) for method in ("POST", "PATCH")} == {Repeatable.ONCE}
 
 
-@given(idempotent=st.booleans(), replays=st.integers(0, 5))
-def test_what_was_not_processed_may_always_go_elsewhere(idempotent, replays):
+@given(outcome=outcomes, repeatable=repeatables, replays=st.integers(0, 5))
+def test_a_body_that_can_not_be_sent_again_is_never_sent_again(outcome, repeatable, replays):
+    assert not may_repeat(outcome, repeatable, replayable=False, replays=replays)
+
+
+@given(repeatable=repeatables, replays=st.integers(0, 5))
+def test_what_was_not_processed_may_always_go_elsewhere_and_costs_nothing(repeatable, replays):
     for outcome in UNPROCESSED:
-        assert may_repeat(outcome, idempotent=idempotent, replayable=True, replays=replays)
+        assert may_repeat(outcome, repeatable, replayable=True, replays=replays)
+        assert not needs_budget(outcome)
 
 
-@given(replays=st.integers(0, 5), idempotent=st.booleans())
-def test_what_was_sent_is_repeated_twice_at_most_and_only_if_harmless(replays, idempotent):
-    repeated = may_repeat(Outcome.CONNECTION_LOST, idempotent=idempotent, replayable=True, replays=replays)
-    assert repeated is (idempotent and replays < REPLAYS)
+@given(repeatable=repeatables, replays=st.integers(0, 5))
+def test_what_was_sent_is_repeated_twice_at_most_and_only_if_harmless(repeatable, replays):
+    for outcome in (Outcome.CONNECTION_LOST, Outcome.UNAVAILABLE):
+        repeated = may_repeat(outcome, repeatable, replayable=True, replays=replays)
+        assert repeated is (repeatable is not Repeatable.ONCE and replays < REPLAYS)
+        assert needs_budget(outcome)
 
 
-@given(outcome=outcomes.filter(lambda each: each not in (*UNPROCESSED, Outcome.CONNECTION_LOST)))
-def test_nothing_else_is_repeated(outcome):
-    assert not may_repeat(outcome, idempotent=True, replayable=True, replays=0)
+@given(repeatable=repeatables, replays=st.integers(0, 5))
+def test_after_a_time_out_only_requests_that_change_nothing_are_repeated(repeatable, replays):
+    repeated = may_repeat(Outcome.TIMED_OUT, repeatable, replayable=True, replays=replays)
+    assert repeated is (repeatable is Repeatable.SAFE and replays < REPLAYS)
+    assert needs_budget(Outcome.TIMED_OUT)
+
+
+@given(repeatable=repeatables, replays=st.integers(0, 5))
+def test_what_an_overloaded_instance_did_not_process_goes_elsewhere_within_the_budget(repeatable, replays):
+    assert may_repeat(Outcome.OVERLOADED, repeatable, replayable=True, replays=replays) is (replays < REPLAYS)
+    assert needs_budget(Outcome.OVERLOADED)
+
+
+def test_nothing_else_is_repeated():
+    for outcome in (Outcome.THROTTLED, Outcome.NOT_RETRYABLE, Outcome.CANCELLED, Outcome.OUT_OF_RESOURCES):
+        assert not may_repeat(outcome, Repeatable.SAFE, replayable=True, replays=0)
 
 
 def test_an_error_that_aiohttp_would_repeat_ends_as_unreachable():
@@ -43,7 +70,14 @@ def test_an_error_that_aiohttp_would_repeat_ends_as_unreachable():
 
 @given(method=st.sampled_from(["GET", "POST"]), replays=st.integers(0, 3))
 def test_what_only_this_attempt_has_seen_reaches_the_caller(method, replays):
-    for outcome in (Outcome.TIMED_OUT, Outcome.NOT_RETRYABLE, Outcome.OUT_OF_RESOURCES):
+    for outcome in (
+        Outcome.TIMED_OUT,
+        Outcome.NOT_RETRYABLE,
+        Outcome.OUT_OF_RESOURCES,
+        Outcome.UNAVAILABLE,
+        Outcome.THROTTLED,
+        Outcome.OVERLOADED,
+    ):
         assert ending_of(outcome, method=method, replays=replays) is Ending.AS_IT_IS
     for outcome in UNPROCESSED:
         assert ending_of(outcome, method=method, replays=replays) is Ending.UNREACHABLE

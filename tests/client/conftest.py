@@ -165,6 +165,7 @@ class Fleet:
         self._stack.callback(closed.close)
         served = Served(None, closed.getsockname()[1])
         served.name = self.advertise(served.port, service, **own)
+        served.socket = closed
         return served
 
     def spawn(self, service="orders", **own):

@@ -2,12 +2,14 @@ import asyncio
 import io
 import os
 import socket
+from collections import Counter
 from contextlib import suppress
 
 import aiohttp
 import pytest
 from aiohttp import web
 
+from peerage.calling.repetition import nested
 from peerage.calling.retry import IDEMPOTENT
 from peerage.client import UnreachableError, UnreachableTimeoutError
 from peerage.testing import eventually
@@ -156,8 +158,9 @@ async def test_an_instance_that_refused_a_connection_is_tried_last_for_a_second(
 
         assert await connections_of(20) <= 2
         assert await connections_of(20) == 0
+        # A probe in the background tries it, no request does.
         fleet.clock.now += 2
-        assert await connections_of(20) == 1
+        assert await connections_of(20) == 0
         # With nobody else left it is asked after all.
         fleet.directory.remove(served.name)
         with pytest.raises(UnreachableError, match=str(dead.port)):
@@ -396,9 +399,9 @@ async def test_a_file_half_read_is_rewound(fleet):
     assert received == [len(big)] * 5
 
 
-@pytest.mark.parametrize("method", ["GET", "PUT", "POST"])
-async def test_nothing_is_repeated_after_a_time_out(fleet, method):
-    """An overloaded service that gets each request three times stays overloaded."""
+@pytest.mark.parametrize("method", ["PUT", "POST"])
+async def test_what_changes_something_is_not_repeated_after_a_time_out(fleet, method):
+    """The instance may carry it out later, and overwrite what was written meanwhile."""
     servers = [await fleet.serve_raw(say_nothing) for _ in range(3)]
     async with fleet.session() as session:
         with pytest.raises(aiohttp.SocketTimeoutError):
@@ -415,14 +418,91 @@ async def test_the_callers_time_limit_stays_the_callers(fleet):
         assert server.hits == 1
 
 
-async def test_an_error_status_is_returned_and_not_repeated(fleet):
-    async def unavailable(request):
-        raise web.HTTPServiceUnavailable
+async def test_a_get_goes_elsewhere_after_a_time_out(fleet):
+    silent, good = await fleet.serve_raw(say_nothing), await fleet.serve()
+    async with fleet.session() as session:
+        for _ in range(10):
+            timeout = aiohttp.ClientTimeout(sock_read=0.05)
+            async with session.get(ORDERS, timeout=timeout) as response:
+                assert (await response.json())["node"] == good.name
+    assert silent.hits >= 1
 
+
+async def unavailable(request):
+    raise web.HTTPServiceUnavailable(text="not now", headers={"Retry-After": "7"})
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_an_error_status_is_returned_where_there_is_no_other_instance(fleet, method):
     served = await fleet.serve(unavailable)
-    async with fleet.session() as session, session.get(ORDERS) as response:
-        assert response.status == 503
+    async with fleet.session() as session, session.request(method, ORDERS, json=[1]) as response:
+        assert (response.status, await response.text()) == (503, "not now")
     assert served.hits == 1
+    assert fleet.outstanding == {}
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+async def test_an_instance_that_is_unavailable_fails_no_request_that_may_be_repeated(fleet, method):
+    bad, good = await fleet.serve(unavailable), await fleet.serve()
+    async with fleet.session() as session:
+        for number in range(50):
+            async with session.request(method, ORDERS, json=[number]) as response:
+                assert response.status == 200
+    assert 1 <= bad.hits <= 3
+    assert good.hits == 50
+    # It is told which requests are repetitions.
+    repeated = sum(each.headers.get("Peerage-Repeated") == "1" for each in good.seen)
+    assert repeated == bad.hits
+    assert not any("Peerage-Repeated" in each.headers for each in bad.seen)
+    assert fleet.outstanding == {}
+
+
+async def test_a_post_that_was_answered_is_not_repeated(fleet):
+    bad, good = await fleet.serve(unavailable), await fleet.serve()
+    statuses = Counter()
+    async with fleet.session() as session:
+        for _ in range(50):
+            async with session.post(ORDERS) as response:
+                statuses[response.status] += 1
+    assert statuses[503] == bad.hits <= 3
+    assert statuses[200] == good.hits == 50 - bad.hits
+
+
+async def test_what_an_overloaded_instance_did_not_process_goes_elsewhere(fleet):
+    async def overloaded(request):
+        raise web.HTTPServiceUnavailable(headers={"Peerage-Overloaded": "1"})
+
+    bad, good = await fleet.serve(overloaded), await fleet.serve()
+    async with fleet.session() as session:
+        for _ in range(20):
+            async with session.post(ORDERS, data=b"x") as response:
+                assert response.status == 200
+    assert bad.hits >= 1
+    assert good.hits == 20
+
+
+async def test_the_first_answer_is_released_before_the_request_is_repeated(fleet):
+    """Otherwise a limited number of connections would be used up."""
+    for _ in range(2):
+        await fleet.serve(unavailable)
+    good = await fleet.serve()
+    connector = aiohttp.TCPConnector(limit=1)
+    async with connector, fleet.session(connector=connector, connector_owner=False) as session:
+        for _ in range(10):
+            async with asyncio.timeout(5), session.get(ORDERS) as response:
+                assert (await response.json())["node"] == good.name
+
+
+async def test_what_a_server_calls_for_a_repetition_is_not_repeated(fleet):
+    bad = [await fleet.serve(unavailable) for _ in range(3)]
+    token = nested.set(True)
+    try:
+        async with fleet.session() as session, session.get(ORDERS) as response:
+            assert response.status == 503
+    finally:
+        nested.reset(token)
+    assert sum(each.hits for each in bad) == 1
+    assert [each.headers["Peerage-Repeated"] for one in bad for each in one.seen] == ["1"]
 
 
 async def test_nonsense_instead_of_http_is_not_repeated(fleet):

@@ -15,13 +15,22 @@ from typing import Final
 
 from peerage.balancing import Outcome
 
-__all__ = ["IDEMPOTENCY_KEY", "REPLAYS", "Ending", "Repeatable", "ending_of", "may_repeat", "needs_budget"]
+__all__ = [
+    "IDEMPOTENCY_KEY",
+    "IDEMPOTENT",
+    "REPLAYS",
+    "Ending",
+    "Repeatable",
+    "ending_of",
+    "may_repeat",
+    "needs_budget",
+]
 
 #: Methods that change nothing.
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
 #: Methods that may be processed twice; aiohttp repeats the same ones.
-_IDEMPOTENT: Final = _SAFE | {"PUT", "DELETE"}
+IDEMPOTENT: Final = _SAFE | {"PUT", "DELETE"}
 
 #: The header by which a caller says that a request of another method may be processed twice.
 IDEMPOTENCY_KEY: Final = "Idempotency-Key"
@@ -48,7 +57,7 @@ class Repeatable(IntEnum):
         """Return what holds for a request, by its method and whether it has an idempotency key."""
         if has_key or method in _SAFE:
             return cls.SAFE
-        return cls.IDEMPOTENT if method in _IDEMPOTENT else cls.ONCE
+        return cls.IDEMPOTENT if method in IDEMPOTENT else cls.ONCE
 
 
 class Ending(Enum):
@@ -98,6 +107,6 @@ def ending_of(outcome: Outcome, *, method: str, replays: int) -> Ending:
     """
     if outcome in _FREE:
         return Ending.UNREACHABLE
-    if outcome is Outcome.CONNECTION_LOST and (method in _IDEMPOTENT or replays):
+    if outcome is Outcome.CONNECTION_LOST and (method in IDEMPOTENT or replays):
         return Ending.UNREACHABLE
     return Ending.AS_IT_IS

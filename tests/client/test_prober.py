@@ -1,0 +1,87 @@
+"""Avoided instances are tried in the background."""
+
+import pytest
+from aiohttp import web
+
+from peerage.balancing import Outcome
+from peerage.testing import eventually
+
+ORDERS = "http://orders.service_id.asab/"
+
+
+async def read(session, method="GET"):
+    async with session.request(method, ORDERS) as response:
+        await response.read()
+        return response.status
+
+
+async def test_an_instance_that_accepts_connections_again_is_called_again(fleet):
+    good, dead = await fleet.serve(), fleet.refuse()
+    async with fleet.session() as session:
+        for _ in range(20):
+            await read(session)
+        assert [*fleet.client.balancer.avoided] == [dead.name]
+        dead.socket.listen()
+        fleet.clock.now += 2
+        await read(session)
+        await eventually(lambda: not fleet.client.balancer.avoided, "the probe")
+    assert good.hits == 21
+
+
+async def test_an_instance_that_still_refuses_is_avoided_for_another_second(fleet):
+    await fleet.serve()
+    dead = fleet.refuse()
+    async with fleet.session() as session:
+        for _ in range(20):
+            await read(session)
+        fleet.clock.now += 2
+        await read(session)
+        assert not fleet.client.balancer.due
+        trouble = fleet.client.balancer.stats(dead.name).trouble
+        await eventually(lambda: trouble.ejections == 1, "the probe")
+        assert [*fleet.client.balancer.avoided] == [dead.name]
+
+
+@pytest.mark.parametrize("recovered", [True, False])
+async def test_callers_that_only_post_learn_by_a_head_request_that_an_instance_recovered(fleet, recovered):
+    status = 503
+
+    async def answer(request):
+        return web.Response(status=status)
+
+    bad, _ = await fleet.serve(answer), await fleet.serve()
+    async with fleet.session() as session:
+        while bad.name not in fleet.client.balancer.avoided:
+            await read(session, "POST")
+            fleet.clock.now += 30
+        posts = bad.hits
+        if recovered:
+            status = 200
+        fleet.clock.now += 2
+        for _ in range(10):
+            assert await read(session, "POST") == 200
+        await eventually(lambda: bad.hits > posts, "the probe")
+        assert bad.seen[posts].method == "HEAD"
+        if recovered:
+            await eventually(lambda: not fleet.client.balancer.avoided, "the result")
+        else:
+            assert bad.name in fleet.client.balancer.avoided
+
+
+async def test_closing_the_client_ends_probes(fleet):
+    await fleet.serve()
+
+    async def say_nothing(reader, writer):
+        await reader.read()
+
+    silent = await fleet.serve_raw(say_nothing)
+    async with fleet.session() as session:
+        balancer = fleet.client.balancer
+        for _ in range(7):
+            pick = balancer.pick([fleet.directory.get(silent.name)], last_resort=True)
+            pick.service.size = 2
+            pick.done(Outcome.TIMED_OUT, fleet.clock())
+        assert silent.name in balancer.avoided
+        fleet.clock.now += 2
+        await read(session)
+        await eventually(lambda: silent.hits == 1, "the probe's connection")
