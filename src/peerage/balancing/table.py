@@ -260,6 +260,8 @@ class Table:
             trouble.retry_at = now + self._pause(trouble)
             trouble.held = 0
             self.avoided[pick.instance.name] = trouble
+        else:
+            trouble.double()
 
     def _readmit(self, name: str, stats: Stats, trouble: Trouble) -> None:
         trouble.retry_at = None

@@ -1,9 +1,9 @@
 """What went wrong at one instance lately, and how much that counts when instances are compared.
 
 An instance that fails fast has few requests under way, so it would look least busy and get nearly all of
-them. A failure therefore counts like requests under way for some seconds (the idea of Linkerd's load biaser). An
-attempt that was given up counts as under way until the instance next answers, because a stopped instance goes
-on holding what it was sent.
+them. A failure therefore counts like requests under way for some seconds (the idea of Linkerd's load biaser).
+An attempt that was given up counts as under way until the instance next answers, because a stopped instance
+goes on holding what it was sent.
 """
 
 from typing import TYPE_CHECKING, Final
@@ -21,12 +21,12 @@ HELD_SECONDS: Final = 30.0
 #: Seconds that a Retry-After header counts for at most.
 LONGEST_RETRY_AFTER: Final = 300.0
 
-#: The penalty of a first failure. It doubles with each that follows, up to the longest.
-_FIRST: Final = 5.0
-_MOST: Final = 1280.0
+#: The penalty of one failure, and of all together at most.
+_ONE: Final = 5.0
+_MOST: Final = 100.0
 
-#: Seconds in which a penalty halves, and the penalty that is none any more: a first failure is forgotten
-#: after 7 seconds, the longest row after 23.
+#: Seconds in which a penalty halves, and the penalty that is none any more: one failure is forgotten after 7
+#: seconds, the most after 15.
 _HALF_LIFE: Final = 2.0
 _LEAST: Final = 0.5
 
@@ -79,10 +79,13 @@ class Trouble:
 
     def penalise(self, now: float, retry_after: float = 0.0) -> None:
         """Count a failure at *now*; it begins to be forgotten after *retry_after* seconds."""
-        doubled = _FIRST * 2.0 ** min(self.consecutive - 1, 8) if self.consecutive else _FIRST
-        self._penalty = min(_MOST, max(doubled, self.penalty(now) + _FIRST))
+        self._penalty = min(_MOST, self.penalty(now) + _ONE)
         until = now + min(retry_after, LONGEST_RETRY_AFTER)
         self._penalised_at = max(until, self._penalised_at)
+
+    def double(self) -> None:
+        """Double the penalty: the instance can't be ejected, because too many others are."""
+        self._penalty = min(_MOST, 2.0 * self._penalty)
 
     def forgive(self) -> None:
         """Forget the failures."""

@@ -37,6 +37,7 @@ class Window:
         self._current = self._previous = 0
 
     def _turn(self, now: float) -> None:
-        self._previous = self._current if now < self._turn_at + _HALF else 0
+        late = now - self._turn_at
+        self._previous = self._current if late < _HALF else 0
         self._current = 0
-        self._turn_at = now + _HALF
+        self._turn_at = now - late % _HALF + _HALF

@@ -1,0 +1,178 @@
+"""The small policies: windows, budgets, ejection, penalties."""
+
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from tests.balancing.test_balancer import end, make_balancer, make_many
+from tests.support import Clock
+
+from peerage.balancing import Ejection, Outcome, RetryBudget
+from peerage.balancing.budget import FIRST_RETRIES
+from peerage.balancing.trouble import HELD_SECONDS, Trouble
+from peerage.balancing.window import WINDOW_SECONDS, Window
+
+times = st.lists(st.integers(0, 400), max_size=60).map(lambda found: [each / 4 for each in sorted(found)])
+
+
+@given(times=times, after=st.floats(0, 30))
+def test_a_window_counts_all_of_the_last_five_seconds_and_little_older_than_ten(times, after):
+    window, now = Window(), (times[-1] if times else 0.0) + after
+    for when in times:
+        window.add(when)
+    total = window.total(now)
+    assert total >= sum(when > now - WINDOW_SECONDS / 2 for when in times)
+    assert total <= sum(when >= now - WINDOW_SECONDS for when in times)
+
+
+@given(data=st.data(), share=st.sampled_from([0.0, 0.1, 0.2]))
+def test_a_budget_is_never_negative_and_never_pays_more_than_its_share(data, share):
+    budget, now, earned, spent = RetryBudget(share), 0.0, 0, 0
+    for _ in range(data.draw(st.integers(0, 200))):
+        now += data.draw(st.sampled_from([0.0, 0.1, 3.0]))
+        if data.draw(st.booleans()):
+            budget.succeeded(now)
+            earned += 1
+        else:
+            balance = budget.balance(now)
+            assert balance >= 0
+            paid = budget.spend(now)
+            assert paid is (balance >= 1)
+            spent += paid
+    assert spent <= share * earned + (FIRST_RETRIES if share else 0)
+
+
+def test_what_a_budget_earned_is_lost_after_ten_seconds():
+    budget = RetryBudget(first=0)
+    for _ in range(1000):
+        budget.succeeded(1.0)
+    assert budget.balance(1.0) == 100
+    assert budget.balance(11.0) == 0
+    assert not budget.spend(11.0)
+
+
+@pytest.mark.parametrize(
+    ("consecutive", "succeeded", "failed", "trips"),
+    [(7, 1000, 7, True), (6, 1000, 6, False), (0, 4, 1, False), (0, 79, 21, True), (0, 1, 3, False)],
+)
+def test_an_instance_is_ejected_after_seven_failures_or_below_four_fifths(
+    consecutive, succeeded, failed, trips
+):
+    assert Ejection().trips(consecutive, succeeded, failed) is trips
+    assert not Ejection(consecutive=0).trips(consecutive, succeeded, failed)
+
+
+@given(ejections=st.integers(0, 1000), chance=st.floats(0, 1))
+def test_the_pause_before_the_next_try_is_bounded(ejections, chance):
+    ejection = Ejection(first_seconds=1.0, longest_seconds=60.0, jitter=0.5)
+    assert 0.5 <= ejection.pause(ejections, chance) <= min(60.0, 2.0 ** min(ejections, 10))
+
+
+def test_a_penalty_grows_with_each_failure_and_is_forgotten():
+    trouble = Trouble()
+    seen = []
+    for _ in range(3):
+        trouble.penalise(0.0)
+        seen.append(trouble.penalty(0.0))
+    assert seen == [5.0, 10.0, 15.0]
+    assert trouble.penalty(2.0) == 7.5
+    assert trouble.penalty(12.0) == 0.0
+    assert trouble.load(4, 12.0) == 4
+
+
+def test_a_penalty_lasts_as_long_as_the_instance_asked_not_to_be_called():
+    trouble = Trouble()
+    trouble.penalise(0.0, retry_after=30.0)
+    assert trouble.penalty(30.0) == 5.0
+    assert trouble.penalty(32.0) == 2.5
+    trouble.penalise(40.0, retry_after=1e9)
+    assert trouble.penalty(340.0) == 5.0
+    assert trouble.penalty(342.0) == 2.5
+
+
+@pytest.mark.parametrize("outcome", [Outcome.TIMED_OUT, Outcome.CANCELLED])
+def test_a_request_that_was_given_up_counts_until_the_instance_answers(outcome):
+    clock = Clock()
+    balancer, instances = make_balancer(0, clock), make_many(2)
+    for _ in range(3):
+        end(balancer.pick(instances[:1]), outcome)
+    assert balancer.outstanding == {}
+    under_way = [balancer.pick(instances) for _ in range(3)]
+    assert {pick.instance.name for pick in under_way} == {"App.1"}
+    end(balancer.pick(instances[:1]))
+    for pick in under_way:
+        end(pick)
+    clock.now += 10
+    assert {balancer.pick(instances).instance.name for _ in range(20)} == {"App.0", "App.1"}
+
+
+def test_it_counts_for_half_a_minute_at_most():
+    clock = Clock()
+    balancer, instances = make_balancer(0, clock), make_many(2)
+    end(balancer.pick(instances[:1]), Outcome.CANCELLED)
+    clock.now += HELD_SECONDS + 1
+    picks = [balancer.pick(instances) for _ in range(4)]
+    assert [pick.instance.name for pick in picks].count("App.0") == 2
+
+
+def test_only_a_request_that_does_no_harm_tries_an_ejected_instance():
+    clock = Clock()
+    balancer, instances = make_balancer(0, clock), make_many(2)
+    service = balancer.service(("service_id", "orders"))
+    picks = [balancer.pick(instances[:1], service) for _ in range(7)]
+    end(balancer.pick(instances, service))
+    for pick in picks:
+        end(pick, Outcome.UNAVAILABLE)
+    assert [*balancer.avoided] == ["App.0"]
+    clock.now += 2
+    assert {balancer.pick(instances, service, safe=False).instance.name for _ in range(20)} == {"App.1"}
+    assert [each.name for each in balancer.take_due()] == ["App.0"]
+    clock.now += 2
+    tried = [balancer.pick(instances, service) for _ in range(20)]
+    assert [pick.instance.name for pick in tried].count("App.0") == 1
+
+
+class Ejecting(RuleBasedStateMachine):
+    """Whatever happens, at most half of the instances are ejected, and there is always one to ask."""
+
+    def __init__(self):
+        super().__init__()
+        self.clock, self.rng = Clock(), Random(0)
+        self.balancer = make_balancer(0, self.clock)
+        self.instances = make_many(5)
+        self.service = self.balancer.service(("service_id", "orders"))
+
+    @rule(
+        outcome=st.sampled_from(
+            [Outcome.UNAVAILABLE, Outcome.TIMED_OUT, Outcome.THROTTLED, Outcome.ANSWERED]
+        ),
+        times=st.integers(1, 10),
+    )
+    def call(self, outcome, times):
+        for _ in range(times):
+            pick = self.balancer.pick(self.instances, self.service)
+            assert pick is not None
+            end(pick, outcome)
+
+    @rule(seconds=st.floats(0, 5))
+    def wait(self, seconds):
+        self.clock.now += seconds
+
+    @rule(passed=st.booleans())
+    def probe(self, passed):
+        for instance in self.balancer.take_due():
+            self.balancer.probed(instance.name, passed=passed)
+
+    @invariant()
+    def at_most_half_are_ejected(self):
+        assert len(self.service.ejected) <= 2
+        assert self.service.ejected == {*self.balancer.avoided}
+
+    @invariant()
+    def nothing_is_counted(self):
+        assert self.balancer.outstanding == {}
+
+
+TestEjecting = Ejecting.TestCase
