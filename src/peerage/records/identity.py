@@ -116,13 +116,11 @@ def read_identity(
     """
     environ = os.environ if environ is None else environ
     containerized = in_container(environ)
+    ids: dict[str, Any] = {key: environ.get(key.upper()) or None for key in BUILTIN_KEYS}
     return Identity(
         host=environ.get("ASAB_HOSTNAME") or socket.gethostname(),
         appclass=appclass,
-        instance_id=environ.get("INSTANCE_ID") or None,
-        service_id=environ.get("SERVICE_ID") or None,
-        node_id=environ.get("NODE_ID") or None,
-        site_id=environ.get("SITE_ID") or None,
+        **ids,
         containerized=containerized,
         manifest=find_manifest(environ.get("PEERAGE_MANIFEST")) or {} if manifest is None else manifest,
         addresses=_addresses(environ.get("PEERAGE_ADDRESSES"), containerized=containerized),
