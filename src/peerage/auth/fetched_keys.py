@@ -20,15 +20,7 @@ from peerage.auth.jose import PublicKey, read_key, read_pem
 from peerage.auth.verifier import KeySource
 from peerage.errors import ConfigurationError, KeysUnavailableError
 
-__all__ = [
-    "Fetch",
-    "FetchedKeys",
-    "fetched_keys",
-    "read_file",
-    "read_key_set",
-    "tls_context",
-    "without_credentials",
-]
+__all__ = ["Fetch", "FetchedKeys", "fetched_keys", "read_file", "tls_context", "without_credentials"]
 
 log = logging.getLogger(__name__)
 

@@ -20,16 +20,7 @@ except ModuleNotFoundError as error:
         f"Authorization needs the package {error.name!r}: pip install 'peerage[auth]'", name=error.name
     ) from error
 
-__all__ = [
-    "PrivateKey",
-    "PublicKey",
-    "Token",
-    "fitting",
-    "read_key",
-    "read_payload",
-    "read_pem",
-    "read_token",
-]
+__all__ = ["PrivateKey", "PublicKey", "Token", "read_key", "read_payload", "read_pem", "read_token"]
 
 _EC_ALGORITHMS: Final = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512"}
 _RSA_ALGORITHMS: Final = frozenset(("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"))
@@ -79,6 +70,18 @@ class Token(NamedTuple):
     payload: bytes
     """The signed bytes: the claims as JSON."""
     signed: "jws.CompactSignature"
+
+    def fitting(self, keys: Sequence["PublicKey"]) -> list["PublicKey"]:
+        """Return those of *keys* that may have signed it, going by its header.
+
+        A key is found by its ``kid`` or thumbprint. If the token has no kid, all keys of its algorithm are
+        returned; if no key has that kid, all of its algorithm without a kid.
+        """
+        able = [key for key in keys if self.algorithm in key.algorithms]
+        if self.kid is None:
+            return able
+        named = [key for key in able if self.kid in (key.kid, key.thumbprint)]
+        return named or [key for key in able if key.kid is None]
 
 
 def read_token(text: str) -> Token:
@@ -280,16 +283,3 @@ def read_payload(payload: bytes) -> dict[str, Any]:
 
 def _refuse(constant: str) -> Never:
     raise ValueError(f"{constant} isn't JSON")
-
-
-def fitting(keys: Sequence[PublicKey], token: Token) -> list[PublicKey]:
-    """Return those of *keys* that may have signed *token*, going by its header.
-
-    A key is found by its ``kid`` or thumbprint. If the token has no kid, all keys of its algorithm are
-    returned; if no key has that kid, all of its algorithm without a kid.
-    """
-    able = [key for key in keys if token.algorithm in key.algorithms]
-    if token.kid is None:
-        return able
-    named = [key for key in able if token.kid in (key.kid, key.thumbprint)]
-    return named or [key for key in able if key.kid is None]

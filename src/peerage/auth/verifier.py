@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple, Protocol
 from cachetools import TLRUCache
 
 from peerage.auth.claims import LEEWAY, check_claims, memory_of
-from peerage.auth.jose import PublicKey, Token, fitting, read_payload, read_token
+from peerage.auth.jose import PublicKey, Token, read_payload, read_token
 from peerage.auth.principal import Principal
 from peerage.auth.refusals import Reason, Refusals
 from peerage.errors import KeysUnavailableError, TokenRefusedError
@@ -46,7 +46,7 @@ class KeySource(Protocol):
 
     def candidates(self, token: Token) -> Sequence[PublicKey]:
         """Return the keys that may have signed *token*, which isn't verified yet."""
-        return fitting(self.keys, token)
+        return token.fitting(self.keys)
 
     def check(self, claims: Mapping[str, Any]) -> None:  # noqa: ARG002 - for sources that need them
         """Raise TokenRefusedError if a token of one of these keys must not make these claims."""

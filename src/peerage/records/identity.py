@@ -24,16 +24,7 @@ from peerage.records.addresses import read_address
 from peerage.records.names import BUILTIN_KEYS, fold_value
 from peerage.records.text import printable, shorten
 
-__all__ = [
-    "MANIFESTS",
-    "Identity",
-    "find_manifest",
-    "guess_addresses",
-    "host_key",
-    "in_container",
-    "launch_time",
-    "read_identity",
-]
+__all__ = ["Identity", "find_manifest", "host_key", "in_container", "read_identity"]
 
 log = logging.getLogger(__name__)
 

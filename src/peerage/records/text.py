@@ -1,6 +1,7 @@
 """The text of a record: parsing it, and showing the beginning of a wrong value."""
 
 import json
+import sys
 from reprlib import Repr
 from typing import Any, Final
 
@@ -12,7 +13,8 @@ _SHOWN: Final = 60
 _STRICT: Final = json.JSONDecoder()
 
 # A number that is longer than Python converts stays text, so that only the field it is in is lost.
-_TOLERANT: Final = json.JSONDecoder(parse_int=lambda digits: int(digits) if len(digits) <= 4300 else digits)  # noqa: PLR2004 - sys.int_info
+_DIGITS: Final = sys.int_info.default_max_str_digits
+_TOLERANT: Final = json.JSONDecoder(parse_int=lambda text: int(text) if len(text) <= _DIGITS else text)
 
 
 def parse_record(data: bytes) -> dict[str, Any]:

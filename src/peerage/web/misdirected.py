@@ -7,7 +7,6 @@ name the record they chose and the address they dialled: :mod:`peerage.calling.m
 
 import logging
 from collections.abc import Collection
-from contextlib import suppress
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any, Final, Protocol
 
@@ -29,8 +28,8 @@ _TEXT: Final = (
     "the name up again.\n"
 )
 
-#: Characters of an encoded host, at most (RFC 1035); decoding takes quadratic time.
-_LONGEST_HOST: Final = 253
+#: Characters of an encoded host, at most (RFC 1035), and its port; decoding takes quadratic time.
+_LONGEST_HOST: Final = 253 + len(":65535")
 
 #: Records of other processes that are logged, once each.
 _MOST_LOGGED: Final = 100
@@ -98,15 +97,16 @@ def is_for_another(callee: Callee, dialled: Dialled, local: tuple[Any, ...] | No
         return False
     if local is None or (_address(dialled.address), dialled.port) != (_address(local[0]), local[1]):
         return False
-    name = _decoded(_without_port(host))
-    if not is_logical(name):
+    if len(host) > _LONGEST_HOST:
         return False
     try:
-        called = parse_host(name)
-    except NotDiscoveredError:
+        # What isn't ASCII is encoded on its way (IDNA), which URL undoes.
+        name = URL.build(scheme="http", authority=host).host
+        called = parse_host(name) if name and is_logical(name) else None
+    except (ValueError, NotDiscoveredError):
         return False
     ids = callee.own_ids()
-    return bool(ids or records) and called not in ids
+    return bool(ids or records) and called is not None and called not in ids
 
 
 def _local_address(request: web.Request) -> tuple[Any, ...] | None:
@@ -122,17 +122,3 @@ def _address(text: str) -> IPv4Address | IPv6Address | str:
     except ValueError:
         return text
     return (isinstance(address, IPv6Address) and address.ipv4_mapped) or address
-
-
-def _without_port(host: str) -> str:
-    name, colon, port = host.rpartition(":")
-    return name if colon and (port.isdecimal() or not port) else host
-
-
-def _decoded(host: str) -> str:
-    """Return *host* as it is written outside of URLs: what isn't ASCII is encoded on its way (IDNA)."""
-    if "xn--" not in host.lower() or len(host) > _LONGEST_HOST:
-        return host
-    with suppress(ValueError):
-        return URL.build(scheme="http", host=host).host or host
-    return host
