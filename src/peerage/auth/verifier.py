@@ -16,9 +16,6 @@ from peerage.errors import KeysUnavailableError, TokenRefusedError
 
 __all__ = ["KeySource", "Verifier"]
 
-#: Bytes of memory that accepted tokens take, at most; a common one takes about 6 kB.
-CACHE_BYTES: Final = 32 * 1024 * 1024
-
 #: Keys of one source that a token is tried against.
 _TRIED: Final = 16
 
@@ -69,12 +66,9 @@ class _Accepted(NamedTuple):
     key: PublicKey
     source: KeySource
     claims: Mapping[str, Any]
-    begins: float
-    """Seconds since the epoch, the leeway included."""
-    ends: float
-    """Monotonic seconds, the leeway included."""
-    size: int
-    """Bytes of memory, about."""
+    begins: float  # seconds since the epoch, the leeway included
+    ends: float  # monotonic seconds, the leeway included
+    size: int  # bytes of memory, about
 
 
 class Verifier:
@@ -89,7 +83,7 @@ class Verifier:
         internal: source of the services' keys, None if internal tokens aren't accepted; not closed.
         clock: seconds since the epoch.
         monotonic: monotonic seconds.
-        cache_bytes: memory that accepted tokens take, at most.
+        cache_bytes: memory that accepted tokens take, at most; a common one takes about 6 kB.
     """
 
     def __init__(
@@ -99,7 +93,7 @@ class Verifier:
         internal: KeySource | None = None,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
-        cache_bytes: int = CACHE_BYTES,
+        cache_bytes: int = 32 * 1024 * 1024,
     ) -> None:
         self.refusals = Refusals()
         """How often tokens were refused, by reason."""
@@ -162,15 +156,11 @@ class Verifier:
         return principal
 
     def _recall(self, digest: bytes) -> Principal | None:
-        accepted = self._cache.get(digest)
-        if accepted is None:
+        if (accepted := self._cache.get(digest)) is None:
             return None
-        if (
-            accepted.begins < self._clock()
-            and accepted.principal.valid
-            and accepted.source.holds(accepted.key, accepted.claims)
-        ):
-            return accepted.principal
+        principal, key, source, claims, begins, *_ = accepted
+        if begins < self._clock() and principal.valid and source.holds(key, claims):
+            return principal
         self._cache.pop(digest, None)
         return None
 
