@@ -96,11 +96,7 @@ class Authorization:
         return header
 
     def cluster_tokens(self) -> ClusterTokens:
-        """Return what issues and verifies cluster tokens.
-
-        Raises:
-            ConfigurationError: the registry can't keep secrets.
-        """
+        """Return the issuer of cluster tokens; ConfigurationError if the registry keeps no secrets."""
         if self._cluster_tokens is None:
             registry = self._membership.registry
             if registry.secrets is None:

@@ -87,8 +87,7 @@ class Token(NamedTuple):
 def read_token(text: str) -> Token:
     """Take apart a JWT in compact form (RFC 7515, section 7.1); nothing in it is verified.
 
-    Raises:
-        TokenRefusedError: it can't be a token that is accepted.
+    It raises TokenRefusedError if this can't be a token that is accepted.
     """
     if len(text) > TOKEN_LIMIT:
         raise TokenRefusedError(Reason.TOO_LARGE, f"It has more than {TOKEN_LIMIT} characters.")
@@ -208,11 +207,7 @@ def _bits(number: object) -> int:
 
 
 def read_pem(data: bytes) -> PublicKey:
-    """Read a public key, or a certificate, in PEM.
-
-    Raises:
-        ValueError: it is neither an EC nor an RSA key, or can't be read.
-    """
+    """Read a public EC or RSA key, or a certificate, in PEM; ValueError if it is none."""
     for kind in (ECKey, RSAKey):
         try:
             return read_key(kind.import_key(data).as_dict(private=False))
@@ -267,11 +262,7 @@ class PrivateKey:
 
 
 def read_payload(payload: bytes) -> dict[str, Any]:
-    """Read the claims of a token.
-
-    Raises:
-        TokenRefusedError: they aren't a JSON object.
-    """
+    """Read the claims of a token; TokenRefusedError if they aren't a JSON object."""
     try:
         claims = json.loads(payload, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:

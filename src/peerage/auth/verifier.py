@@ -34,11 +34,8 @@ class KeySource(Protocol):
     def refresh(self, *, missing: bool = False) -> Awaitable[object] | None:
         """Begin to bring the keys up to date if that is needed; called before every use.
 
-        Args:
-            missing: whether a token has come that none of the known keys has signed.
-
-        Returns:
-            What to wait for before the keys are used; None if they can be used at once.
+        Keys are *missing* if none of the known ones has signed a token. It returns what to wait for before
+        the keys are used, None if they can be used at once.
         """
 
     def candidates(self, token: Token) -> Sequence[PublicKey]:

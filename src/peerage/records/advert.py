@@ -63,7 +63,6 @@ class Advert:
     """``draining`` when it is about to stop; :meth:`peerage.Registration.drain` sets it."""
 
     def __post_init__(self) -> None:
-        """Check what contradicts itself, and copy what the caller could change later."""
         if self.port is not None and self.web is not None:
             raise ConfigurationError("Give either 'port' or 'web', not both.")
         if self.ids is not None:

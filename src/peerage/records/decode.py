@@ -106,8 +106,6 @@ class _Reader:
         self.weight = self._read_weight(own.get("weight"))
         self.addresses = self._read_addresses(own.get("addresses"))
 
-    # Problems
-
     def _add_bad(self, what: str, value: object, wanted: str, *, key: str | None = None) -> None:
         """Note that *what*, or *key* in it, has a wrong value."""
         # A hostile record has thousands of them: the first ones are put into words, the others are counted.
@@ -128,8 +126,6 @@ class _Reader:
         """Return the problems, a sentence each, and how many more there are."""
         found = tuple(self._problems)
         return (*found, f"There are {self._unworded} more problems.") if self._unworded else found
-
-    # Fields
 
     def _read_object(self, parent: dict[str, Any], key: str, name: str | None = None) -> dict[str, Any]:
         value = parent.get(key)
@@ -197,8 +193,6 @@ class _Reader:
             self._add_problem(f"{name} has {len(values)} entries, of which {first}.")
         return values[:_MOST_ENDPOINTS]
 
-    # Ids
-
     def read_ids(self) -> dict[tuple[str, str], Id]:
         """Return ``{(key, folded value): value in the record}``."""
         found: dict[tuple[str, str], Id] = {}
@@ -238,8 +232,6 @@ class _Reader:
                 return
         what = key if custom is None else "discovery"
         self._add_bad(what, value, "an id (text or number, up to 1000 characters)", key=custom)
-
-    # Endpoints
 
     def read_web(self) -> tuple[tuple[Endpoint, ...], tuple[str, ...]]:
         """Return where the instance can be called, and the URLs of that."""

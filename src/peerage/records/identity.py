@@ -75,7 +75,6 @@ class Identity:
     """The same for two processes exactly if they share loopback addresses."""
 
     def __post_init__(self) -> None:
-        """Take the ids of the manifest that aren't given otherwise."""
         for key in BUILTIN_KEYS:
             value = self.manifest.get(key)
             if getattr(self, key) is not None or value is None or value == "":
@@ -141,10 +140,7 @@ def find_manifest(
 ) -> dict[str, Any] | None:
     """Return the fields of the manifest, None if there is no manifest, {} if it can't be used.
 
-    Args:
-        configured: path of the file; if there is no such file, *paths* are tried.
-        said_by: the option or variable that names it, for the log.
-        paths: where it usually is; the first of them is used.
+    If there is no file *configured*, which the option or variable *said_by* names, *paths* are tried.
     """
     if configured and not Path(configured).is_file():
         log.error("%s names %s, which is no file", said_by, configured)
@@ -196,18 +192,13 @@ def _checked_address(text: str) -> str:
 
 
 def in_container(environ: Mapping[str, str], pid: int | None = None, root: Path = Path("/")) -> bool:
-    """Tell whether this process runs in a container.
+    """Tell whether this process, or *pid*, runs in a container, whose files are in *root*.
 
     The rules of ASAB's ``running_in_container()`` are among these.
-
-    Args:
-        environ: systemd-nspawn, podman and LXC set ``container`` in it.
-        pid: number of the process, by default that of this one. The first process of a container has 1.
-        root: where ``/proc`` and the files of the container are.
     """
     return (
-        bool(environ.get("container"))
-        or (pid or os.getpid()) == 1
+        bool(environ.get("container"))  # systemd-nspawn, podman and LXC set it
+        or (pid or os.getpid()) == 1  # the first process of a container
         or any((root / marker).exists() for marker in _MARKERS)
         or any(word in _read(root / "proc/1/cgroup") for word in _GROUPS)
         or _has_overlay_root(_read(root / "proc/self/mountinfo"))
@@ -219,11 +210,8 @@ def _has_overlay_root(mountinfo: str) -> bool:
 
     It is the only sign in a pod of containerd where control groups have version 2. Fields: proc(5).
     """
-    for line in mountinfo.splitlines():
-        mount, _, filesystem = line.partition(" - ")
-        if mount.split()[4:5] == ["/"] and filesystem.split()[:1] == ["overlay"]:
-            return True
-    return False
+    mounts = (line.partition(" - ") for line in mountinfo.splitlines())
+    return any(at.split()[4:5] == ["/"] and kind.split()[:1] == ["overlay"] for at, _, kind in mounts)
 
 
 def _read(path: Path) -> str:

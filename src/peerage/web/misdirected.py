@@ -54,10 +54,7 @@ def refuse_misdirected(callee: Callee) -> Middleware:
 
     Put it first, before anything reads the request. It answers with a marked 421 (RFC 9110, 15.5.20), and the
     client, which is always one of peerage's, asks another instance. Everything else is let through: see
-    :func:`is_for_another`.
-
-    Args:
-        callee: the :class:`peerage.Discovery` by which this process is found.
+    :func:`is_for_another`. *callee* is the :class:`peerage.Discovery` by which this process is found.
     """
     logged: set[str] = set()
 
@@ -84,13 +81,8 @@ def is_for_another(callee: Callee, dialled: Dialled, local: tuple[Any, ...] | No
     The record that the client chose is none that this process has or had. The address that it dialled is
     this end of the connection, so no proxy handed the request on. The ``Host`` is a logical name,
     ``<value>.<key>.asab``, and none of this process's. A process that has neither ids nor records accepts
-    everything: it is found by means that aren't known here.
-
-    Args:
-        callee: how this process is called.
-        dialled: what the client says it dialled.
-        local: this end of the connection, as ``getsockname()`` returns it; None if it isn't known.
-        host: the ``Host`` header.
+    everything: it is found by means that aren't known here. *local* is this end of the connection, as
+    ``getsockname()`` returns it; None if it isn't known.
     """
     records = callee.own_records()
     if dialled.name in records:
