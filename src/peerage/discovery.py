@@ -11,6 +11,7 @@ from peerage.membership import READY_TIMEOUT
 from peerage.records.advert import Advert, AdvertFields
 from peerage.records.identity import Identity, read_identity
 from peerage.records.names import BUILTIN_KEYS, fold_value
+from peerage.records.text import shorten
 from peerage.registration import Registration, registered_or, withdraw_all
 from peerage.registry import OwnRecords, Registry
 
@@ -57,7 +58,7 @@ class Discovery(Finder):
             any.
 
     Raises:
-        ConfigurationError: the registry's URL can't work.
+        ConfigurationError: the registry's URL can't work, or a name that no URL can contain.
         MissingExtraError: its backend needs a package that isn't installed.
     """
 
@@ -79,6 +80,8 @@ class Discovery(Finder):
         """The path below which the cluster's key is, where several clusters share the servers."""
         ids = {"service_id": service_id, "instance_id": instance_id, "node_id": node_id, "site_id": site_id}
         self._ids: dict[str, Any] = {key: value for key, value in ids.items() if value is not None}
+        for key, value in self._ids.items():
+            _check_name(key, value)
         self._identity = identity
         self._registrations: set[Registration] = set()
         self._client: Client | None = None
@@ -238,3 +241,11 @@ class Discovery(Finder):
         from peerage.client.fetch import fetch_document  # noqa: PLC0415 - loads aiohttp
 
         return await fetch_document(self.session, url, tls=tls)
+
+
+def _check_name(key: str, value: object) -> None:
+    if not isinstance(value, str) or not value.isprintable() or any(map(str.isspace, value)):
+        raise ConfigurationError(
+            f"{key}={shorten(value)} can't be a name: give a text without blanks and control characters, "
+            f"which others write in URLs, http://<{key}>.{key}.asab."
+        )

@@ -60,6 +60,8 @@ class Membership:
         """Whether a snapshot was applied completely, however long ago."""
         self.stale: str | None = None
         """Why the registry is out of reach; None while in touch. What was known stays in use meanwhile."""
+        self.refused = False
+        """Whether the registry refuses to be read, which waiting doesn't change; :attr:`stale` says why."""
         self._clock = clock
         self._retry = retry
         self._closed = False
@@ -105,8 +107,7 @@ class Membership:
         limit = self.ready_timeout if timeout is None else timeout
         try:
             async with asyncio.timeout(limit):
-                while not self.ready:
-                    await self._next_change()
+                await self._until(lambda: self.ready)
         except TimeoutError:
             reason = self.stale or "it hasn't answered yet"
             raise self.not_ready(
@@ -120,14 +121,22 @@ class Membership:
         Raises:
             RegistryClosedError: closed meanwhile.
         """
-        while self.stale is None:
-            await self._next_change()
+        await self._until(lambda: self.stale is not None)
 
-    async def _next_change(self) -> None:
-        if not self._closed:
-            await self._changed.wait()
-        if self._closed:
-            raise RegistryClosedError(f"{self.registry.url} was closed while this call waited for it.")
+    async def wait_refused(self) -> None:
+        """Wait until the registry refuses to be read.
+
+        Raises:
+            RegistryClosedError: closed meanwhile.
+        """
+        await self._until(lambda: self.refused)
+
+    async def _until(self, holds: Callable[[], bool]) -> None:
+        while not holds():
+            if not self._closed:
+                await self._changed.wait()
+            if self._closed:
+                raise RegistryClosedError(f"{self.registry.url} was closed while this call waited for it.")
 
     def _notify(self) -> None:
         """Wake the calls that wait for ready or stale; each checks its own condition."""
@@ -170,8 +179,8 @@ class Membership:
                     if self._clock() >= self._slice_ends:
                         await self._yield_to_loop()
                 self._recover()
-            case Stale(reason):
-                self._lose(reason)
+            case Stale(reason, refused):
+                self._lose(reason, refused=refused)
 
     def _change(self, event: Put | Gone) -> None:
         match event:
@@ -186,16 +195,17 @@ class Membership:
             await asyncio.sleep(0)
             self._slice_ends = self._clock() + SLICE
 
-    def _lose(self, reason: str) -> None:
+    def _lose(self, reason: str, *, refused: bool = False) -> None:
         if self.stale is None:
             self._outages.lost(reason, known=self.ready)
             self._lost_at = self._clock()
-        self.stale = reason
+        self.stale, self.refused = reason, refused
         self._notify()
 
     def _recover(self) -> None:
         if self._lost_at is not None:
             self._outages.found(len(self.directory))
         self.stale = self._lost_at = None
+        self.refused = False
         self.ready = True
         self._notify()

@@ -122,6 +122,8 @@ class Stale(NamedTuple):
     """Out of touch with the registry; what was known stays true."""
 
     reason: str
+    refused: bool = False
+    """Whether the registry refuses to be read: waiting doesn't help, access must be granted."""
 
 
 Event = Snapshot | Put | Gone | Stale

@@ -78,18 +78,3 @@ def test_a_failing_callback_of_a_tick_stops_nothing():
     App(args=[]).run()
     """)
     assert outcome.lines == ["third"]
-
-
-def test_time_follows_the_clock():
-    """Which may be set while the program runs: once a minute, as in the original."""
-    outcome = ours("""
-    asab.Config.add_defaults({"general": {"tick_period": "1ms"}})
-    class App(asab.Application):
-        async def main(self):
-            self.BaseTime -= 1000
-            await self.PubSub.message("Application.tick/60!")
-            say(abs(self.time() - time.time()) < 100)
-            self.stop()
-    App(args=[]).run()
-    """)
-    assert outcome.lines == ["True"], outcome.log

@@ -25,7 +25,7 @@ class World:
         self.context = CallContext(self.directory, self.balancer, self.addresses, self.clock)
         self._made = 0
 
-    def advertise(self, *, port=80, host="here", near=True, web=None, instance_id=None, **own):
+    def advertise(self, *, port=80, host="here", near=True, web=None, instance_id=None, ids=None, **own):
         """Put an instance of ``orders`` into the directory; *near*: on this host, so without look-ups."""
         self._made += 1
         name = f"App.{self._made:010}"
@@ -34,6 +34,7 @@ class World:
             "instance_id": instance_id or f"orders-{self._made}",
             "service_id": "orders",
             "web": [["0.0.0.0", port]] if web is None else web,
+            "discovery": ids or {},
             "peerage": {**({"host_key": HOST_KEY} if near else {}), **own},
         }
         self.directory.put(Record(name, json.dumps(record).encode(), self._made))

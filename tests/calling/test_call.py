@@ -380,6 +380,12 @@ def test_a_misspelled_key_is_mended_in_the_message(world):
     assert "Did you mean orders.service_id.asab?" in world.end(call).message
 
 
+def test_a_misspelled_key_of_the_services_own_is_mended_as_well(world):
+    world.advertise(ids={"shard": ["1"]})
+    call = Call(world.context, ("shrd", "1"), "http", "GET", repeatable=True)
+    assert "Did you mean 1.shard.asab?" in world.end(call).message
+
+
 # Several attempts at once
 
 

@@ -11,6 +11,7 @@ import psutil
 import pytest
 from tests.cli.conftest import close_output, command, ended, interrupted
 
+from peerage import Discovery
 from peerage.cli.get import get_url
 from peerage.cli.run import CommandError, Exit
 from peerage.testing import eventually
@@ -177,6 +178,18 @@ async def test_an_unreadable_folder_ends_a_call_at_once(peerage, place):
     result = await peerage("get", URL, "--timeout", "600")
     assert (result.code, result.out) == (5, "")
     assert result.err.count("\n") == 1
+
+
+async def test_a_refusal_by_zookeeper_ends_a_call_at_once(peerage, zookeeper):
+    """Instead of the time that a registry has to answer."""
+    place = f"{zookeeper.address}/refused-{os.getpid()}"
+    async with Discovery(f"zookeeper://user:secret@{place}?acl=creator", service_id="shop") as discovery:
+        await discovery.advertise(web=[("127.0.0.1", 80)])
+        for command_line in (("get", URL), ("ls", "--timeout", "600")):
+            result = await peerage(*command_line, "--registry", f"zookeeper://{place}")
+            assert (result.code, result.out) == (5, "")
+            assert "can't be read: reading " in result.err
+            assert "is refused" in result.err
 
 
 async def test_an_ordinary_url_needs_no_registry(peerage, place, serve):

@@ -184,6 +184,12 @@ def test_an_impossible_registry_is_refused_at_once():
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.parametrize("name", [5, "two words", "orders\x00", b"orders"])
+def test_a_name_that_no_url_can_contain_is_refused_at_once(url, name):
+    with pytest.raises(ConfigurationError, match="service_id="):
+        Discovery(url, service_id=name)
+
+
 def test_sources_that_arent_installed_say_so():
     """The list of registries is in the metadata that pip installs beside the sources."""
     program = (

@@ -5,101 +5,65 @@ A program written against ASAB's documentation runs with ``import peerage.asab a
 ``asab.web.Module`` needs no further import. A module of ASAB that isn't here raises an error with advice.
 """
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
+from peerage.asab import absent as _absent
 from peerage.asab import log as _log
-from peerage.asab.absent import ABSENT, refuse
-from peerage.asab.absent import install as _install_finder
 from peerage.lazy import loader
 
 if TYPE_CHECKING:
-    from peerage.asab import (
-        abc,
-        api,
-        application,
-        config,
-        contextvars,
-        exceptions,
-        log,
-        pubsub,
-        task,
-        timer,
-        utils,
-        web,
-        zookeeper,
-    )
+    from peerage.asab import abc as abc
+    from peerage.asab import api as api
+    from peerage.asab import application as application
+    from peerage.asab import config as config
+    from peerage.asab import contextvars as contextvars
+    from peerage.asab import exceptions as exceptions
+    from peerage.asab import log as log
     from peerage.asab import proactor as proactor
+    from peerage.asab import pubsub as pubsub
+    from peerage.asab import task as task
+    from peerage.asab import timer as timer
     from peerage.asab import tls as tls
-    from peerage.asab.abc.module import Module
-    from peerage.asab.abc.service import Service
-    from peerage.asab.abc.singleton import Singleton
-    from peerage.asab.application import Application
-    from peerage.asab.config import Config, ConfigObject, Configurable, ConfigurableDict
-    from peerage.asab.log import LOG_NOTICE, LogObsolete
-    from peerage.asab.pubsub import PubSub, Subscriber, subscribe
-    from peerage.asab.timer import Timer
+    from peerage.asab import utils as utils
+    from peerage.asab import web as web
+    from peerage.asab import zookeeper as zookeeper
+    from peerage.asab.abc import Module as Module
+    from peerage.asab.abc import Service as Service
+    from peerage.asab.abc import Singleton as Singleton
+    from peerage.asab.application import Application as Application
+    from peerage.asab.config import Config as Config
+    from peerage.asab.config import ConfigObject as ConfigObject
+    from peerage.asab.config import Configurable as Configurable
+    from peerage.asab.config import ConfigurableDict as ConfigurableDict
+    from peerage.asab.log import LOG_NOTICE as LOG_NOTICE
+    from peerage.asab.log import LogObsolete as LogObsolete
+    from peerage.asab.pubsub import PubSub as PubSub
+    from peerage.asab.pubsub import Subscriber as Subscriber
+    from peerage.asab.pubsub import subscribe as subscribe
+    from peerage.asab.timer import Timer as Timer
 
-_HOME_OF: Final = {
-    "Application": "application",
-    "Config": "config",
-    "ConfigObject": "config",
-    "Configurable": "config",
-    "ConfigurableDict": "config",
-    "LOG_NOTICE": "log",
-    "LogObsolete": "log",
-    "Module": "abc.module",
-    "PubSub": "pubsub",
-    "Service": "abc.service",
-    "Singleton": "abc.singleton",
-    "Subscriber": "pubsub",
-    "Timer": "timer",
-    "subscribe": "pubsub",
+_NAMES: Final = {
+    "abc": ("Module", "Service", "Singleton"),
+    "application": ("Application",),
+    "config": ("Config", "ConfigObject", "Configurable", "ConfigurableDict"),
+    "log": ("LOG_NOTICE", "LogObsolete"),
+    "pubsub": ("PubSub", "Subscriber", "subscribe"),
+    "timer": ("Timer",),
 }
-
-__all__ = [
-    "LOG_NOTICE",
-    "Application",
-    "Config",
-    "ConfigObject",
-    "Configurable",
-    "ConfigurableDict",
-    "LogObsolete",
-    "Module",
-    "PubSub",
-    "Service",
-    "Singleton",
-    "Subscriber",
-    "Timer",
-    "abc",
-    "api",
-    "application",
-    "config",
-    "contextvars",
-    "exceptions",
-    "log",
-    "pubsub",
-    "subscribe",
-    "task",
-    "timer",
-    "utils",
-    "web",
-    "zookeeper",
-]
+_MODULES: Final = (
+    *_NAMES,
+    *("api", "contextvars", "exceptions", "proactor", "task", "tls", "utils", "web", "zookeeper"),
+)
+_HOME_OF: Final = {name: home for home, names in _NAMES.items() for name in names}
+_PUBLIC: Final = (*_HOME_OF, *_MODULES)
 
 _log.install()
-_install_finder()
-
-_MODULES: Final = {*__all__, "proactor", "tls"} - _HOME_OF.keys()
-_load: Final = loader(__name__, globals(), _HOME_OF, _MODULES)
-
+_absent.install()
 
 if not TYPE_CHECKING:  # for a type checker every misspelled name would be valid
-
-    def __getattr__(name: str) -> Any:
-        if name in ABSENT:
-            refuse(name)
-        return _load(name)
+    __all__ = list(_PUBLIC)
+    __getattr__ = loader(__name__, globals(), _HOME_OF, {*_MODULES, *_absent.ABSENT})
 
 
 def __dir__() -> list[str]:
-    return [*__all__]
+    return [*_PUBLIC]

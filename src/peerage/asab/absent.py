@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Final, Never
+from typing import Final
 
-__all__ = ["ABSENT", "REAL_ASAB", "install", "refuse"]
+__all__ = ["ABSENT", "REAL_ASAB", "install"]
 
 _PACKAGE: Final = "peerage.asab."
 
@@ -39,19 +39,6 @@ ABSENT: Final = frozenset(
 )
 
 
-def refuse(name: str) -> Never:
-    """Raise the error for *name*, a module or a name in a module, relative to ``peerage.asab``.
-
-    Raises:
-        ImportError: always.
-    """
-    raise ImportError(
-        f"peerage.asab has no {name!r}: it has ASAB's application, web, ZooKeeper, API and discovery parts. "
-        f"{REAL_ASAB}",
-        name=f"{_PACKAGE}{name}",
-    )
-
-
 class _Finder(MetaPathFinder):
     """Refuses the absent modules; the finders before it find all others."""
 
@@ -63,10 +50,14 @@ class _Finder(MetaPathFinder):
     ) -> ModuleSpec | None:
         name = fullname.removeprefix(_PACKAGE)
         if name != fullname and name in ABSENT:
-            refuse(name)
+            raise ImportError(
+                f"peerage.asab has no {name!r}: it has ASAB's application, web, ZooKeeper, API and discovery "
+                f"parts. {REAL_ASAB}",
+                name=fullname,
+            )
         return None
 
 
 def install() -> None:
-    """Make imports of absent modules raise the error of :func:`refuse`."""
+    """Make imports of absent modules raise an ImportError with advice."""
     sys.meta_path.append(_Finder())

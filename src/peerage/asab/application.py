@@ -88,8 +88,6 @@ class Application(metaclass=Singleton):
         self.Loop = _event_loop()
         self.Loop.set_debug(self.Loop.get_debug() or Config.getboolean("logging", "verbose"))
         self.LaunchTime = time.time()
-        self.BaseTime = self.LaunchTime - self.Loop.time()
-
         self.Modules: list[Module] = []
         self.Services: dict[str, Any] = {}
         self._stops = 0
@@ -98,7 +96,6 @@ class Application(metaclass=Singleton):
         self._lifecycle = Lifecycle(self)
         self.PubSub = PubSub(self)
         self.TaskService = TaskService(self)
-        self.PubSub.subscribe("Application.tick/60!", self._rebase)
         self._listen_to_signals()
         for module in modules:
             self.add_module(module)
@@ -178,12 +175,8 @@ class Application(metaclass=Singleton):
             self.ExitCode = exit_code
 
     def time(self) -> float:
-        """Return the time, in seconds since 1970, by the clock of the event loop."""
-        return self.BaseTime + self.Loop.time()
-
-    def _rebase(self, _message_type: str) -> None:
-        # The clock of the machine may be set, and the machine may sleep; the event loop's clock ignores that.
-        self.BaseTime = time.time() - self.Loop.time()
+        """Return the time in seconds since 1970."""
+        return time.time()
 
     # Modules and services
 

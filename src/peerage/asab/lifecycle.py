@@ -6,8 +6,8 @@ the coroutines of the program; a second signal cancels them.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -53,7 +53,7 @@ class Lifecycle:
         self._cut_short = asyncio.Event()
         self._withdrawn: asyncio.Task[None] | None = None
         self._failure: BaseException | None = None
-        self._interruptible: set[asyncio.Task[None]] = set()
+        self._interruptible: list[asyncio.Task[None]] = []
         self._waiting_for: list[str] = []
 
     # Called by the application
@@ -135,7 +135,7 @@ class Lifecycle:
         # In this order, a service whose initialize() doesn't wait is ready before the application's.
         self._work(self._users)
         initialized = self._start("initialize()", app.initialize)
-        self._interruptible.add(initialized)
+        self._interruptible.append(initialized)
         # Until then routes may be added; the first step of initialize() is done meanwhile.
         await self._users.idle()
         await asyncio.sleep(0)
@@ -149,7 +149,7 @@ class Lifecycle:
     async def _serve(self) -> None:
         self._publish("Application.run!")
         main = self._start("main()", self._app.main)
-        self._interruptible.add(main)
+        self._interruptible.append(main)
         await tick(self._publish, Config.getseconds("general", "tick_period"), self._stop.wait)
         await self._withdraw()
         await asyncio.wait((main,))
@@ -176,16 +176,27 @@ class Lifecycle:
 
     def _start(self, name: str, work: Work) -> asyncio.Task[None]:
         """Run a coroutine function of the application; its exception ends the application."""
-        return self._app.Loop.create_task(self._guard(name, work), name=f"peerage.asab: {name}")
+        return self._app.Loop.create_task(self._step(name, work, self.fail), name=f"peerage.asab: {name}")
 
-    async def _guard(self, name: str, work: Work) -> None:
-        with self._mark(name):
-            try:
-                await work()
-            except BaseException as error:
-                if isinstance(error, asyncio.CancelledError) and _is_cancelled():
-                    raise
+    async def _step(
+        self, name: str, work: Work, failed: Callable[[BaseException], None] | None = None
+    ) -> None:
+        """Run *work*; if it raises an exception, call *failed* with it, by default log it."""
+        self._waiting_for.append(name)
+        try:
+            await work()
+        except BaseException as error:
+            if isinstance(error, asyncio.CancelledError) and _is_cancelled():
+                log.warning("%s was interrupted", name)
+                raise
+            if isinstance(error, SystemExit | KeyboardInterrupt):
                 self.fail(error)
+            elif failed is not None:
+                failed(error)
+            else:
+                log.error("%s failed", name, exc_info=error)  # noqa: TRY400 - for BaseException, too
+        finally:
+            self._waiting_for.remove(name)
 
     async def _unless_cut_short(self, work: Coroutine[Any, Any, None]) -> None:
         """Wait for *work*, or until an error or a second signal ends the application."""
@@ -204,8 +215,8 @@ class Lifecycle:
         self._workers.append(self._app.Loop.create_task(lane.work(), name="peerage.asab: initializing"))
 
     async def _initialize_own(self, part: Part) -> None:
-        with self._mark(f"{part.name}.initialize()"):
-            await _attempt(partial(part.initialize, self._app), partial(self._refuse_to_start, part))
+        failed = partial(self._refuse_to_start, part)
+        await self._step(f"{part.name}.initialize()", partial(part.initialize, self._app), failed)
 
     def _refuse_to_start(self, part: Part, error: BaseException) -> None:
         if isinstance(error, PeerageError):
@@ -220,9 +231,7 @@ class Lifecycle:
         await self._initialize_own(part)
 
     async def _initialize_users(self, part: Part) -> None:
-        name = f"{part.name}.initialize()"
-        with self._mark(name):
-            await _attempt(partial(part.initialize, self._app), partial(_log_failure, name))
+        await self._step(f"{part.name}.initialize()", partial(part.initialize, self._app))
 
     async def _withdraw(self) -> None:
         """Tell callers, once, that no new requests are wanted."""
@@ -233,21 +242,13 @@ class Lifecycle:
     async def _drain(self, *phases: Phase) -> None:
         for part in sorted(self._parts, key=lambda each: -each.phase):
             if part.phase in phases and part.drain is not None:
-                await self._run_last(f"{part.name}.drain()", partial(part.drain, self._app))
+                await self._step(f"{part.name}.drain()", partial(part.drain, self._app))
 
     async def _finalize(self, *phases: Phase) -> None:
         parts = [part for part in self._parts if part.phase in phases]
         await asyncio.gather(
-            *(self._run_last(f"{part.name}.finalize()", partial(part.finalize, self._app)) for part in parts)
+            *(self._step(f"{part.name}.finalize()", partial(part.finalize, self._app)) for part in parts)
         )
-
-    async def _run_last(self, name: str, work: Work) -> None:
-        """Run one step of the end; if it fails, that is logged, and the other steps run all the same."""
-        with self._mark(name):
-            try:
-                await _attempt(work, partial(_log_failure, name))
-            except SystemExit as error:
-                self.fail(error)
 
     # Messages and reports
 
@@ -257,17 +258,6 @@ class Lifecycle:
         except SystemExit as error:  # of a callback; PubSub logs its other exceptions
             self.fail(error)
 
-    @contextmanager
-    def _mark(self, name: str) -> Iterator[None]:
-        self._waiting_for.append(name)
-        try:
-            yield
-        except asyncio.CancelledError:
-            log.warning("%s was interrupted", name)
-            raise
-        finally:
-            self._waiting_for.remove(name)
-
     def _report_waiting(self) -> None:
         if self._waiting_for:
             log.warning(
@@ -275,23 +265,6 @@ class Lifecycle:
                 "initialize() and main(), a third one ends the process immediately.",
                 ", ".join(self._waiting_for),
             )
-
-
-async def _attempt(work: Work, failed: Callable[[BaseException], None]) -> None:
-    """Run *work*; if it raises an exception, call *failed* with it."""
-    try:
-        await work()
-    except Exception as error:  # noqa: BLE001 - *failed* handles all of them
-        failed(error)
-    except asyncio.CancelledError as error:
-        if _is_cancelled():
-            raise
-        # Not this task was cancelled, but one that *work* waited for.
-        failed(error)
-
-
-def _log_failure(name: str, error: BaseException) -> None:
-    log.error("%s failed", name, exc_info=error)
 
 
 def _is_cancelled() -> bool:

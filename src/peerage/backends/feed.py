@@ -81,12 +81,12 @@ class Feed:
                 self._changes[name] = (Gone(name), False)
                 self._notify()
 
-    def stale(self, reason: str) -> None:
+    def stale(self, reason: str, *, refused: bool = False) -> None:
         """Report being out of touch; events that wait come first. The same reason again is no event."""
         with self._lock:
             if reason != self._reason:
                 self._reason = reason
-                self._stale = Stale(reason)
+                self._stale = Stale(reason, refused)
                 self._notify()
 
     def end(self) -> None:

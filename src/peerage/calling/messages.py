@@ -5,11 +5,11 @@ of a record is escaped.
 """
 
 from collections.abc import Sequence
-from difflib import get_close_matches
+from itertools import islice
 
 from peerage.directory import Directory
+from peerage.directory.suggest import nearest_key
 from peerage.records.instance import Instance
-from peerage.records.names import BUILTIN_KEYS
 
 __all__ = ["Note", "not_discovered", "other_scheme", "unreachable", "unresolved"]
 
@@ -18,6 +18,9 @@ Note = tuple[str, str]
 
 #: Attempts that one message lists.
 _SHOWN = 5
+
+#: Instances whose keys are compared with an unknown one; each failing call does it.
+_KEYS_OF = 100
 
 _OTHER_SCHEME = {"http": "https", "https": "http", "ws": "wss", "wss": "ws"}
 
@@ -36,8 +39,8 @@ def not_discovered(directory: Directory, key: str, value: str) -> str:
             f"{len(known)} instances with {_name(key, value)} are known, but none can be called: {reasons}. "
             "`peerage ls` shows their records."
         )
-    if key not in BUILTIN_KEYS and (near := get_close_matches(key, BUILTIN_KEYS, n=1)):
-        meant = f"{ascii(value)[1:-1]}.{near[0]}.asab"
+    if (near := nearest_key(key, islice(directory, _KEYS_OF))) is not None:
+        meant = f"{ascii(value)[1:-1]}.{ascii(near)[1:-1]}.asab"
         return f"No instance with {_name(key, value)} is known. Did you mean {meant}?"
     return (
         f"No instance with {_name(key, value)} is among the {len(directory)} that are known. Check the "

@@ -111,14 +111,11 @@ async def read_registry(discovery: Discovery, timeout: float) -> None:  # noqa: 
     """Wait until the registry was read once.
 
     Raises:
-        CommandError: it is a folder of this machine that can't be read, which waiting doesn't change.
+        CommandError: it refuses to be read, which waiting doesn't change.
         NotReadyError: it wasn't read within *timeout* seconds.
     """
-    waits = [discovery.ready(timeout)]
-    if discovery.registry.url.startswith("embedded:"):
-        waits.append(discovery.membership.wait_stale())
-    await first_of(*waits)
-    if discovery.stale is not None and not discovery.membership.ready:
+    await first_of(discovery.ready(timeout), discovery.membership.wait_refused())
+    if discovery.membership.refused and not discovery.membership.ready:
         reason = f"The registry {discovery.registry.url} can't be read: {discovery.stale}"
         raise CommandError(reason, Exit.REGISTRY)
 

@@ -226,25 +226,6 @@ except ValueError as error:
     assert f"] {option}=x: peerage.asab has no such option" in outcome.lines[0]
 
 
-def test_a_handler_with_an_argument_that_only_the_real_asab_passes_is_reported():
-    """At the start, with what the handler calls instead."""
-    outcome = ours(
-        SERVE
-        + """
-async def handler(request, *, tenant, other=None): return aiohttp.web.Response()
-async def program(app, session): pass
-app = make({"listen": "127.0.0.1 0"})
-app.container.WebApp.router.add_get("/", handler)
-go(app, program)
-"""
-    )
-    assert outcome.code == 0, outcome.log
-    (line,) = (line for line in outcome.log.splitlines() if " ERROR " in line)
-    assert "handler() takes the argument 'tenant'" in line
-    assert "call asab.contextvars.Tenant.get()" in line
-    assert "docs/asab-inside.md" in line
-
-
 def test_routes_added_by_services_are_served():
     """Until services are initialized, and initialize() waits for the first time, routes may be added."""
     outcome = both(

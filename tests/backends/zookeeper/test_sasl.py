@@ -50,9 +50,9 @@ class Counting(Proxy):
         super().__init__(target)
         self.taken_at: list[float] = []
 
-    def taken(self, link) -> None:
+    def taken(self, reader, writer) -> None:
         self.taken_at.append(time.monotonic())
-        super().taken(link)
+        super().taken(reader, writer)
 
 
 @pytest.fixture
@@ -89,6 +89,7 @@ async def test_a_wrong_password(lenient, caplog):
     async with View(registry) as view:
         await view.until(lambda: view.stale)
         assert "credentials" in view.stale, view.stale
+        assert view.events[-1].refused
         assert not view.ready
         await registry.aclose()
     assert not warnings_in(caplog)
@@ -126,6 +127,7 @@ async def test_wrong_credentials_for_a_server_that_requires_sasl(proxy, loud, wr
         await eventually(lambda: discovery.stale)
         await eventually(lambda: len(proxy.taken_at) > 3)
         assert "credentials" in discovery.stale, discovery.stale
+        assert discovery.membership.refused
         # About every two seconds.
         assert proxy.taken_at[3] - proxy.taken_at[0] > 1.0, proxy.taken_at
         health = await discovery.registry.inspect()

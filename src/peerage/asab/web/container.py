@@ -20,8 +20,7 @@ from peerage.asab.parts import Part, Phase
 from peerage.asab.tls import SSLContextBuilder
 from peerage.asab.web.accesslog import ACCESS_LOG, AccessLogger
 from peerage.asab.web.listen import Line, read_listen
-from peerage.asab.web.lookup import Callee
-from peerage.asab.web.routes import UNPASSED, requiring, unpassed_arguments
+from peerage.asab.web.lookup import Callee, requiring
 from peerage.errors import ConfigurationError
 from peerage.web import refuse_misdirected
 from peerage.web.handlers import Handler, Middleware
@@ -198,11 +197,6 @@ class WebContainer(Configurable):
         app.PubSub.publish("WebContainer.started!", self)
 
     def _check_requirements(self) -> None:
-        for handler, argument in unpassed_arguments(self.WebApp):
-            log.error(
-                "[%s]: %s() takes the argument %r, which peerage.asab doesn't pass: call %s. %s",
-                *(self.section, handler, argument, UNPASSED[argument], REAL_ASAB),
-            )
         routes = [] if self.authorization is not None else requiring(self.WebApp)
         if routes:
             log.error(

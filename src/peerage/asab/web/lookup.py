@@ -1,15 +1,21 @@
 """What the web part finds in its application, whenever it was made."""
 
-from typing import TYPE_CHECKING
+import functools
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
+from aiohttp import hdrs, web
 
 if TYPE_CHECKING:
     from peerage.asab.application import Application
     from peerage.asab.web.container import WebContainer
     from peerage.discovery import Discovery
 
-__all__ = ["Callee", "find_discovery", "only_container", "open_session"]
+__all__ = ["REQUIRES", "Callee", "find_discovery", "open_session", "requiring", "web_containers"]
+
+#: The attribute of a handler that requires authorization.
+REQUIRES: Final = "peerage_requires"
 
 
 class Callee:
@@ -31,11 +37,10 @@ class Callee:
         return [] if service is None else [container.discovery for container in service.Containers]
 
 
-def only_container(app: "Application") -> "WebContainer | None":
-    """Return the web container if there is exactly one, else None."""
+def web_containers(app: "Application") -> "dict[str, WebContainer]":
+    """Return the web containers by their sections."""
     service = app.Services.get("asab.WebService")
-    containers = [] if service is None else [*service.Containers.values()]
-    return containers[0] if len(containers) == 1 else None
+    return {} if service is None else service.Containers
 
 
 def find_discovery(app: "Application") -> "Discovery | None":
@@ -48,3 +53,27 @@ def open_session(app: "Application") -> aiohttp.ClientSession:
     """Return a session without authorization; by discovery, if there is a DiscoveryService."""
     discovery = find_discovery(app)
     return aiohttp.ClientSession() if discovery is None else discovery.session()
+
+
+def requiring(webapp: web.Application) -> list[str]:
+    """Return the routes, such as ``GET /articles``, that require authorization."""
+    return sorted(
+        {
+            f"{method} {'' if route.resource is None else route.resource.canonical}"
+            for route in webapp.router.routes()
+            for method, handler in _handlers(route)
+            if getattr(handler, REQUIRES, False)
+        }
+    )
+
+
+def _handlers(route: web.AbstractRoute) -> Iterator[tuple[str, Any]]:
+    handler: Any = route.handler
+    while isinstance(handler, functools.partial):
+        handler = handler.func
+    if not isinstance(handler, type):
+        yield route.method, handler
+        return
+    for method in hdrs.METH_ALL:
+        if (found := getattr(handler, method.lower(), None)) is not None:
+            yield method, found

@@ -93,7 +93,7 @@ class EmbeddedRegistry:
         feed = Feed(self._unwatch, asyncio.get_running_loop())
         self._feeds[feed] = None
         if self._obstacle is not None:
-            feed.stale(self._obstacle)
+            feed.stale(self._obstacle, refused=True)
         shared.thread.call_soon(lambda: self._opened_store().watch(feed))
         return feed
 
@@ -165,7 +165,7 @@ class EmbeddedRegistry:
             if obstacle != self._obstacle:
                 self._obstacle = obstacle
                 for feed in self._feeds:
-                    feed.stale(obstacle)
+                    feed.stale(obstacle, refused=True)
             self._starting = asyncio.get_running_loop().call_later(_RETRY, self._start, shared)
         else:
             self._obstacle = None

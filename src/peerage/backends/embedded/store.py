@@ -73,7 +73,7 @@ class Store:
         first = not self._view.active
         self._view.add(feed)
         if self._problem is not None:
-            feed.stale(_reason(self._problem))
+            feed.stale(_reason(self._problem), refused=True)
         if self._folder is not None and first:
             self._start_view(self._folder)
 

@@ -118,7 +118,7 @@ class View:
     def stale(self, reason: str) -> None:
         """Report to all feeds that the registry is out of touch."""
         for feed in self._feeds:
-            feed.stale(reason)
+            feed.stale(reason, refused=True)
 
     def _records(self) -> Iterator[Record]:
         return (known.record for known in self._known.values())

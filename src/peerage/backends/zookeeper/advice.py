@@ -5,7 +5,7 @@ from typing import Final
 from peerage.backends.zookeeper.location import Location
 from peerage.backends.zookeeper.tls import variable
 
-__all__ = ["advice"]
+__all__ = ["advice", "lacks_credentials"]
 
 #: Words that reasons have, in small letters; those of OpenSSL are the same in all its versions.
 _CREDENTIALS: Final = ("credentials", "requiresasl")
@@ -15,10 +15,15 @@ _ALERT: Final = ("alert", "certificate")
 _NOT_TLS: Final = ("[ssl", "tls")
 
 
+def lacks_credentials(reason: str) -> bool:
+    """Tell whether *reason* is that the server wants credentials, or others."""
+    return any(word in reason.lower() for word in _CREDENTIALS)
+
+
 def advice(reason: str, location: Location) -> str:
     """Return the message that there is no connection because of *reason*, and what to do about it."""
     said = reason.lower()
-    if any(word in said for word in _CREDENTIALS):
+    if lacks_credentials(reason):
         return _of_credentials(location)
     if _UNVERIFIED in said:
         return _of_the_servers_certificate(reason, other_name=any(word in said for word in _OTHER_NAME))

@@ -27,10 +27,12 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, Final
 
-from kazoo.protocol.serialization import Create, Delete, SetData
+from kazoo.protocol.serialization import Create, Delete, Exists, GetChildren, GetData, SetData
+from kazoo.protocol.states import ZnodeStat
 from kazoo.security import ACL, CREATOR_ALL_ACL, OPEN_ACL_UNSAFE
 
 from peerage.backends.zookeeper.failures import Lost, NoNode, Throttled
+from peerage.backends.zookeeper.handler import ignore
 from peerage.backends.zookeeper.location import Location
 from peerage.backends.zookeeper.notes import (
     Closed,
@@ -43,7 +45,6 @@ from peerage.backends.zookeeper.notes import (
     SessionEnded,
 )
 from peerage.backends.zookeeper.pauses import Pauses
-from peerage.backends.zookeeper.requests import Children, Entry, Exists, Read, Status
 from peerage.backends.zookeeper.session import Client
 
 __all__ = ["ANY_VERSION", "CHANGED", "CHILDREN", "DELETED", "Connection"]
@@ -319,18 +320,17 @@ class Connection:
 
     async def children(self, path: str) -> list[str]:
         """Return the names of the children."""
-        names: list[str] = await self.post(Children(path))
+        names: list[str] = await self.post(GetChildren(path, None))
         return names
 
-    async def read(self, path: str, *, watch: bool = False) -> Entry:
-        """Return the node."""
-        entry: Entry = await self.post(Read(path, watch))
-        return entry
+    async def read(self, path: str, *, watch: bool = False) -> tuple[bytes, ZnodeStat]:
+        """Return what the node holds, and what is known of it; with *watch*, get one event of it."""
+        data, status = await self.post(GetData(path, ignore if watch else None))
+        return data or b"", status
 
-    async def status(self, path: str, *, watch: bool = False) -> Status | None:
-        """Return what is known of the node without reading it, None if there is none."""
-        status: Status | None = await self.post(Exists(path, watch))
-        return status
+    async def status(self, path: str, *, watch: bool = False) -> ZnodeStat | None:
+        """Return what is known of the node without reading it, None if there is none; *watch* as above."""
+        return await self.post(Exists(path, ignore if watch else None))
 
     async def create(self, path: str, data: bytes, *, ephemeral: bool = False) -> str:
         """Create a node, *ephemeral*: of this session, with ten digits behind its name; return its path."""

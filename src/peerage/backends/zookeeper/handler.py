@@ -13,10 +13,11 @@ from typing import Any, Final
 
 from kazoo.exceptions import ConnectionClosedError
 from kazoo.handlers.threading import SequentialThreadingHandler
+from kazoo.protocol.states import Callback
 
 from peerage.backends.zookeeper.dialing import Dialer
 
-__all__ = ["Handler"]
+__all__ = ["Handler", "ignore"]
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +26,10 @@ _CHECK_INTERVAL: Final = 0.2
 
 #: Seconds that the end of the client waits for callbacks under way.
 _CALLBACK_TIMEOUT: Final = 0.3
+
+
+def ignore(_event: object) -> None:
+    """Stand for a watch of the registry, which gets each event as a note."""
 
 
 class Handler(SequentialThreadingHandler):  # type: ignore[misc] # kazoo has no types
@@ -55,6 +60,11 @@ class Handler(SequentialThreadingHandler):  # type: ignore[misc] # kazoo has no 
         deadline = time.monotonic() + _CALLBACK_TIMEOUT
         for calls in queues:
             calls.join(max(0.0, deadline - time.monotonic()))
+
+    def dispatch_callback(self, callback: Callback) -> None:
+        """Queue a callback of a watch, unless the watch is the registry's."""
+        if callback.func is not ignore:
+            super().dispatch_callback(callback)
 
     def sleep_func(self, seconds: float) -> None:
         """Sleep between two attempts of a caller, but not beyond the end of the client."""

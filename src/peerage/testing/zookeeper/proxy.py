@@ -60,7 +60,7 @@ class Proxy:
     async def start(self) -> None:
         """Listen; again on the same port after :meth:`refuse`."""
         if self._server is None:
-            self._server = await asyncio.start_server(self._accept, "127.0.0.1", self._port)
+            self._server = await asyncio.start_server(self.taken, "127.0.0.1", self._port)
 
     async def aclose(self) -> None:
         """End everything; may be called twice."""
@@ -130,9 +130,10 @@ class Proxy:
             if not self._swallowing:
                 link.cancel()
 
-    # Links
+    # Links; a subclass may extend taken() and heard()
 
-    def _accept(self, reader: StreamReader, writer: StreamWriter) -> None:
+    def taken(self, reader: StreamReader, writer: StreamWriter) -> None:
+        """Serve a new client."""
         link = asyncio.create_task(self._serve(reader, writer), name="peerage.testing: proxy")
         self._links[link] = writer
         # A callback, because a task that is cancelled early never begins its coroutine.

@@ -12,23 +12,9 @@
 Only handlers marked ``@asab.web.auth.noauth`` are open to callers without a token.
 """
 
-from typing import TYPE_CHECKING, Final
-
-from peerage.lazy import loader
-
-if TYPE_CHECKING:
-    from peerage.asab.web.auth.authorization import SUPERUSER_RESOURCE_ID, Authorization
-    from peerage.asab.web.auth.decorator import noauth, require, require_superuser
-    from peerage.asab.web.auth.service import AuthService
-
-_HOME_OF: Final = {
-    "SUPERUSER_RESOURCE_ID": "authorization",
-    "AuthService": "service",
-    "Authorization": "authorization",
-    "noauth": "decorator",
-    "require": "decorator",
-    "require_superuser": "decorator",
-}
+from peerage.asab.web.auth.authorization import SUPERUSER_RESOURCE_ID, Authorization
+from peerage.asab.web.auth.decorator import noauth, require, require_superuser
+from peerage.asab.web.auth.service import AuthService
 
 __all__ = [
     "SUPERUSER_RESOURCE_ID",
@@ -38,10 +24,3 @@ __all__ = [
     "require",
     "require_superuser",
 ]
-
-if not TYPE_CHECKING:  # for a type checker every misspelled name would be valid
-    __getattr__ = loader(__name__, globals(), _HOME_OF, frozenset({"authorization", "decorator", "service"}))
-
-
-def __dir__() -> list[str]:
-    return [*__all__]

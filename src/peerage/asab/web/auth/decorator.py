@@ -9,7 +9,7 @@ from aiohttp import web
 
 from peerage.asab.contextvars import Authz
 from peerage.asab.exceptions import AccessDeniedError
-from peerage.asab.web.routes import REQUIRES
+from peerage.asab.web.lookup import REQUIRES
 from peerage.web.authorization import mark_open
 
 __all__ = ["NOAUTH", "noauth", "require", "require_superuser"]

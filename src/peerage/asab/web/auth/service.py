@@ -14,7 +14,7 @@ from peerage.asab.web.auth.guard import guard
 from peerage.asab.web.auth.keys import Keys
 from peerage.asab.web.auth.mock import mock_principal
 from peerage.asab.web.auth.settings import read_settings
-from peerage.asab.web.lookup import only_container
+from peerage.asab.web.lookup import web_containers
 from peerage.auth.refusals import Refusals
 from peerage.errors import ConfigurationError, KeysUnavailableError, TokenRefusedError
 from peerage.web.authorization import take_token
@@ -48,8 +48,8 @@ class AuthService(Service):
         self._refusals = Refusals()
         self._guard = guard(self._authenticate, self._refusals)
         self._chosen = False
-        if (container := only_container(app)) is not None:
-            self._authorize(container)
+        if len(containers := web_containers(app)) == 1:
+            self._authorize(*containers.values())
         app.PubSub.subscribe("Application.run!", self._on_run)
 
     # Containers
@@ -74,8 +74,7 @@ class AuthService(Service):
             self._authorize(web_container)
 
     def _check_unambiguous(self) -> None:
-        service = self.App.Services.get("asab.WebService")
-        containers = {} if service is None else service.Containers
+        containers = web_containers(self.App)
         if len(containers) > 1 and not self._chosen:
             raise ConfigurationError(
                 f"There are several web containers, {', '.join(f'[{each}]' for each in containers)}, and "
