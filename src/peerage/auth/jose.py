@@ -3,6 +3,7 @@
 import json
 import secrets
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, Never, Self
 
@@ -98,7 +99,7 @@ def read_token(text: str) -> Token:
         raise TokenRefusedError(Reason.ENCRYPTED, "It is encrypted (JWE); only signed tokens are accepted.")
     if segments != _SEGMENTS["signed"]:
         raise TokenRefusedError(Reason.MALFORMED, "It isn't a JWT, which has three parts separated by dots.")
-    header = _read_header(text)
+    header = _read_header(text.partition(".")[0])
     algorithm, kid = header.get("alg"), header.get("kid")
     if not isinstance(algorithm, str) or algorithm not in ALGORITHMS:
         raise TokenRefusedError(
@@ -121,7 +122,7 @@ def read_token(text: str) -> Token:
 
 def _read_header(text: str) -> dict[str, Any]:
     try:
-        header = json.loads(urlsafe_b64decode(text.partition(".")[0].encode("ascii")))
+        header = json.loads(urlsafe_b64decode(text.encode("ascii")))
     except (ValueError, RecursionError) as error:
         raise TokenRefusedError(Reason.MALFORMED, "Its header can't be decoded.") from error
     if not isinstance(header, dict):
@@ -209,10 +210,8 @@ def _bits(number: object) -> int:
 def read_pem(data: bytes) -> PublicKey:
     """Read a public EC or RSA key, or a certificate, in PEM; ValueError if it is none."""
     for kind in (ECKey, RSAKey):
-        try:
+        with suppress(Exception):  # the other kind is tried next
             return read_key(kind.import_key(data).as_dict(private=False))
-        except Exception:  # noqa: BLE001, S112 - the other kind is tried next
-            continue
     raise ValueError("it isn't an EC or RSA key in PEM")
 
 

@@ -34,7 +34,6 @@ _MOST_PROBLEMS: Final = 8
 _MOST_WORDED: Final = 64
 
 _LOOPBACK: Final[dict[int, str]] = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
-_ID_TYPES: Final = (str, int, float)
 
 
 class Decoded(NamedTuple):
@@ -221,7 +220,7 @@ class _Reader:
 
     def _read_id(self, found: dict[tuple[str, str], Id], custom: str | None, key: str, value: Any) -> None:
         """Add one id; *custom* is its key in the spelling of ``discovery``."""
-        if type(value) in _ID_TYPES:
+        if type(value) in (str, int, float):
             folded = fold_value(value)
             if folded == value:
                 folded = value  # the same object, so that the text is in memory once

@@ -33,12 +33,6 @@ _IMPORTED: Final = datetime.now(UTC)
 #: Where ASAB looks for the manifest.
 MANIFESTS: Final = ("/app/MANIFEST.json", "/MANIFEST.json", "MANIFEST.json")
 
-#: Files that Docker and podman put into each container.
-_MARKERS: Final = (".dockerenv", "run/.containerenv")
-
-#: Words in the control groups (version 1) of a process in a container.
-_GROUPS: Final = ("docker", "kubepods", "containerd", "/lxc/")
-
 
 @lru_cache(maxsize=4)
 def launch_time(pid: int) -> datetime:
@@ -196,11 +190,12 @@ def in_container(environ: Mapping[str, str], pid: int | None = None, root: Path 
 
     The rules of ASAB's ``running_in_container()`` are among these.
     """
+    groups = _read(root / "proc/1/cgroup")  # of version 1
     return (
         bool(environ.get("container"))  # systemd-nspawn, podman and LXC set it
         or (pid or os.getpid()) == 1  # the first process of a container
-        or any((root / marker).exists() for marker in _MARKERS)
-        or any(word in _read(root / "proc/1/cgroup") for word in _GROUPS)
+        or any((root / marker).exists() for marker in (".dockerenv", "run/.containerenv"))  # Docker, podman
+        or any(word in groups for word in ("docker", "kubepods", "containerd", "/lxc/"))
         or _has_overlay_root(_read(root / "proc/self/mountinfo"))
     )
 

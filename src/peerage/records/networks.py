@@ -57,7 +57,7 @@ _THIS_NETWORK: Final = IPv4Network("0.0.0.0/8")
 
 
 class Networks:
-    """Decides which addresses may be called: of the *allowed* networks (None: of all) those not in _NEVER."""
+    """Decides which addresses may be called; *allowed* are the networks of the peers, None: any."""
 
     def __init__(self, allowed: tuple[_Network, ...] | None = None) -> None:
         self._allowed = allowed

@@ -11,13 +11,13 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any, Final, Protocol
 
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 from yarl import URL
 
 from peerage.calling.misdirected import DIALLED, MARK, STATUS, Dialled, read_dialled
 from peerage.errors import NotDiscoveredError
 from peerage.records.names import is_logical, parse_host
 from peerage.records.text import shorten
-from peerage.web.handlers import Handler, Middleware
 
 __all__ = ["Callee", "is_for_another", "refuse_misdirected"]
 

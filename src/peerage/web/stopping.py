@@ -9,8 +9,7 @@ from contextlib import suppress
 from typing import Final
 
 from aiohttp import WSCloseCode, web
-
-from peerage.web.handlers import Handler
+from aiohttp.typedefs import Handler
 
 __all__ = ["GracefulStop"]
 
