@@ -45,7 +45,7 @@ class Callee(Protocol):
         """Return the names that its records in the registry have or had."""
 
 
-def refuse_misdirected(callee: Callee) -> Middleware:
+def refuse_misdirected(callee: Callee, *others: Callee) -> Middleware:
     """Return a middleware that refuses requests which are meant for another service.
 
     ::
@@ -54,15 +54,21 @@ def refuse_misdirected(callee: Callee) -> Middleware:
 
     Put it first, before anything reads the request. It answers with a marked 421 (RFC 9110, 15.5.20), and the
     client, which is always one of peerage's, asks another instance. Everything else is let through: see
-    :func:`is_for_another`. *callee* is the :class:`peerage.Discovery` by which this process is found.
+    :func:`is_for_another`.
+
+    Args:
+        callee: the :class:`peerage.Discovery` by which this process is found.
+        others: further ones, if it is found by several.
     """
+    callees = (callee, *others)
     logged: set[str] = set()
 
     @web.middleware
     async def refuse(request: web.Request, handler: Handler) -> web.StreamResponse:
         headers = request.headers.getall(DIALLED, ())
         dialled = read_dialled(headers[0]) if len(headers) == 1 else None
-        if dialled is None or not is_for_another(callee, dialled, _local_address(request), request.host):
+        local = _local_address(request)
+        if dialled is None or not all(is_for_another(each, dialled, local, request.host) for each in callees):
             return await handler(request)
         if dialled.name not in logged and len(logged) < _MOST_LOGGED:
             logged.add(dialled.name)
