@@ -168,17 +168,17 @@ class Verifier:
 
     async def _find(self, token: Token) -> tuple[KeySource, PublicKey]:
         """Return the key that has signed *token*, and its source."""
-        tried = self._candidates(token)
-        found = _first(tried, token)
-        if found is None:
-            await self._refresh(missing=True)
-            found = _first([each for each in self._candidates(token) if each not in tried], token)
-        if found is not None:
-            return found
+        for candidate in (tried := self._candidates(token)):
+            if candidate[1].verifies(token):
+                return candidate
+        await self._refresh(missing=True)
+        for candidate in (candidates := self._candidates(token)):
+            if candidate not in tried and candidate[1].verifies(token):
+                return candidate
         missing = [error for source in self._sources if (error := source.unavailable()) is not None]
         if missing:
             raise max(missing, key=lambda error: error.retry_after)
-        if self._candidates(token):
+        if candidates:
             raise TokenRefusedError(
                 Reason.SIGNATURE, "None of the keys that it may be signed with signed it."
             )
@@ -187,7 +187,3 @@ class Verifier:
 
     def _candidates(self, token: Token) -> list[tuple[KeySource, PublicKey]]:
         return [(source, key) for source in self._sources for key in source.candidates(token)[:_TRIED]]
-
-
-def _first(candidates: list[tuple[KeySource, PublicKey]], token: Token) -> tuple[KeySource, PublicKey] | None:
-    return next(((source, key) for source, key in candidates if key.verifies(token)), None)

@@ -31,10 +31,9 @@ Criteria = tuple[tuple[str, str], ...]
 #: Bytes of the remembered answers to several criteria at once.
 _REMEMBERED: Final = 1_000_000
 
-#: Records whose problems are logged. A record that comes back under another name is another record.
+#: Records whose problems are logged, and characters of the names by which these are remembered. A record
+#: that comes back under another name is another record.
 _MOST_LOGGED: Final = 1000
-
-#: Characters of a record's name by which it is remembered that its problems were logged.
 _LONGEST_NAME: Final = 100
 
 
