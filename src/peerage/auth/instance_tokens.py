@@ -112,9 +112,7 @@ class InstanceKeys(KeySource):
         self._names = names
         self._allowance = allowance
         self._problem = "the registry wasn't read yet"
-        self._read: LRUCache[bytes, tuple[PublicKey | None, int]] = LRUCache(
-            _RECORD_BYTES, getsizeof=lambda entry: entry[1]
-        )
+        self._read = LRUCache[bytes, tuple[PublicKey | None, int]](_RECORD_BYTES, lambda entry: entry[1])
 
     def refresh(self, *, missing: bool = False) -> Awaitable[object] | None:
         """Return what to wait for if a key is *missing* before the registry was read once."""
