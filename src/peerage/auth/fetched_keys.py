@@ -45,13 +45,10 @@ _REPORTED: Final = 8
 
 
 class Fetch(Protocol):
-    """Fetches a document over HTTP, in a session without authorization."""
+    """Fetches a document over http or https, also of a ``.asab`` name, in a session without authorization."""
 
     async def __call__(self, url: str, *, tls: ssl.SSLContext | None) -> bytes:
-        """Return the document behind *url*, which is http or https, also of a ``.asab`` name.
-
-        *tls* verifies the server; None stands for the authorities of the system.
-        """
+        """Return the document behind *url*; *tls* verifies the server, None: by the system's authorities."""
 
 
 class FetchedKeys(KeySource):

@@ -61,12 +61,9 @@ class InstanceTokens:
         self._identity = identity
         self._clock = clock
         self._key = PrivateKey.generate()
-        self._tokens: LRUCache[tuple[str, str], tuple[str, float, float]] = LRUCache(1024)
-
-    @property
-    def public(self) -> PublicKey:
+        self.public = self._key.public
         """The key that verifies its tokens; the record has :meth:`~PublicKey.as_dict` of it."""
-        return self._key.public
+        self._tokens: LRUCache[tuple[str, str], tuple[str, float, float]] = LRUCache(1024)
 
     def token(self, host: str, resources: Mapping[str, Sequence[str]]) -> str:
         """Return a token for a ``.asab`` *host*, valid for at least a minute, that allows *resources*.

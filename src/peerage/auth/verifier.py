@@ -99,11 +99,11 @@ class Verifier:
         self._sources: tuple[KeySource, ...] = (*sources, *(() if internal is None else (internal,)))
         self._clock = clock
         self._monotonic = monotonic
-        self._cache: TLRUCache[bytes, _Accepted] = TLRUCache(
+        self._cache = TLRUCache[bytes, _Accepted](
             cache_bytes,
-            ttu=lambda _digest, accepted, _now: accepted.ends,
-            timer=monotonic,
-            getsizeof=lambda accepted: accepted.size,
+            lambda _digest, accepted, _now: accepted.ends,
+            monotonic,
+            lambda accepted: accepted.size,
         )
 
     async def verify(self, token: str | None) -> Principal:
@@ -128,8 +128,7 @@ class Verifier:
             raise TokenRefusedError(Reason.MISSING, "There is none.")
         await self._refresh()
         digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
-        known = self._recall(digest)
-        if known is not None:
+        if (known := self._recall(digest)) is not None:
             return known
         token = read_token(text)
         source, key = await self._find(token)

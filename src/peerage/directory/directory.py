@@ -32,10 +32,8 @@ Criteria = tuple[tuple[str, str], ...]
 #: Bytes of the remembered answers to several criteria at once.
 _REMEMBERED: Final = 1_000_000
 
-#: Records whose problems are logged, and characters of the names by which these are remembered. A record
-#: that comes back under another name is another record.
+#: Records whose problems are logged. A record that comes back under another name is another record.
 _MOST_LOGGED: Final = 1000
-_LONGEST_NAME: Final = 100
 
 
 class Change(NamedTuple):
@@ -166,7 +164,7 @@ class Directory:
 
     def _log_once(self, name: str, problems: str) -> None:
         """Log the first problems of each record, of the first thousand records."""
-        name = name[:_LONGEST_NAME]
+        name = name[:100]  # as it is remembered
         if name in self._logged or len(self._logged) > _MOST_LOGGED:
             return
         self._logged.add(name)
