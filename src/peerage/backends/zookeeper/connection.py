@@ -97,8 +97,6 @@ class Connection:
         self._in_flight: set[asyncio.Future[Any]] = set()
         self._changed = asyncio.Event()
         self._ended: asyncio.Future[None] | None = None
-        self._begin_timer: asyncio.TimerHandle | None = None
-        self._silence_timer: asyncio.TimerHandle | None = None
         self._throttle_timer: asyncio.TimerHandle | None = None
         self._closed = False
         self._reasons: set[str] = set()
@@ -122,22 +120,21 @@ class Connection:
         """Begin to connect, on the running event loop; may be called again."""
         if self._loop is None and not self._closed:
             self._loop = asyncio.get_running_loop()
-            self._silence_timer = self._loop.call_later(_SILENCE, self._report_silence)
+            self._loop.call_later(_SILENCE, self._report_silence)
             self._begin(self._loop)
 
     def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._closed:
+            return
         try:
             self.client.begin()
         except (OSError, RuntimeError) as error:  # no descriptor, no thread
             self._set_reason(f"connecting needs a descriptor and a thread: {error}")
-            self._begin_timer = loop.call_later(self.pauses.no_resources(), self._begin, loop)
+            loop.call_later(self.pauses.no_resources(), self._begin, loop)
 
     async def aclose(self) -> None:
         """End the session, and with it everything ephemeral; within a second. Call it once."""
         self._closed = True
-        for timer in (self._silence_timer, self._begin_timer):
-            if timer is not None:
-                timer.cancel()
         if self.client.thread is None:
             self.client.discard()
         else:
