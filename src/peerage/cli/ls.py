@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from peerage.cli.criteria import no_match, parse_criteria
 from peerage.cli.run import Exit, opened, report
-from peerage.cli.table import on_terminal, plain_table, rich_table
+from peerage.cli.table import plain_table, rich_table
 from peerage.cli.view import COLUMNS, cells, problem_lines
 from peerage.directory import Criteria, fold_criteria
 from peerage.directory.listing import Row, listing
@@ -63,7 +63,7 @@ def _write_json(rows: list[Row]) -> None:
 def _write_table(rows: list[Row]) -> None:
     now = datetime.now(UTC)
     shown = [cells(row, now) for row in rows if row.instance is not None]
-    if not on_terminal():
+    if not sys.stdout.isatty():
         _write_lines(plain_table(COLUMNS, shown) if shown else [])
     elif shown:
         from rich.console import Console  # noqa: PLC0415 - without a terminal it isn't needed

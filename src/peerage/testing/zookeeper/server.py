@@ -78,6 +78,7 @@ class ZooKeeperServer:
         self.folder = folder
         self.port = port or free_port()
         self._may_move = port is None
+        self._log = folder / "zookeeper.log"
         self._log_begin = 0
         self._jvm = jvm
         self._process: subprocess.Popen[bytes] | None = None
@@ -162,12 +163,11 @@ class ZooKeeperServer:
         return answer.decode(errors="replace")
 
     def kill(self) -> None:
-        """End it with SIGKILL, and wait for that."""
-        self._signal(signal.SIGKILL)
-
-    def stop(self) -> None:
-        """End it with SIGTERM, and wait for that; may be called twice."""
-        self._signal(signal.SIGTERM)
+        """End it with SIGKILL, and wait for that; may be called twice."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.wait()
 
     def suspend(self) -> None:
         """Stop it with SIGSTOP: the kernel accepts connections, and nothing is answered."""
@@ -188,26 +188,9 @@ class ZooKeeperServer:
     def __exit__(self, *_: object) -> None:
         self.kill()
 
-    @property
-    def _log(self) -> Path:
-        return self.folder / "zookeeper.log"
-
     def _last_log(self) -> str:
         """Return the log since the launch."""
         return self._log.read_bytes()[self._log_begin :].decode(errors="replace")
-
-    def _signal(self, number: signal.Signals) -> None:
-        process, self._process = self._process, None
-        if process is None:
-            return
-        process.send_signal(number)
-        # A suspended process handles no signal but SIGKILL until it continues.
-        process.send_signal(signal.SIGCONT)
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
 
 
 def _java() -> str:
