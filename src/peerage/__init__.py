@@ -6,20 +6,8 @@ a program that only advertises never loads an HTTP client.
 
 from typing import TYPE_CHECKING, Final
 
-from peerage.errors import (
-    AccessDeniedError,
-    ConfigurationError,
-    KeysUnavailableError,
-    MissingExtraError,
-    NotDiscoveredError,
-    NotReadyError,
-    PeerageError,
-    RecordError,
-    RegistryClosedError,
-    RegistryDeniedError,
-    RegistryError,
-    TokenRefusedError,
-)
+from peerage import errors
+from peerage.errors import *  # noqa: F403 - errors.py lists them
 from peerage.lazy import loader
 
 if TYPE_CHECKING:
@@ -46,11 +34,9 @@ _HOMES: Final = {
 }
 
 __all__ = [
-    "AccessDeniedError",
     "Advert",
     "Changed",
     "Changes",
-    "ConfigurationError",
     "Discovery",
     "DiscoveryResolver",
     "Endpoint",
@@ -58,24 +44,15 @@ __all__ = [
     "Identity",
     "Instance",
     "Joined",
-    "KeysUnavailableError",
     "Left",
-    "MissingExtraError",
-    "NotDiscoveredError",
-    "NotReadyError",
     "PeerEvent",
-    "PeerageError",
-    "RecordError",
     "Registration",
     "Registry",
-    "RegistryClosedError",
-    "RegistryDeniedError",
-    "RegistryError",
-    "TokenRefusedError",
     "UnreachableError",
     "open_registry",
     "read_identity",
 ]
+__all__ += errors.__all__
 
 if not TYPE_CHECKING:  # for a type checker every misspelled name would be valid
     __getattr__ = loader(

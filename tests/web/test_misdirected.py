@@ -151,7 +151,7 @@ async def running(app):
         await runner.cleanup()
 
 
-def application(discovery, processed=None):
+def application(discovery, processed=None, more=()):
     """Return an application behind the middleware that answers with the body."""
 
     async def answer(request):
@@ -159,7 +159,7 @@ def application(discovery, processed=None):
             processed.append(request.host)
         return web.Response(text=await request.text())
 
-    app = web.Application(middlewares=[refuse_misdirected(discovery)])
+    app = web.Application(middlewares=[refuse_misdirected(discovery, *more)])
     app.router.add_post("/", answer)
     return app
 
@@ -252,6 +252,23 @@ async def test_records_that_are_advertised_past_the_discovery_count():
         registry.expire()
         assert await status(port, "legacy.service_id.asab", own) == 200
     await registry.aclose()
+
+
+async def test_a_process_may_be_found_by_several_discoveries():
+    """In two clusters, for instance. What is for either of them is answered, the rest is refused."""
+    async with (
+        Discovery("memory:misdirected-7", service_id="orders") as one,
+        Discovery("memory:misdirected-8", service_id="stock") as two,
+        running(application(one, more=(two,))) as port,
+    ):
+        registration = await two.advertise(port=port, ids={"shard": 1})
+        own = dialled_header(registration.name, "127.0.0.1", port)
+        stale = dialled_header("Billing.0000000007", "127.0.0.1", port)
+        registration.update(ids={})
+        assert await status(port, "1.shard.asab", own) == 200
+        for host in ("orders.service_id.asab", "stock.service_id.asab"):
+            assert await status(port, host, stale) == 200
+        assert await status(port, "billing.service_id.asab", stale) == 421
 
 
 async def test_two_peerage_dialled_headers_are_ignored():

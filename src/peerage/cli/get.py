@@ -4,7 +4,7 @@ import asyncio
 import json
 import re
 import sys
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from http import HTTPStatus
 from pathlib import Path
@@ -14,7 +14,6 @@ import aiohttp
 from yarl import URL
 
 from peerage.cli.run import CommandError, Exit, read_registry, report
-from peerage.cli.table import on_terminal
 from peerage.discovery import Discovery
 from peerage.errors import PeerageError
 from peerage.records.names import is_logical
@@ -97,22 +96,12 @@ def get_url(
     target = _parse_url(url)
     parsed = [_parse_header(header) for header in headers]
     body = None if data is None else _read(data)
-
-    def send(session: aiohttp.ClientSession) -> Awaitable[aiohttp.ClientResponse]:
-        return session.request(
-            method, target, headers=_with_type(parsed, body), data=body, allow_redirects=redirects
-        )
-
-    return _call(registry, target, send, timeout, show_headers=show_headers)
+    request = {"headers": _with_type(parsed, body), "data": body, "allow_redirects": redirects}
+    return _call(registry, method, target, request, timeout, show_headers=show_headers)
 
 
 async def _call(
-    registry: str | None,
-    url: URL,
-    send: Callable[[aiohttp.ClientSession], Awaitable[aiohttp.ClientResponse]],
-    limit: float,
-    *,
-    show_headers: bool,
+    registry: str | None, method: str, url: URL, request: dict[str, Any], limit: float, *, show_headers: bool
 ) -> int:
     limits = aiohttp.ClientTimeout(total=None, sock_connect=limit, sock_read=limit)
     try:
@@ -121,7 +110,7 @@ async def _call(
                 await read_registry(discovery, min(limit, _READY))
             # aiohttp's limits apply to each attempt, this one to all together.
             async with asyncio.timeout(limit):
-                response = await send(session)
+                response = await session.request(method, url, **request)
             async with response:
                 return await _pass_on(response, show_headers=show_headers)
     except PeerageError:
@@ -143,13 +132,12 @@ async def _pass_on(response: aiohttp.ClientResponse, *, show_headers: bool) -> i
         report(status)
         for name, value in response.headers.items():
             report(f"{name}: {value}")
-    out = sys.stdout.buffer
     last = b"\n"
     async for piece in response.content.iter_any():
-        out.write(piece)
-        out.flush()
+        sys.stdout.buffer.write(piece)
+        sys.stdout.flush()
         last = piece[-1:] or last
-    if last != b"\n" and on_terminal():
+    if last != b"\n" and sys.stdout.isatty():
         # So that the shell's prompt begins a new line.
         sys.stdout.write("\n")
     if HTTPStatus.OK <= response.status < HTTPStatus.BAD_REQUEST:

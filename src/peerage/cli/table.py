@@ -1,21 +1,15 @@
 """Tables: plain ones for files and pipes, rich ones for a terminal."""
 
-import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.console import Group
 
-__all__ = ["on_terminal", "plain_table", "rich_table"]
+__all__ = ["plain_table", "rich_table"]
 
 #: No column is padded beyond this: one long cell doesn't widen all the others.
 _WIDEST = 60
-
-
-def on_terminal() -> bool:
-    """Whether stdout is a terminal."""
-    return sys.stdout.isatty()
 
 
 def plain_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

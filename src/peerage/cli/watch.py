@@ -2,18 +2,17 @@
 
 import asyncio
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from peerage.changes import Changed, PeerEvent
 from peerage.cli.criteria import matching, parse_criteria
-from peerage.cli.jsontext import as_json
 from peerage.cli.ls import empty
 from peerage.cli.run import Exit, first_of, opened, show_outages
-from peerage.cli.table import on_terminal, rich_table
-from peerage.cli.text import shorten
+from peerage.cli.table import rich_table
+from peerage.cli.text import as_json, shorten
 from peerage.cli.view import COLUMNS, cells, problem_line, problem_lines
 from peerage.directory import Criteria, DirectoryEvent, Problems, fold_criteria
 from peerage.directory.listing import Row, listing, row_of
@@ -46,40 +45,27 @@ async def watch(registry: str | None, words: list[str], *, timeout: float, as_li
     criteria = fold_criteria(parse_criteria(words))
     async with opened(registry, timeout) as discovery:
         show_outages()
-        if as_lines:
-            await _write_changes(discovery, criteria, _json_event, _json_problem)
-        elif on_terminal():
+        if sys.stdout.isatty() and not as_lines:
             await _draw_changes(discovery, criteria)
         else:
-            await _write_changes(discovery, criteria, _plain_event, _plain_problem)
+            parts = [_write_events(discovery, criteria, as_lines=as_lines)]
+            if not criteria:
+                parts.append(_write_problems(discovery, as_lines=as_lines))
+            await first_of(*parts)
     return Exit.OK
 
 
 # One line a change
 
 
-async def _write_changes(
-    discovery: Discovery,
-    criteria: Criteria,
-    line_of: Callable[[Discovery, PeerEvent], str],
-    problem_of: Callable[[str, tuple[str, ...]], str],
-) -> None:
-    parts = [_write_events(discovery, criteria, line_of)]
-    if not criteria:
-        parts.append(_write_problems(discovery, problem_of))
-    await first_of(*parts)
-
-
-async def _write_events(
-    discovery: Discovery, criteria: Criteria, line_of: Callable[[Discovery, PeerEvent], str]
-) -> None:
+async def _write_events(discovery: Discovery, criteria: Criteria, *, as_lines: bool) -> None:
     async for event in discovery.changes():
         both = (event.before, event.instance) if isinstance(event, Changed) else (event.instance,)
         if matching(both, criteria):
-            _write(line_of(discovery, event))
+            _write(_json_event(discovery, event) if as_lines else _plain_event(event))
 
 
-async def _write_problems(discovery: Discovery, line_of: Callable[[str, tuple[str, ...]], str]) -> None:
+async def _write_problems(discovery: Discovery, *, as_lines: bool) -> None:
     """Write the problems of each record, now and whenever they change."""
     waiting = dict(discovery.directory.problems)
     changed = asyncio.Event()
@@ -93,8 +79,10 @@ async def _write_problems(discovery: Discovery, line_of: Callable[[str, tuple[st
     try:
         while True:
             for name, problems in waiting.items():
-                if problems:
-                    _write(line_of(name, problems))
+                if problems and as_lines:
+                    _write(as_json({"event": "problem", "name": name, "problems": problems}))
+                elif problems:
+                    _write(f"problem {problem_line(name, problems)}")
             waiting.clear()
             changed.clear()
             await changed.wait()
@@ -111,13 +99,9 @@ def _word(event: PeerEvent) -> str:
     return type(event).__name__.lower()
 
 
-def _plain_event(_discovery: Discovery, event: PeerEvent) -> str:
+def _plain_event(event: PeerEvent) -> str:
     shown = (cell for cell in cells(row_of(event.instance), datetime.now(UTC)) if cell)
     return f"{_word(event):8}{'  '.join(shown)}"
-
-
-def _plain_problem(name: str, problems: tuple[str, ...]) -> str:
-    return f"problem {problem_line(name, problems)}"
 
 
 def _json_event(discovery: Discovery, event: PeerEvent) -> str:
@@ -127,10 +111,6 @@ def _json_event(discovery: Discovery, event: PeerEvent) -> str:
     if isinstance(event, Changed):
         line["before"] = row_of(event.before).entry()
     return as_json(line)
-
-
-def _json_problem(name: str, problems: tuple[str, ...]) -> str:
-    return as_json({"event": "problem", "name": name, "problems": problems})
 
 
 # A live table
@@ -161,9 +141,9 @@ def _picture(discovery: Discovery, criteria: Criteria, height: int) -> "Renderab
     rows = listing(discovery.directory, criteria)
     readable = [row for row in rows if row.instance is not None]
     now = datetime.now(UTC)
-    room = max(1, height - _AROUND - sum(bool(row.problems) for row in rows))
-    below = _below(discovery, criteria, rows, hidden=len(readable[room:]))
-    return rich_table(COLUMNS, [cells(row, now) for row in readable[:room]], below)
+    fitting = max(1, height - _AROUND - sum(bool(row.problems) for row in rows))
+    below = _below(discovery, criteria, rows, hidden=len(readable[fitting:]))
+    return rich_table(COLUMNS, [cells(row, now) for row in readable[:fitting]], below)
 
 
 def _below(discovery: Discovery, criteria: Criteria, rows: list[Row], hidden: int) -> Iterator[str]:

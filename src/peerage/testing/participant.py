@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Self
 
-from peerage.registry import Advertisement, Registry, open_registry
+from peerage.registry import Advertisement, open_registry
 from peerage.testing.children import Child, run
 
 __all__ = ["Participant"]
@@ -30,10 +30,7 @@ class Participant:
 
     def __init__(self, child: Child) -> None:
         self._child = child
-        self.kill = child.kill
-        self.suspend = child.suspend
-        self.resume = child.resume
-        self.pid = child.pid
+        self.kill, self.suspend = child.kill, child.suspend
 
     @classmethod
     @asynccontextmanager
@@ -68,26 +65,22 @@ async def _serve(url: str) -> None:
     try:
         _reply("ready")
         while line := await asyncio.to_thread(sys.stdin.readline):
-            _reply(await _carry_out(registry, own, *json.loads(line)))
+            answer = None
+            match json.loads(line):
+                case "advertise", name, data:
+                    advertisement = registry.advertise(name, data.encode())
+                    answer = await advertisement.registered()
+                    own[answer] = advertisement
+                case "update", name, data:
+                    own[name].update(data.encode())
+                    answer = await own[name].registered()
+                case "withdraw", name:
+                    await own.pop(name).withdraw()
+                case ("exit",):
+                    os._exit(0)
+            _reply(answer)
     finally:
         await registry.aclose()
-
-
-async def _carry_out(registry: Registry, own: dict[str, Advertisement], command: str, *args: str) -> object:
-    match command, args:
-        case "advertise", (name, data):
-            advertisement = registry.advertise(name, data.encode())
-            own[await advertisement.registered()] = advertisement
-            return advertisement.name
-        case "update", (name, data):
-            own[name].update(data.encode())
-            return await own[name].registered()
-        case "withdraw", (name,):
-            await own.pop(name).withdraw()
-            return None
-        case "exit", ():
-            os._exit(0)
-    raise ValueError(f"unknown command {command!r} {args!r}")
 
 
 def _reply(value: object) -> None:

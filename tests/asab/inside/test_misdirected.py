@@ -148,3 +148,33 @@ async def test_a_request_for_a_service_whose_port_was_taken_over_moves_on(inside
     finally:
         client.stop()
         client.close()
+
+
+#: A program that is also advertised in a second cluster, by a container that only asab knows.
+DOUBLE = """
+class Double(Guest):
+    def __init__(self):
+        super().__init__()
+        self.Other = asab.zookeeper.ZooKeeperContainer(
+            self.get_service("asab.ZooKeeperService"), "zookeeper", z_path=os.environ["TEST_PATH"] + "-other"
+        )
+    async def main(self):
+        await super().main()
+        web = [["0.0.0.0", self.Web.Addresses[0][1]]]
+        self.Other.advertise({"host": "127.0.0.1", "instance_id": "legacy-1", "web": web}, "/run/Legacy.")
+Double().run()
+"""
+
+
+async def test_a_record_that_a_second_container_advertises_is_the_programs_own(inside, zookeeper):
+    environ = on(zookeeper)
+    async with (
+        guest(inside, guest_named(environ, "double-1", OURS), DOUBLE),
+        Discovery(f"zookeeper://{zookeeper.address}{environ['TEST_PATH']}-other") as discovery,
+    ):
+        await eventually(lambda: discovery.locate(instance_id="legacy-1"))
+        async with (
+            discovery.session() as session,
+            session.post("http://legacy-1.instance_id.asab/nowhere") as response,
+        ):
+            assert response.status == 404

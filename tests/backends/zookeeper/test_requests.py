@@ -6,15 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kazoo.protocol import serialization as kazoo
 
-from peerage.backends.zookeeper.requests import (
-    AddWatch,
-    Children,
-    Entry,
-    Exists,
-    MultiRead,
-    Read,
-    Status,
-)
+from peerage.backends.zookeeper.requests import AddWatch, Entry, MultiRead
 
 paths = st.text(st.characters(min_codepoint=33, max_codepoint=0x2FFF), min_size=1, max_size=40).map(
     "/".__add__
@@ -26,20 +18,6 @@ entries = st.builds(Entry, st.binary(max_size=300), longs, longs, longs)
 def _node(entry: Entry) -> bytes:
     stat = struct.pack("!qqqqiiiqiiq", entry.czxid, entry.mzxid, 5, 6, 7, 8, 9, entry.owner, 11, 12, 13)
     return struct.pack("!i", len(entry.data)) + entry.data + stat
-
-
-@given(paths, st.booleans())
-def test_requests_that_kazoo_has_equal_kazoos(path, watch):
-    """Read, Exists and Children are the same bytes."""
-    watcher = (lambda _: None) if watch else None
-    assert Read(path, watch).serialize() == bytes(kazoo.GetData(path, watcher).serialize())
-    assert Exists(path, watch).serialize() == bytes(kazoo.Exists(path, watcher).serialize())
-    assert Children(path, watch).serialize() == bytes(kazoo.GetChildren(path, watcher).serialize())
-    assert (Read.type, Exists.type, Children.type) == (
-        kazoo.GetData.type,
-        kazoo.Exists.type,
-        kazoo.GetChildren.type,
-    )
 
 
 @given(st.lists(paths, max_size=20))
@@ -63,34 +41,17 @@ def test_the_answer_of_a_multi_read(answers, before):
 
 
 @given(entries)
-def test_the_answer_of_a_read(entry):
-    """Decoded as by kazoo."""
-    data, stat = kazoo.GetData.deserialize(_node(entry), 0)
-    assert Read.deserialize(_node(entry), 0) == entry
-    assert (data, stat.czxid, stat.mzxid, stat.ephemeralOwner) == entry
-
-
-@given(st.binary(max_size=20), st.builds(Status, st.integers(-(1 << 31), (1 << 31) - 1), longs))
-def test_the_answer_of_exists(before, status):
+def test_an_entry_equals_kazoos(entry):
     """Decoded as by kazoo, which returns more."""
-    body = struct.pack("!qqqqiiiqiiq", 1, 2, 3, 4, status.version, 6, 7, status.owner, 9, 10, 11)
-    stat = kazoo.Exists.deserialize(body, 0)
-    assert Exists.deserialize(before + body, len(before)) == status == (stat.version, stat.ephemeralOwner)
-
-
-@given(st.lists(st.text(max_size=20), max_size=20))
-def test_the_answer_of_a_list(names):
-    """Decoded as by kazoo."""
-    body = struct.pack("!i", len(names)) + b"".join(
-        struct.pack("!i", len(encoded)) + encoded for encoded in (name.encode() for name in names)
-    )
-    assert Children.deserialize(body, 0) == kazoo.GetChildren.deserialize(body, 0) == names
+    data, stat = kazoo.GetData.deserialize(_node(entry), 0)
+    assert (data, stat.czxid, stat.mzxid, stat.ephemeralOwner) == entry
 
 
 def test_a_node_without_data_is_empty():
     """ZooKeeper distinguishes null, of length -1, from empty; a record is bytes."""
     null = struct.pack("!i", -1) + struct.pack("!qqqqiiiqiiq", *range(11))
-    assert Read.deserialize(null, 0).data == b""
+    answer = struct.pack("!iBi", 4, 0, 0) + null + struct.pack("!iBi", -1, 1, -1)
+    assert MultiRead.deserialize(answer, 0) == [Entry(b"", 0, 1, 7)]
 
 
 def test_a_watch():

@@ -10,11 +10,11 @@ import pytest
 
 from peerage.testing.zookeeper import ZooKeeperServer
 from peerage.testing.zookeeper import server as module
-from peerage.testing.zookeeper.ports import free_port
+from peerage.testing.zookeeper.server import free_port
 
 
 def test_it_keeps_port_and_data_over_a_kill_and_a_restart(tmp_path, raw_client):
-    """All data is there again after a kill or a stop; stopping twice is no error."""
+    """All data is there again; killing twice is no error."""
     with ZooKeeperServer(tmp_path) as server:
         address = server.address
         assert server.running
@@ -29,19 +29,19 @@ def test_it_keeps_port_and_data_over_a_kill_and_a_restart(tmp_path, raw_client):
         with raw_client(address) as client:
             assert client.exists("/kept")
             assert client.create("/kept too") == 0
-        server.stop()
+        server.kill()
         server.start()
         assert server.address == address
         with raw_client(address) as client:
             assert client.exists("/kept")
             assert client.exists("/kept too")
-        server.stop()
-        server.stop()
+        server.kill()
+        server.kill()
         assert not server.running
 
 
 def test_a_suspended_server_answers_nothing(tmp_path):
-    """It accepts connections, continues afterwards, and can be stopped meanwhile."""
+    """It accepts connections, continues afterwards, and can be killed meanwhile."""
     with ZooKeeperServer(tmp_path) as server:
         server.suspend()
         assert server.running
@@ -54,7 +54,7 @@ def test_a_suspended_server_answers_nothing(tmp_path):
             connection.settimeout(20)
             assert connection.recv(9) == b"Zookeeper"
         server.suspend()
-        server.stop()
+        server.kill()
         assert not server.running
 
 
@@ -130,7 +130,7 @@ def test_no_library_is_needed():
         "sys.exit(sorted({'pytest', 'kazoo', 'aiohttp'} & sys.modules.keys()) or None)"
     )
     subprocess.run([sys.executable, "-c", program], check=True, timeout=30)
-    assert module.__all__ == ["ZooKeeperServer"]
+    assert module.__all__ == ["ZooKeeperServer", "free_port"]
 
 
 def _command(pid):

@@ -87,9 +87,11 @@ class RealAsab:
         return set[tuple[str, str]]().union(*(each.own_ids() for each in self._discoveries.values()))
 
     def own_records(self) -> set[str]:
-        """Return the names of its records, those that the containers themselves advertise included."""
-        for container, discovery in self._discoveries.items():
+        """Return the names of its records, those that any of its containers advertises itself included."""
+        for discovery in self._discoveries.values():
             self._own_records.update(discovery.own_records())
+        service = self._app.Services.get("asab.ZooKeeperService")
+        for container in () if service is None else service.Containers:
             for advertisement in container.Advertisments.values():
                 if advertisement.RealPath is not None:
                     self._own_records.add(advertisement.RealPath.rpartition("/")[2])

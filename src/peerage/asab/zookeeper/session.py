@@ -13,7 +13,7 @@ from peerage.asab.proactor import ProactorService
 from peerage.asab.zookeeper.servers import Choice
 from peerage.asab.zookeeper.wrapper import KazooWrapper
 from peerage.backends.zookeeper.failures import Failure
-from peerage.backends.zookeeper.paths import flaw
+from peerage.backends.zookeeper.location import flaw
 from peerage.errors import RegistryDeniedError
 from peerage.registry import Advertisement, check_size
 

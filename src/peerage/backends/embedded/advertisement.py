@@ -7,7 +7,6 @@ from contextlib import suppress
 from functools import partial
 from typing import Final
 
-from peerage.backends.embedded.loopthread import LoopThread
 from peerage.backends.embedded.ownedrecord import OwnedRecord, Status
 from peerage.backends.embedded.store import Store
 from peerage.backends.feed import call_threadsafe
@@ -26,8 +25,7 @@ class EmbeddedAdvertisement:
     """A record kept in the folder until withdrawn; see :class:`peerage.registry.Advertisement`.
 
     Args:
-        thread: the thread that writes.
-        store: returns the store; called on the thread.
+        store: keeps it.
         name: the beginning of the record's name.
         data: the record.
         own_records: receives each name that the record has.
@@ -36,27 +34,24 @@ class EmbeddedAdvertisement:
 
     def __init__(
         self,
-        thread: LoopThread,
-        store: Callable[[], Store],
+        store: Store,
         name: str,
         data: bytes,
         *,
         own_records: OwnRecords,
         on_end: Callable[["EmbeddedAdvertisement"], object],
     ) -> None:
-        self._thread = thread
         self._store = store
         self._own_records = own_records
         self._on_end = on_end
         self._status = Status()
         self._changed = asyncio.Event()
         self._ended = False
-        self._removed = False
         loop = asyncio.get_running_loop()
         self.record = OwnedRecord(
             name, data, lambda status: call_threadsafe(loop, partial(self._set_status, status))
         )
-        thread.call_soon(lambda: store().advertise(self.record))
+        store.thread.call_soon(lambda: store.advertise(self.record))
 
     @property
     def name(self) -> str | None:
@@ -76,7 +71,7 @@ class EmbeddedAdvertisement:
         record.data = data
         if not record.write_scheduled:
             record.write_scheduled = True
-            self._thread.call_soon(lambda: self._store().write(record))
+            self._store.thread.call_soon(lambda: self._store.write(record))
 
     async def registered(self) -> str:
         """Wait until the record, with the newest data, is in the folder, and return its name.
@@ -97,22 +92,21 @@ class EmbeddedAdvertisement:
     async def withdraw(self) -> None:
         """Remove the record for good; may be called twice."""
         self.end()
-        if not self._thread.started:
+        thread = self._store.thread
+        if not thread.started:
             # The record was never written, and won't be: the thread will find it withdrawn.
-            self._removed = True
-        if not self._removed:
-            # A registry that is being closed removes the record itself.
-            with suppress(RegistryClosedError):
-                try:
-                    await self._thread.run(lambda: self._store().withdraw(self.record), _PATIENCE)
-                except TimeoutError:
-                    if self._thread.is_new_hang():
-                        _LOG.warning(
-                            "The disk of the embedded registry doesn't answer. The record %s, and what is "
-                            "withdrawn until it does, is removed then: check the disk.",
-                            ascii(self._status.name or self.record.prefix),
-                        )
-            self._removed = True
+            return
+        # A registry that is being closed removes the record itself.
+        with suppress(RegistryClosedError):
+            try:
+                await thread.run(lambda: self._store.withdraw(self.record), _PATIENCE)
+            except TimeoutError:
+                if thread.is_new_hang():
+                    _LOG.warning(
+                        "The disk of the embedded registry doesn't answer. The record %s, and what is "
+                        "withdrawn until it does, is removed then: check the disk.",
+                        ascii(self._status.name or self.record.prefix),
+                    )
 
     def end(self) -> None:
         """Write nothing more and wake all waiters; the registry closes the file."""
@@ -133,7 +127,7 @@ class EmbeddedAdvertisement:
             raise RegistryClosedError(
                 f"The record {self.record.prefix!a} is withdrawn: advertise another one."
             )
-        if self._thread.closed:
+        if self._store.thread.closed:
             raise RegistryClosedError(
                 f"The record {self.record.prefix!a} belongs to the process from which this one was forked: "
                 "open another registry and advertise there."

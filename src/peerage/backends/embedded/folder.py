@@ -5,7 +5,7 @@ import fcntl
 import os
 import secrets
 import stat
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Final, Self
 
@@ -68,24 +68,20 @@ class Folder:
             FileNotFoundError: with ``create=False``, the folder doesn't exist.
             OSError: any failure that may pass, such as too many open files.
         """
-        with forks.FORK_LOCK:
+        path = f"{base}/{name}"
+        with forks.FORK_LOCK, ExitStack() as on_error:
             base_fd = _open_private(base, base, None, create=create)
-            try:
-                if create:
-                    # systemd-tmpfiles deletes files in /tmp that are ten days old, except in locked folders.
-                    with suppress(OSError):
-                        fcntl.flock(base_fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-                path = f"{base}/{name}"
-                folder = cls(path, base_fd, _open_private(path, name, base_fd, create=create))
-            except BaseException:
-                forks.close(base_fd)
-                raise
+            on_error.callback(forks.close, base_fd)
             if create:
-                try:
-                    folder._check_locks()
-                except BaseException:
-                    folder.close()
-                    raise
+                # systemd-tmpfiles deletes files in /tmp that are ten days old, except in locked folders.
+                with suppress(OSError):
+                    fcntl.flock(base_fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            fd = _open_private(path, name, base_fd, create=create)
+            on_error.callback(forks.close, fd)
+            folder = cls(path, base_fd, fd)
+            if create:
+                folder._check_locks()
+            on_error.pop_all()
             return folder
 
     def close(self) -> None:
@@ -130,16 +126,12 @@ class Folder:
 
 
 def _locks_exclude(first: int, second: int) -> bool:
-    try:
+    with suppress(OSError):
         fcntl.flock(first, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(second, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
+        try:
+            fcntl.flock(second, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
     return False
 
 

@@ -9,14 +9,26 @@ in C code keeps the descriptors until it ends or executes another program.
 import os
 import threading
 from contextlib import suppress
-from typing import Final
+from typing import Final, Protocol
+from weakref import WeakSet
 
-__all__ = ["FORK_LOCK", "close", "keep"]
+__all__ = ["FORK_LOCK", "close", "keep", "owners"]
 
 #: Held while a descriptor is open that :func:`keep` hasn't recorded (yet); no fork happens meanwhile.
 FORK_LOCK: Final = threading.RLock()
 
 _kept: Final[set[int]] = set()
+
+
+class Owner(Protocol):
+    """An object with descriptors that only it can close, because it would close them again otherwise."""
+
+    def abandon(self) -> None:
+        """Close them in a forked child."""
+
+
+#: Everything that is to be abandoned in a forked child.
+owners: "Final[WeakSet[Owner]]" = WeakSet()
 
 
 def keep(fd: int) -> int:
@@ -38,6 +50,9 @@ def _close_all() -> None:
     while _kept:
         with suppress(OSError):
             os.close(_kept.pop())
+    for owner in tuple(owners):
+        with suppress(OSError):
+            owner.abandon()
     FORK_LOCK.release()
 
 

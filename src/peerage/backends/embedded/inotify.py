@@ -37,11 +37,6 @@ _Q_OVERFLOW: Final = 0x4000
 Listener = Callable[[dict[str, bool]], object]
 
 
-#: Notifiers with an open descriptor, which a forked child closes. forks.keep() can't do it, because
-#: asyncinotify closes its descriptors itself and would close them twice.
-_open: "Final[set[Notifier]]" = set()
-
-
 class Notifier:
     """Reports changes in folders to listeners; lives on the thread and opens inotify when it is needed."""
 
@@ -51,6 +46,7 @@ class Notifier:
         self._listeners: dict[int, list[Listener]] = {}
         self._retry_at = 0.0
         self._warned = False
+        forks.owners.add(self)
 
     def retry_now(self) -> None:
         """Let the next :meth:`listen` try again, if inotify couldn't be had before."""
@@ -101,13 +97,12 @@ class Notifier:
         """Close the descriptors."""
         if self._inotify is not None:
             asyncio.get_running_loop().remove_reader(self._inotify.fd)
-            self.close_descriptors()
+            self.abandon()
 
-    def close_descriptors(self) -> None:
+    def abandon(self) -> None:
         """Close the descriptors without the event loop, as a forked child does."""
         with forks.FORK_LOCK:
             inotify, self._inotify = self._inotify, None
-            _open.discard(self)
             if inotify is not None:
                 inotify.close()
 
@@ -123,7 +118,6 @@ class Notifier:
             with forks.FORK_LOCK:
                 # Room for about a thousand events, so that a burst takes one read.
                 self._inotify = Inotify(cache_size=128)
-                _open.add(self)
         except OSError as error:
             self._unavailable(f"{error.strerror}: raise fs.inotify.max_user_instances")
             return None
@@ -173,12 +167,3 @@ def _waiting_events(inotify: "Inotify", fd: int) -> "Iterator[Event]":
         if event is None:
             return
         yield event
-
-
-def _close_all() -> None:
-    for notifier in tuple(_open):
-        with suppress(OSError):
-            notifier.close_descriptors()
-
-
-os.register_at_fork(after_in_child=_close_all)

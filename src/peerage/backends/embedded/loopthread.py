@@ -7,17 +7,16 @@ and get answers through ``call_soon_threadsafe``. A disk that hangs blocks this 
 import asyncio
 import errno
 import logging
-import os
 import selectors
 import socket
 import threading
 import time
-import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, Final, TypeVar
 
+from peerage.backends.embedded import forks
 from peerage.backends.feed import call_threadsafe
 from peerage.errors import RegistryClosedError
 
@@ -29,8 +28,6 @@ _LOG = logging.getLogger(__name__)
 _SLICE: Final = 0.002
 
 Result = TypeVar("Result")
-
-_threads: "Final[weakref.WeakSet[LoopThread]]" = weakref.WeakSet()
 
 
 async def run_in_slices(steps: Iterator[object]) -> float:
@@ -73,11 +70,12 @@ class LoopThread:
         self._scheduled = False
         self._loop: _Loop | None = None
         self._thread: threading.Thread | None = None
-        self._closed = False
-        self._finished: Callable[[], object] | None = None
+        self._ended = asyncio.Event()
+        self.closed = False
+        """Whether no calls are accepted any more: after :meth:`stop`, and in a forked child."""
         self._answered_at = time.monotonic()
         self._hang_reported: float | None = None
-        _threads.add(self)
+        forks.owners.add(self)
 
     def start(self) -> None:
         """Start the thread, unless it is started or closed.
@@ -85,10 +83,8 @@ class LoopThread:
         Raises:
             OSError: no descriptors or no threads are left; it can be tried again.
         """
-        if self.started:
-            return
         with self._lock:
-            if self._loop is not None or self._closed:
+            if self._loop is not None or self.closed:
                 return
             # A loop that can't open its two sockets writes to standard error, so try that first.
             for probe in socket.socketpair():
@@ -113,15 +109,10 @@ class LoopThread:
         """Whether the thread was started."""
         return self._loop is not None
 
-    @property
-    def closed(self) -> bool:
-        """Whether no calls are accepted any more: after :meth:`stop`, and in a forked child."""
-        return self._closed
-
     def call_soon(self, call: Callable[[], object]) -> bool:
         """Schedule *call* after all calls scheduled before; return False if the thread is closed."""
         with self._lock:
-            if self._closed:
+            if self.closed:
                 return False
             self._calls.append(call)
             self._schedule()
@@ -173,30 +164,25 @@ class LoopThread:
         last, self._hang_reported = self._hang_reported, self._answered_at
         return last != self._answered_at
 
-    def stop(self, finished: Callable[[], object]) -> None:
-        """End the thread after all calls scheduled before; *finished* is called there as the last thing.
-
-        If the thread never started, no call is made, and *finished* is called at once.
-        """
+    def stop(self) -> None:
+        """End the thread after all calls scheduled before; one that never started drops them."""
         with self._lock:
-            self._closed = True
-            if self._loop is not None:
-                self._finished = finished
-                self._calls.append(self._loop.stop)
+            self.closed = True
+            if self.started:
+                self._calls.append(self._ended.set)
                 self._schedule()
-                return
-            self._calls.clear()
-        finished()
+            else:
+                self._calls.clear()
 
     def join(self) -> None:
-        """Wait for the end of the thread, which is near once *finished* of :meth:`stop` was called."""
+        """Wait for the end of the thread."""
         if self._thread is not None:
             self._thread.join()
 
     def abandon(self) -> None:
         """Close the descriptors in a forked child, which doesn't have the thread."""
         self._lock = threading.Lock()  # another thread of the parent may have held the old one
-        self._closed = True
+        self.closed = True
         if self._loop is not None:
             self._loop.in_child = True
             # Its tasks end with it, and aren't worth a line in the child's log.
@@ -204,13 +190,8 @@ class LoopThread:
             self._loop.close()
 
     def _run(self, loop: _Loop) -> None:
-        try:
-            loop.run_forever()
-            loop.run_until_complete(_cancel_tasks())
-        finally:
-            loop.close()
-        if self._finished is not None:
-            self._finished()
+        with asyncio.Runner(loop_factory=lambda: loop) as runner:
+            runner.run(self._ended.wait())
 
     def _schedule(self) -> None:
         # Once for many calls: waking the loop is a system call, in which this thread loses the interpreter.
@@ -234,13 +215,6 @@ class LoopThread:
                 break
 
 
-async def _cancel_tasks() -> None:
-    tasks = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-
-
 def _report_fault(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     # One fault must not end the thread, on which all registries depend.
     _LOG.error(
@@ -248,11 +222,3 @@ def _report_fault(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None
         context.get("message"),
         exc_info=context.get("exception"),
     )
-
-
-def _abandon_all() -> None:
-    for thread in tuple(_threads):
-        thread.abandon()
-
-
-os.register_at_fork(after_in_child=_abandon_all)

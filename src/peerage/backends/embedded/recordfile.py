@@ -26,7 +26,6 @@ __all__ = [
     "Version",
     "read_record",
     "remove_old_draft",
-    "sequence_of",
     "version_of",
 ]
 
@@ -145,11 +144,6 @@ class Content(NamedTuple):
 
     data: bytes
     version: Version
-
-
-def sequence_of(name: str) -> int:
-    """Return the sequence number in the name of a record."""
-    return int(name.rpartition(".")[2])
 
 
 def read_record(folder: Folder, name: str, known: Version | None = None) -> Content | State:

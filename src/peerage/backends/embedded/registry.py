@@ -4,13 +4,13 @@ import asyncio
 import logging
 import os
 import time
-from functools import partial
 from typing import Final
 
 from peerage.backends.embedded.advertisement import EmbeddedAdvertisement
 from peerage.backends.embedded.location import Location
+from peerage.backends.embedded.loopthread import LoopThread
 from peerage.backends.embedded.secrets import EmbeddedSecrets
-from peerage.backends.embedded.shared import Shared, acquire, release
+from peerage.backends.embedded.shared import acquire, release
 from peerage.backends.embedded.store import Store
 from peerage.backends.feed import Feed, call_threadsafe
 from peerage.errors import RegistryClosedError
@@ -37,30 +37,22 @@ class EmbeddedRegistry:
         self._location = location
         self._pid = os.getpid()
         self._opened_at = time.monotonic()
-        self._shared: Shared | None = None
         self._store: Store | None = None
-        self._feeds: dict[Feed, None] = {}
-        self._advertisements: dict[EmbeddedAdvertisement, None] = {}
+        self._feeds: set[Feed] = set()
+        self._advertisements: set[EmbeddedAdvertisement] = set()
         self._closed = False
         self._finished: asyncio.Future[None] | None = None
         # Why the thread can't be started, and the next attempt.
         self._obstacle: str | None = None
         self._starting: asyncio.TimerHandle | None = None
-        self._secrets = EmbeddedSecrets(location.base, lambda: self._open().thread)
+        self.url = location.url
+        """The normal form of the URL: ``embedded:///tmp/peerage-1000``."""
+        self.secrets = EmbeddedSecrets(location.base, lambda: self._open().thread)
+        """Secrets, each in a file that only this user can read; all paths of a folder share them."""
         self.open_to_all = False
         """Whether everyone who reaches it may write to it."""
         self.own_records = OwnRecords()
         """The names that the records advertised here have or had."""
-
-    @property
-    def url(self) -> str:
-        """The normal form of the URL: ``embedded:///tmp/peerage-1000``."""
-        return self._location.url
-
-    @property
-    def secrets(self) -> EmbeddedSecrets:
-        """Secrets, each in a file that only this user can read; all paths of a folder share them."""
-        return self._secrets
 
     def advertise(self, name: str, data: bytes) -> EmbeddedAdvertisement:
         """Begin to advertise; see :meth:`peerage.registry.Registry.advertise`.
@@ -71,16 +63,10 @@ class EmbeddedRegistry:
         """
         check_name(name)
         check_size(data)
-        shared = self._open()
         advertisement = EmbeddedAdvertisement(
-            shared.thread,
-            self._opened_store,
-            name,
-            data,
-            own_records=self.own_records,
-            on_end=lambda ended: self._advertisements.pop(ended, None),
+            self._open(), name, data, own_records=self.own_records, on_end=self._advertisements.discard
         )
-        self._advertisements[advertisement] = None
+        self._advertisements.add(advertisement)
         return advertisement
 
     def watch(self) -> Feed:
@@ -89,12 +75,12 @@ class EmbeddedRegistry:
         Raises:
             RegistryClosedError: after aclose(), or in a forked child.
         """
-        shared = self._open()
+        store = self._open()
         feed = Feed(self._unwatch, asyncio.get_running_loop())
-        self._feeds[feed] = None
+        self._feeds.add(feed)
         if self._obstacle is not None:
             feed.stale(self._obstacle, refused=True)
-        shared.thread.call_soon(lambda: self._opened_store().watch(feed))
+        store.thread.call_soon(lambda: store.watch(feed))
         return feed
 
     async def inspect(self) -> Health:
@@ -103,12 +89,12 @@ class EmbeddedRegistry:
         Raises:
             RegistryClosedError: after aclose(), or in a forked child.
         """
-        shared = self._open()
+        store = self._open()
         if self._obstacle is not None:
             return self._unhealthy(f"{self._obstacle}.")
         try:
             async with asyncio.timeout(_PATIENCE):
-                return await shared.thread.run(lambda: self._opened_store().health())
+                return await store.thread.run(store.health)
         except TimeoutError:
             return self._unhealthy(
                 f"The disk under {self._location.base!a} doesn't answer, or many writes wait for it: "
@@ -124,15 +110,15 @@ class EmbeddedRegistry:
             self._begin_to_close()
         if self._finished is not None and not self._finished.done():
             await asyncio.wait([self._finished], timeout=_PATIENCE)
-            if not self._finished.done() and self._shared is not None and self._shared.thread.is_new_hang():
+            if not self._finished.done() and self._store is not None and self._store.thread.is_new_hang():
                 _LOG.warning(
                     "The disk under %s doesn't answer: the registry there is closed when it does. "
                     "Check the disk.",
                     ascii(self._location.base),
                 )
 
-    def _open(self) -> Shared:
-        """Return what the process shares, and acquire it with the first call.
+    def _open(self) -> Store:
+        """Return the store, and acquire it with the first call.
 
         Raises:
             RegistryClosedError: after aclose(), or in a forked child.
@@ -143,20 +129,19 @@ class EmbeddedRegistry:
             )
         if self._closed:
             raise RegistryClosedError(f"The registry {self.url} is closed: open another one.")
-        if self._shared is None:
-            self._shared = acquire()
-            self._shared.thread.call_soon(partial(self._open_store, self._shared))
-        if not self._shared.thread.started or self._obstacle is not None:
-            self._start(self._shared)
-        return self._shared
+        if self._store is None:
+            self._store = acquire(self._location)
+        if not self._store.thread.started or self._obstacle is not None:
+            self._start(self._store.thread)
+        return self._store
 
-    def _start(self, shared: Shared) -> None:
+    def _start(self, thread: LoopThread) -> None:
         """Start the thread, which makes all calls scheduled before; try again later if that fails."""
         if self._starting is not None:
             self._starting.cancel()
             self._starting = None
         try:
-            shared.thread.start()
+            thread.start()
         except OSError as error:
             obstacle = (
                 f"The embedded registry can't start for now ({error.strerror or error}): "
@@ -166,14 +151,15 @@ class EmbeddedRegistry:
                 self._obstacle = obstacle
                 for feed in self._feeds:
                     feed.stale(obstacle, refused=True)
-            self._starting = asyncio.get_running_loop().call_later(_RETRY, self._start, shared)
+            self._starting = asyncio.get_running_loop().call_later(_RETRY, self._start, thread)
         else:
             self._obstacle = None
 
     def _unwatch(self, feed: Feed) -> None:
-        self._feeds.pop(feed, None)
-        if self._shared is not None:
-            self._shared.thread.call_soon(lambda: self._store.unwatch(feed) if self._store else None)
+        self._feeds.discard(feed)
+        store = self._store
+        if store is not None:
+            store.thread.call_soon(lambda: store.unwatch(feed))
 
     def _begin_to_close(self) -> None:
         """Schedule everything that closing takes; then the caller of aclose() may be cancelled."""
@@ -184,33 +170,30 @@ class EmbeddedRegistry:
             advertisement.end()
         for feed in feeds:
             feed.end()
-        self._secrets.end()
+        self.secrets.end()
         if self._starting is not None:
             self._starting.cancel()
             self._starting = None
-        shared = self._shared
-        if shared is None:
+        store = self._store
+        if store is None:
             return
         loop = asyncio.get_running_loop()
         finished = self._finished = loop.create_future()
 
-        def close_store() -> None:
-            store = self._opened_store()
+        def withdraw() -> None:
             for feed in feeds:
                 store.unwatch(feed)
             store.withdraw_all(advertisement.record for advertisement in advertisements)
-            self._store = None
-            shared.close_store(self._location)
 
         def settle() -> None:
             if last:
                 # The thread has nothing more to do: this waits for the end of a function.
-                shared.thread.join()
+                store.thread.join()
             finished.set_result(None)
 
-        shared.thread.call_soon(close_store)
+        store.thread.call_soon(withdraw)
         # settle() runs later on this loop, and so after this assignment.
-        last = release(shared, lambda: call_threadsafe(loop, settle))
+        last = release(store, lambda: call_threadsafe(loop, settle))
 
     def _unhealthy(self, problem: str) -> Health:
         return Health(
@@ -220,14 +203,3 @@ class EmbeddedRegistry:
             writable=False,
             problem=problem,
         )
-
-    # On the thread
-
-    def _open_store(self, shared: Shared) -> None:
-        self._store = shared.open_store(self._location)
-
-    def _opened_store(self) -> Store:
-        """Return the store, which was opened before any call that needs it."""
-        if self._store is None:
-            raise RegistryClosedError(f"The registry {self.url} is closed: open another one.")
-        return self._store

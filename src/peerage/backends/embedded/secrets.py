@@ -4,21 +4,21 @@ import asyncio
 import logging
 import os
 import stat
-from collections.abc import Callable
-from contextlib import closing, suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing, closing, suppress
 from functools import partial
-from typing import Final, Self
+from typing import Final
 
 from peerage.backends.embedded import forks
 from peerage.backends.embedded.folder import DRAFT_PREFIX, Folder, draft_name, write_whole
 from peerage.backends.embedded.location import single_name
 from peerage.backends.embedded.loopthread import LoopThread
 from peerage.backends.embedded.recordfile import remove_old_draft
-from peerage.backends.feed import call_threadsafe
+from peerage.backends.feed import Feed
 from peerage.errors import RegistryDeniedError
-from peerage.registry import RECORD_LIMIT, check_size
+from peerage.registry import RECORD_LIMIT, Put, Record, check_size
 
-__all__ = ["EmbeddedSecrets", "SecretFile", "SecretWatch"]
+__all__ = ["EmbeddedSecrets", "SecretFile"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ class EmbeddedSecrets:
     def __init__(self, base: str, thread: Callable[[], LoopThread]) -> None:
         self._base = base
         self._thread = thread
-        self._watches: set[SecretWatch] = set()
+        self._feeds: set[Feed] = set()
 
     async def obtain(self, name: str, make: Callable[[], bytes]) -> bytes:
         """Return the value; if there is none, keep one made by *make* or by another caller at the same time.
@@ -69,90 +69,51 @@ class EmbeddedSecrets:
         file = SecretFile(self._base, name)
         await self._thread().run(partial(file.replace, _checked(name, value)))
 
-    def follow(self, name: str) -> "SecretWatch":
+    def follow(self, name: str) -> AsyncIterator[bytes]:
         """Yield the value as soon as there is one, then every new one; ends with the registry.
 
         Raises:
             RegistryDeniedError: the name is impossible.
             RegistryClosedError: after the registry's aclose().
         """
-        watch = SecretWatch(SecretFile(self._base, name), self._thread(), self._watches.discard)
-        self._watches.add(watch)
-        return watch
+        file, thread = SecretFile(self._base, name), self._thread()
+        feed = Feed(self._feeds.discard, asyncio.get_running_loop())
+        self._feeds.add(feed)
+        thread.call_soon(lambda: self._look(file, feed))
+        return _values(feed)
 
     def end(self) -> None:
-        """End all watches."""
-        for watch in tuple(self._watches):
-            watch.end()
+        """End whatever is followed."""
+        for feed in self._feeds:
+            feed.end()
+        self._feeds.clear()
 
-
-class SecretWatch:
-    """The values of one secret, oldest first; a value that a newer one has replaced may be left out."""
-
-    def __init__(
-        self, file: "SecretFile", thread: LoopThread, on_end: Callable[["SecretWatch"], object]
+    def _look(
+        self, file: "SecretFile", feed: Feed, last: bytes | None = None, *, failed: bool = False
     ) -> None:
-        self._file = file
-        self._thread = thread
-        self._on_end = on_end
-        self._loop = asyncio.get_running_loop()
-        self._wake = asyncio.Event()
-        self._value: bytes | None = None
-        self._ended = False
-        # These belong to the thread.
-        self._last: bytes | None = None
-        self._failed = False
-        self._timer: asyncio.TimerHandle | None = None
-        thread.call_soon(self._read)
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> bytes:
-        while not self._ended:
-            value, self._value = self._value, None
-            if value is not None:
-                return value
-            self._wake.clear()
-            await self._wake.wait()
-        raise StopAsyncIteration
-
-    async def aclose(self) -> None:
-        """Stop following; may be called twice."""
-        self.end()
-
-    def end(self) -> None:
-        """Stop following."""
-        if not self._ended:
-            self._ended = True
-            self._wake.set()
-            self._on_end(self)
-            self._thread.call_soon(self._stop)
-
-    def _set(self, value: bytes) -> None:
-        self._value = value
-        self._wake.set()
-
-    def _read(self) -> None:
-        """Read the file, and again after a while; on the thread."""
-        if self._ended:
+        """Report a new value to *feed*, and look again after a while; on the thread."""
+        if feed not in self._feeds:
             return
-        self._timer = asyncio.get_running_loop().call_later(_FOLLOW, self._read)
         try:
-            value = self._file.read()
+            value = file.read()
         except (RegistryDeniedError, OSError) as error:
-            if not self._failed:
-                _LOG.warning("The secret %s can't be read: %s", self._file.name, error)
-            self._failed = True
-            return
-        self._failed = False
-        if value is not None and value != self._last:
-            self._last = value
-            call_threadsafe(self._loop, partial(self._set, value))
+            if not failed:
+                _LOG.warning("The secret %s can't be read: %s", file.name, error)
+            failed = True
+        else:
+            failed = False
+            if value is not None and value != last:
+                feed.put(Record(file.name, value, 0), new=last is None)
+                last = value
+        again = partial(self._look, file, feed, last, failed=failed)
+        asyncio.get_running_loop().call_later(_FOLLOW, again)
 
-    def _stop(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+
+async def _values(feed: Feed) -> AsyncIterator[bytes]:
+    async with aclosing(feed):
+        async for event in feed:
+            if isinstance(event, Put):
+                yield event.record.data
 
 
 class SecretFile:

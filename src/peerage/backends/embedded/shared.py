@@ -3,82 +3,64 @@
 import os
 import threading
 from collections.abc import Callable
+from typing import Final
 
 from peerage.backends.embedded.inotify import Notifier
 from peerage.backends.embedded.location import Location
 from peerage.backends.embedded.loopthread import LoopThread
 from peerage.backends.embedded.store import Store
 
-__all__ = ["Shared", "acquire", "release"]
-
-
-class Shared:
-    """The thread and inotify of the process; made by the first :func:`acquire`."""
-
-    def __init__(self) -> None:
-        self.thread = LoopThread()
-        self.notifier = Notifier()
-        self.users = 0
-        self._stores: dict[Location, tuple[Store, int]] = {}
-
-    # On the thread
-
-    def open_store(self, location: Location) -> Store:
-        """Return the store at *location* for one more registry."""
-        self.notifier.retry_now()
-        store, users = self._stores.get(location) or (Store(location, self.notifier), 0)
-        self._stores[location] = (store, users + 1)
-        return store
-
-    def close_store(self, location: Location) -> None:
-        """Close the store at *location* if no other registry uses it."""
-        store, users = self._stores.pop(location)
-        if users > 1:
-            self._stores[location] = (store, users - 1)
-        else:
-            store.close()
-
+__all__ = ["acquire", "release"]
 
 _lock = threading.Lock()
-_shared: Shared | None = None
+
+#: All stores in use; they have the thread and inotify in common.
+_stores: Final[dict[Location, Store]] = {}
 
 
-def acquire() -> Shared:
-    """Return what the process shares, for one more registry."""
-    global _shared  # noqa: PLW0603 - there is one per process
+def acquire(location: Location) -> Store:
+    """Return the store at *location*, for one more registry."""
     with _lock:
-        if _shared is None:
-            _shared = Shared()
-        _shared.users += 1
-        return _shared
+        other = next(iter(_stores.values()), None)
+        thread, notifier = (other.thread, other.notifier) if other else (LoopThread(), Notifier())
+        thread.call_soon(notifier.retry_now)
+        store = _stores.get(location)
+        if store is None:
+            store = _stores[location] = Store(location, thread, notifier)
+            thread.call_soon(store.open)
+        store.users += 1
+        return store
 
 
-def release(shared: Shared, finished: Callable[[], object]) -> bool:
-    """One registry fewer uses it; *finished* is called on the thread after all calls scheduled before.
+def release(store: Store, finished: Callable[[], object]) -> bool:
+    """One registry fewer uses *store*; *finished* is called on the thread after all calls scheduled before.
 
-    Returns True for the last registry; then the thread ends, and *finished* is the last thing it does.
+    Returns True for the last registry of the process; then the thread ends right after *finished*.
     """
-    global _shared  # noqa: PLW0603 - there is one per process
+    thread = store.thread
     with _lock:
-        shared.users -= 1
-        last = shared.users == 0
-        if last and _shared is shared:
-            _shared = None
+        store.users -= 1
+        if not store.users:
+            del _stores[store.location]
+            thread.call_soon(store.close)
+        last = not _stores
     if last:
-        shared.thread.call_soon(shared.notifier.close)
-        shared.thread.stop(finished)
-    elif shared.thread.started:
-        shared.thread.call_soon(finished)
+        thread.call_soon(store.notifier.close)
+    if thread.started:
+        thread.call_soon(finished)
     else:
         # Nothing was done for this registry yet, and the calls that it scheduled cancel each other out.
         finished()
+    if last:
+        thread.stop()
     return last
 
 
 def _forget() -> None:
     """Begin anew in a forked child, which doesn't have the thread."""
-    global _shared, _lock
-    _lock, _shared = threading.Lock(), None
+    global _lock  # noqa: PLW0603 - another thread of the parent may have held it
+    _lock = threading.Lock()
+    _stores.clear()
 
 
 os.register_at_fork(after_in_child=_forget)

@@ -13,6 +13,7 @@ from typing import Final
 from peerage.backends.embedded.folder import Folder
 from peerage.backends.embedded.inotify import Notifier
 from peerage.backends.embedded.location import Location
+from peerage.backends.embedded.loopthread import LoopThread
 from peerage.backends.embedded.ownedrecord import OwnedRecord
 from peerage.backends.embedded.view import View
 from peerage.backends.feed import Feed
@@ -45,12 +46,16 @@ class Store:
 
     Args:
         location: the folder's location.
+        thread: makes all calls except those of the constructor.
         notifier: inotify.
     """
 
-    def __init__(self, location: Location, notifier: Notifier) -> None:
-        self._location = location
-        self._loop = asyncio.get_running_loop()
+    def __init__(self, location: Location, thread: LoopThread, notifier: Notifier) -> None:
+        self.location = location
+        self.thread = thread
+        self.notifier = notifier
+        self.users = 0
+        """Registries that use it; for :mod:`peerage.backends.embedded.shared`."""
         self._view = View(notifier, self._recovered, self._failed, self._check_soon)
         self._records: dict[OwnedRecord, None] = {}
         # None while out of touch.
@@ -63,19 +68,22 @@ class Store:
         # Why records can't be written, although the folder can be read; and which.
         self._write_problem: str | None = None
         self._unwritten: set[OwnedRecord] = set()
-        self._attach()
-        self._ticker = self._loop.call_later(_TICK, self._tick)
+        self._ticker: asyncio.TimerHandle | None = None
 
     # For registries
+
+    def open(self) -> None:
+        """Open the folder, and keep at it until :meth:`close`."""
+        self._tick()
 
     def watch(self, feed: Feed) -> None:
         """Report all records to *feed*, and then every change."""
         first = not self._view.active
         self._view.add(feed)
         if self._problem is not None:
-            feed.stale(_reason(self._problem), refused=True)
+            feed.stale(self._problem.removesuffix("."), refused=True)
         if self._folder is not None and first:
-            self._start_view(self._folder)
+            self._view.start(self._folder)
 
     def unwatch(self, feed: Feed) -> None:
         """Report nothing more to *feed*."""
@@ -129,18 +137,19 @@ class Store:
             details["changes"] = "polling" if self._view.polling else "inotify"
             details["records"] = str(len(self._view))
         return Health(
-            url=self._location.url,
+            url=self.location.url,
             state="connected" if connected else "stale",
             since=time.monotonic() - self._since,
             writable=connected and problem is None,
-            server=f"{self._location.base}/{self._location.folder}",
+            server=f"{self.location.base}/{self.location.folder}",
             problem=problem,
             details=details,
         )
 
     def close(self) -> None:
         """Withdraw everything and close the folder."""
-        self._ticker.cancel()
+        if self._ticker is not None:
+            self._ticker.cancel()
         self.withdraw_all(tuple(self._records))
         self._close_folder()
 
@@ -150,14 +159,14 @@ class Store:
         """Open the folder and bring everything up to date; the next tick tries again if that fails."""
         self._close_folder()
         try:
-            folder = self._folder = Folder.open(self._location.base, self._location.folder)
+            folder = self._folder = Folder.open(self.location.base, self.location.folder)
         except (RegistryDeniedError, OSError) as error:
             self._failed(error)
             return
         for record in tuple(self._records):
             self.write(record)
         if self._view.active:
-            self._start_view(folder)
+            self._view.start(folder)
         else:
             self._recovered()
 
@@ -167,18 +176,12 @@ class Store:
             self._folder.close()
             self._folder = None
 
-    def _start_view(self, folder: Folder) -> None:
-        try:
-            self._view.start(folder)
-        except OSError as error:
-            self._failed(error)
-
     def _recovered(self) -> None:
         """The folder is open and, if there is a watcher, was read to the end."""
         if self._problem is not None:
             self._problem, self._denied = None, False
             self._since = time.monotonic()
-            _LOG.debug("The embedded registry in %s is in touch again.", ascii(self._location.base))
+            _LOG.debug("The embedded registry in %s is in touch again.", ascii(self.location.base))
 
     def _failed(self, error: Exception) -> None:
         """The folder is refused, or can't be used for a reason that may pass."""
@@ -187,7 +190,7 @@ class Store:
         problem = str(error)
         if isinstance(error, OSError):
             problem = (
-                f"The embedded registry in {self._location.base!a} can't be used for now "
+                f"The embedded registry in {self.location.base!a} can't be used for now "
                 f"({error.strerror or error}): resolve this; it is tried again every second."
             )
         if self._problem is None:
@@ -196,7 +199,8 @@ class Store:
             _LOG.debug("%s", problem)
         if problem != self._problem:
             self._problem = problem
-            self._view.stale(_reason(problem))
+            # Followers continue the sentence.
+            self._view.stale(problem.removesuffix("."))
         if self._denied:
             for record in self._records:
                 record.deny(problem)
@@ -211,12 +215,13 @@ class Store:
                 self._check()
                 self._view.tick()
         finally:
-            self._ticker = self._loop.call_later(_POLLING_TICK if self._view.polling else _TICK, self._tick)
+            delay = _POLLING_TICK if self._view.polling else _TICK
+            self._ticker = asyncio.get_running_loop().call_later(delay, self._tick)
 
     def _check_soon(self) -> None:
         if not self._check_scheduled:
             self._check_scheduled = True
-            self._loop.call_later(_CHECK_AFTER_REMOVAL, self._check)
+            asyncio.get_running_loop().call_later(_CHECK_AFTER_REMOVAL, self._check)
 
     def _check(self) -> None:
         """Attach again if the folder was replaced; write again the records that were removed from it."""
@@ -242,7 +247,7 @@ class Store:
         self._unwritten.discard(record)
         if self._write_problem is not None and not self._unwritten:
             self._write_problem = None
-            _LOG.info("All records are written to %s again.", ascii(self._location.base))
+            _LOG.info("All records are written to %s again.", ascii(self.location.base))
 
     def _write_failed(self, record: OwnedRecord, error: OSError) -> None:
         """The next check tries again."""
@@ -251,7 +256,7 @@ class Store:
             self._check_soon()
             return
         problem = (
-            f"Records can't be written to {self._location.base!a} ({error.strerror or error}): "
+            f"Records can't be written to {self.location.base!a} ({error.strerror or error}): "
             "resolve this; it is tried again every second."
         )
         self._unwritten.add(record)
@@ -260,8 +265,3 @@ class Store:
         self._write_problem = problem
         if error.errno in _DENIALS:
             record.deny(problem)
-
-
-def _reason(problem: str) -> str:
-    """Return the sentence without its full stop, because followers continue it."""
-    return problem.removesuffix(".")

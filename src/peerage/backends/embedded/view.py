@@ -6,6 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from peerage.backends.embedded.folder import DRAFT_PREFIX, Folder
@@ -18,7 +19,6 @@ from peerage.backends.embedded.recordfile import (
     Version,
     read_record,
     remove_old_draft,
-    sequence_of,
     version_of,
 )
 from peerage.backends.feed import Feed
@@ -126,16 +126,13 @@ class View:
     # In touch, out of touch
 
     def start(self, folder: Folder) -> None:
-        """Read what is in *folder* and report it as a snapshot; then report changes.
-
-        Raises:
-            OSError: the folder is gone.
-        """
+        """Read what is in *folder* and report it as a snapshot; then report changes."""
         self._known.clear()
         self._folder = folder
-        # Watched before it is read: a change in between is seen twice rather than never.
-        self._watch = self._notifier.listen(folder.path, self._on_changes)
-        self._run(self._read_all, folder)
+        with self._errors_reported():
+            # Watched before it is read: a change in between is seen twice rather than never.
+            self._watch = self._notifier.listen(folder.path, self._on_changes)
+            self._run(self._read_all, folder)
 
     def stop(self) -> None:
         """Read nothing more until the next :meth:`start`."""
@@ -147,6 +144,13 @@ class View:
             self._notifier.ignore(self._watch, self._on_changes)
             self._watch = None
 
+    @contextmanager
+    def _errors_reported(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self._on_error(error)
+
     # Keeping it up to date
 
     def tick(self) -> None:
@@ -154,7 +158,7 @@ class View:
         folder = self._folder
         if folder is None or not self._complete:
             return
-        try:
+        with self._errors_reported():
             steps = _STEPS if self.polling else max(_STEPS, len(self._known) // _TICKS_PER_ROUND)
             if len(list(itertools.islice(self._round, steps))) < steps:
                 self._round = self._look(folder, each=True)
@@ -164,8 +168,6 @@ class View:
                     self._poll(folder)
                 else:
                     self._run(self._read_all, folder)
-        except OSError as error:
-            self._on_error(error)
 
     def _poll(self, folder: Folder) -> None:
         """Compare names if the folder changed, or may have changed, within the share of the processor."""
@@ -193,11 +195,8 @@ class View:
         """Begin long work in place of what is under way."""
 
         async def guarded() -> None:
-            try:
+            with self._errors_reported():
                 await work(folder)
-            except OSError as error:
-                self._on_error(error)
-            else:
                 self._task = None
 
         self._cancel()
@@ -229,7 +228,7 @@ class View:
     # Changes that inotify reports
 
     def _on_changes(self, changes: dict[str, bool]) -> None:
-        try:
+        with self._errors_reported():
             for name, closed in changes.items():
                 if not name:
                     self._on_folder_change(lost=closed)
@@ -239,8 +238,6 @@ class View:
                         self._test_after_close(name)
                     elif not alive:
                         self._on_doubt()
-        except OSError as error:
-            self._on_error(error)
 
     def _on_folder_change(self, *, lost: bool) -> None:
         if not lost:
@@ -252,11 +249,9 @@ class View:
         """Test after a while whether the lock of a file that was closed is gone."""
 
         def due() -> None:
-            try:
+            with self._errors_reported():
                 if self._watch is not None and self._read(name):
                     self._test_after_close(name, attempt + 1)
-            except OSError as error:
-                self._on_error(error)
 
         if attempt < len(_TESTS_AFTER_CLOSE):
             asyncio.get_running_loop().call_later(_TESTS_AFTER_CLOSE[attempt], due)
@@ -271,7 +266,8 @@ class View:
         known = self._known.get(name)
         found = read_record(folder, name, known.version if known else None)
         if isinstance(found, Content):
-            self._put(known, Record(name, found.data, sequence_of(name)), found.version)
+            sequence = int(name.rpartition(".")[2])
+            self._put(known, Record(name, found.data, sequence), found.version)
             return True
         if found is State.UNCHANGED:
             return True

@@ -29,14 +29,15 @@ import logging
 import os
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from peerage.backends.zookeeper.connection import ANY_VERSION, CHANGED, DELETED, Connection
+from peerage.backends.zookeeper.connection import ANY_VERSION, CHANGED, DELETED
 from peerage.backends.zookeeper.failures import BadVersion, Failure, Lost, NoAuth, NoNode
-from peerage.backends.zookeeper.nodes import Nodes
 from peerage.backends.zookeeper.notes import Connected
 from peerage.errors import RegistryClosedError, RegistryDeniedError
-from peerage.registry import OwnRecords
+
+if TYPE_CHECKING:
+    from peerage.backends.zookeeper.registry import ZooKeeperRegistry
 
 __all__ = ["ZooKeeperAdvertisement"]
 
@@ -53,38 +54,28 @@ class ZooKeeperAdvertisement:
     """See :class:`peerage.registry.Advertisement`.
 
     Args:
-        connection: to the server; not closed by this.
-        nodes: at the same location.
-        owners: the advertisement that each node of this process belongs to, by the node's path.
+        registry: has the connection, and the tables of what this process advertises.
         prefix: the node's path, without its digits.
         data: what to advertise.
         check_size: raises RegistryDeniedError for data that is too large.
-        own_records: receives each name that the record has.
-        on_end: called once it is over.
     """
 
     def __init__(
         self,
-        connection: Connection,
-        nodes: Nodes,
-        owners: dict[str, "ZooKeeperAdvertisement"],
-        *,
+        registry: "ZooKeeperRegistry",
         prefix: str,
         data: bytes,
         check_size: Callable[[bytes], None],
-        own_records: OwnRecords,
-        on_end: Callable[["ZooKeeperAdvertisement"], None],
     ) -> None:
-        self._connection = connection
-        self._nodes = nodes
-        self._owners = owners
+        self._registry = registry
+        self._connection = registry.connection
+        self._nodes = registry.nodes
+        self._owners = registry.owners
         self._prefix = prefix
         self._folder, _, name = prefix.rpartition("/")
         self._title = name.removesuffix(".") or self._folder
         self._wanted: bytes | None = data
         self._check_size = check_size
-        self._own_records = own_records
-        self._on_end = on_end
         self._pid = os.getpid()
         self._node: str | None = None
         self._session = 0
@@ -97,7 +88,8 @@ class ZooKeeperAdvertisement:
         self._verified: Connected | None = None
         self._watched: Connected | None = None
         self._events = 0
-        self._refusal: str | None = None
+        self.refusal: str | None = None
+        """Why the server refuses the record."""
         self._warned_of_refusal = False
         self._warned_of_failure = False
         self._over = False
@@ -117,15 +109,15 @@ class ZooKeeperAdvertisement:
         self._check_open()
         self._check_size(data)
         self._wanted = data
-        self._refusal = None
+        self.refusal = None
         self.wake()
 
     async def registered(self) -> str:
         """Wait until the record is there as given last; see :class:`peerage.registry.Advertisement`."""
         while True:
             self._check_open()
-            if self._refusal is not None:
-                raise RegistryDeniedError(self._refusal)
+            if self.refusal is not None:
+                raise RegistryDeniedError(self.refusal)
             node, up = self._node, self._connection.up
             if node is not None and self._written == self._wanted and up is not None and self._verified is up:
                 return _name(node)
@@ -160,11 +152,6 @@ class ZooKeeperAdvertisement:
 
     # For the registry
 
-    @property
-    def refusal(self) -> str | None:
-        """Why the server refuses the record."""
-        return self._refusal
-
     def wake(self) -> None:
         """Look again: the connection, or what is wanted, has changed."""
         self._wake.set()
@@ -187,7 +174,7 @@ class ZooKeeperAdvertisement:
     def _end(self) -> None:
         self._forget_node()
         self._over = True
-        self._on_end(self)
+        self._registry.advertisements.pop(self, None)
         self._settled.set()
 
     # The task
@@ -237,9 +224,9 @@ class ZooKeeperAdvertisement:
         return self._title, "removed" if self._wanted is None else "registered"
 
     def _refuse(self) -> None:
-        self._refusal = self._nodes.denial(self._folder)
+        self.refusal = self._nodes.denial(self._folder)
         if not self._warned_of_refusal:
-            log.warning("The record %s isn't registered: %s", self._title, self._refusal)
+            log.warning("The record %s isn't registered: %s", self._title, self.refusal)
         self._warned_of_refusal = True
         self._settled.set()
 
@@ -265,7 +252,7 @@ class ZooKeeperAdvertisement:
             elif self._written != wanted:
                 await self._write(node, wanted)
             else:
-                self._refusal, self._warned_of_refusal = None, False
+                self.refusal, self._warned_of_refusal = None, False
                 self._settled.set()
                 if self._watched is up:
                     return
@@ -311,7 +298,7 @@ class ZooKeeperAdvertisement:
             # The node is there: a server from 3.10 on asks for the right to read before it says more.
             self._verified, self._watched, self._version = up, up, ANY_VERSION
             return
-        if status is None or status.owner != self._session or self._owners.get(node) is not self:
+        if status is None or status.ephemeralOwner != self._session or self._owners.get(node) is not self:
             self._forget_node()
             return
         if status.version != self._version:
@@ -352,7 +339,7 @@ class ZooKeeperAdvertisement:
         try:
             status = await self._connection.status(node)
             # After a server lost its data the name may belong to another program's node.
-            if status is not None and status.owner == self._session:
+            if status is not None and status.ephemeralOwner == self._session:
                 await self._connection.delete(node)
         except NoAuth:
             self._warn_unremovable(node)
@@ -376,7 +363,7 @@ class ZooKeeperAdvertisement:
             other.node_changed(DELETED)
         self._node, self._session, self._version, self._written = node, session, 0, data
         self._owners[node] = self
-        self._own_records.add(_name(node))
+        self._registry.own_records.add(_name(node))
 
     def _forget_node(self) -> None:
         if self._node is not None and self._owners.get(self._node) is self:

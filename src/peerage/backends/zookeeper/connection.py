@@ -20,17 +20,20 @@ session.
 
 import asyncio
 import logging
+import random
 import ssl
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from kazoo.protocol.serialization import Create, Delete, SetData
+from kazoo.protocol.serialization import Create, Delete, Exists, GetChildren, GetData, SetData
+from kazoo.protocol.states import ZnodeStat
 from kazoo.security import ACL, CREATOR_ALL_ACL, OPEN_ACL_UNSAFE
 
 from peerage.backends.zookeeper.failures import Lost, NoNode, Throttled
+from peerage.backends.zookeeper.handler import ignore
 from peerage.backends.zookeeper.location import Location
 from peerage.backends.zookeeper.notes import (
     Closed,
@@ -42,11 +45,9 @@ from peerage.backends.zookeeper.notes import (
     Replied,
     SessionEnded,
 )
-from peerage.backends.zookeeper.pauses import Pauses
-from peerage.backends.zookeeper.requests import Children, Entry, Exists, Read, Status
 from peerage.backends.zookeeper.session import Client
 
-__all__ = ["ANY_VERSION", "CHANGED", "CHILDREN", "DELETED", "Connection"]
+__all__ = ["ANY_VERSION", "CHANGED", "CHILDREN", "DELETED", "Connection", "Pauses"]
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +74,28 @@ _END_TIMEOUT: Final = 0.7
 _ABORT_TIMEOUT: Final = 0.2
 
 
+def _between(shortest: float, longest: float) -> Callable[[], float]:
+    return lambda: random.uniform(shortest, longest)  # noqa: S311 - spreads load
+
+
+class Pauses(NamedTuple):
+    """How many seconds the backend waits before it repeats something.
+
+    Random, so that a thousand clients of one server don't come at the same time. A test can choose them.
+    """
+
+    resync: Callable[[int], float] = lambda count: random.uniform(0, min(2.0, count * 0.0005))  # noqa: S311 - spreads load
+    """Before the folder is read again after a reconnect, given the number of records."""
+    refused: Callable[[], float] = _between(5.0, 10.0)
+    """Before a record is registered again that an access list forbids: the list may have been mended."""
+    throttled: Callable[[], float] = _between(0.05, 0.15)
+    """Before requests are sent again that a server with too much to do has left undone."""
+    restart: Callable[[], float] = _between(1.5, 2.5)
+    """Before the next session after a server refused the client."""
+    no_resources: Callable[[], float] = _between(0.5, 1.0)
+    """Before connecting again when there was no descriptor or no thread for it."""
+
+
 class Connection:
     """One session after the other with the servers of *location*, until closed.
 
@@ -96,8 +119,6 @@ class Connection:
         self._in_flight: set[asyncio.Future[Any]] = set()
         self._changed = asyncio.Event()
         self._ended: asyncio.Future[None] | None = None
-        self._begin_timer: asyncio.TimerHandle | None = None
-        self._silence_timer: asyncio.TimerHandle | None = None
         self._throttle_timer: asyncio.TimerHandle | None = None
         self._closed = False
         self._reasons: set[str] = set()
@@ -121,22 +142,21 @@ class Connection:
         """Begin to connect, on the running event loop; may be called again."""
         if self._loop is None and not self._closed:
             self._loop = asyncio.get_running_loop()
-            self._silence_timer = self._loop.call_later(_SILENCE, self._report_silence)
+            self._loop.call_later(_SILENCE, self._report_silence)
             self._begin(self._loop)
 
     def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._closed:
+            return
         try:
             self.client.begin()
         except (OSError, RuntimeError) as error:  # no descriptor, no thread
             self._set_reason(f"connecting needs a descriptor and a thread: {error}")
-            self._begin_timer = loop.call_later(self.pauses.no_resources(), self._begin, loop)
+            loop.call_later(self.pauses.no_resources(), self._begin, loop)
 
     async def aclose(self) -> None:
         """End the session, and with it everything ephemeral; within a second. Call it once."""
         self._closed = True
-        for timer in (self._silence_timer, self._begin_timer):
-            if timer is not None:
-                timer.cancel()
         if self.client.thread is None:
             self.client.discard()
         else:
@@ -319,18 +339,17 @@ class Connection:
 
     async def children(self, path: str) -> list[str]:
         """Return the names of the children."""
-        names: list[str] = await self.post(Children(path))
+        names: list[str] = await self.post(GetChildren(path, None))
         return names
 
-    async def read(self, path: str, *, watch: bool = False) -> Entry:
-        """Return the node."""
-        entry: Entry = await self.post(Read(path, watch))
-        return entry
+    async def read(self, path: str, *, watch: bool = False) -> tuple[bytes, ZnodeStat]:
+        """Return what the node holds, and what is known of it; with *watch*, get one event of it."""
+        data, status = await self.post(GetData(path, ignore if watch else None))
+        return data or b"", status
 
-    async def status(self, path: str, *, watch: bool = False) -> Status | None:
-        """Return what is known of the node without reading it, None if there is none."""
-        status: Status | None = await self.post(Exists(path, watch))
-        return status
+    async def status(self, path: str, *, watch: bool = False) -> ZnodeStat | None:
+        """Return what is known of the node without reading it, None if there is none; *watch* as above."""
+        return await self.post(Exists(path, ignore if watch else None))
 
     async def create(self, path: str, data: bytes, *, ephemeral: bool = False) -> str:
         """Create a node, *ephemeral*: of this session, with ten digits behind its name; return its path."""

@@ -87,7 +87,8 @@ class Folder:
         self._reading = False
         # The connection over which everything was read.
         self._synced: Connected | None = None
-        self._problem: str | None = None
+        self.problem: str | None = None
+        """Why the folder can't be read although the server can be reached."""
         self._refused = False
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -101,11 +102,6 @@ class Folder:
         """The number of records, None before they were read."""
         return len(self._known) if self._synced else None
 
-    @property
-    def problem(self) -> str | None:
-        """Why the folder can't be read although the server can be reached."""
-        return self._problem
-
     def watch(self) -> Feed:
         """Begin a watch, on the running event loop."""
         feed = Feed(self._forget)
@@ -113,8 +109,8 @@ class Folder:
         if self._task is None:
             self._task = asyncio.create_task(self._run(), name=f"peerage: watch {self._url}")
         if self._connection.up is not None:
-            if self._problem is not None:
-                feed.stale(self._problem, refused=self._refused)
+            if self.problem is not None:
+                feed.stale(self.problem, refused=self._refused)
         elif (reason := self._connection.reason) is not None:
             feed.stale(reason, refused=lacks_credentials(reason))
         self._wake.set()
@@ -174,19 +170,19 @@ class Folder:
             except Lost:
                 # The connection reports the reason and wakes this when it is back. But it may still be up.
                 if up is not None and not await self._is_replaced(up, _GRACE):
-                    await self._report_failure(up, "the server put it off")
+                    await self._report(up, f"reading {self._path} failed (the server put it off)")
             except NoAuth:
                 advice = "check the credentials and the access list of that node"
                 await self._report(up, f"reading {self._path} is refused: {advice}", refused=True)
             except Unsupported:
                 await self._report_unsupported()
             except Failure as failure:
-                await self._report_failure(up, str(failure))
+                await self._report(up, f"reading {self._path} failed ({failure})")
             except Exception as error:
                 if type(error) not in self._unexpected:
                     self._unexpected.add(type(error))
                     log.exception("Reading %s failed unexpectedly; trying again", self._url)
-                await self._report_failure(up, f"{type(error).__name__}: {error}")
+                await self._report(up, f"reading {self._path} failed ({type(error).__name__}: {error})")
             finally:
                 self._reading = False
 
@@ -198,11 +194,8 @@ class Folder:
                     await self._connection.changed()
         return self._connection.up is not up
 
-    async def _report_failure(self, up: "Connected | None", reason: str) -> None:
-        await self._report(up, f"reading {self._path} failed ({reason})")
-
     async def _report(self, up: "Connected | None", problem: str, *, refused: bool = False) -> None:
-        self._problem, self._refused = problem, refused
+        self.problem, self._refused = problem, refused
         self._report_stale(problem, refused=refused)
         self._synced = None
         await self._is_replaced(up, _RETRY)
@@ -212,7 +205,7 @@ class Folder:
         """Say so for as long as the server isn't asked again, after each reconnect as well."""
         self._synced = None
         self._refused = True
-        self._problem = (
+        self.problem = (
             "the server has no recursive watches, so records can't be followed there: run ZooKeeper 3.6 or "
             "newer, without WatchManagerOptimized"
         )
@@ -220,7 +213,7 @@ class Folder:
             async with asyncio.timeout(_UNSUPPORTED_RETRY):
                 while True:
                     if self._connection.up is not None:
-                        self._report_stale(self._problem, refused=True)
+                        self._report_stale(self.problem, refused=True)
                     await self._connection.changed()
         self._wake.set()
 
@@ -237,7 +230,7 @@ class Folder:
             await self._connection.post(AddWatch(self._path))
             await self._read_all(up, for_all=True)
             # If the connection was replaced meanwhile, the new one has no watch yet.
-            self._synced, self._problem = up, None
+            self._synced, self.problem = up, None
         elif self._new_feeds:
             await self._read_all(up, for_all=False)
         while self._changed:
@@ -350,11 +343,8 @@ class Folder:
             self._warned.discard(name)
         elif name not in self._warned:
             self._warned.add(name)
-            log.warning(
-                "The record %s of %s can't be read: its access list forbids it",
-                ascii(name),
-                self._url,
-            )
+            what = ascii(name), self._url
+            log.warning("The record %s of %s can't be read: its access list forbids it", *what)
         return None
 
     def _record(self, name: str, entry: Entry) -> Record | None:
@@ -362,12 +352,7 @@ class Folder:
         if len(entry.data) > RECORD_LIMIT:
             if name not in self._warned:
                 self._warned.add(name)
-                log.warning(
-                    "The record %s of %s has %d bytes, over the limit of %d: left out",
-                    ascii(name),
-                    self._url,
-                    len(entry.data),
-                    RECORD_LIMIT,
-                )
+                what = ascii(name), self._url, len(entry.data), RECORD_LIMIT
+                log.warning("The record %s of %s has %d bytes, over the limit of %d: left out", *what)
             return None
         return Record(name, entry.data, entry.czxid, entry.owner not in _NO_SESSION)

@@ -12,11 +12,10 @@ from ipaddress import IPv6Address
 from typing import Final, Literal
 from urllib.parse import quote, unquote_to_bytes
 
-from peerage.backends.zookeeper.paths import flaw
 from peerage.backends.zookeeper.tls import KEY_PASSWORD, Tls, variable
 from peerage.errors import ConfigurationError
 
-__all__ = ["Credentials", "Location", "Tls", "parse"]
+__all__ = ["Credentials", "Location", "Tls", "flaw", "parse"]
 
 DEFAULT_PORT: Final = 2181
 DEFAULT_PATH: Final = "/asab"
@@ -44,6 +43,11 @@ _AUTHORITY = re.compile(r"[^/?#]*")
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\.?)(?::([0-9]{1,5}))?")
 _BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _SECONDS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
+
+#: Characters that ZooKeeper refuses in a path. It sees UTF-16, so all beyond 16 bits are surrogates to it.
+_FORBIDDEN = re.compile("[\0-\x1f\x7f-\x9f\ud800-\uf8ff\ufff0-\U0010ffff]")
+#: The servers' own node at the root.
+_RESERVED: Final = "zookeeper"
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +194,19 @@ def _path(text: str) -> str:
         if problem is not None:
             raise ConfigurationError(f"Component {number} of the URL's path {problem}.")
     return "/" + "/".join(segments)
+
+
+def flaw(component: str, number: int) -> str | None:
+    """Return what is wrong with a component, and what to do, None if nothing is; the first is *number* 1."""
+    if not component:
+        return "is empty: write one '/' between two components"
+    if component in {".", ".."}:
+        return "is '.' or '..': write the path without"
+    if _FORBIDDEN.search(component):
+        return "has a control character or another that ZooKeeper refuses: write it without"
+    if number == 1 and component == _RESERVED:
+        return "is 'zookeeper', which the servers keep for themselves: choose another, as /asab"
+    return None
 
 
 def _decoded(text: str, where: str) -> str:

@@ -10,7 +10,7 @@ from kazoo.protocol.serialization import GetACL, SetACL, Sync
 
 from peerage.backends.zookeeper.connection import ANY_VERSION, Connection
 from peerage.backends.zookeeper.failures import NoAuth, NodeExists, NoNode
-from peerage.backends.zookeeper.requests import NO_AUTH, NO_NODE, Entry, rehearsal
+from peerage.backends.zookeeper.requests import NO_AUTH, NO_NODE, rehearsal
 
 __all__ = ["Nodes"]
 
@@ -150,15 +150,20 @@ class Nodes:
             )
             return None
         paths = [path for path in paths if path.startswith(prefix)]
-        entries = await asyncio.gather(*map(self._read, paths))
-        for path, entry in zip(paths, entries, strict=True):
-            if entry is not None and (entry.owner, entry.data) == (session, data) and path not in but:
-                return path
-        return None
+        found = await asyncio.gather(*map(self._read, paths))
+        return next(
+            (
+                path
+                for path, node in zip(paths, found, strict=True)
+                if node == (data, session) and path not in but
+            ),
+            None,
+        )
 
-    async def _read(self, path: str) -> Entry | None:
+    async def _read(self, path: str) -> tuple[bytes, int] | None:
         with suppress(NoNode, NoAuth):  # removed meanwhile, or not ours
-            return await self._connection.read(path)
+            data, status = await self._connection.read(path)
+            return data, status.ephemeralOwner
         return None
 
     # Messages

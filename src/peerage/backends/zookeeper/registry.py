@@ -12,13 +12,12 @@ from typing import Any, Final
 from peerage.backends.feed import Feed
 from peerage.backends.zookeeper.advertisement import ZooKeeperAdvertisement
 from peerage.backends.zookeeper.advice import advice
-from peerage.backends.zookeeper.connection import CHILDREN, Connection
+from peerage.backends.zookeeper.connection import CHILDREN, Connection, Pauses
 from peerage.backends.zookeeper.failures import Failure, Lost, NoNode
 from peerage.backends.zookeeper.folder import Folder
 from peerage.backends.zookeeper.location import Location
 from peerage.backends.zookeeper.nodes import Nodes
 from peerage.backends.zookeeper.notes import Connected
-from peerage.backends.zookeeper.pauses import Pauses
 from peerage.backends.zookeeper.secrets import ZooKeeperSecrets
 from peerage.errors import RegistryClosedError
 from peerage.registry import Health, OwnRecords, check_name, check_size
@@ -43,43 +42,29 @@ class ZooKeeperRegistry:
         self, location: Location, context: ssl.SSLContext | None, pauses: Pauses | None = None
     ) -> None:
         self.location = location
+        self.url = location.url
+        """Without credentials."""
+        self.open_to_all = location.acl == "open"
+        """Whether every client may write to what this process creates here."""
+        self.own_records = OwnRecords()
+        """The names that the records advertised here have or had."""
+        self.connection = Connection(location, context, pauses)
+        self.nodes = Nodes(self.connection)
+        self._folder = Folder(self.connection)
+        self.secrets = ZooKeeperSecrets(self.connection, self.nodes, self.use)
         self._context = context
         self._pid = os.getpid()
         self._closed = False
         self._closing: asyncio.Future[None] | None = None
-        self.connection = Connection(location, context, pauses)
-        self.nodes = Nodes(self.connection)
-        self._folder = Folder(self.connection)
-        self._owners: dict[str, ZooKeeperAdvertisement] = {}
-        self._advertisements: dict[ZooKeeperAdvertisement, None] = {}
-        self._secrets = ZooKeeperSecrets(self.connection, self.nodes, self.use)
-        self.own_records = OwnRecords()
-        """The names that the records advertised here have or had."""
+        self.advertisements: dict[ZooKeeperAdvertisement, None] = {}
+        """Those that aren't over."""
+        self.owners: dict[str, ZooKeeperAdvertisement] = {}
+        """The advertisement that each node of this process belongs to, by the node's path."""
         self.connection.on_change.append(self._on_change)
         self.connection.on_event.append(self._on_event)
 
-    @property
-    def url(self) -> str:
-        """The registry's URL, without credentials."""
-        return self.location.url
-
-    @property
-    def open_to_all(self) -> bool:
-        """Whether every client may write to what this process creates here."""
-        return self.location.acl == "open"
-
-    @property
-    def secrets(self) -> ZooKeeperSecrets:
-        """Secrets in persistent nodes."""
-        return self._secrets
-
     def advertise(self, name: str, data: bytes) -> ZooKeeperAdvertisement:
-        """Begin to advertise; see :meth:`peerage.registry.Registry.advertise`.
-
-        Raises:
-            RegistryDeniedError: *name* or the size of *data* is impossible.
-            RegistryClosedError: after aclose(), or in a forked child.
-        """
+        """Begin to advertise; see :meth:`peerage.registry.Registry.advertise`."""
         check_name(name)
         return self.keep_node(f"{self.location.folder}/{name}.", data, check_size)
 
@@ -99,34 +84,17 @@ class ZooKeeperRegistry:
         """
         check_size(data)
         self.use()
-        advertisement = ZooKeeperAdvertisement(
-            self.connection,
-            self.nodes,
-            self._owners,
-            prefix=path,
-            data=data,
-            check_size=check_size,
-            own_records=self.own_records,
-            on_end=lambda ended: self._advertisements.pop(ended, None),
-        )
-        self._advertisements[advertisement] = None
+        advertisement = ZooKeeperAdvertisement(self, path, data, check_size)
+        self.advertisements[advertisement] = None
         return advertisement
 
     def watch(self) -> Feed:
-        """Begin a watch; see :meth:`peerage.registry.Registry.watch`.
-
-        Raises:
-            RegistryClosedError: after aclose(), or in a forked child.
-        """
+        """Begin a watch; see :meth:`peerage.registry.Registry.watch`."""
         self.use()
         return self._folder.watch()
 
     async def inspect(self) -> Health:
-        """Return how the registry is doing; see :meth:`peerage.registry.Registry.inspect`.
-
-        Raises:
-            RegistryClosedError: after aclose(), or in a forked child.
-        """
+        """Return how the registry is doing; see :meth:`peerage.registry.Registry.inspect`."""
         self.use()
         begin = asyncio.get_running_loop().time()
         with suppress(TimeoutError, Failure):
@@ -183,18 +151,18 @@ class ZooKeeperRegistry:
     # Within
 
     async def _close(self) -> None:
-        self._secrets.close()
-        await asyncio.gather(*(each.close() for each in tuple(self._advertisements)))
+        self.secrets.close()
+        await asyncio.gather(*(each.close() for each in tuple(self.advertisements)))
         await self._folder.aclose()
         # With the session the server removes the records.
         await self.connection.aclose()
 
     def _on_change(self) -> None:
-        for advertisement in self._advertisements:
+        for advertisement in self.advertisements:
             advertisement.wake()
 
     def _on_event(self, kind: int, path: str) -> None:
-        if kind != CHILDREN and (owner := self._owners.get(path)) is not None:
+        if kind != CHILDREN and (owner := self.owners.get(path)) is not None:
             owner.node_changed(kind)
 
     async def _version(self, up: Connected, deadline: float) -> str | None:
@@ -252,7 +220,7 @@ class ZooKeeperRegistry:
         self, up: Connected, version: str | None, obstacle: str | None, warning: str | None
     ) -> Health:
         stale = self._folder.problem
-        refusal = next((each.refusal for each in self._advertisements if each.refusal is not None), None)
+        refusal = next((each.refusal for each in self.advertisements if each.refusal is not None), None)
         obstacle = refusal or obstacle
         return self._health(
             "connected" if stale is None else "stale",

@@ -1,4 +1,4 @@
-"""The requests that kazoo 2.11 doesn't have, and those whose watches kazoo shouldn't keep.
+"""The requests that kazoo 2.11 doesn't have.
 
 Each has what kazoo needs of a request: the number of its operation, ``serialize`` and ``deserialize``. The
 formats are jute's, from ZooKeeper's own ``zookeeper.jute`` and ``MultiOperationRecord``.
@@ -8,19 +8,15 @@ import struct
 from dataclasses import dataclass
 from typing import ClassVar, Final, NamedTuple
 
-from kazoo.protocol.serialization import CheckVersion, Create, Transaction
+from kazoo.protocol.serialization import CheckVersion, Create, Transaction, write_string
 from kazoo.security import OPEN_ACL_UNSAFE
 
 __all__ = [
     "NO_AUTH",
     "NO_NODE",
     "AddWatch",
-    "Children",
     "Entry",
-    "Exists",
     "MultiRead",
-    "Read",
-    "Status",
     "rehearsal",
 ]
 
@@ -55,20 +51,6 @@ class Entry(NamedTuple):
     """Session of an ephemeral node, 0 of a persistent one."""
 
 
-class Status(NamedTuple):
-    """What is known of a node without reading it."""
-
-    version: int
-    """Grows with each change of what it holds, from 0."""
-    owner: int
-    """Session of an ephemeral node, 0 of a persistent one."""
-
-
-def _string(text: str) -> bytes:
-    encoded = text.encode()
-    return _INT.pack(len(encoded)) + encoded
-
-
 def _entry(buffer: bytes, offset: int) -> tuple[Entry, int]:
     (length,) = _INT.unpack_from(buffer, offset)
     offset += 4
@@ -93,7 +75,7 @@ class AddWatch:
 
     def serialize(self) -> bytes:
         """Return the body of the request."""
-        return _string(self.path) + _INT.pack(_RECURSIVE)
+        return bytes(write_string(self.path) + _INT.pack(_RECURSIVE))
 
     @staticmethod
     def deserialize(_buffer: bytes, _offset: int) -> None:
@@ -112,7 +94,7 @@ class MultiRead:
         """Return the body of the request."""
         header = _HEADER.pack(_GET_DATA, 0, -1)
         return (
-            b"".join([b"%b%b\0" % (header, _string(path)) for path in self.paths])
+            b"".join([b"%b%b\0" % (header, write_string(path)) for path in self.paths])
             + _HEADER.pack(-1, 1, -1)
         )  # fmt: skip
 
@@ -131,67 +113,6 @@ class MultiRead:
             else:
                 entry, offset = _entry(buffer, offset)
                 answers.append(entry)
-
-
-@dataclass(frozen=True, slots=True)
-class _Watching:
-    """A request for the node at *path*, with *watch*: and for one event of it."""
-
-    path: str
-    watch: bool = False
-
-    def serialize(self) -> bytes:
-        """Return the body of the request."""
-        return _string(self.path) + bytes([self.watch])
-
-
-class Read(_Watching):
-    """Read one node; with *watch*, get one event when it changes."""
-
-    __slots__ = ()
-
-    type: ClassVar[int] = 4
-
-    @staticmethod
-    def deserialize(buffer: bytes, offset: int) -> Entry:
-        """Read the answer."""
-        return _entry(buffer, offset)[0]
-
-
-class Exists(_Watching):
-    """Ask whether a node is there; with *watch*, get one event when that, or the node, changes."""
-
-    __slots__ = ()
-
-    # kazoo answers None instead of an error for a node that isn't there, for this number.
-    type: ClassVar[int] = 3
-
-    @staticmethod
-    def deserialize(buffer: bytes, offset: int) -> Status:
-        """Read the answer."""
-        _, _, _, _, version, _, _, owner, _, _, _ = _STAT.unpack_from(buffer, offset)
-        return Status(version, owner)
-
-
-class Children(_Watching):
-    """List the children of a node; with *watch*, get one event when the list changes."""
-
-    __slots__ = ()
-
-    type: ClassVar[int] = 8
-
-    @staticmethod
-    def deserialize(buffer: bytes, offset: int) -> list[str]:
-        """Read the answer."""
-        (count,) = _INT.unpack_from(buffer, offset)
-        offset += 4
-        names = []
-        for _ in range(count):
-            (length,) = _INT.unpack_from(buffer, offset)
-            offset += 4
-            names.append(buffer[offset : offset + length].decode(errors="replace"))
-            offset += length
-        return names
 
 
 def rehearsal(parent: str) -> Transaction:

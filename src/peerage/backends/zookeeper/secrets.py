@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from peerage.backends.zookeeper.connection import Connection
 from peerage.backends.zookeeper.failures import BadVersion, Failure, Lost, NoAuth, NodeExists, NoNode
+from peerage.backends.zookeeper.location import flaw
 from peerage.backends.zookeeper.nodes import Nodes
-from peerage.backends.zookeeper.paths import flaw
 from peerage.errors import RegistryClosedError, RegistryDeniedError
 from peerage.registry import check_size
 
@@ -48,7 +48,7 @@ class ZooKeeperSecrets:
         self._nodes = nodes
         self._use = use
         self._failing: set[str] = set()
-        self._followed: dict[str, set[asyncio.Event]] = {}
+        self._followers: set[tuple[str, asyncio.Event]] = set()
         self._closed = asyncio.Event()
         connection.on_event.append(self._on_event)
         connection.on_change.append(self._on_change)
@@ -69,11 +69,9 @@ class ZooKeeperSecrets:
             try:
                 # Before reading: once it is closed, no other can change it any more.
                 await self._protect(name)
-                # Before the value: if another process fills the node in between, its version changes.
-                status = await self._connection.status(name)
-                value = (await self._connection.read(name)).data
+                value, status = await self._connection.read(name)
             except NoNode:
-                status, value = None, b""
+                value, status = b"", None
             if value:
                 return value
             if made is None:
@@ -110,7 +108,7 @@ class ZooKeeperSecrets:
 
     async def _follow(self, name: str) -> AsyncGenerator[bytes]:
         changed = asyncio.Event()
-        self._followed.setdefault(name, set()).add(changed)
+        self._followers.add((name, changed))
         last: bytes | None = None
         try:
             while True:
@@ -125,16 +123,13 @@ class ZooKeeperSecrets:
         except RegistryClosedError:
             return
         finally:
-            waiting = self._followed[name]
-            waiting.discard(changed)
-            if not waiting:
-                del self._followed[name]
+            self._followers.discard((name, changed))
 
     async def _look(self, name: str) -> bytes | None:
         """Return the value, and watch the node for the next one."""
         while True:
             try:
-                value = (await self._connection.read(name, watch=True)).data
+                value, _ = await self._connection.read(name, watch=True)
             except NoNode:
                 if not await self._connection.status(name, watch=True):
                     return None
@@ -180,15 +175,13 @@ class ZooKeeperSecrets:
                 return answer
 
     async def _connected(self) -> "Connected":
-        try:
+        with suppress(Lost):
             up = await self._connection.wait_connected()
-        except Lost:
-            up = None
-        if up is None or self._closed.is_set():
-            raise RegistryClosedError(
-                f"The registry {self._location.url} was closed during the wait for a secret."
-            )
-        return up
+            if not self._closed.is_set():
+                return up
+        raise RegistryClosedError(
+            f"The registry {self._location.url} was closed during the wait for a secret."
+        )
 
     async def _pause(self) -> None:
         with suppress(TimeoutError):
@@ -238,13 +231,13 @@ class ZooKeeperSecrets:
     # Called by the connection
 
     def _on_event(self, _kind: int, path: str) -> None:
-        for waiting in self._followed.get(path, ()):
-            waiting.set()
+        for name, changed in self._followers:
+            if name == path:
+                changed.set()
 
     def _on_change(self) -> None:
-        for waiting in self._followed.values():
-            for event in waiting:
-                event.set()
+        for _, changed in self._followers:
+            changed.set()
 
 
 def _folder(name: str) -> str:

@@ -8,9 +8,8 @@ from tempfile import TemporaryDirectory
 
 from peerage.cli.demo.children import Children
 from peerage.cli.demo.score import Member, Score
-from peerage.cli.demo.show import complaints, show, summary
+from peerage.cli.demo.show import failures, show, summary
 from peerage.cli.run import CommandError, Exit, first_of, read_registry, show_outages
-from peerage.cli.table import on_terminal
 from peerage.cli.text import multiline
 from peerage.discovery import Discovery
 from peerage.membership import READY_TIMEOUT
@@ -39,7 +38,7 @@ async def demo(registry: str | None, seconds: float | None) -> int:
         registry: URL of a registry that processes share; by default a temporary one.
         seconds: how long; by default until Ctrl-C on a terminal, 20 s elsewhere.
     """
-    if seconds is None and not on_terminal():
+    if seconds is None and not sys.stdout.isatty():
         seconds = _DEFAULT_SECONDS
     score = Score()
     with TemporaryDirectory(prefix="peerage-demo-", ignore_cleanup_errors=True) as folder:
@@ -50,7 +49,7 @@ async def demo(registry: str | None, seconds: float | None) -> int:
             try:
                 await first_of(
                     _run(children, score, discovery, seconds),
-                    children.until_broken(),
+                    children.failure(),
                     score.follow(discovery.changes()),
                     show(score),
                 )
@@ -60,29 +59,29 @@ async def demo(registry: str | None, seconds: float | None) -> int:
                     raise
             elapsed = score.elapsed
     sys.stdout.writelines(f"{multiline(line)}\n" for line in summary(score, elapsed))
-    return Exit.FAILED if complaints(score) else Exit.OK
+    return Exit.FAILED if failures(score) else Exit.OK
 
 
 async def _run(children: Children, score: Score, discovery: Discovery, seconds: float | None) -> None:
     length = _SHOWN if seconds is None else seconds
     await asyncio.gather(*(_start(children, score, name) for name in _SERVICES))
-    await _until_joined(score, discovery, _SERVICES)
+    await _until_joined(score, discovery, *_SERVICES)
     await children.start(_SHOP)
     await _until(score, lambda: score.calls > 0, f"{_SHOP} made no call")
 
-    await _pause(score, length / 3)
+    await asyncio.sleep(length / 3 - score.elapsed)
     score.note(f"killing {_VICTIM} with SIGKILL (pid {score.members[_VICTIM].pid})")
     score.members[_VICTIM].killed_at = time.monotonic()
     children.kill(_VICTIM)
 
-    await _pause(score, length / 2)
+    await asyncio.sleep(length / 2 - score.elapsed)
     score.note(f"starting {_LATE}")
     await _start(children, score, _LATE, late=True)
-    await _until_joined(score, discovery, (_LATE,))
+    await _until_joined(score, discovery, _LATE)
 
     if seconds is None:
         await asyncio.Event().wait()
-    await _pause(score, length)
+    await asyncio.sleep(length - score.elapsed)
     # On a busy machine the late instance may not have answered yet.
     await score.until(lambda: _complete(score), _PATIENCE)
     await children.dismiss(_SHOP)
@@ -98,7 +97,7 @@ def _complete(score: Score) -> bool:
     return _LATE in score.members and score.members[_LATE].answers > 0
 
 
-async def _until_joined(score: Score, discovery: Discovery, names: tuple[str, ...]) -> None:
+async def _until_joined(score: Score, discovery: Discovery, *names: str) -> None:
     await _until(
         score,
         lambda: all(score.members[name].joined_at is not None for name in names),
@@ -110,7 +109,3 @@ async def _until_joined(score: Score, discovery: Discovery, names: tuple[str, ..
 async def _until(score: Score, holds: Callable[[], bool], otherwise: str) -> None:
     if not await score.until(holds, _PATIENCE):
         raise CommandError(f"{otherwise} within {_PATIENCE:g} s.")
-
-
-async def _pause(score: Score, until: float) -> None:
-    await asyncio.sleep(until - score.elapsed)

@@ -6,8 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
-from types import TracebackType
-from typing import Any, Self
+from typing import Any, Never, Self
 
 from peerage.cli.run import CommandError
 from peerage.testing.children import Child, run
@@ -36,20 +35,17 @@ class Children:
         self._children: dict[str, Child] = {}
         self._ending: set[str] = set()
         self._watches: dict[str, asyncio.Task[None]] = {}
-        self._broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._failures: asyncio.Queue[CommandError] = asyncio.Queue()
 
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         try:
             await self.dismiss(*self._children)
         finally:
             await self._stack.aclose()  # kills those that still run
             await asyncio.gather(*self._watches.values())
-            self._broken.cancel()
 
     async def start(self, name: str) -> int:
         """Start the child *name*, ``pricing-1`` or ``shop-1``, and return its process id."""
@@ -70,9 +66,9 @@ class Children:
             with suppress(ValueError):
                 self._report(name, json.loads(line))
         code = await child.wait()
-        if name not in self._ending and not self._broken.done():
+        if name not in self._ending:
             log = child.log or "It wrote nothing to its standard error."
-            self._broken.set_exception(CommandError(f"{name} ended with code {code}.\n{log}"))
+            self._failures.put_nowait(CommandError(f"{name} ended with code {code}.\n{log}"))
 
     def kill(self, name: str) -> None:
         """Kill the child *name*, as the kernel does when memory runs out."""
@@ -87,10 +83,10 @@ class Children:
         if names:
             await asyncio.wait([self._watches[name] for name in names], timeout=_GRACE)
 
-    async def until_broken(self) -> None:
+    async def failure(self) -> Never:
         """Wait until a child ends that shouldn't.
 
         Raises:
             CommandError: it did; the message has the end of its standard error.
         """
-        await asyncio.shield(self._broken)
+        raise await self._failures.get()

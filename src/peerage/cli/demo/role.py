@@ -29,11 +29,4 @@ def report(**facts: object) -> None:
 
 async def until_dismissed() -> None:
     """Wait until the parent closes stdin: it dismisses this process, or it has died."""
-    reader = asyncio.StreamReader()
-    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
-        lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
-    )
-    try:
-        await reader.read()
-    finally:
-        transport.close()
+    await asyncio.to_thread(sys.stdin.read)

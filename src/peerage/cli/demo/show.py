@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from peerage.cli.demo.score import Member, Score
-from peerage.cli.table import on_terminal, rich_table
+from peerage.cli.table import rich_table
 
 if TYPE_CHECKING:
     from rich.console import Group
 
-__all__ = ["complaints", "show", "summary"]
+__all__ = ["failures", "show", "summary"]
 
 _COLUMNS = ("instance", "state", "pid", "joined", "answers", "share")
 
@@ -29,7 +29,7 @@ _BAR = 30
 
 async def show(score: Score) -> None:
     """Show *score* until cancelled, and a last time then."""
-    await (_draw(score) if on_terminal() else _write(score))
+    await (_draw(score) if sys.stdout.isatty() else _write(score))
 
 
 async def _write(score: Score) -> None:
@@ -104,7 +104,7 @@ def summary(score: Score, elapsed: float) -> Iterator[str]:
     yield f"{score.calls:,} calls in {elapsed:.1f} s ({rate:.0f}/s), {score.failed:,} failed"
     for member in score.members.values():
         yield f"  {member.name}  {member.answers:6,} answers  {_outcome(member)}".rstrip()
-    yield from complaints(score) or ["No call failed, and every instance answered."]
+    yield from failures(score) or ["No call failed, and every instance answered."]
 
 
 def _outcome(member: Member) -> str:
@@ -122,7 +122,7 @@ def _ms(begin: float, end: float) -> str:
     return f"{max(0.0, end - begin) * 1000:.1f} ms"
 
 
-def complaints(score: Score) -> list[str]:
+def failures(score: Score) -> list[str]:
     """Return one sentence for each failure."""
     members = score.members.values()
     found = [f"{member.name} answered no call." for member in members if not member.answers]

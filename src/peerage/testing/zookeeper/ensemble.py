@@ -3,8 +3,7 @@
 from pathlib import Path
 from typing import Final, Self
 
-from peerage.testing.zookeeper.ports import free_port
-from peerage.testing.zookeeper.server import ZooKeeperServer
+from peerage.testing.zookeeper.server import ZooKeeperServer, free_port
 
 __all__ = ["Ensemble"]
 
@@ -30,32 +29,22 @@ class Ensemble:
         """All servers, as in a registry's URL."""
         return ",".join(server.address for server in self.servers)
 
-    def start(self) -> None:
-        """Start all servers, and wait until each serves clients."""
-        for server in self.servers:
-            server.launch()
-        for server in self.servers:
-            server.wait()
-
-    def stop(self) -> None:
-        """End all servers; may be called twice."""
-        for server in self.servers:
-            server.kill()
-
     def leader(self) -> ZooKeeperServer | None:
         """Return the server that leads, None during an election."""
-        return next(
-            (server for server in self.servers if server.running and "Mode: leader" in server.ask("srvr")),
-            None,
-        )
+        leaders = [server for server in self.servers if "Mode: leader" in server.ask("srvr")]
+        return leaders[0] if leaders else None
 
     def __enter__(self) -> Self:
         try:
-            self.start()
+            for server in self.servers:
+                server.launch()
+            for server in self.servers:
+                server.wait()
         except BaseException:
-            self.stop()
+            self.__exit__()
             raise
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.stop()
+        for server in self.servers:
+            server.kill()

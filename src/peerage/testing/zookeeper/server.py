@@ -1,6 +1,7 @@
 """One ZooKeeper server as a child process, on a free port of the loopback interface."""
 
 import os
+import random
 import shutil
 import signal
 import socket
@@ -12,9 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, Self
 
-from peerage.testing.zookeeper.ports import free_port
-
-__all__ = ["ZooKeeperServer"]
+__all__ = ["ZooKeeperServer", "free_port"]
 
 #: Seconds until waiting for a server ends.
 _PATIENCE: Final = 40.0
@@ -49,6 +48,12 @@ _JARS: Final = (
 )
 
 
+# Below the range that the kernel chooses from: a port that is closed for a while, as in a restart, isn't
+# taken meanwhile, and a client that tries it isn't connected to itself.
+_PORTS: Final = range(20_000, 32_000)
+_ATTEMPTS: Final = 1_000
+
+
 class ZooKeeperServer:
     """A server in its own folder; keeps port and data when it is started again.
 
@@ -78,6 +83,7 @@ class ZooKeeperServer:
         self.folder = folder
         self.port = port or free_port()
         self._may_move = port is None
+        self._log = folder / "zookeeper.log"
         self._log_begin = 0
         self._jvm = jvm
         self._process: subprocess.Popen[bytes] | None = None
@@ -162,12 +168,11 @@ class ZooKeeperServer:
         return answer.decode(errors="replace")
 
     def kill(self) -> None:
-        """End it with SIGKILL, and wait for that."""
-        self._signal(signal.SIGKILL)
-
-    def stop(self) -> None:
-        """End it with SIGTERM, and wait for that; may be called twice."""
-        self._signal(signal.SIGTERM)
+        """End it with SIGKILL, and wait for that; may be called twice."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.wait()
 
     def suspend(self) -> None:
         """Stop it with SIGSTOP: the kernel accepts connections, and nothing is answered."""
@@ -188,26 +193,25 @@ class ZooKeeperServer:
     def __exit__(self, *_: object) -> None:
         self.kill()
 
-    @property
-    def _log(self) -> Path:
-        return self.folder / "zookeeper.log"
-
     def _last_log(self) -> str:
         """Return the log since the launch."""
         return self._log.read_bytes()[self._log_begin :].decode(errors="replace")
 
-    def _signal(self, number: signal.Signals) -> None:
-        process, self._process = self._process, None
-        if process is None:
-            return
-        process.send_signal(number)
-        # A suspended process handles no signal but SIGKILL until it continues.
-        process.send_signal(signal.SIGCONT)
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+
+def free_port() -> int:
+    """Return a free port of the loopback interface."""
+    # Not the seeded generator of a test, by which processes with the same seed would choose the same port.
+    chance = random.SystemRandom()
+    for port in chance.sample(_PORTS, _ATTEMPTS):
+        with socket.socket() as probe:
+            # As servers do, so that earlier connections in TIME_WAIT don't matter.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise RuntimeError(f"No port of 127.0.0.1 from {_PORTS.start} to {_PORTS.stop} is free.")
 
 
 def _java() -> str:

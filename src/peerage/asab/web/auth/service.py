@@ -5,6 +5,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, ClassVar
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from peerage.asab.abc.service import Service
 from peerage.asab.config import Config
@@ -22,7 +23,6 @@ from peerage.auth.refusals import Refusals
 from peerage.errors import AccessDeniedError as Denied
 from peerage.errors import ConfigurationError, KeysUnavailableError, TokenRefusedError
 from peerage.web.authorization import is_open, take_token, unavailable
-from peerage.web.handlers import Handler
 
 if TYPE_CHECKING:
     from peerage.asab.application import Application
