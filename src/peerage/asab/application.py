@@ -133,6 +133,7 @@ class Application(metaclass=Singleton):
             action="store_true",
             help="[auth] enabled=no: neither authentication nor authorization",
         )
+        add("--startup-housekeeping", metavar="YES", help="publish Application.housekeeping! when it runs")
         return parser
 
     def parse_arguments(self, args: Sequence[str] | None = None) -> Namespace:

@@ -148,6 +148,9 @@ class Lifecycle:
 
     async def _serve(self) -> None:
         self._publish("Application.run!")
+        # A program may have a parser without this option.
+        if getattr(self._app.Args, "startup_housekeeping", None):
+            self._publish("Application.housekeeping!")
         main = self._start("main()", self._app.main)
         self._interruptible.append(main)
         await tick(self._publish, Config.getseconds("general", "tick_period"), self._stop.wait)

@@ -20,20 +20,9 @@ from peerage.auth.jose import PublicKey, read_key, read_pem
 from peerage.auth.verifier import KeySource
 from peerage.errors import ConfigurationError, KeysUnavailableError
 
-__all__ = [
-    "Fetch",
-    "FetchedKeys",
-    "fetched_keys",
-    "read_file",
-    "read_key_set",
-    "tls_context",
-    "without_credentials",
-]
+__all__ = ["Fetch", "FetchedKeys", "fetched_keys", "read_file", "tls_context", "without_credentials"]
 
 log = logging.getLogger(__name__)
-
-#: Seconds that one fetch may take.
-FETCH_TIMEOUT: Final = 5.0
 
 #: Seconds for which keys are fresh. Older ones are used while they are fetched again. Once they are three
 #: times as old, a request waits for that fetch.
@@ -89,7 +78,7 @@ class FetchedKeys(KeySource):
         audiences: str | Collection[str] | None = None,
         clock: Callable[[], float] = time.monotonic,
         rng: random.Random | None = None,
-        timeout: float = FETCH_TIMEOUT,
+        timeout: float = 5.0,
     ) -> None:
         self.name = name
         self._fetch = fetch
@@ -129,8 +118,7 @@ class FetchedKeys(KeySource):
     def refresh(self, *, missing: bool = False) -> Awaitable[object] | None:
         """Begin a fetch if the keys are old or *missing*; needs the running event loop.
 
-        Returns:
-            What to wait for; None while old keys may be used, and within the pause after a fetch.
+        It returns None while old keys may be used, and within the pause after a fetch.
         """
         age = self._clock() - self._fetched_at
         if not missing and age <= FRESH:
@@ -249,10 +237,7 @@ def fetched_keys(
 ) -> list[FetchedKeys]:
     """Return one key source for each of *urls* and *files*. It reads *ca*, so call it early.
 
-    The arguments are those of :meth:`peerage.auth.authorization.Authorization.verifier`.
-
-    Raises:
-        ConfigurationError: a URL, or *ca*, can't work.
+    Arguments and errors are those of :meth:`peerage.auth.authorization.Authorization.verifier`.
     """
     tls = None if ca is None else tls_context(ca)
     sources: list[tuple[str, Callable[[], Awaitable[bytes]]]] = []
@@ -287,10 +272,9 @@ def _check_url(url: str) -> None:
 
 
 def tls_context(ca: str | Path) -> ssl.SSLContext:
-    """Return what verifies servers by the authorities in the PEM file *ca*, which it reads, and by no others.
+    """Read the PEM file *ca*, and return what verifies servers by the authorities in it, and by no others.
 
-    Raises:
-        ConfigurationError: the file isn't there, or holds no certificate.
+    It raises ConfigurationError if the file isn't there, or holds no certificate.
     """
     try:
         context = ssl.create_default_context(cafile=str(ca))

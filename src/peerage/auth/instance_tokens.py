@@ -15,7 +15,7 @@ from cachetools import LRUCache
 
 from peerage.auth.allowance import Allowance
 from peerage.auth.claims import check_parties
-from peerage.auth.jose import PrivateKey, PublicKey, Token, fitting, read_key, read_payload
+from peerage.auth.jose import PrivateKey, PublicKey, Token, read_key, read_payload
 from peerage.auth.refusals import Reason
 from peerage.auth.verifier import KeySource
 from peerage.errors import (
@@ -138,7 +138,7 @@ class InstanceKeys(KeySource):
         except TokenRefusedError:
             # The signature decides first, and another source may have the key.
             return ()
-        return fitting(self._keys_of(claims), token)
+        return token.fitting(self._keys_of(claims))
 
     def holds(self, key: PublicKey, claims: Mapping[str, Any]) -> bool:
         """Tell whether the issuer still advertises *key*, and this process the name that was called."""

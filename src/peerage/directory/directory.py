@@ -237,10 +237,8 @@ class Directory:
         """Call *callback* after each visible change, and after each change of problems.
 
         It is called from within :meth:`put` or :meth:`remove`. An exception that it raises is logged, once
-        for each subscription, and stops neither the change nor the other subscribers.
-
-        Returns:
-            A function that ends the subscription; may be called twice.
+        for each subscription, and stops neither the change nor the other subscribers. What is returned ends
+        the subscription, and may be called twice.
         """
         token = object()
         self._subscribers[token] = callback

@@ -45,10 +45,7 @@ class Index:
     def add(self, instance: Instance, standing: Standing, replaced: Instance | None = None) -> None:
         """Add *instance* under all its ids.
 
-        Args:
-            instance: a new one.
-            standing: whether requests go to it.
-            replaced: an instance that is discarded next. Where it is alone the new one takes its place.
+        Where *replaced*, an instance that is discarded next, is alone, the new one takes its place.
         """
         if standing is not Standing.READY:
             self._standings[instance] = standing

@@ -44,22 +44,7 @@ def build_record(
     entries, schemes = _read_web(web, advert.scheme)
     different = len(set(schemes.values())) > 1
     _check_extra(extra)
-    free = {**identity.manifest, **extra}
-    record = {key: value for key, value in free.items() if key not in _FIELDS}
-    record["host"] = identity.host
-    record["appclass"] = identity.appclass
     launched = identity.launch_time.astimezone(UTC)
-    record["launch_time"] = launched.isoformat(timespec="microseconds").replace("+00:00", "Z")
-    record["process_id"] = identity.process_id
-    for key in BUILTIN_KEYS:
-        if value := getattr(identity, key):
-            record[key] = value
-    if identity.containerized:
-        record["containerized"] = True
-    if entries:
-        record["web"] = entries
-    if discovery := _discovery(identity, advert.ids or {}):
-        record["discovery"] = discovery
     own = {
         "scheme": None if different else next(iter(schemes.values()), advert.scheme),
         "schemes": {str(port): spoken for port, spoken in schemes.items()} if different else None,
@@ -70,11 +55,21 @@ def build_record(
         "addresses": list(identity.addresses) or None,
         "host_key": identity.host_key,
     }
-    record["peerage"] = {key: value for key, value in own.items() if value is not None}
-    return _write(record)
-
-
-def _write(record: dict[str, Any]) -> bytes:
+    optional = {
+        **{key: getattr(identity, key) for key in BUILTIN_KEYS},
+        "containerized": identity.containerized,
+        "web": entries,
+        "discovery": _discovery(identity, advert.ids or {}),
+    }
+    record = {
+        **{key: value for key, value in {**identity.manifest, **extra}.items() if key not in _FIELDS},
+        "host": identity.host,
+        "appclass": identity.appclass,
+        "launch_time": launched.isoformat(timespec="microseconds").replace("+00:00", "Z"),
+        "process_id": identity.process_id,
+        **{key: value for key, value in optional.items() if value},
+        "peerage": {key: value for key, value in own.items() if value is not None},
+    }
     try:
         data = json.dumps(record, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
     except (TypeError, ValueError, RecursionError) as error:
@@ -88,11 +83,7 @@ def _write(record: dict[str, Any]) -> bytes:
 
 
 def check_key(key: Any) -> None:
-    """Check that *key* can be the key of custom ids.
-
-    Raises:
-        RecordError: it can't; the message says which keys can.
-    """
+    """Raise RecordError, which says what can, unless *key* can be the key of custom ids."""
     if not isinstance(key, str) or not _KEY.fullmatch(key) or key.lower().replace("-", "_") in BUILTIN_KEYS:
         raise RecordError(
             f"{key!r} can't be the key of a custom id: use A-Z, a-z, 0-9, '_' and '-'; "
@@ -101,11 +92,7 @@ def check_key(key: Any) -> None:
 
 
 def check_id(key: str, value: Any) -> None:
-    """Check that *value* can be an id of *key*.
-
-    Raises:
-        RecordError: it can't; the message says which values can.
-    """
+    """Raise RecordError, which says what can, unless *value* can be an id of *key*."""
     number = isinstance(value, int) and not isinstance(value, bool)
     if not number and not (isinstance(value, str) and printable(value) and fold_value(value)):
         raise RecordError(

@@ -53,18 +53,11 @@ _EMBEDDED: Final = (
 )
 
 _LOOPBACK: Final = IPv6Address("::1")
-
 _THIS_NETWORK: Final = IPv4Network("0.0.0.0/8")
 
 
 class Networks:
-    """Decides which addresses may be called.
-
-    Args:
-        allowed: the networks of the peers; None: all but those that are never called.
-    """
-
-    __slots__ = ("_allowed", "_judge")
+    """Decides which addresses may be called; *allowed* are the networks of the peers, None: any."""
 
     def __init__(self, allowed: tuple[_Network, ...] | None = None) -> None:
         self._allowed = allowed
@@ -90,12 +83,11 @@ class Networks:
             return None
         if never_called(address):
             return "is link-local, of a cloud's metadata service or of no host, which is never called"
-        if self._allowed is not None:
-            # A packet to an address that contains IPv4 addresses arrives at those.
-            for each in meanings(address)[1:] or (address,):
-                if not any(each in network for network in self._allowed):
-                    return "is in none of the allowed_networks"
-        return None
+        # A packet to an address that contains IPv4 addresses arrives at those.
+        reached = meanings(address)[1:] or (address,)
+        if self._allowed is None or all(any(each in one for one in self._allowed) for each in reached):
+            return None
+        return "is in none of the allowed_networks"
 
 
 def never_called(address: _Address) -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from aiohttp import web
 from aiohttp.http import SERVER_SOFTWARE
+from aiohttp.typedefs import Handler, Middleware
 from aiohttp.web_exceptions import NotAppKeyWarning
 
 from peerage import __version__
@@ -23,7 +24,6 @@ from peerage.asab.web.listen import Line, read_listen
 from peerage.asab.web.lookup import Callee, requiring
 from peerage.errors import ConfigurationError
 from peerage.web import refuse_misdirected
-from peerage.web.handlers import Handler, Middleware
 from peerage.web.stopping import GracefulStop
 
 if TYPE_CHECKING:

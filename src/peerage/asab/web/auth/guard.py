@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 
 from peerage.asab.contextvars import Authz, Tenant, Unverified
 from peerage.asab.exceptions import AccessDeniedError, NotAuthenticatedError
@@ -13,7 +14,6 @@ from peerage.auth.refusals import Refusals
 from peerage.errors import AccessDeniedError as Denied
 from peerage.errors import KeysUnavailableError, TokenRefusedError
 from peerage.web.authorization import is_open, take_token, unavailable
-from peerage.web.handlers import Handler, Middleware
 
 __all__ = ["guard"]
 

@@ -7,10 +7,10 @@ from typing import Any, Final
 from uuid import uuid4
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from peerage.asab.exceptions import Conflict, ValidationError
 from peerage.asab.web.rest.json import json_response
-from peerage.web.handlers import Handler
 
 __all__ = ["JsonExceptionMiddleware"]
 
