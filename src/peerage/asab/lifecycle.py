@@ -61,7 +61,7 @@ class Lifecycle:
     def enlist(self, part: Part) -> None:
         """Initialize *part* in its turn, also while the application runs, and finalize it at the end."""
         self._parts.append(part)
-        if part.phase.own:
+        if part.phase <= Phase.API:
             self._own.add(part)
         else:
             (self._web if part.phase is Phase.WEB else self._users).add(part)

@@ -36,11 +36,6 @@ class Phase(IntEnum):
     WEB = 6
     """Listens once all routes are added. Drained after main(), so that requests under way are finished."""
 
-    @property
-    def own(self) -> bool:
-        """Whether the part starts before, and ends after, all parts of the program."""
-        return self <= Phase.API
-
 
 Step = Callable[["Application"], Awaitable[Any]]
 

@@ -179,7 +179,7 @@ class DiscoveryService(Service):
     @property
     def directory(self) -> "Directory":
         """The instances known."""
-        return self._framework.discovery_of(self.ZooKeeperContainer).directory
+        return self._discovery().directory
 
     async def ready(self) -> None:
         """Wait until the registry was read once.
