@@ -110,7 +110,7 @@ def test_a_missing_include_is_left_out(write):
     """As in the original, with a warning here."""
     path = write("a.conf", "[general]\ninclude = /nowhere/b.conf\n[x]\ny = 1\n")
     outcome = both(READ + "say(asab.Config['x']['y'])" + END, "-c", path)
-    assert "/nowhere/b.conf: there is no such file" in outcome.log
+    assert "[general] include: /nowhere/b.conf can't be read, it is left out: " in outcome.log
 
 
 def test_including_what_cant_be_read(write, tmp_path):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import aiohttp
 
-from peerage.asab.abc.service import Service
+from peerage.asab.abc import Service
 from peerage.asab.api.framework import framework_of
 from peerage.asab.api.relay import authorization_of
 from peerage.asab.parts import Phase
