@@ -83,10 +83,7 @@ def run(command: Callable[[], Coroutine[Any, Any, int]]) -> int:
         sys.stdout.flush()
     except (asyncio.CancelledError, KeyboardInterrupt):
         return 128 + (ending.signal or signal.SIGINT)
-    except CommandError as error:
-        report(str(error))
-        return error.code
-    except PeerageError as error:
+    except (CommandError, PeerageError) as error:
         report(str(error))
         return _code(error)
     except OSError as error:
@@ -139,8 +136,10 @@ def report(sentence: str) -> None:
     sys.stderr.flush()
 
 
-def _code(error: PeerageError) -> int:
+def _code(error: CommandError | PeerageError) -> int:
     match error:
+        case CommandError():
+            return error.code
         case MissingExtraError():
             return Exit.MISSING_EXTRA
         case ConfigurationError():

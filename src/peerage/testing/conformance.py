@@ -24,9 +24,8 @@ import pytest_asyncio
 from peerage.registry import Registry
 from peerage.testing.advertising import AdvertisingTests
 from peerage.testing.concurrency import ConcurrencyTests
-from peerage.testing.harness import Harness, missing_tests
+from peerage.testing.harness import Harness, closing, missing_tests
 from peerage.testing.outages import OutageTests
-from peerage.testing.suite import closing
 from peerage.testing.tidiness import TidinessTests
 from peerage.testing.view import View
 from peerage.testing.watching import WatchingTests

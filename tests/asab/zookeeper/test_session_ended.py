@@ -10,7 +10,7 @@ from tests.backends.zookeeper.support import connected, connection, cut_off, fol
 from peerage.asab.zookeeper.session import ZooKeeperSession
 from peerage.registry import open_registry
 from peerage.testing import eventually
-from peerage.testing.suite import closing, registered
+from peerage.testing.harness import closing, registered
 
 call = asyncio.to_thread
 

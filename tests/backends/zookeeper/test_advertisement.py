@@ -31,7 +31,7 @@ from peerage.backends.zookeeper.session import Client
 from peerage.errors import RegistryClosedError
 from peerage.registry import Advertisement, Registry, Stale, open_registry
 from peerage.testing import View, eventually
-from peerage.testing.suite import closing, registered
+from peerage.testing.harness import closing, registered
 from peerage.testing.waiting import PATIENCE
 from peerage.testing.zookeeper import Proxy, ZooKeeperServer
 

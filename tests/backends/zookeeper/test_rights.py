@@ -17,7 +17,7 @@ from peerage.backends.zookeeper.registry import ZooKeeperRegistry
 from peerage.errors import RegistryDeniedError
 from peerage.registry import Registry, open_registry
 from peerage.testing import View, eventually
-from peerage.testing.suite import closing, registered
+from peerage.testing.harness import closing, registered
 from peerage.testing.zookeeper import ZooKeeperServer
 
 

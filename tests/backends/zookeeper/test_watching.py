@@ -17,7 +17,7 @@ from peerage.backends.zookeeper.notes import Connected, Replied
 from peerage.backends.zookeeper.registry import ZooKeeperRegistry
 from peerage.registry import RECORD_LIMIT, Snapshot, Stale
 from peerage.testing import View, eventually
-from peerage.testing.suite import closing, registered
+from peerage.testing.harness import closing, registered
 from peerage.testing.waiting import PATIENCE
 
 

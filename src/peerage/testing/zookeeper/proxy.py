@@ -6,7 +6,7 @@ import struct
 from asyncio import StreamReader, StreamWriter
 from typing import Final, Self
 
-from peerage.testing.zookeeper.ports import free_port
+from peerage.testing.zookeeper.server import free_port
 from peerage.testing.zookeeper.sessions import Session, end_session, read_session
 
 __all__ = ["Proxy"]
