@@ -287,24 +287,16 @@ async def _end_remaining_tasks() -> None:
     """Wait some seconds for all other tasks of this event loop, then cancel them."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + _TO_END
-    while (tasks := _others()) and (left := deadline - loop.time()) > 0:
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    while tasks and (left := deadline - loop.time()) > 0:
         await asyncio.wait(tasks, timeout=left)
-    if not tasks:
-        return
-    log.warning("Tasks that still ran at the end were cancelled: %s", _names(tasks))
-    for task in tasks:
-        task.cancel()
-    _, unending = await asyncio.wait(tasks, timeout=_TO_BE_CANCELLED)
-    if unending:
-        log.error("Tasks don't end although they were cancelled: %s", _names(unending))
-
-
-def _others() -> set["asyncio.Task[object]"]:
-    return asyncio.all_tasks() - {asyncio.current_task()}
-
-
-def _names(tasks: set["asyncio.Task[object]"]) -> str:
-    return ", ".join(sorted(f"{task.get_name()} ({task.get_coro()!r})" for task in tasks))
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    if tasks:
+        names = ", ".join(sorted(f"{task.get_name()} ({task.get_coro()!r})" for task in tasks))
+        log.warning("Tasks that still ran at the end were cancelled: %s", names)
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks, timeout=_TO_BE_CANCELLED)
 
 
 async def tick(

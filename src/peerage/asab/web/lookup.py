@@ -4,7 +4,6 @@ import functools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
-import aiohttp
 from aiohttp import hdrs, web
 
 if TYPE_CHECKING:
@@ -12,7 +11,7 @@ if TYPE_CHECKING:
     from peerage.asab.web.container import WebContainer
     from peerage.discovery import Discovery
 
-__all__ = ["REQUIRES", "Callee", "find_discovery", "open_session", "requiring", "web_containers"]
+__all__ = ["REQUIRES", "Callee", "find_discovery", "requiring", "web_containers"]
 
 #: The attribute of a handler that requires authorization.
 REQUIRES: Final = "peerage_requires"
@@ -47,12 +46,6 @@ def find_discovery(app: "Application") -> "Discovery | None":
     """Return the started Discovery; None while there is no DiscoveryService."""
     service = app.Services.get("asab.DiscoveryService")
     return None if service is None else service.ZooKeeperContainer.open_discovery()
-
-
-def open_session(app: "Application") -> aiohttp.ClientSession:
-    """Return a session without authorization; by discovery, if there is a DiscoveryService."""
-    discovery = find_discovery(app)
-    return aiohttp.ClientSession() if discovery is None else discovery.session()
 
 
 def requiring(webapp: web.Application) -> list[str]:
