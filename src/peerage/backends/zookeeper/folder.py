@@ -8,8 +8,8 @@ states of a node, the one with the higher number of its last change (mzxid) coun
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator
-from contextlib import aclosing, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from peerage.backends.feed import Feed
@@ -235,7 +235,7 @@ class Folder:
             await self._read_all(up, for_all=False)
         while self._changed:
             changed, self._changed = self._changed, {}
-            await self._read_changed(list(changed))
+            await self._read(list(changed), self._take_changed)
 
     async def _read_all(self, up: "Connected", *, for_all: bool) -> None:
         """Read all nodes over *up*; the new feeds get a snapshot, *for_all*: the others as well."""
@@ -265,32 +265,26 @@ class Folder:
         """Return the number of the last change of each node that can be read, and the records to deliver."""
         known: dict[str, int] = {}
         records: dict[str, Record] = {}
-        largest = 0
+
+        def take(name: str, entry: Entry | None) -> None:
+            if entry is not None:
+                known[name] = entry.mzxid
+                if (record := self._record(name, entry)) is not None:
+                    records[name] = record
+
         try:
             names = await self._connection.children(self._path)
         except NoNode:
             names = []  # the only case in which there are no records without an empty list
         self._warned.intersection_update(names)
-        async with aclosing(self._read(names)) as batches:
-            async for batch in batches:
-                largest = max(largest, sum(len(entry.data) for _, entry in batch if entry is not None))
-                for name, entry in batch:
-                    if entry is not None:
-                        known[name] = entry.mzxid
-                        record = self._record(name, entry)
-                        if record is not None:
-                            records[name] = record
-        self._batch.all_read(largest)
+        self._batch.all_read(await self._read(names, take))
         return known, records
 
-    async def _read_changed(self, names: list[str]) -> None:
-        async with aclosing(self._read(names)) as batches:
-            async for batch in batches:
-                for name, entry in batch:
-                    if entry is None:
-                        self._remove(name)
-                    else:
-                        self._apply(name, entry.mzxid, self._record(name, entry))
+    def _take_changed(self, name: str, entry: Entry | None) -> None:
+        if entry is None:
+            self._remove(name)
+        else:
+            self._apply(name, entry.mzxid, self._record(name, entry))
 
     def _apply(self, name: str, mzxid: int, record: Record | None) -> None:
         before = self._known.get(name)
@@ -311,19 +305,24 @@ class Folder:
                 feed.gone(name)
         self._undelivered.discard(name)
 
-    async def _read(self, names: list[str]) -> AsyncGenerator[list[tuple[str, Entry | None]]]:
-        """Read the nodes of these names; all batches are requested together, each is yielded as it comes."""
+    async def _read(self, names: list[str], take: Callable[[str, Entry | None], None]) -> int:
+        """Read the nodes of these names and give each to *take*; return the bytes of the largest answer.
+
+        All batches are requested together.
+        """
         size = self._batch.size
         batches = [names[start : start + size] for start in range(0, len(names), size)]
         answers = [
             self._connection.post(MultiRead(tuple(f"{self._path}/{name}" for name in batch)))
             for batch in batches
         ]
-        turn_ends = time.monotonic() + _SLICE
+        largest, turn_ends = 0, time.monotonic() + _SLICE
         try:
             for batch, future in zip(batches, answers, strict=True):
                 nodes: list[Entry | int] = await future
-                yield [(name, self._readable(name, node)) for name, node in zip(batch, nodes, strict=True)]
+                largest = max(largest, sum(len(node.data) for node in nodes if isinstance(node, Entry)))
+                for name, node in zip(batch, nodes, strict=True):
+                    take(name, self._readable(name, node))
                 if time.monotonic() >= turn_ends:
                     await asyncio.sleep(0)
                     turn_ends = time.monotonic() + _SLICE
@@ -335,6 +334,7 @@ class Folder:
                 if not future.cancel() and not future.cancelled():
                     # Retrieved, or asyncio logs that it never was.
                     future.exception()
+        return largest
 
     def _readable(self, name: str, answer: Entry | int) -> Entry | None:
         if isinstance(answer, Entry):
