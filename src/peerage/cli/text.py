@@ -11,10 +11,6 @@ from typing import Any
 
 __all__ = ["age", "as_json", "clean", "multiline", "shorten"]
 
-_MINUTE = 60
-_HOUR = 60 * _MINUTE
-_DAY = 24 * _HOUR
-
 #: Levels that are kept of a value that is nested too deeply.
 _DEEPEST = 50
 
@@ -27,11 +23,7 @@ def clean(text: str) -> str:
     """
     if text.isprintable():
         return text
-    return "".join(char if char.isprintable() else _spelled(char) for char in text)
-
-
-def _spelled(char: str) -> str:
-    return char.encode("unicode_escape").decode("ascii")
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 def multiline(text: str) -> str:
@@ -60,7 +52,7 @@ def age(launch_time: object, now: datetime) -> str:
         launched = launched.replace(tzinfo=UTC)
     # The clocks of two machines differ, so a launch time in the future counts as now.
     seconds = max(0, int((now - launched).total_seconds()))
-    for length, unit in ((_DAY, "d"), (_HOUR, "h"), (_MINUTE, "min")):
+    for length, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
         if seconds >= 2 * length:
             return f"{seconds // length} {unit}"
     return f"{seconds} s"

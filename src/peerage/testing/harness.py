@@ -73,14 +73,6 @@ class Harness(ABC):
         """Open a participant that :meth:`lose` and :meth:`expire` affect."""
         return open_registry(self.url())
 
-    def second(self) -> Registry:
-        """Open a participant that no fault affects."""
-        return open_registry(self.url())
-
-    def elsewhere(self) -> Registry:
-        """Open a participant of another path."""
-        return open_registry(self.url("elsewhere"))
-
     async def lose(self) -> None:
         """Capability ``outage``: the first participants lose touch; their sessions survive."""
         raise NotImplementedError
