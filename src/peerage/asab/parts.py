@@ -28,9 +28,7 @@ class Phase(IntEnum):
     API = 3  # advertises; drained first, so that callers learn that no new requests are wanted
     MODULE = 4  # the modules of the program
     USER = 5  # the services of the program
-    WEB = (
-        6  # listens once all routes are added; drained after main(), so that requests under way are finished
-    )
+    WEB = 6  # listens once all routes are added; drained after main(), which may need its answers
 
 
 Step = Callable[["Application"], Awaitable[Any]]

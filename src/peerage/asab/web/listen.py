@@ -52,8 +52,8 @@ def read_listen(text: str, section: str) -> Iterator[Line]:
         address, port_text, parameters = _split(line)
         if not port_text.isdecimal() or int(port_text) > _HIGHEST_PORT:
             raise ListenError(
-                f"[{section}] listen={line}: write a port from 0 to {_HIGHEST_PORT}, or an address and a port, "
-                "such as 0.0.0.0 8080."
+                f"[{section}] listen={line}: write a port from 0 to {_HIGHEST_PORT}, or an address and a "
+                "port, such as 0.0.0.0 8080."
             )
         port, ssl = int(port_text), _ssl(parameters, section)
         if address:
