@@ -52,7 +52,7 @@ class Membership:
         self.registry = registry
         self.directory = directory
         self.ready_timeout = ready_timeout
-        self.advice = "the URL in PEERAGE_REGISTRY"
+        self.advice = "its URL, given or in PEERAGE_REGISTRY"
         """What to check besides the registry, for the message of NotReadyError."""
         self.not_ready: type[NotReadyError] = NotReadyError
         """The error that :meth:`wait_ready` raises."""

@@ -77,7 +77,7 @@ class EmbeddedSecrets:
         return _values(feed)
 
     def end(self) -> None:
-        """End whatever is followed."""
+        """End every iteration that :meth:`follow` began."""
         for feed in self._feeds:
             feed.end()
         self._feeds.clear()

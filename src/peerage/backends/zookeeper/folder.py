@@ -38,6 +38,11 @@ _RETRY: Final = 1.0
 #: Seconds until a server without recursive watches is asked again: it may end the session each time.
 _UNSUPPORTED_RETRY: Final = 300.0
 
+_UNSUPPORTED: Final = (
+    "the server has no recursive watches, so records can't be followed there: run ZooKeeper 3.6 or newer, "
+    "without WatchManagerOptimized"
+)
+
 #: Seconds in which the loss of a connection is reported after the loss of an answer.
 _GRACE: Final = 0.2
 
@@ -108,11 +113,7 @@ class Folder:
         self._new_feeds.add(feed)
         if self._task is None:
             self._task = asyncio.create_task(self._run(), name=f"peerage: watch {self._url}")
-        if self._connection.up is not None:
-            if self.problem is not None:
-                feed.stale(self.problem, refused=self._refused)
-        elif (reason := self._connection.reason) is not None:
-            feed.stale(reason, refused=lacks_credentials(reason))
+        self._report_stale(feed)
         self._wake.set()
         return feed
 
@@ -133,9 +134,7 @@ class Folder:
     # Called by the connection
 
     def _on_change(self) -> None:
-        if self._connection.up is None and self._connection.reason is not None:
-            reason = self._connection.reason
-            self._report_stale(reason, refused=lacks_credentials(reason))
+        self._report_stale(*self._feeds, *self._new_feeds)
         self._wake.set()
 
     def _on_event(self, kind: int, path: str) -> None:
@@ -153,9 +152,15 @@ class Folder:
         self._changed[name] = None
         self._wake.set()
 
-    def _report_stale(self, reason: str, *, refused: bool = False) -> None:
-        for feed in (*self._feeds, *self._new_feeds):
-            feed.stale(reason, refused=refused)
+    def _report_stale(self, *feeds: Feed) -> None:
+        """Report why the records are stale: there is no connection, or the folder can't be read over it."""
+        reason, refused = self.problem, self._refused
+        if self._connection.up is None:
+            reason = self._connection.reason
+            refused = reason is not None and lacks_credentials(reason)
+        if reason is not None:
+            for feed in feeds:
+                feed.stale(reason, refused=refused)
 
     # The task
 
@@ -175,7 +180,8 @@ class Folder:
                 advice = "check the credentials and the access list of that node"
                 await self._report(up, f"reading {self._path} is refused: {advice}", refused=True)
             except Unsupported:
-                await self._report_unsupported()
+                await self._report(up, _UNSUPPORTED, refused=True)
+                await asyncio.sleep(_UNSUPPORTED_RETRY)
             except Failure as failure:
                 await self._report(up, f"reading {self._path} failed ({failure})")
             except Exception as error:
@@ -196,25 +202,9 @@ class Folder:
 
     async def _report(self, up: "Connected | None", problem: str, *, refused: bool = False) -> None:
         self.problem, self._refused = problem, refused
-        self._report_stale(problem, refused=refused)
+        self._report_stale(*self._feeds, *self._new_feeds)
         self._synced = None
         await self._is_replaced(up, _RETRY)
-        self._wake.set()
-
-    async def _report_unsupported(self) -> None:
-        """Say so for as long as the server isn't asked again, after each reconnect as well."""
-        self._synced = None
-        self._refused = True
-        self.problem = (
-            "the server has no recursive watches, so records can't be followed there: run ZooKeeper 3.6 or "
-            "newer, without WatchManagerOptimized"
-        )
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_UNSUPPORTED_RETRY):
-                while True:
-                    if self._connection.up is not None:
-                        self._report_stale(self.problem, refused=True)
-                    await self._connection.changed()
         self._wake.set()
 
     async def _synchronise(self) -> None:
@@ -259,7 +249,8 @@ class Folder:
         self._new_feeds -= new_feeds
         if self._connection.up is not up:
             # Lost at the moment of the last answer: the snapshot has overtaken the Stale.
-            self._report_stale(self._connection.reason or "the connection was lost")
+            for feed in (*self._feeds, *self._new_feeds):
+                feed.stale(self._connection.reason or "the connection was lost")
 
     async def _read_folder(self) -> tuple[dict[str, int], dict[str, Record]]:
         """Return the number of the last change of each node that can be read, and the records to deliver."""
