@@ -9,7 +9,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import aclosing
 from typing import Final
 
@@ -52,7 +52,7 @@ class Membership:
         self.registry = registry
         self.directory = directory
         self.ready_timeout = ready_timeout
-        self.advice = "the URL in PEERAGE_REGISTRY"
+        self.advice = "its URL, given or in PEERAGE_REGISTRY"
         """What to check besides the registry, for the message of NotReadyError."""
         self.not_ready: type[NotReadyError] = NotReadyError
         """The error that :meth:`wait_ready` raises."""
@@ -116,19 +116,11 @@ class Membership:
             ) from None
 
     async def wait_stale(self) -> None:
-        """Wait until the registry is out of reach.
-
-        Raises:
-            RegistryClosedError: closed meanwhile.
-        """
+        """Wait until the registry is out of reach; raises RegistryClosedError as wait_ready() does."""
         await self._until(lambda: self.stale is not None)
 
     async def wait_refused(self) -> None:
-        """Wait until the registry refuses to be read.
-
-        Raises:
-            RegistryClosedError: closed meanwhile.
-        """
+        """Wait until the registry refuses to be read; raises RegistryClosedError as wait_ready() does."""
         await self._until(lambda: self.refused)
 
     async def _until(self, holds: Callable[[], bool]) -> None:
@@ -169,31 +161,25 @@ class Membership:
 
     async def _apply(self, event: Event) -> None:
         match event:
-            case Put() | Gone():
-                self._change(event)
-                await self._yield_to_loop()
-            case Snapshot(records):
-                for change in reconcile(self.directory.names(), records):
-                    self._change(change)
-                    # Checked here as well: ten thousand coroutines would slow the first snapshot noticeably.
-                    if self._clock() >= self._slice_ends:
-                        await self._yield_to_loop()
-                self._recover()
             case Stale(reason, refused):
                 self._lose(reason, refused=refused)
+            case Snapshot(records):
+                await self._change(reconcile(self.directory.names(), records))
+                self._recover()
+            case change:
+                await self._change((change,))
 
-    def _change(self, event: Put | Gone) -> None:
-        match event:
-            case Put(record):
-                self.directory.put(record)
-            case Gone(name):
-                self.directory.remove(name)
-
-    async def _yield_to_loop(self) -> None:
-        """Let other tasks run if this slice has lasted long enough."""
-        if self._clock() >= self._slice_ends:
-            await asyncio.sleep(0)
-            self._slice_ends = self._clock() + SLICE
+    async def _change(self, changes: Iterable[Put | Gone]) -> None:
+        for change in changes:
+            match change:
+                case Put(record):
+                    self.directory.put(record)
+                case Gone(name):
+                    self.directory.remove(name)
+            # Let other tasks run if this slice has lasted long enough.
+            if self._clock() >= self._slice_ends:
+                await asyncio.sleep(0)
+                self._slice_ends = self._clock() + SLICE
 
     def _lose(self, reason: str, *, refused: bool = False) -> None:
         if self.stale is None:

@@ -45,6 +45,24 @@ def test_no_auth():
     assert outcome.lines == ["True False"]
 
 
+def test_startup_housekeeping():
+    """Jobs of the night run once, after the start."""
+    outcome = both(
+        """
+    class App(asab.Application):
+        async def initialize(self):
+            self.PubSub.subscribe("Application.housekeeping!", self.heard)
+        def heard(self, message_type):
+            say(message_type)
+            self.stop()
+    App(args=sys.argv[1:]).run()
+    """,
+        "--startup-housekeeping",
+        "yes",
+    )
+    assert outcome.lines == ["Application.housekeeping!"]
+
+
 @pytest.mark.parametrize("args", [("--nonsense",), ("-x",), ("file",), ("-c",)])
 def test_unknown_arguments_are_errors(args):
     """Of exit code 2, with the usage."""

@@ -7,7 +7,7 @@ from tests.interop.original import PYTHON
 
 
 def test_subscribing_to_housekeeping_warns():
-    """It isn't published here; the program may still publish it itself."""
+    """It isn't published every night here; the program may still publish it itself."""
     program = """
 app = asab.Application(args=[])
 def heard(message_type):
@@ -20,7 +20,7 @@ app.PubSub.publish("Application.housekeeping!")
     outcome = both(program)
     assert outcome.lines == ["heard Application.housekeeping!"]
     (line,) = (line for line in outcome.log.splitlines() if " WARNING peerage.asab.pubsub " in line)
-    assert "'Application.housekeeping!' is never published here: " in line
+    assert "'Application.housekeeping!' is published here with --startup-housekeeping only: " in line
     assert "Application.tick/3600!" in line
 
 

@@ -5,7 +5,9 @@ import logging
 import pytest
 from tests.support import record
 
-from peerage.directory import Change, Counts, Directory, Problems, Standing
+from peerage.directory import Change, Directory, Problems
+from peerage.directory.directory import Counts
+from peerage.directory.index import Standing
 from peerage.registry import Record
 
 ORDERS = (("service_id", "orders"),)

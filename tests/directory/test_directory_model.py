@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from peerage.changes import Changed, Changes, Joined, Left
-from peerage.directory import Directory, Problems, Standing, fold_criteria
+from peerage.directory import Directory, Problems, fold_criteria
+from peerage.directory.index import Standing
 from peerage.directory.members import Members
 from peerage.records.decode import decode
 from peerage.registry import Record

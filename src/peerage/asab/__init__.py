@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from peerage.asab.config import Configurable as Configurable
     from peerage.asab.config import ConfigurableDict as ConfigurableDict
     from peerage.asab.log import LOG_NOTICE as LOG_NOTICE
-    from peerage.asab.log import LogObsolete as LogObsolete
+    from peerage.asab.logsetup import LogObsolete as LogObsolete
     from peerage.asab.pubsub import PubSub as PubSub
     from peerage.asab.pubsub import Subscriber as Subscriber
     from peerage.asab.pubsub import subscribe as subscribe
@@ -46,7 +46,7 @@ _NAMES: Final = {
     "abc": ("Module", "Service", "Singleton"),
     "application": ("Application",),
     "config": ("Config", "ConfigObject", "Configurable", "ConfigurableDict"),
-    "log": ("LOG_NOTICE", "LogObsolete"),
+    "log": ("LOG_NOTICE",),
     "pubsub": ("PubSub", "Subscriber", "subscribe"),
     "timer": ("Timer",),
 }
@@ -54,7 +54,10 @@ _MODULES: Final = (
     *_NAMES,
     *("api", "contextvars", "exceptions", "proactor", "task", "tls", "utils", "web", "zookeeper"),
 )
-_HOME_OF: Final = {name: home for home, names in _NAMES.items() for name in names}
+_HOME_OF: Final = {
+    "LogObsolete": "logsetup",
+    **{name: home for home, names in _NAMES.items() for name in names},
+}
 _PUBLIC: Final = (*_HOME_OF, *_MODULES)
 
 _log.install()

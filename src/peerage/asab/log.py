@@ -7,12 +7,9 @@ Importing :mod:`peerage.asab` changes the class of all loggers created afterward
 import logging
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-__all__ = ["LOG_NOTICE", "LogObsolete", "StructuredLogger", "install"]
-
-if TYPE_CHECKING:
-    LogObsolete: logging.Logger
+__all__ = ["LOG_NOTICE", "StructuredLogger", "install"]
 
 LOG_NOTICE: Final = 25
 """Between INFO and WARNING; shown by default."""
@@ -53,12 +50,3 @@ def install() -> None:
         return
     own = there is not logging.Logger
     logging.setLoggerClass(type(there.__name__, (StructuredLogger, there), {}) if own else StructuredLogger)
-
-
-if not TYPE_CHECKING:  # for a type checker every misspelled name would be valid
-
-    def __getattr__(name: str) -> Any:
-        # Made on first use, because a logger gets the class that is installed at that time.
-        if name == "LogObsolete":
-            return logging.getLogger("OBSOLETE")
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -13,9 +13,12 @@ from peerage.asab.log import LOG_NOTICE, STRUCT_DATA
 if TYPE_CHECKING:
     from peerage.asab.config import Configuration
 
-__all__ = ["configure", "rotate"]
+__all__ = ["LogObsolete", "configure", "rotate"]
 
 log = logging.getLogger(__name__)
+
+#: Programs report here that they use what will be removed. Not in log.py, which is loaded before its class.
+LogObsolete: Final = logging.getLogger("OBSOLETE")
 
 #: The handlers that this layer has added to the root logger.
 _given: Final[list[logging.Handler]] = []

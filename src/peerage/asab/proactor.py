@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from peerage.asab import abc
-from peerage.asab.config import Config
 from peerage.asab.parts import Phase
 
 if TYPE_CHECKING:
@@ -21,25 +20,17 @@ class ProactorService(abc.Service):
     """``asab.ProactorService``: runs calls in threads.
 
     It has threads for itself alone, so calls that wait for a server out of reach delay nothing else.
-    ``[asab:proactor] max_workers`` is the largest number of threads; the default depends on the machine.
     """
 
     peerage_phase: ClassVar[Phase] = Phase.ZOOKEEPER
 
     def __init__(self, app: "Application", service_name: str = "asab.ProactorService") -> None:
         super().__init__(app, service_name)
-        limit = Config.getint("asab:proactor", "max_workers", fallback=0)
-        self.Executor = ThreadPoolExecutor(
-            max_workers=limit if limit > 0 else None, thread_name_prefix="peerage.asab: proactor"
-        )
+        self.Executor = ThreadPoolExecutor(thread_name_prefix="peerage.asab: proactor")
 
     def execute(self, func: Callable[..., _T], *args: Any) -> asyncio.Future[_T]:
         """Call ``func(*args)`` in a thread; await the result."""
         return self.App.Loop.run_in_executor(self.Executor, func, *args)
-
-    def schedule(self, func: Callable[..., Any], *args: Any) -> None:
-        """Call ``func(*args)`` in a thread without waiting; its exception is logged."""
-        self.App.TaskService.schedule(self.execute(func, *args))
 
     async def finalize(self, app: "Application") -> None:  # noqa: ARG002 - the signature of each service
         """Accept no more calls; calls to ZooKeeper under way end with their container."""

@@ -40,7 +40,8 @@ class PubSub:
         """Have *callback*, a function or a coroutine function, called with the type and the arguments."""
         if message_type == "Application.housekeeping!":
             log.warning(
-                "%r is never published here: subscribe to Application.tick/3600! and look at the time",
+                "%r is published here with --startup-housekeeping only: subscribe to Application.tick/3600! "
+                "and look at the time",
                 message_type,
             )
         self._references.setdefault(message_type, []).append(_reference(callback))
@@ -165,8 +166,7 @@ class Subscriber:
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> _Message:
-        return await self.message()
+    __anext__ = message
 
 
 def _reference(callback: Callback) -> _Reference:

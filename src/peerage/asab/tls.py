@@ -58,14 +58,15 @@ class SSLContextBuilder(Configurable):
             "verify_mode": lambda name: _set_verify_mode(context, name),
         }
         for option, apply in applied.items():
-            if not settings[option]:
-                continue
+            value = settings[option].strip()
             try:
-                apply(settings[option])
+                if value:
+                    apply(value)
             except (OSError, ValueError) as error:
                 # The option is never the password; the values of the others are public.
+                shown, *_ = value.splitlines()
                 raise ConfigurationError(
-                    f"[{self._section}] {option}={_short(settings[option])} can't be used: {error}"
+                    f"[{self._section}] {option}={shown} can't be used: {error}"
                 ) from error
         return context
 
@@ -74,11 +75,5 @@ def _set_verify_mode(context: ssl.SSLContext, name: str) -> None:
     mode = _MODES.get(name.upper())
     if mode is None:
         raise ValueError(f"write one of {', '.join(_MODES)}")
-    if mode is ssl.CERT_NONE:
-        context.check_hostname = False
+    context.check_hostname = context.check_hostname and mode is not ssl.CERT_NONE
     context.verify_mode = mode
-
-
-def _short(value: str) -> str:
-    first, *more = value.strip().splitlines()
-    return f"{first} …" if more else first

@@ -1,5 +1,7 @@
 """Conversion of values in configuration files."""
 
+from configparser import ConfigParser
+from string import ascii_letters
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -7,24 +9,16 @@ __all__ = ["convert_to_seconds", "string_to_boolean", "validate_url"]
 
 _DAY: Final = 86400.0
 
-# 'ms' comes before 's', in which it ends. Only minutes and months differ by case.
-_UNITS: Final = (
-    ("ms", 0.001),
-    ("y", 365 * _DAY),
-    ("Y", 365 * _DAY),
-    ("M", 31 * _DAY),
-    ("w", 7 * _DAY),
-    ("W", 7 * _DAY),
-    ("d", _DAY),
-    ("D", _DAY),
-    ("h", 3600.0),
-    ("m", 60.0),
-    ("s", 1.0),
-)
-
-_BOOLEANS: Final = {
-    **dict.fromkeys(("1", "yes", "true", "on"), True),
-    **dict.fromkeys(("0", "no", "false", "off"), False),
+_UNITS: Final = {
+    "": 1.0,
+    "ms": 0.001,
+    "s": 1.0,
+    "m": 60.0,
+    "h": 3600.0,
+    "M": 31 * _DAY,
+    **dict.fromkeys("dD", _DAY),
+    **dict.fromkeys("wW", 7 * _DAY),
+    **dict.fromkeys("yY", 365 * _DAY),
 }
 
 
@@ -40,10 +34,10 @@ def convert_to_seconds(value: str | float) -> float:
     if not isinstance(value, str):
         return float(value)
     text = value.replace(" ", "")
-    unit, factor = next((each for each in _UNITS if text.endswith(each[0])), ("", 1.0))
+    number = text.rstrip(ascii_letters)
     try:
-        return float(text.removesuffix(unit)) * factor
-    except ValueError:
+        return float(number) * _UNITS[text[len(number) :]]
+    except (ValueError, KeyError):
         raise ValueError(
             f"{value!r} isn't a duration: write a number and one of the units y, M (months), w, d, h, "
             "m (minutes), s, ms; without a unit it means seconds."
@@ -58,7 +52,7 @@ def string_to_boolean(value: str | bool) -> bool:  # noqa: FBT001 - the value it
     """
     if isinstance(value, bool):
         return value
-    meant = _BOOLEANS.get(value.lower())
+    meant = ConfigParser.BOOLEAN_STATES.get(value.lower())
     if meant is None:
         raise ValueError(f"{value!r} is neither yes nor no: write yes, true, on, 1 or no, false, off, 0.")
     return meant

@@ -29,8 +29,8 @@ class Authorization:
     Args:
         membership: the registry and its directory.
         mode: which key signs internal tokens: the ``cluster``'s, or one of each ``instance``.
-        identity: returns the identity of this process.
-        names: returns the ``(key, value)`` pairs, folded, under which this process is advertised.
+        identity: of this process.
+        names: the ``(key, value)`` pairs, folded, under which this process is advertised.
         fetch: fetches users' keys.
         key_root: path in front of the name of the cluster's key; empty for none.
 
@@ -70,8 +70,7 @@ class Authorization:
     ) -> Callable[[str], Awaitable[str | None]]:
         """Return a function that returns the ``Authorization`` header for a host.
 
-        Args:
-            resources: what instance tokens allow; cluster tokens allow everything.
+        Instance tokens allow *resources*; cluster tokens allow everything.
 
         Raises:
             ConfigurationError: *resources* is missing or malformed in the mode ``instance``, or given in the
@@ -97,11 +96,7 @@ class Authorization:
         return header
 
     def cluster_tokens(self) -> ClusterTokens:
-        """Return what issues and verifies cluster tokens.
-
-        Raises:
-            ConfigurationError: the registry can't keep secrets.
-        """
+        """Return the issuer of cluster tokens; ConfigurationError if the registry keeps no secrets."""
         if self._cluster_tokens is None:
             registry = self._membership.registry
             if registry.secrets is None:

@@ -67,11 +67,7 @@ def check_parties(
 
 
 def memory_of(claims: Mapping[str, Any]) -> int:
-    """Return how many bytes of memory *claims* take, about.
-
-    Raises:
-        TokenRefusedError: they are nested too deeply.
-    """
+    """Return about how many bytes *claims* take in memory; TokenRefusedError if nested too deeply."""
     total = 0
     level: list[Any] = [claims]
     for _ in range(_DEPTH):

@@ -85,18 +85,16 @@ class ClusterTokens(KeySource):
         self._task: asyncio.Task[None] | None = None
         self._closed = False
 
-    # Issuing
+    async def header(self, _host: str) -> str:
+        """Return :meth:`token` as an ``Authorization`` header, which is the same for every host."""
+        return f"Bearer {await self.token()}"
 
-    async def header(self, _host: str = "") -> str:
-        """Return an ``Authorization`` header that is valid for at least ten minutes.
+    async def token(self) -> str:
+        """Return a superuser's token, valid for at least ten minutes, that every service accepts.
 
         Raises:
             KeysUnavailableError: there is no key to sign with.
         """
-        return f"Bearer {await self.token()}"
-
-    async def token(self) -> str:
-        """Return a superuser's token that every service accepts; otherwise as :meth:`header`."""
         if (waiting := self.refresh(missing=self._key is None)) is not None:
             await waiting
         if self._key is None:
@@ -112,8 +110,6 @@ class ClusterTokens(KeySource):
         token = self._key.sign({**parties, **times, "resources": {"*": [SUPERUSER]}})
         self._token = (token, now, now + LIFETIME)
         return token
-
-    # Verifying
 
     @property
     def keys(self) -> tuple[PublicKey, ...]:
@@ -136,8 +132,7 @@ class ClusterTokens(KeySource):
     def refresh(self, *, missing: bool = False) -> Awaitable[object] | None:
         """Begin to follow the key if that wasn't done before; needs the running event loop.
 
-        Returns:
-            What to wait for if there is no key and one is *missing*; it takes a few seconds at most.
+        What it returns takes a few seconds at most. It is None unless there is no key and one is *missing*.
         """
         if self._task is None and not self._closed:
             self._task = asyncio.create_task(self._run(), name=f"peerage: {self._secret}")
@@ -161,8 +156,6 @@ class ClusterTokens(KeySource):
         except TimeoutError:
             # From now on callers get the error at once, until the key arrives.
             self._warn("the registry doesn't answer")
-
-    # Following
 
     async def _run(self) -> None:
         while True:
@@ -218,8 +211,7 @@ class ClusterTokens(KeySource):
 
 def _own_url(identity: Identity) -> str:
     """Return the URL by which others call this process: of its instance, its service, or its host (ASAB)."""
-    if identity.instance_id:
-        return f"http://{identity.instance_id}.instance_id.asab"
-    if identity.service_id:
-        return f"http://{identity.service_id}.service_id.asab"
+    for key, value in (("instance_id", identity.instance_id), ("service_id", identity.service_id)):
+        if value:
+            return f"http://{value}.{key}.asab"
     return f"http://{identity.host}"

@@ -20,20 +20,9 @@ from peerage.auth.jose import PublicKey, read_key, read_pem
 from peerage.auth.verifier import KeySource
 from peerage.errors import ConfigurationError, KeysUnavailableError
 
-__all__ = [
-    "Fetch",
-    "FetchedKeys",
-    "fetched_keys",
-    "read_file",
-    "read_key_set",
-    "tls_context",
-    "without_credentials",
-]
+__all__ = ["Fetch", "FetchedKeys", "fetched_keys", "read_file", "tls_context", "without_credentials"]
 
 log = logging.getLogger(__name__)
-
-#: Seconds that one fetch may take.
-FETCH_TIMEOUT: Final = 5.0
 
 #: Seconds for which keys are fresh. Older ones are used while they are fetched again. Once they are three
 #: times as old, a request waits for that fetch.
@@ -50,21 +39,16 @@ _LAST_RETRY: Final = 30.0
 #: Share by which each pause is lengthened at random, so that the services of a cluster don't fetch in step.
 _JITTER: Final = 0.5
 
-#: Keys of one set, at most: a token without a kid is tried against each that fits.
+#: Keys of one set, at most, because a token without a kid is tried against each that fits; and problems.
 KEYS_LIMIT: Final = 64
-
-#: Problems that are reported of one set, at most.
 _REPORTED: Final = 8
 
 
 class Fetch(Protocol):
-    """Fetches a document over HTTP, in a session without authorization."""
+    """Fetches a document over http or https, also of a ``.asab`` name, in a session without authorization."""
 
     async def __call__(self, url: str, *, tls: ssl.SSLContext | None) -> bytes:
-        """Return the document behind *url*, which is http or https, also of a ``.asab`` name.
-
-        *tls* verifies the server; None stands for the authorities of the system.
-        """
+        """Return the document behind *url*; *tls* verifies the server, None: by the system's authorities."""
 
 
 class FetchedKeys(KeySource):
@@ -89,7 +73,7 @@ class FetchedKeys(KeySource):
         audiences: str | Collection[str] | None = None,
         clock: Callable[[], float] = time.monotonic,
         rng: random.Random | None = None,
-        timeout: float = FETCH_TIMEOUT,
+        timeout: float = 5.0,
     ) -> None:
         self.name = name
         self._fetch = fetch
@@ -129,8 +113,7 @@ class FetchedKeys(KeySource):
     def refresh(self, *, missing: bool = False) -> Awaitable[object] | None:
         """Begin a fetch if the keys are old or *missing*; needs the running event loop.
 
-        Returns:
-            What to wait for; None while old keys may be used, and within the pause after a fetch.
+        It returns None while old keys may be used, and within the pause after a fetch.
         """
         age = self._clock() - self._fetched_at
         if not missing and age <= FRESH:
@@ -176,16 +159,12 @@ class FetchedKeys(KeySource):
         self._pause(COOL_DOWN)
 
     def _note_failure(self, problem: str) -> None:
+        problem = problem.rstrip(".")
         if self._problem is None:
-            log.warning(
-                "Public keys of %s can't be fetched: %s. %s",
-                self.name,
-                problem.rstrip("."),
-                f"The known keys stay in use for up to {KEEP / 3600:g} hours."
-                if self.keys
-                else "Its tokens can't be verified until then.",
-            )
-        self._problem = problem.rstrip(".")
+            known = f"The known keys stay in use for up to {KEEP / 3600:g} hours."
+            effect = known if self.keys else "Its tokens can't be verified until then."
+            log.warning("Public keys of %s can't be fetched: %s. %s", self.name, problem, effect)
+        self._problem = problem
         self._pause(min(_FIRST_RETRY * 2**self._failures, _LAST_RETRY))
         self._failures = min(self._failures + 1, 10)
 
@@ -204,14 +183,10 @@ def _one_line(text: str) -> str:
 
 
 def read_key_set(data: bytes) -> tuple[tuple[PublicKey, ...], tuple[str, ...]]:
-    """Read a JWKS (``{"keys": […]}``), a single JWK, or a PEM.
+    """Read a JWKS (``{"keys": […]}``), a single JWK, or a PEM; ValueError if it is none of these.
 
-    Returns:
-        The keys, and one sentence for each that can't be used; it quotes nothing of it. Keys for encryption
-        are skipped silently.
-
-    Raises:
-        ValueError: it is none of these.
+    It returns the keys, and one sentence for each that can't be used, which quotes nothing of it. Keys for
+    encryption are skipped silently.
     """
     if data.lstrip().startswith(b"-----BEGIN"):
         return (read_pem(data),), ()
@@ -249,10 +224,7 @@ def fetched_keys(
 ) -> list[FetchedKeys]:
     """Return one key source for each of *urls* and *files*. It reads *ca*, so call it early.
 
-    The arguments are those of :meth:`peerage.auth.authorization.Authorization.verifier`.
-
-    Raises:
-        ConfigurationError: a URL, or *ca*, can't work.
+    Arguments and errors are those of :meth:`peerage.auth.authorization.Authorization.verifier`.
     """
     tls = None if ca is None else tls_context(ca)
     sources: list[tuple[str, Callable[[], Awaitable[bytes]]]] = []
@@ -287,10 +259,9 @@ def _check_url(url: str) -> None:
 
 
 def tls_context(ca: str | Path) -> ssl.SSLContext:
-    """Return what verifies servers by the authorities in the PEM file *ca*, which it reads, and by no others.
+    """Read the PEM file *ca*, and return what verifies servers by the authorities in it, and by no others.
 
-    Raises:
-        ConfigurationError: the file isn't there, or holds no certificate.
+    It raises ConfigurationError if the file isn't there, or holds no certificate.
     """
     try:
         context = ssl.create_default_context(cafile=str(ca))

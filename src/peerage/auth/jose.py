@@ -3,6 +3,7 @@
 import json
 import secrets
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, Never, Self
 
@@ -20,16 +21,7 @@ except ModuleNotFoundError as error:
         f"Authorization needs the package {error.name!r}: pip install 'peerage[auth]'", name=error.name
     ) from error
 
-__all__ = [
-    "PrivateKey",
-    "PublicKey",
-    "Token",
-    "fitting",
-    "read_key",
-    "read_payload",
-    "read_pem",
-    "read_token",
-]
+__all__ = ["PrivateKey", "PublicKey", "Token", "read_key", "read_payload", "read_pem", "read_token"]
 
 _EC_ALGORITHMS: Final = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512"}
 _RSA_ALGORITHMS: Final = frozenset(("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"))
@@ -80,12 +72,23 @@ class Token(NamedTuple):
     """The signed bytes: the claims as JSON."""
     signed: "jws.CompactSignature"
 
+    def fitting(self, keys: Sequence["PublicKey"]) -> list["PublicKey"]:
+        """Return those of *keys* that may have signed it, going by its header.
+
+        A key is found by its ``kid`` or thumbprint. If the token has no kid, all keys of its algorithm are
+        returned; if no key has that kid, all of its algorithm without a kid.
+        """
+        able = [key for key in keys if self.algorithm in key.algorithms]
+        if self.kid is None:
+            return able
+        named = [key for key in able if self.kid in (key.kid, key.thumbprint)]
+        return named or [key for key in able if key.kid is None]
+
 
 def read_token(text: str) -> Token:
     """Take apart a JWT in compact form (RFC 7515, section 7.1); nothing in it is verified.
 
-    Raises:
-        TokenRefusedError: it can't be a token that is accepted.
+    It raises TokenRefusedError if this can't be a token that is accepted.
     """
     if len(text) > TOKEN_LIMIT:
         raise TokenRefusedError(Reason.TOO_LARGE, f"It has more than {TOKEN_LIMIT} characters.")
@@ -96,7 +99,7 @@ def read_token(text: str) -> Token:
         raise TokenRefusedError(Reason.ENCRYPTED, "It is encrypted (JWE); only signed tokens are accepted.")
     if segments != _SEGMENTS["signed"]:
         raise TokenRefusedError(Reason.MALFORMED, "It isn't a JWT, which has three parts separated by dots.")
-    header = _read_header(text)
+    header = _read_header(text.partition(".")[0])
     algorithm, kid = header.get("alg"), header.get("kid")
     if not isinstance(algorithm, str) or algorithm not in ALGORITHMS:
         raise TokenRefusedError(
@@ -119,7 +122,7 @@ def read_token(text: str) -> Token:
 
 def _read_header(text: str) -> dict[str, Any]:
     try:
-        header = json.loads(urlsafe_b64decode(text.partition(".")[0].encode("ascii")))
+        header = json.loads(urlsafe_b64decode(text.encode("ascii")))
     except (ValueError, RecursionError) as error:
         raise TokenRefusedError(Reason.MALFORMED, "Its header can't be decoded.") from error
     if not isinstance(header, dict):
@@ -135,7 +138,6 @@ class PublicKey:
     """RFC 7638; it doesn't depend on the kid."""
     kid: str | None
     algorithms: frozenset[str]
-    """The algorithms that it verifies."""
     _key: ECKey | RSAKey = field(compare=False, repr=False)
 
     def verifies(self, token: Token) -> bool:
@@ -205,16 +207,10 @@ def _bits(number: object) -> int:
 
 
 def read_pem(data: bytes) -> PublicKey:
-    """Read a public key, or a certificate, in PEM.
-
-    Raises:
-        ValueError: it is neither an EC nor an RSA key, or can't be read.
-    """
+    """Read a public EC or RSA key, or a certificate, in PEM; ValueError if it is none."""
     for kind in (ECKey, RSAKey):
-        try:
+        with suppress(Exception):  # the other kind is tried next
             return read_key(kind.import_key(data).as_dict(private=False))
-        except Exception:  # noqa: BLE001, S112 - the other kind is tried next
-            continue
     raise ValueError("it isn't an EC or RSA key in PEM")
 
 
@@ -264,11 +260,7 @@ class PrivateKey:
 
 
 def read_payload(payload: bytes) -> dict[str, Any]:
-    """Read the claims of a token.
-
-    Raises:
-        TokenRefusedError: they aren't a JSON object.
-    """
+    """Read the claims of a token; TokenRefusedError if they aren't a JSON object."""
     try:
         claims = json.loads(payload, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
@@ -280,16 +272,3 @@ def read_payload(payload: bytes) -> dict[str, Any]:
 
 def _refuse(constant: str) -> Never:
     raise ValueError(f"{constant} isn't JSON")
-
-
-def fitting(keys: Sequence[PublicKey], token: Token) -> list[PublicKey]:
-    """Return those of *keys* that may have signed *token*, going by its header.
-
-    A key is found by its ``kid`` or thumbprint. If the token has no kid, all keys of its algorithm are
-    returned; if no key has that kid, all of its algorithm without a kid.
-    """
-    able = [key for key in keys if token.algorithm in key.algorithms]
-    if token.kid is None:
-        return able
-    named = [key for key in able if token.kid in (key.kid, key.thumbprint)]
-    return named or [key for key in able if key.kid is None]

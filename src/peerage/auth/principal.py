@@ -96,8 +96,6 @@ class Principal:
         who, until = self.subject or self.issuer or "?", f"{self.expires_at:%Y-%m-%d %H:%M:%S}Z"
         return f"<Principal {who!a}{' superuser' * self.superuser} until {until}>"
 
-    # Validity
-
     @property
     def valid(self) -> bool:
         """Whether the token hasn't expired, within LEEWAY."""
@@ -107,8 +105,6 @@ class Principal:
         """Raise TokenRefusedError once the token has expired."""
         if not self.valid:
             raise TokenRefusedError(Reason.EXPIRED, "It expired while it was in use.")
-
-    # Rights
 
     def resources(self, tenant: str | None = None) -> frozenset[str]:
         """Return the resources allowed for *tenant*, or globally; a superuser's list isn't complete.
@@ -157,17 +153,13 @@ class Principal:
     def require_resource_access(self, *resources: str, tenant: str | None = None) -> None:
         """Raise AccessDeniedError, or TokenRefusedError, unless all of *resources* are allowed."""
         if not self.has_resource_access(*resources, tenant=tenant):
-            raise AccessDeniedError(
-                f"{self!r} lacks one of {', '.join(map(ascii, resources))}"
-                f"{'' if tenant is None else f' for the tenant {tenant!a}'}."
-            )
+            where = "" if tenant is None else f" for the tenant {tenant!a}"
+            raise AccessDeniedError(f"{self!r} lacks one of {', '.join(map(ascii, resources))}{where}.")
 
     def require_tenant_access(self, tenant: str) -> None:
         """Raise AccessDeniedError, or TokenRefusedError, unless *tenant* is in ``resources``."""
         if not self.has_tenant_access(tenant):
             raise AccessDeniedError(f"{self!r} has no access to the tenant {tenant!a}.")
-
-    # Other claims
 
     def claim(self, name: str, default: Any = None) -> Any:
         """Return a copy of a claim."""

@@ -1,20 +1,17 @@
 """Why tokens are refused, how often, and what the log says about it."""
 
 import logging
+import math
 import time
 from collections import Counter
 from collections.abc import Callable
 from enum import StrEnum
-from typing import Final
 
 from peerage.errors import PeerageError
 
 __all__ = ["Reason", "Refusals"]
 
 log = logging.getLogger(__name__)
-
-#: Seconds between two log lines about the same reason.
-_QUIET_SECONDS: Final = 60.0
 
 
 class Reason(StrEnum):
@@ -49,13 +46,7 @@ class Reason(StrEnum):
 
 
 class Refusals:
-    """Counts refusals by reason; logs the first of each reason at once and then one line a minute.
-
-    A flood of bad tokens is a few lines in the log.
-
-    Args:
-        clock: monotonic seconds.
-    """
+    """Counts refusals by reason; logs the first of each reason at once and then one line a minute."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.counts: Counter[str] = Counter()
@@ -67,14 +58,10 @@ class Refusals:
         """Count one refusal; the log shows the message of *error* and nothing else of the request."""
         self.counts[reason] += 1
         now, count = self._clock(), self.counts[reason]
-        last, logged = self._logged.get(reason, (None, 0))
-        if last is not None and now < last + _QUIET_SECONDS:
+        last, logged = self._logged.get(reason, (-math.inf, 0))
+        if now < last + 60:
             return
         self._logged[reason] = (now, count)
         more = count - logged - 1
-        log.warning(
-            "A request was refused (%s): %s%s",
-            reason,
-            error,
-            f" {more} more were refused for this reason since the last line about it." if more else "",
-        )
+        others = f" {more} more were refused for this reason since the last line about it." if more else ""
+        log.warning("A request was refused (%s): %s%s", reason, error, others)

@@ -9,15 +9,12 @@ from typing import Any, Final, NamedTuple, Protocol
 from cachetools import TLRUCache
 
 from peerage.auth.claims import LEEWAY, check_claims, memory_of
-from peerage.auth.jose import PublicKey, Token, fitting, read_payload, read_token
+from peerage.auth.jose import PublicKey, Token, read_payload, read_token
 from peerage.auth.principal import Principal
 from peerage.auth.refusals import Reason, Refusals
 from peerage.errors import KeysUnavailableError, TokenRefusedError
 
 __all__ = ["KeySource", "Verifier"]
-
-#: Bytes of memory that accepted tokens take, at most; a common one takes about 6 kB.
-CACHE_BYTES: Final = 32 * 1024 * 1024
 
 #: Keys of one source that a token is tried against.
 _TRIED: Final = 16
@@ -37,16 +34,13 @@ class KeySource(Protocol):
     def refresh(self, *, missing: bool = False) -> Awaitable[object] | None:
         """Begin to bring the keys up to date if that is needed; called before every use.
 
-        Args:
-            missing: whether a token has come that none of the known keys has signed.
-
-        Returns:
-            What to wait for before the keys are used; None if they can be used at once.
+        Keys are *missing* if none of the known ones has signed a token. It returns what to wait for before
+        the keys are used, None if they can be used at once.
         """
 
     def candidates(self, token: Token) -> Sequence[PublicKey]:
         """Return the keys that may have signed *token*, which isn't verified yet."""
-        return fitting(self.keys, token)
+        return token.fitting(self.keys)
 
     def check(self, claims: Mapping[str, Any]) -> None:  # noqa: ARG002 - for sources that need them
         """Raise TokenRefusedError if a token of one of these keys must not make these claims."""
@@ -69,12 +63,9 @@ class _Accepted(NamedTuple):
     key: PublicKey
     source: KeySource
     claims: Mapping[str, Any]
-    begins: float
-    """Seconds since the epoch, the leeway included."""
-    ends: float
-    """Monotonic seconds, the leeway included."""
-    size: int
-    """Bytes of memory, about."""
+    begins: float  # seconds since the epoch, the leeway included
+    ends: float  # monotonic seconds, the leeway included
+    size: int  # bytes of memory, about
 
 
 class Verifier:
@@ -89,7 +80,7 @@ class Verifier:
         internal: source of the services' keys, None if internal tokens aren't accepted; not closed.
         clock: seconds since the epoch.
         monotonic: monotonic seconds.
-        cache_bytes: memory that accepted tokens take, at most.
+        cache_bytes: memory that accepted tokens take, at most; a common one takes about 6 kB.
     """
 
     def __init__(
@@ -99,7 +90,7 @@ class Verifier:
         internal: KeySource | None = None,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
-        cache_bytes: int = CACHE_BYTES,
+        cache_bytes: int = 32 * 1024 * 1024,
     ) -> None:
         self.refusals = Refusals()
         """How often tokens were refused, by reason."""
@@ -108,11 +99,11 @@ class Verifier:
         self._sources: tuple[KeySource, ...] = (*sources, *(() if internal is None else (internal,)))
         self._clock = clock
         self._monotonic = monotonic
-        self._cache: TLRUCache[bytes, _Accepted] = TLRUCache(
+        self._cache = TLRUCache[bytes, _Accepted](
             cache_bytes,
-            ttu=lambda _digest, accepted, _now: accepted.ends,
-            timer=monotonic,
-            getsizeof=lambda accepted: accepted.size,
+            lambda _digest, accepted, _now: accepted.ends,
+            monotonic,
+            lambda accepted: accepted.size,
         )
 
     async def verify(self, token: str | None) -> Principal:
@@ -137,8 +128,7 @@ class Verifier:
             raise TokenRefusedError(Reason.MISSING, "There is none.")
         await self._refresh()
         digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
-        known = self._recall(digest)
-        if known is not None:
+        if (known := self._recall(digest)) is not None:
             return known
         token = read_token(text)
         source, key = await self._find(token)
@@ -162,15 +152,11 @@ class Verifier:
         return principal
 
     def _recall(self, digest: bytes) -> Principal | None:
-        accepted = self._cache.get(digest)
-        if accepted is None:
+        if (accepted := self._cache.get(digest)) is None:
             return None
-        if (
-            accepted.begins < self._clock()
-            and accepted.principal.valid
-            and accepted.source.holds(accepted.key, accepted.claims)
-        ):
-            return accepted.principal
+        principal, key, source, claims, begins, *_ = accepted
+        if begins < self._clock() and principal.valid and source.holds(key, claims):
+            return principal
         self._cache.pop(digest, None)
         return None
 
@@ -181,17 +167,17 @@ class Verifier:
 
     async def _find(self, token: Token) -> tuple[KeySource, PublicKey]:
         """Return the key that has signed *token*, and its source."""
-        tried = self._candidates(token)
-        found = _first(tried, token)
-        if found is None:
-            await self._refresh(missing=True)
-            found = _first([each for each in self._candidates(token) if each not in tried], token)
-        if found is not None:
-            return found
+        for candidate in (tried := self._candidates(token)):
+            if candidate[1].verifies(token):
+                return candidate
+        await self._refresh(missing=True)
+        for candidate in (candidates := self._candidates(token)):
+            if candidate not in tried and candidate[1].verifies(token):
+                return candidate
         missing = [error for source in self._sources if (error := source.unavailable()) is not None]
         if missing:
             raise max(missing, key=lambda error: error.retry_after)
-        if self._candidates(token):
+        if candidates:
             raise TokenRefusedError(
                 Reason.SIGNATURE, "None of the keys that it may be signed with signed it."
             )
@@ -200,7 +186,3 @@ class Verifier:
 
     def _candidates(self, token: Token) -> list[tuple[KeySource, PublicKey]]:
         return [(source, key) for source in self._sources for key in source.candidates(token)[:_TRIED]]
-
-
-def _first(candidates: list[tuple[KeySource, PublicKey]], token: Token) -> tuple[KeySource, PublicKey] | None:
-    return next(((source, key) for source, key in candidates if key.verifies(token)), None)

@@ -4,7 +4,6 @@ import sys
 from importlib.util import find_spec
 
 from peerage.cli.run import Exit
-from peerage.errors import MissingExtraError
 
 __all__ = ["main"]
 
@@ -14,23 +13,17 @@ _EXTRA = ("typer", "rich")
 
 def main() -> int:
     """Run the command that the arguments of this process name, and return its exit code."""
+    for package in _EXTRA:
+        if find_spec(package) is None:
+            sys.stderr.write(
+                f"peerage: The command line needs the package {package!r}: pip install 'peerage[cli]'\n"
+            )
+            return Exit.MISSING_EXTRA
     try:
-        _check_extra()
         # The message about a missing package mustn't need the package.
         from peerage.cli.app import app  # noqa: PLC0415 - see above
 
         app()
-    except MissingExtraError as error:
-        sys.stderr.write(f"peerage: {error}\n")
-        return Exit.MISSING_EXTRA
     except KeyboardInterrupt:
         return 130
     return 0
-
-
-def _check_extra() -> None:
-    for package in _EXTRA:
-        if find_spec(package) is None:
-            raise MissingExtraError(
-                f"The command line needs the package {package!r}: pip install 'peerage[cli]'", name=package
-            )

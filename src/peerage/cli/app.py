@@ -106,7 +106,7 @@ def locate(
 
     Exit code: 0; 2 wrong usage; 3 no instance matches; 5 the registry is out of reach; 130 ended by Ctrl-C.
     """
-    from peerage.cli.locate import locate as locate_urls  # noqa: PLC0415 - each command loads what it needs
+    from peerage.cli.ls import locate as locate_urls  # noqa: PLC0415 - each command loads what it needs
 
     _end(lambda: locate_urls(registry, criteria, timeout=timeout, as_array=json))
 

@@ -1,18 +1,19 @@
-"""``peerage ls``: the instances."""
+"""``peerage ls``: the instances; ``peerage locate``: their URLs."""
 
 import sys
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from peerage.cli.criteria import no_match, parse_criteria
+from peerage.cli.criteria import matching, no_match, parse_criteria
 from peerage.cli.run import Exit, opened, report
 from peerage.cli.table import plain_table, rich_table
+from peerage.cli.text import as_json, clean
 from peerage.cli.view import COLUMNS, cells, problem_lines
 from peerage.directory import Criteria, fold_criteria
 from peerage.directory.listing import Row, listing
 from peerage.discovery import Discovery
 
-__all__ = ["empty", "list_once"]
-
+__all__ = ["empty", "list_once", "locate"]
 
 #: What the state of a superseded record means.
 SUPERSEDED = (
@@ -42,6 +43,21 @@ async def list_once(registry: str | None, words: list[str], *, timeout: float, a
     return Exit.NOT_DISCOVERED if criteria and not rows else Exit.OK
 
 
+async def locate(registry: str | None, words: list[str], *, timeout: float, as_array: bool) -> int:  # noqa: ASYNC109 - likewise
+    """Write the URLs of all instances that match all criteria; the arguments are those of list_once()."""
+    criteria = fold_criteria(parse_criteria(words))
+    async with opened(registry, timeout) as discovery:
+        urls = sorted(discovery.directory.urls(criteria))
+        _write_lines([as_json(urls)] if as_array else map(clean, urls))
+        if urls:
+            return Exit.OK
+        if found := len(matching(discovery.directory, criteria)):
+            report(f"{found} matching, but none can be called: 'peerage ls {' '.join(words)}' says why.")
+            return Exit.UNREACHABLE
+        report(no_match(discovery.directory, criteria, discovery.registry.url))
+        return Exit.NOT_DISCOVERED
+
+
 def empty(discovery: Discovery, criteria: Criteria) -> str:
     """Return the message that there is nothing to show, and what to do about it."""
     if criteria:
@@ -53,8 +69,6 @@ def empty(discovery: Discovery, criteria: Criteria) -> str:
 
 
 def _write_json(rows: list[Row]) -> None:
-    from peerage.cli.jsontext import as_json  # noqa: PLC0415 - only here
-
     # One record a line can be read and searched, and a large cluster isn't built as one text.
     lines = (f"  {as_json(row.entry())}" for row in rows)
     sys.stdout.write("[\n" + ",\n".join(lines) + "\n]\n")
@@ -75,5 +89,5 @@ def _write_table(rows: list[Row]) -> None:
         _write_lines(["", "Can't be used:", *problems])
 
 
-def _write_lines(lines: list[str]) -> None:
+def _write_lines(lines: Iterable[str]) -> None:
     sys.stdout.writelines(f"{line}\n" for line in lines)

@@ -23,11 +23,11 @@ from peerage.errors import (
     PeerageError,
     RegistryError,
 )
+from peerage.waiting import first_of
 
 __all__ = [
     "CommandError",
     "Exit",
-    "first_of",
     "opened",
     "read_registry",
     "report",
@@ -83,10 +83,7 @@ def run(command: Callable[[], Coroutine[Any, Any, int]]) -> int:
         sys.stdout.flush()
     except (asyncio.CancelledError, KeyboardInterrupt):
         return 128 + (ending.signal or signal.SIGINT)
-    except CommandError as error:
-        report(str(error))
-        return error.code
-    except PeerageError as error:
+    except (CommandError, PeerageError) as error:
         report(str(error))
         return _code(error)
     except OSError as error:
@@ -120,27 +117,16 @@ async def read_registry(discovery: Discovery, timeout: float) -> None:  # noqa: 
         raise CommandError(reason, Exit.REGISTRY)
 
 
-async def first_of(*parts: Coroutine[Any, Any, None]) -> None:
-    """Run all *parts* until one ends, and raise what it raised; the others are cancelled."""
-    tasks = [asyncio.ensure_future(part) for part in parts]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-    for task in done:
-        task.result()
-
-
 def report(sentence: str) -> None:
     """Write *sentence* to stderr, with the name of the command."""
     sys.stderr.write(f"peerage: {multiline(sentence)}\n")
     sys.stderr.flush()
 
 
-def _code(error: PeerageError) -> int:
+def _code(error: CommandError | PeerageError) -> int:
     match error:
+        case CommandError():
+            return error.code
         case MissingExtraError():
             return Exit.MISSING_EXTRA
         case ConfigurationError():

@@ -1,16 +1,18 @@
-"""Text of records for a terminal.
+"""Text of records for a terminal, and as JSON for programs.
 
 A record may contain anything: escape sequences that set the title of a window, line breaks that forge a line,
-marks that reverse the reading order. These functions spell all of it out.
+marks that reverse the reading order. For a terminal, all of it is spelled out.
 """
 
+import json
+import math
 from datetime import UTC, datetime
+from typing import Any
 
-__all__ = ["age", "clean", "multiline", "shorten"]
+__all__ = ["age", "as_json", "clean", "multiline", "shorten"]
 
-_MINUTE = 60
-_HOUR = 60 * _MINUTE
-_DAY = 24 * _HOUR
+#: Levels that are kept of a value that is nested too deeply.
+_DEEPEST = 50
 
 
 def clean(text: str) -> str:
@@ -21,11 +23,7 @@ def clean(text: str) -> str:
     """
     if text.isprintable():
         return text
-    return "".join(char if char.isprintable() else _spelled(char) for char in text)
-
-
-def _spelled(char: str) -> str:
-    return char.encode("unicode_escape").decode("ascii")
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 def multiline(text: str) -> str:
@@ -54,7 +52,33 @@ def age(launch_time: object, now: datetime) -> str:
         launched = launched.replace(tzinfo=UTC)
     # The clocks of two machines differ, so a launch time in the future counts as now.
     seconds = max(0, int((now - launched).total_seconds()))
-    for length, unit in ((_DAY, "d"), (_HOUR, "h"), (_MINUTE, "min")):
+    for length, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
         if seconds >= 2 * length:
             return f"{seconds // length} {unit}"
     return f"{seconds} s"
+
+
+def as_json(value: dict[str, Any] | list[Any]) -> str:
+    """Return *value* as one line of JSON.
+
+    ``NaN`` and ``Infinity``, which Python reads although they aren't JSON, become null, and so do values that
+    are nested too deeply to be written.
+    """
+    try:
+        return json.dumps(value, allow_nan=False)
+    except (ValueError, RecursionError):
+        return json.dumps(_restricted(value, _DEEPEST))
+
+
+def _restricted(value: Any, depth: int) -> Any:
+    match value:
+        case float() if not math.isfinite(value):
+            return None
+        case dict() | list() | tuple() if depth == 0:
+            return None
+        case dict():
+            return {key: _restricted(item, depth - 1) for key, item in value.items()}
+        case list() | tuple():
+            return [_restricted(item, depth - 1) for item in value]
+        case _:
+            return value

@@ -34,8 +34,7 @@ class Incarnations:
     def replace(self, old: Instance | None, new: Instance | None) -> list[_Change]:
         """Exchange two versions of one record, either of which may be None.
 
-        Returns:
-            The changes of what is visible, as pairs (before, after); None where there is no instance.
+        It returns the changes of what is visible, as pairs (before, after); None where there is no instance.
         """
         present = new or old
         if present is None:

@@ -101,6 +101,11 @@ class SingleMember(Members):
         self.append(instance)
 
     @property
+    def urls(self) -> tuple[str, ...]:
+        """The URLs of the member."""
+        return self[0].urls
+
+    @property
     def shares(self) -> None:
         """Nothing has to be shared."""
         return

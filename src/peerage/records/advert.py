@@ -63,15 +63,13 @@ class Advert:
     """``draining`` when it is about to stop; :meth:`peerage.Registration.drain` sets it."""
 
     def __post_init__(self) -> None:
-        """Check what contradicts itself, and copy what the caller could change later."""
         if self.port is not None and self.web is not None:
             raise ConfigurationError("Give either 'port' or 'web', not both.")
         if self.ids is not None:
             object.__setattr__(self, "ids", {key: _copied(values) for key, values in self.ids.items()})
         if self.extra is not None:
             object.__setattr__(self, "extra", dict(self.extra))
-        if self.web is not None:
-            object.__setattr__(self, "web", _copied(self.web))
+        object.__setattr__(self, "web", _copied(self.web))
 
     def changed(self, **fields: Unpack[AdvertFields]) -> Self:
         """Return this with other *fields*; what isn't given stays. *port* replaces *web* and vice versa.
@@ -80,9 +78,7 @@ class Advert:
             TypeError: there is no such field.
             ConfigurationError: both *port* and *web* are given.
         """
-        unknown = sorted(fields.keys() - AdvertFields.__annotations__.keys())
-        if unknown:
-            name = unknown[0]
+        for name in sorted(fields.keys() - AdvertFields.__annotations__.keys()):
             advice = f"known are {', '.join(AdvertFields.__annotations__)}"
             if name in BUILTIN_KEYS:
                 advice = f"write Discovery({name}=…), or set {name.upper()} in the environment"

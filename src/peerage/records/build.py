@@ -38,28 +38,19 @@ def build_record(
     Raises:
         RecordError: a part of it can't be advertised; the message names it.
     """
-    identity, extra = advert.who(), advert.extra or {}
+    identity = advert.who()
+    extra: Mapping[Any, Any] = advert.extra or {}
     # A wildcard address is a notation of the record, nothing is bound here.
     web = advert.web or () if advert.port is None else [("0.0.0.0", advert.port)]  # noqa: S104 - see above
     entries, schemes = _read_web(web, advert.scheme)
     different = len(set(schemes.values())) > 1
-    _check_extra(extra)
-    free = {**identity.manifest, **extra}
-    record = {key: value for key, value in free.items() if key not in _FIELDS}
-    record["host"] = identity.host
-    record["appclass"] = identity.appclass
+    for key in extra:
+        if not isinstance(key, str) or key in _FIELDS:
+            raise RecordError(
+                f"extra={{{key!r}: …}} can't be set: custom ids belong to 'ids', what listens to 'web' "
+                "or 'port', and the other fields come from the environment."
+            )
     launched = identity.launch_time.astimezone(UTC)
-    record["launch_time"] = launched.isoformat(timespec="microseconds").replace("+00:00", "Z")
-    record["process_id"] = identity.process_id
-    for key in BUILTIN_KEYS:
-        if value := getattr(identity, key):
-            record[key] = value
-    if identity.containerized:
-        record["containerized"] = True
-    if entries:
-        record["web"] = entries
-    if discovery := _discovery(identity, advert.ids or {}):
-        record["discovery"] = discovery
     own = {
         "scheme": None if different else next(iter(schemes.values()), advert.scheme),
         "schemes": {str(port): spoken for port, spoken in schemes.items()} if different else None,
@@ -70,11 +61,21 @@ def build_record(
         "addresses": list(identity.addresses) or None,
         "host_key": identity.host_key,
     }
-    record["peerage"] = {key: value for key, value in own.items() if value is not None}
-    return _write(record)
-
-
-def _write(record: dict[str, Any]) -> bytes:
+    optional = {
+        **{key: getattr(identity, key) for key in BUILTIN_KEYS},
+        "containerized": identity.containerized,
+        "web": entries,
+        "discovery": _discovery(identity, advert.ids or {}),
+    }
+    record = {
+        **{key: value for key, value in {**identity.manifest, **extra}.items() if key not in _FIELDS},
+        "host": identity.host,
+        "appclass": identity.appclass,
+        "launch_time": launched.isoformat(timespec="microseconds").replace("+00:00", "Z"),
+        "process_id": identity.process_id,
+        **{key: value for key, value in optional.items() if value},
+        "peerage": {key: value for key, value in own.items() if value is not None},
+    }
     try:
         data = json.dumps(record, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
     except (TypeError, ValueError, RecursionError) as error:
@@ -88,11 +89,7 @@ def _write(record: dict[str, Any]) -> bytes:
 
 
 def check_key(key: Any) -> None:
-    """Check that *key* can be the key of custom ids.
-
-    Raises:
-        RecordError: it can't; the message says which keys can.
-    """
+    """Raise RecordError, which says what can, unless *key* can be the key of custom ids."""
     if not isinstance(key, str) or not _KEY.fullmatch(key) or key.lower().replace("-", "_") in BUILTIN_KEYS:
         raise RecordError(
             f"{key!r} can't be the key of a custom id: use A-Z, a-z, 0-9, '_' and '-'; "
@@ -101,11 +98,7 @@ def check_key(key: Any) -> None:
 
 
 def check_id(key: str, value: Any) -> None:
-    """Check that *value* can be an id of *key*.
-
-    Raises:
-        RecordError: it can't; the message says which values can.
-    """
+    """Raise RecordError, which says what can, unless *value* can be an id of *key*."""
     number = isinstance(value, int) and not isinstance(value, bool)
     if not number and not (isinstance(value, str) and printable(value) and fold_value(value)):
         raise RecordError(
@@ -138,15 +131,6 @@ def _read_web(web: Iterable[Any], default: str) -> tuple[list[list[Any]], dict[i
 def _check_scheme(scheme: object) -> None:
     if scheme not in SCHEMES:
         raise RecordError(f"The scheme {shorten(scheme)} can't be advertised: use 'http' or 'https'.")
-
-
-def _check_extra(extra: Mapping[Any, Any]) -> None:
-    for key in extra:
-        if not isinstance(key, str) or key in _FIELDS:
-            raise RecordError(
-                f"extra={{{key!r}: …}} can't be set: custom ids belong to 'ids', what listens to 'web' "
-                "or 'port', and the other fields come from the environment."
-            )
 
 
 def _discovery(identity: Identity, ids: Ids) -> dict[str, list[str | int]]:

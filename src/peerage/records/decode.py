@@ -1,8 +1,7 @@
 """Reading one advertised record, tolerant of what others write.
 
 A record is JSON written by any program of the cluster. A wrong entry is skipped, and so is a record that is
-no JSON object; everything else is used. :func:`decode` never raises: it returns what can be used, and a
-sentence about each thing that can't.
+no JSON object; everything else is used.
 """
 
 import socket
@@ -25,28 +24,22 @@ _MOST_IDS: Final = 1000
 #: Endpoints of one record, and its further addresses.
 _MOST_ENDPOINTS: Final = 64
 
-_MAX_PORT: Final = 65535
-
 #: Weights from here on are refused, so that sums stay exact enough.
 _MAX_WEIGHT: Final = 1e6
+_MAX_PORT: Final = 65535
 
-#: Different problems of one record that are kept. A record of noise has thousands.
+#: Different problems of one record that are kept, and problems that are put into words to find these.
 _MOST_PROBLEMS: Final = 8
-
-#: Problems of one record that are put into words, to find out which are different.
 _MOST_WORDED: Final = 64
 
 _LOOPBACK: Final[dict[int, str]] = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
-_ID_TYPES: Final = (str, int, float)
 
 
 class Decoded(NamedTuple):
-    """What :func:`decode` made of a record."""
+    """An instance, None if the data is no JSON object, and a sentence about each thing that can't be used."""
 
     instance: Instance | None
-    """None if the data is no JSON object."""
     problems: tuple[str, ...]
-    """What can't be used, a sentence each."""
 
 
 def decode(
@@ -102,17 +95,14 @@ class _Reader:
         self.respelled = False
         """Whether folding changed an id."""
         self.host = self._read_host()
-        self.state: str | None = None
-        self.weight = 1.0
-        self.addresses: tuple[str, ...] = ()
-        self._scheme: str | None = None
-        self._schemes: dict[str, Any] = {}
-        self._same_host = False
-        if own := self._read_object(record, "peerage"):
-            self._same_host = host_key is not None and own.get("host_key") == host_key
-            self._read_own(own)
-
-    # Problems
+        own = self._read_object(record, "peerage")
+        self._same_host = host_key is not None and own.get("host_key") == host_key
+        self._scheme: str | None = self._read_scheme(own.get("scheme"), "peerage.scheme")
+        self._schemes = self._read_object(own, "schemes", "peerage.schemes")
+        state = own.get("state")
+        self.state = intern(state) if isinstance(state, str) and printable(state) else None
+        self.weight = self._read_weight(own.get("weight"))
+        self.addresses = self._read_addresses(own.get("addresses"))
 
     def _add_bad(self, what: str, value: object, wanted: str, *, key: str | None = None) -> None:
         """Note that *what*, or *key* in it, has a wrong value."""
@@ -125,44 +115,37 @@ class _Reader:
             self._add_problem(f"{name} is {shorten(value)}, not {wanted}.")
 
     def _add_problem(self, problem: str) -> None:
-        if problem not in self._problems:
-            if len(self._problems) < _MOST_PROBLEMS:
-                self._problems[problem] = None
-            else:
-                self._unworded += 1
+        if problem in self._problems or len(self._problems) < _MOST_PROBLEMS:
+            self._problems[problem] = None
+        else:
+            self._unworded += 1
 
     def problems(self) -> tuple[str, ...]:
         """Return the problems, a sentence each, and how many more there are."""
         found = tuple(self._problems)
         return (*found, f"There are {self._unworded} more problems.") if self._unworded else found
 
-    # Fields
-
     def _read_object(self, parent: dict[str, Any], key: str, name: str | None = None) -> dict[str, Any]:
         value = parent.get(key)
-        if isinstance(value, dict):
-            return value
-        if value is not None:
+        if value is not None and not isinstance(value, dict):
             self._add_bad(name or key, value, "an object")
-        return {}
+        return value if isinstance(value, dict) else {}
 
     def read_text(self, key: str) -> str | None:
         """Return a field that is a text."""
         value = self._record.get(key)
-        if value is None:
-            return None
         if isinstance(value, str) and printable(value):
             return intern(value)
-        self._add_bad(key, value, "a text")
+        if value is not None:
+            self._add_bad(key, value, "a text")
         return None
 
     def _read_host(self) -> str | None:
         value = self._record.get("host")
-        if value is None:
-            return None
         if isinstance(value, str) and is_host(value):
             return intern(value) if self._may_be_called("host", value) else None
-        self._add_bad("host", value, "a host name, or an IP address in its usual notation")
+        if value is not None:
+            self._add_bad("host", value, "a host name, or an IP address in its usual notation")
         return None
 
     def _may_be_called(self, what: str, text: str) -> bool:
@@ -172,30 +155,24 @@ class _Reader:
             self._add_problem(f"{what} {shorten(text)} {reason}.")
         return reason is None
 
-    def _read_own(self, own: dict[str, Any]) -> None:
-        scheme = own.get("scheme")
-        if scheme in SCHEMES:
-            self._scheme = scheme
-        elif scheme is not None:
-            self._add_bad("peerage.scheme", scheme, "'http' or 'https'")
-        self._schemes = self._read_object(own, "schemes", "peerage.schemes")
-        state = own.get("state")
-        if isinstance(state, str) and printable(state):
-            self.state = intern(state)
-        weight = own.get("weight")
-        if weight is not None:
-            self.weight = self._read_weight(weight)
-        addresses = own.get("addresses")
-        if addresses is not None:
-            self.addresses = self._read_addresses(addresses)
+    def _read_scheme(self, value: Any, name: str, key: str | None = None) -> str | None:
+        if value in SCHEMES:
+            return str(value)
+        if value is not None:
+            self._add_bad(name, value, "'http' or 'https'", key=key)
+        return None
 
     def _read_weight(self, value: object) -> float:
+        if value is None:
+            return 1.0
         if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < _MAX_WEIGHT:
             return float(value)
         self._add_bad("peerage.weight", value, "a positive number below a million")
         return 1.0
 
     def _read_addresses(self, values: object) -> tuple[str, ...]:
+        if values is None:
+            return ()
         if not isinstance(values, list):
             self._add_bad("peerage.addresses", values, "a list of addresses")
             return ()
@@ -209,12 +186,10 @@ class _Reader:
         return tuple(found)
 
     def _first(self, values: list[Any], name: str) -> list[Any]:
-        if len(values) <= _MOST_ENDPOINTS:
-            return values
-        self._add_problem(f"{name} has {len(values)} entries, of which the first {_MOST_ENDPOINTS} are used.")
+        if len(values) > _MOST_ENDPOINTS:
+            first = f"the first {_MOST_ENDPOINTS} are used"
+            self._add_problem(f"{name} has {len(values)} entries, of which {first}.")
         return values[:_MOST_ENDPOINTS]
-
-    # Ids
 
     def read_ids(self) -> dict[tuple[str, str], Id]:
         """Return ``{(key, folded value): value in the record}``."""
@@ -223,12 +198,9 @@ class _Reader:
             value = self._record.get(key)
             if value is not None and value != "":
                 self._read_id(found, None, key, value)
-        custom = self._read_object(self._record, "discovery")
-        if not custom:
-            return found
         builtin = {key for key, _ in found}
         free = _MOST_IDS - len(found)
-        for key, values in custom.items():
+        for key, values in self._read_object(self._record, "discovery").items():
             folded = fold_key(key)
             if folded in builtin or values is None:
                 continue
@@ -247,11 +219,10 @@ class _Reader:
 
     def _read_id(self, found: dict[tuple[str, str], Id], custom: str | None, key: str, value: Any) -> None:
         """Add one id; *custom* is its key in the spelling of ``discovery``."""
-        if type(value) in _ID_TYPES:
+        if type(value) in (str, int, float):
             folded = fold_value(value)
             if folded == value:
-                # The same object, so that the text is in memory once.
-                folded = value
+                folded = value  # the same object, so that the text is in memory once
             else:
                 self.respelled = True
             if folded and printable(folded):
@@ -259,8 +230,6 @@ class _Reader:
                 return
         what = key if custom is None else "discovery"
         self._add_bad(what, value, "an id (text or number, up to 1000 characters)", key=custom)
-
-    # Endpoints
 
     def read_web(self) -> tuple[tuple[Endpoint, ...], tuple[str, ...]]:
         """Return where the instance can be called, and the URLs of that."""
@@ -273,8 +242,7 @@ class _Reader:
         endpoints: dict[Endpoint, None] = {}
         urls: dict[str, None] = {}
         for entry in self._first(web, "web"):
-            # ASAB 25.15 writes null for an address that it doesn't know.
-            endpoint = None if entry is None else self._read_endpoint(entry)
+            endpoint = self._read_endpoint(entry)
             if endpoint is not None:
                 endpoints[endpoint] = None
                 urls[f"{endpoint.scheme or 'http'}://{endpoint.authority}"] = None
@@ -286,12 +254,15 @@ class _Reader:
             address, port = read_address(entry[0]), entry[1]
             if address is not None and 0 < port <= _MAX_PORT:
                 return self._make_endpoint(address, port)
-        self._add_bad("an entry of web", entry, "[address, port] with a port from 1 to 65535")
+        if entry is not None:  # ASAB 25.15 writes null for an address that it doesn't know
+            self._add_bad("an entry of web", entry, "[address, port] with a port from 1 to 65535")
         return None
 
     def _make_endpoint(self, address: Address, port: int) -> Endpoint | None:
         literal, family, unspecified, loopback, routable = address
-        scheme = self._scheme_of(port) if self._schemes else self._scheme
+        scheme = self._scheme
+        if self._schemes:
+            scheme = self._read_scheme(self._schemes.get(str(port)), "peerage.schemes", str(port)) or scheme
         if unspecified:
             if self.host is None:
                 self._add_problem("It has no usable host, so it can't be called.")
@@ -303,17 +274,9 @@ class _Reader:
             return Endpoint(literal, port, family, literal if loopback else None, scheme)
         return None
 
-    def _scheme_of(self, port: int) -> str | None:
-        scheme = self._schemes.get(str(port))
-        if scheme in SCHEMES:
-            return str(scheme)
-        if scheme is not None:
-            self._add_bad("peerage.schemes", scheme, "'http' or 'https'", key=str(port))
-        return self._scheme
-
     def common_scheme(self, endpoints: tuple[Endpoint, ...]) -> str | None:
         """Return the scheme of all *endpoints*; None if they differ."""
         if not self._schemes or not endpoints:
             return self._scheme
-        schemes = {endpoint.scheme for endpoint in endpoints}
-        return schemes.pop() if len(schemes) == 1 else None
+        scheme = endpoints[0].scheme
+        return scheme if all(endpoint.scheme == scheme for endpoint in endpoints) else None

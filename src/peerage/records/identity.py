@@ -24,16 +24,7 @@ from peerage.records.addresses import read_address
 from peerage.records.names import BUILTIN_KEYS, fold_value
 from peerage.records.text import printable, shorten
 
-__all__ = [
-    "MANIFESTS",
-    "Identity",
-    "find_manifest",
-    "guess_addresses",
-    "host_key",
-    "in_container",
-    "launch_time",
-    "read_identity",
-]
+__all__ = ["Identity", "find_manifest", "host_key", "in_container", "read_identity"]
 
 log = logging.getLogger(__name__)
 
@@ -41,12 +32,6 @@ _IMPORTED: Final = datetime.now(UTC)
 
 #: Where ASAB looks for the manifest.
 MANIFESTS: Final = ("/app/MANIFEST.json", "/MANIFEST.json", "MANIFEST.json")
-
-#: Files that Docker and podman put into each container.
-_MARKERS: Final = (".dockerenv", "run/.containerenv")
-
-#: Words in the control groups (version 1) of a process in a container.
-_GROUPS: Final = ("docker", "kubepods", "containerd", "/lxc/")
 
 
 @lru_cache(maxsize=4)
@@ -84,7 +69,6 @@ class Identity:
     """The same for two processes exactly if they share loopback addresses."""
 
     def __post_init__(self) -> None:
-        """Take the ids of the manifest that aren't given otherwise."""
         for key in BUILTIN_KEYS:
             value = self.manifest.get(key)
             if getattr(self, key) is not None or value is None or value == "":
@@ -116,13 +100,11 @@ def read_identity(
     """
     environ = os.environ if environ is None else environ
     containerized = in_container(environ)
+    ids: dict[str, Any] = {key: environ.get(key.upper()) or None for key in BUILTIN_KEYS}
     return Identity(
         host=environ.get("ASAB_HOSTNAME") or socket.gethostname(),
         appclass=appclass,
-        instance_id=environ.get("INSTANCE_ID") or None,
-        service_id=environ.get("SERVICE_ID") or None,
-        node_id=environ.get("NODE_ID") or None,
-        site_id=environ.get("SITE_ID") or None,
+        **ids,
         containerized=containerized,
         manifest=find_manifest(environ.get("PEERAGE_MANIFEST")) or {} if manifest is None else manifest,
         addresses=_addresses(environ.get("PEERAGE_ADDRESSES"), containerized=containerized),
@@ -152,10 +134,7 @@ def find_manifest(
 ) -> dict[str, Any] | None:
     """Return the fields of the manifest, None if there is no manifest, {} if it can't be used.
 
-    Args:
-        configured: path of the file; if there is no such file, *paths* are tried.
-        said_by: the option or variable that names it, for the log.
-        paths: where it usually is; the first of them is used.
+    If there is no file *configured*, which the option or variable *said_by* names, *paths* are tried.
     """
     if configured and not Path(configured).is_file():
         log.error("%s names %s, which is no file", said_by, configured)
@@ -176,11 +155,19 @@ def find_manifest(
 
 
 def _addresses(configured: str | None, *, containerized: bool) -> tuple[str, ...]:
-    if configured:
-        parts = (part.strip() for part in configured.split(","))
-        return tuple(dict.fromkeys(_checked_address(part) for part in parts if part))
-    # The address of a container can usually be reached from its own machine only.
-    return () if containerized else guess_addresses()
+    if not configured:
+        # The address of a container can usually be reached from its own machine only.
+        return () if containerized else guess_addresses()
+    found: dict[str, None] = {}
+    for text in filter(None, map(str.strip, configured.split(","))):
+        address = read_address(text)
+        if address is None or not address.routable:
+            raise ConfigurationError(
+                f"PEERAGE_ADDRESSES contains {text!r}: give IP addresses that peers can reach, with commas: "
+                "no host names, no loopback, link-local or multicast addresses."
+            )
+        found[address.literal] = None
+    return tuple(found)
 
 
 def guess_addresses() -> tuple[str, ...]:
@@ -196,31 +183,17 @@ def guess_addresses() -> tuple[str, ...]:
     return tuple(found)
 
 
-def _checked_address(text: str) -> str:
-    address = read_address(text)
-    if address is None or not address.routable:
-        raise ConfigurationError(
-            f"PEERAGE_ADDRESSES contains {text!r}: give IP addresses that peers can reach, with commas: "
-            "no host names, no loopback, link-local or multicast addresses."
-        )
-    return address.literal
-
-
 def in_container(environ: Mapping[str, str], pid: int | None = None, root: Path = Path("/")) -> bool:
-    """Tell whether this process runs in a container.
+    """Tell whether this process, or *pid*, runs in a container, whose files are in *root*.
 
     The rules of ASAB's ``running_in_container()`` are among these.
-
-    Args:
-        environ: systemd-nspawn, podman and LXC set ``container`` in it.
-        pid: number of the process, by default that of this one. The first process of a container has 1.
-        root: where ``/proc`` and the files of the container are.
     """
+    groups = _read(root / "proc/1/cgroup")  # of version 1
     return (
-        bool(environ.get("container"))
-        or (pid or os.getpid()) == 1
-        or any((root / marker).exists() for marker in _MARKERS)
-        or any(word in _read(root / "proc/1/cgroup") for word in _GROUPS)
+        bool(environ.get("container"))  # systemd-nspawn, podman and LXC set it
+        or (pid or os.getpid()) == 1  # the first process of a container
+        or any((root / marker).exists() for marker in (".dockerenv", "run/.containerenv"))  # Docker, podman
+        or any(word in groups for word in ("docker", "kubepods", "containerd", "/lxc/"))
         or _has_overlay_root(_read(root / "proc/self/mountinfo"))
     )
 
@@ -230,11 +203,8 @@ def _has_overlay_root(mountinfo: str) -> bool:
 
     It is the only sign in a pod of containerd where control groups have version 2. Fields: proc(5).
     """
-    for line in mountinfo.splitlines():
-        mount, _, filesystem = line.partition(" - ")
-        if mount.split()[4:5] == ["/"] and filesystem.split()[:1] == ["overlay"]:
-            return True
-    return False
+    mounts = (line.partition(" - ") for line in mountinfo.splitlines())
+    return any(at.split()[4:5] == ["/"] and kind.split()[:1] == ["overlay"] for at, _, kind in mounts)
 
 
 def _read(path: Path) -> str:

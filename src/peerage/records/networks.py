@@ -15,7 +15,6 @@ from peerage.errors import ConfigurationError
 __all__ = ["ANYWHERE", "LONGEST_ADDRESS", "Networks", "meanings", "never_called", "read_networks"]
 
 _Address = IPv4Address | IPv6Address
-_Network = IPv4Network | IPv6Network
 
 #: Characters of an address: 45, and an interface name after a percent sign.
 LONGEST_ADDRESS: Final = 64
@@ -53,20 +52,13 @@ _EMBEDDED: Final = (
 )
 
 _LOOPBACK: Final = IPv6Address("::1")
-
 _THIS_NETWORK: Final = IPv4Network("0.0.0.0/8")
 
 
 class Networks:
-    """Decides which addresses may be called.
+    """Decides which addresses may be called; *allowed* are the networks of the peers, None: any."""
 
-    Args:
-        allowed: the networks of the peers; None: all but those that are never called.
-    """
-
-    __slots__ = ("_allowed", "_judge")
-
-    def __init__(self, allowed: tuple[_Network, ...] | None = None) -> None:
+    def __init__(self, allowed: tuple[IPv4Network | IPv6Network, ...] | None = None) -> None:
         self._allowed = allowed
         # The longest addresses fill it with 300 kB.
         self._judge = lru_cache(maxsize=1024)(self._judge_address)
@@ -90,12 +82,11 @@ class Networks:
             return None
         if never_called(address):
             return "is link-local, of a cloud's metadata service or of no host, which is never called"
-        if self._allowed is not None:
-            # A packet to an address that contains IPv4 addresses arrives at those.
-            for each in meanings(address)[1:] or (address,):
-                if not any(each in network for network in self._allowed):
-                    return "is in none of the allowed_networks"
-        return None
+        # A packet to an address that contains IPv4 addresses arrives at those.
+        reached = meanings(address)[1:] or (address,)
+        if self._allowed is None or all(any(each in one for one in self._allowed) for each in reached):
+            return None
+        return "is in none of the allowed_networks"
 
 
 def never_called(address: _Address) -> bool:

@@ -1,6 +1,7 @@
 """The text of a record: parsing it, and showing the beginning of a wrong value."""
 
 import json
+import sys
 from reprlib import Repr
 from typing import Any, Final
 
@@ -9,18 +10,11 @@ __all__ = ["parse_record", "printable", "shorten"]
 #: Characters that are shown of a value.
 _SHOWN: Final = 60
 
-#: Digits of the longest number that Python converts.
-_DIGITS: Final = 4300
-
-#: The white space of JSON.
-_BLANK: Final = " \t\n\r"
-
 _STRICT: Final = json.JSONDecoder()
 
-# A longer number stays text, so that only the field it is in is lost and not the whole record.
-_TOLERANT: Final = json.JSONDecoder(
-    parse_int=lambda digits: int(digits) if len(digits) <= _DIGITS else digits
-)
+# A number that is longer than Python converts stays text, so that only the field it is in is lost.
+_DIGITS: Final = sys.int_info.default_max_str_digits
+_TOLERANT: Final = json.JSONDecoder(parse_int=lambda text: int(text) if len(text) <= _DIGITS else text)
 
 
 def parse_record(data: bytes) -> dict[str, Any]:
@@ -30,7 +24,7 @@ def parse_record(data: bytes) -> dict[str, Any]:
         ValueError: it isn't one UTF-8 JSON object; the message completes "The record is …".
     """
     try:
-        text = data.decode("utf-8").strip(_BLANK)
+        text = data.decode("utf-8").strip(" \t\n\r")  # the white space of JSON
         try:
             value, end = _STRICT.raw_decode(text)
         except json.JSONDecodeError:
@@ -52,13 +46,10 @@ def parse_record(data: bytes) -> dict[str, Any]:
 
 def printable(text: str) -> bool:
     """Tell whether *text* can be encoded: JSON may contain lone surrogates, which can't."""
-    if text.isascii():
-        return True
     try:
-        text.encode()
+        return text.isascii() or bool(text.encode())
     except UnicodeEncodeError:
         return False
-    return True
 
 
 class _Shortener(Repr):

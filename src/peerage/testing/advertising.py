@@ -6,8 +6,7 @@ import pytest
 
 from peerage.errors import RegistryClosedError, RegistryDeniedError
 from peerage.registry import RECORD_LIMIT, Registry
-from peerage.testing.harness import requires
-from peerage.testing.suite import registered
+from peerage.testing.harness import registered, requires
 from peerage.testing.view import View
 from peerage.testing.waiting import begun
 

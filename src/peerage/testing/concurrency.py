@@ -4,9 +4,8 @@ import asyncio
 import random
 
 from peerage.registry import Advertisement, Registry
-from peerage.testing.harness import Harness, requires
+from peerage.testing.harness import Harness, registered, requires
 from peerage.testing.participant import Participant
-from peerage.testing.suite import registered
 from peerage.testing.view import View
 
 __all__ = ["ConcurrencyTests"]

@@ -21,12 +21,11 @@ from typing import Any, ClassVar
 import pytest
 import pytest_asyncio
 
-from peerage.registry import Registry
+from peerage.registry import Registry, open_registry
 from peerage.testing.advertising import AdvertisingTests
 from peerage.testing.concurrency import ConcurrencyTests
-from peerage.testing.harness import Harness, missing_tests
+from peerage.testing.harness import Harness, closing, missing_tests
 from peerage.testing.outages import OutageTests
-from peerage.testing.suite import closing
 from peerage.testing.tidiness import TidinessTests
 from peerage.testing.view import View
 from peerage.testing.watching import WatchingTests
@@ -64,13 +63,13 @@ class RegistryConformance(WatchingTests, AdvertisingTests, ConcurrencyTests, Out
     @pytest_asyncio.fixture
     async def there(self, harness: Harness) -> AsyncIterator[Registry]:
         """A participant that no fault affects."""
-        async with closing(harness.second()) as (registry,):
+        async with closing(open_registry(harness.url())) as (registry,):
             yield registry
 
     @pytest_asyncio.fixture
     async def elsewhere(self, harness: Harness) -> AsyncIterator[Registry]:
         """A participant of another path."""
-        async with closing(harness.elsewhere()) as (registry,):
+        async with closing(open_registry(harness.url("elsewhere"))) as (registry,):
             yield registry
 
     @pytest_asyncio.fixture

@@ -1,13 +1,14 @@
-"""What a backend provides for its tests: its capabilities, ways to take part in one registry, and faults."""
+"""What a backend provides for its tests: capabilities, ways to take part in one registry, and faults."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Final, TypeVar
 
-from peerage.registry import Registry, open_registry
+from peerage.registry import Advertisement, Registry, open_registry
 
-__all__ = ["CAPABILITIES", "Harness", "missing_tests", "requires"]
+__all__ = ["CAPABILITIES", "Harness", "closing", "missing_tests", "registered", "requires"]
 
 #: What a backend may declare, and what each capability means.
 CAPABILITIES: Final = {
@@ -72,14 +73,6 @@ class Harness(ABC):
         """Open a participant that :meth:`lose` and :meth:`expire` affect."""
         return open_registry(self.url())
 
-    def second(self) -> Registry:
-        """Open a participant that no fault affects."""
-        return open_registry(self.url())
-
-    def elsewhere(self) -> Registry:
-        """Open a participant of another path."""
-        return open_registry(self.url("elsewhere"))
-
     async def lose(self) -> None:
         """Capability ``outage``: the first participants lose touch; their sessions survive."""
         raise NotImplementedError
@@ -91,3 +84,20 @@ class Harness(ABC):
     async def expire(self) -> None:
         """Capability ``session``: the registry takes the first participants for dead; they can reach it."""
         raise NotImplementedError
+
+
+@asynccontextmanager
+async def closing(*registries: Registry) -> AsyncIterator[tuple[Registry, ...]]:
+    """Close all of them in the end, also after an exception."""
+    try:
+        yield registries
+    finally:
+        for registry in registries:
+            await registry.aclose()
+
+
+async def registered(registry: Registry, name: str, data: bytes) -> Advertisement:
+    """Advertise, and return once the record is in the registry."""
+    advertisement = registry.advertise(name, data)
+    await advertisement.registered()
+    return advertisement

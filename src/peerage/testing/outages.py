@@ -1,8 +1,7 @@
 """The contract's part on losing touch and on losing the session."""
 
 from peerage.registry import Registry, Snapshot, Stale
-from peerage.testing.harness import Harness, requires
-from peerage.testing.suite import registered
+from peerage.testing.harness import Harness, registered, requires
 from peerage.testing.view import View
 from peerage.testing.waiting import eventually
 
@@ -51,9 +50,7 @@ class OutageTests:
     async def test_advertising_out_of_touch(self, harness: Harness, here: Registry, view: View) -> None:
         """advertise() returns at once; the record is registered, as given last, when that is possible."""
         async with View(here) as own:
-            await own.until(lambda: own.ready)
-            await harness.lose()
-            await own.until(lambda: own.stale)
+            await _lose(harness, own)
             owner = here.advertise("Patient", b"1")
             owner.update(b"2")
             assert not owner.name
@@ -72,10 +69,8 @@ class OutageTests:
         names = {kept.name, changed.name}
         async with View(there) as view, View(here) as own:
             await view.until_data([b"kept", b"before"])
-            await own.until(lambda: own.ready)
             before = len(view.events)
-            await harness.lose()
-            await own.until(lambda: own.stale)
+            await _lose(harness, own)
             changed.update(b"after")
             await harness.restore()
             await changed.registered()
@@ -88,9 +83,7 @@ class OutageTests:
         """A record that is withdrawn in an outage is gone after it."""
         owner = await registered(here, "Leaves", b"leaves")
         async with View(here) as own:
-            await own.until(lambda: own.ready)
-            await harness.lose()
-            await own.until(lambda: own.stale)
+            await _lose(harness, own)
             never = here.advertise("Never", b"never")
             await owner.withdraw()
             await never.withdraw()
@@ -129,3 +122,10 @@ class OutageTests:
         await harness.restore()
         await registered(here, "Marker", b"marker")
         await view.until_data([b"marker"])
+
+
+async def _lose(harness: Harness, view: View) -> None:
+    """Lose touch once the registry was read, and wait until *view* knows."""
+    await view.until(lambda: view.ready)
+    await harness.lose()
+    await view.until(lambda: view.stale)

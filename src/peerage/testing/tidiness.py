@@ -8,8 +8,7 @@ import pytest
 
 from peerage.errors import RegistryClosedError
 from peerage.registry import Registry
-from peerage.testing.harness import Harness, requires
-from peerage.testing.suite import closing, registered
+from peerage.testing.harness import Harness, closing, registered, requires
 from peerage.testing.view import View
 from peerage.testing.waiting import begun, eventually
 

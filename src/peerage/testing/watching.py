@@ -3,9 +3,8 @@
 import asyncio
 
 from peerage.registry import Event, Gone, Put, Registry, Snapshot
-from peerage.testing.harness import Harness, requires
+from peerage.testing.harness import Harness, registered, requires
 from peerage.testing.participant import Participant
-from peerage.testing.suite import registered
 from peerage.testing.view import View
 from peerage.testing.waiting import begun, eventually
 

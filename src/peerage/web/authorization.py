@@ -23,18 +23,7 @@ from peerage.auth.refusals import Reason
 from peerage.auth.verifier import Verifier
 from peerage.errors import AccessDeniedError, KeysUnavailableError, TokenRefusedError
 
-__all__ = [
-    "PRINCIPAL",
-    "authorize",
-    "caller",
-    "is_open",
-    "mark_open",
-    "noauth",
-    "require",
-    "require_superuser",
-    "take_token",
-    "unavailable",
-]
+__all__ = ["PRINCIPAL", "authorize", "caller", "noauth", "require", "require_superuser"]
 
 log = logging.getLogger(__name__)
 
@@ -67,18 +56,15 @@ def noauth(handler: _Marked) -> _Marked:
     A decorator above this one must keep the mark, as ``functools.wraps`` does; else the handler stays closed.
     """
     if isinstance(handler, type):
-        return cast("_Marked", mark_open(_subclass(handler), _MARK))
+        names = ("__module__", "__qualname__", "__doc__")
+        view = type(handler.__name__, (handler,), {name: getattr(handler, name) for name in names})
+        return cast("_Marked", mark_open(view, _MARK))
 
     @functools.wraps(handler)
     async def marked(*args: Any, **kwargs: Any) -> web.StreamResponse:
         return cast("web.StreamResponse", await handler(*args, **kwargs))
 
     return cast("_Marked", mark_open(marked, _MARK))
-
-
-def _subclass(view: type) -> type:
-    names = ("__module__", "__qualname__", "__doc__")
-    return type(view.__name__, (view,), {name: getattr(view, name) for name in names})
 
 
 def caller() -> Principal:
@@ -223,22 +209,22 @@ def is_open(request: web.Request, mark: str = _MARK) -> bool:
 
 def _unauthorized(*, sent: bool) -> web.Response:
     message = "The token isn't valid." if sent else "Send a token: Authorization: Bearer <token>."
-    return web.Response(status=401, **_content("NOT-AUTHORIZED", message, _challenge("invalid_token")))
+    return _refusal(401, "NOT-AUTHORIZED", message, "invalid_token")
 
 
 def _forbidden() -> web.Response:
-    message, headers = "The token doesn't allow this.", _challenge("insufficient_scope")
-    return web.Response(status=403, **_content("ACCESS-DENIED", message, headers))
+    return _refusal(403, "ACCESS-DENIED", "The token doesn't allow this.", "insufficient_scope")
+
+
+def _refusal(status: int, result: str, message: str, error: str) -> web.Response:
+    headers: dict[str, str] = {hdrs.WWW_AUTHENTICATE: f'Bearer realm="asab", error="{error}"'}
+    return web.Response(status=status, **_content(result, message, headers))
 
 
 def unavailable(error: KeysUnavailableError) -> dict[str, Any]:
     """Return the keyword arguments of a 503, for a response or an exception of aiohttp."""
     retry_after = str(math.ceil(error.retry_after))
     return _content("ERROR", "Tokens can't be verified right now.", {hdrs.RETRY_AFTER: retry_after})
-
-
-def _challenge(error: str) -> dict[str, str]:
-    return {hdrs.WWW_AUTHENTICATE: f'Bearer realm="asab", error="{error}"'}
 
 
 def _content(result: str, message: str, headers: dict[str, str]) -> dict[str, Any]:

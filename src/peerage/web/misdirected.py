@@ -7,18 +7,17 @@ name the record they chose and the address they dialled: :mod:`peerage.calling.m
 
 import logging
 from collections.abc import Collection
-from contextlib import suppress
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any, Final, Protocol
 
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 from yarl import URL
 
 from peerage.calling.misdirected import DIALLED, MARK, STATUS, Dialled, read_dialled
 from peerage.errors import NotDiscoveredError
-from peerage.records.names import is_logical, parse_host
+from peerage.records.names import parse_host
 from peerage.records.text import shorten
-from peerage.web.handlers import Handler, Middleware
 
 __all__ = ["Callee", "is_for_another", "refuse_misdirected"]
 
@@ -29,8 +28,8 @@ _TEXT: Final = (
     "the name up again.\n"
 )
 
-#: Characters of an encoded host, at most (RFC 1035); decoding takes quadratic time.
-_LONGEST_HOST: Final = 253
+#: Characters of an encoded host, at most (RFC 1035), and its port; decoding takes quadratic time.
+_LONGEST_HOST: Final = 253 + len(":65535")
 
 #: Records of other processes that are logged, once each.
 _MOST_LOGGED: Final = 100
@@ -68,7 +67,7 @@ def refuse_misdirected(callee: Callee, *others: Callee) -> Middleware:
     async def refuse(request: web.Request, handler: Handler) -> web.StreamResponse:
         headers = request.headers.getall(DIALLED, ())
         dialled = read_dialled(headers[0]) if len(headers) == 1 else None
-        local = _local_address(request)
+        local = request.get_extra_info("sockname")
         if dialled is None or not all(is_for_another(each, dialled, local, request.host) for each in callees):
             return await handler(request)
         if dialled.name not in logged and len(logged) < _MOST_LOGGED:
@@ -82,40 +81,33 @@ def refuse_misdirected(callee: Callee, *others: Callee) -> Middleware:
     return refuse
 
 
-def is_for_another(callee: Callee, dialled: Dialled, local: tuple[Any, ...] | None, host: str) -> bool:
+def is_for_another(callee: Callee, dialled: Dialled, local: Any, host: str) -> bool:
     """Return whether a request can only be meant for another process; all of this must hold.
 
     The record that the client chose is none that this process has or had. The address that it dialled is
     this end of the connection, so no proxy handed the request on. The ``Host`` is a logical name,
     ``<value>.<key>.asab``, and none of this process's. A process that has neither ids nor records accepts
-    everything: it is found by means that aren't known here.
-
-    Args:
-        callee: how this process is called.
-        dialled: what the client says it dialled.
-        local: this end of the connection, as ``getsockname()`` returns it; None if it isn't known.
-        host: the ``Host`` header.
+    everything: it is found by means that aren't known here. *local* is this end of the connection, as
+    ``getsockname()`` returns it; None if it isn't known.
     """
     records = callee.own_records()
     if dialled.name in records:
         return False
-    if local is None or (_address(dialled.address), dialled.port) != (_address(local[0]), local[1]):
+    # Of a Unix socket it is a path.
+    if not isinstance(local, tuple) or (_address(dialled.address), dialled.port) != (
+        _address(local[0]),
+        local[1],
+    ):
         return False
-    name = _decoded(_without_port(host))
-    if not is_logical(name):
+    if len(host) > _LONGEST_HOST:
         return False
     try:
-        called = parse_host(name)
-    except NotDiscoveredError:
+        # What isn't ASCII is encoded on its way (IDNA), which URL undoes.
+        called = parse_host(URL.build(scheme="http", authority=host).host or "")
+    except (ValueError, NotDiscoveredError):
         return False
     ids = callee.own_ids()
     return bool(ids or records) and called not in ids
-
-
-def _local_address(request: web.Request) -> tuple[Any, ...] | None:
-    transport = request.transport
-    name = None if transport is None else transport.get_extra_info("sockname")
-    return name if isinstance(name, tuple) else None  # of a Unix socket it is a path
 
 
 def _address(text: str) -> IPv4Address | IPv6Address | str:
@@ -125,17 +117,3 @@ def _address(text: str) -> IPv4Address | IPv6Address | str:
     except ValueError:
         return text
     return (isinstance(address, IPv6Address) and address.ipv4_mapped) or address
-
-
-def _without_port(host: str) -> str:
-    name, colon, port = host.rpartition(":")
-    return name if colon and (port.isdecimal() or not port) else host
-
-
-def _decoded(host: str) -> str:
-    """Return *host* as it is written outside of URLs: what isn't ASCII is encoded on its way (IDNA)."""
-    if "xn--" not in host.lower() or len(host) > _LONGEST_HOST:
-        return host
-    with suppress(ValueError):
-        return URL.build(scheme="http", host=host).host or host
-    return host

@@ -9,8 +9,7 @@ from contextlib import suppress
 from typing import Final
 
 from aiohttp import WSCloseCode, web
-
-from peerage.web.handlers import Handler
+from aiohttp.typedefs import Handler
 
 __all__ = ["GracefulStop"]
 
@@ -32,8 +31,7 @@ class GracefulStop:
         await registration.drain()
         await graceful.stop(runner)
 
-    Args:
-        app: the outermost application, before it is started; its first middleware is then this one's.
+    *app* is the outermost application, before it is started; its first middleware is then this one's.
     """
 
     def __init__(self, app: web.Application) -> None:
@@ -71,11 +69,8 @@ class GracefulStop:
         """Take no new connections, close WebSockets with 1001, and wait for the requests under way.
 
         A request is waited for until its body has arrived and its response has begun, or its handler is done.
-        What is still sent then is finished by ``runner.cleanup()``.
-
-        Args:
-            runner: of the application's server.
-            timeout: seconds after which no more requests are waited for.
+        What is still sent then is finished by ``runner.cleanup()``. After *timeout* seconds no more requests
+        are waited for.
         """
         self.close_connections()
         for site in tuple(runner.sites):
@@ -86,7 +81,8 @@ class GracefulStop:
             async with asyncio.timeout(timeout):
                 seen = -1
                 while seen != self._received:
-                    await self._close_websockets()
+                    open_ones = [each for each in self._websockets.values() if each.prepared]
+                    await asyncio.gather(*(each.close(code=WSCloseCode.GOING_AWAY) for each in open_ones))
                     await self._none.wait()
                     seen = self._received
                     await asyncio.sleep(_QUIET)
@@ -106,10 +102,6 @@ class GracefulStop:
         # A handler may begin to answer while it still reads.
         if request.content.is_eof():
             self._done(key)
-
-    async def _close_websockets(self) -> None:
-        open_ones = [each for each in self._websockets.values() if each.prepared]
-        await asyncio.gather(*(each.close(code=WSCloseCode.GOING_AWAY) for each in open_ones))
 
     def _done(self, key: int) -> None:
         self._waited_for.discard(key)

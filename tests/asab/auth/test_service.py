@@ -232,38 +232,6 @@ def test_without_keys_each_request_is_refused(environ, tmp_path):
     assert "set public_keys_url in [auth]" in outcome.log
 
 
-def test_what_programs_ask_it(environ):
-    """authorize_request() returns the sender's Authorization, or raises NotAuthenticatedError."""
-    outcome = ours(
-        SMALL
-        + """
-async def handler(request):
-    authz = await app.auth.authorize_request(request)
-    say(authz, authz.IdToken == TOKENS[request.query["who"]])
-    return aiohttp.web.Response()
-@noauth
-async def free(request):
-    try:
-        await app.auth.authorize_request(request)
-    except asab.exceptions.NotAuthenticatedError:
-        say("nobody")
-    return aiohttp.web.Response()
-app = make({"listen": "127.0.0.1 0"})
-app.auth = asab.web.auth.AuthService(app)
-app.container.WebApp.router.add_get("/x", handler)
-app.container.WebApp.router.add_get("/free", free)
-async def program(app, session):
-    await status(session, "/x?who=reader", "reader")
-    await status(session, "/free")
-go(app, program)
-""",
-        **environ,
-    )
-    assert outcome.lines[0].startswith("<Authorization"), outcome.log
-    assert outcome.lines[0].endswith("True")
-    assert outcome.lines[1:] == ["nobody"]
-
-
 def test_the_program_of_a_test(environ):
     """A web application that another runner serves is closed as well."""
     outcome = ours(

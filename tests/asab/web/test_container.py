@@ -135,19 +135,6 @@ os._exit(0)
     assert "There is no [web] section in the configuration: write one, with listen=" in outcome.log
 
 
-def test_the_former_section():
-    """[asab:web] serves if there is no [web]."""
-    both(
-        SERVE
-        + """
-asab.Config.add_defaults({"asab:web": {"listen": "127.0.0.1 0"}})
-app = asab.Application(args=[], modules=[asab.web.Module])
-say(app.get_service("asab.WebService").WebContainer.get_ports())
-os._exit(0)
-"""
-    )
-
-
 @pytest.mark.parametrize("size", [1000, 1001])
 def test_body_max_size(size):
     """A larger body is 413."""

@@ -28,7 +28,7 @@ from peerage.asab.zookeeper.session import ZooKeeperSession
 from peerage.errors import RegistryClosedError
 from peerage.registry import open_registry
 from peerage.testing import View, eventually
-from peerage.testing.suite import closing, registered
+from peerage.testing.harness import closing, registered
 
 call = asyncio.to_thread
 

@@ -10,7 +10,7 @@ from tests.backends.zookeeper.support import connected, connection, cut_off, fol
 from peerage.asab.zookeeper.session import ZooKeeperSession
 from peerage.registry import open_registry
 from peerage.testing import eventually
-from peerage.testing.suite import closing, registered
+from peerage.testing.harness import closing, registered
 
 call = asyncio.to_thread
 
@@ -76,7 +76,7 @@ async def test_closing_while_the_client_ends_its_session(url):
             await asyncio.sleep(0)
             await registry.aclose()
             await ending
-            assert not client._connection.thread.is_alive()
+            assert not client.thread.is_alive()
 
 
 async def test_a_listener_that_ends_the_session(url):

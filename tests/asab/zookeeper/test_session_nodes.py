@@ -9,7 +9,7 @@ from peerage.asab.zookeeper.session import ZooKeeperSession
 from peerage.errors import RegistryClosedError, RegistryDeniedError
 from peerage.registry import open_registry
 from peerage.testing import View, eventually
-from peerage.testing.suite import closing
+from peerage.testing.harness import closing
 
 call = asyncio.to_thread
 

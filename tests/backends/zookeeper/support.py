@@ -17,7 +17,7 @@ from peerage.records.build import build_record
 from peerage.records.identity import Identity
 from peerage.registry import Advertisement, Registry, Secrets, open_registry
 from peerage.testing import View, eventually
-from peerage.testing.suite import closing, registered
+from peerage.testing.harness import closing, registered
 from peerage.testing.zookeeper import Proxy, ZooKeeperServer
 
 T = TypeVar("T")

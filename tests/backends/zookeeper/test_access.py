@@ -21,7 +21,7 @@ from tests.backends.zookeeper.support import (
 from peerage import RegistryDeniedError, open_registry
 from peerage.errors import PeerageError
 from peerage.testing import View
-from peerage.testing.suite import closing, registered
+from peerage.testing.harness import closing, registered
 
 _numbers = itertools.count()
 

@@ -21,18 +21,17 @@ from tests.backends.zookeeper.support import (
 )
 
 from peerage import Discovery
-from peerage.backends.zookeeper.connection import CHANGED, Connection
+from peerage.backends.zookeeper.connection import CHANGED, Connection, Pauses
 from peerage.backends.zookeeper.failures import named
 from peerage.backends.zookeeper.location import parse
 from peerage.backends.zookeeper.nodes import Nodes
 from peerage.backends.zookeeper.notes import NodeEvent, Note, Replied
-from peerage.backends.zookeeper.pauses import Pauses
 from peerage.backends.zookeeper.registry import ZooKeeperRegistry
 from peerage.backends.zookeeper.session import Client
 from peerage.errors import RegistryClosedError
 from peerage.registry import Advertisement, Registry, Stale, open_registry
 from peerage.testing import View, eventually
-from peerage.testing.suite import closing, registered
+from peerage.testing.harness import closing, registered
 from peerage.testing.waiting import PATIENCE
 from peerage.testing.zookeeper import Proxy, ZooKeeperServer
 

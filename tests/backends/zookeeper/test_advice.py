@@ -15,7 +15,7 @@ from tests.backends.zookeeper.support import (
 
 from peerage import open_registry
 from peerage.testing import View
-from peerage.testing.suite import closing, registered
+from peerage.testing.harness import closing, registered
 
 
 async def test_the_server_and_the_access_are_reported(url, guarded):

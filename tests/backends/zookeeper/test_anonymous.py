@@ -19,7 +19,7 @@ from tests.backends.zookeeper.support import (
 from peerage import Discovery, RegistryDeniedError, open_registry
 from peerage.registry import Gone, Put, Snapshot
 from peerage.testing import View, eventually
-from peerage.testing.suite import closing, registered
+from peerage.testing.harness import closing, registered
 
 
 async def test_all_nodes_of_a_registry_are_closed(url, guarded, secret, server):

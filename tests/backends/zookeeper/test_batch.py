@@ -7,7 +7,7 @@ from tests.backends.zookeeper.support import bare_client
 from peerage.backends.zookeeper.folder import LARGEST_BATCH, BatchSize
 from peerage.registry import open_registry
 from peerage.testing import View, eventually
-from peerage.testing.suite import closing
+from peerage.testing.harness import closing
 from peerage.testing.zookeeper import ZooKeeperServer
 
 

@@ -11,7 +11,7 @@ from tests.backends.zookeeper.support import agree, identity_of, located, never_
 from peerage import Discovery
 from peerage.registry import Advertisement, Registry, open_registry
 from peerage.testing import View
-from peerage.testing.suite import closing
+from peerage.testing.harness import closing
 from peerage.testing.zookeeper import Proxy
 
 

@@ -9,7 +9,7 @@ from tests.backends.zookeeper.support import CLOSING
 
 from peerage.registry import open_registry
 from peerage.testing import View
-from peerage.testing.suite import registered
+from peerage.testing.harness import registered
 from peerage.testing.zookeeper import ZooKeeperServer
 
 PROGRAM = """

@@ -14,7 +14,7 @@ from peerage.records.build import build_record
 from peerage.records.identity import Identity
 from peerage.registry import Registry, open_registry
 from peerage.testing import View, eventually
-from peerage.testing.suite import closing, registered
+from peerage.testing.harness import closing, registered
 from peerage.testing.waiting import PATIENCE
 from peerage.testing.zookeeper import Ensemble, Proxy, ZooKeeperServer
 

@@ -3,7 +3,7 @@
 from peerage.backends.zookeeper.registry import ZooKeeperRegistry
 from peerage.registry import open_registry
 from peerage.testing import View
-from peerage.testing.suite import closing
+from peerage.testing.harness import closing
 
 
 async def test_a_removal_is_reported_without_a_request(url):

@@ -10,7 +10,7 @@ from tests.backends.zookeeper.support import PASSWORD, bare_client, begun, folde
 from peerage.errors import RegistryClosedError, RegistryDeniedError
 from peerage.registry import open_registry
 from peerage.testing import View, eventually
-from peerage.testing.suite import closing, registered
+from peerage.testing.harness import closing, registered
 from peerage.testing.zookeeper import ZooKeeperServer
 
 #: Everybody may read, one user may do everything.

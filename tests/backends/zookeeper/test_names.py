@@ -7,7 +7,7 @@ import pytest
 
 from peerage import open_registry
 from peerage.testing import View, eventually
-from peerage.testing.suite import closing, registered
+from peerage.testing.harness import closing, registered
 from peerage.testing.zookeeper import ZooKeeperServer
 
 NAME = "zookeeper.example"

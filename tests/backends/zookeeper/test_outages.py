@@ -26,7 +26,7 @@ from peerage.backends.zookeeper.notes import Connected, ConnectFailed, Disconnec
 from peerage.errors import NotReadyError
 from peerage.registry import Advertisement, Put, Snapshot, open_registry
 from peerage.testing import View, eventually
-from peerage.testing.suite import closing, registered
+from peerage.testing.harness import closing, registered
 from peerage.testing.waiting import PATIENCE
 from peerage.testing.zookeeper import ZooKeeperServer
 

@@ -10,14 +10,14 @@ from kazoo.exceptions import EXCEPTIONS, NoAuthError
 from kazoo.security import ACL, OPEN_ACL_UNSAFE, Id, Permissions, make_digest_acl
 from tests.backends.zookeeper.support import bare_client, connection, cut_off, folder_of, with_credentials
 
+from peerage.backends.zookeeper.connection import Pauses
 from peerage.backends.zookeeper.failures import Failure
 from peerage.backends.zookeeper.location import parse
-from peerage.backends.zookeeper.pauses import Pauses
 from peerage.backends.zookeeper.registry import ZooKeeperRegistry
 from peerage.errors import RegistryDeniedError
 from peerage.registry import Registry, open_registry
 from peerage.testing import View, eventually
-from peerage.testing.suite import closing, registered
+from peerage.testing.harness import closing, registered
 from peerage.testing.zookeeper import ZooKeeperServer
 
 

@@ -10,7 +10,7 @@ from tests.backends.zookeeper.support import CLOSING, OTHER, PASSWORD, bare_clie
 
 from peerage import Discovery, open_registry
 from peerage.testing import View, eventually
-from peerage.testing.suite import closing, registered
+from peerage.testing.harness import closing, registered
 from peerage.testing.zookeeper import Proxy, ZooKeeperServer
 
 PROVIDER = {"authProvider.1": "org.apache.zookeeper.server.auth.SASLAuthenticationProvider"}

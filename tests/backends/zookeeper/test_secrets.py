@@ -11,7 +11,7 @@ from tests.backends.zookeeper.support import CLOSING, bare_client, begun, folder
 from peerage.errors import RegistryClosedError, RegistryDeniedError
 from peerage.registry import open_registry
 from peerage.testing import eventually
-from peerage.testing.suite import closing
+from peerage.testing.harness import closing
 from peerage.testing.waiting import PATIENCE
 
 

@@ -13,7 +13,7 @@ from tests.backends.zookeeper.support import connected, connection
 from peerage.backends.zookeeper.dialing import Dialer
 from peerage.registry import open_registry
 from peerage.testing import View, eventually
-from peerage.testing.suite import closing, registered
+from peerage.testing.harness import closing, registered
 from peerage.testing.zookeeper import ZooKeeperServer
 
 

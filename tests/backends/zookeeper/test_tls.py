@@ -12,9 +12,9 @@ from tests.backends.zookeeper.support import CLOSING, warnings_in
 from peerage import Discovery, open_registry
 from peerage.registry import Stale
 from peerage.testing import View, eventually
-from peerage.testing.suite import closing, registered
+from peerage.testing.harness import closing, registered
 from peerage.testing.zookeeper import Proxy, ZooKeeperServer
-from peerage.testing.zookeeper.ports import free_port
+from peerage.testing.zookeeper.server import free_port
 
 PORT, PLAIN_PORT, OLDER_PORT = free_port(), free_port(), free_port()
 

@@ -4,7 +4,7 @@ import pytest
 
 from peerage.registry import Stale, open_registry
 from peerage.testing import View
-from peerage.testing.suite import closing, registered
+from peerage.testing.harness import closing, registered
 from peerage.testing.zookeeper import Proxy, ZooKeeperServer
 
 

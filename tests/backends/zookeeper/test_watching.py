@@ -11,14 +11,13 @@ from tests.backends.zookeeper.support import bare_client, folder_of, times_put_o
 
 from peerage import open_registry
 from peerage.backends.zookeeper import folder as folder_module
-from peerage.backends.zookeeper.connection import Connection
+from peerage.backends.zookeeper.connection import Connection, Pauses
 from peerage.backends.zookeeper.location import parse
 from peerage.backends.zookeeper.notes import Connected, Replied
-from peerage.backends.zookeeper.pauses import Pauses
 from peerage.backends.zookeeper.registry import ZooKeeperRegistry
 from peerage.registry import RECORD_LIMIT, Snapshot, Stale
 from peerage.testing import View, eventually
-from peerage.testing.suite import closing, registered
+from peerage.testing.harness import closing, registered
 from peerage.testing.waiting import PATIENCE
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from peerage.testing.zookeeper import ZooKeeperServer
 from peerage.testing.zookeeper import server as module
-from peerage.testing.zookeeper.ports import free_port
+from peerage.testing.zookeeper.server import free_port
 
 
 def test_it_keeps_port_and_data_over_a_kill_and_a_restart(tmp_path, raw_client):
@@ -130,7 +130,7 @@ def test_no_library_is_needed():
         "sys.exit(sorted({'pytest', 'kazoo', 'aiohttp'} & sys.modules.keys()) or None)"
     )
     subprocess.run([sys.executable, "-c", program], check=True, timeout=30)
-    assert module.__all__ == ["ZooKeeperServer"]
+    assert module.__all__ == ["ZooKeeperServer", "free_port"]
 
 
 def _command(pid):

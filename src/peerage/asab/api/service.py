@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
-from peerage.asab.abc.service import Service
+from peerage.asab.abc import Service
 from peerage.asab.api.discovery import DiscoveryService
 from peerage.asab.api.framework import framework_of
 from peerage.asab.parts import Phase
@@ -73,7 +73,7 @@ class ApiService(Service):
         self._without_manifest = False
         self._reported: set[str] = set()
         self._registration: Registration | None = None
-        self._running = self._stopping = self._listening = False
+        self._running = self._listening = False
         self._leaving: asyncio.Future[None] | None = None
         app.PubSub.subscribe("WebContainer.started!", self._on_web_started)
 
@@ -196,7 +196,6 @@ class ApiService(Service):
 
     async def drain(self, app: "Application") -> None:  # noqa: ARG002 - the signature of each part
         """Publish that no new requests are wanted, wait, and withdraw."""
-        self._stopping = True
         if self._leaving is None:
             self._leaving = asyncio.ensure_future(self._leave())
         await asyncio.shield(self._leaving)
@@ -230,8 +229,8 @@ class ApiService(Service):
     ) -> None:
         """Advertise a change; if that fails, everything stays as it was."""
         before = self.Discovery, self.AttentionRequired
-        self.Discovery = self.Discovery if discovery is None else discovery
-        self.AttentionRequired = self.AttentionRequired if attention is None else attention
+        self.Discovery = before[0] if discovery is None else discovery
+        self.AttentionRequired = before[1] if attention is None else attention
         try:
             if self._registration is None:
                 # The caller gets an error now, not when it is advertised.
@@ -244,7 +243,7 @@ class ApiService(Service):
     def _advertise(self) -> None:
         """Update the record, or begin to advertise if the containers are ready."""
         container, web = self.ZkContainer, self.WebContainer
-        if container is None or not self._running or self._stopping:
+        if container is None or not self._running or self._leaving is not None:
             return
         registration = self._registration
         if registration is not None:
@@ -262,8 +261,8 @@ class ApiService(Service):
             if not self._without_manifest:
                 log.error("Advertised without the content of MANIFEST.json: %s", error)  # noqa: TRY400 - the message is enough
             self._without_manifest = True
-            return used
-        self._without_manifest = False
+        else:
+            self._without_manifest = False
         return used
 
     def _fields(self, manifest: dict[str, Any]) -> dict[str, Any]:
@@ -315,25 +314,16 @@ def _sort_out(given: Mapping[str, list[Any]]) -> tuple[dict[str, list[Any]], dic
         except RecordError as error:
             refused[key] = str(error)
             continue
-        fit[key], rest, reason = _sort_out_key(key, values)
-        if rest:
-            more = f" The same is true of {shorten(rest[1:])}." if rest[1:] else ""
-            refused[key] = f"{reason}{more}"
+        fit[key] = []
+        rest = []
+        for value in values:
+            try:
+                if value is not None:
+                    check_id(key, value)
+                    fit[key].append(value)
+            except RecordError as error:
+                rest.append(value)
+                refused.setdefault(key, str(error))
+        if rest[1:]:
+            refused[key] += f" The same is true of {shorten(rest[1:])}."
     return fit, refused
-
-
-def _sort_out_key(key: str, values: list[Any]) -> tuple[list[Any], list[Any], str]:
-    fit: list[Any] = []
-    rest: list[Any] = []
-    reason = ""
-    for value in values:
-        if value is None:
-            continue
-        try:
-            check_id(key, value)
-        except RecordError as error:
-            rest.append(value)
-            reason = reason or str(error)
-        else:
-            fit.append(value)
-    return fit, rest, reason

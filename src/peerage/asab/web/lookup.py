@@ -1,10 +1,8 @@
 """What the web part finds in its application, whenever it was made."""
 
 import functools
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
-import aiohttp
 from aiohttp import hdrs, web
 
 if TYPE_CHECKING:
@@ -12,7 +10,7 @@ if TYPE_CHECKING:
     from peerage.asab.web.container import WebContainer
     from peerage.discovery import Discovery
 
-__all__ = ["REQUIRES", "Callee", "find_discovery", "open_session", "requiring", "web_containers"]
+__all__ = ["REQUIRES", "Callee", "find_discovery", "requiring", "web_containers"]
 
 #: The attribute of a handler that requires authorization.
 REQUIRES: Final = "peerage_requires"
@@ -49,31 +47,15 @@ def find_discovery(app: "Application") -> "Discovery | None":
     return None if service is None else service.ZooKeeperContainer.open_discovery()
 
 
-def open_session(app: "Application") -> aiohttp.ClientSession:
-    """Return a session without authorization; by discovery, if there is a DiscoveryService."""
-    discovery = find_discovery(app)
-    return aiohttp.ClientSession() if discovery is None else discovery.session()
-
-
 def requiring(webapp: web.Application) -> list[str]:
     """Return the routes, such as ``GET /articles``, that require authorization."""
-    return sorted(
-        {
-            f"{method} {'' if route.resource is None else route.resource.canonical}"
-            for route in webapp.router.routes()
-            for method, handler in _handlers(route)
-            if getattr(handler, REQUIRES, False)
-        }
-    )
-
-
-def _handlers(route: web.AbstractRoute) -> Iterator[tuple[str, Any]]:
-    handler: Any = route.handler
-    while isinstance(handler, functools.partial):
-        handler = handler.func
-    if not isinstance(handler, type):
-        yield route.method, handler
-        return
-    for method in hdrs.METH_ALL:
-        if (found := getattr(handler, method.lower(), None)) is not None:
-            yield method, found
+    found = set()
+    for route in webapp.router.routes():
+        handler: Any = route.handler
+        while isinstance(handler, functools.partial):
+            handler = handler.func
+        view = isinstance(handler, type)
+        for method in hdrs.METH_ALL if view else (route.method,):
+            if getattr(getattr(handler, method.lower(), None) if view else handler, REQUIRES, False):
+                found.add(f"{method} {'' if route.resource is None else route.resource.canonical}")
+    return sorted(found)

@@ -22,9 +22,6 @@ class WebService(abc.Service):
 
     peerage_phase: ClassVar[Phase] = Phase.WEB
 
-    #: Sections that are used if there is no ``[web]``.
-    ConfigSectionAliases: ClassVar[list[str]] = ["asab:web"]
-
     def __init__(self, app: "Application", service_name: str = "asab.WebService") -> None:
         super().__init__(app, service_name)
         self.Containers: dict[str, WebContainer] = {}
@@ -37,17 +34,16 @@ class WebService(abc.Service):
         Raises:
             RuntimeError: there is no such section.
         """
-        section = next(filter(Config.has_section, ("web", *self.ConfigSectionAliases)), None)
-        if section is None:
+        if not Config.has_section("web"):
             raise RuntimeError(
                 "There is no [web] section in the configuration: write one, with listen=0.0.0.0 8080 for "
                 "example, or make a WebContainer of another section and pass it as an argument."
             )
-        if section not in self.Containers:
+        if "web" not in self.Containers:
             from peerage.asab.web.container import WebContainer  # noqa: PLC0415 - it imports this module
 
-            WebContainer(self, section)
-        return self.Containers[section]
+            WebContainer(self, "web")
+        return self.Containers["web"]
 
     @property
     def WebApp(self) -> aiohttp.web.Application:  # noqa: N802 - documented so

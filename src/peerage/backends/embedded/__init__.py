@@ -39,10 +39,10 @@ Map of the package, from the user's call to the disk
     ``registry``          the user's event loop         EmbeddedRegistry, the port
     ``advertisement``     the user's event loop         one record, as its service sees it
     ``secrets``           both                          shared secrets and their files
-    ``shared``            both                          what the process's registries share
+    ``shared``            the user's event loop         what the process's registries share
     ``loopthread``        both                          the thread, and calls to it
     ``store``             the thread                    one folder: own records, being out of touch
-    ``ownedrecord``       the thread                    one own record and its files
+    ``ownedrecord``       the thread                    one own record and its file
     ``view``              the thread                    all records, kept up to date
     ``inotify``           the thread                    the process's one inotify instance
     ``recordfile``        the thread                    writing and reading one record's file

@@ -46,7 +46,6 @@ class EmbeddedAdvertisement:
         self._on_end = on_end
         self._status = Status()
         self._changed = asyncio.Event()
-        self._ended = False
         loop = asyncio.get_running_loop()
         self.record = OwnedRecord(
             name, data, lambda status: call_threadsafe(loop, partial(self._set_status, status))
@@ -56,7 +55,7 @@ class EmbeddedAdvertisement:
     @property
     def name(self) -> str | None:
         """The current name of the record, None while it isn't registered."""
-        return None if self._ended else self._status.name
+        return None if self.record.withdrawn else self._status.name
 
     def update(self, data: bytes) -> None:
         """Replace the record in place; see :meth:`peerage.registry.Advertisement.update`.
@@ -110,8 +109,7 @@ class EmbeddedAdvertisement:
 
     def end(self) -> None:
         """Write nothing more and wake all waiters; the registry closes the file."""
-        if not self._ended:
-            self._ended = True
+        if not self.record.withdrawn:
             self.record.withdrawn = True
             self._changed.set()
             self._on_end(self)
@@ -123,7 +121,7 @@ class EmbeddedAdvertisement:
         self._changed.set()
 
     def _check_open(self) -> None:
-        if self._ended:
+        if self.record.withdrawn:
             raise RegistryClosedError(
                 f"The record {self.record.prefix!a} is withdrawn: advertise another one."
             )

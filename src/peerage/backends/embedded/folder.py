@@ -55,7 +55,6 @@ class Folder:
         self.path = path
         self.fd = fd
         self._base_fd = base_fd
-        self.identity = _identity(os.fstat(fd))
 
     @classmethod
     def open(cls, base: str, name: str, *, create: bool = True) -> Self:
@@ -100,7 +99,7 @@ class Folder:
         except FileNotFoundError:
             return False
         _check_private(found, self.path)
-        return _identity(found) == self.identity
+        return os.path.samestat(found, os.fstat(self.fd))
 
     def changed_at(self) -> int:
         """Nanoseconds of the last change in the list of names, by the coarse clock of the file system."""
@@ -183,7 +182,3 @@ def _check_private(found: os.stat_result, path: str) -> None:
             f"{path!a} has mode {mode:04o}, but must be open to its owner and to no other user: "
             f"make it 'chmod 700', or {_ELSEWHERE}."
         )
-
-
-def _identity(found: os.stat_result) -> tuple[int, int]:
-    return found.st_dev, found.st_ino

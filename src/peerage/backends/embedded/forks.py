@@ -2,8 +2,7 @@
 
 A lock taken by ``flock`` belongs to the open file, which parent and child share. While the child has the
 descriptor, the record stays; if the child unlocked it, the record would vanish. Therefore the child closes
-the descriptors and never unlocks them. Python calls this for its own forks only: the child of a ``fork()``
-in C code keeps the descriptors until it ends or executes another program.
+the descriptors and never unlocks them. Python calls this for its own forks only.
 """
 
 import os

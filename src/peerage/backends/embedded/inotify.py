@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from peerage.backends.embedded import forks
 
@@ -40,12 +40,14 @@ Listener = Callable[[dict[str, bool]], object]
 class Notifier:
     """Reports changes in folders to listeners; lives on the thread and opens inotify when it is needed."""
 
+    #: Whether this process has logged that it polls; children that it forks don't log it again.
+    _warned: ClassVar[bool] = False
+
     def __init__(self) -> None:
         self._inotify: Inotify | None = None
         # Two paths can lead to one folder, for which the kernel has one watch only.
         self._listeners: dict[int, list[Listener]] = {}
         self._retry_at = 0.0
-        self._warned = False
         forks.owners.add(self)
 
     def retry_now(self) -> None:
@@ -128,8 +130,8 @@ class Notifier:
 
     def _unavailable(self, why: str) -> None:
         self._retry_at = time.monotonic() + _RETRY
-        if not self._warned:
-            self._warned = True
+        if not Notifier._warned:
+            Notifier._warned = True
             _LOG.warning(
                 "The embedded registry polls its folder, so changes are seen late, because inotify can't be "
                 "used (%s; set %s=1 to poll without this warning).",
@@ -155,15 +157,10 @@ class Notifier:
 
 
 def _waiting_events(inotify: "Inotify", fd: int) -> "Iterator[Event]":
-    while True:
-        try:
-            event = inotify.sync_get()
-        except BlockingIOError:
-            return
-        except ValueError:
-            # The interpreter ends: asyncinotify has closed the descriptor, and this thread still runs.
-            asyncio.get_running_loop().remove_reader(fd)
-            return
-        if event is None:
-            return
-        yield event
+    try:
+        yield from inotify
+    except BlockingIOError:
+        return
+    except ValueError:
+        # The interpreter ends: asyncinotify has closed the descriptor, and this thread still runs.
+        asyncio.get_running_loop().remove_reader(fd)

@@ -80,12 +80,11 @@ class OwnedRecord:
             self._report(Status())
 
     def remove(self, folder: Folder | None) -> None:
-        """Withdraw the record; without a folder its file is unlocked only, and other processes remove it.
+        """Remove the withdrawn record; without a folder its file is unlocked only, and others remove it.
 
         Raises:
             OSError: the file can't be removed; without its lock it is no record any more.
         """
-        self.withdrawn = True
         file, self._file = self._file, None
         if file is not None:
             file.remove(folder)

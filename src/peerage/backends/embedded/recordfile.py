@@ -133,9 +133,9 @@ class State(Enum):
     """The file doesn't exist, or its owner died."""
     UNCHANGED = "unchanged"
     """The owner lives, and the data is what was read before."""
-    OVERSIZED = "oversized"
+    OVERSIZED = f"it is larger than {RECORD_LIMIT} bytes: shorten what its service advertises"
     """The owner lives, and the record is too large to be delivered."""
-    FOREIGN = "foreign"
+    FOREIGN = "this user didn't write it as a regular file: remove it"
     """No process of this user wrote it: a symbolic link, a pipe, a file of another user."""
 
 

@@ -187,7 +187,7 @@ class EmbeddedRegistry:
 
         def settle() -> None:
             if last:
-                # The thread has nothing more to do: this waits for the end of a function.
+                # The thread has only its descriptors to close, and no more work on the disk.
                 store.thread.join()
             finished.set_result(None)
 

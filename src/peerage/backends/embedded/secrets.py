@@ -59,13 +59,7 @@ class EmbeddedSecrets:
         return value
 
     async def replace(self, name: str, value: bytes) -> None:
-        """Set a new value, as an administrator does who changes a key.
-
-        Raises:
-            RegistryDeniedError: as in :meth:`obtain`.
-            RegistryClosedError: after the registry's aclose().
-            OSError: no space, too many open files.
-        """
+        """Set a new value, as an administrator does who changes a key; raises as :meth:`obtain` does."""
         file = SecretFile(self._base, name)
         await self._thread().run(partial(file.replace, _checked(name, value)))
 
@@ -83,7 +77,7 @@ class EmbeddedSecrets:
         return _values(feed)
 
     def end(self) -> None:
-        """End whatever is followed."""
+        """End every iteration that :meth:`follow` began."""
         for feed in self._feeds:
             feed.end()
         self._feeds.clear()
@@ -142,13 +136,13 @@ class SecretFile:
 
     def read(self) -> bytes | None:
         """Return the value, or None if there is none. Nothing is written: watches read all the time."""
-        with forks.FORK_LOCK:
-            try:
-                folder = Folder.open(self._base, _FOLDER, create=False)
-            except FileNotFoundError:
-                return None
-            with closing(folder):
-                return self._read(folder)
+        with (
+            forks.FORK_LOCK,
+            suppress(FileNotFoundError),
+            closing(Folder.open(self._base, _FOLDER, create=False)) as folder,
+        ):
+            return self._read(folder)
+        return None
 
     def create(self, value: bytes) -> bytes:
         """Keep *value* unless there is a value, and return the value that is kept."""

@@ -22,7 +22,7 @@ from peerage.backends.embedded.recordfile import (
     version_of,
 )
 from peerage.backends.feed import Feed
-from peerage.registry import RECORD_LIMIT, Record
+from peerage.registry import Record
 
 if TYPE_CHECKING:
     from asyncinotify import Watch
@@ -132,7 +132,7 @@ class View:
         with self._errors_reported():
             # Watched before it is read: a change in between is seen twice rather than never.
             self._watch = self._notifier.listen(folder.path, self._on_changes)
-            self._run(self._read_all, folder)
+            self._run(self._read_all)
 
     def stop(self) -> None:
         """Read nothing more until the next :meth:`start`."""
@@ -161,13 +161,13 @@ class View:
         with self._errors_reported():
             steps = _STEPS if self.polling else max(_STEPS, len(self._known) // _TICKS_PER_ROUND)
             if len(list(itertools.islice(self._round, steps))) < steps:
-                self._round = self._look(folder, each=True)
+                self._round = self._look(each=True)
             if self._watch is None:
                 self._watch = self._notifier.listen(folder.path, self._on_changes)
                 if self._watch is None:
                     self._poll(folder)
                 else:
-                    self._run(self._read_all, folder)
+                    self._run(self._read_all)
 
     def _poll(self, folder: Folder) -> None:
         """Compare names if the folder changed, or may have changed, within the share of the processor."""
@@ -177,26 +177,26 @@ class View:
         due = self._compare_not_before <= now and self._compared_at <= self._unsettled_until
         if due and self._task is None:
             self._compared_at = now
-            self._run(self._compare_all, folder)
+            self._run(self._compare_all)
 
-    async def _compare_all(self, folder: Folder) -> None:
-        cpu = await run_in_slices(self._look(folder, each=False))
+    async def _compare_all(self) -> None:
+        cpu = await run_in_slices(self._look(each=False))
         self._compare_not_before = time.monotonic() + _SHARE * cpu
 
-    async def _read_all(self, folder: Folder) -> None:
-        await run_in_slices(self._look(folder, each=True))
+    async def _read_all(self) -> None:
+        await run_in_slices(self._look(each=True))
         if not self._complete:
             self._complete = True
             for feed in self._feeds:
                 feed.snapshot(self._records())
             self._on_complete()
 
-    def _run(self, work: Callable[[Folder], Coroutine[object, object, None]], folder: Folder) -> None:
+    def _run(self, work: Callable[[], Coroutine[object, object, None]]) -> None:
         """Begin long work in place of what is under way."""
 
         async def guarded() -> None:
             with self._errors_reported():
-                await work(folder)
+                await work()
                 self._task = None
 
         self._cancel()
@@ -207,12 +207,14 @@ class View:
             self._task.cancel()
             self._task = None
 
-    def _look(self, folder: Folder, *, each: bool) -> Iterator[object]:
+    def _look(self, *, each: bool) -> Iterator[object]:
         """Read records that are new, gone or in another file, or *each*, which costs five times as much.
 
         Only reading finds a record whose owner died without an event.
         """
-        before = set(self._known)
+        folder, before = self._folder, set(self._known)
+        if folder is None:
+            return
         for name in os.listdir(folder.fd):  # noqa: PTH208 - a descriptor, not a path
             if RECORD_NAME.fullmatch(name):
                 before.discard(name)
@@ -230,20 +232,16 @@ class View:
     def _on_changes(self, changes: dict[str, bool]) -> None:
         with self._errors_reported():
             for name, closed in changes.items():
-                if not name:
-                    self._on_folder_change(lost=closed)
+                if not name and closed:
+                    self._run(self._read_all)
+                elif not name:
+                    self._on_doubt()
                 elif RECORD_NAME.fullmatch(name):
                     alive = self._read(name)
                     if alive and closed:
                         self._test_after_close(name)
                     elif not alive:
                         self._on_doubt()
-
-    def _on_folder_change(self, *, lost: bool) -> None:
-        if not lost:
-            self._on_doubt()
-        elif self._folder is not None:
-            self._run(self._read_all, self._folder)
 
     def _test_after_close(self, name: str, attempt: int = 0) -> None:
         """Test after a while whether the lock of a file that was closed is gone."""
@@ -290,10 +288,7 @@ class View:
         if name in self._warned or len(self._warned) >= _WARNINGS:
             return
         self._warned.add(name)
-        why = (
-            f"it is larger than {RECORD_LIMIT} bytes: shorten what its service advertises"
-            if found is State.OVERSIZED
-            else "this user didn't write it as a regular file: remove it"
-        )
         # Names are as untrusted as data: ascii() escapes control characters.
-        _LOG.warning("The record %s in %s is left out, because %s.", ascii(name), ascii(folder.path), why)
+        _LOG.warning(
+            "The record %s in %s is left out, because %s.", ascii(name), ascii(folder.path), found.value
+        )

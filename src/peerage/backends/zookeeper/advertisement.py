@@ -207,21 +207,22 @@ class ZooKeeperAdvertisement:
                 return None
             self._refuse()
             return self._connection.pauses.refused()
-        except Failure as failure:
-            if not self._warned_of_failure:
-                log.warning("The record %s can't be %s for now (%s); trying again", *self._aim, failure)
-        except Exception:
-            if not self._warned_of_failure:
-                log.exception("The record %s can't be %s, for an unexpected reason; trying again", *self._aim)
-        else:
-            self._warned_of_failure = False
-            return None
-        self._warned_of_failure = True
-        return _RETRY
+        except Exception as error:  # noqa: BLE001 - logged
+            self._warn_of_failure(error)
+            return _RETRY
+        self._warned_of_failure = False
+        return None
 
-    @property
-    def _aim(self) -> tuple[str, str]:
-        return self._title, "removed" if self._wanted is None else "registered"
+    def _warn_of_failure(self, error: Exception) -> None:
+        if self._warned_of_failure:
+            return
+        self._warned_of_failure = True
+        aim = self._title, "removed" if self._wanted is None else "registered"
+        if isinstance(error, Failure):
+            log.warning("The record %s can't be %s for now (%s); trying again", *aim, error)
+        else:
+            text = "The record %s can't be %s, for an unexpected reason; trying again"
+            log.error(text, *aim, exc_info=error)
 
     def _refuse(self) -> None:
         self.refusal = self._nodes.denial(self._folder)
@@ -273,19 +274,14 @@ class ZooKeeperAdvertisement:
         if not self._nodes.is_prepared(self._folder):
             await self._nodes.prepare(self._folder)
             return  # something else may be wanted by now
-        self._unconfirmed = (up.session, data)
         try:
             path = await self._connection.create(self._prefix, data, ephemeral=True)
         except Lost:
-            raise  # it may have been carried out
+            self._unconfirmed = (up.session, data)  # it may have been carried out
+            raise
         except NoNode:
-            self._unconfirmed = None
             await self._nodes.prepare(self._folder)
             return
-        except Failure:
-            self._unconfirmed = None
-            raise
-        self._unconfirmed = None
         self._take_node(path, up.session, data)
         self._verified = up
 
@@ -311,18 +307,16 @@ class ZooKeeperAdvertisement:
         try:
             self._version = await self._connection.write(node, data, self._version)
         except NoNode:
-            # Removed by another program: it is still wanted.
-            self._forget_node()
-            return
+            self._forget_node()  # removed by another program: it is still wanted
         except BadVersion:
             self._verified = None
-            return
         except Lost:
             raise  # it may have been carried out, so the data has to be written whatever it is by then
         except Failure:
             self._written = before
             raise
-        self._written = data
+        else:
+            self._written = data
 
     async def _remove(self, node: str) -> None:
         try:

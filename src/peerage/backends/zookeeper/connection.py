@@ -20,12 +20,13 @@ session.
 
 import asyncio
 import logging
+import random
 import ssl
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from kazoo.protocol.serialization import Create, Delete, Exists, GetChildren, GetData, SetData
 from kazoo.protocol.states import ZnodeStat
@@ -44,10 +45,9 @@ from peerage.backends.zookeeper.notes import (
     Replied,
     SessionEnded,
 )
-from peerage.backends.zookeeper.pauses import Pauses
 from peerage.backends.zookeeper.session import Client
 
-__all__ = ["ANY_VERSION", "CHANGED", "CHILDREN", "DELETED", "Connection"]
+__all__ = ["ANY_VERSION", "CHANGED", "CHILDREN", "DELETED", "Connection", "Pauses"]
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +74,28 @@ _END_TIMEOUT: Final = 0.7
 _ABORT_TIMEOUT: Final = 0.2
 
 
+def _between(shortest: float, longest: float) -> Callable[[], float]:
+    return lambda: random.uniform(shortest, longest)  # noqa: S311 - spreads load
+
+
+class Pauses(NamedTuple):
+    """How many seconds the backend waits before it repeats something.
+
+    Random, so that a thousand clients of one server don't come at the same time. A test can choose them.
+    """
+
+    resync: Callable[[int], float] = lambda count: random.uniform(0, min(2.0, count * 0.0005))  # noqa: S311 - spreads load
+    """Before the folder is read again after a reconnect, given the number of records."""
+    refused: Callable[[], float] = _between(5.0, 10.0)
+    """Before a record is registered again that an access list forbids: the list may have been mended."""
+    throttled: Callable[[], float] = _between(0.05, 0.15)
+    """Before requests are sent again that a server with too much to do has left undone."""
+    restart: Callable[[], float] = _between(1.5, 2.5)
+    """Before the next session after a server refused the client."""
+    no_resources: Callable[[], float] = _between(0.5, 1.0)
+    """Before connecting again when there was no descriptor or no thread for it."""
+
+
 class Connection:
     """One session after the other with the servers of *location*, until closed.
 
@@ -97,8 +119,6 @@ class Connection:
         self._in_flight: set[asyncio.Future[Any]] = set()
         self._changed = asyncio.Event()
         self._ended: asyncio.Future[None] | None = None
-        self._begin_timer: asyncio.TimerHandle | None = None
-        self._silence_timer: asyncio.TimerHandle | None = None
         self._throttle_timer: asyncio.TimerHandle | None = None
         self._closed = False
         self._reasons: set[str] = set()
@@ -122,22 +142,21 @@ class Connection:
         """Begin to connect, on the running event loop; may be called again."""
         if self._loop is None and not self._closed:
             self._loop = asyncio.get_running_loop()
-            self._silence_timer = self._loop.call_later(_SILENCE, self._report_silence)
+            self._loop.call_later(_SILENCE, self._report_silence)
             self._begin(self._loop)
 
     def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._closed:
+            return
         try:
             self.client.begin()
         except (OSError, RuntimeError) as error:  # no descriptor, no thread
             self._set_reason(f"connecting needs a descriptor and a thread: {error}")
-            self._begin_timer = loop.call_later(self.pauses.no_resources(), self._begin, loop)
+            loop.call_later(self.pauses.no_resources(), self._begin, loop)
 
     async def aclose(self) -> None:
         """End the session, and with it everything ephemeral; within a second. Call it once."""
         self._closed = True
-        for timer in (self._silence_timer, self._begin_timer):
-            if timer is not None:
-                timer.cancel()
         if self.client.thread is None:
             self.client.discard()
         else:

@@ -57,7 +57,6 @@ _KINDS: Final[dict[type[Failure], tuple[str, ...]]] = {
     NoAuth: ("NoAuth", "InvalidACL"),
     Lost: (
         "ConnectionLoss",
-        "ConnectionClosed",
         "SessionExpired",
         "SessionMoved",
         "UnknownSession",

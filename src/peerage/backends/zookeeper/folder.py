@@ -8,8 +8,8 @@ states of a node, the one with the higher number of its last change (mzxid) coun
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator
-from contextlib import aclosing, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from peerage.backends.feed import Feed
@@ -37,6 +37,11 @@ _RETRY: Final = 1.0
 
 #: Seconds until a server without recursive watches is asked again: it may end the session each time.
 _UNSUPPORTED_RETRY: Final = 300.0
+
+_UNSUPPORTED: Final = (
+    "the server has no recursive watches, so records can't be followed there: run ZooKeeper 3.6 or newer, "
+    "without WatchManagerOptimized"
+)
 
 #: Seconds in which the loss of a connection is reported after the loss of an answer.
 _GRACE: Final = 0.2
@@ -108,11 +113,7 @@ class Folder:
         self._new_feeds.add(feed)
         if self._task is None:
             self._task = asyncio.create_task(self._run(), name=f"peerage: watch {self._url}")
-        if self._connection.up is not None:
-            if self.problem is not None:
-                feed.stale(self.problem, refused=self._refused)
-        elif (reason := self._connection.reason) is not None:
-            feed.stale(reason, refused=lacks_credentials(reason))
+        self._report_stale(feed)
         self._wake.set()
         return feed
 
@@ -133,9 +134,7 @@ class Folder:
     # Called by the connection
 
     def _on_change(self) -> None:
-        if self._connection.up is None and self._connection.reason is not None:
-            reason = self._connection.reason
-            self._report_stale(reason, refused=lacks_credentials(reason))
+        self._report_stale(*self._feeds, *self._new_feeds)
         self._wake.set()
 
     def _on_event(self, kind: int, path: str) -> None:
@@ -153,9 +152,15 @@ class Folder:
         self._changed[name] = None
         self._wake.set()
 
-    def _report_stale(self, reason: str, *, refused: bool = False) -> None:
-        for feed in (*self._feeds, *self._new_feeds):
-            feed.stale(reason, refused=refused)
+    def _report_stale(self, *feeds: Feed) -> None:
+        """Report why the records are stale: there is no connection, or the folder can't be read over it."""
+        reason, refused = self.problem, self._refused
+        if self._connection.up is None:
+            reason = self._connection.reason
+            refused = reason is not None and lacks_credentials(reason)
+        if reason is not None:
+            for feed in feeds:
+                feed.stale(reason, refused=refused)
 
     # The task
 
@@ -175,7 +180,8 @@ class Folder:
                 advice = "check the credentials and the access list of that node"
                 await self._report(up, f"reading {self._path} is refused: {advice}", refused=True)
             except Unsupported:
-                await self._report_unsupported()
+                await self._report(up, _UNSUPPORTED, refused=True)
+                await asyncio.sleep(_UNSUPPORTED_RETRY)
             except Failure as failure:
                 await self._report(up, f"reading {self._path} failed ({failure})")
             except Exception as error:
@@ -196,25 +202,9 @@ class Folder:
 
     async def _report(self, up: "Connected | None", problem: str, *, refused: bool = False) -> None:
         self.problem, self._refused = problem, refused
-        self._report_stale(problem, refused=refused)
+        self._report_stale(*self._feeds, *self._new_feeds)
         self._synced = None
         await self._is_replaced(up, _RETRY)
-        self._wake.set()
-
-    async def _report_unsupported(self) -> None:
-        """Say so for as long as the server isn't asked again, after each reconnect as well."""
-        self._synced = None
-        self._refused = True
-        self.problem = (
-            "the server has no recursive watches, so records can't be followed there: run ZooKeeper 3.6 or "
-            "newer, without WatchManagerOptimized"
-        )
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_UNSUPPORTED_RETRY):
-                while True:
-                    if self._connection.up is not None:
-                        self._report_stale(self.problem, refused=True)
-                    await self._connection.changed()
         self._wake.set()
 
     async def _synchronise(self) -> None:
@@ -235,7 +225,7 @@ class Folder:
             await self._read_all(up, for_all=False)
         while self._changed:
             changed, self._changed = self._changed, {}
-            await self._read_changed(list(changed))
+            await self._read(list(changed), self._take_changed)
 
     async def _read_all(self, up: "Connected", *, for_all: bool) -> None:
         """Read all nodes over *up*; the new feeds get a snapshot, *for_all*: the others as well."""
@@ -259,38 +249,33 @@ class Folder:
         self._new_feeds -= new_feeds
         if self._connection.up is not up:
             # Lost at the moment of the last answer: the snapshot has overtaken the Stale.
-            self._report_stale(self._connection.reason or "the connection was lost")
+            for feed in (*self._feeds, *self._new_feeds):
+                feed.stale(self._connection.reason or "the connection was lost")
 
     async def _read_folder(self) -> tuple[dict[str, int], dict[str, Record]]:
         """Return the number of the last change of each node that can be read, and the records to deliver."""
         known: dict[str, int] = {}
         records: dict[str, Record] = {}
-        largest = 0
+
+        def take(name: str, entry: Entry | None) -> None:
+            if entry is not None:
+                known[name] = entry.mzxid
+                if (record := self._record(name, entry)) is not None:
+                    records[name] = record
+
         try:
             names = await self._connection.children(self._path)
         except NoNode:
             names = []  # the only case in which there are no records without an empty list
         self._warned.intersection_update(names)
-        async with aclosing(self._read(names)) as batches:
-            async for batch in batches:
-                largest = max(largest, sum(len(entry.data) for _, entry in batch if entry is not None))
-                for name, entry in batch:
-                    if entry is not None:
-                        known[name] = entry.mzxid
-                        record = self._record(name, entry)
-                        if record is not None:
-                            records[name] = record
-        self._batch.all_read(largest)
+        self._batch.all_read(await self._read(names, take))
         return known, records
 
-    async def _read_changed(self, names: list[str]) -> None:
-        async with aclosing(self._read(names)) as batches:
-            async for batch in batches:
-                for name, entry in batch:
-                    if entry is None:
-                        self._remove(name)
-                    else:
-                        self._apply(name, entry.mzxid, self._record(name, entry))
+    def _take_changed(self, name: str, entry: Entry | None) -> None:
+        if entry is None:
+            self._remove(name)
+        else:
+            self._apply(name, entry.mzxid, self._record(name, entry))
 
     def _apply(self, name: str, mzxid: int, record: Record | None) -> None:
         before = self._known.get(name)
@@ -311,19 +296,24 @@ class Folder:
                 feed.gone(name)
         self._undelivered.discard(name)
 
-    async def _read(self, names: list[str]) -> AsyncGenerator[list[tuple[str, Entry | None]]]:
-        """Read the nodes of these names; all batches are requested together, each is yielded as it comes."""
+    async def _read(self, names: list[str], take: Callable[[str, Entry | None], None]) -> int:
+        """Read the nodes of these names and give each to *take*; return the bytes of the largest answer.
+
+        All batches are requested together.
+        """
         size = self._batch.size
         batches = [names[start : start + size] for start in range(0, len(names), size)]
         answers = [
             self._connection.post(MultiRead(tuple(f"{self._path}/{name}" for name in batch)))
             for batch in batches
         ]
-        turn_ends = time.monotonic() + _SLICE
+        largest, turn_ends = 0, time.monotonic() + _SLICE
         try:
             for batch, future in zip(batches, answers, strict=True):
                 nodes: list[Entry | int] = await future
-                yield [(name, self._readable(name, node)) for name, node in zip(batch, nodes, strict=True)]
+                largest = max(largest, sum(len(node.data) for node in nodes if isinstance(node, Entry)))
+                for name, node in zip(batch, nodes, strict=True):
+                    take(name, self._readable(name, node))
                 if time.monotonic() >= turn_ends:
                     await asyncio.sleep(0)
                     turn_ends = time.monotonic() + _SLICE
@@ -335,6 +325,7 @@ class Folder:
                 if not future.cancel() and not future.cancelled():
                     # Retrieved, or asyncio logs that it never was.
                     future.exception()
+        return largest
 
     def _readable(self, name: str, answer: Entry | int) -> Entry | None:
         if isinstance(answer, Entry):

@@ -80,15 +80,33 @@ class Handler(SequentialThreadingHandler):  # type: ignore[misc] # kazoo has no 
 
     def select(
         self,
-        readable: Sequence[Any],
-        writable: Sequence[Any],
-        _: Sequence[Any],
+        readable: Sequence[socket],
+        writable: Sequence[socket],
+        _: Sequence[socket],
         timeout: float | None = None,
-    ) -> Any:
-        """Wait for sockets; until the session is established not longer than the dialer's patience."""
+    ) -> tuple[list[socket], list[socket], list[socket]]:
+        """Wait for sockets; until the session is established not longer than the dialer's patience.
+
+        Unlike a selector it needs no descriptor for each call, and unlike select() it takes descriptors of
+        any size.
+        """
         if self.connecting and timeout is not None:
             timeout = min(timeout, self.dialer.patience)
-        return *_poll(readable, writable, timeout), []
+        for sock in readable:
+            # TLS reads whole records: what is left of one isn't in the socket any more.
+            if isinstance(sock, ssl.SSLSocket) and sock.pending():
+                return [sock], [], []
+        polling = select.poll()
+        for sock in readable:
+            polling.register(sock, select.POLLIN)
+        for sock in writable:
+            polling.register(sock, select.POLLOUT)
+        ready = {descriptor for descriptor, _ in polling.poll(None if timeout is None else timeout * 1000)}
+        return (
+            [each for each in readable if each.fileno() in ready],
+            [each for each in writable if each.fileno() in ready],
+            [],
+        )
 
     def create_connection(
         self, address: tuple[str, int], hostname: str | None = None, timeout: float = 10.0, **_: Any
@@ -169,26 +187,3 @@ class _Event(threading.Event):
             if time.monotonic() >= deadline:
                 return False
         return True
-
-
-def _poll(
-    readable: Sequence[socket], writable: Sequence[socket], timeout: float | None
-) -> tuple[list[socket], list[socket]]:
-    """Return which of them are ready, nothing after *timeout* seconds.
-
-    Unlike a selector it needs no descriptor for each call, and unlike select() it takes descriptors of any
-    size.
-    """
-    for sock in readable:
-        # TLS reads whole records: what is left of one isn't in the socket any more.
-        if isinstance(sock, ssl.SSLSocket) and sock.pending():
-            return [sock], []
-    polling = select.poll()
-    for sock in readable:
-        polling.register(sock, select.POLLIN)
-    for sock in writable:
-        polling.register(sock, select.POLLOUT)
-    ready = {descriptor for descriptor, _ in polling.poll(None if timeout is None else timeout * 1000)}
-    return [sock for sock in readable if sock.fileno() in ready], [
-        sock for sock in writable if sock.fileno() in ready
-    ]

@@ -8,7 +8,6 @@ import contextlib
 import socket
 import ssl
 import struct
-import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -43,12 +42,6 @@ class ConnectionThread(ConnectionHandler):  # type: ignore[misc] # kazoo has no 
         # Addresses that didn't answer when they were tried last.
         self._failed: set[tuple[str, int]] = set()
 
-    @property
-    def thread(self) -> threading.Thread | None:
-        """The thread; None before it was started."""
-        thread: threading.Thread | None = self._connection_routine
-        return thread
-
     def wake(self) -> None:
         """Wake the thread for one more request, without waiting; call it with the client's lock held."""
         try:
@@ -56,12 +49,6 @@ class ConnectionThread(ConnectionHandler):  # type: ignore[misc] # kazoo has no 
         except BlockingIOError:
             # It is awake, and has hundreds of other requests to send before this one.
             self._unsent_wakeups += 1
-
-    def _send_unsent_wakeup(self) -> None:
-        if self._unsent_wakeups:
-            with self.client.lock:
-                self._unsent_wakeups -= 1
-                self.wake()
 
     def wake_up_sockets(self) -> Sequence[socket.socket | None]:
         """Return the two ends of the pipe that wakes the thread."""
@@ -178,7 +165,7 @@ class ConnectionThread(ConnectionHandler):  # type: ignore[misc] # kazoo has no 
         # kazoo takes any request for a ping, but waits for the answers to pings only: a client that sends
         # requests all the time would never notice that the server is gone.
         now = time.monotonic()
-        if not self.client.awaits_answer:
+        if not self.client._pending:  # noqa: SLF001 - kazoo's
             self._waiting_since = now
         elif now - max(self._waiting_since, self._last_answer) > read_timeout:
             raise exceptions.ConnectionDropped("no answer to requests")
@@ -186,9 +173,13 @@ class ConnectionThread(ConnectionHandler):  # type: ignore[misc] # kazoo has no 
             super()._send_request(read_timeout, connect_timeout)
         except (ValueError, TypeError, AttributeError, struct.error) as error:
             # The request can't be encoded. That must not end the connection, which others use as well.
-            self.client.refuse_next(error)
+            _, reply = self.client._queue.popleft()  # noqa: SLF001 - kazoo's
+            reply.set_exception(error)
             self._read_sock.recv(1)
-        self._send_unsent_wakeup()
+        if self._unsent_wakeups:
+            with self.client.lock:
+                self._unsent_wakeups -= 1
+                self.wake()
 
     def _read_watch_event(self, buffer: bytes, offset: int) -> None:
         event, _ = Watch.deserialize(buffer, offset)

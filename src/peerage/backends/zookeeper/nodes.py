@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Container
 from contextlib import suppress
+from itertools import accumulate
 from typing import Final
 
 from kazoo.protocol.serialization import GetACL, SetACL, Sync
@@ -38,9 +39,7 @@ class Nodes:
         nodes below it that are there already are closed as well. Nodes above the path belong to others, too,
         and stay as they are.
         """
-        parts = path.strip("/").split("/")
-        for depth in range(1, len(parts) + 1):
-            step = "/" + "/".join(parts[:depth])
+        for step in accumulate(f"/{part}" for part in path.strip("/").split("/")):
             try:
                 if not await self._connection.status(step):
                     with suppress(NodeExists):  # created by another process meanwhile

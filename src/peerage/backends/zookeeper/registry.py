@@ -12,13 +12,12 @@ from typing import Any, Final
 from peerage.backends.feed import Feed
 from peerage.backends.zookeeper.advertisement import ZooKeeperAdvertisement
 from peerage.backends.zookeeper.advice import advice
-from peerage.backends.zookeeper.connection import CHILDREN, Connection
+from peerage.backends.zookeeper.connection import CHILDREN, Connection, Pauses
 from peerage.backends.zookeeper.failures import Failure, Lost, NoNode
 from peerage.backends.zookeeper.folder import Folder
 from peerage.backends.zookeeper.location import Location
 from peerage.backends.zookeeper.nodes import Nodes
 from peerage.backends.zookeeper.notes import Connected
-from peerage.backends.zookeeper.pauses import Pauses
 from peerage.backends.zookeeper.secrets import ZooKeeperSecrets
 from peerage.errors import RegistryClosedError
 from peerage.registry import Health, OwnRecords, check_name, check_size

@@ -69,11 +69,9 @@ class ZooKeeperSecrets:
             try:
                 # Before reading: once it is closed, no other can change it any more.
                 await self._protect(name)
-                # Before the value: if another process fills the node in between, its version changes.
-                status = await self._connection.status(name)
-                value, _ = await self._connection.read(name)
+                value, status = await self._connection.read(name)
             except NoNode:
-                status, value = None, b""
+                value, status = b"", None
             if value:
                 return value
             if made is None:

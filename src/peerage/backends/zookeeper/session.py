@@ -119,7 +119,7 @@ class Client(KazooClient):  # type: ignore[misc] # kazoo has no types
     @property
     def thread(self) -> threading.Thread | None:
         """The thread of the connection; None before it was started."""
-        thread: threading.Thread | None = self._connection.thread
+        thread: threading.Thread | None = self._connection._connection_routine  # noqa: SLF001 - kazoo's
         return thread
 
     def begin(self) -> None:
@@ -204,16 +204,6 @@ class Client(KazooClient):  # type: ignore[misc] # kazoo has no types
             return True
 
     # For kazoo's thread
-
-    @property
-    def awaits_answer(self) -> bool:
-        """Whether a request was sent that isn't answered yet."""
-        return bool(self._pending)
-
-    def refuse_next(self, error: Exception) -> None:
-        """Answer the next request in place of the server."""
-        _, reply = self._queue.popleft()
-        reply.set_exception(error)
 
     def forget_watch(self, request: object) -> None:
         """Take note of a request that the server refused."""

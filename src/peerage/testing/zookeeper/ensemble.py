@@ -3,8 +3,7 @@
 from pathlib import Path
 from typing import Final, Self
 
-from peerage.testing.zookeeper.ports import free_port
-from peerage.testing.zookeeper.server import ZooKeeperServer
+from peerage.testing.zookeeper.server import ZooKeeperServer, free_port
 
 __all__ = ["Ensemble"]
 

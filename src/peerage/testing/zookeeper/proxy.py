@@ -6,8 +6,8 @@ import struct
 from asyncio import StreamReader, StreamWriter
 from typing import Final, Self
 
-from peerage.testing.zookeeper.ports import free_port
-from peerage.testing.zookeeper.sessions import Session, end_session, read_session
+from peerage.testing.zookeeper.server import free_port
+from peerage.testing.zookeeper.sessions import end_session, read_session
 
 __all__ = ["Proxy"]
 
@@ -47,8 +47,8 @@ class Proxy:
         self._swallowing = False
         self._muting = False
         self._lag = 0.0
-        self.sessions: dict[int, Session] = {}
-        """The ZooKeeper sessions seen here and not ended here, by id; without those over TLS."""
+        self.sessions: dict[int, bytes] = {}
+        """The passwords of the ZooKeeper sessions seen and not ended here, by id; without those over TLS."""
         self._link_of: dict[int, asyncio.Task[None]] = {}
         self._ended: set[int] = set()
 
@@ -121,14 +121,13 @@ class Proxy:
             OSError: the target can't be reached.
             TimeoutError: it doesn't confirm.
         """
-        for session in tuple(self.sessions.values()):
-            await end_session(session, *self._target)
-            self._ended.add(session.id)
-            del self.sessions[session.id]
-            link = self._link_of.pop(session.id)
+        for session, password in tuple(self.sessions.items()):
+            await end_session(session, password, *self._target)
+            self._ended.add(session)
+            del self.sessions[session]
             # The server keeps a client that has reconnected meanwhile connected, and ignores it.
             if not self._swallowing:
-                link.cancel()
+                self._link_of[session].cancel()
 
     # Links; a subclass may extend taken() and heard()
 
@@ -192,14 +191,13 @@ class Proxy:
 
     def heard(self, link: asyncio.Task[None], data: bytes) -> None:
         """Note the session that the first message of a server names; a server writes it as one piece."""
-        session = read_session(data)
-        if session is None:
+        if (found := read_session(data)) is None:
             return
-        if session.id in self._ended:
+        session, password = found
+        if session in self._ended:
             link.cancel()  # sent before the session was ended
         else:
-            self.sessions[session.id] = session
-            self._link_of[session.id] = link
+            self.sessions[session], self._link_of[session] = password, link
 
 
 async def _give(queue: _Queue, writer: StreamWriter) -> None:

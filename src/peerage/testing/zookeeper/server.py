@@ -1,6 +1,7 @@
 """One ZooKeeper server as a child process, on a free port of the loopback interface."""
 
 import os
+import random
 import shutil
 import signal
 import socket
@@ -12,9 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, Self
 
-from peerage.testing.zookeeper.ports import free_port
-
-__all__ = ["ZooKeeperServer"]
+__all__ = ["ZooKeeperServer", "free_port"]
 
 #: Seconds until waiting for a server ends.
 _PATIENCE: Final = 40.0
@@ -47,6 +46,12 @@ _JARS: Final = (
     "netty-resolver",
     "netty-transport-native-unix-common",
 )
+
+
+# Below the range that the kernel chooses from: a port that is closed for a while, as in a restart, isn't
+# taken meanwhile, and a client that tries it isn't connected to itself.
+_PORTS: Final = range(20_000, 32_000)
+_ATTEMPTS: Final = 1_000
 
 
 class ZooKeeperServer:
@@ -191,6 +196,22 @@ class ZooKeeperServer:
     def _last_log(self) -> str:
         """Return the log since the launch."""
         return self._log.read_bytes()[self._log_begin :].decode(errors="replace")
+
+
+def free_port() -> int:
+    """Return a free port of the loopback interface."""
+    # Not the seeded generator of a test, by which processes with the same seed would choose the same port.
+    chance = random.SystemRandom()
+    for port in chance.sample(_PORTS, _ATTEMPTS):
+        with socket.socket() as probe:
+            # As servers do, so that earlier connections in TIME_WAIT don't matter.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise RuntimeError(f"No port of 127.0.0.1 from {_PORTS.start} to {_PORTS.stop} is free.")
 
 
 def _java() -> str:

@@ -1,9 +1,8 @@
 """The identity and the rights of a request's sender: ``asab.contextvars.Authz.get()``."""
 
 import logging
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from peerage.asab.contextvars import Tenant
 from peerage.asab.exceptions import AccessDeniedError, NotAuthenticatedError
@@ -17,6 +16,8 @@ if TYPE_CHECKING:
 __all__ = ["SUPERUSER_RESOURCE_ID", "Authorization"]
 
 log = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
 
 SUPERUSER_RESOURCE_ID: Final = SUPERUSER
 
@@ -36,7 +37,11 @@ class Authorization:
     """
 
     def __init__(self, claims: Mapping[str, Any] | Principal | None, id_token: str | None = None) -> None:
-        principal = claims if isinstance(claims, Principal) else _principal(claims)
+        try:
+            principal = claims if isinstance(claims, Principal) else Principal(claims or {})
+        except KeyError as error:
+            log.error("An authorization without %s can't be used", error)  # noqa: TRY400 - the key is all there is to log
+            raise NotAuthenticatedError from error
         self._principal = principal
         self.IdToken = id_token
         """The token that was verified."""
@@ -63,15 +68,13 @@ class Authorization:
 
     def require_valid(self) -> None:
         """Raise NotAuthenticatedError if the token has expired."""
-        with _answering():
-            self._principal.require_valid()
+        _ask(self._principal.require_valid)
 
     # Rights
 
     def has_superuser_access(self) -> bool:
         """Tell whether everything is allowed."""
-        with _answering():
-            return self._principal.has_superuser_access()
+        return _ask(self._principal.has_superuser_access)
 
     def has_resource_access(self, *resources: str) -> bool:
         """Tell whether all of *resources* are allowed.
@@ -79,8 +82,7 @@ class Authorization:
         Raises:
             ValueError: no resource is given.
         """
-        with _answering():
-            return self._principal.has_resource_access(*resources, tenant=Tenant.get(None))
+        return _ask(self._principal.has_resource_access, *resources, tenant=Tenant.get(None))
 
     def has_tenant_access(self) -> bool:
         """Tell whether the tenant in context is one of the sender's.
@@ -88,43 +90,29 @@ class Authorization:
         Raises:
             ValueError: there is no tenant in context.
         """
-        with _answering():
-            return self._principal.has_tenant_access(_tenant())
+        return _ask(self._principal.has_tenant_access, _tenant())
 
     def require_superuser_access(self) -> None:
         """Raise AccessDeniedError unless everything is allowed."""
-        with _answering():
-            self._principal.require_superuser_access()
+        _ask(self._principal.require_superuser_access)
 
     def require_resource_access(self, *resources: str) -> None:
         """Raise AccessDeniedError unless all of *resources* are allowed."""
-        with _answering():
-            self._principal.require_resource_access(*resources, tenant=Tenant.get(None))
+        _ask(self._principal.require_resource_access, *resources, tenant=Tenant.get(None))
 
     def require_tenant_access(self) -> None:
         """Raise AccessDeniedError unless the tenant in context is one of the sender's."""
-        with _answering():
-            self._principal.require_tenant_access(_tenant())
+        _ask(self._principal.require_tenant_access, _tenant())
 
     # Claims
 
     def user_info(self) -> dict[str, Any]:
         """Return all claims."""
-        with _answering():
-            return self._principal.claims()
+        return _ask(self._principal.claims)
 
     def get_claim(self, key: str, default: Any = None) -> Any:
         """Return a claim."""
-        with _answering():
-            return self._principal.claim(key, default)
-
-
-def _principal(claims: Mapping[str, Any] | None) -> Principal:
-    try:
-        return Principal(claims or {})
-    except KeyError as error:
-        log.error("An authorization without %s can't be used", error)  # noqa: TRY400 - the key is all there is to log
-        raise NotAuthenticatedError from error
+        return _ask(self._principal.claim, key, default)
 
 
 def _tenant() -> str:
@@ -134,11 +122,10 @@ def _tenant() -> str:
     return tenant
 
 
-@contextmanager
-def _answering() -> Iterator[None]:
-    """Turn a refusal into the exception that answers the request."""
+def _ask(question: Callable[..., _T], *args: Any, **kwargs: Any) -> _T:
+    """Return the answer of the principal; turn a refusal into the exception that answers the request."""
     try:
-        yield
+        return question(*args, **kwargs)
     except TokenRefusedError as error:
         raise NotAuthenticatedError from error
     except Denied as error:

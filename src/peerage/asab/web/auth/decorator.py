@@ -1,7 +1,6 @@
 """Decorators of handlers that say which callers are allowed."""
 
 import functools
-import inspect
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeVar
 
@@ -16,9 +15,6 @@ __all__ = ["NOAUTH", "noauth", "require", "require_superuser"]
 
 #: The attribute of a handler that needs no token.
 NOAUTH: Final = "NoAuth"
-
-#: Arguments of handlers with data of an authorized caller.
-_OF_CALLERS: Final = {"authz", "resources", "user_info"}
 
 _Handler = Callable[..., Awaitable[web.StreamResponse]]
 _Marked = TypeVar("_Marked", bound=Callable[..., Any])
@@ -43,17 +39,7 @@ def require_superuser(handler: _Handler) -> _Handler:
 
 
 def noauth(handler: _Marked) -> _Marked:
-    """Mark a handler, a method of a view, or a view with all its methods, as open to all callers.
-
-    Raises:
-        TypeError: it takes an argument with data of an authorized caller.
-    """
-    taken = _OF_CALLERS & {*inspect.signature(handler).parameters}
-    if taken:
-        raise TypeError(
-            f"{handler.__qualname__}() is marked noauth, so its argument {min(taken)!r} would have "
-            "no value: remove the mark or the argument."
-        )
+    """Mark a handler, a method of a view, or a view with all its methods, as open to all callers."""
     return mark_open(handler, NOAUTH)
 
 

@@ -1,12 +1,14 @@
 """The verifier of tokens that ``[auth]`` describes; the URLs of keys may be found by discovery."""
 
+import logging
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+import aiohttp
 from yarl import URL
 
 from peerage.asab.web.auth.settings import AuthSettings
-from peerage.asab.web.lookup import find_discovery, open_session
+from peerage.asab.web.lookup import find_discovery
 from peerage.auth import Verifier
 from peerage.auth.fetched_keys import fetched_keys, without_credentials
 from peerage.client.fetch import fetch_document
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from peerage.discovery import Discovery
 
 __all__ = ["Keys"]
+
+log = logging.getLogger("peerage.asab.web.auth")
 
 #: Seconds after which a client may try again while there is no discovery yet.
 _RETRY: Final = 5.0
@@ -33,24 +37,24 @@ class Keys:
         self._verifier: Verifier | None = None
         self._own: list[Verifier] = []
 
-    @property
-    def missing(self) -> bool:
-        """Whether there are no keys, so that each token is refused."""
-        return not (
-            self._settings.public_keys_urls
-            or self._settings.public_keys_files
-            or find_discovery(self._app) is not None
-        )
-
     def check(self) -> None:
-        """Raise ConfigurationError if a URL needs discovery and there is no DiscoveryService."""
-        if find_discovery(self._app) is None:
-            for url in self._logical():
-                raise ConfigurationError(
-                    f"[auth] public_keys_url={without_credentials(url)} is found by discovery, and there is "
-                    "no asab.DiscoveryService: make an ApiService and call its initialize_zookeeper(), which "
-                    "works without a ZooKeeper server as well; or write a URL of another host."
-                )
+        """Log if there are no keys, so that each token is refused.
+
+        Raises:
+            ConfigurationError: a URL needs discovery and there is no DiscoveryService.
+        """
+        if find_discovery(self._app) is not None:
+            return
+        for url in self._logical():
+            raise ConfigurationError(
+                f"[auth] public_keys_url={without_credentials(url)} is found by discovery, and there is "
+                "no asab.DiscoveryService: make an ApiService and call its initialize_zookeeper(), which "
+                "works without a ZooKeeper server as well; or write a URL of another host."
+            )
+        if not self._settings.public_keys_urls and not self._settings.public_keys_files:
+            log.warning(
+                "Without keys to verify tokens, each request is refused: set public_keys_url in [auth]"
+            )
 
     def verifier(self) -> Verifier:
         """Return the verifier.
@@ -81,7 +85,7 @@ class Keys:
                 )
         elif self._logical():
             raise KeysUnavailableError("There is no asab.DiscoveryService yet.", _RETRY)
-        fetch = partial(fetch_document, partial(open_session, self._app))
+        fetch = partial(fetch_document, aiohttp.ClientSession)
         verifier = Verifier(fetched_keys(urls, files, fetch, ca=ca, issuers=issuers, audiences=audiences))
         self._own.append(verifier)
         return verifier

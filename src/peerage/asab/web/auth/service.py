@@ -1,23 +1,28 @@
 """The service that authorizes requests: ``asab.AuthService``."""
 
 import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING, ClassVar
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
-from peerage.asab.abc.service import Service
+from peerage.asab.abc import Service
 from peerage.asab.config import Config
-from peerage.asab.exceptions import NotAuthenticatedError
+from peerage.asab.contextvars import Authz, Tenant, Unverified
+from peerage.asab.exceptions import AccessDeniedError, NotAuthenticatedError
 from peerage.asab.parts import Phase
 from peerage.asab.web.auth.authorization import Authorization
-from peerage.asab.web.auth.guard import guard
+from peerage.asab.web.auth.decorator import NOAUTH
 from peerage.asab.web.auth.keys import Keys
 from peerage.asab.web.auth.mock import mock_principal
 from peerage.asab.web.auth.settings import read_settings
 from peerage.asab.web.lookup import web_containers
+from peerage.auth import Reason
 from peerage.auth.refusals import Refusals
+from peerage.errors import AccessDeniedError as Denied
 from peerage.errors import ConfigurationError, KeysUnavailableError, TokenRefusedError
-from peerage.web.authorization import take_token
+from peerage.web.authorization import is_open, take_token, unavailable
 
 if TYPE_CHECKING:
     from peerage.asab.application import Application
@@ -46,10 +51,9 @@ class AuthService(Service):
         self._mock = mock_principal(settings.mock_claims_path) if settings.mode == "mock" else None
         self._keys = Keys(settings, app)
         self._refusals = Refusals()
-        self._guard = guard(self._authenticate, self._refusals)
         self._chosen = False
         if len(containers := web_containers(app)) == 1:
-            self._authorize(*containers.values())
+            self._protect(*containers.values())
         app.PubSub.subscribe("Application.run!", self._on_run)
 
     # Containers
@@ -61,7 +65,7 @@ class AuthService(Service):
             RuntimeError: another AuthService does it.
         """
         self._chosen = True
-        self._authorize(web_container)
+        self._protect(web_container)
 
     def peerage_prepare(self, web_container: "WebContainer") -> None:
         """Install it in *web_container*, which is about to start, if it is the only one.
@@ -71,7 +75,7 @@ class AuthService(Service):
         """
         if not self._chosen:
             self._check_unambiguous()
-            self._authorize(web_container)
+            self._protect(web_container)
 
     def _check_unambiguous(self) -> None:
         containers = web_containers(self.App)
@@ -82,29 +86,50 @@ class AuthService(Service):
                 "each one that isn't to be open to everyone."
             )
 
-    def _authorize(self, web_container: "WebContainer") -> None:
-        if web_container.authorization not in {None, self._guard}:
+    def _protect(self, web_container: "WebContainer") -> None:
+        if web_container.authorization not in {None, self._authorize}:
             raise RuntimeError("This web container has an AuthService: one is enough.")
-        web_container.authorization = self._guard
+        web_container.authorization = self._authorize
 
     # Requests
-
-    async def authorize_request(self, request: web.Request) -> Authorization:
-        """Verify the token of *request*.
-
-        Raises:
-            NotAuthenticatedError: there is no valid token.
-            KeysUnavailableError: the keys can't be fetched for now.
-        """
-        try:
-            return await self._authenticate(take_token(request)[0])
-        except TokenRefusedError as error:
-            raise NotAuthenticatedError from error
 
     async def _authenticate(self, token: str | None) -> Authorization:
         if self._mock is not None:
             return Authorization(self._mock, token)
         return Authorization(await self._keys.verifier().verify(token), token)
+
+    async def _authorize(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Set ``Authz``, or raise NotAuthenticatedError, AccessDeniedError or a 503."""
+        if is_open(request, NOAUTH):
+            unverified = Unverified.set(True)
+            try:
+                return await handler(request)
+            finally:
+                Unverified.reset(unverified)
+        token, request = take_token(request)
+        missing = request.match_info.http_exception
+        if missing is not None and token is None:
+            # There is no such route, which isn't secret; but no further middleware may answer instead.
+            raise missing
+        try:
+            authz = await self._authenticate(token)
+        except TokenRefusedError as error:
+            raise missing or NotAuthenticatedError from error
+        except KeysUnavailableError as error:
+            raise missing or web.HTTPServiceUnavailable(**unavailable(error)) from error
+        before = Authz.set(authz)
+        try:
+            _check_tenant(authz)
+            return await handler(request)
+        except (AccessDeniedError, NotAuthenticatedError) as error:
+            cause = error.__cause__
+            if isinstance(cause, Denied):
+                self._refusals.note(Reason.DENIED, cause)
+            elif isinstance(cause, TokenRefusedError):
+                self._refusals.note(cause.reason, cause)
+            raise
+        finally:
+            Authz.reset(before)
 
     # As a service
 
@@ -112,25 +137,28 @@ class AuthService(Service):
         """Check the configuration before the first request."""
         self._check_unambiguous()
         if self._mock is None:
-            try:
+            # A DiscoveryService may be made until the application runs.
+            with suppress(KeysUnavailableError):
                 self._keys.verifier()
-            except KeysUnavailableError:
-                # A DiscoveryService may be made until the application runs.
-                return
 
     async def finalize(self, app: "Application") -> None:  # noqa: ARG002 - the signature of each service
         """Stop fetching keys."""
         await self._keys.aclose()
 
     def _on_run(self, _message_type: str) -> None:
-        if self._mock is not None:
-            return
         try:
-            self._keys.check()
+            if self._mock is None:
+                self._keys.check()
         except ConfigurationError as error:
             log.critical("%s can't start: %s", self.Name, error)
             raise SystemExit(1) from None
-        if self._keys.missing:
-            log.warning(
-                "Without keys to verify tokens, each request is refused: set public_keys_url in [auth]"
-            )
+
+
+def _check_tenant(authz: Authorization) -> None:
+    if Tenant.get(None) is None:
+        return
+    try:
+        authz.require_tenant_access()
+    except ValueError as error:
+        # It isn't the name of a tenant.
+        raise AccessDeniedError from error
