@@ -100,6 +100,13 @@ class Balancer:
         """Record whether the instance with this record passed its probe."""
         self._table.probed(name, self._clock(), passed=passed)
 
+    def suspect(self, pick: Pick) -> bool:
+        """Tell whether the instance of a request under way is avoided; have it probed if it seems stopped.
+
+        Ask from time to time about requests that are older than a second.
+        """
+        return self._table.suspect(pick, self._clock())
+
     def forget(self, name: str) -> None:
         """Drop what is known about an instance whose record was removed, once no request is under way."""
         self._table.forget(name)

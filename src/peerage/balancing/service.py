@@ -8,11 +8,13 @@ __all__ = ["Service"]
 class Service:
     """The instances that answer to one logical name."""
 
-    __slots__ = ("budget", "ejected", "size")
+    __slots__ = ("answered_at", "budget", "ejected", "size")
 
     def __init__(self, budget: RetryBudget) -> None:
         self.budget = budget
         """Requests that may be repeated."""
+        self.answered_at = float("-inf")
+        """When one of them last answered a request, in seconds of the balancer's clock."""
         self.ejected: set[str] = set()
         """Names of the records of those that are ejected."""
         self.size = 0

@@ -16,11 +16,13 @@ _NEWEST: Final = 0.2
 class Stats:
     """Figures about the requests to one instance, by the name of its record."""
 
-    __slots__ = ("latency", "outstanding", "position", "retired", "successes", "trouble")
+    __slots__ = ("answered_at", "latency", "outstanding", "position", "retired", "successes", "trouble")
 
     def __init__(self, position: float = 0.0) -> None:
         self.outstanding = 0
         """Requests under way."""
+        self.answered_at = float("-inf")
+        """When a request was last answered, in seconds of the balancer's clock."""
         self.latency: float | None = None
         """Moving average of the seconds from an attempt to its answer; None before the first."""
         self.position = position
@@ -35,6 +37,7 @@ class Stats:
     def answered(self, seconds: float, now: float) -> None:
         """Record that a request was answered at *now* after so many seconds."""
         self.successes.add(now)
+        self.answered_at = now
         latency = self.latency
         self.latency = seconds if latency is None else latency + _NEWEST * (seconds - latency)
 

@@ -13,13 +13,18 @@ from peerage.balancing.stats import Stats
 from peerage.balancing.trouble import Trouble
 from peerage.records.instance import Instance
 
-__all__ = ["AVOID_SECONDS", "Pick", "Probe", "Table"]
+__all__ = ["AVOID_SECONDS", "SUSPECT_SECONDS", "Pick", "Probe", "Table"]
 
 #: Seconds for which an instance that accepted no connection is avoided, before it is probed.
 AVOID_SECONDS: Final = 1.0
 
 #: Services that are remembered; those of which nothing is ejected are forgotten first.
 _MOST_SERVICES: Final = 4096
+
+#: Seconds that a request is under way at least when its instance is suspected to be stopped or stuck, and
+#: until an instance that answered its probe is suspected again.
+SUSPECT_SECONDS: Final = 1.0
+_CLEARED_SECONDS: Final = 5.0
 
 #: No connection was made, or by mistake: the next request would meet the same.
 _REFUSED: Final = frozenset({Outcome.UNRESOLVED, Outcome.CONNECT_FAILED, Outcome.MISDIRECTED})
@@ -38,7 +43,9 @@ class Probe(Enum):
     CONNECT = auto()
     """By a connection: none was accepted before."""
     REQUEST = auto()
-    """By a request that does no harm: it answered badly, or not at all."""
+    """By a request that does no harm: it answered badly."""
+    SUSPECT = auto()
+    """Likewise, and soon, because requests are waiting: it doesn't answer."""
 
 
 class Pick:
@@ -63,6 +70,7 @@ class Pick:
         """Record that a response arrived that is no failure; the request is under way until :meth:`done`."""
         stats = self.stats
         stats.answered(now - self.started, now)
+        self.service.answered_at = now
         self.service.budget.succeeded(now)
         if stats.trouble is not None and self._table is not None:
             self._table.recovered(self.instance.name, stats, self.started, now)
@@ -161,7 +169,8 @@ class Table:
             if trouble.ejected_from is not None and not trouble.held and safe:
                 return True
             trouble.retry_at = now + self._pause(trouble)
-            self.due[instance] = Probe.CONNECT if trouble.ejected_from is None else Probe.REQUEST
+            connect = trouble.ejected_from is None and not trouble.suspect_at
+            self.due[instance] = Probe.CONNECT if connect else Probe.REQUEST
         return False
 
     # The way back
@@ -181,12 +190,35 @@ class Table:
         if trouble.is_over(now):
             stats.trouble = None
 
+    def suspect(self, pick: Pick, now: float) -> bool:
+        """Tell whether the instance of a request under way is avoided; have it probed if it seems stopped.
+
+        It is suspected if the request is older than a second, the instance has answered nothing since, and
+        others of the service have.
+        """
+        stats, name = pick.stats, pick.instance.name
+        if name in self.avoided:
+            return True
+        if stats.answered_at >= pick.started or pick.service.answered_at <= pick.started:
+            return False
+        if now - pick.started < SUSPECT_SECONDS or stats.retired:
+            return False
+        trouble = stats.trouble = stats.trouble or Trouble()
+        if now >= trouble.suspect_at:
+            trouble.suspect_at = now + _CLEARED_SECONDS
+            self.due[pick.instance] = Probe.SUSPECT
+        return False
+
     def probed(self, name: str, now: float, *, passed: bool) -> None:
         """Record the result of probing the instance with this record in the background."""
         stats = self.stats.get(name)
-        if stats is None or (trouble := stats.trouble) is None or trouble.retry_at is None:
+        if stats is None or (trouble := stats.trouble) is None:
             return
-        if passed:
+        if trouble.retry_at is None:
+            if not passed:
+                trouble.retry_at = now + self._avoid_seconds
+                self.avoided[name] = trouble
+        elif passed:
             trouble.held = 0
             # One more failure ejects it again.
             trouble.consecutive = max(0, self.ejection.consecutive - 1) if trouble.ejected_from else 0
@@ -265,6 +297,7 @@ class Table:
 
     def _readmit(self, name: str, stats: Stats, trouble: Trouble) -> None:
         trouble.retry_at = None
+        trouble.suspect_at = 0.0
         self.avoided.pop(name, None)
         if trouble.ejected_from is not None:
             trouble.ejected_from.ejected.discard(name)

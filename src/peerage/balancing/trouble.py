@@ -45,6 +45,7 @@ class Trouble:
         "failures",
         "held",
         "retry_at",
+        "suspect_at",
     )
 
     def __init__(self) -> None:
@@ -56,6 +57,8 @@ class Trouble:
         """Attempts that were given up, and count as under way."""
         self.retry_at: float | None = None
         """When one request may try the instance again; None if it isn't avoided."""
+        self.suspect_at = 0.0
+        """When it may be suspected again to be stopped or stuck; 0 if it isn't suspected."""
         self.ejections = 0
         """How often it was ejected since its last success."""
         self.ejected_from: Service | None = None

@@ -75,6 +75,7 @@ class Call:
     """
 
     __slots__ = (
+        "_backup",
         "_first",
         "_search",
         "context",
@@ -108,6 +109,7 @@ class Call:
         self.service = context.balancer.service(name)
         """What is known of all instances of the name."""
         self._first: Attempt | None = None
+        self._backup: Attempt | None = None
         self._search: Search | None = None
 
     @property
@@ -154,9 +156,32 @@ class Call:
         if outcome is Outcome.ANSWERED:
             attempt.pick.answered(self.context.clock())
             return
+        if attempt is self._backup:
+            attempt.pick.done(outcome, self.context.clock(), retry_after=retry_after)
+            return
         attempt.retry_after = retry_after
         search = self._search or self._begin_search(attempt)
         search.failed(attempt, outcome, problem, replayable=replayable)
+
+    def back_up(self, attempt: Attempt) -> Attempt | None:
+        """Return one attempt elsewhere while *attempt* is under way; None if there may be none.
+
+        Only a request that changes nothing gets one: the first instance may process it later.
+        """
+        now, budget = self.context.clock(), self.service.budget
+        if self._backup is not None or self.repeatable is not Repeatable.SAFE or self.nested:
+            return None
+        if budget.balance(now) < 1 or (pick := self.pick((attempt.instance.name,))) is None:
+            return None
+        backup = self._first_attempt(pick)
+        if backup is None:
+            # It would have to be looked up first.
+            pick.done(Outcome.UNUSED, now)
+            return None
+        budget.spend(now)
+        backup.repeated = True
+        self._backup = backup
+        return backup
 
     def pick(self, tried: Collection[str] = (), *, last_resort: bool = False) -> Pick | None:
         """Choose an instance; see :meth:`Balancer.pick`."""
@@ -173,7 +198,9 @@ class Call:
 
     def close(self) -> None:
         """End the call: attempts under way count as cancelled. May be called twice."""
-        first = self._first
+        first, backup = self._first, self._backup
+        if backup is not None and backup.outcome is None:
+            backup.pick.done(Outcome.CANCELLED, self.context.clock())
         if self._search is not None:
             self._search.close()
         elif first is not None and first.outcome is None:

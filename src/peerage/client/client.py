@@ -16,7 +16,9 @@ from yarl import URL
 from peerage.balancing import Balancer
 from peerage.calling import Addresses, CallContext, Host
 from peerage.client.authorize import Authorize
+from peerage.client.backups import Backups
 from peerage.client.connections import MOST_IDLE, Connections, InstanceConnector
+from peerage.client.exchange import Resources
 from peerage.client.lookup import HostLookup
 from peerage.client.middleware import BalancingMiddleware
 from peerage.client.prober import Prober
@@ -71,9 +73,10 @@ class Client:
         self._connections = Connections(min(MOST_IDLE, descriptors // 4))
         context = CallContext(membership.directory, self.balancer, self.lookup.addresses, clock, rng.random)
         self._prober = Prober(context, self.lookup)
-        self._balancing = BalancingMiddleware(
-            membership, context, self.lookup, self._connections, self._prober
-        )
+        self._backups = Backups(context, self._connections, self._prober.start)
+        self._prober.on_failure = self._backups.check
+        resources = Resources(context, self.lookup, self._connections, self._prober, self._backups)
+        self._balancing = BalancingMiddleware(membership, resources)
         self._unsubscribe = membership.directory.subscribe(self._changed)
         self._connector: aiohttp.TCPConnector | None = None
         self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
@@ -119,6 +122,7 @@ class Client:
         """Close all connections, open sessions' included, within a second; may be called twice."""
         self._closed = True
         self._unsubscribe()
+        self._backups.close()
         await self._prober.aclose()
         connector, self._connector = self._connector, None
         if connector is not None:

@@ -8,49 +8,21 @@ Connections to instances are pooled apart from those that the program makes itse
 (``server_hostname`` is part of the pool's key): a connection that the rules for records forbid isn't reused.
 """
 
-import asyncio
-import logging
-from contextlib import suppress
-from functools import partial
 from typing import Final
 
 import aiohttp
-from multidict import istr
-from yarl import URL
 
-from peerage.balancing import Outcome
-from peerage.calling import Attempt, Call, CallContext, Ending, GiveUp, Lookups, Pause, Relieve, TlsProbe
-from peerage.calling.answers import outcome_of_answer, retry_after
-from peerage.calling.misdirected import DIALLED
-from peerage.calling.repetition import REPEATED, nested
+from peerage.calling import Call
+from peerage.calling.repetition import nested
 from peerage.calling.retry import IDEMPOTENCY_KEY
-from peerage.client.connections import Connections, Kept, call_at_end
-from peerage.client.errors import MisdirectedError, unreachable
-from peerage.client.lookup import HostLookup
-from peerage.client.outcomes import is_connecting, outcome_of
-from peerage.client.prober import Prober
-from peerage.client.tlsprobe import speaks_tls
-from peerage.errors import NotDiscoveredError
+from peerage.client.exchange import Exchange, Resources
 from peerage.membership import Membership
 from peerage.records.names import is_logical, parse_host
 
 __all__ = ["BalancingMiddleware"]
 
-log = logging.getLogger(__name__)
-
-# An istr is folded once, not at each request.
-_DIALLED: Final = istr(DIALLED)
-_REPEATED: Final = istr(REPEATED)
-
 #: Methods that need no idempotency key.
 _WITHOUT_KEY: Final = frozenset({"GET", "HEAD", "OPTIONS"})
-
-#: Keeps connections to instances apart in aiohttp's pool where TLS doesn't need a name.
-_POOL: Final = "instance.asab"
-
-#: Seconds after which an instance counts as unreachable if a caller gives up while connecting to it. The time
-#: limit of a whole request is often shorter than that of a connection, and ends as a cancellation.
-_CONNECT_SECONDS: Final = 0.5
 
 
 class BalancingMiddleware:
@@ -58,25 +30,12 @@ class BalancingMiddleware:
 
     Args:
         membership: the instances, and whether they are known.
-        context: decides where requests go.
-        lookup: looks hosts up.
-        connections: the kept connections.
-        prober: tries avoided instances.
+        resources: what all requests use.
     """
 
-    def __init__(
-        self,
-        membership: Membership,
-        context: CallContext,
-        lookup: HostLookup,
-        connections: Connections,
-        prober: Prober,
-    ) -> None:
+    def __init__(self, membership: Membership, resources: Resources) -> None:
         self._membership = membership
-        self._context = context
-        self._lookup = lookup
-        self._connections = connections
-        self._prober = prober
+        self._resources = resources
 
     async def __call__(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
@@ -98,163 +57,10 @@ class BalancingMiddleware:
             await self._membership.wait_ready()
         method = request.method
         has_key = method not in _WITHOUT_KEY and IDEMPOTENCY_KEY in request.headers
-        call = Call(self._context, name, url.scheme, method, has_key=has_key, nested=nested.get())
-        server_hostname = request.server_hostname
+        context = self._resources.context
+        call = Call(context, name, url.scheme, method, has_key=has_key, nested=nested.get())
+        exchange = Exchange(self._resources, call, request, handler)
         try:
-            return await self._run(call, request, handler, url)
+            return await exchange.run()
         finally:
-            call.close()
-            # A middleware of the user's may send it again: to be balanced anew, it must be as it was.
-            request.url = url
-            request.server_hostname = server_hostname
-            request.headers.pop(_DIALLED, None)
-            request.headers.pop(_REPEATED, None)
-
-    async def _run(
-        self, call: Call, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType, url: URL
-    ) -> aiohttp.ClientResponse:
-        """Carry out the steps of *call*."""
-        error: BaseException | None = None
-        # The last answer, as long as it isn't certain that there will be another one.
-        answer: aiohttp.ClientResponse | None = None
-        try:
-            while True:
-                step = call.next()
-                if isinstance(step, GiveUp):
-                    if answer is None or step.ending is not Ending.AS_IT_IS:
-                        raise _error(step, request, error) from error
-                    last, answer = answer, None
-                    return last
-                if not isinstance(step, Attempt):
-                    await self._wait(step)
-                    continue
-                if answer is not None:
-                    answer.release()
-                    answer = None
-                kept = self._prepare(call, step, request, url)
-                try:
-                    response = await handler(request)
-                except BaseException as failure:  # noqa: BLE001 - the call decides what it means
-                    self._connections.end(kept)
-                    error = await self._record(call, step, request, failure)
-                    continue
-                outcome = outcome_of_answer(response.status, response.headers)
-                if outcome is Outcome.ANSWERED:
-                    call.done(step, outcome)
-                    call_at_end(response, partial(self._end, step, kept))
-                    return response
-                call_at_end(response, partial(self._connections.end, kept))
-                if outcome is Outcome.MISDIRECTED:
-                    # Closing cancels the writing of the body as well.
-                    response.close()
-                    error = await self._record(call, step, request, MisdirectedError(response))
-                else:
-                    answer = response
-                    _record_answer(call, step, request, response, outcome)
-        finally:
-            if answer is not None:
-                answer.close()
-
-    async def _wait(self, step: Lookups | Pause | Relieve | TlsProbe) -> None:
-        """Do what *step* says, before the next attempt."""
-        if isinstance(step, Lookups):
-            await self._lookup.wait(step)
-        elif isinstance(step, Relieve):
-            self._connections.close_idle()
-            # Their descriptors are free in the next turn of the loop.
-            await asyncio.sleep(0)
-        elif isinstance(step, Pause):
-            await asyncio.sleep(step.seconds)
-        else:
-            step.speaks_tls = await speaks_tls(step.attempt.ip, step.attempt.port)
-
-    def _prepare(self, call: Call, attempt: Attempt, request: aiohttp.ClientRequest, url: URL) -> Kept:
-        """Have *request*, to the logical *url*, sent to the address of *attempt*."""
-        kept = self._connections.begin(attempt.pick.instance.name, (attempt.ip, attempt.endpoint.port))
-        kept.others = attempt.others
-        request.headers[_DIALLED] = kept.dialled
-        request.url = URL.build(
-            scheme=url.scheme,
-            authority=kept.authority,
-            path=url.raw_path,
-            query_string=url.raw_query_string,
-            encoded=True,
-        )
-        if request.server_hostname is None:
-            request.server_hostname = url.raw_host if call.secure else _POOL
-        if request.proxy is not None:
-            # Found in the environment (trust_env); no proxy knows our names.
-            request.update_proxy(None, None, None)
-        if attempt.repeated or call.nested:
-            request.headers[_REPEATED] = "1"
-        if notes := call.notes:
-            log.debug("%s of %s failed at %s: %s", request.method, url.raw_host, *notes[-1])
-            # The failed attempt has cancelled the wait for "100 Continue", if there is one: wait anew.
-            request.update_expect_continue()
-        if self._context.addresses.due or self._context.balancer.due:
-            self._start_due()
-        if log.isEnabledFor(logging.DEBUG):
-            log.debug("%s of %s goes to %s", request.method, url.raw_host, kept.dialled)
-        return kept
-
-    def _end(self, attempt: Attempt, kept: Kept) -> None:
-        self._connections.end(kept)
-        attempt.pick.done(Outcome.ANSWERED, self._context.clock())
-
-    async def _record(
-        self, call: Call, attempt: Attempt, request: aiohttp.ClientRequest, error: BaseException
-    ) -> BaseException:
-        """Tell *call* that *attempt* ended with *error*; raise it if the caller gave the request up."""
-        outcome = outcome_of(error)
-        if outcome is Outcome.CANCELLED:
-            if self._context.clock() - attempt.started >= _CONNECT_SECONDS and is_connecting(error):
-                call.done(attempt, Outcome.CONNECT_FAILED, "no connection was made in time")
-            raise error
-        consumed = await _is_body_consumed(request)
-        call.done(attempt, outcome, str(error) or type(error).__name__, replayable=not consumed)
-        self._start_due()
-        return error
-
-    def _start_due(self) -> None:
-        """Begin to look up and to probe in the background what is due."""
-        self._lookup.start(self._context.addresses.take_due())
-        self._prober.start(self._context.balancer.take_due())
-
-
-def _error(end: GiveUp, request: aiohttp.ClientRequest, error: BaseException | None) -> BaseException:
-    if end.ending is Ending.AS_IT_IS and error is not None:
-        return error
-    if end.ending is Ending.NOT_DISCOVERED:
-        return NotDiscoveredError(end.message)
-    return unreachable(end.message, request.connection_key, error)
-
-
-async def _is_body_consumed(request: aiohttp.ClientRequest) -> bool:
-    """Tell whether the body can't be sent again, once it is no longer being written."""
-    body = request.body
-    if not isinstance(body, aiohttp.Payload):
-        return False
-    # A file rewinds when its cancelled writer has settled. What became of that write, the attempt itself has
-    # said.
-    with suppress(aiohttp.ClientError, OSError):
-        await request.close()
-    return body.consumed
-
-
-def _record_answer(
-    call: Call,
-    attempt: Attempt,
-    request: aiohttp.ClientRequest,
-    response: aiohttp.ClientResponse,
-    outcome: Outcome,
-) -> None:
-    """Tell *call* that *attempt* was answered by a failure."""
-    body = request.body
-    call.done(
-        attempt,
-        outcome,
-        f"status {response.status}",
-        # The body may be being written still, if it isn't in memory.
-        replayable=not isinstance(body, aiohttp.Payload) or isinstance(body, aiohttp.BytesPayload),
-        retry_after=retry_after(response.headers),
-    )
+            exchange.close()

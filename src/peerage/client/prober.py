@@ -1,7 +1,6 @@
 """Tries avoided instances in the background, so that no caller's request has to."""
 
 import asyncio
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 from peerage.balancing import Balancer, Probe
@@ -12,11 +11,13 @@ from peerage.records.instance import Endpoint, Instance
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Callable
 
 __all__ = ["Prober"]
 
-#: Seconds that an instance has.
+#: Seconds that an instance has, and one that is suspected while requests wait for it.
 _SECONDS: Final = 1.0
+_SUSPECT_SECONDS: Final = 0.3
 
 #: Bytes up to the status of an answer: ``HTTP/1.1 200``.
 _STATUS_LINE: Final = 12
@@ -37,14 +38,16 @@ class Prober:
         self._context = context
         self._lookup = lookup
         self._tasks: set[asyncio.Task[None]] = set()
+        self.on_failure: Callable[[str], None] = lambda _: None
+        """Called with the name of the record of an instance that failed its probe."""
 
     @property
     def _balancer(self) -> Balancer:
         return self._context.balancer
 
-    def start(self, due: Mapping[Instance, Probe]) -> None:
-        """Begin to probe the instances of *due*, and don't wait."""
-        for instance, probe in due.items():
+    def start(self) -> None:
+        """Begin to probe the instances that are due, and don't wait."""
+        for instance, probe in self._balancer.take_due().items():
             task = asyncio.get_running_loop().create_task(self._probe(instance, probe), name="peerage: probe")
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -57,11 +60,13 @@ class Prober:
 
     async def _probe(self, instance: Instance, probe: Probe) -> None:
         try:
-            async with asyncio.timeout(_SECONDS):
+            async with asyncio.timeout(_SUSPECT_SECONDS if probe is Probe.SUSPECT else _SECONDS):
                 passed = await self._passes(instance, probe)
         except (OSError, EOFError):
             passed = False
         self._balancer.probed(instance.name, passed=passed)
+        if not passed:
+            self.on_failure(instance.name)
 
     async def _passes(self, instance: Instance, probe: Probe) -> bool:
         endpoint = instance.endpoints[0]
