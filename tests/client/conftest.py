@@ -50,10 +50,10 @@ class Known:
 class Fleet:
     """Servers, their records, and the client that calls them."""
 
-    def __init__(self, stack):
+    def __init__(self, stack, clock):
         self.membership = Known()
         self.directory = self.membership.directory
-        self.clock = Clock()
+        self.clock = clock
         self.lookups = []
         self.getaddrinfo = self._getaddrinfo
         self.addresses = {}
@@ -185,9 +185,9 @@ class Fleet:
 
 
 @pytest.fixture
-async def fleet() -> AsyncIterator[Fleet]:
+async def fleet(clock) -> AsyncIterator[Fleet]:
     async with AsyncExitStack() as stack:
-        fleet = Fleet(stack)
+        fleet = Fleet(stack, clock)
         stack.push_async_callback(fleet.client.aclose)
         yield fleet
         assert not fleet.outstanding

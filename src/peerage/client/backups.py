@@ -1,8 +1,8 @@
 """Second attempts for requests that wait for an instance which is stopped or stuck.
 
 A request that waits costs nothing here but an entry: a timer looks at the entries that are old. If the
-instance of one is known not to answer, the request gets a second attempt elsewhere, in a task, while the first
-goes on. If the second one is answered first, the first is interrupted the way :func:`asyncio.timeout`
+instance of one is known not to answer, the request gets a second attempt elsewhere, in a task, while the
+first goes on. If the second one is answered first, the first is interrupted the way :func:`asyncio.timeout`
 interrupts its block: its task is cancelled, and the cancellation is taken back where it arrives.
 """
 

@@ -21,7 +21,6 @@ from peerage.calling import (
     Lookups,
     Pause,
     Relieve,
-    Repeatable,
     TlsProbe,
 )
 from peerage.calling.answers import outcome_of_answer, retry_after
@@ -174,7 +173,10 @@ class Exchange:
         except BaseException as error:  # noqa: BLE001 - the call decides what it means
             self._resources.connections.end(kept)
             await self._failed(attempt, error)
-            if backup is None or (won := await backup.result()) is None:
+            if backup is None or attempt.outcome is Outcome.NOT_RETRYABLE:
+                # The caller's time limit is over, for example.
+                return None
+            if (won := await backup.result()) is None:
                 return None
             attempt, kept, response = won
         return await self._answered(attempt, kept, response)
@@ -184,7 +186,7 @@ class Exchange:
         call, backup = self._call, self._backup
         if backup is not None:
             backup.attempt = attempt
-        elif call.repeatable is Repeatable.SAFE and call.service.size > 1:
+        elif call.service.size > 1:
             backup = Backup(call, attempt, self._request, self._handler, self.prepare)
             self._resources.backups.add(backup)
         return backup

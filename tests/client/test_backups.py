@@ -1,0 +1,147 @@
+"""A request that waits for a stopped instance gets a second attempt elsewhere.
+
+The time is the real one, because timers of the event loop begin what is tested.
+"""
+
+import asyncio
+import signal
+import time
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from peerage.testing import eventually
+
+ORDERS = "http://orders.service_id.asab/"
+
+
+@pytest.fixture
+def clock():
+    return time.monotonic
+
+
+async def ask(session, method="GET"):
+    async with session.request(method, ORDERS) as response:
+        return await response.text()
+
+
+async def caught_by(fleet, name, session, method="GET"):
+    """Return a request that waits for an instance which doesn't answer, while others are answered."""
+    while True:
+        task = asyncio.create_task(ask(session, method))
+        await asyncio.wait([task], timeout=0.2)
+        if fleet.outstanding.get(name):
+            return task
+        await task
+
+
+async def stop(process, session):
+    await asyncio.gather(*(ask(session) for _ in range(20)))
+    process.send_signal(signal.SIGSTOP)
+
+
+async def test_a_get_is_answered_elsewhere(fleet):
+    stopped, other = fleet.spawn(), fleet.spawn()
+    async with fleet.session() as session:
+        await stop(stopped, session)
+        waiting = await caught_by(fleet, stopped.name, session)
+        while not waiting.done():
+            # The others are answered meanwhile: the whole service isn't slow.
+            assert await ask(session) == str(other.pid)
+        assert await waiting == str(other.pid)
+        assert not waiting.cancelling()
+        assert [*fleet.client.balancer.avoided] == [stopped.name]
+        stopped.send_signal(signal.SIGCONT)
+
+        async def called_again():
+            while True:
+                if await ask(session) == str(stopped.pid):
+                    return
+
+        async with asyncio.timeout(10):
+            await called_again()
+
+
+async def test_what_changes_something_waits(fleet):
+    """The stopped instance may process it when it goes on, so that it would be processed twice."""
+    stopped, other = fleet.spawn(), fleet.spawn()
+    async with fleet.session() as session:
+        await stop(stopped, session)
+        waiting = await caught_by(fleet, stopped.name, session, "PUT")
+        while stopped.name not in fleet.client.balancer.avoided:
+            await ask(session, "PUT")
+        for _ in range(20):
+            assert await ask(session, "PUT") == str(other.pid)
+        assert not waiting.done()
+        stopped.send_signal(signal.SIGCONT)
+        assert await waiting == str(stopped.pid)
+
+
+async def test_a_request_that_only_takes_long_gets_no_second_attempt(fleet):
+    finish, arrived = asyncio.Event(), []
+
+    async def slow(request):
+        arrived.append(request.method)
+        if request.method == "GET":
+            await finish.wait()
+        return web.Response(text="slow")
+
+    long, other = await fleet.serve(slow), await fleet.serve()
+    async with fleet.session() as session:
+        waiting = await caught_by(fleet, long.name, session)
+        while "HEAD" not in arrived:
+            async with session.put(ORDERS) as response:
+                await response.read()
+        # The probe was answered.
+        for _ in range(20):
+            async with session.put(ORDERS) as response:
+                await response.read()
+        assert not waiting.done()
+        finish.set()
+        assert await waiting == "slow"
+    assert arrived.count("GET") == 1
+    assert not any("Peerage-Repeated" in each.headers for each in other.seen)
+    assert not fleet.client.balancer.avoided
+
+
+async def test_a_caller_that_gives_up_ends_both_attempts(fleet):
+    stopped = fleet.spawn()
+    hang = asyncio.Event()
+
+    async def answer(request):
+        if request.headers.get("Peerage-Repeated"):
+            hang.set()
+            await asyncio.Event().wait()
+        return web.Response(text="other")
+
+    await fleet.serve(answer)
+    async with fleet.session() as session:
+        await stop(stopped, session)
+        waiting = await caught_by(fleet, stopped.name, session)
+        while not hang.is_set():
+            await ask(session, "PUT")
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        await eventually(lambda: not fleet.outstanding, "both are given up")
+
+
+async def test_the_callers_time_limit_ends_both_attempts(fleet):
+    stopped = fleet.spawn()
+
+    async def answer(request):
+        if request.headers.get("Peerage-Repeated"):
+            await asyncio.Event().wait()
+        return web.Response(text="other")
+
+    await fleet.serve(answer)
+    async with fleet.session(timeout=aiohttp.ClientTimeout(total=3)) as session:
+        await stop(stopped, session)
+        waiting = await caught_by(fleet, stopped.name, session)
+        while not waiting.done():
+            await ask(session, "PUT")
+        with pytest.raises(TimeoutError):
+            await waiting
+        assert not waiting.cancelling()
+    await eventually(lambda: not fleet.outstanding, "both are given up")
