@@ -199,16 +199,15 @@ class Connection:
 
     def _handle(self, note: Note) -> None:
         match note:
-            case Request(failure=Throttled()):
-                self._requeue(note)
             case Request():
-                self._answer(note)
-                self._send_queued()
+                self._answered(note)
             case NodeEvent(kind, path):
                 for listener in self.on_event:
                     listener(kind, path)
             case Connected():
-                self._connected(note)
+                self.up, self.session, self.reason, self.since = note, note.session, None, time.monotonic()
+                self._reasons.clear()
+                self._announce()
             case Disconnected(reason):
                 self._connection_lost(reason)
             case ConnectFailed(reason):
@@ -218,32 +217,26 @@ class Connection:
             case Closed():
                 self._thread_ended()
 
-    def _answer(self, request: Request) -> None:
+    def _answered(self, request: Request) -> None:
         self._in_flight.discard(request)
-        if request.future.done():
-            return  # cancelled
-        if request.failure is None:
-            request.future.set_result(request.value)
-        else:
-            request.future.set_exception(request.failure)
-
-    def _requeue(self, request: Request) -> None:
-        """Send a request again that the server has left undone, after a pause; its caller waits longer."""
-        self._in_flight.discard(request)
-        self._queued.append(request)
-        if self._throttle_timer is None and self._loop is not None:
-            self._throttle_timer = self._loop.call_later(self.pauses.throttled(), self._resume)
+        if isinstance(request.failure, Throttled):
+            # The server has left it undone: it is sent again after a pause, and its caller waits longer.
+            self._queued.append(request)
+            if self._throttle_timer is None and self._loop is not None:
+                self._throttle_timer = self._loop.call_later(self.pauses.throttled(), self._resume)
+            return
+        if not request.future.done():  # not cancelled
+            if request.failure is None:
+                request.future.set_result(request.value)
+            else:
+                request.future.set_exception(request.failure)
+        self._send_queued()
 
     def _resume(self) -> None:
         if self._throttle_timer is not None:
             self._throttle_timer.cancel()
             self._throttle_timer = None
         self._send_queued()
-
-    def _connected(self, up: Connected) -> None:
-        self.up, self.session, self.reason, self.since = up, up.session, None, time.monotonic()
-        self._reasons.clear()
-        self._announce()
 
     def _connection_lost(self, reason: str) -> None:
         if self.up is not None:
