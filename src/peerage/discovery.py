@@ -1,9 +1,10 @@
 """The façade: one object by which a service is found and finds others."""
 
+import asyncio
 import os
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from peerage.errors import ConfigurationError
 from peerage.finder import Finder
@@ -12,8 +13,9 @@ from peerage.records.advert import Advert, AdvertFields
 from peerage.records.identity import Identity, read_identity
 from peerage.records.names import BUILTIN_KEYS, fold_value
 from peerage.records.text import shorten
-from peerage.registration import Registration, registered_or, withdraw_all
+from peerage.registration import Registration, withdraw_all
 from peerage.registry import OwnRecords, Registry
+from peerage.waiting import first_of
 
 if TYPE_CHECKING:
     import ssl
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
     from peerage.client import Client
 
 __all__ = ["Discovery"]
+
+#: Seconds that a registry out of reach has for saying that it refuses.
+REFUSAL_TIMEOUT: Final = 0.2
 
 
 class Discovery(Finder):
@@ -143,11 +148,16 @@ class Discovery(Finder):
         """
         registration = self.register(advert, **fields)
         try:
-            await registered_or(registration, self.membership.wait_stale())
+            await first_of(registration.registered(), self._unreachable())
         except BaseException:
             await registration.withdraw()
             raise
         return registration
+
+    async def _unreachable(self) -> None:
+        """Wait until the registry is out of reach, and hasn't refused: it may be called out of reach then."""
+        await self.membership.wait_stale()
+        await asyncio.sleep(REFUSAL_TIMEOUT)
 
     def register(self, advert: Advert | None = None, /, **fields: Unpack[AdvertFields]) -> Registration:
         """Begin to advertise, and return at once; the arguments are those of :meth:`advertise`.

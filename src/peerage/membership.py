@@ -116,19 +116,11 @@ class Membership:
             ) from None
 
     async def wait_stale(self) -> None:
-        """Wait until the registry is out of reach.
-
-        Raises:
-            RegistryClosedError: closed meanwhile.
-        """
+        """Wait until the registry is out of reach; raises RegistryClosedError as wait_ready() does."""
         await self._until(lambda: self.stale is not None)
 
     async def wait_refused(self) -> None:
-        """Wait until the registry refuses to be read.
-
-        Raises:
-            RegistryClosedError: closed meanwhile.
-        """
+        """Wait until the registry refuses to be read; raises RegistryClosedError as wait_ready() does."""
         await self._until(lambda: self.refused)
 
     async def _until(self, holds: Callable[[], bool]) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import re
 import secrets
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final, Unpack
@@ -16,15 +16,12 @@ from peerage.records.decode import decode
 from peerage.records.instance import DRAINING, Instance
 from peerage.registry import Advertisement, Registry
 
-__all__ = ["LAME_DUCK", "WITHDRAW_TIMEOUT", "Registration", "registered_or", "withdraw_all"]
+__all__ = ["LAME_DUCK", "WITHDRAW_TIMEOUT", "Registration", "withdraw_all"]
 
 log = logging.getLogger(__name__)
 
 #: Seconds between publishing that an instance drains and withdrawing it, by default.
 LAME_DUCK: Final = 1.0
-
-#: Seconds that a registry out of reach has for saying that it refuses.
-REFUSAL_TIMEOUT: Final = 0.2
 
 #: Seconds that closing waits for a registry that the caller owns.
 WITHDRAW_TIMEOUT: Final = 0.9
@@ -174,26 +171,6 @@ class Registration:
         again, why = ("", "") if before is None else (" again", f", because the record {before} was lost,")
         place, found = self._registry.url, _summary(self._instance)
         log.info("Advertised%s as %s%s in %s: %s", again, name, why, place, found)
-
-
-async def registered_or(registration: Registration, stale: Coroutine[Any, Any, None]) -> None:
-    """Wait until *registration* is in the registry, or until *stale* returns because that is out of reach.
-
-    Raises:
-        RegistryDeniedError: access, size or path.
-    """
-    registered, lost = asyncio.ensure_future(registration.registered()), asyncio.ensure_future(stale)
-    try:
-        await asyncio.wait((registered, lost), return_when=asyncio.FIRST_COMPLETED)
-        if not registered.done():
-            # A registry that refuses may be called out of reach as well, and that was said before.
-            await asyncio.wait([registered], timeout=REFUSAL_TIMEOUT)
-        if registered.done():
-            await registered
-    finally:
-        registered.cancel()
-        lost.cancel()
-        await asyncio.gather(registered, lost, return_exceptions=True)
 
 
 async def withdraw_all(registrations: Iterable[Registration]) -> None:

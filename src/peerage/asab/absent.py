@@ -19,23 +19,11 @@ REAL_ASAB: Final = (
 
 #: Modules, and the names that live in them; relative to ``peerage.asab``.
 ABSENT: Final = frozenset(
-    {
-        "PersistentDict",
-        "StreamSocketServerService",
-        "alert",
-        "library",
-        "metrics",
-        "pdict",
-        "sentry",
-        "socket",
-        "storage",
-        "web.StaticDirProvider",
-        "web.WebSocketFactory",
-        "web.session",
-        "web.staticdir",
-        "web.tenant",
-        "web.websocket",
-    }
+    (
+        *("PersistentDict", "StreamSocketServerService", "alert", "library", "metrics", "pdict", "sentry"),
+        *("socket", "storage", "web.StaticDirProvider", "web.WebSocketFactory", "web.session"),
+        *("web.staticdir", "web.tenant", "web.websocket"),
+    )
 )
 
 

@@ -13,8 +13,7 @@ from contextlib import suppress
 from typing import Any, ClassVar, Final
 
 from peerage.asab import logsetup
-from peerage.asab.abc.module import Module
-from peerage.asab.abc.service import Service
+from peerage.asab.abc import Module, Service
 from peerage.asab.abc.singleton import Singleton
 from peerage.asab.config import Config, Options
 from peerage.asab.lifecycle import Lifecycle
@@ -74,17 +73,8 @@ class Application(metaclass=Singleton):
         # For $HOSTNAME in configuration files: shells set it without exporting it.
         os.environ["HOSTNAME"] = self.HostName
 
-        options = _options(self.Args)
-        Config.load(options)
+        Config.load(_options(self.Args))
         logsetup.configure(Config)
-        for section, values in options.items():
-            for key, value in values.items():
-                if Config.get(section, key, raw=True) != value:
-                    log.warning(
-                        "The configuration sets [%s] %s, so %r of the command line is ignored",
-                        *(section, key, value),
-                    )
-
         self.Loop = _event_loop()
         self.Loop.set_debug(self.Loop.get_debug() or Config.getboolean("logging", "verbose"))
         self.LaunchTime = time.time()

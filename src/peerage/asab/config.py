@@ -9,7 +9,7 @@ import sys
 from collections import UserDict
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Final, NoReturn
+from typing import Any, ClassVar, Final
 
 from peerage.asab.utils import convert_to_seconds, string_to_boolean, validate_url
 
@@ -156,37 +156,31 @@ class Configuration(configparser.ConfigParser):
         try:
             self._read_file(path)
         except FileNotFoundError:
-            _give_up(f"The configuration file {path} isn't there: check -c and ASAB_CONFIG.")
+            sys.exit(f"The configuration file {path} isn't there: check -c and ASAB_CONFIG.")
         except OSError as error:
-            _give_up(f"The configuration file {path} can't be read: {error.strerror}.")
+            sys.exit(f"The configuration file {path} can't be read: {error.strerror}.")
 
     def _include(self, includes: str) -> None:
         for pattern in includes.split("\n" if "\n" in includes else " "):
             name = self.expand(pattern.strip())
             if name.startswith("zookeeper:"):
-                _give_up(
+                sys.exit(
                     f"[general] include={name}: files in ZooKeeper can't be included. Put the file on the "
                     "disk and include it from there."
                 )
-            paths = sorted(glob.glob(name)) if name else []  # noqa: PTH207 - may be absolute
-            if name and not paths and not glob.has_magic(name):
-                log.warning("[general] include=%s: there is no such file, it is left out", name)
-            for path in paths:
-                self._include_file(Path(path))
-
-    def _include_file(self, path: Path) -> None:
-        path = path.absolute()
-        if path in self._included:
-            log.warning("%s is included twice; the second time it is left out", path)
-            return
-        self._included.add(path)
-        self.set("general", "include", "")
-        try:
-            self._read_file(path)
-        except OSError as error:
-            # As in ASAB: a pattern may match a folder, or a file of another user.
-            log.warning("[general] include: %s can't be read, it is left out: %s", path, error)
-        self._include(self.get("general", "include", fallback=""))
+            paths = sorted(glob.glob(name)) if glob.has_magic(name) else [name]  # noqa: PTH207 - may be absolute
+            for path in [Path(each).absolute() for each in paths if each]:
+                if path in self._included:
+                    log.warning("%s is included twice; the second time it is left out", path)
+                    continue
+                self._included.add(path)
+                self.set("general", "include", "")
+                try:
+                    self._read_file(path)
+                except OSError as error:
+                    # As in ASAB: a pattern may match a folder, or a file of another user.
+                    log.warning("[general] include: %s can't be read, it is left out: %s", path, error)
+                self._include(self.get("general", "include", fallback=""))
 
     def _read_file(self, path: Path) -> None:
         self._folder = str(path.parent.absolute())
@@ -194,7 +188,7 @@ class Configuration(configparser.ConfigParser):
             with path.open(encoding="utf-8") as file:
                 self.read_file(file, source=str(path))
         except (UnicodeDecodeError, configparser.Error) as error:
-            _give_up(f"The configuration file {path} can't be read: {_what_is_wrong(error)}.")
+            sys.exit(f"The configuration file {path} can't be read: {_what_is_wrong(error)}.")
         finally:
             self._folder = None
 
@@ -210,10 +204,6 @@ def _what_is_wrong(error: UnicodeDecodeError | configparser.Error) -> str:
             lines = ", ".join(str(number) for number, _ in error.errors)
             return f"neither 'name=value' nor a [section]: line {lines or getattr(error, 'lineno', '?')}"
     return " ".join(error.message.split())
-
-
-def _give_up(message: str) -> NoReturn:
-    sys.exit(message)
 
 
 Config: Final = Configuration()

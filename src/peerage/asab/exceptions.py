@@ -1,5 +1,6 @@
 """Exceptions that a handler raises to answer with an error."""
 
+import json
 from typing import Any
 
 import aiohttp.web
@@ -32,16 +33,28 @@ class Conflict(Exception):  # noqa: N818 - documented so
 
 
 class NotAuthenticatedError(aiohttp.web.HTTPUnauthorized):
-    """401: the sender isn't authenticated."""
+    """401: the sender isn't authenticated. The body is JSON, with *text* as its message."""
 
     def __init__(self, **kwargs: Any) -> None:
-        headers = {"WWW-Authenticate": 'Bearer realm="asab", error="invalid_token"'}
-        super().__init__(headers={**headers, **(kwargs.pop("headers", None) or {})}, **kwargs)
+        super().__init__(**_answer("NOT-AUTHORIZED", "A valid token is needed.", "invalid_token", kwargs))
 
 
 class AccessDeniedError(aiohttp.web.HTTPForbidden):
-    """403: the sender isn't allowed to do this."""
+    """403: the sender isn't allowed to do this. The body is JSON, with *text* as its message."""
 
     def __init__(self, **kwargs: Any) -> None:
-        headers = {"WWW-Authenticate": 'Bearer realm="asab", error="insufficient_scope"'}
-        super().__init__(headers={**headers, **(kwargs.pop("headers", None) or {})}, **kwargs)
+        super().__init__(
+            **_answer("ACCESS-DENIED", "The token doesn't allow this.", "insufficient_scope", kwargs)
+        )
+
+
+def _answer(result: str, message: str, challenge: str, given: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments of aiohttp's exception; those that are *given* win."""
+    headers = {
+        "WWW-Authenticate": f'Bearer realm="asab", error="{challenge}"',
+        **(given.get("headers") or {}),
+    }
+    if given.get("content_type") or given.get("body"):
+        return {**given, "headers": headers}
+    text = json.dumps({"result": result, "message": given.get("text") or message})
+    return {**given, "headers": headers, "text": text, "content_type": "application/json"}

@@ -53,7 +53,7 @@ class Lifecycle:
         self._cut_short = asyncio.Event()
         self._withdrawn: asyncio.Task[None] | None = None
         self._failure: BaseException | None = None
-        self._interruptible: list[asyncio.Task[None]] = []
+        self._started: list[asyncio.Task[None]] = []
         self._waiting_for: list[str] = []
 
     # Called by the application
@@ -61,7 +61,7 @@ class Lifecycle:
     def enlist(self, part: Part) -> None:
         """Initialize *part* in its turn, also while the application runs, and finalize it at the end."""
         self._parts.append(part)
-        if part.phase.own:
+        if part.phase <= Phase.API:
             self._own.add(part)
         else:
             (self._web if part.phase is Phase.WEB else self._users).add(part)
@@ -135,7 +135,6 @@ class Lifecycle:
         # In this order, a service whose initialize() doesn't wait is ready before the application's.
         self._work(self._users)
         initialized = self._start("initialize()", app.initialize)
-        self._interruptible.append(initialized)
         # Until then routes may be added; the first step of initialize() is done meanwhile.
         await self._users.idle()
         await asyncio.sleep(0)
@@ -152,7 +151,6 @@ class Lifecycle:
         if getattr(self._app.Args, "startup_housekeeping", None):
             self._publish("Application.housekeeping!")
         main = self._start("main()", self._app.main)
-        self._interruptible.append(main)
         await tick(self._publish, Config.getseconds("general", "tick_period"), self._stop.wait)
         await self._withdraw()
         await asyncio.wait((main,))
@@ -179,7 +177,9 @@ class Lifecycle:
 
     def _start(self, name: str, work: Work) -> asyncio.Task[None]:
         """Run a coroutine function of the application; its exception ends the application."""
-        return self._app.Loop.create_task(self._step(name, work, self.fail), name=f"peerage.asab: {name}")
+        task = self._app.Loop.create_task(self._step(name, work, self.fail), name=f"peerage.asab: {name}")
+        self._started.append(task)
+        return task
 
     async def _step(
         self, name: str, work: Work, failed: Callable[[BaseException], None] | None = None
@@ -210,7 +210,7 @@ class Lifecycle:
             if task.done() and (error := task.exception()) is not None:
                 self.fail(error)
         finally:
-            await _cancel((task, cut_short, *(self._interruptible if self._cut_short.is_set() else ())))
+            await _cancel((task, cut_short, *(self._started if self._cut_short.is_set() else ())))
 
     # Parts
 

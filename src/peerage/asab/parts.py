@@ -23,23 +23,12 @@ class Phase(IntEnum):
     time; then API, DISCOVERY and ZOOKEEPER.
     """
 
-    ZOOKEEPER = 1
-    """Sessions."""
-    DISCOVERY = 2
-    """Watches the registry, and calls other services."""
-    API = 3
-    """Advertises. Drained first, so that callers learn that no new requests are wanted."""
-    MODULE = 4
-    """The modules of the program."""
-    USER = 5
-    """The services of the program."""
-    WEB = 6
-    """Listens once all routes are added. Drained after main(), so that requests under way are finished."""
-
-    @property
-    def own(self) -> bool:
-        """Whether the part starts before, and ends after, all parts of the program."""
-        return self <= Phase.API
+    ZOOKEEPER = 1  # sessions
+    DISCOVERY = 2  # watches the registry, and calls other services
+    API = 3  # advertises; drained first, so that callers learn that no new requests are wanted
+    MODULE = 4  # the modules of the program
+    USER = 5  # the services of the program
+    WEB = 6  # listens once all routes are added; drained after main(), which may need its answers
 
 
 Step = Callable[["Application"], Awaitable[Any]]

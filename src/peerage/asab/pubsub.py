@@ -166,8 +166,7 @@ class Subscriber:
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> _Message:
-        return await self.message()
+    __anext__ = message
 
 
 def _reference(callback: Callback) -> _Reference:

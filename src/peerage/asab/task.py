@@ -5,7 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final
 
-from peerage.asab.abc.service import Service
+from peerage.asab.abc import Service
 
 if TYPE_CHECKING:
     from peerage.asab.application import Application

@@ -23,11 +23,11 @@ from peerage.errors import (
     PeerageError,
     RegistryError,
 )
+from peerage.waiting import first_of
 
 __all__ = [
     "CommandError",
     "Exit",
-    "first_of",
     "opened",
     "read_registry",
     "report",
@@ -115,19 +115,6 @@ async def read_registry(discovery: Discovery, timeout: float) -> None:  # noqa: 
     if discovery.membership.refused and not discovery.membership.ready:
         reason = f"The registry {discovery.registry.url} can't be read: {discovery.stale}"
         raise CommandError(reason, Exit.REGISTRY)
-
-
-async def first_of(*parts: Coroutine[Any, Any, None]) -> None:
-    """Run all *parts* until one ends, and raise what it raised; the others are cancelled."""
-    tasks = [asyncio.ensure_future(part) for part in parts]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-    for task in done:
-        task.result()
 
 
 def report(sentence: str) -> None:

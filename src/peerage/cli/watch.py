@@ -8,15 +8,15 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from peerage.changes import Changed, PeerEvent
-from peerage.cli.criteria import matching, parse_criteria
-from peerage.cli.ls import empty
-from peerage.cli.run import Exit, first_of, opened, show_outages
+from peerage.cli.ls import empty, matching, parse_criteria
+from peerage.cli.run import Exit, opened, show_outages
 from peerage.cli.table import rich_table
 from peerage.cli.text import as_json, shorten
 from peerage.cli.view import COLUMNS, cells, problem_line, problem_lines
 from peerage.directory import Criteria, DirectoryEvent, Problems, fold_criteria
 from peerage.directory.listing import Row, listing, row_of
 from peerage.discovery import Discovery
+from peerage.waiting import first_of
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -34,13 +34,9 @@ _AROUND = 6
 
 
 async def watch(registry: str | None, words: list[str], *, timeout: float, as_lines: bool) -> int:  # noqa: ASYNC109 - an option of the command, handed on
-    """Show the instances and every change, until cancelled.
+    """Show the instances and every change, until cancelled; the arguments are those of list_once().
 
-    Args:
-        registry: URL of the registry.
-        words: criteria ``key=value`` that all must match; none shows everything.
-        timeout: seconds within which it must answer at the start.
-        as_lines: whether to write JSON objects, one a line.
+    *as_lines* writes JSON objects, one a line; *timeout* is the time to answer at the start.
     """
     criteria = fold_criteria(parse_criteria(words))
     async with opened(registry, timeout) as discovery:

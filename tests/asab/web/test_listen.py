@@ -69,10 +69,10 @@ app.run()
     [
         ("8080 tls", "Unknown listen parameter in section [web]: tls. After the port there may be ssl"),
         ("0.0.0.0 8080 ssl:x y", "Unknown listen parameter in section [web]: y"),
-        ("0.0.0.0", "[web] listen=0.0.0.0: write a port, or an address and a port"),
-        ("0.0.0.0 http", "[web] listen=0.0.0.0 http: write a port, or an address and a port"),
-        ("0.0.0.0:http", "[web] listen=0.0.0.0:http: http isn't a port number from 0 to 65535"),
-        ("65536", "[web] listen=65536: 65536 isn't a port number"),
+        ("0.0.0.0", "[web] listen=0.0.0.0: write a port from 0 to 65535, or an address and a port"),
+        ("0.0.0.0 http", "[web] listen=0.0.0.0 http: write a port from 0 to 65535, or an address and a port"),
+        ("0.0.0.0:http", "[web] listen=0.0.0.0:http: write a port from 0 to 65535"),
+        ("65536", "[web] listen=65536: write a port from 0 to 65535"),
         ("[::1]", "[web] listen=[::1]: write a port"),
     ],
 )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import aiohttp
 
-from peerage.asab.abc.service import Service
+from peerage.asab.abc import Service
 from peerage.asab.api.framework import framework_of
 from peerage.asab.api.relay import authorization_of
 from peerage.asab.parts import Phase
@@ -179,7 +179,7 @@ class DiscoveryService(Service):
     @property
     def directory(self) -> "Directory":
         """The instances known."""
-        return self._framework.discovery_of(self.ZooKeeperContainer).directory
+        return self._discovery().directory
 
     async def ready(self) -> None:
         """Wait until the registry was read once.

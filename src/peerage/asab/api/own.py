@@ -41,10 +41,6 @@ class OwnLayer:
         """Return a new container."""
         return ZooKeeperContainer(service)
 
-    def discovery_of(self, container: ZooKeeperContainer) -> "Discovery":
-        """Return the Discovery over the container's session."""
-        return container.discovery
-
     def open_discovery(self, container: ZooKeeperContainer) -> "Discovery":
         """Start it; it ends with the container."""
         return container.open_discovery()

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
-from peerage.asab.abc.service import Service
+from peerage.asab.abc import Service
 from peerage.asab.api.discovery import DiscoveryService
 from peerage.asab.api.framework import framework_of
 from peerage.asab.parts import Phase

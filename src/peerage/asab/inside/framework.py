@@ -40,7 +40,6 @@ class RealAsab:
         self._graceful: list[GracefulStop] = []
         self._own_records: set[str] = set()
         self._discoveries: dict[Any, ContainerDiscovery] = {}
-        self._opened: set[ContainerDiscovery] = set()
         self._accepting: dict[Any, asyncio.Task[None]] = {}
         self._running = False
         self._drained: asyncio.Task[None] | None = None
@@ -101,8 +100,11 @@ class RealAsab:
         """Return a new container."""
         return import_module("asab.zookeeper").ZooKeeperContainer(service)
 
-    def discovery_of(self, container: Any) -> ContainerDiscovery:
-        """Return a Discovery with its own session: the container's client has no recursive watches."""
+    def open_discovery(self, container: Any) -> ContainerDiscovery:
+        """Return a Discovery with its own session: the container's client has no recursive watches.
+
+        It is started, and ends with the application.
+        """
         if container not in self._discoveries:
             try:
                 registry = open_registry(registry_url(container))
@@ -110,16 +112,10 @@ class RealAsab:
                 raise ConfigurationError(
                     f"Servers and path of ZooKeeper, configured in [{container.ConfigSectionName}]: {error}"
                 ) from None
-            self._discoveries[container] = ContainerDiscovery(registry, self.config, chroot_of(container))
-        return self._discoveries[container]
-
-    def open_discovery(self, container: Any) -> ContainerDiscovery:
-        """Start the Discovery; it ends with the application."""
-        discovery = self.discovery_of(container)
-        if discovery not in self._opened:
+            discovery = ContainerDiscovery(registry, self.config, chroot_of(container))
             discovery.start()
-            self._opened.add(discovery)
-        return discovery
+            self._discoveries[container] = discovery
+        return self._discoveries[container]
 
     def accept_internal_tokens(self, container: Any) -> None:
         """Begin to give AuthService, if there is one, the public keys as ZooKeeper has them."""
@@ -142,7 +138,7 @@ class RealAsab:
         for task in self._accepting.values():
             task.cancel()
         ends: list[Awaitable[None]] = [*self._accepting.values()]
-        ends += [discovery.aclose() for discovery in self._opened]
+        ends += [discovery.aclose() for discovery in self._discoveries.values()]
         ends += [discovery.registry.aclose() for discovery in self._discoveries.values()]
         for error in await asyncio.gather(*ends, return_exceptions=True):
             if isinstance(error, Exception):

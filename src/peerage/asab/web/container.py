@@ -1,7 +1,6 @@
 """A web server: an aiohttp application and the addresses on which it listens."""
 
 import errno
-import json
 import logging
 import warnings
 from collections.abc import Mapping
@@ -48,30 +47,13 @@ async def _set_request(request: web.Request, handler: Handler) -> web.StreamResp
     token = Request.set(request)
     try:
         return await handler(request)
-    finally:
-        Request.reset(token)
-
-
-@web.middleware
-async def _answer_denials(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Give NotAuthenticatedError and AccessDeniedError a body in JSON, unless they have a body."""
-    try:
-        return await handler(request)
     except (NotAuthenticatedError, AccessDeniedError) as error:
         if request.writer.output_size:
             # A response has begun, such as a WebSocket; a second one would be read as part of it.
             raise ConnectionResetError("The response had begun when the request was refused.") from error
-        if error.content_type == "text/plain":
-            error.content_type = "application/json"
-            error.text = json.dumps(_body(error))
         raise
-
-
-def _body(error: NotAuthenticatedError | AccessDeniedError) -> dict[str, str | None]:
-    message = None if error.text == f"{error.status}: {error.reason}" else error.text
-    if isinstance(error, NotAuthenticatedError):
-        return {"result": "NOT-AUTHORIZED", "message": message or "A valid token is needed."}
-    return {"result": "ACCESS-DENIED", "message": message or "The token doesn't allow this."}
+    finally:
+        Request.reset(token)
 
 
 class WebContainer(Configurable):
@@ -124,7 +106,7 @@ class WebContainer(Configurable):
 
         self.WebApp = web.Application(
             client_max_size=int(self.Config["body_max_size"]),
-            middlewares=[refuse_misdirected(Callee(self._app)), _set_request, _answer_denials],
+            middlewares=[refuse_misdirected(Callee(self._app)), _set_request],
         )
         """The aiohttp application; ``WebApp["app"]`` is this one's."""
         self._graceful = GracefulStop(self.WebApp)

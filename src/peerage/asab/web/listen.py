@@ -50,11 +50,12 @@ def read_listen(text: str, section: str) -> Iterator[Line]:
     """
     for line in filter(None, map(str.strip, text.splitlines())):
         address, port_text, parameters = _split(line)
-        if not port_text:
+        if not port_text.isdecimal() or int(port_text) > _HIGHEST_PORT:
             raise ListenError(
-                f"[{section}] listen={line}: write a port, or an address and a port, such as 0.0.0.0 8080."
+                f"[{section}] listen={line}: write a port from 0 to {_HIGHEST_PORT}, or an address and a "
+                "port, such as 0.0.0.0 8080."
             )
-        port, ssl = _port(port_text, line, section), _ssl(parameters, section)
+        port, ssl = int(port_text), _ssl(parameters, section)
         if address:
             yield Line(address, port, ssl)
         else:
@@ -69,17 +70,8 @@ def _split(line: str) -> tuple[str, str, list[str]]:
         return "", first, words
     if words and words[0].isdecimal():
         return first.strip("[]"), words[0], words[1:]
-    if first.startswith("["):
-        address, _, port = first[1:].partition("]:")
-    else:
-        address, _, port = first.partition(":")
-    return address, port, words
-
-
-def _port(text: str, line: str, section: str) -> int:
-    if not text.isdecimal() or int(text) > _HIGHEST_PORT:
-        raise ListenError(f"[{section}] listen={line}: {text} isn't a port number from 0 to {_HIGHEST_PORT}.")
-    return int(text)
+    address, colon, port = first.rpartition("]:" if first.startswith("[") else ":")
+    return address.strip("[]"), port if colon else "", words
 
 
 def _ssl(parameters: list[str], section: str) -> str | None:

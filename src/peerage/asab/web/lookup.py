@@ -1,7 +1,6 @@
 """What the web part finds in its application, whenever it was made."""
 
 import functools
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import hdrs, web
@@ -50,23 +49,13 @@ def find_discovery(app: "Application") -> "Discovery | None":
 
 def requiring(webapp: web.Application) -> list[str]:
     """Return the routes, such as ``GET /articles``, that require authorization."""
-    return sorted(
-        {
-            f"{method} {'' if route.resource is None else route.resource.canonical}"
-            for route in webapp.router.routes()
-            for method, handler in _handlers(route)
-            if getattr(handler, REQUIRES, False)
-        }
-    )
-
-
-def _handlers(route: web.AbstractRoute) -> Iterator[tuple[str, Any]]:
-    handler: Any = route.handler
-    while isinstance(handler, functools.partial):
-        handler = handler.func
-    if not isinstance(handler, type):
-        yield route.method, handler
-        return
-    for method in hdrs.METH_ALL:
-        if (found := getattr(handler, method.lower(), None)) is not None:
-            yield method, found
+    found = set()
+    for route in webapp.router.routes():
+        handler: Any = route.handler
+        while isinstance(handler, functools.partial):
+            handler = handler.func
+        view = isinstance(handler, type)
+        for method in hdrs.METH_ALL if view else (route.method,):
+            if getattr(getattr(handler, method.lower(), None) if view else handler, REQUIRES, False):
+                found.add(f"{method} {'' if route.resource is None else route.resource.canonical}")
+    return sorted(found)

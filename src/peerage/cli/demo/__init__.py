@@ -9,10 +9,11 @@ from tempfile import TemporaryDirectory
 from peerage.cli.demo.children import Children
 from peerage.cli.demo.score import Member, Score
 from peerage.cli.demo.show import failures, show, summary
-from peerage.cli.run import CommandError, Exit, first_of, read_registry, show_outages
+from peerage.cli.run import CommandError, Exit, read_registry, show_outages
 from peerage.cli.text import multiline
 from peerage.discovery import Discovery
 from peerage.membership import READY_TIMEOUT
+from peerage.waiting import first_of
 
 __all__ = ["demo"]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from peerage.asab.abc.service import Service
+from peerage.asab.abc import Service
 from peerage.asab.config import Config
 from peerage.asab.contextvars import Authz, Tenant, Unverified
 from peerage.asab.exceptions import AccessDeniedError, NotAuthenticatedError

@@ -16,11 +16,11 @@ __all__ = ["JsonExceptionMiddleware"]
 
 log = logging.getLogger(__name__)
 
-#: Of each exception: the status, the result, and the message if the exception has none.
+#: The status and the result of each exception.
 _MEANINGS: Final = (
-    (KeyError, 404, "NOT-FOUND", "KeyError"),
-    (ValidationError, 400, "VALIDATION-ERROR", "ValidationError"),
-    (Conflict, 409, "CONFLICT", "Conflict"),
+    (KeyError, 404, "NOT-FOUND"),
+    (ValidationError, 400, "VALIDATION-ERROR"),
+    (Conflict, 409, "CONFLICT"),
 )
 
 _RESULTS: Final = {401: "NOT-AUTHORIZED", 404: "NOT-FOUND"}
@@ -66,9 +66,9 @@ def _described(error: web.HTTPError) -> dict[str, Any]:
 
 
 def _meaning(error: Exception) -> tuple[int, str, Any]:
-    for kind, status, result, otherwise in _MEANINGS:
+    for kind, status, result in _MEANINGS:
         if isinstance(error, kind):
-            return status, result, _message(error, otherwise)
+            return status, result, _message(error, kind.__name__)
     return 500, "ERROR", "Internal Server Error"
 
 
