@@ -48,9 +48,9 @@ class Allowance:
         for tenant, claimed in resources.items():
             allowed = [rule[key] for rule in rules for key in (tenant, "*") if key in rule]
             patterns = [*chain.from_iterable(allowed)]
-            excess = [ascii(each) for each in claimed if not any(_allows(one, each) for one in patterns)]
-            if excess or not allowed:
-                what = excess[0] if allowed else "anything"
+            excess = next((each for each in claimed if not any(_allows(one, each) for one in patterns)), None)
+            if excess is not None or not allowed:
+                what = ascii(excess) if allowed else "anything"
                 claim = f"The instance {instance_id!a} claims {what} for {tenant!a}"
                 raise TokenRefusedError(Reason.EXCESSIVE, f"{claim}, which 'allow' of this verifier lacks.")
 

@@ -211,8 +211,7 @@ class ClusterTokens(KeySource):
 
 def _own_url(identity: Identity) -> str:
     """Return the URL by which others call this process: of its instance, its service, or its host (ASAB)."""
-    if identity.instance_id:
-        return f"http://{identity.instance_id}.instance_id.asab"
-    if identity.service_id:
-        return f"http://{identity.service_id}.service_id.asab"
+    for key, value in (("instance_id", identity.instance_id), ("service_id", identity.service_id)):
+        if value:
+            return f"http://{value}.{key}.asab"
     return f"http://{identity.host}"

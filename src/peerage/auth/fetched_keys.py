@@ -39,21 +39,16 @@ _LAST_RETRY: Final = 30.0
 #: Share by which each pause is lengthened at random, so that the services of a cluster don't fetch in step.
 _JITTER: Final = 0.5
 
-#: Keys of one set, at most: a token without a kid is tried against each that fits.
+#: Keys of one set, at most, because a token without a kid is tried against each that fits; and problems.
 KEYS_LIMIT: Final = 64
-
-#: Problems that are reported of one set, at most.
 _REPORTED: Final = 8
 
 
 class Fetch(Protocol):
-    """Fetches a document over HTTP, in a session without authorization."""
+    """Fetches a document over http or https, also of a ``.asab`` name, in a session without authorization."""
 
     async def __call__(self, url: str, *, tls: ssl.SSLContext | None) -> bytes:
-        """Return the document behind *url*, which is http or https, also of a ``.asab`` name.
-
-        *tls* verifies the server; None stands for the authorities of the system.
-        """
+        """Return the document behind *url*; *tls* verifies the server, None: by the system's authorities."""
 
 
 class FetchedKeys(KeySource):
@@ -164,16 +159,12 @@ class FetchedKeys(KeySource):
         self._pause(COOL_DOWN)
 
     def _note_failure(self, problem: str) -> None:
+        problem = problem.rstrip(".")
         if self._problem is None:
-            log.warning(
-                "Public keys of %s can't be fetched: %s. %s",
-                self.name,
-                problem.rstrip("."),
-                f"The known keys stay in use for up to {KEEP / 3600:g} hours."
-                if self.keys
-                else "Its tokens can't be verified until then.",
-            )
-        self._problem = problem.rstrip(".")
+            known = f"The known keys stay in use for up to {KEEP / 3600:g} hours."
+            effect = known if self.keys else "Its tokens can't be verified until then."
+            log.warning("Public keys of %s can't be fetched: %s. %s", self.name, problem, effect)
+        self._problem = problem
         self._pause(min(_FIRST_RETRY * 2**self._failures, _LAST_RETRY))
         self._failures = min(self._failures + 1, 10)
 
@@ -192,14 +183,10 @@ def _one_line(text: str) -> str:
 
 
 def read_key_set(data: bytes) -> tuple[tuple[PublicKey, ...], tuple[str, ...]]:
-    """Read a JWKS (``{"keys": […]}``), a single JWK, or a PEM.
+    """Read a JWKS (``{"keys": […]}``), a single JWK, or a PEM; ValueError if it is none of these.
 
-    Returns:
-        The keys, and one sentence for each that can't be used; it quotes nothing of it. Keys for encryption
-        are skipped silently.
-
-    Raises:
-        ValueError: it is none of these.
+    It returns the keys, and one sentence for each that can't be used, which quotes nothing of it. Keys for
+    encryption are skipped silently.
     """
     if data.lstrip().startswith(b"-----BEGIN"):
         return (read_pem(data),), ()

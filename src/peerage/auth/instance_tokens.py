@@ -8,6 +8,7 @@ the registry: a process that may write records there may advertise a key under a
 import json
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from heapq import nlargest
 from typing import Any, Final
 
@@ -29,7 +30,7 @@ from peerage.errors import (
 from peerage.membership import Membership
 from peerage.records.identity import Identity
 from peerage.records.instance import Instance
-from peerage.records.names import fold_value, is_logical, parse_host
+from peerage.records.names import fold_value, parse_host
 
 __all__ = ["RECORD_FIELD", "InstanceKeys", "InstanceTokens"]
 
@@ -60,12 +61,9 @@ class InstanceTokens:
         self._identity = identity
         self._clock = clock
         self._key = PrivateKey.generate()
-        self._tokens: LRUCache[tuple[str, str], tuple[str, float, float]] = LRUCache(1024)
-
-    @property
-    def public(self) -> PublicKey:
+        self.public = self._key.public
         """The key that verifies its tokens; the record has :meth:`~PublicKey.as_dict` of it."""
-        return self._key.public
+        self._tokens: LRUCache[tuple[str, str], tuple[str, float, float]] = LRUCache(1024)
 
     def token(self, host: str, resources: Mapping[str, Sequence[str]]) -> str:
         """Return a token for a ``.asab`` *host*, valid for at least a minute, that allows *resources*.
@@ -111,9 +109,7 @@ class InstanceKeys(KeySource):
         self._names = names
         self._allowance = allowance
         self._problem = "the registry wasn't read yet"
-        self._read: LRUCache[bytes, tuple[PublicKey | None, int]] = LRUCache(
-            _RECORD_BYTES, getsizeof=lambda entry: entry[1]
-        )
+        self._read = LRUCache[bytes, tuple[PublicKey | None, int]](_RECORD_BYTES, lambda entry: entry[1])
 
     def refresh(self, *, missing: bool = False) -> Awaitable[object] | None:
         """Return what to wait for if a key is *missing* before the registry was read once."""
@@ -162,11 +158,8 @@ class InstanceKeys(KeySource):
         check_parties(claims, audiences={_url_of(key, value) for key, value in self._names()})
 
     def _keys_of(self, claims: Mapping[str, Any]) -> list[PublicKey]:
-        host = _host_of(claims.get("iss"))
-        if not is_logical(host):
-            return []
         try:
-            key, value = parse_host(host)
+            key, value = parse_host(_host_of(claims.get("iss")))
         except NotDiscoveredError:
             return []
         # A service or shard is several instances, and none of them may speak for the others.
@@ -203,9 +196,7 @@ def _read_record(instance: Instance) -> PublicKey | None:
     """Return the key in a record, if it is one of P-256: others can be made so that verifying takes long."""
     own = instance.record().get("peerage")
     jwk = own.get(RECORD_FIELD) if isinstance(own, dict) else None
-    if not isinstance(jwk, dict) or jwk.get("kty") != "EC" or jwk.get("crv") != "P-256":
-        return None
-    try:
-        return read_key(jwk)
-    except ValueError:
-        return None
+    if isinstance(jwk, dict) and jwk.get("kty") == "EC" and jwk.get("crv") == "P-256":
+        with suppress(ValueError):
+            return read_key(jwk)
+    return None

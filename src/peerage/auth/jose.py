@@ -138,7 +138,6 @@ class PublicKey:
     """RFC 7638; it doesn't depend on the kid."""
     kid: str | None
     algorithms: frozenset[str]
-    """The algorithms that it verifies."""
     _key: ECKey | RSAKey = field(compare=False, repr=False)
 
     def verifies(self, token: Token) -> bool:

@@ -6,16 +6,12 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from enum import StrEnum
-from typing import Final
 
 from peerage.errors import PeerageError
 
 __all__ = ["Reason", "Refusals"]
 
 log = logging.getLogger(__name__)
-
-#: Seconds between two log lines about the same reason.
-_QUIET_SECONDS: Final = 60.0
 
 
 class Reason(StrEnum):
@@ -63,7 +59,7 @@ class Refusals:
         self.counts[reason] += 1
         now, count = self._clock(), self.counts[reason]
         last, logged = self._logged.get(reason, (-math.inf, 0))
-        if now < last + _QUIET_SECONDS:
+        if now < last + 60:
             return
         self._logged[reason] = (now, count)
         more = count - logged - 1

@@ -99,11 +99,11 @@ class Verifier:
         self._sources: tuple[KeySource, ...] = (*sources, *(() if internal is None else (internal,)))
         self._clock = clock
         self._monotonic = monotonic
-        self._cache: TLRUCache[bytes, _Accepted] = TLRUCache(
+        self._cache = TLRUCache[bytes, _Accepted](
             cache_bytes,
-            ttu=lambda _digest, accepted, _now: accepted.ends,
-            timer=monotonic,
-            getsizeof=lambda accepted: accepted.size,
+            lambda _digest, accepted, _now: accepted.ends,
+            monotonic,
+            lambda accepted: accepted.size,
         )
 
     async def verify(self, token: str | None) -> Principal:
@@ -128,8 +128,7 @@ class Verifier:
             raise TokenRefusedError(Reason.MISSING, "There is none.")
         await self._refresh()
         digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
-        known = self._recall(digest)
-        if known is not None:
+        if (known := self._recall(digest)) is not None:
             return known
         token = read_token(text)
         source, key = await self._find(token)
@@ -168,17 +167,17 @@ class Verifier:
 
     async def _find(self, token: Token) -> tuple[KeySource, PublicKey]:
         """Return the key that has signed *token*, and its source."""
-        tried = self._candidates(token)
-        found = _first(tried, token)
-        if found is None:
-            await self._refresh(missing=True)
-            found = _first([each for each in self._candidates(token) if each not in tried], token)
-        if found is not None:
-            return found
+        for candidate in (tried := self._candidates(token)):
+            if candidate[1].verifies(token):
+                return candidate
+        await self._refresh(missing=True)
+        for candidate in (candidates := self._candidates(token)):
+            if candidate not in tried and candidate[1].verifies(token):
+                return candidate
         missing = [error for source in self._sources if (error := source.unavailable()) is not None]
         if missing:
             raise max(missing, key=lambda error: error.retry_after)
-        if self._candidates(token):
+        if candidates:
             raise TokenRefusedError(
                 Reason.SIGNATURE, "None of the keys that it may be signed with signed it."
             )
@@ -187,7 +186,3 @@ class Verifier:
 
     def _candidates(self, token: Token) -> list[tuple[KeySource, PublicKey]]:
         return [(source, key) for source in self._sources for key in source.candidates(token)[:_TRIED]]
-
-
-def _first(candidates: list[tuple[KeySource, PublicKey]], token: Token) -> tuple[KeySource, PublicKey] | None:
-    return next(((source, key) for source, key in candidates if key.verifies(token)), None)

@@ -5,6 +5,7 @@ instances. An answer is computed again only if what it was made of has changed.
 """
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from types import MappingProxyType
@@ -33,9 +34,6 @@ _REMEMBERED: Final = 1_000_000
 
 #: Records whose problems are logged. A record that comes back under another name is another record.
 _MOST_LOGGED: Final = 1000
-
-#: Characters of a record's name by which it is remembered that its problems were logged.
-_LONGEST_NAME: Final = 100
 
 
 class Change(NamedTuple):
@@ -103,11 +101,8 @@ class Directory:
         self._logged: set[str] = set()
         self._incarnations = Incarnations()
         self._index = Index()
-        self._answers: LRUCache[Criteria, tuple[str, ...]] = LRUCache(
-            # One kilobyte for the criteria. The URLs are in memory anyway.
-            _REMEMBERED,
-            getsizeof=lambda urls: 1000 + 8 * len(urls),
-        )
+        # One kilobyte for the criteria; the URLs are in memory anyway.
+        self._answers = LRUCache[Criteria, tuple[str, ...]](_REMEMBERED, lambda urls: 1000 + 8 * len(urls))
         self._answered = 0
         self._subscribers: dict[object, Callable[[DirectoryEvent], None]] = {}
         self._failed: set[object] = set()
@@ -169,7 +164,7 @@ class Directory:
 
     def _log_once(self, name: str, problems: str) -> None:
         """Log the first problems of each record, of the first thousand records."""
-        name = name[:_LONGEST_NAME]
+        name = name[:100]  # as it is remembered
         if name in self._logged or len(self._logged) > _MOST_LOGGED:
             return
         self._logged.add(name)
@@ -197,7 +192,7 @@ class Directory:
 
     def count(self) -> Counts:
         """Return how many records there are; takes time for each of them."""
-        others, visible = self._index.count(), len(self._incarnations)
+        others, visible = Counter(self._index.standings.values()), len(self._incarnations)
         return Counts(
             records=len(self.names()),
             malformed=len(self._problems),

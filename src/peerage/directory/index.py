@@ -1,6 +1,5 @@
 """The visible instances by each of their ids, grouped by whether requests go to them."""
 
-from collections import Counter
 from collections.abc import Sequence
 from enum import Enum, auto
 from typing import Final
@@ -35,12 +34,8 @@ class Index:
     def __init__(self) -> None:
         self._groups: dict[Standing, dict[_Pair, Instance | Members]] = {each: {} for each in Standing}
         self._ready, self._draining, _ = self._groups.values()
-        # Of the instances that aren't ready: nearly all are.
-        self._standings: dict[Instance, Standing] = {}
-
-    def standing(self, instance: Instance) -> Standing:
-        """Return the standing with which *instance* was added."""
-        return self._standings.get(instance, Standing.READY)
+        self.standings: dict[Instance, Standing] = {}
+        """The instances that aren't ready: few, as a rule."""
 
     def add(self, instance: Instance, standing: Standing, replaced: Instance | None = None) -> None:
         """Add *instance* under all its ids.
@@ -48,7 +43,7 @@ class Index:
         Where *replaced*, an instance that is discarded next, is alone, the new one takes its place.
         """
         if standing is not Standing.READY:
-            self._standings[instance] = standing
+            self.standings[instance] = standing
         group = self._groups[standing]
         for pair in instance.ids:
             found = group.get(pair)
@@ -61,7 +56,7 @@ class Index:
 
     def discard(self, instance: Instance) -> None:
         """Remove *instance*, which was added, from under all its ids."""
-        group = self._groups[self._standings.pop(instance, Standing.READY)]
+        group = self._groups[self.standings.pop(instance, Standing.READY)]
         for pair in instance.ids:
             found = group[pair]
             if isinstance(found, Members):
@@ -70,10 +65,6 @@ class Index:
                     del group[pair]
             elif found is instance:  # otherwise its successor has taken its place
                 del group[pair]
-
-    def count(self) -> dict[Standing, int]:
-        """Return how many instances have each standing that isn't READY."""
-        return Counter(self._standings.values())
 
     def _targets(self, pair: _Pair) -> Instance | Members | None:
         """Return the ready instances, else the draining ones: kube-proxy's rule for terminating endpoints."""
@@ -102,5 +93,5 @@ class Index:
 
     def preferred(self, instances: Sequence[Instance]) -> list[Instance]:
         """Return those of *instances* to which requests go: ready ones, else draining ones."""
-        ready = [one for one in instances if self.standing(one) is Standing.READY]
-        return ready or [one for one in instances if self.standing(one) is Standing.DRAINING]
+        ready = [one for one in instances if one not in self.standings]
+        return ready or [one for one in instances if self.standings[one] is Standing.DRAINING]

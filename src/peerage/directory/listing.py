@@ -55,7 +55,9 @@ def listing(directory: Directory, criteria: Criteria = ()) -> list[Row]:
     problems = dict(directory.problems)
     rows = [
         row_of(instance, problems.pop(instance.name, ()), superseded=instance.name not in visible)
-        for instance in sorted(directory, key=_order)
+        for instance in sorted(
+            directory, key=lambda one: (one.service_id or "", one.instance_id or "", one.name)
+        )
         if instance.name in visible or all(pair in instance.ids for pair in criteria)
     ]
     return (
@@ -67,7 +69,3 @@ def row_of(instance: Instance, problems: tuple[str, ...] = (), *, superseded: bo
     """Return the row of one record."""
     state = (instance.state or "ready") if instance.callable else "not callable"
     return Row(instance.name, state if instance.ephemeral else "left by hand", problems, superseded, instance)
-
-
-def _order(instance: Instance) -> tuple[str, str, str]:
-    return instance.service_id or "", instance.instance_id or "", instance.name

@@ -38,12 +38,18 @@ def build_record(
     Raises:
         RecordError: a part of it can't be advertised; the message names it.
     """
-    identity, extra = advert.who(), advert.extra or {}
+    identity = advert.who()
+    extra: Mapping[Any, Any] = advert.extra or {}
     # A wildcard address is a notation of the record, nothing is bound here.
     web = advert.web or () if advert.port is None else [("0.0.0.0", advert.port)]  # noqa: S104 - see above
     entries, schemes = _read_web(web, advert.scheme)
     different = len(set(schemes.values())) > 1
-    _check_extra(extra)
+    for key in extra:
+        if not isinstance(key, str) or key in _FIELDS:
+            raise RecordError(
+                f"extra={{{key!r}: …}} can't be set: custom ids belong to 'ids', what listens to 'web' "
+                "or 'port', and the other fields come from the environment."
+            )
     launched = identity.launch_time.astimezone(UTC)
     own = {
         "scheme": None if different else next(iter(schemes.values()), advert.scheme),
@@ -125,15 +131,6 @@ def _read_web(web: Iterable[Any], default: str) -> tuple[list[list[Any]], dict[i
 def _check_scheme(scheme: object) -> None:
     if scheme not in SCHEMES:
         raise RecordError(f"The scheme {shorten(scheme)} can't be advertised: use 'http' or 'https'.")
-
-
-def _check_extra(extra: Mapping[Any, Any]) -> None:
-    for key in extra:
-        if not isinstance(key, str) or key in _FIELDS:
-            raise RecordError(
-                f"extra={{{key!r}: …}} can't be set: custom ids belong to 'ids', what listens to 'web' "
-                "or 'port', and the other fields come from the environment."
-            )
 
 
 def _discovery(identity: Identity, ids: Ids) -> dict[str, list[str | int]]:

@@ -24,10 +24,9 @@ _MOST_IDS: Final = 1000
 #: Endpoints of one record, and its further addresses.
 _MOST_ENDPOINTS: Final = 64
 
-_MAX_PORT: Final = 65535
-
 #: Weights from here on are refused, so that sums stay exact enough.
 _MAX_WEIGHT: Final = 1e6
+_MAX_PORT: Final = 65535
 
 #: Different problems of one record that are kept, and problems that are put into words to find these.
 _MOST_PROBLEMS: Final = 8

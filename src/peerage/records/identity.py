@@ -155,11 +155,19 @@ def find_manifest(
 
 
 def _addresses(configured: str | None, *, containerized: bool) -> tuple[str, ...]:
-    if configured:
-        parts = (part.strip() for part in configured.split(","))
-        return tuple(dict.fromkeys(_checked_address(part) for part in parts if part))
-    # The address of a container can usually be reached from its own machine only.
-    return () if containerized else guess_addresses()
+    if not configured:
+        # The address of a container can usually be reached from its own machine only.
+        return () if containerized else guess_addresses()
+    found: dict[str, None] = {}
+    for text in filter(None, map(str.strip, configured.split(","))):
+        address = read_address(text)
+        if address is None or not address.routable:
+            raise ConfigurationError(
+                f"PEERAGE_ADDRESSES contains {text!r}: give IP addresses that peers can reach, with commas: "
+                "no host names, no loopback, link-local or multicast addresses."
+            )
+        found[address.literal] = None
+    return tuple(found)
 
 
 def guess_addresses() -> tuple[str, ...]:
@@ -173,16 +181,6 @@ def guess_addresses() -> tuple[str, ...]:
             if address is not None and address.routable:
                 found.append(address.literal)
     return tuple(found)
-
-
-def _checked_address(text: str) -> str:
-    address = read_address(text)
-    if address is None or not address.routable:
-        raise ConfigurationError(
-            f"PEERAGE_ADDRESSES contains {text!r}: give IP addresses that peers can reach, with commas: "
-            "no host names, no loopback, link-local or multicast addresses."
-        )
-    return address.literal
 
 
 def in_container(environ: Mapping[str, str], pid: int | None = None, root: Path = Path("/")) -> bool:

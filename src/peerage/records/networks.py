@@ -15,7 +15,6 @@ from peerage.errors import ConfigurationError
 __all__ = ["ANYWHERE", "LONGEST_ADDRESS", "Networks", "meanings", "never_called", "read_networks"]
 
 _Address = IPv4Address | IPv6Address
-_Network = IPv4Network | IPv6Network
 
 #: Characters of an address: 45, and an interface name after a percent sign.
 LONGEST_ADDRESS: Final = 64
@@ -59,7 +58,7 @@ _THIS_NETWORK: Final = IPv4Network("0.0.0.0/8")
 class Networks:
     """Decides which addresses may be called; *allowed* are the networks of the peers, None: any."""
 
-    def __init__(self, allowed: tuple[_Network, ...] | None = None) -> None:
+    def __init__(self, allowed: tuple[IPv4Network | IPv6Network, ...] | None = None) -> None:
         self._allowed = allowed
         # The longest addresses fill it with 300 kB.
         self._judge = lru_cache(maxsize=1024)(self._judge_address)

@@ -23,18 +23,7 @@ from peerage.auth.refusals import Reason
 from peerage.auth.verifier import Verifier
 from peerage.errors import AccessDeniedError, KeysUnavailableError, TokenRefusedError
 
-__all__ = [
-    "PRINCIPAL",
-    "authorize",
-    "caller",
-    "is_open",
-    "mark_open",
-    "noauth",
-    "require",
-    "require_superuser",
-    "take_token",
-    "unavailable",
-]
+__all__ = ["PRINCIPAL", "authorize", "caller", "noauth", "require", "require_superuser"]
 
 log = logging.getLogger(__name__)
 

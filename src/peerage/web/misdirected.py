@@ -16,7 +16,7 @@ from yarl import URL
 
 from peerage.calling.misdirected import DIALLED, MARK, STATUS, Dialled, read_dialled
 from peerage.errors import NotDiscoveredError
-from peerage.records.names import is_logical, parse_host
+from peerage.records.names import parse_host
 from peerage.records.text import shorten
 
 __all__ = ["Callee", "is_for_another", "refuse_misdirected"]
@@ -67,7 +67,7 @@ def refuse_misdirected(callee: Callee, *others: Callee) -> Middleware:
     async def refuse(request: web.Request, handler: Handler) -> web.StreamResponse:
         headers = request.headers.getall(DIALLED, ())
         dialled = read_dialled(headers[0]) if len(headers) == 1 else None
-        local = _local_address(request)
+        local = request.get_extra_info("sockname")
         if dialled is None or not all(is_for_another(each, dialled, local, request.host) for each in callees):
             return await handler(request)
         if dialled.name not in logged and len(logged) < _MOST_LOGGED:
@@ -81,7 +81,7 @@ def refuse_misdirected(callee: Callee, *others: Callee) -> Middleware:
     return refuse
 
 
-def is_for_another(callee: Callee, dialled: Dialled, local: tuple[Any, ...] | None, host: str) -> bool:
+def is_for_another(callee: Callee, dialled: Dialled, local: Any, host: str) -> bool:
     """Return whether a request can only be meant for another process; all of this must hold.
 
     The record that the client chose is none that this process has or had. The address that it dialled is
@@ -93,24 +93,21 @@ def is_for_another(callee: Callee, dialled: Dialled, local: tuple[Any, ...] | No
     records = callee.own_records()
     if dialled.name in records:
         return False
-    if local is None or (_address(dialled.address), dialled.port) != (_address(local[0]), local[1]):
+    # Of a Unix socket it is a path.
+    if not isinstance(local, tuple) or (_address(dialled.address), dialled.port) != (
+        _address(local[0]),
+        local[1],
+    ):
         return False
     if len(host) > _LONGEST_HOST:
         return False
     try:
         # What isn't ASCII is encoded on its way (IDNA), which URL undoes.
-        name = URL.build(scheme="http", authority=host).host
-        called = parse_host(name) if name and is_logical(name) else None
+        called = parse_host(URL.build(scheme="http", authority=host).host or "")
     except (ValueError, NotDiscoveredError):
         return False
     ids = callee.own_ids()
-    return bool(ids or records) and called is not None and called not in ids
-
-
-def _local_address(request: web.Request) -> tuple[Any, ...] | None:
-    transport = request.transport
-    name = None if transport is None else transport.get_extra_info("sockname")
-    return name if isinstance(name, tuple) else None  # of a Unix socket it is a path
+    return bool(ids or records) and called not in ids
 
 
 def _address(text: str) -> IPv4Address | IPv6Address | str:

@@ -81,7 +81,8 @@ class GracefulStop:
             async with asyncio.timeout(timeout):
                 seen = -1
                 while seen != self._received:
-                    await self._close_websockets()
+                    open_ones = [each for each in self._websockets.values() if each.prepared]
+                    await asyncio.gather(*(each.close(code=WSCloseCode.GOING_AWAY) for each in open_ones))
                     await self._none.wait()
                     seen = self._received
                     await asyncio.sleep(_QUIET)
@@ -101,10 +102,6 @@ class GracefulStop:
         # A handler may begin to answer while it still reads.
         if request.content.is_eof():
             self._done(key)
-
-    async def _close_websockets(self) -> None:
-        open_ones = [each for each in self._websockets.values() if each.prepared]
-        await asyncio.gather(*(each.close(code=WSCloseCode.GOING_AWAY) for each in open_ones))
 
     def _done(self, key: int) -> None:
         self._waited_for.discard(key)
