@@ -5,6 +5,7 @@ import logging
 import os
 import platform
 import signal
+import threading
 import time
 import warnings
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
@@ -76,6 +77,7 @@ class Application(metaclass=Singleton):
         Config.load(_options(self.Args))
         logsetup.configure(Config)
         self.Loop = _event_loop()
+        self._thread = threading.get_ident()
         self.Loop.set_debug(self.Loop.get_debug() or Config.getboolean("logging", "verbose"))
         self.LaunchTime = time.time()
         self.Modules: list[Module] = []
@@ -147,7 +149,7 @@ class Application(metaclass=Singleton):
         """End the application once its work under way is done; the third call ends the process at once."""
         if exit_code is not None:
             self.set_exit_code(exit_code)
-        if _is_foreign(self.Loop):
+        if threading.get_ident() != self._thread and self.Loop.is_running():
             self.Loop.call_soon_threadsafe(self.stop)
             return
         self._stops += 1
@@ -252,13 +254,3 @@ def _event_loop() -> asyncio.AbstractEventLoop:
         loop = asyncio.new_event_loop()
         asyncio.set_event_loop(loop)
     return loop
-
-
-def _is_foreign(loop: asyncio.AbstractEventLoop) -> bool:
-    """Tell whether *loop* runs in another thread than the caller."""
-    if not loop.is_running():
-        return False
-    try:
-        return asyncio.get_running_loop() is not loop
-    except RuntimeError:
-        return True

@@ -174,20 +174,10 @@ class DiscoveryService(Service):
             kwargs["authorize"] = self._authorize(header)
         return discovery.session(base_url, headers=headers, **kwargs)
 
-    # For the resolver
-
     @property
-    def directory(self) -> "Directory":
-        """The instances known."""
-        return self._discovery().directory
-
-    async def ready(self) -> None:
-        """Wait until the registry was read once.
-
-        Raises:
-            NotDiscoveredError: it can't be read; it is a TimeoutError as well.
-        """
-        await self._discovery().ready()
+    def membership(self) -> "Membership":
+        """The instances of the cluster, for :class:`peerage.DiscoveryResolver`."""
+        return self._discovery().membership
 
     # Internal
 
@@ -212,23 +202,19 @@ class DiscoveryService(Service):
 
     async def _directory(self) -> "Directory":
         """Return the directory once the registry was read; log if it is empty."""
-        await self.ready()
-        directory = self.directory
+        discovery = self._discovery()
+        await discovery.ready()
+        directory = discovery.directory
         empty = len(directory) == 0
         if empty and not self._warned_empty:
             log.warning(
                 "No instances to discover. Are the servers and the path of [%s] the same for all services of "
                 "the cluster? This service reads %s",
                 self.ZooKeeperContainer.ConfigSectionName,
-                self._discovery().registry.url,
+                discovery.registry.url,
             )
         self._warned_empty = empty
         return directory
-
-    @property
-    def membership(self) -> "Membership":
-        """The instances of the cluster."""
-        return self._discovery().membership
 
     async def _urls(self, either: "list[Criteria]") -> set[str]:
         directory = await self._directory()
@@ -284,7 +270,7 @@ class DiscoveryResolver(aiohttp.DefaultResolver):  # type: ignore[misc,valid-typ
             found = await super().resolve(host, port, socket.AddressFamily(family))
         except OSError:
             return []
-        networks = self.DiscoveryService.directory.networks
+        networks = self.DiscoveryService.membership.directory.networks
         return [each for each in found if networks.allows(each["host"])]
 
 

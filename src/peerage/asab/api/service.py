@@ -141,17 +141,14 @@ class ApiService(Service):
             TypeError: it isn't a dictionary, a key isn't a text, or its ids aren't a list.
             RegistryDeniedError: the record would be too large; nothing changes.
         """
-        if not isinstance(discovery_dict, Mapping):
+        given: Any = discovery_dict
+        if not isinstance(given, Mapping) or not all(
+            isinstance(key, str) and isinstance(values, list) for key, values in given.items()
+        ):
             raise TypeError(
-                f"update_discovery({discovery_dict!r}): write a dictionary of lists of ids, such as "
+                f"update_discovery({discovery_dict!r}): write texts as keys and lists of ids, such as "
                 '{"shard": [1, 2]}.'
             )
-        for key, values in discovery_dict.items():
-            if not isinstance(key, str) or not isinstance(values, list):  # type: ignore[redundant-expr]
-                raise TypeError(
-                    f"update_discovery({{{key!r}: {values!r}}}): write texts as keys and lists of ids, "
-                    'such as {"shard": [1, 2]}.'
-                )
         fit, refused = _sort_out(discovery_dict)
         self._change(discovery={**self.Discovery, **fit})
         news = [reason for key, reason in refused.items() if key not in self._reported]

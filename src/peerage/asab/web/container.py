@@ -20,7 +20,7 @@ from peerage.asab.parts import Part, Phase
 from peerage.asab.tls import SSLContextBuilder
 from peerage.asab.web.accesslog import ACCESS_LOG, AccessLogger
 from peerage.asab.web.listen import Line, read_listen
-from peerage.asab.web.lookup import Callee, requiring
+from peerage.asab.web.lookup import requiring
 from peerage.errors import ConfigurationError
 from peerage.web import refuse_misdirected
 from peerage.web.stopping import GracefulStop
@@ -106,7 +106,7 @@ class WebContainer(Configurable):
 
         self.WebApp = web.Application(
             client_max_size=int(self.Config["body_max_size"]),
-            middlewares=[refuse_misdirected(Callee(self._app)), _set_request],
+            middlewares=[refuse_misdirected(websvc), _set_request],
         )
         """The aiohttp application; ``WebApp["app"]`` is this one's."""
         self._graceful = GracefulStop(self.WebApp)

@@ -1,6 +1,6 @@
 """The web servers of an application, and the module that brings them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -13,6 +13,7 @@ from peerage.asab.parts import Phase
 if TYPE_CHECKING:
     from peerage.asab.application import Application
     from peerage.asab.web.container import WebContainer
+    from peerage.discovery import Discovery
 
 __all__ = ["Module", "WebService", "create_web_server"]
 
@@ -26,6 +27,22 @@ class WebService(abc.Service):
         super().__init__(app, service_name)
         self.Containers: dict[str, WebContainer] = {}
         """By their sections."""
+
+    # How the process is called, by all its registries, as peerage.web.refuse_misdirected() asks
+
+    def own_ids(self) -> set[tuple[str, str]]:
+        """Return the ``(key, value)`` pairs, folded, by which this process is called."""
+        return {pair for discovery in self._discoveries() for pair in discovery.own_ids()}
+
+    def own_records(self) -> set[str]:
+        """Return the names that its records in the registries have or had."""
+        return {name for discovery in self._discoveries() for name in discovery.own_records()}
+
+    def _discoveries(self) -> "Iterator[Discovery]":
+        service = self.App.Services.get("asab.ZooKeeperService")
+        return iter(()) if service is None else (each.discovery for each in service.Containers)
+
+    # Containers
 
     @property
     def WebContainer(self) -> "WebContainer":  # noqa: N802 - documented so

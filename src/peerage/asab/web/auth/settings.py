@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from configparser import RawConfigParser
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from peerage.asab.absent import REAL_ASAB
 from peerage.asab.utils import string_to_boolean
@@ -22,16 +22,12 @@ class AuthSettings:
     """The settings of ``[auth]``."""
 
     mode: Mode
-    public_keys_urls: tuple[str, ...]
+    urls: tuple[str, ...]
     """URLs of key sets (JWKS)."""
-    public_keys_files: tuple[str, ...]
+    files: tuple[str, ...]
     """Files of keys: key sets, or PEM."""
-    public_keys_ca: str | None
-    """A PEM file of authorities for https URLs, instead of the system's."""
-    issuers: tuple[str, ...] | None
-    """The accepted ``iss`` of users' tokens; None: any."""
-    audiences: tuple[str, ...] | None
-    """``aud`` of users' tokens must name one of them; None: any."""
+    options: dict[str, Any]
+    """Further arguments of :func:`peerage.auth.fetched_keys`: ``ca``, ``issuers``, ``audiences``."""
     mock_claims_path: str | None
 
 
@@ -44,11 +40,13 @@ def read_settings(config: RawConfigParser) -> AuthSettings:
     given = _options(config)
     return AuthSettings(
         mode=_mode(given.get("enabled") or "production"),
-        public_keys_urls=_words(given.get("public_keys_url")),
-        public_keys_files=_lines(given.get("public_keys_file")),
-        public_keys_ca=given.get("public_keys_ca") or None,
-        issuers=_words(given.get("issuers")) or None,
-        audiences=_words(given.get("audiences")) or None,
+        urls=_words(given.get("public_keys_url")),
+        files=_lines(given.get("public_keys_file")),
+        options={
+            "ca": given.get("public_keys_ca") or None,
+            "issuers": _words(given.get("issuers")) or None,
+            "audiences": _words(given.get("audiences")) or None,
+        },
         mock_claims_path=given.get("mock_claims_path") or given.get("mock_user_info_path") or None,
     )
 
