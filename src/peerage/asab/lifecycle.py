@@ -50,13 +50,14 @@ class InitQueue:
         self._last_first = last_first
         self._parts: list[Part] = []
         self._wake = asyncio.Event()
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self.idle = asyncio.Event()
+        """Set when each part was initialized, or failed."""
+        self.idle.set()
 
     def add(self, part: Part) -> None:
         """Initialize *part* in its turn."""
         self._parts.append(part)
-        self._idle.clear()
+        self.idle.clear()
         self._wake.set()
 
     async def work(self) -> None:
@@ -67,18 +68,9 @@ class InitQueue:
                 part = min(parts, key=lambda each: each.phase)
                 self._parts.remove(part)
                 await self._initialize(part)
-            self._idle.set()
+            self.idle.set()
             self._wake.clear()
             await self._wake.wait()
-
-    async def idle(self) -> None:
-        """Wait until each part was initialized, or failed."""
-        await self._idle.wait()
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether each part was initialized, or failed."""
-        return self._idle.is_set()
 
 
 class Lifecycle:
@@ -172,21 +164,21 @@ class Lifecycle:
         app = self._app
         self._publish("Application.init!")
         self._work(self._own)
-        await self._own.idle()
+        await self._own.idle.wait()
         if self._failure is not None:
             return
         # In this order, a service whose initialize() doesn't wait is ready before the application's.
         self._work(self._users)
         initialized = self._start("initialize()", app.initialize)
         # Until then routes may be added; the first step of initialize() is done meanwhile.
-        await self._users.idle()
+        await self._users.idle.wait()
         await asyncio.sleep(0)
         self._work(self._web)
         await asyncio.wait((initialized,))
-        while not all(lane.is_idle for lane in (self._own, self._users, self._web)):
-            await self._own.idle()
-            await self._users.idle()
-            await self._web.idle()
+        while not all(lane.idle.is_set() for lane in (self._own, self._users, self._web)):
+            await self._own.idle.wait()
+            await self._users.idle.wait()
+            await self._web.idle.wait()
 
     async def _serve(self) -> None:
         self._publish("Application.run!")
@@ -197,7 +189,7 @@ class Lifecycle:
         await tick(self._publish, Config.getseconds("general", "tick_period"), self._stop.wait)
         await self._withdraw()
         await asyncio.wait((main,))
-        await self._users.idle()
+        await self._users.idle.wait()
 
     async def _end(self) -> None:
         await self._withdraw()

@@ -9,10 +9,10 @@ import aiohttp.web
 from peerage.asab import abc
 from peerage.asab.config import Config
 from peerage.asab.parts import Phase
+from peerage.asab.web.container import WebContainer
 
 if TYPE_CHECKING:
     from peerage.asab.application import Application
-    from peerage.asab.web.container import WebContainer
     from peerage.discovery import Discovery
 
 __all__ = ["Module", "WebService", "create_web_server"]
@@ -57,8 +57,6 @@ class WebService(abc.Service):
                 "example, or make a WebContainer of another section and pass it as an argument."
             )
         if "web" not in self.Containers:
-            from peerage.asab.web.container import WebContainer  # noqa: PLC0415 - it imports this module
-
             WebContainer(self, "web")
         return self.Containers["web"]
 
@@ -83,8 +81,6 @@ def create_web_server(
     api: bool = False,  # noqa: FBT001, FBT002 - documented so
 ) -> aiohttp.web.UrlDispatcher:
     """Make a web container and return its router for adding routes; with *api*, make an ApiService too."""
-    from peerage.asab.web.container import WebContainer  # noqa: PLC0415 - it imports this module
-
     app.add_module(Module)
     container = WebContainer(app.get_service("asab.WebService"), section, config=config)
     if api:

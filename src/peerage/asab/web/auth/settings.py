@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from configparser import RawConfigParser
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from peerage.asab.absent import REAL_ASAB
 from peerage.asab.utils import string_to_boolean
@@ -14,14 +14,13 @@ __all__ = ["AuthSettings", "read_settings"]
 _SECTION: Final = "auth"
 _QUOTE: Final = '"'
 
-Mode = Literal["production", "mock"]
-
 
 @dataclass(frozen=True, slots=True)
 class AuthSettings:
     """The settings of ``[auth]``."""
 
-    mode: Mode
+    mock: bool
+    """Whether each request is accepted, as one of the identity in a file."""
     urls: tuple[str, ...]
     """URLs of key sets (JWKS)."""
     files: tuple[str, ...]
@@ -39,7 +38,7 @@ def read_settings(config: RawConfigParser) -> AuthSettings:
     """
     given = _options(config)
     return AuthSettings(
-        mode=_mode(given.get("enabled") or "production"),
+        mock=_is_mock(given.get("enabled") or "production"),
         urls=_words(given.get("public_keys_url")),
         files=_lines(given.get("public_keys_file")),
         options={
@@ -73,10 +72,10 @@ def _lines(text: str | None) -> tuple[str, ...]:
     return tuple(_bare(line) for line in (text or "").splitlines() if line.strip())
 
 
-def _mode(text: str) -> Mode:
+def _is_mock(text: str) -> bool:
     mode = text.strip().lower()
     if mode in {"production", "mock"}:
-        return mode  # type: ignore[return-value] # one of these two
+        return mode == "mock"
     if mode == "development":
         raise ConfigurationError(
             "[auth] enabled=development: peerage.asab doesn't introspect access tokens. Write enabled=mock "
@@ -92,4 +91,4 @@ def _mode(text: str) -> Mode:
             "AuthService: for development write enabled=mock, which accepts every request as one of the "
             "identity in mock_claims_path."
         )
-    return "production"
+    return False
