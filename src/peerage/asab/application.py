@@ -9,6 +9,7 @@ import threading
 import time
 import warnings
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any, ClassVar, Final
@@ -230,13 +231,14 @@ class Application(metaclass=Singleton):
 
 def _options(args: Namespace) -> Options:
     """Return the options of the configuration that the command line gives."""
+    given = defaultdict(str, vars(args))  # a program may parse other options
     wanted = {
-        "general": {"config_file": args.config},
-        "logging": {"verbose": args.verbose and "yes"},
-        "logging:syslog": {"enabled": args.syslog and "yes"},
-        "logging:file": {"path": args.log_file},
-        "web": {"listen": args.web_api},
-        "auth": {"enabled": args.no_auth and "no"},
+        "general": {"config_file": given["config"]},
+        "logging": {"verbose": given["verbose"] and "yes"},
+        "logging:syslog": {"enabled": given["syslog"] and "yes"},
+        "logging:file": {"path": given["log_file"]},
+        "web": {"listen": given["web_api"]},
+        "auth": {"enabled": given["no_auth"] and "no"},
     }
     return {section: values for section, values in wanted.items() if all(values.values())}
 
