@@ -112,6 +112,25 @@ def test_create_argument_parser_may_be_overridden():
     assert outcome.lines == ["mine What it does. The end.", "yes True yes"]
 
 
+def test_parse_arguments_may_be_replaced():
+    """By a parser of the program's own, which has none of the documented options."""
+    outcome = both(
+        """
+    import argparse
+    class App(asab.Application):
+        def parse_arguments(self, args=None):
+            parser = argparse.ArgumentParser()
+            parser.add_argument("--more")
+            return parser.parse_args(args)
+    say(App().Args.more)
+    os._exit(0)
+    """,
+        "--more",
+        "yes",
+    )
+    assert outcome.lines == ["yes"]
+
+
 def test_sys_argv_by_default():
     """An explicit list is taken instead."""
     both(

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from peerage.cli.criteria import parse_criteria
+from peerage.cli.ls import parse_criteria
 from peerage.cli.run import CommandError, Exit
 
 

@@ -5,9 +5,11 @@ import logging
 import os
 import platform
 import signal
+import threading
 import time
 import warnings
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any, ClassVar, Final
@@ -76,6 +78,7 @@ class Application(metaclass=Singleton):
         Config.load(_options(self.Args))
         logsetup.configure(Config)
         self.Loop = _event_loop()
+        self._thread = threading.get_ident()
         self.Loop.set_debug(self.Loop.get_debug() or Config.getboolean("logging", "verbose"))
         self.LaunchTime = time.time()
         self.Modules: list[Module] = []
@@ -147,7 +150,7 @@ class Application(metaclass=Singleton):
         """End the application once its work under way is done; the third call ends the process at once."""
         if exit_code is not None:
             self.set_exit_code(exit_code)
-        if _is_foreign(self.Loop):
+        if threading.get_ident() != self._thread and self.Loop.is_running():
             self.Loop.call_soon_threadsafe(self.stop)
             return
         self._stops += 1
@@ -228,13 +231,14 @@ class Application(metaclass=Singleton):
 
 def _options(args: Namespace) -> Options:
     """Return the options of the configuration that the command line gives."""
+    given = defaultdict(str, vars(args))  # a program may parse other options
     wanted = {
-        "general": {"config_file": args.config},
-        "logging": {"verbose": args.verbose and "yes"},
-        "logging:syslog": {"enabled": args.syslog and "yes"},
-        "logging:file": {"path": args.log_file},
-        "web": {"listen": args.web_api},
-        "auth": {"enabled": args.no_auth and "no"},
+        "general": {"config_file": given["config"]},
+        "logging": {"verbose": given["verbose"] and "yes"},
+        "logging:syslog": {"enabled": given["syslog"] and "yes"},
+        "logging:file": {"path": given["log_file"]},
+        "web": {"listen": given["web_api"]},
+        "auth": {"enabled": given["no_auth"] and "no"},
     }
     return {section: values for section, values in wanted.items() if all(values.values())}
 
@@ -252,13 +256,3 @@ def _event_loop() -> asyncio.AbstractEventLoop:
         loop = asyncio.new_event_loop()
         asyncio.set_event_loop(loop)
     return loop
-
-
-def _is_foreign(loop: asyncio.AbstractEventLoop) -> bool:
-    """Tell whether *loop* runs in another thread than the caller."""
-    if not loop.is_running():
-        return False
-    try:
-        return asyncio.get_running_loop() is not loop
-    except RuntimeError:
-        return True

@@ -132,8 +132,13 @@ class Configuration(configparser.ConfigParser):
         """
         configured = options.get("general", {}).get("config_file") or os.environ.get("ASAB_CONFIG", "")
         self._included.clear()
-        if configured:
-            self._read_first_file(Path(configured))
+        try:
+            if configured:
+                self._read_file(Path(configured))
+        except FileNotFoundError:
+            sys.exit(f"The configuration file {configured} isn't there: check -c and ASAB_CONFIG.")
+        except OSError as error:
+            sys.exit(f"The configuration file {configured} can't be read: {error.strerror}.")
         self.add_defaults({"general": {"config_file": configured}})
         self.add_defaults(options)
         self.add_defaults(_defaults())
@@ -151,14 +156,6 @@ class Configuration(configparser.ConfigParser):
         return _VARIABLE.sub(fill, value)
 
     # Files
-
-    def _read_first_file(self, path: Path) -> None:
-        try:
-            self._read_file(path)
-        except FileNotFoundError:
-            sys.exit(f"The configuration file {path} isn't there: check -c and ASAB_CONFIG.")
-        except OSError as error:
-            sys.exit(f"The configuration file {path} can't be read: {error.strerror}.")
 
     def _include(self, includes: str) -> None:
         for pattern in includes.split("\n" if "\n" in includes else " "):

@@ -12,7 +12,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from peerage.asab.config import Config
-from peerage.asab.initqueue import InitQueue
 from peerage.asab.log import LOG_NOTICE
 from peerage.asab.parts import Part, Phase
 from peerage.errors import PeerageError
@@ -36,6 +35,42 @@ _EVERY: Final = (10, 60, 300, 600, 1800, 3600, 43200, 86400)
 _TO_END: Final = 3.0
 #: Seconds that they have to end after that.
 _TO_BE_CANCELLED: Final = 1.0
+
+
+class InitQueue:
+    """A queue of parts that :meth:`work` initializes.
+
+    Args:
+        initialize: initializes one part; raises nothing.
+        last_first: within one phase, the part that was added last comes first.
+    """
+
+    def __init__(self, initialize: Callable[[Part], Awaitable[None]], *, last_first: bool = False) -> None:
+        self._initialize = initialize
+        self._last_first = last_first
+        self._parts: list[Part] = []
+        self._wake = asyncio.Event()
+        self.idle = asyncio.Event()
+        """Set when each part was initialized, or failed."""
+        self.idle.set()
+
+    def add(self, part: Part) -> None:
+        """Initialize *part* in its turn."""
+        self._parts.append(part)
+        self.idle.clear()
+        self._wake.set()
+
+    async def work(self) -> None:
+        """Initialize the parts that are added, until cancelled."""
+        while True:
+            while self._parts:
+                parts = self._parts[::-1] if self._last_first else self._parts
+                part = min(parts, key=lambda each: each.phase)
+                self._parts.remove(part)
+                await self._initialize(part)
+            self.idle.set()
+            self._wake.clear()
+            await self._wake.wait()
 
 
 class Lifecycle:
@@ -129,21 +164,21 @@ class Lifecycle:
         app = self._app
         self._publish("Application.init!")
         self._work(self._own)
-        await self._own.idle()
+        await self._own.idle.wait()
         if self._failure is not None:
             return
         # In this order, a service whose initialize() doesn't wait is ready before the application's.
         self._work(self._users)
         initialized = self._start("initialize()", app.initialize)
         # Until then routes may be added; the first step of initialize() is done meanwhile.
-        await self._users.idle()
+        await self._users.idle.wait()
         await asyncio.sleep(0)
         self._work(self._web)
         await asyncio.wait((initialized,))
-        while not all(lane.is_idle for lane in (self._own, self._users, self._web)):
-            await self._own.idle()
-            await self._users.idle()
-            await self._web.idle()
+        while not all(lane.idle.is_set() for lane in (self._own, self._users, self._web)):
+            await self._own.idle.wait()
+            await self._users.idle.wait()
+            await self._web.idle.wait()
 
     async def _serve(self) -> None:
         self._publish("Application.run!")
@@ -154,7 +189,7 @@ class Lifecycle:
         await tick(self._publish, Config.getseconds("general", "tick_period"), self._stop.wait)
         await self._withdraw()
         await asyncio.wait((main,))
-        await self._users.idle()
+        await self._users.idle.wait()
 
     async def _end(self) -> None:
         await self._withdraw()

@@ -1,11 +1,12 @@
 """A timer that calls a coroutine."""
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import asyncio
+
     from peerage.asab.application import Application
 
 __all__ = ["Timer"]
@@ -31,7 +32,7 @@ class Timer:
         self.App = app
         self.Handler = handler
         self.AutoRestart = autorestart
-        self.Task: asyncio.Task[None] | None = None
+        self.Task: asyncio.TimerHandle | None = None
         # The event loop holds tasks weakly.
         self._handling: set[asyncio.Task[None]] = set()
         app.PubSub.subscribe("Application.stop!", self._on_stop)
@@ -44,7 +45,7 @@ class Timer:
         """
         if self.is_started():
             raise RuntimeError("This timer is started already: stop() it first, or call restart().")
-        self.Task = self.App.Loop.create_task(self._run(timeout))
+        self.Task = self.App.Loop.call_later(timeout, self._go_off, timeout)
 
     def stop(self) -> None:
         """Don't call the handler any more; a handler under way continues."""
@@ -61,14 +62,15 @@ class Timer:
         """Tell whether the handler will be called."""
         return self.Task is not None
 
-    async def _run(self, timeout: float) -> None:  # noqa: ASYNC109 - what it is about
-        await asyncio.sleep(timeout)
-        task, self.Task = self.Task, None
-        if task is not None:
-            self._handling.add(task)
-            task.add_done_callback(self._handling.discard)
+    def _go_off(self, timeout: float) -> None:
+        self.Task = None
         if self.AutoRestart:
             self.start(timeout)
+        task = self.App.Loop.create_task(self._handle())
+        self._handling.add(task)
+        task.add_done_callback(self._handling.discard)
+
+    async def _handle(self) -> None:
         try:
             await self.Handler()
         except Exception:

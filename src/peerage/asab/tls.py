@@ -1,7 +1,7 @@
 """SSL contexts described by a section of the configuration."""
 
 import ssl
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from peerage.asab.config import Configurable
 from peerage.errors import ConfigurationError
@@ -10,8 +10,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = ["SSLContextBuilder"]
-
-_MODES: Final = {mode.name: mode for mode in ssl.VerifyMode}
 
 
 class SSLContextBuilder(Configurable):
@@ -72,8 +70,9 @@ class SSLContextBuilder(Configurable):
 
 
 def _set_verify_mode(context: ssl.SSLContext, name: str) -> None:
-    mode = _MODES.get(name.upper())
+    modes = ssl.VerifyMode.__members__
+    mode = modes.get(name.upper())
     if mode is None:
-        raise ValueError(f"write one of {', '.join(_MODES)}")
+        raise ValueError(f"write one of {', '.join(modes)}")
     context.check_hostname = context.check_hostname and mode is not ssl.CERT_NONE
     context.verify_mode = mode

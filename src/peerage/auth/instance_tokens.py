@@ -80,7 +80,8 @@ class InstanceTokens:
         identity = self._identity()
         if not identity.instance_id:
             raise ConfigurationError(
-                "An instance token names its instance: set INSTANCE_ID in the environment of this process."
+                "An instance token names its instance: write Discovery(instance_id=…), or set INSTANCE_ID in "
+                "the environment of this process."
             )
         issuer = _url_of(_ID_KEY, fold_value(identity.instance_id))
         times = {"iat": int(now), "exp": int(now + LIFETIME)}

@@ -101,9 +101,9 @@ class Verifier:
         self._monotonic = monotonic
         self._cache = TLRUCache[bytes, _Accepted](
             cache_bytes,
-            lambda _digest, accepted, _now: accepted.ends,
-            monotonic,
-            lambda accepted: accepted.size,
+            ttu=lambda _digest, accepted, _now: accepted.ends,
+            timer=monotonic,
+            getsizeof=lambda accepted: accepted.size,
         )
 
     async def verify(self, token: str | None) -> Principal:

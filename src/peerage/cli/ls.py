@@ -4,16 +4,17 @@ import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from peerage.cli.criteria import matching, no_match, parse_criteria
-from peerage.cli.run import Exit, opened, report
+from peerage.cli.run import CommandError, Exit, opened, report
 from peerage.cli.table import plain_table, rich_table
 from peerage.cli.text import as_json, clean
 from peerage.cli.view import COLUMNS, cells, problem_lines
-from peerage.directory import Criteria, fold_criteria
+from peerage.directory import Criteria, Directory, fold_criteria
 from peerage.directory.listing import Row, listing
+from peerage.directory.suggest import nearest_key
 from peerage.discovery import Discovery
+from peerage.records.instance import Instance
 
-__all__ = ["empty", "list_once", "locate"]
+__all__ = ["empty", "list_once", "locate", "matching", "parse_criteria"]
 
 #: What the state of a superseded record means.
 SUPERSEDED = (
@@ -54,14 +55,14 @@ async def locate(registry: str | None, words: list[str], *, timeout: float, as_a
         if found := len(matching(discovery.directory, criteria)):
             report(f"{found} matching, but none can be called: 'peerage ls {' '.join(words)}' says why.")
             return Exit.UNREACHABLE
-        report(no_match(discovery.directory, criteria, discovery.registry.url))
+        report(_no_match(discovery.directory, criteria, discovery.registry.url))
         return Exit.NOT_DISCOVERED
 
 
 def empty(discovery: Discovery, criteria: Criteria) -> str:
     """Return the message that there is nothing to show, and what to do about it."""
     if criteria:
-        return no_match(discovery.directory, criteria, discovery.registry.url)
+        return _no_match(discovery.directory, criteria, discovery.registry.url)
     return (
         f"No instance is advertised in {discovery.registry.url}. Start a service that advertises itself, "
         "name another registry with --registry, or see 'peerage demo'."
@@ -91,3 +92,44 @@ def _write_table(rows: list[Row]) -> None:
 
 def _write_lines(lines: Iterable[str]) -> None:
     sys.stdout.writelines(f"{line}\n" for line in lines)
+
+
+# Criteria key=value
+
+
+def parse_criteria(words: Iterable[str]) -> dict[str, str]:
+    """Return the criteria that ``key=value`` words spell.
+
+    Raises:
+        CommandError: a word isn't ``key=value``, or a key is given twice.
+    """
+    criteria: dict[str, str] = {}
+    for word in words:
+        key, _, value = word.partition("=")
+        if not key or not value:
+            raise CommandError(
+                f"{word!r} is not a criterion: write key=value, e.g. service_id=orders", Exit.USAGE
+            )
+        if key in criteria:
+            raise CommandError(
+                f"{key!r} is given twice, and all criteria must match: give it once.", Exit.USAGE
+            )
+        criteria[key] = value
+    return criteria
+
+
+def matching(instances: Iterable[Instance], criteria: Criteria) -> list[Instance]:
+    """Return those of *instances* that match all criteria."""
+    wanted = set(criteria)
+    return [instance for instance in instances if wanted <= set(instance.ids)]
+
+
+def _no_match(directory: Directory, criteria: Criteria, url: str) -> str:
+    """Return the message that no instance in the registry *url* matches *criteria*.
+
+    It suggests another key for each that no instance has.
+    """
+    text = " ".join(f"{key}={value}" for key, value in criteria)
+    keys = (nearest_key(key, directory) for key, _ in criteria)
+    hints = [f"Did you mean {near}=…?" for near in keys if near is not None]
+    return " ".join([f"No instance in {url} matches {text}.", *hints, "See 'peerage ls'."])

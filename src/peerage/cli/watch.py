@@ -8,8 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from peerage.changes import Changed, PeerEvent
-from peerage.cli.criteria import matching, parse_criteria
-from peerage.cli.ls import empty
+from peerage.cli.ls import empty, matching, parse_criteria
 from peerage.cli.run import Exit, opened, show_outages
 from peerage.cli.table import rich_table
 from peerage.cli.text import as_json, shorten

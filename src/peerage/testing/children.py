@@ -23,13 +23,7 @@ _LINE: Final = 1 << 24
 
 
 class Child:
-    """A running program; made by :func:`run`.
-
-    Args:
-        process: with pipes for its three streams.
-        patience: seconds that :meth:`line` and :meth:`end` wait; None waits without a limit.
-        log_lines: how many lines of its standard error are kept, the last ones; None keeps all.
-    """
+    """A running program; made by :func:`run`, whose arguments these are."""
 
     def __init__(self, process: Process, patience: float | None, log_lines: int | None) -> None:
         assert process.stdin is not None
@@ -182,8 +176,8 @@ async def run(
         environ: its whole environment; by default that of this process.
         cwd: its working directory.
         own_group: whether it has a process group to itself, so that Ctrl-C doesn't reach it.
-        patience: seconds that it is waited for; None waits without a limit.
-        log_lines: how many lines of its standard error are kept; None keeps all.
+        patience: seconds that :meth:`Child.line` and :meth:`Child.end` wait; None waits without a limit.
+        log_lines: how many lines of its standard error are kept, the last ones; None keeps all.
     """
     process = await asyncio.create_subprocess_exec(
         *command,

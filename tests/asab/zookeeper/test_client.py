@@ -198,25 +198,3 @@ for modules in (
     asab.Singleton.delete(asab.Application)
 """)
     assert outcome.lines == [*("1", "True", "[True]", "2"), *("2", "True", "[True]", "2") * 2]
-
-
-def test_proactor_schedule(zookeeper):
-    """It doesn't wait; an exception is logged."""
-    outcome = both(
-        CONTAINER
-        + """
-async def program(app, container):
-    done = threading.Event()
-    def fail():
-        try:
-            return 1 // 0
-        finally:
-            done.set()
-    app.get_service("asab.ProactorService").schedule(fail)
-    say(await container.ProactorService.execute(done.wait, 10))
-    await asyncio.sleep(0)
-run(program)
-""",
-        **on(zookeeper),
-    )
-    assert "ZeroDivisionError" in outcome.log

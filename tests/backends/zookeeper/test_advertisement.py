@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 from kazoo.client import KazooClient
+from kazoo.exceptions import ThrottledOpError
 from tests.backends.programs import program
 from tests.backends.zookeeper.support import (
     agree,
@@ -22,10 +23,9 @@ from tests.backends.zookeeper.support import (
 
 from peerage import Discovery
 from peerage.backends.zookeeper.connection import CHANGED, Connection, Pauses
-from peerage.backends.zookeeper.failures import named
 from peerage.backends.zookeeper.location import parse
 from peerage.backends.zookeeper.nodes import Nodes
-from peerage.backends.zookeeper.notes import NodeEvent, Note, Replied
+from peerage.backends.zookeeper.notes import NodeEvent, Note, Request
 from peerage.backends.zookeeper.registry import ZooKeeperRegistry
 from peerage.backends.zookeeper.session import Client
 from peerage.errors import RegistryClosedError
@@ -165,7 +165,7 @@ async def test_a_removal_reported_together_with_the_answer_of_a_check(url, serve
         owner.node_changed(CHANGED)
         await asyncio.sleep(0)
         assert connection(here)._in_flight
-        block_loop_until(connection(here), lambda note: isinstance(note, Replied))
+        block_loop_until(connection(here), lambda note: isinstance(note, Request))
         client.delete(f"{folder_of(url)}/{before}")
         block_loop_until(connection(here), lambda note: isinstance(note, NodeEvent))
         await own.until(lambda: own.records and before not in own.records, "another record")
@@ -190,12 +190,11 @@ def throttled_once(monkeypatch):
     """Each request is answered first as by a throttling server, without being sent."""
     submit, throttled = Client.submit, set()
 
-    def submit_the_second_time(client: Client, request: object, number: int, ticket: tuple) -> bool:
-        _, future, _ = ticket
-        if future in throttled:
-            return submit(client, request, number, ticket)
-        throttled.add(future)
-        client.report(Replied(ticket, None, named("ThrottledOp")))
+    def submit_the_second_time(client: Client, request: Request) -> bool:
+        if request in throttled:
+            return submit(client, request)
+        throttled.add(request)
+        request.set_exception(ThrottledOpError())
         return True
 
     monkeypatch.setattr(Client, "submit", submit_the_second_time)

@@ -32,8 +32,20 @@ def test_small_answers_double_it_and_large_ones_do_not():
     assert batch.size == LARGEST_BATCH
 
 
-async def test_answers_that_a_server_has_no_memory_for(tmp_path):
-    """A hundred nodes of 900 kB end a server that builds one answer of them; they are read all the same."""
+def test_the_first_nodes_show_how_many_fit_into_one_answer():
+    batch = BatchSize()
+    batch.sampled(10, 10 * 800)
+    assert batch.size == LARGEST_BATCH
+    batch.sampled(10, 10 * 900_000)
+    assert batch.size == 4
+    batch.sampled(10, 10 * 9_000_000)
+    assert batch.size == 1
+    batch.sampled(10, 0)
+    assert batch.size == 1
+
+
+async def test_large_nodes_do_not_end_a_server(tmp_path):
+    """A hundred nodes of 900 kB end a server of this size if it builds one answer of them."""
     with ZooKeeperServer(tmp_path, jvm=["-Xmx400m", "-XX:+ExitOnOutOfMemoryError"]) as server:
         async with bare_client(server.address) as client:
             await asyncio.to_thread(client.ensure_path, "/large/run")
@@ -41,11 +53,5 @@ async def test_answers_that_a_server_has_no_memory_for(tmp_path):
                 await asyncio.to_thread(client.create, f"/large/run/App.{number:010}", bytes(900_000))
         url = f"zookeeper://{server.address}/large?session_timeout=3"
         async with closing(open_registry(url)) as (registry,), View(registry) as view:
-            ended = 0
-            while not view.ready:
-                await eventually(lambda: view.ready or not server.running)
-                if not server.running:
-                    ended += 1
-                    server.kill()
-                    await asyncio.to_thread(server.start)
-            assert ended
+            await eventually(lambda: view.ready or not server.running)
+            assert server.running

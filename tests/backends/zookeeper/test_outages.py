@@ -22,7 +22,7 @@ from tests.backends.zookeeper.support import (
 
 from peerage import Discovery
 from peerage.backends.zookeeper.connection import Connection
-from peerage.backends.zookeeper.notes import Connected, ConnectFailed, Disconnected, Replied
+from peerage.backends.zookeeper.notes import Connected, ConnectFailed, Disconnected, Request
 from peerage.errors import NotReadyError
 from peerage.registry import Advertisement, Put, Snapshot, open_registry
 from peerage.testing import View, eventually
@@ -67,7 +67,7 @@ def lose_server(connection: Connection, server: ZooKeeperServer) -> None:
     """Block the event loop until an answer, the loss and the reason for it are reported."""
     deadline = time.monotonic() + PATIENCE
     notes = connection._notes
-    for kind, act in ((Replied, server.kill), (Disconnected, lambda: None), (ConnectFailed, lambda: None)):
+    for kind, act in ((Request, server.kill), (Disconnected, lambda: None), (ConnectFailed, lambda: None)):
         while not notes or not isinstance(notes[-1], kind):
             assert time.monotonic() < deadline
             time.sleep(0.001)

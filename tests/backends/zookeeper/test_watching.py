@@ -13,7 +13,7 @@ from peerage import open_registry
 from peerage.backends.zookeeper import folder as folder_module
 from peerage.backends.zookeeper.connection import Connection, Pauses
 from peerage.backends.zookeeper.location import parse
-from peerage.backends.zookeeper.notes import Connected, Replied
+from peerage.backends.zookeeper.notes import Connected, Request
 from peerage.backends.zookeeper.registry import ZooKeeperRegistry
 from peerage.registry import RECORD_LIMIT, Snapshot, Stale
 from peerage.testing import View, eventually
@@ -24,7 +24,7 @@ from peerage.testing.waiting import PATIENCE
 def replace_connection(connection: Connection) -> None:
     """Block the event loop until an answer, the loss and the next connection are reported."""
     deadline = time.monotonic() + PATIENCE
-    for kind, act in ((Replied, connection.client.dialer.hang_up), (Connected, lambda: None)):
+    for kind, act in ((Request, connection.client.dialer.hang_up), (Connected, lambda: None)):
         while not any(isinstance(note, kind) for note in tuple(connection._notes)):
             assert time.monotonic() < deadline
             time.sleep(0.001)

@@ -130,7 +130,7 @@ def test_no_library_is_needed():
         "sys.exit(sorted({'pytest', 'kazoo', 'aiohttp'} & sys.modules.keys()) or None)"
     )
     subprocess.run([sys.executable, "-c", program], check=True, timeout=30)
-    assert module.__all__ == ["ZooKeeperServer", "free_port"]
+    assert module.__all__ == ["Ensemble", "ZooKeeperServer", "free_port"]
 
 
 def _command(pid):

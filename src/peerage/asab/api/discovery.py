@@ -7,11 +7,11 @@ import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-import aiohttp
+import aiohttp.web
+from aiohttp.hdrs import AUTHORIZATION
 
 from peerage.asab.abc import Service
 from peerage.asab.api.framework import framework_of
-from peerage.asab.api.relay import authorization_of
 from peerage.asab.parts import Phase
 from peerage.client import Authorize, resolver
 from peerage.directory import fold_criteria
@@ -170,24 +170,18 @@ class DiscoveryService(Service):
         if auth == "internal":
             self._warn_of_internal()
             return discovery.session(base_url, auth="internal", headers=headers, **kwargs)
-        if (header := authorization_of(auth, self._framework, self._warned)) is not None:
-            kwargs["authorize"] = self._authorize(header)
+        if (header := self._header_of(auth)) is not None:
+
+            async def header_for(_host: str) -> str:
+                return header
+
+            kwargs["authorize"] = Authorize(header_for, logged=self._warned_hosts)
         return discovery.session(base_url, headers=headers, **kwargs)
 
-    # For the resolver
-
     @property
-    def directory(self) -> "Directory":
-        """The instances known."""
-        return self._discovery().directory
-
-    async def ready(self) -> None:
-        """Wait until the registry was read once.
-
-        Raises:
-            NotDiscoveredError: it can't be read; it is a TimeoutError as well.
-        """
-        await self._discovery().ready()
+    def membership(self) -> "Membership":
+        """The instances of the cluster, for :class:`peerage.DiscoveryResolver`."""
+        return self._discovery().membership
 
     # Internal
 
@@ -204,31 +198,66 @@ class DiscoveryService(Service):
                 authz,
             )
 
-    def _authorize(self, header: str) -> Authorize:
-        async def header_for(_host: str) -> str:
-            return header
+    def _header_of(self, auth: Any) -> str | None:
+        """Return the Authorization header that session(*auth*) sends, None if there is none."""
+        if auth is None:
+            return self._relayed_header()
+        if not isinstance(auth, aiohttp.web.Request):
+            raise ValueError(  # noqa: TRY004 - as documented
+                f"session(auth={type(auth).__name__}): give a request of aiohttp.web, whose authorization is "
+                'sent, "internal", or nothing. Use headers= to send another Authorization header.'
+            )
+        header = auth.headers.get(AUTHORIZATION)
+        if header is None:
+            raise ValueError(
+                "session(auth=request): this request has no Authorization header to relay. Leave auth out to "
+                "call without authorization."
+            )
+        return header
 
-        return Authorize(header_for, logged=self._warned_hosts)
+    def _relayed_header(self) -> str | None:
+        """Return the Authorization header of the request being handled, unless it is better not relayed."""
+        variables = self._framework.contextvars
+        authz, request = variables.Authz.get(None), variables.Request.get(None)
+        # A verified token takes precedence over the header of the request.
+        token = getattr(authz, "IdToken", None)
+        header: str | None = None
+        if token is not None:
+            header = f"Bearer {token}"
+        elif request is not None:
+            header = request.headers.get(AUTHORIZATION)
+        if header is None:
+            return None
+        if authz is None and self._framework.unverified:
+            reason = "it wasn't verified, as in a handler that is marked noauth"
+        elif getattr(authz, "Internal", False):
+            reason = "it is the internal token of another service, which has the rights of a superuser"
+        else:
+            return header
+        if reason not in self._warned:
+            self._warned.add(reason)
+            log.warning(
+                "The authorization of the request being handled isn't relayed: %s. Use session(auth=request) "
+                "to relay it anyway, or session(auth='internal') to call as this service",
+                reason,
+            )
+        return None
 
     async def _directory(self) -> "Directory":
         """Return the directory once the registry was read; log if it is empty."""
-        await self.ready()
-        directory = self.directory
+        discovery = self._discovery()
+        await discovery.ready()
+        directory = discovery.directory
         empty = len(directory) == 0
         if empty and not self._warned_empty:
             log.warning(
                 "No instances to discover. Are the servers and the path of [%s] the same for all services of "
                 "the cluster? This service reads %s",
                 self.ZooKeeperContainer.ConfigSectionName,
-                self._discovery().registry.url,
+                discovery.registry.url,
             )
         self._warned_empty = empty
         return directory
-
-    @property
-    def membership(self) -> "Membership":
-        """The instances of the cluster."""
-        return self._discovery().membership
 
     async def _urls(self, either: "list[Criteria]") -> set[str]:
         directory = await self._directory()
@@ -284,7 +313,7 @@ class DiscoveryResolver(aiohttp.DefaultResolver):  # type: ignore[misc,valid-typ
             found = await super().resolve(host, port, socket.AddressFamily(family))
         except OSError:
             return []
-        networks = self.DiscoveryService.directory.networks
+        networks = self.DiscoveryService.membership.directory.networks
         return [each for each in found if networks.allows(each["host"])]
 
 

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import uuid
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -141,17 +141,14 @@ class ApiService(Service):
             TypeError: it isn't a dictionary, a key isn't a text, or its ids aren't a list.
             RegistryDeniedError: the record would be too large; nothing changes.
         """
-        if not isinstance(discovery_dict, Mapping):
+        given: Any = discovery_dict
+        if not isinstance(given, Mapping) or not all(
+            isinstance(key, str) and isinstance(values, list) for key, values in given.items()
+        ):
             raise TypeError(
-                f"update_discovery({discovery_dict!r}): write a dictionary of lists of ids, such as "
+                f"update_discovery({discovery_dict!r}): write texts as keys and lists of ids, such as "
                 '{"shard": [1, 2]}.'
             )
-        for key, values in discovery_dict.items():
-            if not isinstance(key, str) or not isinstance(values, list):  # type: ignore[redundant-expr]
-                raise TypeError(
-                    f"update_discovery({{{key!r}: {values!r}}}): write texts as keys and lists of ids, "
-                    'such as {"shard": [1, 2]}.'
-                )
         fit, refused = _sort_out(discovery_dict)
         self._change(discovery={**self.Discovery, **fit})
         news = [reason for key, reason in refused.items() if key not in self._reported]
@@ -212,9 +209,13 @@ class ApiService(Service):
             return
         if self.WebContainer is None or registration.name is None:
             # It has no callers.
-            await _in_time(registration.withdraw())
+            leaving, planned = registration.withdraw(), 0.0
         else:
-            await _in_time(registration.drain(LAME_DUCK), 2 * LAME_DUCK)
+            leaving, planned = registration.drain(LAME_DUCK), 2 * LAME_DUCK
+        # A registry that doesn't answer isn't waited for; the record ends with the session.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(planned + WITHDRAW_TIMEOUT):
+                await leaving
 
     def _on_web_started(self, _message_type: str, container: "WebContainer") -> None:
         if container is self.WebContainer:
@@ -261,8 +262,6 @@ class ApiService(Service):
             if not self._without_manifest:
                 log.error("Advertised without the content of MANIFEST.json: %s", error)  # noqa: TRY400 - the message is enough
             self._without_manifest = True
-        else:
-            self._without_manifest = False
         return used
 
     def _fields(self, manifest: dict[str, Any]) -> dict[str, Any]:
@@ -274,21 +273,11 @@ class ApiService(Service):
             "ids": self.Discovery,
             "extra": {"attention_required": self.AttentionRequired} if self.AttentionRequired else {},
         }
-        if web is None:
-            return fields
-        return {**fields, "web": bound_web(web.WebAppRunner)}
-
-
-async def _in_time(leaving: Coroutine[Any, Any, None], planned: float = 0) -> None:
-    """Wait for *leaving*, but not for a registry that doesn't answer; the record ends with the session."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(planned + WITHDRAW_TIMEOUT):
-            await leaving
+        return fields if web is None else {**fields, "web": bound_web(web.WebAppRunner)}
 
 
 def _find_manifest(config: "RawConfigParser") -> dict[str, Any] | None:
-    configured = config.get("general", "manifest", fallback="")
-    if configured:
+    if configured := config.get("general", "manifest", fallback=""):
         return find_manifest(configured, "[general] manifest")
     return find_manifest(os.environ.get("PEERAGE_MANIFEST"))
 
@@ -297,8 +286,7 @@ def _find_changelog(config: "RawConfigParser") -> str | None:
     configured = config.get("general", "changelog", fallback="")
     if configured and not Path(configured).is_file():
         log.error("[general] changelog=%s: there is no such file", configured)
-    names = (configured, *_CHANGELOGS) if configured else _CHANGELOGS
-    return next((name for name in names if Path(name).is_file()), None)
+    return next((name for name in (configured, *_CHANGELOGS) if name and Path(name).is_file()), None)
 
 
 def _sort_out(given: Mapping[str, list[Any]]) -> tuple[dict[str, list[Any]], dict[str, str]]:

@@ -20,7 +20,7 @@ from peerage.asab.parts import Part, Phase
 from peerage.asab.tls import SSLContextBuilder
 from peerage.asab.web.accesslog import ACCESS_LOG, AccessLogger
 from peerage.asab.web.listen import Line, read_listen
-from peerage.asab.web.lookup import Callee, requiring
+from peerage.asab.web.lookup import requiring
 from peerage.errors import ConfigurationError
 from peerage.web import refuse_misdirected
 from peerage.web.stopping import GracefulStop
@@ -106,7 +106,7 @@ class WebContainer(Configurable):
 
         self.WebApp = web.Application(
             client_max_size=int(self.Config["body_max_size"]),
-            middlewares=[refuse_misdirected(Callee(self._app)), _set_request],
+            middlewares=[refuse_misdirected(websvc), _set_request],
         )
         """The aiohttp application; ``WebApp["app"]`` is this one's."""
         self._graceful = GracefulStop(self.WebApp)
@@ -155,19 +155,25 @@ class WebContainer(Configurable):
             if prepare is not None:
                 prepare(self)
 
-        @web.middleware
-        async def authorize(request: web.Request, handler: Handler) -> web.StreamResponse:
-            # Looked up for each request: AuthService may be installed later.
-            if self.authorization is None:
-                return await handler(request)
-            return await self.authorization(request, handler)
-
         # After the program's middlewares, which may change the answer to a refused request.
-        webapp.middlewares.append(authorize)
+        webapp.middlewares.append(self._authorize)
+
+    @web.middleware
+    async def _authorize(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        # Looked up for each request: AuthService may be installed later.
+        if self.authorization is None:
+            return await handler(request)
+        return await self.authorization(request, handler)
 
     async def _start(self, app: "Application") -> None:
         await self.WebAppRunner.setup()
-        self._check_requirements()
+        routes = [] if self.authorization is not None else requiring(self.WebApp)
+        if routes:
+            log.error(
+                "[%s]: %s require authorization and there is no AuthService here, so each answers 403. Make "
+                "asab.web.auth.AuthService(app), or install() it in this web container as well",
+                *(self.section, ", ".join(routes)),
+            )
         for line, ssl_context in self._listen:
             await self._bind(line, ssl_context)
         bound = list(dict.fromkeys(self.WebAppRunner.addresses))
@@ -177,15 +183,6 @@ class WebContainer(Configurable):
             )
         self.Addresses = bound
         app.PubSub.publish("WebContainer.started!", self)
-
-    def _check_requirements(self) -> None:
-        routes = [] if self.authorization is not None else requiring(self.WebApp)
-        if routes:
-            log.error(
-                "[%s]: %s require authorization and there is no AuthService here, so each answers 403. Make "
-                "asab.web.auth.AuthService(app), or install() it in this web container as well",
-                *(self.section, ", ".join(routes)),
-            )
 
     async def _bind(self, line: Line, ssl_context: "ssl.SSLContext | None") -> None:
         site = web.TCPSite(
@@ -200,7 +197,8 @@ class WebContainer(Configurable):
         except (OSError, UnicodeError) as error:
             reason = error
             if getattr(error, "errno", None) == errno.EADDRINUSE:
-                if not self._listens_at(line):
+                listening = {(":" in address, port) for address, port, *_ in self.WebAppRunner.addresses}
+                if (":" in line.address, line.port) not in listening:
                     raise ConfigurationError(
                         f"[{self.section}] listen: port {line.port} of {line.address} is in use. Stop the "
                         "process that listens there, or configure another port."
@@ -213,11 +211,6 @@ class WebContainer(Configurable):
             )
         else:
             log.error("[%s] listen=%s %d can't be bound: %s", self.section, line.address, line.port, reason)
-
-    def _listens_at(self, line: Line) -> bool:
-        """Tell whether an earlier line listens on its port."""
-        taken = {(":" in address, port) for address, port, *_ in self.WebAppRunner.addresses}
-        return (":" in line.address, line.port) in taken
 
     def _on_stop(self, _message_type: str, *_: Any) -> None:
         # Connections close after their answer, so that the next request goes to another instance.

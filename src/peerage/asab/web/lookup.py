@@ -10,29 +10,10 @@ if TYPE_CHECKING:
     from peerage.asab.web.container import WebContainer
     from peerage.discovery import Discovery
 
-__all__ = ["REQUIRES", "Callee", "find_discovery", "requiring", "web_containers"]
+__all__ = ["REQUIRES", "find_discovery", "requiring", "web_containers"]
 
 #: The attribute of a handler that requires authorization.
 REQUIRES: Final = "peerage_requires"
-
-
-class Callee:
-    """How the process is called, as :func:`peerage.web.refuse_misdirected` asks: by all its registries."""
-
-    def __init__(self, app: "Application") -> None:
-        self._app = app
-
-    def own_ids(self) -> set[tuple[str, str]]:
-        """Return the ``(key, value)`` pairs, folded, by which this process is called."""
-        return set[tuple[str, str]]().union(*(each.own_ids() for each in self._discoveries()))
-
-    def own_records(self) -> set[str]:
-        """Return the names that its records in the registries have or had."""
-        return set[str]().union(*(each.own_records() for each in self._discoveries()))
-
-    def _discoveries(self) -> "list[Discovery]":
-        service = self._app.Services.get("asab.ZooKeeperService")
-        return [] if service is None else [container.discovery for container in service.Containers]
 
 
 def web_containers(app: "Application") -> "dict[str, WebContainer]":

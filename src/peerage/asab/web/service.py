@@ -1,6 +1,6 @@
 """The web servers of an application, and the module that brings them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -9,10 +9,11 @@ import aiohttp.web
 from peerage.asab import abc
 from peerage.asab.config import Config
 from peerage.asab.parts import Phase
+from peerage.asab.web.container import WebContainer
 
 if TYPE_CHECKING:
     from peerage.asab.application import Application
-    from peerage.asab.web.container import WebContainer
+    from peerage.discovery import Discovery
 
 __all__ = ["Module", "WebService", "create_web_server"]
 
@@ -27,6 +28,22 @@ class WebService(abc.Service):
         self.Containers: dict[str, WebContainer] = {}
         """By their sections."""
 
+    # How the process is called, by all its registries, as peerage.web.refuse_misdirected() asks
+
+    def own_ids(self) -> set[tuple[str, str]]:
+        """Return the ``(key, value)`` pairs, folded, by which this process is called."""
+        return {pair for discovery in self._discoveries() for pair in discovery.own_ids()}
+
+    def own_records(self) -> set[str]:
+        """Return the names that its records in the registries have or had."""
+        return {name for discovery in self._discoveries() for name in discovery.own_records()}
+
+    def _discoveries(self) -> "Iterator[Discovery]":
+        service = self.App.Services.get("asab.ZooKeeperService")
+        return iter(()) if service is None else (each.discovery for each in service.Containers)
+
+    # Containers
+
     @property
     def WebContainer(self) -> "WebContainer":  # noqa: N802 - documented so
         """The container of ``[web]``, made on first use.
@@ -40,8 +57,6 @@ class WebService(abc.Service):
                 "example, or make a WebContainer of another section and pass it as an argument."
             )
         if "web" not in self.Containers:
-            from peerage.asab.web.container import WebContainer  # noqa: PLC0415 - it imports this module
-
             WebContainer(self, "web")
         return self.Containers["web"]
 
@@ -66,8 +81,6 @@ def create_web_server(
     api: bool = False,  # noqa: FBT001, FBT002 - documented so
 ) -> aiohttp.web.UrlDispatcher:
     """Make a web container and return its router for adding routes; with *api*, make an ApiService too."""
-    from peerage.asab.web.container import WebContainer  # noqa: PLC0415 - it imports this module
-
     app.add_module(Module)
     container = WebContainer(app.get_service("asab.WebService"), section, config=config)
     if api:

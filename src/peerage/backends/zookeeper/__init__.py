@@ -7,7 +7,7 @@ The map, from the server to the port::
 
     kazoo's thread    session: kazoo's client, also for others; kazoothread, dialing, handler: its parts
           |
-          | notes     what happened, in its order: Connected, Disconnected, NodeEvent, Replied ...
+          | notes     what happened, in its order: Connected, Disconnected, NodeEvent, Request ...
           v
     event loop        connection: one session after the other, and the requests over it (table of states)
           |           requests, failures: what is requested, and how it can fail

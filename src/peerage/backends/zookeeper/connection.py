@@ -24,7 +24,7 @@ import random
 import ssl
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
@@ -42,7 +42,7 @@ from peerage.backends.zookeeper.notes import (
     Disconnected,
     NodeEvent,
     Note,
-    Replied,
+    Request,
     SessionEnded,
 )
 from peerage.backends.zookeeper.session import Client
@@ -114,9 +114,8 @@ class Connection:
         """The client of kazoo, also for other parts of the program."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._notes: deque[Note] = deque()
-        # Requests with the future of the answer and the number of the connection they are meant for.
-        self._queued: deque[tuple[Any, asyncio.Future[Any], int]] = deque()
-        self._in_flight: set[asyncio.Future[Any]] = set()
+        self._queued: deque[Request] = deque()
+        self._in_flight: set[Request] = set()
         self._changed = asyncio.Event()
         self._ended: asyncio.Future[None] | None = None
         self._throttle_timer: asyncio.TimerHandle | None = None
@@ -200,16 +199,15 @@ class Connection:
 
     def _handle(self, note: Note) -> None:
         match note:
-            case Replied(failure=Throttled()):
-                self._requeue(note)
-            case Replied():
-                self._answer(note)
-                self._send_queued()
+            case Request():
+                self._answered(note)
             case NodeEvent(kind, path):
                 for listener in self.on_event:
                     listener(kind, path)
             case Connected():
-                self._connected(note)
+                self.up, self.session, self.reason, self.since = note, note.session, None, time.monotonic()
+                self._reasons.clear()
+                self._announce()
             case Disconnected(reason):
                 self._connection_lost(reason)
             case ConnectFailed(reason):
@@ -219,23 +217,20 @@ class Connection:
             case Closed():
                 self._thread_ended()
 
-    def _answer(self, reply: Replied) -> None:
-        _, future, _ = reply.ticket
-        self._in_flight.discard(future)
-        if future.done():
-            return  # cancelled
-        if reply.failure is None:
-            future.set_result(reply.value)
-        else:
-            future.set_exception(reply.failure)
-
-    def _requeue(self, reply: Replied) -> None:
-        """Send a request again that the server has left undone, after a pause; its caller waits longer."""
-        _, future, _ = reply.ticket
-        self._in_flight.discard(future)
-        self._queued.append(reply.ticket)
-        if self._throttle_timer is None and self._loop is not None:
-            self._throttle_timer = self._loop.call_later(self.pauses.throttled(), self._resume)
+    def _answered(self, request: Request) -> None:
+        self._in_flight.discard(request)
+        if isinstance(request.failure, Throttled):
+            # The server has left it undone: it is sent again after a pause, and its caller waits longer.
+            self._queued.append(request)
+            if self._throttle_timer is None and self._loop is not None:
+                self._throttle_timer = self._loop.call_later(self.pauses.throttled(), self._resume)
+            return
+        if not request.future.done():  # not cancelled
+            if request.failure is None:
+                request.future.set_result(request.value)
+            else:
+                request.future.set_exception(request.failure)
+        self._send_queued()
 
     def _resume(self) -> None:
         if self._throttle_timer is not None:
@@ -243,18 +238,11 @@ class Connection:
             self._throttle_timer = None
         self._send_queued()
 
-    def _connected(self, up: Connected) -> None:
-        self.up, self.session, self.reason, self.since = up, up.session, None, time.monotonic()
-        self._reasons.clear()
-        self._announce()
-
     def _connection_lost(self, reason: str) -> None:
         if self.up is not None:
             self.up, self.since = None, time.monotonic()
         queued, self._queued = self._queued, deque()
-        for _, future, _ in queued:
-            if not future.done():
-                future.set_exception(Lost(reason))
+        _fail(queued, reason)
         self._resume()
         self._set_reason(reason)
 
@@ -270,9 +258,7 @@ class Connection:
             self._announce()
 
     def _session_ended(self, reason: str, error: Exception | None) -> None:
-        for future in self._in_flight:
-            if not future.done():
-                future.set_exception(Lost(reason))
+        _fail(self._in_flight, reason)
         self._in_flight.clear()
         if error is not None and type(error) not in self._unexpected:
             self._unexpected.add(type(error))
@@ -310,8 +296,8 @@ class Connection:
 
     # Requests
 
-    def post(self, request: Any) -> "asyncio.Future[Any]":
-        """Send *request* when its turn comes, over this very connection.
+    def post(self, body: Any) -> "asyncio.Future[Any]":
+        """Send a request of kazoo or of this package when its turn comes, over this very connection.
 
         The future ends with the answer or a Failure: with Lost if the connection ends first.
         """
@@ -319,21 +305,21 @@ class Connection:
         if self.up is None:
             future.set_exception(Lost(self.reason or "not connected yet"))
         else:
-            self._queued.append((request, future, self.up.number))
+            self._queued.append(Request(body, self.up.number, self._report, future))
             self._send_queued()
         return future
 
     def _send_queued(self) -> None:
         while self._queued and self._throttle_timer is None and len(self._in_flight) < WINDOW:
-            request, future, number = ticket = self._queued.popleft()
-            if future.done():
+            request = self._queued.popleft()
+            if request.future.done():
                 continue  # cancelled before it was sent
-            if not self.client.submit(request, number, ticket):
+            if not self.client.submit(request):
                 # The thread has lost the connection and reports it next, which fails this request. Failed
                 # here, a caller that tries again at once would do so for ever.
-                self._queued.appendleft(ticket)
+                self._queued.appendleft(request)
                 return
-            self._in_flight.add(future)
+            self._in_flight.add(request)
 
     # ZooKeeper's operations; each raises a Failure if the server refuses it or doesn't answer.
 
@@ -372,3 +358,9 @@ class Connection:
         """The access list of what is created here."""
         acl: list[ACL] = CREATOR_ALL_ACL if self.location.acl == "creator" else OPEN_ACL_UNSAFE
         return acl
+
+
+def _fail(requests: Iterable[Request], reason: str) -> None:
+    for request in requests:
+        if not request.future.done():
+            request.future.set_exception(Lost(reason))

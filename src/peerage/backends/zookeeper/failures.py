@@ -5,6 +5,8 @@ They are internal: what leaves the backend is Stale, RegistryDeniedError or Regi
 
 from typing import Final
 
+from kazoo.exceptions import KazooException, SystemZookeeperError
+
 __all__ = [
     "BadVersion",
     "Failure",
@@ -14,7 +16,7 @@ __all__ = [
     "NodeExists",
     "Throttled",
     "Unsupported",
-    "named",
+    "failure_of",
 ]
 
 
@@ -73,6 +75,9 @@ _KINDS: Final[dict[type[Failure], tuple[str, ...]]] = {
 _KIND: Final = {name: kind for kind, names in _KINDS.items() for name in names}
 
 
-def named(name: str) -> Failure:
-    """Return the failure of this name in ZooKeeper's terms."""
-    return _KIND.get(name, Failure)(name)
+def failure_of(error: BaseException) -> Failure:
+    """Return the failure for an exception of kazoo, or for one that kazoo didn't expect."""
+    name = type(error).__name__.removesuffix("Error")
+    if isinstance(error, KazooException) and not isinstance(error, SystemZookeeperError):
+        return _KIND.get(name, Failure)(name)
+    return Failure(f"{name}: {error}")

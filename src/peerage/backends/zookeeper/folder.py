@@ -50,6 +50,12 @@ _GRACE: Final = 0.2
 #: milliseconds.
 LARGEST_BATCH: Final = 100
 
+#: Nodes that are read first, to learn how large they are.
+_SAMPLE: Final = 10
+
+#: Bytes that an answer should have at most, going by those nodes.
+_LARGE_ANSWER: Final = 4_000_000
+
 #: Bytes of an answer up to which larger batches are tried again.
 _SMALL_ANSWER: Final = 500_000
 
@@ -57,7 +63,8 @@ _SMALL_ANSWER: Final = 500_000
 class BatchSize:
     """How many nodes one request reads: a server builds the whole answer in its memory before it sends it.
 
-    Half as many after each lost connection, twice as many after a reading of small answers.
+    Fewer if the first nodes are large, half as many after each lost connection, twice as many after a reading
+    of small answers.
     """
 
     def __init__(self) -> None:
@@ -66,6 +73,10 @@ class BatchSize:
     def lost(self) -> None:
         """Take note of a connection that was lost while nodes were read: perhaps by too large an answer."""
         self.size = max(1, self.size // 2)
+
+    def sampled(self, count: int, length: int) -> None:
+        """Take note that *count* of the nodes have *length* bytes together."""
+        self.size = max(1, min(self.size, _LARGE_ANSWER * count // max(1, length)))
 
     def all_read(self, largest_answer: int) -> None:
         """Take note that all nodes were read, the largest answer being of so many bytes."""
@@ -297,10 +308,16 @@ class Folder:
         self._undelivered.discard(name)
 
     async def _read(self, names: list[str], take: Callable[[str, Entry | None], None]) -> int:
-        """Read the nodes of these names and give each to *take*; return the bytes of the largest answer.
+        """Read the nodes of these names and give each to *take*; return the bytes of the largest answer."""
+        sample, others = names[:_SAMPLE], names[_SAMPLE:]
+        largest = await self._read_together(sample, take)
+        if others:
+            self._batch.sampled(len(sample), largest)
+            largest = max(largest, await self._read_together(others, take))
+        return largest
 
-        All batches are requested together.
-        """
+    async def _read_together(self, names: list[str], take: Callable[[str, Entry | None], None]) -> int:
+        """Do the same as :meth:`_read`, with all batches requested at once."""
         size = self._batch.size
         batches = [names[start : start + size] for start in range(0, len(names), size)]
         answers = [

@@ -41,6 +41,7 @@ _LONGEST_PASSWORD: Final = 4096
 
 _AUTHORITY = re.compile(r"[^/?#]*")
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\.?)(?::([0-9]{1,5}))?")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _SECONDS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
 
@@ -100,7 +101,6 @@ def parse(url: str, environ: Mapping[str, str] = os.environ) -> Location:
     path = _path(path_text)
     options = _options(query, tls=scheme == _TLS)
     session_timeout = _session_timeout(options)
-    tls = _tls(options, environ) if scheme == _TLS else None
     credentials = _credentials(userinfo, options, environ)
     acl = _choice(options, environ, "acl", ("open", "creator"))
     if acl == "creator" and credentials is None:
@@ -113,7 +113,7 @@ def parse(url: str, environ: Mapping[str, str] = os.environ) -> Location:
         path=path,
         session_timeout=session_timeout,
         credentials=credentials,
-        tls=tls,
+        tls=_tls(options, environ) if scheme == _TLS else None,
         acl=acl or ("open" if credentials is None else "creator"),
         explicit_acl=acl is not None,
         url=f"{scheme}://{hosts}{quote(path) or '/'}{_normal_query(session_timeout, acl)}",
@@ -328,13 +328,8 @@ def _credentials(userinfo: str, options: Mapping[str, str], environ: Mapping[str
 
 def _check_text(text: str, variable: str) -> None:
     # Bytes of the environment that aren't UTF-8 become lone surrogates.
-    try:
-        text.encode()
-    except UnicodeError:
-        pass
-    else:
-        return
-    raise ConfigurationError(f"{variable} isn't UTF-8: set it in UTF-8.")
+    if _SURROGATE.search(text):
+        raise ConfigurationError(f"{variable} isn't UTF-8: set it in UTF-8.")
 
 
 def _first_line(file: str) -> str:

@@ -1,8 +1,11 @@
 """What kazoo's thread reports to the event loop, in the order in which it happened."""
 
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from peerage.backends.zookeeper.failures import Failure
+from peerage.backends.zookeeper.failures import Failure, failure_of
 
 __all__ = [
     "Closed",
@@ -11,7 +14,7 @@ __all__ = [
     "Disconnected",
     "NodeEvent",
     "Note",
-    "Replied",
+    "Request",
     "SessionEnded",
 ]
 
@@ -50,12 +53,29 @@ class NodeEvent(NamedTuple):
     path: str
 
 
-class Replied(NamedTuple):
-    """The answer to a request, or its failure."""
+@dataclass(eq=False, slots=True)
+class Request:
+    """A request of the registry, which is a note once it is answered. kazoo calls its methods."""
 
-    ticket: Any
-    value: Any
-    failure: Failure | None
+    body: Any
+    """What is sent."""
+    connection: int
+    """Number of the connection that it is meant for."""
+    report: Callable[["Request"], None]
+    future: asyncio.Future[Any]
+    value: Any = None
+    """The answer, None if there is a failure."""
+    failure: Failure | None = None
+
+    def set(self, value: Any = None) -> None:
+        """Take the answer."""
+        self.value, self.failure = value, None
+        self.report(self)
+
+    def set_exception(self, error: BaseException) -> None:
+        """Take the failure."""
+        self.value, self.failure = None, failure_of(error)
+        self.report(self)
 
 
 class SessionEnded(NamedTuple):
@@ -70,4 +90,4 @@ class Closed(NamedTuple):
     """The thread is done and reports nothing more."""
 
 
-Note = Connected | Disconnected | ConnectFailed | NodeEvent | Replied | SessionEnded | Closed
+Note = Connected | Disconnected | ConnectFailed | NodeEvent | Request | SessionEnded | Closed

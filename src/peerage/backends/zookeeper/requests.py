@@ -53,11 +53,8 @@ class Entry(NamedTuple):
 
 def _entry(buffer: bytes, offset: int) -> tuple[Entry, int]:
     (length,) = _INT.unpack_from(buffer, offset)
-    offset += 4
-    data = b""
-    if length > 0:
-        data = buffer[offset : offset + length]
-        offset += length
+    start, offset = offset + 4, offset + 4 + max(length, 0)
+    data = buffer[start:offset]
     czxid, mzxid, owner = _NUMBERS.unpack_from(buffer, offset)
     if mzxid == czxid:
         # Kept for each node that never changed: one number, not two.

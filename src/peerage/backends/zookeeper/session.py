@@ -28,7 +28,6 @@ from kazoo.protocol.states import KeeperState, ZnodeStat
 from kazoo.security import CREATOR_ALL_ACL
 
 from peerage.backends.zookeeper.dialing import Dialer
-from peerage.backends.zookeeper.failures import Failure, named
 from peerage.backends.zookeeper.handler import Handler
 from peerage.backends.zookeeper.kazoothread import ConnectionThread
 from peerage.backends.zookeeper.location import Location
@@ -37,7 +36,7 @@ from peerage.backends.zookeeper.notes import (
     ConnectFailed,
     Disconnected,
     Note,
-    Replied,
+    Request,
     SessionEnded,
 )
 from peerage.backends.zookeeper.requests import AddWatch
@@ -192,14 +191,14 @@ class Client(KazooClient):  # type: ignore[misc] # kazoo has no types
 
     # For the registry
 
-    def submit(self, request: Any, number: int, ticket: Any) -> bool:
-        """Send *request* over connection *number*; False if that is lost. The answer is a Replied."""
+    def submit(self, request: Request) -> bool:
+        """Send *request* over its connection; False if that is lost. Once answered, it is reported."""
         with self.lock:
-            if self.up != number:
+            if self.up != request.connection:
                 return False
-            if isinstance(request, AddWatch):
-                self._watched_root = request.path
-            self._queue.append((request, _Reply(ticket, self.report)))
+            if isinstance(request.body, AddWatch):
+                self._watched_root = request.body.path
+            self._queue.append((request.body, request))
             self._connection.wake()
             return True
 
@@ -346,26 +345,6 @@ class _WithoutWatch:
 
     def deserialize(self, buffer: bytes, offset: int) -> Any:
         return self._request.deserialize(buffer, offset)
-
-
-class _Reply:
-    """Receives the answer from kazoo, on its thread."""
-
-    __slots__ = ("_report", "_ticket")
-
-    def __init__(self, ticket: Any, report: Callable[[Note], None]) -> None:
-        self._ticket = ticket
-        self._report = report
-
-    def set(self, value: Any = None) -> None:
-        self._report(Replied(self._ticket, value, None))
-
-    def set_exception(self, error: BaseException) -> None:
-        name = type(error).__name__.removesuffix("Error")
-        known = isinstance(error, exceptions.KazooException) and not isinstance(
-            error, exceptions.SystemZookeeperError
-        )
-        self._report(Replied(self._ticket, None, named(name) if known else Failure(f"{name}: {error}")))
 
 
 def _authentication(location: Location) -> tuple[list[tuple[str, str]] | None, dict[str, str] | None]:

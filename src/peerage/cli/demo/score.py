@@ -11,8 +11,8 @@ from peerage.changes import Changes, Joined, Left
 
 __all__ = ["Member", "Score"]
 
-#: Seconds over which calls per second are counted.
-_WINDOW = 1.0
+#: Reports of the shop over which calls per second are counted: it makes ten a second.
+_REPORTS = 11
 
 
 @dataclass(slots=True)
@@ -56,7 +56,7 @@ class Score:
         """The error of the last failed call."""
         self.opened_at: float | None = None
         """When the shop's first report came."""
-        self._recent: deque[tuple[float, int]] = deque()
+        self._recent: deque[tuple[float, int]] = deque(maxlen=_REPORTS)
         self._changed = asyncio.Event()
 
     # Writing
@@ -81,8 +81,6 @@ class Score:
                 if member.late:
                     self.note(f"{name} gave its first answer")
         self._recent.append((now, self.calls))
-        while self._recent[0][0] < now - _WINDOW:
-            self._recent.popleft()
 
     async def follow(self, changes: Changes) -> None:
         """Add what the registry reports."""

@@ -35,21 +35,22 @@ async def show(score: Score) -> None:
 async def _write(score: Score) -> None:
     written = 0
     next_counts = _LINE
-
-    def write(events: list[tuple[float, str]]) -> None:
-        sys.stdout.writelines(f"{_event_line(*event)}\n" for event in events)
-        sys.stdout.flush()
-
     try:
         while True:
-            events, written = score.events[written:], len(score.events)
             if score.elapsed >= next_counts:
                 next_counts = score.elapsed + _LINE
-                events.append((score.elapsed, _counts(score)))
-            write(events)
+                score.note(_counts(score))
+            written = _write_events(score, written)
             await asyncio.sleep(_FRAME)
     finally:
-        write(score.events[written:])
+        _write_events(score, written)
+
+
+def _write_events(score: Score, written: int) -> int:
+    """Write the events beyond the first *written*, and return how many there are."""
+    sys.stdout.writelines(f"{_event_line(*event)}\n" for event in score.events[written:])
+    sys.stdout.flush()
+    return len(score.events)
 
 
 async def _draw(score: Score) -> None:

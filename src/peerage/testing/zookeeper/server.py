@@ -1,4 +1,4 @@
-"""One ZooKeeper server as a child process, on a free port of the loopback interface."""
+"""ZooKeeper servers as child processes on the loopback interface: single ones and ensembles."""
 
 import os
 import random
@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, Self
 
-__all__ = ["ZooKeeperServer", "free_port"]
+__all__ = ["Ensemble", "ZooKeeperServer", "free_port"]
 
 #: Seconds until waiting for a server ends.
 _PATIENCE: Final = 40.0
@@ -196,6 +196,47 @@ class ZooKeeperServer:
     def _last_log(self) -> str:
         """Return the log since the launch."""
         return self._log.read_bytes()[self._log_begin :].decode(errors="replace")
+
+
+class Ensemble:
+    """Three servers, which elect a leader.
+
+    Args:
+        folder: each server gets a folder in it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        numbers = (1, 2, 3)
+        members = {f"server.{number}": f"127.0.0.1:{free_port()}:{free_port()}" for number in numbers}
+        self.servers = tuple(ZooKeeperServer(folder / str(number), options=members) for number in numbers)
+        for number, server in zip(numbers, self.servers, strict=True):
+            (server.folder / "data").mkdir(parents=True, exist_ok=True)
+            (server.folder / "data" / "myid").write_text(f"{number}\n")
+
+    @property
+    def address(self) -> str:
+        """All servers, as in a registry's URL."""
+        return ",".join(server.address for server in self.servers)
+
+    def leader(self) -> ZooKeeperServer | None:
+        """Return the server that leads, None during an election."""
+        leaders = [server for server in self.servers if "Mode: leader" in server.ask("srvr")]
+        return leaders[0] if leaders else None
+
+    def __enter__(self) -> Self:
+        try:
+            for server in self.servers:
+                server.launch()
+            for server in self.servers:
+                server.wait()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for server in self.servers:
+            server.kill()
 
 
 def free_port() -> int:

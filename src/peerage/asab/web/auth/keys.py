@@ -51,7 +51,7 @@ class Keys:
                 "no asab.DiscoveryService: make an ApiService and call its initialize_zookeeper(), which "
                 "works without a ZooKeeper server as well; or write a URL of another host."
             )
-        if not self._settings.public_keys_urls and not self._settings.public_keys_files:
+        if not self._settings.urls and not self._settings.files:
             log.warning(
                 "Without keys to verify tokens, each request is refused: set public_keys_url in [auth]"
             )
@@ -74,25 +74,21 @@ class Keys:
             await verifier.aclose()
 
     def _make(self, discovery: "Discovery | None") -> Verifier:
-        settings = self._settings
-        urls, files, ca = settings.public_keys_urls, settings.public_keys_files, settings.public_keys_ca
-        issuers, audiences = settings.issuers, settings.audiences
+        urls, files, options = self._settings.urls, self._settings.files, self._settings.options
         if discovery is not None:
             internal = discovery.registry.secrets is not None
             if internal or urls or files:
-                return discovery.auth.verifier(
-                    urls, files, ca=ca, internal=internal, issuers=issuers, audiences=audiences
-                )
+                return discovery.auth.verifier(urls, files, internal=internal, **options)
         elif self._logical():
             raise KeysUnavailableError("There is no asab.DiscoveryService yet.", _RETRY)
         fetch = partial(fetch_document, aiohttp.ClientSession)
-        verifier = Verifier(fetched_keys(urls, files, fetch, ca=ca, issuers=issuers, audiences=audiences))
+        verifier = Verifier(fetched_keys(urls, files, fetch, **options))
         self._own.append(verifier)
         return verifier
 
     def _logical(self) -> list[str]:
         """Return the URLs of keys that are found by discovery."""
-        return [url for url in self._settings.public_keys_urls if is_logical(_host(url))]
+        return [url for url in self._settings.urls if is_logical(_host(url))]
 
 
 def _host(url: str) -> str | None:

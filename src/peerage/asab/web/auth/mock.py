@@ -3,7 +3,6 @@
 import json
 import logging
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -46,11 +45,12 @@ def mock_principal(path: str | None) -> Principal:
         log.warning("[auth] mock_claims_path: there is no file %s", path)
     found = next((file for file in (path, *_FILES) if file and Path(file).is_file()), None)
     now = int(time.time())
-    claims: dict[str, Any] = {"iat": now, "exp": now + _LIFETIME, **(_read(found) if found else _CLAIMS)}
     try:
+        given = json.loads(Path(found).read_text(encoding="utf-8")) if found else _CLAIMS
+        claims: dict[str, Any] = {"iat": now, "exp": now + _LIFETIME, **given}
         # Expired claims are refused at each request, as a token is.
         check_claims(claims, claims["iat"])
-    except (TokenRefusedError, KeyError, TypeError) as error:
+    except (OSError, ValueError, TokenRefusedError, KeyError, TypeError) as error:
         raise ConfigurationError(f"The claims in {found} can't be used: {error}") from error
     log.warning(
         "[auth] enabled=mock: every request is accepted as one of %r, without a token. Describe another "
@@ -58,13 +58,3 @@ def mock_principal(path: str | None) -> Principal:
         claims.get("preferred_username") or claims.get("sub"),
     )
     return Principal(claims)
-
-
-def _read(path: str) -> Mapping[str, Any]:
-    try:
-        claims = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigurationError(f"The claims in {path} can't be read: {error}") from error
-    if not isinstance(claims, dict):
-        raise ConfigurationError(f"The claims in {path} are no JSON object.")
-    return claims

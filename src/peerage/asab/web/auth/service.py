@@ -48,7 +48,7 @@ class AuthService(Service):
     def __init__(self, app: "Application", service_name: str = "asab.AuthService") -> None:
         settings = read_settings(Config)
         super().__init__(app, service_name)
-        self._mock = mock_principal(settings.mock_claims_path) if settings.mode == "mock" else None
+        self._mock = mock_principal(settings.mock_claims_path) if settings.mock else None
         self._keys = Keys(settings, app)
         self._refusals = Refusals()
         self._chosen = False
@@ -136,9 +136,9 @@ class AuthService(Service):
     async def initialize(self, app: "Application") -> None:  # noqa: ARG002 - the signature of each service
         """Check the configuration before the first request."""
         self._check_unambiguous()
-        if self._mock is None:
-            # A DiscoveryService may be made until the application runs.
-            with suppress(KeysUnavailableError):
+        # A DiscoveryService may be made until the application runs.
+        with suppress(KeysUnavailableError):
+            if self._mock is None:
                 self._keys.verifier()
 
     async def finalize(self, app: "Application") -> None:  # noqa: ARG002 - the signature of each service

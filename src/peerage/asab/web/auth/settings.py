@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from configparser import RawConfigParser
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final
 
 from peerage.asab.absent import REAL_ASAB
 from peerage.asab.utils import string_to_boolean
@@ -14,24 +14,19 @@ __all__ = ["AuthSettings", "read_settings"]
 _SECTION: Final = "auth"
 _QUOTE: Final = '"'
 
-Mode = Literal["production", "mock"]
-
 
 @dataclass(frozen=True, slots=True)
 class AuthSettings:
     """The settings of ``[auth]``."""
 
-    mode: Mode
-    public_keys_urls: tuple[str, ...]
+    mock: bool
+    """Whether each request is accepted, as one of the identity in a file."""
+    urls: tuple[str, ...]
     """URLs of key sets (JWKS)."""
-    public_keys_files: tuple[str, ...]
+    files: tuple[str, ...]
     """Files of keys: key sets, or PEM."""
-    public_keys_ca: str | None
-    """A PEM file of authorities for https URLs, instead of the system's."""
-    issuers: tuple[str, ...] | None
-    """The accepted ``iss`` of users' tokens; None: any."""
-    audiences: tuple[str, ...] | None
-    """``aud`` of users' tokens must name one of them; None: any."""
+    options: dict[str, Any]
+    """Further arguments of :func:`peerage.auth.fetched_keys`: ``ca``, ``issuers``, ``audiences``."""
     mock_claims_path: str | None
 
 
@@ -43,12 +38,14 @@ def read_settings(config: RawConfigParser) -> AuthSettings:
     """
     given = _options(config)
     return AuthSettings(
-        mode=_mode(given.get("enabled") or "production"),
-        public_keys_urls=_words(given.get("public_keys_url")),
-        public_keys_files=_lines(given.get("public_keys_file")),
-        public_keys_ca=given.get("public_keys_ca") or None,
-        issuers=_words(given.get("issuers")) or None,
-        audiences=_words(given.get("audiences")) or None,
+        mock=_is_mock(given.get("enabled") or "production"),
+        urls=_words(given.get("public_keys_url")),
+        files=_lines(given.get("public_keys_file")),
+        options={
+            "ca": given.get("public_keys_ca") or None,
+            "issuers": _words(given.get("issuers")) or None,
+            "audiences": _words(given.get("audiences")) or None,
+        },
         mock_claims_path=given.get("mock_claims_path") or given.get("mock_user_info_path") or None,
     )
 
@@ -75,10 +72,10 @@ def _lines(text: str | None) -> tuple[str, ...]:
     return tuple(_bare(line) for line in (text or "").splitlines() if line.strip())
 
 
-def _mode(text: str) -> Mode:
+def _is_mock(text: str) -> bool:
     mode = text.strip().lower()
     if mode in {"production", "mock"}:
-        return mode  # type: ignore[return-value] # one of these two
+        return mode == "mock"
     if mode == "development":
         raise ConfigurationError(
             "[auth] enabled=development: peerage.asab doesn't introspect access tokens. Write enabled=mock "
@@ -94,4 +91,4 @@ def _mode(text: str) -> Mode:
             "AuthService: for development write enabled=mock, which accepts every request as one of the "
             "identity in mock_claims_path."
         )
-    return "production"
+    return False

@@ -37,13 +37,12 @@ async def JsonExceptionMiddleware(  # noqa: N802 - documented so
     """
     try:
         return await handler(request)
-    except web.HTTPError as error:
-        uuid = _log(request, error.status, error)
-        error.text = json.dumps({**_described(error), "uuid": uuid})
-        error.content_type = "application/json"
-        raise
-    except web.HTTPException:
+    except web.HTTPException as error:
         # A redirect, or a response without content, isn't an error.
+        if isinstance(error, web.HTTPError):
+            uuid = _log(request, error.status, error)
+            error.text = json.dumps({**_described(error), "uuid": uuid})
+            error.content_type = "application/json"
         raise
     except Exception as error:
         if request.writer.output_size:

@@ -25,9 +25,8 @@ class JSONDumper:
 
     def __call__(self, obj: Any) -> str:
         """Return *obj* as JSON."""
-        if self.pretty:
-            return json.dumps(obj, indent=4, default=self.default) + "\n"
-        return json.dumps(obj, default=self.default)
+        indent, end = (4, "\n") if self.pretty else (None, "")
+        return json.dumps(obj, indent=indent, default=self.default) + end
 
     def default(self, o: Any) -> Any:
         """Return a JSON value for *o*; by default, its text."""
