@@ -23,8 +23,6 @@ from peerage.balancing.stats import Stats
 from peerage.balancing.table import AVOID_SECONDS, Pick, Probe, Table
 from peerage.records.instance import Instance
 
-__all__ = ["Balancer"]
-
 # One tie in eight is decided by the draw: a strict rotation would coincide with callers that alternate light
 # and heavy requests, and send all the heavy ones to the same instance.
 _CHANCE: Final = 0.125

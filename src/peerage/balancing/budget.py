@@ -11,8 +11,6 @@ from typing import Final
 
 from peerage.balancing.window import Window
 
-__all__ = ["FIRST_RETRIES", "RETRY_SHARE", "RetryBudget"]
-
 #: Repetitions that one success earns.
 RETRY_SHARE: Final = 0.1
 

@@ -7,8 +7,6 @@ too few successes among the requests of the last seconds. The methods that compa
 
 from dataclasses import dataclass
 
-__all__ = ["Ejection"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ejection:

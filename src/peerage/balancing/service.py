@@ -2,8 +2,6 @@
 
 from peerage.balancing.budget import RetryBudget
 
-__all__ = ["Service"]
-
 
 class Service:
     """The instances that answer to one logical name."""

@@ -7,8 +7,6 @@ from peerage.balancing.window import Window
 if TYPE_CHECKING:
     from peerage.balancing.trouble import Trouble
 
-__all__ = ["Stats"]
-
 #: Weight of the newest latency in the moving average.
 _NEWEST: Final = 0.2
 

@@ -13,8 +13,6 @@ from peerage.balancing.stats import Stats
 from peerage.balancing.trouble import Trouble
 from peerage.records.instance import Instance
 
-__all__ = ["AVOID_SECONDS", "SUSPECT_SECONDS", "Pick", "Probe", "Table"]
-
 #: Seconds for which an instance that accepted no connection is avoided, before it is probed.
 AVOID_SECONDS: Final = 1.0
 

@@ -13,8 +13,6 @@ from peerage.balancing.window import Window
 if TYPE_CHECKING:
     from peerage.balancing.service import Service
 
-__all__ = ["HELD_SECONDS", "LONGEST_RETRY_AFTER", "Trouble"]
-
 #: Seconds for which an attempt that was given up counts as under way at most.
 HELD_SECONDS: Final = 30.0
 

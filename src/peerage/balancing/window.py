@@ -2,8 +2,6 @@
 
 from typing import Final
 
-__all__ = ["WINDOW_SECONDS", "Window"]
-
 #: Seconds that a window looks back at most; half of them at least.
 WINDOW_SECONDS: Final = 10.0
 

@@ -6,8 +6,6 @@ from typing import Final
 from peerage.balancing import Outcome
 from peerage.calling.misdirected import is_marked
 
-__all__ = ["OVERLOADED", "outcome_of_answer", "retry_after"]
-
 #: Answers below this status are never failures.
 _LEAST_FAILURE: Final = 421
 

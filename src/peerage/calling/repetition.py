@@ -7,8 +7,6 @@ requests. So a repetition says that it is one, and what a server calls for it is
 from contextvars import ContextVar
 from typing import Final
 
-__all__ = ["REPEATED", "nested"]
-
 #: The request header of a repetition; its value is 1.
 REPEATED: Final = "Peerage-Repeated"
 

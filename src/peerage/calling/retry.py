@@ -15,17 +15,6 @@ from typing import Final
 
 from peerage.balancing import Outcome
 
-__all__ = [
-    "IDEMPOTENCY_KEY",
-    "IDEMPOTENT",
-    "REPLAYS",
-    "Ending",
-    "Repeatable",
-    "ending_of",
-    "may_repeat",
-    "needs_budget",
-]
-
 #: Methods that change nothing.
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 

@@ -23,8 +23,6 @@ from peerage.calling.answers import outcome_of_answer, retry_after
 from peerage.client.connections import Connections, Kept
 from peerage.client.outcomes import outcome_of
 
-__all__ = ["Backup", "Backups"]
-
 #: Seconds between two looks at the entries at least.
 _INTERVAL: Final = 0.1
 

@@ -35,8 +35,6 @@ from peerage.client.prober import Prober
 from peerage.client.tlsprobe import speaks_tls
 from peerage.errors import NotDiscoveredError
 
-__all__ = ["Exchange", "Resources"]
-
 log = logging.getLogger("peerage.client")
 
 # An istr is folded once, not at each request.

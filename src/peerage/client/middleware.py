@@ -19,8 +19,6 @@ from peerage.client.exchange import Exchange, Resources
 from peerage.membership import Membership
 from peerage.records.names import is_logical, parse_host
 
-__all__ = ["BalancingMiddleware"]
-
 #: Methods that need no idempotency key.
 _WITHOUT_KEY: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 

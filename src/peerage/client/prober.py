@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
 
-__all__ = ["Prober"]
-
 #: Seconds that an instance has, and one that is suspected while requests wait for it.
 _SECONDS: Final = 1.0
 _SUSPECT_SECONDS: Final = 0.3
