@@ -30,7 +30,7 @@ from peerage.client.backups import Backup, Backups
 from peerage.client.connections import Connections, Kept, call_at_end
 from peerage.client.errors import MisdirectedError, unreachable
 from peerage.client.lookup import HostLookup
-from peerage.client.outcomes import is_connecting, outcome_of
+from peerage.client.outcomes import is_connecting, outcome_of, outcome_of_body
 from peerage.client.prober import Prober
 from peerage.client.tlsprobe import speaks_tls
 from peerage.errors import NotDiscoveredError
@@ -198,7 +198,7 @@ class Exchange:
         outcome = outcome_of_answer(response.status, response.headers)
         if outcome is Outcome.ANSWERED:
             self.call.done(attempt, outcome)
-            call_at_end(response, partial(self._end, attempt, kept))
+            call_at_end(response, partial(self._end, attempt, kept, response))
             return response
         call_at_end(response, partial(self._resources.connections.end, kept))
         if outcome is Outcome.MISDIRECTED:
@@ -217,9 +217,9 @@ class Exchange:
         )
         return None
 
-    def _end(self, attempt: Attempt, kept: Kept) -> None:
+    def _end(self, attempt: Attempt, kept: Kept, response: aiohttp.ClientResponse) -> None:
         self._resources.connections.end(kept)
-        attempt.pick.done(Outcome.ANSWERED, self._resources.context.clock())
+        attempt.pick.done(outcome_of_body(response), self._resources.context.clock())
 
     async def _failed(self, attempt: Attempt, error: BaseException) -> None:
         """Record that *attempt* ended with *error*; raise it if the caller gave the request up."""
