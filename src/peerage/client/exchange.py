@@ -22,10 +22,12 @@ from peerage.calling import (
     Pause,
     Relieve,
     TlsProbe,
+    WaitForInstance,
 )
 from peerage.calling.answers import outcome_of_answer, retry_after
 from peerage.calling.misdirected import DIALLED
 from peerage.calling.repetition import REPEATED
+from peerage.client.arrivals import Arrivals
 from peerage.client.backups import Backup, Backups
 from peerage.client.connections import Connections, Kept, call_at_end
 from peerage.client.errors import MisdirectedError, unreachable
@@ -58,6 +60,7 @@ class Resources:
     connections: Connections
     prober: Prober
     backups: Backups
+    arrivals: Arrivals
 
     def start_due(self) -> None:
         """Begin to look up and to probe in the background what is due."""
@@ -247,7 +250,7 @@ class Exchange:
             await self.request.close()
         return body.consumed
 
-    async def _wait(self, step: Lookups | Pause | Relieve | TlsProbe) -> None:
+    async def _wait(self, step: Lookups | Pause | Relieve | TlsProbe | WaitForInstance) -> None:
         """Do what *step* says, before the next attempt."""
         if isinstance(step, Lookups):
             await self._resources.lookup.wait(step)
@@ -255,6 +258,8 @@ class Exchange:
             self._resources.connections.close_idle()
             # Their descriptors are free in the next turn of the loop.
             await asyncio.sleep(0)
+        elif isinstance(step, WaitForInstance):
+            await self._resources.arrivals.wait(step)
         elif isinstance(step, Pause):
             await asyncio.sleep(step.seconds)
         else:
