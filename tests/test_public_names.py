@@ -12,11 +12,13 @@ from peerage import errors
 PUBLIC = {
     "AccessDeniedError",
     "Advert",
+    "CallOptions",
     "Changed",
     "Changes",
     "ConfigurationError",
     "Discovery",
     "DiscoveryResolver",
+    "Ejection",
     "Endpoint",
     "Health",
     "Identity",
@@ -37,6 +39,7 @@ PUBLIC = {
     "RegistryError",
     "TokenRefusedError",
     "UnreachableError",
+    "call_options",
     "open_registry",
     "read_identity",
 }

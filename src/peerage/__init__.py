@@ -11,6 +11,8 @@ from peerage.errors import *  # noqa: F403 - errors.py lists them
 from peerage.lazy import loader
 
 if TYPE_CHECKING:
+    from peerage.balancing import Ejection
+    from peerage.calling.options import CallOptions, call_options
     from peerage.changes import Changed, Changes, Joined, Left, PeerEvent
     from peerage.client import DiscoveryResolver, UnreachableError
     from peerage.discovery import Discovery
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES: Final = {
+    "balancing": ("Ejection",),
+    "calling.options": ("CallOptions", "call_options"),
     "changes": ("Changed", "Changes", "Joined", "Left", "PeerEvent"),
     "client": ("DiscoveryResolver", "UnreachableError"),
     "discovery": ("Discovery",),
@@ -35,10 +39,12 @@ _HOMES: Final = {
 
 __all__ = [
     "Advert",
+    "CallOptions",
     "Changed",
     "Changes",
     "Discovery",
     "DiscoveryResolver",
+    "Ejection",
     "Endpoint",
     "Health",
     "Identity",
@@ -49,6 +55,7 @@ __all__ = [
     "Registration",
     "Registry",
     "UnreachableError",
+    "call_options",
     "open_registry",
     "read_identity",
 ]

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from yarl import URL
 
     from peerage.auth.authorization import Authorization
+    from peerage.balancing import Ejection
+    from peerage.calling import CallOptions
     from peerage.client import Client
 
 __all__ = ["Discovery"]
@@ -61,6 +63,8 @@ class Discovery(Finder):
             ``"instance"``: each instance has a key, published in its record. All services must use the same.
         allowed_networks: only instances in these networks are called, ``"10.0.0.0/8, 127.0.0.0/8"``; None: in
             any.
+        calls: how calls deal with failures.
+        ejection: when instances that answer badly get no more requests.
 
     Raises:
         ConfigurationError: the registry's URL can't work, or a name that no URL can contain.
@@ -79,6 +83,8 @@ class Discovery(Finder):
         ready_timeout: float = READY_TIMEOUT,
         authorization: str = "cluster",
         allowed_networks: str | Sequence[str] | None = None,
+        calls: "CallOptions | None" = None,
+        ejection: "Ejection | None" = None,
     ) -> None:
         super().__init__(registry, ready_timeout=ready_timeout, allowed_networks=allowed_networks)
         self.key_root = ""
@@ -89,6 +95,8 @@ class Discovery(Finder):
             _check_name(key, value)
         self._identity = identity
         self._registrations: set[Registration] = set()
+        self._calls = calls
+        self._ejection = ejection
         self._client: Client | None = None
         self._mode = authorization
         self._auth: Authorization | None = None
@@ -196,6 +204,7 @@ class Discovery(Finder):
         headers: "LooseHeaders | None" = None,
         *,
         resources: Mapping[str, Sequence[str]] | None = None,
+        calls: "CallOptions | None" = None,
         **kwargs: Any,
     ) -> "aiohttp.ClientSession":
         """Return an :class:`aiohttp.ClientSession` that knows the hosts ``<value>.<key>.asab``.
@@ -210,6 +219,8 @@ class Discovery(Finder):
                 superuser's unless *resources* say less, if they have no Authorization. Else as in aiohttp.
             headers: sent with each request.
             resources: what an instance's own internal tokens allow: ``{"*": ["orders:read"]}``.
+            calls: how its calls deal with failures; by default as given to the Discovery. For single calls
+                see :func:`peerage.call_options`.
             kwargs: go to aiohttp.
 
         Raises:
@@ -225,7 +236,7 @@ class Discovery(Finder):
         from peerage.client import Authorize, Client  # noqa: PLC0415 - loads aiohttp
 
         if self._client is None:
-            self._client = Client(self.membership)
+            self._client = Client(self.membership, options=self._calls, ejection=self._ejection)
         if auth == "internal":
             # A cluster token is every service's, so a redirect to another name gives nothing away.
             kwargs["authorize"] = Authorize(
@@ -233,7 +244,7 @@ class Discovery(Finder):
             )
         elif auth is not None:
             kwargs["auth"] = auth
-        return self._client.session(base_url, headers=headers, **kwargs)
+        return self._client.session(base_url, headers=headers, options=calls, **kwargs)
 
     @property
     def auth(self) -> "Authorization":

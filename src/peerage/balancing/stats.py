@@ -26,7 +26,7 @@ class Stats:
         self.position = position
         """How many requests it was given, each divided by its weight; only differences mean something."""
         self.successes = Window()
-        """Requests that were answered well in the last 10 seconds."""
+        """Requests that were answered well, to the end, in the last 10 seconds."""
         self.trouble: Trouble | None = None
         """What went wrong there lately; None if nothing did."""
         self.retired = False
@@ -34,7 +34,6 @@ class Stats:
 
     def answered(self, seconds: float, now: float) -> None:
         """Record that a request was answered at *now* after so many seconds."""
-        self.successes.add(now)
         self.answered_at = now
         latency = self.latency
         self.latency = seconds if latency is None else latency + _NEWEST * (seconds - latency)

@@ -65,13 +65,12 @@ class Pick:
         self._table: Table | None = table
 
     def answered(self, now: float) -> None:
-        """Record that a response arrived that is no failure; the request is under way until :meth:`done`."""
+        """Record that the head of a response arrived that is no failure; :meth:`done` must follow."""
         stats = self.stats
         stats.answered(now - self.started, now)
         self.service.answered_at = now
-        self.service.budget.succeeded(now)
-        if stats.trouble is not None and self._table is not None:
-            self._table.recovered(self.instance.name, stats, self.started, now)
+        if (trouble := stats.trouble) is not None and self._table is not None:
+            self._table.answered(self.instance.name, stats, trouble, self.started)
 
     def done(self, outcome: Outcome, now: float, *, retry_after: float = 0.0) -> None:
         """Record how the request ended; only the first call counts.
@@ -83,8 +82,14 @@ class Pick:
         """
         table, self._table = self._table, None
         if table is not None:
-            self.stats.outstanding -= 1
-            if outcome is not Outcome.ANSWERED or self.stats.retired:
+            stats = self.stats
+            stats.outstanding -= 1
+            if outcome is Outcome.ANSWERED and not stats.retired:
+                stats.successes.add(now)
+                self.service.budget.succeeded(now)
+                if stats.trouble is not None:
+                    table.succeeded(stats, stats.trouble, self.started, now)
+            else:
                 table.failed(self, outcome, now, retry_after)
 
 
@@ -173,20 +178,25 @@ class Table:
 
     # The way back
 
-    def recovered(self, name: str, stats: Stats, started: float, now: float) -> None:
-        """Record that a request was answered that was *started* then, where something went wrong before."""
-        trouble = stats.trouble
-        if trouble is None:
-            return
+    def answered(self, name: str, stats: Stats, trouble: Trouble, started: float) -> None:
+        """Record that the head of a response arrived, to a request *started* then, after a failure."""
         trouble.held = 0
-        if trouble.ejected_from is not None and started < trouble.ejected_at:
-            # It was under way when the instance was ejected.
+        if trouble.retry_at is None:
             return
-        trouble.consecutive = 0
-        if trouble.retry_at is not None:
-            self._readmit(name, stats, trouble)
-        if trouble.is_over(now):
-            stats.trouble = None
+        if trouble.ejected_from is not None:
+            if started < trouble.ejected_at:
+                # It was under way when the instance was ejected.
+                return
+            # Until its response has ended, one failure ejects the instance again.
+            trouble.consecutive = self.ejection.consecutive - 1
+        self._readmit(name, stats, trouble)
+
+    def succeeded(self, stats: Stats, trouble: Trouble, started: float, now: float) -> None:
+        """Record that a request *started* then was answered to the end, after a failure."""
+        if trouble.ejected_from is None or started >= trouble.ejected_at:
+            trouble.consecutive = 0
+            if trouble.is_over(now):
+                stats.trouble = None
 
     def suspect(self, pick: Pick, now: float) -> bool:
         """Tell whether the instance of a request under way is avoided; have it probed if it seems stopped.

@@ -27,6 +27,7 @@ from peerage.balancing import Balancer, Outcome, Pick
 from peerage.calling.addresses import Addresses, Host
 from peerage.calling.candidates import fits, is_literal
 from peerage.calling.messages import Note
+from peerage.calling.options import CallOptions
 from peerage.calling.retry import Repeatable
 from peerage.calling.search import Search
 from peerage.calling.steps import Attempt, Step
@@ -35,6 +36,11 @@ from peerage.directory import Directory
 #: Seconds for which an endpoint comes last that broke a connection and may speak another scheme. That costs
 #: nothing: the instance is called at another of its ports, and has another record once it is restarted.
 _DOUBT_SECONDS: Final = 3600.0
+
+#: Seconds after the last instance of a name left, during which calls wait for another one.
+_KNOWN_SECONDS: Final = 60.0
+
+_DEFAULT_OPTIONS: Final = CallOptions()
 
 _SECURE: Final = frozenset({"https", "wss"})
 
@@ -53,8 +59,12 @@ class CallContext:
     doubtful: TTLCache[tuple[str, int, bool], bool] = field(init=False)
     """Endpoints that may speak another scheme than was tried: record, port, whether TLS was tried."""
 
+    emptied: TTLCache[tuple[str, str], bool] = field(init=False)
+    """Names, by key and value, that lost their last instance within the last minute."""
+
     def __post_init__(self) -> None:
         """Make what is empty at first."""
+        self.emptied = TTLCache(4096, _KNOWN_SECONDS, self.clock)
         self.doubtful = TTLCache(1024, _DOUBT_SECONDS, self.clock)
 
 
@@ -69,6 +79,7 @@ class Call:
         name: ``(key, value)`` of the instances, both folded.
         scheme: ``http``, ``https``, ``ws`` or ``wss``.
         method: of the request.
+        options: what is chosen for it.
         has_key: whether the request has an ``Idempotency-Key``.
         nested: whether it is made for a request that is a repetition, so that it isn't repeated itself.
     """
@@ -81,6 +92,7 @@ class Call:
         "method",
         "name",
         "nested",
+        "options",
         "repeatable",
         "scheme",
         "secure",
@@ -94,6 +106,7 @@ class Call:
         scheme: str,
         method: str,
         *,
+        options: CallOptions = _DEFAULT_OPTIONS,
         has_key: bool = False,
         nested: bool = False,
     ) -> None:
@@ -104,6 +117,7 @@ class Call:
         """Whether the scheme wants TLS."""
         self.method = method
         self.repeatable = Repeatable.of(method, has_key=has_key)
+        self.options = options
         self.nested = nested
         self.service = context.balancer.service(name)
         """What is known of all instances of the name."""
@@ -168,7 +182,9 @@ class Call:
         Only a request that changes nothing gets one: the first instance may process it later.
         """
         now, budget = self.context.clock(), self.service.budget
-        if self._backup is not None or self.repeatable is not Repeatable.SAFE or self.nested:
+        if self._backup is not None or not self.options.back_up:
+            return None
+        if self.repeatable is not Repeatable.SAFE or self.nested:
             return None
         if budget.balance(now) < 1 or (pick := self.pick((attempt.instance.name,))) is None:
             return None

@@ -9,7 +9,7 @@ from peerage.calling.addresses import Host
 from peerage.calling.candidates import endpoints_of, hosts_of
 from peerage.calling.resolution import Resolution
 from peerage.calling.retry import Ending, ending_of, may_repeat, needs_budget
-from peerage.calling.steps import Attempt, GiveUp, Pause, Relieve, Step, TlsProbe
+from peerage.calling.steps import Attempt, GiveUp, Pause, Relieve, Step, TlsProbe, WaitForInstance
 from peerage.records.instance import Endpoint, Instance
 
 if TYPE_CHECKING:
@@ -105,7 +105,11 @@ class Search:
             self._tried.clear()
             if (yield from self._try_all()):
                 return True
-        return (yield from self._try_last_resorts()) or (yield from self._wait_for_pending())
+        return (
+            (yield from self._try_last_resorts())
+            or (yield from self._wait_for_pending())
+            or (yield from self._wait_for_instance())
+        )
 
     def _try_all(self) -> _Attempts:
         """Try the instances that aren't avoided, one after the other."""
@@ -133,6 +137,19 @@ class Search:
         found = yield from resolution.wait_for_pending()
         self._tried -= found
         return (yield from self._try_last_resorts()) if found else False
+
+    def _wait_for_instance(self) -> _Attempts:
+        """Wait for an instance if the last one has just left, as in a restart, and try it."""
+        context, call = self._context, self._call
+        end = context.clock() + call.options.wait
+        while call.name in context.emptied and not context.directory.targets(*call.name):
+            left = end - context.clock()
+            if left <= 0.0 or self._last is not None:
+                return False
+            yield WaitForInstance(call.name, left)
+            if context.directory.targets(*call.name):
+                return (yield from self._try_all())
+        return False
 
     def _pick(self, *, last_resort: bool = False) -> Pick | None:
         pick, self._given = self._given, None
@@ -252,7 +269,11 @@ class Search:
             return False
         if not needs_budget(last):
             return True
-        return not call.nested and call.service.budget.balance(self._context.clock()) >= 1
+        return (
+            call.options.repeat
+            and not call.nested
+            and call.service.budget.balance(self._context.clock()) >= 1
+        )
 
     def _end(self) -> GiveUp:
         (key, value), notes = self._call.name, self.notes

@@ -13,8 +13,9 @@ from typing import Any, Final
 import aiohttp
 from yarl import URL
 
-from peerage.balancing import Balancer
-from peerage.calling import Addresses, CallContext, Host
+from peerage.balancing import Balancer, Ejection, Score, least_outstanding
+from peerage.calling import Addresses, CallContext, CallOptions, Host
+from peerage.client.arrivals import Arrivals
 from peerage.client.authorize import Authorize
 from peerage.client.backups import Backups
 from peerage.client.connections import MOST_IDLE, Connections, InstanceConnector
@@ -45,6 +46,9 @@ class Client:
         limit: connections in use at the same time, 0 for any number; requests beyond it wait. By default half
             of the descriptors the process may open, at most 4096. aiohttp's own default of 100 starves a
             service with more concurrent requests than that, for seconds, while its peers are idle.
+        options: how calls deal with failures.
+        ejection: when instances that answer badly get no more requests.
+        score: which of two instances is the better one.
         clock: monotonic time in seconds.
         getaddrinfo: looks up the hosts of instances, like ``socket.getaddrinfo``; called in threads.
     """
@@ -55,13 +59,16 @@ class Client:
         *,
         rng: random.Random | None = None,
         limit: int | None = None,
+        options: CallOptions | None = None,
+        ejection: Ejection | None = None,
+        score: Score = least_outstanding,
         clock: Callable[[], float] = time.monotonic,
         getaddrinfo: Callable[..., list[tuple[Any, ...]]] = socket.getaddrinfo,
     ) -> None:
         rng = random.Random() if rng is None else rng  # noqa: S311 - spreads load, keeps no secret
         self.membership = membership
         """The instances, and whether they are known."""
-        self.balancer = Balancer(rng, clock)
+        self.balancer = Balancer(rng, clock, score=score, ejection=ejection)
         """How busy each of them is."""
         self.lookup = HostLookup(Addresses(clock), getaddrinfo=getaddrinfo)
         """Looks up their hosts."""
@@ -73,8 +80,11 @@ class Client:
         self._prober = Prober(context, self.lookup)
         self._backups = Backups(context, self._connections, self._prober.start)
         self._prober.on_failure = self._backups.check
-        resources = Resources(context, self.lookup, self._connections, self._prober, self._backups)
-        self._balancing = BalancingMiddleware(membership, resources)
+        self._arrivals = Arrivals(context)
+        self._resources = Resources(
+            context, self.lookup, self._connections, self._prober, self._backups, self._arrivals
+        )
+        self._options = CallOptions() if options is None else options
         self._unsubscribe = membership.directory.subscribe(self._changed)
         self._connector: aiohttp.TCPConnector | None = None
         self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
@@ -87,6 +97,7 @@ class Client:
         *,
         headers: Any = None,
         authorize: aiohttp.ClientMiddlewareType | None = None,
+        options: CallOptions | None = None,
         **kwargs: Any,
     ) -> aiohttp.ClientSession:
         """Return a session to which ``http://<value>.<key>.asab`` is any live instance; the caller closes it.
@@ -98,6 +109,7 @@ class Client:
             headers: sent with each request.
             authorize: a middleware that authorizes requests; it runs inside those of *middlewares*, so each
                 repetition that they make is authorized anew.
+            options: how its calls deal with failures; by default those of the client.
             **kwargs: handed on to ``aiohttp.ClientSession``. ``middlewares`` run outside of ours. A
                 ``connector`` of your own is used, and owned as aiohttp says.
 
@@ -112,7 +124,8 @@ class Client:
             kwargs["connector_owner"] = False
         if isinstance(authorize, Authorize):
             kwargs["trace_configs"] = [*(kwargs.get("trace_configs") or ()), authorize.trace]
-        own = (self._balancing,) if authorize is None else (authorize, self._balancing)
+        balancing = BalancingMiddleware(self.membership, self._resources, options or self._options)
+        own = (balancing,) if authorize is None else (authorize, balancing)
         kwargs["middlewares"] = (*(kwargs.get("middlewares") or ()), *own)
         return aiohttp.ClientSession(base_url, headers=headers, **kwargs)
 
@@ -156,6 +169,7 @@ class Client:
     def _changed(self, event: DirectoryEvent) -> None:
         if not isinstance(event, Change):
             return
+        self._arrivals.changed(event)
         before, after = event
         if before is not None and (after is None or after.name != before.name):
             self.balancer.forget(before.name)

@@ -12,7 +12,8 @@ from typing import Final
 
 import aiohttp
 
-from peerage.calling import Call
+from peerage.calling import Call, CallOptions
+from peerage.calling.options import current_options
 from peerage.calling.repetition import nested
 from peerage.calling.retry import IDEMPOTENCY_KEY
 from peerage.client.exchange import Exchange, Resources
@@ -29,11 +30,13 @@ class BalancingMiddleware:
     Args:
         membership: the instances, and whether they are known.
         resources: what all requests use.
+        options: how calls deal with failures.
     """
 
-    def __init__(self, membership: Membership, resources: Resources) -> None:
+    def __init__(self, membership: Membership, resources: Resources, options: CallOptions) -> None:
         self._membership = membership
         self._resources = resources
+        self._options = options
 
     async def __call__(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
@@ -55,8 +58,15 @@ class BalancingMiddleware:
             await self._membership.wait_ready()
         method = request.method
         has_key = method not in _WITHOUT_KEY and IDEMPOTENCY_KEY in request.headers
-        context = self._resources.context
-        call = Call(context, name, url.scheme, method, has_key=has_key, nested=nested.get())
+        call = Call(
+            self._resources.context,
+            name,
+            url.scheme,
+            method,
+            options=current_options(self._options),
+            has_key=has_key,
+            nested=nested.get(),
+        )
         exchange = Exchange(self._resources, call, request, handler)
         try:
             return await exchange.run()

@@ -47,6 +47,15 @@ def _outcome_of_connection(error: aiohttp.ClientConnectionError) -> Outcome:
     return Outcome.CONNECTION_LOST if isinstance(error, _LOST) else Outcome.NOT_RETRYABLE
 
 
+def outcome_of_body(response: aiohttp.ClientResponse) -> Outcome:
+    """Return how an attempt ended whose response has let go of its connection."""
+    error = response.content.exception()
+    if isinstance(error, aiohttp.ClientPayloadError):
+        return Outcome.CONNECTION_LOST
+    # A caller that closes a response early leaves an error as well.
+    return Outcome.TIMED_OUT if isinstance(error, TimeoutError) else Outcome.ANSWERED
+
+
 def is_connecting(error: BaseException) -> bool:
     """Tell whether *error*, a cancellation, ended an attempt that hadn't made its connection."""
     return any(frame.f_code.co_name == _CONNECT for frame, _ in traceback.walk_tb(error.__traceback__))
