@@ -13,7 +13,7 @@ from peerage.records.advert import Advert, AdvertFields
 from peerage.records.identity import Identity, read_identity
 from peerage.records.names import BUILTIN_KEYS, fold_value
 from peerage.records.text import shorten
-from peerage.registration import Registration, withdraw_all
+from peerage.registration import LAME_DUCK, Registration, withdraw_all
 from peerage.registry import OwnRecords, Registry
 from peerage.waiting import first_of
 
@@ -186,6 +186,14 @@ class Discovery(Finder):
         )
         self._registrations.add(registration)
         return registration
+
+    async def drain(self, lame_duck: float = LAME_DUCK) -> None:
+        """Drain everything that was advertised, all at the same time, as :meth:`Registration.drain` does.
+
+        Args:
+            lame_duck: seconds to wait between publishing that no new requests are wanted and withdrawing.
+        """
+        await asyncio.gather(*(each.drain(lame_duck) for each in tuple(self._registrations)))
 
     # Call and be called
 

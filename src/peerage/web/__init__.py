@@ -2,7 +2,8 @@
 
 ::
 
-    app = aiohttp.web.Application(middlewares=[refuse_misdirected(discovery), authorize(verifier)])
+    app = aiohttp.web.Application(middlewares=[authorize(verifier)])
+    run_app(app, discovery, port=8080)
 
 What authorizes is loaded on first use, so that ``refuse_misdirected`` doesn't need its packages.
 """
@@ -10,7 +11,9 @@ What authorizes is loaded on first use, so that ``refuse_misdirected`` doesn't n
 from typing import TYPE_CHECKING
 
 from peerage.lazy import loader
+from peerage.web.draining import drain_on_signals
 from peerage.web.misdirected import refuse_misdirected
+from peerage.web.running import run_app
 from peerage.web.stopping import GracefulStop
 
 __all__ = [
@@ -18,10 +21,12 @@ __all__ = [
     "GracefulStop",
     "authorize",
     "caller",
+    "drain_on_signals",
     "noauth",
     "refuse_misdirected",
     "require",
     "require_superuser",
+    "run_app",
 ]
 
 if TYPE_CHECKING:
