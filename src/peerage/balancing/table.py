@@ -67,8 +67,11 @@ class Pick:
     def answered(self, now: float) -> None:
         """Record that the head of a response arrived that is no failure; :meth:`done` must follow."""
         stats = self.stats
-        stats.answered(now - self.started, now)
-        self.service.answered_at = now
+        service, seconds = self.service, now - self.started
+        stats.answered(seconds, now)
+        service.answered_at = now
+        if service.hedging is not None:
+            service.hedging.answered(seconds, now)
         if (trouble := stats.trouble) is not None and self._table is not None:
             self._table.answered(self.instance.name, stats, trouble, self.started)
 
@@ -262,6 +265,9 @@ class Table:
         elif outcome is Outcome.CANCELLED:
             trouble = stats.trouble = trouble or Trouble()
             trouble.hold(now)
+            if (hedging := pick.service.hedging) is not None:
+                # It would have taken even longer.
+                hedging.usual.add(now - pick.started)
 
     def forget(self, name: str) -> None:
         """Drop what is known about an instance whose record was removed, once no request is under way."""

@@ -23,7 +23,8 @@ from typing import Final
 
 from cachetools import TTLCache
 
-from peerage.balancing import Balancer, Outcome, Pick
+from peerage.balancing import Balancer, Outcome, Pick, RetryBudget
+from peerage.balancing.hedging import Hedging
 from peerage.calling.addresses import Addresses, Host
 from peerage.calling.candidates import fits, is_literal
 from peerage.calling.messages import Note
@@ -177,26 +178,41 @@ class Call:
         search.failed(attempt, outcome, problem, replayable=replayable)
 
     def back_up(self, attempt: Attempt) -> Attempt | None:
-        """Return one attempt elsewhere while *attempt* is under way; None if there may be none.
+        """Return an attempt elsewhere because *attempt* waits for an instance that seems stopped, or None."""
+        return self._second(attempt, self.service.budget) if self.options.back_up else None
 
-        Only a request that changes nothing gets one: the first instance may process it later.
-        """
-        now, budget = self.context.clock(), self.service.budget
-        if self._backup is not None or not self.options.back_up:
+    def hedge_after(self) -> float | None:
+        """Return the seconds after which an attempt takes longer than usual; None if it isn't hedged."""
+        if not self.options.hedge or self.repeatable is not Repeatable.SAFE:
             return None
-        if self.repeatable is not Repeatable.SAFE or self.nested:
+        if self.service.hedging is None:
+            self.service.hedging = Hedging()
+        return self.service.hedging.usual.value
+
+    def hedge(self, attempt: Attempt) -> Attempt | None:
+        """Return an attempt elsewhere because *attempt* takes longer than usual, or None."""
+        hedging = self.service.hedging
+        return None if hedging is None else self._second(attempt, hedging.budget)
+
+    def _second(self, attempt: Attempt, budget: RetryBudget) -> Attempt | None:
+        """Return an attempt beside *attempt*, if the request changes nothing and *budget* allows it.
+
+        There is one such attempt for a call. The first instance may still process the request, even later.
+        """
+        now = self.context.clock()
+        if self._backup is not None or self.repeatable is not Repeatable.SAFE or self.nested:
             return None
         if budget.balance(now) < 1 or (pick := self.pick((attempt.instance.name,))) is None:
             return None
-        backup = self._first_attempt(pick)
-        if backup is None:
+        second = self._first_attempt(pick)
+        if second is None:
             # It would have to be looked up first.
             pick.done(Outcome.UNUSED, now)
             return None
         budget.spend(now)
-        backup.repeated = True
-        self._backup = backup
-        return backup
+        second.repeated = True
+        self._backup = second
+        return second
 
     def pick(self, tried: Collection[str] = (), *, last_resort: bool = False) -> Pick | None:
         """Choose an instance; see :meth:`Balancer.pick`."""
