@@ -16,6 +16,7 @@ PUBLIC = {
     "Changed",
     "Changes",
     "ConfigurationError",
+    "DeadlineExceededError",
     "Discovery",
     "DiscoveryResolver",
     "Ejection",
@@ -40,6 +41,7 @@ PUBLIC = {
     "TokenRefusedError",
     "UnreachableError",
     "call_options",
+    "deadline",
     "open_registry",
     "read_identity",
 }
@@ -54,6 +56,7 @@ TREE = {
     "RegistryDeniedError": ("RegistryError",),
     "RegistryClosedError": ("RegistryError",),
     "NotReadyError": ("PeerageError", "TimeoutError"),
+    "DeadlineExceededError": ("PeerageError", "TimeoutError"),
     "NotDiscoveredError": ("PeerageError", "RuntimeError"),
     "TokenRefusedError": ("PeerageError",),
     "AccessDeniedError": ("PeerageError", "PermissionError"),

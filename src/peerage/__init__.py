@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from peerage.calling.options import CallOptions, call_options
     from peerage.changes import Changed, Changes, Joined, Left, PeerEvent
     from peerage.client import DiscoveryResolver, UnreachableError
+    from peerage.deadlines import deadline
     from peerage.discovery import Discovery
     from peerage.records.advert import Advert
     from peerage.records.identity import Identity, read_identity
@@ -29,6 +30,7 @@ _HOMES: Final = {
     "calling.options": ("CallOptions", "call_options"),
     "changes": ("Changed", "Changes", "Joined", "Left", "PeerEvent"),
     "client": ("DiscoveryResolver", "UnreachableError"),
+    "deadlines": ("deadline",),
     "discovery": ("Discovery",),
     "records.advert": ("Advert",),
     "records.identity": ("Identity", "read_identity"),
@@ -56,6 +58,7 @@ __all__ = [
     "Registry",
     "UnreachableError",
     "call_options",
+    "deadline",
     "open_registry",
     "read_identity",
 ]

@@ -26,11 +26,12 @@ from cachetools import TTLCache
 from peerage.balancing import Balancer, Outcome, Pick
 from peerage.calling.addresses import Addresses, Host
 from peerage.calling.candidates import fits, is_literal
-from peerage.calling.messages import Note
+from peerage.calling.deadline import Deadline
+from peerage.calling.messages import Note, waiting
 from peerage.calling.options import CallOptions
-from peerage.calling.retry import Repeatable
+from peerage.calling.retry import Ending, Repeatable
 from peerage.calling.search import Search
-from peerage.calling.steps import Attempt, Step
+from peerage.calling.steps import Attempt, GiveUp, Step
 from peerage.directory import Directory
 
 #: Seconds for which an endpoint comes last that broke a connection and may speak another scheme. That costs
@@ -82,6 +83,7 @@ class Call:
         options: what is chosen for it.
         has_key: whether the request has an ``Idempotency-Key``.
         nested: whether it is made for a request that is a repetition, so that it isn't repeated itself.
+        deadline: after which nothing is begun.
     """
 
     __slots__ = (
@@ -89,6 +91,7 @@ class Call:
         "_first",
         "_search",
         "context",
+        "deadline",
         "method",
         "name",
         "nested",
@@ -109,6 +112,7 @@ class Call:
         options: CallOptions = _DEFAULT_OPTIONS,
         has_key: bool = False,
         nested: bool = False,
+        deadline: Deadline | None = None,
     ) -> None:
         self.context = context
         self.name = name
@@ -119,6 +123,7 @@ class Call:
         self.repeatable = Repeatable.of(method, has_key=has_key)
         self.options = options
         self.nested = nested
+        self.deadline = deadline
         self.service = context.balancer.service(name)
         """What is known of all instances of the name."""
         self._first: Attempt | None = None
@@ -132,6 +137,9 @@ class Call:
 
     def next(self) -> Step:
         """Return what to do next; after :class:`GiveUp` it isn't asked again."""
+        if self.deadline is not None and not self.has_time():
+            message = self.deadline.message(self.waiting(None))
+            return GiveUp(Ending.TOO_LATE, message)
         search = self._search
         if search is None:
             if self._first is None:
@@ -182,7 +190,7 @@ class Call:
         Only a request that changes nothing gets one: the first instance may process it later.
         """
         now, budget = self.context.clock(), self.service.budget
-        if self._backup is not None or not self.options.back_up:
+        if self._backup is not None or not self.options.back_up or not self.has_time():
             return None
         if self.repeatable is not Repeatable.SAFE or self.nested:
             return None
@@ -197,6 +205,15 @@ class Call:
         backup.repeated = True
         self._backup = backup
         return backup
+
+    def has_time(self, seconds: float = 0.0) -> bool:
+        """Tell whether the deadline lets something be begun, after a wait of so many *seconds*."""
+        return self.deadline is None or self.deadline.leaves_time(self.context.clock(), seconds)
+
+    def waiting(self, attempt: Attempt | None) -> str:
+        """Return what is waited for while *attempt*, or none, is under way."""
+        place = None if attempt is None or attempt.outcome is not None else f"{attempt.host}:{attempt.port}"
+        return waiting(self.method, *self.name, place, self.notes)
 
     def pick(self, tried: Collection[str] = (), *, last_resort: bool = False) -> Pick | None:
         """Choose an instance; see :meth:`Balancer.pick`."""

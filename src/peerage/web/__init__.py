@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from peerage.lazy import loader
 from peerage.web.draining import drain_on_signals
 from peerage.web.misdirected import refuse_misdirected
+from peerage.web.propagation import propagate
 from peerage.web.running import run_app
 from peerage.web.stopping import GracefulStop
 
@@ -23,6 +24,7 @@ __all__ = [
     "caller",
     "drain_on_signals",
     "noauth",
+    "propagate",
     "refuse_misdirected",
     "require",
     "require_superuser",

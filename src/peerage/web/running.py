@@ -13,6 +13,7 @@ from peerage.records.advert import Advert
 from peerage.registration import LAME_DUCK
 from peerage.web.draining import drain_on_signals
 from peerage.web.misdirected import refuse_misdirected
+from peerage.web.propagation import propagate
 from peerage.web.stopping import TIMEOUT, GracefulStop
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def run_app(
 
     This takes the place of :func:`aiohttp.web.run_app`. *discovery* is open from before the application's
     startup until after its cleanup, so handlers may call others by it. Requests that are meant for another
-    service are refused, see :func:`refuse_misdirected`.
+    service are refused, see :func:`refuse_misdirected`; deadlines of callers hold, see :func:`propagate`.
 
     At the signal the instance drains, see :func:`drain_on_signals`; then the server stops. At a second signal
     it stops without draining, at a third one without waiting for requests.
@@ -62,7 +63,7 @@ def run_app(
         RecordError: something of *advert* can't be advertised.
         RegistryDeniedError: the registry refuses it: access, size or path.
     """
-    app.middlewares.insert(0, refuse_misdirected(discovery))
+    app.middlewares[:0] = (refuse_misdirected(discovery), propagate())
     graceful = GracefulStop(app)
     runner = web.AppRunner(app, **kwargs)
 
