@@ -12,7 +12,10 @@ from peerage import errors
 PUBLIC = {
     "AccessDeniedError",
     "Advert",
+    "AttemptTrace",
+    "CallCounts",
     "CallOptions",
+    "CallTrace",
     "Changed",
     "Changes",
     "ConfigurationError",
@@ -44,6 +47,7 @@ PUBLIC = {
     "deadline",
     "open_registry",
     "read_identity",
+    "trace_calls",
 }
 
 #: Each error, the one of peerage above it, and what else it is.

@@ -25,7 +25,15 @@ from peerage import (
     UnreachableError,
     open_registry,
 )
-from peerage.web import GracefulStop, authorize, drain_on_signals, refuse_misdirected, run_app
+from peerage.web import (
+    GracefulStop,
+    Gradient2,
+    authorize,
+    drain_on_signals,
+    limit_concurrency,
+    refuse_misdirected,
+    run_app,
+)
 
 
 async def be_found() -> None:
@@ -75,7 +83,10 @@ async def call() -> AsyncIterator[bytes]:
 
 async def serve(discovery: Discovery, runner: web.AppRunner) -> None:
     """What a server takes from ``peerage.web``."""
-    app = web.Application(middlewares=[refuse_misdirected(discovery), authorize(discovery.auth.verifier())])
+    limit = limit_concurrency(Gradient2(initial=50, least=10))
+    verify = authorize(discovery.auth.verifier())
+    app = web.Application(middlewares=[refuse_misdirected(discovery), limit, verify])
+    limit_concurrency(50)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     await GracefulStop(app).stop(runner)
     drain_on_signals(GracefulStop(app), await discovery.advertise(port=80), lame_duck=0.5, then=print)
     drain_on_signals(app)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]

@@ -17,6 +17,8 @@ class CallOptions:
     What no instance has processed is sent to another one in any case."""
     back_up: bool = True
     """Whether a request that changes nothing gets a second attempt if its instance seems stopped."""
+    hedge: bool = False
+    """Whether a request that changes nothing is sent to a second instance if it takes longer than usual."""
     wait: float = 5.0
     """Seconds that a call waits for an instance of a name that had one within the last minute; 0 for none."""
     deadline: float | None = None
@@ -31,6 +33,7 @@ class CallFields(TypedDict, total=False):
 
     repeat: bool
     back_up: bool
+    hedge: bool
     wait: float
     deadline: float | None
 

@@ -1,4 +1,4 @@
-"""Second attempts for requests that wait for an instance which is stopped or stuck.
+"""Second attempts: for requests that wait for an instance which is stopped or stuck, and for hedged ones.
 
 A request that waits costs nothing here but an entry: a timer looks at the entries that are old. If the
 instance of one is known not to answer, the request gets a second attempt elsewhere, in a task, while the
@@ -133,17 +133,35 @@ class Backups:
             pause = max(_INTERVAL, next(iter(self._exchanges)).check_at - now)
             self._timer = asyncio.get_running_loop().call_later(min(pause, SUSPECT_SECONDS), self._look)
 
+    def hedge(self, exchange: "Exchange", after: float) -> None:
+        """Make a second attempt when the one under way takes longer than *after*, in seconds."""
+        exchange.hedging = asyncio.get_running_loop().call_later(after, self._hedge, exchange, after)
+
+    def _hedge(self, exchange: "Exchange", after: float) -> None:
+        attempt, task = exchange.attempt, exchange.task
+        if task is None or attempt is None or exchange.backup is not None or exchange.request.body:
+            return
+        if not self._start(exchange, task, exchange.call.hedge(attempt)):
+            # Too many are hedged at the moment. The slowest ones are still under way later.
+            self.hedge(exchange, 2.0 * after)
+
     def _check(self, exchange: "Exchange") -> None:
         attempt, task = exchange.attempt, exchange.task
         if attempt is None or task is None or attempt.outcome is not None:
             return
         if not self._context.balancer.suspect(attempt.pick) or exchange.backup is not None:
             return
-        if exchange.request.body or (second := exchange.call.back_up(attempt)) is None:
-            return
+        if not exchange.request.body:
+            self._start(exchange, task, exchange.call.back_up(attempt))
+
+    def _start(self, exchange: "Exchange", task: "asyncio.Task[Any]", second: Attempt | None) -> bool:
+        """Make the attempt *second*; False if there is none."""
+        if second is None:
+            return False
         backup = exchange.backup = Backup(task)
         sending = self._send(exchange, backup, second)
         backup.second = asyncio.get_running_loop().create_task(sending, name="peerage: backup")
+        return True
 
     async def _send(self, exchange: "Exchange", backup: Backup, attempt: Attempt) -> Won | None:
         """Make the second attempt; None if it fails."""

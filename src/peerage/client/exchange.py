@@ -84,6 +84,7 @@ class Exchange:
         "call",
         "check_at",
         "handler",
+        "hedging",
         "request",
         "task",
     )
@@ -105,6 +106,8 @@ class Exchange:
         """A second attempt beside it."""
         self.task: asyncio.Task[Any] | None = None
         """The task that makes the attempts, if there may be a second one."""
+        self.hedging: asyncio.TimerHandle | None = None
+        """Begins a second attempt when the first takes longer than usual."""
         self.check_at = 0.0
         """When it is looked at whether one is needed, in seconds of the client's clock."""
         self._url = request.url
@@ -187,6 +190,8 @@ class Exchange:
         if self.task is None and self.call.service.size > 1:
             self.task = asyncio.current_task()
             self._resources.backups.add(self, attempt.started)
+        if self.task is not None and (after := self.call.hedge_after()) is not None:
+            self._resources.backups.hedge(self, after)
         try:
             response = await self.handler(self.request)
             if self.backup is not None and self.backup.has_interrupted:
@@ -200,6 +205,9 @@ class Exchange:
             if (won := await self.backup.result()) is None:
                 return None
             attempt, kept, response = won
+        finally:
+            if self.hedging is not None:
+                self.hedging.cancel()
         return await self._answered(attempt, kept, response)
 
     async def _answered(
@@ -229,7 +237,7 @@ class Exchange:
 
     def _end(self, attempt: Attempt, kept: Kept, response: aiohttp.ClientResponse) -> None:
         self._resources.connections.end(kept)
-        attempt.pick.done(outcome_of_body(response), self._resources.context.clock())
+        self.call.over(attempt, outcome_of_body(response))
 
     async def _failed(self, attempt: Attempt, error: BaseException) -> None:
         """Record that *attempt* ended with *error*; raise it if the caller gave the request up."""

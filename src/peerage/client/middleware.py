@@ -20,6 +20,7 @@ from peerage.calling.deadline import Deadline, begin, current_deadline
 from peerage.calling.options import current_options
 from peerage.calling.repetition import is_nested
 from peerage.calling.retry import IDEMPOTENCY_KEY
+from peerage.calling.trace import begin_trace, collecting
 from peerage.client.exchange import Exchange, Resources
 from peerage.client.intime import in_time
 from peerage.membership import Membership
@@ -87,6 +88,7 @@ class BalancingMiddleware:
             has_key=has_key,
             nested=is_nested(),
             deadline=limit,
+            trace=begin_trace(name, method) if collecting.get() else None,
         )
         exchange = Exchange(self._resources, call, request, handler)
         try:

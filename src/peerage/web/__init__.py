@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 
 from peerage.lazy import loader
 from peerage.web.draining import drain_on_signals
+from peerage.web.gradient import Gradient2
 from peerage.web.misdirected import refuse_misdirected
+from peerage.web.overload import limit_concurrency
 from peerage.web.propagation import propagate
 from peerage.web.running import run_app
 from peerage.web.stopping import GracefulStop
@@ -20,9 +22,11 @@ from peerage.web.stopping import GracefulStop
 __all__ = [
     "PRINCIPAL",
     "GracefulStop",
+    "Gradient2",
     "authorize",
     "caller",
     "drain_on_signals",
+    "limit_concurrency",
     "noauth",
     "propagate",
     "refuse_misdirected",
