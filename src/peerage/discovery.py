@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from yarl import URL
 
     from peerage.auth.authorization import Authorization
-    from peerage.balancing import Ejection
+    from peerage.balancing import Ejection, Score
     from peerage.calling import CallOptions
     from peerage.client import Client
 
@@ -65,6 +65,7 @@ class Discovery(Finder):
             any.
         calls: how calls deal with failures.
         ejection: when instances that answer badly get no more requests.
+        score: which of two instances gets a request; by default :func:`peerage.balancing.least_outstanding`.
 
     Raises:
         ConfigurationError: the registry's URL can't work, or a name that no URL can contain.
@@ -85,6 +86,7 @@ class Discovery(Finder):
         allowed_networks: str | Sequence[str] | None = None,
         calls: "CallOptions | None" = None,
         ejection: "Ejection | None" = None,
+        score: "Score | None" = None,
     ) -> None:
         super().__init__(registry, ready_timeout=ready_timeout, allowed_networks=allowed_networks)
         self.key_root = ""
@@ -97,6 +99,7 @@ class Discovery(Finder):
         self._registrations: set[Registration] = set()
         self._calls = calls
         self._ejection = ejection
+        self._score = score
         self._client: Client | None = None
         self._mode = authorization
         self._auth: Authorization | None = None
@@ -236,7 +239,9 @@ class Discovery(Finder):
         from peerage.client import Authorize, Client  # noqa: PLC0415 - loads aiohttp
 
         if self._client is None:
-            self._client = Client(self.membership, options=self._calls, ejection=self._ejection)
+            self._client = Client(
+                self.membership, options=self._calls, ejection=self._ejection, score=self._score
+            )
         if auth == "internal":
             # A cluster token is every service's, so a redirect to another name gives nothing away.
             kwargs["authorize"] = Authorize(

@@ -13,7 +13,7 @@ from typing import Any, Final
 import aiohttp
 from yarl import URL
 
-from peerage.balancing import Balancer, Ejection, Score, least_outstanding
+from peerage.balancing import Balancer, Ejection, Score, least_outstanding, reported_load
 from peerage.calling import Addresses, CallContext, CallOptions, Host
 from peerage.client.arrivals import Arrivals
 from peerage.client.authorize import Authorize
@@ -48,7 +48,7 @@ class Client:
             service with more concurrent requests than that, for seconds, while its peers are idle.
         options: how calls deal with failures.
         ejection: when instances that answer badly get no more requests.
-        score: which of two instances is the better one.
+        score: which of two instances is the better one; least_outstanding by default.
         clock: monotonic time in seconds.
         getaddrinfo: looks up the hosts of instances, like ``socket.getaddrinfo``; called in threads.
     """
@@ -61,14 +61,14 @@ class Client:
         limit: int | None = None,
         options: CallOptions | None = None,
         ejection: Ejection | None = None,
-        score: Score = least_outstanding,
+        score: Score | None = None,
         clock: Callable[[], float] = time.monotonic,
         getaddrinfo: Callable[..., list[tuple[Any, ...]]] = socket.getaddrinfo,
     ) -> None:
         rng = random.Random() if rng is None else rng  # noqa: S311 - spreads load, keeps no secret
         self.membership = membership
         """The instances, and whether they are known."""
-        self.balancer = Balancer(rng, clock, score=score, ejection=ejection)
+        self.balancer = Balancer(rng, clock, score=score or least_outstanding, ejection=ejection)
         """How busy each of them is."""
         self.lookup = HostLookup(Addresses(clock), getaddrinfo=getaddrinfo)
         """Looks up their hosts."""
@@ -82,7 +82,13 @@ class Client:
         self._prober.on_failure = self._backups.check
         self._arrivals = Arrivals(context)
         self._resources = Resources(
-            context, self.lookup, self._connections, self._prober, self._backups, self._arrivals
+            context,
+            self.lookup,
+            self._connections,
+            self._prober,
+            self._backups,
+            self._arrivals,
+            reads_load=score is reported_load,
         )
         self._options = CallOptions() if options is None else options
         self._unsubscribe = membership.directory.subscribe(self._changed)
