@@ -12,7 +12,10 @@ from peerage import errors
 PUBLIC = {
     "AccessDeniedError",
     "Advert",
+    "AttemptTrace",
+    "CallCounts",
     "CallOptions",
+    "CallTrace",
     "Changed",
     "Changes",
     "ConfigurationError",
@@ -42,6 +45,7 @@ PUBLIC = {
     "call_options",
     "open_registry",
     "read_identity",
+    "trace_calls",
 }
 
 #: Each error, the one of peerage above it, and what else it is.

@@ -11,8 +11,9 @@ from peerage.errors import *  # noqa: F403 - errors.py lists them
 from peerage.lazy import loader
 
 if TYPE_CHECKING:
-    from peerage.balancing import Ejection
+    from peerage.balancing import CallCounts, Ejection
     from peerage.calling.options import CallOptions, call_options
+    from peerage.calling.trace import AttemptTrace, CallTrace, trace_calls
     from peerage.changes import Changed, Changes, Joined, Left, PeerEvent
     from peerage.client import DiscoveryResolver, UnreachableError
     from peerage.discovery import Discovery
@@ -25,8 +26,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES: Final = {
-    "balancing": ("Ejection",),
+    "balancing": ("CallCounts", "Ejection"),
     "calling.options": ("CallOptions", "call_options"),
+    "calling.trace": ("AttemptTrace", "CallTrace", "trace_calls"),
     "changes": ("Changed", "Changes", "Joined", "Left", "PeerEvent"),
     "client": ("DiscoveryResolver", "UnreachableError"),
     "discovery": ("Discovery",),
@@ -39,7 +41,10 @@ _HOMES: Final = {
 
 __all__ = [
     "Advert",
+    "AttemptTrace",
+    "CallCounts",
     "CallOptions",
+    "CallTrace",
     "Changed",
     "Changes",
     "Discovery",
@@ -58,6 +63,7 @@ __all__ = [
     "call_options",
     "open_registry",
     "read_identity",
+    "trace_calls",
 ]
 __all__ += errors.__all__
 

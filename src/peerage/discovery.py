@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from yarl import URL
 
     from peerage.auth.authorization import Authorization
-    from peerage.balancing import Ejection, Score
+    from peerage.balancing import CallCounts, Ejection, Score
     from peerage.calling import CallOptions
     from peerage.client import Client
 
@@ -250,6 +250,12 @@ class Discovery(Finder):
         elif auth is not None:
             kwargs["auth"] = auth
         return self._client.session(base_url, headers=headers, options=calls, **kwargs)
+
+    def call_counts(self) -> "CallCounts":
+        """Return what happened to all calls so far, as integers by reason."""
+        from peerage.balancing import Observer  # noqa: PLC0415 - programs that call nothing don't need it
+
+        return Observer().counts() if self._client is None else self._client.journal.counts()
 
     @property
     def auth(self) -> "Authorization":

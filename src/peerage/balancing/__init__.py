@@ -2,6 +2,7 @@
 
 from peerage.balancing.balancer import Balancer
 from peerage.balancing.budget import RetryBudget
+from peerage.balancing.counts import CallCounts, Observer
 from peerage.balancing.ejection import Ejection
 from peerage.balancing.outcome import Outcome
 from peerage.balancing.scores import Score, least_outstanding, peak_ewma, reported_load
@@ -11,7 +12,9 @@ from peerage.balancing.table import Pick, Probe
 
 __all__ = [
     "Balancer",
+    "CallCounts",
     "Ejection",
+    "Observer",
     "Outcome",
     "Pick",
     "Probe",

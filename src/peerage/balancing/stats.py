@@ -32,7 +32,7 @@ class Stats:
         self.answered_at = float("-inf")
         """When a request was last answered, in seconds of the balancer's clock."""
         self.latency: float | None = None
-        """Seconds from an attempt to its answer, a moving average that follows peaks at once; None at first."""
+        """Seconds from an attempt to its answer: a moving average that rises at once; None at first."""
         self.position = position
         """How many requests it was given, each divided by its weight; only differences mean something."""
         self.reported = 0.0

@@ -6,6 +6,7 @@ from random import Random
 from typing import Final
 
 from peerage.balancing.budget import RETRY_SHARE, RetryBudget
+from peerage.balancing.counts import Observer
 from peerage.balancing.ejection import Ejection
 from peerage.balancing.outcome import Outcome
 from peerage.balancing.service import Service
@@ -97,6 +98,8 @@ class Pick:
                 if stats.trouble is not None:
                     table.succeeded(stats, stats.trouble, self.started, now)
             else:
+                if outcome is Outcome.CANCELLED:
+                    table.observer.count_failed(outcome)
                 table.failed(self, outcome, now, retry_after)
 
 
@@ -108,6 +111,7 @@ class Table:
         ejection: when instances that answer badly are avoided.
         avoid_seconds: how long an instance that accepted no connection is avoided.
         retry_share: repetitions that each success earns.
+        observer: counts what happens.
     """
 
     def __init__(
@@ -117,7 +121,9 @@ class Table:
         ejection: Ejection | None = None,
         avoid_seconds: float = AVOID_SECONDS,
         retry_share: float = RETRY_SHARE,
+        observer: Observer | None = None,
     ) -> None:
+        self.observer = Observer() if observer is None else observer
         self.ejection = Ejection() if ejection is None else ejection
         self.stats: dict[str, Stats] = {}
         self.avoided: dict[str, Trouble] = {}
@@ -226,6 +232,7 @@ class Table:
 
     def probed(self, name: str, now: float, *, passed: bool) -> None:
         """Record the result of probing the instance with this record in the background."""
+        self.observer.probed(passed=passed)
         stats = self.stats.get(name)
         if stats is None or (trouble := stats.trouble) is None:
             return
@@ -265,7 +272,7 @@ class Table:
             elif trouble.retry_at is not None and trouble.ejected_from is None:
                 # A connection was made.
                 self._readmit(name, stats, trouble)
-            self._judge(pick, stats, trouble, now)
+            self._judge(pick, outcome, stats, trouble, now)
         elif outcome is Outcome.CANCELLED:
             trouble = stats.trouble = trouble or Trouble()
             trouble.hold(now)
@@ -292,7 +299,7 @@ class Table:
 
     # Avoiding
 
-    def _judge(self, pick: Pick, stats: Stats, trouble: Trouble, now: float) -> None:
+    def _judge(self, pick: Pick, outcome: Outcome, stats: Stats, trouble: Trouble, now: float) -> None:
         """Eject the instance if it failed too often, and try it later again if it is ejected already."""
         if trouble.ejected_from is not None:
             if pick.started >= trouble.ejected_at:
@@ -310,6 +317,7 @@ class Table:
             trouble.retry_at = now + self._pause(trouble)
             trouble.held = 0
             self.avoided[pick.instance.name] = trouble
+            self.observer.ejected(pick.instance, outcome)
         else:
             trouble.double()
 
@@ -319,6 +327,7 @@ class Table:
         self.avoided.pop(name, None)
         if trouble.ejected_from is not None:
             trouble.ejected_from.ejected.discard(name)
+            self.observer.readmitted(name)
             trouble.ejected_from, trouble.ejections = None, 0
             # It is judged by what it does from now on.
             trouble.forgive()

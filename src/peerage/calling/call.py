@@ -23,15 +23,17 @@ from typing import Final
 
 from cachetools import TTLCache
 
-from peerage.balancing import Balancer, Outcome, Pick, RetryBudget
+from peerage.balancing import Balancer, Observer, Outcome, Pick, RetryBudget
 from peerage.balancing.hedging import Hedging
 from peerage.calling.addresses import Addresses, Host
 from peerage.calling.candidates import fits, is_literal
 from peerage.calling.messages import Note
 from peerage.calling.options import CallOptions
+from peerage.calling.recorder import Recorder
 from peerage.calling.retry import Repeatable
 from peerage.calling.search import Search
 from peerage.calling.steps import Attempt, Step
+from peerage.calling.trace import CallTrace
 from peerage.directory import Directory
 
 #: Seconds for which an endpoint comes last that broke a connection and may speak another scheme. That costs
@@ -57,6 +59,8 @@ class CallContext:
     """Monotonic time in seconds."""
     random: Callable[[], float]
     """Returns random numbers from 0 to 1."""
+    observer: Observer = field(init=False)
+    """Counts what happens."""
     doubtful: TTLCache[tuple[str, int, bool], bool] = field(init=False)
     """Endpoints that may speak another scheme than was tried: record, port, whether TLS was tried."""
 
@@ -65,6 +69,7 @@ class CallContext:
 
     def __post_init__(self) -> None:
         """Make what is empty at first."""
+        self.observer = self.balancer.observer
         self.emptied = TTLCache(4096, _KNOWN_SECONDS, self.clock)
         self.doubtful = TTLCache(1024, _DOUBT_SECONDS, self.clock)
 
@@ -83,6 +88,7 @@ class Call:
         options: what is chosen for it.
         has_key: whether the request has an ``Idempotency-Key``.
         nested: whether it is made for a request that is a repetition, so that it isn't repeated itself.
+        trace: where to record what it does; None if nothing is wanted.
     """
 
     __slots__ = (
@@ -94,6 +100,7 @@ class Call:
         "name",
         "nested",
         "options",
+        "recorder",
         "repeatable",
         "scheme",
         "secure",
@@ -110,6 +117,7 @@ class Call:
         options: CallOptions = _DEFAULT_OPTIONS,
         has_key: bool = False,
         nested: bool = False,
+        trace: CallTrace | None = None,
     ) -> None:
         self.context = context
         self.name = name
@@ -122,6 +130,7 @@ class Call:
         self.nested = nested
         self.service = context.balancer.service(name)
         """What is known of all instances of the name."""
+        self.recorder = None if trace is None else Recorder(trace, context, name, secure=self.secure)
         self._first: Attempt | None = None
         self._backup: Attempt | None = None
         self._search: Search | None = None
@@ -139,11 +148,16 @@ class Call:
                 pick = self.pick()
                 if pick is not None and (first := self._first_attempt(pick)) is not None:
                     self._first = first
+                    if self.recorder is not None:
+                        self.recorder.step(first)
                     return first
                 search = self._search = Search(self, pick, None)
             else:
                 search = self._begin_search(self._first)
-        return search.next()
+        step = search.next()
+        if self.recorder is not None:
+            self.recorder.step(step)
+        return step
 
     def done(
         self,
@@ -156,8 +170,8 @@ class Call:
     ) -> None:
         """Record how *attempt* ended, before the next step is asked for.
 
-        An attempt that was answered stays counted at its instance: the adapter calls ``attempt.pick.done()``
-        when the response is over.
+        An attempt that was answered stays counted at its instance: the adapter calls :meth:`over` when the
+        response is over.
 
         Args:
             attempt: the attempt.
@@ -167,15 +181,31 @@ class Call:
             retry_after: the seconds for which the instance asked not to be called.
         """
         attempt.outcome = outcome
+        context = self.context
+        if self.recorder is not None:
+            self.recorder.ended(attempt, outcome, problem)
         if outcome is Outcome.ANSWERED:
-            attempt.pick.answered(self.context.clock())
+            attempt.pick.answered(context.clock())
+            context.observer.answered += 1
+            if attempt is self._backup:
+                context.observer.second_attempts_won += 1
             return
+        if outcome is not Outcome.CANCELLED:
+            context.observer.count_failed(outcome)
         if attempt is self._backup:
             attempt.pick.done(outcome, self.context.clock(), retry_after=retry_after)
             return
         attempt.retry_after = retry_after
         search = self._search or self._begin_search(attempt)
         search.failed(attempt, outcome, problem, replayable=replayable)
+
+    def over(self, attempt: Attempt, outcome: Outcome) -> None:
+        """Record that the answer to *attempt* is over: read to its end, broken off, or given up."""
+        attempt.pick.done(outcome, self.context.clock())
+        if outcome is not Outcome.ANSWERED:
+            self.context.observer.broken_off += 1
+        if self.recorder is not None:
+            self.recorder.over(attempt, outcome)
 
     def back_up(self, attempt: Attempt) -> Attempt | None:
         """Return an attempt elsewhere because *attempt* waits for an instance that seems stopped, or None."""
@@ -202,7 +232,7 @@ class Call:
         now = self.context.clock()
         if self._backup is not None or self.repeatable is not Repeatable.SAFE or self.nested:
             return None
-        if budget.balance(now) < 1 or (pick := self.pick((attempt.instance.name,))) is None:
+        if budget.balance(now) < 1 or (pick := self.pick((attempt.instance.name,), second=True)) is None:
             return None
         second = self._first_attempt(pick)
         if second is None:
@@ -212,23 +242,36 @@ class Call:
         budget.spend(now)
         second.repeated = True
         self._backup = second
+        self.context.observer.second_attempts += 1
+        if self.recorder is not None:
+            self.recorder.began(second)
         return second
 
-    def pick(self, tried: Collection[str] = (), *, last_resort: bool = False) -> Pick | None:
-        """Choose an instance; see :meth:`Balancer.pick`."""
+    def pick(
+        self, tried: Collection[str] = (), *, last_resort: bool = False, second: bool = False
+    ) -> Pick | None:
+        """Choose an instance, or a *second* one while the first goes on; see :meth:`Balancer.pick`."""
         context = self.context
         targets, balancer = context.directory.targets(*self.name), context.balancer
         safe = self.repeatable is Repeatable.SAFE
         pick = balancer.pick(targets, self.service, tried=tried, safe=safe, last_resort=last_resort)
-        if pick is None or (scheme := pick.instance.scheme) is None or (scheme == "https") is self.secure:
-            return pick
-        pick.done(Outcome.UNUSED, pick.started)
-        # Only services that speak both schemes have to be looked through.
-        fitting = [target for target in targets if fits(target, secure=self.secure)]
-        return balancer.pick(fitting, self.service, tried=tried, safe=safe, last_resort=last_resort)
+        if (
+            pick is not None
+            and (scheme := pick.instance.scheme) is not None
+            and (scheme == "https") is not self.secure
+        ):
+            pick.done(Outcome.UNUSED, pick.started)
+            # Only services that speak both schemes have to be looked through.
+            fitting = [target for target in targets if fits(target, secure=self.secure)]
+            pick = balancer.pick(fitting, self.service, tried=tried, safe=safe, last_resort=last_resort)
+        if self.recorder is not None:
+            self.recorder.picked(pick, targets, tried, last_resort=last_resort, second=second)
+        return pick
 
     def close(self) -> None:
         """End the call: attempts under way count as cancelled. May be called twice."""
+        if self.recorder is not None:
+            self.recorder.closed()
         first, backup = self._first, self._backup
         if backup is not None and backup.outcome is None:
             backup.pick.done(Outcome.CANCELLED, self.context.clock())

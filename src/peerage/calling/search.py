@@ -55,6 +55,8 @@ class Search:
         # Repetitions after bytes were sent, and whether the next attempt is one that isn't paid for yet.
         self._replays = 0
         self._owed = False
+        # Whether the budget has refused a repetition.
+        self._refused = False
         self._steps = self._run()
 
     @property
@@ -229,6 +231,7 @@ class Search:
         if self._owed:
             self._owed = False
             self._call.service.budget.spend(now)
+            self._context.observer.repetitions += 1
         attempt = self._current = Attempt(pick, endpoint, ip, host, now)
         attempt.repeated = self._replays > 0
         attempt.others = [each for each in addresses if each != ip]
@@ -269,11 +272,14 @@ class Search:
             return False
         if not needs_budget(last):
             return True
-        return (
-            call.options.repeat
-            and not call.nested
-            and call.service.budget.balance(self._context.clock()) >= 1
-        )
+        if not call.options.repeat or call.nested:
+            return False
+        if call.service.budget.balance(self._context.clock()) >= 1:
+            return True
+        if not self._refused:
+            self._refused = True
+            self._context.observer.budget_used_up(call.name)
+        return False
 
     def _end(self) -> GiveUp:
         (key, value), notes = self._call.name, self.notes

@@ -20,6 +20,7 @@ from peerage.client.authorize import Authorize
 from peerage.client.backups import Backups
 from peerage.client.connections import MOST_IDLE, Connections, InstanceConnector
 from peerage.client.exchange import Resources
+from peerage.client.journal import Journal
 from peerage.client.lookup import HostLookup
 from peerage.client.middleware import BalancingMiddleware
 from peerage.client.prober import Prober
@@ -68,7 +69,11 @@ class Client:
         rng = random.Random() if rng is None else rng  # noqa: S311 - spreads load, keeps no secret
         self.membership = membership
         """The instances, and whether they are known."""
-        self.balancer = Balancer(rng, clock, score=score or least_outstanding, ejection=ejection)
+        self.journal = Journal()
+        """Counts and logs what happens to calls."""
+        self.balancer = Balancer(
+            rng, clock, score=score or least_outstanding, ejection=ejection, observer=self.journal
+        )
         """How busy each of them is."""
         self.lookup = HostLookup(Addresses(clock), getaddrinfo=getaddrinfo)
         """Looks up their hosts."""
@@ -80,7 +85,7 @@ class Client:
         self._prober = Prober(context, self.lookup)
         self._backups = Backups(context, self._connections, self._prober.start)
         self._prober.on_failure = self._backups.check
-        self._arrivals = Arrivals(context)
+        self._arrivals = Arrivals(context, self.journal)
         self._resources = Resources(
             context,
             self.lookup,
@@ -140,6 +145,7 @@ class Client:
         self._closed = True
         self._unsubscribe()
         self._backups.close()
+        self.journal.close()
         await self._prober.aclose()
         connector, self._connector = self._connector, None
         if connector is not None:
@@ -179,6 +185,7 @@ class Client:
         before, after = event
         if before is not None and (after is None or after.name != before.name):
             self.balancer.forget(before.name)
+            self.journal.forget(before.name)
             self._connections.leave(before.name)
         if after is not None and (before is None or after.name != before.name):
             # A service that begins again may do so at other addresses, under the same host name.

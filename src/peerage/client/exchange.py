@@ -234,7 +234,7 @@ class Exchange:
 
     def _end(self, attempt: Attempt, kept: Kept, response: aiohttp.ClientResponse) -> None:
         self._resources.connections.end(kept)
-        attempt.pick.done(outcome_of_body(response), self._resources.context.clock())
+        self.call.over(attempt, outcome_of_body(response))
 
     async def _failed(self, attempt: Attempt, error: BaseException) -> None:
         """Record that *attempt* ended with *error*; raise it if the caller gave the request up."""

@@ -16,6 +16,7 @@ from peerage.calling import Call, CallOptions
 from peerage.calling.options import current_options
 from peerage.calling.repetition import nested
 from peerage.calling.retry import IDEMPOTENCY_KEY
+from peerage.calling.trace import begin_trace, collecting
 from peerage.client.exchange import Exchange, Resources
 from peerage.membership import Membership
 from peerage.records.names import is_logical, parse_host
@@ -66,6 +67,7 @@ class BalancingMiddleware:
             options=current_options(self._options),
             has_key=has_key,
             nested=nested.get(),
+            trace=begin_trace(name, method) if collecting.get() else None,
         )
         exchange = Exchange(self._resources, call, request, handler)
         try:
