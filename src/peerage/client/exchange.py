@@ -24,7 +24,7 @@ from peerage.calling import (
     TlsProbe,
     WaitForInstance,
 )
-from peerage.calling.answers import outcome_of_answer, retry_after
+from peerage.calling.answers import outcome_of_answer, reported_requests, retry_after
 from peerage.calling.misdirected import DIALLED
 from peerage.calling.repetition import REPEATED
 from peerage.client.arrivals import Arrivals
@@ -66,7 +66,10 @@ class Resources:
     prober: Prober
     backups: Backups
     arrivals: Arrivals
+    reads_load: bool
+    """Whether instances are chosen by the load that they report."""
     telemetry: "Telemetry | None" = None
+    """What attempts are reported to."""
 
     def start_due(self) -> None:
         """Begin to look up and to probe in the background what is due."""
@@ -238,6 +241,8 @@ class Exchange:
         outcome = outcome_of_answer(response.status, response.headers)
         if outcome is Outcome.ANSWERED:
             self.call.done(attempt, outcome)
+            if self._resources.reads_load and (load := reported_requests(response.headers)) is not None:
+                attempt.pick.reported(load, self._resources.context.clock())
             call_at_end(response, partial(self._end, attempt, kept, response))
             return response
         call_at_end(response, partial(self._resources.connections.end, kept))
