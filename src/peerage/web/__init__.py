@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from peerage.lazy import loader
 from peerage.web.draining import drain_on_signals
 from peerage.web.gradient import Gradient2
+from peerage.web.load import report_load
 from peerage.web.misdirected import refuse_misdirected
 from peerage.web.overload import limit_concurrency
 from peerage.web.propagation import propagate
@@ -30,6 +31,7 @@ __all__ = [
     "noauth",
     "propagate",
     "refuse_misdirected",
+    "report_load",
     "require",
     "require_superuser",
     "run_app",
