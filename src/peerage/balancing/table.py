@@ -76,6 +76,10 @@ class Pick:
         if (trouble := stats.trouble) is not None and self._table is not None:
             self._table.answered(self.instance.name, stats, trouble, self.started)
 
+    def reported(self, requests: int, now: float) -> None:
+        """Record how many requests the instance says are under way there."""
+        self.stats.reported, self.stats.reported_at = requests, now
+
     def done(self, outcome: Outcome, now: float, *, retry_after: float = 0.0) -> None:
         """Record how the request ended; only the first call counts.
 

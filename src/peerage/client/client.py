@@ -13,7 +13,7 @@ from typing import Any, Final
 import aiohttp
 from yarl import URL
 
-from peerage.balancing import Balancer, Ejection, Score, least_outstanding
+from peerage.balancing import Balancer, Ejection, Score, least_outstanding, reported_load
 from peerage.calling import Addresses, CallContext, CallOptions, Host
 from peerage.client.arrivals import Arrivals
 from peerage.client.authorize import Authorize
@@ -28,6 +28,7 @@ from peerage.client.resolver import SharedResolver
 from peerage.directory import Change, DirectoryEvent
 from peerage.errors import RegistryClosedError
 from peerage.membership import Membership
+from peerage.telemetry import Telemetry
 
 #: Connections of the shared connector at most, if the process may open that many descriptors twice.
 _MOST_CONNECTIONS: Final = 4096
@@ -49,7 +50,8 @@ class Client:
             service with more concurrent requests than that, for seconds, while its peers are idle.
         options: how calls deal with failures.
         ejection: when instances that answer badly get no more requests.
-        score: which of two instances is the better one.
+        score: which of two instances is the better one; least_outstanding by default.
+        telemetry: what attempts are reported to.
         clock: monotonic time in seconds.
         getaddrinfo: looks up the hosts of instances, like ``socket.getaddrinfo``; called in threads.
     """
@@ -62,7 +64,8 @@ class Client:
         limit: int | None = None,
         options: CallOptions | None = None,
         ejection: Ejection | None = None,
-        score: Score = least_outstanding,
+        score: Score | None = None,
+        telemetry: Telemetry | None = None,
         clock: Callable[[], float] = time.monotonic,
         getaddrinfo: Callable[..., list[tuple[Any, ...]]] = socket.getaddrinfo,
     ) -> None:
@@ -71,7 +74,9 @@ class Client:
         """The instances, and whether they are known."""
         self.journal = Journal()
         """Counts and logs what happens to calls."""
-        self.balancer = Balancer(rng, clock, score=score, ejection=ejection, observer=self.journal)
+        self.balancer = Balancer(
+            rng, clock, score=score or least_outstanding, ejection=ejection, observer=self.journal
+        )
         """How busy each of them is."""
         self.lookup = HostLookup(Addresses(clock), getaddrinfo=getaddrinfo)
         """Looks up their hosts."""
@@ -85,7 +90,14 @@ class Client:
         self._prober.on_failure = self._backups.check
         self._arrivals = Arrivals(context, self.journal)
         self._resources = Resources(
-            context, self.lookup, self._connections, self._prober, self._backups, self._arrivals
+            context,
+            self.lookup,
+            self._connections,
+            self._prober,
+            self._backups,
+            self._arrivals,
+            reads_load=score is reported_load,
+            telemetry=telemetry,
         )
         self._options = CallOptions() if options is None else options
         self._unsubscribe = membership.directory.subscribe(self._changed)

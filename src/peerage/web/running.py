@@ -13,6 +13,7 @@ from peerage.records.advert import Advert
 from peerage.registration import LAME_DUCK
 from peerage.web.draining import intercept_signals
 from peerage.web.misdirected import refuse_misdirected
+from peerage.web.propagation import propagate
 from peerage.web.stopping import TIMEOUT, GracefulStop
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def run_app(
 
     This takes the place of :func:`aiohttp.web.run_app`. *discovery* is open from before the application's
     startup until after its cleanup, so handlers may call others by it. Requests that are meant for another
-    service are refused, see :func:`refuse_misdirected`.
+    service are refused, see :func:`refuse_misdirected`; deadlines of callers hold, see :func:`propagate`.
 
     At the signal the record says that no new requests are wanted, and is withdrawn after *lame_duck* seconds.
     Then the server stops as :meth:`GracefulStop.stop` does. At a second signal it stops without draining, at
@@ -64,7 +65,7 @@ def run_app(
         RecordError: something of *advert* can't be advertised.
         RegistryDeniedError: the registry refuses it: access, size or path.
     """
-    app.middlewares.insert(0, refuse_misdirected(discovery))
+    app.middlewares[:0] = (refuse_misdirected(discovery), propagate())
     graceful = GracefulStop(app)
     runner = web.AppRunner(app, **{"shutdown_timeout": timeout, **kwargs})
 
