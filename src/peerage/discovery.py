@@ -6,6 +6,7 @@ from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
+from peerage.directory import SUSPECT_SECONDS
 from peerage.errors import ConfigurationError
 from peerage.finder import Finder
 from peerage.membership import READY_TIMEOUT
@@ -61,6 +62,9 @@ class Discovery(Finder):
             ``"instance"``: each instance has a key, published in its record. All services must use the same.
         allowed_networks: only instances in these networks are called, ``"10.0.0.0/8, 127.0.0.0/8"``; None: in
             any.
+        suspect_seconds: how long instances stay known, as suspects, whose records vanish from the registry
+            all at once, or as the last ones of a name. They may be alive: they are called if there is no
+            other, and dropped when they refuse a connection. 0: not at all.
 
     Raises:
         ConfigurationError: the registry's URL can't work, or a name that no URL can contain.
@@ -79,8 +83,14 @@ class Discovery(Finder):
         ready_timeout: float = READY_TIMEOUT,
         authorization: str = "cluster",
         allowed_networks: str | Sequence[str] | None = None,
+        suspect_seconds: float = SUSPECT_SECONDS,
     ) -> None:
-        super().__init__(registry, ready_timeout=ready_timeout, allowed_networks=allowed_networks)
+        super().__init__(
+            registry,
+            ready_timeout=ready_timeout,
+            allowed_networks=allowed_networks,
+            suspect_seconds=suspect_seconds,
+        )
         self.key_root = ""
         """The path below which the cluster's key is, where several clusters share the servers."""
         ids = {"service_id": service_id, "instance_id": instance_id, "node_id": node_id, "site_id": site_id}
@@ -98,6 +108,7 @@ class Discovery(Finder):
         if self._auth is not None:
             await self._auth.aclose()
         try:
+            await asyncio.gather(*(registration.announce() for registration in self._registrations))
             await super()._close()
         finally:
             for registration in tuple(self._registrations):

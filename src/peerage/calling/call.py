@@ -36,6 +36,9 @@ from peerage.directory import Directory
 #: nothing: the instance is called at another of its ports, and has another record once it is restarted.
 _DOUBT_SECONDS: Final = 3600.0
 
+#: Nothing listens there, or another service does.
+_ABSENT: Final = frozenset({Outcome.CONNECT_FAILED, Outcome.MISDIRECTED})
+
 _SECURE: Final = frozenset({"https", "wss"})
 
 
@@ -152,6 +155,8 @@ class Call:
             retry_after: the seconds for which the instance asked not to be called.
         """
         attempt.outcome = outcome
+        if outcome in _ABSENT and attempt.instance.suspect:
+            self.context.directory.refused(attempt.instance.name)
         if outcome is Outcome.ANSWERED:
             attempt.pick.answered(self.context.clock())
             return

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Final
 
 import aiohttp
+from aiohttp import hdrs
 from multidict import istr
 from yarl import URL
 
@@ -70,6 +71,7 @@ class Exchange:
 
     __slots__ = (
         "_answer",
+        "_authorization",
         "_backup",
         "_call",
         "_error",
@@ -93,6 +95,8 @@ class Exchange:
         self._handler = handler
         self._url = request.url
         self._hostname = request.server_hostname
+        # It may be taken out for one instance and sent to the next.
+        self._authorization = request.headers.get(hdrs.AUTHORIZATION)
         self._error: BaseException | None = None
         # The last answer, if it is a failure, as long as it isn't certain that there will be another one.
         self._answer: aiohttp.ClientResponse | None = None
@@ -130,6 +134,9 @@ class Exchange:
         call, url, resources = self._call, self._url, self._resources
         kept = resources.connections.begin(attempt.pick.instance.name, (attempt.ip, attempt.endpoint.port))
         kept.others = attempt.others
+        kept.suspect = attempt.instance.suspect
+        if self._authorization is not None:
+            request.headers[hdrs.AUTHORIZATION] = self._authorization
         request.headers[_DIALLED] = kept.dialled
         request.url = URL.build(
             scheme=url.scheme,
