@@ -194,8 +194,13 @@ class Directory:
             old = self._instances.get(name)
             self._instances[name] = suspect
             self._apply(name, old, suspect, self._problems.get(name, ()))
-        if kept:
-            log.info("Records vanished together, and %d instances stay as suspects", len(guard.suspects))
+        if kept and len(guard.suspects) == len(kept):
+            # Once for all that follow.
+            log.info(
+                "The record %a vanished, and its instance stays known as a suspect, perhaps with others: "
+                "they may be alive.",
+                instance.name[:100],
+            )
         return bool(kept)
 
     def _arrived(self, guard: Guard, old: Instance | None, new: Instance | None) -> None:
