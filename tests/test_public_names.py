@@ -12,11 +12,17 @@ from peerage import errors
 PUBLIC = {
     "AccessDeniedError",
     "Advert",
+    "AttemptTrace",
+    "CallCounts",
+    "CallOptions",
+    "CallTrace",
     "Changed",
     "Changes",
     "ConfigurationError",
+    "DeadlineExceededError",
     "Discovery",
     "DiscoveryResolver",
+    "Ejection",
     "Endpoint",
     "Health",
     "Identity",
@@ -37,8 +43,11 @@ PUBLIC = {
     "RegistryError",
     "TokenRefusedError",
     "UnreachableError",
+    "call_options",
+    "deadline",
     "open_registry",
     "read_identity",
+    "trace_calls",
 }
 
 #: Each error, the one of peerage above it, and what else it is.
@@ -51,6 +60,7 @@ TREE = {
     "RegistryDeniedError": ("RegistryError",),
     "RegistryClosedError": ("RegistryError",),
     "NotReadyError": ("PeerageError", "TimeoutError"),
+    "DeadlineExceededError": ("PeerageError", "TimeoutError"),
     "NotDiscoveredError": ("PeerageError", "RuntimeError"),
     "TokenRefusedError": ("PeerageError",),
     "AccessDeniedError": ("PeerageError", "PermissionError"),

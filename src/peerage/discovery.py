@@ -14,7 +14,7 @@ from peerage.records.advert import Advert, AdvertFields
 from peerage.records.identity import Identity, read_identity
 from peerage.records.names import BUILTIN_KEYS, fold_value
 from peerage.records.text import shorten
-from peerage.registration import Registration, withdraw_all
+from peerage.registration import LAME_DUCK, Registration, withdraw_all
 from peerage.registry import OwnRecords, Registry
 from peerage.waiting import first_of
 
@@ -26,7 +26,10 @@ if TYPE_CHECKING:
     from yarl import URL
 
     from peerage.auth.authorization import Authorization
+    from peerage.balancing import CallCounts, Ejection, Score
+    from peerage.calling import CallOptions
     from peerage.client import Client
+    from peerage.telemetry import Telemetry
 
 __all__ = ["Discovery"]
 
@@ -65,6 +68,10 @@ class Discovery(Finder):
         suspect_seconds: how long instances stay known, as suspects, whose records vanish from the registry
             all at once, or as the last ones of a name. They may be alive: they are called if there is no
             other, and dropped when they refuse a connection. 0: not at all.
+        calls: how calls deal with failures.
+        ejection: when instances that answer badly get no more requests.
+        score: which of two instances gets a request; by default :func:`peerage.balancing.least_outstanding`.
+        telemetry: what calls are reported to, :class:`peerage.telemetry.OpenTelemetry` for example.
 
     Raises:
         ConfigurationError: the registry's URL can't work, or a name that no URL can contain.
@@ -84,6 +91,10 @@ class Discovery(Finder):
         authorization: str = "cluster",
         allowed_networks: str | Sequence[str] | None = None,
         suspect_seconds: float = SUSPECT_SECONDS,
+        calls: "CallOptions | None" = None,
+        ejection: "Ejection | None" = None,
+        score: "Score | None" = None,
+        telemetry: "Telemetry | None" = None,
     ) -> None:
         super().__init__(
             registry,
@@ -99,6 +110,10 @@ class Discovery(Finder):
             _check_name(key, value)
         self._identity = identity
         self._registrations: set[Registration] = set()
+        self._calls = calls
+        self._ejection = ejection
+        self._score = score
+        self._telemetry = telemetry
         self._client: Client | None = None
         self._mode = authorization
         self._auth: Authorization | None = None
@@ -190,6 +205,14 @@ class Discovery(Finder):
         self._registrations.add(registration)
         return registration
 
+    async def drain(self, lame_duck: float = LAME_DUCK) -> None:
+        """Drain everything that was advertised, all at the same time, as :meth:`Registration.drain` does.
+
+        Args:
+            lame_duck: seconds to wait between publishing that no new requests are wanted and withdrawing.
+        """
+        await asyncio.gather(*(each.drain(lame_duck) for each in tuple(self._registrations)))
+
     # Call and be called
 
     def session(
@@ -199,6 +222,7 @@ class Discovery(Finder):
         headers: "LooseHeaders | None" = None,
         *,
         resources: Mapping[str, Sequence[str]] | None = None,
+        calls: "CallOptions | None" = None,
         **kwargs: Any,
     ) -> "aiohttp.ClientSession":
         """Return an :class:`aiohttp.ClientSession` that knows the hosts ``<value>.<key>.asab``.
@@ -213,6 +237,8 @@ class Discovery(Finder):
                 superuser's unless *resources* say less, if they have no Authorization. Else as in aiohttp.
             headers: sent with each request.
             resources: what an instance's own internal tokens allow: ``{"*": ["orders:read"]}``.
+            calls: how its calls deal with failures; by default as given to the Discovery. For single calls
+                see :func:`peerage.call_options`.
             kwargs: go to aiohttp.
 
         Raises:
@@ -228,7 +254,13 @@ class Discovery(Finder):
         from peerage.client import Authorize, Client  # noqa: PLC0415 - loads aiohttp
 
         if self._client is None:
-            self._client = Client(self.membership)
+            self._client = Client(
+                self.membership,
+                options=self._calls,
+                ejection=self._ejection,
+                score=self._score,
+                telemetry=self._telemetry,
+            )
         if auth == "internal":
             # A cluster token is every service's, so a redirect to another name gives nothing away.
             kwargs["authorize"] = Authorize(
@@ -236,7 +268,13 @@ class Discovery(Finder):
             )
         elif auth is not None:
             kwargs["auth"] = auth
-        return self._client.session(base_url, headers=headers, **kwargs)
+        return self._client.session(base_url, headers=headers, options=calls, **kwargs)
+
+    def call_counts(self) -> "CallCounts":
+        """Return what happened to all calls so far, as integers by reason."""
+        from peerage.balancing import Observer  # noqa: PLC0415 - programs that call nothing don't need it
+
+        return Observer().counts() if self._client is None else self._client.journal.counts()
 
     @property
     def auth(self) -> "Authorization":

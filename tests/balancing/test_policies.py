@@ -11,6 +11,7 @@ from tests.support import Clock
 
 from peerage.balancing import Ejection, Outcome, RetryBudget
 from peerage.balancing.budget import FIRST_RETRIES
+from peerage.balancing.quantile import Quantile
 from peerage.balancing.trouble import HELD_SECONDS, Trouble
 from peerage.balancing.window import WINDOW_SECONDS, Window
 
@@ -176,3 +177,23 @@ class Ejecting(RuleBasedStateMachine):
 
 
 TestEjecting = Ejecting.TestCase
+
+
+@pytest.mark.parametrize("share", [0.5, 0.95, 0.985])
+def test_a_quantile_is_at_most_a_fifth_too_large_and_follows_a_change(share):
+    quantile, rng = Quantile(share), Random(1)
+    for scale in (0.01, 1.0, 0.001):
+        times = [rng.expovariate(1 / scale) for _ in range(60_000)]
+        for seconds in times:
+            quantile.add(seconds)
+        exact = sorted(times)[int(share * len(times))]
+        assert 0.95 * exact <= quantile.value <= 1.25 * exact
+
+
+@given(seconds=st.floats(0, 1e9))
+def test_a_quantile_takes_any_time(seconds):
+    quantile = Quantile(0.9)
+    assert quantile.value is None
+    for _ in range(64):
+        quantile.add(seconds)
+    assert quantile.value > 0

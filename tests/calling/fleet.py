@@ -9,7 +9,7 @@ from random import Random
 from tests.calling.conftest import World
 
 from peerage.balancing import Outcome
-from peerage.calling import Attempt, GiveUp, Pause
+from peerage.calling import Attempt, CallOptions, GiveUp, Pause
 
 #: How an instance deals with a request that arrives: the outcome, and after how many seconds.
 Behaviour = Callable[[float, Random], tuple[Outcome, float]]
@@ -34,10 +34,12 @@ class Fleet:
 
     Attributes:
         asked: the times at which each instance was asked.
+        begun: the number of calls.
         results: the time, method, outcome and duration of each call.
     """
 
-    def __init__(self, *behaviours: Behaviour, seed: int = 0):
+    def __init__(self, *behaviours: Behaviour, seed: int = 0, **options):
+        self.options = CallOptions(**options)
         self.world = World()
         self.world.clock.now = 0.0
         self.rng = Random(seed)
@@ -45,6 +47,7 @@ class Fleet:
         self.behaviours = dict(zip(self.names, behaviours, strict=True))
         self.asked: dict[str, list[float]] = defaultdict(list)
         self.probes: Counter[str] = Counter()
+        self.begun = 0
         self.results: list[tuple[float, str, Outcome, float]] = []
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._number = count()
@@ -89,29 +92,47 @@ class Fleet:
 
         self.at(self.now, again)
 
-    def call(self, method: str, *, limit: float, ended: Callable[[], None] = lambda: None) -> None:
+    def call(  # noqa: C901 - the steps of one call, as closures
+        self, method: str, *, limit: float, ended: Callable[[], None] = lambda: None
+    ) -> None:
         """Make one call; *limit*: seconds for each attempt, as of ``sock_read``."""
-        call, begun = self.world.call(method), self.now
-        last = Outcome.UNRESOLVED
+        self.begun += 1
+        call, begun = self.world.call(method, options=self.options), self.now
+        last, over = Outcome.UNRESOLVED, False
 
         def go_on() -> None:
             nonlocal last
             step = call.next()
             if isinstance(step, Attempt):
-                name = step.instance.name
-                self.asked[name].append(self.now)
-                outcome, seconds = self.behaviours[name](self.now, self.rng)
-                if seconds > limit:
-                    outcome, seconds = Outcome.TIMED_OUT, limit
-                self.at(self.now + seconds, lambda: done(step, outcome))
+                ask(step)
+                if (after := call.hedge_after()) is not None:
+                    self.at(self.now + after, lambda: hedge(step, after))
             elif isinstance(step, Pause):
                 self.at(self.now + step.seconds, go_on)
             else:
                 assert isinstance(step, GiveUp)
                 end(last)
 
+        def ask(attempt: Attempt) -> None:
+            name = attempt.instance.name
+            self.asked[name].append(self.now)
+            outcome, seconds = self.behaviours[name](self.now, self.rng)
+            if seconds > limit:
+                outcome, seconds = Outcome.TIMED_OUT, limit
+            self.at(self.now + seconds, lambda: done(attempt, outcome))
+
+        def hedge(attempt: Attempt, after: float) -> None:
+            if over or attempt.outcome is not None:
+                return
+            if (second := call.hedge(attempt)) is not None:
+                ask(second)
+            else:
+                self.at(self.now + 2 * after, lambda: hedge(attempt, 2 * after))
+
         def done(attempt: Attempt, outcome: Outcome) -> None:
             nonlocal last
+            if over:
+                return
             last = outcome
             call.done(attempt, outcome, outcome.name)
             if outcome is Outcome.ANSWERED:
@@ -121,6 +142,8 @@ class Fleet:
                 go_on()
 
         def end(outcome: Outcome) -> None:
+            nonlocal over
+            over = True
             call.close()
             self.results.append((self.now, method, outcome, self.now - begun))
             ended()

@@ -101,3 +101,42 @@ def test_an_instance_that_fails_now_and_then_gets_less_and_callers_notice_nothin
     fleet.run(10)
     assert fleet.failed() == 0
     assert 0.001 < fleet.share(0, 1, 10) < 0.25
+
+
+def slow_now_and_then(_now, rng):
+    return Outcome.ANSWERED, 1.0 if rng.random() < 0.01 else rng.expovariate(1 / 0.01)
+
+
+def seconds_of(fleet, share, begin=0.0):
+    taken = sorted(seconds for when, _, _, seconds in fleet.results if when >= begin)
+    return taken[int(share * len(taken))]
+
+
+def attempts_of(fleet):
+    return sum(map(len, fleet.asked.values()))
+
+
+def test_hedging_cuts_off_the_slowest_answers_for_two_percent_more_requests():
+    plain, hedged = (Fleet(*[slow_now_and_then] * 5, seed=1, hedge=hedge) for hedge in (False, True))
+    for fleet in (plain, hedged):
+        fleet.load(200)
+        fleet.run(60)
+    assert seconds_of(plain, 0.995) == pytest.approx(1.0)
+    assert seconds_of(hedged, 0.999, 5) <= 0.15
+    assert attempts_of(hedged) <= 1.021 * hedged.begun
+
+
+def test_hedging_adds_no_load_when_everything_becomes_slow():
+    fleet = Fleet(*[until(20, answers(0.01), answers(0.5))] * 5, hedge=True)
+    fleet.load(100)
+    fleet.run(20)
+    attempts, begun = attempts_of(fleet), fleet.begun
+    fleet.run(40)
+    assert (attempts_of(fleet) - attempts) / (fleet.begun - begun) <= 1.03
+
+
+def test_what_changes_something_is_not_hedged():
+    fleet = Fleet(*[slow_now_and_then] * 5, hedge=True)
+    fleet.load(200, "PUT")
+    fleet.run(20)
+    assert attempts_of(fleet) == fleet.begun

@@ -11,6 +11,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from peerage import CallOptions, call_options
 from peerage.testing import eventually
 
 ORDERS = "http://orders.service_id.asab/"
@@ -145,3 +146,31 @@ async def test_the_callers_time_limit_ends_both_attempts(fleet):
             await waiting
         assert not waiting.cancelling()
     await eventually(lambda: not fleet.outstanding, "both are given up")
+
+
+async def test_a_hedged_get_is_answered_by_the_instance_that_is_first(fleet):
+    hang, release = False, asyncio.Event()
+
+    async def answer(request):
+        if hang and "Peerage-Repeated" not in request.headers:
+            await release.wait()
+        return web.Response(text=request.headers.get("Peerage-Repeated", "first"))
+
+    served = [await fleet.serve(answer) for _ in range(2)]
+    async with fleet.session(options=CallOptions(hedge=True)) as session:
+        for _ in range(200):
+            assert await ask(session) == "first"
+        hits = sum(each.hits for each in served)
+        hang = True
+        assert await asyncio.gather(*(ask(session) for _ in range(2))) == ["1", "1"]
+        assert sum(each.hits for each in served) == hits + 4
+        # What changes something waits.
+        waiting = asyncio.create_task(ask(session, "PUT"))
+        await eventually(lambda: sum(each.hits for each in served) == hits + 5, "the request")
+        with call_options(hedge=False):
+            plain = asyncio.create_task(ask(session))
+        await asyncio.wait([waiting, plain], timeout=0.2)
+        assert not waiting.done()
+        assert not plain.done()
+        release.set()
+        assert await asyncio.gather(waiting, plain) == ["first", "first"]

@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from peerage.calling.repetition import nested
+from peerage.calling.repetition import Repetition, current_repetition
 from peerage.calling.retry import IDEMPOTENT
 from peerage.client import UnreachableError, UnreachableTimeoutError
 from peerage.testing import eventually
@@ -495,12 +495,12 @@ async def test_the_first_answer_is_released_before_the_request_is_repeated(fleet
 
 async def test_what_a_server_calls_for_a_repetition_is_not_repeated(fleet):
     bad = [await fleet.serve(unavailable) for _ in range(3)]
-    token = nested.set(True)
+    token = current_repetition.set(Repetition())
     try:
         async with fleet.session() as session, session.get(ORDERS) as response:
             assert response.status == 503
     finally:
-        nested.reset(token)
+        current_repetition.reset(token)
     assert sum(each.hits for each in bad) == 1
     assert [each.headers["Peerage-Repeated"] for one in bad for each in one.seen] == ["1"]
 
@@ -543,3 +543,42 @@ async def test_kill_one_of_three_under_load(fleet):
         goal = done + 3_000
     assert killed
     assert done >= goal
+
+
+async def break_off(reader, writer):
+    await reader.readuntil(b"\r\n\r\n")
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
+    await writer.drain()
+
+
+async def test_an_instance_that_breaks_answers_off_is_ejected(fleet):
+    bad, _ = await fleet.serve_raw(break_off), await fleet.serve()
+    async with fleet.session() as session:
+
+        async def ask():
+            with suppress(aiohttp.ClientPayloadError):
+                async with session.get(ORDERS) as response:
+                    await response.read()
+
+        await asyncio.gather(*(ask() for _ in range(30)))
+        assert [*fleet.client.balancer.avoided] == [bad.name]
+        hits = bad.hits
+        await asyncio.gather(*(ask() for _ in range(30)))
+    assert bad.hits == hits
+
+
+async def test_a_caller_that_closes_an_answer_early_says_nothing_about_the_instance(fleet):
+    async def stream(request):
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(b"x" * 100)
+        await asyncio.Event().wait()
+
+    for _ in range(2):
+        await fleet.serve(stream)
+    async with fleet.session() as session:
+        for _ in range(20):
+            response = await session.get(ORDERS)
+            response.close()
+    assert not fleet.client.balancer.avoided
+    assert all(fleet.client.balancer.stats(one.name).trouble is None for one in fleet.directory.find())

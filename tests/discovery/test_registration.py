@@ -114,6 +114,17 @@ async def test_draining_is_published_before_the_withdrawal(discovery, observer, 
     await draining
 
 
+async def test_all_records_drain_together(discovery, observer, seen):
+    """A Discovery drains what it has advertised, each record as its registration does."""
+    for port in (80, 81):
+        await discovery.advertise(port=port)
+    draining = asyncio.create_task(discovery.drain(lame_duck=0.05))
+    await seen(observer, lambda found: len(found) == 2 and all(each.draining for each in found))
+    await seen(observer, lambda found: not found)
+    await draining
+    await discovery.drain(lame_duck=3600)  # there is nothing to wait for any more
+
+
 async def test_an_update_while_it_drains_keeps_the_state(discovery, observer, seen):
     """A service that goes on to update its record isn't called again."""
     registration = await discovery.advertise(port=80)

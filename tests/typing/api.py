@@ -10,6 +10,7 @@ import aiohttp
 from aiohttp import web
 
 from peerage import (
+    Advert,
     Changed,
     Discovery,
     DiscoveryResolver,
@@ -24,7 +25,15 @@ from peerage import (
     UnreachableError,
     open_registry,
 )
-from peerage.web import GracefulStop, authorize, refuse_misdirected
+from peerage.web import (
+    GracefulStop,
+    Gradient2,
+    authorize,
+    drain_on_signals,
+    limit_concurrency,
+    refuse_misdirected,
+    run_app,
+)
 
 
 async def be_found() -> None:
@@ -74,9 +83,20 @@ async def call() -> AsyncIterator[bytes]:
 
 async def serve(discovery: Discovery, runner: web.AppRunner) -> None:
     """What a server takes from ``peerage.web``."""
-    app = web.Application(middlewares=[refuse_misdirected(discovery), authorize(discovery.auth.verifier())])
+    limit = limit_concurrency(Gradient2(initial=50, least=10))
+    verify = authorize(discovery.auth.verifier())
+    app = web.Application(middlewares=[refuse_misdirected(discovery), limit, verify])
+    limit_concurrency(50)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     await GracefulStop(app).stop(runner)
+    drain_on_signals(GracefulStop(app), await discovery.advertise(port=80), lame_duck=0.5, then=print)
+    drain_on_signals(app)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     refuse_misdirected()  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
+
+
+def serve_alone(app: web.Application) -> None:
+    """What takes the place of ``web.run_app``."""
+    run_app(app, Discovery(service_id="orders"), Advert(weight=2), host="127.0.0.1", port=0, access_log=None)
+    run_app(app)  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
 
 
 def registry() -> Registry:

@@ -16,6 +16,7 @@ from random import Random
 from typing import Final
 
 from peerage.balancing.budget import RETRY_SHARE
+from peerage.balancing.counts import Observer
 from peerage.balancing.ejection import Ejection
 from peerage.balancing.scores import Score, least_outstanding
 from peerage.balancing.service import Service
@@ -48,6 +49,7 @@ class Balancer:
         ejection: when instances that answer badly get no more requests.
         avoid_seconds: how long an instance that accepted no connection is avoided.
         retry_share: repetitions that each success earns; 0 for none.
+        observer: counts what happens.
     """
 
     def __init__(
@@ -59,11 +61,20 @@ class Balancer:
         ejection: Ejection | None = None,
         avoid_seconds: float = AVOID_SECONDS,
         retry_share: float = RETRY_SHARE,
+        observer: Observer | None = None,
     ) -> None:
+        self.observer = Observer() if observer is None else observer
+        """Counts what happens."""
         self._random = rng.random
         self._clock = clock
         self._score = score
-        self._table = Table(rng, ejection=ejection, avoid_seconds=avoid_seconds, retry_share=retry_share)
+        self._table = Table(
+            rng,
+            ejection=ejection,
+            avoid_seconds=avoid_seconds,
+            retry_share=retry_share,
+            observer=self.observer,
+        )
         # For callers that don't say which service they ask.
         self._unnamed = self._table.service(("", ""))
 
@@ -74,6 +85,10 @@ class Balancer:
     def service(self, name: tuple[str, str]) -> Service:
         """Return what is known about the instances of a name together."""
         return self._table.service(name)
+
+    def was_called(self, name: tuple[str, str]) -> bool:
+        """Tell whether requests to *name* were made."""
+        return name in self._table.services
 
     @property
     def outstanding(self) -> Mapping[str, int]:

@@ -1,12 +1,17 @@
 """What the balancer remembers about the instances of one name together."""
 
+from typing import TYPE_CHECKING
+
 from peerage.balancing.budget import RetryBudget
+
+if TYPE_CHECKING:
+    from peerage.balancing.hedging import Hedging
 
 
 class Service:
     """The instances that answer to one logical name."""
 
-    __slots__ = ("answered_at", "budget", "ejected", "size")
+    __slots__ = ("answered_at", "budget", "ejected", "hedging", "size")
 
     def __init__(self, budget: RetryBudget) -> None:
         self.budget = budget
@@ -15,5 +20,7 @@ class Service:
         """When one of them last answered a request, in seconds of the balancer's clock."""
         self.ejected: set[str] = set()
         """Names of the records of those that are ejected."""
+        self.hedging: Hedging | None = None
+        """When requests are hedged; None if none was so far."""
         self.size = 0
         """The number of instances at the last request."""

@@ -6,6 +6,7 @@ from random import Random
 from typing import Final
 
 from peerage.balancing.budget import RETRY_SHARE, RetryBudget
+from peerage.balancing.counts import Observer
 from peerage.balancing.ejection import Ejection
 from peerage.balancing.outcome import Outcome
 from peerage.balancing.service import Service
@@ -65,13 +66,19 @@ class Pick:
         self._table: Table | None = table
 
     def answered(self, now: float) -> None:
-        """Record that a response arrived that is no failure; the request is under way until :meth:`done`."""
+        """Record that the head of a response arrived that is no failure; :meth:`done` must follow."""
         stats = self.stats
-        stats.answered(now - self.started, now)
-        self.service.answered_at = now
-        self.service.budget.succeeded(now)
-        if stats.trouble is not None and self._table is not None:
-            self._table.recovered(self.instance.name, stats, self.started, now)
+        service, seconds = self.service, now - self.started
+        stats.answered(seconds, now)
+        service.answered_at = now
+        if service.hedging is not None:
+            service.hedging.answered(seconds, now)
+        if (trouble := stats.trouble) is not None and self._table is not None:
+            self._table.answered(self.instance.name, stats, trouble, self.started)
+
+    def reported(self, requests: int, now: float) -> None:
+        """Record how many requests the instance says are under way there."""
+        self.stats.reported, self.stats.reported_at = requests, now
 
     def done(self, outcome: Outcome, now: float, *, retry_after: float = 0.0) -> None:
         """Record how the request ended; only the first call counts.
@@ -83,8 +90,16 @@ class Pick:
         """
         table, self._table = self._table, None
         if table is not None:
-            self.stats.outstanding -= 1
-            if outcome is not Outcome.ANSWERED or self.stats.retired:
+            stats = self.stats
+            stats.outstanding -= 1
+            if outcome is Outcome.ANSWERED and not stats.retired:
+                stats.successes.add(now)
+                self.service.budget.succeeded(now)
+                if stats.trouble is not None:
+                    table.succeeded(stats, stats.trouble, self.started, now)
+            else:
+                if outcome is Outcome.CANCELLED:
+                    table.observer.count_failed(outcome)
                 table.failed(self, outcome, now, retry_after)
 
 
@@ -96,6 +111,7 @@ class Table:
         ejection: when instances that answer badly are avoided.
         avoid_seconds: how long an instance that accepted no connection is avoided.
         retry_share: repetitions that each success earns.
+        observer: counts what happens.
     """
 
     def __init__(
@@ -105,7 +121,9 @@ class Table:
         ejection: Ejection | None = None,
         avoid_seconds: float = AVOID_SECONDS,
         retry_share: float = RETRY_SHARE,
+        observer: Observer | None = None,
     ) -> None:
+        self.observer = Observer() if observer is None else observer
         self.ejection = Ejection() if ejection is None else ejection
         self.stats: dict[str, Stats] = {}
         self.avoided: dict[str, Trouble] = {}
@@ -173,20 +191,25 @@ class Table:
 
     # The way back
 
-    def recovered(self, name: str, stats: Stats, started: float, now: float) -> None:
-        """Record that a request was answered that was *started* then, where something went wrong before."""
-        trouble = stats.trouble
-        if trouble is None:
-            return
+    def answered(self, name: str, stats: Stats, trouble: Trouble, started: float) -> None:
+        """Record that the head of a response arrived, to a request *started* then, after a failure."""
         trouble.held = 0
-        if trouble.ejected_from is not None and started < trouble.ejected_at:
-            # It was under way when the instance was ejected.
+        if trouble.retry_at is None:
             return
-        trouble.consecutive = 0
-        if trouble.retry_at is not None:
-            self._readmit(name, stats, trouble)
-        if trouble.is_over(now):
-            stats.trouble = None
+        if trouble.ejected_from is not None:
+            if started < trouble.ejected_at:
+                # It was under way when the instance was ejected.
+                return
+            # Until its response has ended, one failure ejects the instance again.
+            trouble.consecutive = self.ejection.consecutive - 1
+        self._readmit(name, stats, trouble)
+
+    def succeeded(self, stats: Stats, trouble: Trouble, started: float, now: float) -> None:
+        """Record that a request *started* then was answered to the end, after a failure."""
+        if trouble.ejected_from is None or started >= trouble.ejected_at:
+            trouble.consecutive = 0
+            if trouble.is_over(now):
+                stats.trouble = None
 
     def suspect(self, pick: Pick, now: float) -> bool:
         """Tell whether the instance of a request under way is avoided; have it probed if it seems stopped.
@@ -209,6 +232,7 @@ class Table:
 
     def probed(self, name: str, now: float, *, passed: bool) -> None:
         """Record the result of probing the instance with this record in the background."""
+        self.observer.probed(passed=passed)
         stats = self.stats.get(name)
         if stats is None or (trouble := stats.trouble) is None:
             return
@@ -248,10 +272,13 @@ class Table:
             elif trouble.retry_at is not None and trouble.ejected_from is None:
                 # A connection was made.
                 self._readmit(name, stats, trouble)
-            self._judge(pick, stats, trouble, now)
+            self._judge(pick, outcome, stats, trouble, now)
         elif outcome is Outcome.CANCELLED:
             trouble = stats.trouble = trouble or Trouble()
             trouble.hold(now)
+            if (hedging := pick.service.hedging) is not None:
+                # It would have taken even longer.
+                hedging.usual.add(now - pick.started)
 
     def forget(self, name: str) -> None:
         """Drop what is known about an instance whose record was removed, once no request is under way."""
@@ -272,7 +299,7 @@ class Table:
 
     # Avoiding
 
-    def _judge(self, pick: Pick, stats: Stats, trouble: Trouble, now: float) -> None:
+    def _judge(self, pick: Pick, outcome: Outcome, stats: Stats, trouble: Trouble, now: float) -> None:
         """Eject the instance if it failed too often, and try it later again if it is ejected already."""
         if trouble.ejected_from is not None:
             if pick.started >= trouble.ejected_at:
@@ -290,6 +317,7 @@ class Table:
             trouble.retry_at = now + self._pause(trouble)
             trouble.held = 0
             self.avoided[pick.instance.name] = trouble
+            self.observer.ejected(pick.instance, outcome)
         else:
             trouble.double()
 
@@ -299,6 +327,7 @@ class Table:
         self.avoided.pop(name, None)
         if trouble.ejected_from is not None:
             trouble.ejected_from.ejected.discard(name)
+            self.observer.readmitted(name)
             trouble.ejected_from, trouble.ejections = None, 0
             # It is judged by what it does from now on.
             trouble.forgive()

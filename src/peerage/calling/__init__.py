@@ -8,15 +8,17 @@ request may be sent again, and :mod:`~peerage.calling.messages` how to say that 
 
 from peerage.calling.addresses import Addresses, Host
 from peerage.calling.call import Call, CallContext
+from peerage.calling.options import CallOptions
 from peerage.calling.resolution import Lookups, Resolution
 from peerage.calling.retry import Ending, Repeatable
-from peerage.calling.steps import Attempt, GiveUp, Pause, Relieve, Step, TlsProbe
+from peerage.calling.steps import Attempt, GiveUp, Pause, Relieve, Step, TlsProbe, WaitForInstance
 
 __all__ = [
     "Addresses",
     "Attempt",
     "Call",
     "CallContext",
+    "CallOptions",
     "Ending",
     "GiveUp",
     "Host",
@@ -27,4 +29,5 @@ __all__ = [
     "Resolution",
     "Step",
     "TlsProbe",
+    "WaitForInstance",
 ]

@@ -23,13 +23,18 @@ from typing import Final
 
 from cachetools import TTLCache
 
-from peerage.balancing import Balancer, Outcome, Pick
+from peerage.balancing import Balancer, Observer, Outcome, Pick, RetryBudget
+from peerage.balancing.hedging import Hedging
 from peerage.calling.addresses import Addresses, Host
 from peerage.calling.candidates import fits, is_literal
-from peerage.calling.messages import Note
-from peerage.calling.retry import Repeatable
+from peerage.calling.deadline import Deadline
+from peerage.calling.messages import Note, waiting
+from peerage.calling.options import CallOptions
+from peerage.calling.recorder import Recorder
+from peerage.calling.retry import Ending, Repeatable
 from peerage.calling.search import Search
-from peerage.calling.steps import Attempt, Step
+from peerage.calling.steps import Attempt, GiveUp, Step
+from peerage.calling.trace import CallTrace
 from peerage.directory import Directory
 
 #: Seconds for which an endpoint comes last that broke a connection and may speak another scheme. That costs
@@ -38,6 +43,11 @@ _DOUBT_SECONDS: Final = 3600.0
 
 #: Nothing listens there, or another service does.
 _ABSENT: Final = frozenset({Outcome.CONNECT_FAILED, Outcome.MISDIRECTED})
+
+#: Seconds after the last instance of a name left, during which calls wait for another one.
+_KNOWN_SECONDS: Final = 60.0
+
+_DEFAULT_OPTIONS: Final = CallOptions()
 
 _SECURE: Final = frozenset({"https", "wss"})
 
@@ -53,11 +63,18 @@ class CallContext:
     """Monotonic time in seconds."""
     random: Callable[[], float]
     """Returns random numbers from 0 to 1."""
+    observer: Observer = field(init=False)
+    """Counts what happens."""
     doubtful: TTLCache[tuple[str, int, bool], bool] = field(init=False)
     """Endpoints that may speak another scheme than was tried: record, port, whether TLS was tried."""
 
+    emptied: TTLCache[tuple[str, str], bool] = field(init=False)
+    """Names, by key and value, that lost their last instance within the last minute."""
+
     def __post_init__(self) -> None:
         """Make what is empty at first."""
+        self.observer = self.balancer.observer
+        self.emptied = TTLCache(4096, _KNOWN_SECONDS, self.clock)
         self.doubtful = TTLCache(1024, _DOUBT_SECONDS, self.clock)
 
 
@@ -72,8 +89,11 @@ class Call:
         name: ``(key, value)`` of the instances, both folded.
         scheme: ``http``, ``https``, ``ws`` or ``wss``.
         method: of the request.
+        options: what is chosen for it.
         has_key: whether the request has an ``Idempotency-Key``.
         nested: whether it is made for a request that is a repetition, so that it isn't repeated itself.
+        deadline: after which nothing is begun.
+        trace: where to record what it does; None if nothing is wanted.
     """
 
     __slots__ = (
@@ -81,9 +101,12 @@ class Call:
         "_first",
         "_search",
         "context",
+        "deadline",
         "method",
         "name",
         "nested",
+        "options",
+        "recorder",
         "repeatable",
         "scheme",
         "secure",
@@ -97,8 +120,11 @@ class Call:
         scheme: str,
         method: str,
         *,
+        options: CallOptions = _DEFAULT_OPTIONS,
         has_key: bool = False,
         nested: bool = False,
+        deadline: Deadline | None = None,
+        trace: CallTrace | None = None,
     ) -> None:
         self.context = context
         self.name = name
@@ -107,9 +133,12 @@ class Call:
         """Whether the scheme wants TLS."""
         self.method = method
         self.repeatable = Repeatable.of(method, has_key=has_key)
+        self.options = options
         self.nested = nested
+        self.deadline = deadline
         self.service = context.balancer.service(name)
         """What is known of all instances of the name."""
+        self.recorder = None if trace is None else Recorder(trace, context, name, secure=self.secure)
         self._first: Attempt | None = None
         self._backup: Attempt | None = None
         self._search: Search | None = None
@@ -121,17 +150,27 @@ class Call:
 
     def next(self) -> Step:
         """Return what to do next; after :class:`GiveUp` it isn't asked again."""
+        if self.deadline is not None and not self.has_time():
+            late = GiveUp(Ending.TOO_LATE, self.deadline.message(self.waiting(None)))
+            if self.recorder is not None:
+                self.recorder.step(late)
+            return late
         search = self._search
         if search is None:
             if self._first is None:
                 pick = self.pick()
                 if pick is not None and (first := self._first_attempt(pick)) is not None:
                     self._first = first
+                    if self.recorder is not None:
+                        self.recorder.step(first)
                     return first
                 search = self._search = Search(self, pick, None)
             else:
                 search = self._begin_search(self._first)
-        return search.next()
+        step = search.next()
+        if self.recorder is not None:
+            self.recorder.step(step)
+        return step
 
     def done(
         self,
@@ -144,8 +183,8 @@ class Call:
     ) -> None:
         """Record how *attempt* ended, before the next step is asked for.
 
-        An attempt that was answered stays counted at its instance: the adapter calls ``attempt.pick.done()``
-        when the response is over.
+        An attempt that was answered stays counted at its instance: the adapter calls :meth:`over` when the
+        response is over.
 
         Args:
             attempt: the attempt.
@@ -157,9 +196,17 @@ class Call:
         attempt.outcome = outcome
         if outcome in _ABSENT and attempt.instance.suspect:
             self.context.directory.refused(attempt.instance.name)
+        context = self.context
+        if self.recorder is not None:
+            self.recorder.ended(attempt, outcome, problem)
         if outcome is Outcome.ANSWERED:
-            attempt.pick.answered(self.context.clock())
+            attempt.pick.answered(context.clock())
+            context.observer.answered += 1
+            if attempt is self._backup:
+                context.observer.second_attempts_won += 1
             return
+        if outcome is not Outcome.CANCELLED:
+            context.observer.count_failed(outcome)
         if attempt is self._backup:
             attempt.pick.done(outcome, self.context.clock(), retry_after=retry_after)
             return
@@ -167,41 +214,90 @@ class Call:
         search = self._search or self._begin_search(attempt)
         search.failed(attempt, outcome, problem, replayable=replayable)
 
-    def back_up(self, attempt: Attempt) -> Attempt | None:
-        """Return one attempt elsewhere while *attempt* is under way; None if there may be none.
+    def over(self, attempt: Attempt, outcome: Outcome) -> None:
+        """Record that the answer to *attempt* is over: read to its end, broken off, or given up."""
+        attempt.pick.done(outcome, self.context.clock())
+        if outcome is not Outcome.ANSWERED:
+            self.context.observer.broken_off += 1
+        if self.recorder is not None:
+            self.recorder.over(attempt, outcome)
 
-        Only a request that changes nothing gets one: the first instance may process it later.
+    def back_up(self, attempt: Attempt) -> Attempt | None:
+        """Return an attempt elsewhere because *attempt* waits for an instance that seems stopped, or None."""
+        return self._second(attempt, self.service.budget) if self.options.back_up else None
+
+    def hedge_after(self) -> float | None:
+        """Return the seconds after which an attempt takes longer than usual; None if it isn't hedged."""
+        if not self.options.hedge or self.repeatable is not Repeatable.SAFE:
+            return None
+        if self.service.hedging is None:
+            self.service.hedging = Hedging()
+        return self.service.hedging.usual.value
+
+    def hedge(self, attempt: Attempt) -> Attempt | None:
+        """Return an attempt elsewhere because *attempt* takes longer than usual, or None."""
+        hedging = self.service.hedging
+        return None if hedging is None else self._second(attempt, hedging.budget)
+
+    def _second(self, attempt: Attempt, budget: RetryBudget) -> Attempt | None:
+        """Return an attempt beside *attempt*, if the request changes nothing and *budget* allows it.
+
+        There is one such attempt for a call. The first instance may still process the request, even later.
         """
-        now, budget = self.context.clock(), self.service.budget
-        if self._backup is not None or self.repeatable is not Repeatable.SAFE or self.nested:
+        now = self.context.clock()
+        if self._backup is not None or not self.has_time():
             return None
-        if budget.balance(now) < 1 or (pick := self.pick((attempt.instance.name,))) is None:
+        if self.repeatable is not Repeatable.SAFE or self.nested:
             return None
-        backup = self._first_attempt(pick)
-        if backup is None:
+        if budget.balance(now) < 1 or (pick := self.pick((attempt.instance.name,), second=True)) is None:
+            return None
+        second = self._first_attempt(pick)
+        if second is None:
             # It would have to be looked up first.
             pick.done(Outcome.UNUSED, now)
             return None
         budget.spend(now)
-        backup.repeated = True
-        self._backup = backup
-        return backup
+        second.repeated = True
+        self._backup = second
+        self.context.observer.second_attempts += 1
+        if self.recorder is not None:
+            self.recorder.began(second)
+        return second
 
-    def pick(self, tried: Collection[str] = (), *, last_resort: bool = False) -> Pick | None:
-        """Choose an instance; see :meth:`Balancer.pick`."""
+    def has_time(self, seconds: float = 0.0) -> bool:
+        """Tell whether the deadline lets something be begun, after a wait of so many *seconds*."""
+        return self.deadline is None or self.deadline.leaves_time(self.context.clock(), seconds)
+
+    def waiting(self, attempt: Attempt | None) -> str:
+        """Return what is waited for while *attempt*, or none, is under way."""
+        place = None if attempt is None or attempt.outcome is not None else f"{attempt.host}:{attempt.port}"
+        return waiting(self.method, *self.name, place, self.notes)
+
+    def pick(
+        self, tried: Collection[str] = (), *, last_resort: bool = False, second: bool = False
+    ) -> Pick | None:
+        """Choose an instance, or a *second* one while the first goes on; see :meth:`Balancer.pick`."""
         context = self.context
         targets, balancer = context.directory.targets(*self.name), context.balancer
         safe = self.repeatable is Repeatable.SAFE
         pick = balancer.pick(targets, self.service, tried=tried, safe=safe, last_resort=last_resort)
-        if pick is None or (scheme := pick.instance.scheme) is None or (scheme == "https") is self.secure:
-            return pick
-        pick.done(Outcome.UNUSED, pick.started)
-        # Only services that speak both schemes have to be looked through.
-        fitting = [target for target in targets if fits(target, secure=self.secure)]
-        return balancer.pick(fitting, self.service, tried=tried, safe=safe, last_resort=last_resort)
+        if (
+            pick is not None
+            and (scheme := pick.instance.scheme) is not None
+            and (scheme == "https") is not self.secure
+        ):
+            pick.done(Outcome.UNUSED, pick.started)
+            # Only services that speak both schemes have to be looked through.
+            fitting = [target for target in targets if fits(target, secure=self.secure)]
+            pick = balancer.pick(fitting, self.service, tried=tried, safe=safe, last_resort=last_resort)
+        if self.recorder is not None:
+            self.recorder.picked(pick, targets, tried, last_resort=last_resort, second=second)
+        return pick
 
     def close(self) -> None:
         """End the call: attempts under way count as cancelled. May be called twice."""
+        if self.recorder is not None:
+            self.recorder.closed()
         first, backup = self._first, self._backup
         if backup is not None and backup.outcome is None:
             backup.pick.done(Outcome.CANCELLED, self.context.clock())

@@ -9,7 +9,7 @@ from peerage.calling.addresses import Host
 from peerage.calling.candidates import endpoints_of, hosts_of
 from peerage.calling.resolution import Resolution
 from peerage.calling.retry import Ending, ending_of, may_repeat, needs_budget
-from peerage.calling.steps import Attempt, GiveUp, Pause, Relieve, Step, TlsProbe
+from peerage.calling.steps import Attempt, GiveUp, Pause, Relieve, Step, TlsProbe, WaitForInstance
 from peerage.records.instance import Endpoint, Instance
 
 if TYPE_CHECKING:
@@ -55,6 +55,8 @@ class Search:
         # Repetitions after bytes were sent, and whether the next attempt is one that isn't paid for yet.
         self._replays = 0
         self._owed = False
+        # Whether the budget has refused a repetition.
+        self._refused = False
         self._steps = self._run()
 
     @property
@@ -101,11 +103,17 @@ class Search:
         if self._last is Outcome.CONNECTION_LOST and self._may_go_on():
             # A peer may close a kept connection just as it is used. If there is no other instance, a new
             # connection to the same one is what aiohttp would try as well.
-            yield Pause(_PAUSE * (0.5 + self._context.random()))
-            self._tried.clear()
-            if (yield from self._try_all()):
-                return True
-        return (yield from self._try_last_resorts()) or (yield from self._wait_for_pending())
+            seconds = _PAUSE * (0.5 + self._context.random())
+            if self._call.has_time(seconds):
+                yield Pause(seconds)
+                self._tried.clear()
+                if (yield from self._try_all()):
+                    return True
+        return (
+            (yield from self._try_last_resorts())
+            or (yield from self._wait_for_pending())
+            or (yield from self._wait_for_instance())
+        )
 
     def _try_all(self) -> _Attempts:
         """Try the instances that aren't avoided, one after the other."""
@@ -133,6 +141,19 @@ class Search:
         found = yield from resolution.wait_for_pending()
         self._tried -= found
         return (yield from self._try_last_resorts()) if found else False
+
+    def _wait_for_instance(self) -> _Attempts:
+        """Wait for an instance if the last one has just left, as in a restart, and try it."""
+        context, call = self._context, self._call
+        end = context.clock() + call.options.wait
+        while call.name in context.emptied and not context.directory.targets(*call.name):
+            left = end - context.clock()
+            if left <= 0.0 or self._last is not None:
+                return False
+            yield WaitForInstance(call.name, left)
+            if context.directory.targets(*call.name):
+                return (yield from self._try_all())
+        return False
 
     def _pick(self, *, last_resort: bool = False) -> Pick | None:
         pick, self._given = self._given, None
@@ -212,6 +233,7 @@ class Search:
         if self._owed:
             self._owed = False
             self._call.service.budget.spend(now)
+            self._context.observer.repetitions += 1
         attempt = self._current = Attempt(pick, endpoint, ip, host, now)
         attempt.repeated = self._replays > 0
         attempt.others = [each for each in addresses if each != ip]
@@ -252,7 +274,14 @@ class Search:
             return False
         if not needs_budget(last):
             return True
-        return not call.nested and call.service.budget.balance(self._context.clock()) >= 1
+        if not call.options.repeat or call.nested:
+            return False
+        if call.service.budget.balance(self._context.clock()) >= 1:
+            return True
+        if not self._refused:
+            self._refused = True
+            self._context.observer.budget_used_up(call.name)
+        return False
 
     def _end(self) -> GiveUp:
         (key, value), notes = self._call.name, self.notes

@@ -73,6 +73,13 @@ class Relieve(NamedTuple):
     """Close connections that no request uses: no descriptor was left for another one."""
 
 
+class WaitForInstance(NamedTuple):
+    """Wait until an instance answers to *name*, key and value, for so many seconds at most."""
+
+    name: tuple[str, str]
+    seconds: float
+
+
 class Pause(NamedTuple):
     """Wait so many seconds: the same instance is asked again."""
 
@@ -87,4 +94,4 @@ class GiveUp(NamedTuple):
     """For the caller; empty if the error of the last attempt is raised as it is."""
 
 
-Step = Attempt | Lookups | TlsProbe | Relieve | Pause | GiveUp
+Step = Attempt | Lookups | TlsProbe | Relieve | Pause | WaitForInstance | GiveUp

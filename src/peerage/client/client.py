@@ -13,12 +13,14 @@ from typing import Any, Final
 import aiohttp
 from yarl import URL
 
-from peerage.balancing import Balancer
-from peerage.calling import Addresses, CallContext, Host
+from peerage.balancing import Balancer, Ejection, Score, least_outstanding, reported_load
+from peerage.calling import Addresses, CallContext, CallOptions, Host
+from peerage.client.arrivals import Arrivals
 from peerage.client.authorize import Authorize
 from peerage.client.backups import Backups
 from peerage.client.connections import MOST_IDLE, Connections, InstanceConnector
 from peerage.client.exchange import Resources
+from peerage.client.journal import Journal
 from peerage.client.lookup import HostLookup
 from peerage.client.middleware import BalancingMiddleware
 from peerage.client.prober import Prober
@@ -26,6 +28,7 @@ from peerage.client.resolver import SharedResolver
 from peerage.directory import Change, DirectoryEvent
 from peerage.errors import RegistryClosedError
 from peerage.membership import Membership
+from peerage.telemetry import Telemetry
 
 #: Connections of the shared connector at most, if the process may open that many descriptors twice.
 _MOST_CONNECTIONS: Final = 4096
@@ -45,6 +48,10 @@ class Client:
         limit: connections in use at the same time, 0 for any number; requests beyond it wait. By default half
             of the descriptors the process may open, at most 4096. aiohttp's own default of 100 starves a
             service with more concurrent requests than that, for seconds, while its peers are idle.
+        options: how calls deal with failures.
+        ejection: when instances that answer badly get no more requests.
+        score: which of two instances is the better one; least_outstanding by default.
+        telemetry: what attempts are reported to.
         clock: monotonic time in seconds.
         getaddrinfo: looks up the hosts of instances, like ``socket.getaddrinfo``; called in threads.
     """
@@ -55,13 +62,21 @@ class Client:
         *,
         rng: random.Random | None = None,
         limit: int | None = None,
+        options: CallOptions | None = None,
+        ejection: Ejection | None = None,
+        score: Score | None = None,
+        telemetry: Telemetry | None = None,
         clock: Callable[[], float] = time.monotonic,
         getaddrinfo: Callable[..., list[tuple[Any, ...]]] = socket.getaddrinfo,
     ) -> None:
         rng = random.Random() if rng is None else rng  # noqa: S311 - spreads load, keeps no secret
         self.membership = membership
         """The instances, and whether they are known."""
-        self.balancer = Balancer(rng, clock)
+        self.journal = Journal()
+        """Counts and logs what happens to calls."""
+        self.balancer = Balancer(
+            rng, clock, score=score or least_outstanding, ejection=ejection, observer=self.journal
+        )
         """How busy each of them is."""
         self.lookup = HostLookup(Addresses(clock), getaddrinfo=getaddrinfo)
         """Looks up their hosts."""
@@ -73,8 +88,18 @@ class Client:
         self._prober = Prober(context, self.lookup)
         self._backups = Backups(context, self._connections, self._prober.start)
         self._prober.on_failure = self._backups.check
-        resources = Resources(context, self.lookup, self._connections, self._prober, self._backups)
-        self._balancing = BalancingMiddleware(membership, resources)
+        self._arrivals = Arrivals(context, self.journal)
+        self._resources = Resources(
+            context,
+            self.lookup,
+            self._connections,
+            self._prober,
+            self._backups,
+            self._arrivals,
+            reads_load=score is reported_load,
+            telemetry=telemetry,
+        )
+        self._options = CallOptions() if options is None else options
         self._unsubscribe = membership.directory.subscribe(self._changed)
         self._connector: aiohttp.TCPConnector | None = None
         self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
@@ -87,6 +112,7 @@ class Client:
         *,
         headers: Any = None,
         authorize: aiohttp.ClientMiddlewareType | None = None,
+        options: CallOptions | None = None,
         **kwargs: Any,
     ) -> aiohttp.ClientSession:
         """Return a session to which ``http://<value>.<key>.asab`` is any live instance; the caller closes it.
@@ -98,6 +124,7 @@ class Client:
             headers: sent with each request.
             authorize: a middleware that authorizes requests; it runs inside those of *middlewares*, so each
                 repetition that they make is authorized anew.
+            options: how its calls deal with failures; by default those of the client.
             **kwargs: handed on to ``aiohttp.ClientSession``. ``middlewares`` run outside of ours. A
                 ``connector`` of your own is used, and owned as aiohttp says.
 
@@ -112,7 +139,8 @@ class Client:
             kwargs["connector_owner"] = False
         if isinstance(authorize, Authorize):
             kwargs["trace_configs"] = [*(kwargs.get("trace_configs") or ()), authorize.trace]
-        own = (self._balancing,) if authorize is None else (authorize, self._balancing)
+        balancing = BalancingMiddleware(self.membership, self._resources, options or self._options)
+        own = (balancing,) if authorize is None else (authorize, balancing)
         kwargs["middlewares"] = (*(kwargs.get("middlewares") or ()), *own)
         return aiohttp.ClientSession(base_url, headers=headers, **kwargs)
 
@@ -121,6 +149,7 @@ class Client:
         self._closed = True
         self._unsubscribe()
         self._backups.close()
+        self.journal.close()
         await self._prober.aclose()
         connector, self._connector = self._connector, None
         if connector is not None:
@@ -156,9 +185,11 @@ class Client:
     def _changed(self, event: DirectoryEvent) -> None:
         if not isinstance(event, Change):
             return
+        self._arrivals.changed(event)
         before, after = event
         if before is not None and (after is None or after.name != before.name):
             self.balancer.forget(before.name)
+            self.journal.forget(before.name)
             self._connections.leave(before.name)
         if after is not None and (before is None or after.name != before.name):
             # A service that begins again may do so at other addresses, under the same host name.

@@ -5,7 +5,7 @@ import logging
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
 from aiohttp import hdrs
@@ -23,24 +23,33 @@ from peerage.calling import (
     Pause,
     Relieve,
     TlsProbe,
+    WaitForInstance,
 )
-from peerage.calling.answers import outcome_of_answer, retry_after
+from peerage.calling.answers import outcome_of_answer, reported_requests, retry_after
+from peerage.calling.deadline import TIMEOUT_MS, write_timeout
 from peerage.calling.misdirected import DIALLED
 from peerage.calling.repetition import REPEATED
+from peerage.client.arrivals import Arrivals
 from peerage.client.backups import Backup, Backups
 from peerage.client.connections import Connections, Kept, call_at_end
 from peerage.client.errors import MisdirectedError, unreachable
 from peerage.client.lookup import HostLookup
-from peerage.client.outcomes import is_connecting, outcome_of
+from peerage.client.outcomes import is_connecting, outcome_of, outcome_of_body
 from peerage.client.prober import Prober
 from peerage.client.tlsprobe import speaks_tls
-from peerage.errors import NotDiscoveredError
+from peerage.errors import DeadlineExceededError, NotDiscoveredError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from peerage.telemetry import AttemptTelemetry, CallTelemetry, Telemetry
 
 log = logging.getLogger("peerage.client")
 
 # An istr is folded once, not at each request.
 _DIALLED: Final = istr(DIALLED)
 _REPEATED: Final = istr(REPEATED)
+_TIMEOUT_MS: Final = istr(TIMEOUT_MS)
 
 #: Keeps connections to instances apart in aiohttp's pool where TLS doesn't need a name.
 _POOL: Final = "instance.asab"
@@ -59,6 +68,11 @@ class Resources:
     connections: Connections
     prober: Prober
     backups: Backups
+    arrivals: Arrivals
+    reads_load: bool
+    """Whether instances are chosen by the load that they report."""
+    telemetry: "Telemetry | None" = None
+    """What attempts are reported to."""
 
     def start_due(self) -> None:
         """Begin to look up and to probe in the background what is due."""
@@ -72,14 +86,19 @@ class Exchange:
     __slots__ = (
         "_answer",
         "_authorization",
-        "_backup",
-        "_call",
         "_error",
-        "_handler",
         "_hostname",
-        "_request",
         "_resources",
+        "_telemetry",
         "_url",
+        "attempt",
+        "backup",
+        "call",
+        "check_at",
+        "handler",
+        "hedging",
+        "request",
+        "task",
     )
 
     def __init__(
@@ -90,22 +109,35 @@ class Exchange:
         handler: aiohttp.ClientHandlerType,
     ) -> None:
         self._resources = resources
-        self._call = call
-        self._request = request
-        self._handler = handler
-        self._url = request.url
+        self.call = call
+        self.request = request
+        self.handler = handler
+        self.attempt: Attempt | None = None
+        """What is under way."""
+        self.backup: Backup | None = None
+        """A second attempt beside it."""
+        self.task: asyncio.Task[Any] | None = None
+        """The task that makes the attempts, if there may be a second one."""
+        self.hedging: asyncio.TimerHandle | None = None
+        """Begins a second attempt when the first takes longer than usual."""
+        self.check_at = 0.0
+        """When it is looked at whether one is needed, in seconds of the client's clock."""
+        self._url = url = request.url
         self._hostname = request.server_hostname
         # It may be taken out for one instance and sent to the next.
         self._authorization = request.headers.get(hdrs.AUTHORIZATION)
+        self._telemetry: CallTelemetry | None = None
+        if resources.telemetry is not None:
+            shown = str(url.with_user(None))
+            self._telemetry = resources.telemetry.call(request.method, shown, url.host or "", url.port)
         self._error: BaseException | None = None
         # The last answer, if it is a failure, as long as it isn't certain that there will be another one.
         self._answer: aiohttp.ClientResponse | None = None
-        self._backup: Backup | None = None
 
     async def run(self) -> aiohttp.ClientResponse:
         """Carry out the steps of the call; see :class:`BalancingMiddleware` for what it raises."""
         while True:
-            step = self._call.next()
+            step = self.call.next()
             if isinstance(step, Attempt):
                 response = await self._attempt(step)
                 if response is not None:
@@ -117,21 +149,23 @@ class Exchange:
 
     def close(self) -> None:
         """End what is under way, and leave the request as it was."""
-        self._call.close()
-        if self._backup is not None:
-            self._resources.backups.discard(self._backup)
+        self.call.close()
+        if self.task is not None:
+            self._resources.backups.discard(self)
         if self._answer is not None:
             self._answer.close()
-        request = self._request
+        request = self.request
         # A middleware of the user's may send it again: to be balanced anew, it must be as it was.
         request.url = self._url
         request.server_hostname = self._hostname
         request.headers.pop(_DIALLED, None)
         request.headers.pop(_REPEATED, None)
+        if self.call.deadline is not None:
+            request.headers.pop(_TIMEOUT_MS, None)
 
     def prepare(self, attempt: Attempt, request: aiohttp.ClientRequest) -> Kept:
         """Have *request*, or a copy of it, sent to the address of *attempt*."""
-        call, url, resources = self._call, self._url, self._resources
+        call, url, resources = self.call, self._url, self._resources
         kept = resources.connections.begin(attempt.pick.instance.name, (attempt.ip, attempt.endpoint.port))
         kept.others = attempt.others
         kept.suspect = attempt.instance.suspect
@@ -152,6 +186,9 @@ class Exchange:
             request.update_proxy(None, None, None)
         if attempt.repeated or call.nested:
             request.headers[_REPEATED] = "1"
+        if call.deadline is not None:
+            left = call.deadline.left(resources.context.clock())
+            request.headers[_TIMEOUT_MS] = write_timeout(left)
         if notes := call.notes:
             log.debug("%s of %s failed at %s: %s", request.method, url.raw_host, *notes[-1])
             # The failed attempt has cancelled the wait for "100 Continue", if there is one: wait anew.
@@ -162,6 +199,24 @@ class Exchange:
             log.debug("%s of %s goes to %s", request.method, url.raw_host, kept.dialled)
         return kept
 
+    def send(self, attempt: Attempt, request: aiohttp.ClientRequest) -> "Awaitable[aiohttp.ClientResponse]":
+        """Send *request*, prepared for *attempt*, and report it as it is wanted."""
+        if self._telemetry is None:
+            return self.handler(request)
+        reported = self._telemetry.attempt(attempt.ip, attempt.port, request.headers)
+        return self._send_reported(request, reported)
+
+    async def _send_reported(
+        self, request: aiohttp.ClientRequest, reported: "AttemptTelemetry"
+    ) -> aiohttp.ClientResponse:
+        try:
+            response = await self.handler(request)
+        except BaseException as error:
+            reported.failed(error)
+            raise
+        reported.answered(response.status)
+        return response
+
     # Steps
 
     async def _attempt(self, attempt: Attempt) -> aiohttp.ClientResponse | None:
@@ -169,40 +224,40 @@ class Exchange:
         if self._answer is not None:
             self._answer.release()
             self._answer = None
-        kept = self.prepare(attempt, self._request)
-        backup = self._backup = self._make_backup(attempt)
+        kept = self.prepare(attempt, self.request)
+        self.attempt = attempt
+        if self.task is None and self.call.service.size > 1:
+            self.task = asyncio.current_task()
+            self._resources.backups.add(self, attempt.started)
+        if self.task is not None and (after := self.call.hedge_after()) is not None:
+            self._resources.backups.hedge(self, after)
         try:
-            response = await self._handler(self._request)
-            if backup is not None and backup.has_interrupted:
-                await backup.ignore_interruption()
+            response = await self.send(attempt, self.request)
+            if self.backup is not None and self.backup.has_interrupted:
+                await self.backup.ignore_interruption()
         except BaseException as error:  # noqa: BLE001 - the call decides what it means
             self._resources.connections.end(kept)
             await self._failed(attempt, error)
-            if backup is None or attempt.outcome is Outcome.NOT_RETRYABLE:
-                # The caller's time limit is over, for example.
+            # At the end of the caller's time limit, for example, the second one isn't waited for.
+            if self.backup is None or attempt.outcome is Outcome.NOT_RETRYABLE:
                 return None
-            if (won := await backup.result()) is None:
+            if (won := await self.backup.result()) is None:
                 return None
             attempt, kept, response = won
+        finally:
+            if self.hedging is not None:
+                self.hedging.cancel()
         return await self._answered(attempt, kept, response)
-
-    def _make_backup(self, attempt: Attempt) -> Backup | None:
-        """Have *attempt* backed up by another one if its instance turns out not to answer."""
-        call, backup = self._call, self._backup
-        if backup is not None:
-            backup.attempt = attempt
-        elif call.service.size > 1:
-            backup = Backup(call, attempt, self._request, self._handler, self.prepare)
-            self._resources.backups.add(backup)
-        return backup
 
     async def _answered(
         self, attempt: Attempt, kept: Kept, response: aiohttp.ClientResponse
     ) -> aiohttp.ClientResponse | None:
         outcome = outcome_of_answer(response.status, response.headers)
         if outcome is Outcome.ANSWERED:
-            self._call.done(attempt, outcome)
-            call_at_end(response, partial(self._end, attempt, kept))
+            self.call.done(attempt, outcome)
+            if self._resources.reads_load and (load := reported_requests(response.headers)) is not None:
+                attempt.pick.reported(load, self._resources.context.clock())
+            call_at_end(response, partial(self._end, attempt, kept, response))
             return response
         call_at_end(response, partial(self._resources.connections.end, kept))
         if outcome is Outcome.MISDIRECTED:
@@ -210,8 +265,8 @@ class Exchange:
             response.close()
             await self._failed(attempt, MisdirectedError(response))
             return None
-        self._answer, body = response, self._request.body
-        self._call.done(
+        self._answer, body = response, self.request.body
+        self.call.done(
             attempt,
             outcome,
             f"status {response.status}",
@@ -221,13 +276,13 @@ class Exchange:
         )
         return None
 
-    def _end(self, attempt: Attempt, kept: Kept) -> None:
+    def _end(self, attempt: Attempt, kept: Kept, response: aiohttp.ClientResponse) -> None:
         self._resources.connections.end(kept)
-        attempt.pick.done(Outcome.ANSWERED, self._resources.context.clock())
+        self.call.over(attempt, outcome_of_body(response))
 
     async def _failed(self, attempt: Attempt, error: BaseException) -> None:
         """Record that *attempt* ended with *error*; raise it if the caller gave the request up."""
-        call, outcome, backup = self._call, outcome_of(error), self._backup
+        call, outcome, backup = self.call, outcome_of(error), self.backup
         if outcome is Outcome.CANCELLED:
             if backup is not None and backup.has_interrupted and backup.take_back():
                 call.done(attempt, outcome)
@@ -242,16 +297,16 @@ class Exchange:
 
     async def _is_body_consumed(self) -> bool:
         """Tell whether the body can't be sent again, once it is no longer being written."""
-        body = self._request.body
+        body = self.request.body
         if not isinstance(body, aiohttp.Payload):
             return False
         # A file rewinds when its cancelled writer has settled. What became of that write, the attempt itself
         # has said.
         with suppress(aiohttp.ClientError, OSError):
-            await self._request.close()
+            await self.request.close()
         return body.consumed
 
-    async def _wait(self, step: Lookups | Pause | Relieve | TlsProbe) -> None:
+    async def _wait(self, step: Lookups | Pause | Relieve | TlsProbe | WaitForInstance) -> None:
         """Do what *step* says, before the next attempt."""
         if isinstance(step, Lookups):
             await self._resources.lookup.wait(step)
@@ -259,6 +314,8 @@ class Exchange:
             self._resources.connections.close_idle()
             # Their descriptors are free in the next turn of the loop.
             await asyncio.sleep(0)
+        elif isinstance(step, WaitForInstance):
+            await self._resources.arrivals.wait(step)
         elif isinstance(step, Pause):
             await asyncio.sleep(step.seconds)
         else:
@@ -275,4 +332,6 @@ class Exchange:
                 raise error
         if end.ending is Ending.NOT_DISCOVERED:
             raise NotDiscoveredError(end.message) from error
-        raise unreachable(end.message, self._request.connection_key, error) from error
+        if end.ending is Ending.TOO_LATE:
+            raise DeadlineExceededError(end.message) from error
+        raise unreachable(end.message, self.request.connection_key, error) from error

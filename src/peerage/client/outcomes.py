@@ -8,6 +8,7 @@ import aiohttp
 
 from peerage.balancing import Outcome
 from peerage.client.errors import MisdirectedError
+from peerage.errors import DeadlineExceededError
 
 # The next connection would fail for the same reason: this process or this machine is short of something.
 _SHORTAGE: Final = frozenset(
@@ -45,6 +46,16 @@ def _outcome_of_connection(error: aiohttp.ClientConnectionError) -> Outcome:
     if isinstance(error, aiohttp.SocketTimeoutError):
         return Outcome.TIMED_OUT
     return Outcome.CONNECTION_LOST if isinstance(error, _LOST) else Outcome.NOT_RETRYABLE
+
+
+def outcome_of_body(response: aiohttp.ClientResponse) -> Outcome:
+    """Return how an attempt ended whose response has let go of its connection."""
+    error = response.content.exception()
+    if isinstance(error, aiohttp.ClientPayloadError):
+        return Outcome.CONNECTION_LOST
+    # A caller that closes a response early leaves an error as well; so does one whose deadline has passed.
+    timed_out = isinstance(error, TimeoutError) and not isinstance(error, DeadlineExceededError)
+    return Outcome.TIMED_OUT if timed_out else Outcome.ANSWERED
 
 
 def is_connecting(error: BaseException) -> bool:

@@ -2,7 +2,8 @@
 
 ::
 
-    app = aiohttp.web.Application(middlewares=[refuse_misdirected(discovery), authorize(verifier)])
+    app = aiohttp.web.Application(middlewares=[authorize(verifier)])
+    run_app(app, discovery, port=8080)
 
 What authorizes is loaded on first use, so that ``refuse_misdirected`` doesn't need its packages.
 """
@@ -10,18 +11,30 @@ What authorizes is loaded on first use, so that ``refuse_misdirected`` doesn't n
 from typing import TYPE_CHECKING
 
 from peerage.lazy import loader
+from peerage.web.draining import drain_on_signals
+from peerage.web.gradient import Gradient2
+from peerage.web.load import report_load
 from peerage.web.misdirected import refuse_misdirected
+from peerage.web.overload import limit_concurrency
+from peerage.web.propagation import propagate
+from peerage.web.running import run_app
 from peerage.web.stopping import GracefulStop
 
 __all__ = [
     "PRINCIPAL",
     "GracefulStop",
+    "Gradient2",
     "authorize",
     "caller",
+    "drain_on_signals",
+    "limit_concurrency",
     "noauth",
+    "propagate",
     "refuse_misdirected",
+    "report_load",
     "require",
     "require_superuser",
+    "run_app",
 ]
 
 if TYPE_CHECKING:

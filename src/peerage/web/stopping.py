@@ -35,9 +35,7 @@ class GracefulStop:
     def __init__(self, app: web.Application) -> None:
         self._stopping = False
         self._received = 0
-        self._waited_for: set[int] = set()
-        self._none = asyncio.Event()
-        self._none.set()
+        self._waited_for: dict[int, asyncio.Future[None]] = {}
         self._websockets: dict[int, web.WebSocketResponse] = {}
 
         @web.middleware
@@ -45,8 +43,7 @@ class GracefulStop:
             # A clone of the request has the same writer.
             key = id(request.writer)
             self._received += 1
-            self._waited_for.add(key)
-            self._none.clear()
+            self._waited_for[key] = asyncio.get_running_loop().create_future()
             try:
                 return await handler(request)
             finally:
@@ -63,28 +60,40 @@ class GracefulStop:
         finally:
             await runner.cleanup()
 
-    async def finish(self, runner: web.AppRunner, timeout: float = TIMEOUT) -> None:  # noqa: ASYNC109 - it is no error
+    async def finish(self, runner: web.AppRunner | None = None, timeout: float = TIMEOUT) -> None:  # noqa: ASYNC109 - it is no error
         """Take no new connections, close WebSockets with 1001, and wait for the requests under way.
 
         A request is waited for until its body has arrived and its response has begun, or its handler is done.
         What is still sent then is finished by ``runner.cleanup()``. After *timeout* seconds no more requests
         are waited for.
+
+        Without a *runner* the server goes on listening: only the requests that are under way now are waited
+        for, and its own stop must follow.
         """
         self.close_connections()
-        for site in tuple(runner.sites):
-            await site.stop()
-        if runner.server is None or not runner.server.connections:
-            return
+        if runner is not None:
+            for site in tuple(runner.sites):
+                await site.stop()
+            if runner.server is None or not runner.server.connections:
+                return
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout):
                 seen = -1
                 while seen != self._received:
-                    open_ones = [each for each in self._websockets.values() if each.prepared]
-                    await asyncio.gather(*(each.close(code=WSCloseCode.GOING_AWAY) for each in open_ones))
-                    await self._none.wait()
+                    await self._finish_those_under_way()
+                    if runner is None:
+                        return
                     seen = self._received
                     await asyncio.sleep(_QUIET)
-                    await self._none.wait()
+                    await self._finish_those_under_way()
+
+    async def _finish_those_under_way(self) -> None:
+        sockets = [each for each in self._websockets.values() if each.prepared]
+        requests = tuple(self._waited_for.values())
+        await asyncio.gather(
+            *(each.close(code=WSCloseCode.GOING_AWAY) for each in sockets),
+            *(asyncio.shield(each) for each in requests),
+        )
 
     def close_connections(self) -> None:
         """From now on, close each connection after its response: clients make the next one elsewhere."""
@@ -102,6 +111,6 @@ class GracefulStop:
             self._done(key)
 
     def _done(self, key: int) -> None:
-        self._waited_for.discard(key)
-        if not self._waited_for:
-            self._none.set()
+        waited_for = self._waited_for.pop(key, None)
+        if waited_for is not None:
+            waited_for.set_result(None)

@@ -15,7 +15,6 @@ from peerage.asab.abc import Service
 from peerage.asab.api.discovery import DiscoveryService
 from peerage.asab.api.framework import framework_of
 from peerage.asab.parts import Phase
-from peerage.asab.web.listen import bound_web
 from peerage.errors import RecordError, RegistryDeniedError
 from peerage.records.advert import Advert
 from peerage.records.build import build_record, check_id, check_key
@@ -23,6 +22,7 @@ from peerage.records.identity import find_manifest, read_identity
 from peerage.records.text import shorten
 from peerage.registration import LAME_DUCK, WITHDRAW_TIMEOUT, Registration
 from peerage.registry import check_size
+from peerage.web.running import bound_web
 
 if TYPE_CHECKING:
     from configparser import RawConfigParser

@@ -1,21 +1,14 @@
-"""Where a web container listens: the lines of ``[web] listen``, and the sockets that are bound."""
+"""Where a web container listens: the lines of ``[web] listen``."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
+from typing import Final
 
 from peerage.errors import ConfigurationError
 
-if TYPE_CHECKING:
-    from aiohttp import web
-
-__all__ = ["Bound", "Line", "ListenError", "bound_web", "read_listen"]
+__all__ = ["Line", "ListenError", "read_listen"]
 
 _HIGHEST_PORT: Final = 65535
-
-#: The address and the port, and ``http`` or ``https``.
-Bound = tuple[str, int, str]
 
 
 class ListenError(ConfigurationError, RuntimeError):
@@ -87,11 +80,3 @@ def _ssl(parameters: list[str], section: str) -> str | None:
                 "ssl, or ssl:NAME with the section [ssl:NAME]."
             )
     return ssl
-
-
-def bound_web(runner: "web.AppRunner") -> list[Bound]:
-    """Return the address, the port and the scheme of each socket on which the sites of *runner* listen."""
-    # A site knows one port; of a line with port 0 and several addresses each socket has another one.
-    schemes = {getattr(site, "port", None): urlsplit(site.name).scheme for site in runner.sites}
-    default = next(iter(schemes.values()), "http")
-    return [(address, port, schemes.get(port, default)) for address, port, *_ in runner.addresses]

@@ -1,0 +1,51 @@
+"""Calls that wait for an instance of a name which has none at the moment."""
+
+import asyncio
+
+from peerage.calling import CallContext, WaitForInstance
+from peerage.client.journal import Journal
+from peerage.directory import Change
+
+
+class Arrivals:
+    """Wakes calls when an instance of their name arrives, and notes which names have lost their last one.
+
+    Args:
+        context: what all calls share.
+        journal: where names that were called are logged.
+    """
+
+    def __init__(self, context: CallContext, journal: Journal) -> None:
+        self._context = context
+        self._journal = journal
+        self._waiting: dict[tuple[str, str], set[asyncio.Future[None]]] = {}
+
+    async def wait(self, step: WaitForInstance) -> None:
+        """Wait for an instance of that name, as long as *step* says."""
+        arrival = asyncio.get_running_loop().create_future()
+        waiting = self._waiting.setdefault(step.name, set())
+        waiting.add(arrival)
+        try:
+            await asyncio.wait([arrival], timeout=step.seconds)
+        finally:
+            waiting.discard(arrival)
+            if not waiting and self._waiting.get(step.name) is waiting:
+                del self._waiting[step.name]
+
+    def changed(self, change: Change) -> None:
+        """Take a change of the directory into account."""
+        before, after = change
+        targets = self._context.directory.targets
+        if before is not None:
+            for name in before.ids:
+                if not targets(*name):
+                    self._context.emptied[name] = True
+                    if self._context.balancer.was_called(name):
+                        self._journal.emptied(name)
+        if after is not None and (self._waiting or self._journal.open):
+            for name in after.ids:
+                if targets(*name):
+                    self._journal.filled(name)
+                for arrival in self._waiting.get(name, ()):
+                    if not arrival.done():
+                        arrival.set_result(None)

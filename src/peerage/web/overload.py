@@ -1,0 +1,71 @@
+"""Refusing the requests for which a server has no capacity, early enough to serve the others."""
+
+import asyncio
+import logging
+from typing import Final
+
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler, Middleware
+
+from peerage.calling.answers import OVERLOADED
+from peerage.web.gradient import Gradient2
+
+log = logging.getLogger(__name__)
+
+_TEXT: Final = "Too many requests are under way here. This one was not processed: ask another instance.\n"
+
+#: Seconds for which callers leave this instance alone; the header takes whole seconds only.
+_RETRY_AFTER: Final = "1"
+
+#: Seconds after which a refusal is logged again.
+_LOGGED_EVERY: Final = 60.0
+
+
+def limit_concurrency(limit: Gradient2 | None = None) -> Middleware:
+    """Return a middleware that answers 503 when too many requests are under way.
+
+    ::
+
+        app = web.Application(middlewares=[limit_concurrency(), …])
+
+    Put it before anything that takes long. The answer is marked with the header ``Peerage-Overloaded``, which
+    says that the request was not processed: peerage's callers then ask another instance, whatever the method,
+    as far as their budget for repetitions allows. WebSockets aren't counted, because they last as long as
+    their clients want. Everything else counts until its handler is done.
+
+    Args:
+        limit: how many are too many; by default ``Gradient2()``, which begins with 20 and adapts itself. A
+            service whose handlers mostly wait for others begins with more, ``Gradient2(initial=100)``.
+    """
+    limit = limit or Gradient2()
+    log_from = 0.0
+
+    @web.middleware
+    async def refuse(request: web.Request, handler: Handler) -> web.StreamResponse:
+        nonlocal log_from
+        if request.headers.get(hdrs.UPGRADE, "").lower() == "websocket":
+            return await handler(request)
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        if not limit.admit():
+            if began >= log_from:
+                log_from = began + _LOGGED_EVERY
+                log.warning(
+                    "Requests are refused with 503: %d are under way, which is the limit", limit.limit
+                )
+            return web.Response(
+                status=503, headers={OVERLOADED: "1", "Retry-After": _RETRY_AFTER}, text=_TEXT
+            )
+        answered = False
+        try:
+            response = await handler(request)
+            answered = True
+        except web.HTTPException:
+            answered = True
+            raise
+        finally:
+            ended = clock()
+            limit.done(ended, ended - began if answered else None)
+        return response
+
+    return refuse

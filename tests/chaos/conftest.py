@@ -1,0 +1,124 @@
+"""Services as processes that fail in all ways, and callers that count what they notice."""
+
+import asyncio
+import json
+import time
+from collections import Counter
+from contextlib import AsyncExitStack
+from pathlib import Path
+from random import Random
+from uuid import uuid4
+
+import aiohttp
+import pytest
+
+from peerage import Discovery
+from peerage.registry import open_registry
+from peerage.testing.children import STRICT, Child, run
+
+ORDERS = "http://orders.service_id.asab/"
+
+
+class Callers:
+    """Callers of one Discovery; each result is ``(begin, method, status or error, seconds)``."""
+
+    def __init__(self, session: aiohttp.ClientSession):
+        self.session = session
+        self.results: list[tuple[float, str, int | BaseException, float]] = []
+        self._begin = time.monotonic()
+
+    @property
+    def now(self) -> float:
+        return time.monotonic() - self._begin
+
+    async def call(self, method: str = "GET", **kwargs) -> None:
+        begin = self.now
+        result: int | BaseException
+        try:
+            async with self.session.request(method, ORDERS, **kwargs) as response:
+                await response.read()
+                result = response.status
+        except Exception as error:  # noqa: BLE001 - counted
+            result = error
+        self.results.append((begin, method, result, self.now - begin))
+
+    async def work(self, workers: int, until: float, *methods: str, pause: float = 0.0, **kwargs) -> None:
+        """Let so many callers make one call after the other until that time."""
+
+        async def one(number: int) -> None:
+            rng = Random(number)
+            while self.now < until:
+                await self.call(rng.choice(methods or ("GET",)), **kwargs)
+                await asyncio.sleep(pause)
+
+        async with asyncio.TaskGroup() as group:
+            for number in range(workers):
+                group.create_task(one(number))
+
+    def failed(self, *methods: str, after: float = 0.0) -> list[object]:
+        """What the calls met that failed."""
+        return [
+            result
+            for begin, method, result, _ in self.results
+            if begin >= after and result != 200 and (not methods or method in methods)
+        ]
+
+    def longest(self) -> float:
+        return max(seconds for *_, seconds in self.results)
+
+
+class Services:
+    """Instances of ``orders``, each a process."""
+
+    def __init__(self, stack: AsyncExitStack, registry, discovery: Discovery):
+        self._stack = stack
+        self._registry = registry
+        self.discovery = discovery
+        self.children: list[Child] = []
+        self.names: list[str] = []
+
+    async def start(self, count: int, mode: str = "200", seconds: float = 0.002) -> list[Child]:
+        started = []
+        for _ in range(count):
+            child = await self._stack.enter_async_context(run(*STRICT, Path(__file__).parent / "server.py"))
+            port = await child.hear()
+            await self.behave(child, mode, seconds)
+            await self.advertise(port)
+            self.children.append(child)
+            started.append(child)
+        return started
+
+    async def advertise(self, port: int) -> None:
+        """Put a record into the registry that stays, as that of a process which died a moment ago."""
+        record = {"host": "127.0.0.1", "service_id": "orders", "web": [["0.0.0.0", port]]}
+        made = self._registry.advertise(
+            "Orders", json.dumps(record | {"instance_id": f"orders-{port}"}).encode()
+        )
+        self.names.append(await made.registered())
+
+    async def behave(self, child: Child, mode: str, seconds: float = 0.002) -> None:
+        await child.ask("behave", mode, seconds)
+
+    async def counts(self, child: Child) -> Counter[str]:
+        return Counter(await child.ask("count"))
+
+    async def shares(self) -> list[float]:
+        """The share of the requests that each process got so far."""
+        counts = [(await self.counts(child)).total() for child in self.children]
+        return [count / sum(counts) for count in counts]
+
+
+@pytest.fixture
+async def services():
+    async with AsyncExitStack() as stack:
+        url = f"memory:{uuid4()}"
+        registry = open_registry(url)
+        stack.push_async_callback(registry.aclose)
+        discovery = await stack.enter_async_context(Discovery(url))
+        yield Services(stack, registry, discovery)
+
+
+@pytest.fixture
+async def callers(services):
+    async with services.discovery.session() as session:
+        yield Callers(session)

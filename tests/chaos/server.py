@@ -1,0 +1,65 @@
+"""A server that behaves as it is told: a program, which takes commands as lines of JSON and answers each.
+
+``["behave", mode, seconds]``: how requests are answered from now on; ``["count"]``: how many came, by method.
+"""
+
+import asyncio
+import json
+import socket
+import sys
+from collections import Counter
+
+mode, seconds = "200", 0.0
+requests: Counter[str] = Counter()
+stored: list[str] = []
+
+
+async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        while mode != "close":
+            head = (await reader.readuntil(b"\r\n\r\n")).decode()
+            method = head.split(" ", 1)[0]
+            length = next(
+                (int(line[15:]) for line in head.splitlines() if line.lower()[:15] == "content-length:"), 0
+            )
+            body = (await reader.readexactly(length)).decode()
+            requests[method] += 1
+            await asyncio.sleep(seconds)
+            if mode in {"close", "drop"}:
+                break
+            if mode == "reset":
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nhalf")
+                await writer.drain()
+                abort = writer.get_extra_info("socket")
+                abort.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
+                writer.transport.abort()
+                return
+            if method == "PUT":
+                stored.append(body)
+            content = b"" if method == "HEAD" else b"ok"
+            writer.write(f"HTTP/1.1 {mode} Status\r\nContent-Length: 2\r\n\r\n".encode() + content)
+            await writer.drain()
+    except (OSError, EOFError):
+        pass
+    finally:
+        writer.close()
+
+
+def answer(value: object) -> None:
+    sys.stdout.write(f"{json.dumps(value)}\n")
+    sys.stdout.flush()
+
+
+async def main() -> None:
+    global mode, seconds
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, backlog=1000)
+    answer(server.sockets[0].getsockname()[1])
+    loop = asyncio.get_running_loop()
+    while line := await loop.run_in_executor(None, sys.stdin.readline):
+        command, *arguments = json.loads(line)
+        if command == "behave":
+            mode, seconds = arguments
+        answer(dict(requests))
+
+
+asyncio.run(main())

@@ -1,0 +1,128 @@
+"""What callers notice of an instance that is killed, stopped, or answers badly: as little as possible."""
+
+import asyncio
+from uuid import uuid4
+
+import aiohttp
+import pytest
+
+pytestmark = pytest.mark.long
+
+
+async def later(seconds: float, action, *arguments) -> None:
+    await asyncio.sleep(seconds)
+    result = action(*arguments)
+    if asyncio.iscoroutine(result):
+        await result
+
+
+async def test_one_of_three_is_killed(services, callers):
+    """No call fails that may be processed twice; of the others, those under way there."""
+    _, _, third = await services.start(3)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(callers.work(150, 4, "GET", "PUT"))
+        group.create_task(callers.work(50, 4, "POST", headers={"Idempotency-Key": str(uuid4())}))
+        group.create_task(later(2, third.kill))
+    assert not callers.failed()
+
+
+async def test_one_of_three_is_killed_and_requests_may_not_be_repeated(services, callers):
+    _, _, third = await services.start(3, seconds=0.02)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(callers.work(60, 4, "POST"))
+        group.create_task(later(2, third.kill))
+    # Those that were under way.
+    assert len(callers.failed()) <= 30
+
+
+@pytest.mark.parametrize("mode", ["503", "429"])
+async def test_one_of_four_answers_that_it_can_not(services, callers, mode):
+    first, *_ = await services.start(4, seconds=0.01)
+    await callers.work(50, 2)
+    assert not callers.failed()
+    before = [(await services.counts(child)).total() for child in services.children]
+    await services.behave(first, mode, 0.001)
+    await callers.work(50, 5)
+    after = [(await services.counts(child)).total() for child in services.children]
+    grown = [late - early for early, late in zip(before, after, strict=True)]
+    assert grown[0] <= 0.01 * sum(grown)
+    if mode == "503":
+        assert not callers.failed()
+        await services.behave(first, "200", 0.01)
+        await callers.work(50, 7)
+        before = (await services.counts(first)).total()
+        await callers.work(50, 8)
+        assert (await services.counts(first)).total() > before + 10
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("bad", [1, 2])
+async def test_only_one_is_good_and_slow(services, callers, bad, method):
+    children = [*await services.start(bad, "503", 0.001), *await services.start(1, seconds=0.3)]
+    await callers.work(50, 6, method)
+    made = sum(begin >= 1 for begin, *_ in callers.results)
+    assert len(callers.failed(after=1)) <= 0.01 * made
+    if method == "POST":
+        # No caller's request was used to find out whether they have recovered: the probes are HEAD.
+        heads = [await services.counts(child) for child in children[:bad]]
+        assert any(each["HEAD"] for each in heads)
+
+
+async def test_one_of_three_is_stopped_and_goes_on(services, callers):
+    """No GET fails, and each caller has one slow request at most."""
+    _, _, third = await services.start(3)
+    timeout = aiohttp.ClientTimeout(total=5)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(callers.work(50, 9, "GET", timeout=timeout))
+        group.create_task(later(1, third.suspend))
+        group.create_task(later(7, third.resume))
+    assert not callers.failed()
+    assert sum(seconds > 1 for *_, seconds in callers.results) <= 50
+
+
+async def test_long_and_short_requests_beside_a_stopped_instance(services, callers):
+    """Without any limit of time."""
+    _, second, third = await services.start(3)
+    await services.behave(second, "200", 3)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(callers.work(30, 8, "GET"))
+        group.create_task(later(1, third.suspend))
+        group.create_task(later(7, third.resume))
+    assert not callers.failed()
+
+
+@pytest.mark.parametrize("mode", ["close", "drop", "reset"])
+async def test_one_of_four_breaks_connections(services, callers, mode):
+    first, *_ = await services.start(4)
+    await callers.work(10, 1, "GET", "POST", pause=0.05)
+    await services.behave(first, mode)
+    await callers.work(10, 6, "GET", "POST", pause=0.05)
+    gets = callers.failed("GET")
+    if mode == "reset":
+        # Their answers had begun.
+        assert len(gets) <= 12
+        assert all(isinstance(each, aiohttp.ClientPayloadError) for each in gets)
+    else:
+        assert not gets
+    assert len(callers.failed("POST")) <= 12
+    made = sum(begin >= 3 for begin, *_ in callers.results)
+    assert len(callers.failed(after=3)) <= 0.02 * made
+
+
+async def test_all_thirty_refuse(services, callers):
+    """Each call costs a few attempts."""
+    for child in await services.start(3):
+        child.kill()
+        await child.wait()
+    for port in range(2, 29):
+        await services.advertise(port)
+    await callers.work(20, 2, "POST", pause=0.05)
+    assert len(callers.failed()) == len(callers.results)
+
+
+async def test_one_of_thirty_is_good_and_the_others_refuse(services, callers):
+    for port in range(2, 31):
+        await services.advertise(port)
+    await services.start(1)
+    await callers.work(20, 2, "POST", pause=0.05)
+    assert not callers.failed()
