@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from peerage.balancing import CallCounts, Ejection, Score
     from peerage.calling import CallOptions
     from peerage.client import Client
+    from peerage.telemetry import Telemetry
 
 __all__ = ["Discovery"]
 
@@ -66,6 +67,7 @@ class Discovery(Finder):
         calls: how calls deal with failures.
         ejection: when instances that answer badly get no more requests.
         score: which of two instances gets a request; by default :func:`peerage.balancing.least_outstanding`.
+        telemetry: what calls are reported to, :class:`peerage.telemetry.OpenTelemetry` for example.
 
     Raises:
         ConfigurationError: the registry's URL can't work, or a name that no URL can contain.
@@ -87,6 +89,7 @@ class Discovery(Finder):
         calls: "CallOptions | None" = None,
         ejection: "Ejection | None" = None,
         score: "Score | None" = None,
+        telemetry: "Telemetry | None" = None,
     ) -> None:
         super().__init__(registry, ready_timeout=ready_timeout, allowed_networks=allowed_networks)
         self.key_root = ""
@@ -100,6 +103,7 @@ class Discovery(Finder):
         self._calls = calls
         self._ejection = ejection
         self._score = score
+        self._telemetry = telemetry
         self._client: Client | None = None
         self._mode = authorization
         self._auth: Authorization | None = None
@@ -240,7 +244,11 @@ class Discovery(Finder):
 
         if self._client is None:
             self._client = Client(
-                self.membership, options=self._calls, ejection=self._ejection, score=self._score
+                self.membership,
+                options=self._calls,
+                ejection=self._ejection,
+                score=self._score,
+                telemetry=self._telemetry,
             )
         if auth == "internal":
             # A cluster token is every service's, so a redirect to another name gives nothing away.

@@ -28,6 +28,7 @@ from peerage.client.resolver import SharedResolver
 from peerage.directory import Change, DirectoryEvent
 from peerage.errors import RegistryClosedError
 from peerage.membership import Membership
+from peerage.telemetry import Telemetry
 
 #: Connections of the shared connector at most, if the process may open that many descriptors twice.
 _MOST_CONNECTIONS: Final = 4096
@@ -50,6 +51,7 @@ class Client:
         options: how calls deal with failures.
         ejection: when instances that answer badly get no more requests.
         score: which of two instances is the better one; least_outstanding by default.
+        telemetry: what attempts are reported to.
         clock: monotonic time in seconds.
         getaddrinfo: looks up the hosts of instances, like ``socket.getaddrinfo``; called in threads.
     """
@@ -63,6 +65,7 @@ class Client:
         options: CallOptions | None = None,
         ejection: Ejection | None = None,
         score: Score | None = None,
+        telemetry: Telemetry | None = None,
         clock: Callable[[], float] = time.monotonic,
         getaddrinfo: Callable[..., list[tuple[Any, ...]]] = socket.getaddrinfo,
     ) -> None:
@@ -94,6 +97,7 @@ class Client:
             self._backups,
             self._arrivals,
             reads_load=score is reported_load,
+            telemetry=telemetry,
         )
         self._options = CallOptions() if options is None else options
         self._unsubscribe = membership.directory.subscribe(self._changed)

@@ -5,7 +5,7 @@ import logging
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
 from multidict import istr
@@ -37,6 +37,11 @@ from peerage.client.prober import Prober
 from peerage.client.tlsprobe import speaks_tls
 from peerage.errors import NotDiscoveredError
 
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from peerage.telemetry import AttemptTelemetry, CallTelemetry, Telemetry
+
 log = logging.getLogger("peerage.client")
 
 # An istr is folded once, not at each request.
@@ -63,6 +68,8 @@ class Resources:
     arrivals: Arrivals
     reads_load: bool
     """Whether instances are chosen by the load that they report."""
+    telemetry: "Telemetry | None" = None
+    """What attempts are reported to."""
 
     def start_due(self) -> None:
         """Begin to look up and to probe in the background what is due."""
@@ -78,6 +85,7 @@ class Exchange:
         "_error",
         "_hostname",
         "_resources",
+        "_telemetry",
         "_url",
         "attempt",
         "backup",
@@ -110,8 +118,12 @@ class Exchange:
         """Begins a second attempt when the first takes longer than usual."""
         self.check_at = 0.0
         """When it is looked at whether one is needed, in seconds of the client's clock."""
-        self._url = request.url
+        self._url = url = request.url
         self._hostname = request.server_hostname
+        self._telemetry: CallTelemetry | None = None
+        if resources.telemetry is not None:
+            shown = str(url.with_user(None))
+            self._telemetry = resources.telemetry.call(request.method, shown, url.host or "", url.port)
         self._error: BaseException | None = None
         # The last answer, if it is a failure, as long as it isn't certain that there will be another one.
         self._answer: aiohttp.ClientResponse | None = None
@@ -173,6 +185,24 @@ class Exchange:
             log.debug("%s of %s goes to %s", request.method, url.raw_host, kept.dialled)
         return kept
 
+    def send(self, attempt: Attempt, request: aiohttp.ClientRequest) -> "Awaitable[aiohttp.ClientResponse]":
+        """Send *request*, prepared for *attempt*, and report it as it is wanted."""
+        if self._telemetry is None:
+            return self.handler(request)
+        reported = self._telemetry.attempt(attempt.ip, attempt.port, request.headers)
+        return self._send_reported(request, reported)
+
+    async def _send_reported(
+        self, request: aiohttp.ClientRequest, reported: "AttemptTelemetry"
+    ) -> aiohttp.ClientResponse:
+        try:
+            response = await self.handler(request)
+        except BaseException as error:
+            reported.failed(error)
+            raise
+        reported.answered(response.status)
+        return response
+
     # Steps
 
     async def _attempt(self, attempt: Attempt) -> aiohttp.ClientResponse | None:
@@ -188,7 +218,7 @@ class Exchange:
         if self.task is not None and (after := self.call.hedge_after()) is not None:
             self._resources.backups.hedge(self, after)
         try:
-            response = await self.handler(self.request)
+            response = await self.send(attempt, self.request)
             if self.backup is not None and self.backup.has_interrupted:
                 await self.backup.ignore_interruption()
         except BaseException as error:  # noqa: BLE001 - the call decides what it means
