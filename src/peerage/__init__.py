@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from peerage.calling.trace import AttemptTrace, CallTrace, trace_calls
     from peerage.changes import Changed, Changes, Joined, Left, PeerEvent
     from peerage.client import DiscoveryResolver, UnreachableError
+    from peerage.deadlines import deadline
     from peerage.discovery import Discovery
     from peerage.records.advert import Advert
     from peerage.records.identity import Identity, read_identity
@@ -31,6 +32,7 @@ _HOMES: Final = {
     "calling.trace": ("AttemptTrace", "CallTrace", "trace_calls"),
     "changes": ("Changed", "Changes", "Joined", "Left", "PeerEvent"),
     "client": ("DiscoveryResolver", "UnreachableError"),
+    "deadlines": ("deadline",),
     "discovery": ("Discovery",),
     "records.advert": ("Advert",),
     "records.identity": ("Identity", "read_identity"),
@@ -61,6 +63,7 @@ __all__ = [
     "Registry",
     "UnreachableError",
     "call_options",
+    "deadline",
     "open_registry",
     "read_identity",
     "trace_calls",

@@ -27,12 +27,13 @@ from peerage.balancing import Balancer, Observer, Outcome, Pick, RetryBudget
 from peerage.balancing.hedging import Hedging
 from peerage.calling.addresses import Addresses, Host
 from peerage.calling.candidates import fits, is_literal
-from peerage.calling.messages import Note
+from peerage.calling.deadline import Deadline
+from peerage.calling.messages import Note, waiting
 from peerage.calling.options import CallOptions
 from peerage.calling.recorder import Recorder
-from peerage.calling.retry import Repeatable
+from peerage.calling.retry import Ending, Repeatable
 from peerage.calling.search import Search
-from peerage.calling.steps import Attempt, Step
+from peerage.calling.steps import Attempt, GiveUp, Step
 from peerage.calling.trace import CallTrace
 from peerage.directory import Directory
 
@@ -88,6 +89,7 @@ class Call:
         options: what is chosen for it.
         has_key: whether the request has an ``Idempotency-Key``.
         nested: whether it is made for a request that is a repetition, so that it isn't repeated itself.
+        deadline: after which nothing is begun.
         trace: where to record what it does; None if nothing is wanted.
     """
 
@@ -96,6 +98,7 @@ class Call:
         "_first",
         "_search",
         "context",
+        "deadline",
         "method",
         "name",
         "nested",
@@ -117,6 +120,7 @@ class Call:
         options: CallOptions = _DEFAULT_OPTIONS,
         has_key: bool = False,
         nested: bool = False,
+        deadline: Deadline | None = None,
         trace: CallTrace | None = None,
     ) -> None:
         self.context = context
@@ -128,6 +132,7 @@ class Call:
         self.repeatable = Repeatable.of(method, has_key=has_key)
         self.options = options
         self.nested = nested
+        self.deadline = deadline
         self.service = context.balancer.service(name)
         """What is known of all instances of the name."""
         self.recorder = None if trace is None else Recorder(trace, context, name, secure=self.secure)
@@ -142,6 +147,11 @@ class Call:
 
     def next(self) -> Step:
         """Return what to do next; after :class:`GiveUp` it isn't asked again."""
+        if self.deadline is not None and not self.has_time():
+            late = GiveUp(Ending.TOO_LATE, self.deadline.message(self.waiting(None)))
+            if self.recorder is not None:
+                self.recorder.step(late)
+            return late
         search = self._search
         if search is None:
             if self._first is None:
@@ -230,7 +240,9 @@ class Call:
         There is one such attempt for a call. The first instance may still process the request, even later.
         """
         now = self.context.clock()
-        if self._backup is not None or self.repeatable is not Repeatable.SAFE or self.nested:
+        if self._backup is not None or not self.has_time():
+            return None
+        if self.repeatable is not Repeatable.SAFE or self.nested:
             return None
         if budget.balance(now) < 1 or (pick := self.pick((attempt.instance.name,), second=True)) is None:
             return None
@@ -246,6 +258,15 @@ class Call:
         if self.recorder is not None:
             self.recorder.began(second)
         return second
+
+    def has_time(self, seconds: float = 0.0) -> bool:
+        """Tell whether the deadline lets something be begun, after a wait of so many *seconds*."""
+        return self.deadline is None or self.deadline.leaves_time(self.context.clock(), seconds)
+
+    def waiting(self, attempt: Attempt | None) -> str:
+        """Return what is waited for while *attempt*, or none, is under way."""
+        place = None if attempt is None or attempt.outcome is not None else f"{attempt.host}:{attempt.port}"
+        return waiting(self.method, *self.name, place, self.notes)
 
     def pick(
         self, tried: Collection[str] = (), *, last_resort: bool = False, second: bool = False

@@ -71,6 +71,14 @@ def unreachable(key: str, value: str, notes: Sequence[Note]) -> str:
     )
 
 
+def waiting(method: str, key: str, value: str, place: str | None, notes: Sequence[Note]) -> str:
+    """Return what a call waits for: an answer from *place*, or another attempt."""
+    what = "another attempt" if notes else "an instance to be called"
+    what = f"an answer from {ascii(place)[1:-1]}" if place else what
+    failed = f", after failures at {_list(notes)}" if notes else ""
+    return f"{ascii(method)[1:-1]} of {shown(key, value)} was waiting for {what}{failed}"
+
+
 def why_not_callable(instance: Instance) -> str:
     """Return why no request can be sent to *instance*."""
     if not instance.ephemeral:

@@ -103,10 +103,12 @@ class Search:
         if self._last is Outcome.CONNECTION_LOST and self._may_go_on():
             # A peer may close a kept connection just as it is used. If there is no other instance, a new
             # connection to the same one is what aiohttp would try as well.
-            yield Pause(_PAUSE * (0.5 + self._context.random()))
-            self._tried.clear()
-            if (yield from self._try_all()):
-                return True
+            seconds = _PAUSE * (0.5 + self._context.random())
+            if self._call.has_time(seconds):
+                yield Pause(seconds)
+                self._tried.clear()
+                if (yield from self._try_all()):
+                    return True
         return (
             (yield from self._try_last_resorts())
             or (yield from self._wait_for_pending())

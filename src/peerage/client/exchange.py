@@ -25,6 +25,7 @@ from peerage.calling import (
     WaitForInstance,
 )
 from peerage.calling.answers import outcome_of_answer, reported_requests, retry_after
+from peerage.calling.deadline import TIMEOUT_MS, write_timeout
 from peerage.calling.misdirected import DIALLED
 from peerage.calling.repetition import REPEATED
 from peerage.client.arrivals import Arrivals
@@ -35,7 +36,7 @@ from peerage.client.lookup import HostLookup
 from peerage.client.outcomes import is_connecting, outcome_of, outcome_of_body
 from peerage.client.prober import Prober
 from peerage.client.tlsprobe import speaks_tls
-from peerage.errors import NotDiscoveredError
+from peerage.errors import DeadlineExceededError, NotDiscoveredError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -47,6 +48,7 @@ log = logging.getLogger("peerage.client")
 # An istr is folded once, not at each request.
 _DIALLED: Final = istr(DIALLED)
 _REPEATED: Final = istr(REPEATED)
+_TIMEOUT_MS: Final = istr(TIMEOUT_MS)
 
 #: Keeps connections to instances apart in aiohttp's pool where TLS doesn't need a name.
 _POOL: Final = "instance.asab"
@@ -154,6 +156,8 @@ class Exchange:
         request.server_hostname = self._hostname
         request.headers.pop(_DIALLED, None)
         request.headers.pop(_REPEATED, None)
+        if self.call.deadline is not None:
+            request.headers.pop(_TIMEOUT_MS, None)
 
     def prepare(self, attempt: Attempt, request: aiohttp.ClientRequest) -> Kept:
         """Have *request*, or a copy of it, sent to the address of *attempt*."""
@@ -175,6 +179,9 @@ class Exchange:
             request.update_proxy(None, None, None)
         if attempt.repeated or call.nested:
             request.headers[_REPEATED] = "1"
+        if call.deadline is not None:
+            left = call.deadline.left(resources.context.clock())
+            request.headers[_TIMEOUT_MS] = write_timeout(left)
         if notes := call.notes:
             log.debug("%s of %s failed at %s: %s", request.method, url.raw_host, *notes[-1])
             # The failed attempt has cancelled the wait for "100 Continue", if there is one: wait anew.
@@ -318,4 +325,6 @@ class Exchange:
                 raise error
         if end.ending is Ending.NOT_DISCOVERED:
             raise NotDiscoveredError(end.message) from error
+        if end.ending is Ending.TOO_LATE:
+            raise DeadlineExceededError(end.message) from error
         raise unreachable(end.message, self.request.connection_key, error) from error
