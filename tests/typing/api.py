@@ -11,6 +11,8 @@ from aiohttp import web
 
 from peerage import (
     Advert,
+    CallCounts,
+    CallTrace,
     Changed,
     Discovery,
     DiscoveryResolver,
@@ -24,7 +26,9 @@ from peerage import (
     Registry,
     UnreachableError,
     open_registry,
+    trace_calls,
 )
+from peerage.telemetry import OpenTelemetry
 from peerage.web import (
     GracefulStop,
     Gradient2,
@@ -102,3 +106,15 @@ def serve_alone(app: web.Application) -> None:
 def registry() -> Registry:
     """A registry of its own for a test."""
     return open_registry(b"memory:")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+
+
+async def see() -> None:
+    """What a program can see of its calls."""
+    async with Discovery(telemetry=OpenTelemetry()) as discovery, discovery.session() as session:
+        with trace_calls() as traces:
+            await session.get("http://orders.service_id.asab/")
+        assert_type(traces, list[CallTrace])
+        assert_type(traces[0].attempts[0].seconds, float | None)
+        assert_type(discovery.call_counts(), CallCounts)
+        discovery.call_counts().attempts["answered"] = 0  # type: ignore[index] # pyright: ignore[reportIndexIssue]
+    Discovery(telemetry=print)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
