@@ -6,6 +6,7 @@ from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
+from peerage.directory import SUSPECT_SECONDS
 from peerage.errors import ConfigurationError
 from peerage.finder import Finder
 from peerage.membership import READY_TIMEOUT
@@ -64,6 +65,9 @@ class Discovery(Finder):
             ``"instance"``: each instance has a key, published in its record. All services must use the same.
         allowed_networks: only instances in these networks are called, ``"10.0.0.0/8, 127.0.0.0/8"``; None: in
             any.
+        suspect_seconds: how long instances stay known, as suspects, whose records vanish from the registry
+            all at once, or as the last ones of a name. They may be alive: they are called if there is no
+            other, and dropped when they refuse a connection. 0: not at all.
         calls: how calls deal with failures.
         ejection: when instances that answer badly get no more requests.
         score: which of two instances gets a request; by default :func:`peerage.balancing.least_outstanding`.
@@ -86,12 +90,18 @@ class Discovery(Finder):
         ready_timeout: float = READY_TIMEOUT,
         authorization: str = "cluster",
         allowed_networks: str | Sequence[str] | None = None,
+        suspect_seconds: float = SUSPECT_SECONDS,
         calls: "CallOptions | None" = None,
         ejection: "Ejection | None" = None,
         score: "Score | None" = None,
         telemetry: "Telemetry | None" = None,
     ) -> None:
-        super().__init__(registry, ready_timeout=ready_timeout, allowed_networks=allowed_networks)
+        super().__init__(
+            registry,
+            ready_timeout=ready_timeout,
+            allowed_networks=allowed_networks,
+            suspect_seconds=suspect_seconds,
+        )
         self.key_root = ""
         """The path below which the cluster's key is, where several clusters share the servers."""
         ids = {"service_id": service_id, "instance_id": instance_id, "node_id": node_id, "site_id": site_id}
@@ -113,6 +123,7 @@ class Discovery(Finder):
         if self._auth is not None:
             await self._auth.aclose()
         try:
+            await asyncio.gather(*(registration.announce() for registration in self._registrations))
             await super()._close()
         finally:
             for registration in tuple(self._registrations):

@@ -31,6 +31,10 @@ _CHANCE: Final = 0.125
 #: Requests of the lighter of two instances by which one may be behind the other and still catch up.
 _LAG: Final = 16
 
+#: Requests under way at the better one of two above which others are looked at, and how many times the mean.
+_FEW: Final = 2
+_MUCH: Final = 1.5
+
 #: Draws in search of instances that may be asked, before all are looked through.
 _DRAWS: Final = 24
 
@@ -120,6 +124,10 @@ class Balancer:
         """
         return self._table.suspect(pick, self._clock())
 
+    def joined(self, name: str) -> None:
+        """Let an instance that has just been started begin slowly: it is probably still cold."""
+        self._table.joined(name, self._clock())
+
     def forget(self, name: str) -> None:
         """Drop what is known about an instance whose record was removed, once no request is under way."""
         self._table.forget(name)
@@ -174,17 +182,20 @@ class Balancer:
         else:
             first, second = _draw_two(shares, random(), random())
         chosen, stats = self._better(instances[first], instances[second], now)
-        if stats.trouble is not None and count > 2 and stats.trouble.penalty(now):  # noqa: PLR2004 - there is a third
+        # Both drawn may be bad ones, or slow ones, which hold more than their part of the requests under way.
+        if (stats.trouble is not None and stats.trouble.penalty(now)) or (
+            stats.outstanding > _FEW
+            and stats.outstanding * count > _MUCH * service.outstanding
+            and shares is None
+            and self._score is least_outstanding
+        ):
             chosen, stats = self._least_loaded(instances, chosen, stats, now)
         return self._table.give(chosen, stats, service, now)
 
     def _least_loaded(
         self, instances: Sequence[Instance], chosen: Instance, stats: Stats, now: float
     ) -> tuple[Instance, Stats]:
-        """Return an instance of less load than *chosen*, at which something went wrong, if there is one.
-
-        Two draws may both find bad instances, if there are many.
-        """
+        """Return the instance of least load, or *chosen*; of many, some are looked at."""
         known, least = self._table.stats, stats.load(now) / chosen.weight
         if len(instances) > _LOOKED_AT:
             instances = [self._draw_one(instances, None) for _ in range(_LOOKED_AT)]

@@ -92,6 +92,7 @@ class Pick:
         if table is not None:
             stats = self.stats
             stats.outstanding -= 1
+            self.service.outstanding -= 1
             if outcome is Outcome.ANSWERED and not stats.retired:
                 stats.successes.add(now)
                 self.service.budget.succeeded(now)
@@ -165,6 +166,7 @@ class Table:
             if stats is None:
                 stats = self.stats[instance.name] = Stats()
         stats.outstanding += 1
+        service.outstanding += 1
         if (trouble := stats.trouble) is not None and trouble.retry_at is not None:
             # One request tries it; the others go on avoiding it until that one is answered.
             trouble.retry_at = now + self._pause(trouble)
@@ -280,6 +282,13 @@ class Table:
             if (hedging := pick.service.hedging) is not None:
                 # It would have taken even longer.
                 hedging.usual.add(now - pick.started)
+
+    def joined(self, name: str, now: float) -> None:
+        """Give an instance that has just been started a penalty, which it loses within a few seconds."""
+        if name not in self.stats:
+            stats = self.stats[name] = Stats()
+            stats.trouble = Trouble()
+            stats.trouble.penalise(now)
 
     def forget(self, name: str) -> None:
         """Drop what is known about an instance whose record was removed, once no request is under way."""

@@ -41,6 +41,9 @@ from peerage.directory import Directory
 #: nothing: the instance is called at another of its ports, and has another record once it is restarted.
 _DOUBT_SECONDS: Final = 3600.0
 
+#: Nothing listens there, or another service does.
+_ABSENT: Final = frozenset({Outcome.CONNECT_FAILED, Outcome.MISDIRECTED})
+
 #: Seconds after the last instance of a name left, during which calls wait for another one.
 _KNOWN_SECONDS: Final = 60.0
 
@@ -191,6 +194,8 @@ class Call:
             retry_after: the seconds for which the instance asked not to be called.
         """
         attempt.outcome = outcome
+        if outcome in _ABSENT and attempt.instance.suspect:
+            self.context.directory.refused(attempt.instance.name)
         context = self.context
         if self.recorder is not None:
             self.recorder.ended(attempt, outcome, problem)

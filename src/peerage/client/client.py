@@ -195,6 +195,9 @@ class Client:
             # A service that begins again may do so at other addresses, under the same host name.
             for endpoint in after.endpoints:
                 self.lookup.addresses.renew(Host(endpoint.host, endpoint.family))
+            if before is None and self.membership.ready:
+                # It joined just now, and isn't one of those that were there before this process.
+                self.balancer.joined(after.name)
         if self._connector is not None and self._resolver is not None:
             self.lookup.start(self.lookup.addresses.take_due())
             # Logical names are resolved anew: an instance that answered to one may just have left.

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
+from aiohttp import hdrs
 from multidict import istr
 from yarl import URL
 
@@ -84,6 +85,7 @@ class Exchange:
 
     __slots__ = (
         "_answer",
+        "_authorization",
         "_error",
         "_hostname",
         "_resources",
@@ -122,6 +124,8 @@ class Exchange:
         """When it is looked at whether one is needed, in seconds of the client's clock."""
         self._url = url = request.url
         self._hostname = request.server_hostname
+        # It may be taken out for one instance and sent to the next.
+        self._authorization = request.headers.get(hdrs.AUTHORIZATION)
         self._telemetry: CallTelemetry | None = None
         if resources.telemetry is not None:
             shown = str(url.with_user(None))
@@ -164,6 +168,9 @@ class Exchange:
         call, url, resources = self.call, self._url, self._resources
         kept = resources.connections.begin(attempt.pick.instance.name, (attempt.ip, attempt.endpoint.port))
         kept.others = attempt.others
+        kept.suspect = attempt.instance.suspect
+        if self._authorization is not None:
+            request.headers[hdrs.AUTHORIZATION] = self._authorization
         request.headers[_DIALLED] = kept.dialled
         request.url = URL.build(
             scheme=url.scheme,
