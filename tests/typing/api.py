@@ -11,6 +11,9 @@ from aiohttp import web
 
 from peerage import (
     Advert,
+    CallCounts,
+    CallOptions,
+    CallTrace,
     Changed,
     Discovery,
     DiscoveryResolver,
@@ -23,14 +26,18 @@ from peerage import (
     Registration,
     Registry,
     UnreachableError,
+    deadline,
     open_registry,
+    trace_calls,
 )
+from peerage.telemetry import OpenTelemetry
 from peerage.web import (
     GracefulStop,
     Gradient2,
     authorize,
     drain_on_signals,
     limit_concurrency,
+    propagate,
     refuse_misdirected,
     run_app,
 )
@@ -93,6 +100,16 @@ async def serve(discovery: Discovery, runner: web.AppRunner) -> None:
     refuse_misdirected()  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
 
 
+async def in_time(session: aiohttp.ClientSession) -> web.Application:
+    """How long calls may take, and the server's part."""
+    async with deadline(2.0), session.get("http://orders.service_id.asab") as response:
+        await response.read()
+    async with deadline(None), deadline("2"):  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+        pass
+    Discovery(calls=CallOptions(deadline=0.5))
+    return web.Application(middlewares=[propagate(), propagate(only_safe=True)])
+
+
 def serve_alone(app: web.Application) -> None:
     """What takes the place of ``web.run_app``."""
     run_app(app, Discovery(service_id="orders"), Advert(weight=2), host="127.0.0.1", port=0, access_log=None)
@@ -102,3 +119,15 @@ def serve_alone(app: web.Application) -> None:
 def registry() -> Registry:
     """A registry of its own for a test."""
     return open_registry(b"memory:")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+
+
+async def see() -> None:
+    """What a program can see of its calls."""
+    async with Discovery(telemetry=OpenTelemetry()) as discovery, discovery.session() as session:
+        with trace_calls() as traces:
+            await session.get("http://orders.service_id.asab/")
+        assert_type(traces, list[CallTrace])
+        assert_type(traces[0].attempts[0].seconds, float | None)
+        assert_type(discovery.call_counts(), CallCounts)
+        discovery.call_counts().attempts["answered"] = 0  # type: ignore[index] # pyright: ignore[reportIndexIssue]
+    Discovery(telemetry=print)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]

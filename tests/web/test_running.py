@@ -249,3 +249,19 @@ async def test_it_refuses_requests_for_another_service(tmp_path):
             assert response.status == 421
         server.terminate()
         assert (await server.end())[0] == 0, server.log
+
+
+async def test_the_deadline_of_a_caller_holds(tmp_path):
+    """As with ``propagate``."""
+    async with (
+        serving(RUN_APP, tmp_path, TEST_LAME_DUCK="0") as server,
+        finding(tmp_path) as (discovery, states),
+        aiohttp.ClientSession() as session,
+    ):
+        await eventually(lambda: states() == [None])
+        (url,) = await discovery.locate(service_id="worker")
+        headers = {"Peerage-Timeout-Ms": "20"}
+        async with session.post(f"{url}/work?takes=3600", headers=headers) as response:
+            assert response.status == 504
+        server.terminate()
+        assert (await server.end())[0] == 0, server.log
