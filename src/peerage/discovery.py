@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from yarl import URL
 
     from peerage.auth.authorization import Authorization
-    from peerage.balancing import Ejection
+    from peerage.balancing import Ejection, Place
     from peerage.calling import CallOptions
     from peerage.client import Client
 
@@ -63,7 +63,7 @@ class Discovery(Finder):
             ``"instance"``: each instance has a key, published in its record. All services must use the same.
         allowed_networks: only instances in these networks are called, ``"10.0.0.0/8, 127.0.0.0/8"``; None: in
             any.
-        calls: how calls deal with failures.
+        calls: how calls deal with failures, and which instances they prefer.
         ejection: when instances that answer badly get no more requests.
 
     Raises:
@@ -130,6 +130,12 @@ class Discovery(Finder):
         own = {(key, fold_value(value)) for key, value in (ids | self._ids).items() if value}
         return own.union(*(registration.ids for registration in self._registrations))
 
+    def _place(self) -> "Place":
+        from peerage.balancing import Place  # noqa: PLC0415 - only what calls others needs it
+
+        ids = dict(sorted(self.own_ids()))
+        return Place(ids.get("node_id"), ids.get("site_id"))
+
     def own_records(self) -> OwnRecords:
         """Return the names that this process's records in the registry have or had."""
         return self.registry.own_records
@@ -185,6 +191,9 @@ class Discovery(Finder):
             on_withdraw=self._registrations.discard,
         )
         self._registrations.add(registration)
+        if self._client is not None:
+            # Its manifest may say where it runs.
+            self._client.context.place = self._place()
         return registration
 
     async def drain(self, lame_duck: float = LAME_DUCK) -> None:
@@ -236,7 +245,9 @@ class Discovery(Finder):
         from peerage.client import Authorize, Client  # noqa: PLC0415 - loads aiohttp
 
         if self._client is None:
-            self._client = Client(self.membership, options=self._calls, ejection=self._ejection)
+            self._client = Client(
+                self.membership, options=self._calls, ejection=self._ejection, place=self._place()
+            )
         if auth == "internal":
             # A cluster token is every service's, so a redirect to another name gives nothing away.
             kwargs["authorize"] = Authorize(

@@ -3,6 +3,7 @@
 from peerage.balancing.balancer import Balancer
 from peerage.balancing.budget import RetryBudget
 from peerage.balancing.ejection import Ejection
+from peerage.balancing.locality import NOWHERE, Place
 from peerage.balancing.outcome import Outcome
 from peerage.balancing.scores import Score, least_outstanding
 from peerage.balancing.service import Service
@@ -10,10 +11,12 @@ from peerage.balancing.stats import Stats
 from peerage.balancing.table import Pick, Probe
 
 __all__ = [
+    "NOWHERE",
     "Balancer",
     "Ejection",
     "Outcome",
     "Pick",
+    "Place",
     "Probe",
     "RetryBudget",
     "Score",

@@ -5,13 +5,14 @@ from typing import TYPE_CHECKING
 from peerage.balancing.budget import RetryBudget
 
 if TYPE_CHECKING:
+    from peerage.balancing.choices import Choices
     from peerage.balancing.hedging import Hedging
 
 
 class Service:
     """The instances that answer to one logical name."""
 
-    __slots__ = ("answered_at", "budget", "ejected", "hedging", "size")
+    __slots__ = ("answered_at", "budget", "choices", "ejected", "hedging", "size", "under_way")
 
     def __init__(self, budget: RetryBudget) -> None:
         self.budget = budget
@@ -24,3 +25,7 @@ class Service:
         """When requests are hedged; None if none was so far."""
         self.size = 0
         """The number of instances at the last request."""
+        self.under_way = 0
+        """Requests under way at all of them, by this name."""
+        self.choices: Choices | None = None
+        """What was computed of them at the last request."""

@@ -87,6 +87,7 @@ class Pick:
         if table is not None:
             stats = self.stats
             stats.outstanding -= 1
+            self.service.under_way -= 1
             if outcome is Outcome.ANSWERED and not stats.retired:
                 stats.successes.add(now)
                 self.service.budget.succeeded(now)
@@ -155,6 +156,7 @@ class Table:
             if stats is None:
                 stats = self.stats[instance.name] = Stats()
         stats.outstanding += 1
+        service.under_way += 1
         if (trouble := stats.trouble) is not None and trouble.retry_at is not None:
             # One request tries it; the others go on avoiding it until that one is answered.
             trouble.retry_at = now + self._pause(trouble)

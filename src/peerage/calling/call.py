@@ -23,7 +23,8 @@ from typing import Final
 
 from cachetools import TTLCache
 
-from peerage.balancing import Balancer, Outcome, Pick, RetryBudget
+from peerage.balancing import NOWHERE, Balancer, Outcome, Pick, Place, RetryBudget
+from peerage.balancing.choices import Choices
 from peerage.balancing.hedging import Hedging
 from peerage.calling.addresses import Addresses, Host
 from peerage.calling.candidates import fits, is_literal
@@ -33,6 +34,7 @@ from peerage.calling.retry import Repeatable
 from peerage.calling.search import Search
 from peerage.calling.steps import Attempt, Step
 from peerage.directory import Directory
+from peerage.records.instance import Instance
 
 #: Seconds for which an endpoint comes last that broke a connection and may speak another scheme. That costs
 #: nothing: the instance is called at another of its ports, and has another record once it is restarted.
@@ -57,6 +59,10 @@ class CallContext:
     """Monotonic time in seconds."""
     random: Callable[[], float]
     """Returns random numbers from 0 to 1."""
+    place: Place = NOWHERE
+    """Where this process runs."""
+    salt: int = field(init=False)
+    """Distinguishes this client from others that choose subsets of the same instances."""
     doubtful: TTLCache[tuple[str, int, bool], bool] = field(init=False)
     """Endpoints that may speak another scheme than was tried: record, port, whether TLS was tried."""
 
@@ -65,6 +71,7 @@ class CallContext:
 
     def __post_init__(self) -> None:
         """Make what is empty at first."""
+        self.salt = int(self.random() * 2**32)
         self.emptied = TTLCache(4096, _KNOWN_SECONDS, self.clock)
         self.doubtful = TTLCache(1024, _DOUBT_SECONDS, self.clock)
 
@@ -216,16 +223,50 @@ class Call:
 
     def pick(self, tried: Collection[str] = (), *, last_resort: bool = False) -> Pick | None:
         """Choose an instance; see :meth:`Balancer.pick`."""
-        context = self.context
-        targets, balancer = context.directory.targets(*self.name), context.balancer
+        context, service = self.context, self.service
+        targets, choices = context.directory.targets(*self.name), None
+        if len(targets) > 1 and not last_resort:
+            choices = service.choices
+            if choices is None or choices.version != targets.version or choices.place is not context.place:
+                choices = Choices(targets, targets.version, context.place, context.salt)
+                service.choices = choices
         safe = self.repeatable is Repeatable.SAFE
-        pick = balancer.pick(targets, self.service, tried=tried, safe=safe, last_resort=last_resort)
+        options, pick = self.options, None
+        if choices is not None and (choices.levels or options.key is not None or options.subset is not None):
+            pick = self._pick_chosen(targets, choices, tried, safe=safe)
+        if pick is None:
+            pick = context.balancer.pick(targets, service, tried=tried, safe=safe, last_resort=last_resort)
         if pick is None or (scheme := pick.instance.scheme) is None or (scheme == "https") is self.secure:
             return pick
         pick.done(Outcome.UNUSED, pick.started)
         # Only services that speak both schemes have to be looked through.
         fitting = [target for target in targets if fits(target, secure=self.secure)]
-        return balancer.pick(fitting, self.service, tried=tried, safe=safe, last_resort=last_resort)
+        if choices is not None and fitting:
+            choices = Choices(fitting, 0, context.place, context.salt)
+            pick = self._pick_chosen(fitting, choices, tried, safe=safe)
+            if pick is not None:
+                return pick
+        return context.balancer.pick(fitting, service, tried=tried, safe=safe, last_resort=last_resort)
+
+    def _pick_chosen(
+        self, targets: Sequence[Instance], choices: Choices, tried: Collection[str], *, safe: bool
+    ) -> Pick | None:
+        """Choose an instance as the options say; None if they say nothing about it, or find none."""
+        options, levels = self.options, choices.levels
+        balancer, service = self.context.balancer, self.service
+        service.size = len(targets)
+        if options.key is not None:
+            return balancer.pick_for_key(options.key, choices.rendezvous, service, tried=tried, safe=safe)
+        some = targets
+        if options.subset is not None:
+            some, levels = choices.subset(options.subset)
+        pick = None
+        if levels is not None and options.near:
+            pick = balancer.pick_near(levels, service, tried=tried, safe=safe)
+        if pick is None and some is not targets:
+            pick = balancer.pick(some, service, tried=tried, safe=safe)
+            service.size = len(targets)
+        return pick
 
     def close(self) -> None:
         """End the call: attempts under way count as cancelled. May be called twice."""
