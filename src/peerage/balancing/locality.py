@@ -98,10 +98,15 @@ class Levels:
         groups: at least two, the nearest first.
     """
 
-    __slots__ = ("_groups", "_healthy_until", "_judged_until", "_until", "_weights")
+    __slots__ = ("_groups", "_healthy_until", "_judged_until", "_others", "_until", "_weights")
 
     def __init__(self, groups: Sequence[Group]) -> None:
         self._groups = groups
+        # The other levels of each, and the sums of their weights.
+        self._others: list[tuple[list[Group], float]] = []
+        for group in groups:
+            others = [other for other in groups if other is not group]
+            self._others.append((others, sum(other.weight for other in others)))
         self._until = _bounds(traffic([(group.weight, group.weight) for group in groups]))
         self._healthy_until = self._until
         self._judged_until = float("-inf")
@@ -127,15 +132,15 @@ class Levels:
         if number >= len(until):
             return None
         group = self._groups[number]
-        near, other = group.draw(random()), self._draw_other(group, random(), random())
+        near, other = group.draw(random()), self._draw_other(number, random(), random())
         if near.name in avoided or other.name in avoided or (stats := known(near.name)) is None:
             return group
         return None if _is_worse(stats, near, known(other.name), other, now) else group
 
-    def _draw_other(self, group: Group, chance: float, other_chance: float) -> Instance:
-        """Return an instance of another level than *group*."""
-        others = [each for each in self._groups if each is not group]
-        point = chance * sum(each.weight for each in others)
+    def _draw_other(self, number: int, chance: float, other_chance: float) -> Instance:
+        """Return an instance of another level than the one of this number."""
+        others, weight = self._others[number]
+        point = chance * weight
         for each in others[:-1]:
             if point < each.weight:
                 return each.draw(other_chance)
