@@ -7,11 +7,23 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmarks import against, directory, embedded, growth, original, scale, startup, tokens, zookeeper
+from benchmarks import (
+    against,
+    directory,
+    draining,
+    embedded,
+    growth,
+    original,
+    scale,
+    startup,
+    tokens,
+    zookeeper,
+)
 from benchmarks.report import Row, markdown
 
 _PARTS = {
     "directory": directory.measure,
+    "draining": draining.measure,
     "embedded": embedded.measure,
     "http": against.measure_requests,
     "original": original.measure,

@@ -12,10 +12,14 @@ from peerage import errors
 PUBLIC = {
     "AccessDeniedError",
     "Advert",
+    "AttemptTrace",
+    "CallCounts",
     "CallOptions",
+    "CallTrace",
     "Changed",
     "Changes",
     "ConfigurationError",
+    "DeadlineExceededError",
     "Discovery",
     "DiscoveryResolver",
     "Ejection",
@@ -40,8 +44,10 @@ PUBLIC = {
     "TokenRefusedError",
     "UnreachableError",
     "call_options",
+    "deadline",
     "open_registry",
     "read_identity",
+    "trace_calls",
 }
 
 #: Each error, the one of peerage above it, and what else it is.
@@ -54,6 +60,7 @@ TREE = {
     "RegistryDeniedError": ("RegistryError",),
     "RegistryClosedError": ("RegistryError",),
     "NotReadyError": ("PeerageError", "TimeoutError"),
+    "DeadlineExceededError": ("PeerageError", "TimeoutError"),
     "NotDiscoveredError": ("PeerageError", "RuntimeError"),
     "TokenRefusedError": ("PeerageError",),
     "AccessDeniedError": ("PeerageError", "PermissionError"),

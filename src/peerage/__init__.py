@@ -11,10 +11,12 @@ from peerage.errors import *  # noqa: F403 - errors.py lists them
 from peerage.lazy import loader
 
 if TYPE_CHECKING:
-    from peerage.balancing import Ejection
+    from peerage.balancing import CallCounts, Ejection
     from peerage.calling.options import CallOptions, call_options
+    from peerage.calling.trace import AttemptTrace, CallTrace, trace_calls
     from peerage.changes import Changed, Changes, Joined, Left, PeerEvent
     from peerage.client import DiscoveryResolver, UnreachableError
+    from peerage.deadlines import deadline
     from peerage.discovery import Discovery
     from peerage.records.advert import Advert
     from peerage.records.identity import Identity, read_identity
@@ -25,10 +27,12 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES: Final = {
-    "balancing": ("Ejection",),
+    "balancing": ("CallCounts", "Ejection"),
     "calling.options": ("CallOptions", "call_options"),
+    "calling.trace": ("AttemptTrace", "CallTrace", "trace_calls"),
     "changes": ("Changed", "Changes", "Joined", "Left", "PeerEvent"),
     "client": ("DiscoveryResolver", "UnreachableError"),
+    "deadlines": ("deadline",),
     "discovery": ("Discovery",),
     "records.advert": ("Advert",),
     "records.identity": ("Identity", "read_identity"),
@@ -39,7 +43,10 @@ _HOMES: Final = {
 
 __all__ = [
     "Advert",
+    "AttemptTrace",
+    "CallCounts",
     "CallOptions",
+    "CallTrace",
     "Changed",
     "Changes",
     "Discovery",
@@ -56,8 +63,10 @@ __all__ = [
     "Registry",
     "UnreachableError",
     "call_options",
+    "deadline",
     "open_registry",
     "read_identity",
+    "trace_calls",
 ]
 __all__ += errors.__all__
 

@@ -6,6 +6,7 @@ from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
+from peerage.directory import SUSPECT_SECONDS
 from peerage.errors import ConfigurationError
 from peerage.finder import Finder
 from peerage.membership import READY_TIMEOUT
@@ -25,9 +26,10 @@ if TYPE_CHECKING:
     from yarl import URL
 
     from peerage.auth.authorization import Authorization
-    from peerage.balancing import Ejection, Place
+    from peerage.balancing import CallCounts, Ejection, Place, Score
     from peerage.calling import CallOptions
     from peerage.client import Client
+    from peerage.telemetry import Telemetry
 
 __all__ = ["Discovery"]
 
@@ -63,8 +65,13 @@ class Discovery(Finder):
             ``"instance"``: each instance has a key, published in its record. All services must use the same.
         allowed_networks: only instances in these networks are called, ``"10.0.0.0/8, 127.0.0.0/8"``; None: in
             any.
+        suspect_seconds: how long instances stay known, as suspects, whose records vanish from the registry
+            all at once, or as the last ones of a name. They may be alive: they are called if there is no
+            other, and dropped when they refuse a connection. 0: not at all.
         calls: how calls deal with failures, and which instances they prefer.
         ejection: when instances that answer badly get no more requests.
+        score: which of two instances gets a request; by default :func:`peerage.balancing.least_outstanding`.
+        telemetry: what calls are reported to, :class:`peerage.telemetry.OpenTelemetry` for example.
 
     Raises:
         ConfigurationError: the registry's URL can't work, or a name that no URL can contain.
@@ -83,10 +90,18 @@ class Discovery(Finder):
         ready_timeout: float = READY_TIMEOUT,
         authorization: str = "cluster",
         allowed_networks: str | Sequence[str] | None = None,
+        suspect_seconds: float = SUSPECT_SECONDS,
         calls: "CallOptions | None" = None,
         ejection: "Ejection | None" = None,
+        score: "Score | None" = None,
+        telemetry: "Telemetry | None" = None,
     ) -> None:
-        super().__init__(registry, ready_timeout=ready_timeout, allowed_networks=allowed_networks)
+        super().__init__(
+            registry,
+            ready_timeout=ready_timeout,
+            allowed_networks=allowed_networks,
+            suspect_seconds=suspect_seconds,
+        )
         self.key_root = ""
         """The path below which the cluster's key is, where several clusters share the servers."""
         ids = {"service_id": service_id, "instance_id": instance_id, "node_id": node_id, "site_id": site_id}
@@ -97,6 +112,8 @@ class Discovery(Finder):
         self._registrations: set[Registration] = set()
         self._calls = calls
         self._ejection = ejection
+        self._score = score
+        self._telemetry = telemetry
         self._client: Client | None = None
         self._mode = authorization
         self._auth: Authorization | None = None
@@ -106,6 +123,7 @@ class Discovery(Finder):
         if self._auth is not None:
             await self._auth.aclose()
         try:
+            await asyncio.gather(*(registration.announce() for registration in self._registrations))
             await super()._close()
         finally:
             for registration in tuple(self._registrations):
@@ -246,7 +264,12 @@ class Discovery(Finder):
 
         if self._client is None:
             self._client = Client(
-                self.membership, options=self._calls, ejection=self._ejection, place=self._place()
+                self.membership,
+                options=self._calls,
+                ejection=self._ejection,
+                score=self._score,
+                telemetry=self._telemetry,
+                place=self._place(),
             )
         if auth == "internal":
             # A cluster token is every service's, so a redirect to another name gives nothing away.
@@ -256,6 +279,12 @@ class Discovery(Finder):
         elif auth is not None:
             kwargs["auth"] = auth
         return self._client.session(base_url, headers=headers, options=calls, **kwargs)
+
+    def call_counts(self) -> "CallCounts":
+        """Return what happened to all calls so far, as integers by reason."""
+        from peerage.balancing import Observer  # noqa: PLC0415 - programs that call nothing don't need it
+
+        return Observer().counts() if self._client is None else self._client.journal.counts()
 
     @property
     def auth(self) -> "Authorization":

@@ -10,6 +10,7 @@
     │   ├── RegistryDeniedError                              access, size or path
     │   └── RegistryClosedError                              used before it was opened or after aclose()
     ├── NotReadyError                 (TimeoutError)         no snapshot of the registry within the time limit
+    ├── DeadlineExceededError         (TimeoutError)         the deadline of a call or a block has passed
     ├── NotDiscoveredError            (RuntimeError)         no callable instance has that id
     ├── TokenRefusedError                                    the caller's token is missing or not valid
     ├── AccessDeniedError             (PermissionError)      the caller is known and may not do this
@@ -25,6 +26,7 @@
 __all__ = [
     "AccessDeniedError",
     "ConfigurationError",
+    "DeadlineExceededError",
     "KeysUnavailableError",
     "MissingExtraError",
     "NotDiscoveredError",
@@ -68,6 +70,10 @@ class RegistryClosedError(RegistryError):
 
 class NotReadyError(PeerageError, TimeoutError):
     """No snapshot of the registry arrived within the time limit."""
+
+
+class DeadlineExceededError(PeerageError, TimeoutError):
+    """A deadline has passed; the message says what was waited for."""
 
 
 class NotDiscoveredError(PeerageError, RuntimeError):

@@ -6,7 +6,7 @@ from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, Self
 
 from peerage.changes import Changes
-from peerage.directory import Criteria, Directory, fold_criteria
+from peerage.directory import SUSPECT_SECONDS, Criteria, Directory, Guard, fold_criteria
 from peerage.directory.suggest import KeySpelling
 from peerage.errors import RegistryClosedError
 from peerage.membership import READY_TIMEOUT, Membership
@@ -27,6 +27,7 @@ class Finder:
         *,
         ready_timeout: float = READY_TIMEOUT,
         allowed_networks: str | Sequence[str] | None = None,
+        suspect_seconds: float = SUSPECT_SECONDS,
     ) -> None:
         if registry is None:
             registry = os.environ.get("PEERAGE_REGISTRY") or "embedded:"
@@ -34,7 +35,11 @@ class Finder:
         self.registry: Registry = open_registry(registry) if isinstance(registry, str) else registry
         self.membership = Membership(
             self.registry,
-            Directory(host_key=host_key(), networks=read_networks(allowed_networks)),
+            Directory(
+                host_key=host_key(),
+                networks=read_networks(allowed_networks),
+                guard=Guard(keep=suspect_seconds) if suspect_seconds > 0 else None,
+            ),
             ready_timeout=ready_timeout,
         )
         self._changes: set[Changes] = set()

@@ -67,6 +67,8 @@ class Membership:
         self._closed = False
         self._task: asyncio.Task[None] | None = None
         self._slice_ends = 0.0
+        self._expiry: asyncio.TimerHandle | None = None
+        self._knows_timeout = directory.guard is None
         self._lost_at: float | None = None
         self._outages = OutageLog(registry.url, clock)
         self._changed = asyncio.Event()
@@ -86,6 +88,8 @@ class Membership:
         """Stop following; the directory stays as it is, and calls that wait raise RegistryClosedError."""
         self._closed = True
         self._notify()
+        if self._expiry is not None:
+            self._expiry.cancel()
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
@@ -166,16 +170,37 @@ class Membership:
             case Snapshot(records):
                 await self._change(reconcile(self.directory.names(), records))
                 self._recover()
+                await self._read_timeout()
             case change:
                 await self._change((change,))
+
+    def _expire(self) -> None:
+        """Drop the suspects whose time is over, and come back when the next one's is."""
+        if self._expiry is None and self.directory.guard is not None and self.directory.guard.suspects:
+            self._drop_expired()
+
+    def _drop_expired(self) -> None:
+        self._expiry, seconds = None, self.directory.expire()
+        if seconds is not None and not self._closed:
+            self._expiry = asyncio.get_running_loop().call_later(seconds, self._drop_expired)
+
+    async def _read_timeout(self) -> None:
+        """Learn in which time records vanish together."""
+        guard = self.directory.guard
+        if not self._knows_timeout and guard is not None:
+            self._knows_timeout = True
+            timeout = (await self.registry.inspect()).session_timeout
+            if timeout is not None:
+                guard.session_timeout = timeout
 
     async def _change(self, changes: Iterable[Put | Gone]) -> None:
         for change in changes:
             match change:
                 case Put(record):
                     self.directory.put(record)
-                case Gone(name):
-                    self.directory.remove(name)
+                case Gone(name, withdrawn):
+                    self.directory.remove(name, withdrawn=withdrawn)
+                    self._expire()
             # Let other tasks run if this slice has lasted long enough.
             if self._clock() >= self._slice_ends:
                 await asyncio.sleep(0)

@@ -26,6 +26,9 @@ LAME_DUCK: Final = 1.0
 #: Seconds that closing waits for a registry that the caller owns.
 WITHDRAW_TIMEOUT: Final = 0.9
 
+#: Seconds that a withdrawal has for being announced.
+_ANNOUNCE_TIMEOUT: Final = 0.3
+
 #: Ids of a service that one line of the log shows, at most.
 _SHOWN_IDS: Final = 8
 
@@ -132,10 +135,26 @@ class Registration:
     async def withdraw(self) -> None:
         """Remove the record for good; may be called twice."""
         try:
-            await self._advertisement.withdraw()
+            await self.announce()
         finally:
-            # Also when cancelled: the advertisement goes on to remove the record.
-            self.ended()
+            try:
+                await self._advertisement.withdraw()
+            finally:
+                # Also when cancelled: the advertisement goes on to remove the record.
+                self.ended()
+
+    async def announce(self) -> None:
+        """Publish that the instance drains, just before its record is removed.
+
+        Readers can't tell a removed record from one of a process that lost touch with the registry: the last
+        instance of a service would stay known to them as a suspect.
+        """
+        if self._withdrawn or self._advert.state == DRAINING or self._advertisement.name is None:
+            return
+        with suppress(PeerageError, TimeoutError):
+            self._advertisement.update(self._build(replace(self._advert, state=DRAINING)).data)
+            async with asyncio.timeout(_ANNOUNCE_TIMEOUT):
+                await self.registered()
 
     def ended(self) -> None:
         """Note that the record is withdrawn, by :meth:`withdraw` or with its registry."""

@@ -113,9 +113,12 @@ class Put(NamedTuple):
 
 
 class Gone(NamedTuple):
-    """A record isn't present any more; a registry doesn't know why."""
+    """A record isn't present any more."""
 
     name: str
+    withdrawn: bool = False
+    """Whether it was certainly withdrawn, or its process has certainly ended; False if the registry doesn't
+    know why it vanished. See :mod:`peerage.directory.guard`."""
 
 
 class Stale(NamedTuple):

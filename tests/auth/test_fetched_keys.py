@@ -7,8 +7,10 @@ import pytest
 from tests.auth.support import Random, Served, claims, jwk, jwks, pem, token
 from tests.support import Clock
 
+from peerage import deadline
 from peerage.auth import FetchedKeys, Reason, Verifier, read_file
 from peerage.auth.fetched_keys import KEYS_LIMIT, read_key_set
+from peerage.calling.deadline import current_deadline
 from peerage.errors import KeysUnavailableError, TokenRefusedError
 
 OLD, NEW = jwk(name="old"), jwk(name="new")
@@ -59,6 +61,21 @@ async def test_concurrent_verifications_share_one_fetch(verifier, served):
     assert isinstance(done[0], asyncio.CancelledError)
     assert {one.subject for one in done[1:]} == {"u1"}
     assert served.fetches == 1
+
+
+async def test_a_fetch_is_not_bound_by_the_deadline_of_the_request_that_began_it(clock):
+    """Or one caller with a tiny deadline would keep the keys from all others."""
+
+    async def fetch():
+        bound.append(current_deadline.get())
+        return jwks(OLD)
+
+    bound = []
+    source = FetchedKeys("http://auth/jwks", fetch, clock=clock, rng=Random(0.0))
+    async with deadline(60):
+        await refreshed(source)
+    assert bound == [None]
+    await source.aclose()
 
 
 async def test_a_thousand_bad_tokens_fetch_twice_at_most_and_good_ones_dont_wait(verifier, served, clock):

@@ -64,7 +64,15 @@ async def test_the_end_of_a_known_record_is_delivered(feed):
     assert await anext(feed) == Put(record("a"))
     feed.put(record("a", data=b"2"), new=False)
     feed.gone("a")
-    assert await taken(feed) == [Gone("a")]
+    # Its owner was alive a moment ago, so it wasn't the end of a session.
+    assert await taken(feed) == [Gone("a", withdrawn=True)]
+
+
+async def test_an_end_is_a_withdrawal_only_if_the_registry_says_so(feed):
+    """Without a change in between."""
+    feed.gone("a")
+    feed.gone("b", withdrawn=True)
+    assert await taken(feed) == [Gone("a"), Gone("b", withdrawn=True)]
 
 
 async def test_a_known_record_that_went_and_came_is_delivered_as_it_is(feed):
@@ -75,7 +83,7 @@ async def test_a_known_record_that_went_and_came_is_delivered_as_it_is(feed):
     feed.gone("a")
     feed.put(record("a", data=b"3"), new=True)
     feed.gone("a")
-    assert await taken(feed) == [Gone("a")]
+    assert await taken(feed) == [Gone("a", withdrawn=True)]
 
 
 async def test_a_snapshot_overtakes_what_waits(feed):

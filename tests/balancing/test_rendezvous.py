@@ -116,7 +116,7 @@ class TestPicking:
             pick = self.pick()
             assert pick.instance.name == self.names()[0]
             end(pick)
-        assert self.service.under_way == 0
+        assert self.service.outstanding == 0
 
     def test_no_instance_gets_more_than_its_bound(self):
         picks = [self.pick() for _ in range(40)]
@@ -126,7 +126,7 @@ class TestPicking:
         assert max(hits.values()) == 13
         for pick in picks:
             end(pick)
-        assert self.service.under_way == 0
+        assert self.service.outstanding == 0
         assert self.pick().instance.name == self.names()[0]
 
     def test_an_avoided_instance_leaves_its_keys_to_the_next(self):
@@ -162,10 +162,10 @@ class TestPicking:
                 under_way.append(pick)
             if ends and under_way:
                 end(under_way.pop(which % len(under_way)), outcome)
-            assert self.service.under_way == len(under_way)
+            assert self.service.outstanding == len(under_way)
         for pick in under_way:
             end(pick)
-        assert self.service.under_way == 0
+        assert self.service.outstanding == 0
         assert self.balancer.outstanding == {}
 
 

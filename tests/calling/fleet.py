@@ -26,21 +26,21 @@ def fails(outcome: Outcome = Outcome.UNAVAILABLE, seconds: float = 0.001) -> Beh
     return lambda _now, _rng: (outcome, seconds)
 
 
+def queues(seconds: float, workers: int) -> Behaviour:
+    """By so many workers, one request after the other; each takes an exponentially distributed time."""
+    free = [0.0] * workers
+
+    def behave(now: float, rng: Random) -> tuple[Outcome, float]:
+        end = max(now, heapq.heappop(free)) + rng.expovariate(1 / seconds)
+        heapq.heappush(free, end)
+        return Outcome.ANSWERED, end - now
+
+    return behave
+
+
 def until(end: float, before: Behaviour, after: Behaviour) -> Behaviour:
     """Behave in one way before *end*, and in another afterwards."""
     return lambda now, rng: (before if now < end else after)(now, rng)
-
-
-def queues(seconds: float) -> Behaviour:
-    """One request after the other, in times that are distributed exponentially."""
-    free_at = 0.0
-
-    def behave(now: float, rng: Random) -> tuple[Outcome, float]:
-        nonlocal free_at
-        free_at = max(now, free_at) + rng.expovariate(1 / seconds)
-        return Outcome.ANSWERED, free_at - now
-
-    return behave
 
 
 class Fleet:
@@ -80,6 +80,13 @@ class Fleet:
         self.results: list[tuple[float, str, Outcome, float]] = []
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._number = count()
+
+    def join(self, behaviour: Behaviour) -> None:
+        """Start one more instance."""
+        name = self.world.advertise(port=80 + len(self.names))
+        self.names.append(name)
+        self.behaviours[name] = behaviour
+        self.world.balancer.joined(name)
 
     @property
     def now(self) -> float:

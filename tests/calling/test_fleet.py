@@ -4,7 +4,7 @@ Good instances answer after 20 ms on average, or after 300 ms where that is said
 """
 
 import pytest
-from tests.calling.fleet import Fleet, answers, fails, until
+from tests.calling.fleet import Fleet, answers, fails, queues, until
 
 from peerage.balancing import Outcome
 
@@ -140,3 +140,30 @@ def test_what_changes_something_is_not_hedged():
     fleet.load(200, "PUT")
     fleet.run(20)
     assert attempts_of(fleet) == fleet.begun
+
+
+def test_slow_instances_among_fast_ones_hold_up_few_requests():
+    """Four of sixteen are sixteen times slower; by turns, the slow ones would get more than they can do."""
+    fleet = Fleet(*[queues(0.08 if number % 4 == 0 else 0.005, 1) for number in range(16)])
+    fleet.load(0.6 * (12 / 0.005 + 4 / 0.08))
+    fleet.run(10)
+    assert seconds_of(fleet, 0.99, 3) <= 0.5
+
+
+def test_an_instance_that_becomes_slow_fails_no_request_within_a_limit():
+    fleet = Fleet(*[answers(0.02)] * 10, until(5, good, until(25, lambda *_: (Outcome.ANSWERED, 2.0), good)))
+    fleet.load(200, limit=1.0)
+    fleet.run(30)
+    assert fleet.failed() <= 0.001
+
+
+def test_a_new_instance_that_is_cold_for_a_while_slows_few_requests():
+    fleet = Fleet(*[queues(0.02, 4) for _ in range(4)])
+    fleet.load(300)
+    fleet.run(10)
+    before = seconds_of(fleet, 0.99, 3)
+    fleet.join(until(15, answers(0.5), queues(0.02, 4)))
+    fleet.run(15)
+    assert seconds_of(fleet, 0.99, 10) <= 2 * before
+    fleet.run(25)
+    assert fleet.share(4, 20, 25) == pytest.approx(0.2, abs=0.03)

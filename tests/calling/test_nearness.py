@@ -25,7 +25,7 @@ def same_site(number):
     return far(number, site_id="prague")
 
 
-def make_fleet(places, behaviour=lambda: queues(SECONDS), **options):
+def make_fleet(places, behaviour=lambda: queues(SECONDS, 1), **options):
     fleet = Fleet(*[behaviour() for _ in places], places=places, **options)
     fleet.world.context.place = Place(site_id="prague")
     return fleet

@@ -7,6 +7,8 @@ import pytest
 from aiohttp import web
 
 from peerage import CallOptions, NotDiscoveredError, call_options
+from peerage.balancing import reported_load
+from peerage.client import Client
 from peerage.testing import begun
 
 ORDERS = "http://orders.service_id.asab/"
@@ -73,3 +75,16 @@ async def test_repetitions_can_be_switched_off_for_a_session_and_for_calls(fleet
 def test_a_misspelled_option_is_refused_where_it_is_chosen():
     with pytest.raises(TypeError, match="retries"), call_options(retries=False):
         pass
+
+
+@pytest.mark.parametrize("score", [None, reported_load])
+async def test_the_load_that_instances_report_is_read_where_they_are_chosen_by_it(fleet, score):
+    async def busy(request):
+        return web.Response(headers={"Peerage-Load": "17"})
+
+    served = await fleet.serve(busy)
+    client = Client(fleet.membership, score=score)
+    async with client.session() as session:
+        await ask(session)
+    assert client.balancer.stats(served.name).reported == (0 if score is None else 17)
+    await client.aclose()

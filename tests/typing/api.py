@@ -11,6 +11,7 @@ from aiohttp import web
 
 from peerage import (
     Advert,
+    CallOptions,
     Changed,
     Discovery,
     DiscoveryResolver,
@@ -23,6 +24,7 @@ from peerage import (
     Registration,
     Registry,
     UnreachableError,
+    deadline,
     open_registry,
 )
 from peerage.web import (
@@ -31,6 +33,7 @@ from peerage.web import (
     authorize,
     drain_on_signals,
     limit_concurrency,
+    propagate,
     refuse_misdirected,
     run_app,
 )
@@ -91,6 +94,16 @@ async def serve(discovery: Discovery, runner: web.AppRunner) -> None:
     drain_on_signals(GracefulStop(app), await discovery.advertise(port=80), lame_duck=0.5, then=print)
     drain_on_signals(app)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     refuse_misdirected()  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
+
+
+async def in_time(session: aiohttp.ClientSession) -> web.Application:
+    """How long calls may take, and the server's part."""
+    async with deadline(2.0), session.get("http://orders.service_id.asab") as response:
+        await response.read()
+    async with deadline(None), deadline("2"):  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+        pass
+    Discovery(calls=CallOptions(deadline=0.5))
+    return web.Application(middlewares=[propagate(), propagate(only_safe=True)])
 
 
 def serve_alone(app: web.Application) -> None:

@@ -50,19 +50,39 @@ RUN_APP: Final = f"""
 run_app(app, discovery, host="127.0.0.1", port=0, lame_duck=LAME_DUCK)
 """
 
-#: An application that drains by itself, whatever the server is.
-DRAINING: Final = f"""
-{APPLICATION}
-listening = socket.create_server(("127.0.0.1", int(os.environ.get("TEST_PORT", 0))))
+_DRAINING: Final = """
 graceful = GracefulStop(app)
 
 async def advertised(app):
     async with discovery:
         drain_on_signals(graceful, discovery, lame_duck=LAME_DUCK)
-        await discovery.advertise(web=[listening.getsockname()])
+        await discovery.advertise(web=[address])
         yield
 
 app.cleanup_ctx.append(advertised)
+"""
+
+#: An application that drains by itself, whatever the server is.
+DRAINING: Final = f"""
+{APPLICATION}
+listening = socket.create_server(("127.0.0.1", 0))
+address = listening.getsockname()
+{_DRAINING}
+"""
+
+#: It, for gunicorn, and gunicorn's configuration: the port is known before the workers are forked.
+GUNICORN: Final = f"""
+{APPLICATION}
+address = "127.0.0.1", int(os.environ["TEST_PORT"])
+{_DRAINING}
+"""
+GUNICORN_CONFIGURATION: Final = """
+import os
+bind = "127.0.0.1:0"
+worker_class = "aiohttp.GunicornWebWorker"
+control_socket_disable = True  # it would be in the home folder
+def when_ready(server):
+    os.environ["TEST_PORT"] = str(server.LISTENERS[0].sock.getsockname()[1])
 """
 
 #: It, served by aiohttp's own function.

@@ -13,12 +13,15 @@ from peerage.web import Gradient2, limit_concurrency
 
 
 @asynccontextmanager
-async def serving(limit, **handlers):
-    """Serve each handler at its name; yields the runner."""
+async def serving(limit, *, cancelling=False, **handlers):
+    """Serve each handler at its name; yields the runner.
+
+    *cancelling*: handlers end when their client has gone.
+    """
     app = web.Application(middlewares=[limit_concurrency(limit)])
     for name, handler in handlers.items():
         app.router.add_route("*", f"/{name}", handler)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=cancelling)
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -85,7 +88,7 @@ async def test_it_counts_until_the_handler_is_done_however_that_ends():
         raise web.HTTPForbidden
 
     async with (
-        serving(limit, hold=held.handle, wrong=wrong, forbidden=forbidden) as runner,
+        serving(limit, cancelling=True, hold=held.handle, wrong=wrong, forbidden=forbidden) as runner,
         aiohttp.ClientSession(url_of(runner)) as session,
     ):
         for path, status in (("/wrong", 500), ("/forbidden", 403), ("/unknown", 404)):
@@ -174,24 +177,26 @@ class Callers:
 async def test_an_overloaded_server_stays_useful():
     """Four workers of 40 ms serve 100 requests a second; they get 1.5 times that for 20 s.
 
-    Two thirds is the most that can be served. Ten seconds after the end everything is as before.
+    Nearly all that it does meanwhile is of use: two thirds of the requests, and fewer on a machine so busy
+    that the workers get less done. Ten seconds after the end everything is as before.
     """
-    workers = asyncio.Semaphore(4)
+    workers, served = asyncio.Semaphore(4), 0
 
     async def work(_):
+        nonlocal served
         async with workers:
             await asyncio.sleep(0.04)
+        served += 1
         return web.Response()
 
-    connector = aiohttp.TCPConnector(limit=0)
     async with (
         serving(Gradient2(), work=work) as runner,
-        aiohttp.ClientSession(url_of(runner), connector=connector) as session,
+        aiohttp.ClientSession(url_of(runner), connector=aiohttp.TCPConnector(limit=0)) as session,
     ):
         callers = Callers(session)
-        before = await callers.call(70, 5)
+        await callers.call(70, 5)
+        served = 0
         during = await callers.call(150, 20)
+        assert during >= 0.9 * served / (150 * 20)
         await callers.call(70, 10)
-        after = await callers.call(70, 5)
-    assert before == after == 1.0
-    assert during >= 0.6
+        assert await callers.call(70, 5) >= 0.95

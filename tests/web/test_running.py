@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import aiohttp
 import pytest
@@ -56,6 +56,30 @@ async def test_what_is_under_way_is_finished(tmp_path, program, number):
         assert (message.type, message.data) == (aiohttp.WSMsgType.CLOSE, 1001)
         assert await server.end() == (0, "the chat is over\n"), server.log
     assert server.log == ""
+
+
+async def test_what_never_ends_does_not_keep_it_running(tmp_path):
+    """An upload that isn't continued, and a WebSocket whose client doesn't answer the close."""
+    program = RUN_APP.replace("lame_duck=LAME_DUCK", "lame_duck=0, timeout=0.1")
+    chat = (
+        "GET /chat HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {'A' * 22}==\r\n\r\n"
+    )
+    upload = "POST /upload HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\nmi"
+    async with (
+        serving(program, tmp_path) as server,
+        finding(tmp_path) as (discovery, states),
+        AsyncExitStack() as stack,
+    ):
+        await eventually(lambda: states() == [None])
+        (url,) = await discovery.locate(service_id="worker")
+        for request, answer in ((chat, b"HTTP/1.1 101 "), (upload, b"HTTP/1.1 100 ")):
+            reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+            stack.callback(writer.close)
+            writer.write(request.encode())
+            assert (await reader.readuntil(b"\r\n\r\n")).startswith(answer)
+        server.terminate()
+        assert (await server.end())[0] == 0, server.log
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
@@ -223,5 +247,21 @@ async def test_it_refuses_requests_for_another_service(tmp_path):
         headers = {"Host": "other.service_id.asab", DIALLED: dialled_header("Other.1", "127.0.0.1", port)}
         async with session.get(f"{url}/work", headers=headers) as response:
             assert response.status == 421
+        server.terminate()
+        assert (await server.end())[0] == 0, server.log
+
+
+async def test_the_deadline_of_a_caller_holds(tmp_path):
+    """As with ``propagate``."""
+    async with (
+        serving(RUN_APP, tmp_path, TEST_LAME_DUCK="0") as server,
+        finding(tmp_path) as (discovery, states),
+        aiohttp.ClientSession() as session,
+    ):
+        await eventually(lambda: states() == [None])
+        (url,) = await discovery.locate(service_id="worker")
+        headers = {"Peerage-Timeout-Ms": "20"}
+        async with session.post(f"{url}/work?takes=3600", headers=headers) as response:
+            assert response.status == 504
         server.terminate()
         assert (await server.end())[0] == 0, server.log

@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
+from contextvars import Context
 from typing import Final
 
 from cachetools import TTLCache
@@ -133,7 +134,7 @@ class ClusterTokens(KeySource):
         What it returns takes a few seconds at most. It is None unless there is no key and one is *missing*.
         """
         if self._task is None and not self._closed:
-            self._task = asyncio.create_task(self._run(), name=f"peerage: {self._secret}")
+            self._task = asyncio.create_task(self._run(), name=f"peerage: {self._secret}", context=Context())
         return self._wait_for_key() if missing and self._key is None and not self._closed else None
 
     async def wait_changed(self, known: Collection[PublicKey]) -> tuple[PublicKey, ...]:

@@ -9,6 +9,7 @@ import ssl
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from contextlib import suppress
+from contextvars import Context
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -117,7 +118,10 @@ class FetchedKeys(KeySource):
         if not missing and age <= FRESH:
             return None
         if self._fetching is None and not self._closed and self._clock() >= self._next_fetch:
-            self._fetching = asyncio.create_task(self._run_fetch(), name=f"peerage: keys of {self.name}")
+            # In a context of its own: the deadline of the request that needs them first isn't that of others.
+            self._fetching = asyncio.create_task(
+                self._run_fetch(), name=f"peerage: keys of {self.name}", context=Context()
+            )
         # Very old keys are used without waiting if the issuer, and not a lack of requests, is to blame.
         overdue = not self._failures and 3 * FRESH < age < math.inf
         if self._fetching is None or not (missing or overdue):

@@ -68,15 +68,18 @@ class Feed:
                 self._changes[record.name] = (Put(record), unknown)
             self._notify()
 
-    def gone(self, name: str) -> None:
-        """Report that a record doesn't exist any more."""
+    def gone(self, name: str, *, withdrawn: bool = False) -> None:
+        """Report that a record doesn't exist any more; *withdrawn* is that of :class:`Gone`.
+
+        If its last change hasn't been taken yet, it was withdrawn: its owner has just been alive.
+        """
         with self._lock:
             if self._snapshot is not None:
                 self._snapshot.pop(name, None)
                 return
-            _, unknown = self._changes.pop(name, (None, False))
+            change, unknown = self._changes.pop(name, (None, False))
             if not unknown:
-                self._changes[name] = (Gone(name), False)
+                self._changes[name] = (Gone(name, withdrawn or isinstance(change, Put)), False)
                 self._notify()
 
     def stale(self, reason: str, *, refused: bool = False) -> None:

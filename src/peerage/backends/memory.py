@@ -45,11 +45,11 @@ class _Folder:
             for feed in self._feeds:
                 feed.put(record, new=new)
 
-    def remove(self, name: str) -> None:
+    def remove(self, name: str, *, withdrawn: bool) -> None:
         with self.lock:
             del self.records[name]
             for feed in self._feeds:
-                feed.gone(name)
+                feed.gone(name, withdrawn=withdrawn)
 
     def attach(self, feed: Feed) -> None:
         with self.lock:
@@ -234,16 +234,16 @@ class _MemoryAdvertisement:
             folder.put(self._record)
         self._settled.set()
 
-    def lose_record(self) -> None:
-        """Remove the record from the registry; it is still to be advertised."""
+    def lose_record(self, *, withdrawn: bool = False) -> None:
+        """Remove the record from the registry; it is still to be advertised unless it is *withdrawn*."""
         record, self._record = self._record, None
         self._settled.clear()
         if record is not None:
-            self._registry.folder.remove(record.name)
+            self._registry.folder.remove(record.name, withdrawn=withdrawn)
 
     def end(self) -> None:
         """Remove the record for good, and end the calls that wait."""
-        self.lose_record()
+        self.lose_record(withdrawn=True)
         self._ended = True
         self._settled.set()
         self._registry.advertisements.discard(self)

@@ -2,10 +2,11 @@
 
 from peerage.balancing.balancer import Balancer
 from peerage.balancing.budget import RetryBudget
+from peerage.balancing.counts import CallCounts, Observer
 from peerage.balancing.ejection import Ejection
 from peerage.balancing.locality import NOWHERE, Place
 from peerage.balancing.outcome import Outcome
-from peerage.balancing.scores import Score, least_outstanding
+from peerage.balancing.scores import Score, least_outstanding, peak_ewma, reported_load
 from peerage.balancing.service import Service
 from peerage.balancing.stats import Stats
 from peerage.balancing.table import Pick, Probe
@@ -13,7 +14,9 @@ from peerage.balancing.table import Pick, Probe
 __all__ = [
     "NOWHERE",
     "Balancer",
+    "CallCounts",
     "Ejection",
+    "Observer",
     "Outcome",
     "Pick",
     "Place",
@@ -23,4 +26,6 @@ __all__ = [
     "Service",
     "Stats",
     "least_outstanding",
+    "peak_ewma",
+    "reported_load",
 ]

@@ -16,6 +16,7 @@ from random import Random
 from typing import Final
 
 from peerage.balancing.budget import RETRY_SHARE
+from peerage.balancing.counts import Observer
 from peerage.balancing.ejection import Ejection
 from peerage.balancing.locality import Levels
 from peerage.balancing.rendezvous import Rendezvous, capacity
@@ -31,6 +32,10 @@ _CHANCE: Final = 0.125
 
 #: Requests of the lighter of two instances by which one may be behind the other and still catch up.
 _LAG: Final = 16
+
+#: Requests under way at the better one of two above which others are looked at, and how many times the mean.
+_FEW: Final = 2
+_MUCH: Final = 1.5
 
 #: Draws in search of instances that may be asked, before all are looked through.
 _DRAWS: Final = 24
@@ -50,6 +55,7 @@ class Balancer:
         ejection: when instances that answer badly get no more requests.
         avoid_seconds: how long an instance that accepted no connection is avoided.
         retry_share: repetitions that each success earns; 0 for none.
+        observer: counts what happens.
     """
 
     def __init__(
@@ -61,11 +67,20 @@ class Balancer:
         ejection: Ejection | None = None,
         avoid_seconds: float = AVOID_SECONDS,
         retry_share: float = RETRY_SHARE,
+        observer: Observer | None = None,
     ) -> None:
+        self.observer = Observer() if observer is None else observer
+        """Counts what happens."""
         self._random = rng.random
         self._clock = clock
         self._score = score
-        self._table = Table(rng, ejection=ejection, avoid_seconds=avoid_seconds, retry_share=retry_share)
+        self._table = Table(
+            rng,
+            ejection=ejection,
+            avoid_seconds=avoid_seconds,
+            retry_share=retry_share,
+            observer=self.observer,
+        )
         # For callers that don't say which service they ask.
         self._unnamed = self._table.service(("", ""))
 
@@ -76,6 +91,10 @@ class Balancer:
     def service(self, name: tuple[str, str]) -> Service:
         """Return what is known about the instances of a name together."""
         return self._table.service(name)
+
+    def was_called(self, name: tuple[str, str]) -> bool:
+        """Tell whether requests to *name* were made."""
+        return name in self._table.services
 
     @property
     def outstanding(self) -> Mapping[str, int]:
@@ -106,6 +125,10 @@ class Balancer:
         Ask from time to time about requests that are older than a second.
         """
         return self._table.suspect(pick, self._clock())
+
+    def joined(self, name: str) -> None:
+        """Let an instance that has just been started begin slowly: it is probably still cold."""
+        self._table.joined(name, self._clock())
 
     def forget(self, name: str) -> None:
         """Drop what is known about an instance whose record was removed, once no request is under way."""
@@ -167,7 +190,7 @@ class Balancer:
             if each.name in tried or not self._table.is_eligible(each, now, safe=safe):
                 continue
             stats = known.get(each.name)
-            most = capacity(service.under_way, each.weight / rendezvous.weight)
+            most = capacity(service.outstanding, each.weight / rendezvous.weight)
             if stats is None or stats.pending(now) < most:
                 return self._table.give(each, stats, service, now)
         return None
@@ -206,17 +229,20 @@ class Balancer:
         else:
             first, second = _draw_two(shares, random(), random())
         chosen, stats = self._better(instances[first], instances[second], now)
-        if stats.trouble is not None and count > 2 and stats.trouble.penalty(now):  # noqa: PLR2004 - there is a third
+        # Both drawn may be bad ones, or slow ones, which hold more than their part of the requests under way.
+        if (stats.trouble is not None and stats.trouble.penalty(now)) or (
+            stats.outstanding > _FEW
+            and stats.outstanding * count > _MUCH * service.outstanding
+            and shares is None
+            and self._score is least_outstanding
+        ):
             chosen, stats = self._least_loaded(instances, chosen, stats, now)
         return self._table.give(chosen, stats, service, now)
 
     def _least_loaded(
         self, instances: Sequence[Instance], chosen: Instance, stats: Stats, now: float
     ) -> tuple[Instance, Stats]:
-        """Return an instance of less load than *chosen*, at which something went wrong, if there is one.
-
-        Two draws may both find bad instances, if there are many.
-        """
+        """Return the instance of least load, or *chosen*; of many, some are looked at."""
         known, least = self._table.stats, stats.load(now) / chosen.weight
         if len(instances) > _LOOKED_AT:
             instances = [self._draw_one(instances, None) for _ in range(_LOOKED_AT)]

@@ -12,6 +12,12 @@ Score = Callable[[Instance, Stats, Instance, Stats, float], float]
 
 _EQUAL: Final = 0.0
 
+#: Seconds of latency below which instances count as equally fast: there it is mostly noise.
+LATENCY_FLOOR: Final = 0.01
+
+#: Seconds for which a load that an instance reported counts.
+REPORTED_SECONDS: Final = 3.0
+
 
 def least_outstanding(one: Instance, stats: Stats, other: Instance, other_stats: Stats, now: float) -> float:
     """Prefer the instance with fewer requests under way, in proportion to the weights; failures count, too.
@@ -28,3 +34,35 @@ def least_outstanding(one: Instance, stats: Stats, other: Instance, other_stats:
     if load * other.weight > (other_load + 1) * one.weight:
         return -1.0
     return 1.0 if other_load * one.weight > (load + 1) * other.weight else _EQUAL
+
+
+def peak_ewma(one: Instance, stats: Stats, other: Instance, other_stats: Stats, now: float) -> float:
+    """Prefer the instance at which a request is likely to take less time, by latency and requests under way.
+
+    The latency of an instance rises at once when an answer takes longer, and falls slowly (Finagle's Peak
+    EWMA). For instances that differ by much more than 10 ms; among others it spreads requests unevenly.
+    """
+    cost, other_cost = _duration(one, stats, now), _duration(other, other_stats, now)
+    return _EQUAL if cost == other_cost else other_cost - cost
+
+
+def reported_load(one: Instance, stats: Stats, other: Instance, other_stats: Stats, now: float) -> float:
+    """Prefer the instance that has fewer requests under way, those of other callers included.
+
+    Instances report them with each answer, by the middleware :func:`peerage.web.report_load`. One that has
+    reported nothing for three seconds counts with the requests of this process alone. Where each of many
+    callers makes few requests, none of them would notice by its own which instance is busy (the idea is that
+    of Prequal, arXiv 2312.10172, which asks instances for it in separate requests).
+    """
+    load, other_load = _reported(one, stats, now), _reported(other, other_stats, now)
+    return _EQUAL if load == other_load else other_load - load
+
+
+def _duration(instance: Instance, stats: Stats, now: float) -> float:
+    latency = LATENCY_FLOOR if stats.latency is None else max(LATENCY_FLOOR, stats.latency)
+    return latency * (stats.load(now) + 1.0) / instance.weight
+
+
+def _reported(instance: Instance, stats: Stats, now: float) -> float:
+    reported = stats.reported if now < stats.reported_at + REPORTED_SECONDS else 0.0
+    return (stats.load(now) + reported) / instance.weight

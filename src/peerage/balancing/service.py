@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 class Service:
     """The instances that answer to one logical name."""
 
-    __slots__ = ("answered_at", "budget", "choices", "ejected", "hedging", "size", "under_way")
+    __slots__ = ("answered_at", "budget", "choices", "ejected", "hedging", "outstanding", "size")
 
     def __init__(self, budget: RetryBudget) -> None:
         self.budget = budget
@@ -23,9 +23,9 @@ class Service:
         """Names of the records of those that are ejected."""
         self.hedging: Hedging | None = None
         """When requests are hedged; None if none was so far."""
+        self.outstanding = 0
+        """Requests under way at all of them."""
         self.size = 0
         """The number of instances at the last request."""
-        self.under_way = 0
-        """Requests under way at all of them, by this name."""
         self.choices: Choices | None = None
         """What was computed of them at the last request."""

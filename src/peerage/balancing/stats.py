@@ -7,14 +7,24 @@ from peerage.balancing.window import Window
 if TYPE_CHECKING:
     from peerage.balancing.trouble import Trouble
 
-#: Weight of the newest latency in the moving average.
-_NEWEST: Final = 0.2
+#: Seconds in which the moving average of the latency forgets two thirds of a peak.
+_DECAY: Final = 10.0
 
 
 class Stats:
     """Figures about the requests to one instance, by the name of its record."""
 
-    __slots__ = ("answered_at", "latency", "outstanding", "position", "retired", "successes", "trouble")
+    __slots__ = (
+        "answered_at",
+        "latency",
+        "outstanding",
+        "position",
+        "reported",
+        "reported_at",
+        "retired",
+        "successes",
+        "trouble",
+    )
 
     def __init__(self, position: float = 0.0) -> None:
         self.outstanding = 0
@@ -22,9 +32,13 @@ class Stats:
         self.answered_at = float("-inf")
         """When a request was last answered, in seconds of the balancer's clock."""
         self.latency: float | None = None
-        """Moving average of the seconds from an attempt to its answer; None before the first."""
+        """Seconds from an attempt to its answer: a moving average that rises at once; None at first."""
         self.position = position
         """How many requests it was given, each divided by its weight; only differences mean something."""
+        self.reported = 0.0
+        """Requests under way there, as it reported them with its last answer."""
+        self.reported_at = float("-inf")
+        """When it did, in seconds of the balancer's clock."""
         self.successes = Window()
         """Requests that were answered well, to the end, in the last 10 seconds."""
         self.trouble: Trouble | None = None
@@ -34,9 +48,13 @@ class Stats:
 
     def answered(self, seconds: float, now: float) -> None:
         """Record that a request was answered at *now* after so many seconds."""
+        latency, passed = self.latency, now - self.answered_at
         self.answered_at = now
-        latency = self.latency
-        self.latency = seconds if latency is None else latency + _NEWEST * (seconds - latency)
+        if latency is None or seconds >= latency:
+            self.latency = seconds
+        else:
+            # Nearly an exponential decay, without its cost.
+            self.latency = latency + (seconds - latency) * passed / (passed + _DECAY)
 
     def load(self, now: float) -> float:
         """Return the number of requests under way, and what failures count in addition."""

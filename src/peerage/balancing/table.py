@@ -6,6 +6,7 @@ from random import Random
 from typing import Final
 
 from peerage.balancing.budget import RETRY_SHARE, RetryBudget
+from peerage.balancing.counts import Observer
 from peerage.balancing.ejection import Ejection
 from peerage.balancing.outcome import Outcome
 from peerage.balancing.service import Service
@@ -75,6 +76,10 @@ class Pick:
         if (trouble := stats.trouble) is not None and self._table is not None:
             self._table.answered(self.instance.name, stats, trouble, self.started)
 
+    def reported(self, requests: int, now: float) -> None:
+        """Record how many requests the instance says are under way there."""
+        self.stats.reported, self.stats.reported_at = requests, now
+
     def done(self, outcome: Outcome, now: float, *, retry_after: float = 0.0) -> None:
         """Record how the request ended; only the first call counts.
 
@@ -87,13 +92,15 @@ class Pick:
         if table is not None:
             stats = self.stats
             stats.outstanding -= 1
-            self.service.under_way -= 1
+            self.service.outstanding -= 1
             if outcome is Outcome.ANSWERED and not stats.retired:
                 stats.successes.add(now)
                 self.service.budget.succeeded(now)
                 if stats.trouble is not None:
                     table.succeeded(stats, stats.trouble, self.started, now)
             else:
+                if outcome is Outcome.CANCELLED:
+                    table.observer.count_failed(outcome)
                 table.failed(self, outcome, now, retry_after)
 
 
@@ -105,6 +112,7 @@ class Table:
         ejection: when instances that answer badly are avoided.
         avoid_seconds: how long an instance that accepted no connection is avoided.
         retry_share: repetitions that each success earns.
+        observer: counts what happens.
     """
 
     def __init__(
@@ -114,7 +122,9 @@ class Table:
         ejection: Ejection | None = None,
         avoid_seconds: float = AVOID_SECONDS,
         retry_share: float = RETRY_SHARE,
+        observer: Observer | None = None,
     ) -> None:
+        self.observer = Observer() if observer is None else observer
         self.ejection = Ejection() if ejection is None else ejection
         self.stats: dict[str, Stats] = {}
         self.avoided: dict[str, Trouble] = {}
@@ -156,7 +166,7 @@ class Table:
             if stats is None:
                 stats = self.stats[instance.name] = Stats()
         stats.outstanding += 1
-        service.under_way += 1
+        service.outstanding += 1
         if (trouble := stats.trouble) is not None and trouble.retry_at is not None:
             # One request tries it; the others go on avoiding it until that one is answered.
             trouble.retry_at = now + self._pause(trouble)
@@ -224,6 +234,7 @@ class Table:
 
     def probed(self, name: str, now: float, *, passed: bool) -> None:
         """Record the result of probing the instance with this record in the background."""
+        self.observer.probed(passed=passed)
         stats = self.stats.get(name)
         if stats is None or (trouble := stats.trouble) is None:
             return
@@ -263,13 +274,20 @@ class Table:
             elif trouble.retry_at is not None and trouble.ejected_from is None:
                 # A connection was made.
                 self._readmit(name, stats, trouble)
-            self._judge(pick, stats, trouble, now)
+            self._judge(pick, outcome, stats, trouble, now)
         elif outcome is Outcome.CANCELLED:
             trouble = stats.trouble = trouble or Trouble()
             trouble.hold(now)
             if (hedging := pick.service.hedging) is not None:
                 # It would have taken even longer.
                 hedging.usual.add(now - pick.started)
+
+    def joined(self, name: str, now: float) -> None:
+        """Give an instance that has just been started a penalty, which it loses within a few seconds."""
+        if name not in self.stats:
+            stats = self.stats[name] = Stats()
+            stats.trouble = Trouble()
+            stats.trouble.penalise(now)
 
     def forget(self, name: str) -> None:
         """Drop what is known about an instance whose record was removed, once no request is under way."""
@@ -290,7 +308,7 @@ class Table:
 
     # Avoiding
 
-    def _judge(self, pick: Pick, stats: Stats, trouble: Trouble, now: float) -> None:
+    def _judge(self, pick: Pick, outcome: Outcome, stats: Stats, trouble: Trouble, now: float) -> None:
         """Eject the instance if it failed too often, and try it later again if it is ejected already."""
         if trouble.ejected_from is not None:
             if pick.started >= trouble.ejected_at:
@@ -308,6 +326,7 @@ class Table:
             trouble.retry_at = now + self._pause(trouble)
             trouble.held = 0
             self.avoided[pick.instance.name] = trouble
+            self.observer.ejected(pick.instance, outcome)
         else:
             trouble.double()
 
@@ -317,6 +336,7 @@ class Table:
         self.avoided.pop(name, None)
         if trouble.ejected_from is not None:
             trouble.ejected_from.ejected.discard(name)
+            self.observer.readmitted(name)
             trouble.ejected_from, trouble.ejections = None, 0
             # It is judged by what it does from now on.
             trouble.forgive()

@@ -12,6 +12,9 @@ _LEAST_FAILURE: Final = 421
 #: The response header that marks a 503 of a server that didn't process the request.
 OVERLOADED: Final = "Peerage-Overloaded"
 
+#: The response header in which a server says how many requests are under way there.
+LOAD: Final = "Peerage-Load"
+
 _TOO_MANY_REQUESTS: Final = 429
 _SERVICE_UNAVAILABLE: Final = 503
 
@@ -37,5 +40,14 @@ def retry_after(headers: Mapping[str, str]) -> float:
 
     A date counts as 0: the clocks of two hosts may differ by more than it is meant to say.
     """
-    text = headers.get("Retry-After", "")
-    return float(text) if text.isascii() and text.isdecimal() and len(text) < 10 else 0.0  # noqa: PLR2004 - 30 years
+    return float(_number(headers, "Retry-After") or 0)
+
+
+def reported_requests(headers: Mapping[str, str]) -> int | None:
+    """Return how many requests a server says are under way there; None if it doesn't say."""
+    return _number(headers, LOAD)
+
+
+def _number(headers: Mapping[str, str], name: str) -> int | None:
+    text = headers.get(name, "")
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else None  # noqa: PLR2004 - digits

@@ -23,22 +23,28 @@ from typing import Final
 
 from cachetools import TTLCache
 
-from peerage.balancing import NOWHERE, Balancer, Outcome, Pick, Place, RetryBudget
+from peerage.balancing import NOWHERE, Balancer, Observer, Outcome, Pick, Place, RetryBudget
 from peerage.balancing.choices import Choices
 from peerage.balancing.hedging import Hedging
 from peerage.calling.addresses import Addresses, Host
 from peerage.calling.candidates import fits, is_literal
-from peerage.calling.messages import Note
+from peerage.calling.deadline import Deadline
+from peerage.calling.messages import Note, waiting
 from peerage.calling.options import CallOptions
-from peerage.calling.retry import Repeatable
+from peerage.calling.recorder import Recorder
+from peerage.calling.retry import Ending, Repeatable
 from peerage.calling.search import Search
-from peerage.calling.steps import Attempt, Step
+from peerage.calling.steps import Attempt, GiveUp, Step
+from peerage.calling.trace import CallTrace
 from peerage.directory import Directory
 from peerage.records.instance import Instance
 
 #: Seconds for which an endpoint comes last that broke a connection and may speak another scheme. That costs
 #: nothing: the instance is called at another of its ports, and has another record once it is restarted.
 _DOUBT_SECONDS: Final = 3600.0
+
+#: Nothing listens there, or another service does.
+_ABSENT: Final = frozenset({Outcome.CONNECT_FAILED, Outcome.MISDIRECTED})
 
 #: Seconds after the last instance of a name left, during which calls wait for another one.
 _KNOWN_SECONDS: Final = 60.0
@@ -63,6 +69,8 @@ class CallContext:
     """Where this process runs."""
     salt: int = field(init=False)
     """Distinguishes this client from others that choose subsets of the same instances."""
+    observer: Observer = field(init=False)
+    """Counts what happens."""
     doubtful: TTLCache[tuple[str, int, bool], bool] = field(init=False)
     """Endpoints that may speak another scheme than was tried: record, port, whether TLS was tried."""
 
@@ -72,6 +80,7 @@ class CallContext:
     def __post_init__(self) -> None:
         """Make what is empty at first."""
         self.salt = int(self.random() * 2**32)
+        self.observer = self.balancer.observer
         self.emptied = TTLCache(4096, _KNOWN_SECONDS, self.clock)
         self.doubtful = TTLCache(1024, _DOUBT_SECONDS, self.clock)
 
@@ -90,6 +99,8 @@ class Call:
         options: what is chosen for it.
         has_key: whether the request has an ``Idempotency-Key``.
         nested: whether it is made for a request that is a repetition, so that it isn't repeated itself.
+        deadline: after which nothing is begun.
+        trace: where to record what it does; None if nothing is wanted.
     """
 
     __slots__ = (
@@ -97,10 +108,12 @@ class Call:
         "_first",
         "_search",
         "context",
+        "deadline",
         "method",
         "name",
         "nested",
         "options",
+        "recorder",
         "repeatable",
         "scheme",
         "secure",
@@ -117,6 +130,8 @@ class Call:
         options: CallOptions = _DEFAULT_OPTIONS,
         has_key: bool = False,
         nested: bool = False,
+        deadline: Deadline | None = None,
+        trace: CallTrace | None = None,
     ) -> None:
         self.context = context
         self.name = name
@@ -127,8 +142,10 @@ class Call:
         self.repeatable = Repeatable.of(method, has_key=has_key)
         self.options = options
         self.nested = nested
+        self.deadline = deadline
         self.service = context.balancer.service(name)
         """What is known of all instances of the name."""
+        self.recorder = None if trace is None else Recorder(trace, context, name, secure=self.secure)
         self._first: Attempt | None = None
         self._backup: Attempt | None = None
         self._search: Search | None = None
@@ -140,17 +157,27 @@ class Call:
 
     def next(self) -> Step:
         """Return what to do next; after :class:`GiveUp` it isn't asked again."""
+        if self.deadline is not None and not self.has_time():
+            late = GiveUp(Ending.TOO_LATE, self.deadline.message(self.waiting(None)))
+            if self.recorder is not None:
+                self.recorder.step(late)
+            return late
         search = self._search
         if search is None:
             if self._first is None:
                 pick = self.pick()
                 if pick is not None and (first := self._first_attempt(pick)) is not None:
                     self._first = first
+                    if self.recorder is not None:
+                        self.recorder.step(first)
                     return first
                 search = self._search = Search(self, pick, None)
             else:
                 search = self._begin_search(self._first)
-        return search.next()
+        step = search.next()
+        if self.recorder is not None:
+            self.recorder.step(step)
+        return step
 
     def done(
         self,
@@ -163,8 +190,8 @@ class Call:
     ) -> None:
         """Record how *attempt* ended, before the next step is asked for.
 
-        An attempt that was answered stays counted at its instance: the adapter calls ``attempt.pick.done()``
-        when the response is over.
+        An attempt that was answered stays counted at its instance: the adapter calls :meth:`over` when the
+        response is over.
 
         Args:
             attempt: the attempt.
@@ -174,15 +201,33 @@ class Call:
             retry_after: the seconds for which the instance asked not to be called.
         """
         attempt.outcome = outcome
+        if outcome in _ABSENT and attempt.instance.suspect:
+            self.context.directory.refused(attempt.instance.name)
+        context = self.context
+        if self.recorder is not None:
+            self.recorder.ended(attempt, outcome, problem)
         if outcome is Outcome.ANSWERED:
-            attempt.pick.answered(self.context.clock())
+            attempt.pick.answered(context.clock())
+            context.observer.answered += 1
+            if attempt is self._backup:
+                context.observer.second_attempts_won += 1
             return
+        if outcome is not Outcome.CANCELLED:
+            context.observer.count_failed(outcome)
         if attempt is self._backup:
             attempt.pick.done(outcome, self.context.clock(), retry_after=retry_after)
             return
         attempt.retry_after = retry_after
         search = self._search or self._begin_search(attempt)
         search.failed(attempt, outcome, problem, replayable=replayable)
+
+    def over(self, attempt: Attempt, outcome: Outcome) -> None:
+        """Record that the answer to *attempt* is over: read to its end, broken off, or given up."""
+        attempt.pick.done(outcome, self.context.clock())
+        if outcome is not Outcome.ANSWERED:
+            self.context.observer.broken_off += 1
+        if self.recorder is not None:
+            self.recorder.over(attempt, outcome)
 
     def back_up(self, attempt: Attempt) -> Attempt | None:
         """Return an attempt elsewhere because *attempt* waits for an instance that seems stopped, or None."""
@@ -207,9 +252,11 @@ class Call:
         There is one such attempt for a call. The first instance may still process the request, even later.
         """
         now = self.context.clock()
-        if self._backup is not None or self.repeatable is not Repeatable.SAFE or self.nested:
+        if self._backup is not None or not self.has_time():
             return None
-        if budget.balance(now) < 1 or (pick := self.pick((attempt.instance.name,))) is None:
+        if self.repeatable is not Repeatable.SAFE or self.nested:
+            return None
+        if budget.balance(now) < 1 or (pick := self.pick((attempt.instance.name,), second=True)) is None:
             return None
         second = self._first_attempt(pick)
         if second is None:
@@ -219,11 +266,25 @@ class Call:
         budget.spend(now)
         second.repeated = True
         self._backup = second
+        self.context.observer.second_attempts += 1
+        if self.recorder is not None:
+            self.recorder.began(second)
         return second
 
-    def pick(self, tried: Collection[str] = (), *, last_resort: bool = False) -> Pick | None:
-        """Choose an instance; see :meth:`Balancer.pick`."""
-        context, service = self.context, self.service
+    def has_time(self, seconds: float = 0.0) -> bool:
+        """Tell whether the deadline lets something be begun, after a wait of so many *seconds*."""
+        return self.deadline is None or self.deadline.leaves_time(self.context.clock(), seconds)
+
+    def waiting(self, attempt: Attempt | None) -> str:
+        """Return what is waited for while *attempt*, or none, is under way."""
+        place = None if attempt is None or attempt.outcome is not None else f"{attempt.host}:{attempt.port}"
+        return waiting(self.method, *self.name, place, self.notes)
+
+    def pick(
+        self, tried: Collection[str] = (), *, last_resort: bool = False, second: bool = False
+    ) -> Pick | None:
+        """Choose an instance, or a *second* one while the first goes on; see :meth:`Balancer.pick`."""
+        context, service, options = self.context, self.service, self.options
         targets, choices = context.directory.targets(*self.name), None
         if len(targets) > 1 and not last_resort:
             choices = service.choices
@@ -231,22 +292,34 @@ class Call:
                 choices = Choices(targets, targets.version, context.place, context.salt)
                 service.choices = choices
         safe = self.repeatable is Repeatable.SAFE
-        options, pick = self.options, None
+        pick = None
         if choices is not None and (choices.levels or options.key is not None or options.subset is not None):
             pick = self._pick_chosen(targets, choices, tried, safe=safe)
         if pick is None:
             pick = context.balancer.pick(targets, service, tried=tried, safe=safe, last_resort=last_resort)
-        if pick is None or (scheme := pick.instance.scheme) is None or (scheme == "https") is self.secure:
-            return pick
-        pick.done(Outcome.UNUSED, pick.started)
-        # Only services that speak both schemes have to be looked through.
+        if (
+            pick is not None
+            and (scheme := pick.instance.scheme) is not None
+            and (scheme == "https") is not self.secure
+        ):
+            pick.done(Outcome.UNUSED, pick.started)
+            pick = self._pick_fitting(targets, tried, safe=safe, last_resort=last_resort)
+        if self.recorder is not None:
+            self.recorder.picked(pick, targets, tried, last_resort=last_resort, second=second)
+        return pick
+
+    def _pick_fitting(
+        self, targets: Sequence[Instance], tried: Collection[str], *, safe: bool, last_resort: bool
+    ) -> Pick | None:
+        """Choose an instance of the right scheme; only services that speak both are looked through."""
+        context, pick = self.context, None
         fitting = [target for target in targets if fits(target, secure=self.secure)]
-        if choices is not None and fitting:
+        if len(fitting) > 1 and not last_resort:
             choices = Choices(fitting, 0, context.place, context.salt)
             pick = self._pick_chosen(fitting, choices, tried, safe=safe)
-            if pick is not None:
-                return pick
-        return context.balancer.pick(fitting, service, tried=tried, safe=safe, last_resort=last_resort)
+        return pick or context.balancer.pick(
+            fitting, self.service, tried=tried, safe=safe, last_resort=last_resort
+        )
 
     def _pick_chosen(
         self, targets: Sequence[Instance], choices: Choices, tried: Collection[str], *, safe: bool
@@ -270,6 +343,8 @@ class Call:
 
     def close(self) -> None:
         """End the call: attempts under way count as cancelled. May be called twice."""
+        if self.recorder is not None:
+            self.recorder.closed()
         first, backup = self._first, self._backup
         if backup is not None and backup.outcome is None:
             backup.pick.done(Outcome.CANCELLED, self.context.clock())

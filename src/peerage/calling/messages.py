@@ -27,21 +27,21 @@ def not_discovered(directory: Directory, key: str, value: str) -> str:
     """Return the message that no instance can be called by ``key=value``."""
     known = directory.find(((key, value),))
     if known:
-        reasons = "; ".join(sorted({_why_not_callable(instance) for instance in known}))
+        reasons = "; ".join(sorted({why_not_callable(instance) for instance in known}))
         if len(known) == 1:
             return (
-                f"1 instance with {_name(key, value)} is known, but it can't be called: {reasons}. "
+                f"1 instance with {shown(key, value)} is known, but it can't be called: {reasons}. "
                 "`peerage ls` shows its record."
             )
         return (
-            f"{len(known)} instances with {_name(key, value)} are known, but none can be called: {reasons}. "
+            f"{len(known)} instances with {shown(key, value)} are known, but none can be called: {reasons}. "
             "`peerage ls` shows their records."
         )
     if (near := nearest_key(key, islice(directory, _KEYS_OF))) is not None:
         meant = f"{ascii(value)[1:-1]}.{ascii(near)[1:-1]}.asab"
-        return f"No instance with {_name(key, value)} is known. Did you mean {meant}?"
+        return f"No instance with {shown(key, value)} is known. Did you mean {meant}?"
     return (
-        f"No instance with {_name(key, value)} is among the {len(directory)} that are known. Check the "
+        f"No instance with {shown(key, value)} is among the {len(directory)} that are known. Check the "
         "spelling, and check with `peerage ls` that the service runs and advertises itself in this registry."
     )
 
@@ -50,14 +50,14 @@ def other_scheme(key: str, value: str, scheme: str) -> str:
     """Return the message that all instances speak TLS and the URL doesn't, or the other way round."""
     other = _OTHER_SCHEME[scheme]
     return (
-        f"Every instance with {_name(key, value)} speaks {other}, not {scheme}: write {other}:// in the URL."
+        f"Every instance with {shown(key, value)} speaks {other}, not {scheme}: write {other}:// in the URL."
     )
 
 
 def unresolved(key: str, value: str, notes: Sequence[Note]) -> str:
     """Return the message that no host of any instance has an address that may be called."""
     return (
-        f"Instances with {_name(key, value)} are known, but none of their hosts has an address: "
+        f"Instances with {shown(key, value)} are known, but none of their hosts has an address: "
         f"{_list(notes)}. Check the name service of this host, or set ASAB_HOSTNAME of the called service to "
         "a name that resolves here."
     )
@@ -66,12 +66,21 @@ def unresolved(key: str, value: str, notes: Sequence[Note]) -> str:
 def unreachable(key: str, value: str, notes: Sequence[Note]) -> str:
     """Return the message that no instance could be reached."""
     return (
-        f"No instance with {_name(key, value)} could be reached: {_list(notes)}. Check that it is running "
+        f"No instance with {shown(key, value)} could be reached: {_list(notes)}. Check that it is running "
         "and that nothing between here and there blocks the port; `peerage ls` shows where it should answer."
     )
 
 
-def _why_not_callable(instance: Instance) -> str:
+def waiting(method: str, key: str, value: str, place: str | None, notes: Sequence[Note]) -> str:
+    """Return what a call waits for: an answer from *place*, or another attempt."""
+    what = "another attempt" if notes else "an instance to be called"
+    what = f"an answer from {ascii(place)[1:-1]}" if place else what
+    failed = f", after failures at {_list(notes)}" if notes else ""
+    return f"{ascii(method)[1:-1]} of {shown(key, value)} was waiting for {what}{failed}"
+
+
+def why_not_callable(instance: Instance) -> str:
+    """Return why no request can be sent to *instance*."""
     if not instance.ephemeral:
         return "its record belongs to no process"
     web = instance.record().get("web")
@@ -84,7 +93,8 @@ def _why_not_callable(instance: Instance) -> str:
     )
 
 
-def _name(key: str, value: str) -> str:
+def shown(key: str, value: str) -> str:
+    """Return a name as messages show it."""
     return f"{ascii(key)[1:-1]}={value!a}"
 
 

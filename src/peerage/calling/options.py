@@ -23,6 +23,11 @@ class CallOptions:
     """Whether a request that changes nothing is sent to a second instance if it takes longer than usual."""
     wait: float = 5.0
     """Seconds that a call waits for an instance of a name that had one within the last minute; 0 for none."""
+    deadline: float | None = None
+    """Seconds after which each call is given up, its response included, and its services are told.
+
+    None: only by :func:`peerage.deadline`, which limits a whole block; the smaller of both holds. A redirect
+    is another call."""
     near: bool = True
     """Whether instances on this host are preferred, then those on this node, then those at this site."""
     key: str | None = None
@@ -54,6 +59,7 @@ class CallFields(TypedDict, total=False):
     near: bool
     key: str | None
     subset: int | None
+    deadline: float | None
 
 
 _changes: ContextVar[dict[str, Any] | None] = ContextVar("call_options", default=None)

@@ -16,10 +16,10 @@ from typing import Final
 from peerage.balancing import Outcome
 
 #: Methods that change nothing.
-_SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
 #: Methods that may be processed twice; aiohttp repeats the same ones.
-IDEMPOTENT: Final = _SAFE | {"PUT", "DELETE"}
+IDEMPOTENT: Final = SAFE | {"PUT", "DELETE"}
 
 #: The header by which a caller says that a request of another method may be processed twice.
 IDEMPOTENCY_KEY: Final = "Idempotency-Key"
@@ -44,7 +44,7 @@ class Repeatable(IntEnum):
     @classmethod
     def of(cls, method: str, *, has_key: bool = False) -> "Repeatable":
         """Return what holds for a request, by its method and whether it has an idempotency key."""
-        if has_key or method in _SAFE:
+        if has_key or method in SAFE:
             return cls.SAFE
         return cls.IDEMPOTENT if method in IDEMPOTENT else cls.ONCE
 
@@ -56,6 +56,8 @@ class Ending(Enum):
     """No instance can be called by that name."""
     UNREACHABLE = auto()
     """Instances are known, and none could be reached."""
+    TOO_LATE = auto()
+    """Its deadline has passed."""
     AS_IT_IS = auto()
     """The caller gets the error or the answer of the last attempt."""
 

@@ -55,6 +55,8 @@ class Search:
         # Repetitions after bytes were sent, and whether the next attempt is one that isn't paid for yet.
         self._replays = 0
         self._owed = False
+        # Whether the budget has refused a repetition.
+        self._refused = False
         self._steps = self._run()
 
     @property
@@ -101,10 +103,12 @@ class Search:
         if self._last is Outcome.CONNECTION_LOST and self._may_go_on():
             # A peer may close a kept connection just as it is used. If there is no other instance, a new
             # connection to the same one is what aiohttp would try as well.
-            yield Pause(_PAUSE * (0.5 + self._context.random()))
-            self._tried.clear()
-            if (yield from self._try_all()):
-                return True
+            seconds = _PAUSE * (0.5 + self._context.random())
+            if self._call.has_time(seconds):
+                yield Pause(seconds)
+                self._tried.clear()
+                if (yield from self._try_all()):
+                    return True
         return (
             (yield from self._try_last_resorts())
             or (yield from self._wait_for_pending())
@@ -229,6 +233,7 @@ class Search:
         if self._owed:
             self._owed = False
             self._call.service.budget.spend(now)
+            self._context.observer.repetitions += 1
         attempt = self._current = Attempt(pick, endpoint, ip, host, now)
         attempt.repeated = self._replays > 0
         attempt.others = [each for each in addresses if each != ip]
@@ -269,11 +274,14 @@ class Search:
             return False
         if not needs_budget(last):
             return True
-        return (
-            call.options.repeat
-            and not call.nested
-            and call.service.budget.balance(self._context.clock()) >= 1
-        )
+        if not call.options.repeat or call.nested:
+            return False
+        if call.service.budget.balance(self._context.clock()) >= 1:
+            return True
+        if not self._refused:
+            self._refused = True
+            self._context.observer.budget_used_up(call.name)
+        return False
 
     def _end(self) -> GiveUp:
         (key, value), notes = self._call.name, self.notes

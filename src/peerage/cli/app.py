@@ -134,6 +134,12 @@ def get(
     include: Annotated[
         bool, typer.Option("-i", "--include", help="Write status and headers to stderr.")
     ] = False,
+    explain: Annotated[
+        bool,
+        typer.Option(
+            "--explain", help="Write to stderr, in the end, which instances were asked, why, and how long."
+        ),
+    ] = False,
     registry: Registry = None,
     timeout: Annotated[
         float,
@@ -163,6 +169,7 @@ def get(
             redirects=location,
             timeout=timeout,
             show_headers=include,
+            explained=explain,
         )
     )
 

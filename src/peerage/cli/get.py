@@ -13,6 +13,8 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
+from peerage.calling.trace import CallTrace, trace_calls
+from peerage.cli.explain import explain
 from peerage.cli.run import CommandError, Exit, read_registry, report
 from peerage.discovery import Discovery
 from peerage.errors import PeerageError
@@ -82,20 +84,40 @@ def get_url(
     redirects: bool = False,
     timeout: float,
     show_headers: bool = False,
+    explained: bool = False,
 ) -> Coroutine[Any, Any, int]:
     """Make the coroutine that calls *url* and writes the body of the answer to stdout as it arrives.
 
     The body that is to be sent is read at once. If it is JSON, so is its content type by default.
 
     The arguments are the options of the command: *timeout* is in seconds, until the answer begins and between
-    two pieces of it; *show_headers* writes status and headers of the answer to stderr.
+    two pieces of it; *show_headers* writes status and headers of the answer to stderr; *explained* writes
+    there, in the end, which instances were asked, and why.
     """
     method = _parse_method(method or ("GET" if data is None else "POST"))
     target = _parse_url(url)
     parsed = [_parse_header(header) for header in headers]
     body = None if data is None else _read(data)
     request = {"headers": _with_type(parsed, body), "data": body, "allow_redirects": redirects}
-    return _call(registry, method, target, request, timeout, show_headers=show_headers)
+    call = _call(registry, method, target, request, timeout, show_headers=show_headers)
+    return _explained(call, target) if explained else call
+
+
+async def _explained(call: Coroutine[Any, Any, int], url: URL) -> int:
+    with trace_calls() as traces:
+        try:
+            return await call
+        finally:
+            sys.stdout.flush()
+            _write(traces, url)
+
+
+def _write(traces: Sequence[CallTrace], url: URL) -> None:
+    if not traces and not is_logical(url.host):
+        report(f"{url.host} isn't a .asab name, so no instance was chosen.")
+    for trace in traces:
+        sys.stderr.writelines(f"{line}\n" for line in ("", *explain(trace)))
+    sys.stderr.flush()
 
 
 async def _call(

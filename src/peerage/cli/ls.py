@@ -21,6 +21,13 @@ SUPERSEDED = (
 )
 
 
+#: What the state of a suspect means.
+SUSPECTED = (
+    "suspect: its record vanished together with others, or as the last one of a name. It may be alive, and "
+    "is called if no other instance is. It is dropped when it refuses a connection, or after five minutes."
+)
+
+
 async def list_once(registry: str | None, words: list[str], *, timeout: float, as_array: bool) -> int:  # noqa: ASYNC109 - an option of the command, handed on
     """Show the instances and what is wrong with them.
 
@@ -84,6 +91,8 @@ def _write_table(rows: list[Row]) -> None:
         Console().print(rich_table(COLUMNS, shown))
     if any(row.superseded for row in rows):
         _write_lines(["", SUPERSEDED])
+    if any(row.instance is not None and row.instance.suspect for row in rows):
+        _write_lines(["", SUSPECTED])
     if problems := [f"  {line}" for line in problem_lines(rows)]:
         _write_lines(["", "Can't be used:", *problems])
 

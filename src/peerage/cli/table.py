@@ -40,4 +40,10 @@ def rich_table(headings: Sequence[str], rows: Iterable[Sequence[str]], below: It
 
 
 #: States that are shown in colour.
-_STYLES = {"ready": "green", "draining": "yellow", "not callable": "dim", "left by hand": "dim"}
+_STYLES = {
+    "ready": "green",
+    "draining": "yellow",
+    "suspect": "red",
+    "not callable": "dim",
+    "left by hand": "dim",
+}

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from peerage.changes import Changed, PeerEvent
-from peerage.cli.ls import empty, matching, parse_criteria
+from peerage.cli.ls import SUSPECTED, empty, matching, parse_criteria
 from peerage.cli.run import Exit, opened, show_outages
 from peerage.cli.table import rich_table
 from peerage.cli.text import as_json, shorten
@@ -147,6 +147,8 @@ def _below(discovery: Discovery, criteria: Criteria, rows: list[Row], hidden: in
         yield empty(discovery, criteria)
     if discovery.stale is not None:
         yield f"Out of touch for {discovery.age:.0f} s: {shorten(discovery.stale, 400)}"
+    if any(row.instance is not None and row.instance.suspect for row in rows):
+        yield SUSPECTED
     for line in problem_lines(rows):
         yield f"Can't be used: {line}"
     yield f"{discovery.registry.url}   Ctrl-C ends"

@@ -3,6 +3,7 @@
 import asyncio
 
 from peerage.calling import CallContext, WaitForInstance
+from peerage.client.journal import Journal
 from peerage.directory import Change
 
 
@@ -11,10 +12,12 @@ class Arrivals:
 
     Args:
         context: what all calls share.
+        journal: where names that were called are logged.
     """
 
-    def __init__(self, context: CallContext) -> None:
+    def __init__(self, context: CallContext, journal: Journal) -> None:
         self._context = context
+        self._journal = journal
         self._waiting: dict[tuple[str, str], set[asyncio.Future[None]]] = {}
 
     async def wait(self, step: WaitForInstance) -> None:
@@ -37,8 +40,12 @@ class Arrivals:
             for name in before.ids:
                 if not targets(*name):
                     self._context.emptied[name] = True
-        if after is not None and self._waiting:
+                    if self._context.balancer.was_called(name):
+                        self._journal.emptied(name)
+        if after is not None and (self._waiting or self._journal.open):
             for name in after.ids:
+                if targets(*name):
+                    self._journal.filled(name)
                 for arrival in self._waiting.get(name, ()):
                     if not arrival.done():
                         arrival.set_result(None)

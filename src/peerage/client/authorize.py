@@ -21,6 +21,12 @@ _TO_SEND: Final = "If that host is to have one, send it with headers={'Authoriza
 _TO_FOLLOW: Final = "If that is meant, call that URL yourself instead of following the redirect."
 
 
+class InternalToken(str):
+    """The value of an ``Authorization`` header that the library added, not the caller."""
+
+    __slots__ = ()
+
+
 class _Call:
     """One call of a session: the request of the caller, and those to which redirects lead."""
 
@@ -138,7 +144,7 @@ class Authorize:
         authorization = await self._header(host)
         if authorization is None:
             return await handler(request)
-        headers[hdrs.AUTHORIZATION] = authorization
+        headers[hdrs.AUTHORIZATION] = InternalToken(authorization)
         # Tools that record errors show the local variables of each frame.
         del authorization
         try:

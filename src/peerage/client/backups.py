@@ -172,7 +172,7 @@ class Backups:
         request._timer = TimerNoop()  # noqa: SLF001 - there is no public way
         kept = exchange.prepare(attempt, request)
         try:
-            response = await exchange.handler(request)
+            response = await exchange.send(attempt, request)
         except BaseException as error:
             self._connections.end(kept)
             if not isinstance(error, Exception):

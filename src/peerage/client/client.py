@@ -13,13 +13,22 @@ from typing import Any, Final
 import aiohttp
 from yarl import URL
 
-from peerage.balancing import NOWHERE, Balancer, Ejection, Place, Score, least_outstanding
+from peerage.balancing import (
+    NOWHERE,
+    Balancer,
+    Ejection,
+    Place,
+    Score,
+    least_outstanding,
+    reported_load,
+)
 from peerage.calling import Addresses, CallContext, CallOptions, Host
 from peerage.client.arrivals import Arrivals
 from peerage.client.authorize import Authorize
 from peerage.client.backups import Backups
 from peerage.client.connections import MOST_IDLE, Connections, InstanceConnector
 from peerage.client.exchange import Resources
+from peerage.client.journal import Journal
 from peerage.client.lookup import HostLookup
 from peerage.client.middleware import BalancingMiddleware
 from peerage.client.prober import Prober
@@ -27,6 +36,7 @@ from peerage.client.resolver import SharedResolver
 from peerage.directory import Change, DirectoryEvent
 from peerage.errors import RegistryClosedError
 from peerage.membership import Membership
+from peerage.telemetry import Telemetry
 
 #: Connections of the shared connector at most, if the process may open that many descriptors twice.
 _MOST_CONNECTIONS: Final = 4096
@@ -49,7 +59,8 @@ class Client:
         options: how calls deal with failures.
         ejection: when instances that answer badly get no more requests.
         place: where this process runs.
-        score: which of two instances is the better one.
+        score: which of two instances is the better one; least_outstanding by default.
+        telemetry: what attempts are reported to.
         clock: monotonic time in seconds.
         getaddrinfo: looks up the hosts of instances, like ``socket.getaddrinfo``; called in threads.
     """
@@ -63,14 +74,19 @@ class Client:
         options: CallOptions | None = None,
         ejection: Ejection | None = None,
         place: Place = NOWHERE,
-        score: Score = least_outstanding,
+        score: Score | None = None,
+        telemetry: Telemetry | None = None,
         clock: Callable[[], float] = time.monotonic,
         getaddrinfo: Callable[..., list[tuple[Any, ...]]] = socket.getaddrinfo,
     ) -> None:
         rng = random.Random() if rng is None else rng  # noqa: S311 - spreads load, keeps no secret
         self.membership = membership
         """The instances, and whether they are known."""
-        self.balancer = Balancer(rng, clock, score=score, ejection=ejection)
+        self.journal = Journal()
+        """Counts and logs what happens to calls."""
+        self.balancer = Balancer(
+            rng, clock, score=score or least_outstanding, ejection=ejection, observer=self.journal
+        )
         """How busy each of them is."""
         self.lookup = HostLookup(Addresses(clock), getaddrinfo=getaddrinfo)
         """Looks up their hosts."""
@@ -86,9 +102,16 @@ class Client:
         self._prober = Prober(context, self.lookup)
         self._backups = Backups(context, self._connections, self._prober.start)
         self._prober.on_failure = self._backups.check
-        self._arrivals = Arrivals(context)
+        self._arrivals = Arrivals(context, self.journal)
         self._resources = Resources(
-            context, self.lookup, self._connections, self._prober, self._backups, self._arrivals
+            context,
+            self.lookup,
+            self._connections,
+            self._prober,
+            self._backups,
+            self._arrivals,
+            reads_load=score is reported_load,
+            telemetry=telemetry,
         )
         self._options = CallOptions() if options is None else options
         self._unsubscribe = membership.directory.subscribe(self._changed)
@@ -140,6 +163,7 @@ class Client:
         self._closed = True
         self._unsubscribe()
         self._backups.close()
+        self.journal.close()
         await self._prober.aclose()
         connector, self._connector = self._connector, None
         if connector is not None:
@@ -179,11 +203,15 @@ class Client:
         before, after = event
         if before is not None and (after is None or after.name != before.name):
             self.balancer.forget(before.name)
+            self.journal.forget(before.name)
             self._connections.leave(before.name)
         if after is not None and (before is None or after.name != before.name):
             # A service that begins again may do so at other addresses, under the same host name.
             for endpoint in after.endpoints:
                 self.lookup.addresses.renew(Host(endpoint.host, endpoint.family))
+            if before is None and self.membership.ready:
+                # It joined just now, and isn't one of those that were there before this process.
+                self.balancer.joined(after.name)
         if self._connector is not None and self._resolver is not None:
             self.lookup.start(self.lookup.addresses.take_due())
             # Logical names are resolved anew: an instance that answered to one may just have left.

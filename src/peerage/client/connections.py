@@ -4,6 +4,7 @@ aiohttp limits the connections in use. Idle ones it keeps for 15 seconds, whatev
 not the instance is still there, so that a service that calls thousands of instances runs out of descriptors.
 """
 
+import logging
 import sys
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Sequence
@@ -12,15 +13,22 @@ from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakSet
 
 import aiohttp
+from aiohttp import hdrs
 
 from peerage.calling.misdirected import DIALLED, dialled_header
+from peerage.client.authorize import InternalToken
 
 if TYPE_CHECKING:
     from aiohttp.abc import ResolveResult
     from aiohttp.client_proto import ResponseHandler
 
+log = logging.getLogger("peerage.client")
+
 #: Idle connections to instances, if the process may open enough descriptors.
 MOST_IDLE: Final = 512
+
+#: Suspects that the log names, at most.
+_LOGGED: Final = 256
 
 #: A literal address and a port.
 Address = tuple[str, int]
@@ -48,7 +56,17 @@ def call_at_end(response: aiohttp.ClientResponse, finished: Callable[[], object]
 class Kept:
     """The connections to one address."""
 
-    __slots__ = ("address", "authority", "dialled", "in_use", "leaving", "name", "others", "protocols")
+    __slots__ = (
+        "address",
+        "authority",
+        "dialled",
+        "in_use",
+        "leaving",
+        "name",
+        "others",
+        "protocols",
+        "suspect",
+    )
 
     def __init__(self, address: Address) -> None:
         ip, port = self.address = address
@@ -59,6 +77,8 @@ class Kept:
         self.others: Sequence[str] = ()
         """Other addresses of the same host."""
         self.name = ""
+        self.suspect = False
+        """Whether another program may have taken the port: the record of the instance vanished."""
         self.dialled = ""
         """The header for requests of the record *name*."""
         # Weak: a response that is dropped unread must be collected, which ends its request.
@@ -77,6 +97,7 @@ class InstanceConnector(aiohttp.TCPConnector):
     async def _create_connection(self, req: aiohttp.ClientRequest, *args: Any) -> "ResponseHandler":
         if DIALLED not in req.headers:
             return await super()._create_connection(req, *args)
+        self._connections.authorize(req)
         self._connections.connecting += 1
         try:
             protocol = await super()._create_connection(req, *args)
@@ -123,6 +144,7 @@ class Connections:
         self._addresses: dict[str, set[Address]] = {}
         self._count = 0
         self._in_use = 0
+        self._logged: set[str] = set()
 
     def begin(self, name: str, address: Address) -> Kept:
         """A request goes to *address* of the instance whose record is *name*; :meth:`end` must follow."""
@@ -138,6 +160,25 @@ class Connections:
         kept.in_use += 1
         self._in_use += 1
         return kept
+
+    def authorize(self, req: aiohttp.ClientRequest) -> None:
+        """Take our token out of *req*, for which a connection is made, if another program may read it.
+
+        A connection that was made before the instance became suspect leads to the same process still, and
+        over TLS the server's certificate is verified. For a new connection without TLS there is no proof.
+        """
+        kept = self._kept.get((req.url.host or "", req.url.port or 0))
+        if kept is None or not kept.suspect or req.is_ssl():
+            return
+        if isinstance(req.headers.get(hdrs.AUTHORIZATION), InternalToken):
+            del req.headers[hdrs.AUTHORIZATION]
+            if kept.name not in self._logged and len(self._logged) < _LOGGED:
+                self._logged.add(kept.name)
+                log.warning(
+                    "No internal token is sent to the suspect instance %a over a new connection without TLS: "
+                    "another program may have taken its port. Use https between services.",
+                    kept.name,
+                )
 
     def made(self, address: Address, protocol: "ResponseHandler") -> None:
         """A new connection was made for a request to *address*."""

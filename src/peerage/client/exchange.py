@@ -5,9 +5,10 @@ import logging
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
+from aiohttp import hdrs
 from multidict import istr
 from yarl import URL
 
@@ -24,7 +25,8 @@ from peerage.calling import (
     TlsProbe,
     WaitForInstance,
 )
-from peerage.calling.answers import outcome_of_answer, retry_after
+from peerage.calling.answers import outcome_of_answer, reported_requests, retry_after
+from peerage.calling.deadline import TIMEOUT_MS, write_timeout
 from peerage.calling.misdirected import DIALLED
 from peerage.calling.repetition import REPEATED
 from peerage.client.arrivals import Arrivals
@@ -35,13 +37,19 @@ from peerage.client.lookup import HostLookup
 from peerage.client.outcomes import is_connecting, outcome_of, outcome_of_body
 from peerage.client.prober import Prober
 from peerage.client.tlsprobe import speaks_tls
-from peerage.errors import NotDiscoveredError
+from peerage.errors import DeadlineExceededError, NotDiscoveredError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from peerage.telemetry import AttemptTelemetry, CallTelemetry, Telemetry
 
 log = logging.getLogger("peerage.client")
 
 # An istr is folded once, not at each request.
 _DIALLED: Final = istr(DIALLED)
 _REPEATED: Final = istr(REPEATED)
+_TIMEOUT_MS: Final = istr(TIMEOUT_MS)
 
 #: Keeps connections to instances apart in aiohttp's pool where TLS doesn't need a name.
 _POOL: Final = "instance.asab"
@@ -61,6 +69,10 @@ class Resources:
     prober: Prober
     backups: Backups
     arrivals: Arrivals
+    reads_load: bool
+    """Whether instances are chosen by the load that they report."""
+    telemetry: "Telemetry | None" = None
+    """What attempts are reported to."""
 
     def start_due(self) -> None:
         """Begin to look up and to probe in the background what is due."""
@@ -73,9 +85,11 @@ class Exchange:
 
     __slots__ = (
         "_answer",
+        "_authorization",
         "_error",
         "_hostname",
         "_resources",
+        "_telemetry",
         "_url",
         "attempt",
         "backup",
@@ -108,8 +122,14 @@ class Exchange:
         """Begins a second attempt when the first takes longer than usual."""
         self.check_at = 0.0
         """When it is looked at whether one is needed, in seconds of the client's clock."""
-        self._url = request.url
+        self._url = url = request.url
         self._hostname = request.server_hostname
+        # It may be taken out for one instance and sent to the next.
+        self._authorization = request.headers.get(hdrs.AUTHORIZATION)
+        self._telemetry: CallTelemetry | None = None
+        if resources.telemetry is not None:
+            shown = str(url.with_user(None))
+            self._telemetry = resources.telemetry.call(request.method, shown, url.host or "", url.port)
         self._error: BaseException | None = None
         # The last answer, if it is a failure, as long as it isn't certain that there will be another one.
         self._answer: aiohttp.ClientResponse | None = None
@@ -140,12 +160,17 @@ class Exchange:
         request.server_hostname = self._hostname
         request.headers.pop(_DIALLED, None)
         request.headers.pop(_REPEATED, None)
+        if self.call.deadline is not None:
+            request.headers.pop(_TIMEOUT_MS, None)
 
     def prepare(self, attempt: Attempt, request: aiohttp.ClientRequest) -> Kept:
         """Have *request*, or a copy of it, sent to the address of *attempt*."""
         call, url, resources = self.call, self._url, self._resources
         kept = resources.connections.begin(attempt.pick.instance.name, (attempt.ip, attempt.endpoint.port))
         kept.others = attempt.others
+        kept.suspect = attempt.instance.suspect
+        if self._authorization is not None:
+            request.headers[hdrs.AUTHORIZATION] = self._authorization
         request.headers[_DIALLED] = kept.dialled
         request.url = URL.build(
             scheme=url.scheme,
@@ -161,6 +186,9 @@ class Exchange:
             request.update_proxy(None, None, None)
         if attempt.repeated or call.nested:
             request.headers[_REPEATED] = "1"
+        if call.deadline is not None:
+            left = call.deadline.left(resources.context.clock())
+            request.headers[_TIMEOUT_MS] = write_timeout(left)
         if notes := call.notes:
             log.debug("%s of %s failed at %s: %s", request.method, url.raw_host, *notes[-1])
             # The failed attempt has cancelled the wait for "100 Continue", if there is one: wait anew.
@@ -170,6 +198,24 @@ class Exchange:
         if log.isEnabledFor(logging.DEBUG):
             log.debug("%s of %s goes to %s", request.method, url.raw_host, kept.dialled)
         return kept
+
+    def send(self, attempt: Attempt, request: aiohttp.ClientRequest) -> "Awaitable[aiohttp.ClientResponse]":
+        """Send *request*, prepared for *attempt*, and report it as it is wanted."""
+        if self._telemetry is None:
+            return self.handler(request)
+        reported = self._telemetry.attempt(attempt.ip, attempt.port, request.headers)
+        return self._send_reported(request, reported)
+
+    async def _send_reported(
+        self, request: aiohttp.ClientRequest, reported: "AttemptTelemetry"
+    ) -> aiohttp.ClientResponse:
+        try:
+            response = await self.handler(request)
+        except BaseException as error:
+            reported.failed(error)
+            raise
+        reported.answered(response.status)
+        return response
 
     # Steps
 
@@ -186,7 +232,7 @@ class Exchange:
         if self.task is not None and (after := self.call.hedge_after()) is not None:
             self._resources.backups.hedge(self, after)
         try:
-            response = await self.handler(self.request)
+            response = await self.send(attempt, self.request)
             if self.backup is not None and self.backup.has_interrupted:
                 await self.backup.ignore_interruption()
         except BaseException as error:  # noqa: BLE001 - the call decides what it means
@@ -209,6 +255,8 @@ class Exchange:
         outcome = outcome_of_answer(response.status, response.headers)
         if outcome is Outcome.ANSWERED:
             self.call.done(attempt, outcome)
+            if self._resources.reads_load and (load := reported_requests(response.headers)) is not None:
+                attempt.pick.reported(load, self._resources.context.clock())
             call_at_end(response, partial(self._end, attempt, kept, response))
             return response
         call_at_end(response, partial(self._resources.connections.end, kept))
@@ -230,7 +278,7 @@ class Exchange:
 
     def _end(self, attempt: Attempt, kept: Kept, response: aiohttp.ClientResponse) -> None:
         self._resources.connections.end(kept)
-        attempt.pick.done(outcome_of_body(response), self._resources.context.clock())
+        self.call.over(attempt, outcome_of_body(response))
 
     async def _failed(self, attempt: Attempt, error: BaseException) -> None:
         """Record that *attempt* ended with *error*; raise it if the caller gave the request up."""
@@ -284,4 +332,6 @@ class Exchange:
                 raise error
         if end.ending is Ending.NOT_DISCOVERED:
             raise NotDiscoveredError(end.message) from error
+        if end.ending is Ending.TOO_LATE:
+            raise DeadlineExceededError(end.message) from error
         raise unreachable(end.message, self.request.connection_key, error) from error

@@ -8,15 +8,21 @@ Connections to instances are pooled apart from those that the program makes itse
 (``server_hostname`` is part of the pool's key): a connection that the rules for records forbid isn't reused.
 """
 
+import asyncio
+import time
+from collections.abc import Awaitable
 from typing import Final
 
 import aiohttp
 
 from peerage.calling import Call, CallOptions
+from peerage.calling.deadline import Deadline, begin, current_deadline
 from peerage.calling.options import current_options
-from peerage.calling.repetition import nested
+from peerage.calling.repetition import is_nested
 from peerage.calling.retry import IDEMPOTENCY_KEY
+from peerage.calling.trace import begin_trace, collecting
 from peerage.client.exchange import Exchange, Resources
+from peerage.client.intime import in_time
 from peerage.membership import Membership
 from peerage.records.names import is_logical, parse_host
 
@@ -38,37 +44,66 @@ class BalancingMiddleware:
         self._resources = resources
         self._options = options
 
-    async def __call__(
+    def __call__(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
-    ) -> aiohttp.ClientResponse:
+    ) -> Awaitable[aiohttp.ClientResponse]:
         """Send *request* to an instance, and to others as long as that is safe and the first ones fail.
 
         Raises:
             NotDiscoveredError: no instance can be called by that name.
+            DeadlineExceededError: its deadline has passed.
             NotReadyError: no snapshot of the registry arrived in time.
             UnreachableError: instances are known, and none could be reached.
             aiohttp.ClientError: as without us, where no other instance could be asked.
         """
-        url = request.url
-        host = url.host
+        host = request.url.host
         if host is None or not is_logical(host):
-            return await handler(request)
+            return handler(request)
+        options = current_options(self._options)
+        if options.deadline is None and current_deadline.get() is None:
+            return self._send(request, handler, host, options, None)
+        limit = begin(options.deadline, time.monotonic())
+        sending = self._send(request, handler, host, options, limit)
+        return sending if limit is None else in_time(sending, limit, f"{request.method} of {host}")
+
+    async def _send(
+        self,
+        request: aiohttp.ClientRequest,
+        handler: aiohttp.ClientHandlerType,
+        host: str,
+        options: CallOptions,
+        limit: Deadline | None,
+    ) -> aiohttp.ClientResponse:
         name = parse_host(host)
         if not self._membership.ready:
-            await self._membership.wait_ready()
+            await self._wait_ready(limit)
         method = request.method
         has_key = method not in _WITHOUT_KEY and IDEMPOTENCY_KEY in request.headers
         call = Call(
             self._resources.context,
             name,
-            url.scheme,
+            request.url.scheme,
             method,
-            options=current_options(self._options),
+            options=options,
             has_key=has_key,
-            nested=nested.get(),
+            nested=is_nested(),
+            deadline=limit,
+            trace=begin_trace(name, method) if collecting.get() else None,
         )
         exchange = Exchange(self._resources, call, request, handler)
         try:
             return await exchange.run()
+        except asyncio.CancelledError:
+            if limit is not None and not call.has_time():
+                limit.note(call.waiting(exchange.attempt))
+            raise
         finally:
             exchange.close()
+
+    async def _wait_ready(self, limit: Deadline | None) -> None:
+        try:
+            await self._membership.wait_ready()
+        except asyncio.CancelledError:
+            if limit is not None and not limit.leaves_time(time.monotonic()):
+                limit.note("the first snapshot of the registry was being waited for")
+            raise

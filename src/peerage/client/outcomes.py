@@ -8,6 +8,7 @@ import aiohttp
 
 from peerage.balancing import Outcome
 from peerage.client.errors import MisdirectedError
+from peerage.errors import DeadlineExceededError
 
 # The next connection would fail for the same reason: this process or this machine is short of something.
 _SHORTAGE: Final = frozenset(
@@ -52,8 +53,9 @@ def outcome_of_body(response: aiohttp.ClientResponse) -> Outcome:
     error = response.content.exception()
     if isinstance(error, aiohttp.ClientPayloadError):
         return Outcome.CONNECTION_LOST
-    # A caller that closes a response early leaves an error as well.
-    return Outcome.TIMED_OUT if isinstance(error, TimeoutError) else Outcome.ANSWERED
+    # A caller that closes a response early leaves an error as well; so does one whose deadline has passed.
+    timed_out = isinstance(error, TimeoutError) and not isinstance(error, DeadlineExceededError)
+    return Outcome.TIMED_OUT if timed_out else Outcome.ANSWERED
 
 
 def is_connecting(error: BaseException) -> bool:

@@ -64,6 +64,8 @@ class Prober:
             passed = False
         self._balancer.probed(instance.name, passed=passed)
         if not passed:
+            if probe is Probe.CONNECT:
+                self._context.directory.refused(instance.name)
             self.on_failure(instance.name)
 
     async def _passes(self, instance: Instance, probe: Probe) -> bool:

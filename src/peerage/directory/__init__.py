@@ -1,6 +1,17 @@
 """The in-memory index of instances; pure and synchronous."""
 
 from peerage.directory.directory import Change, Criteria, Directory, DirectoryEvent, Problems, fold_criteria
+from peerage.directory.guard import SUSPECT_SECONDS, Guard
 from peerage.directory.reconcile import reconcile
 
-__all__ = ["Change", "Criteria", "Directory", "DirectoryEvent", "Problems", "fold_criteria", "reconcile"]
+__all__ = [
+    "SUSPECT_SECONDS",
+    "Change",
+    "Criteria",
+    "Directory",
+    "DirectoryEvent",
+    "Guard",
+    "Problems",
+    "fold_criteria",
+    "reconcile",
+]

@@ -5,6 +5,7 @@ instances. An answer is computed again only if what it was made of has changed.
 """
 
 import logging
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -13,6 +14,7 @@ from typing import Final, NamedTuple
 
 from cachetools import LRUCache
 
+from peerage.directory.guard import Guard
 from peerage.directory.incarnations import Incarnations
 from peerage.directory.index import Index, Standing
 from peerage.directory.members import Members, urls_of
@@ -88,10 +90,22 @@ class Directory:
     Args:
         host_key: the host this process runs on; loopback addresses of other hosts aren't called.
         networks: where instances may be called.
+        guard: decides which instances are kept although their records vanished; None: none.
+        clock: monotonic time in seconds, for the guard.
     """
 
-    def __init__(self, *, host_key: str | None = None, networks: Networks = ANYWHERE) -> None:
+    def __init__(
+        self,
+        *,
+        host_key: str | None = None,
+        networks: Networks = ANYWHERE,
+        guard: Guard | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._host_key = host_key
+        self.guard = guard
+        """Decides which instances are kept although their records vanished."""
+        self._clock = clock
         self.networks = networks
         """Where instances may be called."""
         self._instances: dict[str, Instance] = {}
@@ -112,7 +126,7 @@ class Directory:
     def put(self, record: Record) -> None:
         """Apply a record that is new or has changed; what can't be used of it is in :attr:`problems`."""
         old = self._instances.get(record.name)
-        if old is not None and (old.data, old.sequence, old.ephemeral) == record[1:]:
+        if old is not None and (old.data, old.sequence, old.ephemeral) == record[1:] and not old.suspect:
             return
         new, problems = decode(
             record.name,
@@ -127,6 +141,8 @@ class Directory:
         else:
             self._instances[record.name] = new
         self._apply(record.name, old, new, problems)
+        if self.guard is not None:
+            self._arrived(self.guard, old, new)
         if problems:
             self._log_once(record.name, " ".join(problems))
         elif not record.ephemeral:
@@ -134,8 +150,72 @@ class Directory:
                 record.name, "No process owns it, so it isn't called: remove it if it isn't needed."
             )
 
-    def remove(self, name: str) -> None:
-        """Remove the record *name*; an unknown one is no error."""
+    def remove(self, name: str, *, withdrawn: bool = False) -> None:
+        """Remove the record *name*; an unknown one is no error. Its instance may stay, as a suspect.
+
+        Args:
+            name: of the record.
+            withdrawn: whether its instance certainly stops.
+        """
+        instance, guard = self._instances.get(name), self.guard
+        if guard is None or instance is None:
+            self._discard(name)
+        elif withdrawn or (name not in guard.suspects and not self._keep(guard, instance)):
+            self._drop(guard, instance)
+
+    def refused(self, name: str) -> None:
+        """Drop the instance of the record *name* if it is suspect: it doesn't accept connections."""
+        if self.guard is not None and name in self.guard.suspects:
+            self._drop(self.guard, self._instances[name])
+
+    def expire(self) -> float | None:
+        """Drop the suspects whose time is over; return the seconds until the next one's, None without any."""
+        guard, now = self.guard, self._clock()
+        if guard is None:
+            return None
+        for name in guard.expired(now):
+            self._drop(guard, self._instances[name])
+        return None if guard.expiry is None else max(0.0, guard.expiry - now)
+
+    def _keep(self, guard: Guard, instance: Instance) -> bool:
+        """Make *instance*, whose record vanished, suspect if it is to be kept, and others with it."""
+        if not (instance.callable and self._incarnations.is_alone(instance)) or instance.draining:
+            return False
+        ready = {pair: self._index.ready(pair) for pair in instance.ids}
+        kept = guard.vanished(
+            instance,
+            len(self._instances) - 1,
+            [pair for pair, count in ready.items() if count <= 1],
+            self._clock(),
+            replaced=any(count > 1 for (key, _), count in ready.items() if key == "instance_id"),
+        )
+        for suspect in kept:
+            name = suspect.name
+            old = self._instances.get(name)
+            self._instances[name] = suspect
+            self._apply(name, old, suspect, self._problems.get(name, ()))
+        if kept and len(guard.suspects) == len(kept):
+            # Once for all that follow.
+            log.info(
+                "The record %a vanished, and its instance stays known as a suspect, perhaps with others: "
+                "they may be alive.",
+                instance.name[:100],
+            )
+        return bool(kept)
+
+    def _arrived(self, guard: Guard, old: Instance | None, new: Instance | None) -> None:
+        """Drop the suspects that the record of *new* replaces."""
+        if old is not None:
+            guard.drop(old)
+        for name in () if new is None else guard.arrived(new):
+            self._drop(guard, self._instances[name])
+
+    def _drop(self, guard: Guard, instance: Instance) -> None:
+        guard.drop(instance)
+        guard.left(instance)
+        self._discard(instance.name)
+
+    def _discard(self, name: str) -> None:
         self._apply(name, self._instances.pop(name, None), None, ())
 
     def names(self) -> set[str]:
@@ -200,7 +280,7 @@ class Directory:
         )
 
     def targets(self, key: str, value: str) -> Members:
-        """Return where requests for ``(key, value)``, folded, go; draining instances only without others.
+        """Return where requests for ``(key, value)``, go; draining ones and suspects only without others.
 
         The list is in no order and may be the directory's own: don't change it, and don't keep it.
         """
@@ -255,4 +335,6 @@ class Directory:
 def _standing_of(instance: Instance) -> Standing:
     if not instance.callable:
         return Standing.UNCALLABLE
+    if instance.suspect:
+        return Standing.SUSPECT
     return Standing.DRAINING if instance.draining else Standing.READY

@@ -29,6 +29,10 @@ class Incarnations:
     def __iter__(self) -> Iterator[Instance]:
         return map(_newest, self._groups.values())
 
+    def is_alone(self, instance: Instance) -> bool:
+        """Tell whether *instance* has no other record."""
+        return self._groups.get(_key(instance)) is instance
+
     def replace(self, old: Instance | None, new: Instance | None) -> list[_Change]:
         """Exchange two versions of one record, either of which may be None.
 

@@ -18,6 +18,8 @@ class Standing(Enum):
     READY = auto()
     DRAINING = auto()
     """It is about to stop, and still serves."""
+    SUSPECT = auto()
+    """Its record vanished together with others, and it may still serve."""
     UNCALLABLE = auto()
     """It has no address to call, or no process owns its record."""
 
@@ -31,7 +33,7 @@ class Index:
 
     def __init__(self) -> None:
         self._groups: dict[Standing, dict[_Pair, Instance | Members]] = {each: {} for each in Standing}
-        self._ready, self._draining, _ = self._groups.values()
+        self._ready, self._draining, self._suspect, _ = self._groups.values()
         self.standings: dict[Instance, Standing] = {}
         """The instances that aren't ready: few, as a rule."""
 
@@ -65,8 +67,16 @@ class Index:
                 del group[pair]
 
     def _targets(self, pair: _Pair) -> Instance | Members | None:
-        """Return the ready instances, else the draining ones: kube-proxy's rule for terminating endpoints."""
-        return self._ready.get(pair) or self._draining.get(pair)
+        """Return the ready instances, else the draining ones, else the suspects.
+
+        The first two are kube-proxy's rule for terminating endpoints.
+        """
+        return self._ready.get(pair) or self._draining.get(pair) or self._suspect.get(pair)
+
+    def ready(self, pair: _Pair) -> int:
+        """Return how many instances of *pair* are ready."""
+        found = self._ready.get(pair)
+        return len(found) if isinstance(found, Members) else int(found is not None)
 
     def targets(self, pair: _Pair) -> Members:
         """Return where requests for *pair* go. The list may be the index's own: don't change or keep it."""
@@ -90,6 +100,9 @@ class Index:
         return [each if isinstance(each, Members) else (each,) for each in found]
 
     def preferred(self, instances: Sequence[Instance]) -> list[Instance]:
-        """Return those of *instances* to which requests go: ready ones, else draining ones."""
+        """Return those of *instances* to which requests go: ready ones, else draining ones, else suspects."""
         ready = [one for one in instances if one not in self.standings]
-        return ready or [one for one in instances if self.standings[one] is Standing.DRAINING]
+        if ready:
+            return ready
+        draining = [one for one in instances if self.standings[one] is Standing.DRAINING]
+        return draining or [one for one in instances if self.standings[one] is Standing.SUSPECT]

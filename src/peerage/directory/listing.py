@@ -15,8 +15,8 @@ class Row(NamedTuple):
     name: str
     """Name of the record in the registry."""
     state: str
-    """``ready``, ``draining`` or another word of the record; ``not callable``, ``left by hand`` (no process
-    owns it) or ``unreadable``."""
+    """``ready``, ``draining``, ``suspect`` (its record vanished) or another word of the record;
+    ``not callable``, ``left by hand`` (no process owns it) or ``unreadable``."""
     problems: tuple[str, ...] = ()
     """What can't be used of the record, a sentence each."""
     superseded: bool = False

@@ -9,6 +9,9 @@ from peerage.records.text import parse_record
 #: The state of an instance that is about to stop.
 DRAINING: Final = "draining"
 
+#: The state of an instance whose record vanished together with others, and which may be alive.
+SUSPECT: Final = "suspect"
+
 #: An id in the spelling of the record.
 Id = str | int | float
 
@@ -61,7 +64,8 @@ class Instance:
     scheme: Final[str | None]
     """``http`` or ``https`` if all endpoints have this scheme; None if they differ or aren't known."""
     state: Final[str | None]
-    """``draining`` if it is about to stop; otherwise None or another word of the record."""
+    """``draining`` if it is about to stop; ``suspect`` if its record vanished, and it may be alive, see
+    :mod:`peerage.directory.guard`; otherwise None or another word of the record."""
     weight: Final[float]
     """The share of the requests relative to other instances; 1 unless advertised."""
     addresses: Final[tuple[str, ...]]
@@ -80,6 +84,11 @@ class Instance:
     def draining(self) -> bool:
         """Whether it is about to stop and should get no new requests."""
         return self.state == DRAINING
+
+    @property
+    def suspect(self) -> bool:
+        """Whether its record vanished together with others: it is called only if there is no other."""
+        return self.state == SUSPECT
 
     @property
     def instance_id(self) -> str | None:

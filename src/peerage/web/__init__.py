@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING
 from peerage.lazy import loader
 from peerage.web.draining import drain_on_signals
 from peerage.web.gradient import Gradient2
+from peerage.web.load import report_load
 from peerage.web.misdirected import refuse_misdirected
 from peerage.web.overload import limit_concurrency
+from peerage.web.propagation import propagate
 from peerage.web.running import run_app
 from peerage.web.stopping import GracefulStop
 
@@ -27,7 +29,9 @@ __all__ = [
     "drain_on_signals",
     "limit_concurrency",
     "noauth",
+    "propagate",
     "refuse_misdirected",
+    "report_load",
     "require",
     "require_superuser",
     "run_app",

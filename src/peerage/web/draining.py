@@ -8,7 +8,7 @@ and passed on to the server when the instance has drained.
 import asyncio
 import logging
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, Final, Protocol
 
 from peerage.errors import ConfigurationError
@@ -76,9 +76,20 @@ def drain_on_signals(
         await asyncio.gather(*(each.drain(lame_duck) for each in advertised))
         await graceful.finish(timeout=timeout)
 
+    intercept_signals(drain, then)
+
+
+def intercept_signals(
+    work: Callable[[], Coroutine[Any, Any, None]], then: Callable[[], object] | None = None
+) -> None:
+    """Do *work* at SIGTERM and SIGINT, before *then* or what is installed; see :func:`drain_on_signals`.
+
+    Raises:
+        ConfigurationError: *then* is missing, and the event loop doesn't say what is installed.
+    """
     loop = asyncio.get_running_loop()
     handing_on = {number: _handing_on(loop, number, then) for number in SIGNALS}
-    interception = _Interception(drain, handing_on)
+    interception = _Interception(work, handing_on)
     for number in SIGNALS:
         loop.add_signal_handler(number, interception.received, number)
 
@@ -87,7 +98,9 @@ class _Interception:
     """Does some work at the first signal, and passes the last one on at its end."""
 
     def __init__(
-        self, work: Callable[[], Any], handing_on: dict[signal.Signals, Callable[[], object]]
+        self,
+        work: Callable[[], Coroutine[Any, Any, None]],
+        handing_on: dict[signal.Signals, Callable[[], object]],
     ) -> None:
         self._work = work
         self._handing_on = handing_on

@@ -11,8 +11,9 @@ from aiohttp import web
 
 from peerage.records.advert import Advert
 from peerage.registration import LAME_DUCK
-from peerage.web.draining import drain_on_signals
+from peerage.web.draining import intercept_signals
 from peerage.web.misdirected import refuse_misdirected
+from peerage.web.propagation import propagate
 from peerage.web.stopping import TIMEOUT, GracefulStop
 
 if TYPE_CHECKING:
@@ -40,10 +41,11 @@ def run_app(
 
     This takes the place of :func:`aiohttp.web.run_app`. *discovery* is open from before the application's
     startup until after its cleanup, so handlers may call others by it. Requests that are meant for another
-    service are refused, see :func:`refuse_misdirected`.
+    service are refused, see :func:`refuse_misdirected`; deadlines of callers hold, see :func:`propagate`.
 
-    At the signal the instance drains, see :func:`drain_on_signals`; then the server stops. At a second signal
-    it stops without draining, at a third one without waiting for requests.
+    At the signal the record says that no new requests are wanted, and is withdrawn after *lame_duck* seconds.
+    Then the server stops as :meth:`GracefulStop.stop` does. At a second signal it stops without draining, at
+    a third one without waiting for requests.
 
     Args:
         app: the outermost application, before it is started.
@@ -54,7 +56,8 @@ def run_app(
         ssl_context: of the server, to serve https.
         backlog: connections that may wait to be accepted.
         lame_duck: seconds to wait between publishing that it drains and withdrawing.
-        timeout: seconds that requests under way have after that.
+        timeout: seconds that requests under way have after that, and again as long for a response that has
+            begun; that is the default of *shutdown_timeout*.
         kwargs: go to :class:`aiohttp.web.AppRunner`.
 
     Raises:
@@ -62,14 +65,18 @@ def run_app(
         RecordError: something of *advert* can't be advertised.
         RegistryDeniedError: the registry refuses it: access, size or path.
     """
-    app.middlewares.insert(0, refuse_misdirected(discovery))
+    app.middlewares[:0] = (refuse_misdirected(discovery), propagate())
     graceful = GracefulStop(app)
-    runner = web.AppRunner(app, **kwargs)
+    runner = web.AppRunner(app, **{"shutdown_timeout": timeout, **kwargs})
+
+    async def drain() -> None:
+        graceful.close_connections()
+        await discovery.drain(lame_duck)
 
     async def serve() -> None:
         running = asyncio.current_task()
         assert running is not None  # noqa: S101 - this is a task
-        drain_on_signals(graceful, discovery, lame_duck=lame_duck, timeout=timeout, then=running.cancel)
+        intercept_signals(drain, running.cancel)
         async with discovery:
             try:
                 await runner.setup()

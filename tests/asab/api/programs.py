@@ -4,7 +4,7 @@ from typing import Final
 
 from tests.asab.zookeeper.programs import on
 
-__all__ = ["LOOKER", "SERVICE", "on"]
+__all__ = ["LOOKER", "SERVER", "SERVICE", "on"]
 
 #: ``Service`` is the documented application; ``run(program, app)`` runs one that calls *program*.
 SERVICE: Final = """
@@ -63,6 +63,29 @@ def run(program, app):
     app.main = main
     return app.run()
 """
+
+#: A service that is called; callers have half a second to notice that it stops.
+SERVER: Final = (
+    SERVICE.replace(".LAME_DUCK = 0.01", ".LAME_DUCK = 0.5")
+    + """
+class Server(Service):
+    def __init__(self):
+        super().__init__()
+        self.Web.WebApp.router.add_route("*", "/work", self.work)
+        self.count = 0
+    async def work(self, request):
+        self.count += 1
+        await request.read()
+        await asyncio.sleep(float(request.query["takes"]))
+        return aiohttp.web.json_response({"who": os.environ["INSTANCE_ID"]})
+    async def main(self):
+        await record_of(self)
+        say("ready")
+    async def finalize(self):
+        say(self.count > 0)
+Server().run()
+"""
+)
 
 #: An application that finds and isn't found.
 LOOKER: Final = (

@@ -5,7 +5,7 @@ import json
 import time
 
 import pytest
-from tests.asab.api.programs import SERVICE, on
+from tests.asab.api.programs import SERVER, SERVICE, on
 from tests.asab.load import load
 from tests.asab.running import named, running
 from tests.backends.zookeeper.support import bare_client
@@ -13,28 +13,6 @@ from tests.backends.zookeeper.support import bare_client
 from peerage.testing import eventually
 from peerage.testing.waiting import PATIENCE
 from peerage.testing.zookeeper import Proxy
-
-SERVER = (
-    SERVICE.replace(".LAME_DUCK = 0.01", ".LAME_DUCK = 0.5")
-    + """
-class Server(Service):
-    def __init__(self):
-        super().__init__()
-        self.Web.WebApp.router.add_route("*", "/work", self.work)
-        self.count = 0
-    async def work(self, request):
-        self.count += 1
-        await request.read()
-        await asyncio.sleep(float(request.query["takes"]))
-        return aiohttp.web.json_response({"who": os.environ["INSTANCE_ID"]})
-    async def main(self):
-        await record_of(self)
-        say("ready")
-    async def finalize(self):
-        say(self.count > 0)
-Server().run()
-"""
-)
 
 
 async def test_no_request_fails_as_services_are_stopped_under_load(zookeeper):

@@ -84,6 +84,17 @@ class Guest(asab.Application):
         say(self.Web.Addresses[0][1])
 """
 
+#: A service whose requests take as long as their caller says.
+WORKER: Final = """
+async def work(request):
+    await request.read()
+    await asyncio.sleep(float(request.query["takes"]))
+    return aiohttp.web.json_response({"who": os.environ["INSTANCE_ID"]})
+app = Guest()
+app.Web.WebApp.router.add_route("*", "/work", work)
+app.run()
+"""
+
 OURS: Final = "peerage.asab.api"
 ORIGINAL: Final = "asab.api"
 

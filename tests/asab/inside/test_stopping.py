@@ -5,24 +5,13 @@ import json
 import time
 
 import pytest
-from tests.asab.inside.programs import ORIGINAL, guest, named
+from tests.asab.inside.programs import ORIGINAL, WORKER, guest, named
 from tests.asab.inside.reader import Reader
 from tests.asab.load import load
 from tests.asab.zookeeper.programs import on
 
 from peerage.testing import eventually
 from peerage.testing.waiting import PATIENCE
-
-#: Requests take as long as their caller says.
-WORKER = """
-async def work(request):
-    await request.read()
-    await asyncio.sleep(float(request.query["takes"]))
-    return aiohttp.web.json_response({"who": os.environ["INSTANCE_ID"]})
-app = Guest()
-app.Web.WebApp.router.add_route("*", "/work", work)
-app.run()
-"""
 
 
 async def test_no_request_fails_under_load(inside, zookeeper):

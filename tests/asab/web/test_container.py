@@ -322,6 +322,28 @@ serve(program, routes=lambda webapp: webapp.router.add_post("/", handle))
     assert outcome.lines == ["200"], outcome.log
 
 
+def test_deadlines_of_callers_hold_and_handlers_that_change_something_are_not_cancelled():
+    outcome = ours(
+        SERVE
+        + """
+async def handle(request):
+    if request.method == "GET":
+        await asyncio.Event().wait()
+    while current_deadline.get().leaves_time(time.monotonic()):
+        await asyncio.sleep(0.005)
+    return aiohttp.web.Response()
+async def program(app, session):
+    for method in ("GET", "POST"):
+        async with session.request(method, "/", headers={"Peerage-Timeout-Ms": "20"}) as response:
+            say(response.status)
+import time
+from peerage.calling.deadline import current_deadline
+serve(program, routes=lambda webapp: webapp.router.add_route("*", "/", handle))
+"""
+    )
+    assert outcome.lines == ["504", "200"], outcome.log
+
+
 def test_the_extra_isnt_needed_for_web():
     """It is for schemas; without it the error has the pip line."""
     outcome = ours(

@@ -15,7 +15,7 @@ from peerage.asab.parts import Phase
 from peerage.asab.zookeeper.discovery import ContainerDiscovery
 from peerage.errors import ConfigurationError, NotDiscoveredError, PeerageError
 from peerage.registry import open_registry
-from peerage.web import refuse_misdirected
+from peerage.web import propagate, refuse_misdirected
 from peerage.web.stopping import GracefulStop
 
 if TYPE_CHECKING:
@@ -78,7 +78,8 @@ class RealAsab:
         graceful = GracefulStop(webapp)
         self._graceful.append(graceful)
         # In front of the others: nothing reads a request that is refused.
-        webapp.middlewares.insert(0, refuse_misdirected(self))
+        # Handlers that change something aren't cancelled: they were written without that in mind.
+        webapp.middlewares[:0] = (refuse_misdirected(self), propagate(only_safe=True))
         _drain_before_stop(container, self.drained, graceful)
 
     def own_ids(self) -> set[tuple[str, str]]:

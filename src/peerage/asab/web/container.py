@@ -22,7 +22,7 @@ from peerage.asab.web.accesslog import ACCESS_LOG, AccessLogger
 from peerage.asab.web.listen import Line, read_listen
 from peerage.asab.web.lookup import requiring
 from peerage.errors import ConfigurationError
-from peerage.web import refuse_misdirected
+from peerage.web import propagate, refuse_misdirected
 from peerage.web.stopping import GracefulStop
 
 if TYPE_CHECKING:
@@ -60,7 +60,8 @@ class WebContainer(Configurable):
     """A web server of the application; routes are added to ``WebApp.router``.
 
     It listens once all services are initialized. At the end requests under way are finished. Requests that
-    another service's record brought here are refused (:func:`peerage.web.refuse_misdirected`).
+    another service's record brought here are refused (:func:`peerage.web.refuse_misdirected`). Deadlines of
+    callers hold (:func:`peerage.web.propagate`), but handlers that change something aren't cancelled.
 
     Args:
         websvc: the service ``asab.WebService``.
@@ -106,7 +107,7 @@ class WebContainer(Configurable):
 
         self.WebApp = web.Application(
             client_max_size=int(self.Config["body_max_size"]),
-            middlewares=[refuse_misdirected(websvc), _set_request],
+            middlewares=[refuse_misdirected(websvc), propagate(only_safe=True), _set_request],
         )
         """The aiohttp application; ``WebApp["app"]`` is this one's."""
         self._graceful = GracefulStop(self.WebApp)

@@ -273,7 +273,8 @@ class View:
             del self._known[name]
             if self._complete:
                 for feed in self._feeds:
-                    feed.gone(name)
+                    # A file goes when its owner withdraws it or has ended: the kernel sees both at once.
+                    feed.gone(name, withdrawn=True)
         return False
 
     def _put(self, known: _Known | None, record: Record, version: Version) -> None:

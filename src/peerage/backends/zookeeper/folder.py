@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from peerage.backends.feed import Feed
 from peerage.backends.zookeeper.advice import lacks_credentials
-from peerage.backends.zookeeper.connection import CHILDREN, DELETED, Connection
+from peerage.backends.zookeeper.connection import CHANGED, CHILDREN, DELETED, Connection
 from peerage.backends.zookeeper.failures import Failure, Lost, NoAuth, NoNode, Unsupported
 from peerage.backends.zookeeper.requests import NO_NODE, AddWatch, Entry, MultiRead
 from peerage.registry import RECORD_LIMIT, Record
@@ -95,7 +95,8 @@ class Folder:
         # The number of the last change of each node that could be read, and which of them aren't delivered.
         self._known: dict[str, int] = {}
         self._undelivered: set[str] = set()
-        self._changed: dict[str, None] = {}
+        # Nodes to read, and whether their owner is known to have changed them.
+        self._changed: dict[str, bool] = {}
         self._warned: set[str] = set()
         self._unexpected: set[type[Exception]] = set()
         self._reading = False
@@ -153,12 +154,12 @@ class Folder:
         if parent != self._path:
             return
         if kind == DELETED and self._synced is not None and not self._reading:
-            self._changed.pop(name, None)
             self._warned.discard(name)
-            self._remove(name)
+            # An owner that has just written was alive, so its session hasn't timed out.
+            self._remove(name, withdrawn=self._changed.pop(name, False))
             return
         # Also a deletion, as long as an answer is on its way that may still show the node.
-        self._changed[name] = None
+        self._changed[name] = self._changed.get(name, False) or kind == CHANGED
         self._wake.set()
 
     def _report_stale(self, *feeds: Feed) -> None:
@@ -234,7 +235,14 @@ class Folder:
             await self._read_all(up, for_all=False)
         while self._changed:
             changed, self._changed = self._changed, {}
-            await self._read(list(changed), self._take_changed)
+
+            def take(name: str, entry: Entry | None, changed: dict[str, bool] = changed) -> None:
+                if entry is None:
+                    self._remove(name, withdrawn=changed[name])
+                else:
+                    self._apply(name, entry.mzxid, self._record(name, entry))
+
+            await self._read(list(changed), take)
 
     async def _read_all(self, up: "Connected", *, for_all: bool) -> None:
         """Read all nodes over *up*; the new feeds get a snapshot, *for_all*: the others as well."""
@@ -280,12 +288,6 @@ class Folder:
         self._batch.all_read(await self._read(names, take))
         return known, records
 
-    def _take_changed(self, name: str, entry: Entry | None) -> None:
-        if entry is None:
-            self._remove(name)
-        else:
-            self._apply(name, entry.mzxid, self._record(name, entry))
-
     def _apply(self, name: str, mzxid: int, record: Record | None) -> None:
         before = self._known.get(name)
         if before is not None and mzxid <= before:
@@ -299,10 +301,10 @@ class Folder:
             elif delivered:
                 feed.gone(name)
 
-    def _remove(self, name: str) -> None:
+    def _remove(self, name: str, *, withdrawn: bool = False) -> None:
         if self._known.pop(name, None) is not None and name not in self._undelivered:
             for feed in self._feeds:
-                feed.gone(name)
+                feed.gone(name, withdrawn=withdrawn)
         self._undelivered.discard(name)
 
     async def _read(self, names: list[str], take: Callable[[str, Entry | None], None]) -> int:

@@ -1,0 +1,62 @@
+"""Deadlines: how long a caller waits for all that it does in a block, the services that it calls included."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from peerage.calling.deadline import Deadline, begin, current_deadline
+from peerage.errors import DeadlineExceededError
+
+
+@asynccontextmanager
+async def deadline(seconds: float | None) -> AsyncIterator[None]:
+    """Give up what is done in a block when *seconds* have passed.
+
+    ::
+
+        async with peerage.deadline(2.0):
+            async with session.get("http://orders.service_id.asab/v1/orders") as response:
+                orders = await response.json()
+
+        async with peerage.deadline(0.5), session.get(…) as response:  # a single request
+            …
+
+    When it passes, the block is cancelled as by :func:`asyncio.timeout`. Tasks that are started in the block
+    inherit the deadline: their calls to ``.asab`` hosts fail as well. Services that are called there get the
+    time that is left, and stop when it has passed (:func:`peerage.web.propagate`). No attempt, repetition or
+    pause is begun for which no time is left. Of nested deadlines the smallest holds.
+
+    A task that shall go on without the deadline needs a context of its own:
+    ``asyncio.create_task(…, context=contextvars.Context())``.
+
+    Args:
+        seconds: the time, from now on; None: no deadline beside the one around the block.
+
+    Raises:
+        DeadlineExceededError: it has passed.
+        ConfigurationError: *seconds* isn't a number.
+    """
+    limit, outer = begin(seconds, time.monotonic()), current_deadline.get()
+    if limit is None or limit is outer:
+        yield
+        return
+    current_deadline.set(limit)
+    try:
+        async with enforced(limit):
+            yield
+    finally:
+        # Not reset() with a token: fixtures of tests leave a block in another context.
+        current_deadline.set(outer)
+
+
+@asynccontextmanager
+async def enforced(limit: Deadline) -> AsyncIterator[None]:
+    """Cancel the block when *limit* passes, and raise DeadlineExceededError."""
+    try:
+        async with asyncio.timeout(limit.left(time.monotonic())) as timer:
+            yield
+    except TimeoutError as error:
+        if not timer.expired() or isinstance(error, DeadlineExceededError):
+            raise
+        raise DeadlineExceededError(limit.message()) from error

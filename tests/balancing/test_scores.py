@@ -1,0 +1,51 @@
+"""Which of two instances is the better one."""
+
+import pytest
+from tests.balancing.test_balancer import end, make, make_balancer, make_many
+from tests.support import Clock
+
+from peerage.balancing import peak_ewma, reported_load
+from peerage.balancing.scores import REPORTED_SECONDS
+from peerage.balancing.stats import Stats
+
+
+def test_a_slower_instance_gets_less_by_peak_ewma_and_noise_counts_as_equal():
+    balancer, instances = make_balancer(0, score=peak_ewma), make_many(2)
+    for instance, seconds in zip(instances, (0.3, 0.05), strict=True):
+        end(balancer.pick([instance]), seconds=seconds)
+    assert {balancer.pick(instances).instance.name for _ in range(4)} == {"App.1"}
+    stats = [Stats(), Stats()]
+    for each, seconds in zip(stats, (0.009, 0.001), strict=True):
+        each.answered(seconds, 0.0)
+    assert peak_ewma(instances[0], stats[0], instances[1], stats[1], 0.0) == 0
+
+
+def test_the_latency_rises_at_once_and_falls_slowly():
+    stats = Stats()
+    stats.answered(0.01, 0.0)
+    stats.answered(1.0, 1.0)
+    assert stats.latency == 1.0
+    stats.answered(0.0, 1.1)
+    assert stats.latency > 0.98
+    stats.answered(0.0, 11.1)
+    assert stats.latency == pytest.approx(0.5, abs=0.01)
+
+
+def test_the_load_that_an_instance_reports_counts_for_three_seconds():
+    clock = Clock()
+    balancer, instances = make_balancer(0, clock, score=reported_load), make_many(2)
+    pick = balancer.pick(instances[:1])
+    pick.reported(10, clock())
+    end(pick)
+    end(balancer.pick(instances[1:]))
+    assert {balancer.pick(instances).instance.name for _ in range(8)} == {"App.1"}
+    clock.now += REPORTED_SECONDS
+    assert balancer.pick(instances).instance.name == "App.0"
+
+
+def test_loads_count_in_proportion_to_the_weight():
+    light, heavy = make("App.light", 1), make("App.heavy", 4)
+    for score in (peak_ewma, reported_load):
+        balancer = make_balancer(0, score=score)
+        picks = [balancer.pick([light, heavy]).instance.name for _ in range(50)]
+        assert 7 <= picks.count("App.light") <= 13
