@@ -3,6 +3,7 @@
 import socket
 import subprocess
 import sys
+from collections import Counter
 
 import pytest
 from hypothesis import given
@@ -24,6 +25,7 @@ from peerage.calling import (
     TlsProbe,
 )
 from peerage.calling.search import LAST_RESORTS
+from peerage.calling.trace import begin_trace
 from peerage.records.networks import read_networks
 
 IPV4, IPV6 = socket.AF_INET, socket.AF_INET6
@@ -488,17 +490,26 @@ def test_an_attempt_left_under_way_may_fail_later(world):
     has_key=st.booleans(),
 )
 def test_every_call_ends_and_leaves_no_count_whatever_happens(data, instances, has_key):
+    """Its trace and the counters agree on what it did."""
     world = World()
     for near, two in instances:
         web = [["0.0.0.0", 80], ["::", 81]] if two else None
         world.advertise(near=near, host=f"node-{near}-{two}", web=web)
+    outcomes = Counter[str]()
     for _ in range(3):
-        call = world.call("POST", has_key=has_key)
+        trace = begin_trace(("service_id", "orders"), "POST")
+        call = world.call("POST", has_key=has_key, trace=trace)
         answered = drive(world, call, data)
         call.close()
         if answered is not None:
-            answered.pick.done(Outcome.ANSWERED, world.clock())
+            call.over(answered, Outcome.ANSWERED)
         assert world.balancer.outstanding == {}
+        outcomes.update(attempt.outcome for attempt in trace.attempts)
+        asked = {attempt.record for attempt in trace.attempts}
+        assert not asked & {each.record for each in trace.left_out}
+        waits = [wait.seconds for wait in trace.waits]
+        assert None not in (*waits, trace.seconds, *(attempt.seconds for attempt in trace.attempts))
+    assert world.balancer.observer.counts().attempts == outcomes
 
 
 def drive(world, call, data):

@@ -110,6 +110,11 @@ class TestAmount:
         inner.note("the tea was late")
         assert outer.message() == inner.message() == "The deadline of 2 s has passed: the tea was late"
 
+    def test_what_a_smaller_one_waited_for_says_nothing_of_the_one_around_it(self):
+        outer = Deadline(5, 0)
+        Deadline(2, 0, outer).note("the tea was late")
+        assert outer.message() == "The deadline of 5 s has passed"
+
 
 class TestCall:
     @pytest.mark.parametrize("left", [-1, 0, 0.0009])

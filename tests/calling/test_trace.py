@@ -1,8 +1,10 @@
 """What is recorded about calls: the trace that a program asks for, and the counts."""
 
+from random import Random
+
 import pytest
 
-from peerage.balancing import Outcome
+from peerage.balancing import Balancer, Observer, Outcome
 from peerage.balancing.budget import FIRST_RETRIES
 from peerage.calling import GiveUp, Pause
 from peerage.calling.trace import begin_trace, trace_calls
@@ -192,3 +194,42 @@ def test_ejections_and_probes_are_counted(world):
     world.balancer.probed(names[0], passed=True)
     counts = world.balancer.observer.counts()
     assert (counts.ejections, counts.probes_passed, counts.probes_failed) == (1, 1, 1)
+
+
+class Said(Observer):
+    """Keeps what an operator would be told."""
+
+    def __init__(self):
+        super().__init__()
+        self.lines = []
+
+    def ejected(self, instance, outcome):
+        self.lines.append(("ejected", instance.name, outcome))
+
+    def stopped(self, name):
+        self.lines.append(("stopped", name))
+
+    def readmitted(self, name):
+        self.lines.append(("readmitted", name))
+
+
+def test_what_changes_at_an_instance_is_said_when_it_changes(world):
+    said = Said()
+    balancer = Balancer(Random(1), world.clock, observer=said)
+    stuck, other = (world.directory.get(world.advertise()) for _ in range(2))
+    waiting, answered = (balancer.pick([each]) for each in (stuck, other))
+    world.clock.now += 2.0
+    answered.answered(world.clock())
+    balancer.suspect(waiting)
+    assert [*balancer.take_due()] == [stuck]
+    balancer.probed(stuck.name, passed=False)
+    balancer.probed(stuck.name, passed=False)
+    balancer.probed(stuck.name, passed=True)
+    assert said.lines == [("stopped", stuck.name), ("readmitted", stuck.name)]
+    picks = [balancer.pick([other]) for _ in range(10)]
+    picks[0].service.size = 2
+    for pick in picks:
+        pick.done(Outcome.TIMED_OUT, world.clock())
+    assert said.lines[2:] == [("ejected", other.name, Outcome.TIMED_OUT)]
+    balancer.probed(other.name, passed=True)
+    assert said.lines[3:] == [("readmitted", other.name)]

@@ -128,21 +128,21 @@ async def test_a_call_in_a_task_that_outlives_the_block_is_given_up(fleet):
 async def test_the_response_must_be_read_in_time_as_well(fleet):
     await fleet.serve(hang_in_the_body)
     async with fleet.session() as session:
-        async with deadline(0.05):
+        async with deadline(0.5):
             task = await begun(ask(session))
         with pytest.raises(
             DeadlineExceededError, match=r"the response to GET of orders\.service_id\.asab was being"
         ):
             await task
         with pytest.raises(DeadlineExceededError):
-            async with deadline(0.05):
+            async with deadline(0.5):
                 await ask(session)
 
 
 async def test_a_response_that_is_dropped_unread_is_closed_at_the_deadline(fleet):
     await fleet.serve(hang_in_the_body)
     async with fleet.session() as session:
-        async with deadline(0.2):
+        async with deadline(0.5):
             await session.get(ORDERS)
         gc.collect()
         await eventually(lambda: not fleet.outstanding)
@@ -175,9 +175,9 @@ async def test_a_websocket_stays_open_after_the_deadline_of_its_handshake(fleet)
 
     await fleet.serve(echo)
     passed = asyncio.Event()
-    session = fleet.session(options=CallOptions(deadline=0.2))
+    session = fleet.session(options=CallOptions(deadline=0.5))
     async with session, session.ws_connect(ORDERS) as websocket:
-        asyncio.get_running_loop().call_later(0.21, passed.set)
+        asyncio.get_running_loop().call_later(0.51, passed.set)
         await passed.wait()
         await websocket.send_str("still here")
         assert await websocket.receive_str() == "still here"

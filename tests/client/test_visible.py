@@ -133,6 +133,21 @@ async def test_an_instance_that_gets_requests_again_is_logged_unless_it_has_left
     assert journal.counts().ejections == 2
 
 
+def test_an_instance_that_answers_no_probe_is_logged_once(said):
+    journal = Journal()
+    for _ in range(2):
+        journal.stopped("App.1")
+    assert said() == ["App.1 gets no requests for the moment: it answers neither requests nor a probe"]
+
+
+def test_a_flood_of_troubles_is_not_logged(said):
+    journal = Journal()
+    for number in range(2000):
+        journal.stopped(f"App.{number}")
+        journal.stopped(f"App.{number}")
+    assert len(said()) == 1024
+
+
 def test_a_budget_that_is_used_up_is_logged_once_and_counted_each_time(said):
     journal = Journal()
     for _ in range(1000):

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import json
 from contextlib import AsyncExitStack
 
 import pytest
@@ -9,8 +10,9 @@ from aiohttp import web
 from kazoo.client import KazooClient
 from tests.backends.zookeeper.support import folder_of
 
-from peerage import Discovery, NotDiscoveredError
+from peerage import Discovery, NotDiscoveredError, open_registry
 from peerage.cli.ls import list_once
+from peerage.cli.watch import watch
 from peerage.membership import Membership
 from peerage.testing import eventually
 from peerage.testing.zookeeper import Proxy, ZooKeeperServer
@@ -218,17 +220,30 @@ async def test_a_service_that_withdraws_is_no_suspect(zookeeper, folder, stack, 
     assert not seen
 
 
-async def test_a_suspect_that_refuses_connections_is_gone_at_the_first_call(zookeeper, folder, stack):
-    """It was killed: the caller gets the same error as always."""
+async def test_a_suspect_that_refuses_connections_is_gone_at_the_first_call(zookeeper, folder, stack, capsys):
+    """It was killed: the caller gets the same error as always. `peerage ls --watch` shows it as suspect."""
     proxy = await stack.enter_async_context(Proxy(zookeeper.address))
     services = Services(stack, url_of(proxy.address, folder))
     caller = await stack.enter_async_context(Discovery(url_of(zookeeper.address, folder)))
     session = await stack.enter_async_context(caller.session())
     await services.start("a")
     await known(caller, 1)
+    watching = asyncio.create_task(
+        watch(url_of(zookeeper.address, folder), ["service_id=orders"], timeout=5, as_lines=True)
+    )
+    shown = []
+
+    def lines():
+        shown.extend(json.loads(line) for line in capsys.readouterr().out.splitlines())
+        return [(line["event"], line["state"]) for line in shown]
+
+    await eventually(lambda: lines() == [("joined", "ready")])
     await services.runners["a"].cleanup()
     await proxy.refuse()
     await eventually(lambda: suspects(caller) == ["a"])
+    await eventually(lambda: lines() == [("joined", "ready"), ("changed", "suspect")])
+    watching.cancel()
+    await asyncio.wait([watching])
     assert await caller.locate(service_id="orders")
     with pytest.raises(OSError, match="orders"):
         await session.get("http://orders.service_id.asab/")
@@ -246,6 +261,22 @@ async def test_it_can_be_switched_off(zookeeper, folder, stack):
     await known(watcher, 1)
     await proxy.refuse()
     await eventually(lambda: not watcher.directory.names())
+
+
+async def test_suspects_are_dropped_without_any_event(folder, stack):
+    """When their time is over, although nothing happens in the registry."""
+    registry = open_registry(f"memory:{folder}")
+    stack.push_async_callback(registry.aclose)
+    service = await stack.enter_async_context(Discovery(registry, service_id="orders"))
+    await service.advertise(port=8080)
+    watcher = await stack.enter_async_context(Discovery(f"memory:{folder}", suspect_seconds=0.3))
+    await known(watcher, 1)
+    seen = []
+    watcher.directory.subscribe(lambda event: seen.append(event.after and event.after.state))
+    registry.lose()
+    registry.expire()
+    await known(watcher, 0)
+    assert seen == ["suspect", None]
 
 
 async def test_the_window_is_the_session_time_out_of_the_registry(zookeeper, folder, stack):

@@ -11,7 +11,9 @@ from aiohttp import web
 
 from peerage import (
     Advert,
+    CallCounts,
     CallOptions,
+    CallTrace,
     Changed,
     Discovery,
     DiscoveryResolver,
@@ -26,7 +28,9 @@ from peerage import (
     UnreachableError,
     deadline,
     open_registry,
+    trace_calls,
 )
+from peerage.telemetry import OpenTelemetry
 from peerage.web import (
     GracefulStop,
     Gradient2,
@@ -115,3 +119,15 @@ def serve_alone(app: web.Application) -> None:
 def registry() -> Registry:
     """A registry of its own for a test."""
     return open_registry(b"memory:")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+
+
+async def see() -> None:
+    """What a program can see of its calls."""
+    async with Discovery(telemetry=OpenTelemetry()) as discovery, discovery.session() as session:
+        with trace_calls() as traces:
+            await session.get("http://orders.service_id.asab/")
+        assert_type(traces, list[CallTrace])
+        assert_type(traces[0].attempts[0].seconds, float | None)
+        assert_type(discovery.call_counts(), CallCounts)
+        discovery.call_counts().attempts["answered"] = 0  # type: ignore[index] # pyright: ignore[reportIndexIssue]
+    Discovery(telemetry=print)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]

@@ -71,8 +71,11 @@ class Observer:
         """Count that *instance* gets no more requests, after a failure of this kind."""
         self.ejections += 1
 
+    def stopped(self, name: str) -> None:
+        """The instance with this record answers neither requests nor its probe, and gets no more requests."""
+
     def readmitted(self, name: str) -> None:
-        """The ejected instance with this record gets requests again."""
+        """The instance with this record gets requests again."""
 
     def budget_used_up(self, name: tuple[str, str]) -> None:  # noqa: ARG002 - likewise
         """Count a request to *name* that would have been repeated."""

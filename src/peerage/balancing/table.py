@@ -242,6 +242,7 @@ class Table:
             if not passed:
                 trouble.retry_at = now + self._avoid_seconds
                 self.avoided[name] = trouble
+                self.observer.stopped(name)
         elif passed:
             trouble.held = 0
             # One more failure ejects it again.
@@ -334,9 +335,9 @@ class Table:
         trouble.retry_at = None
         trouble.suspect_at = 0.0
         self.avoided.pop(name, None)
+        self.observer.readmitted(name)
         if trouble.ejected_from is not None:
             trouble.ejected_from.ejected.discard(name)
-            self.observer.readmitted(name)
             trouble.ejected_from, trouble.ejections = None, 0
             # It is judged by what it does from now on.
             trouble.forgive()

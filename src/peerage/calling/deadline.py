@@ -75,7 +75,7 @@ class Deadline:
     def note(self, waited_for: str) -> None:
         """Remember what was waited for when it passed, for the message of the error."""
         self._waited_for = waited_for
-        if self.outer is not None:
+        if self.outer is not None and self.outer.smallest is self.smallest:
             self.outer.note(waited_for)
 
     def message(self, waited_for: str = "") -> str:

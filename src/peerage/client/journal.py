@@ -8,7 +8,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Final
 
-from cachetools import LRUCache, TTLCache
+from cachetools import TTLCache
 
 from peerage.balancing import Observer, Outcome
 from peerage.calling.messages import shown as show
@@ -19,8 +19,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("peerage.client")
 
-#: Troubles that are remembered, and seconds in which the same name's budget is mentioned once.
+#: Troubles that are remembered, and for how many seconds: a name that never comes back isn't kept for ever.
+#: More of them at the same time aren't logged.
 _REMEMBERED: Final = 1024
+_LONGEST: Final = 3600.0
+
+#: Seconds in which the same name's budget is mentioned once.
 _QUIET_SECONDS: Final = 60.0
 
 #: The name of a record, or key and value.
@@ -49,7 +53,7 @@ class Journal(Observer):
     def __init__(self, calm: float = CALM) -> None:
         super().__init__()
         self._calm = calm
-        self.open: LRUCache[_Subject, _Open] = LRUCache(_REMEMBERED)
+        self.open: TTLCache[_Subject, _Open] = TTLCache(_REMEMBERED, _LONGEST)
         """What was logged as begun, and not as over."""
         self._budgets: TTLCache[tuple[str, str], bool] = TTLCache(_REMEMBERED, _QUIET_SECONDS)
 
@@ -64,8 +68,14 @@ class Journal(Observer):
                 outcome.name.lower(),
             )
 
+    def stopped(self, name: str) -> None:
+        """Log that the instance with this record doesn't answer."""
+        shown = ascii(name)[1:-1]
+        if self._begins(name, shown):
+            log.info("%s gets no requests for the moment: it answers neither requests nor a probe", shown)
+
     def readmitted(self, name: str) -> None:
-        """Log after a while that the ejected instance with this record gets requests again."""
+        """Log after a while that the instance with this record gets requests again, if it got none."""
         self._ends(name, "%s gets requests again")
 
     def emptied(self, name: tuple[str, str]) -> None:
@@ -105,6 +115,8 @@ class Journal(Observer):
         """Tell whether the trouble of *subject* is a new one."""
         trouble = self.open.get(subject)
         if trouble is None:
+            if len(self.open) >= _REMEMBERED:
+                return False
             self.open[subject] = _Open(shown)
             return True
         if trouble.timer is not None:

@@ -45,7 +45,9 @@ def propagate(*, only_safe: bool = False) -> Middleware:
         headers = request.headers
         seconds = read_timeout(headers.getall(TIMEOUT_MS)) if TIMEOUT_MS in headers else None
         repeated = headers.get(REPEATED) == "1"
-        if (seconds is None and not repeated) or hdrs.UPGRADE in headers:
+        if seconds is None and not repeated:
+            return await handler(request)
+        if headers.get(hdrs.UPGRADE, "").lower() == "websocket":
             return await handler(request)
         outer, outer_repetition = current_deadline.get(), current_repetition.get()
         limit = begin(seconds, time.monotonic())
