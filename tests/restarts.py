@@ -95,16 +95,21 @@ async def restarted(
     """
     service = (("service_id", url.split("/")[2].partition(".")[0]),)
     async with Discovery(registry) as discovery, discovery.session() as session, AsyncExitStack() as stack:
+        seen: set[str] = set()
 
-        async def complete() -> None:
+        async def complete(new: int) -> None:
+            """Wait until so many new records are known, and none of an instance that was stopped."""
+
             def all_there() -> bool:
                 found = discovery.directory.find(service)
-                return [each.state for each in found] == [None] * instances
+                names = {each.name for each in found}
+                return [each.state for each in found] == [None] * instances and len(names - seen) == new
 
             await eventually(all_there, "each instance found")
+            seen.update(each.name for each in discovery.directory.find(service))
 
         servers = deque([await stack.enter_async_context(start(number)) for number in range(instances)])
-        await complete()
+        await complete(instances)
         async with _sending(session, url, rate) as load:
             for number in range(restarts):
                 await load.some(int(rate / 5))
@@ -112,6 +117,6 @@ async def restarted(
                 stopped.terminate()
                 assert (await stopped.end())[0] == 0, stopped.log
                 servers.append(await stack.enter_async_context(start(instances + number)))
-                await complete()
+                await complete(1)
             await load.some(int(rate / 5))
     return load
