@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from yarl import URL
 
     from peerage.auth.authorization import Authorization
-    from peerage.balancing import CallCounts, Ejection, Score
+    from peerage.balancing import CallCounts, Ejection, Place, Score
     from peerage.calling import CallOptions
     from peerage.client import Client
     from peerage.telemetry import Telemetry
@@ -68,7 +68,7 @@ class Discovery(Finder):
         suspect_seconds: how long instances stay known, as suspects, whose records vanish from the registry
             all at once, or as the last ones of a name. They may be alive: they are called if there is no
             other, and dropped when they refuse a connection. 0: not at all.
-        calls: how calls deal with failures.
+        calls: how calls deal with failures, and which instances they prefer.
         ejection: when instances that answer badly get no more requests.
         score: which of two instances gets a request; by default :func:`peerage.balancing.least_outstanding`.
         telemetry: what calls are reported to, :class:`peerage.telemetry.OpenTelemetry` for example.
@@ -148,6 +148,12 @@ class Discovery(Finder):
         own = {(key, fold_value(value)) for key, value in (ids | self._ids).items() if value}
         return own.union(*(registration.ids for registration in self._registrations))
 
+    def _place(self) -> "Place":
+        from peerage.balancing import Place  # noqa: PLC0415 - only what calls others needs it
+
+        ids = dict(sorted(self.own_ids()))
+        return Place(ids.get("node_id"), ids.get("site_id"))
+
     def own_records(self) -> OwnRecords:
         """Return the names that this process's records in the registry have or had."""
         return self.registry.own_records
@@ -203,6 +209,9 @@ class Discovery(Finder):
             on_withdraw=self._registrations.discard,
         )
         self._registrations.add(registration)
+        if self._client is not None:
+            # Its manifest may say where it runs.
+            self._client.context.place = self._place()
         return registration
 
     async def drain(self, lame_duck: float = LAME_DUCK) -> None:
@@ -260,6 +269,7 @@ class Discovery(Finder):
                 ejection=self._ejection,
                 score=self._score,
                 telemetry=self._telemetry,
+                place=self._place(),
             )
         if auth == "internal":
             # A cluster token is every service's, so a redirect to another name gives nothing away.

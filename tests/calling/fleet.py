@@ -2,9 +2,11 @@
 
 import heapq
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from random import Random
+from statistics import mean
+from typing import Any
 
 from tests.calling.conftest import World
 
@@ -44,18 +46,33 @@ def until(end: float, before: Behaviour, after: Behaviour) -> Behaviour:
 class Fleet:
     """Instances of one service, and callers that share one client.
 
+    Args:
+        behaviours: how each instance behaves.
+        seed: of all that is random.
+        places: what else each advertises; by default all are on this host.
+        options: fields of CallOptions, for all calls.
+
     Attributes:
         asked: the times at which each instance was asked.
         begun: the number of calls.
         results: the time, method, outcome and duration of each call.
     """
 
-    def __init__(self, *behaviours: Behaviour, seed: int = 0, **options):
+    def __init__(
+        self,
+        *behaviours: Behaviour,
+        seed: int = 0,
+        places: Sequence[Mapping[str, Any]] | None = None,
+        **options: Any,
+    ):
         self.options = CallOptions(**options)
         self.world = World()
         self.world.clock.now = 0.0
         self.rng = Random(seed)
-        self.names = [self.world.advertise(port=80 + number) for number in range(len(behaviours))]
+        self.names = [
+            self.world.advertise(**({"port": 80 + number} if places is None else places[number]))
+            for number in range(len(behaviours))
+        ]
         self.behaviours = dict(zip(self.names, behaviours, strict=True))
         self.asked: dict[str, list[float]] = defaultdict(list)
         self.probes: Counter[str] = Counter()
@@ -180,3 +197,7 @@ class Fleet:
         """The share of the calls ended in a time that failed."""
         ended = [outcome for when, _, outcome, _ in self.results if begin <= when < end]
         return sum(outcome is not Outcome.ANSWERED for outcome in ended) / len(ended)
+
+    def mean_seconds(self, begin: float = 0.0, end: float = 1e9) -> float:
+        """The mean duration of the calls ended in a time."""
+        return mean(seconds for when, _, _, seconds in self.results if begin <= when < end)

@@ -73,6 +73,20 @@ def test_each_instance_that_is_left_out_has_its_reason(world, traced):
     assert reasons[other] == "not drawn, or not the better one; 0 requests under way"
 
 
+@pytest.mark.parametrize(
+    ("state", "reason"), [("draining", "it is draining"), ("suspect", "its record vanished")]
+)
+def test_an_instance_that_is_asked_only_without_others_is_said_to_be_one(world, traced, state, reason):
+    world.advertise(instance_id="last", state=state)
+    call, trace = traced()
+    answer(world, call)
+    assert trace.attempts[0].reason == f"the only one; {reason}"
+    world.advertise()
+    call, trace = traced()
+    answer(world, call)
+    assert [(each.instance, each.reason) for each in trace.left_out] == [("last", reason)]
+
+
 def test_why_an_instance_is_avoided_is_said(world, traced):
     refused, ejected, *_ = (world.advertise() for _ in range(4))
     for name in [refused] + [ejected] * 7:

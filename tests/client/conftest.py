@@ -89,7 +89,16 @@ class Fleet:
         return self.client.session(base_url, **kwargs)
 
     def advertise(
-        self, port, service="orders", *, node=None, host="here", bound="0.0.0.0", same_host=True, **own
+        self,
+        port,
+        service="orders",
+        *,
+        node=None,
+        host="here",
+        bound="0.0.0.0",
+        same_host=True,
+        site_id=None,
+        **own,
     ):
         """Put a record into the directory; *own* are its fields under ``peerage``."""
         self._made += 1
@@ -98,6 +107,7 @@ class Fleet:
             "host": host,
             "instance_id": f"{service}-{self._made}",
             "service_id": service,
+            "site_id": site_id,
             "web": [[bound, port]],
             "peerage": {**({"host_key": HOST_KEY} if same_host else {}), **own},
         }

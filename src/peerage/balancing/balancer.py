@@ -18,6 +18,8 @@ from typing import Final
 from peerage.balancing.budget import RETRY_SHARE
 from peerage.balancing.counts import Observer
 from peerage.balancing.ejection import Ejection
+from peerage.balancing.locality import Levels
+from peerage.balancing.rendezvous import Rendezvous, capacity
 from peerage.balancing.scores import Score, least_outstanding
 from peerage.balancing.service import Service
 from peerage.balancing.stats import Stats
@@ -168,6 +170,51 @@ class Balancer:
         if count > 1:
             return self._pick_of_many(instances, count, service, now)
         return self._table.give(instances[0], None, service, now) if count else None
+
+    def pick_for_key(
+        self,
+        key: str,
+        rendezvous: Rendezvous,
+        service: Service,
+        *,
+        tried: Collection[str] = (),
+        safe: bool = True,
+    ) -> Pick | None:
+        """Choose the first instance in the order of *key* that may be asked and isn't too busy.
+
+        Returns:
+            None if there is none; ask :meth:`pick` then.
+        """
+        now, known = self._clock(), self._table.stats
+        for each in rendezvous.order(key):
+            if each.name in tried or not self._table.is_eligible(each, now, safe=safe):
+                continue
+            stats = known.get(each.name)
+            most = capacity(service.outstanding, each.weight / rendezvous.weight)
+            if stats is None or stats.pending(now) < most:
+                return self._table.give(each, stats, service, now)
+        return None
+
+    def pick_near(
+        self,
+        levels: Levels,
+        service: Service,
+        *,
+        tried: Collection[str] = (),
+        safe: bool = True,
+    ) -> Pick | None:
+        """Choose an instance of one of *levels*.
+
+        Returns:
+            None if there is none, or if nearness is set aside; ask :meth:`pick` then.
+        """
+        group = levels.choose(self.stats, self._table.avoided, self._clock(), self._random)
+        if group is None:
+            return None
+        size = service.size
+        pick = self.pick(group, service, tried=tried, safe=safe)
+        service.size = size
+        return pick
 
     # Drawing
 

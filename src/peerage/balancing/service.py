@@ -5,13 +5,14 @@ from typing import TYPE_CHECKING
 from peerage.balancing.budget import RetryBudget
 
 if TYPE_CHECKING:
+    from peerage.balancing.choices import Choices
     from peerage.balancing.hedging import Hedging
 
 
 class Service:
     """The instances that answer to one logical name."""
 
-    __slots__ = ("answered_at", "budget", "ejected", "hedging", "outstanding", "size")
+    __slots__ = ("answered_at", "budget", "choices", "ejected", "hedging", "outstanding", "size")
 
     def __init__(self, budget: RetryBudget) -> None:
         self.budget = budget
@@ -26,3 +27,5 @@ class Service:
         """Requests under way at all of them."""
         self.size = 0
         """The number of instances at the last request."""
+        self.choices: Choices | None = None
+        """What was computed of them at the last request."""

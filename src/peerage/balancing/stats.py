@@ -60,3 +60,8 @@ class Stats:
         """Return the number of requests under way, and what failures count in addition."""
         trouble = self.trouble
         return self.outstanding if trouble is None else trouble.load(self.outstanding, now)
+
+    def pending(self, now: float) -> int:
+        """Return the number of requests under way, those included that were given up and may be at work."""
+        trouble = self.trouble
+        return self.outstanding if trouble is None else self.outstanding + trouble.holding(now)

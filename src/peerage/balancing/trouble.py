@@ -100,9 +100,13 @@ class Trouble:
 
     def load(self, outstanding: int, now: float) -> float:
         """Return the load of an instance with so many requests under way."""
+        return (outstanding + self.holding(now) + 1) * (1.0 + self.penalty(now)) - 1.0
+
+    def holding(self, now: float) -> int:
+        """Return the number of attempts that were given up and count as under way at *now*."""
         if self.held and now >= self._held_until:
             self.held = 0
-        return (outstanding + self.held + 1) * (1.0 + self.penalty(now)) - 1.0
+        return self.held
 
     def is_over(self, now: float) -> bool:
         """Tell whether nothing of it matters any more."""

@@ -23,7 +23,8 @@ from typing import Final
 
 from cachetools import TTLCache
 
-from peerage.balancing import Balancer, Observer, Outcome, Pick, RetryBudget
+from peerage.balancing import NOWHERE, Balancer, Observer, Outcome, Pick, Place, RetryBudget
+from peerage.balancing.choices import Choices
 from peerage.balancing.hedging import Hedging
 from peerage.calling.addresses import Addresses, Host
 from peerage.calling.candidates import fits, is_literal
@@ -36,6 +37,7 @@ from peerage.calling.search import Search
 from peerage.calling.steps import Attempt, GiveUp, Step
 from peerage.calling.trace import CallTrace
 from peerage.directory import Directory
+from peerage.records.instance import Instance
 
 #: Seconds for which an endpoint comes last that broke a connection and may speak another scheme. That costs
 #: nothing: the instance is called at another of its ports, and has another record once it is restarted.
@@ -63,6 +65,10 @@ class CallContext:
     """Monotonic time in seconds."""
     random: Callable[[], float]
     """Returns random numbers from 0 to 1."""
+    place: Place = NOWHERE
+    """Where this process runs."""
+    salt: int = field(init=False)
+    """Distinguishes this client from others that choose subsets of the same instances."""
     observer: Observer = field(init=False)
     """Counts what happens."""
     doubtful: TTLCache[tuple[str, int, bool], bool] = field(init=False)
@@ -73,6 +79,7 @@ class CallContext:
 
     def __post_init__(self) -> None:
         """Make what is empty at first."""
+        self.salt = int(self.random() * 2**32)
         self.observer = self.balancer.observer
         self.emptied = TTLCache(4096, _KNOWN_SECONDS, self.clock)
         self.doubtful = TTLCache(1024, _DOUBT_SECONDS, self.clock)
@@ -277,21 +284,61 @@ class Call:
         self, tried: Collection[str] = (), *, last_resort: bool = False, second: bool = False
     ) -> Pick | None:
         """Choose an instance, or a *second* one while the first goes on; see :meth:`Balancer.pick`."""
-        context = self.context
-        targets, balancer = context.directory.targets(*self.name), context.balancer
+        context, service, options = self.context, self.service, self.options
+        targets, choices = context.directory.targets(*self.name), None
+        if len(targets) > 1 and not last_resort:
+            choices = service.choices
+            if choices is None or choices.version != targets.version or choices.place is not context.place:
+                choices = Choices(targets, targets.version, context.place, context.salt)
+                service.choices = choices
         safe = self.repeatable is Repeatable.SAFE
-        pick = balancer.pick(targets, self.service, tried=tried, safe=safe, last_resort=last_resort)
+        pick = None
+        if choices is not None and (choices.levels or options.key is not None or options.subset is not None):
+            pick = self._pick_chosen(targets, choices, tried, safe=safe)
+        if pick is None:
+            pick = context.balancer.pick(targets, service, tried=tried, safe=safe, last_resort=last_resort)
         if (
             pick is not None
             and (scheme := pick.instance.scheme) is not None
             and (scheme == "https") is not self.secure
         ):
             pick.done(Outcome.UNUSED, pick.started)
-            # Only services that speak both schemes have to be looked through.
-            fitting = [target for target in targets if fits(target, secure=self.secure)]
-            pick = balancer.pick(fitting, self.service, tried=tried, safe=safe, last_resort=last_resort)
+            pick = self._pick_fitting(targets, tried, safe=safe, last_resort=last_resort)
         if self.recorder is not None:
             self.recorder.picked(pick, targets, tried, last_resort=last_resort, second=second)
+        return pick
+
+    def _pick_fitting(
+        self, targets: Sequence[Instance], tried: Collection[str], *, safe: bool, last_resort: bool
+    ) -> Pick | None:
+        """Choose an instance of the right scheme; only services that speak both are looked through."""
+        context, pick = self.context, None
+        fitting = [target for target in targets if fits(target, secure=self.secure)]
+        if len(fitting) > 1 and not last_resort:
+            choices = Choices(fitting, 0, context.place, context.salt)
+            pick = self._pick_chosen(fitting, choices, tried, safe=safe)
+        return pick or context.balancer.pick(
+            fitting, self.service, tried=tried, safe=safe, last_resort=last_resort
+        )
+
+    def _pick_chosen(
+        self, targets: Sequence[Instance], choices: Choices, tried: Collection[str], *, safe: bool
+    ) -> Pick | None:
+        """Choose an instance as the options say; None if they say nothing about it, or find none."""
+        options, levels = self.options, choices.levels
+        balancer, service = self.context.balancer, self.service
+        service.size = len(targets)
+        if options.key is not None:
+            return balancer.pick_for_key(options.key, choices.rendezvous, service, tried=tried, safe=safe)
+        some = targets
+        if options.subset is not None:
+            some, levels = choices.subset(options.subset)
+        pick = None
+        if levels is not None and options.near:
+            pick = balancer.pick_near(levels, service, tried=tried, safe=safe)
+        if pick is None and some is not targets:
+            pick = balancer.pick(some, service, tried=tried, safe=safe)
+            service.size = len(targets)
         return pick
 
     def close(self) -> None:

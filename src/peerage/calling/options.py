@@ -6,10 +6,12 @@ from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Any, TypedDict, Unpack
 
+from peerage.errors import ConfigurationError
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallOptions:
-    """How calls deal with failures."""
+    """How calls deal with failures, and which instances they prefer."""
 
     repeat: bool = True
     """Whether a request is repeated that an instance may have processed, if that does no harm.
@@ -26,6 +28,25 @@ class CallOptions:
 
     None: only by :func:`peerage.deadline`, which limits a whole block; the smaller of both holds. A redirect
     is another call."""
+    near: bool = True
+    """Whether instances on this host are preferred, then those on this node, then those at this site."""
+    key: str | None = None
+    """Calls with the same key, a tenant or the beginning of a prompt, go to the same instance, which may have
+    it in a cache, as long as that is healthy and has at most 1.25 times the mean load. Replaces *near* and
+    *subset*."""
+    subset: int | None = None
+    """How many instances of a service this process uses, if the service has more than 100."""
+
+    def __post_init__(self) -> None:
+        """Check what can't be typed, or often isn't.
+
+        Raises:
+            ConfigurationError: *key* is no text, or *subset* is less than 1.
+        """
+        if self.key is not None and not isinstance(self.key, str):
+            raise ConfigurationError(f"key={self.key!r} is no text: write key=str(...).")
+        if self.subset is not None and self.subset < 1:
+            raise ConfigurationError(f"subset={self.subset} is no number of instances: give 20, for example.")
 
 
 class CallFields(TypedDict, total=False):
@@ -35,6 +56,9 @@ class CallFields(TypedDict, total=False):
     back_up: bool
     hedge: bool
     wait: float
+    near: bool
+    key: str | None
+    subset: int | None
     deadline: float | None
 
 

@@ -70,6 +70,8 @@ class Recorder:
         if pick is not None:
             asked.add(pick.instance.name)
             reason = self._why(pick, targets, tried, last_resort=last_resort)
+            if last := _why_last(pick.instance):
+                reason = f"{reason}; {last}"
             self._reasons[pick] = (
                 f"a second attempt, as the first isn't answered: {reason}" if second else reason
             )
@@ -149,7 +151,7 @@ class Recorder:
         if not instance.callable:
             return why_not_callable(instance)
         if instance.name not in targets:
-            return "it is draining" if instance.draining else "another instance is preferred"
+            return _why_last(instance) or "another instance is preferred"
         if not fits(instance, secure=self._secure):
             return f"it speaks {instance.scheme} only"
         stats = self._balancer.stats(instance.name)
@@ -164,6 +166,13 @@ class Recorder:
 def label(instance: Instance) -> str:
     """Return a short name of *instance*."""
     return instance.instance_id or instance.name
+
+
+def _why_last(instance: Instance) -> str:
+    """Return why *instance* is asked only if no other is left; empty if it isn't."""
+    if instance.suspect:
+        return "its record vanished"
+    return "it is draining" if instance.draining else ""
 
 
 def _why_avoided(stats: Stats | None) -> str:

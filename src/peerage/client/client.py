@@ -13,7 +13,15 @@ from typing import Any, Final
 import aiohttp
 from yarl import URL
 
-from peerage.balancing import Balancer, Ejection, Score, least_outstanding, reported_load
+from peerage.balancing import (
+    NOWHERE,
+    Balancer,
+    Ejection,
+    Place,
+    Score,
+    least_outstanding,
+    reported_load,
+)
 from peerage.calling import Addresses, CallContext, CallOptions, Host
 from peerage.client.arrivals import Arrivals
 from peerage.client.authorize import Authorize
@@ -50,6 +58,7 @@ class Client:
             service with more concurrent requests than that, for seconds, while its peers are idle.
         options: how calls deal with failures.
         ejection: when instances that answer badly get no more requests.
+        place: where this process runs.
         score: which of two instances is the better one; least_outstanding by default.
         telemetry: what attempts are reported to.
         clock: monotonic time in seconds.
@@ -64,6 +73,7 @@ class Client:
         limit: int | None = None,
         options: CallOptions | None = None,
         ejection: Ejection | None = None,
+        place: Place = NOWHERE,
         score: Score | None = None,
         telemetry: Telemetry | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -84,7 +94,11 @@ class Client:
         descriptors = _descriptors()
         self._limit = min(_MOST_CONNECTIONS, descriptors // 2) if limit is None else limit
         self._connections = Connections(min(MOST_IDLE, descriptors // 4))
-        context = CallContext(membership.directory, self.balancer, self.lookup.addresses, clock, rng.random)
+        context = CallContext(
+            membership.directory, self.balancer, self.lookup.addresses, clock, rng.random, place
+        )
+        self.context = context
+        """What all calls share."""
         self._prober = Prober(context, self.lookup)
         self._backups = Backups(context, self._connections, self._prober.start)
         self._prober.on_failure = self._backups.check

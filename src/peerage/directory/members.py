@@ -1,7 +1,7 @@
 """A list of instances, and how requests are shared among them."""
 
 from collections.abc import Iterable, Sequence
-from itertools import accumulate, chain
+from itertools import accumulate, chain, count
 from operator import attrgetter
 from typing import Final
 
@@ -9,6 +9,9 @@ from peerage.records.instance import Instance
 
 # Up to this size a search through the list is as quick as a dictionary and takes a third of the memory.
 _SEARCHED: Final = 16
+
+# Numbers of states of lists; no two lists have the same one.
+_versions = count(1)
 
 _weight = attrgetter("weight")
 _urls = attrgetter("urls")
@@ -25,7 +28,7 @@ def urls_of(instances: Sequence[Instance]) -> tuple[str, ...]:
 class Members(list[Instance]):
     """A list that adds and removes in constant time and doesn't keep its order."""
 
-    __slots__ = ("_common_weight", "_positions", "_shares", "_unequal", "_urls")
+    __slots__ = ("_common_weight", "_positions", "_shares", "_unequal", "_urls", "version")
 
     def __init__(self, instances: Iterable[Instance] = ()) -> None:
         super().__init__()
@@ -35,6 +38,8 @@ class Members(list[Instance]):
         self._unequal = 0
         self._shares: list[float] | None = None
         self._urls: tuple[str, ...] | None = None
+        self.version = 0
+        """Another number after each change, unlike that of any other list."""
         for instance in instances:
             self.add(instance)
 
@@ -43,6 +48,7 @@ class Members(list[Instance]):
         if instance.weight != self._common_weight:
             self._unequal += 1
         self._shares = self._urls = None
+        self.version = next(_versions)
         if self._positions is not None:
             self._positions[instance] = len(self)
         elif len(self) >= _SEARCHED:
@@ -55,6 +61,7 @@ class Members(list[Instance]):
         if instance.weight != self._common_weight:
             self._unequal -= 1
         self._shares = self._urls = None
+        self.version = next(_versions)
         positions = self._positions
         position = self.index(instance) if positions is None else positions.pop(instance)
         last = self.pop()

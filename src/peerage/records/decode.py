@@ -78,6 +78,7 @@ def decode(
         reader.weight,
         reader.addresses,
         tuple(ids.values()) if reader.respelled else None,
+        reader.same_host,
     )
     return Decoded(instance, reader.problems())
 
@@ -94,7 +95,7 @@ class _Reader:
         """Whether folding changed an id."""
         self.host = self._read_host()
         own = self._read_object(record, "peerage")
-        self._same_host = host_key is not None and own.get("host_key") == host_key
+        self.same_host = host_key is not None and own.get("host_key") == host_key
         self._scheme: str | None = self._read_scheme(own.get("scheme"), "peerage.scheme")
         self._schemes = self._read_object(own, "schemes", "peerage.schemes")
         state = own.get("state")
@@ -266,9 +267,9 @@ class _Reader:
                 self._add_problem("It has no usable host, so it can't be called.")
                 return None
             # A forged record can contain the key of this host, and loopback may be excluded by configuration.
-            nearby = self._same_host and self._networks.allows(_LOOPBACK[family])
+            nearby = self.same_host and self._networks.allows(_LOOPBACK[family])
             return Endpoint(self.host, port, family, _LOOPBACK[family] if nearby else None, scheme)
-        if (routable or (loopback and self._same_host)) and self._may_be_called("an entry of web", literal):
+        if (routable or (loopback and self.same_host)) and self._may_be_called("an entry of web", literal):
             return Endpoint(literal, port, family, literal if loopback else None, scheme)
         return None
 

@@ -72,6 +72,8 @@ class Instance:
     """Literal addresses of its machine, to try when *host* doesn't resolve."""
     spelling: Final[tuple[Id, ...] | None]
     """The values of *ids* in the spelling of the record; None if folding changed none."""
+    same_host: Final[bool]
+    """Whether it runs on the host of this process."""
 
     @property
     def callable(self) -> bool:
