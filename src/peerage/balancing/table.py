@@ -11,7 +11,7 @@ from peerage.balancing.ejection import Ejection
 from peerage.balancing.outcome import Outcome
 from peerage.balancing.service import Service
 from peerage.balancing.stats import Stats
-from peerage.balancing.trouble import Trouble
+from peerage.balancing.trouble import COLD_SECONDS, Trouble
 from peerage.records.instance import Instance
 
 #: Seconds for which an instance that accepted no connection is avoided, before it is probed.
@@ -284,11 +284,11 @@ class Table:
                 hedging.usual.add(now - pick.started)
 
     def joined(self, name: str, now: float) -> None:
-        """Give an instance that has just been started a penalty, which it loses within a few seconds."""
+        """Let an instance that has just been started get one request at a time at first."""
         if name not in self.stats:
             stats = self.stats[name] = Stats()
             stats.trouble = Trouble()
-            stats.trouble.penalise(now)
+            stats.trouble.cold_until = now + COLD_SECONDS
 
     def forget(self, name: str) -> None:
         """Drop what is known about an instance whose record was removed, once no request is under way."""

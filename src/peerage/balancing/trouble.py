@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 #: Seconds for which an attempt that was given up counts as under way at most.
 HELD_SECONDS: Final = 30.0
 
+#: Seconds for which an instance that was just started gets one request at a time: it is probably still cold,
+#: and would hold up many.
+COLD_SECONDS: Final = 5.0
+
 #: Seconds that a Retry-After header counts for at most.
 LONGEST_RETRY_AFTER: Final = 300.0
 
@@ -36,6 +40,7 @@ class Trouble:
         "_held_until",
         "_penalised_at",
         "_penalty",
+        "cold_until",
         "consecutive",
         "ejected_at",
         "ejected_from",
@@ -47,6 +52,8 @@ class Trouble:
     )
 
     def __init__(self) -> None:
+        self.cold_until = 0.0
+        """Until when it gets one request at a time, because it has just been started."""
         self.consecutive = 0
         """Failures since the last success."""
         self.failures = Window()
@@ -100,6 +107,8 @@ class Trouble:
 
     def load(self, outstanding: int, now: float) -> float:
         """Return the load of an instance with so many requests under way."""
+        if outstanding and now < self.cold_until:
+            return outstanding + _MOST
         return (outstanding + self.holding(now) + 1) * (1.0 + self.penalty(now)) - 1.0
 
     def holding(self, now: float) -> int:
@@ -113,6 +122,7 @@ class Trouble:
         return (
             self.retry_at is None
             and not self.held
+            and now >= self.cold_until
             and not self.consecutive
             and not self.penalty(now)
             and not self.failures.total(now)
