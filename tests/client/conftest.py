@@ -85,6 +85,10 @@ class Fleet:
     def outstanding(self):
         return self.client.balancer.outstanding
 
+    async def aclose(self):
+        """Close the client that is in use now: a test may have replaced the first one."""
+        await self.client.aclose()
+
     def session(self, base_url=None, **kwargs):
         return self.client.session(base_url, **kwargs)
 
@@ -187,7 +191,7 @@ class Fleet:
 async def fleet() -> AsyncIterator[Fleet]:
     async with AsyncExitStack() as stack:
         fleet = Fleet(stack)
-        stack.push_async_callback(fleet.client.aclose)
+        stack.push_async_callback(fleet.aclose)
         yield fleet
         assert not fleet.outstanding
 
