@@ -9,8 +9,6 @@ from peerage.auth.refusals import Reason
 from peerage.errors import ConfigurationError, TokenRefusedError
 from peerage.records.names import fold_value
 
-__all__ = ["Allow", "Allowance"]
-
 #: ``{instance id: {tenant or "*": [resource]}}``; instance ids and resources may be patterns.
 Allow = Mapping[str, Mapping[str, Collection[str]]]
 

@@ -18,8 +18,6 @@ from peerage.membership import Membership
 from peerage.records.identity import Identity
 from peerage.records.names import is_logical
 
-__all__ = ["Authorization"]
-
 log = logging.getLogger(__name__)
 
 

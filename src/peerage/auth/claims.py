@@ -8,8 +8,6 @@ from typing import Any, Final
 from peerage.auth.refusals import Reason
 from peerage.errors import TokenRefusedError
 
-__all__ = ["LEEWAY", "check_claims", "check_parties", "memory_of"]
-
 #: Seconds by which clocks may differ.
 LEEWAY: Final = 60.0
 

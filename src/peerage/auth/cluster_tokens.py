@@ -22,8 +22,6 @@ from peerage.errors import KeysUnavailableError, RegistryClosedError
 from peerage.records.identity import Identity
 from peerage.registry import Secrets
 
-__all__ = ["KEY_NAME", "ClusterTokens"]
-
 log = logging.getLogger(__name__)
 
 #: Name of the secret, whatever the path of the registry (ASAB).

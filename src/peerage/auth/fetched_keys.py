@@ -20,8 +20,6 @@ from peerage.auth.jose import PublicKey, read_key, read_pem
 from peerage.auth.verifier import KeySource
 from peerage.errors import ConfigurationError, KeysUnavailableError
 
-__all__ = ["Fetch", "FetchedKeys", "fetched_keys", "read_file", "tls_context", "without_credentials"]
-
 log = logging.getLogger(__name__)
 
 #: Seconds for which keys are fresh. Older ones are used while they are fetched again. Once they are three

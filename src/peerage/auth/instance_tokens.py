@@ -32,8 +32,6 @@ from peerage.records.identity import Identity
 from peerage.records.instance import Instance
 from peerage.records.names import fold_value, parse_host
 
-__all__ = ["RECORD_FIELD", "InstanceKeys", "InstanceTokens"]
-
 #: Where a record has the key: under ``peerage``.
 RECORD_FIELD: Final = "auth_key"
 

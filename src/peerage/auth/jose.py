@@ -21,8 +21,6 @@ except ModuleNotFoundError as error:
         f"Authorization needs the package {error.name!r}: pip install 'peerage[auth]'", name=error.name
     ) from error
 
-__all__ = ["PrivateKey", "PublicKey", "Token", "read_key", "read_payload", "read_pem", "read_token"]
-
 _EC_ALGORITHMS: Final = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512"}
 _RSA_ALGORITHMS: Final = frozenset(("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"))
 

@@ -15,8 +15,6 @@ from peerage.auth.claims import LEEWAY
 from peerage.auth.refusals import Reason
 from peerage.errors import AccessDeniedError, TokenRefusedError
 
-__all__ = ["SUPERUSER", "Principal"]
-
 SUPERUSER: Final = "authz:superuser"
 
 _GLOBAL: Final = "*"

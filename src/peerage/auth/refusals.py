@@ -9,8 +9,6 @@ from enum import StrEnum
 
 from peerage.errors import PeerageError
 
-__all__ = ["Reason", "Refusals"]
-
 log = logging.getLogger(__name__)
 
 

@@ -14,8 +14,6 @@ from peerage.auth.principal import Principal
 from peerage.auth.refusals import Reason, Refusals
 from peerage.errors import KeysUnavailableError, TokenRefusedError
 
-__all__ = ["KeySource", "Verifier"]
-
 #: Keys of one source that a token is tried against.
 _TRIED: Final = 16
 

@@ -12,8 +12,6 @@ from typing import Self
 
 from peerage.registry import Event, Gone, Put, Record, Snapshot, Stale
 
-__all__ = ["Feed", "call_threadsafe"]
-
 
 def call_threadsafe(loop: asyncio.AbstractEventLoop, call: Callable[[], object]) -> None:
     """Schedule *call* on *loop* from another thread; do nothing if *loop* is closed."""

@@ -20,8 +20,6 @@ from peerage.backends.feed import Feed
 from peerage.errors import ConfigurationError, RegistryClosedError
 from peerage.registry import Health, OwnRecords, Record, check_name, check_size
 
-__all__ = ["MemoryRegistry", "MemorySecrets", "open_memory"]
-
 _NAME = re.compile(r"[A-Za-z0-9_./-]{0,100}")
 
 

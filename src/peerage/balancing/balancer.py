@@ -20,8 +20,6 @@ from peerage.balancing.scores import Score, least_outstanding
 from peerage.balancing.stats import Stats
 from peerage.records.instance import Instance
 
-__all__ = ["AVOID_SECONDS", "Balancer", "Pick"]
-
 #: Seconds for which an instance that accepted no connection is avoided. Then one request tries it again.
 AVOID_SECONDS: Final = 1.0
 

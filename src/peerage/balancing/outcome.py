@@ -2,8 +2,6 @@
 
 from enum import Enum, auto
 
-__all__ = ["Outcome"]
-
 
 class Outcome(Enum):
     """How one attempt at one instance ended, whatever HTTP library made it."""

@@ -6,8 +6,6 @@ from typing import Final
 from peerage.balancing.stats import Stats
 from peerage.records.instance import Instance
 
-__all__ = ["Score", "least_outstanding"]
-
 #: Returns a positive number if the first of two instances is better, a negative one if the second is, and 0
 #: if they are equal, so that the balancer's own shares decide.
 Score = Callable[[Instance, Stats, Instance, Stats], float]

@@ -1,7 +1,5 @@
 """What the balancer remembers about one instance."""
 
-__all__ = ["Stats"]
-
 #: Weight of the newest latency in the moving average.
 _NEWEST = 0.2
 

@@ -10,8 +10,6 @@ from typing import Final, NamedTuple
 
 from cachetools import LRUCache
 
-__all__ = ["HOST_SECONDS", "Addresses", "Host", "HostEntry"]
-
 #: Seconds that a call waits for one look-up before it tries the next name.
 HOST_SECONDS: Final = 0.5
 

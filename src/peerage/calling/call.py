@@ -31,8 +31,6 @@ from peerage.calling.search import Search
 from peerage.calling.steps import Attempt, Step
 from peerage.directory import Directory
 
-__all__ = ["Call", "CallContext"]
-
 #: Seconds for which an endpoint comes last that broke a connection and may speak another scheme. That costs
 #: nothing: the instance is called at another of its ports, and has another record once it is restarted.
 _DOUBT_SECONDS: Final = 3600.0

@@ -11,8 +11,6 @@ from peerage.records.addresses import is_host
 from peerage.records.instance import Endpoint, Instance
 from peerage.records.names import fold_value
 
-__all__ = ["endpoints_of", "fits", "hosts_of", "is_literal"]
-
 # What can be a host name in lower case, with at least one letter.
 _HOST_NAME: Final = re.compile(r"(?=.*[a-z])[a-z0-9_][a-z0-9_.-]{0,252}")
 

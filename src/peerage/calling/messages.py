@@ -11,8 +11,6 @@ from peerage.directory import Directory
 from peerage.directory.suggest import nearest_key
 from peerage.records.instance import Instance
 
-__all__ = ["Note", "not_discovered", "other_scheme", "unreachable", "unresolved"]
-
 #: ``(address or host with port, what happened there)``.
 Note = tuple[str, str]
 

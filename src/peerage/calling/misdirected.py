@@ -13,8 +13,6 @@ proxy's address, which isn't the server's.
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-__all__ = ["DIALLED", "MARK", "STATUS", "Dialled", "dialled_header", "is_marked", "read_dialled"]
-
 STATUS: Final = 421
 
 #: The response header that marks our refusal: a 421 without it may be of a proxy that processed the request.

@@ -14,8 +14,6 @@ from peerage.records.networks import Networks
 if TYPE_CHECKING:
     from peerage.calling.messages import Note
 
-__all__ = ["PATIENCE", "Lookups", "Resolution"]
-
 #: Seconds that a look-up may take, from its start, if there is no other name left to try.
 PATIENCE: Final = 5.0
 

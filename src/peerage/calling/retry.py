@@ -12,8 +12,6 @@ from typing import Final
 
 from peerage.balancing import Outcome
 
-__all__ = ["IDEMPOTENCY_KEY", "IDEMPOTENT", "REPLAYS", "Ending", "ending_of", "may_repeat"]
-
 #: Methods that may be processed twice; aiohttp repeats the same ones.
 IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 

@@ -15,8 +15,6 @@ from peerage.records.instance import Endpoint, Instance
 if TYPE_CHECKING:
     from peerage.calling.call import Call
 
-__all__ = ["LAST_RESORTS", "Search"]
-
 #: Avoided instances that one call tries when there are no others. With more, a service of which all instances
 #: are down would cost each call an attempt at every one of them.
 LAST_RESORTS: Final = 2

@@ -10,8 +10,6 @@ from peerage.records.instance import Endpoint, Instance
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Attempt", "GiveUp", "Step", "TlsProbe"]
-
 
 class Attempt:
     """Send the request to this address."""

@@ -9,8 +9,6 @@ import typer
 from peerage import __version__
 from peerage.cli.run import run
 
-__all__ = ["app"]
-
 _CODES = (
     "Exit codes: 0 success; 1 failure; 2 wrong usage; 3 no instance matches; 4 instances are known, but none "
     "could be reached; 5 the registry is out of reach; 6 the service answered with a status of 400 or above; "

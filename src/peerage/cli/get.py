@@ -18,8 +18,6 @@ from peerage.discovery import Discovery
 from peerage.errors import PeerageError
 from peerage.records.names import is_logical
 
-__all__ = ["get_url"]
-
 #: Seconds within which the registry must answer; a call may take longer.
 _READY = 5.0
 

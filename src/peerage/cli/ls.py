@@ -14,8 +14,6 @@ from peerage.directory.suggest import nearest_key
 from peerage.discovery import Discovery
 from peerage.records.instance import Instance
 
-__all__ = ["empty", "list_once", "locate", "matching", "parse_criteria"]
-
 #: What the state of a superseded record means.
 SUPERSEDED = (
     "superseded: a newer record has the same instance id, host and port, and only that one is called. The "

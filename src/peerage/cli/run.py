@@ -25,16 +25,6 @@ from peerage.errors import (
 )
 from peerage.waiting import first_of
 
-__all__ = [
-    "CommandError",
-    "Exit",
-    "opened",
-    "read_registry",
-    "report",
-    "run",
-    "show_outages",
-]
-
 #: Seconds after a signal in which a command closes what it has opened.
 GRACE: Final = 3.0
 

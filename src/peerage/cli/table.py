@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Group
 
-__all__ = ["plain_table", "rich_table"]
-
 #: No column is padded beyond this: one long cell doesn't widen all the others.
 _WIDEST = 60
 

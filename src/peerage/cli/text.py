@@ -9,8 +9,6 @@ import math
 from datetime import UTC, datetime
 from typing import Any
 
-__all__ = ["age", "as_json", "clean", "multiline", "shorten"]
-
 #: Levels that are kept of a value that is nested too deeply.
 _DEEPEST = 50
 

@@ -7,8 +7,6 @@ from peerage.cli.text import age, clean, shorten
 from peerage.directory.listing import Row
 from peerage.records.instance import Instance
 
-__all__ = ["COLUMNS", "cells", "problem_line", "problem_lines"]
-
 #: The headings of what :func:`cells` returns.
 COLUMNS = ("service", "instance", "host", "URLs", "appclass", "state", "since", "ids")
 

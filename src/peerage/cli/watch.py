@@ -21,8 +21,6 @@ from peerage.waiting import first_of
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-__all__ = ["watch"]
-
 #: Seconds after which the ages in a live table are computed again.
 _TICK = 1.0
 

@@ -12,8 +12,6 @@ from aiohttp import hdrs
 from peerage.errors import NotDiscoveredError
 from peerage.records.names import is_logical, parse_host
 
-__all__ = ["Authorize"]
-
 log = logging.getLogger(__name__)
 
 #: Hosts that the log has named, at most: a crawler meets any number.

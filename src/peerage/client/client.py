@@ -24,8 +24,6 @@ from peerage.directory import Change, DirectoryEvent
 from peerage.errors import RegistryClosedError
 from peerage.membership import Membership
 
-__all__ = ["Client"]
-
 #: Connections of the shared connector at most, if the process may open that many descriptors twice.
 _MOST_CONNECTIONS: Final = 4096
 

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from aiohttp.abc import ResolveResult
     from aiohttp.client_proto import ResponseHandler
 
-__all__ = ["MOST_IDLE", "Connections", "InstanceConnector", "call_at_end"]
-
 #: Idle connections to instances, if the process may open enough descriptors.
 MOST_IDLE: Final = 512
 

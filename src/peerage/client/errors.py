@@ -7,8 +7,6 @@ from aiohttp.client_reqrep import ConnectionKey
 
 from peerage.errors import PeerageError
 
-__all__ = ["MisdirectedError", "UnreachableError", "UnreachableTimeoutError", "unreachable"]
-
 
 class UnreachableError(PeerageError, aiohttp.ClientConnectorError):
     """Instances are known, but none could be reached; the last failure is the ``__cause__``.

@@ -7,8 +7,6 @@ from typing import Final
 import aiohttp
 from yarl import URL
 
-__all__ = ["fetch_document"]
-
 #: Bytes of a document, at most.
 _LIMIT: Final = 256 * 1024
 

@@ -12,8 +12,6 @@ from typing import Any, Final
 
 from peerage.calling import Addresses, Host, Lookups
 
-__all__ = ["HostLookup"]
-
 #: Look-ups at the same time. So many can only be hanging ones, and each costs a thread until the system gives
 #: up.
 _MOST_THREADS: Final = 128

@@ -31,8 +31,6 @@ from peerage.errors import NotDiscoveredError
 from peerage.membership import Membership
 from peerage.records.names import is_logical, parse_host
 
-__all__ = ["BalancingMiddleware"]
-
 log = logging.getLogger(__name__)
 
 # An istr is folded once, not at each request.

@@ -9,8 +9,6 @@ import aiohttp
 from peerage.balancing import Outcome
 from peerage.client.errors import MisdirectedError
 
-__all__ = ["is_connecting", "outcome_of"]
-
 # The next connection would fail for the same reason: this process or this machine is short of something.
 _SHORTAGE: Final = frozenset(
     {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL, errno.EAGAIN}

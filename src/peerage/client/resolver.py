@@ -26,8 +26,6 @@ from peerage.records.names import is_logical, parse_host
 
 _T = TypeVar("_T")
 
-__all__ = ["Discoverable", "DiscoveryResolver", "SharedResolver"]
-
 #: Names remembered as answered; see :meth:`SharedResolver.forget`.
 _REMEMBERED: Final = 4096
 

@@ -4,8 +4,6 @@ import asyncio
 import ssl
 from typing import Final
 
-__all__ = ["speaks_tls"]
-
 #: Seconds that the peer has.
 _SECONDS: Final = 2.0
 

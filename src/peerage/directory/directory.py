@@ -22,8 +22,6 @@ from peerage.records.names import fold_key, fold_value
 from peerage.records.networks import ANYWHERE, Networks
 from peerage.registry import Record
 
-__all__ = ["Change", "Counts", "Criteria", "Directory", "DirectoryEvent", "Problems", "fold_criteria"]
-
 log = logging.getLogger(__name__)
 
 #: ``((key, value), …)``, folded; an instance must match all of them.

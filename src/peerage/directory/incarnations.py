@@ -10,8 +10,6 @@ from operator import attrgetter
 
 from peerage.records.instance import Instance
 
-__all__ = ["Incarnations"]
-
 _sequence = attrgetter("sequence")
 
 _Key = str | tuple[str, str, int]

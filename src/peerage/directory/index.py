@@ -7,8 +7,6 @@ from typing import Final
 from peerage.directory.members import Members, SingleMember
 from peerage.records.instance import Instance
 
-__all__ = ["Index", "Standing"]
-
 _Pair = tuple[str, str]
 
 _NO_INSTANCES: Final = Members()

@@ -8,8 +8,6 @@ from typing import Any, NamedTuple
 from peerage.directory.directory import Criteria, Directory
 from peerage.records.instance import Instance
 
-__all__ = ["Row", "listing", "row_of"]
-
 
 class Row(NamedTuple):
     """One record."""

@@ -7,8 +7,6 @@ from typing import Final
 
 from peerage.records.instance import Instance
 
-__all__ = ["Members", "SingleMember", "urls_of"]
-
 # Up to this size a search through the list is as quick as a dictionary and takes a third of the memory.
 _SEARCHED: Final = 16
 

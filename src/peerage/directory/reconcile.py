@@ -4,8 +4,6 @@ from collections.abc import Iterable, Iterator
 
 from peerage.registry import Gone, Put, Record
 
-__all__ = ["reconcile"]
-
 
 def reconcile(known: Iterable[str], records: Iterable[Record]) -> Iterator[Put | Gone]:
     """Yield the events that lead from the records named *known* to those of a snapshot.

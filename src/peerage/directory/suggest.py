@@ -8,8 +8,6 @@ from peerage.directory.directory import Criteria, Directory
 from peerage.records.instance import Instance
 from peerage.records.names import BUILTIN_KEYS
 
-__all__ = ["KeySpelling", "nearest_key"]
-
 log = logging.getLogger(__name__)
 
 #: Unknown keys that are checked, at most.

@@ -10,8 +10,6 @@ from typing import Final, NamedTuple
 from peerage.records.names import LONGEST_HOST
 from peerage.records.networks import LONGEST_ADDRESS, meanings, never_called
 
-__all__ = ["Address", "is_host", "read_address"]
-
 #: What can be a host in a URL without quoting: no delimiters, space or brackets.
 _HOST: Final = re.compile(r"[^\s/?#@\\\[\]:%<>\"'`{}|^\x00-\x1f\x7f]+")
 

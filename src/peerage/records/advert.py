@@ -8,8 +8,6 @@ from peerage.errors import ConfigurationError
 from peerage.records.identity import Identity, read_identity
 from peerage.records.names import BUILTIN_KEYS
 
-__all__ = ["Advert", "AdvertFields", "Ids", "WebAddress"]
-
 #: Custom ids: one value or several of each key.
 Ids = Mapping[str, "str | int | Iterable[str | int]"]
 

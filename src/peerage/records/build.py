@@ -13,8 +13,6 @@ from peerage.records.identity import Identity
 from peerage.records.names import BUILTIN_KEYS, fold_value
 from peerage.records.text import printable, shorten
 
-__all__ = ["build_record", "check_id", "check_key"]
-
 #: The fields of ASAB's Discovery Service, and the one of peerage, which ASAB ignores. All others are free.
 _FIELDS = {
     *BUILTIN_KEYS,

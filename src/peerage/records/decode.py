@@ -14,8 +14,6 @@ from peerage.records.names import BUILTIN_KEYS, fold_key, fold_value
 from peerage.records.networks import ANYWHERE, Networks
 from peerage.records.text import parse_record, printable, shorten
 
-__all__ = ["SCHEMES", "Decoded", "decode"]
-
 SCHEMES: Final = ("http", "https")
 
 #: Ids of one record. In memory each takes forty times its size in the record.

@@ -24,8 +24,6 @@ from peerage.records.addresses import read_address
 from peerage.records.names import BUILTIN_KEYS, fold_value
 from peerage.records.text import printable, shorten
 
-__all__ = ["Identity", "find_manifest", "host_key", "in_container", "read_identity"]
-
 log = logging.getLogger(__name__)
 
 _IMPORTED: Final = datetime.now(UTC)

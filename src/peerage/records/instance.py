@@ -6,8 +6,6 @@ from typing import Any, Final, NamedTuple
 
 from peerage.records.text import parse_record
 
-__all__ = ["DRAINING", "Endpoint", "Id", "Instance"]
-
 #: The state of an instance that is about to stop.
 DRAINING: Final = "draining"
 

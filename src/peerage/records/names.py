@@ -13,8 +13,6 @@ from typing import Final
 from peerage.errors import NotDiscoveredError
 from peerage.records.text import shorten
 
-__all__ = ["BUILTIN_KEYS", "DOMAIN", "LONGEST_HOST", "fold_key", "fold_value", "is_logical", "parse_host"]
-
 DOMAIN: Final = "asab"
 _SUFFIX: Final = "." + DOMAIN
 

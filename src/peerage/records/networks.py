@@ -12,8 +12,6 @@ from typing import Final
 
 from peerage.errors import ConfigurationError
 
-__all__ = ["ANYWHERE", "LONGEST_ADDRESS", "Networks", "meanings", "never_called", "read_networks"]
-
 _Address = IPv4Address | IPv6Address
 
 #: Characters of an address: 45, and an interface name after a percent sign.

@@ -5,8 +5,6 @@ import sys
 from reprlib import Repr
 from typing import Any, Final
 
-__all__ = ["parse_record", "printable", "shorten"]
-
 #: Characters that are shown of a value.
 _SHOWN: Final = 60
 

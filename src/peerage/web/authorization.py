@@ -23,8 +23,6 @@ from peerage.auth.refusals import Reason
 from peerage.auth.verifier import Verifier
 from peerage.errors import AccessDeniedError, KeysUnavailableError, TokenRefusedError
 
-__all__ = ["PRINCIPAL", "authorize", "caller", "noauth", "require", "require_superuser"]
-
 log = logging.getLogger(__name__)
 
 #: The caller, as ``request[PRINCIPAL]``.

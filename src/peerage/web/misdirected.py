@@ -19,8 +19,6 @@ from peerage.errors import NotDiscoveredError
 from peerage.records.names import parse_host
 from peerage.records.text import shorten
 
-__all__ = ["Callee", "is_for_another", "refuse_misdirected"]
-
 log = logging.getLogger(__name__)
 
 _TEXT: Final = (

@@ -11,8 +11,6 @@ from typing import Final
 from aiohttp import WSCloseCode, web
 from aiohttp.typedefs import Handler
 
-__all__ = ["GracefulStop"]
-
 #: Seconds that requests under way have, by default; as much as aiohttp gives handlers in ``cleanup()``.
 TIMEOUT: Final = 60.0
 

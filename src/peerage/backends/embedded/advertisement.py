@@ -13,8 +13,6 @@ from peerage.backends.feed import call_threadsafe
 from peerage.errors import RegistryClosedError, RegistryDeniedError
 from peerage.registry import OwnRecords, check_size
 
-__all__ = ["EmbeddedAdvertisement"]
-
 _LOG = logging.getLogger(__name__)
 
 #: Seconds without any answer of the thread until the disk is taken to hang.

@@ -12,8 +12,6 @@ from typing import Final, Self
 from peerage.backends.embedded import forks
 from peerage.errors import RegistryDeniedError
 
-__all__ = ["DRAFT_PREFIX", "Folder", "draft_name", "write_whole"]
-
 #: The names of unfinished files begin with this.
 DRAFT_PREFIX: Final = ".tmp."
 

@@ -11,8 +11,6 @@ from contextlib import suppress
 from typing import Final, Protocol
 from weakref import WeakSet
 
-__all__ = ["FORK_LOCK", "close", "keep", "owners"]
-
 #: Held while a descriptor is open that :func:`keep` hasn't recorded (yet); no fork happens meanwhile.
 FORK_LOCK: Final = threading.RLock()
 

@@ -18,8 +18,6 @@ except ImportError:  # it exists on Linux only
 if TYPE_CHECKING:
     from asyncinotify import Event, Watch
 
-__all__ = ["FORCE_POLLING", "Notifier"]
-
 _LOG = logging.getLogger(__name__)
 
 #: Environment variable; if set to anything but an empty value or 0, inotify isn't used.

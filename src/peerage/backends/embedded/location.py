@@ -8,8 +8,6 @@ from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from peerage.errors import ConfigurationError
 
-__all__ = ["Location", "parse_url", "single_name"]
-
 DEFAULT_PATH: Final = "/asab"
 
 #: Characters in the name of a folder or file; file systems allow 255 bytes.

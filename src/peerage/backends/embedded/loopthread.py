@@ -20,8 +20,6 @@ from peerage.backends.embedded import forks
 from peerage.backends.feed import call_threadsafe
 from peerage.errors import RegistryClosedError
 
-__all__ = ["LoopThread", "run_in_slices"]
-
 _LOG = logging.getLogger(__name__)
 
 #: Seconds of long work before other calls of the thread run.

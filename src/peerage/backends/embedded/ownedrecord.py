@@ -7,8 +7,6 @@ from typing import NamedTuple
 from peerage.backends.embedded.folder import Folder
 from peerage.backends.embedded.recordfile import RecordFile
 
-__all__ = ["OwnedRecord", "Status"]
-
 
 class Status(NamedTuple):
     """What is in the folder."""

@@ -18,17 +18,6 @@ from peerage.backends.embedded import forks
 from peerage.backends.embedded.folder import Folder, draft_name, write_whole
 from peerage.registry import RECORD_LIMIT
 
-__all__ = [
-    "RECORD_NAME",
-    "Content",
-    "RecordFile",
-    "State",
-    "Version",
-    "read_record",
-    "remove_old_draft",
-    "version_of",
-]
-
 #: ``<name>.<sequence>``, the time of creation in nanoseconds; files with other names aren't records.
 RECORD_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}\.[0-9]{10,19}")
 

@@ -16,8 +16,6 @@ from peerage.backends.feed import Feed, call_threadsafe
 from peerage.errors import RegistryClosedError
 from peerage.registry import Health, OwnRecords, check_name, check_size
 
-__all__ = ["EmbeddedRegistry"]
-
 _LOG = logging.getLogger(__name__)
 
 #: Seconds the thread has for an answer; it needs them only if the disk hangs.

@@ -18,8 +18,6 @@ from peerage.backends.feed import Feed
 from peerage.errors import RegistryDeniedError
 from peerage.registry import RECORD_LIMIT, Put, Record, check_size
 
-__all__ = ["EmbeddedSecrets", "SecretFile"]
-
 _LOG = logging.getLogger(__name__)
 
 #: Seconds between reads of a secret that is followed.

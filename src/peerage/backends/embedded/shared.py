@@ -10,8 +10,6 @@ from peerage.backends.embedded.location import Location
 from peerage.backends.embedded.loopthread import LoopThread
 from peerage.backends.embedded.store import Store
 
-__all__ = ["acquire", "release"]
-
 _lock = threading.Lock()
 
 #: All stores in use; they have the thread and inotify in common.

@@ -20,8 +20,6 @@ from peerage.backends.feed import Feed
 from peerage.errors import RegistryDeniedError
 from peerage.registry import Health
 
-__all__ = ["Store"]
-
 _LOG = logging.getLogger(__name__)
 
 #: Seconds between ticks: they look for what inotify may have missed, and open a folder that couldn't be used.

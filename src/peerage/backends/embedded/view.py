@@ -27,8 +27,6 @@ from peerage.registry import Record
 if TYPE_CHECKING:
     from asyncinotify import Watch
 
-__all__ = ["View"]
-
 _LOG = logging.getLogger(__name__)
 
 #: Seconds after a file was closed until its lock is tested: the kernel reports the close before it unlocks.

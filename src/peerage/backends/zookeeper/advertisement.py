@@ -39,8 +39,6 @@ from peerage.errors import RegistryClosedError, RegistryDeniedError
 if TYPE_CHECKING:
     from peerage.backends.zookeeper.registry import ZooKeeperRegistry
 
-__all__ = ["ZooKeeperAdvertisement"]
-
 log = logging.getLogger(__name__)
 
 #: Seconds until an attempt that failed for no lasting reason is repeated.

@@ -5,8 +5,6 @@ from typing import Final
 from peerage.backends.zookeeper.location import Location
 from peerage.backends.zookeeper.tls import variable
 
-__all__ = ["advice", "lacks_credentials"]
-
 #: Words that reasons have, in small letters; those of OpenSSL are the same in all its versions.
 _CREDENTIALS: Final = ("credentials", "requiresasl")
 _UNVERIFIED: Final = "certificate verify failed"

@@ -47,8 +47,6 @@ from peerage.backends.zookeeper.notes import (
 )
 from peerage.backends.zookeeper.session import Client
 
-__all__ = ["ANY_VERSION", "CHANGED", "CHILDREN", "DELETED", "Connection", "Pauses"]
-
 log = logging.getLogger(__name__)
 
 #: The version of a node that is to be changed or removed whatever its version is.

@@ -10,8 +10,6 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-__all__ = ["Dialer"]
-
 #: Seconds that a server has to accept a connection, and to answer at each step until the session is
 #: established, at first and at most. A dead machine answers nothing, and a server that is just starting
 #: accepts some connections that it never answers: a long wait for those is lost time.

@@ -7,18 +7,6 @@ from typing import Final
 
 from kazoo.exceptions import KazooException, SystemZookeeperError
 
-__all__ = [
-    "BadVersion",
-    "Failure",
-    "Lost",
-    "NoAuth",
-    "NoNode",
-    "NodeExists",
-    "Throttled",
-    "Unsupported",
-    "failure_of",
-]
-
 
 class Failure(Exception):  # noqa: N818 - the root of answers, not all of which are errors
     """The server answered with an error; the text is its name in ZooKeeper's terms."""

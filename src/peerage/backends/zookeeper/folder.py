@@ -22,8 +22,6 @@ from peerage.registry import RECORD_LIMIT, Record
 if TYPE_CHECKING:
     from peerage.backends.zookeeper.notes import Connected
 
-__all__ = ["LARGEST_BATCH", "BatchSize", "Folder"]
-
 log = logging.getLogger(__name__)
 
 #: Owners that are no session: of a persistent node, and of a container node.

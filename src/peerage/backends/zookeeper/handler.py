@@ -17,8 +17,6 @@ from kazoo.protocol.states import Callback
 
 from peerage.backends.zookeeper.dialing import Dialer
 
-__all__ = ["Handler", "ignore"]
-
 log = logging.getLogger(__name__)
 
 #: Seconds between two checks of whether the event can still be set.

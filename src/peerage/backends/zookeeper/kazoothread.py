@@ -20,8 +20,6 @@ from kazoo.retry import ForceRetryError
 
 from peerage.backends.zookeeper.notes import Closed, NodeEvent
 
-__all__ = ["ConnectionThread"]
-
 #: What a socket raises instead of waiting.
 _NOT_READY: Final = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 

@@ -13,8 +13,6 @@ from peerage.backends.zookeeper.connection import ANY_VERSION, Connection
 from peerage.backends.zookeeper.failures import NoAuth, NodeExists, NoNode
 from peerage.backends.zookeeper.requests import NO_AUTH, NO_NODE, rehearsal
 
-__all__ = ["Nodes"]
-
 log = logging.getLogger(__name__)
 
 #: The rights to create, write, delete and administer: none of them may be given to the world.

@@ -7,17 +7,6 @@ from typing import Any, NamedTuple
 
 from peerage.backends.zookeeper.failures import Failure, failure_of
 
-__all__ = [
-    "Closed",
-    "ConnectFailed",
-    "Connected",
-    "Disconnected",
-    "NodeEvent",
-    "Note",
-    "Request",
-    "SessionEnded",
-]
-
 
 class Connected(NamedTuple):
     """A connection can be used: the session is established and authenticated."""

@@ -22,8 +22,6 @@ from peerage.backends.zookeeper.secrets import ZooKeeperSecrets
 from peerage.errors import RegistryClosedError
 from peerage.registry import Health, OwnRecords, check_name, check_size
 
-__all__ = ["ZooKeeperRegistry"]
-
 #: Seconds from the call of inspect() until there must be a connection, and until there must be answers.
 _CONNECT_TIMEOUT: Final = 0.4
 _ANSWER_TIMEOUT: Final = 0.85

@@ -11,15 +11,6 @@ from typing import ClassVar, Final, NamedTuple
 from kazoo.protocol.serialization import CheckVersion, Create, Transaction, write_string
 from kazoo.security import OPEN_ACL_UNSAFE
 
-__all__ = [
-    "NO_AUTH",
-    "NO_NODE",
-    "AddWatch",
-    "Entry",
-    "MultiRead",
-    "rehearsal",
-]
-
 #: Error numbers in the answers to requests for many nodes.
 NO_NODE: Final = -101
 NO_AUTH: Final = -102

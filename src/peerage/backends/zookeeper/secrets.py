@@ -17,8 +17,6 @@ from peerage.registry import check_size
 if TYPE_CHECKING:
     from peerage.backends.zookeeper.notes import Connected
 
-__all__ = ["ZooKeeperSecrets"]
-
 log = logging.getLogger(__name__)
 
 #: Seconds until what failed for no lasting reason is repeated.

@@ -8,8 +8,6 @@ from peerage.errors import ConfigurationError
 if TYPE_CHECKING:
     import ssl
 
-__all__ = ["KEY_PASSWORD", "Tls", "variable"]
-
 KEY_PASSWORD: Final = "PEERAGE_ZOOKEEPER_KEY_PASSWORD"  # noqa: S105 - the name of a variable
 
 

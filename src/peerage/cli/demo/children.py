@@ -11,8 +11,6 @@ from typing import Any, Never, Self
 from peerage.cli.run import CommandError
 from peerage.testing.children import Child, run
 
-__all__ = ["Children"]
-
 #: Seconds that children have for ending by themselves.
 _GRACE = 1.0
 

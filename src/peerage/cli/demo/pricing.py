@@ -9,8 +9,6 @@ from aiohttp import web
 from peerage.cli.demo.role import report, run_role, until_dismissed
 from peerage.discovery import Discovery
 
-__all__ = ["main"]
-
 _LOOPBACK = "127.0.0.1"
 
 

@@ -9,8 +9,6 @@ from typing import Any
 
 from peerage.errors import PeerageError
 
-__all__ = ["report", "run_role", "until_dismissed"]
-
 
 def run_role(role: Coroutine[Any, Any, None]) -> None:
     """Run *role* to its end, or until the parent doesn't read its reports any more."""

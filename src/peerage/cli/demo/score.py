@@ -9,8 +9,6 @@ from typing import Any
 
 from peerage.changes import Changes, Joined, Left
 
-__all__ = ["Member", "Score"]
-
 #: Reports of the shop over which calls per second are counted: it makes ten a second.
 _REPORTS = 11
 

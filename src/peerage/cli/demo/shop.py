@@ -10,8 +10,6 @@ import aiohttp
 from peerage.cli.demo.role import report, run_role, until_dismissed
 from peerage.discovery import Discovery
 
-__all__ = ["main"]
-
 _WORKERS = 6
 
 #: Seconds between two calls of a worker, so that the demo makes thousands and leaves CPU for others.

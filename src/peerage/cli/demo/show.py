@@ -11,8 +11,6 @@ from peerage.cli.table import rich_table
 if TYPE_CHECKING:
     from rich.console import Group
 
-__all__ = ["failures", "show", "summary"]
-
 _COLUMNS = ("instance", "state", "pid", "joined", "answers", "share")
 
 #: Seconds between two drawings.
