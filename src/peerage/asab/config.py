@@ -13,8 +13,6 @@ from typing import Any, ClassVar, Final
 
 from peerage.asab.utils import convert_to_seconds, string_to_boolean, validate_url
 
-__all__ = ["Config", "ConfigObject", "Configurable", "ConfigurableDict", "Configuration", "Options"]
-
 log = logging.getLogger(__name__)
 
 #: Values of options by their sections.

@@ -19,8 +19,6 @@ from peerage.errors import PeerageError
 if TYPE_CHECKING:
     from peerage.asab.application import Application
 
-__all__ = ["Lifecycle", "tick"]
-
 log = logging.getLogger(__name__)
 
 Work = Callable[[], Awaitable[Any]]

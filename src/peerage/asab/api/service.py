@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from peerage.asab.web import WebContainer
     from peerage.asab.zookeeper import ZooKeeperContainer
 
-__all__ = ["ApiService"]
-
 log = logging.getLogger("peerage.asab.api")
 
 _T = TypeVar("_T")

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from peerage.asab.api.service import ApiService
 
-__all__ = ["RealAsab"]
-
 log = logging.getLogger("peerage.asab.api")
 
 

@@ -8,8 +8,6 @@ from urllib.parse import quote, urlencode
 
 from peerage.errors import ConfigurationError
 
-__all__ = ["chroot_of", "registry_url"]
-
 log = logging.getLogger("peerage.asab.zookeeper")
 
 _DIGEST: Final = "digest"

@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from peerage.asab.application import Application
     from peerage.asab.web.service import WebService
 
-__all__ = ["WebContainer"]
-
 log = logging.getLogger(__name__)
 
 #: Options of ASAB that this layer doesn't have.

@@ -10,8 +10,6 @@ from peerage.errors import ConfigurationError
 if TYPE_CHECKING:
     from aiohttp import web
 
-__all__ = ["Bound", "Line", "ListenError", "bound_web", "read_listen"]
-
 _HIGHEST_PORT: Final = 65535
 
 #: The address and the port, and ``http`` or ``https``.

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from peerage.asab.zookeeper.service import ZooKeeperService
     from peerage.discovery import Discovery
 
-__all__ = ["ZooKeeperContainer"]
-
 log = logging.getLogger("peerage.asab.zookeeper")
 
 _SLASHES: Final = re.compile("//+")

@@ -9,8 +9,6 @@ from peerage.discovery import Discovery
 from peerage.errors import ConfigurationError, NotDiscoveredError, NotReadyError
 from peerage.registry import Registry
 
-__all__ = ["ContainerDiscovery", "NotDiscoveredInTimeError"]
-
 #: Seconds that a question waits until the registry was read once, by default. A program may start together
 #: with its cluster.
 READY_TIMEOUT: Final = 60.0

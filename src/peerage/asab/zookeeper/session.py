@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from peerage.backends.zookeeper import ZooKeeperRegistry
     from peerage.backends.zookeeper.session import KazooClient
 
-__all__ = ["ZooKeeperNodes", "ZooKeeperSession"]
-
 #: Characters of a path and bytes of a node, at most: a server closes a connection that sends over a megabyte.
 _LONGEST_PATH: Final = 1000
 _LARGEST_NODE: Final = 1_000_000

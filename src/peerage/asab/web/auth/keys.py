@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from peerage.asab.application import Application
     from peerage.discovery import Discovery
 
-__all__ = ["Keys"]
-
 log = logging.getLogger("peerage.asab.web.auth")
 
 #: Seconds after which a client may try again while there is no discovery yet.

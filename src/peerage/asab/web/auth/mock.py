@@ -10,8 +10,6 @@ from peerage.auth import SUPERUSER, Principal
 from peerage.auth.claims import check_claims
 from peerage.errors import ConfigurationError, TokenRefusedError
 
-__all__ = ["mock_principal"]
-
 log = logging.getLogger(__name__)
 
 #: Files with claims that are used if none is configured.

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from peerage.asab.application import Application
     from peerage.asab.web import WebContainer
 
-__all__ = ["AuthService"]
-
 log = logging.getLogger("peerage.asab.web.auth")
 
 

@@ -9,8 +9,6 @@ from peerage.asab.absent import REAL_ASAB
 from peerage.asab.utils import string_to_boolean
 from peerage.errors import ConfigurationError
 
-__all__ = ["AuthSettings", "read_settings"]
-
 _SECTION: Final = "auth"
 _QUOTE: Final = '"'
 
