@@ -1,4 +1,4 @@
-"""The configuration of the program, INI files over defaults, and objects with settings of their own."""
+"""The configuration of the program, INI files over defaults, and objects that have settings."""
 
 import configparser
 import glob

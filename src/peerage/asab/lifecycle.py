@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 Work = Callable[[], Awaitable[Any]]
 
 #: Seconds after a stop until the log names what still runs.
-_REPORT_AFTER: Final = 5.0
+REPORT_AFTER: Final = 5.0
 
 #: After so many ticks, ``Application.tick/…!`` is published as well.
 _EVERY: Final = (10, 60, 300, 600, 1800, 3600, 43200, 86400)
@@ -103,7 +103,7 @@ class Lifecycle:
         """End run-time once the work of the program is done."""
         if not self._stop.is_set():
             self._stop.set()
-            self._app.Loop.call_later(_REPORT_AFTER, self._report_waiting)
+            self._app.Loop.call_later(REPORT_AFTER, self._report_waiting)
 
     def interrupt(self) -> None:
         """Cancel ``initialize()`` of services and the application, and ``main()``; finalize nevertheless."""

@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 _CUT: Final = ("rootdir", "cors")
 
 #: Seconds that requests under way have at the end before services are finalized beside them.
-_HEAD_START: Final = 3.0
+HEAD_START: Final = 3.0
 
 
 @web.middleware
@@ -216,7 +216,7 @@ class WebContainer(Configurable):
 
     async def _drain(self, _app: "Application") -> None:
         """Accept no new connections, and give requests under way a head start."""
-        await self._graceful.finish(self.WebAppRunner, _HEAD_START)
+        await self._graceful.finish(self.WebAppRunner, HEAD_START)
 
     async def _stop(self, app: "Application") -> None:
         await self._graceful.finish(self.WebAppRunner)
