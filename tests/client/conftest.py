@@ -172,7 +172,7 @@ class Fleet:
         return served
 
     def spawn(self, service="orders", **own):
-        """Start a server in a process of its own."""
+        """Start a server in a separate process."""
         process = subprocess.Popen(
             [sys.executable, Path(__file__).parent / "server_process.py"], stdout=subprocess.PIPE
         )
