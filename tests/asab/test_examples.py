@@ -170,7 +170,7 @@ async def test_authorization_of_the_other_kind(cluster, one, other):
         cluster.run("authorization", one, "notes"),
         cluster.run("signed_in", other) as program,
     ):
-        assert (await program.line()).startswith("nobody: writes 401, reads 401")
+        assert (await program.line()).startswith("anonymous: writes 401, reads 401")
         assert [await program.line() for _ in range(2)] == [
             'reader: writes 403, reads 200 {"notes": [], "for": "reader"}',
             'writer: writes 200, reads 200 {"notes": ["milk"], "for": "writer"}',

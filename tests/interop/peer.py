@@ -64,7 +64,7 @@ class PeerOfAsab(asab.Application):
     async def obey(self, command, argument):
         try:
             self.say(await getattr(self, f"do_{command}")(argument))
-        except Exception as error:  # noqa: BLE001 - told to the test
+        except Exception as error:  # noqa: BLE001 - reported to the test
             self.say({"error": type(error).__name__, "text": str(error)})
 
     async def do_locate(self, criteria):

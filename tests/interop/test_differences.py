@@ -33,11 +33,11 @@ async def ours(url: str, queries: list[dict[str, Any]]) -> Answers:
 
 async def theirs(peer: Original, path: str, queries: list[dict[str, Any]]) -> Answers:
     """What the original finds there."""
-    told = await peer.tell("answers", [f"/{path}", queries])
-    if "broken" in told:
-        return {"scan": told["broken"]}
-    answers: Answers = dict(zip(map(label, queries), told["locate"], strict=True))
-    answers["discover"] = {(key, repr(value)): places for key, value, places in told["discover"]}
+    reply = await peer.tell("answers", [f"/{path}", queries])
+    if "broken" in reply:
+        return {"scan": reply["broken"]}
+    answers: Answers = dict(zip(map(label, queries), reply["locate"], strict=True))
+    answers["discover"] = {(key, repr(value)): places for key, value, places in reply["discover"]}
     return answers
 
 

@@ -80,5 +80,5 @@ async def serve(discovery: Discovery, runner: web.AppRunner) -> None:
 
 
 def registry() -> Registry:
-    """A registry of its own for a test."""
+    """A registry for one test."""
     return open_registry(b"memory:")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]

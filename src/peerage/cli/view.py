@@ -10,7 +10,7 @@ from peerage.records.instance import Instance
 #: The headings of what :func:`cells` returns.
 COLUMNS = ("service", "instance", "host", "URLs", "appclass", "state", "since", "ids")
 
-#: Ids that have a column of their own.
+#: Ids that have a separate column.
 _SHOWN = ("service_id", "instance_id", "node_id")
 
 

@@ -355,8 +355,8 @@ run(program, Looker())
 
 async def theirs(peer: Original, path: str, queries: list[dict[str, Any]]) -> tuple[Any, Any]:
     """What the original finds there."""
-    told = await peer.tell("answers", [path, queries])
-    return {(key, repr(value)): places for key, value, places in told["discover"]}, told["locate"]
+    reply = await peer.tell("answers", [path, queries])
+    return {(key, repr(value)): places for key, value, places in reply["discover"]}, reply["locate"]
 
 
 async def test_every_case_is_answered_as_by_the_original(zookeeper, client, environ, tmp_path):

@@ -8,7 +8,7 @@ from tests.asab.zookeeper.programs import CONTAINER
 from peerage.asab.config import Config
 from peerage.asab.zookeeper.servers import choose
 
-#: What each of the places says about the servers, from the one that wins to the last.
+#: The sources of the configuration, by precedence.
 PLACES = ("z_path", "config", "section", "zookeeper", "ASAB_ZOOKEEPER_SERVERS", "PEERAGE_REGISTRY")
 
 SERVERS = (
@@ -16,7 +16,7 @@ SERVERS = (
     """
 load("zookeeper")
 said, path = set(sys.argv[1].split()), sys.argv[2]
-# 'localhost' with a port for each place; nobody has to answer there.
+# A different port for each source of the configuration; no server is needed.
 PORTS = {place: number for number, place in enumerate(PLACES, 10001)}
 servers = {place: f"127.0.0.1:{port}" if place in said else "" for place, port in PORTS.items()}
 paths = {place: f"/of-{place}" if place == path else "" for place in PORTS}

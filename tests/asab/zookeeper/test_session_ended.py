@@ -9,7 +9,7 @@ from tests.backends.zookeeper.support import connected, connection, cut_off, fol
 
 from peerage.asab.zookeeper.session import ZooKeeperSession
 from peerage.registry import open_registry
-from peerage.testing import eventually
+from peerage.testing import begun, eventually
 from peerage.testing.harness import closing, registered
 
 call = asyncio.to_thread
@@ -72,8 +72,7 @@ async def test_closing_while_the_client_ends_its_session(url):
         async with closing(open_registry(url)) as (registry,):
             client = ZooKeeperSession(registry).client
             await connected(registry)
-            ending = asyncio.ensure_future(call(client.stop))
-            await asyncio.sleep(0)
+            ending = await begun(call(client.stop))
             await registry.aclose()
             await ending
             assert not client.thread.is_alive()

@@ -100,7 +100,7 @@ def test_missing_java_or_zookeeper_is_an_error(tmp_path, monkeypatch):
         ZooKeeperServer(tmp_path / "server").start()
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nobody tells a child that its parent died")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux notifies a child of the death of its parent")
 def test_it_ends_with_the_process_that_started_it(tmp_path):
     """However that process ends."""
     program = (
