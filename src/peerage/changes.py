@@ -7,8 +7,6 @@ from typing import NamedTuple, Self
 from peerage.directory import Change, Directory, DirectoryEvent
 from peerage.records.instance import Instance
 
-__all__ = ["Changed", "Changes", "Joined", "Left", "PeerEvent"]
-
 
 class Joined(NamedTuple):
     """An instance is present; the first events are one of these for each that was present before."""

@@ -10,8 +10,6 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
-__all__ = ["OutageLog"]
-
 log = logging.getLogger(__name__)
 
 #: Seconds in touch after which an outage is over.
