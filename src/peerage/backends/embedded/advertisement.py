@@ -22,12 +22,7 @@ _PATIENCE: Final = 0.5
 class EmbeddedAdvertisement:
     """A record kept in the folder until withdrawn; see :class:`peerage.registry.Advertisement`.
 
-    Args:
-        store: keeps it.
-        name: the beginning of the record's name.
-        data: the record.
-        own_records: receives each name that the record has.
-        on_end: called once, when the record is withdrawn.
+    *name* is the beginning of the record's name. *on_end* is called once, when the record is withdrawn.
     """
 
     def __init__(

@@ -104,11 +104,7 @@ class EmbeddedRegistry:
                 )
 
     def _open(self) -> Store:
-        """Return the store, and acquire it with the first call.
-
-        Raises:
-            RegistryClosedError: after aclose(), or in a forked child.
-        """
+        """Return the store, and acquire it with the first call; raise RegistryClosedError if closed."""
         if self._pid != os.getpid():
             raise RegistryClosedError(
                 f"The registry {self.url} was opened before a fork: open another one in the child."
