@@ -131,17 +131,17 @@ class Lifecycle:
     async def _initialize(self) -> None:
         app = self._app
         self._publish("Application.init!")
-        self._work(self._own, self._initialize_own)
+        self._work(self._own)
         await self._own.join()
         if self._failure is not None:
             return
         # In this order, a service whose initialize() doesn't wait is ready before the application's.
-        self._work(self._users, self._initialize_users)
+        self._work(self._users)
         initialized = self._start("initialize()", app.initialize)
         # Until then routes may be added; the first step of initialize() is done meanwhile.
         await self._users.join()
         await asyncio.sleep(0)
-        self._work(self._web, self._initialize_web)
+        self._work(self._web)
         await asyncio.wait((initialized,))
         known = -1
         while known != len(self._parts):  # a part may have made another one
@@ -218,19 +218,22 @@ class Lifecycle:
 
     # Parts
 
-    def _work(self, queue: _Queue, initialize: Callable[[Part], Awaitable[None]]) -> None:
+    def _work(self, queue: _Queue) -> None:
         """Initialize the parts that are put into *queue*, until the end."""
 
         async def work() -> None:
             while True:
                 *_, part = await queue.get()
-                await initialize(part)
+                await self._initialize_part(part)
                 queue.task_done()
 
         self._workers.append(self._app.Loop.create_task(work(), name="peerage.asab: initializing"))
 
-    async def _initialize_own(self, part: Part) -> None:
-        failed = partial(self._refuse_to_start, part)
+    async def _initialize_part(self, part: Part) -> None:
+        if part.phase is Phase.WEB:
+            # For a part made during run-time, the program's next step comes first.
+            await asyncio.sleep(0)
+        failed = None if part.phase in {Phase.MODULE, Phase.USER} else partial(self._refuse_to_start, part)
         await self._step(f"{part.name}.initialize()", partial(part.initialize, self._app), failed)
 
     def _refuse_to_start(self, part: Part, error: BaseException) -> None:
@@ -239,14 +242,6 @@ class Lifecycle:
         else:
             log.critical("%s can't start", part.name, exc_info=error)
         self.fail(SystemExit(1))
-
-    async def _initialize_web(self, part: Part) -> None:
-        # For a part made during run-time, the program's next step comes first.
-        await asyncio.sleep(0)
-        await self._initialize_own(part)
-
-    async def _initialize_users(self, part: Part) -> None:
-        await self._step(f"{part.name}.initialize()", partial(part.initialize, self._app))
 
     async def _withdraw(self) -> None:
         """Tell callers, once, that no new requests are wanted."""
