@@ -34,11 +34,7 @@ class Changes:
     """An asynchronous iterator over the changes of a directory; changes that aren't taken are merged.
 
     At most one event waits for each instance that is present and for each that the caller has seen. The
-    iteration ends when this or its Discovery is closed.
-
-    Args:
-        directory: whose changes are iterated over.
-        on_close: called once, when the iteration is over.
+    iteration ends when this or its Discovery is closed; *on_close* is called once then.
     """
 
     def __init__(self, directory: Directory, on_close: Callable[["Changes"], None]) -> None:

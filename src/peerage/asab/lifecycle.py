@@ -96,12 +96,7 @@ class Lifecycle:
     # Run
 
     def run(self) -> None:
-        """Run the application to its end.
-
-        Raises:
-            BaseException: ``initialize()``, ``main()`` or ``finalize()`` raised it.
-            SystemExit: a part of this layer couldn't start; the log has the reason.
-        """
+        """Run the application to its end; it raises what :meth:`Application.run` does."""
         loop = self._app.Loop
         try:
             main = loop.create_task(self._run_parts(), name="peerage.asab: application")

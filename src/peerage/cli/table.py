@@ -18,13 +18,7 @@ def plain_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[
 
 
 def rich_table(headings: Sequence[str], rows: Iterable[Sequence[str]], below: Iterable[str] = ()) -> "Group":
-    """Return a table for a terminal.
-
-    Args:
-        headings: of the columns.
-        rows: cleaned cells, without markup.
-        below: cleaned lines for the space below it.
-    """
+    """Return a table for a terminal; the cells of *rows* and the lines *below* it are cleaned text."""
     # Loaded here, because rich takes longer than everything else that 'peerage ls' does.
     from rich import box  # noqa: PLC0415 - see above
     from rich.console import Group  # noqa: PLC0415 - see above
