@@ -132,8 +132,9 @@ def _check_path(path: str) -> None:
     reason = next(filter(None, map(flaw, components, count(1))), None)
     if reason or len(path) > _LONGEST_PATH:
         raise RegistryDeniedError(
-            f"{path[:_LONGEST_PATH]!a} can't be the path of a node: it, or a component of it, {reason or 'is too long'}. "
-            f"Write an absolute path such as /asab/run/name. of at most {_LONGEST_PATH} characters."
+            f"{path[:_LONGEST_PATH]!a} can't be the path of a node: it, or a component of it, "
+            f"{reason or 'is too long'}. Write an absolute path such as /asab/run/name. "
+            f"of at most {_LONGEST_PATH} characters."
         )
 
 
