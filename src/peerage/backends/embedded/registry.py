@@ -49,9 +49,7 @@ class EmbeddedRegistry:
         self.secrets = EmbeddedSecrets(location.base, lambda: self._open().thread)
         """Secrets, each in a file that only this user can read; all paths of a folder share them."""
         self.open_to_all = False
-        """Whether everyone who reaches it may write to it."""
         self.own_records = OwnRecords()
-        """The names that the records advertised here have or had."""
 
     def advertise(self, name: str, data: bytes) -> EmbeddedAdvertisement:
         """Begin to advertise; see :meth:`peerage.registry.Registry.advertise`."""

@@ -45,7 +45,6 @@ class ZooKeeperRegistry:
         self.open_to_all = location.acl == "open"
         """Whether every client may write to what this process creates here."""
         self.own_records = OwnRecords()
-        """The names that the records advertised here have or had."""
         self.connection = Connection(location, context, pauses)
         self.nodes = Nodes(self.connection)
         self._folder = Folder(self.connection)
