@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from peerage.auth.authorization import Authorization
     from peerage.client import Client
 
-__all__ = ["Discovery"]
-
 #: Seconds that a registry out of reach has for saying that it refuses.
 REFUSAL_TIMEOUT: Final = 0.2
 

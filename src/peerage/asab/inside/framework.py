@@ -62,8 +62,7 @@ class RealAsab:
     def serve(self, api: "ApiService", container: Any) -> None:
         """Add the endpoints of the framework's own ApiService; refuse misdirected requests.
 
-        Raises:
-            RuntimeError: the container listens already.
+        It raises RuntimeError if the container listens already.
         """
         webapp = container.WebApp
         if webapp.frozen:

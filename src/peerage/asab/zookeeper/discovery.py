@@ -21,10 +21,7 @@ class NotDiscoveredInTimeError(NotDiscoveredError, NotReadyError):
 class ContainerDiscovery(Discovery):
     """A Discovery whose time limit is configured, and whose error is a NotDiscoveredError as well.
 
-    Args:
-        registry: its owner closes it.
-        config: the configuration of the program.
-        chroot: path at the servers below which the nodes of the cluster are; the internal key is there.
+    The owner of *registry* closes it. The nodes of the cluster, and so the internal key, are below *chroot*.
 
     Raises:
         ConfigurationError: the time limit isn't a duration, or allowed_networks aren't networks.

@@ -38,8 +38,7 @@ class Keys:
     def check(self) -> None:
         """Log if there are no keys, so that each token is refused.
 
-        Raises:
-            ConfigurationError: a URL needs discovery and there is no DiscoveryService.
+        It raises ConfigurationError if a URL needs discovery and there is no DiscoveryService.
         """
         if find_discovery(self._app) is not None:
             return
