@@ -59,8 +59,8 @@ class Cluster:
 @pytest.fixture
 async def cluster(zookeeper, tmp_path):
     """A path of the test's own on a real server."""
-    place = on(zookeeper)
-    servers, path = place["TEST_SERVERS"], place["TEST_PATH"]
+    environ = on(zookeeper)
+    servers, path = environ["TEST_SERVERS"], environ["TEST_PATH"]
     config = tmp_path / "examples.conf"
     config.write_text(f"[zookeeper]\nservers={servers}\npath={path}\n\n[orders]\nitems=tea\n")
     async with Discovery(f"zookeeper://{servers}{path}") as discovery:

@@ -104,9 +104,9 @@ class PeerOfAsab(asab.Application):
         found = await service.discover()
         return {
             "discover": [
-                [key, value, sorted([host, port, FAMILIES[family]] for host, port, family in places)]
+                [key, value, sorted([host, port, FAMILIES[family]] for host, port, family in addresses)]
                 for key, values in found.items()
-                for value, places in values.items()
+                for value, addresses in values.items()
             ],
             "locate": [sorted(await service.locate(**query)) for query in queries],
         }
