@@ -94,7 +94,7 @@ def bare() -> dict[str, str]:
 
 @pytest.fixture
 def embedded(bare, tmp_path) -> Environment:
-    """Nothing configured, but a folder of the test's own."""
+    """Nothing is configured but a folder for this test alone."""
     folder = tmp_path / "registry"
     return Environment(f"embedded://{folder}", {**bare, "PEERAGE_DIR": str(folder)})
 

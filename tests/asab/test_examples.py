@@ -58,7 +58,7 @@ class Cluster:
 
 @pytest.fixture
 async def cluster(zookeeper, tmp_path):
-    """A path of the test's own on a real server."""
+    """A path for this test alone, on a real server."""
     environ = on(zookeeper)
     servers, path = environ["TEST_SERVERS"], environ["TEST_PATH"]
     config = tmp_path / "examples.conf"

@@ -1,4 +1,4 @@
-"""The real command and real services, as child processes on an embedded registry of each test's own."""
+"""The real command and real services, as child processes on an embedded registry for each test."""
 
 import os
 import signal

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 #: The headings of what :func:`cells` returns.
 COLUMNS = ("service", "instance", "host", "URLs", "appclass", "state", "since", "ids")
 
-#: Ids that have a column of their own.
+#: Ids that have a separate column.
 _SHOWN = ("service_id", "instance_id", "node_id")
 
 #: No column is padded beyond this: one long cell doesn't widen all the others.

@@ -19,7 +19,7 @@ _numbers = itertools.count()
 
 @pytest.fixture
 async def cluster(zookeeper):
-    """A ZooKeeper of the test's own, as far as programs see: the key's path is the same for all."""
+    """A separate ZooKeeper for the test, by a chroot: the path of the key is the same for all programs."""
     root = f"/internal-{os.getpid()}-{next(_numbers)}"
     async with bare_client(zookeeper.address) as client:
         await asyncio.to_thread(client.ensure_path, root)

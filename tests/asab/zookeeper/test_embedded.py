@@ -11,7 +11,7 @@ from peerage.testing import eventually
 
 @pytest.fixture
 def environ(tmp_path):
-    """A folder of this test's own."""
+    """A folder for this test alone."""
     return {"PEERAGE_DIR": str(tmp_path / "registry")}
 
 
