@@ -37,7 +37,7 @@ _PANELS: Final = (
     _Panel("memory", "Memory of a client", "MB of RSS", 1e-6, f"the records, {SIZE} bytes each"),
 )
 
-#: Told apart without colours: shade, stroke and mark.
+#: Distinguished without colours: by shade, stroke and mark.
 _LOOKS: Final = {
     OURS: {"color": "#111111", "linestyle": "-", "marker": "o", "linewidth": 2.2},
     THEIRS: {"color": "#666666", "linestyle": "--", "marker": "s", "linewidth": 1.8},

@@ -26,7 +26,7 @@ class ShopApplication(asab.Application):
         self.Discovery = self.get_service("asab.DiscoveryService")
 
     async def get_shop(self, request):
-        # Made while a request is handled, a session hands its Authorization on, within the cluster only.
+        # A session made while a request is handled relays its Authorization, within the cluster only.
         session = self.Discovery.session("http://orders.service_id.asab/v1/", raise_for_status=True)
         try:
             async with session, session.get("orders") as response:

@@ -4,7 +4,7 @@ import peerage.asab as asab
 
 asab.Config.add_defaults(
     {
-        # Any free port: who calls by name needn't know it.
+        # Any free port: programs that call by name don't need to know it.
         "web": {"listen": "0.0.0.0 0"},
         "orders": {"items": "tea"},
     }

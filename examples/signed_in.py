@@ -14,7 +14,7 @@ class SignedInApplication(asab.Application):
         self.Discovery = asab.api.discovery.DiscoveryService(self, zookeeper)
 
     async def main(self):
-        await self.call("nobody", {})
+        await self.call("anonymous", {})
         for sub, resources in (("reader", ["note:read"]), ("writer", ["note:write"])):
             params = [("sub", sub), *(("resource", resource) for resource in resources)]
             async with self.Discovery.session() as session, session.get(TOKENS, params=params) as response:

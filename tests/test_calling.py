@@ -7,11 +7,10 @@ that it processes as a line into the file ``HITS``, which can be read after the 
 import asyncio
 import os
 import signal
-import subprocess
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 import aiohttp
@@ -19,6 +18,7 @@ import pytest
 from aiohttp import web
 
 from peerage import Discovery, Instance
+from peerage.testing.children import Child, run
 
 ORDERS = "http://orders.service_id.asab/"
 
@@ -58,21 +58,19 @@ async def serve() -> None:
 class Fleet:
     """The server processes, by their INSTANCE_ID."""
 
-    def __init__(self, folder: Path, stack: ExitStack) -> None:
-        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+    def __init__(self, folder: Path, stack: AsyncExitStack) -> None:
+        self.processes: dict[str, Child] = {}
         self._folder = folder
         self._stack = stack
 
-    def start(self, *names: str) -> None:
+    async def start(self, *names: str) -> None:
         for name in names:
             ids = {"SERVICE_ID": "orders", "INSTANCE_ID": name, "HITS": str(self._folder / name)}
-            process = subprocess.Popen([sys.executable, "-W", "error", __file__], env={**os.environ, **ids})
-            self._stack.callback(process.wait)
-            self._stack.callback(process.kill)
-            self.processes[name] = process
+            child = run(sys.executable, "-W", "error", __file__, environ={**os.environ, **ids})
+            self.processes[name] = await self._stack.enter_async_context(child)
 
     def signal(self, name: str, number: int) -> None:
-        self.processes[name].send_signal(number)
+        self.processes[name].signal(number)
 
     def processed(self, name: str) -> list[str]:
         """Return the ids of the requests that the process *name* processed."""
@@ -87,9 +85,9 @@ class Fleet:
 
 
 @pytest.fixture
-def fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fleet]:
+async def fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Fleet]:
     monkeypatch.setenv("PEERAGE_DIR", str(tmp_path / "registry"))
-    with ExitStack() as stack:
+    async with AsyncExitStack() as stack:
         yield Fleet(tmp_path, stack)
 
 
@@ -175,7 +173,7 @@ class Load:
 
 
 async def test_kill_9_of_one_of_three_costs_no_request(fleet, discovery):
-    fleet.start("a", "b", "c")
+    await fleet.start("a", "b", "c")
     await known(discovery, are_up("a", "b", "c"))
     async with discovery.session() as session:
         load = Load(session)
@@ -193,7 +191,7 @@ async def test_kill_9_of_one_of_three_costs_no_request(fleet, discovery):
 
 
 async def test_an_instance_that_joins_gets_its_share(fleet, discovery):
-    fleet.start("a", "b")
+    await fleet.start("a", "b")
     await known(discovery, are_up("a", "b"))
     async with discovery.session() as session:
 
@@ -202,7 +200,7 @@ async def test_an_instance_that_joins_gets_its_share(fleet, discovery):
                 return await response.text()
 
         assert {await call(number) for number in range(100)} == {"a", "b"}
-        fleet.start("c")
+        await fleet.start("c")
         await known(discovery, are_up("a", "b", "c"))
         # One request at a time, so that no instance is busier and only chance decides: 300 each with a
         # standard deviation of 14. A deviation of seven times that happens once in 400 billion runs.
@@ -212,7 +210,7 @@ async def test_an_instance_that_joins_gets_its_share(fleet, discovery):
 
 @pytest.mark.parametrize("how", [DRAIN, WITHDRAW], ids=["drain", "withdraw"])
 async def test_an_instance_that_leaves_gets_no_request_once_that_is_known(fleet, discovery, how):
-    fleet.start("a", "b", "c")
+    await fleet.start("a", "b", "c")
     await known(discovery, are_up("a", "b", "c"))
     async with discovery.session() as session:
         load = Load(session)
@@ -223,7 +221,7 @@ async def test_an_instance_that_leaves_gets_no_request_once_that_is_known(fleet,
             await load.next("after", 600)
     assert load.errors == {}
     # It still runs and would answer; only requests under way when the event came may have reached it.
-    assert fleet.processes["a"].poll() is None
+    assert fleet.processes["a"].returncode is None
     stages = Counter(number.partition("-")[0] for number in fleet.processed("a"))
     assert stages["before"] > 0
     assert stages["after"] == 0
@@ -231,7 +229,7 @@ async def test_an_instance_that_leaves_gets_no_request_once_that_is_known(fleet,
 
 @pytest.mark.parametrize("key", [False, True], ids=["plain", "Idempotency-Key"])
 async def test_a_post_that_went_out_is_repeated_only_with_an_idempotency_key(fleet, discovery, key):
-    fleet.start("a", "b", "c")
+    await fleet.start("a", "b", "c")
     await known(discovery, are_up("a", "b", "c"))
     async with discovery.session() as session:
         load = Load(session, "POST", key=key)

@@ -51,7 +51,7 @@ TITLES = [title for title in SECTIONS if title != CLUSTER]
 
 
 @dataclass(frozen=True)
-class Place:
+class Environment:
     """Where programs find each other."""
 
     registry: str
@@ -93,23 +93,23 @@ def bare() -> dict[str, str]:
 
 
 @pytest.fixture
-def embedded(bare, tmp_path) -> Place:
-    """Nothing configured, but a folder of the test's own."""
+def embedded(bare, tmp_path) -> Environment:
+    """Nothing is configured but a folder for this test alone."""
     folder = tmp_path / "registry"
-    return Place(f"embedded://{folder}", {**bare, "PEERAGE_DIR": str(folder)})
+    return Environment(f"embedded://{folder}", {**bare, "PEERAGE_DIR": str(folder)})
 
 
 @pytest.fixture
-def cluster(bare, zookeeper) -> Place:
+def cluster(bare, zookeeper) -> Environment:
     """What the README says of clusters, with a real server."""
     servers = f"{zookeeper.address}/examples-{os.getpid()}-{next(_numbers)}"
     exports = [step.command.removeprefix("export ") for step in SECTIONS[CLUSTER]]
     variables = dict(export.replace(SERVERS, servers).split("=", 1) for export in exports)
-    return Place(variables["PEERAGE_REGISTRY"], {**bare, **variables})
+    return Environment(variables["PEERAGE_REGISTRY"], {**bare, **variables})
 
 
 @pytest.fixture(params=["embedded", "cluster"])
-def place(request) -> Place:
+def environment(request) -> Environment:
     """Each of them."""
     return request.getfixturevalue(request.param)
 
@@ -143,27 +143,27 @@ def test_each_program_is_shown():
 
 
 @pytest.mark.parametrize("title", TITLES)
-async def test_the_commands_answer_what_is_shown(title, place):
+async def test_the_commands_answer_what_is_shown(title, environment):
     """To the letter, but for the port."""
-    async with AsyncExitStack() as services, Discovery(place.registry) as discovery:
+    async with AsyncExitStack() as services, Discovery(environment.registry) as discovery:
         for step in SECTIONS[title]:
             if step.answer:
                 await known(discovery, *names_in(step.command))
-                assert shown(await place.answer(step.command)) == step.answer.strip()
+                assert shown(await environment.answer(step.command)) == step.answer.strip()
             else:
-                await services.enter_async_context(place.service(step.command))
+                await services.enter_async_context(environment.service(step.command))
                 await known(discovery, *names_in(step.command))
 
 
-async def test_no_instance_serves(place):
+async def test_no_instance_serves(environment):
     """The client says so, and its exit code as well."""
     client = SECTIONS[TITLES[0]][1].command
-    located, error = (await place.answer(client, code=1)).splitlines()
+    located, error = (await environment.answer(client, code=1)).splitlines()
     assert located == "set()"
     assert error.startswith("No instance with service_id='orders' is among the 0 that are known.")
 
 
-async def test_a_second_service_of_a_name(place):
+async def test_a_second_service_of_a_name(environment):
     """Calls go to either; one of them is stopped meanwhile, and no call fails."""
     first, client = (step.command for step in SECTIONS[TITLES[0]])
     second = first.replace("orders-1", "orders-2").partition(" -c ")[0]
@@ -178,10 +178,14 @@ async def test_a_second_service_of_a_name(place):
                     answers.add(" ".join((await response.json())["items"]))
                 calls += 1
 
-    async with Discovery(place.registry) as discovery, place.service(first), AsyncExitStack() as stack:
-        async with place.service(second):
+    async with (
+        Discovery(environment.registry) as discovery,
+        environment.service(first),
+        AsyncExitStack() as stack,
+    ):
+        async with environment.service(second):
             await known(discovery, *names_in(first), *names_in(second))
-            assert (await place.answer(client)).count("http://node-1:") == 2
+            assert (await environment.answer(client)).count("http://node-1:") == 2
             calling = asyncio.ensure_future(call_on())
             stack.push_async_callback(asyncio.wait, [calling])
             stack.callback(calling.cancel)

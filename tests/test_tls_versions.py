@@ -7,7 +7,7 @@ import trustme
 
 from peerage.asab.tls import SSLContextBuilder
 from peerage.auth.fetched_keys import tls_context
-from peerage.backends.zookeeper.location import Tls
+from peerage.backends.zookeeper.tls import Tls
 
 
 @pytest.mark.parametrize("maker", ["ZooKeeper", "key server", "asab server", "asab client"])

@@ -7,8 +7,6 @@ from typing import NamedTuple, Self
 from peerage.directory import Change, Directory, DirectoryEvent
 from peerage.records.instance import Instance
 
-__all__ = ["Changed", "Changes", "Joined", "Left", "PeerEvent"]
-
 
 class Joined(NamedTuple):
     """An instance is present; the first events are one of these for each that was present before."""
@@ -36,11 +34,7 @@ class Changes:
     """An asynchronous iterator over the changes of a directory; changes that aren't taken are merged.
 
     At most one event waits for each instance that is present and for each that the caller has seen. The
-    iteration ends when this or its Discovery is closed.
-
-    Args:
-        directory: whose changes are iterated over.
-        on_close: called once, when the iteration is over.
+    iteration ends when this or its Discovery is closed; *on_close* is called once then.
     """
 
     def __init__(self, directory: Directory, on_close: Callable[["Changes"], None]) -> None:

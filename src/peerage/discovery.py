@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from peerage.client import Client
     from peerage.telemetry import Telemetry
 
-__all__ = ["Discovery"]
-
 #: Seconds that a registry out of reach has for saying that it refuses.
 REFUSAL_TIMEOUT: Final = 0.2
 

@@ -15,8 +15,6 @@ from peerage.records.instance import Id, Instance
 from peerage.records.networks import read_networks
 from peerage.registry import Registry, open_registry
 
-__all__ = ["Finder"]
-
 
 class Finder:
     """Follows a registry and finds services in it: the part of :class:`peerage.Discovery` that only reads."""

@@ -4,8 +4,6 @@ from collections.abc import Callable, Collection, Mapping
 from importlib import import_module
 from typing import Any
 
-__all__ = ["loader"]
-
 
 def loader(
     package: str, names: dict[str, Any], home_of: Mapping[str, str], modules: Collection[str] = ()

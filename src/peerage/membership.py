@@ -18,8 +18,6 @@ from peerage.errors import NotReadyError, RegistryClosedError
 from peerage.outage_log import OutageLog
 from peerage.registry import Event, Gone, Put, Registry, Snapshot, Stale
 
-__all__ = ["READY_TIMEOUT", "SLICE", "Membership"]
-
 log = logging.getLogger(__name__)
 
 #: Seconds that a call waits for the first snapshot, by default.

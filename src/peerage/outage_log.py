@@ -10,8 +10,6 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
-__all__ = ["OutageLog"]
-
 log = logging.getLogger(__name__)
 
 #: Seconds in touch after which an outage is over.
@@ -19,12 +17,9 @@ CALM: Final = 5.0
 
 
 class OutageLog:
-    """Logs the outages of one registry.
+    """Logs the outages of the registry *url*; one is over after *calm* seconds in touch.
 
-    Args:
-        url: the registry's, without credentials.
-        clock: monotonic seconds.
-        calm: seconds in touch after which an outage is over.
+    *url* has no credentials; *clock* returns monotonic seconds.
     """
 
     def __init__(self, url: str, clock: Callable[[], float], calm: float = CALM) -> None:

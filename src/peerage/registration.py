@@ -16,8 +16,6 @@ from peerage.records.decode import decode
 from peerage.records.instance import DRAINING, Instance
 from peerage.registry import Advertisement, Registry
 
-__all__ = ["LAME_DUCK", "WITHDRAW_TIMEOUT", "Registration", "withdraw_all"]
-
 log = logging.getLogger(__name__)
 
 #: Seconds between publishing that an instance drains and withdrawing it, by default.

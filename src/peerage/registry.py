@@ -59,25 +59,6 @@ from typing import Final, NamedTuple, Protocol, Self, runtime_checkable
 
 from peerage.errors import ConfigurationError, MissingExtraError, RegistryDeniedError
 
-__all__ = [
-    "RECORD_LIMIT",
-    "Advertisement",
-    "Event",
-    "Gone",
-    "Health",
-    "OwnRecords",
-    "Put",
-    "Record",
-    "Registry",
-    "Secrets",
-    "Snapshot",
-    "Stale",
-    "Watch",
-    "check_name",
-    "check_size",
-    "open_registry",
-]
-
 #: Bytes of one record's data, at most.
 RECORD_LIMIT: Final = 64 * 1024
 

@@ -4,8 +4,6 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
-__all__ = ["first_of"]
-
 
 async def first_of(*parts: Coroutine[Any, Any, object]) -> None:
     """Run all *parts* until one ends, and raise what it raised; the others are cancelled."""

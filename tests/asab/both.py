@@ -1,4 +1,4 @@
-"""Runs the same lines on the original and on us, in processes of their own, at the same time.
+"""Runs the same lines on the original and on us, in separate processes at the same time.
 
 A program is the text after the import line: it speaks of ``asab``, whichever that is, and prints what is
 compared. The log goes to standard error and isn't: the wording is ours.

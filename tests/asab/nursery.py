@@ -83,7 +83,7 @@ if __name__ == "__main__":
     become(todo)
     code = run(todo["program"])
     atexit._run_exitfuncs()
-    # What was left open is told now. The rest of an interpreter's end takes longer than most programs.
+    # Warn now of what was left open. The rest of an interpreter's end takes longer than most programs.
     gc.collect()
     sys.stdout.flush()
     sys.stderr.flush()

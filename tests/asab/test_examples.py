@@ -58,9 +58,9 @@ class Cluster:
 
 @pytest.fixture
 async def cluster(zookeeper, tmp_path):
-    """A path of the test's own on a real server."""
-    place = on(zookeeper)
-    servers, path = place["TEST_SERVERS"], place["TEST_PATH"]
+    """A path for this test alone, on a real server."""
+    environ = on(zookeeper)
+    servers, path = environ["TEST_SERVERS"], environ["TEST_PATH"]
     config = tmp_path / "examples.conf"
     config.write_text(f"[zookeeper]\nservers={servers}\npath={path}\n\n[orders]\nitems=tea\n")
     async with Discovery(f"zookeeper://{servers}{path}") as discovery:
@@ -170,7 +170,7 @@ async def test_authorization_of_the_other_kind(cluster, one, other):
         cluster.run("authorization", one, "notes"),
         cluster.run("signed_in", other) as program,
     ):
-        assert (await program.line()).startswith("nobody: writes 401, reads 401")
+        assert (await program.line()).startswith("anonymous: writes 401, reads 401")
         assert [await program.line() for _ in range(2)] == [
             'reader: writes 403, reads 200 {"notes": [], "for": "reader"}',
             'writer: writes 200, reads 200 {"notes": ["milk"], "for": "writer"}',

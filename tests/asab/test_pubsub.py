@@ -40,7 +40,7 @@ def function(message_type, *args, **kwargs):
     say(pubsub.publish("a!", 1, x=2))
     await listener.done.wait()
     pubsub.publish("b!")
-    pubsub.publish("nobody!")
+    pubsub.publish("unsubscribed!")
 """
         + RUN
     )

@@ -120,7 +120,7 @@ def test_a_service_needs_no_base_class():
     assert outcome.lines == ["initialize", "finalize"]
 
 
-#: Services on phases of their own, each made in the wrong order.
+#: Services with phases set explicitly, made in the wrong order.
 FLOORS = """
 from peerage.asab.parts import Phase, Part
 class S(asab.Service):
@@ -238,7 +238,7 @@ def test_what_still_runs_after_a_stop_is_logged():
     """Once, some seconds after the stop."""
     outcome = ours("""
     from peerage.asab import lifecycle
-    lifecycle._REPORT_AFTER = 0.05
+    lifecycle.REPORT_AFTER = 0.05
     class S(asab.Service):
         async def finalize(self, app):
             await asyncio.sleep(0.2)

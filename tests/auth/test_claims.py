@@ -75,7 +75,7 @@ def test_resources_are_lists_of_strings_by_tenant(value):
         ({"audiences": {"x", "http://you"}}, None),
         ({"issuers": {"http://other"}}, Reason.ISSUER),
         ({"issuers": ()}, Reason.ISSUER),
-        ({"audiences": {"http://nobody"}}, Reason.AUDIENCE),
+        ({"audiences": {"http://other"}}, Reason.AUDIENCE),
         ({"audiences": ()}, Reason.AUDIENCE),
         ({}, None),
     ],

@@ -86,7 +86,7 @@ async def test_a_thousand_bad_tokens_fetch_twice_at_most_and_good_ones_dont_wait
     served.gate = asyncio.Event()
     bad = [
         token(claims(sub=str(number)), name="stranger", kid=kid)
-        for number, kid in enumerate([None, "old", "new", "nobody"] * 250)
+        for number, kid in enumerate([None, "old", "new", "unknown"] * 250)
     ]
     waiting = [asyncio.create_task(verifier.verify(text)) for text in bad[:500]]
     await served.begun(2)

@@ -207,7 +207,7 @@ async def test_an_instance_cannot_speak_for_another(services):
     now = int(time.time())
     good = contents(own(thief).token("orders.service_id.asab", READ))
     assert (await verify.verify(sign(thief, good))).issuer == "http://thief-1.instance_id.asab"
-    for issuer in (SHOP, "http://orders-1.instance_id.asab", "http://nobody-1.instance_id.asab"):
+    for issuer in (SHOP, "http://orders-1.instance_id.asab", "http://unknown-1.instance_id.asab"):
         with pytest.raises(TokenRefusedError):
             await verify.verify(sign(thief, good | {"iss": issuer, "sub": issuer, "azp": issuer, "iat": now}))
     # With the name of the other key in the header.

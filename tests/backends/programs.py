@@ -22,7 +22,7 @@ def refused(call):
     return False
 
 def forked(run):
-    # Returns in the parent; the child runs it in a thread of its own, and ends.
+    # Returns in the parent; the child runs it in another thread, and ends.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         child = os.fork()

@@ -55,7 +55,7 @@ def spread_sequentially(balancer: Balancer, instances: list[Instance], requests:
 def spread_concurrently(
     balancer: Balancer, instances: list[Instance], requests: int, concurrency: int, seed: int
 ) -> Counter[str]:
-    """Give requests that take random times, so many at once, on a clock of their own."""
+    """Give requests that take random times, *concurrency* at a time, on a simulated clock."""
     rng, now, hits = Random(seed), 0.0, Counter()
     under_way: list[tuple[float, int, Pick]] = []
     for number in range(requests):

@@ -1,4 +1,4 @@
-"""The real command and real services, as child processes on an embedded registry of each test's own."""
+"""The real command and real services, as child processes on an embedded registry for each test."""
 
 import os
 import signal
@@ -55,7 +55,7 @@ class Service:
 
 
 @pytest.fixture(autouse=True)
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of this test's registry and of its temporary files."""
     monkeypatch.setenv("PEERAGE_DIR", str(tmp_path / "registry"))
     monkeypatch.setenv("TMPDIR", str(tmp_path))

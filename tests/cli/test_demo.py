@@ -22,12 +22,12 @@ def assert_ended(processes: list[psutil.Process]) -> None:
     assert not [each for each in alive if each.status() != psutil.STATUS_ZOMBIE]
 
 
-def left_in(place: Path) -> list[str]:
+def left_in(folder: Path) -> list[str]:
     """Return the names of temporary folders that are still there."""
-    return [entry.name for entry in place.iterdir() if entry.name.startswith("peerage-demo-")]
+    return [entry.name for entry in folder.iterdir() if entry.name.startswith("peerage-demo-")]
 
 
-async def test_no_call_fails_while_one_is_killed_and_one_joins(peerage, place):
+async def test_no_call_fails_while_one_is_killed_and_one_joins(peerage, folder):
     result = await peerage("demo", "--seconds", "6")
     assert (result.code, result.err) == (0, "")
     for sentence in (
@@ -42,7 +42,7 @@ async def test_no_call_fails_while_one_is_killed_and_one_joins(peerage, place):
     ):
         assert re.search(sentence, result.out), sentence
     assert not any(psutil.pid_exists(int(pid)) for pid in re.findall(r"joined \(pid (\d+)\)", result.out))
-    assert not left_in(place)
+    assert not left_in(folder)
 
 
 async def test_no_call_fails_on_a_zookeeper(zookeeper, peerage):
@@ -58,7 +58,7 @@ async def test_no_call_fails_on_a_zookeeper(zookeeper, peerage):
         assert re.search(sentence, result.out), sentence
 
 
-async def test_ctrl_c_ends_it_and_its_children(started, place):
+async def test_ctrl_c_ends_it_and_its_children(started, folder):
     running = await started("demo", "--seconds", "600")
     await until(running, lambda line: "calls" in line)
     children = family(running.pid)
@@ -66,7 +66,7 @@ async def test_ctrl_c_ends_it_and_its_children(started, place):
     code, _, errors = await interrupted(running)
     assert (code, errors) == (130, "")
     assert not any(child.is_running() for child in children)
-    assert not left_in(place)
+    assert not left_in(folder)
 
 
 async def test_its_children_end_when_it_is_killed(started):
@@ -77,17 +77,17 @@ async def test_its_children_end_when_it_is_killed(started):
     assert_ended(children)
 
 
-async def test_a_child_that_cannot_start_is_reported(peerage, place, monkeypatch):
+async def test_a_child_that_cannot_start_is_reported(peerage, folder, monkeypatch):
     monkeypatch.setenv("PEERAGE_ADDRESSES", "nonsense")
     result = await peerage("demo", "--seconds", "600")
     assert result.code == 1
     assert re.match(r"peerage: pricing-\d ended with code 1\.\n", result.err)
     assert "PEERAGE_ADDRESSES" in result.err
     assert "Traceback" not in result.err
-    assert not left_in(place)
+    assert not left_in(folder)
 
 
-async def test_it_ends_when_a_child_dies(started, place):
+async def test_it_ends_when_a_child_dies(started, folder):
     running = await started("demo", "--seconds", "600")
     await until(running, lambda line: "calls" in line)
     victim = next(child for child in family(running.pid) if "pricing-2" in child.environ().values())
@@ -95,16 +95,16 @@ async def test_it_ends_when_a_child_dies(started, place):
     code, _, errors = await ended(running)
     assert code == 1
     assert f"pricing-2 ended with code {-signal.SIGKILL}" in errors
-    assert not left_in(place)
+    assert not left_in(folder)
 
 
-async def test_it_ends_quietly_when_its_output_is_closed(started, place):
+async def test_it_ends_quietly_when_its_output_is_closed(started, folder):
     running = await started("demo", "--seconds", "600")
     await running.line()
     close_output(running)
     result = await ended(running)
     assert (result.code, result.err) == (128 + signal.SIGPIPE, "")
-    assert not left_in(place)
+    assert not left_in(folder)
 
 
 @pytest.fixture(autouse=True)

@@ -31,7 +31,7 @@ async def test_a_service_is_called_by_name_and_an_unknown_name_has_its_own_code(
     assert result.err.count("\n") == 1
 
 
-async def test_method_headers_and_data_are_sent(peerage, serve, place):
+async def test_method_headers_and_data_are_sent(peerage, serve, folder):
     await serve("shop-1")
 
     async def sent(*args: str, stdin: str | None = None) -> dict:
@@ -40,8 +40,8 @@ async def test_method_headers_and_data_are_sent(peerage, serve, place):
     answer = await sent("-X", "put", "-d", "päy", "-H", "Content-Type: text/plain", "-H", "X-Many: a: b")
     assert (answer["method"], answer["body"]) == ("PUT", "päy")
     assert (answer["headers"]["Content-Type"], answer["headers"]["X-Many"]) == ("text/plain", "a: b")
-    (place / "body").write_text("from a file")
-    answer = await sent("-d", f"@{place / 'body'}")
+    (folder / "body").write_text("from a file")
+    answer = await sent("-d", f"@{folder / 'body'}")
     assert (answer["method"], answer["body"]) == ("POST", "from a file")
     assert (await sent("-d", "@-", stdin="from stdin"))["body"] == "from stdin\n"
 
@@ -107,8 +107,8 @@ def has_open(pid, file):
     return any(entry.resolve() == file.resolve() for entry in Path(f"/proc/{pid}/fd").iterdir())
 
 
-async def test_ctrl_c_ends_waiting_for_data(started, place):
-    fifo = place / "data"
+async def test_ctrl_c_ends_waiting_for_data(started, folder):
+    fifo = folder / "data"
     os.mkfifo(fifo)
     running = await started("get", "http://shop.service_id.asab/echo", "-d", f"@{fifo}")
     with await asyncio.to_thread(fifo.open, "w"):  # waits until it is opened for reading
@@ -172,9 +172,9 @@ async def test_a_json_body_is_sent_as_json(peerage, serve, data, options, sent):
     assert (answer["body"], answer["headers"]["Content-Type"]) == (data, sent)
 
 
-async def test_an_unreadable_folder_ends_a_call_at_once(peerage, place):
+async def test_an_unreadable_folder_ends_a_call_at_once(peerage, folder):
     """The reason is one line, whatever the time limit of the call."""
-    (place / "registry").write_text("not a folder")
+    (folder / "registry").write_text("not a folder")
     result = await peerage("get", URL, "--timeout", "600")
     assert (result.code, result.out) == (5, "")
     assert result.err.count("\n") == 1
@@ -182,19 +182,19 @@ async def test_an_unreadable_folder_ends_a_call_at_once(peerage, place):
 
 async def test_a_refusal_by_zookeeper_ends_a_call_at_once(peerage, zookeeper):
     """Instead of the time that a registry has to answer."""
-    place = f"{zookeeper.address}/refused-{os.getpid()}"
-    async with Discovery(f"zookeeper://user:secret@{place}?acl=creator", service_id="shop") as discovery:
+    path = f"{zookeeper.address}/refused-{os.getpid()}"
+    async with Discovery(f"zookeeper://user:secret@{path}?acl=creator", service_id="shop") as discovery:
         await discovery.advertise(web=[("127.0.0.1", 80)])
         for command_line in (("get", URL), ("ls", "--timeout", "600")):
-            result = await peerage(*command_line, "--registry", f"zookeeper://{place}")
+            result = await peerage(*command_line, "--registry", f"zookeeper://{path}")
             assert (result.code, result.out) == (5, "")
             assert "can't be read: reading " in result.err
             assert "is refused" in result.err
 
 
-async def test_an_ordinary_url_needs_no_registry(peerage, place, serve):
+async def test_an_ordinary_url_needs_no_registry(peerage, folder, serve):
     url = (await serve("shop-1")).url
-    broken = place / "broken"
+    broken = folder / "broken"
     broken.write_text("not a folder")
     result = await peerage("get", f"{url}/echo", "--registry", f"embedded://{broken}")
     assert (result.code, result.err) == (0, "")

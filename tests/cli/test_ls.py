@@ -208,9 +208,9 @@ async def test_watch_shows_only_what_matches(started, serve):
     assert await interrupted(running) == (130, "", "")
 
 
-async def test_a_folder_that_cannot_be_read_is_reported_at_once_and_once(peerage, place):
+async def test_a_folder_that_cannot_be_read_is_reported_at_once_and_once(peerage, folder):
     """Waiting wouldn't change it."""
-    (place / "registry").write_text("not a folder")
+    (folder / "registry").write_text("not a folder")
     for args in (("ls",), ("ls", "--watch"), ("locate", "a=b"), ("demo", "--registry", "embedded:")):
         options = () if args[0] == "demo" else ("--timeout", "600")
         result = await peerage(*args, *options)

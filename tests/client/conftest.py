@@ -85,6 +85,10 @@ class Fleet:
     def outstanding(self):
         return self.client.balancer.outstanding
 
+    async def aclose(self):
+        """Close the client that is in use now: a test may have replaced the first one."""
+        await self.client.aclose()
+
     def session(self, base_url=None, **kwargs):
         return self.client.session(base_url, **kwargs)
 
@@ -179,7 +183,7 @@ class Fleet:
         return served
 
     def spawn(self, service="orders", **own):
-        """Start a server in a process of its own."""
+        """Start a server in a separate process."""
         process = subprocess.Popen(
             [sys.executable, Path(__file__).parent / "server_process.py"], stdout=subprocess.PIPE
         )
@@ -198,7 +202,7 @@ class Fleet:
 async def fleet(clock) -> AsyncIterator[Fleet]:
     async with AsyncExitStack() as stack:
         fleet = Fleet(stack, clock)
-        stack.push_async_callback(fleet.client.aclose)
+        stack.push_async_callback(fleet.aclose)
         yield fleet
         assert not fleet.outstanding
 

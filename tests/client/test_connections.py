@@ -2,11 +2,12 @@
 
 import asyncio
 import resource
+from contextlib import contextmanager
 
 import aiohttp
-import pytest
 from aiohttp import web
 
+from peerage.client import Client
 from peerage.client.connections import Connections
 from peerage.testing import eventually
 
@@ -23,12 +24,14 @@ async def get(session, name=None):
         await response.read()
 
 
-@pytest.fixture
-def few_descriptors():
+@contextmanager
+def descriptors(number):
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
-    yield 256
-    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (number, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 async def test_connections_to_an_instance_that_left_are_closed(fleet):
@@ -76,17 +79,16 @@ async def test_a_successor_at_the_same_address_is_not_harmed(fleet):
     assert fleet.client.balancer.stats(successor) is not None
 
 
-async def test_idle_connections_are_bounded(fleet, few_descriptors):
+async def test_idle_connections_are_bounded(fleet):
     for _ in range(40):
         await fleet.serve()
-    connections = fleet.client._connections
-    connections._most_idle = 10
+    with descriptors(40):
+        fleet.client = Client(fleet.membership)
     async with fleet.session() as session:
         for number in range(40):
             await get(session, f"orders-{number + 1}")
         await eventually(lambda: len(kept_sockets(fleet)) <= 10)
         await get(session, "orders-40")
-    assert few_descriptors == 256
 
 
 async def test_requests_that_wait_for_a_connection_dont_count_as_using_one(fleet):
@@ -99,8 +101,9 @@ async def test_requests_that_wait_for_a_connection_dont_count_as_using_one(fleet
 
     for _ in range(40):
         await fleet.serve(answer)
-    fleet.client._connections._most_idle = 8
-    fleet.client._limit = 4
+    # A process with so few descriptors keeps a quarter of them idle.
+    with descriptors(32):
+        fleet.client = Client(fleet.membership, limit=4)
     async with fleet.session() as session:
         await asyncio.gather(*(get(session, f"orders-{number + 1}") for number in range(40)))
     assert len(seen) == 40
@@ -123,8 +126,8 @@ async def test_idle_connections_to_instances_in_use_are_bounded(fleet):
 
     for _ in range(3):
         await fleet.serve(wait)
-    connections = fleet.client._connections
-    connections._most_idle = 4
+    with descriptors(16):
+        fleet.client = Client(fleet.membership, limit=0)
     async with fleet.session() as session:
 
         async def call(number, path=""):
@@ -141,7 +144,7 @@ async def test_idle_connections_to_instances_in_use_are_bounded(fleet):
         together.set()
         # The last eight, four that were idle when these were made, and the three in use.
         await eventually(lambda: len(kept_sockets(fleet)) <= 8 + 4 + 3)
-        connections.close_idle()
+        fleet.client._connections.close_idle()
         await eventually(lambda: len(kept_sockets(fleet)) == 3)
         release.set()
         assert await asyncio.gather(*held) == ["done"] * 3

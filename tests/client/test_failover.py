@@ -161,7 +161,7 @@ async def test_an_instance_that_refused_a_connection_is_tried_last_for_a_second(
         # A probe in the background tries it, no request does.
         fleet.clock.now += 2
         assert await connections_of(20) == 0
-        # With nobody else left it is asked after all.
+        # It is the only one left, so it gets the request after all.
         fleet.directory.remove(served.name)
         with pytest.raises(UnreachableError, match=str(dead.port)):
             await session.get(ORDERS)

@@ -25,7 +25,7 @@ def dialled(monkeypatch):
     async def sock_connect(self, sock, address):
         found.append(address[0])
         if not address[0].startswith("127."):
-            raise OSError("this test connects to nobody")
+            raise OSError("this test makes no connections")
         await connect(self, sock, address)
 
     monkeypatch.setattr(asyncio.SelectorEventLoop, "sock_connect", sock_connect)

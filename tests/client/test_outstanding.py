@@ -36,7 +36,7 @@ async def test_counted_to_the_end_of_the_stream(fleet):
 
 
 @pytest.mark.parametrize("end", ["close", "release"])
-async def test_closed_or_released_early(fleet, end):
+async def test_a_response_closed_or_released_early_is_done(fleet, end):
     served = await fleet.serve(endless)
     async with fleet.session() as session:
         response = await session.get(ORDERS)
@@ -45,7 +45,7 @@ async def test_closed_or_released_early(fleet, end):
         assert not fleet.outstanding
 
 
-async def test_left_early(fleet):
+async def test_a_response_left_early_is_done(fleet):
     await fleet.serve(endless)
     async with fleet.session() as session:
         async with session.get(ORDERS):
@@ -53,7 +53,7 @@ async def test_left_early(fleet):
         assert not fleet.outstanding
 
 
-async def test_dropped(fleet):
+async def test_a_response_without_reference_is_under_way_until_it_is_received(fleet):
     arrived, go_on = asyncio.Event(), asyncio.Event()
 
     async def two_parts(request):
@@ -75,7 +75,7 @@ async def test_dropped(fleet):
 
 
 @pytest.mark.parametrize(("method", "status"), [("GET", 204), ("GET", 304), ("HEAD", 200), ("GET", 200)])
-async def test_no_body(fleet, method, status):
+async def test_a_response_without_a_body_is_done(fleet, method, status):
     async def empty(request):
         return web.Response(status=status)
 
@@ -86,7 +86,7 @@ async def test_no_body(fleet, method, status):
         assert response.status == status
 
 
-async def test_status_raised(fleet):
+async def test_raising_for_a_status_ends_the_request(fleet):
     async def fail(request):
         raise web.HTTPInternalServerError(text="x" * 100_000)
 
@@ -102,7 +102,7 @@ async def test_status_raised(fleet):
         assert not fleet.outstanding
 
 
-async def test_read_time_out_in_the_body(fleet):
+async def test_a_time_out_in_the_body_ends_the_request(fleet):
     await fleet.serve(endless)
     async with fleet.session() as session:
         async with session.get(ORDERS, timeout=aiohttp.ClientTimeout(sock_read=0.05)) as response:
@@ -111,7 +111,7 @@ async def test_read_time_out_in_the_body(fleet):
         assert not fleet.outstanding
 
 
-async def test_web_socket(fleet):
+async def test_a_web_socket_is_under_way_until_it_is_closed(fleet):
     async def echo(request):
         socket = web.WebSocketResponse()
         await socket.prepare(request)
@@ -135,7 +135,7 @@ async def test_web_socket(fleet):
             assert not fleet.outstanding
 
 
-async def test_web_socket_refused(fleet):
+async def test_a_refused_web_socket_is_done(fleet):
     await fleet.serve()
     async with fleet.session() as session:
         with pytest.raises(aiohttp.WSServerHandshakeError):
@@ -144,7 +144,7 @@ async def test_web_socket_refused(fleet):
 
 
 @pytest.mark.parametrize("stage", ["before headers", "in the body", "sending"])
-async def test_cancelled(fleet, stage):
+async def test_a_cancelled_request_is_done(fleet, stage):
     arrived = asyncio.Event()
 
     async def hang(request):
@@ -174,7 +174,7 @@ async def test_cancelled(fleet, stage):
         assert not fleet.outstanding
 
 
-async def test_cancelled_while_connecting(fleet):
+async def test_a_request_cancelled_while_connecting_is_done(fleet):
     connecting = asyncio.Event()
     tracing = aiohttp.TraceConfig()
 
@@ -193,7 +193,7 @@ async def test_cancelled_while_connecting(fleet):
         assert not fleet.outstanding
 
 
-async def test_a_middleware_of_the_user_fails_after_the_answer(fleet):
+async def test_a_request_whose_middleware_fails_after_the_answer_is_done(fleet):
     async def release_and_fail(request, handler):
         response = await handler(request)
         response.release()
@@ -211,7 +211,7 @@ async def test_a_middleware_of_the_user_fails_after_the_answer(fleet):
             await eventually(lambda: not fleet.outstanding)
 
 
-async def test_authorization_fails(fleet):
+async def test_a_request_whose_authorization_fails_is_done(fleet):
     async def deny(request, handler):
         raise PermissionError("no token")
 
@@ -222,7 +222,7 @@ async def test_authorization_fails(fleet):
     assert not fleet.outstanding
 
 
-async def test_redirects(fleet):
+async def test_a_redirected_request_is_counted_once(fleet):
     async def redirect(request):
         if request.path == "/":
             raise web.HTTPFound("/there", text="x" * 100_000)

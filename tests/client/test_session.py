@@ -25,8 +25,12 @@ async def test_it_is_a_plain_aiohttp_session(fleet):
 async def test_what_is_logical_stays_logical(fleet):
     served = await fleet.serve()
     async with fleet.session() as session, session.get(f"{ORDERS}/v1/a%20b?x=%3F&y=%20#part") as response:
-        told = await response.json()
-        assert told == {"node": served.name, "host": "orders.service_id.asab", "path": "/v1/a%20b?x=?&y=%20"}
+        answer = await response.json()
+        assert answer == {
+            "node": served.name,
+            "host": "orders.service_id.asab",
+            "path": "/v1/a%20b?x=?&y=%20",
+        }
         assert response.url == URL(f"{ORDERS}/v1/a%20b?x=?&y=%20")
         assert response.real_url.fragment == "part"
 
@@ -70,10 +74,10 @@ async def test_requests_are_spread_over_one_session(fleet):
 async def test_other_hosts_are_left_alone(fleet):
     served = await fleet.serve()
     async with fleet.session() as session:
-        told = await get_json(session, f"http://127.0.0.1:{served.port}/x")
-        assert told["host"] == f"127.0.0.1:{served.port}"
-        told = await get_json(session, f"http://localhost:{served.port}/x")
-        assert told["host"] == f"localhost:{served.port}"
+        answer = await get_json(session, f"http://127.0.0.1:{served.port}/x")
+        assert answer["host"] == f"127.0.0.1:{served.port}"
+        answer = await get_json(session, f"http://localhost:{served.port}/x")
+        assert answer["host"] == f"localhost:{served.port}"
     assert fleet.lookups == []
 
 
@@ -147,7 +151,7 @@ async def test_a_request_under_way_at_a_removed_instance_finishes(fleet):
 
 async def test_cookies_belong_to_the_logical_name(fleet):
     async def cookie(request):
-        response = web.Response(text=request.cookies.get("who", "nobody"))
+        response = web.Response(text=request.cookies.get("who", "anonymous"))
         response.set_cookie("who", "me")
         return response
 
@@ -158,7 +162,7 @@ async def test_cookies_belong_to_the_logical_name(fleet):
         for _ in range(6):
             async with session.get(ORDERS) as response:
                 texts.append(await response.text())
-        assert texts == ["nobody", *["me"] * 5]
+        assert texts == ["anonymous", *["me"] * 5]
         assert session.cookie_jar.filter_cookies(URL(ORDERS))["who"].value == "me"
 
 
@@ -232,7 +236,7 @@ async def test_streaming_up_and_down(fleet):
         assert b"".join([chunk async for chunk in response.content.iter_chunked(700)]) == expected
 
 
-async def test_tracing(fleet):
+async def test_tracing_sees_the_logical_url(fleet):
     seen = []
     tracing = aiohttp.TraceConfig()
 
@@ -251,7 +255,7 @@ async def test_tracing(fleet):
     ]
 
 
-async def test_web_socket(fleet):
+async def test_a_web_socket_is_opened_by_name(fleet):
     async def echo(request):
         socket = web.WebSocketResponse()
         await socket.prepare(request)
@@ -328,8 +332,8 @@ async def test_a_middleware_that_repeats_is_balanced_and_authorized_anew(fleet):
 async def test_middlewares_of_a_request_replace_ours_and_the_resolver_knows(fleet):
     served = await fleet.serve()
     async with fleet.session() as session:
-        told = await get_json(session, f"{ORDERS}:81/x", middlewares=())
-        assert told == {"node": served.name, "host": "orders.service_id.asab:81", "path": "/x"}
+        answer = await get_json(session, f"{ORDERS}:81/x", middlewares=())
+        assert answer == {"node": served.name, "host": "orders.service_id.asab:81", "path": "/x"}
         with pytest.raises(NotDiscoveredError, match="stock"):
             await session.get("http://stock.service_id.asab", middlewares=())
 

@@ -104,7 +104,7 @@ async def test_a_trailing_dot_is_not_part_of_the_certificate(fleet, authority, t
         assert response.status == 200
 
 
-async def test_web_socket_over_tls(fleet, authority, trusting):
+async def test_a_web_socket_is_opened_by_name_over_tls(fleet, authority, trusting):
     async def greet(request):
         socket = web.WebSocketResponse()
         await socket.prepare(request)

@@ -239,7 +239,7 @@ class TestSubscribers:
 
 
 def test_the_records_are_counted(directory):
-    """By what they are; superseded ones are no instances of their own."""
+    """Counted by state; superseded records aren't counted as instances."""
     directory.put(record("a", 1, instance_id="1"))
     directory.put(record("b", 2, instance_id="1"))
     directory.put(record("c", peerage={"state": "draining"}, web=[["::", 1], "x"]))

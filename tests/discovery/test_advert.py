@@ -54,7 +54,7 @@ def test_what_isnt_given_stays():
     assert "weight" not in record_of(advert.changed(weight=None))["peerage"]
 
 
-def test_it_keeps_copies():
+def test_an_advert_copies_the_collections_of_the_caller():
     """What the caller does with its own collections later has no effect; an iterator is read once."""
     ids, extra, web = {"shard": iter([1, 2])}, {"a": 1}, [("0.0.0.0", 80)]
     advert = Advert(identity=ME, ids=ids, extra=extra, web=web)

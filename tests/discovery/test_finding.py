@@ -69,7 +69,7 @@ async def test_a_key_that_is_probably_misspelled_is_logged_once(three, caplog):
         assert await three.locate(servce_id="orders") == set()
         assert await three.instances({"shards": 1}) == []
         assert await three.locate(colour="blue") == set()
-        assert await three.locate(service_id="nobody") == set()
+        assert await three.locate(service_id="unknown") == set()
     assert caplog.messages == [
         "No instance has an id with the key 'servce_id'. Did you mean 'service_id'?",
         "No instance has an id with the key 'shards'. Did you mean 'shard'?",

@@ -1,7 +1,7 @@
-"""Records, good and malformed, and what the original and we answer differently, with the reason.
+"""Records, good and malformed, and the questions that asab and peerage answer differently, with the reason.
 
-Each case stands in a folder of its own, beside one good record. Whatever isn't named here as a difference
-must be answered alike.
+Each case is written to a separate folder, together with one good record. Both must answer a question alike
+unless a difference is listed here.
 """
 
 import json
@@ -10,7 +10,7 @@ from typing import Any, Final
 
 __all__ = ["BASE", "CASES", "QUERIES", "Case", "Reason", "label"]
 
-#: The good record that stands in every folder.
+#: The good record that is in every folder.
 BASE: Final = {
     "host": "node-0",
     "appclass": "Base",
@@ -21,33 +21,37 @@ BASE: Final = {
 
 
 class Reason:
-    """Why an answer differs. Each removes a failure, or is ours on purpose."""
+    """Why an answer differs: to remove a failure of the original, or by design."""
 
-    RECORD = "a malformed record costs itself alone; in the original one record stops the whole scan"
-    ENTRY = "a malformed part of a record costs itself alone; in the original it stops the whole scan"
-    NOT_CALLABLE = "what can't be called isn't found; the original gives a URL that nobody can use"
+    RECORD = "a malformed record is skipped; in the original it stops the whole scan"
+    ENTRY = "a malformed part of a record is skipped; in the original it stops the whole scan"
+    NOT_CALLABLE = (
+        "an instance that can't be called isn't found; the original returns a URL that doesn't work"
+    )
     NO_ID = "an id is a text that isn't empty or a number, and ids come in lists"
     UTF8 = "a record is one JSON object in UTF-8, without a byte order mark"
     SIZE = "a record over 64 kB is not kept"
-    BY_HAND = "a node without an owner was left by somebody who is gone: shown, never called"
+    BY_HAND = "a node that no session owns is listed, and never called: its process has ended"
     ONE_ADDRESS = "an entry bound to one address can be called there"
     SERVICE_ALONE = "service_id is known without an instance_id as well"
     NODES_AND_SITES = "node_id and site_id are ids as well"
     FOLDED = "ids match without regard to case: hosts of URLs arrive in lower case"
     NUMBERS = "a number and its text are one id: in a URL there is only text"
     ALIAS = "hyphens stand for underscores in the names of the built-in ids"
-    BRACKETS = "an IPv6 address stands in brackets in a URL"
-    DEAD = "of several records with one instance_id, host and port the newest is true, the others are dead"
-    ALL_CRITERIA = "who is found matches all criteria; the original finds who matches any"
-    INSTANCE_FIRST = "who is found matches all criteria; the original, given instance_id, ignores the others"
+    BRACKETS = "an IPv6 address is in brackets in a URL"
+    DEAD = "of several records with one instance_id, host and port only the newest is called"
+    ALL_CRITERIA = "an instance must match all criteria; in the original, any of them"
+    INSTANCE_FIRST = (
+        "an instance must match all criteria; the original ignores the others if instance_id is given"
+    )
 
 
 def label(query: dict[str, Any]) -> str:
-    """How a query is named in a case."""
+    """The text by which a case names a query."""
     return ", ".join(f"{key}={value!r}" for key, value in query.items())
 
 
-#: What is asked in every case, besides discover().
+#: The queries of every case, besides discover().
 QUERIES: Final[list[dict[str, Any]]] = [
     {"service_id": "base"},
     {"instance_id": "base-1"},
@@ -62,7 +66,7 @@ QUERIES: Final[list[dict[str, Any]]] = [
 ]
 
 
-#: What a record of its own is asked by, and what all is asked by.
+#: The queries that find the record of a case, and all questions about it.
 _ITS_IDS: Final = ("instance_id='inst-1'", "service_id='svc'")
 _FOUND: Final = ("discover", *_ITS_IDS)
 _SCAN: Final = ("scan",)
@@ -78,12 +82,12 @@ class Case:
     why: str | None = None
     """The reason why it is answered differently."""
     differs: tuple[str, ...] = _FOUND
-    """The questions that are, if there is a reason; ``scan``: the original has no answer to any."""
+    """The questions answered differently, if there is a reason; ``scan``: the original answers none."""
     queries: tuple[dict[str, Any], ...] = ()
-    """Asked besides."""
+    """Further queries of this case."""
     ephemeral: bool = True
     before: dict[str, Any] | None = None
-    """A record that was there before."""
+    """A record that was written before this one."""
 
     @property
     def data(self) -> bytes:

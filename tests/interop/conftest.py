@@ -12,7 +12,7 @@ _numbers = itertools.count()
 
 @pytest.fixture
 def path() -> str:
-    """A path of this test's own, without the first slash."""
+    """A path for this test alone, without the first slash."""
     return f"interop-{os.getpid()}-{next(_numbers)}"
 
 

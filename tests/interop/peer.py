@@ -64,7 +64,7 @@ class PeerOfAsab(asab.Application):
     async def obey(self, command, argument):
         try:
             self.say(await getattr(self, f"do_{command}")(argument))
-        except Exception as error:  # noqa: BLE001 - told to the test
+        except Exception as error:  # noqa: BLE001 - reported to the test
             self.say({"error": type(error).__name__, "text": str(error)})
 
     async def do_locate(self, criteria):
@@ -104,9 +104,9 @@ class PeerOfAsab(asab.Application):
         found = await service.discover()
         return {
             "discover": [
-                [key, value, sorted([host, port, FAMILIES[family]] for host, port, family in places)]
+                [key, value, sorted([host, port, FAMILIES[family]] for host, port, family in addresses)]
                 for key, values in found.items()
-                for value, places in values.items()
+                for value, addresses in values.items()
             ],
             "locate": [sorted(await service.locate(**query)) for query in queries],
         }

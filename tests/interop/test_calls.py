@@ -55,7 +55,7 @@ async def test_ours_calls_the_original(zookeeper, path, url, host):
         Discovery(url) as discovery,
     ):
         assert await peer.tell("update_discovery", {"shard": [9]}) is None
-        await found(lambda: discovery.locate(**{key: host.partition(".")[0]}), f"nobody has {host}")
+        await found(lambda: discovery.locate(**{key: host.partition(".")[0]}), f"no instance has {host}")
         async with discovery.session() as session, session.get(f"http://{host}/who") as response:
             assert response.status == 200
             assert await response.json() == {"who": "asab", "instance": "their-1"}
@@ -72,13 +72,13 @@ async def test_the_original_calls_ours(zookeeper, path, url, host):
         original(zookeeper.address, path, SERVICE_ID="their-service", INSTANCE_ID="their-1") as peer,
         serving(url, identity, ids={"colour": ["blue"], "shard": ["9"]}),
     ):
-        await found(lambda: peer.tell("locate", {key: value}), f"the original knows nobody by {host}")
+        await found(lambda: peer.tell("locate", {key: value}), f"the original knows no instance by {host}")
         status, text = await peer.tell("get", f"http://{host}/who")
         assert (status, text) == (200, '{"who": "peerage", "instance": "our-1"}')
 
 
 async def test_the_original_finds_ours_without_an_instance_id(zookeeper, path, url):
-    """25.15 takes service_id from such records only out of the ids of their own."""
+    """Because peerage writes service_id among the custom ids as well, where asab 25.15 looks for it."""
     identity = Identity(host="127.0.0.1", service_id="nameless")
     async with original(zookeeper.address, path) as peer, serving(url, identity):
         await found(lambda: peer.tell("locate", {"service_id": "nameless"}), "not found by the original")

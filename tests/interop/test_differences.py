@@ -24,20 +24,20 @@ async def ours(url: str, queries: list[dict[str, Any]]) -> Answers:
         found = await discovery.discover()
         answers: Answers = {label(query): sorted(await discovery.locate(query)) for query in queries}
     answers["discover"] = {
-        (key, repr(value)): sorted([host, port, _FAMILIES[family]] for host, port, family in places)
+        (key, repr(value)): sorted([host, port, _FAMILIES[family]] for host, port, family in addresses)
         for key, values in found.items()
-        for value, places in values.items()
+        for value, addresses in values.items()
     }
     return answers
 
 
 async def theirs(peer: Original, path: str, queries: list[dict[str, Any]]) -> Answers:
     """What the original finds there."""
-    told = await peer.tell("answers", [f"/{path}", queries])
-    if "broken" in told:
-        return {"scan": told["broken"]}
-    answers: Answers = dict(zip(map(label, queries), told["locate"], strict=True))
-    answers["discover"] = {(key, repr(value)): places for key, value, places in told["discover"]}
+    reply = await peer.tell("answers", [f"/{path}", queries])
+    if "broken" in reply:
+        return {"scan": reply["broken"]}
+    answers: Answers = dict(zip(map(label, queries), reply["locate"], strict=True))
+    answers["discover"] = {(key, repr(value)): addresses for key, value, addresses in reply["discover"]}
     return answers
 
 

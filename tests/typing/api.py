@@ -117,7 +117,7 @@ def serve_alone(app: web.Application) -> None:
 
 
 def registry() -> Registry:
-    """A registry of its own for a test."""
+    """A registry for one test."""
     return open_registry(b"memory:")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
 
 

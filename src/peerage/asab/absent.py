@@ -7,8 +7,6 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Final
 
-__all__ = ["ABSENT", "REAL_ASAB", "install"]
-
 _PACKAGE: Final = "peerage.asab."
 
 #: The end of each message about a missing part.

@@ -24,8 +24,6 @@ from peerage.asab.parts import Part, Phase, part_of
 from peerage.asab.pubsub import PubSub
 from peerage.asab.task import TaskService
 
-__all__ = ["Application"]
-
 log = logging.getLogger(__name__)
 
 #: The value of ``-w`` if none is given.

@@ -1,4 +1,4 @@
-"""The configuration of the program, INI files over defaults, and objects with settings of their own."""
+"""The configuration of the program, INI files over defaults, and objects that have settings."""
 
 import configparser
 import glob
@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from peerage.asab.utils import convert_to_seconds, string_to_boolean, validate_url
-
-__all__ = ["Config", "ConfigObject", "Configurable", "ConfigurableDict", "Configuration", "Options"]
 
 log = logging.getLogger(__name__)
 

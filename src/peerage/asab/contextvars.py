@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import aiohttp.web
 
-__all__ = ["Authz", "Request", "Tenant", "Unverified", "tenant_context"]
-
 Request: ContextVar["aiohttp.web.Request"] = ContextVar("Request")
 """The request itself."""
 

@@ -5,8 +5,6 @@ from typing import Any
 
 import aiohttp.web
 
-__all__ = ["AccessDeniedError", "Conflict", "NotAuthenticatedError", "ValidationError"]
-
 
 class ValidationError(Exception):
     """The request's data is invalid; ``JsonExceptionMiddleware`` answers 400."""

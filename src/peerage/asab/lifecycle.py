@@ -19,14 +19,12 @@ from peerage.errors import PeerageError
 if TYPE_CHECKING:
     from peerage.asab.application import Application
 
-__all__ = ["Lifecycle", "tick"]
-
 log = logging.getLogger(__name__)
 
 Work = Callable[[], Awaitable[Any]]
 
 #: Seconds after a stop until the log names what still runs.
-_REPORT_AFTER: Final = 5.0
+REPORT_AFTER: Final = 5.0
 
 #: After so many ticks, ``Application.tick/…!`` is published as well.
 _EVERY: Final = (10, 60, 300, 600, 1800, 3600, 43200, 86400)
@@ -37,40 +35,8 @@ _TO_END: Final = 3.0
 _TO_BE_CANCELLED: Final = 1.0
 
 
-class InitQueue:
-    """A queue of parts that :meth:`work` initializes.
-
-    Args:
-        initialize: initializes one part; raises nothing.
-        last_first: within one phase, the part that was added last comes first.
-    """
-
-    def __init__(self, initialize: Callable[[Part], Awaitable[None]], *, last_first: bool = False) -> None:
-        self._initialize = initialize
-        self._last_first = last_first
-        self._parts: list[Part] = []
-        self._wake = asyncio.Event()
-        self.idle = asyncio.Event()
-        """Set when each part was initialized, or failed."""
-        self.idle.set()
-
-    def add(self, part: Part) -> None:
-        """Initialize *part* in its turn."""
-        self._parts.append(part)
-        self.idle.clear()
-        self._wake.set()
-
-    async def work(self) -> None:
-        """Initialize the parts that are added, until cancelled."""
-        while True:
-            while self._parts:
-                parts = self._parts[::-1] if self._last_first else self._parts
-                part = min(parts, key=lambda each: each.phase)
-                self._parts.remove(part)
-                await self._initialize(part)
-            self.idle.set()
-            self._wake.clear()
-            await self._wake.wait()
+#: Parts to initialize, each behind the numbers by which they are ordered.
+_Queue = asyncio.PriorityQueue[tuple[Phase, int, Part]]
 
 
 class Lifecycle:
@@ -79,9 +45,7 @@ class Lifecycle:
     def __init__(self, app: "Application") -> None:
         self._app = app
         self._parts: list[Part] = []
-        self._own = InitQueue(self._initialize_own)
-        self._users = InitQueue(self._initialize_users, last_first=True)
-        self._web = InitQueue(self._initialize_web)
+        self._own, self._users, self._web = _Queue(), _Queue(), _Queue()
         self._workers: list[asyncio.Task[None]] = []
         self._stop = asyncio.Event()
         # Set by an error and by a second signal: what runs is cancelled, and the end begins.
@@ -96,16 +60,20 @@ class Lifecycle:
     def enlist(self, part: Part) -> None:
         """Initialize *part* in its turn, also while the application runs, and finalize it at the end."""
         self._parts.append(part)
+        number = len(self._parts)
         if part.phase <= Phase.API:
-            self._own.add(part)
+            self._own.put_nowait((part.phase, number, part))
+        elif part.phase is Phase.WEB:
+            self._web.put_nowait((part.phase, number, part))
         else:
-            (self._web if part.phase is Phase.WEB else self._users).add(part)
+            # Within one phase, the part that was made last comes first.
+            self._users.put_nowait((part.phase, -number, part))
 
     def request_stop(self) -> None:
         """End run-time once the work of the program is done."""
         if not self._stop.is_set():
             self._stop.set()
-            self._app.Loop.call_later(_REPORT_AFTER, self._report_waiting)
+            self._app.Loop.call_later(REPORT_AFTER, self._report_waiting)
 
     def interrupt(self) -> None:
         """Cancel ``initialize()`` of services and the application, and ``main()``; finalize nevertheless."""
@@ -128,12 +96,7 @@ class Lifecycle:
     # Run
 
     def run(self) -> None:
-        """Run the application to its end.
-
-        Raises:
-            BaseException: ``initialize()``, ``main()`` or ``finalize()`` raised it.
-            SystemExit: a part of this layer couldn't start; the log has the reason.
-        """
+        """Run the application to its end; it raises what :meth:`Application.run` does."""
         loop = self._app.Loop
         try:
             main = loop.create_task(self._run_parts(), name="peerage.asab: application")
@@ -164,21 +127,22 @@ class Lifecycle:
         app = self._app
         self._publish("Application.init!")
         self._work(self._own)
-        await self._own.idle.wait()
+        await self._own.join()
         if self._failure is not None:
             return
         # In this order, a service whose initialize() doesn't wait is ready before the application's.
         self._work(self._users)
         initialized = self._start("initialize()", app.initialize)
         # Until then routes may be added; the first step of initialize() is done meanwhile.
-        await self._users.idle.wait()
+        await self._users.join()
         await asyncio.sleep(0)
         self._work(self._web)
         await asyncio.wait((initialized,))
-        while not all(lane.idle.is_set() for lane in (self._own, self._users, self._web)):
-            await self._own.idle.wait()
-            await self._users.idle.wait()
-            await self._web.idle.wait()
+        known = -1
+        while known != len(self._parts):  # a part may have made another one
+            known = len(self._parts)
+            for queue in (self._own, self._users, self._web):
+                await queue.join()
 
     async def _serve(self) -> None:
         self._publish("Application.run!")
@@ -189,7 +153,7 @@ class Lifecycle:
         await tick(self._publish, Config.getseconds("general", "tick_period"), self._stop.wait)
         await self._withdraw()
         await asyncio.wait((main,))
-        await self._users.idle.wait()
+        await self._users.join()
 
     async def _end(self) -> None:
         await self._withdraw()
@@ -249,11 +213,22 @@ class Lifecycle:
 
     # Parts
 
-    def _work(self, lane: InitQueue) -> None:
-        self._workers.append(self._app.Loop.create_task(lane.work(), name="peerage.asab: initializing"))
+    def _work(self, queue: _Queue) -> None:
+        """Initialize the parts that are put into *queue*, until the end."""
 
-    async def _initialize_own(self, part: Part) -> None:
-        failed = partial(self._refuse_to_start, part)
+        async def work() -> None:
+            while True:
+                *_, part = await queue.get()
+                await self._initialize_part(part)
+                queue.task_done()
+
+        self._workers.append(self._app.Loop.create_task(work(), name="peerage.asab: initializing"))
+
+    async def _initialize_part(self, part: Part) -> None:
+        if part.phase is Phase.WEB:
+            # For a part made during run-time, the program's next step comes first.
+            await asyncio.sleep(0)
+        failed = None if part.phase in {Phase.MODULE, Phase.USER} else partial(self._refuse_to_start, part)
         await self._step(f"{part.name}.initialize()", partial(part.initialize, self._app), failed)
 
     def _refuse_to_start(self, part: Part, error: BaseException) -> None:
@@ -262,14 +237,6 @@ class Lifecycle:
         else:
             log.critical("%s can't start", part.name, exc_info=error)
         self.fail(SystemExit(1))
-
-    async def _initialize_web(self, part: Part) -> None:
-        # For a part made during run-time, the program's next step comes first.
-        await asyncio.sleep(0)
-        await self._initialize_own(part)
-
-    async def _initialize_users(self, part: Part) -> None:
-        await self._step(f"{part.name}.initialize()", partial(part.initialize, self._app))
 
     async def _withdraw(self) -> None:
         """Tell callers, once, that no new requests are wanted."""

@@ -9,8 +9,6 @@ import sys
 from collections.abc import Mapping
 from typing import Any, Final
 
-__all__ = ["LOG_NOTICE", "StructuredLogger", "install"]
-
 LOG_NOTICE: Final = 25
 """Between INFO and WARNING; shown by default."""
 

@@ -13,8 +13,6 @@ from peerage.asab.log import LOG_NOTICE, STRUCT_DATA
 if TYPE_CHECKING:
     from peerage.asab.config import Configuration
 
-__all__ = ["LogObsolete", "configure", "rotate"]
-
 log = logging.getLogger(__name__)
 
 #: Programs report here that they use what will be removed. Not in log.py, which is loaded before its class.

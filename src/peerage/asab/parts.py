@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from peerage.asab.application import Application
 
-__all__ = ["Part", "Phase", "part_of"]
-
 
 class Phase(IntEnum):
     """When a part is initialized: lower phases first.

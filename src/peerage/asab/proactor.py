@@ -11,8 +11,6 @@ from peerage.asab.parts import Phase
 if TYPE_CHECKING:
     from peerage.asab.application import Application
 
-__all__ = ["Module", "ProactorService"]
-
 _T = TypeVar("_T")
 
 

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 if TYPE_CHECKING:
     from peerage.asab.application import Application
 
-__all__ = ["PubSub", "Subscriber", "subscribe"]
-
 log = logging.getLogger(__name__)
 
 Callback = Callable[..., Any]

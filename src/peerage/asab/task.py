@@ -10,8 +10,6 @@ from peerage.asab.abc import Service
 if TYPE_CHECKING:
     from peerage.asab.application import Application
 
-__all__ = ["TaskService"]
-
 log = logging.getLogger(__name__)
 
 #: The longest pause, in seconds, before a function that keeps failing is called again.

@@ -9,8 +9,6 @@ if TYPE_CHECKING:
 
     from peerage.asab.application import Application
 
-__all__ = ["Timer"]
-
 log = logging.getLogger(__name__)
 
 

@@ -9,8 +9,6 @@ from peerage.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["SSLContextBuilder"]
-
 
 class SSLContextBuilder(Configurable):
     """Makes an SSL context from a section: ``cert``, ``key``, ``key_password`` and so on."""

@@ -5,8 +5,6 @@ from string import ascii_letters
 from typing import Final
 from urllib.parse import urlsplit
 
-__all__ = ["convert_to_seconds", "string_to_boolean", "validate_url"]
-
 _DAY: Final = 86400.0
 
 _UNITS: Final = {

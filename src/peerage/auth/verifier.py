@@ -123,7 +123,7 @@ class Verifier:
 
     async def _verify(self, text: str | None) -> Principal:
         if not text:
-            raise TokenRefusedError(Reason.MISSING, "There is none.")
+            raise TokenRefusedError(Reason.MISSING, "There is no token.")
         await self._refresh()
         digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
         if (known := self._recall(digest)) is not None:

@@ -255,9 +255,7 @@ class _MemoryAdvertisement:
 class MemorySecrets:
     """Secrets in memory; see :class:`peerage.registry.Secrets`.
 
-    Args:
-        folder: keeps them.
-        check_open: raises RegistryClosedError after the registry's end.
+    *folder* keeps them; *check_open* raises RegistryClosedError after the registry's end.
     """
 
     def __init__(self, folder: _Folder, check_open: Callable[[], None]) -> None:
@@ -274,11 +272,7 @@ class MemorySecrets:
             return self._folder.records[name].data
 
     async def follow(self, name: str) -> AsyncIterator[bytes]:
-        """Yield the value; see :meth:`peerage.registry.Secrets.follow`.
-
-        Raises:
-            RegistryClosedError: the registry was closed before.
-        """
+        """Yield the value; see :meth:`peerage.registry.Secrets.follow`."""
         self._check_open()
         feed = Feed(self._drop, asyncio.get_running_loop())
         self._feeds.add(feed)

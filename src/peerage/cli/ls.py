@@ -5,9 +5,8 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from peerage.cli.run import CommandError, Exit, opened, report
-from peerage.cli.table import plain_table, rich_table
+from peerage.cli.table import COLUMNS, cells, plain_table, problem_lines, rich_table
 from peerage.cli.text import as_json, clean
-from peerage.cli.view import COLUMNS, cells, problem_lines
 from peerage.directory import Criteria, Directory, fold_criteria
 from peerage.directory.listing import Row, listing
 from peerage.directory.suggest import nearest_key

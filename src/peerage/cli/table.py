@@ -1,13 +1,69 @@
-"""Tables: plain ones for files and pipes, rich ones for a terminal."""
+"""Rows of the directory as text, and tables: plain ones for files and pipes, rich ones for a terminal."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING
+
+from peerage.cli.text import age, clean, shorten
+from peerage.directory.listing import Row
+from peerage.records.instance import Instance
 
 if TYPE_CHECKING:
     from rich.console import Group
 
+#: The headings of what :func:`cells` returns.
+COLUMNS = ("service", "instance", "host", "URLs", "appclass", "state", "since", "ids")
+
+#: Ids that have a separate column.
+_SHOWN = ("service_id", "instance_id", "node_id")
+
 #: No column is padded beyond this: one long cell doesn't widen all the others.
 _WIDEST = 60
+
+#: States that are shown in colour.
+_STYLES = {
+    "ready": "green",
+    "draining": "yellow",
+    "suspect": "red",
+    "not callable": "dim",
+    "left by hand": "dim",
+}
+
+
+def cells(row: Row, now: datetime) -> tuple[str, ...]:
+    """Return one row of the table; of an unreadable record none."""
+    instance = row.instance
+    if instance is None:
+        return ()
+    state = shorten(row.state)
+    ids = " ".join(f"{key}={value}" for key, value in instance.advertised_ids() if key not in _SHOWN)
+    return (
+        shorten(instance.service_id or ""),
+        shorten(instance.instance_id or ""),
+        _host(instance),
+        " ".join(map(clean, sorted(instance.urls))),
+        shorten(instance.appclass or ""),
+        f"{state}, superseded" if row.superseded else state,
+        age((row.record() or {}).get("launch_time"), now),
+        shorten(ids),
+    )
+
+
+def _host(instance: Instance) -> str:
+    node, host = shorten(instance.node_id or ""), shorten(instance.host or "")
+    return f"{node} ({host})" if node and host and node != host else node or host
+
+
+def problem_lines(rows: Iterable[Row]) -> Iterator[str]:
+    """Yield one line for each record that can't be used as it is, by the name of the record."""
+    for row in sorted(rows, key=lambda row: row.name):
+        if row.problems:
+            yield problem_line(row.name, row.problems)
+
+
+def problem_line(name: str, problems: Iterable[str]) -> str:
+    """Return the line of one record that can't be used as it is."""
+    return f"{shorten(name)}: {shorten(' '.join(problems), 400)}"
 
 
 def plain_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
@@ -18,13 +74,7 @@ def plain_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[
 
 
 def rich_table(headings: Sequence[str], rows: Iterable[Sequence[str]], below: Iterable[str] = ()) -> "Group":
-    """Return a table for a terminal.
-
-    Args:
-        headings: of the columns.
-        rows: cleaned cells, without markup.
-        below: cleaned lines for the space below it.
-    """
+    """Return a table for a terminal; the cells of *rows* and the lines *below* it are cleaned text."""
     # Loaded here, because rich takes longer than everything else that 'peerage ls' does.
     from rich import box  # noqa: PLC0415 - see above
     from rich.console import Group  # noqa: PLC0415 - see above
@@ -37,13 +87,3 @@ def rich_table(headings: Sequence[str], rows: Iterable[Sequence[str]], below: It
     for row in rows:
         table.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
     return Group(table, *map(Text, below))
-
-
-#: States that are shown in colour.
-_STYLES = {
-    "ready": "green",
-    "draining": "yellow",
-    "suspect": "red",
-    "not callable": "dim",
-    "left by hand": "dim",
-}

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 from peerage.changes import Changed, PeerEvent
 from peerage.cli.ls import SUSPECTED, empty, matching, parse_criteria
 from peerage.cli.run import Exit, opened, show_outages
-from peerage.cli.table import rich_table
+from peerage.cli.table import COLUMNS, cells, problem_line, problem_lines, rich_table
 from peerage.cli.text import as_json, shorten
-from peerage.cli.view import COLUMNS, cells, problem_line, problem_lines
 from peerage.directory import Criteria, DirectoryEvent, Problems, fold_criteria
 from peerage.directory.listing import Row, listing, row_of
 from peerage.discovery import Discovery

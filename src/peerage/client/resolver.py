@@ -41,7 +41,7 @@ class Discoverable(Protocol):
 class DiscoveryResolver(AbstractResolver):
     """A resolver for an ``aiohttp.TCPConnector`` of your own; any other name is resolved as always.
 
-    The connector remembers answers for 10 s unless told otherwise (``use_dns_cache=False``), and keeps
+    The connector remembers answers for 10 s unless ``use_dns_cache=False`` is passed, and keeps
     connections under the logical name. A session of the Discovery does better: it balances each request.
 
     Args:

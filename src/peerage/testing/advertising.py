@@ -10,8 +10,6 @@ from peerage.testing.harness import registered, requires
 from peerage.testing.view import View
 from peerage.testing.waiting import begun
 
-__all__ = ["AdvertisingTests"]
-
 
 class AdvertisingTests:
     """One record, from its advertisement to its withdrawal."""

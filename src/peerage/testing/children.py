@@ -13,8 +13,6 @@ from typing import Any, Final
 
 from peerage.testing.waiting import PATIENCE
 
-__all__ = ["STRICT", "Child", "run"]
-
 #: This Python, with every warning an error: the beginning of a command.
 STRICT: Final = (sys.executable, "-X", "dev", "-W", "error")
 

@@ -8,8 +8,6 @@ from peerage.testing.harness import Harness, registered, requires
 from peerage.testing.participant import Participant
 from peerage.testing.view import View
 
-__all__ = ["ConcurrencyTests"]
-
 
 class ConcurrencyTests:
     """Random operations from a fixed seed, so that a failure can be reproduced."""

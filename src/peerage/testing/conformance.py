@@ -30,8 +30,6 @@ from peerage.testing.tidiness import TidinessTests
 from peerage.testing.view import View
 from peerage.testing.watching import WatchingTests
 
-__all__ = ["RegistryConformance"]
-
 
 @pytest.mark.asyncio
 class RegistryConformance(WatchingTests, AdvertisingTests, ConcurrencyTests, OutageTests, TidinessTests):

@@ -8,8 +8,6 @@ from typing import Any, ClassVar, Final, TypeVar
 
 from peerage.registry import Advertisement, Registry, open_registry
 
-__all__ = ["CAPABILITIES", "Harness", "closing", "missing_tests", "registered", "requires"]
-
 #: What a backend may declare, and what each capability means.
 CAPABILITIES: Final = {
     "processes": "separate processes see each other, and a record vanishes with its process",

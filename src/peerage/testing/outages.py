@@ -5,8 +5,6 @@ from peerage.testing.harness import Harness, registered, requires
 from peerage.testing.view import View
 from peerage.testing.waiting import eventually
 
-__all__ = ["OutageTests"]
-
 
 class OutageTests:
     """An error is never an empty snapshot; what was advertised meanwhile is registered afterwards."""

@@ -15,8 +15,6 @@ from typing import Self
 from peerage.registry import Advertisement, open_registry
 from peerage.testing.children import Child, run
 
-__all__ = ["Participant"]
-
 
 class Participant:
     """Drives a process that takes part in the registry at *url*.

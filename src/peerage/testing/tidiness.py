@@ -12,8 +12,6 @@ from peerage.testing.harness import Harness, closing, registered, requires
 from peerage.testing.view import View
 from peerage.testing.waiting import begun, eventually
 
-__all__ = ["TidinessTests", "open_descriptors"]
-
 
 def open_descriptors() -> dict[int, str]:
     """Return the descriptors of this process and what they are; none where there is no ``/proc``."""

@@ -7,8 +7,6 @@ from typing import Self
 from peerage.registry import Event, Gone, Put, Record, Registry, Snapshot, Stale
 from peerage.testing.waiting import PATIENCE
 
-__all__ = ["View"]
-
 
 class View:
     """Watches a registry in a task and keeps the records by name, as a user would.

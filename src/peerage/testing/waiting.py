@@ -5,8 +5,6 @@ from collections.abc import Awaitable, Callable, Coroutine
 from inspect import isawaitable
 from typing import Any, Final, TypeVar
 
-__all__ = ["PATIENCE", "begun", "eventually"]
-
 #: Seconds until a wait is given up; long, because a loaded machine is slow.
 PATIENCE: Final = 20.0
 

@@ -8,8 +8,6 @@ from peerage.testing.participant import Participant
 from peerage.testing.view import View
 from peerage.testing.waiting import begun, eventually
 
-__all__ = ["WatchingTests"]
-
 
 class WatchingTests:
     """A snapshot, then the changes; watchers don't affect each other."""

@@ -13,7 +13,7 @@ import aiohttp, aiohttp.web
 load("web", "web.rest", "zookeeper", "api", "api.discovery", "contextvars")
 OURS = asab.__name__ != "asab"
 if OURS:
-    # Nobody calls these services.
+    # No callers need time to see that these services drain.
     importlib.import_module("peerage.asab.api.service").LAME_DUCK = 0.01
 os.environ["TEST_SIDE"] = "-ours" if OURS else "-theirs"
 PATH = os.environ.get("TEST_PATH", "/none") + os.environ["TEST_SIDE"]

@@ -338,9 +338,9 @@ class Looker(asab.Application):
         container = ZooKeeperContainer(self.get_service("asab.ZooKeeperService"), z_path=path)
         discovery = asab.api.discovery.DiscoveryService(self, container, f"discovery {number}")
         found = {
-            (key, repr(value)): sorted([host, port, FAMILIES[family]] for host, port, family in places)
+            (key, repr(value)): sorted([host, port, FAMILIES[family]] for host, port, family in addresses)
             for key, values in (await discovery.discover()).items()
-            for value, places in values.items()
+            for value, addresses in values.items()
         }
         return found, [sorted(await discovery.locate(**query)) for query in queries]
 async def program(app):
@@ -355,8 +355,8 @@ run(program, Looker())
 
 async def theirs(peer: Original, path: str, queries: list[dict[str, Any]]) -> tuple[Any, Any]:
     """What the original finds there."""
-    told = await peer.tell("answers", [path, queries])
-    return {(key, repr(value)): places for key, value, places in told["discover"]}, told["locate"]
+    reply = await peer.tell("answers", [path, queries])
+    return {(key, repr(value)): addresses for key, value, addresses in reply["discover"]}, reply["locate"]
 
 
 async def test_every_case_is_answered_as_by_the_original(zookeeper, client, environ, tmp_path):

@@ -100,7 +100,7 @@ def test_what_only_resembles_a_secret_is_shown(name):
     assert shown(name, "plain") == "plain"
 
 
-#: What of a configuration and an environment nobody is shown.
+#: Values of a configuration and an environment that are never shown.
 SECRETS = {
     "passwords": {"smtp": "hush-1"},
     "mongo": {"Password": "hush-2", "uri": "mongodb://user:hush-3@db/x", "api_key": "hush-4"},
@@ -192,7 +192,7 @@ class Authorization:
 class App(Service):
     def __init__(self):
         super().__init__()
-        # Stands in for authorization as it is seen by handlers.
+        # Instead of an AuthService; handlers only see the Authorization of the request.
         asab.Service(self, "asab.AuthService")
         self.Web.WebApp.middlewares.append(self.authorize)
     @aiohttp.web.middleware

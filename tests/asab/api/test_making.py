@@ -73,7 +73,7 @@ class App(asab.Application):
         self.Api = asab.api.ApiService(self)
         self.Api.initialize_web()
         self.Api.initialize_zookeeper()
-        # Answered in the same step: nobody is there yet, or else this one.
+        # Answered without waiting: empty, or this instance if it is advertised already.
         say(type(await self.Api.DiscoveryService.locate(service_id="later")).__name__)
     async def started(self, *_):
         await eventually(lambda: self.Api.DiscoveryService.locate(service_id="later"))

@@ -187,7 +187,7 @@ def test_the_networks_in_which_others_are_called():
     [
         ("http://asab/", "'asab' is no complete name: write <value>.<key>.asab"),
         ("http://a.asab/", "'a.asab' is no complete name: write <value>.<key>.asab"),
-        ("http://nobody.service_id.asab/", "service_id='nobody' is among the 1 that are known"),
+        ("http://unknown.service_id.asab/", "service_id='unknown' is among the 1 that are known"),
         ("http://me.service_id.asab/", "service_id='me' is known, but it can't be called"),
     ],
 )

@@ -188,14 +188,14 @@ def test_a_verified_token_goes_first(zookeeper):
         + """
 class Authorization:
     IdToken = "verified"
-class Nobody:
+class Unverified:
     IdToken = None
 def session_of(authz):
     def make(discovery, request):
         asab.contextvars.Authz.set(authz)
         return discovery.session()
     return make
-SESSIONS.update({"verified": session_of(Authorization()), "without": session_of(Nobody())})
+SESSIONS.update({"verified": session_of(Authorization()), "without": session_of(Unverified())})
 async def program(app):
     await ready(app)
     for how in SESSIONS:
@@ -335,13 +335,13 @@ def test_from_the_first_step_to_the_last(zookeeper):
         + """
 class First(asab.Service):
     async def initialize(self, app):
-        say("initialize", await app.Discovery.locate("nobody"))
+        say("initialize", await app.Discovery.locate("unknown"))
     async def finalize(self, app):
         await asyncio.to_thread(lambda: None)
         say("finalize", len(await app.Discovery.locate("other")))
         async with app.Discovery.session() as session:
             try:
-                await session.get("http://nobody.service_id.asab")
+                await session.get("http://unknown.service_id.asab")
             except asab.api.discovery.NotDiscoveredError:
                 say("finalize NotDiscoveredError")
 app = Service()

@@ -7,7 +7,7 @@ from tests.asab.zookeeper.programs import on
 
 @pytest.fixture
 def embedded(tmp_path):
-    """On this machine alone, in a folder of the test's own."""
+    """On this machine alone, in a folder for this test."""
     return {"PEERAGE_DIR": str(tmp_path / "registry")}
 
 

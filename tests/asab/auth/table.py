@@ -178,7 +178,7 @@ def _of_claims() -> dict[str, str]:
         "no iss": _with(iss=...),
         "aud is a list": _with(aud=["a", "b"]),
         "aud is a number": _with(aud=1),
-        "aud is somebody else": _with(aud="somebody else"),
+        "aud is another service": _with(aud="another service"),
         "jti is a number": _with(jti=1),
         "claims are a list": _raw(b'["a"]'),
         "claims are a text": _raw(b'"a"'),
@@ -247,23 +247,23 @@ _REFUSED: Final = "401 401 401"
 _DENIED: Final = "403 403 403"
 _BROKEN: Final = "500 500 500"
 
-_NO_ERROR: Final = "what a token says is no error of the server"
-_NOT_A_LIST: Final = "rights are a list of texts; whatever else it is, it isn't one that anybody has granted"
-_SCHEME: Final = "RFC 7235: the scheme is written in any case, with any number of spaces after it"
-_KID: Final = "a signature by a known key is one; a kid is a hint, and null or another says nothing"
+_NO_ERROR: Final = "a malformed token isn't an error of the server"
+_NOT_A_LIST: Final = "resources must be lists of texts; anything else grants nothing"
+_SCHEME: Final = "RFC 7235: the case of the scheme doesn't matter, and several spaces may follow it"
+_KID: Final = "a signature of a known key is valid; the kid is only a hint"
 _BASE64: Final = "RFC 7515: base64url without padding; one text for one token"
 
-#: What differs: what the original answers, what we do, and why. Answers are those of ``/read``, for whoever
-#: may ``a:read``, of the same once more, and of ``/root``, for superusers.
+#: The differences: the answers of the original, ours, and the reason. The three statuses are those of
+#: ``/read``, which requires ``a:read``, of a second request to it, and of ``/root``, which is for superusers.
 DIFFERENCES: Final = {
     "EdDSA": (_GOOD, _REFUSED, "RS*, PS* and ES* are what is documented; no issuer of ASAB's signs so"),
     "kid is null": (_REFUSED, _GOOD, _KID),
     "some kid, of the key without one": (_REFUSED, _GOOD, _KID),
     "expired 30 s ago": (
         *(_REFUSED, _GOOD),
-        "60 s for clocks that differ; there jwcrypto allows them, and what is built on it doesn't",
+        "clocks may differ by 60 s; jwcrypto allows that, but the original checks again without it",
     ),
-    "issued in an hour": (_GOOD, _REFUSED, "it isn't valid yet, beyond what clocks may differ"),
+    "issued in an hour": (_GOOD, _REFUSED, "it isn't valid yet, by more than clocks may differ"),
     "iat is a text": (_GOOD, _REFUSED, "RFC 7519: a number"),
     "iat is null": (_BROKEN, _REFUSED, _NO_ERROR),
     "exp is beyond all years": (_BROKEN, _REFUSED, _NO_ERROR),

@@ -18,8 +18,8 @@ _numbers = itertools.count()
 
 
 @pytest.fixture
-async def place(zookeeper):
-    """A ZooKeeper of the test's own, as far as programs see: the key's path is the same for all."""
+async def cluster(zookeeper):
+    """A separate ZooKeeper for the test, by a chroot: the path of the key is the same for all programs."""
     root = f"/internal-{os.getpid()}-{next(_numbers)}"
     async with bare_client(zookeeper.address) as client:
         await asyncio.to_thread(client.ensure_path, root)
@@ -40,9 +40,9 @@ async def called(caller, name, path, **query):
 
 
 @pytest.mark.parametrize("first", ["ours", "theirs", "older than kids"])
-async def test_each_other(place, config, first):
+async def test_each_other(cluster, config, first):
     """Services are superusers to each other, whichever made the key; callers without it are not."""
-    client, root, environ = place
+    client, root, environ = cluster
     if first == "older than kids":
         key = json.loads(PrivateKey.generate().write())
         del key["kid"]

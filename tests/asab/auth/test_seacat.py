@@ -54,13 +54,13 @@ async def test_good_none_and_wrong(environ, config):
 async def test_a_registry_open_to_all_writers_is_reported_at_the_start(environ, config):
     """The warning comes with a ZooKeeper without access lists, and not with the registry of one machine."""
     async with asked(SERVICE + "Service().run()", named(environ, "orders-1"), config=config) as service:
-        told = [line for line in service.running.log.splitlines() if "Anyone who can write" in line]
+        warnings = [line for line in service.running.log.splitlines() if "Anyone who can write" in line]
         if "TEST_SERVERS" in environ:
-            (line,) = told
+            (line,) = warnings
             assert "impersonate seacat-auth.service_id.asab" in line
             assert "WARNING" in line
         else:
-            assert not told
+            assert not warnings
 
 
 async def test_keys_are_rotated_and_the_server_is_killed(environ, config):

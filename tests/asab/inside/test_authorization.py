@@ -26,7 +26,7 @@ TOKEN = {"Authorization": "Bearer of-the-user"}
 
 @asynccontextmanager
 async def cluster_with_a_key(inside: Kind, zookeeper: ZooKeeperServer) -> AsyncIterator[dict[str, str]]:
-    """One that a service has made; services that make it at the same moment are a test of their own."""
+    """A key that one service has made; another test has services that make one at the same time."""
     environ = on(zookeeper)
     async with (
         guest(inside, named(environ, "first-1", TEST_AUTH="1")),
@@ -125,7 +125,7 @@ async def test_internal(inside, zookeeper, caller, called):
             await eventually(lambda: "No authorization is sent to '127.0.0.1'" in one.running.log)
 
 
-#: A service of the original that looks for another key when told, not every five minutes.
+#: A service of the original that looks for another key on request, not every five minutes.
 WARNED = """
 async def look(request):
     request.app["app"].PubSub.publish("Application.tick/300!")

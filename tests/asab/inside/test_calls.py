@@ -59,7 +59,7 @@ async def test_an_unknown_name(inside, zookeeper):
     """The error of discovery reaches the caller as it is."""
     async with guest(inside, named(on(zookeeper), "inside-1")) as ours:
         await ours.found(instance_id="inside-1")
-        status, text = await ours.calls("http://nobody.service_id.asab/who")
+        status, text = await ours.calls("http://unknown.service_id.asab/who")
         assert status == 0
         assert text.startswith("NotDiscoveredError(")
 
@@ -79,5 +79,5 @@ class Catching(Guest):
 Catching().run()
 """
     async with guest(inside, named(on(zookeeper), "inside-1"), program) as ours:
-        status, module = await ours.calls("http://nobody.service_id.asab/who")
+        status, module = await ours.calls("http://unknown.service_id.asab/who")
         assert (status, module) == (418, "peerage.errors")

@@ -41,11 +41,11 @@ async def answers(inside, zookeeper, api: str, program: str, environ: dict[str, 
         return {path: await one.status(path) for path in PATHS}
 
 
-@pytest.mark.parametrize("who", ["nobody", "a superuser", "a user"])
+@pytest.mark.parametrize("who", ["anonymous", "a superuser", "a user"])
 async def test_as_with_the_original(inside, zookeeper, described, tmp_path, who):
-    """The same status each; without authorization logs are 500 in both, as the framework has it."""
+    """The status of each is the same; without authorization asab answers 500 to requests for logs."""
     program, environ = "Guest().run()", described
-    if who != "nobody":
+    if who != "anonymous":
         claims = tmp_path / "claims.json"
         resources = {"*": ["authz:superuser"]} if who == "a superuser" else {"*": ["nothing"]}
         claims.write_text(
@@ -56,9 +56,9 @@ async def test_as_with_the_original(inside, zookeeper, described, tmp_path, who)
         *(answers(inside, zookeeper, api, program, environ) for api in (ORIGINAL, OURS))
     )
     settings = {path: ours.pop(path) for path in ("/asab/v1/config", "/asab/v1/environ")}
-    # Switched off there; here nobody sees them but a superuser.
+    # asab has switched them off; here they are for superusers only.
     assert [original.pop(path) for path in settings] == [404, 404]
-    assert set(settings.values()) == {{"nobody": 404, "a superuser": 200, "a user": 403}[who]}
+    assert set(settings.values()) == {{"anonymous": 404, "a superuser": 200, "a user": 403}[who]}
     assert ours == original
     assert ours["/doc"] == ours["/asab/v1/openapi"] == ours["/asab/v1/manifest"] == 200
     assert ours["/asab/v1/metrics"] == 200

@@ -166,7 +166,7 @@ class Alone(Bare):
                 async with session.get("http://my-1.instance_id.asab/who") as response:
                     say(await response.text())
         try:
-            await self.Discovery.session().get("http://nobody.service_id.asab/")
+            await self.Discovery.session().get("http://unknown.service_id.asab/")
         except asab.api.discovery.NotDiscoveredError as error:
             say(isinstance(error, peerage.asab.api.discovery.NotDiscoveredError))
         self.stop()

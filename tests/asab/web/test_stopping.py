@@ -102,7 +102,7 @@ def test_requests_may_wait_for_the_end_of_the_application():
         SERVE
         + """
 from peerage.asab.web import container
-container._HEAD_START = 0.1
+container.HEAD_START = 0.1
 app = make({"listen": "127.0.0.1 0"})
 async def poll(request):
     say("waiting")
@@ -131,7 +131,7 @@ def test_an_upload_under_way_is_finished():
         SERVE
         + """
 from peerage.asab.web import container
-container._HEAD_START = 0
+container.HEAD_START = 0
 app = make({"listen": "127.0.0.1 0"})
 exiting = asab.Subscriber(app.PubSub, "Application.exit!")
 async def upload(request):
@@ -164,7 +164,7 @@ def test_websockets_and_streams_dont_hold_up_the_end():
         SERVE
         + """
 from peerage.asab.web import container
-container._HEAD_START = 1000
+container.HEAD_START = 1000
 app = make({"listen": "127.0.0.1 0"})
 ends = []
 async def talk(request):

@@ -27,7 +27,7 @@ def certificates(tmp_path_factory):
 TLS = {
     "in the section itself": ("127.0.0.1 0 ssl", {"cert": "cert.pem", "key": "key.pem"}, {}),
     "in one file": ("127.0.0.1:0 ssl", {"cert": "both.pem"}, {}),
-    "in a section of its own": ("127.0.0.1 0 ssl:more", {}, {"cert": "cert.pem", "key": "key.pem"}),
+    "in a separate section": ("127.0.0.1 0 ssl:more", {}, {"cert": "cert.pem", "key": "key.pem"}),
     "with ciphers": (
         "127.0.0.1 0 ssl",
         {"cert": "both.pem", "ciphers": "ECDHE+AESGCM", "verify_mode": "cert_none"},

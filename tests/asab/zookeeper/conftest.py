@@ -1,4 +1,4 @@
-"""A real server, and a registry of each test's own on it, as the backend's tests have them."""
+"""A real server and a separate registry for each test, as in the tests of the backend."""
 
 from tests.backends.zookeeper.conftest import guarded, proxy, server, session_timeout, through, url
 

@@ -7,7 +7,7 @@ from typing import Final
 _numbers = itertools.count()
 
 #: ``make(…)`` returns an application with a container; ``run(program)`` runs one with it, connected. Both
-#: sides use the same server, each a path of its own that isn't in what they print.
+#: sides use the same server, each with a separate path, which their output doesn't contain.
 CONTAINER: Final = """
 load("zookeeper")
 # The original's needs this; ours needn't.

@@ -145,8 +145,8 @@ def test_client_before_there_is_a_loop(zookeeper):
         CONTAINER
         + """
 app = make()
-client, told = app.container.ZooKeeper.Client, []
-client.add_listener(lambda state: told.append(str(state)))
+client, states = app.container.ZooKeeper.Client, []
+client.add_listener(lambda state: states.append(str(state)))
 say(client.connected, client.chroot, client is app.container.ZooKeeper.Client)
 try:
     client.exists("/")
@@ -158,7 +158,7 @@ async def main():
     app.stop()
 app.main = main
 app.run()
-say(told)
+say(states)
 """,
         **on(zookeeper),
     )

@@ -262,22 +262,19 @@ def test_no_server_there(zookeeper):
         CONTAINER
         + """
 from peerage.asab.zookeeper import container
-container._SILENCE = 0.1
+container.REPORT_AFTER = 0.1
 app = make(config={"servers": "127.0.0.1:1"})
-class Told(logging.Handler):
+class Recorder(logging.Handler):
     def emit(self, record):
         if "No connection" in record.getMessage():
             app.stop()
-logging.getLogger("peerage.asab.zookeeper").addHandler(Told())
-async def main():
+logging.getLogger("peerage.asab.zookeeper").addHandler(Recorder())
+async def call():
     say(app.container.is_connected())
     try:
         await app.container.get_children()
     except Exception as error:
         say(type(error).__name__)
-async def call():
-    await asyncio.sleep(0)
-    await main()
 async def finalize():
     app.call.cancel()
 async def start():

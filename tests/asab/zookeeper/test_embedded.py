@@ -11,7 +11,7 @@ from peerage.testing import eventually
 
 @pytest.fixture
 def environ(tmp_path):
-    """A folder of this test's own."""
+    """A folder for this test alone."""
     return {"PEERAGE_DIR": str(tmp_path / "registry")}
 
 
@@ -141,13 +141,13 @@ def test_an_unusable_folder_is_said(tmp_path):
         CONTAINER
         + """
 from peerage.asab.zookeeper import container
-container._SILENCE = 0.1
-class Told(logging.Handler):
+container.REPORT_AFTER = 0.1
+class Recorder(logging.Handler):
     def emit(self, record):
         if "No connection" in record.getMessage():
             app.stop()
 app = make()
-logging.getLogger("peerage.asab.zookeeper").addHandler(Told())
+logging.getLogger("peerage.asab.zookeeper").addHandler(Recorder())
 say(app.run())
 """,
         PEERAGE_DIR=str(folder),

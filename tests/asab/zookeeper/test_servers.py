@@ -8,18 +8,18 @@ from tests.asab.zookeeper.programs import CONTAINER
 from peerage.asab.config import Config
 from peerage.asab.zookeeper.servers import choose
 
-#: What each of the places says about the servers, from the one that wins to the last.
-PLACES = ("z_path", "config", "section", "zookeeper", "ASAB_ZOOKEEPER_SERVERS", "PEERAGE_REGISTRY")
+#: The sources of the configuration, by precedence.
+SOURCES = ("z_path", "config", "section", "zookeeper", "ASAB_ZOOKEEPER_SERVERS", "PEERAGE_REGISTRY")
 
 SERVERS = (
-    f"PLACES = {PLACES}"
+    f"SOURCES = {SOURCES}"
     """
 load("zookeeper")
 said, path = set(sys.argv[1].split()), sys.argv[2]
-# 'localhost' with a port for each place; nobody has to answer there.
-PORTS = {place: number for number, place in enumerate(PLACES, 10001)}
-servers = {place: f"127.0.0.1:{port}" if place in said else "" for place, port in PORTS.items()}
-paths = {place: f"/of-{place}" if place == path else "" for place in PORTS}
+# A different port for each source of the configuration; no server is needed.
+PORTS = {source: number for number, source in enumerate(SOURCES, 10001)}
+servers = {source: f"127.0.0.1:{port}" if source in said else "" for source, port in PORTS.items()}
+paths = {source: f"/of-{source}" if source == path else "" for source in PORTS}
 asab.Config.add_defaults({
     "own": {"servers": servers["section"], "path": paths["section"]},
     "zookeeper": {"servers": servers["zookeeper"], "path": paths["zookeeper"]},
@@ -42,7 +42,7 @@ os._exit(0)
 @pytest.mark.parametrize("first", range(6))
 def test_servers(first):
     """A source counts only if all sources before it are empty."""
-    said = PLACES[first:]
+    said = SOURCES[first:]
     environ = {}
     if "PEERAGE_REGISTRY" in said:
         environ["PEERAGE_REGISTRY"] = "zookeeper://127.0.0.1:10006/asab"
@@ -54,14 +54,14 @@ def test_servers(first):
         assert theirs(SERVERS, *arguments, **environ).lines == [f"asab [('127.0.0.1', {10001 + first})]"]
 
 
-@pytest.mark.parametrize("place", ["z_path", "config", "section", "zookeeper"])
-def test_path(place):
+@pytest.mark.parametrize("source", ["z_path", "config", "section", "zookeeper"])
+def test_path(source):
     """It comes from the same sources, independently of the servers."""
-    arguments, environ = ("zookeeper", place), {"PEERAGE_REGISTRY": "zookeeper://127.0.0.1:1/other"}
-    path = f"of-{place}"
+    arguments, environ = ("zookeeper", source), {"PEERAGE_REGISTRY": "zookeeper://127.0.0.1:1/other"}
+    path = f"of-{source}"
     assert ours(SERVERS, *arguments).lines == [f"{path} zookeeper://127.0.0.1:10004/{path}"]
     assert theirs(SERVERS, *arguments).lines == [f"{path} [('127.0.0.1', 10004)]"]
-    assert ours(SERVERS, "", place, **environ).lines == [f"{path} zookeeper://127.0.0.1:1/{path}"]
+    assert ours(SERVERS, "", source, **environ).lines == [f"{path} zookeeper://127.0.0.1:1/{path}"]
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from kazoo.exceptions import (
 )
 from kazoo.protocol.serialization import Exists
 from kazoo.protocol.states import KeeperState
+from tests.asab.zookeeper.sessions import session_of
 from tests.backends.zookeeper.support import (
     agree,
     bare_client,
@@ -24,7 +25,6 @@ from tests.backends.zookeeper.support import (
     warnings_in,
 )
 
-from peerage.asab.zookeeper.session import ZooKeeperSession
 from peerage.errors import RegistryClosedError
 from peerage.registry import open_registry
 from peerage.testing import View, eventually
@@ -41,32 +41,32 @@ def base_of(url: str) -> str:
 async def test_the_client_uses_the_session_of_the_registry(url):
     """What it creates is owned by the session of the records."""
     async with closing(open_registry(url)) as (registry,):
-        client = ZooKeeperSession(registry).client
+        client = session_of(registry).client
         assert isinstance(client, KazooClient)
         path = await call(client.create, f"{base_of(url)}/x", b"1", ephemeral=True, makepath=True)
         stat = await call(client.exists, path)
         assert stat.ephemeralOwner == client.client_id[0] == connection(registry).up.session
         assert client.connected
-        assert ZooKeeperSession(registry).client is client
+        assert session_of(registry).client is client
 
 
 async def test_calls_before_the_first_connection_wait_for_it(url):
     """Its calls wait for it."""
     async with closing(open_registry(url)) as (registry,):
-        assert await call(ZooKeeperSession(registry).client.exists, "/zookeeper")
+        assert await call(session_of(registry).client.exists, "/zookeeper")
 
 
 def test_the_client_exists_before_the_event_loop(url):
     """The same client connects later; closed before that, it leaves nothing."""
     for connects in (True, False):
         registry = open_registry(url)
-        client = ZooKeeperSession(registry).client
+        client = session_of(registry).client
         with pytest.raises(ConnectionClosedError):
             client.exists("/zookeeper")
 
         async def use(registry=registry, client=client, connects=connects) -> None:
             if connects:
-                assert ZooKeeperSession(registry).client is client
+                assert session_of(registry).client is client
                 assert await call(client.exists, "/zookeeper")
             await registry.aclose()
 
@@ -80,7 +80,7 @@ async def test_blocking_calls_from_threads(url):
     """Also those that consist of several requests."""
     base = base_of(url)
     async with closing(open_registry(url)) as (registry,):
-        client = ZooKeeperSession(registry).client
+        client = session_of(registry).client
 
         def use() -> None:
             client.ensure_path(f"{base}/a/b")
@@ -105,7 +105,7 @@ async def test_many_threads_beside_records(url):
     """Requests of users and of the registry share a queue, and each gets its answer."""
     base = base_of(url)
     async with closing(open_registry(url)) as (registry,), View(registry) as view:
-        client = ZooKeeperSession(registry).client
+        client = session_of(registry).client
         await call(client.ensure_path, base)
         record = await registered(registry, "Busy", b"0")
 
@@ -127,7 +127,7 @@ async def test_many_threads_beside_records(url):
 async def test_a_request_that_cannot_be_encoded_fails_alone(url):
     """The connection, which discovery uses as well, stays."""
     async with closing(open_registry(url)) as (registry,):
-        client = ZooKeeperSession(registry).client
+        client = session_of(registry).client
         await connected(registry)
         before = connection(registry).up
         for wrong in (
@@ -149,7 +149,7 @@ async def test_watches_and_answers_call_back(url, server):
     children: list[list[str]] = []
     once = threading.Event()
     async with closing(open_registry(url)) as (registry,), bare_client(server.address) as other:
-        client = ZooKeeperSession(registry).client
+        client = session_of(registry).client
         await call(client.create, path, b"1", makepath=True)
 
         def look(data: bytes | None, _stat: object) -> None:
@@ -171,7 +171,7 @@ async def test_watches_and_answers_call_back(url, server):
 async def test_a_callback_that_fails_is_logged(url, caplog):
     """The next one is called all the same."""
     async with closing(open_registry(url)) as (registry,):
-        client, called = ZooKeeperSession(registry).client, threading.Event()
+        client, called = session_of(registry).client, threading.Event()
         client.get_async("/zookeeper").rawlink(lambda _: 1 // 0)
         client.get_async("/zookeeper").rawlink(lambda _: called.set())
         assert await call(called.wait, 10)
@@ -182,7 +182,7 @@ async def test_a_callback_that_fails_is_logged(url, caplog):
 async def test_a_lock_between_two_registries(url):
     """A recipe with sequential nodes, watches and waiting."""
     async with closing(open_registry(url), open_registry(url)) as (one, other):
-        mine, yours = (ZooKeeperSession(each).client.Lock(f"{base_of(url)}/lock") for each in (one, other))
+        mine, yours = (session_of(each).client.Lock(f"{base_of(url)}/lock") for each in (one, other))
         assert await call(mine.acquire)
         assert not await call(yours.acquire, blocking=False)
         waiting = asyncio.ensure_future(call(yours.acquire))
@@ -202,7 +202,7 @@ async def test_a_watch_on_the_folder_keeps_the_registrys_watch(url, server):
     ):
         await registered(registry, "First", b"first")
         await view.until_data([b"first"])
-        client, data, events = ZooKeeperSession(registry).client, [], []
+        client, data, events = session_of(registry).client, [], []
         await call(client.DataWatch, folder, lambda value, _: data.append(value))
         await call(client.exists, folder, events.append)
         await call(client.ChildrenWatch, folder, events.append)
@@ -218,7 +218,7 @@ async def test_a_watch_on_the_folder_keeps_the_registrys_watch(url, server):
 async def test_calls_in_an_outage_wait_for_its_end(url, through, proxy):
     """As with kazoo: those under way fail, later ones wait. The event loop isn't blocked."""
     async with closing(open_registry(through)) as (registry,), View(registry) as view:
-        client = ZooKeeperSession(registry).client
+        client = session_of(registry).client
         owner = await registered(registry, "Owner", b"1")
         await view.until_data([b"1"])
         await cut_off(proxy, registry)
@@ -238,7 +238,7 @@ async def test_a_watch_survives_outages_and_sessions(url, through, server, proxy
     """A DataWatch is set again after a reconnect and in the next session."""
     path, seen = f"{base_of(url)}/node", []
     async with closing(open_registry(through)) as (registry,), bare_client(server.address) as other:
-        client = ZooKeeperSession(registry).client
+        client = session_of(registry).client
         await call(client.create, path, b"0", makepath=True)
         await call(client.DataWatch, path, lambda data, _: seen.append(data))
         proxy.cut()
@@ -269,7 +269,7 @@ async def test_no_call_is_forgotten_when_sessions_end(through, proxy, turn):
                 outcomes.append(type(error))
 
     async with closing(open_registry(through)) as (registry,):
-        client = ZooKeeperSession(registry).client
+        client = session_of(registry).client
         await connected(registry)
         users = [asyncio.ensure_future(call(use)) for _ in range(3)]
         for _ in range(3):
@@ -287,7 +287,7 @@ async def test_no_call_is_forgotten_when_sessions_end(through, proxy, turn):
 async def test_a_request_queued_as_the_session_ends_fails(through, proxy, monkeypatch):
     """Between kazoo's emptying of the queue and its replacement."""
     async with closing(open_registry(through)) as (registry,):
-        client = ZooKeeperSession(registry).client
+        client = session_of(registry).client
         await connected(registry)
         late, empty = client.handler.async_result(), client._notify_pending
 
@@ -306,7 +306,7 @@ async def test_closing_ends_calls_and_threads(url, through, proxy):
     """Waiting calls raise; a callback that hangs doesn't delay it."""
     entered_, leave = threading.Event(), threading.Event()
     async with closing(open_registry(through)) as (registry,):
-        client = ZooKeeperSession(registry).client
+        client = session_of(registry).client
 
         def hang(_: object) -> None:
             entered_.set()
@@ -325,15 +325,15 @@ async def test_closing_ends_calls_and_threads(url, through, proxy):
             await call(client.get, "/zookeeper")
         leave.set()
         with pytest.raises(RegistryClosedError, match="open another one"):
-            _ = ZooKeeperSession(registry).client
+            _ = session_of(registry).client
 
 
 async def test_nodes_of_the_client_have_the_registrys_access_list(guarded, server):
     """With acl=creator, which credentials imply."""
     path = f"{base_of(guarded)}/mine"
     async with closing(open_registry(guarded)) as (registry,), bare_client(server.address) as other:
-        await call(ZooKeeperSession(registry).client.create, path, b"", makepath=True)
-        acls, _ = await call(ZooKeeperSession(registry).client.get_acls, path)
+        await call(session_of(registry).client.create, path, b"", makepath=True)
+        acls, _ = await call(session_of(registry).client.get_acls, path)
         assert [each.id.scheme for each in acls] == ["digest"]
         with pytest.raises(NoAuthError):
             await call(other.get, path)
@@ -341,17 +341,16 @@ async def test_nodes_of_the_client_have_the_registrys_access_list(guarded, serve
 
 async def test_states_of_the_session(through, proxy):
     """Each is reported once, in order."""
-    states: list[str] = []
     async with closing(open_registry(through)) as (registry,):
-        session = ZooKeeperSession(registry)
-        session.on_state.append(states.append)
-        registry.use()
-        await eventually(lambda: states == ["CONNECTED"])
+        session = session_of(registry)
+        states = session.states()
+        assert await anext(states) == "CONNECTED"
         await cut_off(proxy, registry)
-        assert states == ["CONNECTED", "SUSPENDED"]
+        assert await anext(states) == "SUSPENDED"
         await proxy.heal()
-        await eventually(lambda: states[2:] == ["CONNECTED"])
+        assert await anext(states) == "CONNECTED"
         await proxy.expire_sessions()
-        await eventually(lambda: states[3:] == ["SUSPENDED", "LOST", "CONNECTED"])
-        assert session.state == "CONNECTED"
-    assert states[6:] == ["SUSPENDED"]
+        assert [await anext(states) for _ in range(3)] == ["SUSPENDED", "LOST", "CONNECTED"]
+        assert session.connected
+    assert await anext(states) == "SUSPENDED"
+    await states.aclose()

@@ -5,11 +5,11 @@ import threading
 
 import pytest
 from kazoo.exceptions import ConnectionClosedError, ConnectionLoss
+from tests.asab.zookeeper.sessions import session_of
 from tests.backends.zookeeper.support import connected, connection, cut_off, folder_of
 
-from peerage.asab.zookeeper.session import ZooKeeperSession
 from peerage.registry import open_registry
-from peerage.testing import eventually
+from peerage.testing import begun, eventually
 from peerage.testing.harness import closing, registered
 
 call = asyncio.to_thread
@@ -24,7 +24,7 @@ async def test_a_session_ended_by_the_client_is_followed_by_another(url):
     """By stop(), close(), start() and restart(), with the same client, its watches and records."""
     others = client_threads()
     async with closing(open_registry(url)) as (registry,):
-        client, seen = ZooKeeperSession(registry).client, []
+        client, seen = session_of(registry).client, []
         record = await registered(registry, "Kept", b"1")
         client.add_listener(seen.append)
         await call(client.DataWatch, "/zookeeper", lambda *_: seen.append("data"))
@@ -38,7 +38,7 @@ async def test_a_session_ended_by_the_client_is_followed_by_another(url):
             assert stat.ephemeralOwner not in {0, before}
             await eventually(lambda node=node: record.name not in {node, None}, "the record's next node")
             assert connection(registry).up.session == stat.ephemeralOwner
-            assert ZooKeeperSession(registry).client is client
+            assert session_of(registry).client is client
         # The connection's and two for callbacks. After each reconnect kazoo's DataWatch reads its node in
         # another thread, which ends with the answer.
         await eventually(
@@ -55,7 +55,7 @@ async def test_a_session_ended_by_the_client_is_followed_by_another(url):
 async def test_a_session_ended_by_the_client_in_an_outage(through, proxy):
     """The next session begins with the next connection."""
     async with closing(open_registry(through)) as (registry,):
-        client = ZooKeeperSession(registry).client
+        client = session_of(registry).client
         await connected(registry)
         session = connection(registry).up.session
         await cut_off(proxy, registry)
@@ -70,10 +70,9 @@ async def test_closing_while_the_client_ends_its_session(url):
     """No other session begins."""
     for _ in range(20):
         async with closing(open_registry(url)) as (registry,):
-            client = ZooKeeperSession(registry).client
+            client = session_of(registry).client
             await connected(registry)
-            ending = asyncio.ensure_future(call(client.stop))
-            await asyncio.sleep(0)
+            ending = await begun(call(client.stop))
             await registry.aclose()
             await ending
             assert not client.thread.is_alive()
@@ -82,7 +81,7 @@ async def test_closing_while_the_client_ends_its_session(url):
 async def test_a_listener_that_ends_the_session(url):
     """stop() doesn't wait on kazoo's thread."""
     async with closing(open_registry(url)) as (registry,):
-        client, seen = ZooKeeperSession(registry).client, []
+        client, seen = session_of(registry).client, []
         await connected(registry)
 
         def hear(state: str) -> None:
@@ -101,7 +100,7 @@ async def test_no_call_waits_beyond_the_end(url, through, proxy):
     """Neither calls of several requests, nor retries, nor recipes that wait for an event."""
     base = folder_of(url)
     async with closing(open_registry(through)) as (registry,):
-        client = ZooKeeperSession(registry).client
+        client = session_of(registry).client
         await call(client.Barrier(f"{base}/barrier").create)
         assert await call(client.Lock(f"{base}/lock").acquire)
         before = (
@@ -130,7 +129,7 @@ async def test_no_call_waits_beyond_the_end(url, through, proxy):
 async def test_commands_to_the_server(url):
     """They use another connection, which ends with them."""
     async with closing(open_registry(url)) as (registry,):
-        client = ZooKeeperSession(registry).client
+        client = session_of(registry).client
         assert await call(client.exists, "/zookeeper")
         own = client.dialer.socket
         assert (await call(client.server_version))[0] == 3
@@ -141,7 +140,7 @@ async def test_commands_to_the_server(url):
 async def test_credentials_can_be_added_between_requests(url):
     """The server answers them at once, before earlier requests."""
     async with closing(open_registry(url)) as (registry,):
-        client = ZooKeeperSession(registry).client
+        client = session_of(registry).client
         await connected(registry)
         before = connection(registry).up
 

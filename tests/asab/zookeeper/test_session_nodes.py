@@ -3,9 +3,9 @@
 import asyncio
 
 import pytest
+from tests.asab.zookeeper.sessions import session_of
 from tests.backends.zookeeper.support import bare_client, cut_off, folder_of
 
-from peerage.asab.zookeeper.session import ZooKeeperSession
 from peerage.errors import RegistryClosedError, RegistryDeniedError
 from peerage.registry import open_registry
 from peerage.testing import View, eventually
@@ -36,8 +36,8 @@ async def test_a_node_anywhere(url, other, prefix):
     """Its name gets ten digits; it is updated and withdrawn as a record."""
     folder = below(url, "/elsewhere/deep")
     async with closing(open_registry(url)) as (registry,):
-        one = ZooKeeperSession(registry).advertise_at(f"{folder}/{prefix}", b"1")
-        two = ZooKeeperSession(registry).advertise_at(f"{folder}/{prefix}", b"1")
+        one = session_of(registry).advertise(f"{folder[1:]}/{prefix}", b"1")
+        two = session_of(registry).advertise(f"{folder[1:]}/{prefix}", b"1")
         names = [await one.registered(), await two.registered()]
         assert sorted(names) == [f"{prefix}0000000000", f"{prefix}0000000001"]
         one.update(b"x" * 100_000)
@@ -52,7 +52,7 @@ async def test_a_node_anywhere(url, other, prefix):
 async def test_a_node_in_the_folder_of_records_is_a_record(url):
     """Watchers see it, whatever its name."""
     async with closing(open_registry(url)) as (registry,), View(registry) as view:
-        await ZooKeeperSession(registry).advertise_at(f"{folder_of(url)}/nodot", b"{}").registered()
+        await session_of(registry).advertise(f"{folder_of(url)[1:]}/nodot", b"{}").registered()
         await view.until_data([b"{}"])
         assert list(view.data) == ["nodot0000000000"]
 
@@ -61,7 +61,7 @@ async def test_the_next_session_creates_the_node_again(url, through, proxy, othe
     """Once, and apart from a record of the same name."""
     folder = below(url, "/elsewhere")
     async with closing(open_registry(through)) as (registry,), View(registry) as view:
-        there = ZooKeeperSession(registry).advertise_at(f"{folder}/Same.", b"there")
+        there = session_of(registry).advertise(f"{folder[1:]}/Same.", b"there")
         here = registry.advertise("Same", b"here")
         assert await there.registered() == await here.registered() == "Same.0000000000"
         await cut_off(proxy, registry)
@@ -77,7 +77,7 @@ async def test_a_node_removed_by_others_is_created_again(url, other):
     folder = below(url, "/elsewhere")
     async with closing(open_registry(url)) as (registry,):
         here = registry.advertise("Same", b"here")
-        there = ZooKeeperSession(registry).advertise_at(f"{folder}/Same.", b"there")
+        there = session_of(registry).advertise(f"{folder[1:]}/Same.", b"there")
         node = await there.registered()
         assert await here.registered() == node
         await eventually(lambda: there._watched, "the watch on it")
@@ -86,26 +86,24 @@ async def test_a_node_removed_by_others_is_created_again(url, other):
         assert here.name == node
 
 
-@pytest.mark.parametrize(
-    "path", ["", "relative", "/a//b", "/a/../b", "/zookeeper/x", "/a\0", f"/{1000 * 'a'}"]
-)
+@pytest.mark.parametrize("path", ["a//b", "a/../b", "zookeeper/x", "a\0", 1000 * "a"])
 async def test_impossible_paths(url, path):
     """They are refused before anything is sent."""
     async with closing(open_registry(url)) as (registry,):
         with pytest.raises(RegistryDeniedError, match="Write an absolute path"):
-            ZooKeeperSession(registry).advertise_at(path, b"")
+            session_of(registry).advertise(path, b"")
 
 
 async def test_impossible_sizes(url):
     """A server refuses more; in the folder of records the limit of records holds."""
     async with closing(open_registry(url)) as (registry,):
         with pytest.raises(RegistryDeniedError, match="at most 1000000"):
-            ZooKeeperSession(registry).advertise_at("/a", bytes(1_000_001))
+            session_of(registry).advertise("a", bytes(1_000_001))
         with pytest.raises(RegistryDeniedError, match="at most 65536"):
-            ZooKeeperSession(registry).advertise_at(f"{folder_of(url)}/a", bytes(65_537))
-        there = ZooKeeperSession(registry).advertise_at(below(url, "/a"), bytes(1_000_000))
+            session_of(registry).advertise(f"{folder_of(url)[1:]}/a", bytes(65_537))
+        there = session_of(registry).advertise(below(url, "/a")[1:], bytes(1_000_000))
         await there.registered()
         with pytest.raises(RegistryDeniedError, match="write less into it"):
             there.update(bytes(1_000_001))
     with pytest.raises(RegistryClosedError):
-        ZooKeeperSession(registry).advertise_at("/a", b"")
+        session_of(registry).advertise("a", b"")

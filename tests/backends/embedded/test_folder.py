@@ -240,7 +240,7 @@ async def test_a_record_withdrawn_while_refused_does_not_return(tmp_path):
 
 
 async def test_a_folder_without_working_locks_is_refused(tmp_path, monkeypatch):
-    """Without locks, a record whose owner lives can't be told from one whose owner died."""
+    """Without locks, records of living and of dead owners can't be distinguished."""
     with monkeypatch.context() as lockless:
         lockless.setattr(fcntl, "flock", lambda *_: None)
         async with opened(tmp_path / "r") as registry:

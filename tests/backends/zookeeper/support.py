@@ -2,9 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import pytest
 from kazoo.client import KazooClient
@@ -18,6 +18,7 @@ from peerage.records.identity import Identity
 from peerage.registry import Advertisement, Registry, Secrets, open_registry
 from peerage.testing import View, eventually
 from peerage.testing.harness import closing, registered
+from peerage.testing.waiting import PATIENCE
 from peerage.testing.zookeeper import Proxy, ZooKeeperServer
 
 T = TypeVar("T")
@@ -88,11 +89,13 @@ def connection(registry: Registry) -> Connection:
     return registry.connection
 
 
-async def begun(call: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-    """A task of the call, which has run until it waits for something."""
-    task = asyncio.create_task(call)
-    await asyncio.sleep(0)
-    return task
+async def sent(registry: Registry) -> None:
+    """Return once another request is under way, before its answer can be handled."""
+    under_way = connection(registry)._in_flight
+    before = set(under_way)
+    async with asyncio.timeout(PATIENCE):
+        while under_way <= before:  # noqa: ASYNC110 - the connection has no event for it
+            await asyncio.sleep(0)
 
 
 async def connected(registry: Registry) -> None:

@@ -89,7 +89,7 @@ async def test_acl_creator_closes_the_path_and_nothing_above(server, caplog):
         for path in below:
             with pytest.raises(NoAuthError):
                 await asyncio.to_thread(stranger.create, f"{path}/forged", b"")
-        await asyncio.to_thread(stranger.create, f"{top}/somebody-else", b"")
+        await asyncio.to_thread(stranger.create, f"{top}/of-another-user", b"")
     said = warnings_in(caplog)
     assert len(said) == 1, said
     assert f"{top} " in said[0]

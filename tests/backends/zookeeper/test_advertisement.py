@@ -12,12 +12,12 @@ from tests.backends.programs import program
 from tests.backends.zookeeper.support import (
     agree,
     bare_client,
-    begun,
     connected,
     connection,
     cut_off,
     folder_of,
     identity_of,
+    sent,
     unanswered,
 )
 
@@ -30,7 +30,7 @@ from peerage.backends.zookeeper.registry import ZooKeeperRegistry
 from peerage.backends.zookeeper.session import Client
 from peerage.errors import RegistryClosedError
 from peerage.registry import Advertisement, Registry, Stale, open_registry
-from peerage.testing import View, eventually
+from peerage.testing import View, begun, eventually
 from peerage.testing.harness import closing, registered
 from peerage.testing.waiting import PATIENCE
 from peerage.testing.zookeeper import Proxy, ZooKeeperServer
@@ -163,8 +163,7 @@ async def test_a_removal_reported_together_with_the_answer_of_a_check(url, serve
         await eventually(lambda: owner._watched, "the watch on it")
         # Make it verify the node, and let the answer and the event of the removal arrive together.
         owner.node_changed(CHANGED)
-        await asyncio.sleep(0)
-        assert connection(here)._in_flight
+        await sent(here)
         block_loop_until(connection(here), lambda note: isinstance(note, Request))
         client.delete(f"{folder_of(url)}/{before}")
         block_loop_until(connection(here), lambda note: isinstance(note, NodeEvent))
@@ -281,8 +280,7 @@ async def test_withdrawing_while_the_folder_is_created(guarded):
     async with closing(open_registry(guarded)) as (here,):
         await here.inspect()
         owner = here.advertise("Never", b"1")
-        await asyncio.sleep(0)
-        assert connection(here)._in_flight
+        await sent(here)
         await owner.withdraw()
         marker = await registered(here, "Marker", b"2")
         # The folder counts the nodes created in it.

@@ -61,10 +61,10 @@ async def test_all_nodes_of_a_registry_are_closed(url, guarded, secret, server):
             await view.until_data([])
 
 
-@pytest.mark.parametrize("who", ["nobody", "another user"])
+@pytest.mark.parametrize("who", ["anonymous", "another user"])
 async def test_errors_name_the_node_and_what_to_do(url, guarded, secret, loud, who):
     """Denied or stale, never an empty snapshot, also without any node at first; no password."""
-    outsider = url if who == "nobody" else with_credentials(url, "other", OTHER)
+    outsider = url if who == "anonymous" else with_credentials(url, "other", OTHER)
     async with (
         closing(open_registry(guarded), open_registry(outsider)) as (here, outside),
         View(outside) as early,

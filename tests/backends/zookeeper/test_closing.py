@@ -67,7 +67,6 @@ async def test_closing_with_a_suspended_server(tmp_path):
         server.suspend()
         new = open_registry(url)
         new.advertise("Owner", b"{}")
-        await asyncio.sleep(0)
         for registry in (known, new):
             async with asyncio.timeout(CLOSING):
                 await registry.aclose()

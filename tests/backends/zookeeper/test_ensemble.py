@@ -195,6 +195,6 @@ async def test_a_host_that_stops_answering(ensemble, path, hole):
 
 async def test_a_host_whose_name_is_unknown(ensemble, path):
     """The first name of the list can't be resolved, as of a server that is being replaced."""
-    url = f"zookeeper://nobody.invalid:2181,{ensemble.servers[1].address}{path}"
+    url = f"zookeeper://unknown.invalid:2181,{ensemble.servers[1].address}{path}"
     async with participants(url, 3) as discoveries:
         await check(url, discoveries, nodes_of(discoveries[0]))

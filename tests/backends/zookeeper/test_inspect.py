@@ -5,15 +5,15 @@ import re
 
 import pytest
 from kazoo.security import ACL, Id, Permissions, make_digest_acl, make_digest_acl_credential
-from tests.backends.zookeeper.support import PASSWORD, bare_client, begun, folder_of, with_credentials
+from tests.backends.zookeeper.support import PASSWORD, bare_client, folder_of, with_credentials
 
 from peerage.errors import RegistryClosedError, RegistryDeniedError
 from peerage.registry import open_registry
-from peerage.testing import View, eventually
+from peerage.testing import View, begun, eventually
 from peerage.testing.harness import closing, registered
 from peerage.testing.zookeeper import ZooKeeperServer
 
-#: Everybody may read, one user may do everything.
+#: Every client may read; one user has all rights.
 GUARDED = (
     make_digest_acl("user", PASSWORD, all=True),
     ACL(Permissions.READ, Id("world", "anyone")),

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.backends.zookeeper.support import everything_shown
 
-from peerage.backends.zookeeper.location import Credentials, Location, Tls, parse
+from peerage.backends.zookeeper.location import Credentials, Location, parse
+from peerage.backends.zookeeper.tls import Tls
 from peerage.errors import ConfigurationError
 
 SECRET = "hunter2-s3cret"

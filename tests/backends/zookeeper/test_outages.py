@@ -10,12 +10,12 @@ from kazoo.client import KazooClient
 from tests.backends.zookeeper.support import (
     agree,
     bare_client,
-    begun,
     folder_of,
     identity_of,
     located,
     never_empty,
     record,
+    sent,
     truth,
     unanswered,
 )
@@ -25,7 +25,7 @@ from peerage.backends.zookeeper.connection import Connection
 from peerage.backends.zookeeper.notes import Connected, ConnectFailed, Disconnected, Request
 from peerage.errors import NotReadyError
 from peerage.registry import Advertisement, Put, Snapshot, open_registry
-from peerage.testing import View, eventually
+from peerage.testing import View, begun, eventually
 from peerage.testing.harness import closing, registered
 from peerage.testing.waiting import PATIENCE
 from peerage.testing.zookeeper import ZooKeeperServer
@@ -137,9 +137,9 @@ async def test_a_server_that_is_lost_while_it_is_read(tmp_path):
         url = f"zookeeper://{server.address}/asab?session_timeout=4"
         async with closing(open_registry(url)) as (here,), View(here) as view:
             await view.until(lambda: view.ready)
-            # A new watcher needs a reading, which is under way after one turn of the event loop.
+            # A new watcher needs a reading.
             async with View(here) as newcomer:
-                await asyncio.sleep(0)
+                await sent(here)
                 lose_server(here.connection, server)
                 await newcomer.until(lambda: newcomer.ready and newcomer.stale)
                 await view.until(lambda: view.stale)
@@ -173,7 +173,7 @@ async def test_a_session_replaced_while_the_loop_was_busy(url, server):
     async with closing(open_registry(url), open_registry(url)) as (here, there):
         await registered(here, "First", b"first")
         owner = here.advertise("Once", b"1")
-        await asyncio.sleep(0)
+        await sent(here)
         owner.update(b"2")
         replace_session(here.connection, server.address)
         await owner.registered()

@@ -8,7 +8,14 @@ import pytest
 from kazoo.client import KazooClient
 from kazoo.exceptions import EXCEPTIONS, NoAuthError
 from kazoo.security import ACL, OPEN_ACL_UNSAFE, Id, Permissions, make_digest_acl
-from tests.backends.zookeeper.support import bare_client, connection, cut_off, folder_of, with_credentials
+from tests.backends.zookeeper.support import (
+    bare_client,
+    connection,
+    cut_off,
+    folder_of,
+    sent,
+    with_credentials,
+)
 
 from peerage.backends.zookeeper.connection import Pauses
 from peerage.backends.zookeeper.failures import Failure
@@ -191,7 +198,7 @@ async def test_withdrawing_a_refused_record(url, guarded, caplog):
             await registered(outside, "Refused", b"1")
         caplog.clear()
         owner = outside.advertise("Withdrawn", b"1")
-        await asyncio.sleep(0)
+        await sent(outside)
         await owner.withdraw()
         assert owner.name is None
     assert not caplog.records

@@ -6,11 +6,11 @@ import re
 import pytest
 from kazoo.security import make_acl
 from tests.backends.programs import program
-from tests.backends.zookeeper.support import CLOSING, bare_client, begun, folder_of, times_put_off
+from tests.backends.zookeeper.support import CLOSING, bare_client, folder_of, times_put_off
 
 from peerage.errors import RegistryClosedError, RegistryDeniedError
 from peerage.registry import open_registry
-from peerage.testing import eventually
+from peerage.testing import begun, eventually
 from peerage.testing.harness import closing
 from peerage.testing.waiting import PATIENCE
 

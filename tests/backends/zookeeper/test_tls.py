@@ -182,17 +182,19 @@ async def test_inspect_verifies_the_host_it_is_connected_to(secure, files):
     ids=["authority", "name", "no client certificate", "none and TLS 1.2", "client certificate", "port"],
 )
 async def test_the_reason_and_the_advice(*, secure, older, files, caplog, wrong, reason, advice):
-    """In one line of log and, with what to do, by inspect(); closed within a second."""
+    """`stale` gives the reason, and inspect() what to do as well; the registry is closed within a second.
+
+    On a loaded machine the first reason, which the log has, may be that the server hasn't answered in time.
+    """
     caplog.set_level(logging.DEBUG)
     async with Discovery(entry(files, **wrong)) as discovery:
-        await eventually(lambda: discovery.stale)
+        await eventually(lambda: reason in (discovery.stale or ""), f"{reason!r} as the reason")
         health = await discovery.registry.inspect()
         assert (health.state, health.writable, health.version) == ("stale", False, None)
-        assert reason in discovery.stale
         assert reason in health.problem
         assert advice in health.problem
         begun = time.monotonic()
     assert time.monotonic() - begun < CLOSING
     (line,) = warnings_in(caplog)
-    assert reason in line
+    assert line.startswith("Out of touch with the registry zookeeper+tls://"), line
     assert not any(record.exc_info for record in caplog.records), caplog.text

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, suppress
 from kazoo.client import KazooClient
 from kazoo.exceptions import ThrottledOpError
 from kazoo.security import make_digest_acl
-from tests.backends.zookeeper.support import bare_client, folder_of, times_put_off, warnings_in
+from tests.backends.zookeeper.support import bare_client, folder_of, sent, times_put_off, warnings_in
 
 from peerage import open_registry
 from peerage.backends.zookeeper import folder as folder_module
@@ -51,9 +51,9 @@ async def test_a_connection_replaced_while_it_is_read(url):
     """What was read belongs to the lost connection: stale until it is read over the next one."""
     async with closing(open_registry(url)) as (here,), View(here) as view:
         await view.until(lambda: view.ready)
-        # A new watcher needs a reading, which is under way after one turn of the event loop.
+        # A new watcher needs a reading.
         async with View(here) as newcomer:
-            await asyncio.sleep(0)
+            await sent(here)
             replace_connection(here.connection)
             await newcomer.until(lambda: len(newcomer.events) > 2)
             assert kinds(newcomer) == [Snapshot, Stale, Snapshot]

@@ -37,6 +37,6 @@ def test_another_leads_when_the_leader_dies(tmp_path, raw_client):
 def _elected(ensemble):
     deadline = time.monotonic() + 30
     while (leader := ensemble.leader()) is None:
-        assert time.monotonic() < deadline, "nobody was elected"
+        assert time.monotonic() < deadline, "no leader was elected"
         time.sleep(0.05)
     return leader

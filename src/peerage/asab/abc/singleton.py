@@ -2,8 +2,6 @@
 
 from typing import Any, ClassVar
 
-__all__ = ["Singleton"]
-
 
 class Singleton(type):
     """Metaclass: calling the class again returns the same instance.

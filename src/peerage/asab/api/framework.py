@@ -9,8 +9,6 @@ if TYPE_CHECKING:
 
     Framework = OwnLayer | RealAsab
 
-__all__ = ["framework_of"]
-
 
 def framework_of(app: Any) -> "Framework":
     """Return the framework of *app*: the real asab, or this layer.

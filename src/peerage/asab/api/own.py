@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from peerage.asab.zookeeper import ZooKeeperService
     from peerage.discovery import Discovery
 
-__all__ = ["OwnLayer"]
-
 
 class OwnLayer:
     """Its lifecycle drains in order; its containers do the rest themselves."""

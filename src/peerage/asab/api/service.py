@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from peerage.asab.web import WebContainer
     from peerage.asab.zookeeper import ZooKeeperContainer
 
-__all__ = ["ApiService"]
-
 log = logging.getLogger("peerage.asab.api")
 
 _T = TypeVar("_T")
@@ -150,7 +148,7 @@ class ApiService(Service):
                 '{"shard": [1, 2]}.'
             )
         fit, refused = _sort_out(discovery_dict)
-        self._change(discovery={**self.Discovery, **fit})
+        self._change({**self.Discovery, **fit}, self.AttentionRequired)
         news = [reason for key, reason in refused.items() if key not in self._reported]
         if news:
             # A program may call this at each tick.
@@ -177,12 +175,13 @@ class ApiService(Service):
         if att_id is None:
             att_id = uuid.uuid4().hex
         att.setdefault("_c", datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"))
-        self._change(attention={**self.AttentionRequired, att_id: att})
+        self._change(self.Discovery, {**self.AttentionRequired, att_id: att})
         return att_id
 
     def remove_attention(self, att_id: str) -> None:
         """Stop showing it in the record; an unknown id isn't an error."""
-        self._change(attention={key: att for key, att in self.AttentionRequired.items() if key != att_id})
+        left = {key: att for key, att in self.AttentionRequired.items() if key != att_id}
+        self._change(self.Discovery, left)
 
     # As a service
 
@@ -222,16 +221,10 @@ class ApiService(Service):
             self._listening = True
             self._advertise()
 
-    def _change(
-        self,
-        *,
-        discovery: dict[str, list[Any]] | None = None,
-        attention: dict[str, dict[str, Any]] | None = None,
-    ) -> None:
+    def _change(self, discovery: dict[str, list[Any]], attention: dict[str, dict[str, Any]]) -> None:
         """Advertise a change; if that fails, everything stays as it was."""
         before = self.Discovery, self.AttentionRequired
-        self.Discovery = before[0] if discovery is None else discovery
-        self.AttentionRequired = before[1] if attention is None else attention
+        self.Discovery, self.AttentionRequired = discovery, attention
         try:
             if self._registration is None:
                 # The caller gets an error now, not when it is advertised.

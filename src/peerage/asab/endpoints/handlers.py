@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from configparser import RawConfigParser
     from contextvars import ContextVar
 
-__all__ = ["add_description", "add_settings"]
-
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 

@@ -5,8 +5,6 @@ import re
 from contextlib import suppress
 from typing import Any, Final
 
-__all__ = ["HIDDEN", "is_secret", "shown"]
-
 HIDDEN: Final = "***"
 
 _WORDS: Final = (

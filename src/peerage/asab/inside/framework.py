@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from peerage.asab.api.service import ApiService
 
-__all__ = ["RealAsab"]
-
 log = logging.getLogger("peerage.asab.api")
 
 
@@ -64,8 +62,7 @@ class RealAsab:
     def serve(self, api: "ApiService", container: Any) -> None:
         """Add the endpoints of the framework's own ApiService; refuse misdirected requests.
 
-        Raises:
-            RuntimeError: the container listens already.
+        It raises RuntimeError if the container listens already.
         """
         webapp = container.WebApp
         if webapp.frozen:

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from peerage.auth.jose import PublicKey
     from peerage.discovery import Discovery
 
-__all__ = ["InternalKeys"]
-
 log = logging.getLogger("peerage.asab.api")
 
 

@@ -8,8 +8,6 @@ from urllib.parse import quote, urlencode
 
 from peerage.errors import ConfigurationError
 
-__all__ = ["chroot_of", "registry_url"]
-
 log = logging.getLogger("peerage.asab.zookeeper")
 
 _DIGEST: Final = "digest"
@@ -25,8 +23,7 @@ def chroot_of(container: Any) -> str:
 def registry_url(container: Any) -> str:
     """Return the URL of the registry of *container*, with the credentials of its kazoo client.
 
-    Raises:
-        ConfigurationError: the client doesn't verify certificates.
+    It raises ConfigurationError if the client doesn't verify certificates.
     """
     client = container.ZooKeeper.Client
     credentials = _credentials(client)

@@ -7,8 +7,6 @@ from aiohttp import web
 
 from peerage.asab.log import LOG_NOTICE, STRUCT_DATA
 
-__all__ = ["ACCESS_LOG", "AccessLogger"]
-
 #: The name is ASAB's, for ``[logging] levels`` of programs.
 ACCESS_LOG: Final = "asab.web.al"
 

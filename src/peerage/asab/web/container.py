@@ -31,15 +31,13 @@ if TYPE_CHECKING:
     from peerage.asab.application import Application
     from peerage.asab.web.service import WebService
 
-__all__ = ["WebContainer"]
-
 log = logging.getLogger(__name__)
 
 #: Options of ASAB that this layer doesn't have.
 _CUT: Final = ("rootdir", "cors")
 
 #: Seconds that requests under way have at the end before services are finalized beside them.
-_HEAD_START: Final = 3.0
+HEAD_START: Final = 3.0
 
 
 @web.middleware
@@ -219,7 +217,7 @@ class WebContainer(Configurable):
 
     async def _drain(self, _app: "Application") -> None:
         """Accept no new connections, and give requests under way a head start."""
-        await self._graceful.finish(self.WebAppRunner, _HEAD_START)
+        await self._graceful.finish(self.WebAppRunner, HEAD_START)
 
     async def _stop(self, app: "Application") -> None:
         await self._graceful.finish(self.WebAppRunner)

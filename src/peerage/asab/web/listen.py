@@ -6,8 +6,6 @@ from typing import Final
 
 from peerage.errors import ConfigurationError
 
-__all__ = ["Line", "ListenError", "read_listen"]
-
 _HIGHEST_PORT: Final = 65535
 
 
@@ -28,18 +26,11 @@ class Line:
 
 
 def read_listen(text: str, section: str) -> Iterator[Line]:
-    """Yield the address and port of each line of *text*.
+    """Yield the address and port of each line of *text*; ListenError, which names *section*, if one is wrong.
 
     ``8080`` means all addresses of IPv4 and of IPv6; ``0.0.0.0 8080``, ``0.0.0.0:8080``, ``:: 8080`` and
     ``[::]:8080`` mean one address. ``ssl`` after it means TLS with the settings of the section itself,
     ``ssl:name`` TLS with those of ``[ssl:name]``.
-
-    Args:
-        text: the lines.
-        section: the section of the lines, for error messages.
-
-    Raises:
-        ListenError: a line is wrong.
     """
     for line in filter(None, map(str.strip, text.splitlines())):
         address, port_text, parameters = _split(line)

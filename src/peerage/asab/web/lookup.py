@@ -10,8 +10,6 @@ if TYPE_CHECKING:
     from peerage.asab.web.container import WebContainer
     from peerage.discovery import Discovery
 
-__all__ = ["REQUIRES", "find_discovery", "requiring", "web_containers"]
-
 #: The attribute of a handler that requires authorization.
 REQUIRES: Final = "peerage_requires"
 

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from peerage.asab.application import Application
     from peerage.discovery import Discovery
 
-__all__ = ["Module", "WebService", "create_web_server"]
-
 
 class WebService(abc.Service):
     """``asab.WebService``: the dictionary of the containers."""

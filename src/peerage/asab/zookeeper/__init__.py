@@ -12,13 +12,9 @@ if TYPE_CHECKING:
     from peerage.asab.zookeeper.container import ZooKeeperContainer
     from peerage.asab.zookeeper.service import Module, ZooKeeperService
 
-_HOME_OF: Final = {
-    "Module": "service",
-    "ZooKeeperContainer": "container",
-    "ZooKeeperService": "service",
-}
-
 __all__ = ["Module", "ZooKeeperContainer", "ZooKeeperService"]
+
+_HOME_OF: Final = {**dict.fromkeys(__all__, "service"), "ZooKeeperContainer": "container"}
 
 if not TYPE_CHECKING:  # for a type checker every misspelled name would be valid
     __getattr__ = loader(__name__, globals(), _HOME_OF)

@@ -22,14 +22,12 @@ if TYPE_CHECKING:
     from peerage.asab.zookeeper.service import ZooKeeperService
     from peerage.discovery import Discovery
 
-__all__ = ["ZooKeeperContainer"]
-
 log = logging.getLogger("peerage.asab.zookeeper")
 
 _SLASHES: Final = re.compile("//+")
 
 #: Seconds without a connection until the log says so.
-_REPORT_AFTER: Final = 5.0
+REPORT_AFTER: Final = 5.0
 
 
 class ZooKeeperContainer(Configurable):
@@ -190,7 +188,7 @@ class ZooKeeperContainer(Configurable):
         async with aclosing(self._nodes.states()) as states:
             first = asyncio.ensure_future(anext(states))
             try:
-                await asyncio.wait([first], timeout=_REPORT_AFTER)
+                await asyncio.wait([first], timeout=REPORT_AFTER)
                 if not first.done() and not self._discovers:
                     health = await self._nodes.registry.inspect()
                     log.warning("No connection to %s yet: %s", health.url, health.problem)

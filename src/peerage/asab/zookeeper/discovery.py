@@ -9,8 +9,6 @@ from peerage.discovery import Discovery
 from peerage.errors import ConfigurationError, NotDiscoveredError, NotReadyError
 from peerage.registry import Registry
 
-__all__ = ["ContainerDiscovery", "NotDiscoveredInTimeError"]
-
 #: Seconds that a question waits until the registry was read once, by default. A program may start together
 #: with its cluster.
 READY_TIMEOUT: Final = 60.0
@@ -23,10 +21,7 @@ class NotDiscoveredInTimeError(NotDiscoveredError, NotReadyError):
 class ContainerDiscovery(Discovery):
     """A Discovery whose time limit is configured, and whose error is a NotDiscoveredError as well.
 
-    Args:
-        registry: its owner closes it.
-        config: the configuration of the program.
-        chroot: path at the servers below which the nodes of the cluster are; the internal key is there.
+    The owner of *registry* closes it. The nodes of the cluster, and so the internal key, are below *chroot*.
 
     Raises:
         ConfigurationError: the time limit isn't a duration, or allowed_networks aren't networks.

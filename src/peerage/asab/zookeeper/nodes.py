@@ -16,8 +16,6 @@ from peerage.registry import Advertisement, Record, Registry, Snapshot
 if TYPE_CHECKING:
     from peerage.asab.zookeeper.session import ZooKeeperNodes
 
-__all__ = ["Nodes", "nodes_of"]
-
 _RUN: Final = "run"
 
 

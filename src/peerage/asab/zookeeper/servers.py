@@ -8,8 +8,6 @@ from urllib.parse import parse_qsl, quote, unquote
 
 from peerage.asab.config import Config
 
-__all__ = ["Choice", "choose"]
-
 DEFAULT_PATH: Final = "asab"
 
 _EMBEDDED: Final = "embedded:"

@@ -9,8 +9,6 @@ if TYPE_CHECKING:
     from peerage.asab.application import Application
     from peerage.asab.zookeeper.container import ZooKeeperContainer
 
-__all__ = ["Module", "ZooKeeperService"]
-
 
 class ZooKeeperService(abc.Service):
     """``asab.ZooKeeperService``: the list of the containers."""

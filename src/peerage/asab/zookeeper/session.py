@@ -5,8 +5,9 @@ client, the states of the session, and nodes that are kept like records.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import suppress
+from itertools import count
 from typing import TYPE_CHECKING, Final
 
 from peerage.asab.proactor import ProactorService
@@ -21,31 +22,24 @@ if TYPE_CHECKING:
     from peerage.backends.zookeeper import ZooKeeperRegistry
     from peerage.backends.zookeeper.session import KazooClient
 
-__all__ = ["ZooKeeperNodes", "ZooKeeperSession"]
-
 #: Characters of a path and bytes of a node, at most: a server closes a connection that sends over a megabyte.
 _LONGEST_PATH: Final = 1000
 _LARGEST_NODE: Final = 1_000_000
 
 
-class ZooKeeperSession:
-    """The session of *registry*, which it doesn't close."""
+class ZooKeeperNodes:
+    """The session of *registry*, which it doesn't close, and the nodes of a container, below its path."""
 
-    def __init__(self, registry: "ZooKeeperRegistry", chroot: str = "") -> None:
+    def __init__(self, registry: "ZooKeeperRegistry", choice: Choice, proactor: ProactorService) -> None:
         self.registry = registry
-        self._session: int | None = None
+        self.zookeeper = KazooWrapper(proactor, lambda: self.client)
         self._client = registry.connection.client
         # For calls of the program; the registry itself uses whole paths.
-        self._client.chroot = chroot
-        self.on_state: list[Callable[[str], None]] = []
-        """Called on the event loop with each state from now on."""
-        self.state = "LOST"
-        """The current state.
-
-        ``CONNECTED``: with the session as before or, at first and after LOST, a new one. ``SUSPENDED``: not
-        connected; the session may survive. ``LOST``: the session is over, and with it everything ephemeral;
-        this is known once the next session begins, and is the state before the first connection.
-        """
+        self._client.chroot = self._chroot = choice.chroot
+        self._path = f"/{choice.path}" if choice.path else ""
+        self._session: int | None = None
+        self._state = "LOST"
+        self._changes: asyncio.Queue[str] = asyncio.Queue()
         registry.connection.on_change.append(self._update_state)
 
     @property
@@ -66,25 +60,28 @@ class ZooKeeperSession:
             self.registry.use()
         return self._client
 
-    def advertise_at(self, path: str, data: bytes) -> Advertisement:
-        """Begin to keep *data* at a node ``<path><10 digits>``, as if it were a record.
-
-        Args:
-            path: absolute; need not be in the folder of the records.
-            data: at most 1,000,000 bytes, in the folder of the records as much as a record.
-
-        Raises:
-            RegistryDeniedError: *path* or the size of *data* is impossible.
-            RegistryClosedError: after the registry's aclose(), or in a forked child.
-        """
-        _check_path(path)
-        is_record = path.rpartition("/")[0] == self.registry.location.folder
-        return self.registry.keep_node(path, data, check_size if is_record else _check_node_size)
+    # States
 
     @property
     def connected(self) -> bool:
         """Whether there is a connection."""
-        return self.state == "CONNECTED"
+        return self._state == "CONNECTED"
+
+    async def states(self) -> AsyncGenerator[str]:
+        """Connect, and yield each state; only the first LOST is left out.
+
+        ``CONNECTED``: with the session as before or, at first and after LOST, a new one. ``SUSPENDED``: not
+        connected; the session may survive. ``LOST``: the session is over, and with it everything ephemeral;
+        this is known once the next session begins, and is the state before the first connection.
+        """
+        self.registry.use()
+        while True:
+            state = await self._changes.get()
+            if state == "CONNECTED" and (path := self.registry.location.path):
+                # As in the original, so that a program can list the path, and make nodes there.
+                with suppress(Failure):  # it can't be made now or ever
+                    await self.registry.nodes.ensure(path)
+            yield state
 
     def _update_state(self) -> None:
         up = self.registry.connection.up
@@ -98,39 +95,24 @@ class ZooKeeperSession:
         self._enter("CONNECTED")
 
     def _enter(self, state: str) -> None:
-        if state != self.state:
-            self.state = state
-            for listener in self.on_state:
-                listener(state)
+        if state != self._state:
+            self._state = state
+            self._changes.put_nowait(state)
 
-
-class ZooKeeperNodes(ZooKeeperSession):
-    """The nodes of a container, below its path."""
-
-    def __init__(self, registry: "ZooKeeperRegistry", choice: Choice, proactor: ProactorService) -> None:
-        super().__init__(registry, choice.chroot)
-        self.zookeeper = KazooWrapper(proactor, lambda: self.client)
-        self._chroot = choice.chroot
-        self._path = f"/{choice.path}" if choice.path else ""
-
-    async def states(self) -> AsyncGenerator[str]:
-        """Connect, and yield each state; only the first LOST is left out."""
-        changes: asyncio.Queue[str] = asyncio.Queue()
-        if self.connected:
-            changes.put_nowait("CONNECTED")
-        self.on_state.append(changes.put_nowait)
-        self.registry.use()
-        while True:
-            state = await changes.get()
-            if state == "CONNECTED" and (path := self.registry.location.path):
-                # As in the original, so that a program can list the path, and make nodes there.
-                with suppress(Failure):  # it can't be made now or ever
-                    await self.registry.nodes.ensure(path)
-            yield state
+    # Nodes
 
     def advertise(self, path: str, data: bytes) -> Advertisement:
-        """Keep *data* at a node; if *path* ends with a slash or is empty, its name is only digits."""
-        return self.advertise_at(f"{self._chroot}{self._path}/{path}", data)
+        """Keep *data* at a node; if *path* ends with a slash or is empty, its name is only digits.
+
+        Raises:
+            RegistryDeniedError: *path* is impossible, or the data has over 1,000,000 bytes, in the folder of
+                the records over the limit of a record.
+            RegistryClosedError: after the registry's aclose(), or in a forked child.
+        """
+        path = f"{self._chroot}{self._path}/{path}"
+        _check_path(path)
+        is_record = path.rpartition("/")[0] == self.registry.location.folder
+        return self.registry.keep_node(path, data, check_size if is_record else _check_node_size)
 
     async def children(self, path: str) -> list[str] | None:
         """Return the names of the node's children, None if there is no such node."""
@@ -146,13 +128,13 @@ class ZooKeeperNodes(ZooKeeperSession):
 
 def _check_path(path: str) -> None:
     # The digits are part of the last component.
-    first, *components = f"{path}0".split("/")
-    problems = [flaw(component, number) for number, component in enumerate(components, 1)]
-    if first or not components or len(path) > _LONGEST_PATH or any(problems):
-        reason = next((problem for problem in problems if problem), "isn't absolute or is too long")
+    components = f"{path}0".split("/")[1:]
+    reason = next(filter(None, map(flaw, components, count(1))), None)
+    if reason or len(path) > _LONGEST_PATH:
         raise RegistryDeniedError(
-            f"{path[:_LONGEST_PATH]!a} can't be the path of a node: it, or a component of it, {reason}. "
-            f"Write an absolute path such as /asab/run/name. of at most {_LONGEST_PATH} characters."
+            f"{path[:_LONGEST_PATH]!a} can't be the path of a node: it, or a component of it, "
+            f"{reason or 'is too long'}. Write an absolute path such as /asab/run/name. "
+            f"of at most {_LONGEST_PATH} characters."
         )
 
 

@@ -9,8 +9,6 @@ if TYPE_CHECKING:
     from peerage.asab.proactor import ProactorService
     from peerage.backends.zookeeper.session import KazooClient, ZnodeStat
 
-__all__ = ["KazooWrapper"]
-
 log = logging.getLogger("peerage.asab.zookeeper")
 
 

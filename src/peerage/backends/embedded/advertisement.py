@@ -22,12 +22,7 @@ _PATIENCE: Final = 0.5
 class EmbeddedAdvertisement:
     """A record kept in the folder until withdrawn; see :class:`peerage.registry.Advertisement`.
 
-    Args:
-        store: keeps it.
-        name: the beginning of the record's name.
-        data: the record.
-        own_records: receives each name that the record has.
-        on_end: called once, when the record is withdrawn.
+    *name* is the beginning of the record's name. *on_end* is called once, when the record is withdrawn.
     """
 
     def __init__(
@@ -56,12 +51,7 @@ class EmbeddedAdvertisement:
         return None if self.record.withdrawn else self._status.name
 
     def update(self, data: bytes) -> None:
-        """Replace the record in place; see :meth:`peerage.registry.Advertisement.update`.
-
-        Raises:
-            RegistryDeniedError: *data* is over the limit; the record stays as it was.
-            RegistryClosedError: the record was withdrawn.
-        """
+        """Replace the record in place; see :meth:`peerage.registry.Advertisement.update`."""
         self._check_open()
         check_size(data)
         record = self.record
@@ -71,12 +61,7 @@ class EmbeddedAdvertisement:
             self._store.thread.call_soon(lambda: self._store.write(record))
 
     async def registered(self) -> str:
-        """Wait until the record, with the newest data, is in the folder, and return its name.
-
-        Raises:
-            RegistryDeniedError: the folder is refused, or can't be written; the message says what to do.
-            RegistryClosedError: withdrawn or closed meanwhile.
-        """
+        """Wait until the record is in the folder; see :meth:`peerage.registry.Advertisement.registered`."""
         while True:
             self._check_open()
             if self._status.denied is not None:

@@ -36,11 +36,7 @@ def draft_name() -> str:
 
 
 def write_whole(fd: int, data: bytes) -> None:
-    """Write *data* in one call.
-
-    Raises:
-        OSError: there is no space, or not enough for all of it.
-    """
+    """Write *data* in one call; OSError if there is no space, or not enough for all of it."""
     written = os.write(fd, data)
     if written != len(data):
         raise OSError(errno.ENOSPC, f"only {written} of {len(data)} bytes could be written")

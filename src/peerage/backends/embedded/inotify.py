@@ -53,10 +53,9 @@ class Notifier:
         self._retry_at = 0.0
 
     def listen(self, path: str, listener: Listener) -> "Watch | None":
-        """Watch the folder *path*; None if inotify can't be had, or couldn't be had less than a minute ago.
+        """Watch the folder *path*, and raise OSError if there is none.
 
-        Raises:
-            OSError: there is no such folder.
+        It returns None if inotify can't be had, or couldn't be had less than a minute ago.
         """
         inotify = self._opened()
         if inotify is None:

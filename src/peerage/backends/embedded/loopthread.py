@@ -78,8 +78,7 @@ class LoopThread:
     def start(self) -> None:
         """Start the thread, unless it is started or closed.
 
-        Raises:
-            OSError: no descriptors or no threads are left; it can be tried again.
+        It raises OSError if no descriptors or no threads are left, and can be called again then.
         """
         with self._lock:
             if self._loop is not None or self.closed:

@@ -20,15 +20,10 @@ class Status(NamedTuple):
 
 
 class OwnedRecord:
-    """Keeps one record in the folder.
+    """Keeps one record in the folder, under a name that begins with *prefix*.
 
     ``data``, ``write_scheduled`` and ``withdrawn`` are set on the event loop and read on the thread;
-    everything else belongs to the thread.
-
-    Args:
-        prefix: the beginning of the record's name.
-        data: what is to be advertised first.
-        on_status: called on the thread with every new status.
+    everything else belongs to the thread, on which *on_status* is called with every new status.
     """
 
     def __init__(self, prefix: str, data: bytes, on_status: Callable[[Status], object]) -> None:
@@ -41,11 +36,7 @@ class OwnedRecord:
         self._file: RecordFile | None = None
 
     def write(self, folder: Folder) -> None:
-        """Bring the folder up to date, with no write if it is.
-
-        Raises:
-            OSError: the record can't be written; the file that was there stays.
-        """
+        """Bring the folder up to date, with no write if it is; after an OSError the old file stays."""
         self.write_scheduled = False
         if self.withdrawn:
             return
@@ -80,8 +71,7 @@ class OwnedRecord:
     def remove(self, folder: Folder | None) -> None:
         """Remove the withdrawn record; without a folder its file is unlocked only, and others remove it.
 
-        Raises:
-            OSError: the file can't be removed; without its lock it is no record any more.
+        After an OSError the file is there without its lock, and no record any more.
         """
         file, self._file = self._file, None
         if file is not None:

@@ -52,13 +52,8 @@ class RecordFile:
     """A file that is locked from before it has a visible name until it is closed.
 
     Readers take a file with the same inode and modification time for unchanged. File systems reuse inodes at
-    once and their clocks are coarse, so an update gets a time later than that of the file that it replaces.
-
-    Args:
-        folder: where it is written, under a temporary name first.
-        name: its name; a file that has this name is replaced.
-        data: what is written.
-        after: the modification time of the file that it replaces.
+    once and their clocks are coarse, so an update gets a time later than *after*, that of the file that it
+    replaces.
 
     Raises:
         OSError: no space, too many open files, the folder is gone, or another process tests the lock.
@@ -138,10 +133,7 @@ class Content(NamedTuple):
 def read_record(folder: Folder, name: str, known: Version | None = None) -> Content | State:
     """Read the record *name*; its file is removed if the owner died.
 
-    Args:
-        folder: the folder.
-        name: a name in it.
-        known: the version that was read before and needn't be read again.
+    The version *known* was read before and needn't be read again.
 
     Raises:
         OSError: the record can't be read for want of descriptors, memory or access to the folder. It may

@@ -28,7 +28,8 @@ _RETRY: Final = 1.0
 class EmbeddedRegistry:
     """A registry of this machine; made by :func:`peerage.backends.embedded.open_embedded`.
 
-    Nothing happens on disk before the first call that needs it.
+    Nothing happens on disk before the first call that needs it. A forked child can't use it: each call raises
+    RegistryClosedError there, as after aclose().
     """
 
     def __init__(self, location: Location) -> None:
@@ -48,17 +49,10 @@ class EmbeddedRegistry:
         self.secrets = EmbeddedSecrets(location.base, lambda: self._open().thread)
         """Secrets, each in a file that only this user can read; all paths of a folder share them."""
         self.open_to_all = False
-        """Whether everyone who reaches it may write to it."""
         self.own_records = OwnRecords()
-        """The names that the records advertised here have or had."""
 
     def advertise(self, name: str, data: bytes) -> EmbeddedAdvertisement:
-        """Begin to advertise; see :meth:`peerage.registry.Registry.advertise`.
-
-        Raises:
-            RegistryDeniedError: *name* or the size of *data* is impossible.
-            RegistryClosedError: after aclose(), or in a forked child.
-        """
+        """Begin to advertise; see :meth:`peerage.registry.Registry.advertise`."""
         check_name(name)
         check_size(data)
         advertisement = EmbeddedAdvertisement(
@@ -68,11 +62,7 @@ class EmbeddedRegistry:
         return advertisement
 
     def watch(self) -> Feed:
-        """Begin to watch; see :meth:`peerage.registry.Registry.watch`.
-
-        Raises:
-            RegistryClosedError: after aclose(), or in a forked child.
-        """
+        """Begin to watch; see :meth:`peerage.registry.Registry.watch`."""
         store = self._open()
         feed = Feed(self._unwatch, asyncio.get_running_loop())
         self._feeds.add(feed)
@@ -82,11 +72,7 @@ class EmbeddedRegistry:
         return feed
 
     async def inspect(self) -> Health:
-        """Return the registry's state; see :meth:`peerage.registry.Registry.inspect`.
-
-        Raises:
-            RegistryClosedError: after aclose(), or in a forked child.
-        """
+        """Return the registry's state; see :meth:`peerage.registry.Registry.inspect`."""
         store = self._open()
         if self._obstacle is not None:
             return self._unhealthy(f"{self._obstacle}.")
@@ -116,11 +102,7 @@ class EmbeddedRegistry:
                 )
 
     def _open(self) -> Store:
-        """Return the store, and acquire it with the first call.
-
-        Raises:
-            RegistryClosedError: after aclose(), or in a forked child.
-        """
+        """Return the store, and acquire it with the first call; raise RegistryClosedError if closed."""
         if self._pid != os.getpid():
             raise RegistryClosedError(
                 f"The registry {self.url} was opened before a fork: open another one in the child."

@@ -31,9 +31,7 @@ _WRITE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOE
 class EmbeddedSecrets:
     """Secrets under absolute names; see :class:`peerage.registry.Secrets`.
 
-    Args:
-        base: the user's folder.
-        thread: returns the thread, or raises RegistryClosedError.
+    *base* is the user's folder; *thread* returns the thread, or raises RegistryClosedError.
     """
 
     def __init__(self, base: str, thread: Callable[[], LoopThread]) -> None:
@@ -45,8 +43,7 @@ class EmbeddedSecrets:
         """Return the value; if there is none, keep one made by *make* or by another caller at the same time.
 
         Raises:
-            RegistryDeniedError: the name is impossible, the value is empty or too large, or the folder can't
-                be trusted.
+            RegistryDeniedError: the name or the value is impossible, or the folder can't be trusted.
             RegistryClosedError: after the registry's aclose().
             OSError: no space, too many open files.
         """
@@ -64,9 +61,7 @@ class EmbeddedSecrets:
     def follow(self, name: str) -> AsyncIterator[bytes]:
         """Yield the value as soon as there is one, then every new one; ends with the registry.
 
-        Raises:
-            RegistryDeniedError: the name is impossible.
-            RegistryClosedError: after the registry's aclose().
+        It raises RegistryDeniedError if the name is impossible, and RegistryClosedError as obtain() does.
         """
         file, thread = SecretFile(self._base, name), self._thread()
         feed = Feed(self._feeds.discard, asyncio.get_running_loop())
@@ -111,14 +106,9 @@ async def _values(feed: Feed) -> AsyncIterator[bytes]:
 class SecretFile:
     """The file of one secret; each method opens the folder anew, which may have been replaced meanwhile.
 
-    Every method raises RegistryDeniedError if the folder or the file can't be trusted, and OSError.
-
-    Args:
-        base: the user's folder.
-        name: an absolute name, ``/asab/auth/key``.
-
-    Raises:
-        RegistryDeniedError: *name* is impossible.
+    *base* is the user's folder, *name* an absolute name such as ``/asab/auth/key``. Every method raises
+    RegistryDeniedError if the folder or the file can't be trusted, and OSError; the constructor raises
+    RegistryDeniedError if *name* is impossible.
     """
 
     def __init__(self, base: str, name: str) -> None:

@@ -42,10 +42,7 @@ _DENIALS: Final = {errno.EACCES, errno.EPERM, errno.EROFS}
 class Store:
     """Opens the folder, reopens it when it was replaced, and keeps the process's records in it.
 
-    Args:
-        location: the folder's location.
-        thread: makes all calls except those of the constructor.
-        notifier: inotify.
+    *thread* makes all calls except those of the constructor.
     """
 
     def __init__(self, location: Location, thread: LoopThread, notifier: Notifier) -> None:

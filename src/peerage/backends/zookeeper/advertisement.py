@@ -51,11 +51,8 @@ _WITHDRAW_TIMEOUT: Final = 2.0
 class ZooKeeperAdvertisement:
     """See :class:`peerage.registry.Advertisement`.
 
-    Args:
-        registry: has the connection, and the tables of what this process advertises.
-        prefix: the node's path, without its digits.
-        data: what to advertise.
-        check_size: raises RegistryDeniedError for data that is too large.
+    *prefix* is the node's path without its digits; *check_size* raises RegistryDeniedError for data that is
+    too large.
     """
 
     def __init__(

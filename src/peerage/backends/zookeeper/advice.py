@@ -22,50 +22,36 @@ def advice(reason: str, location: Location) -> str:
     """Return the message that there is no connection because of *reason*, and what to do about it."""
     said = reason.lower()
     if lacks_credentials(reason):
-        return _of_credentials(location)
-    if _UNVERIFIED in said:
-        return _of_the_servers_certificate(reason, other_name=any(word in said for word in _OTHER_NAME))
-    if all(word in said for word in _ALERT):
-        return _of_our_certificate(reason, location)
-    if any(word in said for word in _NOT_TLS):
+        if location.credentials is None:
+            return (
+                "The server requires credentials: write zookeeper://user:password@host, and "
+                "auth=sasl if it asks for SASL."
+            )
         return (
-            f"The server doesn't speak as expected ({reason}): check the port in the registry's URL, which "
-            "is the server's secureClientPort with zookeeper+tls://, its clientPort with zookeeper://."
+            "The server doesn't accept the credentials: check the user and the password, and that "
+            f"auth={location.credentials.mechanism} is what it asks for."
         )
-    return f"No server answers ({reason}): check that ZooKeeper runs, and the hosts in the registry's URL."
-
-
-def _of_credentials(location: Location) -> str:
-    if location.credentials is None:
-        return (
-            "The server requires credentials: write zookeeper://user:password@host, and "
-            "auth=sasl if it asks for SASL."
+    if _UNVERIFIED in said and any(word in said for word in _OTHER_NAME):
+        what = "The server's certificate is for another name"
+        todo = "write the host in the registry's URL as the certificate has it, or check_hostname=no"
+    elif _UNVERIFIED in said:
+        what = "The server's certificate isn't trusted"
+        todo = (
+            f"name the authority that signed it with ca= or {variable('ca')}, and see that it hasn't expired"
         )
-    return (
-        "The server doesn't accept the credentials: check the user and the password, and that "
-        f"auth={location.credentials.mechanism} is what it asks for."
-    )
-
-
-def _of_the_servers_certificate(reason: str, *, other_name: bool) -> str:
-    if other_name:
-        return (
-            f"The server's certificate is for another name ({reason}): write the host in the registry's URL "
-            "as the certificate has it, or check_hostname=no."
+    elif all(word in said for word in _ALERT) and (location.tls is None or not location.tls.certificate):
+        what = "The server asks for a client certificate"
+        todo = f"name one that it trusts with cert= and key=, or {variable('cert')} and {variable('key')}"
+    elif all(word in said for word in _ALERT):
+        what = "The server doesn't accept the client certificate"
+        todo = "name one that it trusts with cert= and key=, and see that it hasn't expired"
+    elif any(word in said for word in _NOT_TLS):
+        what = "The server doesn't speak as expected"
+        todo = (
+            "check the port in the registry's URL, which is the server's secureClientPort with "
+            "zookeeper+tls://, its clientPort with zookeeper://"
         )
-    return (
-        f"The server's certificate isn't trusted ({reason}): name the authority that signed it with ca= or "
-        f"{variable('ca')}, and see that it hasn't expired."
-    )
-
-
-def _of_our_certificate(reason: str, location: Location) -> str:
-    if location.tls is None or location.tls.certificate is None:
-        return (
-            f"The server asks for a client certificate ({reason}): name one that it trusts with cert= and "
-            f"key=, or {variable('cert')} and {variable('key')}."
-        )
-    return (
-        f"The server doesn't accept the client certificate ({reason}): name one that it trusts with cert= "
-        "and key=, and see that it hasn't expired."
-    )
+    else:
+        what = "No server answers"
+        todo = "check that ZooKeeper runs, and the hosts in the registry's URL"
+    return f"{what} ({reason}): {todo}."

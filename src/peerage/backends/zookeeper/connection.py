@@ -95,13 +95,7 @@ class Pauses(NamedTuple):
 
 
 class Connection:
-    """One session after the other with the servers of *location*, until closed.
-
-    Args:
-        location: the servers and the credentials.
-        context: for TLS.
-        pauses: before what is repeated.
-    """
+    """One session after the other with the servers of *location*, until closed."""
 
     def __init__(
         self, location: Location, context: ssl.SSLContext | None, pauses: Pauses | None = None
@@ -281,11 +275,7 @@ class Connection:
         return self._changed.wait()
 
     async def wait_connected(self) -> Connected:
-        """Wait until there is a connection.
-
-        Raises:
-            Lost: closed.
-        """
+        """Wait until there is a connection; raise Lost once this is closed."""
         while self.up is None:
             if self._closed:
                 raise Lost("closed")

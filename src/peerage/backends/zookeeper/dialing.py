@@ -21,12 +21,7 @@ _CHECK_INTERVAL: Final = 0.05
 
 
 class Dialer:
-    """Makes one connection after the other.
-
-    Args:
-        context: for TLS.
-        unwanted: returns whether no connection is wanted any more.
-    """
+    """Makes one connection after the other; *unwanted* returns whether none is wanted any more."""
 
     def __init__(self, context: ssl.SSLContext | None, unwanted: Callable[[], bool]) -> None:
         self._context = context
@@ -37,10 +32,9 @@ class Dialer:
         """Seconds to wait for a connection, and for each answer until the session is established."""
 
     def dial(self, address: tuple[str, int], hostname: str | None, timeout: float) -> socket.socket:
-        """Connect to *address* within *timeout* seconds; *hostname* is the server's name for TLS.
+        """Connect to *address* within *timeout* seconds, or raise an OSError that has a ``strerror``.
 
-        Raises:
-            OSError: the connection failed; has a ``strerror``.
+        *hostname* is the server's name for TLS.
         """
         self.socket = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET)
         try:
@@ -60,11 +54,7 @@ class Dialer:
         return self.socket
 
     def dial_command(self, address: tuple[str, int], hostname: str | None, timeout: float) -> socket.socket:
-        """Open one more connection, for a command; each answer is waited for at most *timeout* seconds.
-
-        Raises:
-            OSError: the connection failed.
-        """
+        """Open one more connection, for a command; each answer is waited for at most *timeout* seconds."""
         dialer = Dialer(self._context, self._unwanted)
         dialer.patience = timeout
         sock = dialer.dial(address, hostname, timeout)

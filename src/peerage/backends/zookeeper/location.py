@@ -15,8 +15,6 @@ from urllib.parse import quote, unquote_to_bytes
 from peerage.backends.zookeeper.tls import KEY_PASSWORD, Tls, variable
 from peerage.errors import ConfigurationError
 
-__all__ = ["Credentials", "Location", "Tls", "flaw", "parse"]
-
 DEFAULT_PORT: Final = 2181
 DEFAULT_PATH: Final = "/asab"
 DEFAULT_SESSION_TIMEOUT: Final = 10.0

@@ -64,11 +64,7 @@ class Nodes:
             log.warning("%s", self.exposure(path))
 
     async def is_open(self, path: str) -> bool:
-        """Return whether every client may change the node or what is below it.
-
-        Raises:
-            NoNode: there is none.
-        """
+        """Return whether every client may change the node or what is below it; NoNode if there is none."""
         try:
             acl, _ = await self._connection.post(GetACL(path))
         except NoAuth:

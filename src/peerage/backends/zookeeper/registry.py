@@ -45,7 +45,6 @@ class ZooKeeperRegistry:
         self.open_to_all = location.acl == "open"
         """Whether every client may write to what this process creates here."""
         self.own_records = OwnRecords()
-        """The names that the records advertised here have or had."""
         self.connection = Connection(location, context, pauses)
         self.nodes = Nodes(self.connection)
         self._folder = Folder(self.connection)
@@ -125,20 +124,12 @@ class ZooKeeperRegistry:
     # For peerage.asab, which uses the same session
 
     def use(self) -> None:
-        """Begin to connect, on the running event loop; may be called again.
-
-        Raises:
-            RegistryClosedError: after aclose(), or in a forked child.
-        """
+        """Begin to connect, on the running event loop, as check_open() allows; may be called again."""
         self.check_open()
         self.connection.start()
 
     def check_open(self) -> None:
-        """Check that the registry can be used.
-
-        Raises:
-            RegistryClosedError: after aclose(), or in a forked child.
-        """
+        """Raise RegistryClosedError after aclose(), and in a forked child."""
         if self._pid != os.getpid():
             raise RegistryClosedError(
                 f"The registry {self.url} was opened before a fork: open another one in the child."

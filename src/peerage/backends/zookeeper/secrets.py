@@ -32,12 +32,8 @@ class ZooKeeperSecrets:
     """See :class:`peerage.registry.Secrets`.
 
     All callers of obtain() get the same value. Of several processes that need a new secret at the same time,
-    each may call *make*; the first value that reaches the server is the one that all get.
-
-    Args:
-        connection: to the server.
-        nodes: at the same location.
-        use: called first in each call; raises if the registry can't be used.
+    each may call *make*; the first value that reaches the server is the one that all get. Each call begins
+    with *use*, which raises RegistryClosedError if the registry can't be used.
     """
 
     def __init__(self, connection: Connection, nodes: Nodes, use: Callable[[], None]) -> None:
@@ -54,9 +50,7 @@ class ZooKeeperSecrets:
     async def obtain(self, name: str, make: Callable[[], bytes]) -> bytes:
         """Return the value, making it if there is none or an empty one; waits in an outage.
 
-        Raises:
-            RegistryDeniedError: access, size or name.
-            RegistryClosedError: closed meanwhile.
+        See :meth:`peerage.registry.Secrets.obtain`; it raises RegistryClosedError if closed meanwhile.
         """
         _check_name(name, self._location.folder)
         self._use()
@@ -95,11 +89,7 @@ class ZooKeeperSecrets:
             ) from None
 
     def follow(self, name: str) -> AsyncIterator[bytes]:
-        """Yield the value as soon as there is one, then every new one; ends with the registry.
-
-        Raises:
-            RegistryDeniedError: access or name.
-        """
+        """Yield the value; see :meth:`peerage.registry.Secrets.follow`."""
         _check_name(name, self._location.folder)
         self._use()
         return self._follow(name)
@@ -143,12 +133,7 @@ class ZooKeeperSecrets:
     # Failures
 
     async def _repeat(self, name: str, attempt: Callable[[], Awaitable[_Answer]]) -> _Answer:
-        """Repeat *attempt* until the server has answered it.
-
-        Raises:
-            RegistryDeniedError: access.
-            RegistryClosedError: closed meanwhile.
-        """
+        """Repeat *attempt* until the server has answered it; RegistryDeniedError if it refuses access."""
         while True:
             up = await self._connected()
             try:
@@ -196,8 +181,7 @@ class ZooKeeperSecrets:
     async def _protect(self, name: str) -> None:
         """Close a secret and the folder it is in, where that is asked for; log that they are or were open.
 
-        Raises:
-            NoNode: there is none.
+        It raises NoNode if there is no such secret.
         """
         if self._location.acl != "creator":
             return

@@ -65,11 +65,8 @@ _REFUSALS: Final = {
 class Client(KazooClient):  # type: ignore[misc] # kazoo has no types
     """One session after the other, on one thread, until closed. Every access to the queue holds the lock.
 
-    Args:
-        location: the servers and the credentials.
-        context: for TLS.
-        report: called with each Note, on kazoo's thread, in the order of what happened; must not wait.
-        pause: returns the seconds to wait after a server has refused the client.
+    *report* is called with each Note, on kazoo's thread, in the order of what happened, and must not wait.
+    *pause* returns the seconds to wait after a server has refused the client.
     """
 
     def __init__(

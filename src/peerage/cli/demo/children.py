@@ -19,11 +19,9 @@ _LOG_LINES = 40
 
 
 class Children:
-    """All child processes; they end with the block.
+    """All child processes; they get the URL of the *registry*, and end with the block.
 
-    Args:
-        registry: URL of the registry, passed on to them.
-        report: called with the name of a child and each report it makes.
+    *report* is called with the name of a child and each report it makes.
     """
 
     def __init__(self, registry: str, report: Callable[[str, dict[str, Any]], None]) -> None:
@@ -84,7 +82,6 @@ class Children:
     async def failure(self) -> Never:
         """Wait until a child ends that shouldn't.
 
-        Raises:
-            CommandError: it did; the message has the end of its standard error.
+        It raises CommandError then, with the end of the child's standard error.
         """
         raise await self._failures.get()

@@ -127,8 +127,4 @@ def failures(score: Score) -> list[str]:
     found = [f"{member.name} answered no call." for member in members if not member.answers]
     if score.failed:
         found.append(f"{score.failed:,} calls failed, the last one with {score.error}")
-    if not any(member.killed_at for member in members):
-        found.append("No instance was killed.")
-    if not any(member.late for member in members):
-        found.append("No instance joined later.")
     return found

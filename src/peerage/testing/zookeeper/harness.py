@@ -14,8 +14,6 @@ from peerage.testing.harness import Harness
 from peerage.testing.zookeeper.proxy import Proxy
 from peerage.testing.zookeeper.server import ZooKeeperServer
 
-__all__ = ["ZooKeeperHarness", "shared_server"]
-
 _numbers: Final = itertools.count()
 
 

@@ -9,8 +9,6 @@ from typing import Final, Self
 from peerage.testing.zookeeper.server import free_port
 from peerage.testing.zookeeper.sessions import end_session, read_session
 
-__all__ = ["Proxy"]
-
 #: Bytes that are passed on at once, at most.
 _PIECE: Final = 65_536
 

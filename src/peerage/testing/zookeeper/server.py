@@ -13,8 +13,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, Self
 
-__all__ = ["Ensemble", "ZooKeeperServer", "free_port"]
-
 #: Seconds until waiting for a server ends.
 _PATIENCE: Final = 40.0
 

@@ -4,8 +4,6 @@ import asyncio
 import struct
 from typing import Final
 
-__all__ = ["end_session", "read_session"]
-
 # Every message begins with its length, which doesn't count itself. The server's first one continues with
 # protocol, time-out, session, length of the password, password; newer servers add a flag.
 _GREETING: Final = struct.Struct("!iiiqi16s")

@@ -13,8 +13,6 @@ from peerage.errors import TokenRefusedError
 if TYPE_CHECKING:
     from datetime import datetime
 
-__all__ = ["SUPERUSER_RESOURCE_ID", "Authorization"]
-
 log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")

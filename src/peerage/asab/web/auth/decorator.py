@@ -11,8 +11,6 @@ from peerage.asab.exceptions import AccessDeniedError
 from peerage.asab.web.lookup import REQUIRES
 from peerage.web.authorization import mark_open
 
-__all__ = ["NOAUTH", "noauth", "require", "require_superuser"]
-
 #: The attribute of a handler that needs no token.
 NOAUTH: Final = "NoAuth"
 

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from peerage.asab.application import Application
     from peerage.discovery import Discovery
 
-__all__ = ["Keys"]
-
 log = logging.getLogger("peerage.asab.web.auth")
 
 #: Seconds after which a client may try again while there is no discovery yet.
@@ -40,8 +38,7 @@ class Keys:
     def check(self) -> None:
         """Log if there are no keys, so that each token is refused.
 
-        Raises:
-            ConfigurationError: a URL needs discovery and there is no DiscoveryService.
+        It raises ConfigurationError if a URL needs discovery and there is no DiscoveryService.
         """
         if find_discovery(self._app) is not None:
             return

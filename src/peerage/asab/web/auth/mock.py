@@ -10,8 +10,6 @@ from peerage.auth import SUPERUSER, Principal
 from peerage.auth.claims import check_claims
 from peerage.errors import ConfigurationError, TokenRefusedError
 
-__all__ = ["mock_principal"]
-
 log = logging.getLogger(__name__)
 
 #: Files with claims that are used if none is configured.
@@ -33,13 +31,9 @@ _CLAIMS: Final = {
 
 
 def mock_principal(path: str | None) -> Principal:
-    """Return the principal of all requests.
+    """Return the principal of all requests: of the claims in the JSON file *path*, or an invented superuser.
 
-    Args:
-        path: a JSON file with claims; without one, the claims of an invented superuser.
-
-    Raises:
-        ConfigurationError: the claims in the file are invalid.
+    It raises ConfigurationError if the claims in the file are invalid.
     """
     if path and not Path(path).is_file():
         log.warning("[auth] mock_claims_path: there is no file %s", path)

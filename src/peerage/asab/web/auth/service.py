@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from peerage.asab.application import Application
     from peerage.asab.web import WebContainer
 
-__all__ = ["AuthService"]
-
 log = logging.getLogger("peerage.asab.web.auth")
 
 
@@ -70,8 +68,7 @@ class AuthService(Service):
     def peerage_prepare(self, web_container: "WebContainer") -> None:
         """Install it in *web_container*, which is about to start, if it is the only one.
 
-        Raises:
-            ConfigurationError: there are several, and install() was called for none.
+        It raises ConfigurationError if there are several, and install() was called for none.
         """
         if not self._chosen:
             self._check_unambiguous()

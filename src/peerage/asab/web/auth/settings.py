@@ -9,8 +9,6 @@ from peerage.asab.absent import REAL_ASAB
 from peerage.asab.utils import string_to_boolean
 from peerage.errors import ConfigurationError
 
-__all__ = ["AuthSettings", "read_settings"]
-
 _SECTION: Final = "auth"
 _QUOTE: Final = '"'
 
@@ -31,11 +29,7 @@ class AuthSettings:
 
 
 def read_settings(config: RawConfigParser) -> AuthSettings:
-    """Return the settings.
-
-    Raises:
-        ConfigurationError: *enabled* isn't one of the modes.
-    """
+    """Return the settings; ConfigurationError if *enabled* isn't one of the modes."""
     given = _options(config)
     return AuthSettings(
         mock=_is_mock(given.get("enabled") or "production"),

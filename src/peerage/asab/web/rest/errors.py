@@ -12,8 +12,6 @@ from aiohttp.typedefs import Handler
 from peerage.asab.exceptions import Conflict, ValidationError
 from peerage.asab.web.rest.json import json_response
 
-__all__ = ["JsonExceptionMiddleware"]
-
 log = logging.getLogger(__name__)
 
 #: The status and the result of each exception.

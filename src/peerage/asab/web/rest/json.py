@@ -7,8 +7,6 @@ from typing import Any, Final
 
 from aiohttp import web
 
-__all__ = ["JSONDumper", "json_response"]
-
 #: Values of ``?pretty`` that mean yes, no value included.
 _YES: Final = frozenset({"", "1", "t", "true", "y", "yes"})
 

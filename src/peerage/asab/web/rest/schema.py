@@ -11,8 +11,6 @@ from aiohttp import web
 
 from peerage.errors import MissingExtraError
 
-__all__ = ["json_schema_handler"]
-
 #: Characters of the reason in the status line, of which clients read a few kilobytes only.
 _LONGEST_REASON: Final = 500
 
