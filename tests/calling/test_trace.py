@@ -6,7 +6,7 @@ import pytest
 
 from peerage.balancing import Balancer, Observer, Outcome
 from peerage.balancing.budget import FIRST_RETRIES
-from peerage.calling import GiveUp, Pause
+from peerage.calling import CallOptions, GiveUp, Pause
 from peerage.calling.trace import begin_trace, trace_calls
 
 NAME = ("service_id", "orders")
@@ -247,3 +247,22 @@ def test_what_changes_at_an_instance_is_said_when_it_changes(world):
     assert said.lines[2:] == [("ejected", other.name, Outcome.TIMED_OUT)]
     balancer.probed(other.name, passed=True)
     assert said.lines[3:] == [("readmitted", other.name)]
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"key": "tenant-7"}, "the first for the key 'tenant-7' that isn't too busy, of 2"),
+        ({"near": True}, "one of its distance, of 2; 0 requests under way"),
+        ({"near": False}, "the better one of two drawn from 2; 0 requests under way"),
+    ],
+)
+def test_it_says_whether_a_key_or_nearness_decided(world, traced, options, reason):
+    world.advertise()
+    world.advertise(near=False, web=[["10.0.0.1", 80]])
+    seen = set()
+    for _ in range(20):
+        call, trace = traced(options=CallOptions(**options))
+        answer(world, call).pick.done(Outcome.ANSWERED, world.clock())
+        seen.add(trace.attempts[0].reason)
+    assert reason in seen

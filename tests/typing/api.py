@@ -106,7 +106,8 @@ async def in_time(session: aiohttp.ClientSession) -> web.Application:
         await response.read()
     async with deadline(None), deadline("2"):  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
         pass
-    Discovery(calls=CallOptions(deadline=0.5))
+    Discovery(calls=CallOptions(deadline=0.5, near=False, subset=20, key="tenant-7"))
+    Discovery(calls=CallOptions(key=7))  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     return web.Application(middlewares=[propagate(), propagate(only_safe=True)])
 
 

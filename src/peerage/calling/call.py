@@ -295,6 +295,7 @@ class Call:
         pick = None
         if choices is not None and (choices.levels or options.key is not None or options.subset is not None):
             pick = self._pick_chosen(targets, choices, tried, safe=safe)
+        is_chosen = pick is not None
         if pick is None:
             pick = context.balancer.pick(targets, service, tried=tried, safe=safe, last_resort=last_resort)
         if (
@@ -305,7 +306,8 @@ class Call:
             pick.done(Outcome.UNUSED, pick.started)
             pick = self._pick_fitting(targets, tried, safe=safe, last_resort=last_resort)
         if self.recorder is not None:
-            self.recorder.picked(pick, targets, tried, last_resort=last_resort, second=second)
+            chosen = options if is_chosen else None
+            self.recorder.picked(pick, targets, tried, chosen=chosen, last_resort=last_resort, second=second)
         return pick
 
     def _pick_fitting(

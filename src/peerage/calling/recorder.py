@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from peerage.balancing import Outcome, Pick, Stats
 from peerage.calling.candidates import fits
 from peerage.calling.messages import why_not_callable
+from peerage.calling.options import CallOptions
 from peerage.calling.resolution import Lookups
 from peerage.calling.steps import Attempt, GiveUp, Pause, Relieve, Step, TlsProbe, WaitForInstance
 from peerage.calling.trace import AttemptTrace, CallTrace, LeftOut, Wait
@@ -52,6 +53,7 @@ class Recorder:
         targets: Sequence[Instance],
         tried: Collection[str],
         *,
+        chosen: CallOptions | None,
         last_resort: bool,
         second: bool,
     ) -> None:
@@ -61,6 +63,7 @@ class Recorder:
             pick: the choice; None if there was none.
             targets: the instances that may be called.
             tried: names of the records that weren't wanted again.
+            chosen: what made it a choice among some of the targets, if anything did.
             last_resort: whether it is one of the avoided instances.
             second: whether the first attempt goes on.
         """
@@ -69,7 +72,7 @@ class Recorder:
         self._trace.known = len(known)
         if pick is not None:
             asked.add(pick.instance.name)
-            reason = self._why(pick, targets, tried, last_resort=last_resort)
+            reason = self._why(pick, targets, tried, chosen=chosen, last_resort=last_resort)
             if last := _why_last(pick.instance):
                 reason = f"{reason}; {last}"
             self._reasons[pick] = (
@@ -131,12 +134,23 @@ class Recorder:
     # Reasons
 
     def _why(
-        self, pick: Pick, targets: Sequence[Instance], tried: Collection[str], *, last_resort: bool
+        self,
+        pick: Pick,
+        targets: Sequence[Instance],
+        tried: Collection[str],
+        *,
+        chosen: CallOptions | None,
+        last_resort: bool,
     ) -> str:
         if last_resort:
             return "all others are avoided or were tried, and of these it has been avoided longest"
         if len(targets) == 1:
             return "the only one"
+        if chosen is not None and chosen.key is not None:
+            return f"the first for the key {chosen.key!r} that isn't too busy, of {len(targets)}"
+        if chosen is not None:
+            what = "of its distance" if chosen.subset is None else "of the subset"
+            return f"one {what}, of {len(targets)}; {_load(pick.stats.outstanding - 1)}"
         left = sum(
             each.name not in tried
             and fits(each, secure=self._secure)
