@@ -78,7 +78,7 @@ def test_a_penalty_grows_with_each_failure_and_is_forgotten():
         trouble.penalise(0.0)
         seen.append(trouble.penalty(0.0))
     assert seen == [5.0, 10.0, 15.0]
-    assert trouble.penalty(2.0) == 7.5
+    assert trouble.penalty(1.0) == 7.5
     assert trouble.penalty(12.0) == 0.0
     assert trouble.load(4, 12.0) == 4
 
@@ -87,10 +87,10 @@ def test_a_penalty_lasts_as_long_as_the_instance_asked_not_to_be_called():
     trouble = Trouble()
     trouble.penalise(0.0, retry_after=30.0)
     assert trouble.penalty(30.0) == 5.0
-    assert trouble.penalty(32.0) == 2.5
+    assert trouble.penalty(31.0) == 2.5
     trouble.penalise(40.0, retry_after=1e9)
     assert trouble.penalty(340.0) == 5.0
-    assert trouble.penalty(342.0) == 2.5
+    assert trouble.penalty(341.0) == 2.5
 
 
 @pytest.mark.parametrize("outcome", [Outcome.TIMED_OUT, Outcome.CANCELLED])

@@ -45,7 +45,8 @@ async def test_one_of_four_answers_that_it_can_not(services, callers, mode):
     await callers.work(50, 5)
     after = [(await services.counts(child)).total() for child in services.children]
     grown = [late - early for early, late in zip(before, after, strict=True)]
-    assert grown[0] <= 0.01 * sum(grown)
+    # 429 counts in the success rate only, not as a failure in a row.
+    assert grown[0] <= (0.01 if mode == "503" else 0.05) * sum(grown)
     if mode == "503":
         assert not callers.failed()
         await services.behave(first, "200", 0.01)
@@ -104,7 +105,7 @@ async def test_one_of_four_breaks_connections(services, callers, mode):
         assert all(isinstance(each, aiohttp.ClientPayloadError) for each in gets)
     else:
         assert not gets
-    assert len(callers.failed("POST")) <= 12
+    assert len(callers.failed("POST")) <= 20
     made = sum(begin >= 3 for begin, *_ in callers.results)
     assert len(callers.failed(after=3)) <= 0.02 * made
 

@@ -20,16 +20,20 @@ HELD_SECONDS: Final = 30.0
 #: and would hold up many.
 COLD_SECONDS: Final = 5.0
 
+#: What a further request at such an instance counts for: more than usually is under way at others, and less
+#: than failures count.
+_COLD_LOAD: Final = 10.0
+
 #: Seconds that a Retry-After header counts for at most.
 LONGEST_RETRY_AFTER: Final = 300.0
 
 #: The penalty of one failure, and of all together at most.
 _ONE: Final = 5.0
-_MOST: Final = 100.0
+_MOST: Final = 1000.0
 
-#: Seconds in which a penalty halves, and the penalty that is none any more: one failure is forgotten after 7
-#: seconds, the most after 15.
-_HALF_LIFE: Final = 2.0
+#: Seconds in which a penalty halves, and the penalty that is none any more: one failure is forgotten after 3
+#: seconds, the most after 11.
+_HALF_LIFE: Final = 1.0
 _LEAST: Final = 0.5
 
 
@@ -108,7 +112,7 @@ class Trouble:
     def load(self, outstanding: int, now: float) -> float:
         """Return the load of an instance with so many requests under way."""
         if outstanding and now < self.cold_until:
-            return outstanding + _MOST
+            return outstanding + _COLD_LOAD
         return (outstanding + self.holding(now) + 1) * (1.0 + self.penalty(now)) - 1.0
 
     def holding(self, now: float) -> int:
