@@ -101,7 +101,7 @@ class Backups:
         """Stop looking at *exchange*, and give its second attempt up."""
         self._exchanges.pop(exchange, None)
         if (backup := exchange.backup) is not None and backup.second is not None:
-            backup.second.add_done_callback(_drop)
+            backup.second.add_done_callback(self._drop)
             backup.second.cancel()
 
     def check(self, name: str) -> None:
@@ -189,8 +189,9 @@ class Backups:
             backup.interrupt()
         return attempt, kept, response
 
-
-def _drop(second: "asyncio.Task[Won | None]") -> None:
-    """Close the answer of a second attempt that came too late."""
-    if not second.cancelled() and (won := second.result()) is not None:
-        won[2].close()
+    def _drop(self, second: "asyncio.Task[Won | None]") -> None:
+        """Close the answer of a second attempt that came too late."""
+        if not second.cancelled() and (won := second.result()) is not None:
+            _, kept, response = won
+            response.close()
+            self._connections.end(kept)
