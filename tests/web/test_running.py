@@ -234,8 +234,9 @@ run_app(app, discovery, advert, host=["127.0.0.1", "127.0.0.2"], port=0, ssl_con
         assert (await server.end())[0] == 0, server.log
 
 
-async def test_it_refuses_requests_for_another_service(tmp_path):
-    """As ``refuse_misdirected`` does."""
+@asynccontextmanager
+async def called_at_its_address(tmp_path):
+    """Run the service, and give its URL and a session; it must end well when it is terminated."""
     async with (
         serving(RUN_APP, tmp_path, TEST_LAME_DUCK="0") as server,
         finding(tmp_path) as (discovery, states),
@@ -243,25 +244,23 @@ async def test_it_refuses_requests_for_another_service(tmp_path):
     ):
         await eventually(lambda: states() == [None])
         (url,) = await discovery.locate(service_id="worker")
+        yield url, session
+        server.terminate()
+        assert (await server.end())[0] == 0, server.log
+
+
+async def test_it_refuses_requests_for_another_service(tmp_path):
+    """As ``refuse_misdirected`` does."""
+    async with called_at_its_address(tmp_path) as (url, session):
         port = int(url.rpartition(":")[2])
         headers = {"Host": "other.service_id.asab", DIALLED: dialled_header("Other.1", "127.0.0.1", port)}
         async with session.get(f"{url}/work", headers=headers) as response:
             assert response.status == 421
-        server.terminate()
-        assert (await server.end())[0] == 0, server.log
 
 
 async def test_the_deadline_of_a_caller_holds(tmp_path):
     """As with ``propagate``."""
-    async with (
-        serving(RUN_APP, tmp_path, TEST_LAME_DUCK="0") as server,
-        finding(tmp_path) as (discovery, states),
-        aiohttp.ClientSession() as session,
-    ):
-        await eventually(lambda: states() == [None])
-        (url,) = await discovery.locate(service_id="worker")
+    async with called_at_its_address(tmp_path) as (url, session):
         headers = {"Peerage-Timeout-Ms": "20"}
         async with session.post(f"{url}/work?takes=3600", headers=headers) as response:
             assert response.status == 504
-        server.terminate()
-        assert (await server.end())[0] == 0, server.log

@@ -9,21 +9,19 @@ its share gets the request (stride scheduling: Waldspurger and Weihl, 1995). So 
 the instances are equally fast, and a slow instance gets less.
 """
 
-from bisect import bisect_right
 from collections.abc import Callable, Collection, Mapping, Sequence
-from itertools import accumulate
 from random import Random
 from typing import Final
 
-from peerage.balancing.budget import RETRY_SHARE
 from peerage.balancing.counts import Observer
+from peerage.balancing.drawing import draw_one, draw_two, shares_of
 from peerage.balancing.ejection import Ejection
 from peerage.balancing.locality import Levels
 from peerage.balancing.rendezvous import Rendezvous, capacity
 from peerage.balancing.scores import Score, least_outstanding
 from peerage.balancing.service import Service
 from peerage.balancing.stats import Stats
-from peerage.balancing.table import AVOID_SECONDS, Pick, Probe, Table
+from peerage.balancing.table import Pick, Probe, Table
 from peerage.records.instance import Instance
 
 # One tie in eight is decided by the draw: a strict rotation would coincide with callers that alternate light
@@ -53,8 +51,6 @@ class Balancer:
         clock: monotonic time in seconds.
         score: compares the two instances drawn.
         ejection: when instances that answer badly get no more requests.
-        avoid_seconds: how long an instance that accepted no connection is avoided.
-        retry_share: repetitions that each success earns; 0 for none.
         observer: counts what happens.
     """
 
@@ -65,8 +61,6 @@ class Balancer:
         *,
         score: Score = least_outstanding,
         ejection: Ejection | None = None,
-        avoid_seconds: float = AVOID_SECONDS,
-        retry_share: float = RETRY_SHARE,
         observer: Observer | None = None,
     ) -> None:
         self.observer = Observer() if observer is None else observer
@@ -74,13 +68,8 @@ class Balancer:
         self._random = rng.random
         self._clock = clock
         self._score = score
-        self._table = Table(
-            rng,
-            ejection=ejection,
-            avoid_seconds=avoid_seconds,
-            retry_share=retry_share,
-            observer=self.observer,
-        )
+        ejection = Ejection() if ejection is None else ejection
+        self._table = Table(rng, ejection=ejection, observer=self.observer)
         # For callers that don't say which service they ask.
         self._unnamed = self._table.service(("", ""))
 
@@ -159,12 +148,23 @@ class Balancer:
         Returns:
             None if there is none, or each was tried or is avoided.
         """
-        now, count = self._clock(), len(instances)
         if service is None:
             service = self._unnamed
-        service.size = count
+        service.size = len(instances)
         if last_resort:
-            return self._pick_avoided(instances, tried, service, now)
+            return self._pick_avoided(instances, tried, service, self._clock())
+        return self.pick_of_part(instances, service, tried=tried, safe=safe)
+
+    def pick_of_part(
+        self,
+        instances: Sequence[Instance],
+        service: Service,
+        *,
+        tried: Collection[str] = (),
+        safe: bool = True,
+    ) -> Pick | None:
+        """Choose as :meth:`pick` does, among a part of the instances of *service*."""
+        now, count = self._clock(), len(instances)
         if tried or self._table.avoided:
             return self._pick_eligible(instances, tried, service, now, safe=safe)
         if count > 1:
@@ -209,25 +209,20 @@ class Balancer:
             None if there is none, or if nearness is set aside; ask :meth:`pick` then.
         """
         group = levels.choose(self.stats, self._table.avoided, self._clock(), self._random)
-        if group is None:
-            return None
-        size = service.size
-        pick = self.pick(group, service, tried=tried, safe=safe)
-        service.size = size
-        return pick
+        return None if group is None else self.pick_of_part(group, service, tried=tried, safe=safe)
 
     # Drawing
 
     def _pick_of_many(self, instances: Sequence[Instance], count: int, service: Service, now: float) -> Pick:
         """Give the request to the better one of two instances drawn at random."""
-        random, shares = self._random, _shares_of(instances)
+        random, shares = self._random, shares_of(instances)
         if shares is None:
             first = int(random() * count)
             second = int(random() * (count - 1))
             if second >= first:
                 second += 1
         else:
-            first, second = _draw_two(shares, random(), random())
+            first, second = draw_two(shares, random(), random())
         chosen, stats = self._better(instances[first], instances[second], now)
         # Both drawn may be bad ones, or slow ones, which hold more than their part of the requests under way.
         if (stats.trouble is not None and stats.trouble.penalty(now)) or (
@@ -245,7 +240,7 @@ class Balancer:
         """Return the instance of least load, or *chosen*; of many, some are looked at."""
         known, least = self._table.stats, stats.load(now) / chosen.weight
         if len(instances) > _LOOKED_AT:
-            instances = [self._draw_one(instances, None) for _ in range(_LOOKED_AT)]
+            instances = [draw_one(instances, None, self._random()) for _ in range(_LOOKED_AT)]
         for each in instances:
             others = known.get(each.name)
             if others is None:
@@ -267,9 +262,9 @@ class Balancer:
         """Give the request to an instance that neither was tried nor is avoided."""
         is_eligible, count = self._table.is_eligible, len(instances)
         if count > _DRAWS:
-            shares, found = _shares_of(instances), dict[str, Instance]()
+            shares, found = shares_of(instances), dict[str, Instance]()
             for _ in range(_DRAWS):
-                drawn = self._draw_one(instances, shares)
+                drawn = draw_one(instances, shares, self._random())
                 if drawn.name not in tried and drawn.name not in found and is_eligible(drawn, now, safe=safe):
                     found[drawn.name] = drawn
                     if len(found) == 2:  # noqa: PLR2004 - two choices
@@ -283,17 +278,12 @@ class Balancer:
             return self._pick_of_many(eligible, len(eligible), service, now)
         return self._table.give(eligible[0], None, service, now) if eligible else None
 
-    def _draw_one(self, instances: Sequence[Instance], shares: Sequence[float] | None) -> Instance:
-        if shares is None:
-            return instances[int(self._random() * len(instances))]
-        return instances[min(bisect_right(shares, self._random() * shares[-1]), len(shares) - 1)]
-
     def _pick_avoided(
         self, instances: Sequence[Instance], tried: Collection[str], service: Service, now: float
     ) -> Pick | None:
         """Give the request to the instance avoided longest, of some drawn at random if there are many."""
         if len(instances) > _LOOKED_AT:
-            instances = [self._draw_one(instances, None) for _ in range(_LOOKED_AT)]
+            instances = [draw_one(instances, None, self._random()) for _ in range(_LOOKED_AT)]
         untried = [each for each in instances if each.name not in tried]
         if not untried:
             return None
@@ -330,28 +320,3 @@ class Balancer:
             stats.position += ahead - _LAG / min(weight, other.weight)
         stats.position += 1.0 / weight
         return one, stats
-
-
-def _draw_two(shares: Sequence[float], chance: float, other_chance: float) -> tuple[int, int]:
-    """Return the positions of two instances, drawn in proportion to their weights by two random numbers."""
-    # The second is drawn from what is left of the line when the first one's share is cut out of it.
-    last, total = len(shares) - 1, shares[-1]
-    first = min(bisect_right(shares, chance * total), last)
-    begin = shares[first - 1] if first else 0.0
-    width = shares[first] - begin
-    point = other_chance * (total - width)
-    second = min(bisect_right(shares, point if point < begin else point + width), last)
-    if second == first:
-        # Rounding at an edge of a share.
-        second = first - 1 if first else 1
-    return first, second
-
-
-def _shares_of(instances: Sequence[Instance]) -> Sequence[float] | None:
-    """Return running sums of the weights; None if all weights are equal."""
-    try:
-        shares: Sequence[float] | None = instances.shares  # type: ignore[attr-defined] # the directory's own lists have them
-    except AttributeError:
-        weights = [instance.weight for instance in instances]
-        return None if min(weights) == max(weights) else [*accumulate(weights)]
-    return shares

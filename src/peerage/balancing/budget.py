@@ -40,15 +40,18 @@ class RetryBudget:
 
     def balance(self, now: float) -> int:
         """Return how many requests may be repeated at *now*; never negative."""
-        earned = int(self._share * self._successes.total(now)) - self._spent.total(now)
-        return max(0, earned) + self._first
+        return self._earned(now) + self._first
 
     def spend(self, now: float) -> bool:
         """Take one repetition; False if there is none."""
-        if self._share * self._successes.total(now) - self._spent.total(now) >= 1.0:
+        if self._earned(now):
             self._spent.add(now)
             return True
         if self._first > 0:
             self._first -= 1
             return True
         return False
+
+    def _earned(self, now: float) -> int:
+        """Return how many of the repetitions that successes earned are left."""
+        return max(0, int(self._share * self._successes.total(now)) - self._spent.total(now))

@@ -16,6 +16,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import accumulate
 from typing import Final, NamedTuple
 
+from peerage.balancing.drawing import draw_one
 from peerage.balancing.stats import Stats
 from peerage.records.instance import Instance
 
@@ -62,9 +63,7 @@ class Group(list[Instance]):
 
     def draw(self, chance: float) -> Instance:
         """Return one instance, in proportion to the weights, by a random number from 0 to 1."""
-        last, shares = len(self) - 1, self.shares
-        position = int(chance * len(self)) if shares is None else bisect_right(shares, chance * shares[-1])
-        return self[min(position, last)]
+        return draw_one(self, self.shares, chance)
 
 
 def traffic(levels: Sequence[tuple[float, float]]) -> list[float]:

@@ -14,8 +14,8 @@ class Service:
 
     __slots__ = ("answered_at", "budget", "choices", "ejected", "hedging", "outstanding", "size")
 
-    def __init__(self, budget: RetryBudget) -> None:
-        self.budget = budget
+    def __init__(self) -> None:
+        self.budget = RetryBudget()
         """Requests that may be repeated."""
         self.answered_at = float("-inf")
         """When one of them last answered a request, in seconds of the balancer's clock."""

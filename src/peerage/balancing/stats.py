@@ -1,11 +1,9 @@
 """What the balancer remembers about one instance."""
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from peerage.balancing.trouble import Trouble
 from peerage.balancing.window import Window
-
-if TYPE_CHECKING:
-    from peerage.balancing.trouble import Trouble
 
 #: Seconds in which the moving average of the latency forgets two thirds of a peak.
 _DECAY: Final = 10.0
@@ -45,6 +43,13 @@ class Stats:
         """What went wrong there lately; None if nothing did."""
         self.retired = False
         """Whether its record was removed, so that it is forgotten with its last request."""
+
+    def begin_trouble(self) -> Trouble:
+        """Return what went wrong there; as yet nothing, if nothing did."""
+        trouble = self.trouble
+        if trouble is None:
+            trouble = self.trouble = Trouble()
+        return trouble
 
     def answered(self, seconds: float, now: float) -> None:
         """Record that a request was answered at *now* after so many seconds."""

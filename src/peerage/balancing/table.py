@@ -5,7 +5,6 @@ from enum import Enum, auto
 from random import Random
 from typing import Final
 
-from peerage.balancing.budget import RETRY_SHARE, RetryBudget
 from peerage.balancing.counts import Observer
 from peerage.balancing.ejection import Ejection
 from peerage.balancing.outcome import Outcome
@@ -110,8 +109,6 @@ class Table:
     Args:
         rng: source of randomness.
         ejection: when instances that answer badly are avoided.
-        avoid_seconds: how long an instance that accepted no connection is avoided.
-        retry_share: repetitions that each success earns.
         observer: counts what happens.
     """
 
@@ -119,13 +116,11 @@ class Table:
         self,
         rng: Random,
         *,
-        ejection: Ejection | None = None,
-        avoid_seconds: float = AVOID_SECONDS,
-        retry_share: float = RETRY_SHARE,
-        observer: Observer | None = None,
+        ejection: Ejection,
+        observer: Observer,
     ) -> None:
-        self.observer = Observer() if observer is None else observer
-        self.ejection = Ejection() if ejection is None else ejection
+        self.observer = observer
+        self.ejection = ejection
         self.stats: dict[str, Stats] = {}
         self.avoided: dict[str, Trouble] = {}
         """Instances that get no requests at the moment, by the name of the record."""
@@ -133,8 +128,6 @@ class Table:
         self.due: dict[Instance, Probe] = {}
         """Avoided instances that are to be probed in the background; see :meth:`take_due`."""
         self._random = rng.random
-        self._avoid_seconds = avoid_seconds
-        self._retry_share = retry_share
 
     def service(self, name: tuple[str, str]) -> Service:
         """Return what is known of the instances of *name*: key and value, folded."""
@@ -142,7 +135,7 @@ class Table:
         if service is None:
             if len(self.services) >= _MOST_SERVICES:
                 self.services = {name: each for name, each in self.services.items() if each.ejected}
-            service = self.services[name] = Service(RetryBudget(self._retry_share))
+            service = self.services[name] = Service()
         return service
 
     @property
@@ -226,7 +219,7 @@ class Table:
             return False
         if now - pick.started < SUSPECT_SECONDS or stats.retired:
             return False
-        trouble = stats.trouble = stats.trouble or Trouble()
+        trouble = stats.begin_trouble()
         if now >= trouble.suspect_at:
             trouble.suspect_at = now + _CLEARED_SECONDS
             self.due[pick.instance] = Probe.SUSPECT
@@ -240,7 +233,7 @@ class Table:
             return
         if trouble.retry_at is None:
             if not passed:
-                trouble.retry_at = now + self._avoid_seconds
+                trouble.retry_at = now + AVOID_SECONDS
                 self.avoided[name] = trouble
                 self.observer.stopped(name)
         elif passed:
@@ -259,13 +252,12 @@ class Table:
             if not stats.outstanding and self.stats.get(name) is stats:
                 del self.stats[name]
             return
-        trouble = stats.trouble
         if outcome in _REFUSED:
-            trouble = stats.trouble = trouble or Trouble()
+            trouble = stats.begin_trouble()
             trouble.retry_at = now + self._pause(trouble)
             self.avoided[name] = trouble
         elif outcome in _FAILED or outcome in _DECLINED:
-            trouble = stats.trouble = trouble or Trouble()
+            trouble = stats.begin_trouble()
             trouble.failures.add(now)
             if outcome in _FAILED:
                 trouble.consecutive += 1
@@ -277,8 +269,7 @@ class Table:
                 self._readmit(name, stats, trouble)
             self._judge(pick, outcome, stats, trouble, now)
         elif outcome is Outcome.CANCELLED:
-            trouble = stats.trouble = trouble or Trouble()
-            trouble.hold(now)
+            stats.begin_trouble().hold(now)
             if (hedging := pick.service.hedging) is not None:
                 # It would have taken even longer.
                 hedging.usual.add(now - pick.started)
@@ -287,8 +278,7 @@ class Table:
         """Let an instance that has just been started get one request at a time at first."""
         if name not in self.stats:
             stats = self.stats[name] = Stats()
-            stats.trouble = Trouble()
-            stats.trouble.cold_until = now + COLD_SECONDS
+            stats.begin_trouble().cold_until = now + COLD_SECONDS
 
     def forget(self, name: str) -> None:
         """Drop what is known about an instance whose record was removed, once no request is under way."""
@@ -345,5 +335,5 @@ class Table:
 
     def _pause(self, trouble: Trouble) -> float:
         if trouble.ejected_from is None:
-            return self._avoid_seconds
+            return AVOID_SECONDS
         return self.ejection.pause(trouble.ejections, self._random())

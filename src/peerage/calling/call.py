@@ -2,14 +2,17 @@
 
 ::
 
-    call = Call(context, ("service_id", "orders"), "http", "GET", repeatable=True)
+    call = Call(context, ("service_id", "orders"), "http", "GET")
     try:
         while True:
             match call.next():
                 case Attempt() as attempt:  # send the request there, then call.done(attempt, outcome, ...)
                 case Lookups() as lookups:  # wait for them
                 case TlsProbe() as probe:   # connect, and set probe.speaks_tls
-                case GiveUp() as end:       # raise
+                case Relieve():             # close idle connections
+                case Pause() as pause:      # wait so long
+                case WaitForInstance():     # wait for one
+                case GiveUp() as end:       # raise, or return the last answer
     finally:
         call.close()
 
@@ -73,7 +76,6 @@ class CallContext:
     """Counts what happens."""
     doubtful: TTLCache[tuple[str, int, bool], bool] = field(init=False)
     """Endpoints that may speak another scheme than was tried: record, port, whether TLS was tried."""
-
     emptied: TTLCache[tuple[str, str], bool] = field(init=False)
     """Names, by key and value, that lost their last instance within the last minute."""
 
@@ -339,8 +341,7 @@ class Call:
         if levels is not None and options.near:
             pick = balancer.pick_near(levels, service, tried=tried, safe=safe)
         if pick is None and some is not targets:
-            pick = balancer.pick(some, service, tried=tried, safe=safe)
-            service.size = len(targets)
+            pick = balancer.pick_of_part(some, service, tried=tried, safe=safe)
         return pick
 
     def close(self) -> None:

@@ -13,6 +13,8 @@ proxy's address, which isn't the server's.
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
+from peerage.records.addresses import authority
+
 STATUS: Final = 421
 
 #: The response header that marks our refusal: a 421 without it may be of a proxy that processed the request.
@@ -38,7 +40,7 @@ def dialled_header(name: str, address: str, port: int) -> str:
     >>> dialled_header("Orders.0000000042", "::1", 8080)
     'Orders.0000000042 [::1]:8080'
     """
-    return f"{name} [{address}]:{port}" if ":" in address else f"{name} {address}:{port}"
+    return f"{name} {authority(address, port)}"
 
 
 def read_dialled(value: str) -> Dialled | None:

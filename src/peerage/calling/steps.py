@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from peerage.balancing import Outcome, Pick
 from peerage.calling.resolution import Lookups
 from peerage.calling.retry import Ending
+from peerage.records.addresses import authority
 from peerage.records.instance import Endpoint, Instance
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class Attempt:
     @property
     def authority(self) -> str:
         """``address:port`` as written in a URL."""
-        return f"[{self.ip}]:{self.endpoint.port}" if ":" in self.ip else f"{self.ip}:{self.endpoint.port}"
+        return authority(self.ip, self.endpoint.port)
 
 
 class TlsProbe:

@@ -17,6 +17,7 @@ from aiohttp import hdrs
 
 from peerage.calling.misdirected import DIALLED, dialled_header
 from peerage.client.authorize import InternalToken
+from peerage.records.addresses import authority
 
 if TYPE_CHECKING:
     from aiohttp.abc import ResolveResult
@@ -70,7 +71,7 @@ class Kept:
 
     def __init__(self, address: Address) -> None:
         ip, port = self.address = address
-        self.authority = f"[{ip}]:{port}" if ":" in ip else f"{ip}:{port}"
+        self.authority = authority(ip, port)
         """The address as written in a URL."""
         self.in_use = 0
         self.leaving = False

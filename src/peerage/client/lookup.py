@@ -6,15 +6,17 @@ would hold up the whole cluster.
 
 import asyncio
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
 from threading import Thread
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from peerage.calling import Addresses, Host, Lookups
 
 #: Look-ups at the same time. So many can only be hanging ones, and each costs a thread until the system gives
 #: up.
 _MOST_THREADS: Final = 128
+
+_T = TypeVar("_T")
 
 GetAddrInfo = Callable[..., list[tuple[Any, ...]]]
 
@@ -42,6 +44,16 @@ class HostLookup:
         waited = [future for host in lookups.hosts if (future := self._start(host)) is not None]
         if waited:
             await asyncio.wait(waited, timeout=lookups.seconds, return_when=asyncio.FIRST_COMPLETED)
+
+    async def run(self, steps: Generator[Lookups, None, _T]) -> _T:
+        """Carry out the look-ups that *steps* waits for, and return what it returns."""
+        while True:
+            try:
+                lookups = next(steps)
+            except StopIteration as end:
+                found: _T = end.value
+                return found
+            await self.wait(lookups)
 
     def start(self, hosts: Iterable[Host]) -> None:
         """Begin to look up *hosts*, and don't wait."""

@@ -7,6 +7,7 @@ from peerage.balancing import Balancer, Probe
 from peerage.calling import CallContext, Resolution
 from peerage.client.lookup import HostLookup
 from peerage.client.tlsprobe import unverified_context
+from peerage.records.addresses import authority
 from peerage.records.instance import Endpoint, Instance
 
 if TYPE_CHECKING:
@@ -70,25 +71,16 @@ class Prober:
 
     async def _passes(self, instance: Instance, probe: Probe) -> bool:
         endpoint = instance.endpoints[0]
-        for address in await self._addresses(instance, endpoint):
-            if probe is Probe.CONNECT:
-                _, writer = await asyncio.open_connection(address, endpoint.port)
-                writer.transport.abort()
-                return True
-            return await _answers(address, endpoint)
-        return False
-
-    async def _addresses(self, instance: Instance, endpoint: Endpoint) -> list[str]:
+        resolution = Resolution(self._context.addresses, self._context.directory.networks)
         host = endpoint.address or endpoint.host
-        finding = Resolution(self._context.addresses, self._context.directory.networks).find(
-            instance, host, endpoint
-        )
-        while True:
-            try:
-                lookups = next(finding)
-            except StopIteration as end:
-                return [*end.value]
-            await self._lookup.wait(lookups)
+        addresses = await self._lookup.run(resolution.find(instance, host, endpoint))
+        if not addresses:
+            return False
+        if probe is not Probe.CONNECT:
+            return await _answers(addresses[0], endpoint)
+        _, writer = await asyncio.open_connection(addresses[0], endpoint.port)
+        writer.transport.abort()
+        return True
 
 
 async def _answers(address: str, endpoint: Endpoint) -> bool:
@@ -96,10 +88,9 @@ async def _answers(address: str, endpoint: Endpoint) -> bool:
     tls: ssl.SSLContext | None = unverified_context() if endpoint.scheme == "https" else None
     reader, writer = await asyncio.open_connection(address, endpoint.port, ssl=tls)
     try:
-        host = f"[{address}]" if ":" in address else address
         lines = (
             "HEAD / HTTP/1.1",
-            f"Host: {host}:{endpoint.port}",
+            f"Host: {authority(address, endpoint.port)}",
             "User-Agent: peerage",
             "Connection: close",
             "",

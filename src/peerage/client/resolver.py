@@ -9,22 +9,20 @@ and balanced only when a new one is made.
 import asyncio
 import socket
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from random import Random
-from typing import Final, Protocol, TypeVar
+from typing import Final, Protocol
 
 from aiohttp import ThreadedResolver
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from peerage.calling import Addresses, Lookups, Resolution, messages
+from peerage.calling import Addresses, Resolution, messages
 from peerage.calling.candidates import hosts_of
 from peerage.client.lookup import HostLookup
 from peerage.errors import NotDiscoveredError, NotReadyError
 from peerage.membership import Membership
 from peerage.records.instance import Instance
 from peerage.records.names import is_logical, parse_host
-
-_T = TypeVar("_T")
 
 #: Names remembered as answered; see :meth:`SharedResolver.forget`.
 _REMEMBERED: Final = 4096
@@ -100,7 +98,7 @@ class DiscoveryResolver(AbstractResolver):
         resolution = Resolution(self._lookup.addresses, directory.networks)
         shuffled = self._rng.sample(targets, len(targets))
         found = await self._resolve_instances(host, shuffled, family, resolution)
-        if not found and (names := await self._run(resolution.wait_for_pending())):
+        if not found and (names := await self._lookup.run(resolution.wait_for_pending())):
             late = [instance for instance in shuffled if instance.name in names]
             found = await self._resolve_instances(host, late, family, resolution)
         if not found:
@@ -135,19 +133,10 @@ class DiscoveryResolver(AbstractResolver):
                 resolution.note(endpoint.host, endpoint, "it listens on addresses of another family")
                 continue
             for host in hosts_of(instance, endpoint):
-                if addresses := await self._run(resolution.find(instance, host, endpoint)):
+                if addresses := await self._lookup.run(resolution.find(instance, host, endpoint)):
                     found += [_result(hostname, each, endpoint.port, endpoint.family) for each in addresses]
                     break
         return found
-
-    async def _run(self, steps: Generator[Lookups, None, _T]) -> _T:
-        while True:
-            try:
-                lookups = next(steps)
-            except StopIteration as end:
-                found: _T = end.value
-                return found
-            await self._lookup.wait(lookups)
 
 
 class SharedResolver(DiscoveryResolver):

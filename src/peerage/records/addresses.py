@@ -31,6 +31,15 @@ class Address(NamedTuple):
     """Whether another machine can reach it: it isn't loopback, all interfaces, or never called."""
 
 
+def authority(host: str, port: int) -> str:
+    """Return *host* and *port* as they are written in a URL.
+
+    >>> authority("node-1", 80), authority("::1", 80)
+    ('node-1:80', '[::1]:80')
+    """
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def read_address(text: str) -> Address | None:
     """Return what the address *text* means; None if it is no address.
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
+from peerage.records.addresses import authority
 from peerage.records.text import parse_record
 
 #: The state of an instance that is about to stop.
@@ -32,7 +33,7 @@ class Endpoint(NamedTuple):
     @property
     def authority(self) -> str:
         """``host:port`` in the form of a URL."""
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return authority(self.host, self.port)
 
 
 @dataclass(slots=True, eq=False, repr=False)

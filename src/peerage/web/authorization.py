@@ -22,6 +22,7 @@ from peerage.auth.principal import Principal
 from peerage.auth.refusals import Reason
 from peerage.auth.verifier import Verifier
 from peerage.errors import AccessDeniedError, KeysUnavailableError, TokenRefusedError
+from peerage.web.upgrade import is_websocket
 
 log = logging.getLogger(__name__)
 
@@ -173,7 +174,7 @@ def take_token(request: web.Request) -> tuple[str | None, web.Request]:
     if authorization:
         scheme, _, token = ",".join(authorization).strip().partition(" ")  # RFC 6750
         return token.strip() or None if scheme.lower() == "bearer" else None, request
-    if request.headers.get(hdrs.UPGRADE, "").lower() != "websocket":
+    if not is_websocket(request):
         return None, request
     protocols = ",".join(request.headers.getall(hdrs.SEC_WEBSOCKET_PROTOCOL, ())).split(",")
     names = [name.strip() for name in protocols]

@@ -4,11 +4,12 @@ import asyncio
 import logging
 from typing import Final
 
-from aiohttp import hdrs, web
+from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from peerage.calling.answers import OVERLOADED
 from peerage.web.gradient import Gradient2
+from peerage.web.upgrade import is_websocket
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +44,7 @@ def limit_concurrency(limit: Gradient2 | None = None) -> Middleware:
     @web.middleware
     async def refuse(request: web.Request, handler: Handler) -> web.StreamResponse:
         nonlocal log_from
-        if request.headers.get(hdrs.UPGRADE, "").lower() == "websocket":
+        if is_websocket(request):
             return await handler(request)
         clock = asyncio.get_running_loop().time
         began = clock()

@@ -4,7 +4,7 @@ import asyncio
 import time
 from typing import Final
 
-from aiohttp import hdrs, web
+from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from peerage.calling.deadline import TIMEOUT_MS, Deadline, begin, current_deadline, read_timeout
@@ -12,6 +12,7 @@ from peerage.calling.repetition import REPEATED, Repetition, current_repetition
 from peerage.calling.retry import SAFE
 from peerage.deadlines import enforced
 from peerage.errors import DeadlineExceededError
+from peerage.web.upgrade import is_websocket
 
 _TEXT: Final = "The deadline of the request has passed, so it was given up.\n"
 
@@ -47,7 +48,7 @@ def propagate(*, only_safe: bool = False) -> Middleware:
         repeated = headers.get(REPEATED) == "1"
         if seconds is None and not repeated:
             return await handler(request)
-        if headers.get(hdrs.UPGRADE, "").lower() == "websocket":
+        if is_websocket(request):
             return await handler(request)
         outer, outer_repetition = current_deadline.get(), current_repetition.get()
         limit = begin(seconds, time.monotonic())

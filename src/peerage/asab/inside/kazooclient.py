@@ -7,6 +7,7 @@ from typing import Any, Final
 from urllib.parse import quote, urlencode
 
 from peerage.errors import ConfigurationError
+from peerage.records.addresses import authority
 
 log = logging.getLogger("peerage.asab.zookeeper")
 
@@ -36,7 +37,7 @@ def registry_url(container: Any) -> str:
     if client.use_ssl:
         options.update(_tls(client))
     userinfo = "" if credentials is None else ":".join(quote(part, safe="") for part in credentials[1:]) + "@"
-    hosts = ",".join(f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in client.hosts)
+    hosts = ",".join(authority(host, port) for host, port in client.hosts)
     path = f"{chroot_of(container)}/{container.Path.strip('/')}".strip("/")
     query = f"?{urlencode(options, quote_via=quote)}" if options else ""
     return f"zookeeper{'+tls' if client.use_ssl else ''}://{userinfo}{hosts}/{quote(path)}{query}"

@@ -19,6 +19,7 @@ from kazoo.protocol.serialization import Watch
 from kazoo.retry import ForceRetryError
 
 from peerage.backends.zookeeper.notes import Closed, NodeEvent
+from peerage.records.addresses import authority
 
 #: What a socket raises instead of waiting.
 _NOT_READY: Final = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
@@ -94,7 +95,7 @@ class ConnectionThread(ConnectionHandler):  # type: ignore[misc] # kazoo has no 
         self._failed.discard((hostip, port))
         self._last_answer, self._granted_timeout = time.monotonic(), timeouts[0] * 1.5 / 1000
         # Later than kazoo reports it, which is before it has authenticated.
-        server = f"[{hostip}]:{port}" if ":" in hostip else f"{hostip}:{port}"
+        server = authority(hostip, port)
         self.client.connection_established(host, server, self._granted_timeout)
         return timeouts
 
