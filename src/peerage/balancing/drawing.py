@@ -9,9 +9,9 @@ from peerage.records.instance import Instance
 
 def draw_one(instances: Sequence[Instance], shares: Sequence[float] | None, chance: float) -> Instance:
     """Return one of *instances*; *shares* are the running sums of their weights, None if these are equal."""
-    if shares is None:
-        return instances[int(chance * len(instances))]
-    return instances[min(bisect_right(shares, chance * shares[-1]), len(shares) - 1)]
+    position = int(chance * len(instances)) if shares is None else bisect_right(shares, chance * shares[-1])
+    # Rounding, or the number 1, may lead beyond the end.
+    return instances[min(position, len(instances) - 1)]
 
 
 def draw_two(shares: Sequence[float], chance: float, other_chance: float) -> tuple[int, int]:
