@@ -28,6 +28,9 @@ RATE: Final = float(os.environ.get("RATE", "100"))
 #: The Python of the services. In its development mode one core carries less than 300 calls a second.
 PYTHON: Final = STRICT if RATE <= 100 else (sys.executable,)
 
+#: Calls under way at a time, at most: a machine that is too slow for the rate makes fewer calls a second.
+_UNDER_WAY: Final = 60
+
 #: What a supervisor does, in turn: whether the new process serves before the old one gets its signal, and
 #: whether it has the port and the name of the old one.
 _WAYS: Final = ((False, False), (False, True), (True, False))
@@ -64,11 +67,15 @@ class Load:
         """Begin calls until cancelled; those under way are finished then."""
         loop = asyncio.get_running_loop()
         begin, number = loop.time(), 0
+        under_way: set[asyncio.Task[None]] = set()
         async with asyncio.TaskGroup() as tasks:
             stopping = asyncio.Event()
             while not stopping.is_set():
                 number += 1
-                tasks.create_task(self._call("GET" if number % 2 else "POST"))
+                if len(under_way) < _UNDER_WAY:
+                    task = tasks.create_task(self._call("GET" if number % 2 else "POST"))
+                    under_way.add(task)
+                    task.add_done_callback(under_way.discard)
                 try:
                     await asyncio.sleep(begin + number / rate - loop.time())
                 except asyncio.CancelledError:
