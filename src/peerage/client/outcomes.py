@@ -10,8 +10,8 @@ from peerage.balancing import Outcome
 from peerage.client.errors import MisdirectedError
 from peerage.errors import DeadlineExceededError
 
-# The next connection would fail for the same reason: this process or this machine is short of something.
-_SHORTAGE: Final = frozenset(
+#: The next connection would fail for the same reason: this process or this machine is short of something.
+SHORTAGE: Final = frozenset(
     {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL, errno.EAGAIN}
 )
 
@@ -39,7 +39,7 @@ def _outcome_of_connection(error: aiohttp.ClientConnectionError) -> Outcome:
         # The peer can't prove to be the service. That is for people to look at.
         return Outcome.NOT_RETRYABLE
     if isinstance(error, aiohttp.ClientConnectorError):
-        short = error.os_error.errno in _SHORTAGE
+        short = error.os_error.errno in SHORTAGE
         return Outcome.OUT_OF_RESOURCES if short else Outcome.CONNECT_FAILED
     if isinstance(error, aiohttp.ConnectionTimeoutError):
         return Outcome.NOT_RETRYABLE if _waited_for_a_slot(error) else Outcome.CONNECT_FAILED
