@@ -41,9 +41,9 @@ class Probe(Enum):
     CONNECT = auto()
     """By a connection: none was accepted before."""
     REQUEST = auto()
-    """By a request that does no harm: it answered badly."""
+    """By a request that does no harm, which must be answered well: it answered badly."""
     SUSPECT = auto()
-    """Likewise, and soon, because requests are waiting: it doesn't answer."""
+    """By a request that does no harm. Any answer counts, because it gave none."""
 
 
 class Pick:
@@ -180,8 +180,10 @@ class Table:
             if trouble.ejected_from is not None and not trouble.held and safe:
                 return True
             trouble.retry_at = now + self._pause(trouble)
-            connect = trouble.ejected_from is None and not trouble.suspect_at
-            self.due[instance] = Probe.CONNECT if connect else Probe.REQUEST
+            if trouble.ejected_from is not None:
+                self.due[instance] = Probe.REQUEST
+            else:
+                self.due[instance] = Probe.SUSPECT if trouble.suspect_at else Probe.CONNECT
         return False
 
     # The way back

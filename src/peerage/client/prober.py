@@ -58,8 +58,10 @@ class Prober:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _probe(self, instance: Instance, probe: Probe) -> None:
+        # Requests wait for the first probe of an instance that seems stopped, and for no other one.
+        urgent = probe is Probe.SUSPECT and instance.name not in self._balancer.avoided
         try:
-            async with asyncio.timeout(_SUSPECT_SECONDS if probe is Probe.SUSPECT else _SECONDS):
+            async with asyncio.timeout(_SUSPECT_SECONDS if urgent else _SECONDS):
                 passed = await self._passes(instance, probe)
         except (OSError, EOFError):
             passed = False
@@ -77,20 +79,36 @@ class Prober:
         if not addresses:
             return False
         if probe is not Probe.CONNECT:
-            return await _answers(addresses[0], endpoint)
+            status = await _ask(addresses[0], endpoint)
+            return probe is Probe.SUSPECT or status not in _FAILURES
         _, writer = await asyncio.open_connection(addresses[0], endpoint.port)
         writer.transport.abort()
         return True
 
 
-async def _answers(address: str, endpoint: Endpoint) -> bool:
-    """Tell whether the instance answers a request that does nothing."""
-    tls: ssl.SSLContext | None = unverified_context() if endpoint.scheme == "https" else None
-    reader, writer = await asyncio.open_connection(address, endpoint.port, ssl=tls)
+async def _ask(address: str, endpoint: Endpoint) -> bytes:
+    """Return the status of the answer to a request that does nothing.
+
+    Raises:
+        OSError: no connection was made, or it broke.
+        EOFError: it was closed without an answer.
+    """
+    if endpoint.scheme is not None:
+        return await _send_head(address, endpoint.port, secure=endpoint.scheme == "https")
+    try:
+        return await _send_head(address, endpoint.port, secure=False)
+    except (OSError, EOFError):
+        # Records of asab don't say which ports speak TLS. One that does closes the connection.
+        return await _send_head(address, endpoint.port, secure=True)
+
+
+async def _send_head(address: str, port: int, *, secure: bool) -> bytes:
+    tls: ssl.SSLContext | None = unverified_context() if secure else None
+    reader, writer = await asyncio.open_connection(address, port, ssl=tls)
     try:
         lines = (
             "HEAD / HTTP/1.1",
-            f"Host: {authority(address, endpoint.port)}",
+            f"Host: {authority(address, port)}",
             "User-Agent: peerage",
             "Connection: close",
             "",
@@ -98,6 +116,8 @@ async def _answers(address: str, endpoint: Endpoint) -> bool:
         )
         writer.write("\r\n".join(lines).encode())
         answer = await reader.readexactly(_STATUS_LINE)
-        return answer.startswith(b"HTTP/") and answer[-3:] not in _FAILURES
     finally:
         writer.transport.abort()
+    if not answer.startswith(b"HTTP/"):
+        raise ConnectionError("The answer isn't HTTP.")
+    return answer[-3:]
