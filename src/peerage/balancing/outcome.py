@@ -1,6 +1,7 @@
 """How an attempt to send a request to an instance can end."""
 
 from enum import Enum, auto
+from typing import Final
 
 
 class Outcome(Enum):
@@ -32,3 +33,7 @@ class Outcome(Enum):
     """No attempt was made."""
     CANCELLED = auto()
     """The caller gave the request up."""
+
+
+#: How most attempts end. In Python 3.11 the name of a member takes ten times as long to look up.
+ANSWERED: Final = Outcome.ANSWERED

@@ -7,6 +7,7 @@ from typing import Final
 import aiohttp
 
 from peerage.balancing import Outcome
+from peerage.balancing.outcome import ANSWERED
 from peerage.client.errors import MisdirectedError
 from peerage.errors import DeadlineExceededError
 
@@ -51,11 +52,13 @@ def _outcome_of_connection(error: aiohttp.ClientConnectionError) -> Outcome:
 def outcome_of_body(response: aiohttp.ClientResponse) -> Outcome:
     """Return how an attempt ended whose response has let go of its connection."""
     error = response.content.exception()
+    if error is None:
+        return ANSWERED
     if isinstance(error, aiohttp.ClientPayloadError):
         return Outcome.CONNECTION_LOST
     # A caller that closes a response early leaves an error as well; so does one whose deadline has passed.
     timed_out = isinstance(error, TimeoutError) and not isinstance(error, DeadlineExceededError)
-    return Outcome.TIMED_OUT if timed_out else Outcome.ANSWERED
+    return Outcome.TIMED_OUT if timed_out else ANSWERED
 
 
 def is_connecting(error: BaseException) -> bool:
