@@ -55,6 +55,8 @@ _TIMEOUT_MS: Final = istr(TIMEOUT_MS)
 #: Keeps connections to instances apart in aiohttp's pool where TLS doesn't need a name.
 _POOL: Final = "instance.asab"
 
+_NOT_HTTP: Final = "its answer isn't HTTP"
+
 #: Seconds after which an instance counts as unreachable if a caller gives up while connecting to it. The time
 #: limit of a whole request is often shorter than that of a connection, and ends as a cancellation.
 _CONNECT_SECONDS: Final = 0.5
@@ -303,7 +305,9 @@ class Exchange:
                 call.done(attempt, Outcome.CONNECT_FAILED, "no connection was made in time")
             raise error
         self._error, consumed = error, await self._is_body_consumed()
-        call.done(attempt, outcome, str(error) or type(error).__name__, replayable=not consumed)
+        # That of an answer which isn't HTTP contains the URL, and what was answered.
+        problem = _NOT_HTTP if outcome is Outcome.UNAVAILABLE else str(error) or type(error).__name__
+        call.done(attempt, outcome, problem, replayable=not consumed)
         self._resources.start_due()
 
     async def _is_body_consumed(self) -> bool:
