@@ -12,6 +12,7 @@ import pytest
 from aiohttp import web
 
 from peerage import CallOptions, call_options
+from peerage.client.backups import Backup
 from peerage.testing import eventually
 
 ORDERS = "http://orders.service_id.asab/"
@@ -177,3 +178,27 @@ async def test_a_hedged_get_is_answered_by_the_instance_that_is_first(fleet):
         assert not plain.done()
         release.set()
         assert await asyncio.gather(waiting, plain) == ["first", "first"]
+
+
+@pytest.mark.parametrize("caller_is_first", [True, False])
+async def test_an_interruption_hides_no_cancellation_by_the_caller(caller_is_first):
+    """Both may come in the same turn of the event loop, and arrive as one."""
+    interrupted = []
+
+    async def wait():
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            interrupted.append(backup.take_back())
+
+    task = asyncio.create_task(wait())
+    await asyncio.sleep(0)
+    backup = Backup(task)
+    if caller_is_first:
+        task.cancel()
+    backup.interrupt()
+    if not caller_is_first:
+        task.cancel()
+    await task
+    assert interrupted == [False]
+    assert task.cancelling() == 1

@@ -44,12 +44,12 @@ class Backup:
         self.has_interrupted = False
         """Whether the first attempt was cancelled because the second was answered."""
         self._task = task
-        self._cancelling = 0
+        # Not at the interruption: a cancellation by the caller may have come just before, and isn't ours.
+        self._cancelling = task.cancelling()
 
     def interrupt(self) -> None:
         """Cancel the first attempt."""
         self.has_interrupted = True
-        self._cancelling = self._task.cancelling()
         self._task.cancel()
 
     def take_back(self) -> bool:
