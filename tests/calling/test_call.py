@@ -23,9 +23,11 @@ from peerage.calling import (
     Pause,
     Relieve,
     TlsProbe,
+    WaitForInstance,
 )
 from peerage.calling.search import LAST_RESORTS
 from peerage.calling.trace import begin_trace
+from peerage.directory import Guard
 from peerage.records.networks import read_networks
 
 IPV4, IPV6 = socket.AF_INET, socket.AF_INET6
@@ -205,6 +207,19 @@ def test_repetitions_end_with_the_budget(world):
             call.done(step, Outcome.UNAVAILABLE, "status 503")
         call.close()
     assert attempts == 50 + FIRST_RETRIES
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_request_that_finds_the_last_suspect_dead_waits_for_the_next_instance(world, method):
+    world.directory.guard = Guard()
+    name = world.advertise()
+    world.directory.remove(name)
+    world.directory.subscribe(lambda _: world.context.emptied.update({("service_id", "orders"): True}))
+    call = world.call(method)
+    assert world.fail(call) == name
+    assert isinstance(call.next(), WaitForInstance)
+    successor = world.advertise(port=81)
+    assert world.answer(call) == successor
 
 
 def test_a_shortage_of_descriptors_is_relieved_once(world):

@@ -12,6 +12,7 @@ import pytest
 from aiohttp import web
 
 from peerage import CallOptions, call_options
+from peerage.client.backups import Backup
 from peerage.testing import eventually
 
 ORDERS = "http://orders.service_id.asab/"
@@ -22,15 +23,15 @@ def clock():
     return time.monotonic
 
 
-async def ask(session, method="GET"):
-    async with session.request(method, ORDERS) as response:
+async def ask(session, method="GET", **kwargs):
+    async with session.request(method, ORDERS, **kwargs) as response:
         return await response.text()
 
 
-async def caught_by(fleet, name, session, method="GET"):
+async def caught_by(fleet, name, session, method="GET", **kwargs):
     """Return a request that waits for an instance which doesn't answer, while others are answered."""
     while True:
-        task = asyncio.create_task(ask(session, method))
+        task = asyncio.create_task(ask(session, method, **kwargs))
         await asyncio.wait([task], timeout=0.2)
         if fleet.outstanding.get(name):
             return task
@@ -62,6 +63,23 @@ async def test_a_get_is_answered_elsewhere(fleet):
 
         async with asyncio.timeout(10):
             await called_again()
+
+
+async def test_so_is_a_post_with_a_key_and_its_body(fleet):
+    stopped = fleet.spawn()
+
+    async def answer(request):
+        return web.Response(text=f"{request.headers.get('Peerage-Repeated')} {await request.text()}")
+
+    other = await fleet.serve(answer)
+    keyed = {"headers": {"Idempotency-Key": "7"}, "json": {"tea": 2}}
+    async with fleet.session() as session:
+        await stop(stopped, session)
+        waiting = await caught_by(fleet, stopped.name, session, "POST", **keyed)
+        while not waiting.done():
+            assert await ask(session, "POST", **keyed) == 'None {"tea": 2}'
+        assert await waiting == '1 {"tea": 2}'
+        assert other.seen[-1].headers["Idempotency-Key"] == "7"
 
 
 async def test_what_changes_something_waits(fleet):
@@ -177,3 +195,27 @@ async def test_a_hedged_get_is_answered_by_the_instance_that_is_first(fleet):
         assert not plain.done()
         release.set()
         assert await asyncio.gather(waiting, plain) == ["first", "first"]
+
+
+@pytest.mark.parametrize("caller_is_first", [True, False])
+async def test_an_interruption_hides_no_cancellation_by_the_caller(caller_is_first):
+    """Both may come in the same turn of the event loop, and arrive as one."""
+    interrupted = []
+
+    async def wait():
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            interrupted.append(backup.take_back())
+
+    task = asyncio.create_task(wait())
+    await asyncio.sleep(0)
+    backup = Backup(task)
+    if caller_is_first:
+        task.cancel()
+    backup.interrupt()
+    if not caller_is_first:
+        task.cancel()
+    await task
+    assert interrupted == [False]
+    assert task.cancelling() == 1

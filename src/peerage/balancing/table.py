@@ -7,7 +7,7 @@ from typing import Final
 
 from peerage.balancing.counts import Observer
 from peerage.balancing.ejection import Ejection
-from peerage.balancing.outcome import Outcome
+from peerage.balancing.outcome import ANSWERED, Outcome
 from peerage.balancing.service import Service
 from peerage.balancing.stats import Stats
 from peerage.balancing.trouble import COLD_SECONDS, Trouble
@@ -42,9 +42,9 @@ class Probe(Enum):
     CONNECT = auto()
     """By a connection: none was accepted before."""
     REQUEST = auto()
-    """By a request that does no harm: it answered badly."""
+    """By a request that does no harm, which must be answered well: it answered badly."""
     SUSPECT = auto()
-    """Likewise, and soon, because requests are waiting: it doesn't answer."""
+    """By a request that does no harm. Any answer counts, because it gave none."""
 
 
 class Pick:
@@ -93,7 +93,7 @@ class Pick:
             stats = self.stats
             stats.outstanding -= 1
             self.service.outstanding -= 1
-            if outcome is Outcome.ANSWERED and not stats.retired:
+            if outcome is ANSWERED and not stats.retired:
                 stats.successes.add(now)
                 self.service.budget.succeeded(now)
                 if stats.trouble is not None:
@@ -126,7 +126,7 @@ class Table:
         self.avoided: dict[str, Trouble] = {}
         """Instances that get no requests at the moment, by the name of the record."""
         self.services: dict[tuple[str, str], Service] = {}
-        self.due: dict[Instance, Probe] = {}
+        self.due: Final[dict[Instance, Probe]] = {}
         """Avoided instances that are to be probed in the background; see :meth:`take_due`."""
         self._random = rng.random
 
@@ -181,8 +181,10 @@ class Table:
             if trouble.ejected_from is not None and not trouble.held and safe:
                 return True
             trouble.retry_at = now + self._pause(trouble)
-            connect = trouble.ejected_from is None and not trouble.suspect_at
-            self.due[instance] = Probe.CONNECT if connect else Probe.REQUEST
+            if trouble.ejected_from is not None:
+                self.due[instance] = Probe.REQUEST
+            else:
+                self.due[instance] = Probe.SUSPECT if trouble.suspect_at else Probe.CONNECT
         return False
 
     # The way back
@@ -285,7 +287,8 @@ class Table:
 
     def take_due(self) -> Mapping[Instance, Probe]:
         """Return the instances to be probed in the background, each once; report by :meth:`probed`."""
-        due, self.due = self.due, {}
+        due = self.due.copy()
+        self.due.clear()
         return due
 
     # Avoiding

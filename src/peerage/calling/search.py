@@ -143,12 +143,15 @@ class Search:
         return (yield from self._try_last_resorts()) if found else False
 
     def _wait_for_instance(self) -> _Attempts:
-        """Wait for an instance if the last one has just left, as in a restart, and try it."""
+        """Wait for an instance if the last one has just left, as in a restart, and try it.
+
+        That includes a suspect that this request has just found dead; nothing was sent to it.
+        """
         context, call = self._context, self._call
         end = context.clock() + call.options.wait
         while call.name in context.emptied and not context.directory.targets(*call.name):
             left = end - context.clock()
-            if left <= 0.0 or self._last is not None:
+            if left <= 0.0 or (self._last is not None and needs_budget(self._last)):
                 return False
             yield WaitForInstance(call.name, left)
             if context.directory.targets(*call.name):

@@ -44,12 +44,12 @@ class Backup:
         self.has_interrupted = False
         """Whether the first attempt was cancelled because the second was answered."""
         self._task = task
-        self._cancelling = 0
+        # Not at the interruption: a cancellation by the caller may have come just before, and isn't ours.
+        self._cancelling = task.cancelling()
 
     def interrupt(self) -> None:
         """Cancel the first attempt."""
         self.has_interrupted = True
-        self._cancelling = self._task.cancelling()
         self._task.cancel()
 
     def take_back(self) -> bool:
@@ -139,7 +139,9 @@ class Backups:
 
     def _hedge(self, exchange: "Exchange", after: float) -> None:
         attempt, task = exchange.attempt, exchange.task
-        if task is None or attempt is None or exchange.backup is not None or exchange.request.body:
+        if task is None or attempt is None or exchange.backup is not None:
+            return
+        if not _can_be_sent_beside(exchange.request):
             return
         if not self._start(exchange, task, exchange.call.hedge(attempt)):
             # Too many are hedged at the moment. The slowest ones are still under way later.
@@ -151,7 +153,7 @@ class Backups:
             return
         if not self._context.balancer.suspect(attempt.pick) or exchange.backup is not None:
             return
-        if not exchange.request.body:
+        if _can_be_sent_beside(exchange.request):
             self._start(exchange, task, exchange.call.back_up(attempt))
 
     def _start(self, exchange: "Exchange", task: "asyncio.Task[Any]", second: Attempt | None) -> bool:
@@ -195,3 +197,13 @@ class Backups:
             _, kept, response = won
             response.close()
             self._connections.end(kept)
+
+
+def _can_be_sent_beside(request: aiohttp.ClientRequest) -> bool:
+    """Tell whether another request with the same body can be sent while *request* is under way."""
+    body = request.body
+    if not body:
+        return True
+    # What writes the body. It isn't documented. Without it nothing with a body is sent twice at a time.
+    writing = getattr(request, "_writer", body)
+    return isinstance(body, aiohttp.BytesPayload) and writing is None
