@@ -61,6 +61,8 @@ _NOT_HTTP: Final = "its answer isn't HTTP"
 #: limit of a whole request is often shorter than that of a connection, and ends as a cancellation.
 _CONNECT_SECONDS: Final = 0.5
 
+_TOO_SLOW: Final = "no connection was made in time"
+
 
 @dataclass(slots=True, frozen=True)
 class Resources:
@@ -299,13 +301,20 @@ class Exchange:
         """Record that *attempt* ended with *error*; raise it if the caller gave the request up."""
         call, outcome, backup = self.call, outcome_of(error), self.backup
         if outcome is Outcome.CANCELLED:
-            if backup is not None and backup.has_interrupted and backup.take_back():
+            if backup is None or not backup.has_interrupted or not backup.take_back():
+                late = self._resources.context.clock() - attempt.started >= _CONNECT_SECONDS
+                if late and is_connecting(error):
+                    call.done(attempt, Outcome.CONNECT_FAILED, _TOO_SLOW)
+                raise error
+            if backup.second is not None:
                 call.done(attempt, outcome)
                 return
-            late = self._resources.context.clock() - attempt.started >= _CONNECT_SECONDS
-            if late and is_connecting(error):
-                call.done(attempt, Outcome.CONNECT_FAILED, "no connection was made in time")
-            raise error
+            # Nothing was sent. At the next instance there may be a second attempt.
+            self.backup, outcome, error = (
+                None,
+                Outcome.CONNECT_FAILED,
+                aiohttp.ConnectionTimeoutError(_TOO_SLOW),
+            )
         self._error, consumed = error, await self._is_body_consumed()
         # That of an answer which isn't HTTP contains the URL, and what was answered.
         problem = _NOT_HTTP if outcome is Outcome.UNAVAILABLE else str(error) or type(error).__name__
