@@ -16,7 +16,8 @@ from peerage.records.instance import Instance
 #: Seconds for which an instance that accepted no connection is avoided, before it is probed.
 AVOID_SECONDS: Final = 1.0
 
-#: Services that are remembered; those of which nothing is ejected are forgotten first.
+#: Services that are remembered. Those without instances are forgotten first, then those of which nothing is
+#: ejected.
 _MOST_SERVICES: Final = 4096
 
 #: Seconds that a request is under way at least when its instance is suspected to be stopped or stuck, and
@@ -134,6 +135,9 @@ class Table:
         """Return what is known of the instances of *name*: key and value, folded."""
         service = self.services.get(name)
         if service is None:
+            if len(self.services) >= _MOST_SERVICES:
+                # Names that no instance has come from outside sometimes, and in any number.
+                self.services = {name: each for name, each in self.services.items() if each.size}
             if len(self.services) >= _MOST_SERVICES:
                 self.services = {name: each for name, each in self.services.items() if each.ejected}
             service = self.services[name] = Service()
