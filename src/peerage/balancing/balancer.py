@@ -70,16 +70,16 @@ class Balancer:
         self._score = score
         ejection = Ejection() if ejection is None else ejection
         self._table = Table(rng, ejection=ejection, observer=self.observer)
+        self.service = self._table.service
+        """Returns what is known about the instances of a name together."""
+        self.due: Collection[Instance] = self._table.due
+        """Avoided instances that are to be probed in the background; see :meth:`take_due`."""
         # For callers that don't say which service they ask.
         self._unnamed = self._table.service(("", ""))
 
     def stats(self, name: str) -> Stats | None:
         """Return what is known about the instance with this record; None before its first request."""
         return self._table.stats.get(name)
-
-    def service(self, name: tuple[str, str]) -> Service:
-        """Return what is known about the instances of a name together."""
-        return self._table.service(name)
 
     def was_called(self, name: tuple[str, str]) -> bool:
         """Tell whether requests to *name* were made."""
@@ -94,11 +94,6 @@ class Balancer:
     def avoided(self) -> Collection[str]:
         """The names of the records of instances that accepted no connection, or failed too often."""
         return self._table.avoided.keys()
-
-    @property
-    def due(self) -> Collection[Instance]:
-        """Avoided instances that are to be probed in the background; see :meth:`take_due`."""
-        return self._table.due.keys()
 
     def take_due(self) -> Mapping[Instance, Probe]:
         """Return the instances to be probed, each once, and how; report the results by :meth:`probed`."""
@@ -132,6 +127,7 @@ class Balancer:
         instances: Sequence[Instance],
         service: Service | None = None,
         *,
+        size: int | None = None,
         tried: Collection[str] = (),
         safe: bool = True,
         last_resort: bool = False,
@@ -141,6 +137,7 @@ class Balancer:
         Args:
             instances: those to choose from; they may have running sums of their weights as ``shares``.
             service: what is known of them together.
+            size: how many instances the service has, if *instances* are a part of them.
             tried: names of records that aren't wanted, because the same request was there before.
             safe: whether the request may try an instance that failed before.
             last_resort: choose among the avoided instances the one that has been avoided longest.
@@ -150,21 +147,10 @@ class Balancer:
         """
         if service is None:
             service = self._unnamed
-        service.size = len(instances)
-        if last_resort:
-            return self._pick_avoided(instances, tried, service, self._clock())
-        return self.pick_of_part(instances, service, tried=tried, safe=safe)
-
-    def pick_of_part(
-        self,
-        instances: Sequence[Instance],
-        service: Service,
-        *,
-        tried: Collection[str] = (),
-        safe: bool = True,
-    ) -> Pick | None:
-        """Choose as :meth:`pick` does, among a part of the instances of *service*."""
         now, count = self._clock(), len(instances)
+        service.size = size or count
+        if last_resort:
+            return self._pick_avoided(instances, tried, service, now)
         if tried or self._table.avoided:
             return self._pick_eligible(instances, tried, service, now, safe=safe)
         if count > 1:
@@ -185,8 +171,9 @@ class Balancer:
         Returns:
             None if there is none; ask :meth:`pick` then.
         """
-        now, known = self._clock(), self._table.stats
-        for each in rendezvous.order(key):
+        now, known, order = self._clock(), self._table.stats, rendezvous.order(key)
+        service.size = len(order)
+        for each in order:
             if each.name in tried or not self._table.is_eligible(each, now, safe=safe):
                 continue
             stats = known.get(each.name)
@@ -200,6 +187,7 @@ class Balancer:
         levels: Levels,
         service: Service,
         *,
+        size: int,
         tried: Collection[str] = (),
         safe: bool = True,
     ) -> Pick | None:
@@ -209,7 +197,7 @@ class Balancer:
             None if there is none, or if nearness is set aside; ask :meth:`pick` then.
         """
         group = levels.choose(self.stats, self._table.avoided, self._clock(), self._random)
-        return None if group is None else self.pick_of_part(group, service, tried=tried, safe=safe)
+        return None if group is None else self.pick(group, service, size=size, tried=tried, safe=safe)
 
     # Drawing
 

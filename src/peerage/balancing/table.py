@@ -7,7 +7,7 @@ from typing import Final
 
 from peerage.balancing.counts import Observer
 from peerage.balancing.ejection import Ejection
-from peerage.balancing.outcome import Outcome
+from peerage.balancing.outcome import ANSWERED, Outcome
 from peerage.balancing.service import Service
 from peerage.balancing.stats import Stats
 from peerage.balancing.trouble import COLD_SECONDS, Trouble
@@ -27,7 +27,8 @@ _CLEARED_SECONDS: Final = 5.0
 #: No connection was made, or by mistake: the next request would meet the same.
 _REFUSED: Final = frozenset({Outcome.UNRESOLVED, Outcome.CONNECT_FAILED, Outcome.MISDIRECTED})
 
-#: Failures of the instance. Those of the second kind are its way to ask for fewer requests.
+#: Failures of the instance. Those of the second kind are its way to ask for fewer requests. An overloaded one
+#: does what it can: if it were ejected, the others would get its requests, and be overloaded, too.
 _FAILED: Final = frozenset({Outcome.CONNECTION_LOST, Outcome.TIMED_OUT, Outcome.UNAVAILABLE})
 _DECLINED: Final = frozenset({Outcome.THROTTLED, Outcome.OVERLOADED})
 
@@ -41,9 +42,9 @@ class Probe(Enum):
     CONNECT = auto()
     """By a connection: none was accepted before."""
     REQUEST = auto()
-    """By a request that does no harm: it answered badly."""
+    """By a request that does no harm, which must be answered well: it answered badly."""
     SUSPECT = auto()
-    """Likewise, and soon, because requests are waiting: it doesn't answer."""
+    """By a request that does no harm. Any answer counts, because it gave none."""
 
 
 class Pick:
@@ -92,7 +93,7 @@ class Pick:
             stats = self.stats
             stats.outstanding -= 1
             self.service.outstanding -= 1
-            if outcome is Outcome.ANSWERED and not stats.retired:
+            if outcome is ANSWERED and not stats.retired:
                 stats.successes.add(now)
                 self.service.budget.succeeded(now)
                 if stats.trouble is not None:
@@ -125,7 +126,7 @@ class Table:
         self.avoided: dict[str, Trouble] = {}
         """Instances that get no requests at the moment, by the name of the record."""
         self.services: dict[tuple[str, str], Service] = {}
-        self.due: dict[Instance, Probe] = {}
+        self.due: Final[dict[Instance, Probe]] = {}
         """Avoided instances that are to be probed in the background; see :meth:`take_due`."""
         self._random = rng.random
 
@@ -180,8 +181,10 @@ class Table:
             if trouble.ejected_from is not None and not trouble.held and safe:
                 return True
             trouble.retry_at = now + self._pause(trouble)
-            connect = trouble.ejected_from is None and not trouble.suspect_at
-            self.due[instance] = Probe.CONNECT if connect else Probe.REQUEST
+            if trouble.ejected_from is not None:
+                self.due[instance] = Probe.REQUEST
+            else:
+                self.due[instance] = Probe.SUSPECT if trouble.suspect_at else Probe.CONNECT
         return False
 
     # The way back
@@ -257,17 +260,7 @@ class Table:
             trouble.retry_at = now + self._pause(trouble)
             self.avoided[name] = trouble
         elif outcome in _FAILED or outcome in _DECLINED:
-            trouble = stats.begin_trouble()
-            trouble.failures.add(now)
-            if outcome in _FAILED:
-                trouble.consecutive += 1
-            trouble.penalise(now, retry_after)
-            if outcome is Outcome.TIMED_OUT:
-                trouble.hold(now)
-            elif trouble.retry_at is not None and trouble.ejected_from is None:
-                # A connection was made.
-                self._readmit(name, stats, trouble)
-            self._judge(pick, outcome, stats, trouble, now)
+            self._blame(pick, outcome, now, retry_after)
         elif outcome is Outcome.CANCELLED:
             stats.begin_trouble().hold(now)
             if (hedging := pick.service.hedging) is not None:
@@ -294,10 +287,28 @@ class Table:
 
     def take_due(self) -> Mapping[Instance, Probe]:
         """Return the instances to be probed in the background, each once; report by :meth:`probed`."""
-        due, self.due = self.due, {}
+        due = self.due.copy()
+        self.due.clear()
         return due
 
     # Avoiding
+
+    def _blame(self, pick: Pick, outcome: Outcome, now: float, retry_after: float) -> None:
+        """Count a failure against the instance, which may lead to its ejection."""
+        name, stats, trouble = pick.instance.name, pick.stats, pick.stats.begin_trouble()
+        overloaded = outcome is Outcome.OVERLOADED
+        if not overloaded:
+            trouble.failures.add(now)
+        if outcome in _FAILED:
+            trouble.consecutive += 1
+        trouble.penalise(now, retry_after)
+        if outcome is Outcome.TIMED_OUT:
+            trouble.hold(now)
+        elif trouble.retry_at is not None and trouble.ejected_from is None:
+            # A connection was made.
+            self._readmit(name, stats, trouble)
+        if not overloaded or trouble.ejected_from is not None:
+            self._judge(pick, outcome, stats, trouble, now)
 
     def _judge(self, pick: Pick, outcome: Outcome, stats: Stats, trouble: Trouble, now: float) -> None:
         """Eject the instance if it failed too often, and try it later again if it is ejected already."""

@@ -44,9 +44,14 @@ class Repeatable(IntEnum):
     @classmethod
     def of(cls, method: str, *, has_key: bool = False) -> "Repeatable":
         """Return what holds for a request, by its method and whether it has an idempotency key."""
-        if has_key or method in SAFE:
-            return cls.SAFE
-        return cls.IDEMPOTENT if method in IDEMPOTENT else cls.ONCE
+        return cls.SAFE if has_key else _OF_METHOD.get(method, _ONCE)
+
+
+_ONCE: Final = Repeatable.ONCE
+_OF_METHOD: Final = {
+    **dict.fromkeys(IDEMPOTENT, Repeatable.IDEMPOTENT),
+    **dict.fromkeys(SAFE, Repeatable.SAFE),
+}
 
 
 class Ending(Enum):
