@@ -32,9 +32,6 @@ _REFUSED: Final = frozenset({Outcome.UNRESOLVED, Outcome.CONNECT_FAILED, Outcome
 _FAILED: Final = frozenset({Outcome.CONNECTION_LOST, Outcome.TIMED_OUT, Outcome.UNAVAILABLE})
 _DECLINED: Final = frozenset({Outcome.THROTTLED, Outcome.OVERLOADED})
 
-#: The instance may be at work still.
-_HELD: Final = frozenset({Outcome.TIMED_OUT, Outcome.CANCELLED})
-
 
 class Probe(Enum):
     """How an avoided instance is tried in the background."""
@@ -80,13 +77,14 @@ class Pick:
         """Record how many requests the instance says are under way there."""
         self.stats.reported, self.stats.reported_at = requests, now
 
-    def done(self, outcome: Outcome, now: float, *, retry_after: float = 0.0) -> None:
+    def done(self, outcome: Outcome, now: float, *, retry_after: float = 0.0, counts: bool = True) -> None:
         """Record how the request ended; only the first call counts.
 
         Args:
             outcome: how. Before ``ANSWERED`` comes :meth:`answered`.
             now: the time, in seconds of the balancer's clock.
             retry_after: the seconds for which the instance asked not to be called.
+            counts: whether a failure counts against the instance.
         """
         table, self._table = self._table, None
         if table is not None:
@@ -101,6 +99,8 @@ class Pick:
             else:
                 if outcome is Outcome.CANCELLED:
                     table.observer.count_failed(outcome)
+                if not counts:
+                    outcome = Outcome.CANCELLED if outcome is Outcome.TIMED_OUT else Outcome.NOT_RETRYABLE
                 table.failed(self, outcome, now, retry_after)
 
 
