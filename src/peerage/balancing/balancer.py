@@ -178,9 +178,9 @@ class Balancer:
         Returns:
             None if there is none; ask :meth:`pick` then.
         """
-        now, known, order = self._clock(), self._table.stats, rendezvous.order(key)
-        service.size = len(order)
-        for each in order:
+        now, known = self._clock(), self._table.stats
+        service.size = rendezvous.size
+        for each in rendezvous.order(key):
             if each.name in tried or not self._table.is_eligible(each, now, safe=safe):
                 continue
             stats = known.get(each.name)

@@ -55,7 +55,7 @@ class Rendezvous:
             after a restart; by the name of its record if it has none, or one that others have, too.
     """
 
-    __slots__ = ("_digests", "_equal", "_instances", "_orders", "weight")
+    __slots__ = ("_digests", "_equal", "_instances", "_orders", "size", "weight")
 
     def __init__(self, instances: Sequence[Instance]) -> None:
         ids = [_instance_id(instance) for instance in instances]
@@ -65,6 +65,8 @@ class Rendezvous:
             for own, each in zip(ids, instances, strict=True)
         ]
         self._instances = [*instances]
+        self.size = len(instances)
+        """How many instances there are."""
         weights = [each.weight for each in instances]
         self.weight = sum(weights)
         """The sum of the weights."""

@@ -236,7 +236,7 @@ class Table:
         """Record the result of probing the instance with this record in the background."""
         self.observer.probed(passed=passed)
         stats = self.stats.get(name)
-        if stats is None or (trouble := stats.trouble) is None:
+        if stats is None or stats.retired or (trouble := stats.trouble) is None:
             return
         if trouble.retry_at is None:
             if not passed:
