@@ -102,7 +102,7 @@ async def test_a_request_that_only_takes_long_gets_no_second_attempt(fleet):
         finish.set()
         assert await waiting == "slow"
     assert arrived.count("GET") == 1
-    assert not any("Peerage-Repeated" in each.headers for each in other.seen)
+    assert not any("Peerage-Retry" in each.headers for each in other.seen)
     assert not fleet.client.balancer.avoided
 
 
@@ -111,7 +111,7 @@ async def test_a_caller_that_gives_up_ends_both_attempts(fleet):
     hang = asyncio.Event()
 
     async def answer(request):
-        if request.headers.get("Peerage-Repeated"):
+        if request.headers.get("Peerage-Retry"):
             hang.set()
             await asyncio.Event().wait()
         return web.Response(text="other")
@@ -132,7 +132,7 @@ async def test_the_callers_time_limit_ends_both_attempts(fleet):
     stopped = fleet.spawn()
 
     async def answer(request):
-        if request.headers.get("Peerage-Repeated"):
+        if request.headers.get("Peerage-Retry"):
             await asyncio.Event().wait()
         return web.Response(text="other")
 
@@ -152,9 +152,9 @@ async def test_a_hedged_get_is_answered_by_the_instance_that_is_first(fleet):
     hang, release = False, asyncio.Event()
 
     async def answer(request):
-        if hang and "Peerage-Repeated" not in request.headers:
+        if hang and "Peerage-Retry" not in request.headers:
             await release.wait()
-        return web.Response(text=request.headers.get("Peerage-Repeated", "first"))
+        return web.Response(text=request.headers.get("Peerage-Retry", "first"))
 
     served = [await fleet.serve(answer) for _ in range(2)]
     async with fleet.session(options=CallOptions(hedge=True)) as session:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 #: Seconds that an instance has, and one that is suspected while requests wait for it.
 _SECONDS: Final = 1.0
-_SUSPECT_SECONDS: Final = 0.3
+_STALLED_SECONDS: Final = 0.3
 
 #: Bytes up to the status of an answer: ``HTTP/1.1 200``.
 _STATUS_LINE: Final = 12
@@ -59,7 +59,7 @@ class Prober:
 
     async def _probe(self, instance: Instance, probe: Probe) -> None:
         try:
-            async with asyncio.timeout(_SUSPECT_SECONDS if probe is Probe.SUSPECT else _SECONDS):
+            async with asyncio.timeout(_STALLED_SECONDS if probe is Probe.STALLED else _SECONDS):
                 passed = await self._passes(instance, probe)
         except (OSError, EOFError):
             passed = False
