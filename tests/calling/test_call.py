@@ -23,9 +23,11 @@ from peerage.calling import (
     Pause,
     Relieve,
     TlsProbe,
+    WaitForInstance,
 )
 from peerage.calling.search import LAST_RESORTS
 from peerage.calling.trace import begin_trace
+from peerage.directory import Guard
 from peerage.records.networks import read_networks
 
 IPV4, IPV6 = socket.AF_INET, socket.AF_INET6
@@ -205,6 +207,19 @@ def test_repetitions_end_with_the_budget(world):
             call.done(step, Outcome.UNAVAILABLE, "status 503")
         call.close()
     assert attempts == 50 + FIRST_RETRIES
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_request_that_finds_the_last_suspect_dead_waits_for_the_next_instance(world, method):
+    world.directory.guard = Guard()
+    name = world.advertise()
+    world.directory.remove(name)
+    world.directory.subscribe(lambda _: world.context.emptied.update({("service_id", "orders"): True}))
+    call = world.call(method)
+    assert world.fail(call) == name
+    assert isinstance(call.next(), WaitForInstance)
+    successor = world.advertise(port=81)
+    assert world.answer(call) == successor
 
 
 def test_a_shortage_of_descriptors_is_relieved_once(world):
@@ -547,3 +562,17 @@ def look_up(world, host, result):
         world.addresses.failed(host, "no")
     else:
         world.clock.now += 0.5
+
+
+def test_whether_a_request_of_which_nothing_was_sent_can_go_elsewhere(world):
+    """To an instance that wasn't asked yet."""
+    world.advertise(port=1)
+    call = world.call("POST")
+    first = world.attempt(call)
+    assert not call.has_elsewhere(first)
+    world.advertise(port=2)
+    assert call.has_elsewhere(first)
+    call.done(first, Outcome.CONNECT_FAILED)
+    assert not call.has_elsewhere(world.attempt(call))
+    call.close()
+    assert not world.balancer.outstanding

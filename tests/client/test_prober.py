@@ -1,6 +1,11 @@
 """Avoided instances are tried in the background."""
 
+import asyncio
+import resource
+import ssl
+
 import pytest
+import trustme
 from aiohttp import web
 
 from peerage.balancing import Outcome
@@ -66,6 +71,80 @@ async def test_callers_that_only_post_learn_by_a_head_request_that_an_instance_r
             await eventually(lambda: not fleet.client.balancer.avoided, "the result")
         else:
             assert bad.name in fleet.client.balancer.avoided
+
+
+@pytest.mark.parametrize("kind", ["busy", "tls"])
+async def test_any_answer_shows_that_a_suspected_instance_is_not_stopped(fleet, kind):
+    """Also 503, and one over TLS, if the record doesn't say that the port speaks it, as those of asab."""
+
+    async def refuse(request):
+        return web.Response(status=503)
+
+    tls = None
+    if kind == "tls":
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        trustme.CA().issue_cert("orders").configure_cert(tls)
+    slow, _ = await fleet.serve(refuse, ssl=tls), await fleet.serve()
+    instance, balancer = fleet.directory.get(slow.name), fleet.client.balancer
+    async with fleet.session() as session:
+        waiting = balancer.pick([instance], balancer.service(("service_id", "orders")))
+        fleet.clock.now += 2
+        while not balancer.due:
+            await read(session, "POST")
+            balancer.check_stalled(waiting)
+        await read(session, "POST")
+        await eventually(lambda: slow.seen and slow.seen[-1].method == "HEAD", "the probe")
+        await eventually(lambda: balancer.observer.counts().probes_passed == 1, "its result")
+        assert not balancer.avoided
+    waiting.done(Outcome.ANSWERED, fleet.clock())
+
+
+async def test_an_answer_to_a_probe_counts_although_it_comes_late(fleet):
+    """Otherwise an instance that is slow to answer ``HEAD /`` would get no other request for ever."""
+    late = asyncio.Event()
+
+    async def answer(request):
+        if request.method == "HEAD":
+            await late.wait()
+        return web.Response()
+
+    slow, _ = await fleet.serve(answer), await fleet.serve()
+    instance, balancer = fleet.directory.get(slow.name), fleet.client.balancer
+    async with fleet.session() as session:
+        waiting = balancer.pick([instance], balancer.service(("service_id", "orders")))
+        fleet.clock.now += 2
+        while not balancer.due:
+            await read(session, "POST")
+            balancer.check_stalled(waiting)
+        await read(session, "POST")
+        await eventually(lambda: slow.name in balancer.avoided, "no answer in time")
+        fleet.clock.now += 2
+        await read(session)
+        assert not balancer.due
+        late.set()
+        await eventually(lambda: not balancer.avoided, "the answer")
+        assert [each.method for each in slow.seen].count("HEAD") == 1
+    waiting.done(Outcome.ANSWERED, fleet.clock())
+
+
+async def test_a_probe_for_which_no_descriptor_is_left_says_nothing(fleet):
+    await fleet.serve()
+    dead = fleet.refuse()
+    instance, balancer = fleet.directory.get(dead.name), fleet.client.balancer
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    async with fleet.session() as session:
+        while dead.name not in balancer.avoided:
+            await read(session)
+        fleet.clock.now += 2
+        assert balancer.pick([instance]) is None
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
+        try:
+            await read(session)
+            assert not balancer.due
+            await eventually(lambda: len(asyncio.all_tasks()) == 1, "the end of the probe")
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert not balancer.observer.counts().probes_failed
 
 
 async def test_closing_the_client_ends_probes(fleet):

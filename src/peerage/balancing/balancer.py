@@ -71,16 +71,16 @@ class Balancer:
         self._score = score
         ejection = Ejection() if ejection is None else ejection
         self._table = Table(rng, ejection=ejection, observer=self.observer)
+        self.service = self._table.service
+        """Returns what is known about all instances of a name together."""
+        self.due: Collection[Instance] = self._table.due
+        """The instances to be probed in the background; see :meth:`take_due`."""
         # For callers that don't name a service.
         self._unnamed = self._table.service(("", ""))
 
     def stats(self, name: str) -> Stats | None:
         """Return what is known about the instance with this record; None before its first request."""
         return self._table.stats.get(name)
-
-    def service(self, name: tuple[str, str]) -> Service:
-        """Return what is known about all instances of a name together."""
-        return self._table.service(name)
 
     def was_called(self, name: tuple[str, str]) -> bool:
         """Tell whether *name* has been called."""
@@ -95,11 +95,6 @@ class Balancer:
     def avoided(self) -> Collection[str]:
         """The names of the records of the instances that get no requests at the moment."""
         return self._table.avoided.keys()
-
-    @property
-    def due(self) -> Collection[Instance]:
-        """The instances to be probed in the background; see :meth:`take_due`."""
-        return self._table.due.keys()
 
     def take_due(self) -> Mapping[Instance, Probe]:
         """Return the instances to be probed, each once, and how; report each result to :meth:`probed`."""
@@ -133,6 +128,7 @@ class Balancer:
         instances: Sequence[Instance],
         service: Service | None = None,
         *,
+        size: int | None = None,
         tried: Collection[str] = (),
         safe: bool = True,
         last_resort: bool = False,
@@ -143,6 +139,7 @@ class Balancer:
             instances: those to choose from; their attribute ``shares``, if any, has running sums of their
                 weights.
             service: what is known about all of them together.
+            size: how many instances the service has, if *instances* are only a part of them.
             tried: the names of the records of instances to which this request was sent before.
             safe: whether the request may probe an ejected instance.
             last_resort: choose the instance that has been avoided longest.
@@ -152,21 +149,10 @@ class Balancer:
         """
         if service is None:
             service = self._unnamed
-        service.size = len(instances)
-        if last_resort:
-            return self._pick_avoided(instances, tried, service, self._clock())
-        return self.pick_of_part(instances, service, tried=tried, safe=safe)
-
-    def pick_of_part(
-        self,
-        instances: Sequence[Instance],
-        service: Service,
-        *,
-        tried: Collection[str] = (),
-        safe: bool = True,
-    ) -> Pick | None:
-        """Choose as :meth:`pick` does, among a part of the instances of *service*."""
         now, count = self._clock(), len(instances)
+        service.size = size or count
+        if last_resort:
+            return self._pick_avoided(instances, tried, service, now)
         if tried or self._table.avoided:
             return self._pick_eligible(instances, tried, service, now, safe=safe)
         if count > 1:
@@ -187,8 +173,9 @@ class Balancer:
         Returns:
             None if there is none; use :meth:`pick` then.
         """
-        now, known = self._clock(), self._table.stats
-        for each in rendezvous.order(key):
+        now, known, order = self._clock(), self._table.stats, rendezvous.order(key)
+        service.size = len(order)
+        for each in order:
             if each.name in tried or not self._table.is_eligible(each, now, safe=safe):
                 continue
             stats = known.get(each.name)
@@ -202,6 +189,7 @@ class Balancer:
         levels: Levels,
         service: Service,
         *,
+        size: int,
         tried: Collection[str] = (),
         safe: bool = True,
     ) -> Pick | None:
@@ -211,7 +199,7 @@ class Balancer:
             None if there is none, or if nearness is set aside for this request; use :meth:`pick` then.
         """
         group = levels.choose(self.stats, self._table.avoided, self._clock(), self._random)
-        return None if group is None else self.pick_of_part(group, service, tried=tried, safe=safe)
+        return None if group is None else self.pick(group, service, size=size, tried=tried, safe=safe)
 
     # Drawing
 

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ejection:
-    """The thresholds. Failures are the statuses 502, 503 and 504, lost connections, and time-outs.
+    """The thresholds of ejection.
 
-    A 429, and a 503 marked as not processed, count in the success rate only.
+    Failures are the statuses 502, 503 and 504, answers that aren't HTTP, lost connections, and time-outs. A
+    429 counts in the success rate only, and a 503 marked with ``Peerage-Overloaded`` in neither.
     """
 
     consecutive: int = 7

@@ -1,6 +1,7 @@
 """The outcomes of an attempt to send a request to an instance."""
 
 from enum import Enum, auto
+from typing import Final
 
 
 class Outcome(Enum):
@@ -17,7 +18,7 @@ class Outcome(Enum):
     TIMED_OUT = auto()
     """No response arrived within the caller's time limit; the instance may still process the request."""
     UNAVAILABLE = auto()
-    """It was answered with 502, 503 or 504; the instance may have processed it."""
+    """It was answered with 502, 503 or 504, or not with HTTP; the instance may have processed it."""
     THROTTLED = auto()
     """It was answered with 429: the caller sends too many requests."""
     OVERLOADED = auto()
@@ -32,3 +33,7 @@ class Outcome(Enum):
     """The instance was chosen, and no attempt was made."""
     CANCELLED = auto()
     """The attempt was given up: the caller was cancelled, or the other one of two attempts was answered."""
+
+
+#: The outcome of most attempts. In Python 3.11 looking up a member by its name takes ten times as long.
+ANSWERED: Final = Outcome.ANSWERED

@@ -7,7 +7,7 @@ from typing import Final
 
 from peerage.balancing.counts import Observer
 from peerage.balancing.ejection import Ejection
-from peerage.balancing.outcome import Outcome
+from peerage.balancing.outcome import ANSWERED, Outcome
 from peerage.balancing.service import Service
 from peerage.balancing.stats import Stats
 from peerage.balancing.trouble import COLD_SECONDS, Trouble
@@ -27,7 +27,8 @@ _CLEARED_SECONDS: Final = 5.0
 #: No connection to the instance was made, and the next request would fail in the same way.
 _REFUSED: Final = frozenset({Outcome.UNRESOLVED, Outcome.CONNECT_FAILED, Outcome.MISDIRECTED})
 
-#: Failures of the instance, and answers by which it asks for fewer requests.
+#: Failures of the instance, and answers by which it asks for fewer requests. An instance isn't ejected
+#: because it is overloaded: the others would get its requests, and be overloaded, too.
 _FAILED: Final = frozenset({Outcome.CONNECTION_LOST, Outcome.TIMED_OUT, Outcome.UNAVAILABLE})
 _DECLINED: Final = frozenset({Outcome.THROTTLED, Outcome.OVERLOADED})
 
@@ -38,9 +39,9 @@ class Probe(Enum):
     CONNECT = auto()
     """By a connection, because it accepted none before."""
     REQUEST = auto()
-    """By a ``HEAD /``, because its answers were failures."""
+    """By a ``HEAD /`` that must succeed, because its answers were failures."""
     STALLED = auto()
-    """Likewise with a short time limit, because it doesn't answer and requests are waiting for it."""
+    """By a ``HEAD /``; any answer counts, because it gave none."""
 
 
 class Pick:
@@ -89,7 +90,7 @@ class Pick:
             stats = self.stats
             stats.outstanding -= 1
             self.service.outstanding -= 1
-            if outcome is Outcome.ANSWERED and not stats.retired:
+            if outcome is ANSWERED and not stats.retired:
                 stats.successes.add(now)
                 self.service.budget.succeeded(now)
                 if stats.trouble is not None:
@@ -122,7 +123,7 @@ class Table:
         self.avoided: dict[str, Trouble] = {}
         """Instances that get no requests at the moment, by the name of the record."""
         self.services: dict[tuple[str, str], Service] = {}
-        self.due: dict[Instance, Probe] = {}
+        self.due: Final[dict[Instance, Probe]] = {}
         """The instances to be probed in the background; see :meth:`take_due`."""
         self._random = rng.random
 
@@ -177,8 +178,10 @@ class Table:
             if trouble.ejected_from is not None and not trouble.held and safe:
                 return True
             trouble.retry_at = now + self._pause(trouble)
-            connect = trouble.ejected_from is None and not trouble.recheck_at
-            self.due[instance] = Probe.CONNECT if connect else Probe.REQUEST
+            if trouble.ejected_from is not None:
+                self.due[instance] = Probe.REQUEST
+            else:
+                self.due[instance] = Probe.STALLED if trouble.recheck_at else Probe.CONNECT
         return False
 
     # Probes and readmission
@@ -254,17 +257,7 @@ class Table:
             trouble.retry_at = now + self._pause(trouble)
             self.avoided[name] = trouble
         elif outcome in _FAILED or outcome in _DECLINED:
-            trouble = stats.begin_trouble()
-            trouble.failures.add(now)
-            if outcome in _FAILED:
-                trouble.consecutive += 1
-            trouble.penalise(now, retry_after)
-            if outcome is Outcome.TIMED_OUT:
-                trouble.hold(now)
-            elif trouble.retry_at is not None and trouble.ejected_from is None:
-                # It accepted a connection, so there is no more reason to avoid it.
-                self._readmit(name, stats, trouble)
-            self._judge(pick, outcome, stats, trouble, now)
+            self._blame(pick, outcome, now, retry_after)
         elif outcome is Outcome.CANCELLED:
             stats.begin_trouble().hold(now)
             if (hedging := pick.service.hedging) is not None:
@@ -291,10 +284,28 @@ class Table:
 
     def take_due(self) -> Mapping[Instance, Probe]:
         """Return the instances to be probed, each once, and how; report each result to :meth:`probed`."""
-        due, self.due = self.due, {}
+        due = self.due.copy()
+        self.due.clear()
         return due
 
     # Avoiding
+
+    def _blame(self, pick: Pick, outcome: Outcome, now: float, retry_after: float) -> None:
+        """Count a failure against the instance, which may lead to its ejection."""
+        name, stats, trouble = pick.instance.name, pick.stats, pick.stats.begin_trouble()
+        overloaded = outcome is Outcome.OVERLOADED
+        if not overloaded:
+            trouble.failures.add(now)
+        if outcome in _FAILED:
+            trouble.consecutive += 1
+        trouble.penalise(now, retry_after)
+        if outcome is Outcome.TIMED_OUT:
+            trouble.hold(now)
+        elif trouble.retry_at is not None and trouble.ejected_from is None:
+            # It accepted a connection, so there is no more reason to avoid it.
+            self._readmit(name, stats, trouble)
+        if not overloaded or trouble.ejected_from is not None:
+            self._judge(pick, outcome, stats, trouble, now)
 
     def _judge(self, pick: Pick, outcome: Outcome, stats: Stats, trouble: Trouble, now: float) -> None:
         """Eject the instance if it failed too often; if it is ejected already, put the next probe off."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from peerage.balancing import Outcome
+from peerage.balancing.outcome import ANSWERED
 from peerage.calling.misdirected import is_marked
 
 #: Answers below this status are never failures.
@@ -25,14 +26,14 @@ _UNAVAILABLE: Final = frozenset({502, _SERVICE_UNAVAILABLE, 504})
 def outcome_of_answer(status: int, headers: Mapping[str, str]) -> Outcome:
     """Return how an attempt ended that was answered with *status*."""
     if status < _LEAST_FAILURE:
-        return Outcome.ANSWERED
+        return ANSWERED
     if is_marked(status, headers):
         return Outcome.MISDIRECTED
     if status == _SERVICE_UNAVAILABLE and OVERLOADED in headers:
         return Outcome.OVERLOADED
     if status in _UNAVAILABLE:
         return Outcome.UNAVAILABLE
-    return Outcome.THROTTLED if status == _TOO_MANY_REQUESTS else Outcome.ANSWERED
+    return Outcome.THROTTLED if status == _TOO_MANY_REQUESTS else ANSWERED
 
 
 def retry_after(headers: Mapping[str, str]) -> float:

@@ -29,6 +29,7 @@ from cachetools import TTLCache
 from peerage.balancing import NOWHERE, Balancer, Observer, Outcome, Pick, Place, RetryBudget
 from peerage.balancing.choices import Choices
 from peerage.balancing.hedging import Hedging
+from peerage.balancing.outcome import ANSWERED
 from peerage.calling.addresses import Addresses, Host
 from peerage.calling.candidates import fits, is_literal
 from peerage.calling.deadline import Deadline
@@ -51,6 +52,9 @@ _ABSENT: Final = frozenset({Outcome.CONNECT_FAILED, Outcome.MISDIRECTED})
 
 #: Seconds after the last instance of a name left, during which calls wait for another one.
 _KNOWN_SECONDS: Final = 60.0
+
+# In Python 3.11 the name of a member takes ten times as long to look up.
+_SAFE: Final = Repeatable.SAFE
 
 _DEFAULT_OPTIONS: Final = CallOptions()
 
@@ -202,22 +206,21 @@ class Call:
             replayable: whether the body can be sent again.
             retry_after: the seconds for which the instance asked not to be called.
         """
-        attempt.outcome = outcome
-        if outcome in _ABSENT and attempt.instance.suspect:
-            self.context.directory.refused(attempt.instance.name)
-        context = self.context
+        attempt.outcome, context = outcome, self.context
         if self.recorder is not None:
             self.recorder.ended(attempt, outcome, problem)
-        if outcome is Outcome.ANSWERED:
+        if outcome is ANSWERED:
             attempt.pick.answered(context.clock())
             context.observer.answered += 1
             if attempt is self._backup:
                 context.observer.backups_won += 1
             return
+        if outcome in _ABSENT and attempt.instance.suspect:
+            context.directory.refused(attempt.instance.name)
         if outcome is not Outcome.CANCELLED:
             context.observer.count_failed(outcome)
         if attempt is self._backup:
-            attempt.pick.done(outcome, self.context.clock(), retry_after=retry_after)
+            attempt.pick.done(outcome, context.clock(), retry_after=retry_after)
             return
         attempt.retry_after = retry_after
         search = self._search or self._begin_search(attempt)
@@ -226,7 +229,7 @@ class Call:
     def over(self, attempt: Attempt, outcome: Outcome) -> None:
         """Record that the response to *attempt* is over: read to its end, broken off, or given up."""
         attempt.pick.done(outcome, self.context.clock())
-        if outcome is not Outcome.ANSWERED:
+        if outcome is not ANSWERED:
             self.context.observer.broken_off += 1
         if self.recorder is not None:
             self.recorder.over(attempt, outcome)
@@ -235,9 +238,17 @@ class Call:
         """Return a backup of *attempt*, whose instance has stalled; None if it gets none."""
         return self._second(attempt, self.service.budget) if self.options.backup else None
 
+    def has_elsewhere(self, attempt: Attempt) -> bool:
+        """Tell whether another instance can be asked if *attempt*, of which nothing was sent, is given up."""
+        pick = self.pick((attempt.instance.name,) if self._search is None else self._search.tried)
+        if pick is None:
+            return False
+        pick.done(Outcome.UNUSED, self.context.clock())
+        return True
+
     def hedge_after(self) -> float | None:
         """Return the seconds after which an attempt takes longer than usual; None if it isn't hedged."""
-        if not self.options.hedge or self.repeatable is not Repeatable.SAFE:
+        if not self.options.hedge or self.repeatable is not _SAFE:
             return None
         if self.service.hedging is None:
             self.service.hedging = Hedging()
@@ -256,7 +267,7 @@ class Call:
         now = self.context.clock()
         if self._backup is not None or not self.has_time():
             return None
-        if self.repeatable is not Repeatable.SAFE or self.nested:
+        if self.repeatable is not _SAFE or self.nested:
             return None
         if budget.balance(now) < 1 or (pick := self.pick((attempt.instance.name,), second=True)) is None:
             return None
@@ -293,7 +304,7 @@ class Call:
             if choices is None or choices.version != targets.version or choices.place is not context.place:
                 choices = Choices(targets, targets.version, context.place, context.salt)
                 service.choices = choices
-        safe = self.repeatable is Repeatable.SAFE
+        safe = self.repeatable is _SAFE
         pick = None
         if choices is not None and (choices.levels or options.key is not None or options.subset is not None):
             pick = self._pick_chosen(targets, choices, tried, safe=safe)
@@ -331,7 +342,6 @@ class Call:
         """Choose an instance by key, subset and nearness; None if none of them applies, or they find none."""
         options, levels = self.options, choices.levels
         balancer, service = self.context.balancer, self.service
-        service.size = len(targets)
         if options.key is not None:
             return balancer.pick_for_key(options.key, choices.rendezvous, service, tried=tried, safe=safe)
         some = targets
@@ -339,9 +349,9 @@ class Call:
             some, levels = choices.subset(options.subset)
         pick = None
         if levels is not None and options.near:
-            pick = balancer.pick_near(levels, service, tried=tried, safe=safe)
+            pick = balancer.pick_near(levels, service, size=len(targets), tried=tried, safe=safe)
         if pick is None and some is not targets:
-            pick = balancer.pick_of_part(some, service, tried=tried, safe=safe)
+            pick = balancer.pick(some, service, size=len(targets), tried=tried, safe=safe)
         return pick
 
     def close(self) -> None:

@@ -46,9 +46,14 @@ class Repeatable(IntEnum):
     @classmethod
     def of(cls, method: str, *, has_key: bool = False) -> "Repeatable":
         """Return the member for a request with this method; *has_key*: it has an idempotency key."""
-        if has_key or method in SAFE:
-            return cls.SAFE
-        return cls.IDEMPOTENT if method in IDEMPOTENT else cls.ONCE
+        return cls.SAFE if has_key else _OF_METHOD.get(method, _ONCE)
+
+
+_ONCE: Final = Repeatable.ONCE
+_OF_METHOD: Final = {
+    **dict.fromkeys(IDEMPOTENT, Repeatable.IDEMPOTENT),
+    **dict.fromkeys(SAFE, Repeatable.SAFE),
+}
 
 
 class Ending(Enum):

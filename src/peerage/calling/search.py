@@ -48,7 +48,8 @@ class Search:
         self._current: Attempt | None = None
         # Attempts that were still under way when the next step was requested.
         self._left: list[Attempt] = []
-        self._tried: set[str] = set()
+        self.tried: set[str] = set()
+        """Names of the records of instances that were asked."""
         self._last: Outcome | None = None
         self._relieved = False
         self._replayable = True
@@ -106,7 +107,7 @@ class Search:
             seconds = _PAUSE * (0.5 + self._context.random())
             if self._call.has_time(seconds):
                 yield Pause(seconds)
-                self._tried.clear()
+                self.tried.clear()
                 if (yield from self._try_all()):
                     return True
         return (
@@ -139,16 +140,19 @@ class Search:
         if self._retries or not resolution.pending:
             return False
         found = yield from resolution.wait_for_pending()
-        self._tried -= found
+        self.tried -= found
         return (yield from self._try_last_resorts()) if found else False
 
     def _wait_for_instance(self) -> _Attempts:
-        """If the last instance has just left, as in a restart, wait for another one and try it."""
+        """If the last instance has just left, as in a restart, wait for another one and try it.
+
+        It may also be a suspect that this request has just found dead; nothing was sent to it.
+        """
         context, call = self._context, self._call
         end = context.clock() + call.options.wait
         while call.name in context.emptied and not context.directory.targets(*call.name):
             left = end - context.clock()
-            if left <= 0.0 or self._last is not None:
+            if left <= 0.0 or (self._last is not None and needs_budget(self._last)):
                 return False
             yield WaitForInstance(call.name, left)
             if context.directory.targets(*call.name):
@@ -158,9 +162,9 @@ class Search:
     def _pick(self, *, last_resort: bool = False) -> Pick | None:
         pick, self._given = self._given, None
         if pick is None:
-            pick = self._call.pick(self._tried, last_resort=last_resort)
+            pick = self._call.pick(self.tried, last_resort=last_resort)
         if pick is not None:
-            self._tried.add(pick.instance.name)
+            self.tried.add(pick.instance.name)
         return pick
 
     def _try(self, pick: Pick) -> _Attempts:

@@ -5,6 +5,9 @@ instance of a request has stalled, the request gets a backup: a second attempt a
 of its own, while the first one goes on. If the backup is answered first, the first attempt is interrupted in
 the way in which :func:`asyncio.timeout` interrupts its block: the task is cancelled, and the cancellation is
 taken back where it arrives.
+
+A request that still waits for its connection is interrupted at once, whatever its method: nothing was sent,
+so it goes to another instance as if the connection had been refused.
 """
 
 import asyncio
@@ -41,16 +44,16 @@ class Backup:
 
     def __init__(self, task: "asyncio.Task[Any]") -> None:
         self.second: asyncio.Task[Won | None] | None = None
-        """The task that makes the backup."""
+        """The task that makes the backup; None if the first attempt is only to be given up."""
         self.has_interrupted = False
-        """Whether the first attempt was cancelled because the backup was answered."""
+        """Whether the first attempt was cancelled."""
         self._task = task
-        self._cancelling = 0
+        # Not at the interruption: a cancellation by the caller may have come just before, and isn't ours.
+        self._cancelling = task.cancelling()
 
     def interrupt(self) -> None:
         """Cancel the first attempt."""
         self.has_interrupted = True
-        self._cancelling = self._task.cancelling()
         self._task.cancel()
 
     def take_back(self) -> bool:
@@ -140,7 +143,9 @@ class Backups:
 
     def _hedge(self, exchange: "Exchange", after: float) -> None:
         attempt, task = exchange.attempt, exchange.task
-        if task is None or attempt is None or exchange.backup is not None or exchange.request.body:
+        if task is None or attempt is None or exchange.backup is not None:
+            return
+        if not _can_be_sent_beside(exchange.request):
             return
         if not self._start(exchange, task, exchange.call.hedge(attempt)):
             # Too many requests are hedged at the moment. Those still under way later need it most.
@@ -152,7 +157,12 @@ class Backups:
             return
         if not self._context.balancer.check_stalled(attempt.pick) or exchange.backup is not None:
             return
-        if not exchange.request.body:
+        if task in self._connections.connecting:
+            # A task that is being cancelled for another reason is left alone.
+            if not task.cancelling() and exchange.call.has_elsewhere(attempt):
+                exchange.backup = Backup(task)
+                exchange.backup.interrupt()
+        elif _can_be_sent_beside(exchange.request):
             self._start(exchange, task, exchange.call.back_up(attempt))
 
     def _start(self, exchange: "Exchange", task: "asyncio.Task[Any]", second: Attempt | None) -> bool:
@@ -196,3 +206,13 @@ class Backups:
             _, kept, response = won
             response.close()
             self._connections.end(kept)
+
+
+def _can_be_sent_beside(request: aiohttp.ClientRequest) -> bool:
+    """Tell whether another request with the same body can be sent while *request* is under way."""
+    body = request.body
+    if not body:
+        return True
+    # What writes the body. It isn't documented. Without it nothing with a body is sent twice at a time.
+    writing = getattr(request, "_writer", body)
+    return isinstance(body, aiohttp.BytesPayload) and writing is None

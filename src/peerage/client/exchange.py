@@ -13,6 +13,7 @@ from multidict import istr
 from yarl import URL
 
 from peerage.balancing import Outcome
+from peerage.balancing.outcome import ANSWERED
 from peerage.calling import (
     Attempt,
     Call,
@@ -30,7 +31,7 @@ from peerage.calling.deadline import TIMEOUT_MS, write_timeout
 from peerage.calling.misdirected import DIALLED
 from peerage.calling.retried import RETRY
 from peerage.client.arrivals import Arrivals
-from peerage.client.backups import Backup, Backups
+from peerage.client.backups import Backup, Backups, Won
 from peerage.client.connections import Connections, Kept, call_at_end
 from peerage.client.errors import MisdirectedError, unreachable
 from peerage.client.lookup import HostLookup
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("peerage.client")
 
-# The hash of an istr is computed once, not for each request.
+# An istr is case-folded once, and not for each request.
 _DIALLED: Final = istr(DIALLED)
 _RETRY: Final = istr(RETRY)
 _TIMEOUT_MS: Final = istr(TIMEOUT_MS)
@@ -54,9 +55,13 @@ _TIMEOUT_MS: Final = istr(TIMEOUT_MS)
 #: The server_hostname of requests without TLS. It keeps connections to instances apart in aiohttp's pool.
 _POOL: Final = "instance.asab"
 
+_NOT_HTTP: Final = "its answer isn't HTTP"
+
 #: If a caller gives up after so many seconds, and the connection isn't made by then, the instance counts as
 #: unreachable. The time limit of a whole request is often shorter than that of a connection, and cancels it.
 _CONNECT_SECONDS: Final = 0.5
+
+_TOO_SLOW: Final = "no connection was made in time"
 
 
 @dataclass(slots=True, frozen=True)
@@ -136,16 +141,33 @@ class Exchange:
 
     async def run(self) -> aiohttp.ClientResponse:
         """Carry out the steps of the call; see :class:`BalancingMiddleware` for what it raises."""
-        while True:
-            step = self.call.next()
-            if isinstance(step, Attempt):
-                response = await self._attempt(step)
-                if response is not None:
-                    return response
-            elif isinstance(step, GiveUp):
-                return self._give_up(step)
-            else:
-                await self._wait(step)
+        try:
+            while True:
+                step = self.call.next()
+                if isinstance(step, Attempt):
+                    kept = self._begin(step)
+                    try:
+                        response = await self.send(step, self.request)
+                        if self.backup is not None and self.backup.has_interrupted:
+                            await self.backup.ignore_interruption()
+                    except BaseException as error:  # noqa: BLE001 - the call decides what it means
+                        if (won := await self._lost(step, kept, error)) is None:
+                            continue
+                        step, kept, response = won
+                    finally:
+                        if self.hedging is not None:
+                            self.hedging.cancel()
+                    outcome = outcome_of_answer(response.status, response.headers)
+                    if outcome is ANSWERED:
+                        self._answered(step, kept, response)
+                        return response
+                    await self._declined(step, kept, response, outcome)
+                elif isinstance(step, GiveUp):
+                    return self._give_up(step)
+                else:
+                    await self._wait(step)
+        finally:
+            self.close()
 
     def close(self) -> None:
         """End the attempts under way, and restore the request."""
@@ -166,9 +188,9 @@ class Exchange:
     def prepare(self, attempt: Attempt, request: aiohttp.ClientRequest) -> Kept:
         """Direct *request*, the original or a copy, to the address of *attempt*."""
         call, url, resources = self.call, self._url, self._resources
-        kept = resources.connections.begin(attempt.pick.instance.name, (attempt.ip, attempt.endpoint.port))
-        kept.others = attempt.others
-        kept.suspect = attempt.instance.suspect
+        instance = attempt.pick.instance
+        kept = resources.connections.begin(instance.name, (attempt.ip, attempt.endpoint.port))
+        kept.others, kept.suspect = attempt.others, instance.suspect
         if self._authorization is not None:
             request.headers[hdrs.AUTHORIZATION] = self._authorization
         request.headers[_DIALLED] = kept.dialled
@@ -189,7 +211,7 @@ class Exchange:
         if call.deadline is not None:
             left = call.deadline.left(resources.context.clock())
             request.headers[_TIMEOUT_MS] = write_timeout(left)
-        if notes := call.notes:
+        if self.attempt is not None and (notes := call.notes):
             log.debug("%s of %s failed at %s: %s", request.method, url.raw_host, *notes[-1])
             # The failed attempt ended any wait for "100 Continue", so prepare another one.
             request.update_expect_continue()
@@ -219,8 +241,8 @@ class Exchange:
 
     # Steps
 
-    async def _attempt(self, attempt: Attempt) -> aiohttp.ClientResponse | None:
-        """Make *attempt*; return the answer, or None if the call must decide what to do next."""
+    def _begin(self, attempt: Attempt) -> Kept:
+        """Prepare for *attempt*, which is sent next and may get a backup."""
         if self._answer is not None:
             self._answer.release()
             self._answer = None
@@ -231,41 +253,34 @@ class Exchange:
             self._resources.backups.add(self, attempt.started)
         if self.task is not None and (after := self.call.hedge_after()) is not None:
             self._resources.backups.hedge(self, after)
-        try:
-            response = await self.send(attempt, self.request)
-            if self.backup is not None and self.backup.has_interrupted:
-                await self.backup.ignore_interruption()
-        except BaseException as error:  # noqa: BLE001 - the call decides what it means
-            self._resources.connections.end(kept)
-            await self._failed(attempt, error)
-            # After a failure that no other instance could avert, such as the end of a time limit, the backup
-            # isn't waited for.
-            if self.backup is None or attempt.outcome is Outcome.NOT_RETRYABLE:
-                return None
-            if (won := await self.backup.result()) is None:
-                return None
-            attempt, kept, response = won
-        finally:
-            if self.hedging is not None:
-                self.hedging.cancel()
-        return await self._answered(attempt, kept, response)
+        return kept
 
-    async def _answered(
-        self, attempt: Attempt, kept: Kept, response: aiohttp.ClientResponse
-    ) -> aiohttp.ClientResponse | None:
-        outcome = outcome_of_answer(response.status, response.headers)
-        if outcome is Outcome.ANSWERED:
-            self.call.done(attempt, outcome)
-            if self._resources.reads_load and (load := reported_requests(response.headers)) is not None:
-                attempt.pick.reported(load, self._resources.context.clock())
-            call_at_end(response, partial(self._end, attempt, kept, response))
-            return response
+    async def _lost(self, attempt: Attempt, kept: Kept, error: BaseException) -> Won | None:
+        """Record that *attempt* ended with *error*; return the second attempt if that was answered."""
+        self._resources.connections.end(kept)
+        await self._failed(attempt, error)
+        # At the end of the caller's time limit, for example, the second one isn't waited for.
+        if self.backup is None or attempt.outcome is Outcome.NOT_RETRYABLE:
+            return None
+        return await self.backup.result()
+
+    def _answered(self, attempt: Attempt, kept: Kept, response: aiohttp.ClientResponse) -> None:
+        """Record that *attempt* was answered by *response*, which the caller gets."""
+        self.call.done(attempt, ANSWERED)
+        if self._resources.reads_load and (load := reported_requests(response.headers)) is not None:
+            attempt.pick.reported(load, self._resources.context.clock())
+        call_at_end(response, partial(self._end, attempt, kept, response))
+
+    async def _declined(
+        self, attempt: Attempt, kept: Kept, response: aiohttp.ClientResponse, outcome: Outcome
+    ) -> None:
+        """Record that *attempt* was answered by *response*, which says that it failed."""
         call_at_end(response, partial(self._resources.connections.end, kept))
         if outcome is Outcome.MISDIRECTED:
             # Closing the response also stops the sending of the body.
             response.close()
             await self._failed(attempt, MisdirectedError(response))
-            return None
+            return
         self._answer, body = response, self.request.body
         self.call.done(
             attempt,
@@ -275,7 +290,6 @@ class Exchange:
             replayable=not isinstance(body, aiohttp.Payload) or isinstance(body, aiohttp.BytesPayload),
             retry_after=retry_after(response.headers),
         )
-        return None
 
     def _end(self, attempt: Attempt, kept: Kept, response: aiohttp.ClientResponse) -> None:
         self._resources.connections.end(kept)
@@ -285,15 +299,24 @@ class Exchange:
         """Record that *attempt* ended with *error*; raise it if the caller gave up."""
         call, outcome, backup = self.call, outcome_of(error), self.backup
         if outcome is Outcome.CANCELLED:
-            if backup is not None and backup.has_interrupted and backup.take_back():
+            if backup is None or not backup.has_interrupted or not backup.take_back():
+                late = self._resources.context.clock() - attempt.started >= _CONNECT_SECONDS
+                if late and is_connecting(error):
+                    call.done(attempt, Outcome.CONNECT_FAILED, _TOO_SLOW)
+                raise error
+            if backup.second is not None:
                 call.done(attempt, outcome)
                 return
-            late = self._resources.context.clock() - attempt.started >= _CONNECT_SECONDS
-            if late and is_connecting(error):
-                call.done(attempt, Outcome.CONNECT_FAILED, "no connection was made in time")
-            raise error
+            # Nothing was sent. At the next instance there may be a second attempt.
+            self.backup, outcome, error = (
+                None,
+                Outcome.CONNECT_FAILED,
+                aiohttp.ConnectionTimeoutError(_TOO_SLOW),
+            )
         self._error, consumed = error, await self._is_body_consumed()
-        call.done(attempt, outcome, str(error) or type(error).__name__, replayable=not consumed)
+        # That of an answer which isn't HTTP contains the URL, and what was answered.
+        problem = _NOT_HTTP if outcome is Outcome.UNAVAILABLE else str(error) or type(error).__name__
+        call.done(attempt, outcome, problem, replayable=not consumed)
         self._resources.start_due()
 
     async def _is_body_consumed(self) -> bool:
@@ -301,8 +324,8 @@ class Exchange:
         body = self.request.body
         if not isinstance(body, aiohttp.Payload):
             return False
-        # A file is rewound once its cancelled writer has ended. Errors of the writer don't matter: the attempt has
-        # reported what failed.
+        # A file is rewound once its cancelled writer has ended. Errors of the writer don't matter: the
+        # attempt has reported what failed.
         with suppress(aiohttp.ClientError, OSError):
             await self.request.close()
         return body.consumed

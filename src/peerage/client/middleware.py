@@ -59,10 +59,12 @@ class BalancingMiddleware:
         host = request.url.host
         if host is None or not is_logical(host):
             return handler(request)
-        options = current_options(self._options)
-        if options.deadline is None and current_deadline.get() is None:
-            return self._send(request, handler, host, options, None)
-        limit = begin(options.deadline, time.monotonic())
+        options, limit = current_options(self._options), None
+        if options.deadline is not None or current_deadline.get() is not None:
+            limit = begin(options.deadline, time.monotonic())
+        if limit is None and self._membership.ready:
+            # The way of most requests, without another coroutine.
+            return self._exchange(request, handler, host, options, None).run()
         sending = self._send(request, handler, host, options, limit)
         return sending if limit is None else in_time(sending, limit, f"{request.method} of {host}")
 
@@ -74,31 +76,37 @@ class BalancingMiddleware:
         options: CallOptions,
         limit: Deadline | None,
     ) -> aiohttp.ClientResponse:
-        name = parse_host(host)
         if not self._membership.ready:
             await self._wait_ready(limit)
-        method = request.method
-        has_key = method not in _WITHOUT_KEY and IDEMPOTENCY_KEY in request.headers
+        exchange = self._exchange(request, handler, host, options, limit)
+        try:
+            return await exchange.run()
+        except asyncio.CancelledError:
+            if limit is not None and not exchange.call.has_time():
+                limit.note(exchange.call.waiting(exchange.attempt))
+            raise
+
+    def _exchange(
+        self,
+        request: aiohttp.ClientRequest,
+        handler: aiohttp.ClientHandlerType,
+        host: str,
+        options: CallOptions,
+        limit: Deadline | None,
+    ) -> Exchange:
+        name, method = parse_host(host), request.method
         call = Call(
             self._resources.context,
             name,
             request.url.scheme,
             method,
             options=options,
-            has_key=has_key,
+            has_key=method not in _WITHOUT_KEY and IDEMPOTENCY_KEY in request.headers,
             nested=is_nested(),
             deadline=limit,
             trace=begin_trace(name, method) if collecting.get() else None,
         )
-        exchange = Exchange(self._resources, call, request, handler)
-        try:
-            return await exchange.run()
-        except asyncio.CancelledError:
-            if limit is not None and not call.has_time():
-                limit.note(call.waiting(exchange.attempt))
-            raise
-        finally:
-            exchange.close()
+        return Exchange(self._resources, call, request, handler)
 
     async def _wait_ready(self, limit: Deadline | None) -> None:
         try:

@@ -7,11 +7,12 @@ from typing import Final
 import aiohttp
 
 from peerage.balancing import Outcome
+from peerage.balancing.outcome import ANSWERED
 from peerage.client.errors import MisdirectedError
 from peerage.errors import DeadlineExceededError
 
-# The next connection would fail for the same reason: this process or this machine is short of something.
-_SHORTAGE: Final = frozenset(
+#: The next connection would fail for the same reason: this process or this machine is short of something.
+SHORTAGE: Final = frozenset(
     {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL, errno.EAGAIN}
 )
 
@@ -31,6 +32,9 @@ def outcome_of(error: BaseException) -> Outcome:
         return _outcome_of_connection(error)
     if isinstance(error, MisdirectedError):
         return Outcome.MISDIRECTED
+    if isinstance(error, aiohttp.ClientResponseError):
+        # What it answered isn't HTTP: another program may have taken its port.
+        return Outcome.UNAVAILABLE
     return Outcome.NOT_RETRYABLE if isinstance(error, Exception) else Outcome.CANCELLED
 
 
@@ -39,7 +43,7 @@ def _outcome_of_connection(error: aiohttp.ClientConnectionError) -> Outcome:
         # The peer can't prove to be the service. That is for people to look at.
         return Outcome.NOT_RETRYABLE
     if isinstance(error, aiohttp.ClientConnectorError):
-        short = error.os_error.errno in _SHORTAGE
+        short = error.os_error.errno in SHORTAGE
         return Outcome.OUT_OF_RESOURCES if short else Outcome.CONNECT_FAILED
     if isinstance(error, aiohttp.ConnectionTimeoutError):
         return Outcome.NOT_RETRYABLE if _waited_for_a_slot(error) else Outcome.CONNECT_FAILED
@@ -51,11 +55,13 @@ def _outcome_of_connection(error: aiohttp.ClientConnectionError) -> Outcome:
 def outcome_of_body(response: aiohttp.ClientResponse) -> Outcome:
     """Return how an attempt ended whose response has let go of its connection."""
     error = response.content.exception()
+    if error is None:
+        return ANSWERED
     if isinstance(error, aiohttp.ClientPayloadError):
         return Outcome.CONNECTION_LOST
     # A caller that closes a response early leaves an error as well; so does one whose deadline has passed.
     timed_out = isinstance(error, TimeoutError) and not isinstance(error, DeadlineExceededError)
-    return Outcome.TIMED_OUT if timed_out else Outcome.ANSWERED
+    return Outcome.TIMED_OUT if timed_out else ANSWERED
 
 
 def is_connecting(error: BaseException) -> bool:

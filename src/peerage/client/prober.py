@@ -1,4 +1,4 @@
-"""Tries avoided instances in the background, so that no caller's request has to."""
+"""Probes instances in the background, so that no caller's request has to."""
 
 import asyncio
 from typing import TYPE_CHECKING, Final
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 from peerage.balancing import Balancer, Probe
 from peerage.calling import CallContext, Resolution
 from peerage.client.lookup import HostLookup
+from peerage.client.outcomes import SHORTAGE
 from peerage.client.tlsprobe import unverified_context
 from peerage.records.addresses import authority
 from peerage.records.instance import Endpoint, Instance
@@ -14,14 +15,18 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
 
-#: Seconds that an instance has, and one that is suspected while requests wait for it.
+#: Seconds that an instance has to answer, and that it has if requests are waiting for it.
 _SECONDS: Final = 1.0
 _STALLED_SECONDS: Final = 0.3
+
+#: Seconds after which a probe ends. An answer that arrives late, but before that, still readmits the
+#: instance. Otherwise one that is slow to answer probes would never get requests again.
+_LATE_SECONDS: Final = 5.0
 
 #: Bytes up to the status of an answer: ``HTTP/1.1 200``.
 _STATUS_LINE: Final = 12
 
-#: The instance, or a proxy in front of it, answers, and can't do its work.
+#: Statuses which say that the instance, or a proxy in front of it, can't do its work.
 _FAILURES: Final = frozenset({b"429", b"502", b"503", b"504"})
 
 
@@ -36,7 +41,8 @@ class Prober:
     def __init__(self, context: CallContext, lookup: HostLookup) -> None:
         self._context = context
         self._lookup = lookup
-        self._tasks: set[asyncio.Task[None]] = set()
+        # By the names of the records.
+        self._tasks: dict[str, asyncio.Task[None]] = {}
         self.on_failure: Callable[[str], None] = lambda _: None
         """Called with the name of the record of an instance that failed its probe."""
 
@@ -47,27 +53,50 @@ class Prober:
     def start(self) -> None:
         """Begin to probe the instances that are due, and don't wait."""
         for instance, probe in self._balancer.take_due().items():
-            task = asyncio.get_running_loop().create_task(self._probe(instance, probe), name="peerage: probe")
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            # One at a time, since an earlier probe may still be answered.
+            if (name := instance.name) not in self._tasks:
+                probing = self._probe(instance, probe)
+                self._tasks[name] = asyncio.get_running_loop().create_task(probing, name="peerage: probe")
 
     async def aclose(self) -> None:
         """End all probes."""
-        for task in self._tasks:
+        tasks = tuple(self._tasks.values())
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _probe(self, instance: Instance, probe: Probe) -> None:
+        is_late = False
+
+        def fail() -> None:
+            nonlocal is_late
+            is_late = True
+            self._failed(instance.name, probe)
+
+        # Requests wait for the first probe of an instance that may have stalled, and for no other probe.
+        urgent = probe is Probe.STALLED and instance.name not in self._balancer.avoided
+        timer = asyncio.get_running_loop().call_later(_STALLED_SECONDS if urgent else _SECONDS, fail)
         try:
-            async with asyncio.timeout(_STALLED_SECONDS if probe is Probe.STALLED else _SECONDS):
+            async with asyncio.timeout(_LATE_SECONDS):
                 passed = await self._passes(instance, probe)
-        except (OSError, EOFError):
+        except (OSError, EOFError) as error:
+            if isinstance(error, OSError) and error.errno in SHORTAGE:
+                # This process is short of something, which says nothing about the instance.
+                return
             passed = False
-        self._balancer.probed(instance.name, passed=passed)
-        if not passed:
-            if probe is Probe.CONNECT:
-                self._context.directory.refused(instance.name)
-            self.on_failure(instance.name)
+        finally:
+            timer.cancel()
+            del self._tasks[instance.name]
+        if passed:
+            self._balancer.probed(instance.name, passed=True)
+        elif not is_late:
+            self._failed(instance.name, probe)
+
+    def _failed(self, name: str, probe: Probe) -> None:
+        self._balancer.probed(name, passed=False)
+        if probe is Probe.CONNECT:
+            self._context.directory.refused(name)
+        self.on_failure(name)
 
     async def _passes(self, instance: Instance, probe: Probe) -> bool:
         endpoint = instance.endpoints[0]
@@ -77,20 +106,44 @@ class Prober:
         if not addresses:
             return False
         if probe is not Probe.CONNECT:
-            return await _answers(addresses[0], endpoint)
-        _, writer = await asyncio.open_connection(addresses[0], endpoint.port)
+            status = await _ask(addresses[0], endpoint)
+            return probe is Probe.STALLED or status not in _FAILURES
+        _, writer = await _connect(addresses[0], endpoint.port, None)
         writer.transport.abort()
         return True
 
 
-async def _answers(address: str, endpoint: Endpoint) -> bool:
-    """Tell whether the instance answers a request that does nothing."""
-    tls: ssl.SSLContext | None = unverified_context() if endpoint.scheme == "https" else None
-    reader, writer = await asyncio.open_connection(address, endpoint.port, ssl=tls)
+async def _connect(
+    address: str, port: int, tls: "ssl.SSLContext | None"
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    # The kernel repeats an unanswered handshake after longer and longer pauses. The next probe comes sooner.
+    async with asyncio.timeout(_SECONDS):
+        return await asyncio.open_connection(address, port, ssl=tls)
+
+
+async def _ask(address: str, endpoint: Endpoint) -> bytes:
+    """Send a ``HEAD /``, which does nothing, and return the status of the answer.
+
+    Raises:
+        OSError: no connection was made, or it broke.
+        EOFError: it was closed without an answer.
+    """
+    if endpoint.scheme is not None:
+        return await _send_head(address, endpoint.port, secure=endpoint.scheme == "https")
+    try:
+        return await _send_head(address, endpoint.port, secure=False)
+    except (OSError, EOFError):
+        # Records of asab don't say which ports speak TLS. One that does closes the connection.
+        return await _send_head(address, endpoint.port, secure=True)
+
+
+async def _send_head(address: str, port: int, *, secure: bool) -> bytes:
+    tls: ssl.SSLContext | None = unverified_context() if secure else None
+    reader, writer = await _connect(address, port, tls)
     try:
         lines = (
             "HEAD / HTTP/1.1",
-            f"Host: {authority(address, endpoint.port)}",
+            f"Host: {authority(address, port)}",
             "User-Agent: peerage",
             "Connection: close",
             "",
@@ -98,6 +151,8 @@ async def _answers(address: str, endpoint: Endpoint) -> bool:
         )
         writer.write("\r\n".join(lines).encode())
         answer = await reader.readexactly(_STATUS_LINE)
-        return answer.startswith(b"HTTP/") and answer[-3:] not in _FAILURES
     finally:
         writer.transport.abort()
+    if not answer.startswith(b"HTTP/"):
+        raise ConnectionError("The answer isn't HTTP.")
+    return answer[-3:]

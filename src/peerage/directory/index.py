@@ -80,7 +80,8 @@ class Index:
 
     def targets(self, pair: _Pair) -> Members:
         """Return where requests for *pair* go. The list may be the index's own: don't change or keep it."""
-        found = self._targets(pair)
+        # Asked for each request: the usual group comes first.
+        found = self._ready.get(pair) or self._targets(pair)
         if isinstance(found, Members):
             return found
         return _NO_INSTANCES if found is None else SingleMember(found)
