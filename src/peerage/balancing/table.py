@@ -16,7 +16,8 @@ from peerage.records.instance import Instance
 #: Seconds for which an instance that accepted no connection is avoided, before it is probed.
 AVOID_SECONDS: Final = 1.0
 
-#: Services that are remembered; those without an ejected instance are forgotten first.
+#: Services that are remembered. Those without instances are forgotten first, then those without an ejected
+#: one.
 _MOST_SERVICES: Final = 4096
 
 #: Seconds after which an unanswered request may mean that its instance has stalled, and seconds until an
@@ -77,13 +78,14 @@ class Pick:
         """Record how many requests the instance says are under way there."""
         self.stats.reported, self.stats.reported_at = requests, now
 
-    def done(self, outcome: Outcome, now: float, *, retry_after: float = 0.0) -> None:
+    def done(self, outcome: Outcome, now: float, *, retry_after: float = 0.0, counts: bool = True) -> None:
         """Record how the request ended; only the first call counts.
 
         Args:
             outcome: how it ended. With ``ANSWERED``, :meth:`answered` must have been called before.
             now: the time, in seconds of the balancer's clock.
             retry_after: the seconds for which the instance asked not to be called.
+            counts: whether a failure counts against the instance.
         """
         table, self._table = self._table, None
         if table is not None:
@@ -98,6 +100,8 @@ class Pick:
             else:
                 if outcome is Outcome.CANCELLED:
                     table.observer.count_failed(outcome)
+                if not counts:
+                    outcome = Outcome.CANCELLED if outcome is Outcome.TIMED_OUT else Outcome.NOT_RETRYABLE
                 table.failed(self, outcome, now, retry_after)
 
 
@@ -131,6 +135,9 @@ class Table:
         """Return what is known about the instances of *name*: a key and a value, folded."""
         service = self.services.get(name)
         if service is None:
+            if len(self.services) >= _MOST_SERVICES:
+                # Names that no instance has come from outside sometimes, and in any number.
+                self.services = {name: each for name, each in self.services.items() if each.size}
             if len(self.services) >= _MOST_SERVICES:
                 self.services = {name: each for name, each in self.services.items() if each.ejected}
             service = self.services[name] = Service()

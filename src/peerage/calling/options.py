@@ -1,12 +1,17 @@
 """Options for calls: of a Discovery, of a session, or of the calls in a block."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from typing import Any, TypedDict, Unpack
+from typing import Any, Final, TypedDict, Unpack
 
+from peerage.balancing.scores import Score
+from peerage.calling.answers import FAILURES, LEAST_FAILURE
 from peerage.errors import ConfigurationError
+
+#: The largest status that HTTP has.
+_LARGEST_STATUS: Final = 599
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,7 +21,19 @@ class CallOptions:
     retry: bool = True
     """Whether a request is retried after an instance may have processed it, where that does no harm.
 
-    A request that was certainly not processed is sent to another instance in any case."""
+    *failover* is for requests that were certainly not processed."""
+    failover: bool = True
+    """Whether a request that no instance has processed, because no connection could be made or the receiver
+    says so, is sent to another instance."""
+    failures: Collection[int | str] = FAILURES
+    """What counts as a failure of the instance: statuses from 400 on, ``"connection_lost"`` and
+    ``"timed_out"``.
+
+    The caller gets an answer with any other status as it is. A request that was answered with 429 isn't
+    retried."""
+    detect_stalled: bool = True
+    """Whether an instance is probed when a request waits there while others are answered. If the instance
+    fails the probe, it is avoided, and a safe request that waits there may get a backup."""
     backup: bool = True
     """Whether a safe request gets a backup, a second attempt elsewhere, when its instance has stalled."""
     hedge: bool = False
@@ -38,29 +55,46 @@ class CallOptions:
     load. With a key, *near* and *subset* are ignored."""
     subset: int | None = None
     """How many instances of a service this process uses, if the service has more than 100."""
+    score: Score | None = None
+    """Which of two instances gets the request; None: by the score of the Discovery."""
 
     def __post_init__(self) -> None:
         """Check the values that a type checker can't, or that are often given untyped.
 
         Raises:
-            ConfigurationError: *key* isn't a text, or *subset* is less than 1.
+            ConfigurationError: *key* isn't a text, *subset* is less than 1, or *failures* can't be failures.
         """
+        if self.failures is not FAILURES:
+            wrong = [each for each in self.failures if not _is_failure(each)]
+            if wrong:
+                raise ConfigurationError(
+                    f"failures={wrong!r} aren't failures: give statuses from 400 on, 'connection_lost' and "
+                    "'timed_out'."
+                )
         if self.key is not None and not isinstance(self.key, str):
             raise ConfigurationError(f"key={self.key!r} isn't a text: write key=str(...).")
         if self.subset is not None and self.subset < 1:
             raise ConfigurationError(f"subset={self.subset} must be at least 1: give 20, for example.")
 
 
+def _is_failure(value: int | str) -> bool:
+    return value in FAILURES or (isinstance(value, int) and LEAST_FAILURE <= value <= _LARGEST_STATUS)
+
+
 class CallFields(TypedDict, total=False):
     """The fields of :class:`CallOptions`."""
 
     retry: bool
+    failover: bool
+    failures: Collection[int | str]
+    detect_stalled: bool
     backup: bool
     hedge: bool
     wait: float
     near: bool
     key: str | None
     subset: int | None
+    score: Score | None
     deadline: float | None
 
 
