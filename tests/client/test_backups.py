@@ -179,7 +179,7 @@ async def test_that_an_instance_seems_stopped_need_not_be_noticed(fleet):
             others.append(asyncio.create_task(ask(session, "PUT")))
             await asyncio.wait(others[-1:], timeout=0.1)
         counts = fleet.client.balancer.observer.counts()
-        assert (counts.probes_passed, counts.probes_failed, counts.second_attempts) == (0, 0, 0)
+        assert (counts.probes_passed, counts.probes_failed, counts.backups) == (0, 0, 0)
         assert not waiting.done()
         stopped.send_signal(signal.SIGCONT)
         assert await waiting == str(stopped.pid)
