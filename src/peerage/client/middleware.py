@@ -62,38 +62,6 @@ class BalancingMiddleware:
         options, limit = current_options(self._options), None
         if options.deadline is not None or current_deadline.get() is not None:
             limit = begin(options.deadline, time.monotonic())
-        if limit is None and self._membership.ready:
-            # The way of most requests, without another coroutine.
-            return self._exchange(request, handler, host, options, None).run()
-        sending = self._send(request, handler, host, options, limit)
-        return sending if limit is None else in_time(sending, limit, f"{request.method} of {host}")
-
-    async def _send(
-        self,
-        request: aiohttp.ClientRequest,
-        handler: aiohttp.ClientHandlerType,
-        host: str,
-        options: CallOptions,
-        limit: Deadline | None,
-    ) -> aiohttp.ClientResponse:
-        if not self._membership.ready:
-            await self._wait_ready(limit)
-        exchange = self._exchange(request, handler, host, options, limit)
-        try:
-            return await exchange.run()
-        except asyncio.CancelledError:
-            if limit is not None and not exchange.call.has_time():
-                limit.note(exchange.call.waiting(exchange.attempt))
-            raise
-
-    def _exchange(
-        self,
-        request: aiohttp.ClientRequest,
-        handler: aiohttp.ClientHandlerType,
-        host: str,
-        options: CallOptions,
-        limit: Deadline | None,
-    ) -> Exchange:
         name, method = parse_host(host), request.method
         call = Call(
             self._resources.context,
@@ -106,7 +74,23 @@ class BalancingMiddleware:
             deadline=limit,
             trace=begin_trace(name, method) if collecting.get() else None,
         )
-        return Exchange(self._resources, call, request, handler)
+        exchange = Exchange(self._resources, call, request, handler)
+        if limit is not None:
+            return in_time(self._send(exchange), limit, f"{method} of {host}")
+        # Most requests are sent without a coroutine of the middleware.
+        return exchange.run() if self._membership.ready else self._send(exchange)
+
+    async def _send(self, exchange: Exchange) -> aiohttp.ClientResponse:
+        """Send a request that has a deadline, or is made before the instances are known."""
+        limit = exchange.call.deadline
+        if not self._membership.ready:
+            await self._wait_ready(limit)
+        try:
+            return await exchange.run()
+        except asyncio.CancelledError:
+            if limit is not None and not exchange.call.has_time():
+                limit.note(exchange.call.waiting(exchange.attempt))
+            raise
 
     async def _wait_ready(self, limit: Deadline | None) -> None:
         try:
