@@ -1,10 +1,14 @@
 """Which of two instances is the better one."""
 
+from collections import Counter
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tests.balancing.test_balancer import end, make, make_balancer, make_many
 from tests.support import Clock
 
-from peerage.balancing import peak_ewma, reported_load
+from peerage.balancing import Outcome, least_outstanding, peak_ewma, reported_load
 from peerage.balancing.scores import REPORTED_SECONDS
 from peerage.balancing.stats import Stats
 
@@ -28,7 +32,45 @@ def test_the_latency_rises_at_once_and_falls_slowly():
     stats.answered(0.0, 1.1)
     assert stats.latency > 0.98
     stats.answered(0.0, 11.1)
-    assert stats.latency == pytest.approx(0.5, abs=0.01)
+    assert stats.latency == pytest.approx(0.37, abs=0.01)
+    assert stats.expected_latency(21.1) == pytest.approx(0.13, abs=0.01)
+
+
+@pytest.mark.parametrize("score", [least_outstanding, peak_ewma, reported_load])
+@settings(max_examples=20)
+@given(
+    weights=st.lists(st.sampled_from([1.0, 1.0, 3.0]), min_size=2, max_size=5),
+    history=st.lists(
+        st.tuples(st.sampled_from(Outcome), st.floats(0, 10), st.floats(0, 2), st.floats(0, 10)), max_size=40
+    ),
+    newcomer=st.booleans(),
+)
+def test_nobody_starves(score, weights, history, newcomer):
+    """Whatever happened before: when all answer well again, each has its share again after two minutes."""
+    clock = Clock()
+    balancer = make_balancer(0, clock, score=score)
+    instances = [make(f"App.{number}", weight) for number, weight in enumerate(weights)]
+    if newcomer:
+        balancer.joined("App.0")
+    for outcome, seconds, pause, retry_after in history:
+        pick = balancer.pick(instances) or balancer.pick(instances, last_resort=True)
+        pick.reported(int(seconds), clock())
+        clock.now += pause
+        if outcome is Outcome.ANSWERED:
+            pick.answered(pick.started + seconds)
+        pick.done(outcome, pick.started + seconds, retry_after=retry_after)
+        clock.now = max(clock.now, pick.started + seconds)
+    hits = Counter()
+    for number in range(1600):
+        clock.now += 0.1
+        for instance in balancer.take_due():
+            balancer.probed(instance.name, passed=True)
+        pick = balancer.pick(instances) or balancer.pick(instances, last_resort=True)
+        end(pick)
+        if number >= 1200:
+            hits[pick.instance.name] += 1
+    for instance in instances:
+        assert hits[instance.name] > 0.8 * 400 * instance.weight / sum(weights)
 
 
 def test_the_load_that_an_instance_reports_counts_for_three_seconds():

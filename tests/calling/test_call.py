@@ -562,3 +562,17 @@ def look_up(world, host, result):
         world.addresses.failed(host, "no")
     else:
         world.clock.now += 0.5
+
+
+def test_whether_a_request_of_which_nothing_was_sent_can_go_elsewhere(world):
+    """To an instance that wasn't asked yet."""
+    world.advertise(port=1)
+    call = world.call("POST")
+    first = world.attempt(call)
+    assert not call.has_elsewhere(first)
+    world.advertise(port=2)
+    assert call.has_elsewhere(first)
+    call.done(first, Outcome.CONNECT_FAILED)
+    assert not call.has_elsewhere(world.attempt(call))
+    call.close()
+    assert not world.balancer.outstanding

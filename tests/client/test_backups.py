@@ -5,7 +5,9 @@ The time is the real one, because timers of the event loop begin what is tested.
 
 import asyncio
 import signal
+import socket
 import time
+from contextlib import suppress
 
 import aiohttp
 import pytest
@@ -23,15 +25,15 @@ def clock():
     return time.monotonic
 
 
-async def ask(session, method="GET"):
-    async with session.request(method, ORDERS) as response:
+async def ask(session, method="GET", **kwargs):
+    async with session.request(method, ORDERS, **kwargs) as response:
         return await response.text()
 
 
-async def caught_by(fleet, name, session, method="GET"):
+async def caught_by(fleet, name, session, method="GET", **kwargs):
     """Return a request that waits for an instance which doesn't answer, while others are answered."""
     while True:
-        task = asyncio.create_task(ask(session, method))
+        task = asyncio.create_task(ask(session, method, **kwargs))
         await asyncio.wait([task], timeout=0.2)
         if fleet.outstanding.get(name):
             return task
@@ -65,6 +67,23 @@ async def test_a_get_is_answered_elsewhere(fleet):
             await called_again()
 
 
+async def test_so_is_a_post_with_a_key_and_its_body(fleet):
+    stopped = fleet.spawn()
+
+    async def answer(request):
+        return web.Response(text=f"{request.headers.get('Peerage-Repeated')} {await request.text()}")
+
+    other = await fleet.serve(answer)
+    keyed = {"headers": {"Idempotency-Key": "7"}, "json": {"tea": 2}}
+    async with fleet.session() as session:
+        await stop(stopped, session)
+        waiting = await caught_by(fleet, stopped.name, session, "POST", **keyed)
+        while not waiting.done():
+            assert await ask(session, "POST", **keyed) == 'None {"tea": 2}'
+        assert await waiting == '1 {"tea": 2}'
+        assert other.seen[-1].headers["Idempotency-Key"] == "7"
+
+
 async def test_what_changes_something_waits(fleet):
     """The stopped instance may process it when it goes on, so that it would be processed twice."""
     stopped, other = fleet.spawn(), fleet.spawn()
@@ -78,6 +97,49 @@ async def test_what_changes_something_waits(fleet):
         assert not waiting.done()
         stopped.send_signal(signal.SIGCONT)
         assert await waiting == str(stopped.pid)
+
+
+@pytest.fixture
+def full():
+    """The port of a server that accepts no connection; the kernel leaves further ones unanswered."""
+    with socket.socket() as full, socket.socket() as first, socket.socket() as second:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        for one in (first, second):
+            one.settimeout(0)
+            with suppress(BlockingIOError):
+                one.connect(full.getsockname())
+        yield full.getsockname()[1]
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_a_request_that_still_connects_goes_elsewhere_with_any_method(fleet, full, method):
+    """Nothing was sent, so it is no repetition; there is no time limit for connections."""
+    name, other = fleet.advertise(full), await fleet.serve()
+    async with fleet.session(timeout=aiohttp.ClientTimeout()) as session:
+        waiting = await caught_by(fleet, name, session, method)
+        async with asyncio.timeout(20):
+            while not waiting.done():
+                await ask(session)
+        assert other.name in await waiting
+        assert not waiting.cancelling()
+    assert fleet.client.balancer.avoided == {name}
+    assert not any("Peerage-Repeated" in each.headers for each in other.seen)
+
+
+async def test_a_request_that_connects_waits_if_it_can_not_go_elsewhere(fleet, full):
+    name, other = fleet.advertise(full), await fleet.serve()
+    async with fleet.session(timeout=aiohttp.ClientTimeout()) as session:
+        waiting = await caught_by(fleet, name, session, "POST")
+        fleet.directory.remove(other.name)
+        # As after a probe that wasn't answered.
+        fleet.client.balancer.probed(name, passed=False)
+        fleet.client._backups.check(name)
+        await asyncio.wait([waiting], timeout=0.2)
+        assert not waiting.done()
+        waiting.cancel()
+        await asyncio.wait([waiting])
+    assert waiting.cancelled()
 
 
 async def test_a_request_that_only_takes_long_gets_no_second_attempt(fleet):

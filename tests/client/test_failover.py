@@ -297,6 +297,29 @@ async def test_what_may_not_happen_twice_is_not_repeated(fleet, method):
     assert sum(one.hits for one in servers) == 1
 
 
+async def test_an_instance_whose_answers_are_not_http_gets_no_more_requests(fleet):
+    """Another program has taken its port; that one answers quickly, so it would never look busy."""
+
+    async def answer(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"SSH-2.0-OpenSSH_9.2\r\n")
+        await reader.read()
+
+    other = await fleet.serve_raw(answer)
+    served = [await fleet.serve() for _ in range(2)]
+    async with fleet.session() as session:
+        for _ in range(200):
+            fleet.clock.now += 0.02
+            async with session.get(ORDERS) as response:
+                assert response.status == 200
+        assert 0 < other.hits < 20
+        for one in served:
+            await one.stop()
+            fleet.directory.remove(one.name)
+        with pytest.raises(aiohttp.ClientResponseError, match="Expected HTTP/"):
+            await session.post(ORDERS)
+
+
 async def test_an_idempotency_key_allows_the_repetition(fleet):
     servers = [await fleet.serve_raw(drop) for _ in range(2)]
     received = []

@@ -26,6 +26,7 @@ KEY = ConnectionKey("here", 80, is_ssl=False, ssl=True, proxy=None, proxy_auth=N
         (aiohttp.ClientConnectionResetError(), Outcome.CONNECTION_LOST),
         (aiohttp.ServerFingerprintMismatch(b"a", b"b", "here", 80), Outcome.NOT_RETRYABLE),
         (aiohttp.ClientPayloadError(), Outcome.NOT_RETRYABLE),
+        (aiohttp.ClientResponseError(None, ()), Outcome.UNAVAILABLE),
         (aiohttp.ClientConnectionError("Connector is closed."), Outcome.NOT_RETRYABLE),
         (TimeoutError(), Outcome.NOT_RETRYABLE),
         (ValueError(), Outcome.NOT_RETRYABLE),

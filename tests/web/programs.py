@@ -39,6 +39,7 @@ def made():
     app.router.add_get("/chat", chat)
     return app
 
+PORT = int(os.environ.get("TEST_PORT", 0))
 LAME_DUCK = float(os.environ.get("TEST_LAME_DUCK", 0.3))
 app = made()
 discovery = Discovery()
@@ -47,7 +48,7 @@ discovery = Discovery()
 #: Served by ours.
 RUN_APP: Final = f"""
 {APPLICATION}
-run_app(app, discovery, host="127.0.0.1", port=0, lame_duck=LAME_DUCK)
+run_app(app, discovery, host="127.0.0.1", port=PORT, lame_duck=LAME_DUCK)
 """
 
 _DRAINING: Final = """
@@ -65,7 +66,7 @@ app.cleanup_ctx.append(advertised)
 #: An application that drains by itself, whatever the server is.
 DRAINING: Final = f"""
 {APPLICATION}
-listening = socket.create_server(("127.0.0.1", 0))
+listening = socket.create_server(("127.0.0.1", PORT))
 address = listening.getsockname()
 {_DRAINING}
 """
@@ -73,12 +74,12 @@ address = listening.getsockname()
 #: It, for gunicorn, and gunicorn's configuration: the port is known before the workers are forked.
 GUNICORN: Final = f"""
 {APPLICATION}
-address = "127.0.0.1", int(os.environ["TEST_PORT"])
+address = "127.0.0.1", PORT
 {_DRAINING}
 """
 GUNICORN_CONFIGURATION: Final = """
 import os
-bind = "127.0.0.1:0"
+bind = "127.0.0.1:" + os.environ.get("TEST_PORT", "0")
 worker_class = "aiohttp.GunicornWebWorker"
 control_socket_disable = True  # it would be in the home folder
 def when_ready(server):

@@ -3,9 +3,9 @@
 import sys
 
 import pytest
-from tests.restarts import restarted
+from tests.restarts import PYTHON, restarted
 from tests.test_readme import example
-from tests.web.programs import GUNICORN, GUNICORN_CONFIGURATION, PROGRAMS, environ, serving
+from tests.web.programs import GUNICORN, GUNICORN_CONFIGURATION, PROGRAMS, environ
 
 from peerage.testing.children import run
 
@@ -16,8 +16,9 @@ URL = "http://worker.service_id.asab/work?takes=0.01"
 async def test_no_call_fails(tmp_path, program):
     """Whatever runs the server."""
 
-    def start(number):
-        return serving(PROGRAMS[program], tmp_path, f"worker-{number}")
+    def start(instance, port):
+        variables = environ(tmp_path, instance, TEST_PORT=str(port))
+        return run(*PYTHON, "-c", PROGRAMS[program], environ=variables)
 
     registry = environ(tmp_path, "")["PEERAGE_REGISTRY"]
     load = await restarted(registry, URL, start)
@@ -31,12 +32,12 @@ async def test_no_call_fails_under_gunicorn(tmp_path):
     (tmp_path / "service.py").write_text(GUNICORN)
     (tmp_path / "gunicorn.conf.py").write_text(GUNICORN_CONFIGURATION)
 
-    def start(number):
+    def start(instance, port):
         command = (sys.executable, "-m", "gunicorn", "service:app")
-        return run(*command, environ=environ(tmp_path, f"worker-{number}"), cwd=tmp_path)
+        return run(*command, environ=environ(tmp_path, instance, TEST_PORT=str(port)), cwd=tmp_path)
 
     registry = environ(tmp_path, "")["PEERAGE_REGISTRY"]
-    load = await restarted(registry, URL, start, restarts=2)
+    load = await restarted(registry, URL, start)
     assert load.failed == []
 
 
@@ -44,8 +45,9 @@ async def test_no_call_fails_under_gunicorn(tmp_path):
 async def test_no_call_of_the_service_in_the_readme_fails(tmp_path):
     """With the time that callers have by default."""
 
-    def start(number):
-        return serving(example("serve.py"), tmp_path, f"orders-{number}")
+    def start(instance, port):
+        program = example("serve.py").replace("port=0", f"port={port}").replace("orders-1", instance)
+        return run(*PYTHON, "-c", program, environ=environ(tmp_path, instance))
 
     registry = environ(tmp_path, "")["PEERAGE_REGISTRY"]
     load = await restarted(registry, "http://orders.service_id.asab/v1/orders", start)

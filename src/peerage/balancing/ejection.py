@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ejection:
-    """The thresholds; they count answers 502, 503 and 504, lost connections, and time-outs.
+    """The thresholds; they count answers 502, 503 and 504 or without HTTP, lost connections, and time-outs.
 
     An answer 429 counts in the success rate only.
     """

@@ -18,7 +18,7 @@ class Outcome(Enum):
     TIMED_OUT = auto()
     """No response arrived within the caller's time limit; the instance may still process the request."""
     UNAVAILABLE = auto()
-    """It was answered with 502, 503 or 504; the instance may have processed it."""
+    """It was answered with 502, 503 or 504, or not with HTTP; the instance may have processed it."""
     THROTTLED = auto()
     """It was answered with 429: the caller sends too many requests."""
     OVERLOADED = auto()

@@ -39,11 +39,26 @@ def least_outstanding(one: Instance, stats: Stats, other: Instance, other_stats:
 def peak_ewma(one: Instance, stats: Stats, other: Instance, other_stats: Stats, now: float) -> float:
     """Prefer the instance at which a request is likely to take less time, by latency and requests under way.
 
-    The latency of an instance rises at once when an answer takes longer, and falls slowly (Finagle's Peak
-    EWMA). For instances that differ by much more than 10 ms; among others it spreads requests unevenly.
+    The latency of an instance rises at once when an answer takes longer, and falls slowly, also while it gets
+    no requests (Finagle's Peak EWMA). For instances that differ by much more than 10 ms; among others it
+    spreads requests unevenly. With different weights, a request is the grain of the comparison, as in
+    :func:`least_outstanding`.
     """
-    cost, other_cost = _duration(one, stats, now), _duration(other, other_stats, now)
-    return _EQUAL if cost == other_cost else other_cost - cost
+    latency = max(LATENCY_FLOOR, stats.expected_latency(now))
+    other_latency = max(LATENCY_FLOOR, other_stats.expected_latency(now))
+    load, other_load = stats.load(now), other_stats.load(now)
+    weight, other_weight = one.weight, other.weight
+    if weight == other_weight:
+        return other_latency * (other_load + 1) - latency * (load + 1)
+    # So much one request of its own counts for.
+    own = max(weight, other_weight)
+    if latency * (load * other_weight + own) > other_latency * ((other_load + 1) * weight + own):
+        return -1.0
+    return (
+        1.0
+        if other_latency * (other_load * weight + own) > latency * ((load + 1) * other_weight + own)
+        else _EQUAL
+    )
 
 
 def reported_load(one: Instance, stats: Stats, other: Instance, other_stats: Stats, now: float) -> float:
@@ -56,11 +71,6 @@ def reported_load(one: Instance, stats: Stats, other: Instance, other_stats: Sta
     """
     load, other_load = _reported(one, stats, now), _reported(other, other_stats, now)
     return _EQUAL if load == other_load else other_load - load
-
-
-def _duration(instance: Instance, stats: Stats, now: float) -> float:
-    latency = LATENCY_FLOOR if stats.latency is None else max(LATENCY_FLOOR, stats.latency)
-    return latency * (stats.load(now) + 1.0) / instance.weight
 
 
 def _reported(instance: Instance, stats: Stats, now: float) -> float:

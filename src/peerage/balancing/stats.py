@@ -1,5 +1,6 @@
 """What the balancer remembers about one instance."""
 
+from math import exp
 from typing import Final
 
 from peerage.balancing.trouble import Trouble
@@ -58,8 +59,16 @@ class Stats:
         if latency is None or seconds >= latency:
             self.latency = seconds
         else:
-            # Nearly an exponential decay, without its cost.
-            self.latency = latency + (seconds - latency) * passed / (passed + _DECAY)
+            # For short times this is nearly an exponential decay, without its cost.
+            share = passed / (passed + _DECAY) if passed < 1.0 else 1.0 - exp(-passed / _DECAY)
+            self.latency = latency + (seconds - latency) * share
+
+    def expected_latency(self, now: float) -> float:
+        """Return the latency to be expected at *now*: without answers, what is known is forgotten."""
+        latency, age = self.latency, now - self.answered_at
+        if latency is None:
+            return 0.0
+        return latency * exp(-age / _DECAY) if age > 0.0 else latency
 
     def load(self, now: float) -> float:
         """Return the number of requests under way, and what failures count in addition."""

@@ -27,7 +27,8 @@ _CLEARED_SECONDS: Final = 5.0
 #: No connection was made, or by mistake: the next request would meet the same.
 _REFUSED: Final = frozenset({Outcome.UNRESOLVED, Outcome.CONNECT_FAILED, Outcome.MISDIRECTED})
 
-#: Failures of the instance. Those of the second kind are its way to ask for fewer requests.
+#: Failures of the instance. Those of the second kind are its way to ask for fewer requests. An overloaded one
+#: does what it can: if it were ejected, the others would get its requests, and be overloaded, too.
 _FAILED: Final = frozenset({Outcome.CONNECTION_LOST, Outcome.TIMED_OUT, Outcome.UNAVAILABLE})
 _DECLINED: Final = frozenset({Outcome.THROTTLED, Outcome.OVERLOADED})
 
@@ -259,17 +260,7 @@ class Table:
             trouble.retry_at = now + self._pause(trouble)
             self.avoided[name] = trouble
         elif outcome in _FAILED or outcome in _DECLINED:
-            trouble = stats.begin_trouble()
-            trouble.failures.add(now)
-            if outcome in _FAILED:
-                trouble.consecutive += 1
-            trouble.penalise(now, retry_after)
-            if outcome is Outcome.TIMED_OUT:
-                trouble.hold(now)
-            elif trouble.retry_at is not None and trouble.ejected_from is None:
-                # A connection was made.
-                self._readmit(name, stats, trouble)
-            self._judge(pick, outcome, stats, trouble, now)
+            self._blame(pick, outcome, now, retry_after)
         elif outcome is Outcome.CANCELLED:
             stats.begin_trouble().hold(now)
             if (hedging := pick.service.hedging) is not None:
@@ -301,6 +292,23 @@ class Table:
         return due
 
     # Avoiding
+
+    def _blame(self, pick: Pick, outcome: Outcome, now: float, retry_after: float) -> None:
+        """Count a failure against the instance, which may lead to its ejection."""
+        name, stats, trouble = pick.instance.name, pick.stats, pick.stats.begin_trouble()
+        overloaded = outcome is Outcome.OVERLOADED
+        if not overloaded:
+            trouble.failures.add(now)
+        if outcome in _FAILED:
+            trouble.consecutive += 1
+        trouble.penalise(now, retry_after)
+        if outcome is Outcome.TIMED_OUT:
+            trouble.hold(now)
+        elif trouble.retry_at is not None and trouble.ejected_from is None:
+            # A connection was made.
+            self._readmit(name, stats, trouble)
+        if not overloaded or trouble.ejected_from is not None:
+            self._judge(pick, outcome, stats, trouble, now)
 
     def _judge(self, pick: Pick, outcome: Outcome, stats: Stats, trouble: Trouble, now: float) -> None:
         """Eject the instance if it failed too often, and try it later again if it is ejected already."""

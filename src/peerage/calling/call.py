@@ -238,6 +238,14 @@ class Call:
         """Return an attempt elsewhere because *attempt* waits for an instance that seems stopped, or None."""
         return self._second(attempt, self.service.budget) if self.options.back_up else None
 
+    def has_elsewhere(self, attempt: Attempt) -> bool:
+        """Tell whether another instance can be asked if *attempt*, of which nothing was sent, is given up."""
+        pick = self.pick((attempt.instance.name,) if self._search is None else self._search.tried)
+        if pick is None:
+            return False
+        pick.done(Outcome.UNUSED, self.context.clock())
+        return True
+
     def hedge_after(self) -> float | None:
         """Return the seconds after which an attempt takes longer than usual; None if it isn't hedged."""
         if not self.options.hedge or self.repeatable is not _SAFE:

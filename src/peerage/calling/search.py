@@ -48,7 +48,8 @@ class Search:
         self._current: Attempt | None = None
         # Attempts that were still under way when the next step was asked for.
         self._left: list[Attempt] = []
-        self._tried: set[str] = set()
+        self.tried: set[str] = set()
+        """Names of the records of instances that were asked."""
         self._last: Outcome | None = None
         self._relieved = False
         self._replayable = True
@@ -106,7 +107,7 @@ class Search:
             seconds = _PAUSE * (0.5 + self._context.random())
             if self._call.has_time(seconds):
                 yield Pause(seconds)
-                self._tried.clear()
+                self.tried.clear()
                 if (yield from self._try_all()):
                     return True
         return (
@@ -139,7 +140,7 @@ class Search:
         if self._replays or not resolution.pending:
             return False
         found = yield from resolution.wait_for_pending()
-        self._tried -= found
+        self.tried -= found
         return (yield from self._try_last_resorts()) if found else False
 
     def _wait_for_instance(self) -> _Attempts:
@@ -161,9 +162,9 @@ class Search:
     def _pick(self, *, last_resort: bool = False) -> Pick | None:
         pick, self._given = self._given, None
         if pick is None:
-            pick = self._call.pick(self._tried, last_resort=last_resort)
+            pick = self._call.pick(self.tried, last_resort=last_resort)
         if pick is not None:
-            self._tried.add(pick.instance.name)
+            self.tried.add(pick.instance.name)
         return pick
 
     def _try(self, pick: Pick) -> _Attempts:

@@ -4,6 +4,9 @@ A request that waits costs nothing here but an entry: a timer looks at the entri
 instance of one is known not to answer, the request gets a second attempt elsewhere, in a task, while the
 first goes on. If the second one is answered first, the first is interrupted the way :func:`asyncio.timeout`
 interrupts its block: its task is cancelled, and the cancellation is taken back where it arrives.
+
+A request that still waits for its connection is interrupted at once, whatever its method: nothing was sent,
+so that it goes elsewhere as if the connection had been refused.
 """
 
 import asyncio
@@ -40,9 +43,9 @@ class Backup:
 
     def __init__(self, task: "asyncio.Task[Any]") -> None:
         self.second: asyncio.Task[Won | None] | None = None
-        """The second attempt."""
+        """The second attempt; None if the first is only to be given up."""
         self.has_interrupted = False
-        """Whether the first attempt was cancelled because the second was answered."""
+        """Whether the first attempt was cancelled."""
         self._task = task
         # Not at the interruption: a cancellation by the caller may have come just before, and isn't ours.
         self._cancelling = task.cancelling()
@@ -139,7 +142,9 @@ class Backups:
 
     def _hedge(self, exchange: "Exchange", after: float) -> None:
         attempt, task = exchange.attempt, exchange.task
-        if task is None or attempt is None or exchange.backup is not None or exchange.request.body:
+        if task is None or attempt is None or exchange.backup is not None:
+            return
+        if not _can_be_sent_beside(exchange.request):
             return
         if not self._start(exchange, task, exchange.call.hedge(attempt)):
             # Too many are hedged at the moment. The slowest ones are still under way later.
@@ -151,7 +156,12 @@ class Backups:
             return
         if not self._context.balancer.suspect(attempt.pick) or exchange.backup is not None:
             return
-        if not exchange.request.body:
+        if task in self._connections.connecting:
+            # A task that is being cancelled for another reason is left alone.
+            if not task.cancelling() and exchange.call.has_elsewhere(attempt):
+                exchange.backup = Backup(task)
+                exchange.backup.interrupt()
+        elif _can_be_sent_beside(exchange.request):
             self._start(exchange, task, exchange.call.back_up(attempt))
 
     def _start(self, exchange: "Exchange", task: "asyncio.Task[Any]", second: Attempt | None) -> bool:
@@ -195,3 +205,13 @@ class Backups:
             _, kept, response = won
             response.close()
             self._connections.end(kept)
+
+
+def _can_be_sent_beside(request: aiohttp.ClientRequest) -> bool:
+    """Tell whether another request with the same body can be sent while *request* is under way."""
+    body = request.body
+    if not body:
+        return True
+    # What writes the body. It isn't documented. Without it nothing with a body is sent twice at a time.
+    writing = getattr(request, "_writer", body)
+    return isinstance(body, aiohttp.BytesPayload) and writing is None

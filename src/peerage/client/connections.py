@@ -4,6 +4,7 @@ aiohttp limits the connections in use. Idle ones it keeps for 15 seconds, whatev
 not the instance is still there, so that a service that calls thousands of instances runs out of descriptors.
 """
 
+import asyncio
 import logging
 import sys
 from collections import OrderedDict
@@ -99,11 +100,12 @@ class InstanceConnector(aiohttp.TCPConnector):
         if DIALLED not in req.headers:
             return await super()._create_connection(req, *args)
         self._connections.authorize(req)
-        self._connections.connecting += 1
+        task = asyncio.current_task()
+        self._connections.connecting.add(task)
         try:
             protocol = await super()._create_connection(req, *args)
         finally:
-            self._connections.connecting -= 1
+            self._connections.connecting.discard(task)
         self._connections.made((req.url.host or "", req.url.port or 0), protocol)
         return protocol
 
@@ -138,8 +140,8 @@ class Connections:
         """Returns the connections that no request uses; set by the connector."""
         self.acquired: Callable[[], int] = lambda: sys.maxsize
         """Returns how many connections are in use or being made, to any host; set by the connector."""
-        self.connecting = 0
-        """Connections to instances that are being made."""
+        self.connecting: set[asyncio.Task[Any] | None] = set()
+        """The tasks that make connections to instances at the moment."""
         # Those used last come last.
         self._kept: OrderedDict[Address, Kept] = OrderedDict()
         self._addresses: dict[str, set[Address]] = {}
@@ -225,7 +227,7 @@ class Connections:
 
         Requests under way may still wait for one of the connections that the connector allows.
         """
-        return self._count - min(self._in_use, self.acquired()) + self.connecting
+        return self._count - min(self._in_use, self.acquired()) + len(self.connecting)
 
     def _bound(self) -> None:
         for kept in self._kept.values():

@@ -55,9 +55,13 @@ _TIMEOUT_MS: Final = istr(TIMEOUT_MS)
 #: Keeps connections to instances apart in aiohttp's pool where TLS doesn't need a name.
 _POOL: Final = "instance.asab"
 
+_NOT_HTTP: Final = "its answer isn't HTTP"
+
 #: Seconds after which an instance counts as unreachable if a caller gives up while connecting to it. The time
 #: limit of a whole request is often shorter than that of a connection, and ends as a cancellation.
 _CONNECT_SECONDS: Final = 0.5
+
+_TOO_SLOW: Final = "no connection was made in time"
 
 
 @dataclass(slots=True, frozen=True)
@@ -295,15 +299,24 @@ class Exchange:
         """Record that *attempt* ended with *error*; raise it if the caller gave the request up."""
         call, outcome, backup = self.call, outcome_of(error), self.backup
         if outcome is Outcome.CANCELLED:
-            if backup is not None and backup.has_interrupted and backup.take_back():
+            if backup is None or not backup.has_interrupted or not backup.take_back():
+                late = self._resources.context.clock() - attempt.started >= _CONNECT_SECONDS
+                if late and is_connecting(error):
+                    call.done(attempt, Outcome.CONNECT_FAILED, _TOO_SLOW)
+                raise error
+            if backup.second is not None:
                 call.done(attempt, outcome)
                 return
-            late = self._resources.context.clock() - attempt.started >= _CONNECT_SECONDS
-            if late and is_connecting(error):
-                call.done(attempt, Outcome.CONNECT_FAILED, "no connection was made in time")
-            raise error
+            # Nothing was sent. At the next instance there may be a second attempt.
+            self.backup, outcome, error = (
+                None,
+                Outcome.CONNECT_FAILED,
+                aiohttp.ConnectionTimeoutError(_TOO_SLOW),
+            )
         self._error, consumed = error, await self._is_body_consumed()
-        call.done(attempt, outcome, str(error) or type(error).__name__, replayable=not consumed)
+        # That of an answer which isn't HTTP contains the URL, and what was answered.
+        problem = _NOT_HTTP if outcome is Outcome.UNAVAILABLE else str(error) or type(error).__name__
+        call.done(attempt, outcome, problem, replayable=not consumed)
         self._resources.start_due()
 
     async def _is_body_consumed(self) -> bool:

@@ -32,6 +32,9 @@ def outcome_of(error: BaseException) -> Outcome:
         return _outcome_of_connection(error)
     if isinstance(error, MisdirectedError):
         return Outcome.MISDIRECTED
+    if isinstance(error, aiohttp.ClientResponseError):
+        # What it answered isn't HTTP: another program may have taken its port.
+        return Outcome.UNAVAILABLE
     return Outcome.NOT_RETRYABLE if isinstance(error, Exception) else Outcome.CANCELLED
 
 

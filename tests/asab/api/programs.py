@@ -17,7 +17,7 @@ if OURS:
     importlib.import_module("peerage.asab.api.service").LAME_DUCK = 0.01
 os.environ["TEST_SIDE"] = "-ours" if OURS else "-theirs"
 PATH = os.environ.get("TEST_PATH", "/none") + os.environ["TEST_SIDE"]
-asab.Config.add_defaults({"web": {"listen": "0.0.0.0 0"}})
+asab.Config.add_defaults({"web": {"listen": f"0.0.0.0 {os.environ.get('TEST_PORT', 0)}"}})
 if "TEST_SERVERS" in os.environ:
     asab.Config.add_defaults({"zookeeper": {"servers": os.environ["TEST_SERVERS"], "path": PATH}})
 

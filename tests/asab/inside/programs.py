@@ -19,7 +19,7 @@ load("web", "web.rest", "web.auth", "zookeeper", "metrics", "contextvars", "api"
 import aiohttp
 ApiService = importlib.import_module(os.environ["TEST_API"]).ApiService
 asab.Config.add_defaults({
-    "web": {"listen": "0.0.0.0 0"},
+    "web": {"listen": f"0.0.0.0 {os.environ.get('TEST_PORT', 0)}"},
     "zookeeper": {"servers": os.environ["TEST_SERVERS"], "path": os.environ["TEST_PATH"]},
 })
 
