@@ -24,7 +24,7 @@ from peerage.calling.trace import begin_trace, collecting
 from peerage.client.exchange import Exchange, Resources
 from peerage.client.intime import in_time
 from peerage.membership import Membership
-from peerage.records.names import is_logical, parse_host
+from peerage.records.names import logical_name
 
 #: Methods that need no idempotency key.
 _WITHOUT_KEY: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -56,13 +56,13 @@ class BalancingMiddleware:
             UnreachableError: instances are known, and none could be reached.
             aiohttp.ClientError: as without us, where no other instance could be asked.
         """
-        host = request.url.host
-        if host is None or not is_logical(host):
+        name = logical_name(request.url.host)
+        if name is None:
             return handler(request)
         options, limit = current_options(self._options), None
         if options.deadline is not None or current_deadline.get() is not None:
             limit = begin(options.deadline, time.monotonic())
-        name, method = parse_host(host), request.method
+        method = request.method
         call = Call(
             self._resources.context,
             name,
@@ -76,7 +76,7 @@ class BalancingMiddleware:
         )
         exchange = Exchange(self._resources, call, request, handler)
         if limit is not None:
-            return in_time(self._send(exchange), limit, f"{method} of {host}")
+            return in_time(self._send(exchange), limit, f"{method} of {request.url.host}")
         # Most requests are sent without a coroutine of the middleware.
         return exchange.run() if self._membership.ready else self._send(exchange)
 
