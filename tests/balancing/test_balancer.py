@@ -41,6 +41,26 @@ def end(pick: Pick, outcome: Outcome = Outcome.ANSWERED, seconds: float = 0.001)
     pick.done(outcome, now)
 
 
+def test_names_that_do_not_exist_leave_what_is_known_of_others_alone():
+    """Otherwise each few thousand of them would give a service that is down new repetitions."""
+    balancer, instances = make_balancer(), make_many(2)
+    service = balancer.service(("service_id", "orders"))
+    balancer.pick(instances, service).done(Outcome.CANCELLED, 0)
+    for number in range(20_000):
+        balancer.pick([], balancer.service(("service_id", f"unknown-{number}")))
+    assert balancer.service(("service_id", "orders")) is service
+
+
+def test_the_number_of_services_that_are_remembered_is_bounded():
+    balancer, instances = make_balancer(), make_many(2)
+    for number in range(20_000):
+        name = ("service_id", f"orders-{number}")
+        balancer.pick(instances, balancer.service(name)).done(Outcome.CANCELLED, 0)
+        assert balancer.was_called(name)
+    remembered = sum(balancer.was_called(("service_id", f"orders-{number}")) for number in range(20_000))
+    assert remembered <= 4096
+
+
 def spread_sequentially(balancer: Balancer, instances: list[Instance], requests: int) -> Counter[str]:
     """Give requests one after the other, each over before the next begins."""
     hits: Counter[str] = Counter()

@@ -169,6 +169,23 @@ async def test_a_request_that_only_takes_long_gets_no_second_attempt(fleet):
     assert not fleet.client.balancer.avoided
 
 
+async def test_that_an_instance_seems_stopped_need_not_be_noticed(fleet):
+    stopped, other = fleet.spawn(), fleet.spawn()
+    async with fleet.session(options=CallOptions(notice_stopped=False)) as session:
+        await stop(stopped, session)
+        waiting = await caught_by(fleet, stopped.name, session)
+        begin, others = time.monotonic(), []
+        while time.monotonic() < begin + 2:
+            others.append(asyncio.create_task(ask(session, "PUT")))
+            await asyncio.wait(others[-1:], timeout=0.1)
+        counts = fleet.client.balancer.observer.counts()
+        assert (counts.probes_passed, counts.probes_failed, counts.second_attempts) == (0, 0, 0)
+        assert not waiting.done()
+        stopped.send_signal(signal.SIGCONT)
+        assert await waiting == str(stopped.pid)
+        assert str(other.pid) in await asyncio.gather(*others)
+
+
 async def test_a_caller_that_gives_up_ends_both_attempts(fleet):
     stopped = fleet.spawn()
     hang = asyncio.Event()

@@ -528,7 +528,8 @@ async def test_what_a_server_calls_for_a_repetition_is_not_repeated(fleet):
     assert [each.headers["Peerage-Repeated"] for one in bad for each in one.seen] == ["1"]
 
 
-async def test_nonsense_instead_of_http_is_not_repeated(fleet):
+@pytest.mark.parametrize(("method", "hits"), [("GET", 2), ("POST", 1)])
+async def test_the_caller_gets_the_last_answer_that_is_not_http(fleet, method, hits):
     async def nonsense(reader, writer):
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"220 mail.example.org ESMTP\r\n\r\n")
@@ -537,8 +538,8 @@ async def test_nonsense_instead_of_http_is_not_repeated(fleet):
     servers = [await fleet.serve_raw(nonsense) for _ in range(2)]
     async with fleet.session() as session:
         with pytest.raises(aiohttp.ClientResponseError):
-            await session.get(ORDERS)
-    assert sum(one.hits for one in servers) == 1
+            await session.request(method, ORDERS)
+    assert sum(one.hits for one in servers) == hits
 
 
 # Real deaths

@@ -10,8 +10,9 @@ the instances are equally fast, and a slow instance gets less.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from copy import copy
 from random import Random
-from typing import Final
+from typing import Final, Self
 
 from peerage.balancing.counts import Observer
 from peerage.balancing.drawing import draw_one, draw_two, shares_of
@@ -76,6 +77,12 @@ class Balancer:
         """Avoided instances that are to be probed in the background; see :meth:`take_due`."""
         # For callers that don't say which service they ask.
         self._unnamed = self._table.service(("", ""))
+
+    def scoring(self, score: Score) -> Self:
+        """Return a balancer that compares instances by *score*; it shares all that is known with this one."""
+        other = copy(self)
+        other._score = score  # noqa: SLF001 - of the same class
+        return other
 
     def stats(self, name: str) -> Stats | None:
         """Return what is known about the instance with this record; None before its first request."""

@@ -16,7 +16,8 @@ from peerage.records.instance import Instance
 #: Seconds for which an instance that accepted no connection is avoided, before it is probed.
 AVOID_SECONDS: Final = 1.0
 
-#: Services that are remembered; those of which nothing is ejected are forgotten first.
+#: Services that are remembered. Those without instances are forgotten first, then those of which nothing is
+#: ejected.
 _MOST_SERVICES: Final = 4096
 
 #: Seconds that a request is under way at least when its instance is suspected to be stopped or stuck, and
@@ -31,9 +32,6 @@ _REFUSED: Final = frozenset({Outcome.UNRESOLVED, Outcome.CONNECT_FAILED, Outcome
 #: does what it can: if it were ejected, the others would get its requests, and be overloaded, too.
 _FAILED: Final = frozenset({Outcome.CONNECTION_LOST, Outcome.TIMED_OUT, Outcome.UNAVAILABLE})
 _DECLINED: Final = frozenset({Outcome.THROTTLED, Outcome.OVERLOADED})
-
-#: The instance may be at work still.
-_HELD: Final = frozenset({Outcome.TIMED_OUT, Outcome.CANCELLED})
 
 
 class Probe(Enum):
@@ -86,13 +84,14 @@ class Pick:
         """Record how many requests the instance says are under way there."""
         self.stats.reported, self.stats.reported_at = requests, now
 
-    def done(self, outcome: Outcome, now: float, *, retry_after: float = 0.0) -> None:
+    def done(self, outcome: Outcome, now: float, *, retry_after: float = 0.0, counts: bool = True) -> None:
         """Record how the request ended; only the first call counts.
 
         Args:
             outcome: how. Before ``ANSWERED`` comes :meth:`answered`.
             now: the time, in seconds of the balancer's clock.
             retry_after: the seconds for which the instance asked not to be called.
+            counts: whether a failure counts against the instance.
         """
         table, self._table = self._table, None
         if table is not None:
@@ -107,6 +106,8 @@ class Pick:
             else:
                 if outcome is Outcome.CANCELLED:
                     table.observer.count_failed(outcome)
+                if not counts:
+                    outcome = Outcome.CANCELLED if outcome is Outcome.TIMED_OUT else Outcome.NOT_RETRYABLE
                 table.failed(self, outcome, now, retry_after)
 
 
@@ -140,6 +141,9 @@ class Table:
         """Return what is known of the instances of *name*: key and value, folded."""
         service = self.services.get(name)
         if service is None:
+            if len(self.services) >= _MOST_SERVICES:
+                # Names that no instance has come from outside sometimes, and in any number.
+                self.services = {name: each for name, each in self.services.items() if each.size}
             if len(self.services) >= _MOST_SERVICES:
                 self.services = {name: each for name, each in self.services.items() if each.ejected}
             service = self.services[name] = Service()

@@ -31,6 +31,7 @@ from peerage.balancing.choices import Choices
 from peerage.balancing.hedging import Hedging
 from peerage.balancing.outcome import ANSWERED
 from peerage.calling.addresses import Addresses, Host
+from peerage.calling.answers import counts
 from peerage.calling.candidates import fits, is_literal
 from peerage.calling.deadline import Deadline
 from peerage.calling.messages import Note, waiting
@@ -220,7 +221,12 @@ class Call:
         if outcome is not Outcome.CANCELLED:
             context.observer.count_failed(outcome)
         if attempt is self._backup:
-            attempt.pick.done(outcome, context.clock(), retry_after=retry_after)
+            attempt.pick.done(
+                outcome,
+                context.clock(),
+                retry_after=retry_after,
+                counts=counts(outcome, self.options.failures),
+            )
             return
         attempt.retry_after = retry_after
         search = self._search or self._begin_search(attempt)
@@ -228,8 +234,11 @@ class Call:
 
     def over(self, attempt: Attempt, outcome: Outcome) -> None:
         """Record that the answer to *attempt* is over: read to its end, broken off, or given up."""
-        attempt.pick.done(outcome, self.context.clock())
-        if outcome is not ANSWERED:
+        now = self.context.clock()
+        if outcome is ANSWERED:
+            attempt.pick.done(outcome, now)
+        else:
+            attempt.pick.done(outcome, now, counts=counts(outcome, self.options.failures))
             self.context.observer.broken_off += 1
         if self.recorder is not None:
             self.recorder.over(attempt, outcome)
@@ -298,7 +307,9 @@ class Call:
     ) -> Pick | None:
         """Choose an instance, or a *second* one while the first goes on; see :meth:`Balancer.pick`."""
         context, service, options = self.context, self.service, self.options
-        targets, choices = context.directory.targets(*self.name), None
+        targets, choices, balancer = context.directory.targets(*self.name), None, context.balancer
+        if options.score is not None:
+            balancer = balancer.scoring(options.score)
         if len(targets) > 1 and not last_resort:
             choices = service.choices
             if choices is None or choices.version != targets.version or choices.place is not context.place:
@@ -307,41 +318,50 @@ class Call:
         safe = self.repeatable is _SAFE
         pick = None
         if choices is not None and (choices.levels or options.key is not None or options.subset is not None):
-            pick = self._pick_chosen(targets, choices, tried, safe=safe)
+            pick = self._pick_chosen(balancer, targets, choices, tried, safe=safe)
         is_chosen = pick is not None
         if pick is None:
-            pick = context.balancer.pick(targets, service, tried=tried, safe=safe, last_resort=last_resort)
+            pick = balancer.pick(targets, service, tried=tried, safe=safe, last_resort=last_resort)
         if (
             pick is not None
             and (scheme := pick.instance.scheme) is not None
             and (scheme == "https") is not self.secure
         ):
             pick.done(Outcome.UNUSED, pick.started)
-            pick = self._pick_fitting(targets, tried, safe=safe, last_resort=last_resort)
+            pick = self._pick_fitting(balancer, targets, tried, safe=safe, last_resort=last_resort)
         if self.recorder is not None:
             chosen = options if is_chosen else None
             self.recorder.picked(pick, targets, tried, chosen=chosen, last_resort=last_resort, second=second)
         return pick
 
     def _pick_fitting(
-        self, targets: Sequence[Instance], tried: Collection[str], *, safe: bool, last_resort: bool
+        self,
+        balancer: Balancer,
+        targets: Sequence[Instance],
+        tried: Collection[str],
+        *,
+        safe: bool,
+        last_resort: bool,
     ) -> Pick | None:
         """Choose an instance of the right scheme; only services that speak both are looked through."""
         context, pick = self.context, None
         fitting = [target for target in targets if fits(target, secure=self.secure)]
         if len(fitting) > 1 and not last_resort:
             choices = Choices(fitting, 0, context.place, context.salt)
-            pick = self._pick_chosen(fitting, choices, tried, safe=safe)
-        return pick or context.balancer.pick(
-            fitting, self.service, tried=tried, safe=safe, last_resort=last_resort
-        )
+            pick = self._pick_chosen(balancer, fitting, choices, tried, safe=safe)
+        return pick or balancer.pick(fitting, self.service, tried=tried, safe=safe, last_resort=last_resort)
 
     def _pick_chosen(
-        self, targets: Sequence[Instance], choices: Choices, tried: Collection[str], *, safe: bool
+        self,
+        balancer: Balancer,
+        targets: Sequence[Instance],
+        choices: Choices,
+        tried: Collection[str],
+        *,
+        safe: bool,
     ) -> Pick | None:
         """Choose an instance as the options say; None if they say nothing about it, or find none."""
-        options, levels = self.options, choices.levels
-        balancer, service = self.context.balancer, self.service
+        options, levels, service = self.options, choices.levels, self.service
         if options.key is not None:
             return balancer.pick_for_key(options.key, choices.rendezvous, service, tried=tried, safe=safe)
         some = targets

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 from peerage.balancing import Outcome, Pick
 from peerage.calling import messages
 from peerage.calling.addresses import Host
+from peerage.calling.answers import counts
 from peerage.calling.candidates import endpoints_of, hosts_of
 from peerage.calling.resolution import Resolution
 from peerage.calling.retry import Ending, ending_of, may_repeat, needs_budget
@@ -72,7 +73,9 @@ class Search:
     def failed(self, attempt: Attempt, outcome: Outcome, problem: str, *, replayable: bool) -> None:
         """Record how *attempt* failed; see :meth:`Call.done`."""
         if attempt in self._left:
-            attempt.pick.done(outcome, self._context.clock())
+            attempt.pick.done(
+                outcome, self._context.clock(), counts=counts(outcome, self._call.options.failures)
+            )
         if outcome is Outcome.CONNECT_FAILED:
             self._context.addresses.connect_failed(Host(attempt.host, attempt.endpoint.family), attempt.ip)
         self._last = outcome
@@ -213,7 +216,9 @@ class Search:
         if attempt is None:
             pick.done(Outcome.UNRESOLVED, now)
         elif attempt.outcome is not Outcome.ANSWERED and attempt not in self._left:
-            pick.done(attempt.outcome or Outcome.CANCELLED, now, retry_after=attempt.retry_after)
+            outcome = attempt.outcome or Outcome.CANCELLED
+            counting = counts(outcome, self._call.options.failures)
+            pick.done(outcome, now, retry_after=attempt.retry_after, counts=counting)
 
     def _attempt(
         self, pick: Pick, endpoint: Endpoint, ip: str, host: str, addresses: Sequence[str]
@@ -277,7 +282,7 @@ class Search:
         ):
             return False
         if not needs_budget(last):
-            return True
+            return call.options.failover
         if not call.options.repeat or call.nested:
             return False
         if call.service.budget.balance(self._context.clock()) >= 1:

@@ -193,7 +193,7 @@ class Backups:
                 raise
             exchange.call.done(attempt, outcome_of(error))
             return None
-        outcome = outcome_of_answer(response.status, response.headers)
+        outcome = outcome_of_answer(response.status, response.headers, exchange.call.options.failures)
         if outcome is not Outcome.ANSWERED:
             self._connections.end(kept)
             exchange.call.done(attempt, outcome, retry_after=retry_after(response.headers))

@@ -12,7 +12,7 @@ from aiohttp import hdrs
 from multidict import istr
 from yarl import URL
 
-from peerage.balancing import Outcome
+from peerage.balancing import Outcome, reported_load
 from peerage.balancing.outcome import ANSWERED
 from peerage.calling import (
     Attempt,
@@ -155,7 +155,7 @@ class Exchange:
                     finally:
                         if self.hedging is not None:
                             self.hedging.cancel()
-                    outcome = outcome_of_answer(response.status, response.headers)
+                    outcome = outcome_of_answer(response.status, response.headers, self.call.options.failures)
                     if outcome is ANSWERED:
                         self._answered(step, kept, response)
                         return response
@@ -230,7 +230,8 @@ class Exchange:
         self.attempt = attempt
         if self.task is None and self.call.service.size > 1:
             self.task = asyncio.current_task()
-            self._resources.backups.add(self, attempt.started)
+            if self.call.options.notice_stopped:
+                self._resources.backups.add(self, attempt.started)
         if self.call.options.hedge and self.task is not None:
             self._resources.backups.hedge(self)
         return kept
@@ -247,7 +248,8 @@ class Exchange:
     def _answered(self, attempt: Attempt, kept: Kept, response: aiohttp.ClientResponse) -> None:
         """Record that *attempt* was answered by *response*, which the caller gets."""
         self.call.done(attempt, ANSWERED)
-        if self._resources.reads_load and (load := reported_requests(response.headers)) is not None:
+        reads_load = self._resources.reads_load or self.call.options.score is reported_load
+        if reads_load and (load := reported_requests(response.headers)) is not None:
             attempt.pick.reported(load, self._resources.context.clock())
         call_at_end(response, partial(self._end, attempt, kept, response))
 
