@@ -184,7 +184,7 @@ def test_a_repetition_says_so_and_a_first_attempt_does_not(world):
     second = world.attempt(call)
     call.done(second, Outcome.UNAVAILABLE, "status 503")
     third = world.attempt(call)
-    assert (first.repeated, second.repeated, third.repeated) == (False, False, True)
+    assert (first.is_retry, second.is_retry, third.is_retry) == (False, False, True)
     call.close()
 
 

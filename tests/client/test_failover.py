@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from peerage.calling.repetition import Repetition, current_repetition
+from peerage.calling.retried import RetriedRequest, current_retried
 from peerage.calling.retry import IDEMPOTENT
 from peerage.client import UnreachableError, UnreachableTimeoutError
 from peerage.testing import eventually
@@ -474,9 +474,9 @@ async def test_an_instance_that_is_unavailable_fails_no_request_that_may_be_repe
     assert 1 <= bad.hits <= 3
     assert good.hits == 50
     # It is told which requests are repetitions.
-    repeated = sum(each.headers.get("Peerage-Repeated") == "1" for each in good.seen)
+    repeated = sum(each.headers.get("Peerage-Retry") == "1" for each in good.seen)
     assert repeated == bad.hits
-    assert not any("Peerage-Repeated" in each.headers for each in bad.seen)
+    assert not any("Peerage-Retry" in each.headers for each in bad.seen)
     assert fleet.outstanding == {}
 
 
@@ -518,14 +518,14 @@ async def test_the_first_answer_is_released_before_the_request_is_repeated(fleet
 
 async def test_what_a_server_calls_for_a_repetition_is_not_repeated(fleet):
     bad = [await fleet.serve(unavailable) for _ in range(3)]
-    token = current_repetition.set(Repetition())
+    token = current_retried.set(RetriedRequest())
     try:
         async with fleet.session() as session, session.get(ORDERS) as response:
             assert response.status == 503
     finally:
-        current_repetition.reset(token)
+        current_retried.reset(token)
     assert sum(each.hits for each in bad) == 1
-    assert [each.headers["Peerage-Repeated"] for one in bad for each in one.seen] == ["1"]
+    assert [each.headers["Peerage-Retry"] for one in bad for each in one.seen] == ["1"]
 
 
 @pytest.mark.parametrize(("method", "hits"), [("GET", 2), ("POST", 1)])

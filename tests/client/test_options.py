@@ -61,13 +61,13 @@ async def test_a_name_that_had_no_instance_is_not_waited_for(fleet):
 
 async def test_repetitions_can_be_switched_off_for_a_session_and_for_calls(fleet):
     bad = [await fleet.serve(unavailable) for _ in range(2)]
-    async with fleet.session() as session, fleet.session(options=CallOptions(repeat=False)) as other:
+    async with fleet.session() as session, fleet.session(options=CallOptions(retry=False)) as other:
         await ask(other)
         assert sum(each.hits for each in bad) == 1
-        with call_options(repeat=False):
+        with call_options(retry=False):
             await ask(session)
         assert sum(each.hits for each in bad) == 2
-        with call_options(repeat=True):
+        with call_options(retry=True):
             await ask(other)
         assert sum(each.hits for each in bad) == 4
 

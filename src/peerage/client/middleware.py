@@ -18,7 +18,7 @@ import aiohttp
 from peerage.calling import Call, CallOptions
 from peerage.calling.deadline import Deadline, begin, current_deadline
 from peerage.calling.options import current_options
-from peerage.calling.repetition import is_nested
+from peerage.calling.retried import is_nested
 from peerage.calling.retry import IDEMPOTENCY_KEY
 from peerage.calling.trace import begin_trace, collecting
 from peerage.client.exchange import Exchange, Resources
