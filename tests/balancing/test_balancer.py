@@ -270,6 +270,22 @@ def test_it_is_readmitted_when_it_passes_its_probe():
     assert balancer.pick(instances) is not None
 
 
+def test_a_probe_that_fails_after_the_record_was_removed_leaves_nothing_behind():
+    """The name may come back, and what is avoided without figures would never be probed again."""
+    clock = Clock()
+    balancer, instances = make_balancer(13, clock), make_many(2)
+    waiting, other = balancer.pick(instances[:1]), balancer.pick(instances[1:])
+    clock.now += 2
+    end(other, seconds=2)
+    balancer.suspect(waiting)
+    assert balancer.take_due() == {instances[0]: Probe.SUSPECT}
+    balancer.forget("App.0")
+    balancer.probed("App.0", passed=False)
+    end(waiting, Outcome.CONNECTION_LOST, seconds=2)
+    assert not balancer.avoided
+    assert balancer.pick(instances[:1]) is not None
+
+
 @pytest.mark.parametrize("outcome", [Outcome.UNAVAILABLE, Outcome.CONNECTION_LOST])
 def test_a_last_resort_that_could_be_connected_to_is_readmitted(outcome):
     balancer, instances = make_balancer(13), make_many(1)

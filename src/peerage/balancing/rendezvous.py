@@ -56,7 +56,7 @@ class Rendezvous:
             after a restart, or by the name of its record if it has no ``instance_id`` or shares it.
     """
 
-    __slots__ = ("_digests", "_equal", "_instances", "_orders", "weight")
+    __slots__ = ("_digests", "_equal", "_instances", "_orders", "size", "weight")
 
     def __init__(self, instances: Sequence[Instance]) -> None:
         ids = [_instance_id(instance) for instance in instances]
@@ -66,6 +66,8 @@ class Rendezvous:
             for own, each in zip(ids, instances, strict=True)
         ]
         self._instances = [*instances]
+        self.size = len(instances)
+        """How many instances there are."""
         weights = [each.weight for each in instances]
         self.weight = sum(weights)
         """The sum of the weights."""
