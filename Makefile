@@ -30,6 +30,7 @@ test: $(VENV)/.test $(VENV)-asab/.peer ## the tests, on this Python and on the d
 
 test-all: $(VENV)/.test $(VENV)-asab/.peer ## what `make test` leaves out: further Pythons, several ZooKeeper servers, long tests
 	@scripts/zookeeper
+	@command -v ip >/dev/null || scripts/debian iproute2
 	@scripts/test-pythons $(BIN)/python $(PYTHONS_ALL)
 	@scripts/test-newest-kazoo $(BIN)/python
 	$(BIN)/python -X dev -W error -m pytest -m 'ensemble or long' $(ARGS)

@@ -135,6 +135,20 @@ def test_only_a_request_that_does_no_harm_tries_an_ejected_instance():
     assert [pick.instance.name for pick in tried].count("App.0") == 1
 
 
+def test_an_overloaded_instance_is_asked_less_and_not_ejected():
+    """Otherwise the others would get its requests, and be overloaded, too."""
+    clock = Clock()
+    balancer, instances = make_balancer(0, clock), make_many(4)
+    service = balancer.service(("service_id", "orders"))
+    refused = [balancer.pick(instances[:1], service) for _ in range(40)]
+    end(balancer.pick(instances, service))
+    for pick in refused:
+        end(pick, Outcome.OVERLOADED)
+    assert not balancer.avoided
+    picks = [balancer.pick(instances, service) for _ in range(60)]
+    assert "App.0" not in {pick.instance.name for pick in picks}
+
+
 class Ejecting(RuleBasedStateMachine):
     """Whatever happens, at most half of the instances are ejected, and there is always one to ask."""
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from random import Random
@@ -55,6 +56,16 @@ class Callers:
             for number in range(workers):
                 group.create_task(one(number))
 
+    async def send(self, rate: float, until: float, *methods: str, **kwargs) -> None:
+        """Begin so many calls a second until that time, whatever becomes of them, and wait for their ends."""
+        begin, made = self.now, 0
+        async with asyncio.TaskGroup() as group:
+            while self.now < until:
+                while made < rate * (self.now - begin):
+                    group.create_task(self.call(methods[made % len(methods)], **kwargs))
+                    made += 1
+                await asyncio.sleep(0.005)
+
     def failed(self, *methods: str, after: float = 0.0) -> list[object]:
         """What the calls met that failed."""
         return [
@@ -77,20 +88,30 @@ class Services:
         self.children: list[Child] = []
         self.names: list[str] = []
 
-    async def start(self, count: int, mode: str = "200", seconds: float = 0.002) -> list[Child]:
+    async def start(
+        self,
+        count: int,
+        mode: str = "200",
+        seconds: float = 0.002,
+        *,
+        address: str = "127.0.0.1",
+        prefix: Sequence[str] = (),
+    ) -> list[Child]:
+        """Start so many at *address*; the command begins with *prefix*."""
         started = []
         for _ in range(count):
-            child = await self._stack.enter_async_context(run(*STRICT, Path(__file__).parent / "server.py"))
+            command = (*prefix, *STRICT, Path(__file__).parent / "server.py", address)
+            child = await self._stack.enter_async_context(run(*command))
             port = await child.hear()
             await self.behave(child, mode, seconds)
-            await self.advertise(port)
+            await self.advertise(port, address)
             self.children.append(child)
             started.append(child)
         return started
 
-    async def advertise(self, port: int) -> None:
+    async def advertise(self, port: int, address: str = "127.0.0.1") -> None:
         """Put a record into the registry that stays, as that of a process which died a moment ago."""
-        record = {"host": "127.0.0.1", "service_id": "orders", "web": [["0.0.0.0", port]]}
+        record = {"host": address, "service_id": "orders", "web": [["0.0.0.0", port]]}
         made = self._registry.advertise(
             "Orders", json.dumps(record | {"instance_id": f"orders-{port}"}).encode()
         )

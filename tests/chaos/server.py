@@ -1,6 +1,7 @@
 """A server that behaves as it is told: a program, which takes commands as lines of JSON and answers each.
 
 ``["behave", mode, seconds]``: how requests are answered from now on; ``["count"]``: how many came, by method.
+Its argument is the address that it binds, 127.0.0.1 by default.
 """
 
 import asyncio
@@ -12,11 +13,12 @@ from collections import Counter
 mode, seconds = "200", 0.0
 requests: Counter[str] = Counter()
 stored: list[str] = []
+filling: list[socket.socket] = []
 
 
 async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     try:
-        while mode != "close":
+        while mode not in {"close", "full"}:
             head = (await reader.readuntil(b"\r\n\r\n")).decode()
             method = head.split(" ", 1)[0]
             length = next(
@@ -37,12 +39,25 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
             if method == "PUT":
                 stored.append(body)
             content = b"" if method == "HEAD" else b"ok"
-            writer.write(f"HTTP/1.1 {mode} Status\r\nContent-Length: 2\r\n\r\n".encode() + content)
+            status = "200" if mode == "full" else mode
+            writer.write(f"HTTP/1.1 {status} Status\r\nContent-Length: 2\r\n\r\n".encode() + content)
             await writer.drain()
     except (OSError, EOFError):
         pass
     finally:
         writer.close()
+
+
+def fill(listening: socket.socket) -> list[socket.socket]:
+    """Accept no more connections, and fill the queue of the kernel, which leaves further ones unanswered."""
+    asyncio.get_running_loop().remove_reader(listening.fileno())
+    listening.listen(0)
+    clients = []
+    for _ in range(4):
+        clients.append(socket.socket())
+        clients[-1].settimeout(0)
+        clients[-1].connect_ex(listening.getsockname())
+    return clients
 
 
 def answer(value: object) -> None:
@@ -52,13 +67,16 @@ def answer(value: object) -> None:
 
 async def main() -> None:
     global mode, seconds
-    server = await asyncio.start_server(serve, "127.0.0.1", 0, backlog=1000)
-    answer(server.sockets[0].getsockname()[1])
+    listening = socket.create_server((sys.argv[1] if len(sys.argv) > 1 else "127.0.0.1", 0), backlog=1000)
+    await asyncio.start_server(serve, sock=listening)
+    answer(listening.getsockname()[1])
     loop = asyncio.get_running_loop()
     while line := await loop.run_in_executor(None, sys.stdin.readline):
         command, *arguments = json.loads(line)
         if command == "behave":
             mode, seconds = arguments
+            if mode == "full":
+                filling.extend(fill(listening))
         answer(dict(requests))
 
 

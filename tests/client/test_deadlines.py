@@ -71,7 +71,7 @@ async def test_each_attempt_sends_what_is_left_then(fleet):
         await ask(session)
     first, second = sorted(
         (request for each in bad for request in each.seen),
-        key=lambda each: "Peerage-Repeated" in each.headers,
+        key=lambda each: "Peerage-Retry" in each.headers,
     )
     assert int(first.headers[TIMEOUT_MS]) > int(second.headers[TIMEOUT_MS])
 
