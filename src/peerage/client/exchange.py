@@ -299,6 +299,9 @@ class Exchange:
         # That of an answer which isn't HTTP contains the URL, and what was answered.
         problem = _NOT_HTTP if outcome is Outcome.UNAVAILABLE else str(error) or type(error).__name__
         call.done(attempt, outcome, problem, replayable=not consumed)
+        if outcome is Outcome.TIMED_OUT and not isinstance(error, aiohttp.ClientError):
+            # No time is left for another attempt.
+            raise error
         self._resources.start_due()
 
     async def _is_body_consumed(self) -> bool:
