@@ -8,6 +8,7 @@ from peerage.calling import messages
 from peerage.calling.addresses import Host
 from peerage.calling.answers import counts
 from peerage.calling.candidates import endpoints_of, hosts_of
+from peerage.calling.choosing import choose
 from peerage.calling.resolution import Resolution
 from peerage.calling.retry import Ending, ending_of, may_retry, needs_budget
 from peerage.calling.steps import Attempt, GiveUp, Pause, Relieve, Step, TlsProbe, WaitForInstance
@@ -165,7 +166,7 @@ class Search:
     def _pick(self, *, last_resort: bool = False) -> Pick | None:
         pick, self._given = self._given, None
         if pick is None:
-            pick = self._call.pick(self.tried, last_resort=last_resort)
+            pick = choose(self._call, self.tried, last_resort=last_resort)
         if pick is not None:
             self.tried.add(pick.instance.name)
         return pick
