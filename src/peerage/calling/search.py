@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 #: that is down would cost an attempt at every instance.
 LAST_RESORTS: Final = 2
 
-#: Seconds until the same instance is asked again, on average: between half of it and one and a half times it.
+#: Seconds until the same instance is asked again, on average: between half of it and one and a half times it,
+#: so that callers whose requests failed together don't come back together (Brooker, "Exponential Backoff And
+#: Jitter", 2015).
 _PAUSE: Final = 0.05
 
 #: How an attempt without TLS may end at a port that speaks TLS, or the other way round.
@@ -150,6 +152,7 @@ class Search:
     def _wait_for_instance(self) -> _Attempts:
         """If the last instance has just left, as in a restart, wait for another one and try it.
 
+        It is gRPC's "wait for ready", limited to names that are known to exist.
         It may also be a suspect that this request has just found dead; nothing was sent to it.
         """
         context, call = self._context, self._call
