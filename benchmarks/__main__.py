@@ -14,8 +14,10 @@ from benchmarks import (
     embedded,
     growth,
     original,
+    refusals,
     scale,
     startup,
+    thousands,
     tokens,
     zookeeper,
 )
@@ -27,8 +29,10 @@ _PARTS = {
     "embedded": embedded.measure,
     "http": against.measure_requests,
     "original": original.measure,
+    "refusals": refusals.measure,
     "scale": scale.measure,
     "startup": startup.measure,
+    "thousands": thousands.measure,
     "tokens": tokens.measure,
     "zookeeper": zookeeper.measure,
 }

@@ -106,7 +106,7 @@ async def _serve(count: str) -> None:
         return web.Response(text=str(request.transport.get_extra_info("sockname")[1]))
 
     app = web.Application()
-    app.router.add_get("/", own_port)
+    app.router.add_route("*", "/", own_port)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     for _ in range(int(count)):

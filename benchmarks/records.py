@@ -5,7 +5,7 @@ from typing import Any
 
 from peerage.registry import Record
 
-__all__ = ["SERVICE_OF", "SIZE", "data", "record", "version_mark"]
+__all__ = ["SERVICE_OF", "SIZE", "data", "local", "record", "version_mark"]
 
 #: Bytes of a record of an ASAB cluster with its manifest.
 SIZE = 773
@@ -38,6 +38,12 @@ def data(number: int, version: int = 0, *, size: int = SIZE, extra: dict[str, An
 def record(number: int, version: int = 0) -> Record:
     """Return the same as a registry gives it."""
     return Record(f"BenchApplication.{number:010d}", data(number, version), number)
+
+
+def local(service_id: str, port: int) -> bytes:
+    """Return the record of an instance on this host that listens on *port*, as its ids say, too."""
+    fields = {"host": "127.0.0.1", "service_id": service_id, "instance_id": f"{service_id}-{port}"}
+    return json.dumps({**fields, "web": [["0.0.0.0", port]]}).encode()  # noqa: S104 - a notation of the record
 
 
 def version_mark(version: int) -> bytes:

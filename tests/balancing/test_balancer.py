@@ -41,6 +41,26 @@ def end(pick: Pick, outcome: Outcome = Outcome.ANSWERED, seconds: float = 0.001)
     pick.done(outcome, now)
 
 
+def test_names_that_do_not_exist_leave_what_is_known_of_others_alone():
+    """Otherwise each few thousand of them would give a service that is down new repetitions."""
+    balancer, instances = make_balancer(), make_many(2)
+    service = balancer.service(("service_id", "orders"))
+    balancer.pick(instances, service).done(Outcome.CANCELLED, 0)
+    for number in range(20_000):
+        balancer.pick([], balancer.service(("service_id", f"unknown-{number}")))
+    assert balancer.service(("service_id", "orders")) is service
+
+
+def test_the_number_of_services_that_are_remembered_is_bounded():
+    balancer, instances = make_balancer(), make_many(2)
+    for number in range(20_000):
+        name = ("service_id", f"orders-{number}")
+        balancer.pick(instances, balancer.service(name)).done(Outcome.CANCELLED, 0)
+        assert balancer.was_called(name)
+    remembered = sum(balancer.was_called(("service_id", f"orders-{number}")) for number in range(20_000))
+    assert remembered <= 4096
+
+
 def spread_sequentially(balancer: Balancer, instances: list[Instance], requests: int) -> Counter[str]:
     """Give requests one after the other, each over before the next begins."""
     hits: Counter[str] = Counter()
@@ -248,6 +268,22 @@ def test_it_is_readmitted_when_it_passes_its_probe():
     balancer.probed("App.0", passed=True)
     assert not balancer.avoided
     assert balancer.pick(instances) is not None
+
+
+def test_a_probe_that_fails_after_the_record_was_removed_leaves_nothing_behind():
+    """The name may come back, and what is avoided without figures would never be probed again."""
+    clock = Clock()
+    balancer, instances = make_balancer(13, clock), make_many(2)
+    waiting, other = balancer.pick(instances[:1]), balancer.pick(instances[1:])
+    clock.now += 2
+    end(other, seconds=2)
+    balancer.check_stalled(waiting)
+    assert balancer.take_due() == {instances[0]: Probe.STALLED}
+    balancer.forget("App.0")
+    balancer.probed("App.0", passed=False)
+    end(waiting, Outcome.CONNECTION_LOST, seconds=2)
+    assert not balancer.avoided
+    assert balancer.pick(instances[:1]) is not None
 
 
 @pytest.mark.parametrize("outcome", [Outcome.UNAVAILABLE, Outcome.CONNECTION_LOST])

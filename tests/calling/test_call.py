@@ -25,6 +25,7 @@ from peerage.calling import (
     TlsProbe,
     WaitForInstance,
 )
+from peerage.calling.answers import FAILURES
 from peerage.calling.search import LAST_RESORTS
 from peerage.calling.trace import begin_trace
 from peerage.directory import Guard
@@ -183,7 +184,7 @@ def test_a_repetition_says_so_and_a_first_attempt_does_not(world):
     second = world.attempt(call)
     call.done(second, Outcome.UNAVAILABLE, "status 503")
     third = world.attempt(call)
-    assert (first.repeated, second.repeated, third.repeated) == (False, False, True)
+    assert (first.is_retry, second.is_retry, third.is_retry) == (False, False, True)
     call.close()
 
 
@@ -194,6 +195,19 @@ def test_what_is_called_for_a_repetition_is_not_repeated(world):
     world.fail(call, Outcome.CONNECT_FAILED)
     world.fail(call, Outcome.UNAVAILABLE)
     assert world.end(call).ending is Ending.AS_IT_IS
+
+
+@pytest.mark.parametrize("outcome", [Outcome.TIMED_OUT, Outcome.CONNECTION_LOST, Outcome.OVERLOADED])
+def test_what_does_not_count_as_a_failure_has_no_consequences_for_other_calls(world, outcome):
+    """What was given up counts as under way still."""
+    bad, good = world.advertise(port=80), world.advertise(port=81)
+    call = world.call(options=CallOptions(failures=FAILURES - {"timed_out", "connection_lost", 503}))
+    failed = world.fail(call, outcome)
+    assert world.answer(call) == ({bad, good} - {failed}).pop()
+    stats, now = world.balancer.stats(failed), world.clock()
+    assert stats.load(now) == (1 if outcome is Outcome.TIMED_OUT else 0)
+    world.balancer.probed(failed, passed=True)
+    assert stats.trouble is None or not stats.trouble.consecutive
 
 
 def test_repetitions_end_with_the_budget(world):

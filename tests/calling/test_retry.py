@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from peerage.balancing import Outcome
 from peerage.calling import Repeatable
-from peerage.calling.retry import IDEMPOTENT, REPLAYS, Ending, ending_of, may_repeat, needs_budget
+from peerage.calling.retry import IDEMPOTENT, MOST_RETRIES, Ending, ending_of, may_retry, needs_budget
 
 UNPROCESSED = (Outcome.CONNECT_FAILED, Outcome.UNRESOLVED, Outcome.MISDIRECTED)
 
@@ -21,55 +21,57 @@ def test_a_key_makes_any_request_repeatable_and_a_method_only_what_it_promises()
     assert {Repeatable.of(method) for method in ("POST", "PATCH")} == {Repeatable.ONCE}
 
 
-@given(outcome=outcomes, repeatable=repeatables, replays=st.integers(0, 5))
-def test_a_body_that_can_not_be_sent_again_is_never_sent_again(outcome, repeatable, replays):
-    assert not may_repeat(outcome, repeatable, replayable=False, replays=replays)
+@given(outcome=outcomes, repeatable=repeatables, retries=st.integers(0, 5))
+def test_a_body_that_can_not_be_sent_again_is_never_sent_again(outcome, repeatable, retries):
+    assert not may_retry(outcome, repeatable, replayable=False, retries=retries)
 
 
-@given(repeatable=repeatables, replays=st.integers(0, 5))
-def test_what_was_not_processed_may_always_go_elsewhere_and_costs_nothing(repeatable, replays):
+@given(repeatable=repeatables, retries=st.integers(0, 5))
+def test_what_was_not_processed_may_always_go_elsewhere_and_costs_nothing(repeatable, retries):
     for outcome in UNPROCESSED:
-        assert may_repeat(outcome, repeatable, replayable=True, replays=replays)
+        assert may_retry(outcome, repeatable, replayable=True, retries=retries)
         assert not needs_budget(outcome)
 
 
-@given(repeatable=repeatables, replays=st.integers(0, 5))
-def test_what_was_sent_is_repeated_twice_at_most_and_only_if_harmless(repeatable, replays):
+@given(repeatable=repeatables, retries=st.integers(0, 5))
+def test_what_was_sent_is_repeated_twice_at_most_and_only_if_harmless(repeatable, retries):
     for outcome in (Outcome.CONNECTION_LOST, Outcome.UNAVAILABLE):
-        repeated = may_repeat(outcome, repeatable, replayable=True, replays=replays)
-        assert repeated is (repeatable is not Repeatable.ONCE and replays < REPLAYS)
+        repeated = may_retry(outcome, repeatable, replayable=True, retries=retries)
+        assert repeated is (repeatable is not Repeatable.ONCE and retries < MOST_RETRIES)
         assert needs_budget(outcome)
 
 
-@given(repeatable=repeatables, replays=st.integers(0, 5))
-def test_after_a_time_out_only_requests_that_change_nothing_are_repeated(repeatable, replays):
-    repeated = may_repeat(Outcome.TIMED_OUT, repeatable, replayable=True, replays=replays)
-    assert repeated is (repeatable is Repeatable.SAFE and replays < REPLAYS)
+@given(repeatable=repeatables, retries=st.integers(0, 5))
+def test_after_a_time_out_only_requests_that_change_nothing_are_repeated(repeatable, retries):
+    repeated = may_retry(Outcome.TIMED_OUT, repeatable, replayable=True, retries=retries)
+    assert repeated is (repeatable is Repeatable.SAFE and retries < MOST_RETRIES)
     assert needs_budget(Outcome.TIMED_OUT)
 
 
-@given(repeatable=repeatables, replays=st.integers(0, 5))
-def test_what_an_overloaded_instance_did_not_process_goes_elsewhere_within_the_budget(repeatable, replays):
-    assert may_repeat(Outcome.OVERLOADED, repeatable, replayable=True, replays=replays) is (replays < REPLAYS)
+@given(repeatable=repeatables, retries=st.integers(0, 5))
+def test_what_an_overloaded_instance_did_not_process_goes_elsewhere_within_the_budget(repeatable, retries):
+    assert may_retry(Outcome.OVERLOADED, repeatable, replayable=True, retries=retries) is (
+        retries < MOST_RETRIES
+    )
     assert needs_budget(Outcome.OVERLOADED)
 
 
 def test_nothing_else_is_repeated():
     for outcome in (Outcome.THROTTLED, Outcome.NOT_RETRYABLE, Outcome.CANCELLED, Outcome.OUT_OF_RESOURCES):
-        assert not may_repeat(outcome, Repeatable.SAFE, replayable=True, replays=0)
+        assert not may_retry(outcome, Repeatable.SAFE, replayable=True, retries=0)
 
 
 def test_an_error_that_aiohttp_would_repeat_ends_as_unreachable():
     assert aiohttp.client.IDEMPOTENT_METHODS == IDEMPOTENT
     for method in IDEMPOTENT:
-        assert ending_of(Outcome.CONNECTION_LOST, method=method, replays=0) is Ending.UNREACHABLE
+        assert ending_of(Outcome.CONNECTION_LOST, method=method, retries=0) is Ending.UNREACHABLE
     for method in ("POST", "PATCH"):
-        assert ending_of(Outcome.CONNECTION_LOST, method=method, replays=0) is Ending.AS_IT_IS
-        assert ending_of(Outcome.CONNECTION_LOST, method=method, replays=1) is Ending.UNREACHABLE
+        assert ending_of(Outcome.CONNECTION_LOST, method=method, retries=0) is Ending.AS_IT_IS
+        assert ending_of(Outcome.CONNECTION_LOST, method=method, retries=1) is Ending.UNREACHABLE
 
 
-@given(method=st.sampled_from(["GET", "POST"]), replays=st.integers(0, 3))
-def test_what_only_this_attempt_has_seen_reaches_the_caller(method, replays):
+@given(method=st.sampled_from(["GET", "POST"]), retries=st.integers(0, 3))
+def test_what_only_this_attempt_has_seen_reaches_the_caller(method, retries):
     for outcome in (
         Outcome.TIMED_OUT,
         Outcome.NOT_RETRYABLE,
@@ -78,6 +80,6 @@ def test_what_only_this_attempt_has_seen_reaches_the_caller(method, replays):
         Outcome.THROTTLED,
         Outcome.OVERLOADED,
     ):
-        assert ending_of(outcome, method=method, replays=replays) is Ending.AS_IT_IS
+        assert ending_of(outcome, method=method, retries=retries) is Ending.AS_IT_IS
     for outcome in UNPROCESSED:
-        assert ending_of(outcome, method=method, replays=replays) is Ending.UNREACHABLE
+        assert ending_of(outcome, method=method, retries=retries) is Ending.UNREACHABLE

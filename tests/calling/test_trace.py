@@ -166,7 +166,7 @@ def test_attempts_and_repetitions_are_counted(world):
     given_up.close()
     counts = world.balancer.observer.counts()
     assert counts.attempts == {"answered": 1, "unavailable": 1, "cancelled": 1}
-    assert (counts.repetitions, counts.repetitions_refused, counts.ejections) == (1, 0, 0)
+    assert (counts.retries, counts.retries_refused, counts.ejections) == (1, 0, 0)
 
 
 def test_a_repetition_that_the_budget_refuses_is_counted_once_for_each_call(world):
@@ -178,10 +178,10 @@ def test_a_repetition_that_the_budget_refuses_is_counted_once_for_each_call(worl
         call = world.call()
         world.fail(call, Outcome.UNAVAILABLE)
         world.end(call)
-        assert world.balancer.observer.counts().repetitions_refused == number + 1
+        assert world.balancer.observer.counts().retries_refused == number + 1
 
 
-def test_second_attempts_and_those_that_won_are_counted(world, traced):
+def test_backups_and_those_that_won_are_counted(world, traced):
     for _ in range(2):
         world.advertise()
     call, trace = traced()
@@ -192,7 +192,7 @@ def test_second_attempts_and_those_that_won_are_counted(world, traced):
     call.close()
     call.over(second, Outcome.ANSWERED)
     counts = world.balancer.observer.counts()
-    assert (counts.second_attempts, counts.second_attempts_won) == (1, 1)
+    assert (counts.backups, counts.backups_won) == (1, 1)
     assert counts.attempts == {"answered": 1, "cancelled": 1}
     assert trace.attempts[1].reason == "a second attempt, as the first isn't answered: the only one left"
 
@@ -234,7 +234,7 @@ def test_what_changes_at_an_instance_is_said_when_it_changes(world):
     waiting, answered = (balancer.pick([each]) for each in (stuck, other))
     world.clock.now += 2.0
     answered.answered(world.clock())
-    balancer.suspect(waiting)
+    balancer.check_stalled(waiting)
     assert [*balancer.take_due()] == [stuck]
     balancer.probed(stuck.name, passed=False)
     balancer.probed(stuck.name, passed=False)

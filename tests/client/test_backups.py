@@ -71,7 +71,7 @@ async def test_so_is_a_post_with_a_key_and_its_body(fleet):
     stopped = fleet.spawn()
 
     async def answer(request):
-        return web.Response(text=f"{request.headers.get('Peerage-Repeated')} {await request.text()}")
+        return web.Response(text=f"{request.headers.get('Peerage-Retry')} {await request.text()}")
 
     other = await fleet.serve(answer)
     keyed = {"headers": {"Idempotency-Key": "7"}, "json": {"tea": 2}}
@@ -124,7 +124,7 @@ async def test_a_request_that_still_connects_goes_elsewhere_with_any_method(flee
         assert other.name in await waiting
         assert not waiting.cancelling()
     assert fleet.client.balancer.avoided == {name}
-    assert not any("Peerage-Repeated" in each.headers for each in other.seen)
+    assert not any("Peerage-Retry" in each.headers for each in other.seen)
 
 
 async def test_a_request_that_connects_waits_if_it_can_not_go_elsewhere(fleet, full):
@@ -165,8 +165,25 @@ async def test_a_request_that_only_takes_long_gets_no_second_attempt(fleet):
         finish.set()
         assert await waiting == "slow"
     assert arrived.count("GET") == 1
-    assert not any("Peerage-Repeated" in each.headers for each in other.seen)
+    assert not any("Peerage-Retry" in each.headers for each in other.seen)
     assert not fleet.client.balancer.avoided
+
+
+async def test_that_an_instance_seems_stopped_need_not_be_noticed(fleet):
+    stopped, other = fleet.spawn(), fleet.spawn()
+    async with fleet.session(options=CallOptions(detect_stalled=False)) as session:
+        await stop(stopped, session)
+        waiting = await caught_by(fleet, stopped.name, session)
+        begin, others = time.monotonic(), []
+        while time.monotonic() < begin + 2:
+            others.append(asyncio.create_task(ask(session, "PUT")))
+            await asyncio.wait(others[-1:], timeout=0.1)
+        counts = fleet.client.balancer.observer.counts()
+        assert (counts.probes_passed, counts.probes_failed, counts.backups) == (0, 0, 0)
+        assert not waiting.done()
+        stopped.send_signal(signal.SIGCONT)
+        assert await waiting == str(stopped.pid)
+        assert str(other.pid) in await asyncio.gather(*others)
 
 
 async def test_a_caller_that_gives_up_ends_both_attempts(fleet):
@@ -174,7 +191,7 @@ async def test_a_caller_that_gives_up_ends_both_attempts(fleet):
     hang = asyncio.Event()
 
     async def answer(request):
-        if request.headers.get("Peerage-Repeated"):
+        if request.headers.get("Peerage-Retry"):
             hang.set()
             await asyncio.Event().wait()
         return web.Response(text="other")
@@ -195,7 +212,7 @@ async def test_the_callers_time_limit_ends_both_attempts(fleet):
     stopped = fleet.spawn()
 
     async def answer(request):
-        if request.headers.get("Peerage-Repeated"):
+        if request.headers.get("Peerage-Retry"):
             await asyncio.Event().wait()
         return web.Response(text="other")
 
@@ -215,9 +232,9 @@ async def test_a_hedged_get_is_answered_by_the_instance_that_is_first(fleet):
     hang, release = False, asyncio.Event()
 
     async def answer(request):
-        if hang and "Peerage-Repeated" not in request.headers:
+        if hang and "Peerage-Retry" not in request.headers:
             await release.wait()
-        return web.Response(text=request.headers.get("Peerage-Repeated", "first"))
+        return web.Response(text=request.headers.get("Peerage-Retry", "first"))
 
     served = [await fleet.serve(answer) for _ in range(2)]
     async with fleet.session(options=CallOptions(hedge=True)) as session:

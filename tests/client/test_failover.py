@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from peerage.calling.repetition import Repetition, current_repetition
+from peerage.calling.retried import RetriedRequest, current_retried
 from peerage.calling.retry import IDEMPOTENT
 from peerage.client import UnreachableError, UnreachableTimeoutError
 from peerage.testing import eventually
@@ -441,6 +441,21 @@ async def test_the_callers_time_limit_stays_the_callers(fleet):
         assert server.hits == 1
 
 
+async def test_the_callers_time_limit_counts_against_the_instance(fleet):
+    silent, good = await fleet.serve_raw(say_nothing), await fleet.serve()
+    async with fleet.session() as session:
+        while not silent.hits:
+            with suppress(TimeoutError):
+                await session.get(ORDERS, timeout=aiohttp.ClientTimeout(total=0.1))
+        trouble = fleet.client.balancer.stats(silent.name).trouble
+        assert (trouble.consecutive, trouble.held) == (1, 1)
+        hits = good.hits
+        for _ in range(20):
+            async with session.get(ORDERS) as response:
+                await response.read()
+    assert (silent.hits, good.hits) == (1, hits + 20)
+
+
 async def test_a_get_goes_elsewhere_after_a_time_out(fleet):
     silent, good = await fleet.serve_raw(say_nothing), await fleet.serve()
     async with fleet.session() as session:
@@ -474,9 +489,9 @@ async def test_an_instance_that_is_unavailable_fails_no_request_that_may_be_repe
     assert 1 <= bad.hits <= 3
     assert good.hits == 50
     # It is told which requests are repetitions.
-    repeated = sum(each.headers.get("Peerage-Repeated") == "1" for each in good.seen)
+    repeated = sum(each.headers.get("Peerage-Retry") == "1" for each in good.seen)
     assert repeated == bad.hits
-    assert not any("Peerage-Repeated" in each.headers for each in bad.seen)
+    assert not any("Peerage-Retry" in each.headers for each in bad.seen)
     assert fleet.outstanding == {}
 
 
@@ -518,17 +533,18 @@ async def test_the_first_answer_is_released_before_the_request_is_repeated(fleet
 
 async def test_what_a_server_calls_for_a_repetition_is_not_repeated(fleet):
     bad = [await fleet.serve(unavailable) for _ in range(3)]
-    token = current_repetition.set(Repetition())
+    token = current_retried.set(RetriedRequest())
     try:
         async with fleet.session() as session, session.get(ORDERS) as response:
             assert response.status == 503
     finally:
-        current_repetition.reset(token)
+        current_retried.reset(token)
     assert sum(each.hits for each in bad) == 1
-    assert [each.headers["Peerage-Repeated"] for one in bad for each in one.seen] == ["1"]
+    assert [each.headers["Peerage-Retry"] for one in bad for each in one.seen] == ["1"]
 
 
-async def test_nonsense_instead_of_http_is_not_repeated(fleet):
+@pytest.mark.parametrize(("method", "hits"), [("GET", 2), ("POST", 1)])
+async def test_the_caller_gets_the_last_answer_that_is_not_http(fleet, method, hits):
     async def nonsense(reader, writer):
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"220 mail.example.org ESMTP\r\n\r\n")
@@ -537,8 +553,8 @@ async def test_nonsense_instead_of_http_is_not_repeated(fleet):
     servers = [await fleet.serve_raw(nonsense) for _ in range(2)]
     async with fleet.session() as session:
         with pytest.raises(aiohttp.ClientResponseError):
-            await session.get(ORDERS)
-    assert sum(one.hits for one in servers) == 1
+            await session.request(method, ORDERS)
+    assert sum(one.hits for one in servers) == hits
 
 
 # Real deaths

@@ -91,7 +91,7 @@ async def test_any_answer_shows_that_a_suspected_instance_is_not_stopped(fleet, 
         fleet.clock.now += 2
         while not balancer.due:
             await read(session, "POST")
-            balancer.suspect(waiting)
+            balancer.check_stalled(waiting)
         await read(session, "POST")
         await eventually(lambda: slow.seen and slow.seen[-1].method == "HEAD", "the probe")
         await eventually(lambda: balancer.observer.counts().probes_passed == 1, "its result")
@@ -115,7 +115,7 @@ async def test_an_answer_to_a_probe_counts_although_it_comes_late(fleet):
         fleet.clock.now += 2
         while not balancer.due:
             await read(session, "POST")
-            balancer.suspect(waiting)
+            balancer.check_stalled(waiting)
         await read(session, "POST")
         await eventually(lambda: slow.name in balancer.avoided, "no answer in time")
         fleet.clock.now += 2

@@ -68,11 +68,11 @@ async def test_counts_say_how_attempts_ended(fleet):
             if bad.hits:
                 break
             await ask(session)
-        with call_options(repeat=False):
+        with call_options(retry=False):
             before = fleet.client.journal.counts()
     assert before.attempts["unavailable"] == 1
     assert before.attempts["answered"] >= 1
-    assert before.repetitions == 1
+    assert before.retries == 1
 
 
 async def test_a_discovery_has_counts_before_its_first_call():
@@ -154,7 +154,7 @@ def test_a_budget_that_is_used_up_is_logged_once_and_counted_each_time(said):
         journal.budget_used_up(NAME)
     assert len(said()) == 1
     assert "service_id='orders'" in said()[0]
-    assert journal.counts().repetitions_refused == 1000
+    assert journal.counts().retries_refused == 1000
 
 
 async def test_closing_ends_the_timers(said):

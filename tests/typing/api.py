@@ -30,6 +30,7 @@ from peerage import (
     open_registry,
     trace_calls,
 )
+from peerage.balancing import peak_ewma
 from peerage.telemetry import OpenTelemetry
 from peerage.web import (
     GracefulStop,
@@ -107,6 +108,7 @@ async def in_time(session: aiohttp.ClientSession) -> web.Application:
     async with deadline(None), deadline("2"):  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
         pass
     Discovery(calls=CallOptions(deadline=0.5, near=False, subset=20, key="tenant-7"))
+    Discovery(calls=CallOptions(failures={503, "timed_out"}, score=peak_ewma, failover=False))
     Discovery(calls=CallOptions(key=7))  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     return web.Application(middlewares=[propagate(), propagate(only_safe=True)])
 

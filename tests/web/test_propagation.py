@@ -10,7 +10,7 @@ from aiohttp import web
 
 import peerage
 from peerage.calling.deadline import TIMEOUT_MS, current_deadline
-from peerage.calling.repetition import REPEATED, is_nested
+from peerage.calling.retried import RETRY, is_nested
 from peerage.testing import eventually
 from peerage.web import propagate
 
@@ -68,6 +68,9 @@ async def test_a_handler_is_not_begun_without_time_left():
     hanging = Hanging()
     async with serving(hanging.handle) as url:
         assert (await ask(url, Peerage_Timeout_Ms="0"))[0] == 504
+        headers = {TIMEOUT_MS: "0"}
+        async with aiohttp.ClientSession() as session, session.get(url, headers=headers) as response:
+            assert response.headers[TIMEOUT_MS] == "0"
     assert hanging.begun == 0
 
 
@@ -137,12 +140,12 @@ async def test_a_huge_value_is_a_deadline_like_any_other():
 @pytest.mark.parametrize(("value", "expected"), [("1", "true"), ("0", "false"), ("yes", "false")])
 async def test_what_is_called_for_a_repetition_is_nested(value, expected):
     async with serving(show) as url:
-        assert (await ask(url, Peerage_Repeated=value))[1] == f'{{"deadline": false, "nested": {expected}}}'
+        assert (await ask(url, Peerage_Retry=value))[1] == f'{{"deadline": false, "nested": {expected}}}'
 
 
 async def test_nothing_is_left_for_the_next_request_of_the_connection():
     async with serving(show) as url, aiohttp.ClientSession() as session:
-        for headers in ({TIMEOUT_MS: "60000", REPEATED: "1"}, {}):
+        for headers in ({TIMEOUT_MS: "60000", RETRY: "1"}, {}):
             async with session.get(url, headers=headers) as response:
                 seen = await response.json()
             assert set(seen.values()) == {bool(headers)}
@@ -162,7 +165,7 @@ async def test_what_a_handler_leaves_behind_is_not_bound():
         raise web.HTTPNoContent
 
     async with serving(handler) as url:
-        assert (await ask(url, Peerage_Timeout_Ms="60000", Peerage_Repeated="1"))[0] == 204
+        assert (await ask(url, Peerage_Timeout_Ms="60000", Peerage_Retry="1"))[0] == 204
         [(task, answered)] = left
         answered.set()
         assert await task == (float("inf"), False)
@@ -176,7 +179,7 @@ async def test_a_websocket_is_not_bound_by_the_deadline_of_its_handshake():
         await websocket.close()
         return websocket
 
-    headers = {TIMEOUT_MS: "60000", REPEATED: "1"}
+    headers = {TIMEOUT_MS: "60000", RETRY: "1"}
     async with (
         serving(handler) as url,
         aiohttp.ClientSession() as session,
@@ -212,7 +215,8 @@ class Chain:
             self.hits[name] += 1
             try:
                 return await handler(request)
-            except asyncio.CancelledError:
+            # The answer of the next service, that the deadline has passed there, may come first.
+            except (asyncio.CancelledError, peerage.DeadlineExceededError):
                 self.log.append(name)
                 raise
 

@@ -1,4 +1,4 @@
-"""Choose the instance for a request; pure and synchronous: I/O, clock and randomness stay outside."""
+"""Choosing the instance for a request; pure and synchronous: I/O, clock and randomness stay outside."""
 
 from peerage.balancing.balancer import Balancer
 from peerage.balancing.budget import RetryBudget

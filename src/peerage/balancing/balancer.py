@@ -1,7 +1,7 @@
 """Power of two choices: draw two instances at random, give the request to the better one.
 
 The cost doesn't depend on the number of instances, callers don't all choose the same instance, and requests
-are spread nearly as evenly as by looking at all instances (Mitzenmacher, "The Power of Two Choices in
+are spread nearly as evenly as if all instances were compared (Mitzenmacher, "The Power of Two Choices in
 Randomized Load Balancing").
 
 Both are drawn in proportion to their weights. If the score finds them equal, the one that is further behind
@@ -10,8 +10,9 @@ the instances are equally fast, and a slow instance gets less.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from copy import copy
 from random import Random
-from typing import Final
+from typing import Final, Self
 
 from peerage.balancing.counts import Observer
 from peerage.balancing.drawing import draw_one, draw_two, shares_of
@@ -28,23 +29,24 @@ from peerage.records.instance import Instance
 # and heavy requests, and send all the heavy ones to the same instance.
 _CHANCE: Final = 0.125
 
-#: Requests of the lighter of two instances by which one may be behind the other and still catch up.
+#: How far an instance may fall behind another and still catch up, in requests of the lighter of the two. What
+#: exceeds this is forgotten.
 _LAG: Final = 16
 
-#: Requests under way at the better one of two above which others are looked at, and how many times the mean.
+#: More instances than the two drawn are compared if the better one has more requests under way than this, and
+#: more than so many times the mean.
 _FEW: Final = 2
 _MUCH: Final = 1.5
 
-#: Draws in search of instances that may be asked, before all are looked through.
+#: Draws made to find two eligible instances, before the whole list is searched.
 _DRAWS: Final = 24
 
-#: Avoided instances among which the one avoided longest is looked for, and instances among which one without
-#: failures is looked for.
+#: The size of the sample from which the least loaded instance, or the one avoided longest, is taken.
 _LOOKED_AT: Final = 16
 
 
 class Balancer:
-    """Picks instances by what its :class:`~peerage.balancing.table.Table` knows about each.
+    """Picks instances by the figures that its :class:`~peerage.balancing.table.Table` keeps of each.
 
     Args:
         rng: source of randomness.
@@ -71,18 +73,24 @@ class Balancer:
         ejection = Ejection() if ejection is None else ejection
         self._table = Table(rng, ejection=ejection, observer=self.observer)
         self.service = self._table.service
-        """Returns what is known about the instances of a name together."""
+        """Returns what is known about all instances of a name together."""
         self.due: Collection[Instance] = self._table.due
-        """Avoided instances that are to be probed in the background; see :meth:`take_due`."""
-        # For callers that don't say which service they ask.
+        """The instances to be probed in the background; see :meth:`take_due`."""
+        # For callers that don't name a service.
         self._unnamed = self._table.service(("", ""))
+
+    def scoring(self, score: Score) -> Self:
+        """Return a balancer that compares instances by *score*; it shares all that is known with this one."""
+        other = copy(self)
+        other._score = score  # noqa: SLF001 - of the same class
+        return other
 
     def stats(self, name: str) -> Stats | None:
         """Return what is known about the instance with this record; None before its first request."""
         return self._table.stats.get(name)
 
     def was_called(self, name: tuple[str, str]) -> bool:
-        """Tell whether requests to *name* were made."""
+        """Tell whether *name* has been called."""
         return name in self._table.services
 
     @property
@@ -92,30 +100,30 @@ class Balancer:
 
     @property
     def avoided(self) -> Collection[str]:
-        """The names of the records of instances that accepted no connection, or failed too often."""
+        """The names of the records of the instances that get no requests at the moment."""
         return self._table.avoided.keys()
 
     def take_due(self) -> Mapping[Instance, Probe]:
-        """Return the instances to be probed, each once, and how; report the results by :meth:`probed`."""
+        """Return the instances to be probed, each once, and how; report each result to :meth:`probed`."""
         return self._table.take_due()
 
     def probed(self, name: str, *, passed: bool) -> None:
         """Record whether the instance with this record passed its probe."""
         self._table.probed(name, self._clock(), passed=passed)
 
-    def suspect(self, pick: Pick) -> bool:
-        """Tell whether the instance of a request under way is avoided; have it probed if it seems stopped.
+    def check_stalled(self, pick: Pick) -> bool:
+        """Tell whether the instance of a request under way is avoided; if it may have stalled, probe it.
 
-        Ask from time to time about requests that are older than a second.
+        Call this from time to time for requests that are older than a second.
         """
-        return self._table.suspect(pick, self._clock())
+        return self._table.check_stalled(pick, self._clock())
 
     def joined(self, name: str) -> None:
-        """Let an instance that has just been started begin slowly: it is probably still cold."""
+        """Give an instance that has just been started few requests at first: it is probably still cold."""
         self._table.joined(name, self._clock())
 
     def forget(self, name: str) -> None:
-        """Drop what is known about an instance whose record was removed, once no request is under way."""
+        """Drop the figures of an instance whose record was removed, once it has no request under way."""
         self._table.forget(name)
 
     def __len__(self) -> int:
@@ -135,15 +143,16 @@ class Balancer:
         """Choose the instance for the next request.
 
         Args:
-            instances: those to choose from; they may have running sums of their weights as ``shares``.
-            service: what is known of them together.
-            size: how many instances the service has, if *instances* are a part of them.
-            tried: names of records that aren't wanted, because the same request was there before.
-            safe: whether the request may try an instance that failed before.
-            last_resort: choose among the avoided instances the one that has been avoided longest.
+            instances: those to choose from; their attribute ``shares``, if any, has running sums of their
+                weights.
+            service: what is known about all of them together.
+            size: how many instances the service has, if *instances* are only a part of them.
+            tried: the names of the records of instances to which this request was sent before.
+            safe: whether the request may probe an ejected instance.
+            last_resort: choose the instance that has been avoided longest.
 
         Returns:
-            None if there is none, or each was tried or is avoided.
+            None if every instance was tried or is avoided, or if there are none.
         """
         if service is None:
             service = self._unnamed
@@ -155,7 +164,7 @@ class Balancer:
             return self._pick_eligible(instances, tried, service, now, safe=safe)
         if count > 1:
             return self._pick_of_many(instances, count, service, now)
-        return self._table.give(instances[0], None, service, now) if count else None
+        return Pick(self._table, instances[0], None, service, now) if count else None
 
     def pick_for_key(
         self,
@@ -166,20 +175,20 @@ class Balancer:
         tried: Collection[str] = (),
         safe: bool = True,
     ) -> Pick | None:
-        """Choose the first instance in the order of *key* that may be asked and isn't too busy.
+        """Choose the first instance in the order of *key* that is eligible and isn't too busy.
 
         Returns:
-            None if there is none; ask :meth:`pick` then.
+            None if there is none; use :meth:`pick` then.
         """
-        now, known, order = self._clock(), self._table.stats, rendezvous.order(key)
-        service.size = len(order)
-        for each in order:
+        now, known = self._clock(), self._table.stats
+        service.size = rendezvous.size
+        for each in rendezvous.order(key):
             if each.name in tried or not self._table.is_eligible(each, now, safe=safe):
                 continue
             stats = known.get(each.name)
             most = capacity(service.outstanding, each.weight / rendezvous.weight)
             if stats is None or stats.pending(now) < most:
-                return self._table.give(each, stats, service, now)
+                return Pick(self._table, each, stats, service, now)
         return None
 
     def pick_near(
@@ -194,7 +203,7 @@ class Balancer:
         """Choose an instance of one of *levels*.
 
         Returns:
-            None if there is none, or if nearness is set aside; ask :meth:`pick` then.
+            None if there is none, or if nearness is set aside for this request; use :meth:`pick` then.
         """
         group = levels.choose(self.stats, self._table.avoided, self._clock(), self._random)
         return None if group is None else self.pick(group, service, size=size, tried=tried, safe=safe)
@@ -212,7 +221,7 @@ class Balancer:
         else:
             first, second = draw_two(shares, random(), random())
         chosen, stats = self._better(instances[first], instances[second], now)
-        # Both drawn may be bad ones, or slow ones, which hold more than their part of the requests under way.
+        # Both may be failing, or slow, so that they hold more than their share of the requests under way.
         if (stats.trouble is not None and stats.trouble.penalty(now)) or (
             stats.outstanding > _FEW
             and stats.outstanding * count > _MUCH * service.outstanding
@@ -220,12 +229,12 @@ class Balancer:
             and self._score is least_outstanding
         ):
             chosen, stats = self._least_loaded(instances, chosen, stats, now)
-        return self._table.give(chosen, stats, service, now)
+        return Pick(self._table, chosen, stats, service, now)
 
     def _least_loaded(
         self, instances: Sequence[Instance], chosen: Instance, stats: Stats, now: float
     ) -> tuple[Instance, Stats]:
-        """Return the instance of least load, or *chosen*; of many, some are looked at."""
+        """Return the least loaded instance, of a sample if there are many, or *chosen* if none is better."""
         known, least = self._table.stats, stats.load(now) / chosen.weight
         if len(instances) > _LOOKED_AT:
             instances = [draw_one(instances, None, self._random()) for _ in range(_LOOKED_AT)]
@@ -247,7 +256,7 @@ class Balancer:
         *,
         safe: bool,
     ) -> Pick | None:
-        """Give the request to an instance that neither was tried nor is avoided."""
+        """Give the request to an instance that is neither tried nor avoided."""
         is_eligible, count = self._table.is_eligible, len(instances)
         if count > _DRAWS:
             shares, found = shares_of(instances), dict[str, Instance]()
@@ -258,24 +267,24 @@ class Balancer:
                     if len(found) == 2:  # noqa: PLR2004 - two choices
                         return self._pick_of_many([*found.values()], 2, service, now)
             if found:
-                return self._table.give(next(iter(found.values())), None, service, now)
+                return Pick(self._table, next(iter(found.values())), None, service, now)
         eligible = [
             each for each in instances if each.name not in tried and is_eligible(each, now, safe=safe)
         ]
         if len(eligible) > 1:
             return self._pick_of_many(eligible, len(eligible), service, now)
-        return self._table.give(eligible[0], None, service, now) if eligible else None
+        return Pick(self._table, eligible[0], None, service, now) if eligible else None
 
     def _pick_avoided(
         self, instances: Sequence[Instance], tried: Collection[str], service: Service, now: float
     ) -> Pick | None:
-        """Give the request to the instance avoided longest, of some drawn at random if there are many."""
+        """Give the request to the instance avoided longest, of a sample if there are many."""
         if len(instances) > _LOOKED_AT:
             instances = [draw_one(instances, None, self._random()) for _ in range(_LOOKED_AT)]
         untried = [each for each in instances if each.name not in tried]
         if not untried:
             return None
-        return self._table.give(min(untried, key=self._retry_at), None, service, now)
+        return Pick(self._table, min(untried, key=self._retry_at), None, service, now)
 
     def _retry_at(self, instance: Instance) -> float:
         trouble = self._table.avoided.get(instance.name)
@@ -296,12 +305,12 @@ class Balancer:
             and stats.trouble is other_stats.trouble
             and self._score is least_outstanding
         ):
-            # The way of most requests, without the call.
+            # Most requests take this branch, which saves them the call.
             score = 0.0
         else:
             score = self._score(one, stats, other, other_stats, now)
         if score < 0.0 or (score == 0.0 and ahead < 0.0 and self._random() >= _CHANCE):
-            # Equal ones: the one further behind its share, or as drawn.
+            # If both are equal, the one further behind its share, save for the ties that the draw decides.
             one, stats, other, ahead = other, other_stats, one, -ahead
         weight = one.weight
         if ahead * weight > _LAG and ahead * other.weight > _LAG:

@@ -1,29 +1,29 @@
-"""How many requests to one service may be repeated: a share of those that succeeded.
+"""The retry budget of a service: how many requests may be retried, as a share of those that succeeded.
 
-Repetitions help as long as few requests fail, and keep a service overloaded that fails because it is
-overloaded. So each success earns a fraction of a repetition, and there is no constant part: the load on a
-service that is down grows by at most that fraction of what succeeded before. The idea is that of gRPC's retry
-throttling (proposal A6); a budget with a constant number of repetitions per second multiplies the load of
-callers that make few requests.
+Retries help as long as few requests fail. If a service fails because it is overloaded, they keep it
+overloaded. So each success earns a fraction of a retry, and there is no constant part: the load on a service
+that is down grows by at most that fraction of its earlier successes. The idea is that of gRPC's retry
+throttling (proposal A6). A budget with a constant number of retries per second would multiply the load that
+callers with few requests cause.
 """
 
 from typing import Final
 
 from peerage.balancing.window import Window
 
-#: Repetitions that one success earns.
+#: Retries that one success earns.
 RETRY_SHARE: Final = 0.1
 
-#: Repetitions that a caller has before its first success; used once.
+#: Retries that a caller has at the beginning; they are used once.
 FIRST_RETRIES: Final = 5
 
 
 class RetryBudget:
-    """The repetitions that the requests to one service may have; they are lost after 10 seconds.
+    """The retries that the requests to one service may have; earned ones expire after 5 to 10 seconds.
 
     Args:
-        share: repetitions that one success earns; 0 switches repetitions off.
-        first: repetitions at the beginning.
+        share: retries that one success earns; 0 switches retries off.
+        first: retries at the beginning.
     """
 
     __slots__ = ("_first", "_share", "_spent", "_successes", "succeeded")
@@ -38,11 +38,11 @@ class RetryBudget:
         """Counts a request that was answered at a time, in seconds."""
 
     def balance(self, now: float) -> int:
-        """Return how many requests may be repeated at *now*; never negative."""
+        """Return how many requests may be retried at *now*; never negative."""
         return self._earned(now) + self._first
 
     def spend(self, now: float) -> bool:
-        """Take one repetition; False if there is none."""
+        """Take one retry; False if there is none."""
         if self._earned(now):
             self._spent.add(now)
             return True
@@ -52,5 +52,5 @@ class RetryBudget:
         return False
 
     def _earned(self, now: float) -> int:
-        """Return how many of the repetitions that successes earned are left."""
+        """Return how many of the earned retries are left."""
         return max(0, int(self._share * self._successes.total(now)) - self._spent.total(now))

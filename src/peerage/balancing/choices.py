@@ -1,4 +1,4 @@
-"""What is computed once for each change of a service's instances, not for each request."""
+"""What is computed once after each change of a service's instances, and not for each request."""
 
 from collections.abc import Sequence
 
@@ -12,8 +12,8 @@ class Choices:
     """The instances of a service as one caller sees them, until they change.
 
     Args:
-        instances: those to choose from. They may be a list that changes later: then make another one.
-        version: says which state of the list it was.
+        instances: those to choose from. If the list changes, make another object.
+        version: the version of the list.
         place: where the caller runs.
         salt: a random number of the caller.
     """
@@ -26,13 +26,13 @@ class Choices:
         self.version = version
         self.place = place
         self.levels = levels_of(instances, place)
-        """By their distance from the caller; None if all are equally far."""
+        """The instances grouped by their distance from the caller; None if all are equally far."""
         self._rendezvous: Rendezvous | None = None
         self._subsets: dict[int, tuple[Sequence[Instance], Levels | None]] = {}
 
     @property
     def rendezvous(self) -> Rendezvous:
-        """Their order for each key."""
+        """The order of the instances for each key."""
         found = self._rendezvous
         if found is None:
             found = self._rendezvous = Rendezvous(self._instances)

@@ -1,7 +1,7 @@
-"""What happened to the calls of one client, as integers; a program reads them, and so may an exporter.
+"""Counters of what happened to the calls of one client, for programs and exporters of metrics.
 
-They only grow. The rate at which one grows is what to watch: repetitions refused by the budget, for example,
-say that a service fails more often than repeating helps.
+They only grow, so watch their rates. If the retries that the budget refuses increase, for example, a service
+fails too often for retries to help.
 """
 
 from collections.abc import Mapping
@@ -16,48 +16,49 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallCounts:
-    """What happened since the first call."""
+    """What happened to the calls since the first one."""
 
     attempts: Mapping[str, int]
-    """Requests sent to an instance, by how they ended: ``answered``, ``connect_failed``, ``connection_lost``,
-    ``timed_out``, ``unavailable``, ``throttled``, ``overloaded``, ``misdirected``, ``out_of_resources``,
-    ``not_retryable``, ``cancelled``. Only what occurred is a key."""
+    """Attempts by their outcome: ``answered``, ``connect_failed``, ``connection_lost``, ``timed_out``,
+    ``unavailable``, ``throttled``, ``overloaded``, ``misdirected``, ``out_of_resources``, ``not_retryable``,
+    ``cancelled``; :class:`peerage.balancing.Outcome` explains them. Outcomes that never occurred are left
+    out."""
     broken_off: int
-    """Responses whose body broke off, of those that count as ``answered``."""
-    repetitions: int
-    """Requests that were sent again after an instance may have processed them."""
-    repetitions_refused: int
-    """Calls that ended with a failure because the budget for repetitions was used up."""
-    second_attempts: int
-    """Requests that were sent to a second instance while the first one didn't answer."""
-    second_attempts_won: int
-    """Those that were answered first."""
+    """Responses whose body broke off; they count as ``answered`` as well."""
+    retries: int
+    """Attempts that were retries: an instance may have processed the request before."""
+    retries_refused: int
+    """Calls that ended with a failure because the retry budget was used up."""
+    backups: int
+    """Second attempts at another instance while the first one went on, hedged requests included."""
+    backups_won: int
+    """Backups that were answered first."""
     ejections: int
-    """How often an instance got no more requests because too many had failed."""
+    """How often an instance was ejected because too many of its requests had failed."""
     probes_passed: int
-    """Probes of avoided instances in the background that succeeded."""
+    """Background probes that succeeded."""
     probes_failed: int
-    """Those that failed."""
+    """Background probes that failed."""
 
 
 class Observer:
-    """Counts what happens; a subclass may also say it."""
+    """Counts what happens; a subclass may log it as well."""
 
     def __init__(self) -> None:
         self.answered = 0
         self.failed: dict[Outcome, int] = {}
-        """Attempts that weren't answered well, by how they ended."""
+        """Failed attempts by their outcome."""
         self.broken_off = 0
-        self.repetitions = 0
-        self.repetitions_refused = 0
-        self.second_attempts = 0
-        self.second_attempts_won = 0
+        self.retries = 0
+        self.retries_refused = 0
+        self.backups = 0
+        self.backups_won = 0
         self.ejections = 0
         self.probes_passed = 0
         self.probes_failed = 0
 
     def count_failed(self, outcome: Outcome) -> None:
-        """Count an attempt that wasn't answered well."""
+        """Count a failed attempt."""
         self.failed[outcome] = self.failed.get(outcome, 0) + 1
 
     def probed(self, *, passed: bool) -> None:
@@ -68,29 +69,29 @@ class Observer:
             self.probes_failed += 1
 
     def ejected(self, instance: "Instance", outcome: Outcome) -> None:  # noqa: ARG002 - for subclasses
-        """Count that *instance* gets no more requests, after a failure of this kind."""
+        """Count that *instance* was ejected, after a failure of this kind."""
         self.ejections += 1
 
     def stopped(self, name: str) -> None:
-        """The instance with this record answers neither requests nor its probe, and gets no more requests."""
+        """The instance with this record answers neither requests nor its probe, so it gets no requests."""
 
     def readmitted(self, name: str) -> None:
         """The instance with this record gets requests again."""
 
     def budget_used_up(self, name: tuple[str, str]) -> None:  # noqa: ARG002 - likewise
-        """Count a request to *name* that would have been repeated."""
-        self.repetitions_refused += 1
+        """Count a call of *name* that isn't retried because the budget is used up."""
+        self.retries_refused += 1
 
     def counts(self) -> CallCounts:
-        """Return all figures."""
+        """Return all counters."""
         attempts = {outcome.name.lower(): count for outcome, count in self.failed.items()}
         return CallCounts(
             attempts={"answered": self.answered, **attempts} if self.answered else attempts,
             broken_off=self.broken_off,
-            repetitions=self.repetitions,
-            repetitions_refused=self.repetitions_refused,
-            second_attempts=self.second_attempts,
-            second_attempts_won=self.second_attempts_won,
+            retries=self.retries,
+            retries_refused=self.retries_refused,
+            backups=self.backups,
+            backups_won=self.backups_won,
             ejections=self.ejections,
             probes_passed=self.probes_passed,
             probes_failed=self.probes_failed,

@@ -10,7 +10,7 @@ from peerage.records.instance import Instance
 def draw_one(instances: Sequence[Instance], shares: Sequence[float] | None, chance: float) -> Instance:
     """Return one of *instances*; *shares* are the running sums of their weights, None if these are equal."""
     position = int(chance * len(instances)) if shares is None else bisect_right(shares, chance * shares[-1])
-    # Rounding, or the number 1, may lead beyond the end.
+    # Rounding, or a random number of 1, may lead beyond the end.
     return instances[min(position, len(instances) - 1)]
 
 
@@ -30,7 +30,7 @@ def draw_two(shares: Sequence[float], chance: float, other_chance: float) -> tup
 
 
 def shares_of(instances: Sequence[Instance]) -> Sequence[float] | None:
-    """Return running sums of the weights; None if all weights are equal."""
+    """Return the running sums of the weights; None if all weights are equal."""
     try:
         shares: Sequence[float] | None = instances.shares  # type: ignore[attr-defined] # the directory's own lists have them
     except AttributeError:

@@ -1,8 +1,9 @@
-"""When an instance that answers badly gets no more requests, and when it is tried again.
+"""When an instance that fails is ejected, and when it is probed.
 
-The thresholds are those of Linkerd's unified circuit breaker (linkerd2-proxy): so many failures in a row, or
-too few successes among the requests of the last seconds. The methods that compare instances with each other
-(Envoy's outlier detection, gRPC's proposal A50) need more instances and requests than most services have.
+The thresholds are those of Linkerd's unified circuit breaker (linkerd2-proxy): a number of failures in a row,
+or too small a share of successes among the requests of the last seconds. Methods that compare instances with
+each other (Envoy's outlier detection, gRPC's proposal A50) need more instances and requests than most
+services have.
 """
 
 from dataclasses import dataclass
@@ -10,28 +11,29 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ejection:
-    """The thresholds; they count answers 502, 503 and 504 or without HTTP, lost connections, and time-outs.
+    """The thresholds of ejection.
 
-    An answer 429 counts in the success rate only.
+    Failures are the statuses 502, 503 and 504, answers that aren't HTTP, lost connections, and time-outs. A
+    429 counts in the success rate only, and a 503 marked with ``Peerage-Overloaded`` in neither.
     """
 
     consecutive: int = 7
     """Failures in a row that eject an instance; 0 switches ejection off."""
     success_rate: float = 0.8
-    """An instance is ejected when a smaller share of its requests succeeded in the last 5 to 10 seconds."""
+    """An instance is ejected if a smaller share of its requests in the last 5 to 10 seconds succeeded."""
     least_requests: int = 5
-    """Requests below which the rate means nothing."""
+    """The success rate counts from so many requests on."""
     first_seconds: float = 1.0
-    """Seconds until a request tries the instance again; each failure of such a request doubles them."""
+    """Seconds until the first probe; each failed probe doubles them."""
     longest_seconds: float = 2.0
-    """Seconds between such requests at most.
+    """Seconds between two probes at most.
 
-    Linkerd waits up to 60, but its requests fail if it is too early. Ours are repeated elsewhere, so an early
-    return costs less than a late one."""
+    Linkerd waits for up to 60 s, because there the request that probes fails if it is too early. Here it is
+    retried elsewhere, so an early probe costs less than a late one."""
     jitter: float = 0.5
-    """The share of those seconds that is left to chance, so that callers don't all try at the same moment."""
+    """The share of those seconds that is random, so that callers don't all probe at the same moment."""
     most: float = 0.5
-    """The share of the instances of a service that may be ejected."""
+    """The largest share of the instances of a service that may be ejected at the same time."""
 
     def trips(self, consecutive: int, succeeded: int, failed: int) -> bool:
         """Tell whether an instance is to be ejected.
@@ -49,15 +51,15 @@ class Ejection:
         return requests >= self.least_requests and succeeded < self.success_rate * requests
 
     def pause(self, ejections: int, chance: float) -> float:
-        """Return the seconds until the next try.
+        """Return the seconds until the next probe.
 
         Args:
-            ejections: how often the instance was ejected before without a success.
+            ejections: how many probes have failed in a row.
             chance: a random number from 0 to 1.
         """
         longest = min(self.longest_seconds, self.first_seconds * 2.0 ** min(ejections, 16))
         return longest * (1.0 - self.jitter * chance)
 
     def allows(self, ejected: int, instances: int) -> bool:
-        """Tell whether one more of so many instances may be ejected when *ejected* are already."""
+        """Tell whether one more of *instances* may be ejected if *ejected* are already."""
         return ejected + 1 <= self.most * instances

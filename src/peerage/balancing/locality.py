@@ -1,11 +1,12 @@
 """How much of the traffic near instances get: levels by distance, and when nearness is set aside.
 
 The levels are Envoy's priority levels with its overprovisioning factor ("Priority levels" in its manual): the
-nearest one gets the traffic, and gives up a part of it when less than 1 / 1.4 = 72 % of it is healthy. Two
-rules are added, because an Envoy knows where all callers are, and a caller here only knows itself:
+nearest level gets the traffic, and gives up a part of it when less than 1 / 1.4 = 72 % of it is healthy. Two
+rules are added, because Envoy's configuration says where all callers are, and a caller here knows only where
+it runs itself:
 
-- No level gets more than twice the share that it would have without levels. One instance beside nine distant
-  ones carries the load of two, even if all callers are in one place.
+- No level gets more than twice the share that it would have without levels. One near instance beside nine
+  distant ones carries the load of two, even if all callers are in one place.
 - A level is set aside for one request if an instance drawn from it has more than twice the load of a distant
   one, or takes more than twice the time: nearness isn't worth waiting for. One request in twenty ignores the
   levels, so that distant instances are known well enough to be compared.
@@ -20,35 +21,35 @@ from peerage.balancing.drawing import draw_one
 from peerage.balancing.stats import Stats
 from peerage.records.instance import Instance
 
-#: By this factor a level is assumed to be larger than it needs to be.
+#: The factor by which each level is assumed to be larger than necessary.
 OVERPROVISIONING: Final = 1.4
 
-#: A level gets at most so many times the share that it would have without levels.
+#: How many times the share that it would have without levels a level may get.
 MOST: Final = 2.0
 
-#: A level is set aside if one of its instances has so many times the load or the latency of another one.
+#: A level is set aside if an instance of it has more than so many times the load or latency of a distant one.
 _WORSE: Final = 2.0
 
 #: The share of the requests that ignore the levels.
 _IGNORING: Final = 0.05
 
-#: Seconds for which it is remembered how much of each level is healthy.
+#: Seconds after which it is computed again how much of each level is healthy.
 _JUDGED_SECONDS: Final = 0.25
 
 
 class Place(NamedTuple):
-    """Where the caller runs; both ids folded. Whether an instance is on its host the instance says."""
+    """Where the caller runs; both ids folded. Whether an instance is on the same host, the instance says."""
 
     node_id: str | None = None
     site_id: str | None = None
 
 
-#: It isn't known where the caller runs.
+#: The place of a caller of which nothing is known.
 NOWHERE: Final = Place()
 
 
 class Group(list[Instance]):
-    """Instances from which the balancer chooses, with the sums that it draws by. It doesn't change."""
+    """An unchanging list of instances, with the sums of weights by which the balancer draws from it."""
 
     __slots__ = ("shares", "weight")
 
@@ -70,16 +71,16 @@ def traffic(levels: Sequence[tuple[float, float]]) -> list[float]:
     """Return the share of the traffic that each level gets.
 
     Args:
-        levels: the weight of the healthy instances and of all instances of each, the nearest first.
+        levels: for each level, the nearest first, the weight of its healthy instances and of all of them.
 
     Returns:
-        shares that add up to 1; none if no instance is healthy.
+        shares that add up to 1; an empty list if no instance is healthy.
     """
     healthy = sum(each for each, _ in levels)
     if not healthy:
         return []
     shares, left = [0.0] * len(levels), 1.0
-    # If no level is healthy enough, what is left is given away in the second round.
+    # If the levels aren't healthy enough for all the traffic, the second round distributes what is left.
     for factor in (OVERPROVISIONING, float("inf")):
         for number, (well, weight) in enumerate(levels):
             if well:
@@ -118,11 +119,11 @@ class Levels:
         now: float,
         random: Callable[[], float],
     ) -> Group | None:
-        """Return the level from which the next request's instance is chosen; None if it is all instances.
+        """Return the level from which to choose the instance for the next request; None: from all instances.
 
         Args:
             known: returns the figures of an instance by the name of its record.
-            avoided: the names of the records of instances that get no requests at the moment.
+            avoided: the names of the records of the instances that get no requests at the moment.
             now: the time in seconds.
             random: returns random numbers from 0 to 1.
         """
@@ -137,7 +138,7 @@ class Levels:
         return None if _is_worse(stats, near, known(other.name), other, now) else group
 
     def _draw_other(self, number: int, chance: float, other_chance: float) -> Instance:
-        """Return an instance of another level than the one of this number."""
+        """Return an instance of another level than that with this number."""
         others, weight = self._others[number]
         point = chance * weight
         for each in others[:-1]:
@@ -147,7 +148,7 @@ class Levels:
         return others[-1].draw(other_chance)
 
     def _judge(self, avoided: Collection[str], now: float) -> Sequence[float]:
-        """Return the bounds for the instances that aren't avoided."""
+        """Return the running sums of the shares when only the instances that aren't avoided count."""
         if now >= self._judged_until:
             self._judged_until = now + _JUDGED_SECONDS
             weights = self._weights
@@ -159,7 +160,7 @@ class Levels:
                     number, weight = found
                     healthy[number] -= weight
             self._healthy_until = _bounds(
-                # Sums may be a little above what is taken from them again.
+                # After the subtractions a rounding error may be left instead of 0.
                 traffic(
                     [
                         (left if left > 1e-9 * group.weight else 0.0, group.weight)
@@ -190,7 +191,7 @@ def levels_of(instances: Sequence[Instance], place: Place) -> Levels | None:
 
 
 def _bounds(shares: Sequence[float]) -> Sequence[float]:
-    """Return running sums of *shares*, from 0 to what is left by the requests that ignore the levels."""
+    """Return running sums of *shares*, scaled so that some requests ignore the levels."""
     return [*accumulate(share * (1.0 - _IGNORING) for share in shares)]
 
 
@@ -199,7 +200,7 @@ def _weights_of(groups: Sequence[Group]) -> dict[str, tuple[int, float]]:
 
 
 def _is_worse(stats: Stats, near: Instance, others: Stats | None, other: Instance, now: float) -> bool:
-    """Tell whether *near* has so much more load or latency than *other* that it isn't to be preferred."""
+    """Tell whether *near* has so much more load or latency than *other* that it shouldn't be preferred."""
     load = 0.0 if others is None else others.load(now)
     if stats.load(now) * other.weight > _WORSE * load * near.weight:
         return True

@@ -1,16 +1,16 @@
-"""How an attempt to send a request to an instance can end."""
+"""The outcomes of an attempt to send a request to an instance."""
 
 from enum import Enum, auto
 from typing import Final
 
 
 class Outcome(Enum):
-    """How one attempt at one instance ended, whatever HTTP library made it."""
+    """How one attempt at one instance ended, for any HTTP library."""
 
     ANSWERED = auto()
-    """A response arrived. The attempt lasts until its body has been read or given up."""
+    """A response arrived that is no failure. The attempt lasts until its body has been read or given up."""
     UNRESOLVED = auto()
-    """No host of the instance has an address that may be called, so no attempt was made."""
+    """No host of the instance has an address that may be called, so nothing was sent."""
     CONNECT_FAILED = auto()
     """No connection could be made, so nothing of the request was sent."""
     CONNECTION_LOST = auto()
@@ -22,18 +22,18 @@ class Outcome(Enum):
     THROTTLED = auto()
     """It was answered with 429: the caller sends too many requests."""
     OVERLOADED = auto()
-    """The instance says that it didn't process the request, because it has too many."""
+    """The instance says that it didn't process the request, because too many are under way there."""
     MISDIRECTED = auto()
     """Another service answered, and says that it didn't process the request."""
     OUT_OF_RESOURCES = auto()
     """This process or machine has no descriptor, port or memory left for another connection."""
     NOT_RETRYABLE = auto()
-    """It failed for a reason that another instance wouldn't mend; the caller gets the error as it is."""
+    """It failed for a reason that is the same at every instance; the caller gets the error as it is."""
     UNUSED = auto()
-    """No attempt was made."""
+    """The instance was chosen, and no attempt was made."""
     CANCELLED = auto()
-    """The caller gave the request up."""
+    """The attempt was given up: the caller was cancelled, or the other one of two attempts was answered."""
 
 
-#: How most attempts end. In Python 3.11 the name of a member takes ten times as long to look up.
+#: The outcome of most attempts. In Python 3.11 looking up a member by its name takes ten times as long.
 ANSWERED: Final = Outcome.ANSWERED

@@ -1,4 +1,4 @@
-"""The time that all but a few requests take, estimated without keeping each."""
+"""The time that all but a few requests take, estimated without keeping every observation."""
 
 from math import log2
 from typing import Final
@@ -10,7 +10,7 @@ _FINENESS: Final = 4
 _FIRST: Final = 1e-4
 _BUCKETS: Final = 4 * 26
 
-#: Observations after which the estimate is made anew, and after which the older ones count half.
+#: Observations after which the estimate is renewed, and those after which all earlier ones count half.
 _BATCH: Final = 64
 _HALVED: Final = 4096
 
@@ -30,10 +30,10 @@ class Quantile:
         self._total = 0.0
         self._new = 0
         self.value: float | None = None
-        """The estimate in seconds; None before there were enough observations."""
+        """The estimate in seconds; None until there are enough observations."""
 
     def add(self, seconds: float) -> None:
-        """Take one observation into account."""
+        """Add an observation."""
         position = int(_FINENESS * log2(seconds / _FIRST)) + 1 if seconds > _FIRST else 0
         self._counts[min(position, _BUCKETS - 1)] += 1.0
         self._total += 1.0

@@ -1,8 +1,9 @@
 """The same instance for the same key: rendezvous hashing, with a bound on the load of each instance.
 
-Each pair of key and instance has a pseudo-random number, and the instance with the highest one gets the
-requests of the key. If an instance leaves, only its own keys move, each to the next in its own order; if one
-joins, it takes over just the keys that become its own. Callers need not agree on anything but the instances.
+Each pair of key and instance has a pseudo-random number, and the instance with the highest number gets the
+requests of the key. If an instance leaves, only its keys move, each to the next instance in the order of that
+key; an instance that joins takes over only the keys for which it has the highest number. Callers that know
+the same instances choose the same one, without talking to each other.
 
 Sources: Thaler and Ravishankar, "A Name-Based Mapping Scheme for Rendezvous" (1996); weights as in
 Schindelhauer and Schomaker, "Weighted Distributed Hash Tables" (2005); the bound from Mirrokni, Thorup and
@@ -21,13 +22,13 @@ from cachetools import LRUCache
 
 from peerage.records.instance import Instance
 
-#: An instance gets requests for its keys up to so many times the mean load.
+#: How many times the mean load an instance may have and still get requests for its keys.
 BOUND: Final = 1.25
 
-#: Instances that are in question for one key: the chance that all are too busy is less than 0.1 %.
+#: Instances that are candidates for one key: the chance that all of them are too busy is below 0.1 %.
 _CANDIDATES: Final = 16
 
-#: Keys of which the order of the instances is remembered.
+#: Keys whose order of instances is remembered.
 _REMEMBERED: Final = 4096
 
 _BITS: Final = 64
@@ -41,8 +42,8 @@ def capacity(under_way: int, share: float) -> int:
     """Return how many requests an instance may have under way, this one included.
 
     Args:
-        under_way: the requests under way at all instances, without this one.
-        share: the share of the instance in the sum of the weights.
+        under_way: the requests under way at all instances, this one excluded.
+        share: the weight of the instance as a share of all weights.
     """
     return ceil(BOUND * (under_way + 1) * share)
 
@@ -51,11 +52,11 @@ class Rendezvous:
     """The order of the instances of a service for each key.
 
     Args:
-        instances: in any order. Each is known by its ``instance_id``, so that it has the same keys again
-            after a restart; by the name of its record if it has none, or one that others have, too.
+        instances: in any order. Each is identified by its ``instance_id``, so that it has the same keys again
+            after a restart, or by the name of its record if it has no ``instance_id`` or shares it.
     """
 
-    __slots__ = ("_digests", "_equal", "_instances", "_orders", "weight")
+    __slots__ = ("_digests", "_equal", "_instances", "_orders", "size", "weight")
 
     def __init__(self, instances: Sequence[Instance]) -> None:
         ids = [_instance_id(instance) for instance in instances]
@@ -65,6 +66,8 @@ class Rendezvous:
             for own, each in zip(ids, instances, strict=True)
         ]
         self._instances = [*instances]
+        self.size = len(instances)
+        """How many instances there are."""
         weights = [each.weight for each in instances]
         self.weight = sum(weights)
         """The sum of the weights."""
@@ -74,12 +77,12 @@ class Rendezvous:
     def order(self, key: str) -> Sequence[Instance]:
         """Return the first instances for *key*, the best one first.
 
-        It takes time for each instance when a key is seen first.
+        The first time that a key is seen, this takes time in proportion to the number of instances.
         """
         found = self._orders.get(key)
         if found is None:
             digest, instances = _digest(key), self._instances
-            # As mix() does, without a call for each.
+            # This is mix(), inlined because a call for each instance takes too long.
             scores: list[float] = [
                 ((mixed := own ^ digest) ^ mixed >> _SHIFT) * _MULTIPLIER & _MASK for own in self._digests
             ]
@@ -95,12 +98,12 @@ class Rendezvous:
 
 
 def mix(number: int) -> int:
-    """Return a number of 64 bits the higher of which depend on all bits of *number*."""
+    """Return a number of 64 bits, of which the higher ones depend on all bits of *number*."""
     return (number ^ number >> _SHIFT) * _MULTIPLIER & _MASK
 
 
 def _instance_id(instance: Instance) -> str | None:
-    # A record has one at most under this key, as its first id.
+    # A record has at most one id with this key, and that is its first one.
     ids = instance.ids
     return ids[0][1] if ids and ids[0][0] == "instance_id" else None
 

@@ -1,4 +1,4 @@
-"""What the balancer remembers about the instances of one name together."""
+"""What the balancer remembers about all instances of one name together."""
 
 from typing import TYPE_CHECKING
 
@@ -16,16 +16,16 @@ class Service:
 
     def __init__(self) -> None:
         self.budget = RetryBudget()
-        """Requests that may be repeated."""
+        """How many requests may be retried, or get a backup."""
         self.answered_at = float("-inf")
-        """When one of them last answered a request, in seconds of the balancer's clock."""
+        """When an instance last answered a request, in seconds of the balancer's clock."""
         self.ejected: set[str] = set()
-        """Names of the records of those that are ejected."""
+        """The names of the records of the ejected instances."""
         self.hedging: Hedging | None = None
-        """When requests are hedged; None if none was so far."""
+        """When requests are hedged; None if hedging was never chosen."""
         self.outstanding = 0
-        """Requests under way at all of them."""
+        """Requests under way at all instances."""
         self.size = 0
         """The number of instances at the last request."""
         self.choices: Choices | None = None
-        """What was computed of them at the last request."""
+        """What was computed from the instances at the last request."""

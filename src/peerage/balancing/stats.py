@@ -6,12 +6,12 @@ from typing import Final
 from peerage.balancing.trouble import Trouble
 from peerage.balancing.window import Window
 
-#: Seconds in which the moving average of the latency forgets two thirds of a peak.
+#: The time constant of the moving average of the latency, in seconds.
 _DECAY: Final = 10.0
 
 
 class Stats:
-    """Figures about the requests to one instance, by the name of its record."""
+    """Figures about the requests to one instance."""
 
     __slots__ = (
         "answered_at",
@@ -33,49 +33,49 @@ class Stats:
         self.latency: float | None = None
         """Seconds from an attempt to its answer: a moving average that rises at once; None at first."""
         self.position = position
-        """How many requests it was given, each divided by its weight; only differences mean something."""
+        """The requests given to it, divided by its weight; only differences between instances matter."""
         self.reported = 0.0
         """Requests under way there, as it reported them with its last answer."""
         self.reported_at = float("-inf")
-        """When it did, in seconds of the balancer's clock."""
+        """When it last reported them, in seconds of the balancer's clock."""
         self.successes = Window()
-        """Requests that were answered well, to the end, in the last 10 seconds."""
+        """Requests of the last 5 to 10 seconds that succeeded and were answered to the end."""
         self.trouble: Trouble | None = None
         """What went wrong there lately; None if nothing did."""
         self.retired = False
-        """Whether its record was removed, so that it is forgotten with its last request."""
+        """Whether its record was removed, so that these figures are dropped with its last request."""
 
     def begin_trouble(self) -> Trouble:
-        """Return what went wrong there; as yet nothing, if nothing did."""
+        """Return what went wrong there lately; a new, empty object if nothing did."""
         trouble = self.trouble
         if trouble is None:
             trouble = self.trouble = Trouble()
         return trouble
 
     def answered(self, seconds: float, now: float) -> None:
-        """Record that a request was answered at *now* after so many seconds."""
+        """Record that a request was answered at *now*, after *seconds*."""
         latency, passed = self.latency, now - self.answered_at
         self.answered_at = now
         if latency is None or seconds >= latency:
             self.latency = seconds
         else:
-            # For short times this is nearly an exponential decay, without its cost.
+            # For short times this is close to an exponential decay, and costs less.
             share = passed / (passed + _DECAY) if passed < 1.0 else 1.0 - exp(-passed / _DECAY)
             self.latency = latency + (seconds - latency) * share
 
     def expected_latency(self, now: float) -> float:
-        """Return the latency to be expected at *now*: without answers, what is known is forgotten."""
+        """Return the latency to be expected at *now*; without answers it falls to 0."""
         latency, age = self.latency, now - self.answered_at
         if latency is None:
             return 0.0
         return latency * exp(-age / _DECAY) if age > 0.0 else latency
 
     def load(self, now: float) -> float:
-        """Return the number of requests under way, and what failures count in addition."""
+        """Return the number of requests under way, increased by the penalty for failures."""
         trouble = self.trouble
         return self.outstanding if trouble is None else trouble.load(self.outstanding, now)
 
     def pending(self, now: float) -> int:
-        """Return the number of requests under way, those included that were given up and may be at work."""
+        """Return the number of requests under way, including given-up ones that may still be processed."""
         trouble = self.trouble
         return self.outstanding if trouble is None else self.outstanding + trouble.holding(now)

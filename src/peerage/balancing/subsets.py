@@ -1,9 +1,9 @@
-"""Some of many instances for each caller, so that not every caller connects to every instance.
+"""A subset of many instances for each caller, so that not every caller connects to every instance.
 
-Each caller ranks the instances by a hash with a random number of its own, and uses the first ones: random
-subsetting by rendezvous hashing, gRPC's proposal A68. A change of one instance changes at most one of a
-caller's subset. The load is even on average only: an instance is in the subsets of more or fewer callers by
-chance, so subsets should have at least 20 instances.
+Each caller ranks the instances by a hash that includes a random number of the caller, and uses the first
+ones: random subsetting by rendezvous hashing, gRPC's proposal A68. When one instance joins or leaves, at most
+one member of a caller's subset changes. The load is even on average only, because the number of callers that
+use an instance is random. So subsets should have at least 20 instances.
 """
 
 from collections.abc import Sequence
@@ -18,15 +18,15 @@ WHOLE: Final = 100
 
 
 def subset(instances: Sequence[Instance], size: int, salt: int) -> Sequence[Instance]:
-    """Return *size* of *instances*, or all if there are few.
+    """Return *size* of *instances*, or all of them if there are no more than 100.
 
     Args:
         instances: in any order.
-        size: how many of them.
+        size: the size of the subset.
         salt: a random number of the caller.
     """
     if len(instances) <= max(size, WHOLE):
         return instances
-    # Python remembers the hash of each text: this is quick. Other processes have other hashes.
+    # Python caches the hash of a str, so this is quick. Hashes differ between processes, which does no harm.
     salt = mix(salt)
     return nsmallest(size, instances, key=lambda each: mix(mix(hash(each.name) ^ salt)))

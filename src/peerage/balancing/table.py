@@ -1,4 +1,4 @@
-"""What is known about each instance, how requests change it, and which instances are avoided."""
+"""The figures of each instance, how requests change them, and which instances are avoided."""
 
 from collections.abc import Mapping
 from enum import Enum, auto
@@ -16,35 +16,33 @@ from peerage.records.instance import Instance
 #: Seconds for which an instance that accepted no connection is avoided, before it is probed.
 AVOID_SECONDS: Final = 1.0
 
-#: Services that are remembered; those of which nothing is ejected are forgotten first.
+#: Services that are remembered. Those without instances are forgotten first, then those without an ejected
+#: one.
 _MOST_SERVICES: Final = 4096
 
-#: Seconds that a request is under way at least when its instance is suspected to be stopped or stuck, and
-#: until an instance that answered its probe is suspected again.
-SUSPECT_SECONDS: Final = 1.0
+#: Seconds after which an unanswered request may mean that its instance has stalled, and seconds until an
+#: instance that passed its probe is probed for this reason again.
+STALL_SECONDS: Final = 1.0
 _CLEARED_SECONDS: Final = 5.0
 
-#: No connection was made, or by mistake: the next request would meet the same.
+#: No connection to the instance was made, and the next request would fail in the same way.
 _REFUSED: Final = frozenset({Outcome.UNRESOLVED, Outcome.CONNECT_FAILED, Outcome.MISDIRECTED})
 
-#: Failures of the instance. Those of the second kind are its way to ask for fewer requests. An overloaded one
-#: does what it can: if it were ejected, the others would get its requests, and be overloaded, too.
+#: Failures of the instance, and answers by which it asks for fewer requests. An instance isn't ejected
+#: because it is overloaded: the others would get its requests, and be overloaded, too.
 _FAILED: Final = frozenset({Outcome.CONNECTION_LOST, Outcome.TIMED_OUT, Outcome.UNAVAILABLE})
 _DECLINED: Final = frozenset({Outcome.THROTTLED, Outcome.OVERLOADED})
 
-#: The instance may be at work still.
-_HELD: Final = frozenset({Outcome.TIMED_OUT, Outcome.CANCELLED})
-
 
 class Probe(Enum):
-    """How an avoided instance is tried in the background."""
+    """How an instance is probed in the background."""
 
     CONNECT = auto()
-    """By a connection: none was accepted before."""
+    """By a connection, because it accepted none before."""
     REQUEST = auto()
-    """By a request that does no harm, which must be answered well: it answered badly."""
-    SUSPECT = auto()
-    """By a request that does no harm. Any answer counts, because it gave none."""
+    """By a ``HEAD /`` that must succeed, because its answers were failures."""
+    STALLED = auto()
+    """By a ``HEAD /``; any answer counts, because it gave none."""
 
 
 class Pick:
@@ -53,20 +51,26 @@ class Pick:
     __slots__ = ("_table", "instance", "service", "started", "stats")
 
     def __init__(
-        self, table: "Table", instance: Instance, stats: Stats, service: Service, now: float
+        self, table: "Table", instance: Instance, stats: Stats | None, service: Service, now: float
     ) -> None:
+        if stats is None:
+            stats = table.begin(instance)
         self.instance = instance
         """The instance chosen."""
         self.stats = stats
-        """What is known of it."""
+        """The figures of the instance."""
         self.service = service
-        """What is known of all instances of the name that was asked for."""
+        """What is known about all instances of the name that was called."""
         self.started = now
         """When it was chosen, in seconds of the balancer's clock."""
         self._table: Table | None = table
+        stats.outstanding += 1
+        service.outstanding += 1
+        if (trouble := stats.trouble) is not None:
+            table.tries(trouble, now)
 
     def answered(self, now: float) -> None:
-        """Record that the head of a response arrived that is no failure; :meth:`done` must follow."""
+        """Record that the head of a successful response arrived; :meth:`done` must follow."""
         stats = self.stats
         service, seconds = self.service, now - self.started
         stats.answered(seconds, now)
@@ -80,13 +84,14 @@ class Pick:
         """Record how many requests the instance says are under way there."""
         self.stats.reported, self.stats.reported_at = requests, now
 
-    def done(self, outcome: Outcome, now: float, *, retry_after: float = 0.0) -> None:
+    def done(self, outcome: Outcome, now: float, *, retry_after: float = 0.0, counts: bool = True) -> None:
         """Record how the request ended; only the first call counts.
 
         Args:
-            outcome: how. Before ``ANSWERED`` comes :meth:`answered`.
+            outcome: how it ended. With ``ANSWERED``, :meth:`answered` must have been called before.
             now: the time, in seconds of the balancer's clock.
             retry_after: the seconds for which the instance asked not to be called.
+            counts: whether a failure counts against the instance.
         """
         table, self._table = self._table, None
         if table is not None:
@@ -101,15 +106,17 @@ class Pick:
             else:
                 if outcome is Outcome.CANCELLED:
                     table.observer.count_failed(outcome)
+                if not counts:
+                    outcome = Outcome.CANCELLED if outcome is Outcome.TIMED_OUT else Outcome.NOT_RETRYABLE
                 table.failed(self, outcome, now, retry_after)
 
 
 class Table:
-    """Figures of instances by the name of the record: an Instance whose record changes keeps its figures.
+    """The figures of all instances, by the name of the record: they survive a change of the record's content.
 
     Args:
         rng: source of randomness.
-        ejection: when instances that answer badly are avoided.
+        ejection: when instances that fail are ejected.
         observer: counts what happens.
     """
 
@@ -127,13 +134,16 @@ class Table:
         """Instances that get no requests at the moment, by the name of the record."""
         self.services: dict[tuple[str, str], Service] = {}
         self.due: Final[dict[Instance, Probe]] = {}
-        """Avoided instances that are to be probed in the background; see :meth:`take_due`."""
+        """The instances to be probed in the background; see :meth:`take_due`."""
         self._random = rng.random
 
     def service(self, name: tuple[str, str]) -> Service:
-        """Return what is known of the instances of *name*: key and value, folded."""
+        """Return what is known about the instances of *name*: a key and a value, folded."""
         service = self.services.get(name)
         if service is None:
+            if len(self.services) >= _MOST_SERVICES:
+                # Names that no instance has come from outside sometimes, and in any number.
+                self.services = {name: each for name, each in self.services.items() if each.size}
             if len(self.services) >= _MOST_SERVICES:
                 self.services = {name: each for name, each in self.services.items() if each.ejected}
             service = self.services[name] = Service()
@@ -145,7 +155,7 @@ class Table:
         return {name: stats.outstanding for name, stats in self.stats.items() if stats.outstanding}
 
     def begin_together(self, one: Instance, other: Instance) -> tuple[Stats, Stats]:
-        """Return the figures of both; a newcomer begins where the other is, so it gets just its share."""
+        """Return the figures of both; a new instance starts level with the other, to get just its share."""
         stats, other_stats = self.stats.get(one.name), self.stats.get(other.name)
         if stats is None:
             stats = self.stats[one.name] = Stats(other_stats.position if other_stats is not None else 0.0)
@@ -153,26 +163,25 @@ class Table:
             other_stats = self.stats[other.name] = Stats(stats.position)
         return stats, other_stats
 
-    def give(self, instance: Instance, stats: Stats | None, service: Service, now: float) -> Pick:
-        """Count a request as under way at *instance*."""
+    def begin(self, instance: Instance) -> Stats:
+        """Return the figures of *instance*, which begin with its first request."""
+        stats = self.stats.get(instance.name)
         if stats is None:
-            stats = self.stats.get(instance.name)
-            if stats is None:
-                stats = self.stats[instance.name] = Stats()
-        stats.outstanding += 1
-        service.outstanding += 1
-        if (trouble := stats.trouble) is not None and trouble.retry_at is not None:
-            # One request tries it; the others go on avoiding it until that one is answered.
+            stats = self.stats[instance.name] = Stats()
+        return stats
+
+    def tries(self, trouble: Trouble, now: float) -> None:
+        """Let one request probe an avoided instance; others go on avoiding it until that one is answered."""
+        if trouble.retry_at is not None:
             trouble.retry_at = now + self._pause(trouble)
-        return Pick(self, instance, stats, service, now)
 
     def is_eligible(self, instance: Instance, now: float, *, safe: bool) -> bool:
-        """Tell whether *instance* may get a request; if it is to be probed first, note that.
+        """Tell whether *instance* may get a request; if it must be probed first, note that.
 
         Args:
             instance: the instance.
-            now: the time.
-            safe: whether the request does no harm if it fails, so that it may try an ejected instance.
+            now: the time in seconds.
+            safe: whether the request may probe an ejected instance, because it can be retried elsewhere.
         """
         trouble = self.avoided.get(instance.name)
         if trouble is None or trouble.retry_at is None:
@@ -184,55 +193,55 @@ class Table:
             if trouble.ejected_from is not None:
                 self.due[instance] = Probe.REQUEST
             else:
-                self.due[instance] = Probe.SUSPECT if trouble.suspect_at else Probe.CONNECT
+                self.due[instance] = Probe.STALLED if trouble.recheck_at else Probe.CONNECT
         return False
 
-    # The way back
+    # Probes and readmission
 
     def answered(self, name: str, stats: Stats, trouble: Trouble, started: float) -> None:
-        """Record that the head of a response arrived, to a request *started* then, after a failure."""
+        """Record an answer of an instance that failed before, to a request that began at *started*."""
         trouble.held = 0
         if trouble.retry_at is None:
             return
         if trouble.ejected_from is not None:
             if started < trouble.ejected_at:
-                # It was under way when the instance was ejected.
+                # The request was under way when the instance was ejected, so the answer proves nothing.
                 return
-            # Until its response has ended, one failure ejects the instance again.
+            # Until this response has been read, one failure ejects the instance again.
             trouble.consecutive = self.ejection.consecutive - 1
         self._readmit(name, stats, trouble)
 
     def succeeded(self, stats: Stats, trouble: Trouble, started: float, now: float) -> None:
-        """Record that a request *started* then was answered to the end, after a failure."""
+        """Record the end of a successful response of an instance that failed before; see :meth:`answered`."""
         if trouble.ejected_from is None or started >= trouble.ejected_at:
             trouble.consecutive = 0
             if trouble.is_over(now):
                 stats.trouble = None
 
-    def suspect(self, pick: Pick, now: float) -> bool:
-        """Tell whether the instance of a request under way is avoided; have it probed if it seems stopped.
+    def check_stalled(self, pick: Pick, now: float) -> bool:
+        """Tell whether the instance of a request under way is avoided; if it may have stalled, probe it.
 
-        It is suspected if the request is older than a second, the instance has answered nothing since, and
-        others of the service have.
+        It may have stalled if the request is older than a second and the instance has answered nothing since
+        the request began, although others of the service have.
         """
         stats, name = pick.stats, pick.instance.name
         if name in self.avoided:
             return True
         if stats.answered_at >= pick.started or pick.service.answered_at <= pick.started:
             return False
-        if now - pick.started < SUSPECT_SECONDS or stats.retired:
+        if now - pick.started < STALL_SECONDS or stats.retired:
             return False
         trouble = stats.begin_trouble()
-        if now >= trouble.suspect_at:
-            trouble.suspect_at = now + _CLEARED_SECONDS
-            self.due[pick.instance] = Probe.SUSPECT
+        if now >= trouble.recheck_at:
+            trouble.recheck_at = now + _CLEARED_SECONDS
+            self.due[pick.instance] = Probe.STALLED
         return False
 
     def probed(self, name: str, now: float, *, passed: bool) -> None:
         """Record the result of probing the instance with this record in the background."""
         self.observer.probed(passed=passed)
         stats = self.stats.get(name)
-        if stats is None or (trouble := stats.trouble) is None:
+        if stats is None or stats.retired or (trouble := stats.trouble) is None:
             return
         if trouble.retry_at is None:
             if not passed:
@@ -241,7 +250,7 @@ class Table:
                 self.observer.stopped(name)
         elif passed:
             trouble.held = 0
-            # One more failure ejects it again.
+            # The next failure ejects it again.
             trouble.consecutive = max(0, self.ejection.consecutive - 1) if trouble.ejected_from else 0
             self._readmit(name, stats, trouble)
         else:
@@ -249,7 +258,7 @@ class Table:
             trouble.retry_at = now + self._pause(trouble)
 
     def failed(self, pick: Pick, outcome: Outcome, now: float, retry_after: float) -> None:
-        """Record that a request ended with *outcome*; it isn't counted as under way any more."""
+        """Record that a request ended with *outcome*, a failure; it no longer counts as under way."""
         name, stats = pick.instance.name, pick.stats
         if stats.retired:
             if not stats.outstanding and self.stats.get(name) is stats:
@@ -264,17 +273,17 @@ class Table:
         elif outcome is Outcome.CANCELLED:
             stats.begin_trouble().hold(now)
             if (hedging := pick.service.hedging) is not None:
-                # It would have taken even longer.
+                # The answer would have taken at least as long.
                 hedging.usual.add(now - pick.started)
 
     def joined(self, name: str, now: float) -> None:
-        """Let an instance that has just been started get one request at a time at first."""
+        """Give an instance that has just been started one request at a time at first."""
         if name not in self.stats:
             stats = self.stats[name] = Stats()
             stats.begin_trouble().cold_until = now + COLD_SECONDS
 
     def forget(self, name: str) -> None:
-        """Drop what is known about an instance whose record was removed, once no request is under way."""
+        """Drop the figures of an instance whose record was removed, once it has no request under way."""
         stats = self.stats.get(name)
         if stats is None:
             return
@@ -286,7 +295,7 @@ class Table:
             del self.stats[name]
 
     def take_due(self) -> Mapping[Instance, Probe]:
-        """Return the instances to be probed in the background, each once; report by :meth:`probed`."""
+        """Return the instances to be probed, each once, and how; report each result to :meth:`probed`."""
         due = self.due.copy()
         self.due.clear()
         return due
@@ -305,13 +314,13 @@ class Table:
         if outcome is Outcome.TIMED_OUT:
             trouble.hold(now)
         elif trouble.retry_at is not None and trouble.ejected_from is None:
-            # A connection was made.
+            # It accepted a connection, so there is no more reason to avoid it.
             self._readmit(name, stats, trouble)
         if not overloaded or trouble.ejected_from is not None:
             self._judge(pick, outcome, stats, trouble, now)
 
     def _judge(self, pick: Pick, outcome: Outcome, stats: Stats, trouble: Trouble, now: float) -> None:
-        """Eject the instance if it failed too often, and try it later again if it is ejected already."""
+        """Eject the instance if it failed too often; if it is ejected already, put the next probe off."""
         if trouble.ejected_from is not None:
             if pick.started >= trouble.ejected_at:
                 trouble.ejections += 1
@@ -334,13 +343,13 @@ class Table:
 
     def _readmit(self, name: str, stats: Stats, trouble: Trouble) -> None:
         trouble.retry_at = None
-        trouble.suspect_at = 0.0
+        trouble.recheck_at = 0.0
         self.avoided.pop(name, None)
         self.observer.readmitted(name)
         if trouble.ejected_from is not None:
             trouble.ejected_from.ejected.discard(name)
             trouble.ejected_from, trouble.ejections = None, 0
-            # It is judged by what it does from now on.
+            # From now on only new failures count.
             trouble.forgive()
             stats.successes.clear()
 

@@ -1,9 +1,9 @@
-"""What went wrong at one instance lately, and how much that counts when instances are compared.
+"""What went wrong at one instance lately, and how that counts when instances are compared.
 
-An instance that fails fast has few requests under way, so it would look least busy and get nearly all of
-them. A failure therefore counts like requests under way for some seconds (the idea of Linkerd's load biaser).
-An attempt that was given up counts as under way until the instance next answers, because a stopped instance
-goes on holding what it was sent.
+An instance that fails fast has few requests under way, so it would look least busy and get nearly all new
+ones. A failure therefore counts like requests under way for some seconds (the idea of Linkerd's load biaser).
+An attempt that was given up counts as under way until the instance next answers, because a stalled instance
+still holds the requests that it was sent.
 """
 
 from typing import TYPE_CHECKING, Final
@@ -17,28 +17,28 @@ if TYPE_CHECKING:
 HELD_SECONDS: Final = 30.0
 
 #: Seconds for which an instance that was just started gets one request at a time: it is probably still cold,
-#: and would hold up many.
+#: so that more of them would have to wait.
 COLD_SECONDS: Final = 5.0
 
-#: What a further request at such an instance counts for: more than usually is under way at others, and less
-#: than failures count.
+#: The extra load of such an instance while it has a request: more than other instances usually have under
+#: way, and less than failures count.
 _COLD_LOAD: Final = 10.0
 
-#: Seconds that a Retry-After header counts for at most.
+#: Seconds for which a Retry-After header counts at most.
 LONGEST_RETRY_AFTER: Final = 300.0
 
-#: The penalty of one failure, and of all together at most.
+#: The penalty for one failure, and the most for all of them together.
 _ONE: Final = 5.0
 _MOST: Final = 1000.0
 
-#: Seconds in which a penalty halves, and the penalty that is none any more: one failure is forgotten after 3
-#: seconds, the most after 11.
+#: Seconds in which a penalty halves, and the penalty below which it counts as 0: one failure is forgotten
+#: after 3 seconds, the largest penalty after 11.
 _HALF_LIFE: Final = 1.0
 _LEAST: Final = 0.5
 
 
 class Trouble:
-    """The failures of one instance; it has none of these as long as all goes well."""
+    """The failures of one instance. An instance without any has no such object."""
 
     __slots__ = (
         "_held_until",
@@ -51,8 +51,8 @@ class Trouble:
         "ejections",
         "failures",
         "held",
+        "recheck_at",
         "retry_at",
-        "suspect_at",
     )
 
     def __init__(self) -> None:
@@ -61,17 +61,17 @@ class Trouble:
         self.consecutive = 0
         """Failures since the last success."""
         self.failures = Window()
-        """Those of the last 10 seconds."""
+        """The failures of the last 5 to 10 seconds."""
         self.held = 0
-        """Attempts that were given up, and count as under way."""
+        """Attempts that were given up, and still count as under way."""
         self.retry_at: float | None = None
-        """When one request may try the instance again; None if it isn't avoided."""
-        self.suspect_at = 0.0
-        """When it may be suspected again to be stopped or stuck; 0 if it isn't suspected."""
+        """When it may be probed next; None if it isn't avoided."""
+        self.recheck_at = 0.0
+        """When it may be probed again as possibly stalled; 0 if it wasn't since it was last readmitted."""
         self.ejections = 0
-        """How often it was ejected since its last success."""
+        """How many probes it has failed; they make the pauses between probes longer."""
         self.ejected_from: Service | None = None
-        """The service whose ejected instances it is among; None if it isn't ejected."""
+        """The service from which it was ejected; None if it isn't ejected."""
         self.ejected_at = 0.0
         """When it was ejected."""
         self._held_until = 0.0
@@ -79,7 +79,7 @@ class Trouble:
         self._penalised_at = 0.0
 
     def penalty(self, now: float) -> float:
-        """Return what the failures count for: requests under way, in addition to each real one."""
+        """Return the penalty for the failures: by how many requests each request under way counts more."""
         if not self._penalty:
             return 0.0
         age = now - self._penalised_at
@@ -90,13 +90,13 @@ class Trouble:
         return penalty
 
     def penalise(self, now: float, retry_after: float = 0.0) -> None:
-        """Count a failure at *now*; it begins to be forgotten after *retry_after* seconds."""
+        """Add the penalty for a failure at *now*; it begins to decay after *retry_after* seconds."""
         self._penalty = min(_MOST, self.penalty(now) + _ONE)
         until = now + min(retry_after, LONGEST_RETRY_AFTER)
         self._penalised_at = max(until, self._penalised_at)
 
     def double(self) -> None:
-        """Double the penalty: the instance can't be ejected, because too many others are."""
+        """Double the penalty, because the instance can't be ejected: too many others are."""
         self._penalty = min(_MOST, 2.0 * self._penalty)
 
     def forgive(self) -> None:
@@ -110,19 +110,19 @@ class Trouble:
         self._held_until = now + HELD_SECONDS
 
     def load(self, outstanding: int, now: float) -> float:
-        """Return the load of an instance with so many requests under way."""
+        """Return the load of an instance that has *outstanding* requests under way."""
         if outstanding and now < self.cold_until:
             return outstanding + _COLD_LOAD
         return (outstanding + self.holding(now) + 1) * (1.0 + self.penalty(now)) - 1.0
 
     def holding(self, now: float) -> int:
-        """Return the number of attempts that were given up and count as under way at *now*."""
+        """Return the number of given-up attempts that count as under way at *now*."""
         if self.held and now >= self._held_until:
             self.held = 0
         return self.held
 
     def is_over(self, now: float) -> bool:
-        """Tell whether nothing of it matters any more."""
+        """Tell whether all of it is over, so that this object can be dropped."""
         return (
             self.retry_at is None
             and not self.held

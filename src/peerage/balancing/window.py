@@ -1,15 +1,15 @@
-"""How often something happened lately."""
+"""How many events happened lately."""
 
 from typing import Final
 
-#: Seconds that a window looks back at most; half of them at least.
+#: Seconds that a window covers at most; it covers at least half of them.
 WINDOW_SECONDS: Final = 10.0
 
 _HALF: Final = WINDOW_SECONDS / 2
 
 
 class Window:
-    """Counts events of the last 5 to 10 seconds, in two halves, so that counting takes constant time."""
+    """Counts the events of the last 5 to 10 seconds in two halves, which takes constant time."""
 
     __slots__ = ("_current", "_previous", "_turn_at")
 
@@ -25,7 +25,7 @@ class Window:
         self._current += 1
 
     def total(self, now: float) -> int:
-        """Return the number of events until *now*."""
+        """Return the number of events in the window that ends at *now*."""
         if now >= self._turn_at:
             self._turn(now)
         return self._current + self._previous

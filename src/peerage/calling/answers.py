@@ -1,14 +1,20 @@
 """What the status of an answer means for the decisions about a request; pure."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from peerage.balancing import Outcome
 from peerage.balancing.outcome import ANSWERED
+from peerage.calling.deadline import TIMEOUT_MS
 from peerage.calling.misdirected import is_marked
 
+#: What counts against an instance unless a caller chooses otherwise: statuses of answers, and how attempts
+#: without an answer end. By 502, 503 and 504 the instance says that it, or what it depends on, can't answer
+#: at the moment, and another may; by 429 that it wants fewer requests.
+FAILURES: Final[frozenset[int | str]] = frozenset({"connection_lost", "timed_out", 429, 502, 503, 504})
+
 #: Answers below this status are never failures.
-_LEAST_FAILURE: Final = 421
+LEAST_FAILURE: Final = 400
 
 #: The response header that marks a 503 of a server that didn't process the request.
 OVERLOADED: Final = "Peerage-Overloaded"
@@ -18,22 +24,37 @@ LOAD: Final = "Peerage-Load"
 
 _TOO_MANY_REQUESTS: Final = 429
 _SERVICE_UNAVAILABLE: Final = 503
+_GATEWAY_TIMEOUT: Final = 504
 
-#: The instance, or what it depends on, can't answer at the moment; another may.
-_UNAVAILABLE: Final = frozenset({502, _SERVICE_UNAVAILABLE, 504})
+#: The words of :data:`FAILURES` for outcomes that no status tells.
+_FAILURE_OF: Final[Mapping[Outcome, int | str]] = {
+    Outcome.CONNECTION_LOST: "connection_lost",
+    Outcome.TIMED_OUT: "timed_out",
+    Outcome.OVERLOADED: _SERVICE_UNAVAILABLE,
+}
 
 
-def outcome_of_answer(status: int, headers: Mapping[str, str]) -> Outcome:
-    """Return how an attempt ended that was answered with *status*."""
-    if status < _LEAST_FAILURE:
+def outcome_of_answer(
+    status: int, headers: Mapping[str, str], failures: Collection[int | str] = FAILURES
+) -> Outcome:
+    """Return how an attempt ended that was answered with *status*, if *failures* count as such."""
+    if status < LEAST_FAILURE:
         return ANSWERED
     if is_marked(status, headers):
         return Outcome.MISDIRECTED
     if status == _SERVICE_UNAVAILABLE and OVERLOADED in headers:
         return Outcome.OVERLOADED
-    if status in _UNAVAILABLE:
-        return Outcome.UNAVAILABLE
-    return Outcome.THROTTLED if status == _TOO_MANY_REQUESTS else ANSWERED
+    if status == _GATEWAY_TIMEOUT and TIMEOUT_MS in headers:
+        # The deadline has passed at the server. Whether its answer arrives before it passes here is chance.
+        return Outcome.CANCELLED
+    if status not in failures:
+        return ANSWERED
+    return Outcome.THROTTLED if status == _TOO_MANY_REQUESTS else Outcome.UNAVAILABLE
+
+
+def counts(outcome: Outcome, failures: Collection[int | str]) -> bool:
+    """Tell whether an attempt that ended with *outcome* counts against its instance, as *failures* say."""
+    return failures is FAILURES or _FAILURE_OF.get(outcome) in {None, *failures}
 
 
 def retry_after(headers: Mapping[str, str]) -> float:

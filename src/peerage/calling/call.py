@@ -1,4 +1,4 @@
-"""One request to a logical name: a state machine that decides what to do next, and does nothing itself.
+"""One call of a logical name: a state machine that decides what to do next, and does nothing itself.
 
 ::
 
@@ -7,31 +7,32 @@
         while True:
             match call.next():
                 case Attempt() as attempt:  # send the request there, then call.done(attempt, outcome, ...)
-                case Lookups() as lookups:  # wait for them
+                case Lookups() as lookups:  # wait for one of these look-ups
                 case TlsProbe() as probe:   # connect, and set probe.speaks_tls
                 case Relieve():             # close idle connections
-                case Pause() as pause:      # wait so long
-                case WaitForInstance():     # wait for one
-                case GiveUp() as end:       # raise, or return the last answer
+                case Pause() as pause:      # wait for pause.seconds
+                case WaitForInstance():     # wait until an instance is known
+                case GiveUp() as end:       # raise an error, or return the last answer
     finally:
         call.close()
 
-It has neither I/O nor a clock, and doesn't know which HTTP library carries it out. The next step may
-be asked for while an attempt is still under way: then it is an attempt elsewhere.
+It has neither I/O nor a clock of its own, and doesn't know which HTTP library carries out its steps. If the
+next step is requested while an attempt is still under way, it is an attempt at another instance.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from cachetools import TTLCache
 
 from peerage.balancing import NOWHERE, Balancer, Observer, Outcome, Pick, Place, RetryBudget
-from peerage.balancing.choices import Choices
 from peerage.balancing.hedging import Hedging
 from peerage.balancing.outcome import ANSWERED
 from peerage.calling.addresses import Addresses, Host
-from peerage.calling.candidates import fits, is_literal
+from peerage.calling.answers import counts
+from peerage.calling.candidates import is_literal
+from peerage.calling.choosing import choose
 from peerage.calling.deadline import Deadline
 from peerage.calling.messages import Note, waiting
 from peerage.calling.options import CallOptions
@@ -41,13 +42,12 @@ from peerage.calling.search import Search
 from peerage.calling.steps import Attempt, GiveUp, Step
 from peerage.calling.trace import CallTrace
 from peerage.directory import Directory
-from peerage.records.instance import Instance
 
-#: Seconds for which an endpoint comes last that broke a connection and may speak another scheme. That costs
-#: nothing: the instance is called at another of its ports, and has another record once it is restarted.
+#: Seconds for which an endpoint that broke a connection, and so may speak another scheme, is tried last. That
+#: costs nothing: the instance is called at another of its ports, and gets a new record when it is restarted.
 _DOUBT_SECONDS: Final = 3600.0
 
-#: Nothing listens there, or another service does.
+#: Nothing listens at the address, or another service does.
 _ABSENT: Final = frozenset({Outcome.CONNECT_FAILED, Outcome.MISDIRECTED})
 
 #: Seconds after the last instance of a name left, during which calls wait for another one.
@@ -71,7 +71,7 @@ class CallContext:
     clock: Callable[[], float]
     """Monotonic time in seconds."""
     random: Callable[[], float]
-    """Returns random numbers from 0 to 1."""
+    """Returns a random number from 0 to 1."""
     place: Place = NOWHERE
     """Where this process runs."""
     salt: int = field(init=False)
@@ -79,12 +79,12 @@ class CallContext:
     observer: Observer = field(init=False)
     """Counts what happens."""
     doubtful: TTLCache[tuple[str, int, bool], bool] = field(init=False)
-    """Endpoints that may speak another scheme than was tried: record, port, whether TLS was tried."""
+    """Endpoints that may speak another scheme than the one tried: record, port, whether TLS was tried."""
     emptied: TTLCache[tuple[str, str], bool] = field(init=False)
     """Names, by key and value, that lost their last instance within the last minute."""
 
     def __post_init__(self) -> None:
-        """Make what is empty at first."""
+        """Make the parts that follow from the others, or are empty at first."""
         self.salt = int(self.random() * 2**32)
         self.observer = self.balancer.observer
         self.emptied = TTLCache(4096, _KNOWN_SECONDS, self.clock)
@@ -94,19 +94,19 @@ class CallContext:
 class Call:
     """Decides where one request goes next.
 
-    The first attempt, which is the only one of most calls, is made without the machinery of a
-    :class:`~peerage.calling.search.Search`.
+    Most calls need one attempt only. It is made without a :class:`~peerage.calling.search.Search`, which
+    makes all further ones.
 
     Args:
         context: what all calls share.
         name: ``(key, value)`` of the instances, both folded.
         scheme: ``http``, ``https``, ``ws`` or ``wss``.
-        method: of the request.
-        options: what is chosen for it.
+        method: the method of the request.
+        options: the options of the call.
         has_key: whether the request has an ``Idempotency-Key``.
-        nested: whether it is made for a request that is a repetition, so that it isn't repeated itself.
-        deadline: after which nothing is begun.
-        trace: where to record what it does; None if nothing is wanted.
+        nested: whether it is made by the handler of a request that is a retry, and so isn't retried itself.
+        deadline: after which no attempt is begun.
+        trace: where to record the call; None: it isn't recorded.
     """
 
     __slots__ = (
@@ -143,14 +143,14 @@ class Call:
         self.name = name
         self.scheme = scheme
         self.secure = scheme in _SECURE
-        """Whether the scheme wants TLS."""
+        """Whether the scheme requires TLS."""
         self.method = method
         self.repeatable = Repeatable.of(method, has_key=has_key)
         self.options = options
         self.nested = nested
         self.deadline = deadline
         self.service = context.balancer.service(name)
-        """What is known of all instances of the name."""
+        """What is known about all instances of the name."""
         self.recorder = None if trace is None else Recorder(trace, context, name, secure=self.secure)
         self._first: Attempt | None = None
         self._backup: Attempt | None = None
@@ -162,7 +162,7 @@ class Call:
         return () if self._search is None else self._search.notes
 
     def next(self) -> Step:
-        """Return what to do next; after :class:`GiveUp` it isn't asked again."""
+        """Return what to do next; not to be called again after :class:`GiveUp`."""
         if self.deadline is not None and not self.has_time():
             late = GiveUp(Ending.TOO_LATE, self.deadline.message(self.waiting(None)))
             if self.recorder is not None:
@@ -171,7 +171,7 @@ class Call:
         search = self._search
         if search is None:
             if self._first is None:
-                pick = self.pick()
+                pick = choose(self)
                 if pick is not None and (first := self._first_attempt(pick)) is not None:
                     self._first = first
                     if self.recorder is not None:
@@ -194,10 +194,10 @@ class Call:
         replayable: bool = True,
         retry_after: float = 0.0,
     ) -> None:
-        """Record how *attempt* ended, before the next step is asked for.
+        """Record how *attempt* ended, before the next step is requested.
 
-        An attempt that was answered stays counted at its instance: the adapter calls :meth:`over` when the
-        response is over.
+        An attempt that was answered still counts as under way at its instance, until the adapter calls
+        :meth:`over` at the end of the response.
 
         Args:
             attempt: the attempt.
@@ -213,34 +213,42 @@ class Call:
             attempt.pick.answered(context.clock())
             context.observer.answered += 1
             if attempt is self._backup:
-                context.observer.second_attempts_won += 1
+                context.observer.backups_won += 1
             return
         if outcome in _ABSENT and attempt.instance.suspect:
             context.directory.refused(attempt.instance.name)
         if outcome is not Outcome.CANCELLED:
             context.observer.count_failed(outcome)
         if attempt is self._backup:
-            attempt.pick.done(outcome, context.clock(), retry_after=retry_after)
+            attempt.pick.done(
+                outcome,
+                context.clock(),
+                retry_after=retry_after,
+                counts=counts(outcome, self.options.failures),
+            )
             return
         attempt.retry_after = retry_after
         search = self._search or self._begin_search(attempt)
         search.failed(attempt, outcome, problem, replayable=replayable)
 
     def over(self, attempt: Attempt, outcome: Outcome) -> None:
-        """Record that the answer to *attempt* is over: read to its end, broken off, or given up."""
-        attempt.pick.done(outcome, self.context.clock())
-        if outcome is not ANSWERED:
+        """Record that the response to *attempt* is over: read to its end, broken off, or given up."""
+        now = self.context.clock()
+        if outcome is ANSWERED:
+            attempt.pick.done(outcome, now)
+        else:
+            attempt.pick.done(outcome, now, counts=counts(outcome, self.options.failures))
             self.context.observer.broken_off += 1
         if self.recorder is not None:
             self.recorder.over(attempt, outcome)
 
     def back_up(self, attempt: Attempt) -> Attempt | None:
-        """Return an attempt elsewhere because *attempt* waits for an instance that seems stopped, or None."""
-        return self._second(attempt, self.service.budget) if self.options.back_up else None
+        """Return a backup of *attempt*, whose instance has stalled; None if it gets none."""
+        return self._second(attempt, self.service.budget) if self.options.backup else None
 
     def has_elsewhere(self, attempt: Attempt) -> bool:
         """Tell whether another instance can be asked if *attempt*, of which nothing was sent, is given up."""
-        pick = self.pick((attempt.instance.name,) if self._search is None else self._search.tried)
+        pick = choose(self, (attempt.instance.name,) if self._search is None else self._search.tried)
         if pick is None:
             return False
         pick.done(Outcome.UNUSED, self.context.clock())
@@ -255,107 +263,46 @@ class Call:
         return self.service.hedging.usual.value
 
     def hedge(self, attempt: Attempt) -> Attempt | None:
-        """Return an attempt elsewhere because *attempt* takes longer than usual, or None."""
+        """Return a backup of *attempt*, which takes longer than usual; None if it gets none."""
         hedging = self.service.hedging
         return None if hedging is None else self._second(attempt, hedging.budget)
 
     def _second(self, attempt: Attempt, budget: RetryBudget) -> Attempt | None:
-        """Return an attempt beside *attempt*, if the request changes nothing and *budget* allows it.
+        """Return a backup of *attempt* at another instance, if the request is safe and *budget* allows it.
 
-        There is one such attempt for a call. The first instance may still process the request, even later.
+        A call has one backup at most. The first instance may still process the request, even later.
         """
         now = self.context.clock()
         if self._backup is not None or not self.has_time():
             return None
         if self.repeatable is not _SAFE or self.nested:
             return None
-        if budget.balance(now) < 1 or (pick := self.pick((attempt.instance.name,), second=True)) is None:
+        if budget.balance(now) < 1 or (pick := choose(self, (attempt.instance.name,), second=True)) is None:
             return None
         second = self._first_attempt(pick)
         if second is None:
-            # It would have to be looked up first.
+            # Its host would have to be looked up first.
             pick.done(Outcome.UNUSED, now)
             return None
         budget.spend(now)
-        second.repeated = True
+        second.is_retry = True
         self._backup = second
-        self.context.observer.second_attempts += 1
+        self.context.observer.backups += 1
         if self.recorder is not None:
             self.recorder.began(second)
         return second
 
     def has_time(self, seconds: float = 0.0) -> bool:
-        """Tell whether the deadline lets something be begun, after a wait of so many *seconds*."""
+        """Tell whether the deadline leaves time for an attempt after a wait of *seconds*."""
         return self.deadline is None or self.deadline.leaves_time(self.context.clock(), seconds)
 
     def waiting(self, attempt: Attempt | None) -> str:
-        """Return what is waited for while *attempt*, or none, is under way."""
+        """Return what the call waits for while *attempt* is under way, or between attempts if it is None."""
         place = None if attempt is None or attempt.outcome is not None else f"{attempt.host}:{attempt.port}"
         return waiting(self.method, *self.name, place, self.notes)
 
-    def pick(
-        self, tried: Collection[str] = (), *, last_resort: bool = False, second: bool = False
-    ) -> Pick | None:
-        """Choose an instance, or a *second* one while the first goes on; see :meth:`Balancer.pick`."""
-        context, service, options = self.context, self.service, self.options
-        targets, choices = context.directory.targets(*self.name), None
-        if len(targets) > 1 and not last_resort:
-            choices = service.choices
-            if choices is None or choices.version != targets.version or choices.place is not context.place:
-                choices = Choices(targets, targets.version, context.place, context.salt)
-                service.choices = choices
-        safe = self.repeatable is _SAFE
-        pick = None
-        if choices is not None and (choices.levels or options.key is not None or options.subset is not None):
-            pick = self._pick_chosen(targets, choices, tried, safe=safe)
-        is_chosen = pick is not None
-        if pick is None:
-            pick = context.balancer.pick(targets, service, tried=tried, safe=safe, last_resort=last_resort)
-        if (
-            pick is not None
-            and (scheme := pick.instance.scheme) is not None
-            and (scheme == "https") is not self.secure
-        ):
-            pick.done(Outcome.UNUSED, pick.started)
-            pick = self._pick_fitting(targets, tried, safe=safe, last_resort=last_resort)
-        if self.recorder is not None:
-            chosen = options if is_chosen else None
-            self.recorder.picked(pick, targets, tried, chosen=chosen, last_resort=last_resort, second=second)
-        return pick
-
-    def _pick_fitting(
-        self, targets: Sequence[Instance], tried: Collection[str], *, safe: bool, last_resort: bool
-    ) -> Pick | None:
-        """Choose an instance of the right scheme; only services that speak both are looked through."""
-        context, pick = self.context, None
-        fitting = [target for target in targets if fits(target, secure=self.secure)]
-        if len(fitting) > 1 and not last_resort:
-            choices = Choices(fitting, 0, context.place, context.salt)
-            pick = self._pick_chosen(fitting, choices, tried, safe=safe)
-        return pick or context.balancer.pick(
-            fitting, self.service, tried=tried, safe=safe, last_resort=last_resort
-        )
-
-    def _pick_chosen(
-        self, targets: Sequence[Instance], choices: Choices, tried: Collection[str], *, safe: bool
-    ) -> Pick | None:
-        """Choose an instance as the options say; None if they say nothing about it, or find none."""
-        options, levels = self.options, choices.levels
-        balancer, service = self.context.balancer, self.service
-        if options.key is not None:
-            return balancer.pick_for_key(options.key, choices.rendezvous, service, tried=tried, safe=safe)
-        some = targets
-        if options.subset is not None:
-            some, levels = choices.subset(options.subset)
-        pick = None
-        if levels is not None and options.near:
-            pick = balancer.pick_near(levels, service, size=len(targets), tried=tried, safe=safe)
-        if pick is None and some is not targets:
-            pick = balancer.pick(some, service, size=len(targets), tried=tried, safe=safe)
-        return pick
-
     def close(self) -> None:
-        """End the call: attempts under way count as cancelled. May be called twice."""
+        """End the call; attempts under way count as cancelled. May be called twice."""
         if self.recorder is not None:
             self.recorder.closed()
         first, backup = self._first, self._backup
@@ -371,7 +318,7 @@ class Call:
         return self._search
 
     def _first_attempt(self, pick: Pick) -> Attempt | None:
-        """Return the attempt at the first address of the instance; None if it must be searched for."""
+        """Return an attempt at the first endpoint of the instance; None if a search must find its address."""
         instance, context = pick.instance, self.context
         endpoint = instance.endpoints[0]
         if len(instance.endpoints) > 1 and (instance.scheme is None or context.doubtful):

@@ -193,7 +193,7 @@ def _why_avoided(stats: Stats | None) -> str:
     trouble = None if stats is None else stats.trouble
     if trouble is not None and trouble.ejected_from is not None:
         return "ejected: too many of its requests failed"
-    seems_stopped = trouble is not None and trouble.suspect_at
+    seems_stopped = trouble is not None and trouble.recheck_at
     return f"avoided: it {'seems stopped' if seems_stopped else 'accepted no connection'}"
 
 

@@ -1,13 +1,14 @@
-"""Whether a request may be sent again after a failed attempt, and with which error it ends; pure.
+"""Whether a request may be sent again after a failed attempt, and with which error a call ends; pure.
 
-As long as no byte of the request was sent, or the receiver says that it didn't process it, any other instance
-is as good. Otherwise the instance may have acted on it, so only requests that may be processed twice are
-repeated (RFC 9110, section 9.2.2; the ``Idempotency-Key`` header allows it for other methods), only a few
-times, and only within the :class:`~peerage.balancing.RetryBudget` of the service. After a time-out only
-requests that change nothing are: a stopped instance that goes on later carries out what it was sent, and
-would overwrite with an old PUT what a newer one has written meanwhile. A request that is itself made for a
-repetition isn't repeated, or each layer of services would multiply the requests of the one above. A body that
-can't be sent again isn't.
+If no byte of the request was sent, or another service answered that it didn't process the request, another
+instance gets it: a failover, which is free. Otherwise sending it again is a retry, a few times at most and
+only within the :class:`~peerage.balancing.RetryBudget` of the service. A request that an overloaded instance
+declined may be retried whatever its method. If an instance may have processed it, only a request that may be
+processed twice is retried (RFC 9110, section 9.2.2; the ``Idempotency-Key`` header allows it for other
+methods). After a time-out only safe requests are retried: a stopped instance that resumes carries out what it
+was sent, and an old PUT would then overwrite what a newer one has written. A call made by the handler of a
+retry isn't retried, or each layer of services would multiply the requests of the layer above. Neither is a
+request whose body can't be sent again.
 """
 
 from enum import Enum, IntEnum, auto
@@ -15,35 +16,36 @@ from typing import Final
 
 from peerage.balancing import Outcome
 
-#: Methods that change nothing.
+#: Safe methods: they change nothing (RFC 9110, section 9.2.1).
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
-#: Methods that may be processed twice; aiohttp repeats the same ones.
+#: Methods that may be processed twice; aiohttp retries the same ones.
 IDEMPOTENT: Final = SAFE | {"PUT", "DELETE"}
 
 #: The header by which a caller says that a request of another method may be processed twice.
 IDEMPOTENCY_KEY: Final = "Idempotency-Key"
 
-#: How often a request may be repeated after bytes of it were sent.
-REPLAYS: Final = 2
+#: How often one call may be retried.
+MOST_RETRIES: Final = 2
 
-#: Whatever the method, the request may be sent to another instance; the service has done nothing for it.
+#: The request wasn't processed and cost the service nothing, so another instance may get it, whatever the
+#: method.
 _FREE: Final = frozenset({Outcome.UNRESOLVED, Outcome.CONNECT_FAILED, Outcome.MISDIRECTED})
 
 
 class Repeatable(IntEnum):
-    """How often it does no harm to process a request."""
+    """Whether a request may be processed more than once without harm."""
 
     ONCE = 0
-    """It changes something each time."""
+    """It may not: it changes something each time."""
     IDEMPOTENT = 1
-    """Processing it again at once changes nothing more; processing it later may undo what came between."""
+    """At once it may, since nothing more changes; later it may not, as it could undo newer changes."""
     SAFE = 2
-    """It changes nothing, or its ``Idempotency-Key`` lets the service know it again."""
+    """It may at any time: it changes nothing, or the service recognises its ``Idempotency-Key``."""
 
     @classmethod
     def of(cls, method: str, *, has_key: bool = False) -> "Repeatable":
-        """Return what holds for a request, by its method and whether it has an idempotency key."""
+        """Return the member for a request with this method; *has_key*: it has an idempotency key."""
         return cls.SAFE if has_key else _OF_METHOD.get(method, _ONCE)
 
 
@@ -55,7 +57,7 @@ _OF_METHOD: Final = {
 
 
 class Ending(Enum):
-    """How a call ends for which there is nothing left to try."""
+    """How a call ends when there is nothing left to try."""
 
     NOT_DISCOVERED = auto()
     """No instance can be called by that name."""
@@ -68,24 +70,24 @@ class Ending(Enum):
 
 
 def needs_budget(outcome: Outcome) -> bool:
-    """Tell whether a repetition after *outcome* is one request more for a service that got one already."""
+    """Tell whether sending the request again after *outcome* must be paid for from the retry budget."""
     return outcome not in _FREE
 
 
-def may_repeat(outcome: Outcome, repeatable: Repeatable, *, replayable: bool, replays: int) -> bool:
+def may_retry(outcome: Outcome, repeatable: Repeatable, *, replayable: bool, retries: int) -> bool:
     """Tell whether the request may be sent to another instance, if the budget allows it.
 
     Args:
         outcome: how the attempt ended.
-        repeatable: how often it does no harm to process the request.
+        repeatable: whether the request may be processed more than once.
         replayable: whether the body can be sent again.
-        replays: how often it was repeated already after bytes had been sent.
+        retries: how often the call was retried already.
     """
     if not replayable:
         return False
     if outcome in _FREE:
         return True
-    if replays >= REPLAYS:
+    if retries >= MOST_RETRIES:
         return False
     if outcome is Outcome.OVERLOADED:
         return True
@@ -94,15 +96,15 @@ def may_repeat(outcome: Outcome, repeatable: Repeatable, *, replayable: bool, re
     return outcome in {Outcome.CONNECTION_LOST, Outcome.UNAVAILABLE} and repeatable is not Repeatable.ONCE
 
 
-def ending_of(outcome: Outcome, *, method: str, replays: int) -> Ending:
+def ending_of(outcome: Outcome, *, method: str, retries: int) -> Ending:
     """Return how a call ends whose last attempt ended with *outcome*.
 
-    An error that aiohttp would repeat above us must not reach it as what it is, or each attempt would be made
-    twice. An error that only this attempt has seen, or that is the caller's own time limit, must. So must an
-    answer.
+    aiohttp itself retries some requests after a lost connection. It must not see such an error, or it would
+    make the whole call again: the call ends as ``UNREACHABLE`` instead. The caller gets answers and all other
+    errors as they are.
     """
     if outcome in _FREE:
         return Ending.UNREACHABLE
-    if outcome is Outcome.CONNECTION_LOST and (method in IDEMPOTENT or replays):
+    if outcome is Outcome.CONNECTION_LOST and (method in IDEMPOTENT or retries):
         return Ending.UNREACHABLE
     return Ending.AS_IT_IS

@@ -6,23 +6,25 @@ from typing import TYPE_CHECKING, Final
 from peerage.balancing import Outcome, Pick
 from peerage.calling import messages
 from peerage.calling.addresses import Host
+from peerage.calling.answers import counts
 from peerage.calling.candidates import endpoints_of, hosts_of
+from peerage.calling.choosing import choose
 from peerage.calling.resolution import Resolution
-from peerage.calling.retry import Ending, ending_of, may_repeat, needs_budget
+from peerage.calling.retry import Ending, ending_of, may_retry, needs_budget
 from peerage.calling.steps import Attempt, GiveUp, Pause, Relieve, Step, TlsProbe, WaitForInstance
 from peerage.records.instance import Endpoint, Instance
 
 if TYPE_CHECKING:
     from peerage.calling.call import Call
 
-#: Avoided instances that one call tries when there are no others. With more, a service of which all instances
-#: are down would cost each call an attempt at every one of them.
+#: Avoided instances that one call tries when there are no others. If it tried more, each call of a service
+#: that is down would cost an attempt at every instance.
 LAST_RESORTS: Final = 2
 
-#: Seconds until the same instance is asked again, on average; half of it is left to chance.
+#: Seconds until the same instance is asked again, on average: between half of it and one and a half times it.
 _PAUSE: Final = 0.05
 
-#: How an attempt may end at a port that speaks TLS if the request is plain, or the other way round.
+#: How an attempt without TLS may end at a port that speaks TLS, or the other way round.
 _OTHER_SCHEME: Final = frozenset({Outcome.CONNECTION_LOST, Outcome.CONNECT_FAILED})
 
 _Steps = Generator[Step, None, None]
@@ -30,12 +32,12 @@ _Attempts = Generator[Step, None, bool]
 
 
 class Search:
-    """Goes through instances, and through the addresses of each, as long as the request may be sent again.
+    """Tries instances, and the addresses of each, as long as the request may be sent again.
 
     Args:
-        call: the request.
+        call: the call.
         pick: the instance to begin with; None to choose one.
-        first: the attempt that was made at it already, None if none was.
+        first: the attempt that was already made at that instance; None if none was.
     """
 
     def __init__(self, call: "Call", pick: Pick | None, first: Attempt | None) -> None:
@@ -46,17 +48,17 @@ class Search:
         self._given = pick
         self._first = first
         self._current: Attempt | None = None
-        # Attempts that were still under way when the next step was asked for.
+        # Attempts that were still under way when the next step was requested.
         self._left: list[Attempt] = []
         self.tried: set[str] = set()
         """Names of the records of instances that were asked."""
         self._last: Outcome | None = None
         self._relieved = False
         self._replayable = True
-        # Repetitions after bytes were sent, and whether the next attempt is one that isn't paid for yet.
-        self._replays = 0
+        # The retries so far, and whether the next attempt is one that hasn't been paid for yet.
+        self._retries = 0
         self._owed = False
-        # Whether the budget has refused a repetition.
+        # Whether the budget has refused a retry.
         self._refused = False
         self._steps = self._run()
 
@@ -66,13 +68,15 @@ class Search:
         return self._resolution.notes
 
     def next(self) -> Step:
-        """Return what to do next; after :class:`GiveUp` it isn't asked again."""
+        """Return what to do next; not to be called again after :class:`GiveUp`."""
         return next(self._steps)
 
     def failed(self, attempt: Attempt, outcome: Outcome, problem: str, *, replayable: bool) -> None:
         """Record how *attempt* failed; see :meth:`Call.done`."""
         if attempt in self._left:
-            attempt.pick.done(outcome, self._context.clock())
+            attempt.pick.done(
+                outcome, self._context.clock(), counts=counts(outcome, self._call.options.failures)
+            )
         if outcome is Outcome.CONNECT_FAILED:
             self._context.addresses.connect_failed(Host(attempt.host, attempt.endpoint.family), attempt.ip)
         self._last = outcome
@@ -80,10 +84,10 @@ class Search:
         self._resolution.note(attempt.host, attempt.endpoint, problem)
 
     def close(self) -> None:
-        """End the search: attempts under way count as cancelled. May be called twice."""
+        """End the search; attempts under way count as cancelled. May be called twice."""
         self._steps.close()
         if self._given is not None:
-            # It was closed before the first step was asked for.
+            # It is closed before the first step was requested.
             first = self._first
             outcome = Outcome.UNUSED if first is None else first.outcome or Outcome.CANCELLED
             self._given.done(outcome, self._context.clock())
@@ -98,12 +102,12 @@ class Search:
         yield self._end()
 
     def _search(self) -> _Attempts:
-        """Try everything that may be tried; True if a failure allows nothing more."""
+        """Try everything that may be tried; return True if a failure allows no further attempt."""
         if (yield from self._try_all()):
             return True
         if self._last is Outcome.CONNECTION_LOST and self._may_go_on():
-            # A peer may close a kept connection just as it is used. If there is no other instance, a new
-            # connection to the same one is what aiohttp would try as well.
+            # A peer may close a pooled connection just when it is used again. If there is no other instance,
+            # try a new connection to the same one, as aiohttp would.
             seconds = _PAUSE * (0.5 + self._context.random())
             if self._call.has_time(seconds):
                 yield Pause(seconds)
@@ -124,7 +128,7 @@ class Search:
         return False
 
     def _try_last_resorts(self) -> _Attempts:
-        """Try some of the instances that are avoided, and look up hosts whose look-up has just failed."""
+        """Try some of the avoided instances, and repeat look-ups that have just failed."""
         self._resolution.insist = True
         for _ in range(LAST_RESORTS):
             pick = self._pick(last_resort=True)
@@ -135,18 +139,18 @@ class Search:
         return False
 
     def _wait_for_pending(self) -> _Attempts:
-        """Wait for look-ups that take their time, and try the instances whose hosts they find."""
+        """Wait for look-ups that take long, and try the instances whose hosts they find."""
         resolution = self._resolution
-        if self._replays or not resolution.pending:
+        if self._retries or not resolution.pending:
             return False
         found = yield from resolution.wait_for_pending()
         self.tried -= found
         return (yield from self._try_last_resorts()) if found else False
 
     def _wait_for_instance(self) -> _Attempts:
-        """Wait for an instance if the last one has just left, as in a restart, and try it.
+        """If the last instance has just left, as in a restart, wait for another one and try it.
 
-        That includes a suspect that this request has just found dead; nothing was sent to it.
+        It may also be a suspect that this request has just found dead; nothing was sent to it.
         """
         context, call = self._context, self._call
         end = context.clock() + call.options.wait
@@ -162,13 +166,13 @@ class Search:
     def _pick(self, *, last_resort: bool = False) -> Pick | None:
         pick, self._given = self._given, None
         if pick is None:
-            pick = self._call.pick(self.tried, last_resort=last_resort)
+            pick = choose(self._call, self.tried, last_resort=last_resort)
         if pick is not None:
             self.tried.add(pick.instance.name)
         return pick
 
     def _try(self, pick: Pick) -> _Attempts:
-        """Try the addresses of one instance; True if a failure allows nothing more."""
+        """Try the addresses of one instance; return True if a failure allows no further attempt."""
         self._current = None
         try:
             for endpoint in self._endpoints(pick.instance):
@@ -183,8 +187,8 @@ class Search:
         """Try the addresses of one endpoint.
 
         Returns:
-            True if a failure allows nothing more, False if the instance isn't to be tried any more, None if
-            its next endpoint may be.
+            True if a failure allows no further attempt, False if the instance isn't to be tried again, None
+            if its next endpoint may be tried.
         """
         for host in hosts_of(pick.instance, endpoint):
             addresses = yield from self._resolution.find(pick.instance, host, endpoint)
@@ -199,12 +203,12 @@ class Search:
                 if not self._may_go_on():
                     return True
                 if self._last is not None and needs_budget(self._last):
-                    self._replays += 1
+                    self._retries += 1
                     self._owed = True
                     return None if doubtful else False
             if addresses and self._last is not Outcome.MISDIRECTED:
-                # The host resolves, so the names that replace it lead nowhere else. If another service
-                # answers at its address, it may have led to the wrong host.
+                # The host resolves, so its other names lead to the same addresses. Only if another service
+                # answers there, the name may have led to the wrong host.
                 return None
         return None
 
@@ -213,7 +217,9 @@ class Search:
         if attempt is None:
             pick.done(Outcome.UNRESOLVED, now)
         elif attempt.outcome is not Outcome.ANSWERED and attempt not in self._left:
-            pick.done(attempt.outcome or Outcome.CANCELLED, now, retry_after=attempt.retry_after)
+            outcome = attempt.outcome or Outcome.CANCELLED
+            counting = counts(outcome, self._call.options.failures)
+            pick.done(outcome, now, retry_after=attempt.retry_after, counts=counting)
 
     def _attempt(
         self, pick: Pick, endpoint: Endpoint, ip: str, host: str, addresses: Sequence[str]
@@ -237,9 +243,9 @@ class Search:
         if self._owed:
             self._owed = False
             self._call.service.budget.spend(now)
-            self._context.observer.repetitions += 1
+            self._context.observer.retries += 1
         attempt = self._current = Attempt(pick, endpoint, ip, host, now)
-        attempt.repeated = self._replays > 0
+        attempt.is_retry = self._retries > 0
         attempt.others = [each for each in addresses if each != ip]
         return attempt
 
@@ -272,13 +278,13 @@ class Search:
 
     def _may_go_on(self) -> bool:
         call, last = self._call, self._last
-        if last is None or not may_repeat(
-            last, call.repeatable, replayable=self._replayable, replays=self._replays
+        if last is None or not may_retry(
+            last, call.repeatable, replayable=self._replayable, retries=self._retries
         ):
             return False
         if not needs_budget(last):
-            return True
-        if not call.options.repeat or call.nested:
+            return call.options.failover
+        if not call.options.retry or call.nested:
             return False
         if call.service.budget.balance(self._context.clock()) >= 1:
             return True
@@ -290,7 +296,7 @@ class Search:
     def _end(self) -> GiveUp:
         (key, value), notes = self._call.name, self.notes
         if self._last is not None:
-            ending = ending_of(self._last, method=self._call.method, replays=self._replays)
+            ending = ending_of(self._last, method=self._call.method, retries=self._retries)
             if ending is Ending.AS_IT_IS:
                 return GiveUp(ending, "")
             return GiveUp(ending, messages.unreachable(key, value, notes))

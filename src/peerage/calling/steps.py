@@ -1,4 +1,4 @@
-"""What a call answers to the question what to do next."""
+"""The steps of a call: what its adapter is to do next."""
 
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
 
 
 class Attempt:
-    """Send the request to this address."""
+    """Send the request to this address of this instance."""
 
     __slots__ = (
         "endpoint",
         "host",
         "ip",
+        "is_retry",
         "others",
         "outcome",
         "pick",
-        "repeated",
         "retry_after",
         "started",
     )
@@ -33,14 +33,14 @@ class Attempt:
         self.ip = ip
         """The literal address to connect to, IPv6 without brackets."""
         self.others: Sequence[str] = ()
-        """Other addresses of the host, to be connected to if this one doesn't answer soon (RFC 8305)."""
+        """Other addresses of the host, tried as well if a connection takes long (RFC 8305)."""
         self.host = host
         """The host that has this address."""
         self.started = started
         self.outcome: Outcome | None = None
         """How it ended; None while it is under way."""
-        self.repeated = False
-        """Whether an instance may have processed the request before."""
+        self.is_retry = False
+        """Whether this is a retry or a backup: another instance may process the request, too."""
         self.retry_after = 0.0
         """Seconds for which the instance asked not to be called."""
 
@@ -71,18 +71,18 @@ class TlsProbe:
 
 
 class Relieve(NamedTuple):
-    """Close connections that no request uses: no descriptor was left for another one."""
+    """Close idle connections: the process has no file descriptor left for a new one."""
 
 
 class WaitForInstance(NamedTuple):
-    """Wait until an instance answers to *name*, key and value, for so many seconds at most."""
+    """Wait until an instance with *name*, a key and a value, is known, for *seconds* at most."""
 
     name: tuple[str, str]
     seconds: float
 
 
 class Pause(NamedTuple):
-    """Wait so many seconds: the same instance is asked again."""
+    """Wait for *seconds* before the same instance is asked again."""
 
     seconds: float
 

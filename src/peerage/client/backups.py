@@ -1,12 +1,13 @@
-"""Second attempts: for requests that wait for an instance which is stopped or stuck, and for hedged ones.
+"""Backups: second attempts for requests whose instance has stalled, and for hedged requests.
 
-A request that waits costs nothing here but an entry: a timer looks at the entries that are old. If the
-instance of one is known not to answer, the request gets a second attempt elsewhere, in a task, while the
-first goes on. If the second one is answered first, the first is interrupted the way :func:`asyncio.timeout`
-interrupts its block: its task is cancelled, and the cancellation is taken back where it arrives.
+A request under way costs only an entry in a table, and a timer checks the entries that are old. If the
+instance of a request has stalled, the request gets a backup: a second attempt at another instance, in a task
+of its own, while the first one goes on. If the backup is answered first, the first attempt is interrupted in
+the way in which :func:`asyncio.timeout` interrupts its block: the task is cancelled, and the cancellation is
+taken back where it arrives.
 
 A request that still waits for its connection is interrupted at once, whatever its method: nothing was sent,
-so that it goes elsewhere as if the connection had been refused.
+so it goes to another instance as if the connection had been refused.
 """
 
 import asyncio
@@ -20,7 +21,7 @@ from aiohttp.helpers import TimerNoop
 from multidict import CIMultiDict
 
 from peerage.balancing import Outcome
-from peerage.balancing.table import SUSPECT_SECONDS
+from peerage.balancing.table import STALL_SECONDS
 from peerage.calling import Attempt, CallContext
 from peerage.calling.answers import outcome_of_answer, retry_after
 from peerage.client.connections import Connections, Kept
@@ -29,7 +30,7 @@ from peerage.client.outcomes import outcome_of
 if TYPE_CHECKING:
     from peerage.client.exchange import Exchange
 
-#: Seconds between two looks at the entries at least.
+#: Seconds between two checks of the entries at least.
 _INTERVAL: Final = 0.1
 
 #: The attempt that was answered, its connections, and the answer.
@@ -37,13 +38,13 @@ Won = tuple[Attempt, Kept, aiohttp.ClientResponse]
 
 
 class Backup:
-    """A second attempt, beside a first one that *task* makes."""
+    """The backup of an attempt that *task* makes."""
 
     __slots__ = ("_cancelling", "_task", "has_interrupted", "second")
 
     def __init__(self, task: "asyncio.Task[Any]") -> None:
         self.second: asyncio.Task[Won | None] | None = None
-        """The second attempt; None if the first is only to be given up."""
+        """The task that makes the backup; None if the first attempt is only to be given up."""
         self.has_interrupted = False
         """Whether the first attempt was cancelled."""
         self._task = task
@@ -56,18 +57,18 @@ class Backup:
         self._task.cancel()
 
     def take_back(self) -> bool:
-        """Take the cancellation back; False if the task was cancelled for another reason as well."""
+        """Take the cancellation back; return False if the task was cancelled for another reason as well."""
         return self._task.uncancel() <= self._cancelling
 
     async def ignore_interruption(self) -> None:
-        """Take back an interruption that came when the first attempt had just been answered."""
+        """Take back an interruption that arrived when the first attempt had just been answered."""
         with suppress(asyncio.CancelledError):
             await asyncio.sleep(0)
         if not self.take_back():
             raise asyncio.CancelledError
 
     async def result(self) -> Won | None:
-        """Wait for the second attempt, and return its answer if it is no failure."""
+        """Wait for the backup, and return its answer; None if it failed."""
         second = self.second
         if second is None:
             return None
@@ -77,11 +78,11 @@ class Backup:
 
 
 class Backups:
-    """Looks after the requests under way that may get a second attempt.
+    """Checks requests under way, and makes the backups that they need.
 
     Args:
         context: what all calls share.
-        connections: the kept connections.
+        connections: the pooled connections.
         probe: starts the probes that are due.
     """
 
@@ -94,27 +95,27 @@ class Backups:
         self._timer: asyncio.TimerHandle | None = None
 
     def add(self, exchange: "Exchange", started: float) -> None:
-        """Look at *exchange*, which began then, from now on; :meth:`discard` must follow."""
-        exchange.check_at = started + SUSPECT_SECONDS
+        """Check *exchange*, whose attempt began at *started*, from now on; :meth:`discard` must follow."""
+        exchange.check_at = started + STALL_SECONDS
         self._exchanges[exchange] = None
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(SUSPECT_SECONDS, self._look)
+            self._timer = asyncio.get_running_loop().call_later(STALL_SECONDS, self._look)
 
     def discard(self, exchange: "Exchange") -> None:
-        """Stop looking at *exchange*, and give its second attempt up."""
+        """Stop checking *exchange*, and give its backup up."""
         self._exchanges.pop(exchange, None)
         if (backup := exchange.backup) is not None and backup.second is not None:
             backup.second.add_done_callback(self._drop)
             backup.second.cancel()
 
     def check(self, name: str) -> None:
-        """Give requests that wait for the instance with this record a second attempt, if it is avoided."""
+        """Make backups for the requests that wait for the instance with this record, if it is avoided."""
         for exchange in [*self._exchanges]:
             if exchange.attempt is not None and exchange.attempt.instance.name == name:
                 self._check(exchange)
 
     def close(self) -> None:
-        """Stop the timer; sessions that are open end their requests themselves."""
+        """Stop the timer; requests under way end with their sessions."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -125,19 +126,23 @@ class Backups:
         for exchange in [*self._exchanges]:
             if exchange.check_at > now:
                 break
-            # Looked at once a second.
+            # Each entry is checked once a second.
             del self._exchanges[exchange]
-            exchange.check_at = now + SUSPECT_SECONDS
+            exchange.check_at = now + STALL_SECONDS
             self._exchanges[exchange] = None
             self._check(exchange)
         if self._context.balancer.due:
             self._probe()
         if self._exchanges:
             pause = max(_INTERVAL, next(iter(self._exchanges)).check_at - now)
-            self._timer = asyncio.get_running_loop().call_later(min(pause, SUSPECT_SECONDS), self._look)
+            self._timer = asyncio.get_running_loop().call_later(min(pause, STALL_SECONDS), self._look)
 
-    def hedge(self, exchange: "Exchange", after: float) -> None:
-        """Make a second attempt when the one under way takes longer than *after*, in seconds."""
+    def hedge(self, exchange: "Exchange") -> None:
+        """Make a backup when the attempt under way takes longer than usual."""
+        if (after := exchange.call.hedge_after()) is not None:
+            self._hedge_after(exchange, after)
+
+    def _hedge_after(self, exchange: "Exchange", after: float) -> None:
         exchange.hedging = asyncio.get_running_loop().call_later(after, self._hedge, exchange, after)
 
     def _hedge(self, exchange: "Exchange", after: float) -> None:
@@ -147,14 +152,14 @@ class Backups:
         if not _can_be_sent_beside(exchange.request):
             return
         if not self._start(exchange, task, exchange.call.hedge(attempt)):
-            # Too many are hedged at the moment. The slowest ones are still under way later.
-            self.hedge(exchange, 2.0 * after)
+            # Too many requests are hedged at the moment. Those still under way later need it most.
+            self._hedge_after(exchange, 2.0 * after)
 
     def _check(self, exchange: "Exchange") -> None:
         attempt, task = exchange.attempt, exchange.task
         if attempt is None or task is None or attempt.outcome is not None:
             return
-        if not self._context.balancer.suspect(attempt.pick) or exchange.backup is not None:
+        if not self._context.balancer.check_stalled(attempt.pick) or exchange.backup is not None:
             return
         if task in self._connections.connecting:
             # A task that is being cancelled for another reason is left alone.
@@ -165,7 +170,7 @@ class Backups:
             self._start(exchange, task, exchange.call.back_up(attempt))
 
     def _start(self, exchange: "Exchange", task: "asyncio.Task[Any]", second: Attempt | None) -> bool:
-        """Make the attempt *second*; False if there is none."""
+        """Make the attempt *second* in a task; return False if it is None."""
         if second is None:
             return False
         backup = exchange.backup = Backup(task)
@@ -174,22 +179,22 @@ class Backups:
         return True
 
     async def _send(self, exchange: "Exchange", backup: Backup, attempt: Attempt) -> Won | None:
-        """Make the second attempt; None if it fails."""
+        """Make the backup, and return its answer; None if it failed."""
         request = copy.copy(exchange.request)
         request.headers = CIMultiDict(exchange.request.headers)
-        # The timer of the caller's total limit keeps a stack of the tasks that it guards, and this is another
-        # one beside them. The limit ends the first attempt, and so this one.
+        # The timer of the caller's total limit keeps a stack of tasks, on which this task has no place. The
+        # limit ends the first attempt, and thereby this one.
         request._timer = TimerNoop()  # noqa: SLF001 - there is no public way
         kept = exchange.prepare(attempt, request)
         try:
-            response = await exchange.send(attempt, request)
+            response = await exchange.send(request)
         except BaseException as error:
             self._connections.end(kept)
             if not isinstance(error, Exception):
                 raise
             exchange.call.done(attempt, outcome_of(error))
             return None
-        outcome = outcome_of_answer(response.status, response.headers)
+        outcome = outcome_of_answer(response.status, response.headers, exchange.call.options.failures)
         if outcome is not Outcome.ANSWERED:
             self._connections.end(kept)
             exchange.call.done(attempt, outcome, retry_after=retry_after(response.headers))
@@ -200,7 +205,7 @@ class Backups:
         return attempt, kept, response
 
     def _drop(self, second: "asyncio.Task[Won | None]") -> None:
-        """Close the answer of a second attempt that came too late."""
+        """Close the answer of a backup that came too late."""
         if not second.cancelled() and (won := second.result()) is not None:
             _, kept, response = won
             response.close()

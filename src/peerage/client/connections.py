@@ -8,10 +8,10 @@ import asyncio
 import logging
 import sys
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
-from weakref import WeakSet
+from weakref import ref
 
 import aiohttp
 from aiohttp import hdrs
@@ -83,8 +83,16 @@ class Kept:
         """Whether another program may have taken the port: the record of the instance vanished."""
         self.dialled = ""
         """The header for requests of the record *name*."""
-        # Weak: a response that is dropped unread must be collected, which ends its request.
-        self.protocols: WeakSet[ResponseHandler] = WeakSet()
+        # Weak: a response that is dropped unread must be collected, which ends its request. No WeakSet, which
+        # takes five times as long to look through.
+        self.protocols: set[ref[ResponseHandler]] = set()
+
+    def connected(self) -> Iterator["ResponseHandler"]:
+        """Yield the connections that aren't closed."""
+        for each in self.protocols:
+            protocol = each()
+            if protocol is not None and protocol.is_connected():
+                yield protocol
 
 
 class InstanceConnector(aiohttp.TCPConnector):
@@ -187,7 +195,7 @@ class Connections:
         """A new connection was made for a request to *address*."""
         if (kept := self._kept.get(address)) is None:
             return
-        kept.protocols.add(protocol)
+        kept.protocols.add(ref(protocol))
         self._count += 1
         if self._count > self._most_idle and self._idle() > self._most_idle:
             self._bound()
@@ -232,7 +240,7 @@ class Connections:
     def _bound(self) -> None:
         for kept in self._kept.values():
             if kept.protocols:
-                kept.protocols = WeakSet(each for each in kept.protocols if each.is_connected())
+                kept.protocols = {ref(each) for each in kept.connected()}
         self._count = sum(len(kept.protocols) for kept in self._kept.values())
         # Some more than needed, so that not each of the next requests has to look through all of them.
         most = self._most_idle - self._most_idle // 8
@@ -248,14 +256,14 @@ class Connections:
     def _close_pooled(self, most: int) -> None:
         """Close up to *most* connections that no request uses, to addresses at which others are under way."""
         pooled = self.pooled()
-        idle = [(kept, each) for kept in self._kept.values() for each in kept.protocols if each in pooled]
+        idle = [(kept, each) for kept in self._kept.values() for each in kept.connected() if each in pooled]
         for kept, protocol in islice(idle, max(most, 0)):
-            kept.protocols.discard(protocol)
+            kept.protocols.discard(ref(protocol))
             self._count -= 1
             protocol.close()
 
     def _close(self, address: Address) -> None:
         kept = self._kept.pop(address)
         self._count -= len(kept.protocols)
-        for protocol in kept.protocols:
+        for protocol in kept.connected():
             protocol.close()

@@ -1,4 +1,4 @@
-"""One request: carries out what its :class:`~peerage.calling.Call` decides."""
+"""One call: carries out what its :class:`~peerage.calling.Call` decides."""
 
 import asyncio
 import logging
@@ -12,7 +12,7 @@ from aiohttp import hdrs
 from multidict import istr
 from yarl import URL
 
-from peerage.balancing import Outcome
+from peerage.balancing import Outcome, reported_load
 from peerage.balancing.outcome import ANSWERED
 from peerage.calling import (
     Attempt,
@@ -29,7 +29,7 @@ from peerage.calling import (
 from peerage.calling.answers import outcome_of_answer, reported_requests, retry_after
 from peerage.calling.deadline import TIMEOUT_MS, write_timeout
 from peerage.calling.misdirected import DIALLED
-from peerage.calling.repetition import REPEATED
+from peerage.calling.retried import RETRY
 from peerage.client.arrivals import Arrivals
 from peerage.client.backups import Backup, Backups, Won
 from peerage.client.connections import Connections, Kept, call_at_end
@@ -41,24 +41,22 @@ from peerage.client.tlsprobe import speaks_tls
 from peerage.errors import DeadlineExceededError, NotDiscoveredError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
-
-    from peerage.telemetry import AttemptTelemetry, CallTelemetry, Telemetry
+    from peerage.telemetry import CallTelemetry, Telemetry
 
 log = logging.getLogger("peerage.client")
 
-# An istr is folded once, not at each request.
+# An istr is case-folded once, and not for each request.
 _DIALLED: Final = istr(DIALLED)
-_REPEATED: Final = istr(REPEATED)
+_RETRY: Final = istr(RETRY)
 _TIMEOUT_MS: Final = istr(TIMEOUT_MS)
 
-#: Keeps connections to instances apart in aiohttp's pool where TLS doesn't need a name.
+#: The server_hostname of requests without TLS. It keeps connections to instances apart in aiohttp's pool.
 _POOL: Final = "instance.asab"
 
 _NOT_HTTP: Final = "its answer isn't HTTP"
 
-#: Seconds after which an instance counts as unreachable if a caller gives up while connecting to it. The time
-#: limit of a whole request is often shorter than that of a connection, and ends as a cancellation.
+#: If a caller gives up after so many seconds, and the connection isn't made by then, the instance counts as
+#: unreachable. The time limit of a whole request is often shorter than that of a connection, and cancels it.
 _CONNECT_SECONDS: Final = 0.5
 
 _TOO_SLOW: Final = "no connection was made in time"
@@ -66,7 +64,7 @@ _TOO_SLOW: Final = "no connection was made in time"
 
 @dataclass(slots=True, frozen=True)
 class Resources:
-    """What all requests of a client use."""
+    """What all calls of a client use."""
 
     context: CallContext
     lookup: HostLookup
@@ -80,13 +78,13 @@ class Resources:
     """What attempts are reported to."""
 
     def start_due(self) -> None:
-        """Begin to look up and to probe in the background what is due."""
+        """Begin the look-ups and probes that are due, in the background."""
         self.lookup.start(self.context.addresses.take_due())
         self.prober.start()
 
 
 class Exchange:
-    """Sends one request, to several instances if necessary."""
+    """Sends the request of one call, to several instances if necessary."""
 
     __slots__ = (
         "_answer",
@@ -94,15 +92,14 @@ class Exchange:
         "_error",
         "_hostname",
         "_resources",
-        "_telemetry",
         "_url",
         "attempt",
         "backup",
         "call",
         "check_at",
-        "handler",
         "hedging",
         "request",
+        "send",
         "task",
     )
 
@@ -116,27 +113,28 @@ class Exchange:
         self._resources = resources
         self.call = call
         self.request = request
-        self.handler = handler
         self.attempt: Attempt | None = None
-        """What is under way."""
+        """The attempt under way, without its backup."""
         self.backup: Backup | None = None
-        """A second attempt beside it."""
+        """The backup of the attempt, if it has one."""
         self.task: asyncio.Task[Any] | None = None
-        """The task that makes the attempts, if there may be a second one."""
+        """The task that makes the attempts; None as long as there can't be a backup."""
         self.hedging: asyncio.TimerHandle | None = None
-        """Begins a second attempt when the first takes longer than usual."""
+        """Begins a backup when the attempt takes longer than usual."""
         self.check_at = 0.0
-        """When it is looked at whether one is needed, in seconds of the client's clock."""
+        """When to check whether the instance has stalled, in seconds of the client's clock."""
         self._url = url = request.url
         self._hostname = request.server_hostname
-        # It may be taken out for one instance and sent to the next.
+        # It may be removed for one instance and sent to the next.
         self._authorization = request.headers.get(hdrs.AUTHORIZATION)
-        self._telemetry: CallTelemetry | None = None
+        self.send = handler
+        """Sends the request, prepared for an attempt."""
         if resources.telemetry is not None:
             shown = str(url.with_user(None))
-            self._telemetry = resources.telemetry.call(request.method, shown, url.host or "", url.port)
+            telemetry = resources.telemetry.call(request.method, shown, url.host or "", url.port)
+            self.send = partial(_send_reported, handler, telemetry)
         self._error: BaseException | None = None
-        # The last answer, if it is a failure, as long as it isn't certain that there will be another one.
+        # The last answer, if it is a failure: the caller gets it unless there is another attempt.
         self._answer: aiohttp.ClientResponse | None = None
 
     async def run(self) -> aiohttp.ClientResponse:
@@ -147,7 +145,7 @@ class Exchange:
                 if isinstance(step, Attempt):
                     kept = self._begin(step)
                     try:
-                        response = await self.send(step, self.request)
+                        response = await self.send(self.request)
                         if self.backup is not None and self.backup.has_interrupted:
                             await self.backup.ignore_interruption()
                     except BaseException as error:  # noqa: BLE001 - the call decides what it means
@@ -157,7 +155,7 @@ class Exchange:
                     finally:
                         if self.hedging is not None:
                             self.hedging.cancel()
-                    outcome = outcome_of_answer(response.status, response.headers)
+                    outcome = outcome_of_answer(response.status, response.headers, self.call.options.failures)
                     if outcome is ANSWERED:
                         self._answered(step, kept, response)
                         return response
@@ -170,23 +168,23 @@ class Exchange:
             self.close()
 
     def close(self) -> None:
-        """End what is under way, and leave the request as it was."""
+        """End the attempts under way, and restore the request."""
         self.call.close()
         if self.task is not None:
             self._resources.backups.discard(self)
         if self._answer is not None:
             self._answer.close()
         request = self.request
-        # A middleware of the user's may send it again: to be balanced anew, it must be as it was.
+        # A middleware of the program may send the request again, which is then another call.
         request.url = self._url
         request.server_hostname = self._hostname
         request.headers.pop(_DIALLED, None)
-        request.headers.pop(_REPEATED, None)
+        request.headers.pop(_RETRY, None)
         if self.call.deadline is not None:
             request.headers.pop(_TIMEOUT_MS, None)
 
     def prepare(self, attempt: Attempt, request: aiohttp.ClientRequest) -> Kept:
-        """Have *request*, or a copy of it, sent to the address of *attempt*."""
+        """Direct *request*, the original or a copy, to the address of *attempt*."""
         call, url, resources = self.call, self._url, self._resources
         instance = attempt.pick.instance
         kept = resources.connections.begin(instance.name, (attempt.ip, attempt.endpoint.port))
@@ -204,16 +202,16 @@ class Exchange:
         if self._hostname is None:
             request.server_hostname = url.raw_host if call.secure else _POOL
         if request.proxy is not None:
-            # Found in the environment (trust_env); no proxy knows our names.
+            # It comes from the environment (trust_env), and no proxy knows names in .asab.
             request.update_proxy(None, None, None)
-        if attempt.repeated or call.nested:
-            request.headers[_REPEATED] = "1"
+        if attempt.is_retry or call.nested:
+            request.headers[_RETRY] = "1"
         if call.deadline is not None:
             left = call.deadline.left(resources.context.clock())
             request.headers[_TIMEOUT_MS] = write_timeout(left)
         if self.attempt is not None and (notes := call.notes):
             log.debug("%s of %s failed at %s: %s", request.method, url.raw_host, *notes[-1])
-            # The failed attempt has cancelled the wait for "100 Continue", if there is one: wait anew.
+            # The failed attempt ended any wait for "100 Continue", so prepare another one.
             request.update_expect_continue()
         if resources.context.addresses.due or resources.context.balancer.due:
             resources.start_due()
@@ -221,28 +219,10 @@ class Exchange:
             log.debug("%s of %s goes to %s", request.method, url.raw_host, kept.dialled)
         return kept
 
-    def send(self, attempt: Attempt, request: aiohttp.ClientRequest) -> "Awaitable[aiohttp.ClientResponse]":
-        """Send *request*, prepared for *attempt*, and report it as it is wanted."""
-        if self._telemetry is None:
-            return self.handler(request)
-        reported = self._telemetry.attempt(attempt.ip, attempt.port, request.headers)
-        return self._send_reported(request, reported)
-
-    async def _send_reported(
-        self, request: aiohttp.ClientRequest, reported: "AttemptTelemetry"
-    ) -> aiohttp.ClientResponse:
-        try:
-            response = await self.handler(request)
-        except BaseException as error:
-            reported.failed(error)
-            raise
-        reported.answered(response.status)
-        return response
-
     # Steps
 
     def _begin(self, attempt: Attempt) -> Kept:
-        """Prepare for *attempt*, which is sent next; a second one may be made beside it."""
+        """Prepare for *attempt*, which is sent next and may get a backup."""
         if self._answer is not None:
             self._answer.release()
             self._answer = None
@@ -250,9 +230,10 @@ class Exchange:
         self.attempt = attempt
         if self.task is None and self.call.service.size > 1:
             self.task = asyncio.current_task()
-            self._resources.backups.add(self, attempt.started)
-        if self.task is not None and (after := self.call.hedge_after()) is not None:
-            self._resources.backups.hedge(self, after)
+            if self.call.options.detect_stalled:
+                self._resources.backups.add(self, attempt.started)
+        if self.call.options.hedge and self.task is not None:
+            self._resources.backups.hedge(self)
         return kept
 
     async def _lost(self, attempt: Attempt, kept: Kept, error: BaseException) -> Won | None:
@@ -267,7 +248,8 @@ class Exchange:
     def _answered(self, attempt: Attempt, kept: Kept, response: aiohttp.ClientResponse) -> None:
         """Record that *attempt* was answered by *response*, which the caller gets."""
         self.call.done(attempt, ANSWERED)
-        if self._resources.reads_load and (load := reported_requests(response.headers)) is not None:
+        reads_load = self._resources.reads_load or self.call.options.score is reported_load
+        if reads_load and (load := reported_requests(response.headers)) is not None:
             attempt.pick.reported(load, self._resources.context.clock())
         call_at_end(response, partial(self._end, attempt, kept, response))
 
@@ -277,7 +259,7 @@ class Exchange:
         """Record that *attempt* was answered by *response*, which says that it failed."""
         call_at_end(response, partial(self._resources.connections.end, kept))
         if outcome is Outcome.MISDIRECTED:
-            # Closing cancels the writing of the body as well.
+            # Closing the response also stops the sending of the body.
             response.close()
             await self._failed(attempt, MisdirectedError(response))
             return
@@ -286,7 +268,7 @@ class Exchange:
             attempt,
             outcome,
             f"status {response.status}",
-            # The body may be being written still, if it isn't in memory.
+            # Unless the body is in memory, it may still be in the process of being sent.
             replayable=not isinstance(body, aiohttp.Payload) or isinstance(body, aiohttp.BytesPayload),
             retry_after=retry_after(response.headers),
         )
@@ -296,7 +278,7 @@ class Exchange:
         self.call.over(attempt, outcome_of_body(response))
 
     async def _failed(self, attempt: Attempt, error: BaseException) -> None:
-        """Record that *attempt* ended with *error*; raise it if the caller gave the request up."""
+        """Record that *attempt* ended with *error*; raise it if the caller gave up."""
         call, outcome, backup = self.call, outcome_of(error), self.backup
         if outcome is Outcome.CANCELLED:
             if backup is None or not backup.has_interrupted or not backup.take_back():
@@ -317,26 +299,29 @@ class Exchange:
         # That of an answer which isn't HTTP contains the URL, and what was answered.
         problem = _NOT_HTTP if outcome is Outcome.UNAVAILABLE else str(error) or type(error).__name__
         call.done(attempt, outcome, problem, replayable=not consumed)
+        if outcome is Outcome.TIMED_OUT and not isinstance(error, aiohttp.ClientError):
+            # No time is left for another attempt.
+            raise error
         self._resources.start_due()
 
     async def _is_body_consumed(self) -> bool:
-        """Tell whether the body can't be sent again, once it is no longer being written."""
+        """Wait until the body is no longer being sent, and tell whether it can't be sent again."""
         body = self.request.body
         if not isinstance(body, aiohttp.Payload):
             return False
-        # A file rewinds when its cancelled writer has settled. What became of that write, the attempt itself
-        # has said.
+        # A file is rewound once its cancelled writer has ended. Errors of the writer don't matter: the
+        # attempt has reported what failed.
         with suppress(aiohttp.ClientError, OSError):
             await self.request.close()
         return body.consumed
 
     async def _wait(self, step: Lookups | Pause | Relieve | TlsProbe | WaitForInstance) -> None:
-        """Do what *step* says, before the next attempt."""
+        """Carry out *step*, which comes between two attempts."""
         if isinstance(step, Lookups):
             await self._resources.lookup.wait(step)
         elif isinstance(step, Relieve):
             self._resources.connections.close_idle()
-            # Their descriptors are free in the next turn of the loop.
+            # Their descriptors are freed in the next iteration of the event loop.
             await asyncio.sleep(0)
         elif isinstance(step, WaitForInstance):
             await self._resources.arrivals.wait(step)
@@ -346,7 +331,7 @@ class Exchange:
             step.speaks_tls = await speaks_tls(step.attempt.ip, step.attempt.port)
 
     def _give_up(self, end: GiveUp) -> aiohttp.ClientResponse:
-        """Return the last answer, or raise what the call ends with."""
+        """Return the last answer, or raise the error with which the call ends."""
         error, answer = self._error, self._answer
         if end.ending is Ending.AS_IT_IS:
             if answer is not None:
@@ -359,3 +344,17 @@ class Exchange:
         if end.ending is Ending.TOO_LATE:
             raise DeadlineExceededError(end.message) from error
         raise unreachable(end.message, self.request.connection_key, error) from error
+
+
+async def _send_reported(
+    handler: aiohttp.ClientHandlerType, telemetry: "CallTelemetry", request: aiohttp.ClientRequest
+) -> aiohttp.ClientResponse:
+    """Send *request*, prepared for an attempt, and report it."""
+    reported = telemetry.attempt(request.url.host or "", request.url.port or 0, request.headers)
+    try:
+        response = await handler(request)
+    except BaseException as error:
+        reported.failed(error)
+        raise
+    reported.answered(response.status)
+    return response

@@ -1,4 +1,4 @@
-"""Tries avoided instances in the background, so that no caller's request has to."""
+"""Probes instances in the background, so that no caller's request has to."""
 
 import asyncio
 from typing import TYPE_CHECKING, Final
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
 
-#: Seconds that an instance has, and one that is suspected while requests wait for it.
+#: Seconds that an instance has to answer, and that it has if requests are waiting for it.
 _SECONDS: Final = 1.0
-_SUSPECT_SECONDS: Final = 0.3
+_STALLED_SECONDS: Final = 0.3
 
-#: Seconds after which an answer isn't waited for any more. One that comes late counts as well: an instance
-#: that is slow to answer this request would otherwise get no others for ever.
+#: Seconds after which a probe ends. An answer that arrives late, but before that, still readmits the
+#: instance. Otherwise one that is slow to answer probes would never get requests again.
 _LATE_SECONDS: Final = 5.0
 
 #: Bytes up to the status of an answer: ``HTTP/1.1 200``.
 _STATUS_LINE: Final = 12
 
-#: The instance, or a proxy in front of it, answers, and can't do its work.
+#: Statuses which say that the instance, or a proxy in front of it, can't do its work.
 _FAILURES: Final = frozenset({b"429", b"502", b"503", b"504"})
 
 
@@ -53,7 +53,7 @@ class Prober:
     def start(self) -> None:
         """Begin to probe the instances that are due, and don't wait."""
         for instance, probe in self._balancer.take_due().items():
-            # One at a time: it may still be answered.
+            # One at a time, since an earlier probe may still be answered.
             if (name := instance.name) not in self._tasks:
                 probing = self._probe(instance, probe)
                 self._tasks[name] = asyncio.get_running_loop().create_task(probing, name="peerage: probe")
@@ -73,15 +73,15 @@ class Prober:
             is_late = True
             self._failed(instance.name, probe)
 
-        # Requests wait for the first probe of an instance that seems stopped, and for no other one.
-        urgent = probe is Probe.SUSPECT and instance.name not in self._balancer.avoided
-        timer = asyncio.get_running_loop().call_later(_SUSPECT_SECONDS if urgent else _SECONDS, fail)
+        # Requests wait for the first probe of an instance that may have stalled, and for no other probe.
+        urgent = probe is Probe.STALLED and instance.name not in self._balancer.avoided
+        timer = asyncio.get_running_loop().call_later(_STALLED_SECONDS if urgent else _SECONDS, fail)
         try:
             async with asyncio.timeout(_LATE_SECONDS):
                 passed = await self._passes(instance, probe)
         except (OSError, EOFError) as error:
             if isinstance(error, OSError) and error.errno in SHORTAGE:
-                # That says nothing about the instance.
+                # This process is short of something, which says nothing about the instance.
                 return
             passed = False
         finally:
@@ -107,7 +107,7 @@ class Prober:
             return False
         if probe is not Probe.CONNECT:
             status = await _ask(addresses[0], endpoint)
-            return probe is Probe.SUSPECT or status not in _FAILURES
+            return probe is Probe.STALLED or status not in _FAILURES
         _, writer = await _connect(addresses[0], endpoint.port, None)
         writer.transport.abort()
         return True
@@ -116,13 +116,13 @@ class Prober:
 async def _connect(
     address: str, port: int, tls: "ssl.SSLContext | None"
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    # What isn't answered is repeated after longer and longer pauses: the next probe is sooner.
+    # The kernel repeats an unanswered handshake after longer and longer pauses. The next probe comes sooner.
     async with asyncio.timeout(_SECONDS):
         return await asyncio.open_connection(address, port, ssl=tls)
 
 
 async def _ask(address: str, endpoint: Endpoint) -> bytes:
-    """Return the status of the answer to a request that does nothing.
+    """Send a ``HEAD /``, which does nothing, and return the status of the answer.
 
     Raises:
         OSError: no connection was made, or it broke.

@@ -1,4 +1,4 @@
-"""What a server takes over from its callers for the calls that it makes itself: deadline and repetition."""
+"""A server middleware: the deadline and the retry mark of a request apply to the calls of its handler."""
 
 import asyncio
 import time
@@ -8,53 +8,53 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from peerage.calling.deadline import TIMEOUT_MS, Deadline, begin, current_deadline, read_timeout
-from peerage.calling.repetition import REPEATED, Repetition, current_repetition
+from peerage.calling.retried import RETRY, RetriedRequest, current_retried
 from peerage.calling.retry import SAFE
 from peerage.deadlines import enforced
 from peerage.errors import DeadlineExceededError
 from peerage.web.upgrade import is_websocket
 
-_TEXT: Final = "The deadline of the request has passed, so it was given up.\n"
+_TEXT: Final = "The deadline of the request has passed, so the request was given up.\n"
 
 
 def propagate(*, only_safe: bool = False) -> Middleware:
-    """Return a middleware by which a service takes over what its callers say of their requests.
+    """Return a middleware that applies the deadline and the retry mark of a request to its handler.
 
     ::
 
         app = web.Application(middlewares=[propagate(), …])
 
-    The deadline of the caller (:func:`peerage.deadline`, header ``Peerage-Timeout-Ms``) becomes that of the
-    handler, and what is left of it that of the services which it calls. When it passes, the handler is
-    cancelled, and the answer is 504; if a response has begun, the connection is closed. What is called for a
-    request that is a repetition (header ``Peerage-Repeated``) isn't repeated.
+    The deadline of the caller (:func:`peerage.deadline`, header ``Peerage-Timeout-Ms``) becomes the deadline
+    of the handler, and the services that the handler calls get the time that is left. When the deadline
+    passes, the handler is cancelled and the answer is 504; if a response has begun, the connection is closed.
+    If the request is a retry (header ``Peerage-Retry``), the calls of its handler are not retried.
 
-    Both hold until the handler has answered, also in tasks that it starts; a task that it leaves behind then
-    isn't bound by them. A WebSocket isn't limited, because it outlives its handshake.
+    Both apply until the handler has returned, also in tasks that it starts. Tasks that outlive the handler
+    are free of them from then on. A WebSocket has no deadline, because it outlives its handshake.
     :func:`run_app` installs this middleware.
 
-    Any caller can send the header, and shorten its own request by it. If a handler must not be interrupted,
-    protect its work by :func:`asyncio.shield`, or have the proxy in front of the cluster remove the header.
+    Any client can send the header, and so shorten its own request. To protect work that must not be
+    interrupted, run it in :func:`asyncio.shield`, or let the proxy in front of the cluster remove the header.
 
     Args:
-        only_safe: cancel only the handlers of GET, HEAD, OPTIONS and TRACE, for programs that were written
-            without cancellation in mind. The calls of other handlers fail when the deadline has passed.
+        only_safe: cancel only the handlers of GET, HEAD, OPTIONS and TRACE, for programs that weren't written
+            with cancellation in mind. The calls of other handlers still fail once the deadline has passed.
     """
 
     @web.middleware
     async def take_over(request: web.Request, handler: Handler) -> web.StreamResponse:
         headers = request.headers
         seconds = read_timeout(headers.getall(TIMEOUT_MS)) if TIMEOUT_MS in headers else None
-        repeated = headers.get(REPEATED) == "1"
-        if seconds is None and not repeated:
+        is_retry = headers.get(RETRY) == "1"
+        if seconds is None and not is_retry:
             return await handler(request)
         if is_websocket(request):
             return await handler(request)
-        outer, outer_repetition = current_deadline.get(), current_repetition.get()
+        outer, outer_retried = current_deadline.get(), current_retried.get()
         limit = begin(seconds, time.monotonic())
-        repetition = Repetition() if repeated else outer_repetition
+        retried = RetriedRequest() if is_retry else outer_retried
         current_deadline.set(limit)
-        current_repetition.set(repetition)
+        current_retried.set(retried)
         try:
             if limit is None or limit is outer:
                 return await handler(request)
@@ -63,28 +63,34 @@ def propagate(*, only_safe: bool = False) -> Middleware:
             return await _handle_in_time(request, handler, limit)
         finally:
             if limit is not None and limit is not outer and limit.leaves_time(time.monotonic()):
-                # Otherwise what is left behind belongs to what was given up.
+                # If it has passed, the request was given up, and tasks that it left behind stay bound.
                 limit.release()
-            if repetition is not None and repetition is not outer_repetition:
-                repetition.answered = True
+            if retried is not None and retried is not outer_retried:
+                retried.answered = True
             current_deadline.set(outer)
-            current_repetition.set(outer_repetition)
+            current_retried.set(outer_retried)
 
     return take_over
 
 
 async def _handle_in_time(request: web.Request, handler: Handler, limit: Deadline) -> web.StreamResponse:
     if not limit.leaves_time(time.monotonic()):
-        return web.Response(status=web.HTTPGatewayTimeout.status_code, text=_TEXT)
+        return _too_late()
     try:
         async with enforced(limit):
             return await handler(request)
     except DeadlineExceededError:
         if limit.leaves_time(time.monotonic()):
-            # A smaller one of the handler's own.
+            # It was a deadline that the handler set itself.
             raise
         if request.writer.output_size:
-            # Another answer can't follow the one that was begun. After a cancellation aiohttp closes the
+            # A response has begun, so 504 can't be sent any more. After a cancellation aiohttp closes the
             # connection; any other exception it would log as an error of the handler.
             raise asyncio.CancelledError from None
-        return web.Response(status=web.HTTPGatewayTimeout.status_code, text=_TEXT)
+        return _too_late()
+
+
+def _too_late() -> web.Response:
+    # The header tells the caller that it is its deadline that has passed, and no failure of this instance.
+    status = web.HTTPGatewayTimeout.status_code
+    return web.Response(status=status, headers={TIMEOUT_MS: "0"}, text=_TEXT)
