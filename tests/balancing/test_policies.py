@@ -12,6 +12,7 @@ from tests.support import Clock
 from peerage.balancing import Ejection, Outcome, RetryBudget
 from peerage.balancing.budget import FIRST_RETRIES
 from peerage.balancing.quantile import Quantile
+from peerage.balancing.stalling import may_have_stalled
 from peerage.balancing.trouble import HELD_SECONDS, Trouble
 from peerage.balancing.window import WINDOW_SECONDS, Window
 
@@ -147,6 +148,16 @@ def test_an_overloaded_instance_is_asked_less_and_not_ejected():
     assert not balancer.avoided
     picks = [balancer.pick(instances, service) for _ in range(60)]
     assert "App.0" not in {pick.instance.name for pick in picks}
+
+
+@pytest.mark.parametrize(
+    ("answered_at", "others_at", "now", "stalled"),
+    [(0, 12, 11.5, True), (0, 12, 10.9, False), (10, 12, 15, False), (11, 12, 15, False), (0, 10, 15, False)],
+)
+def test_an_instance_may_have_stalled_if_it_answers_nothing_while_others_do(
+    answered_at, others_at, now, stalled
+):
+    assert may_have_stalled(10, answered_at, others_at, now) is stalled
 
 
 class Ejecting(RuleBasedStateMachine):

@@ -9,6 +9,7 @@ from peerage.balancing.counts import Observer
 from peerage.balancing.ejection import Ejection
 from peerage.balancing.outcome import ANSWERED, Outcome
 from peerage.balancing.service import Service
+from peerage.balancing.stalling import CLEARED_SECONDS, may_have_stalled
 from peerage.balancing.stats import Stats
 from peerage.balancing.trouble import COLD_SECONDS, Trouble
 from peerage.records.instance import Instance
@@ -19,11 +20,6 @@ AVOID_SECONDS: Final = 1.0
 #: Services that are remembered. Those without instances are forgotten first, then those without an ejected
 #: one.
 _MOST_SERVICES: Final = 4096
-
-#: Seconds after which an unanswered request may mean that its instance has stalled, and seconds until an
-#: instance that passed its probe is probed for this reason again.
-STALL_SECONDS: Final = 1.0
-_CLEARED_SECONDS: Final = 5.0
 
 #: No connection to the instance was made, and the next request would fail in the same way.
 _REFUSED: Final = frozenset({Outcome.UNRESOLVED, Outcome.CONNECT_FAILED, Outcome.MISDIRECTED})
@@ -51,8 +47,10 @@ class Pick:
     __slots__ = ("_table", "instance", "service", "started", "stats")
 
     def __init__(
-        self, table: "Table", instance: Instance, stats: Stats, service: Service, now: float
+        self, table: "Table", instance: Instance, stats: Stats | None, service: Service, now: float
     ) -> None:
+        if stats is None:
+            stats = table.begin(instance)
         self.instance = instance
         """The instance chosen."""
         self.stats = stats
@@ -62,6 +60,10 @@ class Pick:
         self.started = now
         """When it was chosen, in seconds of the balancer's clock."""
         self._table: Table | None = table
+        stats.outstanding += 1
+        service.outstanding += 1
+        if (trouble := stats.trouble) is not None:
+            table.tries(trouble, now)
 
     def answered(self, now: float) -> None:
         """Record that the head of a successful response arrived; :meth:`done` must follow."""
@@ -157,18 +159,17 @@ class Table:
             other_stats = self.stats[other.name] = Stats(stats.position)
         return stats, other_stats
 
-    def give(self, instance: Instance, stats: Stats | None, service: Service, now: float) -> Pick:
-        """Count a request as under way at *instance*."""
+    def begin(self, instance: Instance) -> Stats:
+        """Return the figures of *instance*, which begin with its first request."""
+        stats = self.stats.get(instance.name)
         if stats is None:
-            stats = self.stats.get(instance.name)
-            if stats is None:
-                stats = self.stats[instance.name] = Stats()
-        stats.outstanding += 1
-        service.outstanding += 1
-        if (trouble := stats.trouble) is not None and trouble.retry_at is not None:
-            # This request is the probe; others go on avoiding the instance until it is answered.
+            stats = self.stats[instance.name] = Stats()
+        return stats
+
+    def tries(self, trouble: Trouble, now: float) -> None:
+        """Let one request probe an avoided instance; others go on avoiding it until that one is answered."""
+        if trouble.retry_at is not None:
             trouble.retry_at = now + self._pause(trouble)
-        return Pick(self, instance, stats, service, now)
 
     def is_eligible(self, instance: Instance, now: float, *, safe: bool) -> bool:
         """Tell whether *instance* may get a request; if it must be probed first, note that.
@@ -214,21 +215,17 @@ class Table:
                 stats.trouble = None
 
     def check_stalled(self, pick: Pick, now: float) -> bool:
-        """Tell whether the instance of a request under way is avoided; if it may have stalled, probe it.
-
-        It may have stalled if the request is older than a second and the instance has answered nothing since
-        the request began, although others of the service have.
-        """
+        """Tell whether the instance of a request under way is avoided; if it may have stalled, probe it."""
         stats, name = pick.stats, pick.instance.name
         if name in self.avoided:
             return True
-        if stats.answered_at >= pick.started or pick.service.answered_at <= pick.started:
-            return False
-        if now - pick.started < STALL_SECONDS or stats.retired:
+        if stats.retired or not may_have_stalled(
+            pick.started, stats.answered_at, pick.service.answered_at, now
+        ):
             return False
         trouble = stats.begin_trouble()
         if now >= trouble.recheck_at:
-            trouble.recheck_at = now + _CLEARED_SECONDS
+            trouble.recheck_at = now + CLEARED_SECONDS
             self.due[pick.instance] = Probe.STALLED
         return False
 

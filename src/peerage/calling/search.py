@@ -8,6 +8,7 @@ from peerage.calling import messages
 from peerage.calling.addresses import Host
 from peerage.calling.answers import counts
 from peerage.calling.candidates import endpoints_of, hosts_of
+from peerage.calling.choosing import choose
 from peerage.calling.resolution import Resolution
 from peerage.calling.retry import Ending, ending_of, needs_budget, why_not_again
 from peerage.calling.steps import Attempt, GiveUp, Pause, Relieve, Step, TlsProbe, WaitForInstance
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
 #: that is down would cost an attempt at every instance.
 LAST_RESORTS: Final = 2
 
-#: Seconds until the same instance is asked again, on average: between half of it and one and a half times it.
+#: Seconds until the same instance is asked again, on average: between half of it and one and a half times it,
+#: so that callers whose requests failed together don't come back together (Brooker, "Exponential Backoff And
+#: Jitter", 2015).
 _PAUSE: Final = 0.05
 
 #: How an attempt without TLS may end at a port that speaks TLS, or the other way round.
@@ -150,6 +153,7 @@ class Search:
     def _wait_for_instance(self) -> _Attempts:
         """If the last instance has just left, as in a restart, wait for another one and try it.
 
+        It is gRPC's "wait for ready", limited to names that are known to exist.
         It may also be a suspect that this request has just found dead; nothing was sent to it.
         """
         context, call = self._context, self._call
@@ -166,7 +170,7 @@ class Search:
     def _pick(self, *, last_resort: bool = False) -> Pick | None:
         pick, self._given = self._given, None
         if pick is None:
-            pick = self._call.pick(self.tried, last_resort=last_resort)
+            pick = choose(self._call, self.tried, last_resort=last_resort)
         if pick is not None:
             self.tried.add(pick.instance.name)
         return pick
