@@ -157,12 +157,13 @@ def test_an_instance_that_becomes_slow_fails_no_request_within_a_limit():
     assert fleet.failed() <= 0.001
 
 
-def test_a_new_instance_that_is_cold_for_a_while_slows_few_requests():
+@pytest.mark.parametrize("rate", [100, 300])
+def test_a_new_instance_that_is_cold_for_a_while_slows_few_requests(rate):
     fleet = Fleet(*[queues(0.02, 4) for _ in range(4)])
-    fleet.load(300)
+    fleet.load(rate)
     fleet.run(10)
     before = seconds_of(fleet, 0.99, 3)
-    fleet.join(until(15, answers(0.5), queues(0.02, 4)))
+    fleet.join(until(15, answers(0.3), queues(0.02, 4)))
     fleet.run(15)
     assert seconds_of(fleet, 0.99, 10) <= 2 * before
     fleet.run(25)
