@@ -441,6 +441,21 @@ async def test_the_callers_time_limit_stays_the_callers(fleet):
         assert server.hits == 1
 
 
+async def test_the_callers_time_limit_counts_against_the_instance(fleet):
+    silent, good = await fleet.serve_raw(say_nothing), await fleet.serve()
+    async with fleet.session() as session:
+        while not silent.hits:
+            with suppress(TimeoutError):
+                await session.get(ORDERS, timeout=aiohttp.ClientTimeout(total=0.1))
+        trouble = fleet.client.balancer.stats(silent.name).trouble
+        assert (trouble.consecutive, trouble.held) == (1, 1)
+        hits = good.hits
+        for _ in range(20):
+            async with session.get(ORDERS) as response:
+                await response.read()
+    assert (silent.hits, good.hits) == (1, hits + 20)
+
+
 async def test_a_get_goes_elsewhere_after_a_time_out(fleet):
     silent, good = await fleet.serve_raw(say_nothing), await fleet.serve()
     async with fleet.session() as session:

@@ -28,7 +28,7 @@ KEY = ConnectionKey("here", 80, is_ssl=False, ssl=True, proxy=None, proxy_auth=N
         (aiohttp.ClientPayloadError(), Outcome.NOT_RETRYABLE),
         (aiohttp.ClientResponseError(None, ()), Outcome.UNAVAILABLE),
         (aiohttp.ClientConnectionError("Connector is closed."), Outcome.NOT_RETRYABLE),
-        (TimeoutError(), Outcome.NOT_RETRYABLE),
+        (TimeoutError(), Outcome.TIMED_OUT),
         (ValueError(), Outcome.NOT_RETRYABLE),
         (KeyboardInterrupt(), Outcome.CANCELLED),
     ],

@@ -192,6 +192,28 @@ def test_a_suspect_has_not_left(directory):
     assert events[1:] == [Change(change.after, None)]
 
 
+@pytest.mark.parametrize("end", ["back", "refused", "expired"])
+def test_the_log_says_when_there_are_suspects_and_when_there_are_none_left(directory, clock, caplog, end):
+    caplog.set_level("INFO", "peerage.directory")
+    for number in (1, 2):
+        put(directory, number, service_id=f"service-{number}")
+    for number in (1, 2):
+        directory.remove(f"n{number}")
+    assert ["n1" in message and "suspect" in message for message in caplog.messages] == [True]
+    for number in (1, 2):
+        assert len(caplog.messages) == 1
+        if end == "back":
+            put(directory, number, service_id=f"service-{number}")
+        elif end == "refused":
+            directory.refused(f"n{number}")
+    if end == "expired":
+        clock.now += 301
+        directory.expire()
+    assert caplog.messages[1:] == [
+        "No suspects are left: their records are there again, or they were dropped."
+    ]
+
+
 def test_without_a_guard_everything_goes_at_once():
     """It can be switched off."""
     directory = Directory()

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import json
+import shutil
 from contextlib import AsyncExitStack
 
 import pytest
@@ -64,14 +65,15 @@ async def stack():
 class Calls:
     """Calls of a service, one after the other, until stopped."""
 
-    def __init__(self, session):
+    def __init__(self, session, url="http://orders.service_id.asab/"):
         self._session = session
+        self._url = url
         self.answers = []
         self._task = asyncio.create_task(self._run())
 
     async def _run(self):
         while True:
-            async with self._session.get("http://orders.service_id.asab/") as response:
+            async with self._session.get(self._url) as response:
                 self.answers.append(await response.text())
             await asyncio.sleep(0.01)
 
@@ -250,6 +252,26 @@ async def test_a_suspect_that_refuses_connections_is_gone_at_the_first_call(zook
     assert not caller.directory.names()
     with pytest.raises(NotDiscoveredError):
         await session.get("http://orders.service_id.asab/")
+
+
+async def test_calls_go_on_while_the_folder_of_an_embedded_registry_is_removed(tmp_path, stack):
+    base = tmp_path / "above" / "r"
+    base.parent.mkdir()
+    services = Services(stack, f"embedded://{base}")
+    for name in ("one", "two"):
+        await services.start(name, name)
+    caller = await stack.enter_async_context(Discovery(f"embedded://{base}"))
+    calls = Calls(await stack.enter_async_context(caller.session()), "http://one.service_id.asab/")
+    await calls.more()
+    shutil.rmtree(base.parent)
+    await eventually(lambda: suspects(caller) == ["one", "two"])
+    await calls.more()
+    base.parent.mkdir()
+    await eventually(lambda: not suspects(caller))
+    await calls.more()
+    await calls.stop()
+    await services.discoveries["two"].aclose()
+    await known(caller, 1)
 
 
 async def test_it_can_be_switched_off(zookeeper, folder, stack):

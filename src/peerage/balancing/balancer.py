@@ -164,7 +164,7 @@ class Balancer:
             return self._pick_eligible(instances, tried, service, now, safe=safe)
         if count > 1:
             return self._pick_of_many(instances, count, service, now)
-        return self._table.give(instances[0], None, service, now) if count else None
+        return Pick(self._table, instances[0], None, service, now) if count else None
 
     def pick_for_key(
         self,
@@ -188,7 +188,7 @@ class Balancer:
             stats = known.get(each.name)
             most = capacity(service.outstanding, each.weight / rendezvous.weight)
             if stats is None or stats.pending(now) < most:
-                return self._table.give(each, stats, service, now)
+                return Pick(self._table, each, stats, service, now)
         return None
 
     def pick_near(
@@ -229,7 +229,7 @@ class Balancer:
             and self._score is least_outstanding
         ):
             chosen, stats = self._least_loaded(instances, chosen, stats, now)
-        return self._table.give(chosen, stats, service, now)
+        return Pick(self._table, chosen, stats, service, now)
 
     def _least_loaded(
         self, instances: Sequence[Instance], chosen: Instance, stats: Stats, now: float
@@ -267,13 +267,13 @@ class Balancer:
                     if len(found) == 2:  # noqa: PLR2004 - two choices
                         return self._pick_of_many([*found.values()], 2, service, now)
             if found:
-                return self._table.give(next(iter(found.values())), None, service, now)
+                return Pick(self._table, next(iter(found.values())), None, service, now)
         eligible = [
             each for each in instances if each.name not in tried and is_eligible(each, now, safe=safe)
         ]
         if len(eligible) > 1:
             return self._pick_of_many(eligible, len(eligible), service, now)
-        return self._table.give(eligible[0], None, service, now) if eligible else None
+        return Pick(self._table, eligible[0], None, service, now) if eligible else None
 
     def _pick_avoided(
         self, instances: Sequence[Instance], tried: Collection[str], service: Service, now: float
@@ -284,7 +284,7 @@ class Balancer:
         untried = [each for each in instances if each.name not in tried]
         if not untried:
             return None
-        return self._table.give(min(untried, key=self._retry_at), None, service, now)
+        return Pick(self._table, min(untried, key=self._retry_at), None, service, now)
 
     def _retry_at(self, instance: Instance) -> float:
         trouble = self._table.avoided.get(instance.name)

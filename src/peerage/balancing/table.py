@@ -51,8 +51,10 @@ class Pick:
     __slots__ = ("_table", "instance", "service", "started", "stats")
 
     def __init__(
-        self, table: "Table", instance: Instance, stats: Stats, service: Service, now: float
+        self, table: "Table", instance: Instance, stats: Stats | None, service: Service, now: float
     ) -> None:
+        if stats is None:
+            stats = table.begin(instance)
         self.instance = instance
         """The instance chosen."""
         self.stats = stats
@@ -62,6 +64,10 @@ class Pick:
         self.started = now
         """When it was chosen, in seconds of the balancer's clock."""
         self._table: Table | None = table
+        stats.outstanding += 1
+        service.outstanding += 1
+        if (trouble := stats.trouble) is not None:
+            table.tries(trouble, now)
 
     def answered(self, now: float) -> None:
         """Record that the head of a successful response arrived; :meth:`done` must follow."""
@@ -157,18 +163,17 @@ class Table:
             other_stats = self.stats[other.name] = Stats(stats.position)
         return stats, other_stats
 
-    def give(self, instance: Instance, stats: Stats | None, service: Service, now: float) -> Pick:
-        """Count a request as under way at *instance*."""
+    def begin(self, instance: Instance) -> Stats:
+        """Return the figures of *instance*, which begin with its first request."""
+        stats = self.stats.get(instance.name)
         if stats is None:
-            stats = self.stats.get(instance.name)
-            if stats is None:
-                stats = self.stats[instance.name] = Stats()
-        stats.outstanding += 1
-        service.outstanding += 1
-        if (trouble := stats.trouble) is not None and trouble.retry_at is not None:
-            # This request is the probe; others go on avoiding the instance until it is answered.
+            stats = self.stats[instance.name] = Stats()
+        return stats
+
+    def tries(self, trouble: Trouble, now: float) -> None:
+        """Let one request probe an avoided instance; others go on avoiding it until that one is answered."""
+        if trouble.retry_at is not None:
             trouble.retry_at = now + self._pause(trouble)
-        return Pick(self, instance, stats, service, now)
 
     def is_eligible(self, instance: Instance, now: float, *, safe: bool) -> bool:
         """Tell whether *instance* may get a request; if it must be probed first, note that.

@@ -234,8 +234,11 @@ class Call:
 
     def over(self, attempt: Attempt, outcome: Outcome) -> None:
         """Record that the response to *attempt* is over: read to its end, broken off, or given up."""
-        attempt.pick.done(outcome, self.context.clock(), counts=counts(outcome, self.options.failures))
-        if outcome is not ANSWERED:
+        now = self.context.clock()
+        if outcome is ANSWERED:
+            attempt.pick.done(outcome, now)
+        else:
+            attempt.pick.done(outcome, now, counts=counts(outcome, self.options.failures))
             self.context.observer.broken_off += 1
         if self.recorder is not None:
             self.recorder.over(attempt, outcome)

@@ -137,8 +137,12 @@ class Backups:
             pause = max(_INTERVAL, next(iter(self._exchanges)).check_at - now)
             self._timer = asyncio.get_running_loop().call_later(min(pause, STALL_SECONDS), self._look)
 
-    def hedge(self, exchange: "Exchange", after: float) -> None:
-        """Make a backup when the attempt under way takes longer than *after* seconds."""
+    def hedge(self, exchange: "Exchange") -> None:
+        """Make a backup when the attempt under way takes longer than usual."""
+        if (after := exchange.call.hedge_after()) is not None:
+            self._hedge_after(exchange, after)
+
+    def _hedge_after(self, exchange: "Exchange", after: float) -> None:
         exchange.hedging = asyncio.get_running_loop().call_later(after, self._hedge, exchange, after)
 
     def _hedge(self, exchange: "Exchange", after: float) -> None:
@@ -149,7 +153,7 @@ class Backups:
             return
         if not self._start(exchange, task, exchange.call.hedge(attempt)):
             # Too many requests are hedged at the moment. Those still under way later need it most.
-            self.hedge(exchange, 2.0 * after)
+            self._hedge_after(exchange, 2.0 * after)
 
     def _check(self, exchange: "Exchange") -> None:
         attempt, task = exchange.attempt, exchange.task
@@ -183,7 +187,7 @@ class Backups:
         request._timer = TimerNoop()  # noqa: SLF001 - there is no public way
         kept = exchange.prepare(attempt, request)
         try:
-            response = await exchange.send(attempt, request)
+            response = await exchange.send(request)
         except BaseException as error:
             self._connections.end(kept)
             if not isinstance(error, Exception):

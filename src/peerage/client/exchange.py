@@ -41,9 +41,7 @@ from peerage.client.tlsprobe import speaks_tls
 from peerage.errors import DeadlineExceededError, NotDiscoveredError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
-
-    from peerage.telemetry import AttemptTelemetry, CallTelemetry, Telemetry
+    from peerage.telemetry import CallTelemetry, Telemetry
 
 log = logging.getLogger("peerage.client")
 
@@ -94,15 +92,14 @@ class Exchange:
         "_error",
         "_hostname",
         "_resources",
-        "_telemetry",
         "_url",
         "attempt",
         "backup",
         "call",
         "check_at",
-        "handler",
         "hedging",
         "request",
+        "send",
         "task",
     )
 
@@ -116,7 +113,6 @@ class Exchange:
         self._resources = resources
         self.call = call
         self.request = request
-        self.handler = handler
         self.attempt: Attempt | None = None
         """The attempt under way, without its backup."""
         self.backup: Backup | None = None
@@ -131,10 +127,12 @@ class Exchange:
         self._hostname = request.server_hostname
         # It may be removed for one instance and sent to the next.
         self._authorization = request.headers.get(hdrs.AUTHORIZATION)
-        self._telemetry: CallTelemetry | None = None
+        self.send = handler
+        """Sends the request, prepared for an attempt."""
         if resources.telemetry is not None:
             shown = str(url.with_user(None))
-            self._telemetry = resources.telemetry.call(request.method, shown, url.host or "", url.port)
+            telemetry = resources.telemetry.call(request.method, shown, url.host or "", url.port)
+            self.send = partial(_send_reported, handler, telemetry)
         self._error: BaseException | None = None
         # The last answer, if it is a failure: the caller gets it unless there is another attempt.
         self._answer: aiohttp.ClientResponse | None = None
@@ -147,7 +145,7 @@ class Exchange:
                 if isinstance(step, Attempt):
                     kept = self._begin(step)
                     try:
-                        response = await self.send(step, self.request)
+                        response = await self.send(self.request)
                         if self.backup is not None and self.backup.has_interrupted:
                             await self.backup.ignore_interruption()
                     except BaseException as error:  # noqa: BLE001 - the call decides what it means
@@ -221,24 +219,6 @@ class Exchange:
             log.debug("%s of %s goes to %s", request.method, url.raw_host, kept.dialled)
         return kept
 
-    def send(self, attempt: Attempt, request: aiohttp.ClientRequest) -> "Awaitable[aiohttp.ClientResponse]":
-        """Send *request*, prepared for *attempt*, and report it if telemetry is wanted."""
-        if self._telemetry is None:
-            return self.handler(request)
-        reported = self._telemetry.attempt(attempt.ip, attempt.port, request.headers)
-        return self._send_reported(request, reported)
-
-    async def _send_reported(
-        self, request: aiohttp.ClientRequest, reported: "AttemptTelemetry"
-    ) -> aiohttp.ClientResponse:
-        try:
-            response = await self.handler(request)
-        except BaseException as error:
-            reported.failed(error)
-            raise
-        reported.answered(response.status)
-        return response
-
     # Steps
 
     def _begin(self, attempt: Attempt) -> Kept:
@@ -252,8 +232,8 @@ class Exchange:
             self.task = asyncio.current_task()
             if self.call.options.detect_stalled:
                 self._resources.backups.add(self, attempt.started)
-        if self.task is not None and (after := self.call.hedge_after()) is not None:
-            self._resources.backups.hedge(self, after)
+        if self.call.options.hedge and self.task is not None:
+            self._resources.backups.hedge(self)
         return kept
 
     async def _lost(self, attempt: Attempt, kept: Kept, error: BaseException) -> Won | None:
@@ -319,6 +299,9 @@ class Exchange:
         # That of an answer which isn't HTTP contains the URL, and what was answered.
         problem = _NOT_HTTP if outcome is Outcome.UNAVAILABLE else str(error) or type(error).__name__
         call.done(attempt, outcome, problem, replayable=not consumed)
+        if outcome is Outcome.TIMED_OUT and not isinstance(error, aiohttp.ClientError):
+            # No time is left for another attempt.
+            raise error
         self._resources.start_due()
 
     async def _is_body_consumed(self) -> bool:
@@ -361,3 +344,17 @@ class Exchange:
         if end.ending is Ending.TOO_LATE:
             raise DeadlineExceededError(end.message) from error
         raise unreachable(end.message, self.request.connection_key, error) from error
+
+
+async def _send_reported(
+    handler: aiohttp.ClientHandlerType, telemetry: "CallTelemetry", request: aiohttp.ClientRequest
+) -> aiohttp.ClientResponse:
+    """Send *request*, prepared for an attempt, and report it."""
+    reported = telemetry.attempt(request.url.host or "", request.url.port or 0, request.headers)
+    try:
+        response = await handler(request)
+    except BaseException as error:
+        reported.failed(error)
+        raise
+    reported.answered(response.status)
+    return response

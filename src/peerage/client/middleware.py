@@ -14,7 +14,6 @@ from collections.abc import Awaitable
 from typing import Final
 
 import aiohttp
-from yarl import URL
 
 from peerage.calling import Call, CallOptions
 from peerage.calling.deadline import Deadline, begin, current_deadline
@@ -25,7 +24,7 @@ from peerage.calling.trace import begin_trace, collecting
 from peerage.client.exchange import Exchange, Resources
 from peerage.client.intime import in_time
 from peerage.membership import Membership
-from peerage.records.names import is_logical, parse_host
+from peerage.records.names import logical_name
 
 #: Methods that need no idempotency key.
 _WITHOUT_KEY: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -57,49 +56,22 @@ class BalancingMiddleware:
             UnreachableError: instances are known, and none could be reached.
             aiohttp.ClientError: as without us, where no other instance could be asked.
         """
-        host = _host_of(request.url)
-        if host is None or not is_logical(host):
+        url = request.url
+        host = url.raw_host
+        if host is not None and "xn--" in host:
+            # yarl decodes each host, remembers 256 of them, and takes 20 µs for one that it doesn't remember.
+            host = url.host
+        name = logical_name(host)
+        if name is None:
             return handler(request)
         options, limit = current_options(self._options), None
         if options.deadline is not None or current_deadline.get() is not None:
             limit = begin(options.deadline, time.monotonic())
-        if limit is None and self._membership.ready:
-            # The way of most requests, without another coroutine.
-            return self._exchange(request, handler, host, options, None).run()
-        sending = self._send(request, handler, host, options, limit)
-        return sending if limit is None else in_time(sending, limit, f"{request.method} of {host}")
-
-    async def _send(
-        self,
-        request: aiohttp.ClientRequest,
-        handler: aiohttp.ClientHandlerType,
-        host: str,
-        options: CallOptions,
-        limit: Deadline | None,
-    ) -> aiohttp.ClientResponse:
-        if not self._membership.ready:
-            await self._wait_ready(limit)
-        exchange = self._exchange(request, handler, host, options, limit)
-        try:
-            return await exchange.run()
-        except asyncio.CancelledError:
-            if limit is not None and not exchange.call.has_time():
-                limit.note(exchange.call.waiting(exchange.attempt))
-            raise
-
-    def _exchange(
-        self,
-        request: aiohttp.ClientRequest,
-        handler: aiohttp.ClientHandlerType,
-        host: str,
-        options: CallOptions,
-        limit: Deadline | None,
-    ) -> Exchange:
-        name, method = parse_host(host), request.method
+        method = request.method
         call = Call(
             self._resources.context,
             name,
-            request.url.scheme,
+            url.scheme,
             method,
             options=options,
             has_key=method not in _WITHOUT_KEY and IDEMPOTENCY_KEY in request.headers,
@@ -107,7 +79,23 @@ class BalancingMiddleware:
             deadline=limit,
             trace=begin_trace(name, method) if collecting.get() else None,
         )
-        return Exchange(self._resources, call, request, handler)
+        exchange = Exchange(self._resources, call, request, handler)
+        if limit is not None:
+            return in_time(self._send(exchange), limit, f"{method} of {host}")
+        # Most requests are sent without a coroutine of the middleware.
+        return exchange.run() if self._membership.ready else self._send(exchange)
+
+    async def _send(self, exchange: Exchange) -> aiohttp.ClientResponse:
+        """Send a request that has a deadline, or is made before the instances are known."""
+        limit = exchange.call.deadline
+        if not self._membership.ready:
+            await self._wait_ready(limit)
+        try:
+            return await exchange.run()
+        except asyncio.CancelledError:
+            if limit is not None and not exchange.call.has_time():
+                limit.note(exchange.call.waiting(exchange.attempt))
+            raise
 
     async def _wait_ready(self, limit: Deadline | None) -> None:
         try:
@@ -116,12 +104,3 @@ class BalancingMiddleware:
             if limit is not None and not limit.leaves_time(time.monotonic()):
                 limit.note("the first snapshot of the registry was being waited for")
             raise
-
-
-def _host_of(url: URL) -> str | None:
-    """Return the host of *url*, decoded if it is an internationalised one.
-
-    yarl decodes each host, remembers 256 of them, and takes 20 µs for one that it doesn't remember.
-    """
-    host = url.raw_host
-    return url.host if host is not None and "xn--" in host else host

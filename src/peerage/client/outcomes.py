@@ -35,6 +35,9 @@ def outcome_of(error: BaseException) -> Outcome:
     if isinstance(error, aiohttp.ClientResponseError):
         # What it answered isn't HTTP: another program may have taken its port.
         return Outcome.UNAVAILABLE
+    if isinstance(error, TimeoutError):
+        # The caller's limit for the whole request, while the response was waited for.
+        return Outcome.TIMED_OUT
     return Outcome.NOT_RETRYABLE if isinstance(error, Exception) else Outcome.CANCELLED
 
 

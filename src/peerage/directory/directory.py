@@ -206,12 +206,19 @@ class Directory:
     def _arrived(self, guard: Guard, old: Instance | None, new: Instance | None) -> None:
         """Drop the suspects that the record of *new* replaces."""
         if old is not None:
-            guard.drop(old)
+            self._forgive(guard, old)
         for name in () if new is None else guard.arrived(new):
             self._drop(guard, self._instances[name])
 
+    def _forgive(self, guard: Guard, instance: Instance) -> None:
+        """Forget that *instance* is suspect, if it is."""
+        if guard.suspects:
+            guard.drop(instance)
+            if not guard.suspects:
+                log.info("No suspects are left: their records are there again, or they were dropped.")
+
     def _drop(self, guard: Guard, instance: Instance) -> None:
-        guard.drop(instance)
+        self._forgive(guard, instance)
         guard.left(instance)
         self._discard(instance.name)
 

@@ -84,6 +84,21 @@ def is_logical(host: str | None) -> bool:
     return tail == DOMAIN or tail.endswith(_SUFFIX)
 
 
+@lru_cache(maxsize=1024)
+def logical_name(host: str | None) -> tuple[str, str] | None:
+    """Return :func:`parse_host` of a host that belongs to the domain ``asab``, and None for another.
+
+    Asked for every request.
+
+    >>> logical_name("orders.service_id.asab"), logical_name("example.org")
+    (('service_id', 'orders'), None)
+
+    Raises:
+        NotDiscoveredError: *host* is no complete name, or is too long.
+    """
+    return parse_host(host) if host is not None and is_logical(host) else None
+
+
 # At most 4 MB.
 @lru_cache(maxsize=1024)
 def parse_host(host: str) -> tuple[str, str]:

@@ -12,8 +12,9 @@ from tests.backends.programs import program
 
 from peerage.backends.embedded.folder import _locks_exclude
 from peerage.errors import RegistryDeniedError
-from peerage.registry import Snapshot, Stale
+from peerage.registry import Gone, Put, Snapshot, Stale
 from peerage.testing import View
+from peerage.testing.participant import Participant
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 
@@ -224,6 +225,29 @@ async def test_while_the_folder_cannot_be_made_again_records_stay_known(tmp_path
         await view.until(lambda: isinstance(view.events[-1], Snapshot) and not view.stale)
         await view.until_data([b"1"])
         assert any(isinstance(event, Stale) for event in view.events)
+
+
+@pytest.mark.parametrize("end", ["killed", "withdrawn", "removed by hand"])
+async def test_a_removed_file_was_withdrawn_only_if_its_owner_did_it_or_has_ended(tmp_path, end):
+    async with opened(tmp_path / "r") as registry, Participant.spawn(registry.url) as owner:
+        watch = registry.watch()
+        await anext(watch)
+        name = await owner.advertise("App", b"ready")
+        event = last = await anext(watch)
+        if end == "killed":
+            owner.kill()
+        elif end == "withdrawn":
+            await owner.update(name, b"draining")
+            await owner.withdraw(name)
+        else:
+            (run_folder(tmp_path / "r") / name).unlink()
+        while not isinstance(event, Gone):
+            last, event = event, await anext(watch)
+        assert isinstance(last, Put)
+        # A draining record counts as withdrawn in any case.
+        withdrawn = event.withdrawn or last.record.data == b"draining"
+        assert withdrawn is (end != "removed by hand")
+        await watch.aclose()
 
 
 async def test_a_record_withdrawn_while_refused_does_not_return(tmp_path):

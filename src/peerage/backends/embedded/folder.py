@@ -95,6 +95,10 @@ class Folder:
         _check_private(found, self.path)
         return os.path.samestat(found, os.fstat(self.fd))
 
+    def is_removed(self) -> bool:
+        """Whether this folder was removed; another one may have its path."""
+        return os.fstat(self.fd).st_nlink == 0
+
     def changed_at(self) -> int:
         """Nanoseconds of the last change in the list of names, by the coarse clock of the file system."""
         return os.fstat(self.fd).st_mtime_ns

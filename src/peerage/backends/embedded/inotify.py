@@ -26,13 +26,17 @@ FORCE_POLLING: Final = "PEERAGE_EMBEDDED_POLL"
 #: Seconds until inotify is tried again after it couldn't be had.
 _RETRY: Final = 60.0
 
-_CLOSE_WRITE: Final = 0x08
-_Q_OVERFLOW: Final = 0x4000
+#: A file was closed by a process that could write to it, often by its death; the lock goes a moment later.
+CLOSED: Final = 0x08
 
-#: Called with the names that changed: True for a file that was closed by a process that could write to it,
-#: often by its death; the lock goes a moment later. The empty name is the folder itself: True if events were
-#: lost, because there were too many at once.
-Listener = Callable[[dict[str, bool]], object]
+#: A file got its name, as new ones and new contents do.
+NAMED: Final = 0x80
+
+#: Events were lost, because there were too many at once.
+LOST: Final = 0x4000
+
+#: Called with the names that changed, and the flags of what happened to each. The empty name is the folder.
+Listener = Callable[[dict[str, int]], object]
 
 
 class Notifier:
@@ -138,16 +142,16 @@ class Notifier:
 
     def _read(self, inotify: "Inotify", fd: int) -> None:
         """Pass on what happened since the last time: one call per listener for a burst."""
-        batches: dict[int, dict[str, bool]] = {}
+        batches: dict[int, dict[str, int]] = {}
         for event in _waiting_events(inotify, fd):
             mask = int(event.mask)
-            if mask & _Q_OVERFLOW:
+            if mask & LOST:
                 for number in self._listeners:
-                    batches.setdefault(number, {})[""] = True
+                    batches.setdefault(number, {})[""] = LOST
             elif event.watch is not None:
                 changes = batches.setdefault(event.watch.wd, {})
                 name = str(event.name) if event.name else ""
-                changes[name] = changes.get(name, False) or bool(mask & _CLOSE_WRITE)
+                changes[name] = changes.get(name, 0) | mask
         for number, changes in batches.items():
             for listener in tuple(self._listeners.get(number, ())):
                 listener(changes)

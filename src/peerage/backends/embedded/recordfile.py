@@ -114,7 +114,9 @@ class State(Enum):
     """The result of reading a record that has no new data."""
 
     GONE = "gone"
-    """The file doesn't exist, or its owner died."""
+    """The file doesn't exist."""
+    DEAD = "dead"
+    """The owner of the file has ended, and the file was removed."""
     UNCHANGED = "unchanged"
     """The owner lives, and the data is what was read before."""
     OVERSIZED = f"it is larger than {RECORD_LIMIT} bytes: shorten what its service advertises"
@@ -176,7 +178,7 @@ def _read_once(  # noqa: PLR0911 - one for each answer
                 return State.OVERSIZED
             # The file is complete: it was written before it got its name.
             return Content(os.read(fd, found.st_size), version)
-        return State.GONE if _remove_dead(folder, name, found.st_ino) else None
+        return State.DEAD if _remove_dead(folder, name, found.st_ino) else None
     finally:
         os.close(fd)
 

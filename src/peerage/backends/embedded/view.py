@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from peerage.backends.embedded.folder import DRAFT_PREFIX, Folder
-from peerage.backends.embedded.inotify import Notifier
+from peerage.backends.embedded.inotify import CLOSED, LOST, NAMED, Notifier
 from peerage.backends.embedded.loopthread import run_in_slices
 from peerage.backends.embedded.recordfile import (
     RECORD_NAME,
@@ -81,6 +81,8 @@ class View:
         self._task: asyncio.Task[None] | None = None
         self._round: Iterator[object] = iter(())
         self._warned: set[str] = set()
+        # Files that were closed a moment ago, probably because their owners ended.
+        self._closed: set[str] = set()
         # When polling: the folder's modification time, until when it can hide a change, and when names were
         # and may be compared.
         self._changed_at = 0
@@ -136,6 +138,7 @@ class View:
         """Read nothing more until the next :meth:`start`."""
         self._folder = None
         self._complete = False
+        self._closed.clear()
         self._round = iter(())
         self._cancel()
         if self._watch is not None:
@@ -222,21 +225,29 @@ class View:
                 yield name
             elif name.startswith(DRAFT_PREFIX):
                 remove_old_draft(folder, name)
+        if before and folder.is_removed():
+            # That says nothing about the owners.
+            self._on_doubt()
+            return
         for name in before:
-            yield self._read(name)
+            # Without events it isn't known what removed them.
+            yield self._read(name, ended=self.polling)
 
     # Changes that inotify reports
 
-    def _on_changes(self, changes: dict[str, bool]) -> None:
+    def _on_changes(self, changes: dict[str, int]) -> None:
         with self._errors_reported():
-            for name, closed in changes.items():
-                if not name and closed:
+            for name, flags in changes.items():
+                if not name and flags & LOST:
                     self._run(self._read_all)
                 elif not name:
                     self._on_doubt()
                 elif RECORD_NAME.fullmatch(name):
-                    alive = self._read(name)
-                    if alive and closed:
+                    # An owner that has just written its record and removes it withdraws it. What removed any
+                    # other file isn't known: perhaps the folder is being emptied.
+                    ended = bool(flags & (CLOSED | NAMED)) or name in self._closed
+                    alive = self._read(name, ended=ended)
+                    if alive and flags & CLOSED:
                         self._test_after_close(name)
                     elif not alive:
                         self._on_doubt()
@@ -246,16 +257,26 @@ class View:
 
         def due() -> None:
             with self._errors_reported():
-                if self._watch is not None and self._read(name):
+                if self._watch is not None and self._read(name, ended=True):
                     self._test_after_close(name, attempt + 1)
+                else:
+                    self._closed.discard(name)
 
-        if attempt < len(_TESTS_AFTER_CLOSE):
+        if attempt == len(_TESTS_AFTER_CLOSE):
+            self._closed.discard(name)
+        else:
+            self._closed.add(name)
             asyncio.get_running_loop().call_later(_TESTS_AFTER_CLOSE[attempt], due)
 
     # One record
 
-    def _read(self, name: str) -> bool:
-        """Read one record and report what changed; return whether its owner lives."""
+    def _read(self, name: str, *, ended: bool = False) -> bool:
+        """Read one record and report what changed; return whether its owner lives.
+
+        Args:
+            name: of the record.
+            ended: whether a record that isn't there was withdrawn, or its owner has ended.
+        """
         folder = self._folder
         if folder is None:
             return False
@@ -267,14 +288,13 @@ class View:
             return True
         if found is State.UNCHANGED:
             return True
-        if found is not State.GONE:
+        if found not in {State.GONE, State.DEAD}:
             self._warn(folder, name, found)
         if known is not None:
             del self._known[name]
             if self._complete:
                 for feed in self._feeds:
-                    # A file goes when its owner withdraws it or has ended: the kernel sees both at once.
-                    feed.gone(name, withdrawn=True)
+                    feed.gone(name, withdrawn=ended or found is not State.GONE)
         return False
 
     def _put(self, known: _Known | None, record: Record, version: Version) -> None:
