@@ -46,6 +46,17 @@ def test_one_good_instance_carries_the_load_of_those_that_fail_fast(method, bad)
         assert fleet.probes.total() >= 3
 
 
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_new_instances_that_fail_fast_draw_no_traffic_either(method):
+    for seed in range(3):
+        fleet = Fleet(*[fails()] * 2, slow, seed=seed)
+        for name in fleet.names:
+            fleet.world.balancer.joined(name)
+        fleet.work(50, method)
+        fleet.run(6)
+        assert fleet.failed(1) <= 0.01
+
+
 def test_most_of_many_instances_failing_fast_leave_the_work_to_the_others():
     fleet = Fleet(*[fails()] * 8, slow, slow)
     fleet.work(50, "POST")

@@ -122,9 +122,10 @@ class Trouble:
 
     def load(self, outstanding: int, now: float) -> float:
         """Return the load of an instance that has *outstanding* requests under way."""
+        load = outstanding + self.holding(now)
         if now < self.cold_until and (outstanding or now < self.rested_at):
-            return outstanding + _COLD_LOAD
-        return (outstanding + self.holding(now) + 1) * (1.0 + self.penalty(now)) - 1.0
+            load += _COLD_LOAD
+        return (load + 1) * (1.0 + self.penalty(now)) - 1.0
 
     def holding(self, now: float) -> int:
         """Return the number of given-up attempts that count as under way at *now*."""
