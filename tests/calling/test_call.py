@@ -132,7 +132,10 @@ def test_a_request_that_may_not_be_repeated_raises_the_error_unchanged(world):
         world.advertise()
     call = world.call("POST")
     world.fail(call, Outcome.CONNECTION_LOST)
-    assert world.end(call) == GiveUp(Ending.AS_IT_IS, "")
+    end = world.end(call)
+    assert end.ending is Ending.AS_IT_IS
+    assert end.message.startswith("POST of service_id='orders' failed at ")
+    assert end.message.endswith("It isn't sent again: the instance may have processed it.")
 
 
 def test_an_idempotency_key_allows_the_repetition(world):
@@ -228,7 +231,7 @@ def test_a_request_that_finds_the_last_suspect_dead_waits_for_the_next_instance(
     world.directory.guard = Guard()
     name = world.advertise()
     world.directory.remove(name)
-    world.directory.subscribe(lambda _: world.context.emptied.update({("service_id", "orders"): True}))
+    world.directory.subscribe(lambda _: world.context.emptied.update({call.name: world.clock()}))
     call = world.call(method)
     assert world.fail(call) == name
     assert isinstance(call.next(), WaitForInstance)
