@@ -239,7 +239,7 @@ class Table:
             if not passed:
                 trouble.retry_at = now + AVOID_SECONDS
                 self.avoided[name] = trouble
-                self.observer.stopped(name)
+                self.observer.stalled(name)
         elif passed:
             trouble.held = 0
             # The next failure ejects it again.

@@ -80,8 +80,8 @@ class CallContext:
     """Counts what happens."""
     doubtful: TTLCache[tuple[str, int, bool], bool] = field(init=False)
     """Endpoints that may speak another scheme than the one tried: record, port, whether TLS was tried."""
-    emptied: TTLCache[tuple[str, str], bool] = field(init=False)
-    """Names, by key and value, that lost their last instance within the last minute."""
+    emptied: TTLCache[tuple[str, str], float] = field(init=False)
+    """When names, by key and value, lost their last instance, for a minute."""
 
     def __post_init__(self) -> None:
         """Make the parts that follow from the others, or are empty at first."""
