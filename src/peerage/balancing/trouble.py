@@ -123,7 +123,7 @@ class Trouble:
 
     def load(self, outstanding: int, now: float) -> float:
         """Return the load of an instance that has *outstanding* requests under way."""
-        load = outstanding + self.holding(now)
+        load = float(outstanding + self.holding(now))
         if now < self.cold_until and (outstanding or now < self.rested_at):
             load += _COLD_LOAD
         return (load + 1) * (1.0 + self.penalty(now)) - 1.0
