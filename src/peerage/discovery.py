@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from peerage.directory import SUSPECT_SECONDS
-from peerage.errors import ConfigurationError
+from peerage.errors import ConfigurationError, RegistryClosedError
 from peerage.finder import Finder
 from peerage.membership import READY_TIMEOUT
 from peerage.records.advert import Advert, AdvertFields
@@ -166,7 +166,7 @@ class Discovery(Finder):
             registration = await discovery.advertise(port=8080, ids={"shard": [1, 2]})
 
         Returns once others can find it, or at once while the registry is out of reach: it is registered as
-        soon as that is back.
+        soon as that is back. If this Discovery drains meanwhile, it returns as well.
 
         Args:
             advert: what to advertise; nothing by default.
@@ -179,7 +179,9 @@ class Discovery(Finder):
         registration = self.register(advert, **fields)
         try:
             await first_of(registration.registered(), self._unreachable())
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, RegistryClosedError) and registration.draining:
+                return registration
             await registration.withdraw()
             raise
         return registration

@@ -63,6 +63,8 @@ class Registration:
         self._nonce = secrets.token_hex(8)
         self._on_withdraw = on_withdraw
         self._withdrawn = False
+        self.draining = False
+        """Whether :meth:`drain` was called."""
         self._logged_name: str | None = None
         self._instance = self._build(advert)
         name = _IMPOSSIBLE.sub("_", advert.who().appclass)
@@ -112,23 +114,32 @@ class Registration:
     async def drain(self, lame_duck: float = LAME_DUCK) -> None:
         """Leave without a failed call: publish that no new requests are wanted, wait, withdraw.
 
-        Call it before the server stops listening. It withdraws at once if cancelled meanwhile, and if the
-        state can't be published, which is logged.
+        Call it before the server stops listening. It withdraws at once if cancelled meanwhile, if the
+        registry refuses the state, which is logged, and if the record was never there.
 
         Args:
             lame_duck: seconds to wait between the two, for callers that haven't heard yet.
         """
+        self.draining = True
         try:
-            self._change(replace(self._advert, state=DRAINING))
-            with suppress(TimeoutError):
-                # Callers can't heed what isn't published yet.
-                async with asyncio.timeout(lame_duck):
-                    await self.registered()
-            await asyncio.sleep(lame_duck)
+            if self._logged_name is not None:
+                await self._publish_draining(lame_duck)
+                await asyncio.sleep(lame_duck)
         except PeerageError as error:
             log.warning("Withdrawn without draining: %s", error)
         finally:
             await self.withdraw()
+
+    async def _publish_draining(self, patience: float) -> None:
+        """Return when callers can hear of it, or after *patience* seconds."""
+        self._change(replace(self._advert, state=DRAINING))
+        try:
+            async with asyncio.timeout(patience):
+                await self.registered()
+        except TimeoutError:
+            if patience:
+                place = self._logged_name, self._registry.url, patience
+                log.warning("Callers can't hear that %s drains: %s didn't take it within %g s", *place)
 
     async def withdraw(self) -> None:
         """Remove the record for good; may be called twice."""

@@ -277,8 +277,8 @@ def test_a_probe_that_fails_after_the_record_was_removed_leaves_nothing_behind()
     waiting, other = balancer.pick(instances[:1]), balancer.pick(instances[1:])
     clock.now += 2
     end(other, seconds=2)
-    balancer.suspect(waiting)
-    assert balancer.take_due() == {instances[0]: Probe.SUSPECT}
+    balancer.check_stalled(waiting)
+    assert balancer.take_due() == {instances[0]: Probe.STALLED}
     balancer.forget("App.0")
     balancer.probed("App.0", passed=False)
     end(waiting, Outcome.CONNECTION_LOST, seconds=2)

@@ -8,6 +8,7 @@ import pytest
 from peerage import Identity
 from peerage.errors import RecordError, RegistryClosedError, RegistryDeniedError
 from peerage.testing import eventually
+from peerage.testing.waiting import begun
 
 
 async def record_of(registration, discovery) -> dict:
@@ -158,6 +159,23 @@ async def test_a_drain_that_cant_be_published_withdraws(discovery, observer, see
     assert "without draining" in caplog.text
     await seen(observer, lambda found: not found)
     await registration.drain(lame_duck=3600)
+
+
+async def test_a_drain_that_cant_be_heard_is_logged(registry, discovery, caplog):
+    """The registry is out of reach, so callers go on to choose the instance until it refuses."""
+    registration = await discovery.advertise(port=80)
+    name = registration.name
+    registry.lose()
+    await registration.drain(lame_duck=0.01)
+    assert f"Callers can't hear that {name} drains" in caplog.text
+
+
+async def test_a_record_that_was_never_there_is_not_drained(registry, discovery):
+    """It has no callers. A service that still waits for its registration goes on to its end."""
+    registry.lose()
+    advertising = await begun(discovery.advertise(port=80))
+    await discovery.drain(lame_duck=3600)
+    assert (await advertising).draining
 
 
 async def test_each_step_is_in_the_log(registry, discovery, caplog):

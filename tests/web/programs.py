@@ -1,7 +1,7 @@
 """Servers as child processes, each ended by a signal."""
 
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
@@ -127,8 +127,13 @@ def environ(folder: Path, instance: str, **more: str) -> dict[str, str]:
 
 @asynccontextmanager
 async def serving(
-    program: str, folder: Path, instance: str = "worker-0", **more: str
+    program: str, folder: Path, instance: str = "worker-0", *, python: Sequence[str] = STRICT, **more: str
 ) -> AsyncIterator[Child]:
-    """Run an instance; it is killed at the end if it still runs."""
-    async with run(*STRICT, "-c", program, environ=environ(folder, instance, **more)) as child:
+    """Run an instance, by gunicorn if *program* is its configuration; at the end it is killed if it runs."""
+    command = (*python, "-c", program)
+    if program == GUNICORN_CONFIGURATION:
+        (folder / "service.py").write_text(GUNICORN)
+        (folder / "gunicorn.conf.py").write_text(program)
+        command = (sys.executable, "-m", "gunicorn", "service:app")
+    async with run(*command, environ=environ(folder, instance, **more), cwd=folder) as child:
         yield child

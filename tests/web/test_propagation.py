@@ -68,6 +68,9 @@ async def test_a_handler_is_not_begun_without_time_left():
     hanging = Hanging()
     async with serving(hanging.handle) as url:
         assert (await ask(url, Peerage_Timeout_Ms="0"))[0] == 504
+        headers = {TIMEOUT_MS: "0"}
+        async with aiohttp.ClientSession() as session, session.get(url, headers=headers) as response:
+            assert response.headers[TIMEOUT_MS] == "0"
     assert hanging.begun == 0
 
 
@@ -212,7 +215,8 @@ class Chain:
             self.hits[name] += 1
             try:
                 return await handler(request)
-            except asyncio.CancelledError:
+            # The answer of the next service, that the deadline has passed there, may come first.
+            except (asyncio.CancelledError, peerage.DeadlineExceededError):
                 self.log.append(name)
                 raise
 

@@ -1,44 +1,33 @@
 """Restarts of services under load, without a failed call."""
 
-import sys
-
 import pytest
 from tests.restarts import PYTHON, restarted
 from tests.test_readme import example
-from tests.web.programs import GUNICORN, GUNICORN_CONFIGURATION, PROGRAMS, environ
-
-from peerage.testing.children import run
+from tests.web.programs import GUNICORN_CONFIGURATION, PROGRAMS, environ, serving
 
 URL = "http://worker.service_id.asab/work?takes=0.01"
+
+
+async def restart(folder, program):
+    """Restart the service under load, and return what failed."""
+
+    def start(instance, port):
+        return serving(program, folder, instance, python=PYTHON, TEST_PORT=str(port))
+
+    return (await restarted(environ(folder, "")["PEERAGE_REGISTRY"], URL, start)).failed
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
 async def test_no_call_fails(tmp_path, program):
     """Whatever runs the server."""
-
-    def start(instance, port):
-        variables = environ(tmp_path, instance, TEST_PORT=str(port))
-        return run(*PYTHON, "-c", PROGRAMS[program], environ=variables)
-
-    registry = environ(tmp_path, "")["PEERAGE_REGISTRY"]
-    load = await restarted(registry, URL, start)
-    assert load.failed == []
+    assert await restart(tmp_path, PROGRAMS[program]) == []
 
 
 @pytest.mark.long
 async def test_no_call_fails_under_gunicorn(tmp_path):
     """Its worker for aiohttp handles signals in the event loop, as aiohttp does."""
     pytest.importorskip("gunicorn")
-    (tmp_path / "service.py").write_text(GUNICORN)
-    (tmp_path / "gunicorn.conf.py").write_text(GUNICORN_CONFIGURATION)
-
-    def start(instance, port):
-        command = (sys.executable, "-m", "gunicorn", "service:app")
-        return run(*command, environ=environ(tmp_path, instance, TEST_PORT=str(port)), cwd=tmp_path)
-
-    registry = environ(tmp_path, "")["PEERAGE_REGISTRY"]
-    load = await restarted(registry, URL, start)
-    assert load.failed == []
+    assert await restart(tmp_path, GUNICORN_CONFIGURATION) == []
 
 
 @pytest.mark.long
@@ -47,7 +36,7 @@ async def test_no_call_of_the_service_in_the_readme_fails(tmp_path):
 
     def start(instance, port):
         program = example("serve.py").replace("port=0", f"port={port}").replace("orders-1", instance)
-        return run(*PYTHON, "-c", program, environ=environ(tmp_path, instance))
+        return serving(program, tmp_path, instance, python=PYTHON)
 
     registry = environ(tmp_path, "")["PEERAGE_REGISTRY"]
     load = await restarted(registry, "http://orders.service_id.asab/v1/orders", start)

@@ -2,12 +2,21 @@
 
 import asyncio
 import signal
+import socket
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import aiohttp
 import pytest
 import trustme
-from tests.web.programs import APPLICATION, DRAINING, PROGRAMS, RUN_APP, environ, serving
+from tests.web.programs import (
+    APPLICATION,
+    DRAINING,
+    GUNICORN_CONFIGURATION,
+    PROGRAMS,
+    RUN_APP,
+    environ,
+    serving,
+)
 
 from peerage import ConfigurationError, Discovery
 from peerage.calling.misdirected import DIALLED, dialled_header
@@ -27,13 +36,11 @@ async def finding(folder):
         yield discovery, states
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("program", PROGRAMS)
-async def test_what_is_under_way_is_finished(tmp_path, program, number):
-    """An upload is received whole though it lasts longer than the drain; a WebSocket is closed with 1001."""
+async def finish(folder, program, number=signal.SIGTERM):
+    """Stop a server while it receives an upload and talks over a WebSocket; return what it logged."""
     async with (
-        serving(PROGRAMS[program], tmp_path) as server,
-        finding(tmp_path) as (discovery, states),
+        serving(program, folder) as server,
+        finding(folder) as (discovery, states),
         discovery.session("http://worker.service_id.asab") as session,
     ):
         await eventually(lambda: states() == [None])
@@ -55,7 +62,21 @@ async def test_what_is_under_way_is_finished(tmp_path, program, number):
             message = await chat.receive()
         assert (message.type, message.data) == (aiohttp.WSMsgType.CLOSE, 1001)
         assert await server.end() == (0, "the chat is over\n"), server.log
-    assert server.log == ""
+    return server.log
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("program", PROGRAMS)
+async def test_what_is_under_way_is_finished(tmp_path, program, number):
+    """An upload is received whole though it lasts longer than the drain; a WebSocket is closed with 1001."""
+    assert await finish(tmp_path, PROGRAMS[program], number) == ""
+
+
+@pytest.mark.long
+async def test_what_is_under_way_is_finished_by_gunicorn(tmp_path):
+    """Likewise."""
+    pytest.importorskip("gunicorn")
+    await finish(tmp_path, GUNICORN_CONFIGURATION)
 
 
 async def test_what_never_ends_does_not_keep_it_running(tmp_path):
@@ -95,6 +116,40 @@ async def test_a_second_signal_ends_it_without_draining(tmp_path, program):
         server.terminate()
         await eventually(lambda: states() == [])
         assert (await server.end())[0] == 0, server.log
+
+
+async def test_a_third_signal_breaks_off_what_never_ends(tmp_path):
+    """The application is cleaned up all the same, and the log names the request."""
+    program = RUN_APP.replace("run_app(app", "app.on_cleanup.append(clean)\nrun_app(app")
+    clean = "async def clean(app):\n    print('clean')\n"
+
+    async def refused():
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+        except ConnectionRefusedError:
+            return True
+        writer.close()
+        return False
+
+    async with (
+        serving(clean + program, tmp_path, TEST_LAME_DUCK="1000") as server,
+        finding(tmp_path) as (discovery, states),
+    ):
+        await eventually(lambda: states() == [None])
+        (url,) = await discovery.locate(service_id="worker")
+        port = int(url.rpartition(":")[2])
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"POST /upload HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nmi")
+        assert await server.line() == "receiving"
+        server.terminate()
+        await eventually(lambda: states() == ["draining"])
+        server.terminate()
+        await eventually(refused, "the end of the listener")
+        server.terminate()
+        assert await server.end() == (0, "clean\n"), server.log
+        assert await reader.read() == b""
+        writer.close()
+    assert "Broken off, because the server stops: POST /upload" in server.log
 
 
 @pytest.mark.parametrize(
@@ -188,6 +243,26 @@ print("over", flush=True)
         server.terminate()
         assert await server.end() == (0, "cancelled\nover\n"), server.log
     assert server.log == ""
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+async def test_a_signal_while_it_waits_for_the_registry_ends_it(tmp_path, program):
+    """One that takes connections and doesn't answer: there is nothing to drain, and the end is no error."""
+    told = """
+register = Discovery.register
+def told(*args, **kwargs):
+    print("registering", flush=True)
+    return register(*args, **kwargs)
+Discovery.register = told
+"""
+    program = PROGRAMS[program].replace("app = made()", f"app = made(){told}")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"zookeeper://127.0.0.1:{silent.getsockname()[1]}"
+        async with serving(program, tmp_path, PEERAGE_REGISTRY=url, TEST_LAME_DUCK="1000") as server:
+            assert await server.line() == "registering"
+            server.terminate()
+            assert (await server.end())[0] == 0, server.log
+    assert "Traceback" not in server.log
 
 
 async def test_a_startup_that_fails_ends_it_with_the_error(tmp_path):

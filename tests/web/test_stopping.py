@@ -8,17 +8,18 @@ import pytest
 from aiohttp import web
 
 from peerage.testing import eventually
+from peerage.testing.waiting import PATIENCE
 from peerage.web import GracefulStop
 
 
 @asynccontextmanager
-async def serving(**handlers):
+async def serving(shutdown_timeout=0.1, /, **handlers):
     """Serve each handler at its name; yields the GracefulStop, the runner and the URL."""
     app = web.Application()
     graceful = GracefulStop(app)
     for name, handler in handlers.items():
         app.router.add_route("*", f"/{name}", handler)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=shutdown_timeout)
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -163,6 +164,35 @@ async def test_a_request_that_takes_too_long_is_given_up():
         await runner.cleanup()
         with pytest.raises(aiohttp.ClientError):
             await asking
+
+
+@pytest.mark.parametrize("kind", ["request", "response", "WebSocket"])
+async def test_what_never_ends_is_broken_off_at_the_limit(caplog, kind):
+    """Once: aiohttp waits twice as long as it was told, here for hours. The log names what it was."""
+    begun = asyncio.Event()
+
+    async def hang(request):
+        if kind != "request":
+            response = web.StreamResponse() if kind == "response" else web.WebSocketResponse(timeout=3600)
+            await response.prepare(request)
+        begun.set()
+        await asyncio.Event().wait()
+
+    async with (
+        serving(3600, hang=hang) as (graceful, runner, url),
+        aiohttp.ClientSession() as session,
+        asyncio.timeout(PATIENCE),
+    ):
+        connect = session.ws_connect if kind == "WebSocket" else session.get
+        asking = asyncio.create_task(connect(f"{url}/hang?a=secret"))
+        await begun.wait()
+        await graceful.stop(runner, 0.05)
+        await asyncio.wait([asking])
+        if asking.exception() is None:
+            await asking.result().close() if kind == "WebSocket" else asking.result().close()
+    assert [record.getMessage() for record in caplog.records] == [
+        "Broken off, because the server stops: GET /hang"
+    ]
 
 
 async def test_cancelled_it_cleans_up():

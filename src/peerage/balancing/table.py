@@ -9,6 +9,7 @@ from peerage.balancing.counts import Observer
 from peerage.balancing.ejection import Ejection
 from peerage.balancing.outcome import ANSWERED, Outcome
 from peerage.balancing.service import Service
+from peerage.balancing.stalling import CLEARED_SECONDS, may_have_stalled
 from peerage.balancing.stats import Stats
 from peerage.balancing.trouble import COLD_SECONDS, Trouble
 from peerage.records.instance import Instance
@@ -19,11 +20,6 @@ AVOID_SECONDS: Final = 1.0
 #: Services that are remembered. Those without instances are forgotten first, then those without an ejected
 #: one.
 _MOST_SERVICES: Final = 4096
-
-#: Seconds after which an unanswered request may mean that its instance has stalled, and seconds until an
-#: instance that passed its probe is probed for this reason again.
-STALL_SECONDS: Final = 1.0
-_CLEARED_SECONDS: Final = 5.0
 
 #: No connection to the instance was made, and the next request would fail in the same way.
 _REFUSED: Final = frozenset({Outcome.UNRESOLVED, Outcome.CONNECT_FAILED, Outcome.MISDIRECTED})
@@ -221,21 +217,17 @@ class Table:
                 stats.trouble = None
 
     def check_stalled(self, pick: Pick, now: float) -> bool:
-        """Tell whether the instance of a request under way is avoided; if it may have stalled, probe it.
-
-        It may have stalled if the request is older than a second and the instance has answered nothing since
-        the request began, although others of the service have.
-        """
+        """Tell whether the instance of a request under way is avoided; if it may have stalled, probe it."""
         stats, name = pick.stats, pick.instance.name
         if name in self.avoided:
             return True
-        if stats.answered_at >= pick.started or pick.service.answered_at <= pick.started:
-            return False
-        if now - pick.started < STALL_SECONDS or stats.retired:
+        if stats.retired or not may_have_stalled(
+            pick.started, stats.answered_at, pick.service.answered_at, now
+        ):
             return False
         trouble = stats.begin_trouble()
         if now >= trouble.recheck_at:
-            trouble.recheck_at = now + _CLEARED_SECONDS
+            trouble.recheck_at = now + CLEARED_SECONDS
             self.due[pick.instance] = Probe.STALLED
         return False
 
@@ -249,7 +241,7 @@ class Table:
             if not passed:
                 trouble.retry_at = now + AVOID_SECONDS
                 self.avoided[name] = trouble
-                self.observer.stopped(name)
+                self.observer.stalled(name)
         elif passed:
             trouble.held = 0
             # The next failure ejects it again.

@@ -5,6 +5,7 @@ from typing import Final
 
 from peerage.balancing import Outcome
 from peerage.balancing.outcome import ANSWERED
+from peerage.calling.deadline import TIMEOUT_MS
 from peerage.calling.misdirected import is_marked
 
 #: What counts against an instance unless a caller chooses otherwise: statuses of answers, and how attempts
@@ -23,6 +24,7 @@ LOAD: Final = "Peerage-Load"
 
 _TOO_MANY_REQUESTS: Final = 429
 _SERVICE_UNAVAILABLE: Final = 503
+_GATEWAY_TIMEOUT: Final = 504
 
 #: The words of :data:`FAILURES` for outcomes that no status tells.
 _FAILURE_OF: Final[Mapping[Outcome, int | str]] = {
@@ -42,6 +44,9 @@ def outcome_of_answer(
         return Outcome.MISDIRECTED
     if status == _SERVICE_UNAVAILABLE and OVERLOADED in headers:
         return Outcome.OVERLOADED
+    if status == _GATEWAY_TIMEOUT and TIMEOUT_MS in headers:
+        # The deadline has passed at the server. Whether its answer arrives before it passes here is chance.
+        return Outcome.CANCELLED
     if status not in failures:
         return ANSWERED
     return Outcome.THROTTLED if status == _TOO_MANY_REQUESTS else Outcome.UNAVAILABLE

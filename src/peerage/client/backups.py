@@ -21,7 +21,7 @@ from aiohttp.helpers import TimerNoop
 from multidict import CIMultiDict
 
 from peerage.balancing import Outcome
-from peerage.balancing.table import STALL_SECONDS
+from peerage.balancing.stalling import STALL_SECONDS
 from peerage.calling import Attempt, CallContext
 from peerage.calling.answers import outcome_of_answer, retry_after
 from peerage.client.connections import Connections, Kept

@@ -340,6 +340,7 @@ class Exchange:
                 self._answer = None
                 return answer
             if error is not None:
+                error.add_note(end.message)
                 raise error
         if end.ending is Ending.NOT_DISCOVERED:
             raise NotDiscoveredError(end.message) from error

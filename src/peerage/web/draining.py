@@ -111,9 +111,11 @@ class _Interception:
     def received(self, number: signal.Signals) -> None:
         self._last = number
         if self._working is None:
+            log.info("%s: the instance drains, and then the server stops", number.name)
             self._working = asyncio.get_running_loop().create_task(self._work(), name="peerage.web: draining")
             self._working.add_done_callback(self._pass_on)
         else:
+            log.info("%s: the server stops without draining any longer", number.name)
             self._cut_short = True
             self._working.cancel()
 

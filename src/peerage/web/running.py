@@ -45,7 +45,7 @@ def run_app(
 
     At the signal the record says that no new requests are wanted, and is withdrawn after *lame_duck* seconds.
     Then the server stops as :meth:`GracefulStop.stop` does. At a second signal it stops without draining, at
-    a third one without waiting for requests.
+    a third one without waiting for requests, at a fourth one without cleaning up.
 
     Args:
         app: the outermost application, before it is started.
@@ -76,7 +76,12 @@ def run_app(
     async def serve() -> None:
         running = asyncio.current_task()
         assert running is not None  # noqa: S101 - this is a task
-        intercept_signals(drain, running.cancel)
+        steps = iter((running.cancel, graceful.break_off))
+
+        def go_on() -> None:
+            next(steps, running.cancel)()
+
+        intercept_signals(drain, go_on)
         async with discovery:
             try:
                 await runner.setup()

@@ -1,21 +1,32 @@
 """Stopping an aiohttp server without breaking a request.
 
 ``runner.cleanup()`` alone breaks uploads and WebSockets: once it has begun, aiohttp discards what arrives. So
-the order is: take no new connections, wait until the bodies under way have arrived, then clean up.
+the order is: take no new connections, wait until the bodies under way have arrived, then clean up. It also
+waits twice as long as it was told for a response that doesn't end; so such responses are broken off here.
 """
 
 import asyncio
-from contextlib import suppress
-from typing import Final
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, Final
 
 from aiohttp import WSCloseCode, web
 from aiohttp.typedefs import Handler
+
+log = logging.getLogger(__name__)
 
 #: Seconds that requests under way have, by default; as much as aiohttp gives handlers in ``cleanup()``.
 TIMEOUT: Final = 60.0
 
 #: Seconds without a new request after which none is on its way over a connection that was kept open.
 _QUIET: Final = 0.1
+
+#: The share of the time limit after which responses are broken off. At the limit aiohttp stops to wait for
+#: them, and an error results if a handler ends in the same moment.
+_EARLIER: Final = 0.95
+
+#: Requests that one line of the log names, at most.
+_SHOWN: Final = 5
 
 
 class GracefulStop:
@@ -37,6 +48,8 @@ class GracefulStop:
         self._received = 0
         self._waited_for: dict[int, asyncio.Future[None]] = {}
         self._websockets: dict[int, web.WebSocketResponse] = {}
+        self._under_way: dict[int, tuple[web.Request, asyncio.Task[Any]]] = {}
+        self._limit: asyncio.Timeout | None = None
 
         @web.middleware
         async def follow(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -44,31 +57,66 @@ class GracefulStop:
             key = id(request.writer)
             self._received += 1
             self._waited_for[key] = asyncio.get_running_loop().create_future()
+            task = asyncio.current_task()
+            assert task is not None  # noqa: S101 - aiohttp runs each handler in a task
+            self._under_way[key] = request, task
             try:
                 return await handler(request)
             finally:
+                self._under_way.pop(key, None)
                 self._websockets.pop(key, None)
                 self._done(key)
 
         app.middlewares.insert(0, follow)
         app.on_response_prepare.append(self._on_response_prepare)
 
-    async def stop(self, runner: web.AppRunner, timeout: float = TIMEOUT) -> None:  # noqa: ASYNC109 - as finish()
-        """Finish the requests under way, as :meth:`finish` does, and clean up *runner*; also if cancelled."""
+    async def stop(
+        self,
+        runner: web.AppRunner,
+        timeout: float = TIMEOUT,  # noqa: ASYNC109 - as finish()
+        cleanup: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """Finish the requests under way, as :meth:`finish` does, and clean up *runner*; also if cancelled.
+
+        The cleanup tells responses that have begun to end, by ``on_shutdown``. They have *timeout* seconds
+        for that and are broken off then. If this is cancelled, all requests are broken off at once.
+
+        Args:
+            runner: of the application.
+            timeout: seconds that requests have to begin their response, and again to end it.
+            cleanup: does it, if more is to be done than ``runner.cleanup()``.
+        """
         try:
             await self.finish(runner, timeout)
+        except asyncio.CancelledError:
+            self.break_off()
+            raise
         finally:
-            await runner.cleanup()
+            breaking_off = asyncio.get_running_loop().call_later(_EARLIER * timeout, self.break_off)
+            try:
+                await (cleanup or runner.cleanup)()
+            finally:
+                breaking_off.cancel()
 
-    async def finish(self, runner: web.AppRunner | None = None, timeout: float = TIMEOUT) -> None:  # noqa: ASYNC109 - it is no error
+    async def finish(
+        self,
+        runner: web.AppRunner | None = None,
+        timeout: float = TIMEOUT,  # noqa: ASYNC109 - it is no error
+        *,
+        break_off: bool = True,
+    ) -> None:
         """Take no new connections, close WebSockets with 1001, and wait for the requests under way.
 
         A request is waited for until its body has arrived and its response has begun, or its handler is done.
-        What is still sent then is finished by ``runner.cleanup()``. After *timeout* seconds no more requests
-        are waited for.
+        What is still sent then is finished by ``runner.cleanup()``.
 
         Without a *runner* the server goes on listening: only the requests that are under way now are waited
         for, and its own stop must follow.
+
+        Args:
+            runner: of the application.
+            timeout: seconds after which no more requests are waited for.
+            break_off: whether the handlers of those are cancelled then, which is logged.
         """
         self.close_connections()
         if runner is not None:
@@ -76,8 +124,8 @@ class GracefulStop:
                 await site.stop()
             if runner.server is None or not runner.server.connections:
                 return
-        with suppress(TimeoutError):
-            async with asyncio.timeout(timeout):
+        try:
+            async with asyncio.timeout(timeout) as self._limit:
                 seen = -1
                 while seen != self._received:
                     await self._finish_those_under_way()
@@ -86,6 +134,27 @@ class GracefulStop:
                     seen = self._received
                     await asyncio.sleep(_QUIET)
                     await self._finish_those_under_way()
+        except TimeoutError:
+            if break_off:
+                self._cancel({*self._waited_for, *self._websockets})
+        finally:
+            self._limit = None
+
+    def break_off(self) -> None:
+        """Cancel the handlers of all requests under way, which is logged; nothing is waited for any more."""
+        self._cancel(self._under_way)
+        if self._limit is not None:
+            self._limit.reschedule(asyncio.get_running_loop().time())
+
+    def _cancel(self, keys: Iterable[int]) -> None:
+        broken_off = [self._under_way.pop(key) for key in tuple(keys) if key in self._under_way]
+        if broken_off:
+            names = [f"{request.method} {request.rel_url.raw_path}" for request, _ in broken_off[:_SHOWN]]
+            more = len(broken_off) - len(names)
+            shown = ", ".join(names) + (f" and {more} more" if more else "")
+            log.warning("Broken off, because the server stops: %s", shown)
+        for _, task in broken_off:
+            task.cancel()
 
     async def _finish_those_under_way(self) -> None:
         sockets = [each for each in self._websockets.values() if each.prepared]

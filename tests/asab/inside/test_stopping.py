@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 
+import aiohttp
 import pytest
 from tests.asab.inside.programs import ORIGINAL, WORKER, guest, named
 from tests.asab.inside.reader import Reader
@@ -41,18 +42,25 @@ async def test_no_request_fails_under_load(inside, zookeeper):
     ]
 
 
-async def test_an_upload_under_way_is_finished(inside, zookeeper):
-    """What arrives of it after the listener has closed reaches the handler."""
+async def test_what_is_under_way_is_finished(inside, zookeeper):
+    """What arrives of an upload after the listener has closed reaches the handler; a WebSocket gets 1001."""
     program = """
 async def upload(request):
     say("begun")
     return aiohttp.web.Response(text=await request.text())
+async def chat(request):
+    socket = aiohttp.web.WebSocketResponse()
+    await socket.prepare(request)
+    async for message in socket:
+        pass
+    return socket
 async def closed(app):
     while app.Web.WebAppRunner.sites:
         await asyncio.sleep(0.005)
     say("closed")
 app = Guest()
 app.Web.WebApp.router.add_post("/upload", upload)
+app.Web.WebApp.router.add_get("/chat", chat)
 def on_stop(message_type, count):
     app.closing = asyncio.ensure_future(closed(app))
 app.PubSub.subscribe("Application.stop!", on_stop)
@@ -68,9 +76,12 @@ app.run()
             assert await one.running.line() == "closed"
             yield b"after"
 
-        async with one.session.post("/upload", data=body()) as response:
-            assert (response.status, await response.text()) == (200, "before, after")
-        assert (await one.running.end())[0] == 0, one.running.log
+        async with one.session.ws_connect("/chat") as socket:
+            async with one.session.post("/upload", data=body()) as response:
+                assert (response.status, await response.text()) == (200, "before, after")
+            message = await socket.receive()
+        assert (message.type, message.data) == (aiohttp.WSMsgType.CLOSE, 1001)
+        assert await one.running.end() == (0, []), one.running.log
 
 
 async def test_draining_withdrawn_finished(inside, zookeeper):

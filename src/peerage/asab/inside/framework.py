@@ -5,6 +5,7 @@ import inspect
 import logging
 import threading
 from contextlib import suppress
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Self
 
@@ -226,7 +227,6 @@ def _drain_before_stop(
 
     async def stop_drained(app: Any) -> None:
         await drained()
-        await graceful.finish(container.WebAppRunner)
-        await stop(app)
+        await graceful.stop(container.WebAppRunner, cleanup=partial(stop, app))
 
     container._stop = stop_drained  # noqa: SLF001 - see above

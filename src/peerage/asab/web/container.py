@@ -4,6 +4,7 @@ import errno
 import logging
 import warnings
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from aiohttp import web
@@ -217,10 +218,12 @@ class WebContainer(Configurable):
 
     async def _drain(self, _app: "Application") -> None:
         """Accept no new connections, and give requests under way a head start."""
-        await self._graceful.finish(self.WebAppRunner, HEAD_START)
+        await self._graceful.finish(self.WebAppRunner, HEAD_START, break_off=False)
 
     async def _stop(self, app: "Application") -> None:
-        await self._graceful.finish(self.WebAppRunner)
+        await self._graceful.stop(self.WebAppRunner, cleanup=partial(self._clean_up, app))
+
+    async def _clean_up(self, app: "Application") -> None:
         app.PubSub.publish("WebContainer.stopped!", self)
         await self.WebAppRunner.cleanup()
 
