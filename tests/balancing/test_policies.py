@@ -137,6 +137,21 @@ def test_it_counts_for_half_a_minute_at_most():
     assert [pick.instance.name for pick in picks].count("App.0") == 2
 
 
+def test_429_counts_in_the_share_of_successes_only():
+    balancer, instances = make_balancer(), make_many(2)
+    service = balancer.service(("service_id", "orders"))
+
+    def fail(outcome):
+        for _ in range(100):
+            end(balancer.pick(instances[:1], service, size=2))
+        for _ in range(7):
+            end(balancer.pick(instances[:1], service, size=2), outcome)
+        return service.ejected
+
+    assert not fail(Outcome.THROTTLED)
+    assert fail(Outcome.UNAVAILABLE) == {"App.0"}
+
+
 def test_only_a_request_that_does_no_harm_tries_an_ejected_instance():
     clock = Clock()
     balancer, instances = make_balancer(0, clock), make_many(2)

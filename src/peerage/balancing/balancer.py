@@ -18,7 +18,7 @@ from peerage.balancing.counts import Observer
 from peerage.balancing.drawing import draw_one, draw_two, shares_of
 from peerage.balancing.ejection import Ejection
 from peerage.balancing.locality import Levels
-from peerage.balancing.rendezvous import Rendezvous, capacity
+from peerage.balancing.rendezvous import TOGETHER, Rendezvous, capacity
 from peerage.balancing.scores import Score, least_outstanding
 from peerage.balancing.service import Service
 from peerage.balancing.stats import Stats
@@ -187,7 +187,7 @@ class Balancer:
                 continue
             stats = known.get(each.name)
             most = capacity(service.outstanding, each.weight / rendezvous.weight)
-            if stats is None or stats.pending(now) < most:
+            if stats is None or stats.pending(now) < (most if stats.trouble else max(most, TOGETHER)):
                 return Pick(self._table, each, stats, service, now)
         return None
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 HELD_SECONDS: Final = 30.0
 
 #: Seconds for which an instance that was just started gets one request at a time: it is probably still cold,
-#: so that more of them would have to wait.
+#: so that more of them would have to wait (the slow start of Envoy and HAProxy, in a simple form).
 COLD_SECONDS: Final = 5.0
 
 #: How many times as long as its last answer took such an instance gets no other request. Otherwise it would
