@@ -103,20 +103,53 @@ def test_a_request_that_was_given_up_counts_until_the_instance_answers(outcome):
     assert balancer.outstanding == {}
     under_way = [balancer.pick(instances) for _ in range(3)]
     assert {pick.instance.name for pick in under_way} == {"App.1"}
+    stats = balancer.stats("App.0")
+    assert (stats.pending(clock()), stats.load(clock()) >= 3) == (3, True)
     end(balancer.pick(instances[:1]))
+    assert stats.pending(clock()) == 0
     for pick in under_way:
         end(pick)
     clock.now += 10
     assert {balancer.pick(instances).instance.name for _ in range(20)} == {"App.0", "App.1"}
 
 
+@pytest.mark.parametrize("outcome", [Outcome.TIMED_OUT, Outcome.CANCELLED])
+def test_it_counts_until_the_instance_is_ejected(outcome):
+    clock = Clock()
+    balancer, instances = make_balancer(0, clock), make_many(2)
+    service = balancer.service(("service_id", "orders"))
+    end(balancer.pick(instances[:1], service, size=2), outcome)
+    assert balancer.stats("App.0").pending(clock()) == 1
+    while not service.ejected:
+        end(balancer.pick(instances[:1], service, size=2), Outcome.UNAVAILABLE)
+    assert balancer.stats("App.0").pending(clock()) == 0
+
+
 def test_it_counts_for_half_a_minute_at_most():
     clock = Clock()
     balancer, instances = make_balancer(0, clock), make_many(2)
     end(balancer.pick(instances[:1]), Outcome.CANCELLED)
-    clock.now += HELD_SECONDS + 1
+    clock.now += HELD_SECONDS - 1
+    assert balancer.stats("App.0").pending(clock()) == 1
+    clock.now += 2
+    assert balancer.stats("App.0").pending(clock()) == 0
     picks = [balancer.pick(instances) for _ in range(4)]
     assert [pick.instance.name for pick in picks].count("App.0") == 2
+
+
+def test_429_counts_in_the_share_of_successes_only():
+    balancer, instances = make_balancer(), make_many(2)
+    service = balancer.service(("service_id", "orders"))
+
+    def fail(outcome):
+        for _ in range(100):
+            end(balancer.pick(instances[:1], service, size=2))
+        for _ in range(7):
+            end(balancer.pick(instances[:1], service, size=2), outcome)
+        return service.ejected
+
+    assert not fail(Outcome.THROTTLED)
+    assert fail(Outcome.UNAVAILABLE) == {"App.0"}
 
 
 def test_only_a_request_that_does_no_harm_tries_an_ejected_instance():

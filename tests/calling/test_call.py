@@ -536,6 +536,8 @@ def test_every_call_ends_and_leaves_no_count_whatever_happens(data, instances, h
         if answered is not None:
             call.over(answered, Outcome.ANSWERED)
         assert world.balancer.outstanding == {}
+        assert call.service.outstanding == 0
+        assert call.service.budget.balance(world.clock()) >= 0
         outcomes.update(attempt.outcome for attempt in trace.attempts)
         asked = {attempt.record for attempt in trace.attempts}
         assert not asked & {each.record for each in trace.left_out}
@@ -561,6 +563,8 @@ def drive(world, call, data):
                 look_up(world, host, data.draw(st.sampled_from(["found", "failed", "slow"])))
             continue
         assert isinstance(step, Attempt)
+        if (second := drive_second(world, call, step, data)) is not None:
+            return second
         outcome = data.draw(st.sampled_from([*Outcome, None]))
         if outcome is None:
             return None
@@ -568,6 +572,23 @@ def drive(world, call, data):
         if outcome is Outcome.ANSWERED:
             return step
     raise AssertionError("it goes on for ever")
+
+
+def drive_second(world, call, first, data):
+    """Perhaps make a second attempt beside *first*; return it if it was answered."""
+    second = call.back_up(first) if data.draw(st.booleans()) else None
+    if second is None:
+        return None
+    world.clock.now += data.draw(st.sampled_from([0.0, 0.3, 1.5]))
+    outcome = data.draw(st.none() | st.sampled_from(Outcome))
+    if outcome is Outcome.ANSWERED:
+        # The first one has failed before, or is given up now.
+        call.done(first, data.draw(st.sampled_from([Outcome.CANCELLED, Outcome.CONNECTION_LOST])))
+        call.done(second, outcome)
+        return second
+    if outcome is not None:
+        call.done(second, outcome)
+    return None
 
 
 def look_up(world, host, result):

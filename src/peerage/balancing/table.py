@@ -44,7 +44,7 @@ class Probe(Enum):
 class Pick:
     """One request given to one instance, counted as under way until :meth:`done`."""
 
-    __slots__ = ("_table", "instance", "service", "started", "stats")
+    __slots__ = ("_table", "excused", "instance", "service", "started", "stats")
 
     def __init__(
         self, table: "Table", instance: Instance, stats: Stats | None, service: Service, now: float
@@ -59,6 +59,8 @@ class Pick:
         """What is known about all instances of the name that was called."""
         self.started = now
         """When it was chosen, in seconds of the balancer's clock."""
+        self.excused = False
+        """Whether a failure doesn't count against the instance, because this process was itself too late."""
         self._table: Table | None = table
         stats.outstanding += 1
         service.outstanding += 1
@@ -102,7 +104,7 @@ class Pick:
             else:
                 if outcome is Outcome.CANCELLED:
                     table.observer.count_failed(outcome)
-                if not counts:
+                elif self.excused or not counts:
                     outcome = Outcome.CANCELLED if outcome is Outcome.TIMED_OUT else Outcome.NOT_RETRYABLE
                 table.failed(self, outcome, now, retry_after)
 
@@ -211,7 +213,9 @@ class Table:
         """Record the end of a successful response of an instance that failed before; see :meth:`answered`."""
         if trouble.ejected_from is None or started >= trouble.ejected_at:
             trouble.consecutive = 0
-            if trouble.is_over(now):
+            if now < trouble.cold_until:
+                trouble.rest(now, now - started)
+            elif trouble.is_over(now):
                 stats.trouble = None
 
     def check_stalled(self, pick: Pick, now: float) -> bool:

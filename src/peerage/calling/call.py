@@ -215,7 +215,7 @@ class Call:
             if attempt is self._backup:
                 context.observer.backups_won += 1
             return
-        if outcome in _ABSENT and attempt.instance.suspect:
+        if outcome in _ABSENT and attempt.instance.suspect and not attempt.pick.excused:
             context.directory.refused(attempt.instance.name)
         if outcome is not Outcome.CANCELLED:
             context.observer.count_failed(outcome)

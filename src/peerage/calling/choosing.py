@@ -31,8 +31,11 @@ def choose(
     if len(targets) > 1 and not last_resort:
         choices = service.choices
         if choices is None or choices.version != targets.version or choices.place is not context.place:
-            choices = Choices(targets, targets.version, context.place, context.salt)
+            group_at = float("-inf") if choices is None else choices.group_at
+            choices = Choices(targets, targets.version, context.place, context.salt, group_at)
             service.choices = choices
+        if not choices.is_grouped:
+            choices.group(context.clock())
     safe = call.repeatable is _SAFE
     pick = None
     if choices is not None and (choices.levels or options.key is not None or options.subset is not None):
@@ -67,6 +70,7 @@ def _choose_fitting(
     fitting = [target for target in targets if fits(target, secure=call.secure)]
     if len(fitting) > 1 and not last_resort:
         choices = Choices(fitting, 0, context.place, context.salt)
+        choices.group(context.clock())
         pick = _choose_by_options(call, balancer, fitting, choices, tried, safe=safe)
     return pick or balancer.pick(fitting, call.service, tried=tried, safe=safe, last_resort=last_resort)
 

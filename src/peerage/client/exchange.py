@@ -280,6 +280,8 @@ class Exchange:
     async def _failed(self, attempt: Attempt, error: BaseException) -> None:
         """Record that *attempt* ended with *error*; raise it if the caller gave up."""
         call, outcome, backup = self.call, outcome_of(error), self.backup
+        if isinstance(error, TimeoutError | asyncio.CancelledError):
+            attempt.pick.excused = self._resources.backups.lateness.excuses(attempt.started)
         if outcome is Outcome.CANCELLED:
             if backup is None or not backup.has_interrupted or not backup.take_back():
                 late = self._resources.context.clock() - attempt.started >= _CONNECT_SECONDS
