@@ -37,7 +37,7 @@ _FINAL: Final = {
     Outcome.THROTTLED: "429 asks for fewer requests",
     Outcome.NOT_RETRYABLE: "another instance wouldn't help",
     Outcome.OUT_OF_RESOURCES: "this process or host has no descriptor, port or memory left",
-    Outcome.CANCELLED: "it was given up",
+    Outcome.CANCELLED: "its deadline has passed at the instance",
     Outcome.ANSWERED: "it was answered",
     Outcome.UNUSED: "it wasn't sent",
 }
