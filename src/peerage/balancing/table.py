@@ -213,7 +213,9 @@ class Table:
         """Record the end of a successful response of an instance that failed before; see :meth:`answered`."""
         if trouble.ejected_from is None or started >= trouble.ejected_at:
             trouble.consecutive = 0
-            if trouble.is_over(now):
+            if now < trouble.cold_until:
+                trouble.rest(now, now - started)
+            elif trouble.is_over(now):
                 stats.trouble = None
 
     def check_stalled(self, pick: Pick, now: float) -> bool:
