@@ -101,7 +101,8 @@ class Load:
 
 
 @asynccontextmanager
-async def _sending(session: aiohttp.ClientSession, url: str, rate: float) -> AsyncIterator[Load]:
+async def sending(session: aiohttp.ClientSession, url: str, rate: float) -> AsyncIterator[Load]:
+    """Send calls of *url* in the block, so many a second."""
     load = Load(session, url)
     task = asyncio.create_task(load.send(rate))
     try:
@@ -111,7 +112,7 @@ async def _sending(session: aiohttp.ClientSession, url: str, rate: float) -> Asy
         await task
 
 
-def _unused_port() -> int:
+def unused_port() -> int:
     """Return a port that no program takes for a connection of its own meanwhile."""
     least = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
     while True:
@@ -165,13 +166,13 @@ async def restarted(
             return instance, port
 
         for number in range(instances):
-            await begin(f"{name}-{number}", _unused_port())
-        async with _sending(session, url, rate) as load:
+            await begin(f"{name}-{number}", unused_port())
+        async with sending(session, url, rate) as load:
             for number in range(restarts):
                 await load.some(int(rate / 5))
                 overlap, same = _WAYS[number % len(_WAYS)]
                 before = None if overlap else await end()
-                new = f"{name}-{instances + number}", _unused_port()
+                new = f"{name}-{instances + number}", unused_port()
                 await begin(*(before if before is not None and same else new))
                 if overlap:
                     await end()

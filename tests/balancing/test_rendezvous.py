@@ -136,6 +136,10 @@ class TestPicking:
         assert self.service.outstanding == 0
         assert self.pick().instance.name == self.names()[0]
 
+    def test_a_few_requests_at_once_stay_together_at_a_healthy_instance(self):
+        assert {self.pick().instance.name for _ in range(4)} == {self.names()[0]}
+        assert self.pick().instance.name == self.names()[1]
+
     def test_an_avoided_instance_leaves_its_keys_to_the_next(self):
         end(self.pick(), Outcome.CONNECT_FAILED)
         assert self.pick().instance.name == self.names()[1]

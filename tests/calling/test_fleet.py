@@ -46,6 +46,17 @@ def test_one_good_instance_carries_the_load_of_those_that_fail_fast(method, bad)
         assert fleet.probes.total() >= 3
 
 
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_new_instances_that_fail_fast_draw_no_traffic_either(method):
+    for seed in range(3):
+        fleet = Fleet(*[fails()] * 2, slow, seed=seed)
+        for name in fleet.names:
+            fleet.world.balancer.joined(name)
+        fleet.work(50, method)
+        fleet.run(6)
+        assert fleet.failed(1) <= 0.01
+
+
 def test_most_of_many_instances_failing_fast_leave_the_work_to_the_others():
     fleet = Fleet(*[fails()] * 8, slow, slow)
     fleet.work(50, "POST")
@@ -157,12 +168,13 @@ def test_an_instance_that_becomes_slow_fails_no_request_within_a_limit():
     assert fleet.failed() <= 0.001
 
 
-def test_a_new_instance_that_is_cold_for_a_while_slows_few_requests():
+@pytest.mark.parametrize("rate", [100, 300])
+def test_a_new_instance_that_is_cold_for_a_while_slows_few_requests(rate):
     fleet = Fleet(*[queues(0.02, 4) for _ in range(4)])
-    fleet.load(300)
+    fleet.load(rate)
     fleet.run(10)
     before = seconds_of(fleet, 0.99, 3)
-    fleet.join(until(15, answers(0.5), queues(0.02, 4)))
+    fleet.join(until(15, answers(0.3), queues(0.02, 4)))
     fleet.run(15)
     assert seconds_of(fleet, 0.99, 10) <= 2 * before
     fleet.run(25)

@@ -124,11 +124,13 @@ def test_levels_follow_the_list_and_the_place(world):
     other = world.advertise(**far(2))
     assert ask(world)[one] < 35
     world.context.place = Place(site_id="prague")
+    world.clock.now += 1
     assert ask(world)[one] >= 35
     assert ask(world, near=False)[one] < 35
     world.directory.remove(one)
     assert ask(world) == {other: 40}
     near = world.advertise()
+    world.clock.now += 1
     assert ask(world)[near] >= 35
 
 

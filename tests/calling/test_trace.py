@@ -50,7 +50,7 @@ def test_a_body_that_breaks_off_is_said(world, traced):
     world.advertise()
     call, trace = traced()
     call.over(answer(world, call), Outcome.CONNECTION_LOST)
-    assert trace.attempts[0].problem == "the body of the answer broke off: connection_lost"
+    assert trace.attempts[0].problem == "the body broke off: connection_lost"
     assert world.balancer.observer.counts().broken_off == 1
 
 
@@ -70,11 +70,11 @@ def test_each_instance_that_is_left_out_has_its_reason(world, traced):
     assert reasons["stopping"] == "it is draining"
     assert reasons["tls"] == "it speaks https only"
     (other,) = {"orders-1", "orders-2"} - {recorded.instance}
-    assert reasons[other] == "not drawn, or not the better one; 0 requests under way"
+    assert reasons[other] == "not drawn, or not the better of the two; 0 requests under way"
 
 
 @pytest.mark.parametrize(
-    ("state", "reason"), [("draining", "it is draining"), ("suspect", "its record vanished")]
+    ("state", "reason"), [("draining", "it is draining"), ("suspect", "a suspect: its record vanished")]
 )
 def test_an_instance_that_is_asked_only_without_others_is_said_to_be_one(world, traced, state, reason):
     world.advertise(instance_id="last", state=state)
@@ -126,7 +126,7 @@ def test_waits_are_recorded(world, traced):
     world.clock.now += 0.5
     answer(world, call)
     assert [(wait.reason, wait.seconds) for wait in trace.waits] == [
-        ("look-up of elsewhere", 0.125),
+        ("for the look-up of elsewhere", 0.125),
         ("before the same instance is asked again", 0.5),
     ]
 
@@ -194,7 +194,7 @@ def test_backups_and_those_that_won_are_counted(world, traced):
     counts = world.balancer.observer.counts()
     assert (counts.backups, counts.backups_won) == (1, 1)
     assert counts.attempts == {"answered": 1, "cancelled": 1}
-    assert trace.attempts[1].reason == "a second attempt, as the first isn't answered: the only one left"
+    assert trace.attempts[1].reason == "a backup, as the first attempt isn't answered: the only one left"
 
 
 def test_ejections_and_probes_are_counted(world):
@@ -220,8 +220,8 @@ class Said(Observer):
     def ejected(self, instance, outcome):
         self.lines.append(("ejected", instance.name, outcome))
 
-    def stopped(self, name):
-        self.lines.append(("stopped", name))
+    def stalled(self, name):
+        self.lines.append(("stalled", name))
 
     def readmitted(self, name):
         self.lines.append(("readmitted", name))
@@ -239,7 +239,7 @@ def test_what_changes_at_an_instance_is_said_when_it_changes(world):
     balancer.probed(stuck.name, passed=False)
     balancer.probed(stuck.name, passed=False)
     balancer.probed(stuck.name, passed=True)
-    assert said.lines == [("stopped", stuck.name), ("readmitted", stuck.name)]
+    assert said.lines == [("stalled", stuck.name), ("readmitted", stuck.name)]
     picks = [balancer.pick([other]) for _ in range(10)]
     picks[0].service.size = 2
     for pick in picks:
@@ -252,8 +252,8 @@ def test_what_changes_at_an_instance_is_said_when_it_changes(world):
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ({"key": "tenant-7"}, "the first for the key 'tenant-7' that isn't too busy, of 2"),
-        ({"near": True}, "one of its distance, of 2; 0 requests under way"),
+        ({"key": "tenant-7"}, "of 2, the first in the order of the key 'tenant-7' that isn't too busy"),
+        ({"near": True}, "chosen among the near ones, of 2; 0 requests under way"),
         ({"near": False}, "the better one of two drawn from 2; 0 requests under way"),
     ],
 )

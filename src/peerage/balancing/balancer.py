@@ -18,7 +18,7 @@ from peerage.balancing.counts import Observer
 from peerage.balancing.drawing import draw_one, draw_two, shares_of
 from peerage.balancing.ejection import Ejection
 from peerage.balancing.locality import Levels
-from peerage.balancing.rendezvous import Rendezvous, capacity
+from peerage.balancing.rendezvous import TOGETHER, Rendezvous, capacity
 from peerage.balancing.scores import Score, least_outstanding
 from peerage.balancing.service import Service
 from peerage.balancing.stats import Stats
@@ -187,7 +187,7 @@ class Balancer:
                 continue
             stats = known.get(each.name)
             most = capacity(service.outstanding, each.weight / rendezvous.weight)
-            if stats is None or stats.pending(now) < most:
+            if stats is None or stats.pending(now) < (most if stats.trouble else max(most, TOGETHER)):
                 return Pick(self._table, each, stats, service, now)
         return None
 
@@ -257,17 +257,21 @@ class Balancer:
         safe: bool,
     ) -> Pick | None:
         """Give the request to an instance that is neither tried nor avoided."""
-        is_eligible, count = self._table.is_eligible, len(instances)
+        is_eligible, avoided, count = self._table.is_eligible, self._table.avoided, len(instances)
         if count > _DRAWS:
-            shares, found = shares_of(instances), dict[str, Instance]()
+            shares, found = shares_of(instances), None
             for _ in range(_DRAWS):
                 drawn = draw_one(instances, shares, self._random())
-                if drawn.name not in tried and drawn.name not in found and is_eligible(drawn, now, safe=safe):
-                    found[drawn.name] = drawn
-                    if len(found) == 2:  # noqa: PLR2004 - two choices
-                        return self._pick_of_many([*found.values()], 2, service, now)
-            if found:
-                return Pick(self._table, next(iter(found.values())), None, service, now)
+                name = drawn.name
+                if name in tried or (name in avoided and not is_eligible(drawn, now, safe=safe)):
+                    continue
+                if found is None:
+                    found = drawn
+                elif drawn is not found:
+                    chosen, stats = self._better(found, drawn, now)
+                    return Pick(self._table, chosen, stats, service, now)
+            if found is not None:
+                return Pick(self._table, found, None, service, now)
         eligible = [
             each for each in instances if each.name not in tried and is_eligible(each, now, safe=safe)
         ]

@@ -72,7 +72,7 @@ class Observer:
         """Count that *instance* was ejected, after a failure of this kind."""
         self.ejections += 1
 
-    def stopped(self, name: str) -> None:
+    def stalled(self, name: str) -> None:
         """The instance with this record answers neither requests nor its probe, so it gets no requests."""
 
     def readmitted(self, name: str) -> None:

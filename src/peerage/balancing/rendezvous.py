@@ -25,6 +25,10 @@ from peerage.records.instance import Instance
 #: How many times the mean load an instance may have and still get requests for its keys.
 BOUND: Final = 1.25
 
+#: Requests that a healthy instance may always have under way: what one task group asks at once for one key
+#: finds the same cache, however little else is asked.
+TOGETHER: Final = 4
+
 #: Instances that are candidates for one key: the chance that all of them are too busy is below 0.1 %.
 _CANDIDATES: Final = 16
 

@@ -9,6 +9,7 @@ from peerage.balancing.counts import Observer
 from peerage.balancing.ejection import Ejection
 from peerage.balancing.outcome import ANSWERED, Outcome
 from peerage.balancing.service import Service
+from peerage.balancing.stalling import CLEARED_SECONDS, may_have_stalled
 from peerage.balancing.stats import Stats
 from peerage.balancing.trouble import COLD_SECONDS, Trouble
 from peerage.records.instance import Instance
@@ -19,11 +20,6 @@ AVOID_SECONDS: Final = 1.0
 #: Services that are remembered. Those without instances are forgotten first, then those without an ejected
 #: one.
 _MOST_SERVICES: Final = 4096
-
-#: Seconds after which an unanswered request may mean that its instance has stalled, and seconds until an
-#: instance that passed its probe is probed for this reason again.
-STALL_SECONDS: Final = 1.0
-_CLEARED_SECONDS: Final = 5.0
 
 #: No connection to the instance was made, and the next request would fail in the same way.
 _REFUSED: Final = frozenset({Outcome.UNRESOLVED, Outcome.CONNECT_FAILED, Outcome.MISDIRECTED})
@@ -48,7 +44,7 @@ class Probe(Enum):
 class Pick:
     """One request given to one instance, counted as under way until :meth:`done`."""
 
-    __slots__ = ("_table", "instance", "service", "started", "stats")
+    __slots__ = ("_table", "excused", "instance", "service", "started", "stats")
 
     def __init__(
         self, table: "Table", instance: Instance, stats: Stats | None, service: Service, now: float
@@ -63,6 +59,8 @@ class Pick:
         """What is known about all instances of the name that was called."""
         self.started = now
         """When it was chosen, in seconds of the balancer's clock."""
+        self.excused = False
+        """Whether a failure doesn't count against the instance, because this process was itself too late."""
         self._table: Table | None = table
         stats.outstanding += 1
         service.outstanding += 1
@@ -106,7 +104,7 @@ class Pick:
             else:
                 if outcome is Outcome.CANCELLED:
                     table.observer.count_failed(outcome)
-                if not counts:
+                elif self.excused or not counts:
                     outcome = Outcome.CANCELLED if outcome is Outcome.TIMED_OUT else Outcome.NOT_RETRYABLE
                 table.failed(self, outcome, now, retry_after)
 
@@ -215,25 +213,23 @@ class Table:
         """Record the end of a successful response of an instance that failed before; see :meth:`answered`."""
         if trouble.ejected_from is None or started >= trouble.ejected_at:
             trouble.consecutive = 0
-            if trouble.is_over(now):
+            if now < trouble.cold_until:
+                trouble.rest(now, now - started)
+            elif trouble.is_over(now):
                 stats.trouble = None
 
     def check_stalled(self, pick: Pick, now: float) -> bool:
-        """Tell whether the instance of a request under way is avoided; if it may have stalled, probe it.
-
-        It may have stalled if the request is older than a second and the instance has answered nothing since
-        the request began, although others of the service have.
-        """
+        """Tell whether the instance of a request under way is avoided; if it may have stalled, probe it."""
         stats, name = pick.stats, pick.instance.name
         if name in self.avoided:
             return True
-        if stats.answered_at >= pick.started or pick.service.answered_at <= pick.started:
-            return False
-        if now - pick.started < STALL_SECONDS or stats.retired:
+        if stats.retired or not may_have_stalled(
+            pick.started, stats.answered_at, pick.service.answered_at, now
+        ):
             return False
         trouble = stats.begin_trouble()
         if now >= trouble.recheck_at:
-            trouble.recheck_at = now + _CLEARED_SECONDS
+            trouble.recheck_at = now + CLEARED_SECONDS
             self.due[pick.instance] = Probe.STALLED
         return False
 
@@ -247,7 +243,7 @@ class Table:
             if not passed:
                 trouble.retry_at = now + AVOID_SECONDS
                 self.avoided[name] = trouble
-                self.observer.stopped(name)
+                self.observer.stalled(name)
         elif passed:
             trouble.held = 0
             # The next failure ejects it again.

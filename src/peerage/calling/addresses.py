@@ -2,7 +2,8 @@
 
 The last good answer of the name service stays in use while look-ups fail: a name service that is away must
 not keep anyone from calling addresses that were right a moment ago. A failure is remembered for a second, and
-for longer each time it repeats, so that a dead name costs other calls nothing.
+for longer each time it repeats, so that a dead name costs other calls nothing. RFC 8767 ("Serving Stale Data
+to Improve DNS Resiliency") recommends the same to resolvers.
 """
 
 from collections.abc import Callable, Iterable

@@ -32,6 +32,16 @@ MOST_RETRIES: Final = 2
 #: method.
 _FREE: Final = frozenset({Outcome.UNRESOLVED, Outcome.CONNECT_FAILED, Outcome.MISDIRECTED})
 
+#: Why no request is sent again after these outcomes. The caller gets the error or the answer as it is.
+_FINAL: Final = {
+    Outcome.THROTTLED: "429 asks for fewer requests",
+    Outcome.NOT_RETRYABLE: "another instance wouldn't help",
+    Outcome.OUT_OF_RESOURCES: "this process or host has no descriptor, port or memory left",
+    Outcome.CANCELLED: "it was given up",
+    Outcome.ANSWERED: "it was answered",
+    Outcome.UNUSED: "it wasn't sent",
+}
+
 
 class Repeatable(IntEnum):
     """Whether a request may be processed more than once without harm."""
@@ -74,8 +84,8 @@ def needs_budget(outcome: Outcome) -> bool:
     return outcome not in _FREE
 
 
-def may_retry(outcome: Outcome, repeatable: Repeatable, *, replayable: bool, retries: int) -> bool:
-    """Tell whether the request may be sent to another instance, if the budget allows it.
+def why_not_again(outcome: Outcome, repeatable: Repeatable, *, replayable: bool, retries: int) -> str:
+    """Return why the request may not be sent to another instance; empty if it may, as far as the budget goes.
 
     Args:
         outcome: how the attempt ended.
@@ -83,17 +93,16 @@ def may_retry(outcome: Outcome, repeatable: Repeatable, *, replayable: bool, ret
         replayable: whether the body can be sent again.
         retries: how often the call was retried already.
     """
-    if not replayable:
-        return False
-    if outcome in _FREE:
-        return True
+    if outcome in _FREE or not replayable:
+        return "" if replayable else "its body can't be sent again"
+    if (reason := _FINAL.get(outcome)) is not None:
+        return reason
     if retries >= MOST_RETRIES:
-        return False
-    if outcome is Outcome.OVERLOADED:
-        return True
+        return f"it was retried {MOST_RETRIES} times already"
     if outcome is Outcome.TIMED_OUT:
-        return repeatable is Repeatable.SAFE
-    return outcome in {Outcome.CONNECTION_LOST, Outcome.UNAVAILABLE} and repeatable is not Repeatable.ONCE
+        return "" if repeatable is Repeatable.SAFE else "the instance may still process it"
+    may = outcome is Outcome.OVERLOADED or repeatable is not Repeatable.ONCE
+    return "" if may else "the instance may have processed it"
 
 
 def ending_of(outcome: Outcome, *, method: str, retries: int) -> Ending:

@@ -39,7 +39,7 @@ class Arrivals:
         if before is not None:
             for name in before.ids:
                 if not targets(*name):
-                    self._context.emptied[name] = True
+                    self._context.emptied[name] = self._context.clock()
                     if self._context.balancer.was_called(name):
                         self._journal.emptied(name)
         if after is not None and (self._waiting or self._journal.open):

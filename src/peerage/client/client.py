@@ -82,7 +82,7 @@ class Client:
         rng = random.Random() if rng is None else rng  # noqa: S311 - spreads load, keeps no secret
         self.membership = membership
         """The instances, and whether they are known."""
-        self.journal = Journal()
+        self.journal = Journal(membership.directory.get)
         """Counts and logs what happens to calls."""
         self.balancer = Balancer(
             rng, clock, score=score or least_outstanding, ejection=ejection, observer=self.journal

@@ -237,7 +237,7 @@ class Exchange:
         return kept
 
     async def _lost(self, attempt: Attempt, kept: Kept, error: BaseException) -> Won | None:
-        """Record that *attempt* ended with *error*; return the second attempt if that was answered."""
+        """Record that *attempt* ended with *error*; return its backup if that was answered."""
         self._resources.connections.end(kept)
         await self._failed(attempt, error)
         # At the end of the caller's time limit, for example, the second one isn't waited for.
@@ -280,6 +280,8 @@ class Exchange:
     async def _failed(self, attempt: Attempt, error: BaseException) -> None:
         """Record that *attempt* ended with *error*; raise it if the caller gave up."""
         call, outcome, backup = self.call, outcome_of(error), self.backup
+        if isinstance(error, TimeoutError | asyncio.CancelledError):
+            attempt.pick.excused = self._resources.backups.lateness.excuses(attempt.started)
         if outcome is Outcome.CANCELLED:
             if backup is None or not backup.has_interrupted or not backup.take_back():
                 late = self._resources.context.clock() - attempt.started >= _CONNECT_SECONDS
@@ -287,9 +289,9 @@ class Exchange:
                     call.done(attempt, Outcome.CONNECT_FAILED, _TOO_SLOW)
                 raise error
             if backup.second is not None:
-                call.done(attempt, outcome)
+                call.done(attempt, outcome, "the backup was answered first")
                 return
-            # Nothing was sent. At the next instance there may be a second attempt.
+            # Nothing was sent. The attempt at the next instance may get a backup.
             self.backup, outcome, error = (
                 None,
                 Outcome.CONNECT_FAILED,
@@ -338,6 +340,7 @@ class Exchange:
                 self._answer = None
                 return answer
             if error is not None:
+                error.add_note(end.message)
                 raise error
         if end.ending is Ending.NOT_DISCOVERED:
             raise NotDiscoveredError(end.message) from error

@@ -52,7 +52,8 @@ def limit_concurrency(limit: Gradient2 | None = None) -> Middleware:
             if began >= log_from:
                 log_from = began + _LOGGED_EVERY
                 log.warning(
-                    "Requests are refused with 503: %d are under way, which is the limit", limit.limit
+                    "Requests are refused with 503: the limit of %d requests under way is reached",
+                    limit.limit,
                 )
             return web.Response(
                 status=503, headers={OVERLOADED: "1", "Retry-After": _RETRY_AFTER}, text=_TEXT
