@@ -237,7 +237,7 @@ class Exchange:
         return kept
 
     async def _lost(self, attempt: Attempt, kept: Kept, error: BaseException) -> Won | None:
-        """Record that *attempt* ended with *error*; return the second attempt if that was answered."""
+        """Record that *attempt* ended with *error*; return its backup if that was answered."""
         self._resources.connections.end(kept)
         await self._failed(attempt, error)
         # At the end of the caller's time limit, for example, the second one isn't waited for.
@@ -289,9 +289,9 @@ class Exchange:
                     call.done(attempt, Outcome.CONNECT_FAILED, _TOO_SLOW)
                 raise error
             if backup.second is not None:
-                call.done(attempt, outcome)
+                call.done(attempt, outcome, "the backup was answered first")
                 return
-            # Nothing was sent. At the next instance there may be a second attempt.
+            # Nothing was sent. The attempt at the next instance may get a backup.
             self.backup, outcome, error = (
                 None,
                 Outcome.CONNECT_FAILED,
