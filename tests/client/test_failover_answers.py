@@ -133,6 +133,20 @@ async def test_an_instance_is_left_alone_for_as_long_as_it_asks(fleet, status):
     assert (bad.hits, good.hits) == (1, hits + 20)
 
 
+async def test_a_put_that_something_behind_the_instance_may_still_process_is_not_repeated(fleet):
+    async def timed_out(request):
+        raise web.HTTPGatewayTimeout
+
+    servers = [await fleet.serve(timed_out) for _ in range(3)]
+    async with fleet.session() as session:
+        async with session.put(ORDERS, data=b"x") as response:
+            assert response.status == 504
+        assert sum(one.hits for one in servers) == 1
+        async with session.get(ORDERS) as response:
+            assert response.status == 504
+        assert sum(one.hits for one in servers) == 4
+
+
 async def test_the_first_answer_is_released_before_the_request_is_repeated(fleet):
     """Otherwise a limited number of connections would be used up. Its body may never end."""
 

@@ -26,7 +26,9 @@ _REFUSED: Final = frozenset({Outcome.UNRESOLVED, Outcome.CONNECT_FAILED, Outcome
 
 #: Failures of the instance, and answers by which it asks for fewer requests. An instance isn't ejected
 #: because it is overloaded: the others would get its requests, and be overloaded, too.
-_FAILED: Final = frozenset({Outcome.CONNECTION_LOST, Outcome.TIMED_OUT, Outcome.UNAVAILABLE})
+_FAILED: Final = frozenset(
+    {Outcome.CONNECTION_LOST, Outcome.TIMED_OUT, Outcome.UNAVAILABLE, Outcome.GATEWAY_TIMEOUT}
+)
 _DECLINED: Final = frozenset({Outcome.THROTTLED, Outcome.OVERLOADED})
 
 
