@@ -3,6 +3,7 @@ import socket
 import aiohttp
 import pytest
 from aiohttp.client_reqrep import ConnectionKey
+from aiohttp.http_exceptions import LineTooLong
 
 from peerage.balancing import Outcome
 from peerage.client import UnreachableError, UnreachableTimeoutError
@@ -35,6 +36,12 @@ KEY = ConnectionKey("here", 80, is_ssl=False, ssl=True, proxy=None, proxy_auth=N
 )
 def test_what_an_exception_means(error, outcome):
     assert outcome_of(error) is outcome
+
+
+def test_an_answer_that_exceeds_the_limits_of_the_caller_says_nothing_about_the_instance():
+    error = aiohttp.ClientResponseError(None, ())
+    error.__cause__ = LineTooLong(b"X-Long", 10)
+    assert outcome_of(error) is Outcome.NOT_RETRYABLE
 
 
 @pytest.mark.parametrize(

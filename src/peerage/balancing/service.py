@@ -5,14 +5,26 @@ from typing import TYPE_CHECKING
 from peerage.balancing.budget import RetryBudget
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from peerage.balancing.choices import Choices
     from peerage.balancing.hedging import Hedging
+    from peerage.records.instance import Instance
 
 
 class Service:
     """The instances that answer to one logical name."""
 
-    __slots__ = ("answered_at", "budget", "choices", "ejected", "hedging", "outstanding", "size")
+    __slots__ = (
+        "answered_at",
+        "budget",
+        "choices",
+        "ejected",
+        "hedging",
+        "not_avoided",
+        "outstanding",
+        "size",
+    )
 
     def __init__(self) -> None:
         self.budget = RetryBudget()
@@ -27,5 +39,7 @@ class Service:
         """Requests under way at all instances."""
         self.size = 0
         """The number of instances at the last request."""
+        self.not_avoided: tuple[Sequence[Instance], object, Sequence[Instance]] | None = None
+        """Some of its instances, their state, and those of them that weren't avoided then."""
         self.choices: Choices | None = None
         """What was computed from the instances at the last request."""

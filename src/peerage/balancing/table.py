@@ -26,7 +26,9 @@ _REFUSED: Final = frozenset({Outcome.UNRESOLVED, Outcome.CONNECT_FAILED, Outcome
 
 #: Failures of the instance, and answers by which it asks for fewer requests. An instance isn't ejected
 #: because it is overloaded: the others would get its requests, and be overloaded, too.
-_FAILED: Final = frozenset({Outcome.CONNECTION_LOST, Outcome.TIMED_OUT, Outcome.UNAVAILABLE})
+_FAILED: Final = frozenset(
+    {Outcome.CONNECTION_LOST, Outcome.TIMED_OUT, Outcome.UNAVAILABLE, Outcome.GATEWAY_TIMEOUT}
+)
 _DECLINED: Final = frozenset({Outcome.THROTTLED, Outcome.OVERLOADED})
 
 
@@ -130,6 +132,8 @@ class Table:
         self.stats: dict[str, Stats] = {}
         self.avoided: dict[str, Trouble] = {}
         """Instances that get no requests at the moment, by the name of the record."""
+        self.changes = 0
+        """Grows when an instance becomes avoided, and when one no longer is."""
         self.services: dict[tuple[str, str], Service] = {}
         self.due: Final[dict[Instance, Probe]] = {}
         """The instances to be probed in the background; see :meth:`take_due`."""
@@ -242,7 +246,7 @@ class Table:
         if trouble.retry_at is None:
             if not passed:
                 trouble.retry_at = now + AVOID_SECONDS
-                self.avoided[name] = trouble
+                self._avoid(name, trouble)
                 self.observer.stalled(name)
         elif passed:
             trouble.held = 0
@@ -263,7 +267,7 @@ class Table:
         if outcome in _REFUSED:
             trouble = stats.begin_trouble()
             trouble.retry_at = now + self._pause(trouble)
-            self.avoided[name] = trouble
+            self._avoid(name, trouble)
         elif outcome in _FAILED or outcome in _DECLINED:
             self._blame(pick, outcome, now, retry_after)
         elif outcome is Outcome.CANCELLED:
@@ -332,15 +336,21 @@ class Table:
             trouble.ejected_from, trouble.ejected_at = service, now
             trouble.retry_at = now + self._pause(trouble)
             trouble.held = 0
-            self.avoided[pick.instance.name] = trouble
+            self._avoid(pick.instance.name, trouble)
             self.observer.ejected(pick.instance, outcome)
         else:
             trouble.double()
 
+    def _avoid(self, name: str, trouble: Trouble) -> None:
+        if name not in self.avoided:
+            self.avoided[name] = trouble
+            self.changes += 1
+
     def _readmit(self, name: str, stats: Stats, trouble: Trouble) -> None:
         trouble.retry_at = None
         trouble.recheck_at = 0.0
-        self.avoided.pop(name, None)
+        if self.avoided.pop(name, None) is not None:
+            self.changes += 1
         self.observer.readmitted(name)
         if trouble.ejected_from is not None:
             trouble.ejected_from.ejected.discard(name)

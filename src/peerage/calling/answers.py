@@ -26,6 +26,11 @@ _TOO_MANY_REQUESTS: Final = 429
 _SERVICE_UNAVAILABLE: Final = 503
 _GATEWAY_TIMEOUT: Final = 504
 
+_OF_STATUS: Final[Mapping[int, Outcome]] = {
+    _TOO_MANY_REQUESTS: Outcome.THROTTLED,
+    _GATEWAY_TIMEOUT: Outcome.GATEWAY_TIMEOUT,
+}
+
 #: The member of :data:`FAILURES` for each outcome that doesn't follow from a status alone.
 _FAILURE_OF: Final[Mapping[Outcome, int | str]] = {
     Outcome.CONNECTION_LOST: "connection_lost",
@@ -49,7 +54,7 @@ def outcome_of_answer(
         return Outcome.CANCELLED
     if status not in failures:
         return ANSWERED
-    return Outcome.THROTTLED if status == _TOO_MANY_REQUESTS else Outcome.UNAVAILABLE
+    return _OF_STATUS.get(status, Outcome.UNAVAILABLE)
 
 
 def counts(outcome: Outcome, failures: Collection[int | str]) -> bool:

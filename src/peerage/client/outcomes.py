@@ -5,6 +5,7 @@ import traceback
 from typing import Final
 
 import aiohttp
+from aiohttp.http_exceptions import LineTooLong
 
 from peerage.balancing import Outcome
 from peerage.balancing.outcome import ANSWERED
@@ -32,7 +33,7 @@ def outcome_of(error: BaseException) -> Outcome:
         return _outcome_of_connection(error)
     if isinstance(error, MisdirectedError):
         return Outcome.MISDIRECTED
-    if isinstance(error, aiohttp.ClientResponseError):
+    if isinstance(error, aiohttp.ClientResponseError) and not isinstance(error.__cause__, LineTooLong):
         # The answer isn't HTTP, so another program may have taken the port.
         return Outcome.UNAVAILABLE
     if isinstance(error, TimeoutError):
