@@ -156,7 +156,7 @@ class TestPicking:
         end(self.pick(), Outcome.CONNECT_FAILED)
         assert self.pick().instance.name == self.names()[1]
 
-    def test_a_repetition_goes_to_the_next(self):
+    def test_a_retry_goes_to_the_next(self):
         names = self.names()
         assert self.pick(tried=names[:1]).instance.name == names[1]
         assert self.pick(tried=names[:3]).instance.name == names[3]
