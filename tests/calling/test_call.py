@@ -222,6 +222,16 @@ def test_repetitions_end_with_the_budget(world):
     assert attempts == 50 + FIRST_RETRIES
 
 
+def test_a_name_that_lost_its_last_instance_is_waited_for_within_a_minute(world):
+    world.context.emptied["service_id", "orders"] = True
+    world.clock.now += 59
+    call = world.call()
+    assert isinstance(call.next(), WaitForInstance)
+    call.close()
+    world.clock.now += 2
+    assert world.end(world.call()).ending is Ending.NOT_DISCOVERED
+
+
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_a_request_that_finds_the_last_suspect_dead_waits_for_the_next_instance(world, method):
     world.directory.guard = Guard()
