@@ -20,7 +20,7 @@ class Outcome(Enum):
     UNAVAILABLE = auto()
     """It was answered with 502 or 503, or not with HTTP; the instance may have processed it."""
     GATEWAY_TIMEOUT = auto()
-    """It was answered with 504: what the instance called for it may still process it."""
+    """It was answered with 504: a service that the instance called may still process the request."""
     THROTTLED = auto()
     """It was answered with 429: the caller sends too many requests."""
     OVERLOADED = auto()

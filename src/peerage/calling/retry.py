@@ -32,7 +32,7 @@ MOST_RETRIES: Final = 2
 #: method.
 _FREE: Final = frozenset({Outcome.UNRESOLVED, Outcome.CONNECT_FAILED, Outcome.MISDIRECTED})
 
-#: Something may process the request later.
+#: The instance, or a service that it called, may still process the request.
 _UNFINISHED: Final = frozenset({Outcome.TIMED_OUT, Outcome.GATEWAY_TIMEOUT})
 
 #: Why no request is sent again after these outcomes. The caller gets the error or the answer as it is.
@@ -40,7 +40,7 @@ _FINAL: Final = {
     Outcome.THROTTLED: "429 asks for fewer requests",
     Outcome.NOT_RETRYABLE: "another instance wouldn't help",
     Outcome.OUT_OF_RESOURCES: "this process or host has no descriptor, port or memory left",
-    Outcome.CANCELLED: "it was given up",
+    Outcome.CANCELLED: "its deadline has passed at the instance",
     Outcome.ANSWERED: "it was answered",
     Outcome.UNUSED: "it wasn't sent",
 }

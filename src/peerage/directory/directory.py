@@ -199,9 +199,9 @@ class Directory:
             log.info(
                 "The record %a vanished, and its instance stays known as a suspect, perhaps with others: "
                 "they may be alive.",
-                instance.name[:100],
+                kept[0].name[:100],
             )
-        return bool(kept)
+        return any(suspect.name == instance.name for suspect in kept)
 
     def _arrived(self, guard: Guard, old: Instance | None, new: Instance | None) -> None:
         """Drop the suspects that the record of *new* replaces."""
