@@ -308,6 +308,27 @@ def test_an_attempt_left_under_way_may_fail_later(world):
     assert world.balancer.outstanding == {}
 
 
+def test_what_is_usual_is_learnt_from_requests_that_may_be_hedged(world):
+    """So the hedged requests of one kind may take longer than all others."""
+    world.advertise(port=80)
+
+    def ask(seconds, method="GET", **options):
+        call = world.call(method, options=CallOptions(**options))
+        attempt = world.attempt(call)
+        after = call.hedge_after(attempt)
+        world.clock.now += seconds
+        call.done(attempt, Outcome.ANSWERED)
+        call.close()
+        call.over(attempt, Outcome.ANSWERED)
+        return after
+
+    for _ in range(100):
+        ask(0.3, hedge=True)
+        ask(0.001)
+        ask(0.001, "PUT", hedge=True)
+    assert 0.3 <= ask(0.3, hedge=True) <= 0.36
+
+
 @pytest.mark.parametrize(
     ("method", "chosen"),
     [("GET", {}), ("PUT", {}), ("POST", {}), ("POST", {"has_key": True}), ("GET", {"nested": True})],
