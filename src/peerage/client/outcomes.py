@@ -1,6 +1,7 @@
 """The outcome of an attempt, from an exception or a response of aiohttp."""
 
 import errno
+import os
 import traceback
 from typing import Final
 
@@ -54,6 +55,23 @@ def _outcome_of_connection(error: aiohttp.ClientConnectionError) -> Outcome:
     if isinstance(error, aiohttp.SocketTimeoutError):
         return Outcome.TIMED_OUT
     return Outcome.CONNECTION_LOST if isinstance(error, _LOST) else Outcome.NOT_RETRYABLE
+
+
+def problem_of(error: BaseException) -> str:
+    """Return what happened, for messages and traces that name the address themselves."""
+    if outcome_of(error) is Outcome.UNAVAILABLE:
+        # The text of the error contains the URL, and what was answered.
+        return "its answer isn't HTTP"
+    cause = error
+    if isinstance(error, aiohttp.ClientConnectorError) and not isinstance(error, aiohttp.ClientSSLError):
+        cause = error.os_error
+    if isinstance(cause, OSError) and not isinstance(cause, aiohttp.ClientSSLError):
+        # asyncio's text repeats the address. Look-ups have negative numbers, several addresses together none.
+        number = cause.errno or 0
+        text = os.strerror(number) if number > 0 else cause.strerror
+        if text:
+            return text
+    return str(cause) or type(cause).__name__
 
 
 def outcome_of_body(response: aiohttp.ClientResponse) -> Outcome:
