@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tracemalloc
 from collections import Counter
 from random import Random
 
@@ -88,6 +89,17 @@ def test_any_text_is_a_key():
     rendezvous = Rendezvous(make_many(3))
     for key in ("", "ž", "\udcff", "x" * 100_000):
         assert len(rendezvous.order(key)) == 3
+
+
+def test_long_keys_take_no_more_memory_than_short_ones():
+    rendezvous = Rendezvous(make_many(3))
+    tracemalloc.start()
+    try:
+        for number in range(100):
+            rendezvous.order(f"{number}: " + "x" * 100_000)
+        assert tracemalloc.get_traced_memory()[0] < 500_000
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize(

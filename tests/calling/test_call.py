@@ -3,12 +3,8 @@
 import socket
 import subprocess
 import sys
-from collections import Counter
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from tests.calling.conftest import World
 
 from peerage.balancing import Outcome
 from peerage.balancing.budget import FIRST_RETRIES
@@ -17,16 +13,12 @@ from peerage.calling import (
     Call,
     CallOptions,
     Ending,
-    GiveUp,
-    Lookups,
     Pause,
     Relieve,
-    TlsProbe,
     WaitForInstance,
 )
 from peerage.calling.answers import FAILURES
 from peerage.calling.search import LAST_RESORTS
-from peerage.calling.trace import begin_trace
 from peerage.directory import Guard
 
 IPV4 = socket.AF_INET
@@ -153,6 +145,12 @@ def test_a_lone_instance_gets_a_second_connection_after_a_moment(world):
     assert 0.025 <= pause.seconds <= 0.075
     assert world.fail(call, Outcome.CONNECTION_LOST) == name
     assert world.end(call).ending is Ending.UNREACHABLE
+    # Callers that failed together don't come back together.
+    world.clock.now += 30
+    other = world.call("GET")
+    world.fail(other, Outcome.CONNECTION_LOST)
+    assert other.next().seconds != pause.seconds
+    other.close()
 
 
 @pytest.mark.parametrize("outcome", [Outcome.NOT_RETRYABLE, Outcome.THROTTLED])
@@ -222,6 +220,16 @@ def test_repetitions_end_with_the_budget(world):
             call.done(step, Outcome.UNAVAILABLE, "status 503")
         call.close()
     assert attempts == 50 + FIRST_RETRIES
+
+
+def test_a_name_that_lost_its_last_instance_is_waited_for_within_a_minute(world):
+    world.context.emptied["service_id", "orders"] = True
+    world.clock.now += 59
+    call = world.call()
+    assert isinstance(call.next(), WaitForInstance)
+    call.close()
+    world.clock.now += 2
+    assert world.end(world.call()).ending is Ending.NOT_DISCOVERED
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
@@ -300,90 +308,45 @@ def test_an_attempt_left_under_way_may_fail_later(world):
     assert world.balancer.outstanding == {}
 
 
-@given(
-    data=st.data(),
-    instances=st.lists(st.tuples(st.booleans(), st.booleans()), max_size=6),
-    has_key=st.booleans(),
-)
-def test_every_call_ends_and_leaves_no_count_whatever_happens(data, instances, has_key):
-    """Its trace and the counters agree on what it did."""
-    world = World()
-    for near, two in instances:
-        web = [["0.0.0.0", 80], ["::", 81]] if two else None
-        world.advertise(near=near, host=f"node-{near}-{two}", web=web)
-    outcomes = Counter[str]()
-    for _ in range(3):
-        trace = begin_trace(("service_id", "orders"), "POST")
-        call = world.call("POST", has_key=has_key, trace=trace)
-        answered = drive(world, call, data)
+def test_what_is_usual_is_learnt_from_requests_that_may_be_hedged(world):
+    """So the hedged requests of one kind may take longer than all others."""
+    world.advertise(port=80)
+
+    def ask(seconds, method="GET", **options):
+        call = world.call(method, options=CallOptions(**options))
+        attempt = world.attempt(call)
+        after = call.hedge_after(attempt)
+        world.clock.now += seconds
+        call.done(attempt, Outcome.ANSWERED)
         call.close()
-        if answered is not None:
-            call.over(answered, Outcome.ANSWERED)
-        assert world.balancer.outstanding == {}
-        assert call.service.outstanding == 0
-        assert call.service.budget.balance(world.clock()) >= 0
-        outcomes.update(attempt.outcome for attempt in trace.attempts)
-        asked = {attempt.record for attempt in trace.attempts}
-        assert not asked & {each.record for each in trace.left_out}
-        waits = [wait.seconds for wait in trace.waits]
-        assert None not in (*waits, trace.seconds, *(attempt.seconds for attempt in trace.attempts))
-    assert world.balancer.observer.counts().attempts == outcomes
+        call.over(attempt, Outcome.ANSWERED)
+        return after
+
+    for _ in range(100):
+        ask(0.3, hedge=True)
+        ask(0.001)
+        ask(0.001, "PUT", hedge=True)
+    assert 0.3 <= ask(0.3, hedge=True) <= 0.36
 
 
-def drive(world, call, data):
-    """Carry out *call* with outcomes from *data*; return the attempt that was answered, if one was."""
-    for _ in range(200):
-        step = call.next()
-        if isinstance(step, GiveUp):
-            return None
-        world.clock.now += data.draw(st.sampled_from([0.0, 0.3, 1.5]))
-        if isinstance(step, Pause | Relieve):
-            continue
-        if isinstance(step, TlsProbe):
-            step.speaks_tls = data.draw(st.booleans())
-            continue
-        if isinstance(step, Lookups):
-            for host in step.hosts:
-                look_up(world, host, data.draw(st.sampled_from(["found", "failed", "slow"])))
-            continue
-        assert isinstance(step, Attempt)
-        if (second := drive_second(world, call, step, data)) is not None:
-            return second
-        outcome = data.draw(st.sampled_from([*Outcome, None]))
-        if outcome is None:
-            return None
-        call.done(step, outcome, "failed", replayable=data.draw(st.booleans()))
-        if outcome is Outcome.ANSWERED:
-            return step
-    raise AssertionError("it goes on for ever")
-
-
-def drive_second(world, call, first, data):
-    """Perhaps make a second attempt beside *first*; return it if it was answered."""
-    second = call.back_up(first) if data.draw(st.booleans()) else None
-    if second is None:
-        return None
-    world.clock.now += data.draw(st.sampled_from([0.0, 0.3, 1.5]))
-    outcome = data.draw(st.none() | st.sampled_from(Outcome))
-    if outcome is Outcome.ANSWERED:
-        # The first one has failed before, or is given up now.
-        call.done(first, data.draw(st.sampled_from([Outcome.CANCELLED, Outcome.CONNECTION_LOST])))
-        call.done(second, outcome)
-        return second
-    if outcome is not None:
-        call.done(second, outcome)
-    return None
-
-
-def look_up(world, host, result):
-    if world.addresses.entry(host).started is None:
-        world.addresses.started(host)
-    if result == "found":
-        world.addresses.found(host, ["10.0.0.1" if host.family == IPV4 else "fd00::1"])
-    elif result == "failed":
-        world.addresses.failed(host, "no")
-    else:
-        world.clock.now += 0.5
+@pytest.mark.parametrize(
+    ("method", "chosen"),
+    [("GET", {}), ("PUT", {}), ("POST", {}), ("POST", {"has_key": True}), ("GET", {"nested": True})],
+)
+def test_a_backup_is_made_of_safe_requests_within_the_budget(world, method, chosen):
+    world.advertise(port=80)
+    world.advertise(port=81)
+    made = 0
+    for _ in range(FIRST_RETRIES + 1):
+        call = world.call(method, **chosen)
+        first = world.attempt(call)
+        if (second := call.back_up(first)) is not None:
+            assert second.instance is not first.instance
+            assert call.back_up(first) is None
+            made += 1
+        call.close()
+    safe = (method == "GET" or "has_key" in chosen) and "nested" not in chosen
+    assert made == (FIRST_RETRIES if safe else 0)
 
 
 def test_whether_a_request_of_which_nothing_was_sent_can_go_elsewhere(world):

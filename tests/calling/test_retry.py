@@ -43,9 +43,10 @@ def test_what_was_sent_is_repeated_twice_at_most_and_only_if_harmless(repeatable
 
 @given(repeatable=repeatables, retries=st.integers(0, 5))
 def test_after_a_time_out_only_requests_that_change_nothing_are_repeated(repeatable, retries):
-    repeated = not why_not_again(Outcome.TIMED_OUT, repeatable, replayable=True, retries=retries)
-    assert repeated is (repeatable is Repeatable.SAFE and retries < MOST_RETRIES)
-    assert needs_budget(Outcome.TIMED_OUT)
+    for outcome in (Outcome.TIMED_OUT, Outcome.GATEWAY_TIMEOUT):
+        repeated = not why_not_again(outcome, repeatable, replayable=True, retries=retries)
+        assert repeated is (repeatable is Repeatable.SAFE and retries < MOST_RETRIES)
+        assert needs_budget(outcome)
 
 
 @given(repeatable=repeatables, retries=st.integers(0, 5))
@@ -76,6 +77,7 @@ def test_what_only_this_attempt_has_seen_reaches_the_caller(method, retries):
         Outcome.NOT_RETRYABLE,
         Outcome.OUT_OF_RESOURCES,
         Outcome.UNAVAILABLE,
+        Outcome.GATEWAY_TIMEOUT,
         Outcome.THROTTLED,
         Outcome.OVERLOADED,
     ):

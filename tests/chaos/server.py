@@ -40,7 +40,7 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
                 writer.transport.abort()
                 return
             if method == "PUT" and journal is not None:
-                repeated = "peerage-repeated: 1" in head.lower()
+                repeated = "peerage-retry: 1" in head.lower()
                 os.write(journal, f"{path} {body} {repeated}\n".encode())
             content = b"" if method == "HEAD" else b"ok"
             status = "200" if mode == "full" else mode

@@ -114,16 +114,56 @@ async def test_what_an_overloaded_instance_did_not_process_goes_elsewhere(fleet)
     assert good.hits == 20
 
 
+@pytest.mark.parametrize("status", [429, 503])
+async def test_an_instance_is_left_alone_for_as_long_as_it_asks(fleet, status):
+    async def refuse(request):
+        return web.Response(status=status, headers={"Retry-After": "7"})
+
+    bad, good = await fleet.serve(refuse), await fleet.serve()
+    async with fleet.session() as session:
+        while not bad.hits:
+            async with session.get(ORDERS) as response:
+                await response.read()
+        fleet.clock.now += 6
+        assert fleet.client.balancer.stats(bad.name).trouble.penalty(fleet.clock()) == 5.0
+        hits = good.hits
+        for _ in range(20):
+            async with session.get(ORDERS) as response:
+                await response.read()
+    assert (bad.hits, good.hits) == (1, hits + 20)
+
+
+async def test_a_put_that_something_behind_the_instance_may_still_process_is_not_repeated(fleet):
+    async def timed_out(request):
+        raise web.HTTPGatewayTimeout
+
+    servers = [await fleet.serve(timed_out) for _ in range(3)]
+    async with fleet.session() as session:
+        async with session.put(ORDERS, data=b"x") as response:
+            assert response.status == 504
+        assert sum(one.hits for one in servers) == 1
+        async with session.get(ORDERS) as response:
+            assert response.status == 504
+        assert sum(one.hits for one in servers) == 4
+
+
 async def test_the_first_answer_is_released_before_the_request_is_repeated(fleet):
-    """Otherwise a limited number of connections would be used up."""
-    for _ in range(2):
-        await fleet.serve(unavailable)
+    """Otherwise a limited number of connections would be used up. Its body may never end."""
+
+    async def begin(request):
+        response = web.StreamResponse(status=503)
+        await response.prepare(request)
+        await response.write(b"x")
+        await asyncio.Event().wait()
+
+    bad = [await fleet.serve(begin) for _ in range(2)]
     good = await fleet.serve()
     connector = aiohttp.TCPConnector(limit=1)
     async with connector, fleet.session(connector=connector, connector_owner=False) as session:
         for _ in range(10):
             async with asyncio.timeout(5), session.get(ORDERS) as response:
                 assert (await response.json())["node"] == good.name
+    assert all(each.hits for each in bad)
 
 
 async def test_what_a_server_calls_for_a_repetition_is_not_repeated(fleet):

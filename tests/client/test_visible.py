@@ -51,7 +51,7 @@ async def test_a_call_is_traced_with_its_failover(fleet):
     assert (trace.method, trace.name) == ("GET", "orders.service_id.asab")
     first, second = trace.attempts
     assert (first.record, first.outcome) == (refused.name, "connect_failed")
-    assert str(refused.port) in first.problem
+    assert (first.address, first.problem) == (f"127.0.0.1:{refused.port}", "Connection refused")
     assert (second.record, second.address, second.outcome) == (
         good.name,
         f"127.0.0.1:{good.port}",

@@ -20,9 +20,9 @@ class CallCounts:
 
     attempts: Mapping[str, int]
     """Attempts by their outcome: ``answered``, ``connect_failed``, ``connection_lost``, ``timed_out``,
-    ``unavailable``, ``throttled``, ``overloaded``, ``misdirected``, ``out_of_resources``, ``not_retryable``,
-    ``cancelled``; :class:`peerage.balancing.Outcome` explains them. Outcomes that never occurred are left
-    out."""
+    ``unavailable``, ``gateway_timeout``, ``throttled``, ``overloaded``, ``misdirected``,
+    ``out_of_resources``, ``not_retryable``, ``cancelled``; :class:`peerage.balancing.Outcome` explains them.
+    Outcomes that never occurred are left out."""
     broken_off: int
     """Responses whose body broke off; they count as ``answered`` as well."""
     retries: int

@@ -1,12 +1,12 @@
-"""When an instance that doesn't answer a request may be stopped or stuck.
+"""When an instance that doesn't answer a request may have stalled: it is stopped or stuck.
 
-A time limit can't tell that: a handler may rightly take minutes. The instances of a service are compared with
-each other instead. One may have stalled if a request has waited there for a second and nothing was answered
-there meanwhile, although others of the service did answer. If all are slow, none is suspected.
+No time limit shows that, because a handler may rightly take minutes. Instead, the instances of a service are
+compared with each other. One may have stalled if a request has waited there for a second and the instance has
+answered nothing meanwhile, although others of the service have. If all are slow, none has stalled.
 
 That is a reason for a probe, which any answer passes, and not yet for avoiding the instance. The rule is
-peerage's own, as Envoy, Linkerd and gRPC leave it to time limits. Phi accrual failure detectors (Hayashibara
-et al., 2004) also judge by what would be usual, but need a heartbeat from each instance.
+peerage's own, since Envoy, Linkerd and gRPC leave it to time limits. Phi accrual failure detectors
+(Hayashibara et al., 2004) also compare with what is usual, but need a heartbeat from each instance.
 """
 
 from typing import Final
@@ -19,12 +19,12 @@ CLEARED_SECONDS: Final = 5.0
 
 
 def may_have_stalled(started: float, answered_at: float, others_at: float, now: float) -> bool:
-    """Tell whether an instance may have stalled that hasn't answered a request; all times are in seconds.
+    """Tell whether the instance of an unanswered request may have stalled; all times are in seconds.
 
     Args:
         started: when the request began.
         answered_at: when the instance last answered any request.
-        others_at: when any instance of the service did.
+        others_at: when any instance of the service last answered one.
         now: the time.
     """
     return answered_at < started < others_at and now - started >= STALL_SECONDS

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from enum import Enum, auto
 from random import Random
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from peerage.balancing.counts import Observer
 from peerage.balancing.ejection import Ejection
@@ -13,6 +13,9 @@ from peerage.balancing.stalling import CLEARED_SECONDS, may_have_stalled
 from peerage.balancing.stats import Stats
 from peerage.balancing.trouble import COLD_SECONDS, Trouble
 from peerage.records.instance import Instance
+
+if TYPE_CHECKING:
+    from peerage.balancing.hedging import Hedging
 
 #: Seconds for which an instance that accepted no connection is avoided, before it is probed.
 AVOID_SECONDS: Final = 1.0
@@ -26,7 +29,9 @@ _REFUSED: Final = frozenset({Outcome.UNRESOLVED, Outcome.CONNECT_FAILED, Outcome
 
 #: Failures of the instance, and answers by which it asks for fewer requests. An instance isn't ejected
 #: because it is overloaded: the others would get its requests, and be overloaded, too.
-_FAILED: Final = frozenset({Outcome.CONNECTION_LOST, Outcome.TIMED_OUT, Outcome.UNAVAILABLE})
+_FAILED: Final = frozenset(
+    {Outcome.CONNECTION_LOST, Outcome.TIMED_OUT, Outcome.UNAVAILABLE, Outcome.GATEWAY_TIMEOUT}
+)
 _DECLINED: Final = frozenset({Outcome.THROTTLED, Outcome.OVERLOADED})
 
 
@@ -44,7 +49,7 @@ class Probe(Enum):
 class Pick:
     """One request given to one instance, counted as under way until :meth:`done`."""
 
-    __slots__ = ("_table", "excused", "instance", "service", "started", "stats")
+    __slots__ = ("_table", "excused", "hedging", "instance", "service", "started", "stats")
 
     def __init__(
         self, table: "Table", instance: Instance, stats: Stats | None, service: Service, now: float
@@ -61,6 +66,8 @@ class Pick:
         """When it was chosen, in seconds of the balancer's clock."""
         self.excused = False
         """Whether a failure doesn't count against the instance, because this process was itself too late."""
+        self.hedging: Hedging | None = None
+        """Learns how long it takes, if it may be hedged."""
         self._table: Table | None = table
         stats.outstanding += 1
         service.outstanding += 1
@@ -73,8 +80,8 @@ class Pick:
         service, seconds = self.service, now - self.started
         stats.answered(seconds, now)
         service.answered_at = now
-        if service.hedging is not None:
-            service.hedging.answered(seconds, now)
+        if self.hedging is not None:
+            self.hedging.answered(seconds, now)
         if (trouble := stats.trouble) is not None and self._table is not None:
             self._table.answered(self.instance.name, stats, trouble, self.started)
 
@@ -270,9 +277,9 @@ class Table:
             self._blame(pick, outcome, now, retry_after)
         elif outcome is Outcome.CANCELLED:
             stats.begin_trouble().hold(now)
-            if (hedging := pick.service.hedging) is not None:
+            if pick.hedging is not None:
                 # The answer would have taken at least as long.
-                hedging.usual.add(now - pick.started)
+                pick.hedging.usual.add(now - pick.started)
 
     def joined(self, name: str, now: float) -> None:
         """Give an instance that has just been started one request at a time at first."""

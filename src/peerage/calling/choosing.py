@@ -1,4 +1,4 @@
-"""Which instance a call asks: what its options say, and what the balancer finds."""
+"""Which instance a call asks: the choice by its options, or else by the balancer."""
 
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Final
@@ -12,7 +12,7 @@ from peerage.records.instance import Instance
 if TYPE_CHECKING:
     from peerage.calling.call import Call
 
-# In Python 3.11 the name of a member takes ten times as long to look up.
+# In Python 3.11 looking up a member by its name takes ten times as long.
 _SAFE: Final = Repeatable.SAFE
 
 
@@ -22,7 +22,7 @@ def choose(
     """Choose an instance for *call*, or a *second* one for its backup; see :meth:`Balancer.pick`.
 
     Returns:
-        None if there is none, or each was tried or is avoided.
+        None if every instance was tried or is avoided, or if there are none.
     """
     context, service, options = call.context, call.service, call.options
     targets, choices, balancer = context.directory.targets(*call.name), None, context.balancer

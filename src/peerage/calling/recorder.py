@@ -143,9 +143,7 @@ class Recorder:
         last_resort: bool,
     ) -> str:
         if last_resort:
-            return (
-                "a last resort: of the instances that aren't avoided none is left, so the longest avoided one"
-            )
+            return "a last resort: all are avoided or were tried, and this one has been avoided longest"
         if len(targets) == 1:
             return "the only one"
         if chosen is not None and chosen.key is not None:

@@ -14,6 +14,7 @@ _ENDINGS = {
     "connection_lost": "the connection broke",
     "timed_out": "no answer in time",
     "unavailable": "it failed",
+    "gateway_timeout": "it got no answer in time from a service that it called",
     "throttled": "it asks for fewer requests",
     "overloaded": "it is overloaded, and didn't process the request",
     "misdirected": "another service answers there",

@@ -35,7 +35,7 @@ from peerage.client.backups import Backup, Backups, Won
 from peerage.client.connections import Connections, Kept, call_at_end
 from peerage.client.errors import MisdirectedError, unreachable
 from peerage.client.lookup import HostLookup
-from peerage.client.outcomes import is_connecting, outcome_of, outcome_of_body
+from peerage.client.outcomes import is_connecting, outcome_of, outcome_of_body, problem_of
 from peerage.client.prober import Prober
 from peerage.client.tlsprobe import speaks_tls
 from peerage.errors import DeadlineExceededError, NotDiscoveredError
@@ -52,8 +52,6 @@ _TIMEOUT_MS: Final = istr(TIMEOUT_MS)
 
 #: The server_hostname of requests without TLS. It keeps connections to instances apart in aiohttp's pool.
 _POOL: Final = "instance.asab"
-
-_NOT_HTTP: Final = "its answer isn't HTTP"
 
 #: If a caller gives up after so many seconds, and the connection isn't made by then, the instance counts as
 #: unreachable. The time limit of a whole request is often shorter than that of a connection, and cancels it.
@@ -298,9 +296,7 @@ class Exchange:
                 aiohttp.ConnectionTimeoutError(_TOO_SLOW),
             )
         self._error, consumed = error, await self._is_body_consumed()
-        # That of an answer which isn't HTTP contains the URL, and what was answered.
-        problem = _NOT_HTTP if outcome is Outcome.UNAVAILABLE else str(error) or type(error).__name__
-        call.done(attempt, outcome, problem, replayable=not consumed)
+        call.done(attempt, outcome, problem_of(error), replayable=not consumed)
         if outcome is Outcome.TIMED_OUT and not isinstance(error, aiohttp.ClientError):
             # No time is left for another attempt.
             raise error

@@ -1,6 +1,6 @@
-"""Notices when this process itself is late, because it was stopped or gets too little CPU time.
+"""Detects when this process itself is late, because it was stopped or gets too little CPU time.
 
-A time limit that passes meanwhile says nothing about the instance: its answer may have been there for long.
+A time limit that passes meanwhile says nothing about the instance, whose answer may have arrived long before.
 """
 
 import asyncio
@@ -10,19 +10,19 @@ from contextlib import asynccontextmanager
 from math import inf
 from typing import Final
 
-#: The share of a request's time in which this process must have been late for the instance to be excused.
+#: The instance of a request is excused if this process was late for more than this share of its time.
 _SHARE: Final = 0.25
 
-#: Seconds from which a delay is one, and delays that are remembered: those of half a minute, if each is one.
+#: Seconds from which a delay counts, and how many delays are remembered: those of at least half a minute.
 _DELAY: Final = 0.01
 _REMEMBERED: Final = 300
 
-#: Parts in which a countdown waits.
+#: How many timers a countdown consists of.
 _PARTS: Final = 10
 
 
 class Lateness:
-    """Compares when a timer was due with when it was run.
+    """Compares when a timer was due with when it ran.
 
     Args:
         clock: monotonic time in seconds.
@@ -31,22 +31,22 @@ class Lateness:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._due = inf
-        # When a timer was run, and how many seconds late.
+        # When a timer ran, and how many seconds late it was.
         self._delays: deque[tuple[float, float]] = deque(maxlen=_REMEMBERED)
 
     def expect(self, seconds: float) -> None:
-        """Take note that a timer is due in so many *seconds*."""
+        """Take note that a timer is due in *seconds*."""
         self._due = self._clock() + seconds
 
     def met(self) -> None:
-        """Take note that it is run now."""
+        """Take note that the timer runs now."""
         now = self._clock()
         if (delay := now - self._due) > _DELAY:
             self._delays.append((now, delay))
         self._due = inf
 
     def excuses(self, began: float) -> bool:
-        """Tell whether a request that *began* then, and took too long, says nothing about its instance."""
+        """Tell whether a time-out of a request that began at *began* says nothing about its instance."""
         now = self._clock()
         late = max(0.0, now - self._due) + sum(
             min(delay, at - began) for at, delay in self._delays if at > began
@@ -55,13 +55,13 @@ class Lateness:
 
 
 class Countdown:
-    """Calls *ended* after some time in which the event loop has run several times.
+    """Calls *ended* after some seconds, in which the event loop has run several times.
 
-    What arrived while this process was stopped is read before that.
+    So what arrived while this process was stopped is read before.
 
     Args:
-        seconds: how long.
-        ended: is called, unless :meth:`cancel` was.
+        seconds: after which *ended* is called.
+        ended: called without arguments, unless :meth:`cancel` was called before.
     """
 
     def __init__(self, seconds: float, ended: Callable[[], object]) -> None:
@@ -71,7 +71,7 @@ class Countdown:
         self._wait()
 
     def cancel(self) -> None:
-        """Don't call it."""
+        """Stop counting; *ended* isn't called."""
         self._timer.cancel()
 
     def _wait(self) -> None:
@@ -90,7 +90,7 @@ async def patient_timeout(seconds: float) -> AsyncIterator[None]:
     """Limit a block like :func:`asyncio.timeout`, by a :class:`Countdown`.
 
     Raises:
-        TimeoutError: it took longer.
+        TimeoutError: the block took longer than *seconds*.
     """
     async with asyncio.timeout(None) as limit:
         countdown = Countdown(seconds, lambda: limit.reschedule(0.0))
