@@ -133,9 +133,11 @@ class TestPicking:
     def test_half_of_all_instances_may_be_ejected(self):
         self.instances = make_many(40)
         self.rendezvous = Rendezvous(self.instances)
+        most = 0
         for number in range(1000):
             end(self.pick(f"tenant-{number}"), Outcome.UNAVAILABLE)
-        assert len(self.balancer.avoided) == 20
+            most = max(most, len(self.balancer.avoided))
+        assert most == 20
 
     def test_no_instance_gets_more_than_its_bound(self):
         picks = [self.pick() for _ in range(40)]

@@ -222,6 +222,16 @@ def test_retries_end_with_the_budget(world):
     assert attempts == 50 + FIRST_RETRIES
 
 
+def test_a_name_that_lost_its_last_instance_is_waited_for_within_a_minute(world):
+    world.context.emptied["service_id", "orders"] = True
+    world.clock.now += 59
+    call = world.call()
+    assert isinstance(call.next(), WaitForInstance)
+    call.close()
+    world.clock.now += 2
+    assert world.end(world.call()).ending is Ending.NOT_DISCOVERED
+
+
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_a_request_that_finds_the_last_suspect_dead_waits_for_the_next_instance(world, method):
     world.directory.guard = Guard()
@@ -296,6 +306,27 @@ def test_an_attempt_left_under_way_may_fail_later(world):
     call.close()
     call.close()
     assert world.balancer.outstanding == {}
+
+
+def test_what_is_usual_is_learnt_from_requests_that_may_be_hedged(world):
+    """So the hedged requests of one kind may take longer than all others."""
+    world.advertise(port=80)
+
+    def ask(seconds, method="GET", **options):
+        call = world.call(method, options=CallOptions(**options))
+        attempt = world.attempt(call)
+        after = call.hedge_after(attempt)
+        world.clock.now += seconds
+        call.done(attempt, Outcome.ANSWERED)
+        call.close()
+        call.over(attempt, Outcome.ANSWERED)
+        return after
+
+    for _ in range(100):
+        ask(0.3, hedge=True)
+        ask(0.001)
+        ask(0.001, "PUT", hedge=True)
+    assert 0.3 <= ask(0.3, hedge=True) <= 0.36
 
 
 @pytest.mark.parametrize(

@@ -156,14 +156,14 @@ async def test_the_first_answer_is_released_before_the_request_is_retried(fleet)
         await response.write(b"x")
         await asyncio.Event().wait()
 
-    await fleet.serve(unavailable)
-    await fleet.serve(begin)
+    bad = [await fleet.serve(begin) for _ in range(2)]
     good = await fleet.serve()
     connector = aiohttp.TCPConnector(limit=1)
     async with connector, fleet.session(connector=connector, connector_owner=False) as session:
         for _ in range(10):
             async with asyncio.timeout(5), session.get(ORDERS) as response:
                 assert (await response.json())["node"] == good.name
+    assert all(each.hits for each in bad)
 
 
 async def test_calls_that_a_server_makes_for_a_retry_are_not_retried(fleet):

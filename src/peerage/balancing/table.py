@@ -3,16 +3,19 @@
 from collections.abc import Mapping
 from enum import Enum, auto
 from random import Random
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from peerage.balancing.counts import Observer
 from peerage.balancing.ejection import Ejection
 from peerage.balancing.outcome import ANSWERED, Outcome
-from peerage.balancing.service import Service
+from peerage.balancing.service import PANIC_SECONDS, Service
 from peerage.balancing.stalling import CLEARED_SECONDS, may_have_stalled
 from peerage.balancing.stats import Stats
 from peerage.balancing.trouble import COLD_SECONDS, Trouble
 from peerage.records.instance import Instance
+
+if TYPE_CHECKING:
+    from peerage.balancing.hedging import Hedging
 
 #: Seconds for which an instance that accepted no connection is avoided, before it is probed.
 AVOID_SECONDS: Final = 1.0
@@ -46,7 +49,7 @@ class Probe(Enum):
 class Pick:
     """One request given to one instance, counted as under way until :meth:`done`."""
 
-    __slots__ = ("_table", "excused", "instance", "service", "started", "stats")
+    __slots__ = ("_table", "excused", "hedging", "instance", "service", "started", "stats")
 
     def __init__(
         self, table: "Table", instance: Instance, stats: Stats | None, service: Service, now: float
@@ -63,6 +66,8 @@ class Pick:
         """When it was chosen, in seconds of the balancer's clock."""
         self.excused = False
         """Whether a failure doesn't count against the instance, because this process was itself too late."""
+        self.hedging: Hedging | None = None
+        """Learns how long it takes, if it may be hedged."""
         self._table: Table | None = table
         stats.outstanding += 1
         service.outstanding += 1
@@ -75,8 +80,8 @@ class Pick:
         service, seconds = self.service, now - self.started
         stats.answered(seconds, now)
         service.answered_at = now
-        if service.hedging is not None:
-            service.hedging.answered(seconds, now)
+        if self.hedging is not None:
+            self.hedging.answered(seconds, now)
         if (trouble := stats.trouble) is not None and self._table is not None:
             self._table.answered(self.instance.name, stats, trouble, self.started)
 
@@ -272,9 +277,9 @@ class Table:
             self._blame(pick, outcome, now, retry_after)
         elif outcome is Outcome.CANCELLED:
             stats.begin_trouble().hold(now)
-            if (hedging := pick.service.hedging) is not None:
+            if pick.hedging is not None:
                 # The answer would have taken at least as long.
-                hedging.usual.add(now - pick.started)
+                pick.hedging.usual.add(now - pick.started)
 
     def joined(self, name: str, now: float) -> None:
         """Give an instance that has just been started one request at a time at first."""
@@ -331,7 +336,7 @@ class Table:
         ):
             return
         service = pick.service
-        if self.ejection.allows(len(service.ejected), service.size):
+        if now >= service.panic_until and self.ejection.allows(len(service.ejected), service.size):
             service.ejected.add(pick.instance.name)
             trouble.ejected_from, trouble.ejected_at = service, now
             trouble.retry_at = now + self._pause(trouble)
@@ -340,6 +345,16 @@ class Table:
             self.observer.ejected(pick.instance, outcome)
         else:
             trouble.double()
+            if service.all_trip(pick.instance.name, now):
+                self._panic(service, now)
+
+    def _panic(self, service: Service, now: float) -> None:
+        """Let all instances of *service* get requests: together they have too many, or none is better."""
+        service.panic_until = now + PANIC_SECONDS
+        for name in [*service.ejected]:
+            trouble = self.avoided[name]
+            trouble.held = 0
+            self._readmit(name, self.stats[name], trouble)
 
     def _avoid(self, name: str, trouble: Trouble) -> None:
         if name not in self.avoided:

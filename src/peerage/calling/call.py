@@ -254,13 +254,15 @@ class Call:
         pick.done(Outcome.UNUSED, self.context.clock())
         return True
 
-    def hedge_after(self) -> float | None:
-        """Return the seconds after which an attempt takes longer than usual; None if it isn't hedged."""
+    def hedge_after(self, attempt: Attempt) -> float | None:
+        """Return the seconds after which *attempt* takes longer than usual; None if it isn't hedged."""
         if not self.options.hedge or self.repeatable is not _SAFE:
             return None
-        if self.service.hedging is None:
-            self.service.hedging = Hedging()
-        return self.service.hedging.usual.value
+        hedging = self.service.hedging
+        if hedging is None:
+            hedging = self.service.hedging = Hedging()
+        attempt.pick.hedging = hedging
+        return hedging.usual.value
 
     def hedge(self, attempt: Attempt) -> Attempt | None:
         """Return a backup of *attempt*, which takes longer than usual; None if it gets none."""

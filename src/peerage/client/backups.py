@@ -146,7 +146,8 @@ class Backups:
 
     def hedge(self, exchange: "Exchange") -> None:
         """Make a backup when the attempt under way takes longer than usual."""
-        if (after := exchange.call.hedge_after()) is not None:
+        attempt = exchange.attempt
+        if attempt is not None and (after := exchange.call.hedge_after(attempt)) is not None:
             self._hedge_after(exchange, after)
 
     def _hedge_after(self, exchange: "Exchange", after: float) -> None:
