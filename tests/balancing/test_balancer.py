@@ -42,7 +42,7 @@ def end(pick: Pick, outcome: Outcome = Outcome.ANSWERED, seconds: float = 0.001)
 
 
 def test_names_that_do_not_exist_leave_what_is_known_of_others_alone():
-    """Otherwise each few thousand of them would give a service that is down new repetitions."""
+    """Otherwise each few thousand of them would give a service that is down new retries."""
     balancer, instances = make_balancer(), make_many(2)
     service = balancer.service(("service_id", "orders"))
     balancer.pick(instances, service).done(Outcome.CANCELLED, 0)

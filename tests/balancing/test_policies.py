@@ -193,6 +193,32 @@ def test_an_instance_may_have_stalled_if_it_answers_nothing_while_others_do(
     assert may_have_stalled(10, answered_at, others_at, now) is stalled
 
 
+def test_if_all_instances_fail_too_often_none_is_ejected():
+    """They have too many requests together: with those of the ejected ones, the others would fail, too."""
+    clock = Clock()
+    balancer, instances = make_balancer(0, clock), make_many(4)
+    service = balancer.service(("service_id", "orders"))
+
+    def fail(count):
+        for instance in instances[:count]:
+            picks = [balancer.pick([instance], service, last_resort=True) for _ in range(7)]
+            service.size = 4
+            for pick in picks:
+                end(pick, Outcome.TIMED_OUT)
+
+    fail(3)
+    assert len(service.ejected) == 2
+    fail(4)
+    assert not service.ejected
+    assert not balancer.avoided
+    clock.now += 4
+    fail(2)
+    assert not service.ejected
+    clock.now += 6
+    fail(2)
+    assert len(service.ejected) == 2
+
+
 class Ejecting(RuleBasedStateMachine):
     """Whatever happens, at most half of the instances are ejected, and there is always one to ask."""
 

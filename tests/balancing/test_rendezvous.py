@@ -133,9 +133,11 @@ class TestPicking:
     def test_half_of_all_instances_may_be_ejected(self):
         self.instances = make_many(40)
         self.rendezvous = Rendezvous(self.instances)
+        most = 0
         for number in range(1000):
             end(self.pick(f"tenant-{number}"), Outcome.UNAVAILABLE)
-        assert len(self.balancer.avoided) == 20
+            most = max(most, len(self.balancer.avoided))
+        assert most == 20
 
     def test_no_instance_gets_more_than_its_bound(self):
         picks = [self.pick() for _ in range(40)]
@@ -156,7 +158,7 @@ class TestPicking:
         end(self.pick(), Outcome.CONNECT_FAILED)
         assert self.pick().instance.name == self.names()[1]
 
-    def test_a_repetition_goes_to_the_next(self):
+    def test_a_retry_goes_to_the_next(self):
         names = self.names()
         assert self.pick(tried=names[:1]).instance.name == names[1]
         assert self.pick(tried=names[:3]).instance.name == names[3]

@@ -109,7 +109,7 @@ def test_a_body_that_can_not_be_sent_again_is_not(world):
 # Bytes were sent
 
 
-def test_a_lost_connection_is_repeated_twice_if_that_is_harmless(world):
+def test_a_lost_connection_is_retried_twice_if_that_is_harmless(world):
     for _ in range(6):
         world.advertise()
     call = world.call("GET")
@@ -117,7 +117,7 @@ def test_a_lost_connection_is_repeated_twice_if_that_is_harmless(world):
     assert world.end(call).ending is Ending.UNREACHABLE
 
 
-def test_a_request_that_may_not_be_repeated_raises_the_error_unchanged(world):
+def test_a_request_that_may_not_be_retried_raises_the_error_unchanged(world):
     for _ in range(3):
         world.advertise()
     call = world.call("POST")
@@ -128,7 +128,7 @@ def test_a_request_that_may_not_be_repeated_raises_the_error_unchanged(world):
     assert end.message.endswith("It isn't sent again: the instance may have processed it.")
 
 
-def test_an_idempotency_key_allows_the_repetition(world):
+def test_an_idempotency_key_allows_a_retry(world):
     for _ in range(3):
         world.advertise()
     call = world.call("POST", has_key=True)
@@ -154,7 +154,7 @@ def test_a_lone_instance_gets_a_second_connection_after_a_moment(world):
 
 
 @pytest.mark.parametrize("outcome", [Outcome.NOT_RETRYABLE, Outcome.THROTTLED])
-def test_nothing_is_repeated_after_a_final_error(world, outcome):
+def test_nothing_is_retried_after_a_final_error(world, outcome):
     for _ in range(3):
         world.advertise()
     call = world.call("GET")
@@ -163,7 +163,7 @@ def test_nothing_is_repeated_after_a_final_error(world, outcome):
 
 
 @pytest.mark.parametrize(("method", "repeated"), [("GET", True), ("PUT", False), ("POST", False)])
-def test_after_a_time_out_only_a_request_that_changes_nothing_is_repeated(world, method, repeated):
+def test_after_a_time_out_only_a_request_that_changes_nothing_is_retried(world, method, repeated):
     for _ in range(3):
         world.advertise()
     call = world.call(method)
@@ -174,7 +174,7 @@ def test_after_a_time_out_only_a_request_that_changes_nothing_is_repeated(world,
         assert world.end(call).ending is Ending.AS_IT_IS
 
 
-def test_a_repetition_says_so_and_a_first_attempt_does_not(world):
+def test_a_retry_is_marked_and_a_first_attempt_is_not(world):
     for _ in range(3):
         world.advertise()
     call = world.call("GET")
@@ -187,7 +187,7 @@ def test_a_repetition_says_so_and_a_first_attempt_does_not(world):
     call.close()
 
 
-def test_what_is_called_for_a_repetition_is_not_repeated(world):
+def test_calls_made_for_a_retry_are_not_retried(world):
     for _ in range(3):
         world.advertise()
     call = world.call("GET", nested=True)
@@ -209,7 +209,7 @@ def test_what_does_not_count_as_a_failure_has_no_consequences_for_other_calls(wo
     assert stats.trouble is None or not stats.trouble.consecutive
 
 
-def test_repetitions_end_with_the_budget(world):
+def test_retries_end_with_the_budget(world):
     for _ in range(3):
         world.advertise()
     attempts = 0

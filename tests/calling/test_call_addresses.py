@@ -176,7 +176,7 @@ def test_a_connection_that_broke_leads_to_the_next_endpoint_that_does_not_say_it
 
 
 @pytest.mark.parametrize("speaks_tls", [True, False])
-def test_a_request_that_may_not_be_repeated_goes_on_if_it_met_a_tls_port(world, speaks_tls):
+def test_a_request_that_may_not_be_retried_goes_on_if_it_met_a_tls_port(world, speaks_tls):
     world.advertise(web=[["0.0.0.0", 8443], ["0.0.0.0", 8080]])
     call = world.call("POST")
     assert world.attempt(call).port == 8443

@@ -71,7 +71,7 @@ def drive(world, call, data):
 
 
 def drive_second(world, call, first, data):
-    """Perhaps make a second attempt beside *first*; return it if it was answered."""
+    """Perhaps make a backup of *first*; return it if it was answered."""
     second = call.back_up(first) if data.draw(st.booleans()) else None
     if second is None:
         return None

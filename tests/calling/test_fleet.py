@@ -15,7 +15,7 @@ def never(_now, _rng):
     return Outcome.ANSWERED, 1e6
 
 
-def test_the_fastest_failer_does_not_draw_the_traffic():
+def test_an_instance_that_fails_fast_does_not_draw_the_traffic():
     fleet = Fleet(until(3, good, until(8, fails(), good)), good, good, good)
     fleet.work(50)
     fleet.run(12)
@@ -64,7 +64,7 @@ def test_most_of_many_instances_failing_fast_leave_the_work_to_the_others():
     assert fleet.failed(2) <= 0.02
 
 
-def test_a_stopped_instance_draws_no_traffic_and_fails_no_get():
+def test_a_stalled_instance_draws_no_traffic_and_fails_no_get():
     fleet = Fleet(until(2, good, never), good, good)
     fleet.work(100, limit=1.0)
     fleet.run(7)
@@ -82,7 +82,7 @@ def test_a_stopped_instance_holds_what_posts_without_a_limit_sent_it_and_gets_no
 
 @pytest.mark.parametrize(("rate", "seconds"), [(1, 100), (10, 20), (100, 10)])
 @pytest.mark.parametrize("outcome", [Outcome.UNAVAILABLE, Outcome.CONNECTION_LOST, Outcome.TIMED_OUT])
-def test_a_total_outage_is_not_made_worse_by_repetitions(rate, seconds, outcome):
+def test_a_total_outage_is_not_made_worse_by_retries(rate, seconds, outcome):
     begin = 30
     fleet = Fleet(*[until(begin, good, fails(outcome))] * 4)
     fleet.load(rate)

@@ -146,7 +146,7 @@ def test_a_key_has_its_instance_in_every_client(world):
     assert next(iter(after[key])) in names
 
 
-def test_a_key_that_fails_is_repeated_at_the_next_instance(world):
+def test_a_key_that_fails_is_retried_at_the_next_instance(world):
     for _ in range(4):
         world.advertise()
     options = CallOptions(key="tenant-7")

@@ -34,7 +34,7 @@ def test_what_was_not_processed_may_always_go_elsewhere_and_costs_nothing(repeat
 
 
 @given(repeatable=repeatables, retries=st.integers(0, 5))
-def test_what_was_sent_is_repeated_twice_at_most_and_only_if_harmless(repeatable, retries):
+def test_what_was_sent_is_retried_twice_at_most_and_only_if_harmless(repeatable, retries):
     for outcome in (Outcome.CONNECTION_LOST, Outcome.UNAVAILABLE):
         repeated = not why_not_again(outcome, repeatable, replayable=True, retries=retries)
         assert repeated is (repeatable is not Repeatable.ONCE and retries < MOST_RETRIES)
@@ -42,7 +42,7 @@ def test_what_was_sent_is_repeated_twice_at_most_and_only_if_harmless(repeatable
 
 
 @given(repeatable=repeatables, retries=st.integers(0, 5))
-def test_after_a_time_out_only_requests_that_change_nothing_are_repeated(repeatable, retries):
+def test_after_a_time_out_only_requests_that_change_nothing_are_retried(repeatable, retries):
     for outcome in (Outcome.TIMED_OUT, Outcome.GATEWAY_TIMEOUT):
         repeated = not why_not_again(outcome, repeatable, replayable=True, retries=retries)
         assert repeated is (repeatable is Repeatable.SAFE and retries < MOST_RETRIES)
@@ -56,12 +56,12 @@ def test_what_an_overloaded_instance_did_not_process_goes_elsewhere_within_the_b
     assert needs_budget(Outcome.OVERLOADED)
 
 
-def test_nothing_else_is_repeated():
+def test_nothing_else_is_retried():
     for outcome in (Outcome.THROTTLED, Outcome.NOT_RETRYABLE, Outcome.CANCELLED, Outcome.OUT_OF_RESOURCES):
         assert why_not_again(outcome, Repeatable.SAFE, replayable=True, retries=0)
 
 
-def test_an_error_that_aiohttp_would_repeat_ends_as_unreachable():
+def test_an_error_that_aiohttp_would_retry_ends_as_unreachable():
     assert aiohttp.client.IDEMPOTENT_METHODS == IDEMPOTENT
     for method in IDEMPOTENT:
         assert ending_of(Outcome.CONNECTION_LOST, method=method, retries=0) is Ending.UNREACHABLE

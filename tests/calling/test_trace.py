@@ -46,7 +46,7 @@ def test_it_says_who_was_asked_and_why_how_long_it_took_and_how_it_ended(world, 
     assert recorded.body_seconds == 1.5
 
 
-def test_a_body_that_breaks_off_is_said(world, traced):
+def test_a_body_that_breaks_off_is_recorded(world, traced):
     world.advertise()
     call, trace = traced()
     call.over(answer(world, call), Outcome.CONNECTION_LOST)
@@ -76,7 +76,7 @@ def test_each_instance_that_is_left_out_has_its_reason(world, traced):
 @pytest.mark.parametrize(
     ("state", "reason"), [("draining", "it is draining"), ("suspect", "a suspect: its record vanished")]
 )
-def test_an_instance_that_is_asked_only_without_others_is_said_to_be_one(world, traced, state, reason):
+def test_an_instance_that_is_asked_only_without_others_is_marked_as_one(world, traced, state, reason):
     world.advertise(instance_id="last", state=state)
     call, trace = traced()
     answer(world, call)
@@ -87,7 +87,7 @@ def test_an_instance_that_is_asked_only_without_others_is_said_to_be_one(world, 
     assert [(each.instance, each.reason) for each in trace.left_out] == [("last", reason)]
 
 
-def test_why_an_instance_is_avoided_is_said(world, traced):
+def test_the_reason_why_an_instance_is_avoided_is_recorded(world, traced):
     refused, ejected, *_ = (world.advertise() for _ in range(4))
     for name in [refused] + [ejected] * 7:
         pick = world.balancer.pick(
@@ -131,7 +131,7 @@ def test_waits_are_recorded(world, traced):
     ]
 
 
-def test_a_call_that_fails_says_why_and_one_that_is_given_up_ends(world, traced):
+def test_a_call_that_fails_has_its_reason_and_one_that_is_given_up_ends(world, traced):
     world.advertise()
     call, trace = traced()
     world.fail(call)
@@ -155,7 +155,7 @@ def test_blocks_collect_what_is_begun_inside_and_may_be_nested():
     assert (outer, inner) == ([first, second], [second])
 
 
-def test_attempts_and_repetitions_are_counted(world):
+def test_attempts_and_retries_are_counted(world):
     for _ in range(3):
         world.advertise()
     call = world.call()
@@ -169,7 +169,7 @@ def test_attempts_and_repetitions_are_counted(world):
     assert (counts.retries, counts.retries_refused, counts.ejections) == (1, 0, 0)
 
 
-def test_a_repetition_that_the_budget_refuses_is_counted_once_for_each_call(world):
+def test_a_retry_that_the_budget_refuses_is_counted_once_for_each_call(world):
     for _ in range(3):
         world.advertise()
     for _ in range(FIRST_RETRIES):
@@ -227,7 +227,7 @@ class Said(Observer):
         self.lines.append(("readmitted", name))
 
 
-def test_what_changes_at_an_instance_is_said_when_it_changes(world):
+def test_changes_of_an_instance_are_reported_when_they_happen(world):
     said = Said()
     balancer = Balancer(Random(1), world.clock, observer=said)
     stuck, other = (world.directory.get(world.advertise()) for _ in range(2))

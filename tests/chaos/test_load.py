@@ -26,7 +26,7 @@ async def total(services):
     return sum([(await services.counts(child)).total() for child in services.children])
 
 
-async def test_no_confirmed_value_is_overwritten_by_a_repetition(services, callers, tmp_path):
+async def test_no_confirmed_value_is_overwritten_by_a_retry(services, callers, tmp_path):
     """A stopped instance that goes on carries out what it was sent; by then another has a newer value."""
     journal = tmp_path / "journal"
     _, _, third = await services.start(3, journal=journal)
@@ -85,7 +85,7 @@ async def send(everyone, rate, seconds, **kwargs):
 
 
 async def test_a_total_outage_is_not_made_worse():
-    """The budgets allow 5 + 4 repetitions for the 160 requests that each caller makes meanwhile."""
+    """The budgets allow 5 + 4 retries for the 160 requests that each caller makes meanwhile."""
 
     async def requests_for_a_call(mode, seconds):
         async with services_in(f"memory:{uuid4()}") as services, AsyncExitStack() as stack:

@@ -232,12 +232,12 @@ async def test_a_lost_connection_goes_to_two_further_instances_at_most(fleet, me
     assert sorted(one.hits for one in servers) == [0, 0, 0, 1, 1, 1]
 
 
-async def test_aiohttp_itself_repeats_idempotent_methods():
+async def test_aiohttp_itself_retries_idempotent_methods():
     assert aiohttp.client.IDEMPOTENT_METHODS == IDEMPOTENT
 
 
 @pytest.mark.parametrize("method", ["POST", "PATCH"])
-async def test_what_may_not_happen_twice_is_not_repeated(fleet, method):
+async def test_what_may_not_happen_twice_is_not_retried(fleet, method):
     servers = [await fleet.serve_raw(drop) for _ in range(3)]
     async with fleet.session() as session:
         with pytest.raises(aiohttp.ServerDisconnectedError):
@@ -268,7 +268,7 @@ async def test_an_instance_whose_answers_are_not_http_gets_no_more_requests(flee
             await session.post(ORDERS)
 
 
-async def test_an_idempotency_key_allows_the_repetition(fleet):
+async def test_an_idempotency_key_allows_a_retry(fleet):
     servers = [await fleet.serve_raw(drop) for _ in range(2)]
     received = []
     served = await fleet.serve(accept_bodies(received))

@@ -18,7 +18,7 @@ async def say_nothing(reader, writer):
 
 
 @pytest.mark.parametrize("method", ["PUT", "POST"])
-async def test_what_changes_something_is_not_repeated_after_a_time_out(fleet, method):
+async def test_what_changes_something_is_not_retried_after_a_time_out(fleet, method):
     """The instance may carry it out later, and overwrite what was written meanwhile."""
     servers = [await fleet.serve_raw(say_nothing) for _ in range(3)]
     async with fleet.session() as session:
@@ -75,7 +75,7 @@ async def test_an_error_status_is_returned_where_there_is_no_other_instance(flee
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
-async def test_an_instance_that_is_unavailable_fails_no_request_that_may_be_repeated(fleet, method):
+async def test_an_instance_that_is_unavailable_fails_no_request_that_may_be_retried(fleet, method):
     bad, good = await fleet.serve(unavailable), await fleet.serve()
     async with fleet.session() as session:
         for number in range(50):
@@ -83,14 +83,14 @@ async def test_an_instance_that_is_unavailable_fails_no_request_that_may_be_repe
                 assert response.status == 200
     assert 1 <= bad.hits <= 3
     assert good.hits == 50
-    # It is told which requests are repetitions.
+    # Retries are marked.
     repeated = sum(each.headers.get("Peerage-Retry") == "1" for each in good.seen)
     assert repeated == bad.hits
     assert not any("Peerage-Retry" in each.headers for each in bad.seen)
     assert fleet.outstanding == {}
 
 
-async def test_a_post_that_was_answered_is_not_repeated(fleet):
+async def test_a_post_that_was_answered_is_not_retried(fleet):
     bad, good = await fleet.serve(unavailable), await fleet.serve()
     statuses = Counter()
     async with fleet.session() as session:
@@ -133,7 +133,7 @@ async def test_an_instance_is_left_alone_for_as_long_as_it_asks(fleet, status):
     assert (bad.hits, good.hits) == (1, hits + 20)
 
 
-async def test_a_put_that_something_behind_the_instance_may_still_process_is_not_repeated(fleet):
+async def test_a_put_that_something_behind_the_instance_may_still_process_is_not_retried(fleet):
     async def timed_out(request):
         raise web.HTTPGatewayTimeout
 
@@ -147,7 +147,7 @@ async def test_a_put_that_something_behind_the_instance_may_still_process_is_not
         assert sum(one.hits for one in servers) == 4
 
 
-async def test_the_first_answer_is_released_before_the_request_is_repeated(fleet):
+async def test_the_first_answer_is_released_before_the_request_is_retried(fleet):
     """Otherwise a limited number of connections would be used up. Its body may never end."""
 
     async def begin(request):
@@ -166,7 +166,7 @@ async def test_the_first_answer_is_released_before_the_request_is_repeated(fleet
     assert all(each.hits for each in bad)
 
 
-async def test_what_a_server_calls_for_a_repetition_is_not_repeated(fleet):
+async def test_calls_that_a_server_makes_for_a_retry_are_not_retried(fleet):
     bad = [await fleet.serve(unavailable) for _ in range(3)]
     token = current_retried.set(RetriedRequest())
     try:

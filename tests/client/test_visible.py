@@ -116,7 +116,7 @@ async def test_a_name_without_an_instance_is_logged_if_it_was_called(fleet, said
     assert said() == [EMPTIED]
 
 
-async def test_the_end_of_a_trouble_is_logged_after_some_calm(said):
+async def test_the_end_of_an_incident_is_logged_after_some_calm(said):
     journal = Journal(nowhere, calm=0.0)
     journal.emptied(NAME)
     journal.filled(NAME)
@@ -154,7 +154,7 @@ def test_an_instance_that_answers_no_probe_is_logged_once(said):
     assert line.startswith("The record 'App.1' has stalled: it answers neither requests nor a probe.")
 
 
-def test_a_flood_of_troubles_is_not_logged(said):
+def test_a_flood_of_incidents_is_not_logged(said):
     journal = Journal(nowhere)
     for number in range(2000):
         journal.stalled(f"App.{number}")

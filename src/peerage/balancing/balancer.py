@@ -55,7 +55,7 @@ class Balancer:
         rng: source of randomness.
         clock: monotonic time in seconds.
         score: compares the two instances drawn.
-        ejection: when instances that answer badly get no more requests.
+        ejection: when instances that fail are ejected.
         observer: counts what happens.
     """
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from peerage.balancing.counts import Observer
 from peerage.balancing.ejection import Ejection
 from peerage.balancing.outcome import ANSWERED, Outcome
-from peerage.balancing.service import Service
+from peerage.balancing.service import PANIC_SECONDS, Service
 from peerage.balancing.stalling import CLEARED_SECONDS, may_have_stalled
 from peerage.balancing.stats import Stats
 from peerage.balancing.trouble import COLD_SECONDS, Trouble
@@ -336,7 +336,7 @@ class Table:
         ):
             return
         service = pick.service
-        if self.ejection.allows(len(service.ejected), service.size):
+        if now >= service.panic_until and self.ejection.allows(len(service.ejected), service.size):
             service.ejected.add(pick.instance.name)
             trouble.ejected_from, trouble.ejected_at = service, now
             trouble.retry_at = now + self._pause(trouble)
@@ -345,6 +345,16 @@ class Table:
             self.observer.ejected(pick.instance, outcome)
         else:
             trouble.double()
+            if service.all_trip(pick.instance.name, now):
+                self._panic(service, now)
+
+    def _panic(self, service: Service, now: float) -> None:
+        """Let all instances of *service* get requests: together they have too many, or none is better."""
+        service.panic_until = now + PANIC_SECONDS
+        for name in [*service.ejected]:
+            trouble = self.avoided[name]
+            trouble.held = 0
+            self._readmit(name, self.stats[name], trouble)
 
     def _avoid(self, name: str, trouble: Trouble) -> None:
         if name not in self.avoided:

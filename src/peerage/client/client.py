@@ -57,7 +57,7 @@ class Client:
             of the descriptors the process may open, at most 4096. aiohttp's own default of 100 starves a
             service with more concurrent requests than that, for seconds, while its peers are idle.
         options: how calls deal with failures.
-        ejection: when instances that answer badly get no more requests.
+        ejection: when instances that fail are ejected.
         place: where this process runs.
         score: which of two instances is the better one; least_outstanding by default.
         telemetry: what attempts are reported to.
