@@ -154,13 +154,13 @@ class Search:
         """If the last instance has just left, as in a restart, wait for another one and try it.
 
         It is gRPC's "wait for ready", limited to names that are known to exist.
-        It may also be a suspect that this request has just found dead; nothing was sent to it.
+        This request may have found out itself that it is dead, and may be sent again.
         """
         context, call = self._context, self._call
         end = context.clock() + call.options.wait
         while call.name in context.emptied and not context.directory.targets(*call.name):
             left = end - context.clock()
-            if left <= 0.0 or (self._last is not None and needs_budget(self._last)):
+            if left <= 0.0 or (self._last is not None and not self._may_go_on()):
                 return False
             yield WaitForInstance(call.name, left)
             if context.directory.targets(*call.name):
