@@ -52,7 +52,7 @@ class Start(Protocol):
 
 
 class Load:
-    """GETs and POSTs that are begun at a rate, whatever becomes of them; POSTs aren't repeated."""
+    """GETs and POSTs that are begun at a rate, whatever becomes of them; POSTs aren't retried."""
 
     def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
         self.failed: list[str] = []
@@ -100,7 +100,7 @@ class Load:
 
 @asynccontextmanager
 async def sending(session: aiohttp.ClientSession, url: str, rate: float = RATE) -> AsyncIterator[Load]:
-    """Begin calls at a rate."""
+    """Send calls of *url* in the block, so many a second."""
     load = Load(session, url)
     task = asyncio.create_task(load.send(rate))
     try:

@@ -61,6 +61,23 @@ async def test_it_is_not_sent_to_hosts_outside_of_asab(fleet):
     assert sent(served) == [None]
 
 
+async def test_the_deadlines_of_some_callers_do_not_count_against_the_instance(fleet):
+    """The answer that the deadline has passed may arrive before it passes here."""
+
+    async def answer(request):
+        if TIMEOUT_MS in request.headers:
+            return web.Response(status=504, headers={TIMEOUT_MS: "0"})
+        return web.Response()
+
+    served = [await fleet.serve(answer) for _ in range(2)]
+    async with fleet.session() as session:
+        for _ in range(20):
+            async with deadline(60), session.get(ORDERS) as response:
+                assert response.status == 504
+        assert not fleet.client.balancer.avoided
+        assert sum(one.hits for one in served) == 20
+
+
 async def test_each_attempt_sends_what_is_left_then(fleet):
     async def unavailable(request):
         await asyncio.sleep(0.005)

@@ -73,6 +73,26 @@ def test_a_mass_stays(directory):
     assert len(directory.urls((ORDERS,))) == 16
 
 
+def test_two_are_no_mass(directory):
+    """Whatever share of all they are."""
+    for number in range(3):
+        put(directory, number)
+    for number in range(2):
+        directory.remove(f"n{number}")
+    assert targets(directory) == ["n2"]
+    assert len(directory.find()) == 1
+
+
+def test_a_draining_instance_is_called_before_a_suspect(directory):
+    put(directory, 1)
+    put(directory, 2, peerage={"state": "draining"})
+    directory.remove("n1")
+    assert states(directory) == {"n1": "suspect", "n2": "draining"}
+    assert targets(directory) == ["n2"]
+    directory.remove("n2")
+    assert targets(directory) == ["n1"]
+
+
 def test_deaths_far_apart_are_no_mass(directory, clock):
     """Only those within one session time-out count together."""
     for number in range(20):
@@ -141,6 +161,17 @@ def test_one_that_came_back_before_it_vanished_is_not_kept(directory):
     directory.put(record("new", 0, instance_id="other", service_id="else", web=[["0.0.0.0", 8001]]))
     directory.remove("n1")
     assert directory.names() == {"new"}
+
+
+def test_one_that_came_back_is_not_kept_although_others_are(directory):
+    """Restarted at another port, it has two records; its old one vanishes with those of others."""
+    for number in range(10):
+        put(directory, number)
+    put(directory, 99, instance_id="n3")
+    for number in (1, 2, 3):
+        directory.remove(f"n{number}")
+    assert directory.names() == {"n0", "n1", "n2", "n4", "n5", "n6", "n7", "n8", "n9", "n99"}
+    assert [name for name, state in states(directory).items() if state == "suspect"] == ["n1", "n2"]
 
 
 def test_a_record_that_is_there_again_is_no_suspect(directory):

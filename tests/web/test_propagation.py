@@ -1,4 +1,4 @@
-"""A server takes over the deadline of its callers, and that a request is a repetition."""
+"""A server applies the deadline of its callers, and the mark of a retry."""
 
 import asyncio
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -68,6 +68,9 @@ async def test_a_handler_is_not_begun_without_time_left():
     hanging = Hanging()
     async with serving(hanging.handle) as url:
         assert (await ask(url, Peerage_Timeout_Ms="0"))[0] == 504
+        headers = {TIMEOUT_MS: "0"}
+        async with aiohttp.ClientSession() as session, session.get(url, headers=headers) as response:
+            assert response.headers[TIMEOUT_MS] == "0"
     assert hanging.begun == 0
 
 
@@ -135,7 +138,7 @@ async def test_a_huge_value_is_a_deadline_like_any_other():
 
 
 @pytest.mark.parametrize(("value", "expected"), [("1", "true"), ("0", "false"), ("yes", "false")])
-async def test_what_is_called_for_a_repetition_is_nested(value, expected):
+async def test_calls_made_for_a_retry_are_nested(value, expected):
     async with serving(show) as url:
         assert (await ask(url, Peerage_Retry=value))[1] == f'{{"deadline": false, "nested": {expected}}}'
 
@@ -212,7 +215,8 @@ class Chain:
             self.hits[name] += 1
             try:
                 return await handler(request)
-            except asyncio.CancelledError:
+            # The answer of the next service, that the deadline has passed there, may come first.
+            except (asyncio.CancelledError, peerage.DeadlineExceededError):
                 self.log.append(name)
                 raise
 

@@ -20,19 +20,19 @@ It has neither I/O nor a clock of its own, and doesn't know which HTTP library c
 next step is requested while an attempt is still under way, it is an attempt at another instance.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from cachetools import TTLCache
 
 from peerage.balancing import NOWHERE, Balancer, Observer, Outcome, Pick, Place, RetryBudget
-from peerage.balancing.choices import Choices
 from peerage.balancing.hedging import Hedging
 from peerage.balancing.outcome import ANSWERED
 from peerage.calling.addresses import Addresses, Host
 from peerage.calling.answers import counts
-from peerage.calling.candidates import fits, is_literal
+from peerage.calling.candidates import is_literal
+from peerage.calling.choosing import choose
 from peerage.calling.deadline import Deadline
 from peerage.calling.messages import Note, waiting
 from peerage.calling.options import CallOptions
@@ -42,7 +42,6 @@ from peerage.calling.search import Search
 from peerage.calling.steps import Attempt, GiveUp, Step
 from peerage.calling.trace import CallTrace
 from peerage.directory import Directory
-from peerage.records.instance import Instance
 
 #: Seconds for which an endpoint that broke a connection, and so may speak another scheme, is tried last. That
 #: costs nothing: the instance is called at another of its ports, and gets a new record when it is restarted.
@@ -81,8 +80,8 @@ class CallContext:
     """Counts what happens."""
     doubtful: TTLCache[tuple[str, int, bool], bool] = field(init=False)
     """Endpoints that may speak another scheme than the one tried: record, port, whether TLS was tried."""
-    emptied: TTLCache[tuple[str, str], bool] = field(init=False)
-    """Names, by key and value, that lost their last instance within the last minute."""
+    emptied: TTLCache[tuple[str, str], float] = field(init=False)
+    """When names, by key and value, lost their last instance, for a minute."""
 
     def __post_init__(self) -> None:
         """Make the parts that follow from the others, or are empty at first."""
@@ -172,7 +171,7 @@ class Call:
         search = self._search
         if search is None:
             if self._first is None:
-                pick = self.pick()
+                pick = choose(self)
                 if pick is not None and (first := self._first_attempt(pick)) is not None:
                     self._first = first
                     if self.recorder is not None:
@@ -216,7 +215,7 @@ class Call:
             if attempt is self._backup:
                 context.observer.backups_won += 1
             return
-        if outcome in _ABSENT and attempt.instance.suspect:
+        if outcome in _ABSENT and attempt.instance.suspect and not attempt.pick.excused:
             context.directory.refused(attempt.instance.name)
         if outcome is not Outcome.CANCELLED:
             context.observer.count_failed(outcome)
@@ -249,19 +248,21 @@ class Call:
 
     def has_elsewhere(self, attempt: Attempt) -> bool:
         """Tell whether another instance can be asked if *attempt*, of which nothing was sent, is given up."""
-        pick = self.pick((attempt.instance.name,) if self._search is None else self._search.tried)
+        pick = choose(self, (attempt.instance.name,) if self._search is None else self._search.tried)
         if pick is None:
             return False
         pick.done(Outcome.UNUSED, self.context.clock())
         return True
 
-    def hedge_after(self) -> float | None:
-        """Return the seconds after which an attempt takes longer than usual; None if it isn't hedged."""
+    def hedge_after(self, attempt: Attempt) -> float | None:
+        """Return the seconds after which *attempt* takes longer than usual; None if it isn't hedged."""
         if not self.options.hedge or self.repeatable is not _SAFE:
             return None
-        if self.service.hedging is None:
-            self.service.hedging = Hedging()
-        return self.service.hedging.usual.value
+        hedging = self.service.hedging
+        if hedging is None:
+            hedging = self.service.hedging = Hedging()
+        attempt.pick.hedging = hedging
+        return hedging.usual.value
 
     def hedge(self, attempt: Attempt) -> Attempt | None:
         """Return a backup of *attempt*, which takes longer than usual; None if it gets none."""
@@ -278,7 +279,7 @@ class Call:
             return None
         if self.repeatable is not _SAFE or self.nested:
             return None
-        if budget.balance(now) < 1 or (pick := self.pick((attempt.instance.name,), second=True)) is None:
+        if budget.balance(now) < 1 or (pick := choose(self, (attempt.instance.name,), second=True)) is None:
             return None
         second = self._first_attempt(pick)
         if second is None:
@@ -301,78 +302,6 @@ class Call:
         """Return what the call waits for while *attempt* is under way, or between attempts if it is None."""
         place = None if attempt is None or attempt.outcome is not None else f"{attempt.host}:{attempt.port}"
         return waiting(self.method, *self.name, place, self.notes)
-
-    def pick(
-        self, tried: Collection[str] = (), *, last_resort: bool = False, second: bool = False
-    ) -> Pick | None:
-        """Choose an instance, or a *second* one for a backup; see :meth:`Balancer.pick`."""
-        context, service, options = self.context, self.service, self.options
-        targets, choices, balancer = context.directory.targets(*self.name), None, context.balancer
-        if options.score is not None:
-            balancer = balancer.scoring(options.score)
-        if len(targets) > 1 and not last_resort:
-            choices = service.choices
-            if choices is None or choices.version != targets.version or choices.place is not context.place:
-                choices = Choices(targets, targets.version, context.place, context.salt)
-                service.choices = choices
-        safe = self.repeatable is _SAFE
-        pick = None
-        if choices is not None and (choices.levels or options.key is not None or options.subset is not None):
-            pick = self._pick_chosen(balancer, targets, choices, tried, safe=safe)
-        is_chosen = pick is not None
-        if pick is None:
-            pick = balancer.pick(targets, service, tried=tried, safe=safe, last_resort=last_resort)
-        if (
-            pick is not None
-            and (scheme := pick.instance.scheme) is not None
-            and (scheme == "https") is not self.secure
-        ):
-            pick.done(Outcome.UNUSED, pick.started)
-            pick = self._pick_fitting(balancer, targets, tried, safe=safe, last_resort=last_resort)
-        if self.recorder is not None:
-            chosen = options if is_chosen else None
-            self.recorder.picked(pick, targets, tried, chosen=chosen, last_resort=last_resort, second=second)
-        return pick
-
-    def _pick_fitting(
-        self,
-        balancer: Balancer,
-        targets: Sequence[Instance],
-        tried: Collection[str],
-        *,
-        safe: bool,
-        last_resort: bool,
-    ) -> Pick | None:
-        """Choose an instance of the right scheme, for services of which some instances speak another one."""
-        context, pick = self.context, None
-        fitting = [target for target in targets if fits(target, secure=self.secure)]
-        if len(fitting) > 1 and not last_resort:
-            choices = Choices(fitting, 0, context.place, context.salt)
-            pick = self._pick_chosen(balancer, fitting, choices, tried, safe=safe)
-        return pick or balancer.pick(fitting, self.service, tried=tried, safe=safe, last_resort=last_resort)
-
-    def _pick_chosen(
-        self,
-        balancer: Balancer,
-        targets: Sequence[Instance],
-        choices: Choices,
-        tried: Collection[str],
-        *,
-        safe: bool,
-    ) -> Pick | None:
-        """Choose an instance by key, subset and nearness; None if none of them applies, or they find none."""
-        options, levels, service = self.options, choices.levels, self.service
-        if options.key is not None:
-            return balancer.pick_for_key(options.key, choices.rendezvous, service, tried=tried, safe=safe)
-        some = targets
-        if options.subset is not None:
-            some, levels = choices.subset(options.subset)
-        pick = None
-        if levels is not None and options.near:
-            pick = balancer.pick_near(levels, service, size=len(targets), tried=tried, safe=safe)
-        if pick is None and some is not targets:
-            pick = balancer.pick(some, service, size=len(targets), tried=tried, safe=safe)
-        return pick
 
     def close(self) -> None:
         """End the call; attempts under way count as cancelled. May be called twice."""

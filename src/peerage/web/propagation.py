@@ -75,7 +75,7 @@ def propagate(*, only_safe: bool = False) -> Middleware:
 
 async def _handle_in_time(request: web.Request, handler: Handler, limit: Deadline) -> web.StreamResponse:
     if not limit.leaves_time(time.monotonic()):
-        return web.Response(status=web.HTTPGatewayTimeout.status_code, text=_TEXT)
+        return _too_late()
     try:
         async with enforced(limit):
             return await handler(request)
@@ -87,4 +87,10 @@ async def _handle_in_time(request: web.Request, handler: Handler, limit: Deadlin
             # A response has begun, so 504 can't be sent any more. After a cancellation aiohttp closes the
             # connection; any other exception it would log as an error of the handler.
             raise asyncio.CancelledError from None
-        return web.Response(status=web.HTTPGatewayTimeout.status_code, text=_TEXT)
+        return _too_late()
+
+
+def _too_late() -> web.Response:
+    # The header tells the caller that it is its deadline that has passed, and no failure of this instance.
+    status = web.HTTPGatewayTimeout.status_code
+    return web.Response(status=status, headers={TIMEOUT_MS: "0"}, text=_TEXT)
