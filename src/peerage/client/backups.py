@@ -202,7 +202,8 @@ class Backups:
                 raise
             exchange.call.done(attempt, outcome_of(error))
             return None
-        outcome = outcome_of_answer(response.status, response.headers, exchange.call.options.failures)
+        failures = exchange.call.options.failures
+        outcome = outcome_of_answer(response.status, response.headers, request.headers, failures)
         if outcome is not Outcome.ANSWERED:
             self._connections.end(kept)
             exchange.call.done(attempt, outcome, retry_after=retry_after(response.headers))
