@@ -87,6 +87,7 @@ class Services:
         self.discovery = discovery
         self.children: list[Child] = []
         self.names: list[str] = []
+        self.ports: list[int] = []
 
     async def start(
         self,
@@ -116,6 +117,7 @@ class Services:
             "Orders", json.dumps(record | {"instance_id": f"orders-{port}"}).encode()
         )
         self.names.append(await made.registered())
+        self.ports.append(port)
 
     async def behave(self, child: Child, mode: str, seconds: float = 0.002) -> None:
         await child.ask("behave", mode, seconds)
