@@ -54,7 +54,7 @@ class Start(Protocol):
 
 
 class Load:
-    """GETs and POSTs that are begun at a rate, whatever becomes of them; POSTs aren't repeated."""
+    """GETs and POSTs that are begun at a rate, whatever becomes of them; POSTs aren't retried."""
 
     def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
         self.failed: list[str] = []

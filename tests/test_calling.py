@@ -228,7 +228,7 @@ async def test_an_instance_that_leaves_gets_no_request_once_that_is_known(fleet,
 
 
 @pytest.mark.parametrize("key", [False, True], ids=["plain", "Idempotency-Key"])
-async def test_a_post_that_went_out_is_repeated_only_with_an_idempotency_key(fleet, discovery, key):
+async def test_a_post_that_went_out_is_retried_only_with_an_idempotency_key(fleet, discovery, key):
     await fleet.start("a", "b", "c")
     await known(discovery, are_up("a", "b", "c"))
     async with discovery.session() as session:

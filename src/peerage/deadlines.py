@@ -1,4 +1,4 @@
-"""Deadlines: how long a caller waits for all that it does in a block, the services that it calls included."""
+"""Deadlines: how long a caller waits for everything in a block, the services that it calls included."""
 
 import asyncio
 import time
@@ -11,7 +11,7 @@ from peerage.errors import DeadlineExceededError
 
 @asynccontextmanager
 async def deadline(seconds: float | None) -> AsyncIterator[None]:
-    """Give up what is done in a block when *seconds* have passed.
+    """Cancel a block when *seconds* have passed, and let the services that it calls know how long they have.
 
     ::
 
@@ -22,16 +22,16 @@ async def deadline(seconds: float | None) -> AsyncIterator[None]:
         async with peerage.deadline(0.5), session.get(…) as response:  # a single request
             …
 
-    When it passes, the block is cancelled as by :func:`asyncio.timeout`. Tasks that are started in the block
-    inherit the deadline: their calls to ``.asab`` hosts fail as well. Services that are called there get the
-    time that is left, and stop when it has passed (:func:`peerage.web.propagate`). No attempt, repetition or
-    pause is begun for which no time is left. Of nested deadlines the smallest holds.
+    When the deadline passes, the block is cancelled as by :func:`asyncio.timeout`. Tasks that are started in
+    the block inherit the deadline: their calls to ``.asab`` hosts fail as well. Services that are called get
+    the time that is left, and stop when it has passed (:func:`peerage.web.propagate`). No attempt and no
+    pause is begun for which no time is left. Of nested deadlines the one that ends first counts.
 
-    A task that shall go on without the deadline needs a context of its own:
+    A task that should outlive the deadline needs its own context:
     ``asyncio.create_task(…, context=contextvars.Context())``.
 
     Args:
-        seconds: the time, from now on; None: no deadline beside the one around the block.
+        seconds: the time from now on; None: no deadline but the one around the block, if any.
 
     Raises:
         DeadlineExceededError: it has passed.
@@ -46,7 +46,7 @@ async def deadline(seconds: float | None) -> AsyncIterator[None]:
         async with enforced(limit):
             yield
     finally:
-        # Not reset() with a token: fixtures of tests leave a block in another context.
+        # Not reset() with a token, because fixtures of tests leave a block in another context.
         current_deadline.set(outer)
 
 

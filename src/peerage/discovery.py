@@ -63,13 +63,13 @@ class Discovery(Finder):
             ``"instance"``: each instance has a key, published in its record. All services must use the same.
         allowed_networks: only instances in these networks are called, ``"10.0.0.0/8, 127.0.0.0/8"``; None: in
             any.
-        suspect_seconds: how long instances stay known, as suspects, whose records vanish from the registry
-            all at once, or as the last ones of a name. They may be alive: they are called if there is no
-            other, and dropped when they refuse a connection. 0: not at all.
+        suspect_seconds: how long an instance stays known, as a suspect, if its record vanishes together with
+            many others, or as the last one of a name. It may be alive: it is called if there is no other, and
+            dropped when it refuses a connection. 0: not at all.
         calls: how calls deal with failures, and which instances they prefer.
-        ejection: when instances that answer badly get no more requests.
+        ejection: when instances that fail are ejected, so that they get no requests for a while.
         score: which of two instances gets a request; by default :func:`peerage.balancing.least_outstanding`.
-        telemetry: what calls are reported to, :class:`peerage.telemetry.OpenTelemetry` for example.
+        telemetry: where calls are reported, for example :class:`peerage.telemetry.OpenTelemetry`.
 
     Raises:
         ConfigurationError: the registry's URL can't work, or a name that no URL can contain.
@@ -281,7 +281,7 @@ class Discovery(Finder):
         return self._client.session(base_url, headers=headers, options=calls, **kwargs)
 
     def call_counts(self) -> "CallCounts":
-        """Return what happened to all calls so far, as integers by reason."""
+        """Return counters of what happened to all calls so far."""
         from peerage.balancing import Observer  # noqa: PLC0415 - programs that call nothing don't need it
 
         return Observer().counts() if self._client is None else self._client.journal.counts()

@@ -139,7 +139,9 @@ class Registration:
         except TimeoutError:
             if patience:
                 place = self._logged_name, self._registry.url, patience
-                log.warning("Callers can't hear that %s drains: %s didn't take it within %g s", *place)
+                log.warning(
+                    "Callers may not know that %s drains: %s didn't take the change within %g s", *place
+                )
 
     async def withdraw(self) -> None:
         """Remove the record for good; may be called twice."""

@@ -70,7 +70,7 @@ class Telemetry(Protocol):
 
 
 class OpenTelemetry:
-    """Reports each attempt as a span, and its duration in ``http.client.request.duration``.
+    """Reports each attempt as a span, and its duration in the histogram ``http.client.request.duration``.
 
     Args:
         tracer_provider: by default the global one.
@@ -152,7 +152,7 @@ class _Attempt:
         self._owner = owner
         self._span = span
         self._context = context
-        # What has few values: the figures of a histogram are kept for each combination.
+        # Only those with few values, because a histogram is kept for each combination.
         self._attributes = {
             key: attributes[key]
             for key in ("http.request.method", "server.address", "server.port")

@@ -2,86 +2,31 @@
 
 import json
 import time
-from contextlib import AsyncExitStack
 from types import SimpleNamespace
 
 import aiohttp
 import pytest
-from aiohttp import web
-from cryptography.hazmat.primitives.asymmetric import rsa
-from tests.auth.services import Services
-from tests.auth.support import jwk, number, token
+from tests.auth.instances import (
+    ALLOW,
+    ORDERS,
+    READ,
+    SHOP,
+    app,
+    contents,
+    identity,
+    own,
+    refused,
+    sign,
+    verifier,
+)
 
-from peerage import ConfigurationError, Discovery, KeysUnavailableError, TokenRefusedError, read_identity
+from peerage import ConfigurationError, Discovery, TokenRefusedError
 from peerage.auth import SUPERUSER, PrivateKey, Reason, Verifier
 from peerage.auth.allowance import Allowance
 from peerage.auth.instance_tokens import InstanceKeys, InstanceTokens
 from peerage.auth.jose import read_token
 from peerage.directory import Directory
-from peerage.membership import Membership
-from peerage.registry import Record, open_registry
-from peerage.testing import eventually
-from peerage.web import authorize, caller, require, require_superuser
-
-READ = {"*": ["orders:read"]}
-ORDERS = "http://orders.service_id.asab"
-SHOP = "http://shop-1.instance_id.asab"
-ALLOW = {"*": {"*": ["orders:*", "billing:*"]}, "admin-*": {"*": [SUPERUSER]}}
-
-
-def identity(name, **more):
-    return read_identity({"SERVICE_ID": name, "INSTANCE_ID": f"{name}-1", **more})
-
-
-def contents(text):
-    return json.loads(read_token(text).payload)
-
-
-@pytest.fixture
-async def services(tmp_path):
-    async with AsyncExitStack() as stack:
-        yield Services(f"memory:instances-{tmp_path.name}", stack, authorization="instance")
-
-
-def own(discovery):
-    """The tokens that *discovery* issues, with its key."""
-    return discovery.auth._instance_tokens
-
-
-def sign(discovery, claims):
-    """A token with any claims, signed with the key of *discovery*: what a compromised service can make."""
-    return own(discovery)._key.sign(claims)
-
-
-def verifier(discovery, allow=ALLOW):
-    return discovery.auth.verifier(allow=allow)
-
-
-async def refused(verifier, text, reason):
-    with pytest.raises(TokenRefusedError) as caught:
-        await verifier.verify(text)
-    assert caught.value.reason == reason
-    return str(caught.value)
-
-
-def app(discovery):
-    @require("orders:read")
-    async def read(_):
-        return web.json_response({"iss": caller().issuer, "superuser": caller().superuser})
-
-    @require("orders:write")
-    async def write(_):
-        return web.Response()
-
-    @require_superuser
-    async def rule(_):
-        return web.Response()
-
-    made = web.Application(middlewares=[authorize(verifier(discovery))])
-    made.router.add_get("/", read)
-    made.router.add_post("/", write)
-    made.router.add_get("/admin", rule)
-    return made
+from peerage.registry import Record
 
 
 async def test_a_service_is_called_with_the_rights_that_the_caller_chose(services):
@@ -307,219 +252,6 @@ async def test_records_of_dead_processes_dont_hide_the_live_one():
         directory.put(Record(f"App.{position}", json.dumps(record).encode(), position, ephemeral=True))
     verify = Verifier([], internal=keys_in(directory))
     await verify.verify(tokens.token("orders.service_id.asab", READ))
-
-
-# Keys in records
-
-
-def slow_key():
-    """An RSA key that is valid and takes a hundred times as long as others, because of its exponent."""
-    numbers = rsa.generate_private_key(65537, 3072).public_key().public_numbers()
-    return {"kty": "RSA", "n": number(numbers.n), "e": number((1 << 3070) + 1)}
-
-
-@pytest.mark.parametrize(
-    "key",
-    [
-        *("nonsense", None, 5, [], {}, {"kty": "oct", "k": "c2VjcmV0"}, {"kty": "EC", "crv": []}),
-        jwk("RS256"),
-        jwk("ES512"),
-        slow_key(),
-    ],
-)
-async def test_a_record_has_a_key_of_p256_or_none(services, key):
-    """Any other could be made so that each bad token of an anonymous caller takes long to verify."""
-    orders = await services.start("orders")
-    record = {"instance_id": "shop-1", "host": "x", "peerage": {"auth_key": key}}
-    orders.registry.advertise("Forged", json.dumps(record).encode())
-    await services.see(orders, "shop")
-    good = contents(InstanceTokens(lambda: identity("shop")).token("orders.service_id.asab", READ))
-    verify = verifier(orders)
-    for algorithm in ("ES256", "ES512", "RS256"):
-        text = token(good, alg=algorithm, name="first", kid=None)
-        await refused(verify, text, Reason.UNKNOWN_KEY)
-
-
-async def test_a_key_is_gone_with_its_instance(services):
-    """A token that was accepted before is refused as well."""
-    orders, shop = await services.start("orders"), await services.start("shop")
-    await services.see(orders, "shop")
-    verify = verifier(orders)
-    text = own(shop).token("orders.service_id.asab", READ)
-    await verify.verify(text)
-    await shop.aclose()
-    await eventually(lambda: not orders.directory.find((("instance_id", "shop-1"),)))
-    await refused(verify, text, Reason.UNKNOWN_KEY)
-
-
-async def test_a_restarted_instance_has_another_key(services):
-    orders, shop = await services.start("orders"), await services.start("shop")
-    await services.see(orders, "shop")
-    old = own(shop).token("orders.service_id.asab", READ)
-    await shop.aclose()
-    again = await services.start("shop")
-
-    def published():
-        found = orders.directory.find((("instance_id", "shop-1"),))
-        return [each.record()["peerage"]["auth_key"] for each in found]
-
-    await eventually(lambda: published() == [own(again).public.as_dict()])
-    verify = verifier(orders)
-    await verify.verify(own(again).token("orders.service_id.asab", READ))
-    with pytest.raises(TokenRefusedError):
-        await verify.verify(old)
-
-
-async def test_before_the_registry_was_read_a_token_is_neither_accepted_nor_refused(tmp_path):
-    registry = open_registry(f"memory:{tmp_path.name}")
-    membership = Membership(registry, Directory(), ready_timeout=0)
-    keys = InstanceKeys(membership, names=set, allowance=Allowance(ALLOW))
-    text = InstanceTokens(lambda: identity("shop")).token("orders.service_id.asab", READ)
-    with pytest.raises(KeysUnavailableError, match="wasn't read"):
-        await Verifier([], internal=keys).verify(text)
-    await membership.aclose()
-    await registry.aclose()
-
-
-# To which service, for how long
-
-
-async def test_a_token_is_for_one_service(services):
-    """The service that receives it can't use it elsewhere."""
-    orders, users, shop = [await services.start(name) for name in ("orders", "users", "shop")]
-    await services.see(orders, "shop")
-    await services.see(users, "shop")
-    text = own(shop).token("orders.service_id.asab", READ)
-    await verifier(orders).verify(text)
-    await refused(verifier(users), text, Reason.AUDIENCE)
-    good = contents(text)
-    for audience in (None, [], "http://node", ["http://users.service_id.asab"]):
-        await refused(verifier(orders), sign(shop, good | {"aud": audience}), Reason.AUDIENCE)
-
-
-async def test_a_token_for_a_name_that_was_given_up_is_refused(services):
-    """A token that was accepted before is refused as well."""
-    orders, shop = await services.start("orders"), await services.start("shop")
-    registration = await orders.advertise(ids={"shard": [7]})
-    await services.see(orders, "shop")
-    verify = verifier(orders)
-    text = own(shop).token("7.shard.asab", READ)
-    await verify.verify(text)
-    await registration.withdraw()
-    await refused(verify, text, Reason.AUDIENCE)
-
-
-async def test_a_token_is_valid_for_two_minutes_and_never_for_more_than_five(services):
-    orders, shop = await services.start("orders"), await services.start("shop")
-    await services.see(orders, "shop")
-    good = contents(own(shop).token("orders.service_id.asab", READ))
-    assert good["exp"] - good["iat"] == 120
-    await refused(verifier(orders), sign(shop, good | {"exp": good["iat"] + 301}), Reason.CLAIMS)
-
-
-def test_a_token_is_made_once_a_minute_for_each_audience():
-    now = [1_800_000_000.0]
-    tokens = InstanceTokens(lambda: identity("shop"), clock=lambda: now[0])
-    first = tokens.token("orders.service_id.asab", READ)
-    assert tokens.token("Orders.service-id.asab.", READ) == first
-    assert tokens.token("users.service_id.asab", READ) != first
-    assert tokens.token("orders.service_id.asab", {"*": []}) != first
-    now[0] += 59
-    assert tokens.token("orders.service_id.asab", READ) == first
-    now[0] += 2
-    assert contents(tokens.token("orders.service_id.asab", READ))["exp"] - now[0] >= 119
-    for position in range(1100):
-        tokens.token(f"o-{position}.service_id.asab", READ)
-    assert len(tokens._tokens) <= 1024
-
-
-def test_an_instance_token_needs_an_instance_id():
-    tokens = InstanceTokens(lambda: read_identity({"SERVICE_ID": "shop"}))
-    with pytest.raises(ConfigurationError, match="INSTANCE_ID"):
-        tokens.token("orders.service_id.asab", READ)
-    assert "_key" not in repr(tokens)
-
-
-# Redirects
-
-
-class Redirecting:
-    """Services that redirect to each other, and keep the requests that they get."""
-
-    def __init__(self, services):
-        self.services = services
-        self.requests = {}
-
-    async def start(self, name, location=None, *, status=307, tls=None):
-        """Start a service; *location* is where it redirects to, None: it answers."""
-        seen = self.requests[name] = []
-
-        async def answer(request):
-            seen.append((request.headers.get("Authorization"), await request.text()))
-            if location is None or request.query.get("again"):
-                return web.Response()
-            return web.Response(status=status, headers={"Location": location})
-
-        def build(_):
-            made = web.Application()
-            made.router.add_route("*", "/{tail:.*}", answer)
-            return made
-
-        return await self.services.start(name, build, tls=tls)
-
-    def tokens(self, name):
-        """The claims of the tokens that the service got, None for a request without one."""
-        return [
-            None if header is None else contents(header.removeprefix("Bearer "))
-            for header, _ in self.requests[name]
-        ]
-
-
-@pytest.fixture
-def redirecting(services):
-    return Redirecting(services)
-
-
-@pytest.mark.parametrize("status", [301, 302, 307, 308])
-async def test_a_redirect_to_another_name_goes_without_a_token(redirecting, services, status, caplog):
-    """A service that is called can't have its caller pay a bill elsewhere."""
-    await redirecting.start("orders", "http://billing.service_id.asab/admin/pay", status=status)
-    await redirecting.start("billing")
-    gateway = await services.start("gateway")
-    await services.see(gateway, "orders", "billing")
-    async with (
-        gateway.session(auth="internal", resources={"*": [SUPERUSER]}) as session,
-        session.post(f"{ORDERS}/", data=b"pay") as response,
-    ):
-        assert response.status == 200
-    (first,) = redirecting.tokens("orders")
-    assert first["aud"] == ORDERS
-    assert redirecting.tokens("billing") == [None]
-    assert "another service has redirected" in caplog.text
-
-
-async def test_a_redirect_within_the_name_has_a_token(redirecting, services):
-    await redirecting.start("orders", "http://orders.service-id.asab/moved?again=1")
-    gateway = await services.start("gateway")
-    await services.see(gateway, "orders")
-    async with gateway.session(auth="internal", resources=READ) as session, session.get(f"{ORDERS}/"):
-        pass
-    assert None not in redirecting.tokens("orders")
-    assert len(redirecting.tokens("orders")) == 2
-
-
-async def test_a_redirect_that_the_caller_follows_itself_has_a_token(redirecting, services):
-    await redirecting.start("orders", "http://billing.service_id.asab/")
-    await redirecting.start("billing")
-    gateway = await services.start("gateway")
-    await services.see(gateway, "orders", "billing")
-    async with gateway.session(auth="internal", resources=READ) as session:
-        async with session.get(f"{ORDERS}/", allow_redirects=False) as response:
-            location = response.headers["Location"]
-        async with session.get(location):
-            pass
-    (claims,) = redirecting.tokens("billing")
-    assert claims["aud"] == "http://billing.service_id.asab"
 
 
 # What can't be

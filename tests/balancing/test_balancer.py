@@ -42,7 +42,7 @@ def end(pick: Pick, outcome: Outcome = Outcome.ANSWERED, seconds: float = 0.001)
 
 
 def test_names_that_do_not_exist_leave_what_is_known_of_others_alone():
-    """Otherwise each few thousand of them would give a service that is down new repetitions."""
+    """Otherwise each few thousand of them would give a service that is down new retries."""
     balancer, instances = make_balancer(), make_many(2)
     service = balancer.service(("service_id", "orders"))
     balancer.pick(instances, service).done(Outcome.CANCELLED, 0)
@@ -340,6 +340,38 @@ def test_what_was_tried_is_never_picked_and_another_is_if_there_is_one(seed, cou
         assert pick is None
     else:
         assert int(pick.instance.name.removeprefix("App.")) not in tried
+
+
+@pytest.mark.parametrize("outcome", [Outcome.CONNECT_FAILED, Outcome.UNAVAILABLE])
+def test_a_thousand_avoided_instances_are_looked_through_after_changes_only(outcome):
+    class Looked(Members):
+        times = 0
+
+        def __iter__(self):
+            Looked.times += 1
+            return super().__iter__()
+
+    clock, rng = Clock(), Random(0)
+    balancer, instances = make_balancer(0, clock), Looked(make_many(1010))
+    service = balancer.service(("service_id", "orders"))
+    good = {f"App.{number}" for number in range(1000, 1010)}
+    while len(balancer.avoided) < 1000:
+        instance = instances[len(balancer.avoided)]
+        # As if the service had more instances: at most half may be ejected.
+        end(balancer.pick([instance], service, size=4000), outcome)
+    Looked.times, hits = 0, Counter()
+    for _ in range(1000):
+        pick = balancer.pick(instances, service, safe=False)
+        end(pick, rng.choice([Outcome.ANSWERED, Outcome.CANCELLED]))
+        hits[pick.instance.name] += 1
+    assert Looked.times == 1
+    assert hits.keys() == good
+    assert min(hits.values()) > 50
+    # The avoided ones aren't forgotten.
+    clock.now += 2
+    for _ in range(1000):
+        end(balancer.pick(instances, service, safe=False))
+    assert len(balancer.due) > 900
 
 
 class CountingMachine(RuleBasedStateMachine):

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from tests.balancing.test_balancer import end, make_balancer
 
 from peerage.balancing import NOWHERE, Outcome, Place
+from peerage.balancing.choices import Choices
 from peerage.balancing.locality import MOST, Group, Levels, levels_of, traffic
 from peerage.records.decode import decode
 from peerage.records.instance import Instance
@@ -167,6 +168,18 @@ def test_a_near_instance_that_fails_is_not_preferred():
     balancer, rng = make_balancer(), Random(1)
     end(balancer.pick([near]), Outcome.UNAVAILABLE)
     assert not any(found.choose(balancer.stats, balancer.avoided, 1000.0, rng.random) for _ in range(100))
+
+
+def test_many_changes_one_after_the_other_do_not_each_group_the_instances_again():
+    instances, _ = levels(1, 0, 0, 99)
+    first = Choices(instances, 1, HOME, 7)
+    first.group(5.0)
+    assert first.levels is not None
+    changed = Choices(instances, 2, HOME, 7, first.group_at)
+    changed.group(5.001)
+    assert (changed.levels, changed.is_grouped) == (None, False)
+    changed.group(5.02)
+    assert changed.levels is not None
 
 
 def test_the_size_of_a_service_is_not_that_of_a_level():

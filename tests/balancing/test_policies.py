@@ -12,6 +12,7 @@ from tests.support import Clock
 from peerage.balancing import Ejection, Outcome, RetryBudget
 from peerage.balancing.budget import FIRST_RETRIES
 from peerage.balancing.quantile import Quantile
+from peerage.balancing.stalling import may_have_stalled
 from peerage.balancing.trouble import HELD_SECONDS, Trouble
 from peerage.balancing.window import WINDOW_SECONDS, Window
 
@@ -102,20 +103,53 @@ def test_a_request_that_was_given_up_counts_until_the_instance_answers(outcome):
     assert balancer.outstanding == {}
     under_way = [balancer.pick(instances) for _ in range(3)]
     assert {pick.instance.name for pick in under_way} == {"App.1"}
+    stats = balancer.stats("App.0")
+    assert (stats.pending(clock()), stats.load(clock()) >= 3) == (3, True)
     end(balancer.pick(instances[:1]))
+    assert stats.pending(clock()) == 0
     for pick in under_way:
         end(pick)
     clock.now += 10
     assert {balancer.pick(instances).instance.name for _ in range(20)} == {"App.0", "App.1"}
 
 
+@pytest.mark.parametrize("outcome", [Outcome.TIMED_OUT, Outcome.CANCELLED])
+def test_it_counts_until_the_instance_is_ejected(outcome):
+    clock = Clock()
+    balancer, instances = make_balancer(0, clock), make_many(2)
+    service = balancer.service(("service_id", "orders"))
+    end(balancer.pick(instances[:1], service, size=2), outcome)
+    assert balancer.stats("App.0").pending(clock()) == 1
+    while not service.ejected:
+        end(balancer.pick(instances[:1], service, size=2), Outcome.UNAVAILABLE)
+    assert balancer.stats("App.0").pending(clock()) == 0
+
+
 def test_it_counts_for_half_a_minute_at_most():
     clock = Clock()
     balancer, instances = make_balancer(0, clock), make_many(2)
     end(balancer.pick(instances[:1]), Outcome.CANCELLED)
-    clock.now += HELD_SECONDS + 1
+    clock.now += HELD_SECONDS - 1
+    assert balancer.stats("App.0").pending(clock()) == 1
+    clock.now += 2
+    assert balancer.stats("App.0").pending(clock()) == 0
     picks = [balancer.pick(instances) for _ in range(4)]
     assert [pick.instance.name for pick in picks].count("App.0") == 2
+
+
+def test_429_counts_in_the_share_of_successes_only():
+    balancer, instances = make_balancer(), make_many(2)
+    service = balancer.service(("service_id", "orders"))
+
+    def fail(outcome):
+        for _ in range(100):
+            end(balancer.pick(instances[:1], service, size=2))
+        for _ in range(7):
+            end(balancer.pick(instances[:1], service, size=2), outcome)
+        return service.ejected
+
+    assert not fail(Outcome.THROTTLED)
+    assert fail(Outcome.UNAVAILABLE) == {"App.0"}
 
 
 def test_only_a_request_that_does_no_harm_tries_an_ejected_instance():
@@ -147,6 +181,42 @@ def test_an_overloaded_instance_is_asked_less_and_not_ejected():
     assert not balancer.avoided
     picks = [balancer.pick(instances, service) for _ in range(60)]
     assert "App.0" not in {pick.instance.name for pick in picks}
+
+
+@pytest.mark.parametrize(
+    ("answered_at", "others_at", "now", "stalled"),
+    [(0, 12, 11.5, True), (0, 12, 10.9, False), (10, 12, 15, False), (11, 12, 15, False), (0, 10, 15, False)],
+)
+def test_an_instance_may_have_stalled_if_it_answers_nothing_while_others_do(
+    answered_at, others_at, now, stalled
+):
+    assert may_have_stalled(10, answered_at, others_at, now) is stalled
+
+
+def test_if_all_instances_fail_too_often_none_is_ejected():
+    """They have too many requests together: with those of the ejected ones, the others would fail, too."""
+    clock = Clock()
+    balancer, instances = make_balancer(0, clock), make_many(4)
+    service = balancer.service(("service_id", "orders"))
+
+    def fail(count):
+        for instance in instances[:count]:
+            picks = [balancer.pick([instance], service, last_resort=True) for _ in range(7)]
+            service.size = 4
+            for pick in picks:
+                end(pick, Outcome.TIMED_OUT)
+
+    fail(3)
+    assert len(service.ejected) == 2
+    fail(4)
+    assert not service.ejected
+    assert not balancer.avoided
+    clock.now += 4
+    fail(2)
+    assert not service.ejected
+    clock.now += 6
+    fail(2)
+    assert len(service.ejected) == 2
 
 
 class Ejecting(RuleBasedStateMachine):

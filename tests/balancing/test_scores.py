@@ -45,7 +45,7 @@ def test_the_latency_rises_at_once_and_falls_slowly():
     ),
     newcomer=st.booleans(),
 )
-def test_nobody_starves(score, weights, history, newcomer):
+def test_every_instance_gets_requests(score, weights, history, newcomer):
     """Whatever happened before: when all answer well again, each has its share again after two minutes."""
     clock = Clock()
     balancer = make_balancer(0, clock, score=score)

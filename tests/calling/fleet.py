@@ -141,7 +141,7 @@ class Fleet:
             step = call.next()
             if isinstance(step, Attempt):
                 ask(step)
-                if (after := call.hedge_after()) is not None:
+                if (after := call.hedge_after(step)) is not None:
                     self.at(self.now + after, lambda: hedge(step, after))
             elif isinstance(step, Pause):
                 self.at(self.now + step.seconds, go_on)

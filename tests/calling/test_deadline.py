@@ -151,7 +151,7 @@ class TestCall:
         assert isinstance(call.next(), Pause)
         call.close()
 
-    def test_no_second_attempt_is_begun_without_time_left(self, world):
+    def test_no_backup_is_begun_without_time_left(self, world):
         for port in (80, 81):
             world.advertise(port=port)
         call = world.call(deadline=Deadline(1, world.clock()))

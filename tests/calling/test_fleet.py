@@ -15,7 +15,7 @@ def never(_now, _rng):
     return Outcome.ANSWERED, 1e6
 
 
-def test_the_fastest_failer_does_not_draw_the_traffic():
+def test_an_instance_that_fails_fast_does_not_draw_the_traffic():
     fleet = Fleet(until(3, good, until(8, fails(), good)), good, good, good)
     fleet.work(50)
     fleet.run(12)
@@ -46,6 +46,17 @@ def test_one_good_instance_carries_the_load_of_those_that_fail_fast(method, bad)
         assert fleet.probes.total() >= 3
 
 
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_new_instances_that_fail_fast_draw_no_traffic_either(method):
+    for seed in range(3):
+        fleet = Fleet(*[fails()] * 2, slow, seed=seed)
+        for name in fleet.names:
+            fleet.world.balancer.joined(name)
+        fleet.work(50, method)
+        fleet.run(6)
+        assert fleet.failed(1) <= 0.01
+
+
 def test_most_of_many_instances_failing_fast_leave_the_work_to_the_others():
     fleet = Fleet(*[fails()] * 8, slow, slow)
     fleet.work(50, "POST")
@@ -53,7 +64,7 @@ def test_most_of_many_instances_failing_fast_leave_the_work_to_the_others():
     assert fleet.failed(2) <= 0.02
 
 
-def test_a_stopped_instance_draws_no_traffic_and_fails_no_get():
+def test_a_stalled_instance_draws_no_traffic_and_fails_no_get():
     fleet = Fleet(until(2, good, never), good, good)
     fleet.work(100, limit=1.0)
     fleet.run(7)
@@ -71,7 +82,7 @@ def test_a_stopped_instance_holds_what_posts_without_a_limit_sent_it_and_gets_no
 
 @pytest.mark.parametrize(("rate", "seconds"), [(1, 100), (10, 20), (100, 10)])
 @pytest.mark.parametrize("outcome", [Outcome.UNAVAILABLE, Outcome.CONNECTION_LOST, Outcome.TIMED_OUT])
-def test_a_total_outage_is_not_made_worse_by_repetitions(rate, seconds, outcome):
+def test_a_total_outage_is_not_made_worse_by_retries(rate, seconds, outcome):
     begin = 30
     fleet = Fleet(*[until(begin, good, fails(outcome))] * 4)
     fleet.load(rate)
@@ -157,12 +168,13 @@ def test_an_instance_that_becomes_slow_fails_no_request_within_a_limit():
     assert fleet.failed() <= 0.001
 
 
-def test_a_new_instance_that_is_cold_for_a_while_slows_few_requests():
+@pytest.mark.parametrize("rate", [100, 300])
+def test_a_new_instance_that_is_cold_for_a_while_slows_few_requests(rate):
     fleet = Fleet(*[queues(0.02, 4) for _ in range(4)])
-    fleet.load(300)
+    fleet.load(rate)
     fleet.run(10)
     before = seconds_of(fleet, 0.99, 3)
-    fleet.join(until(15, answers(0.5), queues(0.02, 4)))
+    fleet.join(until(15, answers(0.3), queues(0.02, 4)))
     fleet.run(15)
     assert seconds_of(fleet, 0.99, 10) <= 2 * before
     fleet.run(25)

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from peerage.balancing import Outcome
 from peerage.calling import Repeatable
-from peerage.calling.retry import IDEMPOTENT, MOST_RETRIES, Ending, ending_of, may_retry, needs_budget
+from peerage.calling.retry import IDEMPOTENT, MOST_RETRIES, Ending, ending_of, needs_budget, why_not_again
 
 UNPROCESSED = (Outcome.CONNECT_FAILED, Outcome.UNRESOLVED, Outcome.MISDIRECTED)
 
@@ -23,45 +23,45 @@ def test_a_key_makes_any_request_repeatable_and_a_method_only_what_it_promises()
 
 @given(outcome=outcomes, repeatable=repeatables, retries=st.integers(0, 5))
 def test_a_body_that_can_not_be_sent_again_is_never_sent_again(outcome, repeatable, retries):
-    assert not may_retry(outcome, repeatable, replayable=False, retries=retries)
+    assert why_not_again(outcome, repeatable, replayable=False, retries=retries)
 
 
 @given(repeatable=repeatables, retries=st.integers(0, 5))
 def test_what_was_not_processed_may_always_go_elsewhere_and_costs_nothing(repeatable, retries):
     for outcome in UNPROCESSED:
-        assert may_retry(outcome, repeatable, replayable=True, retries=retries)
+        assert not why_not_again(outcome, repeatable, replayable=True, retries=retries)
         assert not needs_budget(outcome)
 
 
 @given(repeatable=repeatables, retries=st.integers(0, 5))
-def test_what_was_sent_is_repeated_twice_at_most_and_only_if_harmless(repeatable, retries):
+def test_what_was_sent_is_retried_twice_at_most_and_only_if_harmless(repeatable, retries):
     for outcome in (Outcome.CONNECTION_LOST, Outcome.UNAVAILABLE):
-        repeated = may_retry(outcome, repeatable, replayable=True, retries=retries)
+        repeated = not why_not_again(outcome, repeatable, replayable=True, retries=retries)
         assert repeated is (repeatable is not Repeatable.ONCE and retries < MOST_RETRIES)
         assert needs_budget(outcome)
 
 
 @given(repeatable=repeatables, retries=st.integers(0, 5))
-def test_after_a_time_out_only_requests_that_change_nothing_are_repeated(repeatable, retries):
-    repeated = may_retry(Outcome.TIMED_OUT, repeatable, replayable=True, retries=retries)
-    assert repeated is (repeatable is Repeatable.SAFE and retries < MOST_RETRIES)
-    assert needs_budget(Outcome.TIMED_OUT)
+def test_after_a_time_out_only_requests_that_change_nothing_are_retried(repeatable, retries):
+    for outcome in (Outcome.TIMED_OUT, Outcome.GATEWAY_TIMEOUT):
+        repeated = not why_not_again(outcome, repeatable, replayable=True, retries=retries)
+        assert repeated is (repeatable is Repeatable.SAFE and retries < MOST_RETRIES)
+        assert needs_budget(outcome)
 
 
 @given(repeatable=repeatables, retries=st.integers(0, 5))
 def test_what_an_overloaded_instance_did_not_process_goes_elsewhere_within_the_budget(repeatable, retries):
-    assert may_retry(Outcome.OVERLOADED, repeatable, replayable=True, retries=retries) is (
-        retries < MOST_RETRIES
-    )
+    why_not = why_not_again(Outcome.OVERLOADED, repeatable, replayable=True, retries=retries)
+    assert (not why_not) is (retries < MOST_RETRIES)
     assert needs_budget(Outcome.OVERLOADED)
 
 
-def test_nothing_else_is_repeated():
+def test_nothing_else_is_retried():
     for outcome in (Outcome.THROTTLED, Outcome.NOT_RETRYABLE, Outcome.CANCELLED, Outcome.OUT_OF_RESOURCES):
-        assert not may_retry(outcome, Repeatable.SAFE, replayable=True, retries=0)
+        assert why_not_again(outcome, Repeatable.SAFE, replayable=True, retries=0)
 
 
-def test_an_error_that_aiohttp_would_repeat_ends_as_unreachable():
+def test_an_error_that_aiohttp_would_retry_ends_as_unreachable():
     assert aiohttp.client.IDEMPOTENT_METHODS == IDEMPOTENT
     for method in IDEMPOTENT:
         assert ending_of(Outcome.CONNECTION_LOST, method=method, retries=0) is Ending.UNREACHABLE
@@ -77,6 +77,7 @@ def test_what_only_this_attempt_has_seen_reaches_the_caller(method, retries):
         Outcome.NOT_RETRYABLE,
         Outcome.OUT_OF_RESOURCES,
         Outcome.UNAVAILABLE,
+        Outcome.GATEWAY_TIMEOUT,
         Outcome.THROTTLED,
         Outcome.OVERLOADED,
     ):

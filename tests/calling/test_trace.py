@@ -46,11 +46,11 @@ def test_it_says_who_was_asked_and_why_how_long_it_took_and_how_it_ended(world, 
     assert recorded.body_seconds == 1.5
 
 
-def test_a_body_that_breaks_off_is_said(world, traced):
+def test_a_body_that_breaks_off_is_recorded(world, traced):
     world.advertise()
     call, trace = traced()
     call.over(answer(world, call), Outcome.CONNECTION_LOST)
-    assert trace.attempts[0].problem == "the body of the answer broke off: connection_lost"
+    assert trace.attempts[0].problem == "the body broke off: connection_lost"
     assert world.balancer.observer.counts().broken_off == 1
 
 
@@ -70,13 +70,13 @@ def test_each_instance_that_is_left_out_has_its_reason(world, traced):
     assert reasons["stopping"] == "it is draining"
     assert reasons["tls"] == "it speaks https only"
     (other,) = {"orders-1", "orders-2"} - {recorded.instance}
-    assert reasons[other] == "not drawn, or not the better one; 0 requests under way"
+    assert reasons[other] == "not drawn, or not the better of the two; 0 requests under way"
 
 
 @pytest.mark.parametrize(
-    ("state", "reason"), [("draining", "it is draining"), ("suspect", "its record vanished")]
+    ("state", "reason"), [("draining", "it is draining"), ("suspect", "a suspect: its record vanished")]
 )
-def test_an_instance_that_is_asked_only_without_others_is_said_to_be_one(world, traced, state, reason):
+def test_an_instance_that_is_asked_only_without_others_is_marked_as_one(world, traced, state, reason):
     world.advertise(instance_id="last", state=state)
     call, trace = traced()
     answer(world, call)
@@ -87,7 +87,7 @@ def test_an_instance_that_is_asked_only_without_others_is_said_to_be_one(world, 
     assert [(each.instance, each.reason) for each in trace.left_out] == [("last", reason)]
 
 
-def test_why_an_instance_is_avoided_is_said(world, traced):
+def test_the_reason_why_an_instance_is_avoided_is_recorded(world, traced):
     refused, ejected, *_ = (world.advertise() for _ in range(4))
     for name in [refused] + [ejected] * 7:
         pick = world.balancer.pick(
@@ -126,12 +126,12 @@ def test_waits_are_recorded(world, traced):
     world.clock.now += 0.5
     answer(world, call)
     assert [(wait.reason, wait.seconds) for wait in trace.waits] == [
-        ("look-up of elsewhere", 0.125),
+        ("for the look-up of elsewhere", 0.125),
         ("before the same instance is asked again", 0.5),
     ]
 
 
-def test_a_call_that_fails_says_why_and_one_that_is_given_up_ends(world, traced):
+def test_a_call_that_fails_has_its_reason_and_one_that_is_given_up_ends(world, traced):
     world.advertise()
     call, trace = traced()
     world.fail(call)
@@ -155,7 +155,7 @@ def test_blocks_collect_what_is_begun_inside_and_may_be_nested():
     assert (outer, inner) == ([first, second], [second])
 
 
-def test_attempts_and_repetitions_are_counted(world):
+def test_attempts_and_retries_are_counted(world):
     for _ in range(3):
         world.advertise()
     call = world.call()
@@ -169,7 +169,7 @@ def test_attempts_and_repetitions_are_counted(world):
     assert (counts.retries, counts.retries_refused, counts.ejections) == (1, 0, 0)
 
 
-def test_a_repetition_that_the_budget_refuses_is_counted_once_for_each_call(world):
+def test_a_retry_that_the_budget_refuses_is_counted_once_for_each_call(world):
     for _ in range(3):
         world.advertise()
     for _ in range(FIRST_RETRIES):
@@ -194,7 +194,7 @@ def test_backups_and_those_that_won_are_counted(world, traced):
     counts = world.balancer.observer.counts()
     assert (counts.backups, counts.backups_won) == (1, 1)
     assert counts.attempts == {"answered": 1, "cancelled": 1}
-    assert trace.attempts[1].reason == "a second attempt, as the first isn't answered: the only one left"
+    assert trace.attempts[1].reason == "a backup, as the first attempt isn't answered: the only one left"
 
 
 def test_ejections_and_probes_are_counted(world):
@@ -220,14 +220,14 @@ class Said(Observer):
     def ejected(self, instance, outcome):
         self.lines.append(("ejected", instance.name, outcome))
 
-    def stopped(self, name):
-        self.lines.append(("stopped", name))
+    def stalled(self, name):
+        self.lines.append(("stalled", name))
 
     def readmitted(self, name):
         self.lines.append(("readmitted", name))
 
 
-def test_what_changes_at_an_instance_is_said_when_it_changes(world):
+def test_changes_of_an_instance_are_reported_when_they_happen(world):
     said = Said()
     balancer = Balancer(Random(1), world.clock, observer=said)
     stuck, other = (world.directory.get(world.advertise()) for _ in range(2))
@@ -239,7 +239,7 @@ def test_what_changes_at_an_instance_is_said_when_it_changes(world):
     balancer.probed(stuck.name, passed=False)
     balancer.probed(stuck.name, passed=False)
     balancer.probed(stuck.name, passed=True)
-    assert said.lines == [("stopped", stuck.name), ("readmitted", stuck.name)]
+    assert said.lines == [("stalled", stuck.name), ("readmitted", stuck.name)]
     picks = [balancer.pick([other]) for _ in range(10)]
     picks[0].service.size = 2
     for pick in picks:
@@ -252,8 +252,8 @@ def test_what_changes_at_an_instance_is_said_when_it_changes(world):
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ({"key": "tenant-7"}, "the first for the key 'tenant-7' that isn't too busy, of 2"),
-        ({"near": True}, "one of its distance, of 2; 0 requests under way"),
+        ({"key": "tenant-7"}, "of 2, the first in the order of the key 'tenant-7' that isn't too busy"),
+        ({"near": True}, "chosen among the near ones, of 2; 0 requests under way"),
         ({"near": False}, "the better one of two drawn from 2; 0 requests under way"),
     ],
 )

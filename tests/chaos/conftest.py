@@ -5,7 +5,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from random import Random
 from uuid import uuid4
@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 
 from peerage import Discovery
-from peerage.registry import open_registry
+from peerage.registry import Advertisement, open_registry
 from peerage.testing.children import STRICT, Child, run
 
 ORDERS = "http://orders.service_id.asab/"
@@ -23,8 +23,9 @@ ORDERS = "http://orders.service_id.asab/"
 class Callers:
     """Callers of one Discovery; each result is ``(begin, method, status or error, seconds)``."""
 
-    def __init__(self, session: aiohttp.ClientSession):
+    def __init__(self, session: aiohttp.ClientSession, url: str = ORDERS):
         self.session = session
+        self.url = url
         self.results: list[tuple[float, str, int | BaseException, float]] = []
         self._begin = time.monotonic()
 
@@ -36,7 +37,7 @@ class Callers:
         begin = self.now
         result: int | BaseException
         try:
-            async with self.session.request(method, ORDERS, **kwargs) as response:
+            async with self.session.request(method, self.url, **kwargs) as response:
                 await response.read()
                 result = response.status
         except Exception as error:  # noqa: BLE001 - counted
@@ -88,6 +89,7 @@ class Services:
         self.children: list[Child] = []
         self.names: list[str] = []
         self.ports: list[int] = []
+        self.records: list[Advertisement] = []
 
     async def start(
         self,
@@ -97,11 +99,12 @@ class Services:
         *,
         address: str = "127.0.0.1",
         prefix: Sequence[str] = (),
+        journal: Path | str = "",
     ) -> list[Child]:
-        """Start so many at *address*; the command begins with *prefix*."""
+        """Start so many at *address*; the command begins with *prefix*. *journal*: a file for their PUTs."""
         started = []
         for _ in range(count):
-            command = (*prefix, *STRICT, Path(__file__).parent / "server.py", address)
+            command = (*prefix, *STRICT, Path(__file__).parent / "server.py", address, journal)
             child = await self._stack.enter_async_context(run(*command))
             port = await child.hear()
             await self.behave(child, mode, seconds)
@@ -118,9 +121,11 @@ class Services:
         )
         self.names.append(await made.registered())
         self.ports.append(port)
+        self.records.append(made)
 
-    async def behave(self, child: Child, mode: str, seconds: float = 0.002) -> None:
-        await child.ask("behave", mode, seconds)
+    async def behave(self, child: Child, mode: str, *seconds: float) -> None:
+        """Let it answer so from now on, each request after one of these times."""
+        await child.ask("behave", mode, *(seconds or (0.002,)))
 
     async def counts(self, child: Child) -> Counter[str]:
         return Counter(await child.ask("count"))
@@ -131,14 +136,20 @@ class Services:
         return [count / sum(counts) for count in counts]
 
 
-@pytest.fixture
-async def services():
+@asynccontextmanager
+async def services_in(url: str):
+    """No instances yet, in the registry at *url*."""
     async with AsyncExitStack() as stack:
-        url = f"memory:{uuid4()}"
         registry = open_registry(url)
         stack.push_async_callback(registry.aclose)
         discovery = await stack.enter_async_context(Discovery(url))
         yield Services(stack, registry, discovery)
+
+
+@pytest.fixture
+async def services():
+    async with services_in(f"memory:{uuid4()}") as services:
+        yield services
 
 
 @pytest.fixture

@@ -1,18 +1,21 @@
 """A server that behaves as it is told: a program, which takes commands as lines of JSON and answers each.
 
-``["behave", mode, seconds]``: how requests are answered from now on; ``["count"]``: how many came, by method.
-Its argument is the address that it binds, 127.0.0.1 by default.
+``["behave", mode, seconds, …]``: how requests are answered from now on, each after one of these times;
+``["count"]``: how many came, by method. Its arguments are the address that it binds, 127.0.0.1 by default,
+and a file to which it adds a line when it carries out a PUT: path, body, and whether it is a repetition.
 """
 
 import asyncio
 import json
+import os
+import random
 import socket
 import sys
 from collections import Counter
 
-mode, seconds = "200", 0.0
+mode, seconds = "200", [0.0]
 requests: Counter[str] = Counter()
-stored: list[str] = []
+journal = os.open(sys.argv[2], os.O_WRONLY | os.O_APPEND | os.O_CREAT) if any(sys.argv[2:]) else None
 filling: list[socket.socket] = []
 
 
@@ -20,13 +23,13 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
     try:
         while mode not in {"close", "full"}:
             head = (await reader.readuntil(b"\r\n\r\n")).decode()
-            method = head.split(" ", 1)[0]
+            method, path, _ = head.split(" ", 2)
             length = next(
                 (int(line[15:]) for line in head.splitlines() if line.lower()[:15] == "content-length:"), 0
             )
             body = (await reader.readexactly(length)).decode()
             requests[method] += 1
-            await asyncio.sleep(seconds)
+            await asyncio.sleep(random.choice(seconds))
             if mode in {"close", "drop"}:
                 break
             if mode == "reset":
@@ -36,8 +39,9 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
                 abort.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
                 writer.transport.abort()
                 return
-            if method == "PUT":
-                stored.append(body)
+            if method == "PUT" and journal is not None:
+                repeated = "peerage-retry: 1" in head.lower()
+                os.write(journal, f"{path} {body} {repeated}\n".encode())
             content = b"" if method == "HEAD" else b"ok"
             status = "200" if mode == "full" else mode
             writer.write(f"HTTP/1.1 {status} Status\r\nContent-Length: 2\r\n\r\n".encode() + content)
@@ -74,7 +78,7 @@ async def main() -> None:
     while line := await loop.run_in_executor(None, sys.stdin.readline):
         command, *arguments = json.loads(line)
         if command == "behave":
-            mode, seconds = arguments
+            mode, *seconds = arguments
             if mode == "full":
                 filling.extend(fill(listening))
         answer(dict(requests))

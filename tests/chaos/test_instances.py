@@ -26,7 +26,7 @@ async def test_one_of_three_is_killed(services, callers):
     assert not callers.failed()
 
 
-async def test_one_of_three_is_killed_and_requests_may_not_be_repeated(services, callers):
+async def test_one_of_three_is_killed_and_requests_may_not_be_retried(services, callers):
     _, _, third = await services.start(3, seconds=0.02)
     async with asyncio.TaskGroup() as group:
         group.create_task(callers.work(60, 4, "POST"))

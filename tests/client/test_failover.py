@@ -2,14 +2,12 @@ import asyncio
 import io
 import os
 import socket
-from collections import Counter
 from contextlib import suppress
 
 import aiohttp
 import pytest
 from aiohttp import web
 
-from peerage.calling.retried import RetriedRequest, current_retried
 from peerage.calling.retry import IDEMPOTENT
 from peerage.client import UnreachableError, UnreachableTimeoutError
 from peerage.testing import eventually
@@ -20,10 +18,6 @@ ORDERS = "http://orders.service_id.asab/"
 async def drop(reader, writer):
     """Read a request and close without an answer."""
     await reader.readuntil(b"\r\n\r\n")
-
-
-async def say_nothing(reader, writer):
-    await reader.read()
 
 
 def make_multipart(_):
@@ -225,52 +219,6 @@ async def test_an_instance_to_which_a_caller_gave_up_connecting_is_avoided(fleet
         assert served.hits == 4
 
 
-@pytest.mark.parametrize("limits", [{"limit": 1}, {"limit": 0, "limit_per_host": 1}], ids=["all", "host"])
-async def test_waiting_for_a_free_connection_does_not_count_against_the_instance(fleet, limits):
-    """The instance is healthy and got no request: all connections of the caller are in use."""
-    asked, release = asyncio.Event(), asyncio.Event()
-
-    async def take_time(request):
-        asked.set()
-        await release.wait()
-        return web.Response(text="done")
-
-    served = await fleet.serve(take_time)
-    impatient = aiohttp.ClientTimeout(connect=0.1)
-    async with aiohttp.TCPConnector(**limits) as connector, fleet.session(connector=connector) as session:
-        first = asyncio.create_task(session.get(ORDERS))
-        await asked.wait()
-        for method in ("GET", "POST"):
-            with pytest.raises(aiohttp.ConnectionTimeoutError) as raised:
-                await session.request(method, ORDERS, timeout=impatient)
-            assert not isinstance(raised.value, UnreachableError)
-        assert served.name not in fleet.client.balancer.avoided
-        release.set()
-        async with await first as response:
-            assert await response.text() == "done"
-        # With a connection free it goes through.
-        async with session.post(ORDERS) as response:
-            assert response.status == 200
-    assert served.hits == 2
-
-
-async def test_too_many_open_files_does_not_count_against_the_instance(fleet, monkeypatch):
-    tried = []
-
-    def exhausted(address):
-        tried.append(address)
-        raise OSError(24, "Too many open files")
-
-    connector = aiohttp.TCPConnector(socket_factory=exhausted)
-    for _ in range(3):
-        await fleet.serve()
-    async with fleet.session(connector=connector) as session:
-        with pytest.raises(aiohttp.ClientConnectorError, match="Too many open files"):
-            await session.get(ORDERS)
-    # Once more, after idle connections were closed.
-    assert len(tried) == 2
-
-
 # Bytes went out
 
 
@@ -284,12 +232,12 @@ async def test_a_lost_connection_goes_to_two_further_instances_at_most(fleet, me
     assert sorted(one.hits for one in servers) == [0, 0, 0, 1, 1, 1]
 
 
-async def test_aiohttp_itself_repeats_idempotent_methods():
+async def test_aiohttp_itself_retries_idempotent_methods():
     assert aiohttp.client.IDEMPOTENT_METHODS == IDEMPOTENT
 
 
 @pytest.mark.parametrize("method", ["POST", "PATCH"])
-async def test_what_may_not_happen_twice_is_not_repeated(fleet, method):
+async def test_what_may_not_happen_twice_is_not_retried(fleet, method):
     servers = [await fleet.serve_raw(drop) for _ in range(3)]
     async with fleet.session() as session:
         with pytest.raises(aiohttp.ServerDisconnectedError):
@@ -320,7 +268,7 @@ async def test_an_instance_whose_answers_are_not_http_gets_no_more_requests(flee
             await session.post(ORDERS)
 
 
-async def test_an_idempotency_key_allows_the_repetition(fleet):
+async def test_an_idempotency_key_allows_a_retry(fleet):
     servers = [await fleet.serve_raw(drop) for _ in range(2)]
     received = []
     served = await fleet.serve(accept_bodies(received))
@@ -422,141 +370,6 @@ async def test_a_file_half_read_is_rewound(fleet):
     assert received == [len(big)] * 5
 
 
-@pytest.mark.parametrize("method", ["PUT", "POST"])
-async def test_what_changes_something_is_not_repeated_after_a_time_out(fleet, method):
-    """The instance may carry it out later, and overwrite what was written meanwhile."""
-    servers = [await fleet.serve_raw(say_nothing) for _ in range(3)]
-    async with fleet.session() as session:
-        with pytest.raises(aiohttp.SocketTimeoutError):
-            await session.request(method, ORDERS, timeout=aiohttp.ClientTimeout(sock_read=0.05))
-    assert sum(one.hits for one in servers) == 1
-
-
-async def test_the_callers_time_limit_stays_the_callers(fleet):
-    server = await fleet.serve_raw(say_nothing)
-    async with fleet.session() as session:
-        with pytest.raises(TimeoutError) as raised:
-            await session.get(ORDERS, timeout=aiohttp.ClientTimeout(total=0.1))
-        assert not isinstance(raised.value, aiohttp.ClientError)
-        assert server.hits == 1
-
-
-async def test_the_callers_time_limit_counts_against_the_instance(fleet):
-    silent, good = await fleet.serve_raw(say_nothing), await fleet.serve()
-    async with fleet.session() as session:
-        while not silent.hits:
-            with suppress(TimeoutError):
-                await session.get(ORDERS, timeout=aiohttp.ClientTimeout(total=0.1))
-        trouble = fleet.client.balancer.stats(silent.name).trouble
-        assert (trouble.consecutive, trouble.held) == (1, 1)
-        hits = good.hits
-        for _ in range(20):
-            async with session.get(ORDERS) as response:
-                await response.read()
-    assert (silent.hits, good.hits) == (1, hits + 20)
-
-
-async def test_a_get_goes_elsewhere_after_a_time_out(fleet):
-    silent, good = await fleet.serve_raw(say_nothing), await fleet.serve()
-    async with fleet.session() as session:
-        for _ in range(10):
-            timeout = aiohttp.ClientTimeout(sock_read=0.05)
-            async with session.get(ORDERS, timeout=timeout) as response:
-                assert (await response.json())["node"] == good.name
-    assert silent.hits >= 1
-
-
-async def unavailable(request):
-    raise web.HTTPServiceUnavailable(text="not now", headers={"Retry-After": "7"})
-
-
-@pytest.mark.parametrize("method", ["GET", "POST"])
-async def test_an_error_status_is_returned_where_there_is_no_other_instance(fleet, method):
-    served = await fleet.serve(unavailable)
-    async with fleet.session() as session, session.request(method, ORDERS, json=[1]) as response:
-        assert (response.status, await response.text()) == (503, "not now")
-    assert served.hits == 1
-    assert fleet.outstanding == {}
-
-
-@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
-async def test_an_instance_that_is_unavailable_fails_no_request_that_may_be_repeated(fleet, method):
-    bad, good = await fleet.serve(unavailable), await fleet.serve()
-    async with fleet.session() as session:
-        for number in range(50):
-            async with session.request(method, ORDERS, json=[number]) as response:
-                assert response.status == 200
-    assert 1 <= bad.hits <= 3
-    assert good.hits == 50
-    # It is told which requests are repetitions.
-    repeated = sum(each.headers.get("Peerage-Retry") == "1" for each in good.seen)
-    assert repeated == bad.hits
-    assert not any("Peerage-Retry" in each.headers for each in bad.seen)
-    assert fleet.outstanding == {}
-
-
-async def test_a_post_that_was_answered_is_not_repeated(fleet):
-    bad, good = await fleet.serve(unavailable), await fleet.serve()
-    statuses = Counter()
-    async with fleet.session() as session:
-        for _ in range(50):
-            async with session.post(ORDERS) as response:
-                statuses[response.status] += 1
-    assert statuses[503] == bad.hits <= 3
-    assert statuses[200] == good.hits == 50 - bad.hits
-
-
-async def test_what_an_overloaded_instance_did_not_process_goes_elsewhere(fleet):
-    async def overloaded(request):
-        raise web.HTTPServiceUnavailable(headers={"Peerage-Overloaded": "1"})
-
-    bad, good = await fleet.serve(overloaded), await fleet.serve()
-    async with fleet.session() as session:
-        for _ in range(20):
-            async with session.post(ORDERS, data=b"x") as response:
-                assert response.status == 200
-    assert bad.hits >= 1
-    assert good.hits == 20
-
-
-async def test_the_first_answer_is_released_before_the_request_is_repeated(fleet):
-    """Otherwise a limited number of connections would be used up."""
-    for _ in range(2):
-        await fleet.serve(unavailable)
-    good = await fleet.serve()
-    connector = aiohttp.TCPConnector(limit=1)
-    async with connector, fleet.session(connector=connector, connector_owner=False) as session:
-        for _ in range(10):
-            async with asyncio.timeout(5), session.get(ORDERS) as response:
-                assert (await response.json())["node"] == good.name
-
-
-async def test_what_a_server_calls_for_a_repetition_is_not_repeated(fleet):
-    bad = [await fleet.serve(unavailable) for _ in range(3)]
-    token = current_retried.set(RetriedRequest())
-    try:
-        async with fleet.session() as session, session.get(ORDERS) as response:
-            assert response.status == 503
-    finally:
-        current_retried.reset(token)
-    assert sum(each.hits for each in bad) == 1
-    assert [each.headers["Peerage-Retry"] for one in bad for each in one.seen] == ["1"]
-
-
-@pytest.mark.parametrize(("method", "hits"), [("GET", 2), ("POST", 1)])
-async def test_the_caller_gets_the_last_answer_that_is_not_http(fleet, method, hits):
-    async def nonsense(reader, writer):
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"220 mail.example.org ESMTP\r\n\r\n")
-        await writer.drain()
-
-    servers = [await fleet.serve_raw(nonsense) for _ in range(2)]
-    async with fleet.session() as session:
-        with pytest.raises(aiohttp.ClientResponseError):
-            await session.request(method, ORDERS)
-    assert sum(one.hits for one in servers) == hits
-
-
 # Real deaths
 
 
@@ -582,44 +395,3 @@ async def test_kill_one_of_three_under_load(fleet):
         goal = done + 3_000
     assert killed
     assert done >= goal
-
-
-async def break_off(reader, writer):
-    await reader.readuntil(b"\r\n\r\n")
-    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
-    await writer.drain()
-
-
-async def test_an_instance_that_breaks_answers_off_is_ejected(fleet):
-    bad, _ = await fleet.serve_raw(break_off), await fleet.serve()
-    async with fleet.session() as session:
-
-        async def ask():
-            with suppress(aiohttp.ClientPayloadError):
-                async with session.get(ORDERS) as response:
-                    await response.read()
-
-        await asyncio.gather(*(ask() for _ in range(30)))
-        assert [*fleet.client.balancer.avoided] == [bad.name]
-        hits = bad.hits
-        await asyncio.gather(*(ask() for _ in range(30)))
-    assert bad.hits == hits
-
-
-async def test_a_caller_that_closes_an_answer_early_says_nothing_about_the_instance(fleet):
-    async def stream(request):
-        response = web.StreamResponse()
-        await response.prepare(request)
-        await response.write(b"x" * 100)
-        await asyncio.Event().wait()
-
-    for _ in range(2):
-        await fleet.serve(stream)
-    async with fleet.session() as session:
-        for _ in range(20):
-            response = await session.get(ORDERS)
-            response.close()
-    assert not fleet.client.balancer.avoided
-    for instance in fleet.directory.find():
-        trouble = fleet.client.balancer.stats(instance.name).trouble
-        assert trouble is None or not trouble.failures.total(fleet.clock())

@@ -59,7 +59,7 @@ async def test_a_name_that_had_no_instance_is_not_waited_for(fleet):
             await ask(session)
 
 
-async def test_repetitions_can_be_switched_off_for_a_session_and_for_calls(fleet):
+async def test_retries_can_be_switched_off_for_a_session_and_for_calls(fleet):
     bad = [await fleet.serve(unavailable) for _ in range(2)]
     async with fleet.session() as session, fleet.session(options=CallOptions(retry=False)) as other:
         await ask(other)

@@ -3,11 +3,12 @@ import socket
 import aiohttp
 import pytest
 from aiohttp.client_reqrep import ConnectionKey
+from aiohttp.http_exceptions import LineTooLong
 
 from peerage.balancing import Outcome
 from peerage.client import UnreachableError, UnreachableTimeoutError
 from peerage.client.errors import unreachable
-from peerage.client.outcomes import outcome_of
+from peerage.client.outcomes import outcome_of, problem_of
 
 KEY = ConnectionKey("here", 80, is_ssl=False, ssl=True, proxy=None, proxy_auth=None, proxy_headers_hash=None)
 
@@ -35,6 +36,31 @@ KEY = ConnectionKey("here", 80, is_ssl=False, ssl=True, proxy=None, proxy_auth=N
 )
 def test_what_an_exception_means(error, outcome):
     assert outcome_of(error) is outcome
+
+
+@pytest.mark.parametrize(
+    ("error", "problem"),
+    [
+        (
+            aiohttp.ClientConnectorError(KEY, OSError(111, "Connect call failed")),
+            "Connection refused",
+        ),
+        (aiohttp.ClientOSError(104, "Connection reset by peer"), "Connection reset by peer"),
+        (aiohttp.ClientConnectorError(KEY, OSError("Multiple exceptions: …")), "Multiple exceptions"),
+        (aiohttp.ClientConnectorDNSError(KEY, socket.gaierror(-2, "unknown name")), "unknown name"),
+        (aiohttp.ClientResponseError(None, (), message="220 mail.example.org"), "its answer isn't HTTP"),
+        (TimeoutError(), "TimeoutError"),
+    ],
+)
+def test_a_problem_is_said_without_the_address_where_the_system_names_it(error, problem):
+    assert problem in problem_of(error)
+    assert "Errno" not in problem_of(error)
+
+
+def test_an_answer_that_exceeds_the_limits_of_the_caller_says_nothing_about_the_instance():
+    error = aiohttp.ClientResponseError(None, ())
+    error.__cause__ = LineTooLong(b"X-Long", 10)
+    assert outcome_of(error) is Outcome.NOT_RETRYABLE
 
 
 @pytest.mark.parametrize(

@@ -243,42 +243,6 @@ async def test_the_addresses_of_a_host_are_connected_to_side_by_side(fleet):
     assert served.hits == 1
 
 
-# Look-ups
-
-
-async def test_the_host_of_a_new_record_is_looked_up_again(fleet):
-    """A service that is moved keeps its host name, and begins again with another record."""
-    served = await fleet.serve(host="node-1", same_host=False)
-    fleet.addresses["node-1"] = ["127.0.0.1"]
-    async with fleet.session() as session:
-        async with session.get(ORDERS) as response:
-            assert response.status == 200
-        fleet.addresses["node-1"] = ["127.0.0.2", "127.0.0.1"]
-        fleet.directory.remove(served.name)
-        fleet.advertise(served.port, host="node-1", same_host=False)
-        await eventually(lambda: fleet.lookups == ["node-1", "node-1"])
-
-
-async def test_an_unreachable_address_is_looked_up_again_before_the_next_call(fleet):
-    dead = fleet.refuse(host="node-1", same_host=False)
-    fleet.addresses["node-1"] = ["127.0.0.1"]
-    async with fleet.session() as session:
-        with pytest.raises(UnreachableError, match=str(dead.port)):
-            await session.get(ORDERS)
-    await eventually(lambda: fleet.lookups == ["node-1", "node-1"])
-
-
-async def test_ipv6_hosts_and_addresses(fleet):
-    with socket.socket(socket.AF_INET6) as probe:
-        try:
-            probe.bind(("::1", 0))
-        except OSError:
-            pytest.skip("this machine has no IPv6")
-    served = await fleet.serve(address="::1", bound="::")
-    async with fleet.session() as session:
-        assert await get_node(session) == served.name
-
-
 # A connector of the user's own
 
 

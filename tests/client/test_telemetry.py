@@ -153,7 +153,7 @@ async def test_the_durations_are_in_one_histogram_by_the_logical_name(fleet, obs
     }
 
 
-async def test_a_second_attempt_has_its_own_caller_as_its_parent(fleet, observed):
+async def test_a_backup_has_its_own_caller_as_its_parent(fleet, observed):
     """It is begun by a timer, which another request has started."""
     stopped = fleet.spawn()
     await fleet.serve()

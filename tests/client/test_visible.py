@@ -13,6 +13,14 @@ from peerage.testing import eventually
 
 ORDERS = "http://orders.service_id.asab/"
 NAME = ("service_id", "orders")
+EMPTIED = (
+    "No instance with service_id='orders' is left that can be called. Calls wait some seconds for a new one, "
+    "and then fail."
+)
+
+
+def nowhere(_):
+    """No instance is known."""
 
 
 async def ask(session, method="GET"):
@@ -43,7 +51,7 @@ async def test_a_call_is_traced_with_its_failover(fleet):
     assert (trace.method, trace.name) == ("GET", "orders.service_id.asab")
     first, second = trace.attempts
     assert (first.record, first.outcome) == (refused.name, "connect_failed")
-    assert str(refused.port) in first.problem
+    assert (first.address, first.problem) == (f"127.0.0.1:{refused.port}", "Connection refused")
     assert (second.record, second.address, second.outcome) == (
         good.name,
         f"127.0.0.1:{good.port}",
@@ -89,10 +97,13 @@ async def test_an_ejection_is_logged_once(fleet, said):
             await asyncio.gather(*(ask(session) for _ in range(20)))
         for _ in range(20):
             await ask(session)
-    ejected = [line for line in said() if "gets no requests" in line]
-    assert ejected == [
-        f"orders-1 ({bad.name}) gets no requests for the moment: too many failed, the last one as unavailable"
-    ]
+    ejected = [line for line in said() if "ejected" in line]
+    (line,) = ejected
+    assert line.startswith("Instance orders-1 of service_id='orders' (http://here:")
+    assert line.endswith(
+        f", record {bad.name}) is ejected: too many of its requests failed, the last one as 'unavailable'. "
+        "It gets no requests until a probe succeeds."
+    )
 
 
 async def test_a_name_without_an_instance_is_logged_if_it_was_called(fleet, said):
@@ -102,54 +113,57 @@ async def test_a_name_without_an_instance_is_logged_if_it_was_called(fleet, said
     async with fleet.session() as session:
         await ask(session)
         fleet.directory.remove(served.name)
-    assert said() == ["No instance with service_id='orders' is left that can be called"]
+    assert said() == [EMPTIED]
 
 
-async def test_the_end_of_a_trouble_is_logged_after_some_calm(said):
-    journal = Journal(calm=0.0)
+async def test_the_end_of_an_incident_is_logged_after_some_calm(said):
+    journal = Journal(nowhere, calm=0.0)
     journal.emptied(NAME)
     journal.filled(NAME)
     # It comes back before that.
     journal.emptied(NAME)
     await asyncio.sleep(0.01)
-    assert said() == ["No instance with service_id='orders' is left that can be called"]
+    assert said() == [EMPTIED]
     journal.filled(NAME)
     journal.filled(NAME)
     await eventually(lambda: not journal.open)
-    assert said()[1:] == ["There are instances with service_id='orders' again"]
+    assert said()[1:] == ["There are instances with service_id='orders' again."]
     journal.emptied(NAME)
     assert len(said()) == 3
 
 
 async def test_an_instance_that_gets_requests_again_is_logged_unless_it_has_left(fleet, said):
-    journal = Journal(calm=0.0)
+    journal = Journal(nowhere, calm=0.0)
     for name in ("stays", "leaves"):
         instance = fleet.directory.get(fleet.advertise(80, node=f"App.{name}"))
         journal.ejected(instance, Outcome.TIMED_OUT)
         journal.readmitted(instance.name)
     journal.forget("App.leaves")
     await eventually(lambda: not journal.open)
-    assert said()[2:] == ["orders-1 (App.stays) gets requests again"]
+    (again,) = said()[2:]
+    assert again.startswith("Instance orders-1 of service_id='orders' (http://")
+    assert again.endswith(", record App.stays) gets requests again.")
     assert journal.counts().ejections == 2
 
 
 def test_an_instance_that_answers_no_probe_is_logged_once(said):
-    journal = Journal()
+    journal = Journal(nowhere)
     for _ in range(2):
-        journal.stopped("App.1")
-    assert said() == ["App.1 gets no requests for the moment: it answers neither requests nor a probe"]
+        journal.stalled("App.1")
+    (line,) = said()
+    assert line.startswith("The record 'App.1' has stalled: it answers neither requests nor a probe.")
 
 
-def test_a_flood_of_troubles_is_not_logged(said):
-    journal = Journal()
+def test_a_flood_of_incidents_is_not_logged(said):
+    journal = Journal(nowhere)
     for number in range(2000):
-        journal.stopped(f"App.{number}")
-        journal.stopped(f"App.{number}")
+        journal.stalled(f"App.{number}")
+        journal.stalled(f"App.{number}")
     assert len(said()) == 1024
 
 
 def test_a_budget_that_is_used_up_is_logged_once_and_counted_each_time(said):
-    journal = Journal()
+    journal = Journal(nowhere)
     for _ in range(1000):
         journal.budget_used_up(NAME)
     assert len(said()) == 1
@@ -158,7 +172,7 @@ def test_a_budget_that_is_used_up_is_logged_once_and_counted_each_time(said):
 
 
 async def test_closing_ends_the_timers(said):
-    journal = Journal(calm=3600)
+    journal = Journal(nowhere, calm=3600)
     journal.emptied(NAME)
     journal.filled(NAME)
     journal.close()

@@ -143,6 +143,17 @@ def test_one_that_came_back_before_it_vanished_is_not_kept(directory):
     assert directory.names() == {"new"}
 
 
+def test_one_that_came_back_is_not_kept_although_others_are(directory):
+    """Restarted at another port, it has two records; its old one vanishes with those of others."""
+    for number in range(10):
+        put(directory, number)
+    put(directory, 99, instance_id="n3")
+    for number in (1, 2, 3):
+        directory.remove(f"n{number}")
+    assert directory.names() == {"n0", "n1", "n2", "n4", "n5", "n6", "n7", "n8", "n9", "n99"}
+    assert [name for name, state in states(directory).items() if state == "suspect"] == ["n1", "n2"]
+
+
 def test_a_record_that_is_there_again_is_no_suspect(directory):
     """Under its own name, with the same data."""
     put(directory, 1)

@@ -73,7 +73,7 @@ async def test_what_is_refused_is_marked_as_not_processed(caplog):
             assert response.status == 200
     assert limit.under_way == 0
     assert [each.getMessage() for each in caplog.records if "refused" in each.getMessage()] == [
-        "Requests are refused with 503: 1 are under way, which is the limit"
+        "Requests are refused with 503: the limit of 1 requests under way is reached"
     ]
 
 

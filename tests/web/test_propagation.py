@@ -1,4 +1,4 @@
-"""A server takes over the deadline of its callers, and that a request is a repetition."""
+"""A server applies the deadline of its callers, and the mark of a retry."""
 
 import asyncio
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -138,7 +138,7 @@ async def test_a_huge_value_is_a_deadline_like_any_other():
 
 
 @pytest.mark.parametrize(("value", "expected"), [("1", "true"), ("0", "false"), ("yes", "false")])
-async def test_what_is_called_for_a_repetition_is_nested(value, expected):
+async def test_calls_made_for_a_retry_are_nested(value, expected):
     async with serving(show) as url:
         assert (await ask(url, Peerage_Retry=value))[1] == f'{{"deadline": false, "nested": {expected}}}'
 

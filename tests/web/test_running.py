@@ -149,7 +149,7 @@ async def test_a_third_signal_breaks_off_what_never_ends(tmp_path):
         assert await server.end() == (0, "clean\n"), server.log
         assert await reader.read() == b""
         writer.close()
-    assert "Broken off, because the server stops: POST /upload" in server.log
+    assert "Requests are broken off because the server stops: POST /upload" in server.log
 
 
 @pytest.mark.parametrize(

@@ -191,7 +191,7 @@ async def test_what_never_ends_is_broken_off_at_the_limit(caplog, kind):
         if asking.exception() is None:
             await asking.result().close() if kind == "WebSocket" else asking.result().close()
     assert [record.getMessage() for record in caplog.records] == [
-        "Broken off, because the server stops: GET /hang"
+        "Requests are broken off because the server stops: GET /hang"
     ]
 
 

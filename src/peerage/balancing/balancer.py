@@ -17,8 +17,8 @@ from typing import Final, Self
 from peerage.balancing.counts import Observer
 from peerage.balancing.drawing import draw_one, draw_two, shares_of
 from peerage.balancing.ejection import Ejection
-from peerage.balancing.locality import Levels
-from peerage.balancing.rendezvous import Rendezvous, capacity
+from peerage.balancing.locality import Group, Levels
+from peerage.balancing.rendezvous import TOGETHER, Rendezvous, capacity
 from peerage.balancing.scores import Score, least_outstanding
 from peerage.balancing.service import Service
 from peerage.balancing.stats import Stats
@@ -41,6 +41,9 @@ _MUCH: Final = 1.5
 #: Draws made to find two eligible instances, before the whole list is searched.
 _DRAWS: Final = 24
 
+#: Instances that a request looks at, whether they may be tried again, if most of many are avoided.
+_TRIALS: Final = 4
+
 #: The size of the sample from which the least loaded instance, or the one avoided longest, is taken.
 _LOOKED_AT: Final = 16
 
@@ -52,7 +55,7 @@ class Balancer:
         rng: source of randomness.
         clock: monotonic time in seconds.
         score: compares the two instances drawn.
-        ejection: when instances that answer badly get no more requests.
+        ejection: when instances that fail are ejected.
         observer: counts what happens.
     """
 
@@ -187,7 +190,7 @@ class Balancer:
                 continue
             stats = known.get(each.name)
             most = capacity(service.outstanding, each.weight / rendezvous.weight)
-            if stats is None or stats.pending(now) < most:
+            if stats is None or stats.pending(now) < (most if stats.trouble else max(most, TOGETHER)):
                 return Pick(self._table, each, stats, service, now)
         return None
 
@@ -257,23 +260,58 @@ class Balancer:
         safe: bool,
     ) -> Pick | None:
         """Give the request to an instance that is neither tried nor avoided."""
-        is_eligible, count = self._table.is_eligible, len(instances)
-        if count > _DRAWS:
-            shares, found = shares_of(instances), dict[str, Instance]()
-            for _ in range(_DRAWS):
-                drawn = draw_one(instances, shares, self._random())
-                if drawn.name not in tried and drawn.name not in found and is_eligible(drawn, now, safe=safe):
-                    found[drawn.name] = drawn
-                    if len(found) == 2:  # noqa: PLR2004 - two choices
-                        return self._pick_of_many([*found.values()], 2, service, now)
-            if found:
-                return Pick(self._table, next(iter(found.values())), None, service, now)
+        is_eligible, avoided, count = self._table.is_eligible, self._table.avoided, len(instances)
+        if count > _DRAWS and len(avoided) * 2 > count:
+            # Most may be avoided. Each request looks at a few, whether they may be tried again.
+            for _ in range(_TRIALS):
+                drawn = draw_one(instances, None, self._random())
+                name = drawn.name
+                if name in avoided and name not in tried and is_eligible(drawn, now, safe=safe):
+                    return Pick(self._table, drawn, None, service, now)
+            instances = self._not_avoided(instances, service)
+        if len(instances) > _DRAWS:
+            pick = self._draw_eligible(instances, tried, service, now, safe=safe)
+            if pick is not None:
+                return pick
         eligible = [
             each for each in instances if each.name not in tried and is_eligible(each, now, safe=safe)
         ]
         if len(eligible) > 1:
             return self._pick_of_many(eligible, len(eligible), service, now)
         return Pick(self._table, eligible[0], None, service, now) if eligible else None
+
+    def _not_avoided(self, instances: Sequence[Instance], service: Service) -> Sequence[Instance]:
+        """Return those of *instances* that aren't avoided; they are looked through after changes only."""
+        avoided, known = self._table.avoided, service.not_avoided
+        state = (getattr(instances, "version", None), len(instances), self._table.changes)
+        if known is None or known[0] is not instances or known[1] != state:
+            rest = [each for each in instances if each.name not in avoided]
+            known = service.not_avoided = instances, state, Group(rest) if rest else ()
+        return known[2]
+
+    def _draw_eligible(
+        self,
+        instances: Sequence[Instance],
+        tried: Collection[str],
+        service: Service,
+        now: float,
+        *,
+        safe: bool,
+    ) -> Pick | None:
+        """Give the request to the better of two instances drawn that may be asked; None if none was drawn."""
+        is_eligible, avoided = self._table.is_eligible, self._table.avoided
+        shares, found = shares_of(instances), None
+        for _ in range(_DRAWS):
+            drawn = draw_one(instances, shares, self._random())
+            name = drawn.name
+            if name in tried or (name in avoided and not is_eligible(drawn, now, safe=safe)):
+                continue
+            if found is None:
+                found = drawn
+            elif drawn is not found:
+                chosen, stats = self._better(found, drawn, now)
+                return Pick(self._table, chosen, stats, service, now)
+        return None if found is None else Pick(self._table, found, None, service, now)
 
     def _pick_avoided(
         self, instances: Sequence[Instance], tried: Collection[str], service: Service, now: float

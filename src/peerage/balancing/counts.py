@@ -20,9 +20,9 @@ class CallCounts:
 
     attempts: Mapping[str, int]
     """Attempts by their outcome: ``answered``, ``connect_failed``, ``connection_lost``, ``timed_out``,
-    ``unavailable``, ``throttled``, ``overloaded``, ``misdirected``, ``out_of_resources``, ``not_retryable``,
-    ``cancelled``; :class:`peerage.balancing.Outcome` explains them. Outcomes that never occurred are left
-    out."""
+    ``unavailable``, ``gateway_timeout``, ``throttled``, ``overloaded``, ``misdirected``,
+    ``out_of_resources``, ``not_retryable``, ``cancelled``; :class:`peerage.balancing.Outcome` explains them.
+    Outcomes that never occurred are left out."""
     broken_off: int
     """Responses whose body broke off; they count as ``answered`` as well."""
     retries: int
@@ -72,7 +72,7 @@ class Observer:
         """Count that *instance* was ejected, after a failure of this kind."""
         self.ejections += 1
 
-    def stopped(self, name: str) -> None:
+    def stalled(self, name: str) -> None:
         """The instance with this record answers neither requests nor its probe, so it gets no requests."""
 
     def readmitted(self, name: str) -> None:

@@ -23,7 +23,7 @@ HEDGED_SHARE: Final = 0.02
 
 
 class Hedging:
-    """How long the answers of one service usually take, and how many requests may be hedged."""
+    """How long answers to the hedged requests of one service usually take, and how many may be hedged."""
 
     __slots__ = ("budget", "usual")
 

@@ -18,7 +18,9 @@ class Outcome(Enum):
     TIMED_OUT = auto()
     """No response arrived within the caller's time limit; the instance may still process the request."""
     UNAVAILABLE = auto()
-    """It was answered with 502, 503 or 504, or not with HTTP; the instance may have processed it."""
+    """It was answered with 502 or 503, or not with HTTP; the instance may have processed it."""
+    GATEWAY_TIMEOUT = auto()
+    """It was answered with 504: a service that the instance called may still process the request."""
     THROTTLED = auto()
     """It was answered with 429: the caller sends too many requests."""
     OVERLOADED = auto()

@@ -25,11 +25,18 @@ from peerage.records.instance import Instance
 #: How many times the mean load an instance may have and still get requests for its keys.
 BOUND: Final = 1.25
 
+#: Requests that a healthy instance may always have under way: what one task group asks at once for one key
+#: finds the same cache, however little else is asked.
+TOGETHER: Final = 4
+
 #: Instances that are candidates for one key: the chance that all of them are too busy is below 0.1 %.
 _CANDIDATES: Final = 16
 
 #: Keys whose order of instances is remembered.
 _REMEMBERED: Final = 4096
+
+#: Characters of a key that is remembered as it is; a longer one, such as a prompt, by its digest.
+_LONGEST: Final = 100
 
 _BITS: Final = 64
 _MASK: Final = (1 << _BITS) - 1
@@ -72,14 +79,15 @@ class Rendezvous:
         self.weight = sum(weights)
         """The sum of the weights."""
         self._equal = min(weights) == max(weights)
-        self._orders = LRUCache[str, Sequence[Instance]](_REMEMBERED)
+        self._orders = LRUCache[str | int, Sequence[Instance]](_REMEMBERED)
 
     def order(self, key: str) -> Sequence[Instance]:
         """Return the first instances for *key*, the best one first.
 
         The first time that a key is seen, this takes time in proportion to the number of instances.
         """
-        found = self._orders.get(key)
+        short = key if len(key) <= _LONGEST else _digest(key)
+        found = self._orders.get(short)
         if found is None:
             digest, instances = _digest(key), self._instances
             # This is mix(), inlined because a call for each instance takes too long.
@@ -93,7 +101,7 @@ class Rendezvous:
                     for score, each in zip(scores, instances, strict=True)
                 ]
             best = nlargest(_CANDIDATES, range(len(scores)), key=scores.__getitem__)
-            found = self._orders[key] = [instances[number] for number in best]
+            found = self._orders[short] = [instances[number] for number in best]
         return found
 
 

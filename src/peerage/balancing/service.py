@@ -1,18 +1,35 @@
 """What the balancer remembers about all instances of one name together."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from peerage.balancing.budget import RetryBudget
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from peerage.balancing.choices import Choices
     from peerage.balancing.hedging import Hedging
+    from peerage.records.instance import Instance
+
+#: Seconds in which all instances must fail too often for a panic, and for which none is ejected then.
+PANIC_SECONDS: Final = 5.0
 
 
 class Service:
     """The instances that answer to one logical name."""
 
-    __slots__ = ("answered_at", "budget", "choices", "ejected", "hedging", "outstanding", "size")
+    __slots__ = (
+        "answered_at",
+        "budget",
+        "choices",
+        "ejected",
+        "hedging",
+        "not_avoided",
+        "outstanding",
+        "panic_until",
+        "size",
+        "tripped",
+    )
 
     def __init__(self) -> None:
         self.budget = RetryBudget()
@@ -21,11 +38,26 @@ class Service:
         """When an instance last answered a request, in seconds of the balancer's clock."""
         self.ejected: set[str] = set()
         """The names of the records of the ejected instances."""
+        self.tripped: dict[str, float] = {}
+        """When instances failed too often that couldn't be ejected, by the names of their records."""
+        self.panic_until = 0.0
+        """Until when no instance is ejected, because all fail too often."""
         self.hedging: Hedging | None = None
         """When requests are hedged; None if hedging was never chosen."""
         self.outstanding = 0
         """Requests under way at all instances."""
         self.size = 0
         """The number of instances at the last request."""
+        self.not_avoided: tuple[Sequence[Instance], object, Sequence[Instance]] | None = None
+        """Some of its instances, their state, and those of them that weren't avoided then."""
         self.choices: Choices | None = None
         """What was computed from the instances at the last request."""
+
+    def all_trip(self, name: str, now: float) -> bool:
+        """Take note that an instance which can't be ejected failed too often; tell whether all did lately.
+
+        If they have too many requests together, ejecting some of them leaves the others with even more.
+        """
+        self.tripped[name] = now
+        self.tripped = {each: at for each, at in self.tripped.items() if at > now - PANIC_SECONDS}
+        return len(self.tripped.keys() | self.ejected) >= self.size

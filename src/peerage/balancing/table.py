@@ -3,15 +3,19 @@
 from collections.abc import Mapping
 from enum import Enum, auto
 from random import Random
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from peerage.balancing.counts import Observer
 from peerage.balancing.ejection import Ejection
 from peerage.balancing.outcome import ANSWERED, Outcome
-from peerage.balancing.service import Service
+from peerage.balancing.service import PANIC_SECONDS, Service
+from peerage.balancing.stalling import CLEARED_SECONDS, may_have_stalled
 from peerage.balancing.stats import Stats
 from peerage.balancing.trouble import COLD_SECONDS, Trouble
 from peerage.records.instance import Instance
+
+if TYPE_CHECKING:
+    from peerage.balancing.hedging import Hedging
 
 #: Seconds for which an instance that accepted no connection is avoided, before it is probed.
 AVOID_SECONDS: Final = 1.0
@@ -20,17 +24,14 @@ AVOID_SECONDS: Final = 1.0
 #: one.
 _MOST_SERVICES: Final = 4096
 
-#: Seconds after which an unanswered request may mean that its instance has stalled, and seconds until an
-#: instance that passed its probe is probed for this reason again.
-STALL_SECONDS: Final = 1.0
-_CLEARED_SECONDS: Final = 5.0
-
 #: No connection to the instance was made, and the next request would fail in the same way.
 _REFUSED: Final = frozenset({Outcome.UNRESOLVED, Outcome.CONNECT_FAILED, Outcome.MISDIRECTED})
 
 #: Failures of the instance, and answers by which it asks for fewer requests. An instance isn't ejected
 #: because it is overloaded: the others would get its requests, and be overloaded, too.
-_FAILED: Final = frozenset({Outcome.CONNECTION_LOST, Outcome.TIMED_OUT, Outcome.UNAVAILABLE})
+_FAILED: Final = frozenset(
+    {Outcome.CONNECTION_LOST, Outcome.TIMED_OUT, Outcome.UNAVAILABLE, Outcome.GATEWAY_TIMEOUT}
+)
 _DECLINED: Final = frozenset({Outcome.THROTTLED, Outcome.OVERLOADED})
 
 
@@ -48,7 +49,7 @@ class Probe(Enum):
 class Pick:
     """One request given to one instance, counted as under way until :meth:`done`."""
 
-    __slots__ = ("_table", "instance", "service", "started", "stats")
+    __slots__ = ("_table", "excused", "hedging", "instance", "service", "started", "stats")
 
     def __init__(
         self, table: "Table", instance: Instance, stats: Stats | None, service: Service, now: float
@@ -63,6 +64,10 @@ class Pick:
         """What is known about all instances of the name that was called."""
         self.started = now
         """When it was chosen, in seconds of the balancer's clock."""
+        self.excused = False
+        """Whether a failure doesn't count against the instance, because this process was itself too late."""
+        self.hedging: Hedging | None = None
+        """Learns how long it takes, if it may be hedged."""
         self._table: Table | None = table
         stats.outstanding += 1
         service.outstanding += 1
@@ -75,8 +80,8 @@ class Pick:
         service, seconds = self.service, now - self.started
         stats.answered(seconds, now)
         service.answered_at = now
-        if service.hedging is not None:
-            service.hedging.answered(seconds, now)
+        if self.hedging is not None:
+            self.hedging.answered(seconds, now)
         if (trouble := stats.trouble) is not None and self._table is not None:
             self._table.answered(self.instance.name, stats, trouble, self.started)
 
@@ -106,7 +111,7 @@ class Pick:
             else:
                 if outcome is Outcome.CANCELLED:
                     table.observer.count_failed(outcome)
-                if not counts:
+                elif self.excused or not counts:
                     outcome = Outcome.CANCELLED if outcome is Outcome.TIMED_OUT else Outcome.NOT_RETRYABLE
                 table.failed(self, outcome, now, retry_after)
 
@@ -132,6 +137,8 @@ class Table:
         self.stats: dict[str, Stats] = {}
         self.avoided: dict[str, Trouble] = {}
         """Instances that get no requests at the moment, by the name of the record."""
+        self.changes = 0
+        """Grows when an instance becomes avoided, and when one no longer is."""
         self.services: dict[tuple[str, str], Service] = {}
         self.due: Final[dict[Instance, Probe]] = {}
         """The instances to be probed in the background; see :meth:`take_due`."""
@@ -215,25 +222,23 @@ class Table:
         """Record the end of a successful response of an instance that failed before; see :meth:`answered`."""
         if trouble.ejected_from is None or started >= trouble.ejected_at:
             trouble.consecutive = 0
-            if trouble.is_over(now):
+            if now < trouble.cold_until:
+                trouble.rest(now, now - started)
+            elif trouble.is_over(now):
                 stats.trouble = None
 
     def check_stalled(self, pick: Pick, now: float) -> bool:
-        """Tell whether the instance of a request under way is avoided; if it may have stalled, probe it.
-
-        It may have stalled if the request is older than a second and the instance has answered nothing since
-        the request began, although others of the service have.
-        """
+        """Tell whether the instance of a request under way is avoided; if it may have stalled, probe it."""
         stats, name = pick.stats, pick.instance.name
         if name in self.avoided:
             return True
-        if stats.answered_at >= pick.started or pick.service.answered_at <= pick.started:
-            return False
-        if now - pick.started < STALL_SECONDS or stats.retired:
+        if stats.retired or not may_have_stalled(
+            pick.started, stats.answered_at, pick.service.answered_at, now
+        ):
             return False
         trouble = stats.begin_trouble()
         if now >= trouble.recheck_at:
-            trouble.recheck_at = now + _CLEARED_SECONDS
+            trouble.recheck_at = now + CLEARED_SECONDS
             self.due[pick.instance] = Probe.STALLED
         return False
 
@@ -246,8 +251,8 @@ class Table:
         if trouble.retry_at is None:
             if not passed:
                 trouble.retry_at = now + AVOID_SECONDS
-                self.avoided[name] = trouble
-                self.observer.stopped(name)
+                self._avoid(name, trouble)
+                self.observer.stalled(name)
         elif passed:
             trouble.held = 0
             # The next failure ejects it again.
@@ -267,14 +272,14 @@ class Table:
         if outcome in _REFUSED:
             trouble = stats.begin_trouble()
             trouble.retry_at = now + self._pause(trouble)
-            self.avoided[name] = trouble
+            self._avoid(name, trouble)
         elif outcome in _FAILED or outcome in _DECLINED:
             self._blame(pick, outcome, now, retry_after)
         elif outcome is Outcome.CANCELLED:
             stats.begin_trouble().hold(now)
-            if (hedging := pick.service.hedging) is not None:
+            if pick.hedging is not None:
                 # The answer would have taken at least as long.
-                hedging.usual.add(now - pick.started)
+                pick.hedging.usual.add(now - pick.started)
 
     def joined(self, name: str, now: float) -> None:
         """Give an instance that has just been started one request at a time at first."""
@@ -331,20 +336,36 @@ class Table:
         ):
             return
         service = pick.service
-        if self.ejection.allows(len(service.ejected), service.size):
+        if now >= service.panic_until and self.ejection.allows(len(service.ejected), service.size):
             service.ejected.add(pick.instance.name)
             trouble.ejected_from, trouble.ejected_at = service, now
             trouble.retry_at = now + self._pause(trouble)
             trouble.held = 0
-            self.avoided[pick.instance.name] = trouble
+            self._avoid(pick.instance.name, trouble)
             self.observer.ejected(pick.instance, outcome)
         else:
             trouble.double()
+            if service.all_trip(pick.instance.name, now):
+                self._panic(service, now)
+
+    def _panic(self, service: Service, now: float) -> None:
+        """Let all instances of *service* get requests: together they have too many, or none is better."""
+        service.panic_until = now + PANIC_SECONDS
+        for name in [*service.ejected]:
+            trouble = self.avoided[name]
+            trouble.held = 0
+            self._readmit(name, self.stats[name], trouble)
+
+    def _avoid(self, name: str, trouble: Trouble) -> None:
+        if name not in self.avoided:
+            self.avoided[name] = trouble
+            self.changes += 1
 
     def _readmit(self, name: str, stats: Stats, trouble: Trouble) -> None:
         trouble.retry_at = None
         trouble.recheck_at = 0.0
-        self.avoided.pop(name, None)
+        if self.avoided.pop(name, None) is not None:
+            self.changes += 1
         self.observer.readmitted(name)
         if trouble.ejected_from is not None:
             trouble.ejected_from.ejected.discard(name)

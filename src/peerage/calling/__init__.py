@@ -1,9 +1,10 @@
-"""What is decided about a request; pure and synchronous, and free of any HTTP library.
+"""The decisions about a call; pure and synchronous, and free of any HTTP library.
 
-:mod:`peerage.calling.call` is the state machine, and :mod:`~peerage.calling.search` what it does after the
-first attempt. They ask :mod:`~peerage.calling.candidates` where an instance may be reached,
-:mod:`~peerage.calling.resolution` for the addresses of a host, :mod:`~peerage.calling.retry` whether a
-request may be sent again, and :mod:`~peerage.calling.messages` how to say that it can't.
+:mod:`peerage.calling.call` is the state machine, and :mod:`~peerage.calling.search` makes its attempts after
+the first one. They use :mod:`~peerage.calling.choosing` for the choice of an instance,
+:mod:`~peerage.calling.candidates` for its endpoints, :mod:`~peerage.calling.resolution` for the addresses of
+a host, :mod:`~peerage.calling.retry` for whether a request may be sent again, and
+:mod:`~peerage.calling.messages` for the texts of errors.
 """
 
 from peerage.calling.addresses import Addresses, Host

@@ -1,8 +1,9 @@
-"""What is known of the addresses of hosts; pure: look-ups are made elsewhere, and recorded here.
+"""What is known about the addresses of hosts; pure: look-ups are made elsewhere, and recorded here.
 
-The last good answer of the name service stays in use while look-ups fail: a name service that is away must
-not keep anyone from calling addresses that were right a moment ago. A failure is remembered for a second, and
-for longer each time it repeats, so that a dead name costs other calls nothing.
+While look-ups fail, the last good answer of the name service stays in use: an outage of the name service must
+not prevent calls to addresses that were right a moment ago. RFC 8767 ("Serving Stale Data to Improve DNS
+Resiliency") recommends the same to resolvers. A failure is remembered for a second, and for longer each time
+it repeats, so that a name that doesn't resolve doesn't delay other calls.
 """
 
 from collections.abc import Callable, Iterable
@@ -34,7 +35,7 @@ class Host(NamedTuple):
 
 
 class HostEntry:
-    """What is known of one host."""
+    """What is known about one host."""
 
     __slots__ = ("addresses", "failures", "problem", "renew_at", "retry_at", "started", "unreachable")
 
@@ -42,7 +43,7 @@ class HostEntry:
         self.addresses: tuple[str, ...] = ()
         """The addresses of the last good answer; empty before the first."""
         self.unreachable: frozenset[str] = frozenset()
-        """Those of them to which no connection could be made; they come last, also in later answers."""
+        """The addresses to which no connection could be made; they come last, also in later answers."""
         self.renew_at = 0.0
         """When they are to be looked up again."""
         self.problem = ""
@@ -73,7 +74,7 @@ class Addresses:
         """Hosts to be looked up in the background; see :meth:`take_due`."""
 
     def entry(self, host: Host) -> HostEntry:
-        """Return what is known of *host*, and note that it is used."""
+        """Return what is known about *host*, and note that it is used."""
         entry = self._entries.get(host)
         if entry is None:
             entry = self._entries[host] = HostEntry()
@@ -87,7 +88,7 @@ class Addresses:
         return due
 
     def connect_failed(self, host: Host, address: str) -> None:
-        """No connection to *address* could be made: try the others first, and look *host* up again."""
+        """Take note that no connection to *address* was made: try others first, and look *host* up again."""
         entry = self._entries.get(host)
         if entry is None or address not in entry.addresses:
             return
@@ -100,7 +101,7 @@ class Addresses:
             self.due.add(host)
 
     def renew(self, host: Host) -> None:
-        """Have *host* looked up again if it is known: it may have moved."""
+        """Let *host* be looked up again, if it is known: it may have moved."""
         entry = self._entries.get(host)
         if entry is not None and entry.started is None:
             self.due.add(host)
@@ -108,12 +109,12 @@ class Addresses:
     # The results of look-ups
 
     def started(self, host: Host) -> None:
-        """A look-up of *host* begins."""
+        """Take note that a look-up of *host* begins."""
         self.entry(host).started = self.clock()
         self.due.discard(host)
 
     def found(self, host: Host, addresses: Iterable[str]) -> None:
-        """A look-up of *host* succeeded; without addresses it failed."""
+        """Record the result of a look-up of *host*; without addresses it failed."""
         entry, found = self.entry(host), tuple(dict.fromkeys(addresses))
         if not found:
             self.failed(host, "it has no address of the family wanted")
@@ -124,7 +125,7 @@ class Addresses:
         entry.renew_at, entry.retry_at = self.clock() + _FRESH, 0.0
 
     def failed(self, host: Host, problem: str) -> None:
-        """A look-up of *host* failed; the addresses known stay in use."""
+        """Take note that a look-up of *host* failed; the known addresses stay in use."""
         entry = self.entry(host)
         entry.started, entry.problem = None, problem
         pause = min(_LONGEST_FAILURE, _FAILURE * 2.0 ** min(entry.failures, 10))

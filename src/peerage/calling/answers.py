@@ -1,4 +1,4 @@
-"""What the status of an answer means for the decisions about a request; pure."""
+"""What the status and the headers of an answer mean for the decisions about a request; pure."""
 
 from collections.abc import Collection, Mapping
 from typing import Final
@@ -8,9 +8,9 @@ from peerage.balancing.outcome import ANSWERED
 from peerage.calling.deadline import TIMEOUT_MS
 from peerage.calling.misdirected import is_marked
 
-#: What counts against an instance unless a caller chooses otherwise: statuses of answers, and how attempts
-#: without an answer end. By 502, 503 and 504 the instance says that it, or what it depends on, can't answer
-#: at the moment, and another may; by 429 that it wants fewer requests.
+#: What counts as a failure of the instance, unless a caller chooses otherwise: statuses, and outcomes of
+#: attempts without an answer. 502, 503 and 504 say that the instance, or a service that it depends on, can't
+#: answer at the moment, so another instance may; 429 asks for fewer requests.
 FAILURES: Final[frozenset[int | str]] = frozenset({"connection_lost", "timed_out", 429, 502, 503, 504})
 
 #: Answers below this status are never failures.
@@ -26,7 +26,12 @@ _TOO_MANY_REQUESTS: Final = 429
 _SERVICE_UNAVAILABLE: Final = 503
 _GATEWAY_TIMEOUT: Final = 504
 
-#: The words of :data:`FAILURES` for outcomes that no status tells.
+_OF_STATUS: Final[Mapping[int, Outcome]] = {
+    _TOO_MANY_REQUESTS: Outcome.THROTTLED,
+    _GATEWAY_TIMEOUT: Outcome.GATEWAY_TIMEOUT,
+}
+
+#: The member of :data:`FAILURES` for each outcome that doesn't follow from a status alone.
 _FAILURE_OF: Final[Mapping[Outcome, int | str]] = {
     Outcome.CONNECTION_LOST: "connection_lost",
     Outcome.TIMED_OUT: "timed_out",
@@ -37,7 +42,7 @@ _FAILURE_OF: Final[Mapping[Outcome, int | str]] = {
 def outcome_of_answer(
     status: int, headers: Mapping[str, str], failures: Collection[int | str] = FAILURES
 ) -> Outcome:
-    """Return how an attempt ended that was answered with *status*, if *failures* count as such."""
+    """Return the outcome of an attempt that was answered with *status*, if *failures* count as failures."""
     if status < LEAST_FAILURE:
         return ANSWERED
     if is_marked(status, headers):
@@ -45,22 +50,22 @@ def outcome_of_answer(
     if status == _SERVICE_UNAVAILABLE and OVERLOADED in headers:
         return Outcome.OVERLOADED
     if status == _GATEWAY_TIMEOUT and TIMEOUT_MS in headers:
-        # The deadline has passed at the server. Whether its answer arrives before it passes here is chance.
+        # The deadline has passed at the server, so it passes here at about the same time.
         return Outcome.CANCELLED
     if status not in failures:
         return ANSWERED
-    return Outcome.THROTTLED if status == _TOO_MANY_REQUESTS else Outcome.UNAVAILABLE
+    return _OF_STATUS.get(status, Outcome.UNAVAILABLE)
 
 
 def counts(outcome: Outcome, failures: Collection[int | str]) -> bool:
-    """Tell whether an attempt that ended with *outcome* counts against its instance, as *failures* say."""
+    """Tell whether an attempt that ended with *outcome* counts against its instance, by *failures*."""
     return failures is FAILURES or _FAILURE_OF.get(outcome) in {None, *failures}
 
 
 def retry_after(headers: Mapping[str, str]) -> float:
     """Return the seconds for which the server asked not to be called; 0 if it didn't (RFC 9110, 10.2.3).
 
-    A date counts as 0: the clocks of two hosts may differ by more than it is meant to say.
+    A date counts as 0, because the clocks of two hosts may differ by more than the time that is meant.
     """
     return float(_number(headers, "Retry-After") or 0)
 

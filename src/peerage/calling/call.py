@@ -80,8 +80,8 @@ class CallContext:
     """Counts what happens."""
     doubtful: TTLCache[tuple[str, int, bool], bool] = field(init=False)
     """Endpoints that may speak another scheme than the one tried: record, port, whether TLS was tried."""
-    emptied: TTLCache[tuple[str, str], bool] = field(init=False)
-    """Names, by key and value, that lost their last instance within the last minute."""
+    emptied: TTLCache[tuple[str, str], float] = field(init=False)
+    """When names, by key and value, lost their last instance, for a minute."""
 
     def __post_init__(self) -> None:
         """Make the parts that follow from the others, or are empty at first."""
@@ -215,7 +215,7 @@ class Call:
             if attempt is self._backup:
                 context.observer.backups_won += 1
             return
-        if outcome in _ABSENT and attempt.instance.suspect:
+        if outcome in _ABSENT and attempt.instance.suspect and not attempt.pick.excused:
             context.directory.refused(attempt.instance.name)
         if outcome is not Outcome.CANCELLED:
             context.observer.count_failed(outcome)
@@ -254,13 +254,15 @@ class Call:
         pick.done(Outcome.UNUSED, self.context.clock())
         return True
 
-    def hedge_after(self) -> float | None:
-        """Return the seconds after which an attempt takes longer than usual; None if it isn't hedged."""
+    def hedge_after(self, attempt: Attempt) -> float | None:
+        """Return the seconds after which *attempt* takes longer than usual; None if it isn't hedged."""
         if not self.options.hedge or self.repeatable is not _SAFE:
             return None
-        if self.service.hedging is None:
-            self.service.hedging = Hedging()
-        return self.service.hedging.usual.value
+        hedging = self.service.hedging
+        if hedging is None:
+            hedging = self.service.hedging = Hedging()
+        attempt.pick.hedging = hedging
+        return hedging.usual.value
 
     def hedge(self, attempt: Attempt) -> Attempt | None:
         """Return a backup of *attempt*, which takes longer than usual; None if it gets none."""

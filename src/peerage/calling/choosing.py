@@ -1,4 +1,4 @@
-"""Which instance a call asks: what its options say, and what the balancer finds."""
+"""Which instance a call asks: the choice by its options, or else by the balancer."""
 
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Final
@@ -12,7 +12,7 @@ from peerage.records.instance import Instance
 if TYPE_CHECKING:
     from peerage.calling.call import Call
 
-# In Python 3.11 the name of a member takes ten times as long to look up.
+# In Python 3.11 looking up a member by its name takes ten times as long.
 _SAFE: Final = Repeatable.SAFE
 
 
@@ -22,7 +22,7 @@ def choose(
     """Choose an instance for *call*, or a *second* one for its backup; see :meth:`Balancer.pick`.
 
     Returns:
-        None if there is none, or each was tried or is avoided.
+        None if every instance was tried or is avoided, or if there are none.
     """
     context, service, options = call.context, call.service, call.options
     targets, choices, balancer = context.directory.targets(*call.name), None, context.balancer
@@ -31,8 +31,11 @@ def choose(
     if len(targets) > 1 and not last_resort:
         choices = service.choices
         if choices is None or choices.version != targets.version or choices.place is not context.place:
-            choices = Choices(targets, targets.version, context.place, context.salt)
+            group_at = float("-inf") if choices is None else choices.group_at
+            choices = Choices(targets, targets.version, context.place, context.salt, group_at)
             service.choices = choices
+        if not choices.is_grouped:
+            choices.group(context.clock())
     safe = call.repeatable is _SAFE
     pick = None
     if choices is not None and (choices.levels or options.key is not None or options.subset is not None):
@@ -67,6 +70,7 @@ def _choose_fitting(
     fitting = [target for target in targets if fits(target, secure=call.secure)]
     if len(fitting) > 1 and not last_resort:
         choices = Choices(fitting, 0, context.place, context.salt)
+        choices.group(context.clock())
         pick = _choose_by_options(call, balancer, fitting, choices, tried, safe=safe)
     return pick or balancer.pick(fitting, call.service, tried=tried, safe=safe, last_resort=last_resort)
 

@@ -1,9 +1,9 @@
 """How long a caller waits: the time that is left, and the header that tells the next service; pure.
 
 A deadline is kept as a time of this process's monotonic clock. What is sent is the time that is left, in
-whole milliseconds and rounded down, so the clocks of two hosts are never compared, and each service ends a
-little before the one that called it. That is how gRPC does it with ``grpc-timeout``. The header has a name of
-its own, because each of the known ones means something else:
+whole milliseconds and rounded down. So the clocks of two hosts are never compared, and each service gives up
+a little before its caller. gRPC does the same with ``grpc-timeout``. The header has a new name, because each
+of the known ones means something else:
 
 - ``grpc-timeout`` has a unit behind its number, and belongs to gRPC, whose servers and proxies act on it;
 - ``x-envoy-expected-rq-timeout-ms`` is set by each Envoy on the way to its own limit, 15 seconds by default,
@@ -28,7 +28,7 @@ _DIGITS: Final = 10
 
 _MOST_MS: Final = 10**_DIGITS - 1
 
-#: Seconds that must be left for anything to be begun: what the header can say.
+#: Seconds that must be left for an attempt to begin: the least that the header can say.
 LEAST: Final = 0.001
 
 
@@ -36,9 +36,9 @@ class Deadline:
     """A time at which the caller stops waiting.
 
     Args:
-        seconds: for which the caller waits.
-        now: the monotonic time from which on it does, in seconds.
-        outer: the deadline around this one, which is never exceeded.
+        seconds: how long the caller waits.
+        now: the monotonic time from which it waits, in seconds.
+        outer: the deadline around this one, which limits it.
     """
 
     __slots__ = ("_waited_for", "ends", "outer", "seconds")
@@ -46,13 +46,13 @@ class Deadline:
     def __init__(self, seconds: float, now: float, outer: "Deadline | None" = None) -> None:
         self.seconds = seconds
         self.ends = now + seconds
-        """The monotonic time at which it passes, if the outer one doesn't pass before."""
+        """The monotonic time at which it passes, unless the outer one passes before."""
         self.outer = outer
         self._waited_for = ""
 
     @property
     def smallest(self) -> "Deadline":
-        """The one that passes first: this one, or one around it."""
+        """The deadline that passes first: this one, or one around it."""
         smallest, outer = self, self.outer
         while outer is not None:
             if outer.ends <= smallest.ends:
@@ -65,32 +65,32 @@ class Deadline:
         return self.smallest.ends - now
 
     def leaves_time(self, now: float, seconds: float = 0.0) -> bool:
-        """Tell whether something can be begun, after a wait of so many *seconds*."""
+        """Tell whether an attempt can begin after a wait of *seconds*."""
         return self.left(now) >= seconds + LEAST
 
     def release(self) -> None:
-        """Let it hold no longer: the request is answered, and what it has left behind isn't waited for."""
+        """End its effect: the request is answered, and nothing waits for tasks that it left behind."""
         self.ends = math.inf
 
     def note(self, waited_for: str) -> None:
-        """Remember what was waited for when it passed, for the message of the error."""
+        """Remember what the caller was waiting for when it passed, for the message of the error."""
         self._waited_for = waited_for
         if self.outer is not None and self.outer.smallest is self.smallest:
             self.outer.note(waited_for)
 
     def message(self, waited_for: str = "") -> str:
-        """Return the message that it has passed."""
+        """Return the message that the deadline has passed."""
         waited_for = waited_for or self._waited_for
         passed = f"The deadline of {self.smallest.seconds:g} s has passed"
         return f"{passed}: {waited_for}" if waited_for else passed
 
 
-#: The deadline of what runs now; tasks inherit it.
+#: The deadline of the current task; tasks that it starts inherit it.
 current_deadline: ContextVar[Deadline | None] = ContextVar("deadline", default=None)
 
 
 def begin(seconds: float | None, now: float) -> Deadline | None:
-    """Return the deadline in *seconds* within the current one; with None or infinity the current one.
+    """Return a deadline in *seconds*, within the current one; for None or infinity, the current one itself.
 
     Raises:
         ConfigurationError: *seconds* isn't a number.
@@ -99,19 +99,19 @@ def begin(seconds: float | None, now: float) -> Deadline | None:
     if seconds is None or seconds == math.inf:
         return outer
     if math.isnan(seconds):
-        raise ConfigurationError("A deadline must be a number of seconds, and this isn't one: nan.")
+        raise ConfigurationError("A deadline must be a number of seconds, and nan isn't one.")
     return Deadline(seconds, now, outer)
 
 
 def write_timeout(left: float) -> str:
-    """Return the value of the header with *left* seconds, never more than these."""
+    """Return the value of the header for *left* seconds, rounded down."""
     milliseconds = int(max(0.0, min(left * 1000, _MOST_MS)))
     # The product may have been rounded up.
     return str(milliseconds - 1 if milliseconds / 1000 > left > 0 else milliseconds)
 
 
 def read_timeout(values: Iterable[str]) -> float | None:
-    """Return the seconds that the header allows, the least of several values; None without a valid one."""
+    """Return the seconds that the header allows: the least of its valid values, None if there is none."""
     found = [
         int(value) for value in values if len(value) <= _DIGITS and value.isascii() and value.isdecimal()
     ]

@@ -46,6 +46,22 @@ def not_discovered(directory: Directory, key: str, value: str) -> str:
     )
 
 
+def all_left(key: str, value: str, seconds: float) -> str:
+    """Return the message that the last instance left *seconds* ago."""
+    return (
+        f"No instance with {shown(key, value)} is left: the last one left {seconds:.1f} s ago. Start it "
+        "again, or find out from its log why it ended."
+    )
+
+
+def not_again(method: str, key: str, value: str, notes: Sequence[Note], reason: str) -> str:
+    """Return the message that the caller gets the last failure as it is, and why."""
+    return (
+        f"{ascii(method)[1:-1]} of {shown(key, value)} failed at {_list(notes)}. It isn't sent again: "
+        f"{reason}."
+    )
+
+
 def other_scheme(key: str, value: str, scheme: str) -> str:
     """Return the message that all instances speak TLS and the URL doesn't, or the other way round."""
     other = _OTHER_SCHEME[scheme]
@@ -91,6 +107,14 @@ def why_not_callable(instance: Instance) -> str:
     return (
         "it listens on addresses that can't be called from here, such as loopback addresses of another host"
     )
+
+
+def describe(instance: Instance) -> str:
+    """Return which instance it is: its ids, where it is called, and its record."""
+    label = ascii(instance.instance_id or "")[1:-1]
+    service = f" of {shown('service_id', instance.service_id)}" if instance.service_id else ""
+    place = f"{ascii(instance.urls[0])[1:-1]}, " if instance.urls else ""
+    return f"Instance {label}{service} ({place}record {ascii(instance.name)[1:-1]})".replace("  ", " ")
 
 
 def shown(key: str, value: str) -> str:

@@ -1,8 +1,8 @@
-"""What a caller and a server say to each other about a request that reached the wrong service.
+"""The headers of a request, and of its refusal, if it may have reached the wrong service.
 
 The record of a process that died stays in the registry for a while. If another service takes over its port,
-it receives the dead one's requests. A caller of ours therefore names the record it chose and the address it
-dialled (:data:`DIALLED`). The server compares that with itself, and refuses with a marked 421 (RFC 9110,
+it receives the dead one's requests. So a caller names the record that it chose and the address that it
+dialled (:data:`DIALLED`). The server compares both with its own, and refuses with a marked 421 (RFC 9110,
 15.5.20) what can only be meant for another process. The caller then knows that the request was not processed,
 and asks another instance, whatever the method.
 

@@ -1,4 +1,4 @@
-"""Fills the trace of a call from what is decided about it; see :mod:`peerage.calling.trace`."""
+"""Fills the trace of a call from its steps and choices; see :mod:`peerage.calling.trace`."""
 
 from collections.abc import Collection, Sequence
 from itertools import islice
@@ -16,7 +16,7 @@ from peerage.records.instance import Instance
 if TYPE_CHECKING:
     from peerage.calling.call import CallContext
 
-#: Instances left out that a trace lists.
+#: How many instances that were left out a trace lists.
 _MOST: Final = 100
 
 
@@ -24,10 +24,10 @@ class Recorder:
     """Records one call.
 
     Args:
-        trace: where to.
+        trace: where to record it.
         context: what all calls share.
         name: key and value of the instances.
-        secure: whether TLS is wanted.
+        secure: whether the scheme requires TLS.
     """
 
     def __init__(
@@ -60,12 +60,12 @@ class Recorder:
         """Record that *pick* was chosen among *targets*.
 
         Args:
-            pick: the choice; None if there was none.
+            pick: the choice; None if no instance was eligible.
             targets: the instances that may be called.
-            tried: names of the records that weren't wanted again.
-            chosen: what made it a choice among some of the targets, if anything did.
+            tried: names of the records of instances that were tried before.
+            chosen: the options, if they narrowed the choice to some of the targets.
             last_resort: whether it is one of the avoided instances.
-            second: whether the first attempt goes on.
+            second: whether the attempt is a backup.
         """
         asked = {each.record for each in self._trace.attempts}
         known = self._directory.find((self._name,))
@@ -76,7 +76,7 @@ class Recorder:
             if last := _why_last(pick.instance):
                 reason = f"{reason}; {last}"
             self._reasons[pick] = (
-                f"a second attempt, as the first isn't answered: {reason}" if second else reason
+                f"a backup, as the first attempt isn't answered: {reason}" if second else reason
             )
         callable_ones = {each.name for each in targets}
         left = (
@@ -87,7 +87,7 @@ class Recorder:
         self._trace.left_out = [*islice(left, _MOST)]
 
     def step(self, step: Step) -> None:
-        """Record what is done next."""
+        """Record the next step."""
         now = self._now()
         if self._wait is not None:
             self._wait.seconds, self._wait = now - self._wait.started, None
@@ -108,17 +108,17 @@ class Recorder:
         self._trace.attempts.append(recorded)
 
     def ended(self, attempt: Attempt, outcome: Outcome, problem: str = "") -> None:
-        """Record how *attempt* ended; its body may follow."""
+        """Record how *attempt* ended; the body of its response may follow."""
         recorded = self._attempts[attempt]
         recorded.seconds = self._now() - recorded.started
         recorded.outcome, recorded.problem = outcome.name.lower(), problem
 
     def over(self, attempt: Attempt, outcome: Outcome) -> None:
-        """Record that the body of the answer to *attempt* is over."""
+        """Record that the body of the response to *attempt* is over."""
         recorded = self._attempts[attempt]
         recorded.body_seconds = self._now() - recorded.started - (recorded.seconds or 0.0)
         if outcome is not Outcome.ANSWERED:
-            recorded.problem = f"the body of the answer broke off: {outcome.name.lower()}"
+            recorded.problem = f"the body broke off: {outcome.name.lower()}"
 
     def closed(self) -> None:
         """Record that the call ended."""
@@ -143,14 +143,14 @@ class Recorder:
         last_resort: bool,
     ) -> str:
         if last_resort:
-            return "all others are avoided or were tried, and of these it has been avoided longest"
+            return "a last resort: all are avoided or were tried, and this one has been avoided longest"
         if len(targets) == 1:
             return "the only one"
         if chosen is not None and chosen.key is not None:
-            return f"the first for the key {chosen.key!r} that isn't too busy, of {len(targets)}"
+            return f"of {len(targets)}, the first in the order of the key {chosen.key!r} that isn't too busy"
         if chosen is not None:
-            what = "of its distance" if chosen.subset is None else "of the subset"
-            return f"one {what}, of {len(targets)}; {_load(pick.stats.outstanding - 1)}"
+            what = "among the near ones" if chosen.subset is None else "in the subset"
+            return f"chosen {what}, of {len(targets)}; {_load(pick.stats.outstanding - 1)}"
         left = sum(
             each.name not in tried
             and fits(each, secure=self._secure)
@@ -173,8 +173,8 @@ class Recorder:
             return _why_avoided(stats)
         load = _load(0 if stats is None else stats.outstanding)
         if stats is not None and stats.trouble is not None and stats.trouble.penalty(self._clock()):
-            load += ", and failures of the last seconds count against it"
-        return f"not drawn, or not the better one; {load}"
+            load += ", and recent failures count against it"
+        return f"not drawn, or not the better of the two; {load}"
 
 
 def label(instance: Instance) -> str:
@@ -185,7 +185,7 @@ def label(instance: Instance) -> str:
 def _why_last(instance: Instance) -> str:
     """Return why *instance* is asked only if no other is left; empty if it isn't."""
     if instance.suspect:
-        return "its record vanished"
+        return "a suspect: its record vanished"
     return "it is draining" if instance.draining else ""
 
 
@@ -193,8 +193,8 @@ def _why_avoided(stats: Stats | None) -> str:
     trouble = None if stats is None else stats.trouble
     if trouble is not None and trouble.ejected_from is not None:
         return "ejected: too many of its requests failed"
-    seems_stopped = trouble is not None and trouble.recheck_at
-    return f"avoided: it {'seems stopped' if seems_stopped else 'accepted no connection'}"
+    has_stalled = trouble is not None and trouble.recheck_at
+    return f"avoided: it {'has stalled' if has_stalled else 'accepted no connection'}"
 
 
 def _load(outstanding: int) -> str:
@@ -203,13 +203,13 @@ def _load(outstanding: int) -> str:
 
 def _reason_of(step: Lookups | TlsProbe | Relieve | Pause | WaitForInstance) -> str:
     if isinstance(step, Lookups):
-        return "look-up of " + ", ".join(sorted({host.name for host in step.hosts}))
+        return "for the look-up of " + ", ".join(sorted({host.name for host in step.hosts}))
     if isinstance(step, TlsProbe):
-        return f"whether {step.attempt.authority} speaks TLS"
+        return f"to find out whether {step.attempt.authority} speaks TLS"
     if isinstance(step, Relieve):
-        return "idle connections were closed, as no descriptor was left"
+        return "for descriptors: idle connections were closed, as none was left"
     return (
-        "an instance of that name"
+        "for an instance of that name"
         if isinstance(step, WaitForInstance)
         else "before the same instance is asked again"
     )

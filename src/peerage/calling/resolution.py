@@ -30,10 +30,10 @@ class Lookups(NamedTuple):
 
 
 class Resolution:
-    """Finds addresses, and keeps what failed and what takes its time.
+    """Finds addresses, and keeps what failed and what takes long.
 
     Args:
-        addresses: what is known of all hosts.
+        addresses: what is known about all hosts.
         networks: where instances may be called.
     """
 
@@ -43,7 +43,7 @@ class Resolution:
         self._addresses = addresses
         self._networks = networks
         self.insist = False
-        """Whether hosts are looked up although that has failed a moment ago: there is nothing else to try."""
+        """Whether to repeat look-ups that failed a moment ago, because there is nothing else to try."""
         self.notes: list[Note] = []
         """What failed: ``(host with port, problem)``."""
         self.pending: dict[Host, str] = {}

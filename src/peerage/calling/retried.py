@@ -2,6 +2,8 @@
 
 If each layer of services retried the failures of the layer below, one failure at the bottom would become many
 requests. So a retry carries a header, and calls that a server makes while it handles one are not retried.
+Retries at every layer are among the causes of metastable failures that Huang et al. found at eleven
+organisations ("Metastable Failures in the Wild", OSDI 2022).
 """
 
 from contextvars import ContextVar

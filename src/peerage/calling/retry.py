@@ -5,10 +5,10 @@ instance gets it: a failover, which is free. Otherwise sending it again is a ret
 only within the :class:`~peerage.balancing.RetryBudget` of the service. A request that an overloaded instance
 declined may be retried whatever its method. If an instance may have processed it, only a request that may be
 processed twice is retried (RFC 9110, section 9.2.2; the ``Idempotency-Key`` header allows it for other
-methods). After a time-out only safe requests are retried: a stopped instance that resumes carries out what it
-was sent, and an old PUT would then overwrite what a newer one has written. A call made by the handler of a
-retry isn't retried, or each layer of services would multiply the requests of the layer above. Neither is a
-request whose body can't be sent again.
+methods). After a time-out, of the caller or of an instance that calls others (504), only safe requests are
+retried: a stopped instance that resumes carries out what it was sent, and an old PUT would then overwrite
+what a newer one has written. A call made by the handler of a retry isn't retried, or each layer of services
+would multiply the requests of the layer above. Neither is a request whose body can't be sent again.
 """
 
 from enum import Enum, IntEnum, auto
@@ -31,6 +31,19 @@ MOST_RETRIES: Final = 2
 #: The request wasn't processed and cost the service nothing, so another instance may get it, whatever the
 #: method.
 _FREE: Final = frozenset({Outcome.UNRESOLVED, Outcome.CONNECT_FAILED, Outcome.MISDIRECTED})
+
+#: The instance, or a service that it called, may still process the request.
+_UNFINISHED: Final = frozenset({Outcome.TIMED_OUT, Outcome.GATEWAY_TIMEOUT})
+
+#: Why no request is sent again after these outcomes. The caller gets the error or the answer as it is.
+_FINAL: Final = {
+    Outcome.THROTTLED: "429 asks for fewer requests",
+    Outcome.NOT_RETRYABLE: "another instance wouldn't help",
+    Outcome.OUT_OF_RESOURCES: "this process or host has no descriptor, port or memory left",
+    Outcome.CANCELLED: "its deadline has passed at the instance",
+    Outcome.ANSWERED: "it was answered",
+    Outcome.UNUSED: "it wasn't sent",
+}
 
 
 class Repeatable(IntEnum):
@@ -74,8 +87,8 @@ def needs_budget(outcome: Outcome) -> bool:
     return outcome not in _FREE
 
 
-def may_retry(outcome: Outcome, repeatable: Repeatable, *, replayable: bool, retries: int) -> bool:
-    """Tell whether the request may be sent to another instance, if the budget allows it.
+def why_not_again(outcome: Outcome, repeatable: Repeatable, *, replayable: bool, retries: int) -> str:
+    """Return why the request may not be sent to another instance; empty if it may, as far as the budget goes.
 
     Args:
         outcome: how the attempt ended.
@@ -83,17 +96,16 @@ def may_retry(outcome: Outcome, repeatable: Repeatable, *, replayable: bool, ret
         replayable: whether the body can be sent again.
         retries: how often the call was retried already.
     """
-    if not replayable:
-        return False
-    if outcome in _FREE:
-        return True
+    if outcome in _FREE or not replayable:
+        return "" if replayable else "its body can't be sent again"
+    if (reason := _FINAL.get(outcome)) is not None:
+        return reason
     if retries >= MOST_RETRIES:
-        return False
-    if outcome is Outcome.OVERLOADED:
-        return True
-    if outcome is Outcome.TIMED_OUT:
-        return repeatable is Repeatable.SAFE
-    return outcome in {Outcome.CONNECTION_LOST, Outcome.UNAVAILABLE} and repeatable is not Repeatable.ONCE
+        return f"it was retried {MOST_RETRIES} times already"
+    if outcome in _UNFINISHED:
+        return "" if repeatable is Repeatable.SAFE else "the instance may still process it"
+    may = outcome is Outcome.OVERLOADED or repeatable is not Repeatable.ONCE
+    return "" if may else "the instance may have processed it"
 
 
 def ending_of(outcome: Outcome, *, method: str, retries: int) -> Ending:

@@ -10,7 +10,7 @@ from peerage.calling.answers import counts
 from peerage.calling.candidates import endpoints_of, hosts_of
 from peerage.calling.choosing import choose
 from peerage.calling.resolution import Resolution
-from peerage.calling.retry import Ending, ending_of, may_retry, needs_budget
+from peerage.calling.retry import Ending, ending_of, needs_budget, why_not_again
 from peerage.calling.steps import Attempt, GiveUp, Pause, Relieve, Step, TlsProbe, WaitForInstance
 from peerage.records.instance import Endpoint, Instance
 
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 #: that is down would cost an attempt at every instance.
 LAST_RESORTS: Final = 2
 
-#: Seconds until the same instance is asked again, on average: between half of it and one and a half times it.
+#: Seconds until the same instance is asked again, on average: between half of it and one and a half times it,
+#: so that callers whose requests failed together don't come back together (Brooker, "Exponential Backoff And
+#: Jitter", 2015).
 _PAUSE: Final = 0.05
 
 #: How an attempt without TLS may end at a port that speaks TLS, or the other way round.
@@ -58,8 +60,9 @@ class Search:
         # The retries so far, and whether the next attempt is one that hasn't been paid for yet.
         self._retries = 0
         self._owed = False
-        # Whether the budget has refused a retry.
+        # Whether the budget has refused a retry, and why the last failure allows no further attempt.
         self._refused = False
+        self._why_not = ""
         self._steps = self._run()
 
     @property
@@ -150,6 +153,7 @@ class Search:
     def _wait_for_instance(self) -> _Attempts:
         """If the last instance has just left, as in a restart, wait for another one and try it.
 
+        It is gRPC's "wait for ready", limited to names that are known to exist.
         It may also be a suspect that this request has just found dead; nothing was sent to it.
         """
         context, call = self._context, self._call
@@ -277,32 +281,46 @@ class Search:
     # The end
 
     def _may_go_on(self) -> bool:
-        call, last = self._call, self._last
-        if last is None or not may_retry(
-            last, call.repeatable, replayable=self._replayable, retries=self._retries
-        ):
-            return False
+        self._why_not = self._why_not_again()
+        return not self._why_not
+
+    def _why_not_again(self) -> str:
+        """Return why the request isn't sent again after the last attempt; empty if it is."""
+        call, last = self._call, self._last or Outcome.UNUSED
+        reason = why_not_again(last, call.repeatable, replayable=self._replayable, retries=self._retries)
+        if reason:
+            return reason
         if not needs_budget(last):
-            return call.options.failover
-        if not call.options.retry or call.nested:
-            return False
-        if call.service.budget.balance(self._context.clock()) >= 1:
-            return True
+            return "" if call.options.failover else "failover is switched off"
+        if not call.options.retry:
+            return "retries are switched off"
+        if call.nested:
+            return "the call is made for a request that is a retry itself"
+        if call.service.budget.balance(self._context.clock()) < 1:
+            return self._refuse()
+        return ""
+
+    def _refuse(self) -> str:
         if not self._refused:
             self._refused = True
-            self._context.observer.budget_used_up(call.name)
-        return False
+            self._context.observer.budget_used_up(self._call.name)
+        return "the retry budget is used up"
 
     def _end(self) -> GiveUp:
         (key, value), notes = self._call.name, self.notes
         if self._last is not None:
             ending = ending_of(self._last, method=self._call.method, retries=self._retries)
             if ending is Ending.AS_IT_IS:
-                return GiveUp(ending, "")
+                reason = self._why_not or "no other instance is left"
+                return GiveUp(ending, messages.not_again(self._call.method, key, value, notes, reason))
             return GiveUp(ending, messages.unreachable(key, value, notes))
         if notes:
             return GiveUp(Ending.NOT_DISCOVERED, messages.unresolved(key, value, notes))
         directory = self._context.directory
         if directory.targets(key, value):
             return GiveUp(Ending.NOT_DISCOVERED, messages.other_scheme(key, value, self._call.scheme))
+        left_at = self._context.emptied.get(self._call.name)
+        if left_at is not None and not directory.find(((key, value),)):
+            message = messages.all_left(key, value, self._context.clock() - left_at)
+            return GiveUp(Ending.NOT_DISCOVERED, message)
         return GiveUp(Ending.NOT_DISCOVERED, messages.not_discovered(directory, key, value))

@@ -92,7 +92,7 @@ class GiveUp(NamedTuple):
 
     ending: Ending
     message: str
-    """For the caller; empty if the error of the last attempt is raised as it is."""
+    """What happened; if the caller gets the last failure as it is, why there is no further attempt."""
 
 
 Step = Attempt | Lookups | TlsProbe | Relieve | Pause | WaitForInstance | GiveUp

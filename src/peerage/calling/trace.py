@@ -1,4 +1,4 @@
-"""What a call did, recorded when a program asks for it: ``with peerage.trace_calls() as traces:``."""
+"""The trace of a call, recorded on request: ``with peerage.trace_calls() as traces:``."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ __all__ = ["AttemptTrace", "CallTrace", "LeftOut", "Wait", "begin_trace", "colle
 
 @dataclass(slots=True)
 class AttemptTrace:
-    """One request that was sent, or should have been sent, to one address of an instance."""
+    """One attempt to send the request to an address of an instance."""
 
     instance: str
     """``instance_id`` of the instance, or the name of its record if it has none."""
@@ -19,22 +19,22 @@ class AttemptTrace:
     address: str
     """``address:port`` as written in a URL."""
     reason: str
-    """Why it was chosen."""
+    """Why the instance was chosen."""
     started: float
     """Seconds from the beginning of the call."""
     seconds: float | None = None
-    """Until it was answered or failed; None while it is under way."""
+    """Until the head of the response arrived, or the attempt failed; None while it is under way."""
     outcome: str | None = None
-    """How it ended, in the words of :attr:`peerage.CallCounts.attempts`; None while it is under way."""
+    """How it ended, as in :attr:`peerage.CallCounts.attempts`; None while it is under way."""
     problem: str = ""
     """What failed."""
     body_seconds: float | None = None
-    """From the head of the answer to the end of its body; None before."""
+    """From the head of the response to the end of its body; None until then."""
 
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """An instance of the name that wasn't asked."""
+    """An instance of the name to which no attempt was made."""
 
     instance: str
     record: str
@@ -53,31 +53,31 @@ class Wait:
 
 @dataclass(slots=True)
 class CallTrace:
-    """One call; it is complete when the call has ended, and shows what is known until then."""
+    """One call. The trace is complete when the call has ended."""
 
     method: str
     name: str
     """``<value>.<key>.asab``."""
     known: int = 0
-    """Instances with that name at the last choice, including those that can't be called."""
+    """How many instances had that name at the last choice, including those that can't be called."""
     attempts: list[AttemptTrace] = field(default_factory=list)
     """In the order in which they began."""
     left_out: list[LeftOut] = field(default_factory=list)
-    """The instances that weren't asked, at the last choice; 100 at most."""
+    """The instances that were left out at the last choice; 100 at most."""
     waits: list[Wait] = field(default_factory=list)
     seconds: float | None = None
-    """Until the head of the answer arrived, or the call failed; None while it is under way."""
+    """Until the head of the response arrived, or the call failed; None while it is under way."""
     problem: str = ""
-    """Why it failed, if there was nothing left to try."""
+    """Why it failed, or why a failure reached the caller without another attempt."""
 
 
-#: Where traces go that are begun now.
+#: The lists to which new traces are added.
 collecting: ContextVar[tuple[list[CallTrace], ...]] = ContextVar("trace_calls", default=())
 
 
 @contextmanager
 def trace_calls() -> Iterator[list[CallTrace]]:
-    """Collect a trace of each call that is begun in a block, its tasks included.
+    """Collect a trace of each call that begins in a block, or in a task that it starts.
 
     ::
 
@@ -97,7 +97,7 @@ def trace_calls() -> Iterator[list[CallTrace]]:
 
 
 def begin_trace(name: tuple[str, str], method: str) -> CallTrace:
-    """Return the trace of a call to *name*, key and value, that begins now; only if one is wanted."""
+    """Return a new trace of a call of *name*, a key and a value; only to be called if one is wanted."""
     trace = CallTrace(method, f"{name[1]}.{name[0]}.asab")
     for traces in collecting.get():
         traces.append(trace)

@@ -6,26 +6,26 @@ from peerage.calling.trace import AttemptTrace, CallTrace, Wait
 from peerage.cli.table import plain_table
 from peerage.cli.text import clean, shorten
 
-#: The outcomes of attempts in plain words; what failed follows.
+#: The outcomes of attempts in plain words; the problem follows.
 _ENDINGS = {
     "answered": "answered",
     "unresolved": "its host has no address",
     "connect_failed": "no connection",
     "connection_lost": "the connection broke",
     "timed_out": "no answer in time",
-    "unavailable": "it is unavailable",
-    "throttled": "it wants fewer requests",
-    "overloaded": "it has too much to do, and didn't process the request",
+    "unavailable": "it failed",
+    "gateway_timeout": "it got no answer in time from a service that it called",
+    "throttled": "it asks for fewer requests",
+    "overloaded": "it is overloaded, and didn't process the request",
     "misdirected": "another service answers there",
-    "out_of_resources": "this process has no descriptor or port left",
-    "not_retryable": "it failed in a way that no other instance would mend",
-    "unused": "not asked after all",
+    "out_of_resources": "this process or host has no descriptor, port or memory left",
+    "not_retryable": "it failed, and another instance wouldn't help",
     "cancelled": "given up",
 }
 
 
 def explain(trace: CallTrace) -> Iterator[str]:
-    """Yield the lines that say what a call did."""
+    """Yield the lines that show what a call did."""
     known = "1 instance is" if trace.known == 1 else f"{trace.known} instances are"
     yield f"{clean(trace.method)} {clean(trace.name)}: {known} known by that name"
     steps: list[AttemptTrace | Wait] = [*trace.attempts, *trace.waits]

@@ -104,19 +104,25 @@ def get_url(
 
 
 async def _explained(call: Coroutine[Any, Any, int], url: URL) -> int:
+    said = ""
     with trace_calls() as traces:
         try:
             return await call
+        except PeerageError as error:
+            said = str(error)
+            raise
         finally:
             sys.stdout.flush()
-            _write(traces, url)
+            _write(traces, url, said)
 
 
-def _write(traces: Sequence[CallTrace], url: URL) -> None:
+def _write(traces: Sequence[CallTrace], url: URL, said: str) -> None:
     if not traces and not is_logical(url.host):
         report(f"{url.host} isn't a .asab name, so no instance was chosen.")
     for trace in traces:
         sys.stderr.writelines(f"{line}\n" for line in ("", *explain(trace)))
+        if trace.problem and trace.problem != said:
+            report(trace.problem)
     sys.stderr.flush()
 
 

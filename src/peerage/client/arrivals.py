@@ -1,4 +1,4 @@
-"""Calls that wait for an instance of a name which has none at the moment."""
+"""Waiting for an instance of a name that has none at the moment."""
 
 import asyncio
 
@@ -8,11 +8,11 @@ from peerage.directory import Change
 
 
 class Arrivals:
-    """Wakes calls when an instance of their name arrives, and notes which names have lost their last one.
+    """Wakes calls when an instance of their name joins, and notes when names lose their last one.
 
     Args:
         context: what all calls share.
-        journal: where names that were called are logged.
+        journal: logs the names that were called.
     """
 
     def __init__(self, context: CallContext, journal: Journal) -> None:
@@ -21,7 +21,7 @@ class Arrivals:
         self._waiting: dict[tuple[str, str], set[asyncio.Future[None]]] = {}
 
     async def wait(self, step: WaitForInstance) -> None:
-        """Wait for an instance of that name, as long as *step* says."""
+        """Wait until an instance of the name in *step* joins, for as long as *step* says."""
         arrival = asyncio.get_running_loop().create_future()
         waiting = self._waiting.setdefault(step.name, set())
         waiting.add(arrival)
@@ -39,7 +39,7 @@ class Arrivals:
         if before is not None:
             for name in before.ids:
                 if not targets(*name):
-                    self._context.emptied[name] = True
+                    self._context.emptied[name] = self._context.clock()
                     if self._context.balancer.was_called(name):
                         self._journal.emptied(name)
         if after is not None and (self._waiting or self._journal.open):

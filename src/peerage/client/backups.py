@@ -21,16 +21,17 @@ from aiohttp.helpers import TimerNoop
 from multidict import CIMultiDict
 
 from peerage.balancing import Outcome
-from peerage.balancing.table import STALL_SECONDS
+from peerage.balancing.stalling import STALL_SECONDS
 from peerage.calling import Attempt, CallContext
 from peerage.calling.answers import outcome_of_answer, retry_after
 from peerage.client.connections import Connections, Kept
+from peerage.client.lateness import Lateness
 from peerage.client.outcomes import outcome_of
 
 if TYPE_CHECKING:
     from peerage.client.exchange import Exchange
 
-#: Seconds between two checks of the entries at least.
+#: Seconds between two checks of the entries.
 _INTERVAL: Final = 0.1
 
 #: The attempt that was answered, its connections, and the answer.
@@ -93,13 +94,15 @@ class Backups:
         # In the order of check_at.
         self._exchanges: dict[Exchange, None] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self.lateness = Lateness(context.clock)
+        """Whether this process is late while requests are under way."""
 
     def add(self, exchange: "Exchange", started: float) -> None:
         """Check *exchange*, whose attempt began at *started*, from now on; :meth:`discard` must follow."""
         exchange.check_at = started + STALL_SECONDS
         self._exchanges[exchange] = None
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(STALL_SECONDS, self._look)
+            self._look_later()
 
     def discard(self, exchange: "Exchange") -> None:
         """Stop checking *exchange*, and give its backup up."""
@@ -120,8 +123,13 @@ class Backups:
             self._timer.cancel()
             self._timer = None
 
+    def _look_later(self) -> None:
+        self.lateness.expect(_INTERVAL)
+        self._timer = asyncio.get_running_loop().call_later(_INTERVAL, self._look)
+
     def _look(self) -> None:
         self._timer = None
+        self.lateness.met()
         now = self._context.clock()
         for exchange in [*self._exchanges]:
             if exchange.check_at > now:
@@ -134,12 +142,12 @@ class Backups:
         if self._context.balancer.due:
             self._probe()
         if self._exchanges:
-            pause = max(_INTERVAL, next(iter(self._exchanges)).check_at - now)
-            self._timer = asyncio.get_running_loop().call_later(min(pause, STALL_SECONDS), self._look)
+            self._look_later()
 
     def hedge(self, exchange: "Exchange") -> None:
         """Make a backup when the attempt under way takes longer than usual."""
-        if (after := exchange.call.hedge_after()) is not None:
+        attempt = exchange.attempt
+        if attempt is not None and (after := exchange.call.hedge_after(attempt)) is not None:
             self._hedge_after(exchange, after)
 
     def _hedge_after(self, exchange: "Exchange", after: float) -> None:

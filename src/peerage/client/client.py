@@ -46,7 +46,7 @@ _CLOSING_SECONDS: Final = 0.5
 
 
 class Client:
-    """Makes sessions that share connections, and the knowledge how busy each instance is.
+    """Makes sessions that share their connections, and what is known about each instance.
 
     Touches no event loop before the first session, and belongs to that session's loop from then on.
 
@@ -57,7 +57,7 @@ class Client:
             of the descriptors the process may open, at most 4096. aiohttp's own default of 100 starves a
             service with more concurrent requests than that, for seconds, while its peers are idle.
         options: how calls deal with failures.
-        ejection: when instances that answer badly get no more requests.
+        ejection: when instances that fail are ejected.
         place: where this process runs.
         score: which of two instances is the better one; least_outstanding by default.
         telemetry: what attempts are reported to.
@@ -82,12 +82,12 @@ class Client:
         rng = random.Random() if rng is None else rng  # noqa: S311 - spreads load, keeps no secret
         self.membership = membership
         """The instances, and whether they are known."""
-        self.journal = Journal()
+        self.journal = Journal(membership.directory.get)
         """Counts and logs what happens to calls."""
         self.balancer = Balancer(
             rng, clock, score=score or least_outstanding, ejection=ejection, observer=self.journal
         )
-        """How busy each of them is."""
+        """Chooses among them."""
         self.lookup = HostLookup(Addresses(clock), getaddrinfo=getaddrinfo)
         """Looks up their hosts."""
         self._rng = rng
@@ -137,7 +137,7 @@ class Client:
             base_url: what relative URLs are joined to; may be a ``.asab`` one.
             headers: sent with each request.
             authorize: a middleware that authorizes requests; it runs inside those of *middlewares*, so each
-                repetition that they make is authorized anew.
+                retry that they make is authorized anew.
             options: how its calls deal with failures; by default those of the client.
             **kwargs: handed on to ``aiohttp.ClientSession``. ``middlewares`` run outside of ours. A
                 ``connector`` of your own is used, and owned as aiohttp says.
@@ -173,7 +173,7 @@ class Client:
                 self._break_connections()
 
     def _break_connections(self) -> None:
-        """Have connections closed that wait to send the rest to a peer that doesn't read."""
+        """Break connections that still have data to send to a peer that doesn't read."""
         for one in self._sockets:
             with suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
@@ -206,11 +206,11 @@ class Client:
             self.journal.forget(before.name)
             self._connections.leave(before.name)
         if after is not None and (before is None or after.name != before.name):
-            # A service that begins again may do so at other addresses, under the same host name.
+            # A restarted service may have other addresses under the same host name.
             for endpoint in after.endpoints:
                 self.lookup.addresses.renew(Host(endpoint.host, endpoint.family))
             if before is None and self.membership.ready:
-                # It joined just now, and isn't one of those that were there before this process.
+                # It has just joined, and wasn't there before this process.
                 self.balancer.joined(after.name)
         if self._connector is not None and self._resolver is not None:
             self.lookup.start(self.lookup.addresses.take_due())

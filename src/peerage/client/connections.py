@@ -1,4 +1,4 @@
-"""The kept connections to instances: how many there may be, and when they are closed.
+"""The pooled connections to instances: how many there may be, and when they are closed.
 
 aiohttp limits the connections in use. Idle ones it keeps for 15 seconds, whatever their number and whether or
 not the instance is still there, so that a service that calls thousands of instances runs out of descriptors.
@@ -37,7 +37,7 @@ Address = tuple[str, int]
 
 
 def call_at_end(response: aiohttp.ClientResponse, finished: Callable[[], object]) -> None:
-    """Call *finished* once, when *response* lets go of its connection.
+    """Call *finished* once, when *response* releases its connection.
 
     That is when its body has been read, when it is closed, released or collected, when its WebSocket closes,
     and at once if it has no body.
@@ -96,14 +96,14 @@ class Kept:
 
 
 class InstanceConnector(aiohttp.TCPConnector):
-    """aiohttp's connector, which tells *connections* of each one made for a request to an instance."""
+    """aiohttp's connector, which reports to *connections* each one that it makes to an instance."""
 
     def __init__(self, connections: "Connections", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._connections = connections
         connections.pooled, connections.acquired = self._pooled, self._count_acquired
 
-    # It isn't documented, but what every connector of aiohttp overrides. Without it nothing is bounded.
+    # It isn't documented, but all connectors of aiohttp override it. Without it nothing is bounded.
     async def _create_connection(self, req: aiohttp.ClientRequest, *args: Any) -> "ResponseHandler":
         if DIALLED not in req.headers:
             return await super()._create_connection(req, *args)
@@ -150,7 +150,7 @@ class Connections:
         """Returns how many connections are in use or being made, to any host; set by the connector."""
         self.connecting: set[asyncio.Task[Any] | None] = set()
         """The tasks that make connections to instances at the moment."""
-        # Those used last come last.
+        # In the order of their last use.
         self._kept: OrderedDict[Address, Kept] = OrderedDict()
         self._addresses: dict[str, set[Address]] = {}
         self._count = 0
@@ -158,7 +158,7 @@ class Connections:
         self._logged: set[str] = set()
 
     def begin(self, name: str, address: Address) -> Kept:
-        """A request goes to *address* of the instance whose record is *name*; :meth:`end` must follow."""
+        """Take note of a request to *address* of the instance with this record; :meth:`end` must follow."""
         kept = self._kept.get(address)
         if kept is None or kept.leaving:
             kept = self._kept.setdefault(address, Kept(address))
@@ -173,7 +173,7 @@ class Connections:
         return kept
 
     def authorize(self, req: aiohttp.ClientRequest) -> None:
-        """Take our token out of *req*, for which a connection is made, if another program may read it.
+        """Remove the internal token from *req*, which needs a new connection, if another program may read it.
 
         A connection that was made before the instance became suspect leads to the same process still, and
         over TLS the server's certificate is verified. For a new connection without TLS there is no proof.
@@ -192,7 +192,7 @@ class Connections:
                 )
 
     def made(self, address: Address, protocol: "ResponseHandler") -> None:
-        """A new connection was made for a request to *address*."""
+        """Take note that a connection was made for a request to *address*."""
         if (kept := self._kept.get(address)) is None:
             return
         kept.protocols.add(ref(protocol))
@@ -206,7 +206,7 @@ class Connections:
         return () if kept is None else kept.others
 
     def end(self, kept: Kept) -> None:
-        """A request of *kept* is over, its response included."""
+        """Take note that a request over *kept* is over, its response included."""
         kept.in_use -= 1
         self._in_use -= 1
         if kept.leaving and not kept.in_use:
@@ -242,7 +242,8 @@ class Connections:
             if kept.protocols:
                 kept.protocols = {ref(each) for each in kept.connected()}
         self._count = sum(len(kept.protocols) for kept in self._kept.values())
-        # Some more than needed, so that not each of the next requests has to look through all of them.
+        # Close some more than necessary, so that not each of the next requests has to look through all of
+        # them.
         most = self._most_idle - self._most_idle // 8
         for address, kept in tuple(self._kept.items()):
             if self._idle() <= most:

@@ -35,7 +35,7 @@ from peerage.client.backups import Backup, Backups, Won
 from peerage.client.connections import Connections, Kept, call_at_end
 from peerage.client.errors import MisdirectedError, unreachable
 from peerage.client.lookup import HostLookup
-from peerage.client.outcomes import is_connecting, outcome_of, outcome_of_body
+from peerage.client.outcomes import is_connecting, outcome_of, outcome_of_body, problem_of
 from peerage.client.prober import Prober
 from peerage.client.tlsprobe import speaks_tls
 from peerage.errors import DeadlineExceededError, NotDiscoveredError
@@ -52,8 +52,6 @@ _TIMEOUT_MS: Final = istr(TIMEOUT_MS)
 
 #: The server_hostname of requests without TLS. It keeps connections to instances apart in aiohttp's pool.
 _POOL: Final = "instance.asab"
-
-_NOT_HTTP: Final = "its answer isn't HTTP"
 
 #: If a caller gives up after so many seconds, and the connection isn't made by then, the instance counts as
 #: unreachable. The time limit of a whole request is often shorter than that of a connection, and cancels it.
@@ -237,7 +235,7 @@ class Exchange:
         return kept
 
     async def _lost(self, attempt: Attempt, kept: Kept, error: BaseException) -> Won | None:
-        """Record that *attempt* ended with *error*; return the second attempt if that was answered."""
+        """Record that *attempt* ended with *error*; return its backup if that was answered."""
         self._resources.connections.end(kept)
         await self._failed(attempt, error)
         # At the end of the caller's time limit, for example, the second one isn't waited for.
@@ -280,6 +278,8 @@ class Exchange:
     async def _failed(self, attempt: Attempt, error: BaseException) -> None:
         """Record that *attempt* ended with *error*; raise it if the caller gave up."""
         call, outcome, backup = self.call, outcome_of(error), self.backup
+        if isinstance(error, TimeoutError | asyncio.CancelledError):
+            attempt.pick.excused = self._resources.backups.lateness.excuses(attempt.started)
         if outcome is Outcome.CANCELLED:
             if backup is None or not backup.has_interrupted or not backup.take_back():
                 late = self._resources.context.clock() - attempt.started >= _CONNECT_SECONDS
@@ -287,18 +287,16 @@ class Exchange:
                     call.done(attempt, Outcome.CONNECT_FAILED, _TOO_SLOW)
                 raise error
             if backup.second is not None:
-                call.done(attempt, outcome)
+                call.done(attempt, outcome, "the backup was answered first")
                 return
-            # Nothing was sent. At the next instance there may be a second attempt.
+            # Nothing was sent. The attempt at the next instance may get a backup.
             self.backup, outcome, error = (
                 None,
                 Outcome.CONNECT_FAILED,
                 aiohttp.ConnectionTimeoutError(_TOO_SLOW),
             )
         self._error, consumed = error, await self._is_body_consumed()
-        # That of an answer which isn't HTTP contains the URL, and what was answered.
-        problem = _NOT_HTTP if outcome is Outcome.UNAVAILABLE else str(error) or type(error).__name__
-        call.done(attempt, outcome, problem, replayable=not consumed)
+        call.done(attempt, outcome, problem_of(error), replayable=not consumed)
         if outcome is Outcome.TIMED_OUT and not isinstance(error, aiohttp.ClientError):
             # No time is left for another attempt.
             raise error
@@ -333,11 +331,13 @@ class Exchange:
     def _give_up(self, end: GiveUp) -> aiohttp.ClientResponse:
         """Return the last answer, or raise the error with which the call ends."""
         error, answer = self._error, self._answer
+        log.debug("%s", end.message)
         if end.ending is Ending.AS_IT_IS:
             if answer is not None:
                 self._answer = None
                 return answer
             if error is not None:
+                error.add_note(end.message)
                 raise error
         if end.ending is Ending.NOT_DISCOVERED:
             raise NotDiscoveredError(end.message) from error

@@ -19,14 +19,14 @@ _SWITCHING_PROTOCOLS: Final = 101
 async def in_time(
     sending: Coroutine[Any, Any, aiohttp.ClientResponse], limit: Deadline, description: str
 ) -> aiohttp.ClientResponse:
-    """Return the response of *sending*; it must be read before *limit* as well.
+    """Return the response of *sending*, which must be read before *limit* as well.
 
-    A WebSocket may stay open for longer: its handshake is the call.
+    A WebSocket may stay open for longer, because only its handshake is the call.
 
     Args:
         sending: sends the request.
-        limit: when it must be over.
-        description: of the call, for the message of the error.
+        limit: the deadline.
+        description: what is called, for the message of the error.
 
     Raises:
         DeadlineExceededError: *limit* has passed.

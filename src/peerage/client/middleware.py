@@ -31,7 +31,7 @@ _WITHOUT_KEY: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class BalancingMiddleware:
-    """An aiohttp client middleware; leaves alone what isn't ``.asab``.
+    """An aiohttp client middleware; requests to hosts outside of ``.asab`` pass through it unchanged.
 
     Args:
         membership: the instances, and whether they are known.
@@ -47,14 +47,14 @@ class BalancingMiddleware:
     def __call__(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> Awaitable[aiohttp.ClientResponse]:
-        """Send *request* to an instance, and to others as long as that is safe and the first ones fail.
+        """Send *request* to an instance, and to others if that fails and another attempt does no harm.
 
         Raises:
             NotDiscoveredError: no instance can be called by that name.
             DeadlineExceededError: its deadline has passed.
             NotReadyError: no snapshot of the registry arrived in time.
             UnreachableError: instances are known, and none could be reached.
-            aiohttp.ClientError: as without us, where no other instance could be asked.
+            aiohttp.ClientError: the last failure, if there is no other attempt.
         """
         url = request.url
         host = url.raw_host
@@ -82,7 +82,7 @@ class BalancingMiddleware:
         exchange = Exchange(self._resources, call, request, handler)
         if limit is not None:
             return in_time(self._send(exchange), limit, f"{method} of {host}")
-        # Most requests are sent without a coroutine of the middleware.
+        # Most requests need no coroutine of this middleware.
         return exchange.run() if self._membership.ready else self._send(exchange)
 
     async def _send(self, exchange: Exchange) -> aiohttp.ClientResponse:

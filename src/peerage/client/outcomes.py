@@ -1,10 +1,12 @@
-"""What an exception or answer of aiohttp means for the decisions about a request."""
+"""The outcome of an attempt, from an exception or a response of aiohttp."""
 
 import errno
+import os
 import traceback
 from typing import Final
 
 import aiohttp
+from aiohttp.http_exceptions import LineTooLong
 
 from peerage.balancing import Outcome
 from peerage.balancing.outcome import ANSWERED
@@ -22,28 +24,28 @@ _LOST: Final = (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError, aiohttp.
 # Where aiohttp's connector waits until one of its connections is free.
 _QUEUE: Final = "_wait_for_available_connection"
 
-# Where it makes one.
+# Where it makes a connection.
 _CONNECT: Final = "_create_connection"
 
 
 def outcome_of(error: BaseException) -> Outcome:
-    """Return how an attempt ended that raised *error*."""
+    """Return the outcome of an attempt that raised *error*."""
     if isinstance(error, aiohttp.ClientConnectionError):
         return _outcome_of_connection(error)
     if isinstance(error, MisdirectedError):
         return Outcome.MISDIRECTED
-    if isinstance(error, aiohttp.ClientResponseError):
-        # What it answered isn't HTTP: another program may have taken its port.
+    if isinstance(error, aiohttp.ClientResponseError) and not isinstance(error.__cause__, LineTooLong):
+        # The answer isn't HTTP, so another program may have taken the port.
         return Outcome.UNAVAILABLE
     if isinstance(error, TimeoutError):
-        # The caller's limit for the whole request, while the response was waited for.
+        # The caller's limit for the whole request passed before a response arrived.
         return Outcome.TIMED_OUT
     return Outcome.NOT_RETRYABLE if isinstance(error, Exception) else Outcome.CANCELLED
 
 
 def _outcome_of_connection(error: aiohttp.ClientConnectionError) -> Outcome:
     if isinstance(error, _TLS_DISTRUST):
-        # The peer can't prove to be the service. That is for people to look at.
+        # The peer can't prove that it is the service. An operator must look into that.
         return Outcome.NOT_RETRYABLE
     if isinstance(error, aiohttp.ClientConnectorError):
         short = error.os_error.errno in SHORTAGE
@@ -55,8 +57,25 @@ def _outcome_of_connection(error: aiohttp.ClientConnectionError) -> Outcome:
     return Outcome.CONNECTION_LOST if isinstance(error, _LOST) else Outcome.NOT_RETRYABLE
 
 
+def problem_of(error: BaseException) -> str:
+    """Return what happened, for messages and traces that name the address themselves."""
+    if outcome_of(error) is Outcome.UNAVAILABLE:
+        # The text of the error contains the URL, and what was answered.
+        return "its answer isn't HTTP"
+    cause = error
+    if isinstance(error, aiohttp.ClientConnectorError) and not isinstance(error, aiohttp.ClientSSLError):
+        cause = error.os_error
+    if isinstance(cause, OSError) and not isinstance(cause, aiohttp.ClientSSLError):
+        # asyncio's text repeats the address. Look-ups have negative numbers, several addresses together none.
+        number = cause.errno or 0
+        text = os.strerror(number) if number > 0 else cause.strerror
+        if text:
+            return text
+    return str(cause) or type(cause).__name__
+
+
 def outcome_of_body(response: aiohttp.ClientResponse) -> Outcome:
-    """Return how an attempt ended whose response has let go of its connection."""
+    """Return the outcome of an attempt whose response has released its connection."""
     error = response.content.exception()
     if error is None:
         return ANSWERED
@@ -68,12 +87,12 @@ def outcome_of_body(response: aiohttp.ClientResponse) -> Outcome:
 
 
 def is_connecting(error: BaseException) -> bool:
-    """Tell whether *error*, a cancellation, ended an attempt that hadn't made its connection."""
+    """Tell whether *error*, a cancellation, ended an attempt that was still making its connection."""
     return any(frame.f_code.co_name == _CONNECT for frame, _ in traceback.walk_tb(error.__traceback__))
 
 
 def _waited_for_a_slot(error: BaseException) -> bool:
-    """Tell whether *error* is about the connector's limit, so that no instance was asked at all.
+    """Tell whether *error* is about the connector's limit, so that no instance was asked.
 
     aiohttp raises the same for it and for a peer that doesn't answer in time, and distinguishes them only in
     traces, which cost each request. The traceback shows where the time was spent. If aiohttp renames that

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 from peerage.balancing import Balancer, Probe
 from peerage.calling import CallContext, Resolution
+from peerage.client.lateness import Countdown, patient_timeout
 from peerage.client.lookup import HostLookup
 from peerage.client.outcomes import SHORTAGE
 from peerage.client.tlsprobe import unverified_context
@@ -75,9 +76,9 @@ class Prober:
 
         # Requests wait for the first probe of an instance that may have stalled, and for no other probe.
         urgent = probe is Probe.STALLED and instance.name not in self._balancer.avoided
-        timer = asyncio.get_running_loop().call_later(_STALLED_SECONDS if urgent else _SECONDS, fail)
+        countdown = Countdown(_STALLED_SECONDS if urgent else _SECONDS, fail)
         try:
-            async with asyncio.timeout(_LATE_SECONDS):
+            async with patient_timeout(_LATE_SECONDS):
                 passed = await self._passes(instance, probe)
         except (OSError, EOFError) as error:
             if isinstance(error, OSError) and error.errno in SHORTAGE:
@@ -85,7 +86,7 @@ class Prober:
                 return
             passed = False
         finally:
-            timer.cancel()
+            countdown.cancel()
             del self._tasks[instance.name]
         if passed:
             self._balancer.probed(instance.name, passed=True)
@@ -117,7 +118,7 @@ async def _connect(
     address: str, port: int, tls: "ssl.SSLContext | None"
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     # The kernel repeats an unanswered handshake after longer and longer pauses. The next probe comes sooner.
-    async with asyncio.timeout(_SECONDS):
+    async with patient_timeout(_SECONDS):
         return await asyncio.open_connection(address, port, ssl=tls)
 
 

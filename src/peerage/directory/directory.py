@@ -197,11 +197,11 @@ class Directory:
         if kept and len(guard.suspects) == len(kept):
             # Once for all that follow.
             log.info(
-                "The record %a vanished, and its instance stays known as a suspect, perhaps with others: "
-                "they may be alive.",
-                instance.name[:100],
+                "The record %a vanished. Its instance may be alive, so it stays known as a suspect; more may "
+                "follow.",
+                kept[0].name[:100],
             )
-        return bool(kept)
+        return any(suspect.name == instance.name for suspect in kept)
 
     def _arrived(self, guard: Guard, old: Instance | None, new: Instance | None) -> None:
         """Drop the suspects that the record of *new* replaces."""

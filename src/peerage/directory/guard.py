@@ -1,7 +1,7 @@
 """Which instances are kept although their records vanished; pure.
 
-That a record is absent doesn't prove that its instance is dead: after a restart of the registry, or if many
-services lose touch with it together, every record is gone for seconds, while the services go on serving.
+The absence of a record doesn't prove that its instance is dead. After a restart of the registry, or if many
+services lose touch with it together, all records are gone for seconds, while the services go on serving.
 Eureka keeps its instances if more than 15 % miss their renewals (self-preservation), Consul's agents "fail
 static", and Prometheus keeps the last targets it knew if discovery fails.
 
@@ -10,9 +10,9 @@ So an instance becomes *suspect* if
 - more than a share of all instances vanishes within one session time-out, and at least three, or
 - no other instance of one of its names is ready.
 
-Those that vanished within that time before, for the same reason, become suspect as well. A suspect is called
-only if there is no other instance. It is dropped when it refuses a connection, when its process or its port
-has another record, or after five minutes. One death among several is no reason to keep anything, and neither
+Those that vanished shortly before, for the same reason, become suspect as well. A suspect is called only if
+there is no other instance. It is dropped when it refuses a connection, when its process or its port has
+another record, or after five minutes. One death among several is no reason to keep an instance, and neither
 is a withdrawal.
 """
 
@@ -23,20 +23,20 @@ from typing import Final
 
 from peerage.records.instance import SUSPECT, Instance
 
-#: The share of the instances that may vanish within one session time-out, and how many at least are a mass.
+#: The share of the instances that may vanish within one session time-out, and the least number for a mass.
 SHARE: Final = 0.15
 LEAST: Final = 3
 
-#: Seconds in which the records of dead processes vanish together, if the registry doesn't say it.
+#: Seconds within which the records of dead processes vanish together, unless the registry says otherwise.
 SESSION_TIMEOUT: Final = 10.0
 
 #: Seconds for which a suspect is kept.
 SUSPECT_SECONDS: Final = 300.0
 
-#: Records that came last, of which is known where they listen.
+#: How many of the latest records are remembered with the places where they listen.
 _ARRIVALS: Final = 1024
 
-#: Names that each instance has alone, as a rule, or with those of one machine.
+#: Keys whose values usually belong to one instance, or to the instances of one machine.
 _OWN_KEYS: Final = frozenset({"instance_id", "node_id"})
 
 _Pair = tuple[str, str]
@@ -47,9 +47,9 @@ class Guard:
     """Remembers what vanished lately, and decides what is kept.
 
     Args:
-        session_timeout: seconds in which instances must vanish to have vanished together.
+        session_timeout: seconds within which instances must vanish to have vanished together.
         share: the share of the instances that may vanish in that time.
-        least: fewer are no mass.
+        least: the least number of instances that are a mass.
         keep: seconds for which a suspect is kept.
     """
 
@@ -65,12 +65,12 @@ class Guard:
         self._share = share
         self._least = least
         self._keep = keep
-        # When each instance vanished within the session time-out, and those of them that weren't kept.
+        # When each instance vanished, and which of them weren't kept, for the last session time-out.
         self._times: deque[float] = deque()
         self._removed: OrderedDict[str, tuple[float, Instance]] = OrderedDict()
         # Until when each suspect is kept, in this order.
         self._suspects: OrderedDict[str, float] = OrderedDict()
-        # The instances of both kinds, by what another record of them would have, too.
+        # Suspects and those that weren't kept, by the marks that another record of them would have, too.
         self._marks: dict[_Mark, dict[str, None]] = {}
         self._arrivals: OrderedDict[_Mark, str] = OrderedDict()
 
@@ -195,6 +195,6 @@ def _places(instance: Instance) -> Iterable[tuple[str, int]]:
 
 
 def _marks(instance: Instance) -> Iterator[_Mark]:
-    """Yield what another record of the same process, or of one that took its port, has, too."""
+    """Yield the marks that another record of the same process, or of one that took its port, has, too."""
     yield from _places(instance)
     yield from (value for key, value in instance.ids if key == "instance_id")

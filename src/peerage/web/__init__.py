@@ -1,11 +1,11 @@
-"""What an aiohttp server needs of peerage: middlewares, and a stop that finishes what is under way.
+"""For aiohttp servers: middlewares, and a stop that finishes the requests under way.
 
 ::
 
     app = aiohttp.web.Application(middlewares=[authorize(verifier)])
     run_app(app, discovery, port=8080)
 
-What authorizes is loaded on first use, so that ``refuse_misdirected`` doesn't need its packages.
+The authorization is loaded on first use, so that the rest doesn't need its packages.
 """
 
 from typing import TYPE_CHECKING

@@ -1,8 +1,8 @@
 """How many requests a server takes at the same time, learnt from how long they last; pure.
 
-A server that takes more requests than it can serve makes each of them wait, until callers give up and nothing
-that it does is of use. The time that requests last shows it: with more of them under way than the server can
-work on, each lasts longer than usual.
+If a server takes more requests than it can serve, each of them waits, until callers give up and its work is
+wasted. This shows in how long requests last: if more of them are under way than the server can work on, each
+lasts longer than usual.
 
 The rules are those of Netflix' concurrency-limits: ``Gradient2Limit``, with the windows of ``WindowedLimit``
 and their defaults.
@@ -16,36 +16,37 @@ from peerage.errors import ConfigurationError
 _WINDOW: Final = 1.0
 _FEWEST: Final = 10
 
-#: Requests that may wait beside those that the server can work on, so that the limit can grow.
+#: Requests that may wait in addition to those that the server can work on, so that the limit can grow.
 _QUEUE: Final = 4
 
 #: Windows over which the usual duration is smoothed, and how many of the first have the same weight.
 _LONG: Final = 600
 _WARM_UP: Final = 10
 
-#: Durations below the usual one by this factor pull it down, for it was learnt while there was too much load.
+#: If requests last shorter than usual by this factor, the usual duration was learnt under too much load, and
+#: is reduced.
 _FAR_BELOW: Final = 2.0
 _PULL: Final = 0.95
 
-#: The limit is multiplied by this, at the least, in one step.
+#: The smallest factor by which the limit is multiplied in one step.
 _STEEPEST: Final = 0.5
 
 
 class Gradient2:
-    """A limit for the requests under way, which adapts.
+    """A limit for the requests under way that adapts itself.
 
     It grows while requests last as long as they usually do, and shrinks when they last longer than that by
     the factor *tolerance*. It stays as it is while less than half of it is used.
 
-    Requests wait in front of a busy server for the limit divided by the requests that it serves in a second.
-    A server that serves fewer than about 50 in a second needs smaller limits than these, or callers give up.
+    At a busy server, a request waits for as many seconds as the limit divided by the requests served in a
+    second. A server that serves fewer than about 50 in a second needs smaller limits, or callers give up.
 
     Args:
         initial: the limit at first.
-        least: below this it never falls.
-        most: above this it never rises.
-        tolerance: how many times longer than usual requests may last.
-        smoothing: weight of what one window says, 0 to 1.
+        least: the smallest limit.
+        most: the largest limit.
+        tolerance: how many times as long as usual requests may last.
+        smoothing: the weight of one window, from 0 to 1.
 
     Raises:
         ConfigurationError: an argument is out of its range.
@@ -103,7 +104,7 @@ class Gradient2:
 
         Args:
             now: seconds of a clock that never goes back.
-            seconds: how long the request lasted; None if that says nothing, such as after an error.
+            seconds: how long the request lasted; None if that is no measure, for example after an error.
         """
         self._under_way -= 1
         if seconds is None:

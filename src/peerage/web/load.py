@@ -1,4 +1,4 @@
-"""Tell callers with each answer how many requests are under way here."""
+"""A server middleware that tells callers with each answer how many requests are under way."""
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -10,7 +10,7 @@ def report_load() -> Middleware:
     """Return a middleware that reports the number of requests under way, in the header ``Peerage-Load``.
 
     Callers with ``Discovery(score=peerage.balancing.reported_load)`` choose instances by it. Put it before
-    all other middlewares. Responses that a handler sends piece by piece don't report.
+    all other middlewares. Responses that a handler streams don't have the header.
     """
     under_way = 0
 

@@ -1,4 +1,4 @@
-"""Refusing the requests for which a server has no capacity, early enough to serve the others."""
+"""A server middleware that refuses requests for which there is no capacity, so that the others are served."""
 
 import asyncio
 import logging
@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 _TEXT: Final = "Too many requests are under way here. This one was not processed: ask another instance.\n"
 
-#: Seconds for which callers leave this instance alone; the header takes whole seconds only.
+#: Seconds for which callers should avoid this instance; the header has whole seconds only.
 _RETRY_AFTER: Final = "1"
 
 #: Seconds after which a refusal is logged again.
@@ -31,12 +31,12 @@ def limit_concurrency(limit: Gradient2 | None = None) -> Middleware:
 
     Put it before anything that takes long. The answer is marked with the header ``Peerage-Overloaded``, which
     says that the request was not processed: peerage's callers then ask another instance, whatever the method,
-    as far as their budget for repetitions allows. WebSockets aren't counted, because they last as long as
+    as far as their retry budget allows. WebSockets aren't counted, because they last as long as
     their clients want. Everything else counts until its handler is done.
 
     Args:
-        limit: how many are too many; by default ``Gradient2()``, which begins with 20 and adapts itself. A
-            service whose handlers mostly wait for others begins with more, ``Gradient2(initial=100)``.
+        limit: the limit; by default ``Gradient2()``, which begins with 20 and adapts itself. A service whose
+            handlers mostly wait for other services needs more to begin with: ``Gradient2(initial=100)``.
     """
     limit = limit or Gradient2()
     log_from = 0.0
@@ -52,7 +52,8 @@ def limit_concurrency(limit: Gradient2 | None = None) -> Middleware:
             if began >= log_from:
                 log_from = began + _LOGGED_EVERY
                 log.warning(
-                    "Requests are refused with 503: %d are under way, which is the limit", limit.limit
+                    "Requests are refused with 503: the limit of %d requests under way is reached",
+                    limit.limit,
                 )
             return web.Response(
                 status=503, headers={OVERLOADED: "1", "Retry-After": _RETRY_AFTER}, text=_TEXT

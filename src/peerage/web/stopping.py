@@ -1,8 +1,8 @@
 """Stopping an aiohttp server without breaking a request.
 
 ``runner.cleanup()`` alone breaks uploads and WebSockets: once it has begun, aiohttp discards what arrives. So
-the order is: take no new connections, wait until the bodies under way have arrived, then clean up. It also
-waits twice as long as it was told for a response that doesn't end; so such responses are broken off here.
+the order is: take no new connections, wait until the bodies under way have arrived, then clean up. For a
+response that doesn't end, ``cleanup()`` also waits twice as long as its limit, so it is broken off here.
 """
 
 import asyncio
@@ -18,14 +18,14 @@ log = logging.getLogger(__name__)
 #: Seconds that requests under way have, by default; as much as aiohttp gives handlers in ``cleanup()``.
 TIMEOUT: Final = 60.0
 
-#: Seconds without a new request after which none is on its way over a connection that was kept open.
+#: After so many seconds without a new request, none is on its way over a kept-alive connection.
 _QUIET: Final = 0.1
 
-#: The share of the time limit after which responses are broken off. At the limit aiohttp stops to wait for
-#: them, and an error results if a handler ends in the same moment.
+#: The share of the time limit after which responses are broken off. At the limit itself aiohttp stops waiting
+#: for them, and an error would result if a handler ended at the same moment.
 _EARLIER: Final = 0.95
 
-#: Requests that one line of the log names, at most.
+#: How many requests one line of the log names.
 _SHOWN: Final = 5
 
 
@@ -84,7 +84,7 @@ class GracefulStop:
         Args:
             runner: of the application.
             timeout: seconds that requests have to begin their response, and again to end it.
-            cleanup: does it, if more is to be done than ``runner.cleanup()``.
+            cleanup: used instead of ``runner.cleanup()``, if more is to be done.
         """
         try:
             await self.finish(runner, timeout)
@@ -115,8 +115,8 @@ class GracefulStop:
 
         Args:
             runner: of the application.
-            timeout: seconds after which no more requests are waited for.
-            break_off: whether the handlers of those are cancelled then, which is logged.
+            timeout: seconds that the requests have.
+            break_off: whether to cancel the handlers of requests that take longer, and log it.
         """
         self.close_connections()
         if runner is not None:
@@ -141,7 +141,7 @@ class GracefulStop:
             self._limit = None
 
     def break_off(self) -> None:
-        """Cancel the handlers of all requests under way, which is logged; nothing is waited for any more."""
+        """Cancel the handlers of all requests under way, log it, and wait for nothing any more."""
         self._cancel(self._under_way)
         if self._limit is not None:
             self._limit.reschedule(asyncio.get_running_loop().time())
@@ -152,7 +152,7 @@ class GracefulStop:
             names = [f"{request.method} {request.rel_url.raw_path}" for request, _ in broken_off[:_SHOWN]]
             more = len(broken_off) - len(names)
             shown = ", ".join(names) + (f" and {more} more" if more else "")
-            log.warning("Broken off, because the server stops: %s", shown)
+            log.warning("Requests are broken off because the server stops: %s", shown)
         for _, task in broken_off:
             task.cancel()
 

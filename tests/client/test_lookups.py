@@ -1,4 +1,4 @@
-"""Look-ups of hosts in threads: what is asked, what is recorded, and that hanging ones do no harm."""
+"""Look-ups of the hosts of instances: in threads, bounded, each host once."""
 
 import asyncio
 import queue
@@ -7,9 +7,27 @@ import subprocess
 import sys
 import threading
 
+import pytest
+
 from peerage.calling import Addresses, Host, Lookups
+from peerage.client import UnreachableError
 from peerage.client.lookup import HostLookup
 from peerage.testing import eventually
+
+ORDERS = "http://orders.service_id.asab/"
+
+
+async def get_node(session, url=ORDERS, **kwargs):
+    async with session.get(url, **kwargs) as response:
+        return (await response.json())["node"]
+
+
+def hanging(release):
+    """Return a look-up that finds 127.0.0.1 once *release* is set."""
+    return lambda: release.wait(30) and ["127.0.0.1"]
+
+
+# Look-ups
 
 NODE = Host("node-1", socket.AF_INET)
 
@@ -155,6 +173,28 @@ async def test_a_look_up_that_raises_anything_has_failed(clock):
     assert lookup.addresses.entry(NODE).problem == "unexpected"
 
 
+async def test_the_host_of_a_new_record_is_looked_up_again(fleet):
+    """A service that is moved keeps its host name, and begins again with another record."""
+    served = await fleet.serve(host="node-1", same_host=False)
+    fleet.addresses["node-1"] = ["127.0.0.1"]
+    async with fleet.session() as session:
+        async with session.get(ORDERS) as response:
+            assert response.status == 200
+        fleet.addresses["node-1"] = ["127.0.0.2", "127.0.0.1"]
+        fleet.directory.remove(served.name)
+        fleet.advertise(served.port, host="node-1", same_host=False)
+        await eventually(lambda: fleet.lookups == ["node-1", "node-1"])
+
+
+async def test_an_unreachable_address_is_looked_up_again_before_the_next_call(fleet):
+    dead = fleet.refuse(host="node-1", same_host=False)
+    fleet.addresses["node-1"] = ["127.0.0.1"]
+    async with fleet.session() as session:
+        with pytest.raises(UnreachableError, match=str(dead.port)):
+            await session.get(ORDERS)
+    await eventually(lambda: fleet.lookups == ["node-1", "node-1"])
+
+
 async def test_a_name_that_can_not_be_encoded_has_no_address(clock):
     def look_up(host, *_, **__):
         host.encode("idna")
@@ -164,3 +204,14 @@ async def test_a_name_that_can_not_be_encoded_has_no_address(clock):
     host = Host("x" * 64, socket.AF_INET)
     await lookup.wait(Lookups((host,), 20.0))
     assert "label" in lookup.addresses.entry(host).problem
+
+
+async def test_ipv6_hosts_and_addresses(fleet):
+    with socket.socket(socket.AF_INET6) as probe:
+        try:
+            probe.bind(("::1", 0))
+        except OSError:
+            pytest.skip("this machine has no IPv6")
+    served = await fleet.serve(address="::1", bound="::")
+    async with fleet.session() as session:
+        assert await get_node(session) == served.name
