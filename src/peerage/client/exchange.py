@@ -153,7 +153,9 @@ class Exchange:
                     finally:
                         if self.hedging is not None:
                             self.hedging.cancel()
-                    outcome = outcome_of_answer(response.status, response.headers, self.call.options.failures)
+                    outcome = outcome_of_answer(
+                        response.status, response.headers, self.request.headers, self.call.options.failures
+                    )
                     if outcome is ANSWERED:
                         self._answered(step, kept, response)
                         return response
