@@ -88,6 +88,7 @@ class Services:
         self.discovery = discovery
         self.children: list[Child] = []
         self.names: list[str] = []
+        self.ports: list[int] = []
         self.records: list[Advertisement] = []
 
     async def start(
@@ -119,6 +120,7 @@ class Services:
             "Orders", json.dumps(record | {"instance_id": f"orders-{port}"}).encode()
         )
         self.names.append(await made.registered())
+        self.ports.append(port)
         self.records.append(made)
 
     async def behave(self, child: Child, mode: str, *seconds: float) -> None:
