@@ -3,13 +3,10 @@
 import asyncio
 import logging
 import os
-import random
-import socket
 import sys
 from collections import deque
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
-from pathlib import Path
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Final, Protocol
 
 import aiohttp
@@ -17,6 +14,7 @@ import aiohttp
 from peerage import Discovery
 from peerage.testing import eventually
 from peerage.testing.children import STRICT
+from peerage.testing.zookeeper.server import free_port
 
 log = logging.getLogger(__name__)
 
@@ -101,7 +99,7 @@ class Load:
 
 
 @asynccontextmanager
-async def sending(session: aiohttp.ClientSession, url: str, rate: float) -> AsyncIterator[Load]:
+async def sending(session: aiohttp.ClientSession, url: str, rate: float = RATE) -> AsyncIterator[Load]:
     """Send calls of *url* in the block, so many a second."""
     load = Load(session, url)
     task = asyncio.create_task(load.send(rate))
@@ -110,16 +108,6 @@ async def sending(session: aiohttp.ClientSession, url: str, rate: float) -> Asyn
     finally:
         task.cancel()
         await task
-
-
-def unused_port() -> int:
-    """Return a port that no program takes for a connection of its own meanwhile."""
-    least = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
-    while True:
-        port = random.randrange(10_000, least)
-        with socket.socket() as attempt, suppress(OSError):
-            attempt.bind(("127.0.0.1", port))
-            return port
 
 
 async def restarted(
@@ -166,13 +154,13 @@ async def restarted(
             return instance, port
 
         for number in range(instances):
-            await begin(f"{name}-{number}", unused_port())
+            await begin(f"{name}-{number}", free_port())
         async with sending(session, url, rate) as load:
             for number in range(restarts):
                 await load.some(int(rate / 5))
                 overlap, same = _WAYS[number % len(_WAYS)]
                 before = None if overlap else await end()
-                new = f"{name}-{instances + number}", unused_port()
+                new = f"{name}-{instances + number}", free_port()
                 await begin(*(before if before is not None and same else new))
                 if overlap:
                     await end()

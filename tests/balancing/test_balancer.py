@@ -7,7 +7,6 @@ from random import Random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from tests.support import Clock
 
 from peerage.balancing import Balancer, Outcome, Pick, Probe
@@ -397,38 +396,3 @@ def test_a_thousand_avoided_instances_are_looked_through_after_changes_only(outc
     for _ in range(1000):
         end(balancer.pick(instances, service, safe=False))
     assert len(balancer.due) > 900
-
-
-class CountingMachine(RuleBasedStateMachine):
-    """Counts equal the requests under way, in whatever order they begin and end."""
-
-    def __init__(self):
-        super().__init__()
-        self.clock = Clock()
-        self.balancer = make_balancer(0, self.clock)
-        self.instances = make_many(6)
-        self.under_way: list[Pick] = []
-        self.forgotten: set[str] = set()
-
-    @rule(last_resort=st.booleans())
-    def begin(self, last_resort):
-        pick = self.balancer.pick(self.instances, last_resort=last_resort)
-        if pick is not None:
-            self.under_way.append(pick)
-
-    @precondition(lambda self: self.under_way)
-    @rule(data=st.data(), outcome=st.sampled_from(Outcome))
-    def end(self, data, outcome):
-        number = data.draw(st.integers(0, len(self.under_way) - 1))
-        end(self.under_way.pop(number), outcome)
-
-    @rule(seconds=st.floats(0, 3))
-    def wait(self, seconds):
-        self.clock.now += seconds
-
-    @invariant()
-    def counts_are_true(self):
-        assert self.balancer.outstanding == Counter(pick.instance.name for pick in self.under_way)
-
-
-TestCounting = CountingMachine.TestCase

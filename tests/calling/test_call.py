@@ -232,6 +232,25 @@ def test_a_name_that_lost_its_last_instance_is_waited_for_within_a_minute(world)
     assert world.end(world.call()).ending is Ending.NOT_DISCOVERED
 
 
+@pytest.mark.parametrize(("method", "waits"), [("GET", True), ("PUT", True), ("POST", False)])
+def test_a_request_that_was_under_way_when_the_last_instance_died_waits_if_it_may_be_repeated(
+    world, method, waits
+):
+    name = world.advertise()
+    call = world.call(method)
+    assert world.fail(call, Outcome.CONNECTION_LOST) == name
+    world.directory.remove(name)
+    world.context.emptied["service_id", "orders"] = True
+    if waits:
+        assert isinstance(call.next(), Pause)
+        assert isinstance(call.next(), WaitForInstance)
+        successor = world.advertise(port=81)
+        assert world.answer(call) == successor
+        assert call.service.budget.balance(world.clock()) == FIRST_RETRIES - 1
+    else:
+        assert world.end(call).ending is Ending.AS_IT_IS
+
+
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_a_request_that_finds_the_last_suspect_dead_waits_for_the_next_instance(world, method):
     world.directory.guard = Guard()

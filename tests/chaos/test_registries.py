@@ -6,13 +6,14 @@ from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
 import pytest
-from tests.restarts import Load, sending, unused_port
+from tests.restarts import Load, sending
 from tests.web.programs import RUN_APP, environ
 
 from peerage import Discovery, trace_calls
 from peerage.testing import eventually
 from peerage.testing.children import STRICT, Child, run
 from peerage.testing.zookeeper import Proxy, ZooKeeperServer
+from peerage.testing.zookeeper.server import free_port
 
 pytestmark = pytest.mark.long
 
@@ -42,7 +43,7 @@ class Cluster:
 
     async def start(self, instance: str, port: int | None = None, service: str = "orders") -> None:
         """Start an instance, and wait until it accepts connections."""
-        port = unused_port() if port is None else port
+        port = free_port() if port is None else port
         variables = environ(
             self._folder, instance, SERVICE_ID=service, PEERAGE_REGISTRY=self._registry, TEST_PORT=str(port)
         )

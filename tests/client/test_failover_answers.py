@@ -103,7 +103,7 @@ async def test_a_post_that_was_answered_is_not_retried(fleet):
 
 async def test_what_an_overloaded_instance_did_not_process_goes_elsewhere(fleet):
     async def overloaded(request):
-        raise web.HTTPServiceUnavailable(headers={"Peerage-Overloaded": "1"})
+        raise web.HTTPServiceUnavailable(headers={"Peerage-Overloaded": request.headers["Peerage-Dialled"]})
 
     bad, good = await fleet.serve(overloaded), await fleet.serve()
     async with fleet.session() as session:
@@ -112,6 +112,21 @@ async def test_what_an_overloaded_instance_did_not_process_goes_elsewhere(fleet)
                 assert response.status == 200
     assert bad.hits >= 1
     assert good.hits == 20
+
+
+@pytest.mark.parametrize(("status", "mark"), [(503, "Peerage-Overloaded"), (421, "Peerage-Misdirected")])
+async def test_what_an_instance_hands_on_from_another_one_says_nothing_about_its_own_work(
+    fleet, status, mark
+):
+    """It has processed the request, and hands on all headers of the answer of an instance that it called."""
+
+    async def hand_on(request):
+        return web.Response(status=status, headers={mark: "Billing.0000000007 10.0.0.7:8080"})
+
+    served = [await fleet.serve(hand_on) for _ in range(2)]
+    async with fleet.session() as session, session.post(ORDERS, data=b"x") as response:
+        assert response.status == status
+    assert sum(each.hits for each in served) == 1
 
 
 @pytest.mark.parametrize("status", [429, 503])

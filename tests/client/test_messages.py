@@ -1,7 +1,12 @@
+import asyncio
 import json
+import logging
 
+import aiohttp
 import pytest
+from aiohttp import web
 
+from peerage import CallOptions
 from peerage.errors import NotDiscoveredError
 from peerage.registry import Record
 
@@ -65,3 +70,38 @@ async def test_a_host_that_is_invalid_in_a_url_affects_that_instance_only(fleet)
         served = await fleet.serve()
         async with session.get("http://orders.service_id.asab/") as response:
             assert (await response.json())["node"] == served.name
+
+
+async def test_an_error_that_reaches_the_caller_as_it_is_says_why_there_was_no_other_attempt(fleet):
+    async def hang(request):
+        await asyncio.Event().wait()
+
+    served = [await fleet.serve(hang) for _ in range(2)]
+    limits = aiohttp.ClientTimeout(sock_read=0.05)
+    async with fleet.session() as session:
+        with pytest.raises(aiohttp.SocketTimeoutError) as raised:
+            await session.post("http://orders.service_id.asab/", timeout=limits)
+    (note,) = raised.value.__notes__
+    assert note.startswith("POST of service_id='orders' failed at ")
+    assert note.endswith("It isn't sent again: the instance may still process it.")
+    assert any(str(each.port) in note for each in served)
+
+
+async def test_an_answer_that_reaches_the_caller_as_it_is_is_explained_in_the_log(fleet, caplog):
+    async def unavailable(request):
+        raise web.HTTPServiceUnavailable
+
+    await fleet.serve(unavailable)
+    caplog.set_level(logging.DEBUG, "peerage.client")
+    async with fleet.session() as session, session.post("http://orders.service_id.asab/") as response:
+        assert response.status == 503
+    assert "(status 503). It isn't sent again: the instance may have processed it." in caplog.text
+
+
+async def test_a_name_that_lost_its_last_instance_is_not_reported_as_misspelled(fleet):
+    served = await fleet.serve()
+    async with fleet.session(options=CallOptions(wait=0.0)) as session:
+        fleet.directory.remove(served.name)
+        with pytest.raises(NotDiscoveredError, match=r"is left: the last one left 0\.\d s ago") as raised:
+            await session.get("http://orders.service_id.asab/")
+    assert "spelling" not in str(raised.value)

@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web
 from tests.client.test_failover import BODIES, accept_bodies
 
-from peerage.calling.misdirected import MARK, STATUS
+from peerage.calling.misdirected import DIALLED, MARK, STATUS
 from peerage.client import UnreachableError
 from peerage.testing import eventually
 
@@ -23,7 +23,7 @@ def other_service(*, unread=True):
     async def handler(request):
         if not unread:
             await request.read()
-        return web.Response(status=STATUS, headers={MARK: "1"})
+        return web.Response(status=STATUS, headers={MARK: request.headers[DIALLED]})
 
     return handler
 
@@ -99,8 +99,10 @@ async def test_an_answer_that_hangs_is_given_up(fleet):
     closed = []
 
     async def talk(reader, writer):
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"HTTP/1.1 421 Misdirected\r\nPeerage-Misdirected: 1\r\nContent-Length: 9\r\n\r\n")
+        head = await reader.readuntil(b"\r\n\r\n")
+        dialled = next(line for line in head.splitlines() if line.startswith(b"Peerage-Dialled: "))
+        mark = dialled.replace(b"Dialled", b"Misdirected")
+        writer.write(b"HTTP/1.1 421 Misdirected\r\n" + mark + b"\r\nContent-Length: 9\r\n\r\n")
         closed.append(await reader.read())
 
     await fleet.serve_raw(talk)

@@ -73,6 +73,26 @@ def test_a_mass_stays(directory):
     assert len(directory.urls((ORDERS,))) == 16
 
 
+def test_two_are_no_mass(directory):
+    """Whatever share of all they are."""
+    for number in range(3):
+        put(directory, number)
+    for number in range(2):
+        directory.remove(f"n{number}")
+    assert targets(directory) == ["n2"]
+    assert len(directory.find()) == 1
+
+
+def test_a_draining_instance_is_called_before_a_suspect(directory):
+    put(directory, 1)
+    put(directory, 2, peerage={"state": "draining"})
+    directory.remove("n1")
+    assert states(directory) == {"n1": "suspect", "n2": "draining"}
+    assert targets(directory) == ["n2"]
+    directory.remove("n2")
+    assert targets(directory) == ["n1"]
+
+
 def test_deaths_far_apart_are_no_mass(directory, clock):
     """Only those within one session time-out count together."""
     for number in range(20):

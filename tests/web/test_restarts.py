@@ -1,9 +1,15 @@
 """Restarts of services under load, without a failed call."""
 
+import signal
+
 import pytest
-from tests.restarts import PYTHON, restarted
+from tests.restarts import PYTHON, RESTARTS, restarted, sending
 from tests.test_readme import example
 from tests.web.programs import GUNICORN_CONFIGURATION, PROGRAMS, environ, serving
+
+from peerage import Discovery
+from peerage.testing import eventually
+from peerage.testing.zookeeper.server import free_port
 
 URL = "http://worker.service_id.asab/work?takes=0.01"
 
@@ -28,6 +34,31 @@ async def test_no_call_fails_under_gunicorn(tmp_path):
     """Its worker for aiohttp handles signals in the event loop, as aiohttp does."""
     pytest.importorskip("gunicorn")
     assert await restart(tmp_path, GUNICORN_CONFIGURATION) == []
+
+
+@pytest.mark.long
+async def test_no_call_fails_while_gunicorn_replaces_its_worker(tmp_path):
+    """At SIGHUP: the new worker serves at the port of the old one before that gets SIGTERM."""
+    pytest.importorskip("gunicorn")
+
+    def found():
+        return {each.name for each in discovery.directory.find((("service_id", "worker"),))}
+
+    async with (
+        serving(GUNICORN_CONFIGURATION, tmp_path, "worker-0", TEST_PORT=str(free_port())) as server,
+        serving(GUNICORN_CONFIGURATION, tmp_path, "worker-1"),
+        Discovery(environ(tmp_path, "")["PEERAGE_REGISTRY"]) as discovery,
+        discovery.session() as session,
+    ):
+        await eventually(lambda: len(found()) == 2)
+        async with sending(session, URL) as load:
+            for _ in range(RESTARTS):
+                await load.some(20)
+                before = found()
+                server.signal(signal.SIGHUP)
+                await eventually(found, "the new worker", wanted=lambda now, before=before: now - before)
+            await load.some(20)
+    assert load.failed == []
 
 
 @pytest.mark.long

@@ -41,7 +41,7 @@ _MUCH: Final = 1.5
 #: Draws made to find two eligible instances, before the whole list is searched.
 _DRAWS: Final = 24
 
-#: Instances that a request looks at, whether they may be tried again, if most of many are avoided.
+#: How many avoided instances a request checks for a due probe, if most of many are avoided.
 _TRIALS: Final = 4
 
 #: The size of the sample from which the least loaded instance, or the one avoided longest, is taken.
@@ -268,7 +268,7 @@ class Balancer:
         """Give the request to an instance that is neither tried nor avoided."""
         is_eligible, avoided, count = self._table.is_eligible, self._table.avoided, len(instances)
         if count > _DRAWS and len(avoided) * 2 > count:
-            # Most may be avoided. Each request looks at a few, whether they may be tried again.
+            # Most may be avoided. Each request checks a few of them for a due probe.
             for _ in range(_TRIALS):
                 drawn = draw_one(instances, None, self._random())
                 name = drawn.name
@@ -287,7 +287,7 @@ class Balancer:
         return Pick(self._table, eligible[0], None, service, now) if eligible else None
 
     def _not_avoided(self, instances: Sequence[Instance], service: Service) -> Sequence[Instance]:
-        """Return those of *instances* that aren't avoided; they are looked through after changes only."""
+        """Return those of *instances* that aren't avoided; the list is searched after changes only."""
         avoided, known = self._table.avoided, service.not_avoided
         state = (getattr(instances, "version", None), len(instances), self._table.changes)
         if known is None or known[0] is not instances or known[1] != state:
@@ -304,7 +304,7 @@ class Balancer:
         *,
         safe: bool,
     ) -> Pick | None:
-        """Give the request to the better of two instances drawn that may be asked; None if none was drawn."""
+        """Give the request to the better of two eligible instances drawn; None if none was drawn."""
         is_eligible, avoided = self._table.is_eligible, self._table.avoided
         shares, found = shares_of(instances), None
         for _ in range(_DRAWS):

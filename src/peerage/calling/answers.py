@@ -6,7 +6,7 @@ from typing import Final
 from peerage.balancing import Outcome
 from peerage.balancing.outcome import ANSWERED
 from peerage.calling.deadline import TIMEOUT_MS
-from peerage.calling.misdirected import is_marked
+from peerage.calling.misdirected import DIALLED, is_marked
 
 #: What counts as a failure of the instance, unless a caller chooses otherwise: statuses, and outcomes of
 #: attempts without an answer. 502, 503 and 504 say that the instance, or a service that it depends on, can't
@@ -16,7 +16,8 @@ FAILURES: Final[frozenset[int | str]] = frozenset({"connection_lost", "timed_out
 #: Answers below this status are never failures.
 LEAST_FAILURE: Final = 400
 
-#: The response header that marks a 503 of a server that didn't process the request.
+#: The response header that marks a 503 of a server that didn't process the request. Its value is what the
+#: caller dialled, as for :func:`~peerage.calling.misdirected.is_marked`.
 OVERLOADED: Final = "Peerage-Overloaded"
 
 #: The response header in which a server says how many requests are under way there.
@@ -40,14 +41,24 @@ _FAILURE_OF: Final[Mapping[Outcome, int | str]] = {
 
 
 def outcome_of_answer(
-    status: int, headers: Mapping[str, str], failures: Collection[int | str] = FAILURES
+    status: int,
+    headers: Mapping[str, str],
+    sent: Mapping[str, str],
+    failures: Collection[int | str] = FAILURES,
 ) -> Outcome:
-    """Return the outcome of an attempt that was answered with *status*, if *failures* count as failures."""
+    """Return the outcome of an attempt that was answered with *status*.
+
+    Args:
+        status: of the answer.
+        headers: of the answer.
+        sent: the headers of the request.
+        failures: what counts as a failure.
+    """
     if status < LEAST_FAILURE:
         return ANSWERED
-    if is_marked(status, headers):
+    if is_marked(status, headers, sent):
         return Outcome.MISDIRECTED
-    if status == _SERVICE_UNAVAILABLE and OVERLOADED in headers:
+    if status == _SERVICE_UNAVAILABLE and OVERLOADED in headers and headers[OVERLOADED] == sent.get(DIALLED):
         return Outcome.OVERLOADED
     if status == _GATEWAY_TIMEOUT and TIMEOUT_MS in headers:
         # The deadline has passed at the server, so it passes here at about the same time.

@@ -56,6 +56,10 @@ def read_dialled(value: str) -> Dialled | None:
     return Dialled(name, address.removeprefix("[").removesuffix("]"), int(port))
 
 
-def is_marked(status: int, headers: Mapping[str, str]) -> bool:
-    """Tell whether a response says that the request was not processed."""
-    return status == STATUS and MARK in headers
+def is_marked(status: int, headers: Mapping[str, str], sent: Mapping[str, str]) -> bool:
+    """Tell whether a response says that the request with the headers *sent* was not processed.
+
+    The mark repeats :data:`DIALLED`. A service that processed the request, and hands on the answer of another
+    one that it called, with all its headers, hands on another value.
+    """
+    return status == STATUS and MARK in headers and headers[MARK] == sent.get(DIALLED)

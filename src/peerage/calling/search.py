@@ -153,14 +153,14 @@ class Search:
     def _wait_for_instance(self) -> _Attempts:
         """If the last instance has just left, as in a restart, wait for another one and try it.
 
-        It is gRPC's "wait for ready", limited to names that are known to exist.
-        It may also be a suspect that this request has just found dead; nothing was sent to it.
+        It is gRPC's "wait for ready", limited to names that are known to exist. This request may itself have
+        found the last instance dead, if it may be sent again.
         """
         context, call = self._context, self._call
         end = context.clock() + call.options.wait
         while call.name in context.emptied and not context.directory.targets(*call.name):
             left = end - context.clock()
-            if left <= 0.0 or (self._last is not None and needs_budget(self._last)):
+            if left <= 0.0 or (self._last is not None and not self._may_go_on()):
                 return False
             yield WaitForInstance(call.name, left)
             if context.directory.targets(*call.name):

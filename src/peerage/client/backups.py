@@ -49,7 +49,7 @@ class Backup:
         self.has_interrupted = False
         """Whether the first attempt was cancelled."""
         self._task = task
-        # Not at the interruption: a cancellation by the caller may have come just before, and isn't ours.
+        # Counted now and not at the interruption, just before which the caller may cancel the task.
         self._cancelling = task.cancelling()
 
     def interrupt(self) -> None:
@@ -202,7 +202,8 @@ class Backups:
                 raise
             exchange.call.done(attempt, outcome_of(error))
             return None
-        outcome = outcome_of_answer(response.status, response.headers, exchange.call.options.failures)
+        failures = exchange.call.options.failures
+        outcome = outcome_of_answer(response.status, response.headers, request.headers, failures)
         if outcome is not Outcome.ANSWERED:
             self._connections.end(kept)
             exchange.call.done(attempt, outcome, retry_after=retry_after(response.headers))
@@ -225,6 +226,6 @@ def _can_be_sent_beside(request: aiohttp.ClientRequest) -> bool:
     body = request.body
     if not body:
         return True
-    # What writes the body. It isn't documented. Without it nothing with a body is sent twice at a time.
+    # The task that sends the body. It isn't documented. Without it no request with a body gets a backup.
     writing = getattr(request, "_writer", body)
     return isinstance(body, aiohttp.BytesPayload) and writing is None

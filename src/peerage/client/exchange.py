@@ -153,7 +153,9 @@ class Exchange:
                     finally:
                         if self.hedging is not None:
                             self.hedging.cancel()
-                    outcome = outcome_of_answer(response.status, response.headers, self.call.options.failures)
+                    outcome = outcome_of_answer(
+                        response.status, response.headers, self.request.headers, self.call.options.failures
+                    )
                     if outcome is ANSWERED:
                         self._answered(step, kept, response)
                         return response
@@ -331,6 +333,7 @@ class Exchange:
     def _give_up(self, end: GiveUp) -> aiohttp.ClientResponse:
         """Return the last answer, or raise the error with which the call ends."""
         error, answer = self._error, self._answer
+        log.debug("%s", end.message)
         if end.ending is Ending.AS_IT_IS:
             if answer is not None:
                 self._answer = None

@@ -74,7 +74,7 @@ def refuse_misdirected(callee: Callee, *others: Callee) -> Middleware:
                 "Requests for %s are refused: they are for the record %s, which isn't of this process",
                 *(shorten(request.host), shorten(dialled.name)),
             )
-        return web.Response(status=STATUS, headers={MARK: "1"}, text=_TEXT)
+        return web.Response(status=STATUS, headers={MARK: request.headers[DIALLED]}, text=_TEXT)
 
     return refuse
 

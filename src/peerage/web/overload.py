@@ -8,6 +8,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from peerage.calling.answers import OVERLOADED
+from peerage.calling.misdirected import DIALLED
 from peerage.web.gradient import Gradient2
 from peerage.web.upgrade import is_websocket
 
@@ -55,8 +56,9 @@ def limit_concurrency(limit: Gradient2 | None = None) -> Middleware:
                     "Requests are refused with 503: the limit of %d requests under way is reached",
                     limit.limit,
                 )
+            mark = request.headers.get(DIALLED, "1")
             return web.Response(
-                status=503, headers={OVERLOADED: "1", "Retry-After": _RETRY_AFTER}, text=_TEXT
+                status=503, headers={OVERLOADED: mark, "Retry-After": _RETRY_AFTER}, text=_TEXT
             )
         answered = False
         try:

@@ -1,0 +1,67 @@
+"""The counts of requests under way, in whatever order these begin and end."""
+
+from collections import Counter
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from tests.balancing.test_balancer import end, make_balancer, make_many
+from tests.support import Clock
+
+from peerage.balancing import Outcome, Pick
+from peerage.balancing.trouble import HELD_SECONDS
+
+
+class CountingMachine(RuleBasedStateMachine):
+    """Counts equal the requests under way, in whatever order they begin and end."""
+
+    def __init__(self):
+        super().__init__()
+        self.clock = Clock()
+        self.balancer = make_balancer(0, self.clock)
+        self.instances = make_many(6)
+        self.service = self.balancer.service(("service_id", "orders"))
+        self.under_way: list[Pick] = []
+
+    @rule(last_resort=st.booleans())
+    def begin(self, last_resort):
+        pick = self.balancer.pick(self.instances, self.service, last_resort=last_resort)
+        if pick is not None:
+            self.under_way.append(pick)
+
+    @precondition(lambda self: self.under_way)
+    @rule(data=st.data(), outcome=st.sampled_from(Outcome))
+    def end(self, data, outcome):
+        number = data.draw(st.integers(0, len(self.under_way) - 1))
+        end(self.under_way.pop(number), outcome)
+
+    @rule(seconds=st.floats(0, 3))
+    def wait(self, seconds):
+        self.clock.now += seconds
+
+    @rule(number=st.integers(0, 5), joins=st.booleans())
+    def change(self, number, joins):
+        """The record of an instance is removed, perhaps while requests are under way, or comes back."""
+        (self.balancer.joined if joins else self.balancer.forget)(f"App.{number}")
+
+    @rule(passed=st.booleans())
+    def probe(self, passed):
+        for instance in self.balancer.take_due():
+            self.balancer.probed(instance.name, passed=passed)
+
+    @rule()
+    def end_all(self):
+        """Nothing is left then but what was given up, which counts for half a minute."""
+        while self.under_way:
+            end(self.under_way.pop(), Outcome.CANCELLED)
+        self.clock.now += HELD_SECONDS + 1
+        for number in range(6):
+            stats = self.balancer.stats(f"App.{number}")
+            assert stats is None or stats.pending(self.clock()) == 0
+
+    @invariant()
+    def counts_are_true(self):
+        assert self.service.outstanding == len(self.under_way)
+        assert self.balancer.outstanding == Counter(pick.instance.name for pick in self.under_way)
+
+
+TestCounting = CountingMachine.TestCase
