@@ -254,7 +254,7 @@ def test_changes_of_an_instance_are_reported_when_they_happen(world):
     [
         ({"key": "tenant-7"}, "of 2, the first in the order of the key 'tenant-7' that isn't too busy"),
         ({"near": True}, "chosen among the near ones, of 2; 0 requests under way"),
-        ({"near": False}, "the better one of two drawn from 2; 0 requests under way"),
+        ({"near": False}, "the better of two drawn from 2; 0 requests under way"),
     ],
 )
 def test_it_says_whether_a_key_or_nearness_decided(world, traced, options, reason):

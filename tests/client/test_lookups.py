@@ -1,6 +1,7 @@
 """Look-ups of the hosts of instances: in threads, bounded, each host once."""
 
 import asyncio
+import queue
 import socket
 import subprocess
 import sys
@@ -73,6 +74,59 @@ async def test_one_look_up_serves_all_who_wait(clock):
     await asyncio.gather(*waiting)
     assert calls == ["node-1"]
     assert lookup.addresses.entry(NODE).addresses == ("10.0.0.1", "10.0.0.2")
+
+
+class Hanging:
+    """A name service that answers each look-up when it is told to."""
+
+    def __init__(self):
+        self.asked = []
+
+    def __call__(self, *_, **__):
+        self.asked.append(queue.SimpleQueue())
+        answer = self.asked[-1].get(timeout=30)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+async def test_a_look_up_that_hangs_is_begun_once_more(clock):
+    """The first answer counts, and no failure before or after it."""
+    hanging = Hanging()
+    lookup = HostLookup(Addresses(clock), getaddrinfo=hanging)
+    waiting = []
+    for number in range(1, 4):
+        for _ in range(2):
+            waiting.append(asyncio.create_task(lookup.wait(Lookups((NODE,), 20.0))))
+            await asyncio.sleep(0)
+        await eventually(lambda number=number: len(hanging.asked) == number)
+        clock.now += 1
+    hanging.asked[0].put(OSError("failed"))
+    await eventually(lambda: lookup.running == 2)
+    assert not any(each.done() for each in waiting)
+    hanging.asked[1].put(found("10.0.0.1"))
+    await asyncio.gather(*waiting)
+    hanging.asked[2].put(OSError("failed"))
+    await eventually(lambda: lookup.running == 0)
+    entry = lookup.addresses.entry(NODE)
+    assert (entry.addresses, entry.failures, entry.started) == (("10.0.0.1",), 0, None)
+
+
+async def test_the_look_ups_of_a_host_that_hang_are_bounded(clock):
+    """They have failed when the last one has."""
+    hanging = Hanging()
+    lookup = HostLookup(Addresses(clock), getaddrinfo=hanging)
+    for _ in range(10):
+        lookup.start([NODE])
+        clock.now += 1
+    await eventually(lambda: len(hanging.asked) == 5)
+    assert lookup.running == 5
+    for one in hanging.asked:
+        before = lookup.running
+        assert not lookup.addresses.entry(NODE).failures
+        one.put(OSError("failed"))
+        await eventually(lambda before=before: lookup.running < before)
+    assert lookup.addresses.entry(NODE).failures == 1
 
 
 async def test_hanging_look_ups_are_bounded(clock):

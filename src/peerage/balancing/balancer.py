@@ -33,15 +33,15 @@ _CHANCE: Final = 0.125
 #: exceeds this is forgotten.
 _LAG: Final = 16
 
-#: More instances than the two drawn are compared if the better one has more requests under way than this, and
-#: more than so many times the mean.
+#: More instances than the two drawn are compared if the better one has more requests under way than the mean;
+#: above so many requests, where that helps less, than so many times the mean.
 _FEW: Final = 2
 _MUCH: Final = 1.5
 
 #: Draws made to find two eligible instances, before the whole list is searched.
 _DRAWS: Final = 24
 
-#: Instances that a request looks at, whether they may be tried again, if most of many are avoided.
+#: How many avoided instances a request checks for a due probe, if most of many are avoided.
 _TRIALS: Final = 4
 
 #: The size of the sample from which the least loaded instance, or the one avoided longest, is taken.
@@ -226,8 +226,8 @@ class Balancer:
         chosen, stats = self._better(instances[first], instances[second], now)
         # Both may be failing, or slow, so that they hold more than their share of the requests under way.
         if (stats.trouble is not None and stats.trouble.penalty(now)) or (
-            stats.outstanding > _FEW
-            and stats.outstanding * count > _MUCH * service.outstanding
+            stats.outstanding
+            and stats.outstanding * count > service.outstanding * (_MUCH if stats.outstanding > _FEW else 1.0)
             and shares is None
             and self._score is least_outstanding
         ):
@@ -239,8 +239,13 @@ class Balancer:
     ) -> tuple[Instance, Stats]:
         """Return the least loaded instance, of a sample if there are many, or *chosen* if none is better."""
         known, least = self._table.stats, stats.load(now) / chosen.weight
-        if len(instances) > _LOOKED_AT:
+        if (count := len(instances)) > _LOOKED_AT:
             instances = [draw_one(instances, None, self._random()) for _ in range(_LOOKED_AT)]
+        else:
+            # Of equal ones the first is taken: that must not always be the same one.
+            begin = int(self._random() * count)
+            instances = [*instances[begin:], *instances[:begin]]
+        stats.position -= 1.0 / chosen.weight
         for each in instances:
             others = known.get(each.name)
             if others is None:
@@ -248,6 +253,7 @@ class Balancer:
             load = others.load(now) / each.weight
             if load < least:
                 chosen, stats, least = each, others, load
+        stats.position += 1.0 / chosen.weight
         return chosen, stats
 
     def _pick_eligible(
@@ -262,7 +268,7 @@ class Balancer:
         """Give the request to an instance that is neither tried nor avoided."""
         is_eligible, avoided, count = self._table.is_eligible, self._table.avoided, len(instances)
         if count > _DRAWS and len(avoided) * 2 > count:
-            # Most may be avoided. Each request looks at a few, whether they may be tried again.
+            # Most may be avoided. Each request checks a few of them for a due probe.
             for _ in range(_TRIALS):
                 drawn = draw_one(instances, None, self._random())
                 name = drawn.name
@@ -281,7 +287,7 @@ class Balancer:
         return Pick(self._table, eligible[0], None, service, now) if eligible else None
 
     def _not_avoided(self, instances: Sequence[Instance], service: Service) -> Sequence[Instance]:
-        """Return those of *instances* that aren't avoided; they are looked through after changes only."""
+        """Return those of *instances* that aren't avoided; the list is searched after changes only."""
         avoided, known = self._table.avoided, service.not_avoided
         state = (getattr(instances, "version", None), len(instances), self._table.changes)
         if known is None or known[0] is not instances or known[1] != state:
@@ -298,7 +304,7 @@ class Balancer:
         *,
         safe: bool,
     ) -> Pick | None:
-        """Give the request to the better of two instances drawn that may be asked; None if none was drawn."""
+        """Give the request to the better of two eligible instances drawn; None if none was drawn."""
         is_eligible, avoided = self._table.is_eligible, self._table.avoided
         shares, found = shares_of(instances), None
         for _ in range(_DRAWS):

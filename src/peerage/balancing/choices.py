@@ -8,8 +8,7 @@ from peerage.balancing.rendezvous import Rendezvous
 from peerage.balancing.subsets import subset
 from peerage.records.instance import Instance
 
-#: Seconds after grouping the instances before they are grouped again, for each of them: a hundred times what
-#: it takes.
+#: Seconds for each instance until the instances are grouped again: a hundred times what grouping takes.
 _PAUSE: Final = 1e-4
 
 
@@ -17,14 +16,14 @@ class Choices:
     """The instances of a service as one caller sees them, until they change.
 
     Grouping thousands of instances by distance takes milliseconds. So it isn't done after each of many
-    changes that come one after the other; until it is, all instances count as equally far.
+    successive changes, and until it is done, all instances count as equally far.
 
     Args:
         instances: those to choose from. If the list changes, make another object.
         version: the version of the list.
         place: where the caller runs.
         salt: a random number of the caller.
-        group_at: when they may be grouped by distance; that of the object before this one.
+        group_at: when they may be grouped by distance, as the previous object says.
     """
 
     __slots__ = (
@@ -60,7 +59,7 @@ class Choices:
         self._subsets: dict[int, tuple[Sequence[Instance], Levels | None]] = {}
 
     def group(self, now: float) -> None:
-        """Group the instances by distance, if they weren't just grouped before the last change."""
+        """Group the instances by distance, unless the previous object has just done so."""
         if now >= self.group_at:
             self.levels, self.is_grouped = levels_of(self._instances, self.place), True
             self.group_at = now + _PAUSE * len(self._instances)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from peerage.balancing.hedging import Hedging
     from peerage.records.instance import Instance
 
-#: Seconds in which all instances must fail too often for a panic, and for which none is ejected then.
+#: If all instances fail too often within so many seconds, none is ejected for as long.
 PANIC_SECONDS: Final = 5.0
 
 
@@ -39,7 +39,7 @@ class Service:
         self.ejected: set[str] = set()
         """The names of the records of the ejected instances."""
         self.tripped: dict[str, float] = {}
-        """When instances failed too often that couldn't be ejected, by the names of their records."""
+        """When each instance that couldn't be ejected last failed too often, by the name of its record."""
         self.panic_until = 0.0
         """Until when no instance is ejected, because all fail too often."""
         self.hedging: Hedging | None = None
@@ -49,14 +49,14 @@ class Service:
         self.size = 0
         """The number of instances at the last request."""
         self.not_avoided: tuple[Sequence[Instance], object, Sequence[Instance]] | None = None
-        """Some of its instances, their state, and those of them that weren't avoided then."""
+        """A list of instances, the state of both, and those that weren't avoided in that state."""
         self.choices: Choices | None = None
         """What was computed from the instances at the last request."""
 
     def all_trip(self, name: str, now: float) -> bool:
-        """Take note that an instance which can't be ejected failed too often; tell whether all did lately.
+        """Take note that an instance fails too often and can't be ejected; tell whether all did so lately.
 
-        If they have too many requests together, ejecting some of them leaves the others with even more.
+        If they are overloaded together, ejecting some of them would leave the others with even more requests.
         """
         self.tripped[name] = now
         self.tripped = {each: at for each, at in self.tripped.items() if at > now - PANIC_SECONDS}

@@ -21,8 +21,8 @@ HELD_SECONDS: Final = 30.0
 #: so that more of them would have to wait (the slow start of Envoy and HAProxy, in a simple form).
 COLD_SECONDS: Final = 5.0
 
-#: How many times as long as its last answer took such an instance gets no other request. Otherwise it would
-#: slow several percent of the requests to a service that gets few.
+#: After an answer, such an instance gets no request for so many times as long as the answer took. Otherwise
+#: it would slow down several percent of the requests to a service that gets few.
 _COLD_RESTS: Final = 9.0
 
 #: The extra load of such an instance meanwhile: more than other instances usually have under way, and less

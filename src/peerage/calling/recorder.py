@@ -159,7 +159,7 @@ class Recorder:
         )
         if left <= 1:
             return "the only one left"
-        return f"the better one of two drawn from {left}; {_load(pick.stats.outstanding - 1)}"
+        return f"the better of two drawn from {left}; {_load(pick.stats.outstanding - 1)}"
 
     def _why_not(self, instance: Instance, targets: Collection[str]) -> str:
         if not instance.callable:

@@ -14,8 +14,12 @@ from peerage.records.networks import Networks
 if TYPE_CHECKING:
     from peerage.calling.messages import Note
 
-#: Seconds that a look-up may take, from its start, if there is no other name left to try.
+#: Seconds that a call waits for look-ups if there is no other name left to try.
 PATIENCE: Final = 5.0
+
+#: Seconds after which a look-up that isn't answered is begun once more, beside the first. The system repeats
+#: its question to a name server after five seconds only, and the server may be back long before.
+AGAIN_SECONDS: Final = 1.0
 
 
 class Lookups(NamedTuple):
@@ -72,14 +76,15 @@ class Resolution:
     def wait_for_pending(self) -> Generator[Lookups, None, set[str]]:
         """Wait for the pending look-ups, and return the names of the records whose hosts were found."""
         entries = {host: self._addresses.entry(host) for host in self.pending}
+        until = self._addresses.clock() + PATIENCE
         while True:
             found = {self.pending[host] for host, entry in entries.items() if entry.addresses}
-            under_way = {host: entry.started for host, entry in entries.items() if entry.started is not None}
-            left = max(under_way.values(), default=0.0) + PATIENCE - self._addresses.clock()
+            under_way = [host for host, entry in entries.items() if entry.started is not None]
+            left = until - self._addresses.clock()
             if found or not under_way or left <= 0:
                 self.pending.clear()
                 return found
-            yield Lookups(tuple(under_way), left)
+            yield Lookups(tuple(under_way), min(left, AGAIN_SECONDS))
 
     def note(self, name: str, endpoint: Endpoint, problem: str) -> None:
         """Remember *problem* with a host, for the message of an error."""

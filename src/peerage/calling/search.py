@@ -153,8 +153,8 @@ class Search:
     def _wait_for_instance(self) -> _Attempts:
         """If the last instance has just left, as in a restart, wait for another one and try it.
 
-        It is gRPC's "wait for ready", limited to names that are known to exist.
-        This request may have found out itself that it is dead, and may be sent again.
+        It is gRPC's "wait for ready", limited to names that are known to exist. This request may itself have
+        found the last instance dead, if it may be sent again.
         """
         context, call = self._context, self._call
         end = context.clock() + call.options.wait

@@ -49,7 +49,7 @@ class Backup:
         self.has_interrupted = False
         """Whether the first attempt was cancelled."""
         self._task = task
-        # Not at the interruption: a cancellation by the caller may have come just before, and isn't ours.
+        # Counted now and not at the interruption, just before which the caller may cancel the task.
         self._cancelling = task.cancelling()
 
     def interrupt(self) -> None:
@@ -226,6 +226,6 @@ def _can_be_sent_beside(request: aiohttp.ClientRequest) -> bool:
     body = request.body
     if not body:
         return True
-    # What writes the body. It isn't documented. Without it nothing with a body is sent twice at a time.
+    # The task that sends the body. It isn't documented. Without it no request with a body gets a backup.
     writing = getattr(request, "_writer", body)
     return isinstance(body, aiohttp.BytesPayload) and writing is None

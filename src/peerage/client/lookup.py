@@ -11,18 +11,36 @@ from threading import Thread
 from typing import Any, Final, TypeVar
 
 from peerage.calling import Addresses, Host, Lookups
+from peerage.calling.resolution import AGAIN_SECONDS
 
 #: Look-ups at the same time. So many can only be hanging ones, and each costs a thread until the system gives
 #: up.
 _MOST_THREADS: Final = 128
+
+#: Those of one host, and all together when another one of a host may be begun.
+_MOST_OF_HOST: Final = 5
+_FEW_THREADS: Final = 64
 
 _T = TypeVar("_T")
 
 GetAddrInfo = Callable[..., list[tuple[Any, ...]]]
 
 
+class _UnderWay:
+    """The look-ups of one host, of which the first answer counts."""
+
+    __slots__ = ("begun", "count", "future")
+
+    def __init__(self, future: "asyncio.Future[None]", begun: float) -> None:
+        self.future = future
+        """Done when one was answered, or all have failed."""
+        self.count = 0
+        self.begun = begun
+        """When the last one was begun."""
+
+
 class HostLookup:
-    """Carries out look-ups and records what they find; one at a time of each host.
+    """Carries out look-ups and records what they find; one at a time of each host, unless it hangs.
 
     Args:
         addresses: where results are recorded.
@@ -32,15 +50,19 @@ class HostLookup:
     def __init__(self, addresses: Addresses, *, getaddrinfo: GetAddrInfo = socket.getaddrinfo) -> None:
         self.addresses = addresses
         self._getaddrinfo = getaddrinfo
-        self._running: dict[Host, asyncio.Future[None]] = {}
+        self._running: dict[Host, _UnderWay] = {}
+        self._threads = 0
 
     @property
     def running(self) -> int:
         """The number of look-ups under way."""
-        return len(self._running)
+        return self._threads
 
     async def wait(self, lookups: Lookups) -> None:
-        """Wait until one of the hosts is looked up, or the time is up; the look-ups go on."""
+        """Wait until one of the hosts is looked up, or the time is up; the look-ups go on.
+
+        Those that have been hanging for a while are begun once more.
+        """
         waited = [future for host in lookups.hosts if (future := self._start(host)) is not None]
         if waited:
             await asyncio.wait(waited, timeout=lookups.seconds, return_when=asyncio.FIRST_COMPLETED)
@@ -61,23 +83,39 @@ class HostLookup:
             self._start(host)
 
     def _start(self, host: Host) -> asyncio.Future[None] | None:
-        if (running := self._running.get(host)) is not None:
-            return running
-        if len(self._running) >= _MOST_THREADS:
-            self.addresses.failed(host, f"{_MOST_THREADS} look-ups of hosts are hanging already")
-            return None
+        now, running = self.addresses.clock(), self._running.get(host)
+        if running is None:
+            if self._threads >= _MOST_THREADS:
+                self.addresses.failed(host, f"{_MOST_THREADS} look-ups of hosts are hanging already")
+                return None
+            running = self._running[host] = _UnderWay(asyncio.get_running_loop().create_future(), now)
+            self.addresses.started(host)
+        elif (
+            now < running.begun + AGAIN_SECONDS
+            or running.count >= _MOST_OF_HOST
+            or self._threads >= _FEW_THREADS
+        ):
+            return running.future
+        running.begun = now
+        self._begin(host, running)
+        return running.future
+
+    def _begin(self, host: Host, running: _UnderWay) -> None:
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[None] = loop.create_future()
-        self._running[host] = future
-        self.addresses.started(host)
+        running.count += 1
+        self._threads += 1
 
         def settle(found: list[tuple[Any, ...]], problem: str) -> None:
+            running.count -= 1
+            self._threads -= 1
+            if running.future.done() or (problem and running.count):
+                return
             del self._running[host]
             if problem:
                 self.addresses.failed(host, problem)
             else:
                 self.addresses.found(host, map(_literal, found))
-            future.set_result(None)
+            running.future.set_result(None)
 
         def look_up() -> None:
             found: list[tuple[Any, ...]] = []
@@ -98,7 +136,6 @@ class HostLookup:
         except RuntimeError as error:
             # The process may start no more threads at the moment.
             settle([], f"it couldn't be looked up: {error}")
-        return future
 
 
 def _literal(found: tuple[Any, ...]) -> str:
