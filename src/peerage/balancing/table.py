@@ -272,6 +272,8 @@ class Table:
         if outcome in _REFUSED:
             trouble = stats.begin_trouble()
             trouble.retry_at = now + self._pause(trouble)
+            if name not in self.avoided:
+                self.observer.refused(pick.instance, outcome)
             self._avoid(name, trouble)
         elif outcome in _FAILED or outcome in _DECLINED:
             self._blame(pick, outcome, now, retry_after)
