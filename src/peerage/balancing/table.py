@@ -249,7 +249,8 @@ class Table:
         if stats is None or stats.retired or (trouble := stats.trouble) is None:
             return
         if trouble.retry_at is None:
-            if not passed:
+            # Unless it may have stalled, it was readmitted while it was probed.
+            if trouble.recheck_at and not passed:
                 trouble.retry_at = now + AVOID_SECONDS
                 self._avoid(name, trouble)
                 self.observer.stalled(name)
