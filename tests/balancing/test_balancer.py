@@ -50,6 +50,31 @@ def test_names_that_do_not_exist_leave_what_is_known_of_others_alone():
     assert balancer.service(("service_id", "orders")) is service
 
 
+@pytest.mark.parametrize("count", [4, 16])
+def test_as_long_as_an_instance_is_idle_no_other_one_gets_a_second_request(count):
+    """Two drawn at random would often both be busy: of 16 that take one request each, a quarter were idle."""
+    balancer, instances = make_balancer(0, Clock()), make_many(count)
+    service = balancer.service(("service_id", "orders"))
+    under_way = [balancer.pick(instances, service) for _ in range(count)]
+    for _ in range(100):
+        assert len({pick.instance.name for pick in under_way}) == count
+        end(under_way.pop(0))
+        under_way.append(balancer.pick(instances, service))
+    for pick in under_way:
+        end(pick)
+
+
+def test_of_idle_instances_not_always_the_same_one_is_chosen_when_two_are_busy():
+    chosen = set()
+    for seed in range(20):
+        balancer, instances = make_balancer(seed, Clock()), make_many(8)
+        service = balancer.service(("service_id", "orders"))
+        for instance in instances[:4]:
+            balancer.pick([instance], service)
+        chosen.add(balancer.pick(instances, service).instance.name)
+    assert chosen == {f"App.{number}" for number in range(4, 8)}
+
+
 def test_the_number_of_services_that_are_remembered_is_bounded():
     balancer, instances = make_balancer(), make_many(2)
     for number in range(20_000):

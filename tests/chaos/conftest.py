@@ -45,7 +45,7 @@ class Callers:
         self.results.append((begin, method, result, self.now - begin))
 
     async def work(self, workers: int, until: float, *methods: str, pause: float = 0.0, **kwargs) -> None:
-        """Let so many callers make one call after the other until that time."""
+        """Let *workers* callers each make one call after the other, until the time *until*."""
 
         async def one(number: int) -> None:
             rng = Random(number)
@@ -58,7 +58,7 @@ class Callers:
                 group.create_task(one(number))
 
     async def send(self, rate: float, until: float, *methods: str, **kwargs) -> None:
-        """Begin so many calls a second until that time, whatever becomes of them, and wait for their ends."""
+        """Begin *rate* calls a second until the time *until*, and then wait for those under way."""
         begin, made = self.now, 0
         async with asyncio.TaskGroup() as group:
             while self.now < until:
@@ -68,7 +68,7 @@ class Callers:
                 await asyncio.sleep(0.005)
 
     def failed(self, *methods: str, after: float = 0.0) -> list[object]:
-        """What the calls met that failed."""
+        """The statuses and errors of the calls that failed."""
         return [
             result
             for begin, method, result, _ in self.results
@@ -101,7 +101,7 @@ class Services:
         prefix: Sequence[str] = (),
         journal: Path | str = "",
     ) -> list[Child]:
-        """Start so many at *address*; the command begins with *prefix*. *journal*: a file for their PUTs."""
+        """Start *count* instances; *prefix* begins the command, and *journal* is a file for their PUTs."""
         started = []
         for _ in range(count):
             command = (*prefix, *STRICT, Path(__file__).parent / "server.py", address, journal)
@@ -114,7 +114,7 @@ class Services:
         return started
 
     async def advertise(self, port: int, address: str = "127.0.0.1") -> None:
-        """Put a record into the registry that stays, as that of a process which died a moment ago."""
+        """Put a record into the registry that outlives the instance, as after the death of a process."""
         record = {"host": address, "service_id": "orders", "web": [["0.0.0.0", port]]}
         made = self._registry.advertise(
             "Orders", json.dumps(record | {"instance_id": f"orders-{port}"}).encode()
@@ -124,7 +124,7 @@ class Services:
         self.records.append(made)
 
     async def behave(self, child: Child, mode: str, *seconds: float) -> None:
-        """Let it answer so from now on, each request after one of these times."""
+        """Change how *child* answers: with *mode*, each request after one of the times *seconds*."""
         await child.ask("behave", mode, *(seconds or (0.002,)))
 
     async def counts(self, child: Child) -> Counter[str]:

@@ -1,4 +1,4 @@
-"""A service that calls the next one for each request, and answers as that does: a program.
+"""A program: a service that calls the next service for each request, and passes its answer on.
 
 Its arguments are the URL of the registry, its own name, and that of the next service. It writes a line when
 it is found, and ends with its input.

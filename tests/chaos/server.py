@@ -1,8 +1,8 @@
-"""A server that behaves as it is told: a program, which takes commands as lines of JSON and answers each.
+"""A server program whose behaviour is set by commands: lines of JSON, each of which it answers.
 
 ``["behave", mode, seconds, …]``: how requests are answered from now on, each after one of these times;
-``["count"]``: how many came, by method. Its arguments are the address that it binds, 127.0.0.1 by default,
-and a file to which it adds a line when it carries out a PUT: path, body, and whether it is a repetition.
+``["count"]``: how many arrived, by method. Its arguments are the address that it binds, 127.0.0.1 by default,
+and a file to which it adds a line when it carries out a PUT: path, body, and whether it is a retry.
 """
 
 import asyncio
@@ -40,8 +40,8 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
                 writer.transport.abort()
                 return
             if method == "PUT" and journal is not None:
-                repeated = "peerage-retry: 1" in head.lower()
-                os.write(journal, f"{path} {body} {repeated}\n".encode())
+                is_retry = "peerage-retry: 1" in head.lower()
+                os.write(journal, f"{path} {body} {is_retry}\n".encode())
             content = b"" if method == "HEAD" else b"ok"
             status = "200" if mode == "full" else mode
             writer.write(f"HTTP/1.1 {status} Status\r\nContent-Length: 2\r\n\r\n".encode() + content)

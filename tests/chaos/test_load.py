@@ -67,7 +67,7 @@ async def test_no_confirmed_value_is_overwritten_by_a_retry(services, callers, t
 
 
 async def callers_of(stack, registry, number, url=ORDERS):
-    """So many callers, each with a budget of its own, as in a process of its own."""
+    """Return *number* callers, each with its own retry budget, as if each were a process."""
     everyone = []
     for _ in range(number):
         discovery = await stack.enter_async_context(Discovery(registry))
@@ -76,7 +76,7 @@ async def callers_of(stack, registry, number, url=ORDERS):
 
 
 async def send(everyone, rate, seconds, **kwargs):
-    """Let each make so many calls a second; return how many all of them made."""
+    """Let each caller make *rate* calls a second; return how many calls all of them made."""
     before = sum(len(each.results) for each in everyone)
     async with asyncio.TaskGroup() as group:
         for each in everyone:
@@ -165,7 +165,7 @@ async def test_a_new_instance_that_is_cold_holds_up_few_requests(services):
 
 
 def sockets(child):
-    """The number of sockets that a process has, by the kernel's account."""
+    """The number of sockets that a process has open, as the kernel counts them."""
     descriptors = Path(f"/proc/{child.pid}/fd").iterdir()
     return sum(str(each.readlink()).startswith("socket:") for each in descriptors)
 

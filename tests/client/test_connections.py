@@ -115,6 +115,21 @@ async def test_connections_that_become_idle_together_are_bounded(fleet):
             await eventually(lambda: len(kept_sockets(fleet)) <= 10)
 
 
+async def test_connections_that_one_instance_closes_cost_no_others(fleet):
+    async def close(request):
+        return web.Response(text="done", headers={"Connection": "close"})
+
+    for _ in range(8):
+        await fleet.serve()
+    await fleet.serve(close)
+    with descriptors(40):
+        fleet.client = Client(fleet.membership)
+    async with fleet.session() as session:
+        for number in [*range(1, 9), *[9] * 40]:
+            await get(session, f"orders-{number}")
+        await eventually(lambda: len(kept_sockets(fleet)) == 8)
+
+
 async def test_requests_that_wait_for_a_connection_dont_count_as_using_one(fleet):
     """With more requests at once than connections are allowed, those answered leave idle ones behind."""
     seen = []

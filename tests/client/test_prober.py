@@ -99,6 +99,30 @@ async def test_any_answer_shows_that_a_suspected_instance_is_not_stopped(fleet, 
     waiting.done(Outcome.ANSWERED, fleet.clock())
 
 
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_an_instance_that_wants_a_certificate_of_its_client_answers_a_probe_by_refusing_it(
+    fleet, version
+):
+    """A probe has none, so no other answer would ever readmit the instance."""
+    ca, tls = trustme.CA(), ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    ca.issue_cert("orders").configure_cert(tls)
+    ca.configure_trust(tls)
+    tls.verify_mode = ssl.CERT_REQUIRED
+    tls.maximum_version = version
+    slow, _ = await fleet.serve(ssl=tls), await fleet.serve()
+    instance, balancer = fleet.directory.get(slow.name), fleet.client.balancer
+    async with fleet.session() as session:
+        waiting = balancer.pick([instance], balancer.service(("service_id", "orders")))
+        fleet.clock.now += 2
+        while not balancer.due:
+            await read(session, "POST")
+            balancer.check_stalled(waiting)
+        await read(session, "POST")
+        await eventually(lambda: balancer.observer.counts().probes_passed == 1, "the result of the probe")
+        assert not balancer.avoided
+    waiting.done(Outcome.ANSWERED, fleet.clock())
+
+
 async def test_an_answer_to_a_probe_counts_although_it_comes_late(fleet):
     """Otherwise an instance that is slow to answer ``HEAD /`` would get no other request for ever."""
     late = asyncio.Event()

@@ -33,8 +33,8 @@ _CHANCE: Final = 0.125
 #: exceeds this is forgotten.
 _LAG: Final = 16
 
-#: More instances than the two drawn are compared if the better one has more requests under way than this, and
-#: more than so many times the mean.
+#: More instances than the two drawn are compared if the better one has more requests under way than the mean;
+#: above so many requests, where that helps less, than so many times the mean.
 _FEW: Final = 2
 _MUCH: Final = 1.5
 
@@ -226,8 +226,8 @@ class Balancer:
         chosen, stats = self._better(instances[first], instances[second], now)
         # Both may be failing, or slow, so that they hold more than their share of the requests under way.
         if (stats.trouble is not None and stats.trouble.penalty(now)) or (
-            stats.outstanding > _FEW
-            and stats.outstanding * count > _MUCH * service.outstanding
+            stats.outstanding
+            and stats.outstanding * count > service.outstanding * (_MUCH if stats.outstanding > _FEW else 1.0)
             and shares is None
             and self._score is least_outstanding
         ):
@@ -239,8 +239,13 @@ class Balancer:
     ) -> tuple[Instance, Stats]:
         """Return the least loaded instance, of a sample if there are many, or *chosen* if none is better."""
         known, least = self._table.stats, stats.load(now) / chosen.weight
-        if len(instances) > _LOOKED_AT:
+        if (count := len(instances)) > _LOOKED_AT:
             instances = [draw_one(instances, None, self._random()) for _ in range(_LOOKED_AT)]
+        else:
+            # Of equal ones the first is taken: that must not always be the same one.
+            begin = int(self._random() * count)
+            instances = [*instances[begin:], *instances[:begin]]
+        stats.position -= 1.0 / chosen.weight
         for each in instances:
             others = known.get(each.name)
             if others is None:
@@ -248,6 +253,7 @@ class Balancer:
             load = others.load(now) / each.weight
             if load < least:
                 chosen, stats, least = each, others, load
+        stats.position += 1.0 / chosen.weight
         return chosen, stats
 
     def _pick_eligible(

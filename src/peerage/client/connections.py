@@ -94,6 +94,12 @@ class Kept:
             if protocol is not None and protocol.is_connected():
                 yield protocol
 
+    def forget_closed(self) -> int:
+        """Forget the connections that are closed, and return how many there were."""
+        before = len(self.protocols)
+        self.protocols = {ref(each) for each in self.connected()}
+        return before - len(self.protocols)
+
 
 class InstanceConnector(aiohttp.TCPConnector):
     """aiohttp's connector, which reports to *connections* each one that it makes to an instance."""
@@ -197,6 +203,9 @@ class Connections:
             return
         kept.protocols.add(ref(protocol))
         self._count += 1
+        if len(kept.protocols) > kept.in_use:
+            # A new one is made when none is idle, so the others are closed.
+            self._count -= kept.forget_closed()
         if self._count > self._most_idle and self._idle() > self._most_idle:
             self._bound()
 
@@ -238,12 +247,7 @@ class Connections:
         return self._count - min(self._in_use, self.acquired()) + len(self.connecting)
 
     def _bound(self) -> None:
-        for kept in self._kept.values():
-            if kept.protocols:
-                kept.protocols = {ref(each) for each in kept.connected()}
-        self._count = sum(len(kept.protocols) for kept in self._kept.values())
-        # Close some more than necessary, so that not each of the next requests has to look through all of
-        # them.
+        # Close some more than necessary, so that few of the next requests have to close others.
         most = self._most_idle - self._most_idle // 8
         for address, kept in tuple(self._kept.items()):
             if self._idle() <= most:
@@ -252,6 +256,7 @@ class Connections:
                 self._close(address)
         else:
             # A WebSocket at each address, for example, keeps all of these in use.
+            self._count -= sum(kept.forget_closed() for kept in self._kept.values())
             self._close_pooled(self._idle() - most)
 
     def _close_pooled(self, most: int) -> None:

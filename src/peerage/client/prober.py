@@ -1,6 +1,7 @@
 """Probes instances in the background, so that no caller's request has to."""
 
 import asyncio
+import ssl
 from typing import TYPE_CHECKING, Final
 
 from peerage.balancing import Balancer, Probe
@@ -13,7 +14,6 @@ from peerage.records.addresses import authority
 from peerage.records.instance import Endpoint, Instance
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Callable
 
 #: Seconds that an instance has to answer, and that it has if requests are waiting for it.
@@ -80,8 +80,14 @@ class Prober:
         try:
             async with patient_timeout(_LATE_SECONDS):
                 passed = await self._passes(instance, probe)
-        except (OSError, EOFError) as error:
-            if isinstance(error, OSError) and error.errno in SHORTAGE:
+        except ssl.SSLError:
+            # It refuses the handshake, perhaps because a probe has no certificate. More can't be asked of it.
+            passed = True
+        except (EOFError, ConnectionResetError):
+            # A process that has stalled doesn't close connections.
+            passed = probe is Probe.STALLED
+        except OSError as error:
+            if error.errno in SHORTAGE:
                 # This process is short of something, which says nothing about the instance.
                 return
             passed = False
@@ -115,7 +121,7 @@ class Prober:
 
 
 async def _connect(
-    address: str, port: int, tls: "ssl.SSLContext | None"
+    address: str, port: int, tls: ssl.SSLContext | None
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     # The kernel repeats an unanswered handshake after longer and longer pauses. The next probe comes sooner.
     async with patient_timeout(_SECONDS):

@@ -168,6 +168,17 @@ def test_the_time_limit():
     assert line.startswith("[discovery] ready_timeout or PEERAGE_READY_TIMEOUT: 'soon' isn't a duration")
 
 
+def test_how_long_suspects_are_kept():
+    """[discovery] suspect_seconds; nonsense is an error at once."""
+    program = discovery_with("suspect_seconds", "getattr(container.discovery.directory.guard, '_keep', None)")
+    environ = {"PEERAGE_REGISTRY": "memory:"}
+    assert ours(program, **environ).lines == ["300.0"]
+    assert ours(program, "1m", **environ).lines == ["60.0"]
+    assert ours(program, "0", **environ).lines == ["None"]
+    (line,) = ours(program, "soon", **environ).lines
+    assert line.startswith("[discovery] suspect_seconds: 'soon' isn't a duration")
+
+
 def test_the_networks_in_which_others_are_called():
     """[discovery] allowed_networks; nonsense is an error at once."""
     program = discovery_with(

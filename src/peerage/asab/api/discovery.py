@@ -159,7 +159,7 @@ class DiscoveryService(Service):
                 relays the authorization of that request; ``"internal"`` sends the cluster's internal token.
                 Authorization is sent to ``.asab`` hosts only.
             headers: sent with each request to any host; an Authorization header among them wins.
-            kwargs: arguments of ``aiohttp.ClientSession``.
+            kwargs: arguments of ``aiohttp.ClientSession``, and *calls*, the :class:`peerage.CallOptions`.
 
         Raises:
             ValueError: *auth* is something else, or a request without authorization; or it is "internal", and

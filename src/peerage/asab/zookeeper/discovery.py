@@ -5,6 +5,7 @@ from configparser import RawConfigParser
 from typing import Final
 
 from peerage.asab.utils import convert_to_seconds
+from peerage.directory import SUSPECT_SECONDS
 from peerage.discovery import Discovery
 from peerage.errors import ConfigurationError, NotDiscoveredError, NotReadyError
 from peerage.registry import Registry
@@ -24,13 +25,14 @@ class ContainerDiscovery(Discovery):
     The owner of *registry* closes it. The nodes of the cluster, and so the internal key, are below *chroot*.
 
     Raises:
-        ConfigurationError: the time limit isn't a duration, or allowed_networks aren't networks.
+        ConfigurationError: a duration isn't one, or allowed_networks aren't networks.
     """
 
     def __init__(self, registry: Registry, config: RawConfigParser, chroot: str = "") -> None:
         super().__init__(
             registry,
             ready_timeout=_ready_timeout(config),
+            suspect_seconds=_suspect_seconds(config),
             allowed_networks=config.get("discovery", "allowed_networks", fallback="").strip() or None,
         )
         self.membership.advice = (
@@ -38,6 +40,14 @@ class ContainerDiscovery(Discovery):
         )
         self.key_root = chroot
         self.membership.not_ready = NotDiscoveredInTimeError
+
+
+def _suspect_seconds(config: RawConfigParser) -> float:
+    configured = config.get("discovery", "suspect_seconds", fallback="")
+    try:
+        return convert_to_seconds(configured or SUSPECT_SECONDS)
+    except ValueError as error:
+        raise ConfigurationError(f"[discovery] suspect_seconds: {error}") from None
 
 
 def _ready_timeout(config: RawConfigParser) -> float:
