@@ -229,7 +229,6 @@ class Balancer:
             stats.outstanding
             and stats.outstanding * service.size
             > service.outstanding * (_MUCH if stats.outstanding > _FEW else 1.0)
-            > service.outstanding * (_MUCH if stats.outstanding > _FEW else 1.0)
             and shares is None
             and self._score is least_outstanding
         ):
