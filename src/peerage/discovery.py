@@ -246,8 +246,8 @@ class Discovery(Finder):
                 superuser's unless *resources* say less, if they have no Authorization. Else as in aiohttp.
             headers: sent with each request.
             resources: what an instance's own internal tokens allow: ``{"*": ["orders:read"]}``.
-            calls: how its calls deal with failures; by default as given to the Discovery. For single calls
-                see :func:`peerage.call_options`.
+            calls: how its calls deal with failures, instead of what was given to the Discovery. For single
+                calls see :func:`peerage.call_options`.
             kwargs: go to aiohttp.
 
         Raises:

@@ -251,6 +251,20 @@ def test_a_request_that_was_under_way_when_the_last_instance_died_waits_if_it_ma
         assert world.end(call).ending is Ending.AS_IT_IS
 
 
+@pytest.mark.parametrize("vanishes", [True, False])
+def test_the_record_of_a_dead_instance_may_vanish_a_moment_later(world, vanishes):
+    name = world.advertise()
+    call = world.call("POST")
+    assert world.fail(call) == name
+    assert isinstance(call.next(), Pause)
+    if vanishes:
+        world.directory.remove(name)
+        world.context.emptied["service_id", "orders"] = True
+        assert isinstance(call.next(), WaitForInstance)
+    successor = world.advertise(port=81)
+    assert world.answer(call) == successor
+
+
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_a_request_that_finds_the_last_suspect_dead_waits_for_the_next_instance(world, method):
     world.directory.guard = Guard()

@@ -10,6 +10,7 @@ from peerage.calling import (
     Ending,
     Host,
     Lookups,
+    Pause,
     TlsProbe,
 )
 from peerage.records.networks import read_networks
@@ -40,6 +41,7 @@ def test_the_names_of_an_instance_are_tried_in_turn(world):
     attempt = world.attempt(call)
     assert attempt.ip == "10.0.0.9"
     call.done(attempt, Outcome.CONNECT_FAILED, "refused")
+    assert isinstance(call.next(), Pause)
     # Those of the other family aren't the instance's.
     assert world.end(call).ending is Ending.UNREACHABLE
 
@@ -49,6 +51,7 @@ def test_a_name_that_resolves_is_not_replaced_by_another(world):
     call = world.call()
     world.addresses.found(world.lookups(call).hosts[0], ["10.0.0.1", "10.0.0.2"])
     assert [world.attempt_and_fail(call) for _ in range(2)] == ["10.0.0.1", "10.0.0.2"]
+    assert isinstance(call.next(), Pause)
     world.end(call)
     # The address that answered last is tried first from now on.
     assert world.addresses.entry(Host("node-1", IPV4)).addresses == ("10.0.0.1", "10.0.0.2")

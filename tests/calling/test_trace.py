@@ -135,8 +135,10 @@ def test_a_call_that_fails_has_its_reason_and_one_that_is_given_up_ends(world, t
     world.advertise()
     call, trace = traced()
     world.fail(call)
+    assert isinstance(call.next(), Pause)
     assert isinstance(call.next(), GiveUp)
     call.close()
+    assert [wait.reason for wait in trace.waits] == ["whether the record of the only instance vanishes"]
     assert trace.problem.startswith("No instance with service_id='orders' could be reached")
     world.advertise()
     call, trace = traced()

@@ -208,8 +208,4 @@ def _reason_of(step: Lookups | TlsProbe | Relieve | Pause | WaitForInstance) -> 
         return f"to find out whether {step.attempt.authority} speaks TLS"
     if isinstance(step, Relieve):
         return "for descriptors: idle connections were closed, as none was left"
-    return (
-        "for an instance of that name"
-        if isinstance(step, WaitForInstance)
-        else "before the same instance is asked again"
-    )
+    return "for an instance of that name" if isinstance(step, WaitForInstance) else step.reason

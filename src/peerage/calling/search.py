@@ -111,9 +111,9 @@ class Search:
         if self._last is Outcome.CONNECTION_LOST and self._may_go_on():
             # A peer may close a pooled connection just when it is used again. If there is no other instance,
             # try a new connection to the same one, as aiohttp would.
-            seconds = _PAUSE * (0.5 + self._context.random())
+            seconds = self._pause()
             if self._call.has_time(seconds):
-                yield Pause(seconds)
+                yield Pause(seconds, "before the same instance is asked again")
                 self.tried.clear()
                 if (yield from self._try_all()):
                     return True
@@ -157,6 +157,8 @@ class Search:
         found the last instance dead, if it may be sent again.
         """
         context, call = self._context, self._call
+        if self._last is Outcome.CONNECT_FAILED and (yield from self._let_the_registry_catch_up()):
+            return True
         end = context.clock() + call.options.wait
         while call.name in context.emptied and not context.directory.targets(*call.name):
             left = end - context.clock()
@@ -166,6 +168,22 @@ class Search:
             if context.directory.targets(*call.name):
                 return (yield from self._try_all())
         return False
+
+    def _let_the_registry_catch_up(self) -> _Attempts:
+        """If the only instance accepted no connection, wait a moment: its record may be about to vanish."""
+        call, seconds = self._call, self._pause()
+        if (
+            len(self._context.directory.targets(*call.name)) == 1
+            and call.options.wait
+            and self._may_go_on()
+            and call.has_time(seconds)
+        ):
+            yield Pause(seconds, "whether the record of the only instance vanishes")
+            return (yield from self._try_all())
+        return False
+
+    def _pause(self) -> float:
+        return _PAUSE * (0.5 + self._context.random())
 
     def _pick(self, *, last_resort: bool = False) -> Pick | None:
         pick, self._given = self._given, None

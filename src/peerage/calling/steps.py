@@ -82,9 +82,10 @@ class WaitForInstance(NamedTuple):
 
 
 class Pause(NamedTuple):
-    """Wait for *seconds* before the same instance is asked again."""
+    """Wait for *seconds*, for the given reason."""
 
     seconds: float
+    reason: str
 
 
 class GiveUp(NamedTuple):

@@ -33,7 +33,8 @@ def limit_concurrency(limit: Gradient2 | None = None) -> Middleware:
     Put it before anything that takes long. The answer is marked with the header ``Peerage-Overloaded``, which
     says that the request was not processed: peerage's callers then ask another instance, whatever the method,
     as far as their retry budget allows. WebSockets aren't counted, because they last as long as
-    their clients want. Everything else counts until its handler is done.
+    their clients want. Everything else counts until its handler is done, also while its body arrives: if
+    clients outside of the cluster can reach the service, a proxy must receive bodies first.
 
     Args:
         limit: the limit; by default ``Gradient2()``, which begins with 20 and adapts itself. A service whose
