@@ -158,7 +158,7 @@ async def _short_of_cpu_row() -> Row:
     shares = []
     async with _busy(*[("0", "100", "0.005")] * 4) as (services, _):
         for kind in ("plain", "peerage"):
-            command = (sys.executable, "-m", "tests.chaos.caller", kind, "120", "15")
+            command = (sys.executable, "-m", "tests.chaos.caller", kind, "60", "15")
             async with run(*command, *map(str, services.ports), cwd=ROOT, patience=120) as caller:
                 assert await caller.hear() == "begun"
                 limiting = asyncio.create_task(_limit(caller))
@@ -166,7 +166,7 @@ async def _short_of_cpu_row() -> Row:
                 limiting.cancel()
     plain, peerage = shares
     return Row(
-        "a caller that may run for 6 ms of 100, 120 calls a second, a connection each, limit 1 s: answered",
+        "a caller that may run for 6 ms of 100, 60 calls a second, a connection each, limit 1 s: answered",
         "≥ 0.98 of a plain session",
         f"{peerage:.1%}",
         peerage >= 0.98 * plain,
