@@ -280,6 +280,29 @@ class Ejecting(RuleBasedStateMachine):
 TestEjecting = Ejecting.TestCase
 
 
+def test_a_failed_probe_of_an_instance_that_was_readmitted_meanwhile_is_no_reason_to_avoid_it():
+    """As when all instances fail too often: then none is ejected any more."""
+    clock = Clock()
+    balancer, (instance, *others) = make_balancer(0, clock), make_many(4)
+    service = balancer.service(("service_id", "orders"))
+
+    def fail(*instances):
+        for _ in range(7):
+            if (pick := balancer.pick(list(instances), service, size=4)) is not None:
+                end(pick, Outcome.UNAVAILABLE)
+
+    fail(instance)
+    assert [*balancer.avoided] == [instance.name]
+    clock.now += 2.0
+    balancer.pick([instance], service, size=4, safe=False)
+    assert [*balancer.take_due()] == [instance]
+    for other in others:
+        fail(other)
+    assert not balancer.avoided
+    balancer.probed(instance.name, passed=False)
+    assert not balancer.avoided
+
+
 @pytest.mark.parametrize("share", [0.5, 0.95, 0.985])
 def test_a_quantile_is_at_most_a_fifth_too_large_and_follows_a_change(share):
     quantile, rng = Quantile(share), Random(1)
