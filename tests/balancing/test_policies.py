@@ -9,6 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from tests.balancing.test_balancer import end, make_balancer, make_many
 from tests.support import Clock
 
+from peerage import ConfigurationError
 from peerage.balancing import Ejection, Outcome, RetryBudget
 from peerage.balancing.budget import FIRST_RETRIES
 from peerage.balancing.quantile import Quantile
@@ -64,6 +65,22 @@ def test_an_instance_is_ejected_after_seven_failures_or_below_four_fifths(
 ):
     assert Ejection().trips(consecutive, succeeded, failed) is trips
     assert not Ejection(consecutive=0).trips(consecutive, succeeded, failed)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"consecutive": -1},
+        {"success_rate": 80},
+        {"most": -0.5},
+        {"jitter": 1.5},
+        {"first_seconds": 0},
+        {"first_seconds": 5, "longest_seconds": 2},
+    ],
+)
+def test_thresholds_out_of_their_range_are_refused(wrong):
+    with pytest.raises(ConfigurationError, match=r"between|at least"):
+        Ejection(**wrong)
 
 
 @given(ejections=st.integers(0, 1000), chance=st.floats(0, 1))
