@@ -29,6 +29,7 @@ _WORKERS: Final = 50
 
 #: Requests of a block. A plain session keeps a connection for each, so all of them must have a descriptor.
 _BLOCK: Final = 250
+_ROUNDS: Final = 3
 
 
 def measure() -> list[Row]:
@@ -37,7 +38,10 @@ def measure() -> list[Row]:
         measured = caller.ask(*server.hear())
     what = f"a request to each of {_INSTANCES:,} instances, `ulimit -n {_DESCRIPTORS}`"
     failed, idle = (measured[each] for each in ("failed", "idle"))
-    ours, plain = (statistics.median(measured[each]) for each in ("named", "fixed"))
+    plain = statistics.median(measured["fixed"])
+    # The blocks take turns, so that the load of the machine affects both of a pair.
+    pairs = zip(measured["named"], measured["fixed"], strict=True)
+    extra = statistics.median(named - fixed for named, fixed in pairs)
     return [
         Row(f"{what}, {_WORKERS} at once: failed", "0", f"{failed}", not failed),
         Row(
@@ -50,8 +54,8 @@ def measure() -> list[Row]:
         Row(
             f"{what}, over a plain session that calls the same addresses",
             "≤ 60 µs client CPU",
-            f"{(ours - plain) * 1e6:.0f} µs",
-            ours - plain <= 60e-6,
+            f"{extra * 1e6:.0f} µs",
+            extra <= 60e-6,
             f"a plain session: {plain * 1e6:.0f} µs, connecting and closing included",
         ),
     ]
@@ -80,7 +84,7 @@ async def _measure(ports: list[int]) -> dict[str, object]:
         idle = _sockets() - before
         failed += await _get(session, ["http://orders.service_id.asab/"] * len(ports), _WORKERS)
         idle_of_service = _sockets() - before
-        for begin in range(0, len(ports), _BLOCK):
+        for begin in [*range(0, len(ports), _BLOCK)] * _ROUNDS:
             cpu = time.process_time()
             failed += await _get(session, names[begin : begin + _BLOCK])
             named.append((time.process_time() - cpu) / _BLOCK)

@@ -9,6 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from tests.balancing.test_balancer import end, make_balancer, make_many
 from tests.support import Clock
 
+from peerage import ConfigurationError
 from peerage.balancing import Ejection, Outcome, RetryBudget
 from peerage.balancing.budget import FIRST_RETRIES
 from peerage.balancing.quantile import Quantile
@@ -64,6 +65,22 @@ def test_an_instance_is_ejected_after_seven_failures_or_below_four_fifths(
 ):
     assert Ejection().trips(consecutive, succeeded, failed) is trips
     assert not Ejection(consecutive=0).trips(consecutive, succeeded, failed)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"consecutive": -1},
+        {"success_rate": 80},
+        {"most": -0.5},
+        {"jitter": 1.5},
+        {"first_seconds": 0},
+        {"first_seconds": 5, "longest_seconds": 2},
+    ],
+)
+def test_thresholds_out_of_their_range_are_refused(wrong):
+    with pytest.raises(ConfigurationError, match=r"between|at least"):
+        Ejection(**wrong)
 
 
 @given(ejections=st.integers(0, 1000), chance=st.floats(0, 1))
@@ -261,6 +278,29 @@ class Ejecting(RuleBasedStateMachine):
 
 
 TestEjecting = Ejecting.TestCase
+
+
+def test_a_failed_probe_of_an_instance_that_was_readmitted_meanwhile_is_no_reason_to_avoid_it():
+    """As when all instances fail too often: then none is ejected any more."""
+    clock = Clock()
+    balancer, (instance, *others) = make_balancer(0, clock), make_many(4)
+    service = balancer.service(("service_id", "orders"))
+
+    def fail(*instances):
+        for _ in range(7):
+            if (pick := balancer.pick(list(instances), service, size=4)) is not None:
+                end(pick, Outcome.UNAVAILABLE)
+
+    fail(instance)
+    assert [*balancer.avoided] == [instance.name]
+    clock.now += 2.0
+    balancer.pick([instance], service, size=4, safe=False)
+    assert [*balancer.take_due()] == [instance]
+    for other in others:
+        fail(other)
+    assert not balancer.avoided
+    balancer.probed(instance.name, passed=False)
+    assert not balancer.avoided
 
 
 @pytest.mark.parametrize("share", [0.5, 0.95, 0.985])

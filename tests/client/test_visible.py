@@ -106,6 +106,19 @@ async def test_an_ejection_is_logged_once(fleet, said):
     )
 
 
+async def test_an_instance_that_accepts_no_connection_is_logged_once(fleet, said):
+    refusing, _good = fleet.refuse(), await fleet.serve()
+    async with fleet.session() as session:
+        while fleet.client.journal.counts().attempts.get("connect_failed", 0) < 1:
+            await ask(session)
+        fleet.client.balancer.probed(refusing.name, passed=False)
+        for _ in range(20):
+            await ask(session)
+    (line,) = said()
+    assert line.startswith("Instance orders-1 of service_id='orders' (http://")
+    assert line.endswith(" accepts no connection. It gets no requests until a connection succeeds.")
+
+
 async def test_a_name_without_an_instance_is_logged_if_it_was_called(fleet, said):
     other = fleet.advertise(80, "other")
     served = await fleet.serve()

@@ -227,7 +227,8 @@ class Balancer:
         # Both may be failing, or slow, so that they hold more than their share of the requests under way.
         if (stats.trouble is not None and stats.trouble.penalty(now)) or (
             stats.outstanding
-            and stats.outstanding * count > service.outstanding * (_MUCH if stats.outstanding > _FEW else 1.0)
+            and stats.outstanding * service.size
+            > service.outstanding * (_MUCH if stats.outstanding > _FEW else 1.0)
             and shares is None
             and self._score is least_outstanding
         ):

@@ -72,6 +72,9 @@ class Observer:
         """Count that *instance* was ejected, after a failure of this kind."""
         self.ejections += 1
 
+    def refused(self, instance: "Instance", outcome: Outcome) -> None:
+        """*instance* accepts no connection, or isn't at its address, so it gets no requests."""
+
     def stalled(self, name: str) -> None:
         """The instance with this record answers neither requests nor its probe, so it gets no requests."""
 

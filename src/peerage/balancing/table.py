@@ -249,7 +249,8 @@ class Table:
         if stats is None or stats.retired or (trouble := stats.trouble) is None:
             return
         if trouble.retry_at is None:
-            if not passed:
+            # Unless it may have stalled, it was readmitted while it was probed.
+            if trouble.recheck_at and not passed:
                 trouble.retry_at = now + AVOID_SECONDS
                 self._avoid(name, trouble)
                 self.observer.stalled(name)
@@ -272,6 +273,8 @@ class Table:
         if outcome in _REFUSED:
             trouble = stats.begin_trouble()
             trouble.retry_at = now + self._pause(trouble)
+            if name not in self.avoided:
+                self.observer.refused(pick.instance, outcome)
             self._avoid(name, trouble)
         elif outcome in _FAILED or outcome in _DECLINED:
             self._blame(pick, outcome, now, retry_after)

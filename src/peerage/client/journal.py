@@ -29,6 +29,12 @@ _LONGEST: Final = 3600.0
 #: Seconds after which the budget of the same name is logged again.
 _QUIET_SECONDS: Final = 60.0
 
+_REFUSALS: Final = {
+    Outcome.UNRESOLVED: "has no address",
+    Outcome.CONNECT_FAILED: "accepts no connection",
+    Outcome.MISDIRECTED: "isn't at its address, where another service answers",
+}
+
 #: The name of a record, or key and value.
 _Subject = str | tuple[str, str]
 
@@ -72,6 +78,12 @@ class Journal(Observer):
                 shown,
                 outcome.name.lower(),
             )
+
+    def refused(self, instance: "Instance", outcome: Outcome) -> None:
+        """Log that *instance* accepts no connection, or isn't at its address."""
+        shown = describe(instance)
+        if self._begins(instance.name, shown):
+            log.info("%s %s. It gets no requests until a connection succeeds.", shown, _REFUSALS[outcome])
 
     def stalled(self, name: str) -> None:
         """Log that the instance with this record has stalled."""

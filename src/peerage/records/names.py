@@ -84,7 +84,8 @@ def is_logical(host: str | None) -> bool:
     return tail == DOMAIN or tail.endswith(_SUFFIX)
 
 
-@lru_cache(maxsize=1024)
+# As many as services are remembered: programs call thousands of instances by their ids.
+@lru_cache(maxsize=4096)
 def logical_name(host: str | None) -> tuple[str, str] | None:
     """Return :func:`parse_host` of a host that belongs to the domain ``asab``, and None for another.
 
