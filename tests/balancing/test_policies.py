@@ -130,6 +130,20 @@ def test_a_request_that_was_given_up_counts_until_the_instance_answers(outcome):
     assert {balancer.pick(instances).instance.name for _ in range(20)} == {"App.0", "App.1"}
 
 
+def test_it_counts_until_the_instance_passes_a_probe():
+    clock = Clock()
+    balancer, instances = make_balancer(0, clock), make_many(2)
+    waiting, given_up = (balancer.pick(instances[:1]) for _ in range(2))
+    end(given_up, Outcome.CANCELLED)
+    clock.now += 2
+    balancer.pick(instances[1:]).answered(clock())
+    assert not balancer.check_stalled(waiting)
+    assert balancer.stats("App.0").pending(clock()) == 2
+    assert [each.name for each in balancer.take_due()] == ["App.0"]
+    balancer.probed("App.0", passed=True)
+    assert balancer.stats("App.0").pending(clock()) == 1
+
+
 @pytest.mark.parametrize("outcome", [Outcome.TIMED_OUT, Outcome.CANCELLED])
 def test_it_counts_until_the_instance_is_ejected(outcome):
     clock = Clock()
