@@ -107,7 +107,7 @@ async def test_what_never_ends_does_not_keep_it_running(tmp_path):
 async def test_a_second_signal_ends_it_without_draining(tmp_path, program):
     """Its record is withdrawn all the same."""
     async with (
-        serving(PROGRAMS[program], tmp_path, TEST_LAME_DUCK="1000") as server,
+        serving(PROGRAMS[program], tmp_path, TEST_LAME_DUCK="1000", TEST_SAME_STOP="0") as server,
         finding(tmp_path) as (_, states),
     ):
         await eventually(lambda: states() == [None])
@@ -116,6 +116,28 @@ async def test_a_second_signal_ends_it_without_draining(tmp_path, program):
         server.terminate()
         await eventually(lambda: states() == [])
         assert (await server.end())[0] == 0, server.log
+
+
+async def test_signals_at_the_same_time_are_one(tmp_path):
+    """As of a supervisor that sends it to a whole group, in which another process hands it on."""
+    logged = "import logging\nlogging.basicConfig(level=logging.INFO)\n"
+    async with (
+        serving(logged + RUN_APP, tmp_path, TEST_LAME_DUCK="1000", TEST_SAME_STOP="1000") as server,
+        finding(tmp_path) as (discovery, states),
+        discovery.session("http://worker.service_id.asab") as session,
+    ):
+        await eventually(lambda: states() == [None])
+        server.terminate()
+        await eventually(lambda: states() == ["draining"])
+        for number in (signal.SIGTERM, signal.SIGINT):
+            server.signal(number)
+        # Answered after the signals were handled.
+        async with session.get("/work") as response:
+            assert response.status == 200
+        assert states() == ["draining"]
+        await server.reap()
+        assert server.log.count(" drains, ") == 1
+        assert "without draining" not in server.log
 
 
 async def test_a_third_signal_breaks_off_what_never_ends(tmp_path):
@@ -132,7 +154,7 @@ async def test_a_third_signal_breaks_off_what_never_ends(tmp_path):
         return False
 
     async with (
-        serving(clean + program, tmp_path, TEST_LAME_DUCK="1000") as server,
+        serving(clean + program, tmp_path, TEST_LAME_DUCK="1000", TEST_SAME_STOP="0") as server,
         finding(tmp_path) as (discovery, states),
     ):
         await eventually(lambda: states() == [None])

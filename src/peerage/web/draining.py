@@ -20,6 +20,10 @@ log = logging.getLogger(__name__)
 #: What supervisors send, and what Ctrl-C sends.
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
+#: Seconds in which further signals belong to the first one. systemd sends SIGTERM to all processes of a
+#: service, and gunicorn's master then sends it to its workers again; both mean one stop.
+SAME_STOP: Final = 0.5
+
 
 class Advertised(Protocol):
     """What can be drained: a :class:`peerage.Discovery`, or one :class:`peerage.Registration`."""
@@ -54,7 +58,7 @@ def drain_on_signals(
     At the signal, the records say that no new requests are wanted, and are withdrawn after *lame_duck*
     seconds. Then the requests under way are finished and WebSockets closed, as :meth:`GracefulStop.finish`
     does, within *timeout* seconds. After that the server gets the signal. A second signal goes to the server
-    at once.
+    at once, unless it comes within :data:`SAME_STOP` seconds.
 
     Call it in the main thread, once the server has installed its handlers and before anything is advertised:
     at the startup of the application. :func:`run_app` does all this by itself.
@@ -106,15 +110,18 @@ class _Interception:
         self._handing_on = handing_on
         self._last: signal.Signals | None = None
         self._working: asyncio.Task[None] | None = None
+        self._begun = 0.0
         self._cut_short = False
 
     def received(self, number: signal.Signals) -> None:
+        loop = asyncio.get_running_loop()
         self._last = number
         if self._working is None:
+            self._begun = loop.time()
             log.info("%s: the instance drains, and then the server stops", number.name)
-            self._working = asyncio.get_running_loop().create_task(self._work(), name="peerage.web: draining")
+            self._working = loop.create_task(self._work(), name="peerage.web: draining")
             self._working.add_done_callback(self._pass_on)
-        else:
+        elif loop.time() - self._begun >= SAME_STOP:
             log.info("%s: the server stops without draining any longer", number.name)
             self._cut_short = True
             self._working.cancel()
