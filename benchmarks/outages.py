@@ -18,7 +18,7 @@ from peerage.testing.children import run
 #: How each service fails: the mode of its servers, and the seconds that they take.
 _OUTAGES: Final = {"503": ("503", 0.001), "drop": ("drop", 0.001), "hang": ("200", 3600.0)}
 
-#: Calls a second of each caller, callers, and seconds of the outage. The repetitions that a caller has left
+#: Calls a second of each caller, callers, and seconds of the outage. The retries that a caller has left
 #: when it begins, 5 and a tenth of what it called in 10 seconds, are few among the calls of that time.
 _LOADS: Final = ((1, 100, 80.0), (10, 20, 20.0), (100, 2, 15.0))
 
