@@ -54,7 +54,7 @@ def measure() -> list[Row]:
             f"a service that has all of them as instances: {measured['idle_of_service']}",
         ),
         Row(
-            f"requests to {_INSTANCES:,} instances of one name / to each by its own name, over a plain session "
+            f"requests to {_INSTANCES:,} instances of one name / to each by its own, over a plain session "
             "that calls the same addresses",
             "≤ 60 µs client CPU",
             " / ".join(f"{each * 1e6:.0f} µs" for each in extra.values()),
