@@ -22,14 +22,14 @@ from peerage.discovery import Discovery
 from peerage.testing.children import Child, run
 from peerage.testing.zookeeper import ZooKeeperServer
 
-_SAMPLES = 100
+_SAMPLES = 200
 _CALLERS = 8
 
 #: Seconds between two calls of a caller.
 _PAUSE = 0.004
 
 #: Seconds after drain() in which requests are waited for.
-_LAME_DUCK = 0.25
+_LAME_DUCK = 0.15
 
 #: Requests by which callers show that they have found an instance.
 _FOUND = 20

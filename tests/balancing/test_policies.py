@@ -9,6 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from tests.balancing.test_balancer import end, make_balancer, make_many
 from tests.support import Clock
 
+from peerage import ConfigurationError
 from peerage.balancing import Ejection, Outcome, RetryBudget
 from peerage.balancing.budget import FIRST_RETRIES
 from peerage.balancing.quantile import Quantile
@@ -66,6 +67,22 @@ def test_an_instance_is_ejected_after_seven_failures_or_below_four_fifths(
     assert not Ejection(consecutive=0).trips(consecutive, succeeded, failed)
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"consecutive": -1},
+        {"success_rate": 80},
+        {"most": -0.5},
+        {"jitter": 1.5},
+        {"first_seconds": 0},
+        {"first_seconds": 5, "longest_seconds": 2},
+    ],
+)
+def test_thresholds_out_of_their_range_are_refused(wrong):
+    with pytest.raises(ConfigurationError, match=r"between|at least"):
+        Ejection(**wrong)
+
+
 @given(ejections=st.integers(0, 1000), chance=st.floats(0, 1))
 def test_the_pause_before_the_next_try_is_bounded(ejections, chance):
     ejection = Ejection(first_seconds=1.0, longest_seconds=60.0, jitter=0.5)
@@ -111,6 +128,20 @@ def test_a_request_that_was_given_up_counts_until_the_instance_answers(outcome):
         end(pick)
     clock.now += 10
     assert {balancer.pick(instances).instance.name for _ in range(20)} == {"App.0", "App.1"}
+
+
+def test_it_counts_until_the_instance_passes_a_probe():
+    clock = Clock()
+    balancer, instances = make_balancer(0, clock), make_many(2)
+    waiting, given_up = (balancer.pick(instances[:1]) for _ in range(2))
+    end(given_up, Outcome.CANCELLED)
+    clock.now += 2
+    balancer.pick(instances[1:]).answered(clock())
+    assert not balancer.check_stalled(waiting)
+    assert balancer.stats("App.0").pending(clock()) == 2
+    assert [each.name for each in balancer.take_due()] == ["App.0"]
+    balancer.probed("App.0", passed=True)
+    assert balancer.stats("App.0").pending(clock()) == 1
 
 
 @pytest.mark.parametrize("outcome", [Outcome.TIMED_OUT, Outcome.CANCELLED])

@@ -11,13 +11,11 @@ from peerage.balancing.budget import FIRST_RETRIES
 from peerage.calling import (
     Attempt,
     Call,
-    CallOptions,
     Ending,
     Pause,
     Relieve,
     WaitForInstance,
 )
-from peerage.calling.answers import FAILURES
 from peerage.calling.search import LAST_RESORTS
 from peerage.directory import Guard
 
@@ -196,19 +194,6 @@ def test_calls_made_for_a_retry_are_not_retried(world):
     assert world.end(call).ending is Ending.AS_IT_IS
 
 
-@pytest.mark.parametrize("outcome", [Outcome.TIMED_OUT, Outcome.CONNECTION_LOST, Outcome.OVERLOADED])
-def test_what_does_not_count_as_a_failure_has_no_consequences_for_other_calls(world, outcome):
-    """What was given up counts as under way still."""
-    bad, good = world.advertise(port=80), world.advertise(port=81)
-    call = world.call(options=CallOptions(failures=FAILURES - {"timed_out", "connection_lost", 503}))
-    failed = world.fail(call, outcome)
-    assert world.answer(call) == ({bad, good} - {failed}).pop()
-    stats, now = world.balancer.stats(failed), world.clock()
-    assert stats.load(now) == (1 if outcome is Outcome.TIMED_OUT else 0)
-    world.balancer.probed(failed, passed=True)
-    assert stats.trouble is None or not stats.trouble.consecutive
-
-
 def test_retries_end_with_the_budget(world):
     for _ in range(3):
         world.advertise()
@@ -339,27 +324,6 @@ def test_an_attempt_left_under_way_may_fail_later(world):
     call.close()
     call.close()
     assert world.balancer.outstanding == {}
-
-
-def test_what_is_usual_is_learnt_from_requests_that_may_be_hedged(world):
-    """So the hedged requests of one kind may take longer than all others."""
-    world.advertise(port=80)
-
-    def ask(seconds, method="GET", **options):
-        call = world.call(method, options=CallOptions(**options))
-        attempt = world.attempt(call)
-        after = call.hedge_after(attempt)
-        world.clock.now += seconds
-        call.done(attempt, Outcome.ANSWERED)
-        call.close()
-        call.over(attempt, Outcome.ANSWERED)
-        return after
-
-    for _ in range(100):
-        ask(0.3, hedge=True)
-        ask(0.001)
-        ask(0.001, "PUT", hedge=True)
-    assert 0.3 <= ask(0.3, hedge=True) <= 0.36
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Nearness, keys and subsets, as calls use them; simulated where time matters."""
 
 from collections import Counter
+from math import nan
 
 import pytest
 from tests.calling.fleet import Fleet, answers, fails, queues, until
@@ -206,7 +207,7 @@ def test_a_subset_that_refuses_is_left_for_the_others(world):
     world.answer(call)
 
 
-@pytest.mark.parametrize("fields", [{"key": 7}, {"subset": 0}])
-def test_what_cannot_be_a_key_or_a_subset_is_refused_where_it_is_chosen(fields):
+@pytest.mark.parametrize("fields", [{"key": 7}, {"subset": 0}, {"wait": None}, {"wait": -1}, {"wait": nan}])
+def test_what_cannot_be_an_option_is_refused_where_it_is_chosen(fields):
     with pytest.raises(ConfigurationError, match=next(iter(fields))), call_options(**fields):
         pass

@@ -138,7 +138,8 @@ def test_a_call_that_fails_has_its_reason_and_one_that_is_given_up_ends(world, t
     assert isinstance(call.next(), Pause)
     assert isinstance(call.next(), GiveUp)
     call.close()
-    assert [wait.reason for wait in trace.waits] == ["whether the record of the only instance vanishes"]
+    (wait,) = trace.waits
+    assert wait.reason == "to see whether the record of the only instance vanishes"
     assert trace.problem.startswith("No instance with service_id='orders' could be reached")
     world.advertise()
     call, trace = traced()
@@ -146,6 +147,21 @@ def test_a_call_that_fails_has_its_reason_and_one_that_is_given_up_ends(world, t
     world.clock.now += 3.0
     call.close()
     assert (trace.attempts[0].outcome, trace.attempts[0].seconds, trace.seconds) == ("cancelled", 3.0, 3.0)
+
+
+def test_what_keeps_an_instance_from_being_chosen_is_said(world, traced):
+    given_up, joined = world.advertise(), world.advertise(port=81)
+    call = world.call("PUT", options=CallOptions(near=False))
+    attempt = world.attempt(call)
+    while attempt.instance.name != given_up:
+        call.close()
+        attempt = world.attempt(call := world.call("PUT"))
+    call.close()
+    world.balancer.forget(joined)
+    world.balancer.joined(joined)
+    call, trace = traced()
+    assert world.answer(call) == joined
+    assert trace.left_out[0].reason.endswith("0 requests under way, 1 given up that may still be processed")
 
 
 def test_blocks_collect_what_is_begun_inside_and_may_be_nested():

@@ -142,6 +142,24 @@ async def test_a_request_that_connects_waits_if_it_can_not_go_elsewhere(fleet, f
     assert waiting.cancelled()
 
 
+@pytest.mark.parametrize("caller_first", [True, False])
+async def test_a_caller_that_gives_up_just_when_its_request_goes_elsewhere_is_obeyed(
+    fleet, full, caller_first
+):
+    name, _ = fleet.advertise(full), await fleet.serve()
+    async with fleet.session(timeout=aiohttp.ClientTimeout()) as session:
+        waiting = await caught_by(fleet, name, session, "POST")
+        if caller_first:
+            waiting.cancel()
+        # As after a probe that wasn't answered.
+        fleet.client.balancer.probed(name, passed=False)
+        fleet.client._backups.check(name)
+        if not caller_first:
+            waiting.cancel()
+        await asyncio.wait([waiting])
+    assert waiting.cancelled()
+
+
 async def test_a_request_that_only_takes_long_gets_no_backup(fleet):
     finish, arrived = asyncio.Event(), []
 

@@ -2,8 +2,8 @@ import socket
 
 import aiohttp
 import pytest
+from aiohttp import web
 from aiohttp.client_reqrep import ConnectionKey
-from aiohttp.http_exceptions import LineTooLong
 
 from peerage.balancing import Outcome
 from peerage.client import UnreachableError, UnreachableTimeoutError
@@ -57,10 +57,16 @@ def test_a_problem_is_said_without_the_address_where_the_system_names_it(error, 
     assert "Errno" not in problem_of(error)
 
 
-def test_an_answer_that_exceeds_the_limits_of_the_caller_says_nothing_about_the_instance():
-    error = aiohttp.ClientResponseError(None, ())
-    error.__cause__ = LineTooLong(b"X-Long", 10)
-    assert outcome_of(error) is Outcome.NOT_RETRYABLE
+async def test_an_answer_that_exceeds_the_limits_of_the_caller_says_nothing_about_the_instance(fleet):
+    async def answer(_request):
+        return web.Response(headers={"Long": "x" * 100})
+
+    served = [await fleet.serve(answer) for _ in range(2)]
+    async with fleet.session() as session:
+        with pytest.raises(aiohttp.ClientResponseError) as caught:
+            await session.get("http://orders.service_id.asab/", max_field_size=50)
+    assert outcome_of(caught.value) is Outcome.NOT_RETRYABLE
+    assert sum(each.hits for each in served) == 1
 
 
 @pytest.mark.parametrize(

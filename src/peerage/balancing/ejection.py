@@ -8,6 +8,8 @@ services have.
 
 from dataclasses import dataclass
 
+from peerage.errors import ConfigurationError
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ejection:
@@ -34,6 +36,18 @@ class Ejection:
     """The share of those seconds that is random, so that callers don't all probe at the same moment."""
     most: float = 0.5
     """The largest share of the instances of a service that may be ejected at the same time."""
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            ConfigurationError: one is out of its range.
+        """
+        shares = (self.success_rate, self.jitter, self.most)
+        if self.consecutive < 0 or not all(0 <= each <= 1 for each in shares):
+            raise ConfigurationError(f"{self}: shares must be between 0 and 1, and 'consecutive' at least 0.")
+        if not 0 < self.first_seconds <= self.longest_seconds:
+            raise ConfigurationError(f"{self}: 'first_seconds' must be between 0 and 'longest_seconds'.")
 
     def trips(self, consecutive: int, succeeded: int, failed: int) -> bool:
         """Tell whether an instance is to be ejected.

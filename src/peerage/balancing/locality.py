@@ -132,10 +132,15 @@ class Levels:
         if number >= len(until):
             return None
         group = self._groups[number]
-        near, other = group.draw(random()), self._draw_other(number, random(), random())
-        if near.name in avoided or other.name in avoided or (stats := known(near.name)) is None:
+        near = group.draw(random())
+        if near.name in avoided or (stats := known(near.name)) is None:
             return group
-        return None if _is_worse(stats, near, known(other.name), other, now) else group
+        # A busy instance is compared with two distant ones, of which one is more likely to be idle.
+        for _ in range(2 if stats.outstanding else 1):
+            other = self._draw_other(number, random(), random())
+            if other.name not in avoided and _is_worse(stats, near, known(other.name), other, now):
+                return None
+        return group
 
     def _draw_other(self, number: int, chance: float, other_chance: float) -> Instance:
         """Return an instance of another level than that with this number."""

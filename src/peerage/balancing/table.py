@@ -249,8 +249,10 @@ class Table:
         if stats is None or stats.retired or (trouble := stats.trouble) is None:
             return
         if trouble.retry_at is None:
-            # Unless it may have stalled, it was readmitted while it was probed.
-            if trouble.recheck_at and not passed:
+            if passed:
+                trouble.held = 0
+            elif trouble.recheck_at:
+                # Otherwise it was readmitted while it was probed.
                 trouble.retry_at = now + AVOID_SECONDS
                 self._avoid(name, trouble)
                 self.observer.stalled(name)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 from peerage.balancing import Balancer, Outcome, Pick
 from peerage.balancing.choices import Choices
+from peerage.calling.answers import FAILURES
 from peerage.calling.candidates import fits
 from peerage.calling.retry import Repeatable
 from peerage.records.instance import Instance
@@ -36,7 +37,8 @@ def choose(
             service.choices = choices
         if not choices.is_grouped:
             choices.group(context.clock())
-    safe = call.repeatable is _SAFE
+    # A call for which fewer answers are failures can't show that an ejected instance has recovered.
+    safe = call.repeatable is _SAFE and (options.failures is FAILURES or FAILURES.issubset(options.failures))
     pick = None
     if choices is not None and (choices.levels or options.key is not None or options.subset is not None):
         pick = _choose_by_options(call, balancer, targets, choices, tried, safe=safe)

@@ -62,7 +62,8 @@ class CallOptions:
         """Check the values that a type checker can't, or that are often given untyped.
 
         Raises:
-            ConfigurationError: *key* isn't a text, *subset* is less than 1, or *failures* can't be failures.
+            ConfigurationError: *key* isn't a text, *subset* is less than 1, *wait* isn't a time, or
+                *failures* can't be failures.
         """
         if self.failures is not FAILURES:
             wrong = [each for each in self.failures if not _is_failure(each)]
@@ -73,6 +74,10 @@ class CallOptions:
                 )
         if self.key is not None and not isinstance(self.key, str):
             raise ConfigurationError(f"key={self.key!r} isn't a text: write key=str(...).")
+        # Otherwise it would be found out when the last instance of a name is gone.
+        wait: object = self.wait
+        if not isinstance(wait, int | float) or not wait >= 0:
+            raise ConfigurationError(f"wait={wait!r} isn't a time: give seconds, and 0 for not at all.")
         if self.subset is not None and self.subset < 1:
             raise ConfigurationError(f"subset={self.subset} must be at least 1: give 20, for example.")
 

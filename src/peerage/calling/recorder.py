@@ -5,6 +5,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from peerage.balancing import Outcome, Pick, Stats
+from peerage.balancing.trouble import Trouble
 from peerage.calling.candidates import fits
 from peerage.calling.messages import why_not_callable
 from peerage.calling.options import CallOptions
@@ -172,8 +173,8 @@ class Recorder:
         if instance.name in self._balancer.avoided:
             return _why_avoided(stats)
         load = _load(0 if stats is None else stats.outstanding)
-        if stats is not None and stats.trouble is not None and stats.trouble.penalty(self._clock()):
-            load += ", and recent failures count against it"
+        if stats is not None and stats.trouble is not None:
+            load += _what_counts(stats.trouble, self._clock())
         return f"not drawn, or not the better of the two; {load}"
 
 
@@ -195,6 +196,18 @@ def _why_avoided(stats: Stats | None) -> str:
         return "ejected: too many of its requests failed"
     has_stalled = trouble is not None and trouble.recheck_at
     return f"avoided: it {'has stalled' if has_stalled else 'accepted no connection'}"
+
+
+def _what_counts(trouble: Trouble, now: float) -> str:
+    """Return what else counts as load of an instance."""
+    counts = ""
+    if given_up := trouble.holding(now):
+        counts += f", {given_up} given up that may still be processed"
+    if trouble.penalty(now):
+        counts += ", and recent failures count against it"
+    if now < trouble.cold_until:
+        counts += ", and it has just joined"
+    return counts
 
 
 def _load(outstanding: int) -> str:

@@ -178,7 +178,7 @@ class Search:
             and self._may_go_on()
             and call.has_time(seconds)
         ):
-            yield Pause(seconds, "whether the record of the only instance vanishes")
+            yield Pause(seconds, "to see whether the record of the only instance vanishes")
             return (yield from self._try_all())
         return False
 

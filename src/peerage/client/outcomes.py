@@ -34,9 +34,11 @@ def outcome_of(error: BaseException) -> Outcome:
         return _outcome_of_connection(error)
     if isinstance(error, MisdirectedError):
         return Outcome.MISDIRECTED
-    if isinstance(error, aiohttp.ClientResponseError) and not isinstance(error.__cause__, LineTooLong):
-        # The answer isn't HTTP, so another program may have taken the port.
-        return Outcome.UNAVAILABLE
+    if isinstance(error, aiohttp.ClientResponseError):
+        # The answer isn't HTTP, so another program may have taken the port; or a line of it is longer than
+        # the caller allows.
+        cause = error.__cause__ and error.__cause__.__cause__
+        return Outcome.NOT_RETRYABLE if isinstance(cause, LineTooLong) else Outcome.UNAVAILABLE
     if isinstance(error, TimeoutError):
         # The caller's limit for the whole request passed before a response arrived.
         return Outcome.TIMED_OUT
