@@ -156,6 +156,16 @@ def test_it_counts_until_the_instance_is_ejected(outcome):
     assert balancer.stats("App.0").pending(clock()) == 0
 
 
+def test_hundreds_of_time_outs_do_not_keep_requests_from_an_overloaded_instance():
+    """It would get none that shows when it is idle again, until the others are overloaded as well."""
+    trouble = Trouble()
+    for _ in range(300):
+        trouble.hold(0.0, timed_out=True)
+    assert trouble.holding(0.0) == 10
+    trouble.hold(0.0)
+    assert trouble.holding(0.0) == 11
+
+
 def test_it_counts_for_half_a_minute_at_most():
     clock = Clock()
     balancer, instances = make_balancer(0, clock), make_many(2)

@@ -51,4 +51,5 @@ async def main(kind: str, rate: str, seconds: str, *ports: str) -> None:
         say([answered, counts.ejections, counts.probes_failed])
 
 
-asyncio.run(main(*sys.argv[1:]))
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))

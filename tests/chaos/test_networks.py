@@ -47,6 +47,8 @@ class Machine:
         _ip("-n", self._name, "neighbour", "replace", self._address, "dev", self._its, *lost)
 
     def stop(self) -> None:
+        # The kernel removes both with the namespace, but only once its last connection has ended.
+        _ip("link", "delete", self._ours)
         _ip("netns", "delete", self._name)
 
 
@@ -59,11 +61,9 @@ def _ip(*arguments: str) -> None:
 @pytest.fixture
 def machine() -> Iterator[Machine]:
     machine = Machine()
-    try:
-        machine.start()
-        yield machine
-    finally:
-        machine.stop()
+    machine.start()
+    yield machine
+    machine.stop()
 
 
 async def meet(services, callers, fault) -> tuple[list[object], list[CallTrace]]:

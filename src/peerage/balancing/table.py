@@ -322,7 +322,7 @@ class Table:
             trouble.consecutive += 1
         trouble.penalise(now, retry_after)
         if outcome is Outcome.TIMED_OUT:
-            trouble.hold(now)
+            trouble.hold(now, timed_out=True)
         elif trouble.retry_at is not None and trouble.ejected_from is None:
             # It accepted a connection, so there is no more reason to avoid it.
             self._readmit(name, stats, trouble)

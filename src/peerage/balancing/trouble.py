@@ -14,6 +14,9 @@ from peerage.balancing.window import Window
 if TYPE_CHECKING:
     from peerage.balancing.service import Service
 
+#: Attempts that timed out and count as under way, at most.
+MOST_TIMED_OUT: Final = 10
+
 #: Seconds for which an attempt that was given up counts as under way at most.
 HELD_SECONDS: Final = 30.0
 
@@ -112,9 +115,14 @@ class Trouble:
         self.failures.clear()
         self._penalty = 0.0
 
-    def hold(self, now: float) -> None:
-        """Count an attempt that was given up as under way."""
-        self.held += 1
+    def hold(self, now: float, *, timed_out: bool = False) -> None:
+        """Count an attempt that was given up as under way.
+
+        Of those that *timed_out* only some count, because failures eject a stalled instance. If an overloaded
+        one counted hundreds, it would get no request that shows when it is idle again.
+        """
+        if not timed_out or self.held < MOST_TIMED_OUT:
+            self.held += 1
         self._held_until = now + HELD_SECONDS
 
     def rest(self, now: float, seconds: float) -> None:
