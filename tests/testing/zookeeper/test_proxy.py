@@ -106,6 +106,18 @@ async def test_cut_connections_are_reset_and_new_ones_accepted(proxy, echo):
             assert await again.echo(b"2") == b"2"
 
 
+async def test_no_other_process_takes_the_port_while_connections_are_refused(proxy):
+    host, _, port = proxy.address.rpartition(":")
+    async with Through(proxy) as client:
+        await client.echo(b"1")
+        await proxy.refuse()
+        with socket.socket() as other:
+            other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with pytest.raises(OSError, match="in use"):
+                other.bind((host, int(port)))
+    await proxy.heal()
+
+
 async def test_connections_are_refused_until_healed(proxy):
     """Afterwards they are accepted on the same port."""
     address = proxy.address

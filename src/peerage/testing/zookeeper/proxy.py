@@ -40,6 +40,8 @@ class Proxy:
         self._target = host, int(port)
         self._server: asyncio.Server | None = None
         self._port = free_port()
+        # Keeps the port while nothing listens there.
+        self._held: socket.socket | None = None
         # A link is the task that serves one client; cancelling it resets both of its connections.
         self._links: dict[asyncio.Task[None], StreamWriter] = {}
         self._swallowing = False
@@ -57,12 +59,14 @@ class Proxy:
 
     async def start(self) -> None:
         """Listen; again on the same port after :meth:`refuse`."""
+        self._release()
         if self._server is None:
             self._server = await asyncio.start_server(self.taken, "127.0.0.1", self._port)
 
     async def aclose(self) -> None:
         """End everything; may be called twice."""
         await self.refuse()
+        self._release()
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -86,6 +90,8 @@ class Proxy:
         self.cut()
         if self._links:
             await asyncio.wait(self._links)
+        if self._held is None:
+            self._held = _bind(self._port)
 
     def black_hole(self) -> None:
         """Accept connections and pass on nothing, either way: connections are half open.
@@ -126,6 +132,11 @@ class Proxy:
             # The server keeps a client that has reconnected meanwhile connected, and ignores it.
             if not self._swallowing:
                 self._link_of[session].cancel()
+
+    def _release(self) -> None:
+        if self._held is not None:
+            self._held.close()
+            self._held = None
 
     # Links; a subclass may extend taken() and heard()
 
@@ -216,3 +227,14 @@ def _reset(writer: StreamWriter) -> None:
     if not writer.is_closing():
         writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         writer.transport.abort()
+
+
+def _bind(port: int) -> socket.socket | None:
+    """Bind *port*, so that no other process takes it; None if connections of before still keep it."""
+    held = socket.socket()
+    try:
+        held.bind(("127.0.0.1", port))
+    except OSError:
+        held.close()
+        return None
+    return held
