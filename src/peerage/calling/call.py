@@ -220,12 +220,7 @@ class Call:
         if outcome is not Outcome.CANCELLED:
             context.observer.count_failed(outcome)
         if attempt is self._backup:
-            attempt.pick.done(
-                outcome,
-                context.clock(),
-                retry_after=retry_after,
-                counts=counts(outcome, self.options.failures),
-            )
+            self.give_back(attempt.pick, outcome, retry_after=retry_after)
             return
         attempt.retry_after = retry_after
         search = self._search or self._begin_search(attempt)
@@ -233,14 +228,16 @@ class Call:
 
     def over(self, attempt: Attempt, outcome: Outcome) -> None:
         """Record that the response to *attempt* is over: read to its end, broken off, or given up."""
-        now = self.context.clock()
-        if outcome is ANSWERED:
-            attempt.pick.done(outcome, now)
-        else:
-            attempt.pick.done(outcome, now, counts=counts(outcome, self.options.failures))
+        self.give_back(attempt.pick, outcome)
+        if outcome is not ANSWERED:
             self.context.observer.broken_off += 1
         if self.recorder is not None:
             self.recorder.over(attempt, outcome)
+
+    def give_back(self, pick: Pick, outcome: Outcome, *, retry_after: float = 0.0) -> None:
+        """Record at the instance how a request ended; failures count as the options of the call say."""
+        does_count = outcome is ANSWERED or counts(outcome, self.options.failures)
+        pick.done(outcome, self.context.clock(), retry_after=retry_after, counts=does_count)
 
     def back_up(self, attempt: Attempt) -> Attempt | None:
         """Return a backup of *attempt*, whose instance has stalled; None if it gets none."""

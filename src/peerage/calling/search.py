@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Final
 from peerage.balancing import Outcome, Pick
 from peerage.calling import messages
 from peerage.calling.addresses import Host
-from peerage.calling.answers import counts
 from peerage.calling.candidates import endpoints_of, hosts_of
 from peerage.calling.choosing import choose
 from peerage.calling.resolution import Resolution
@@ -77,9 +76,7 @@ class Search:
     def failed(self, attempt: Attempt, outcome: Outcome, problem: str, *, replayable: bool) -> None:
         """Record how *attempt* failed; see :meth:`Call.done`."""
         if attempt in self._left:
-            attempt.pick.done(
-                outcome, self._context.clock(), counts=counts(outcome, self._call.options.failures)
-            )
+            self._call.give_back(attempt.pick, outcome)
         if outcome is Outcome.CONNECT_FAILED:
             self._context.addresses.connect_failed(Host(attempt.host, attempt.endpoint.family), attempt.ip)
         self._last = outcome
@@ -235,13 +232,12 @@ class Search:
         return None
 
     def _finish(self, pick: Pick) -> None:
-        attempt, now = self._current, self._context.clock()
+        attempt = self._current
         if attempt is None:
-            pick.done(Outcome.UNRESOLVED, now)
+            pick.done(Outcome.UNRESOLVED, self._context.clock())
         elif attempt.outcome is not Outcome.ANSWERED and attempt not in self._left:
             outcome = attempt.outcome or Outcome.CANCELLED
-            counting = counts(outcome, self._call.options.failures)
-            pick.done(outcome, now, retry_after=attempt.retry_after, counts=counting)
+            self._call.give_back(pick, outcome, retry_after=attempt.retry_after)
 
     def _attempt(
         self, pick: Pick, endpoint: Endpoint, ip: str, host: str, addresses: Sequence[str]
