@@ -32,27 +32,22 @@ def measure() -> list[Row]:
     """Every row of this part."""
     rows = []
     for rate, callers, seconds in _LOADS:
-        amplified = asyncio.run(_outages(rate, callers, seconds))
-        rows.append(
-            Row(
-                f"total outage of {seconds:.0f} s, {callers} callers of {rate} GETs a second each: requests "
-                f"for each call, {' / '.join(_OUTAGES)}",
-                "≤ 1.1",
-                " / ".join(f"{each:.3f}" for each in amplified),
-                max(amplified) <= 1.1,
-            )
-        )
-    chains = asyncio.run(_chains())
-    rows.append(
-        Row(
-            f"a chain of three services, the last of which is out for {_CHAIN_SECONDS:.0f} s, 2 callers of "
-            f"20 GETs a second each: requests to the last for each call, {' / '.join(_OUTAGES)}",
-            "≤ 1.3",
-            " / ".join(f"{each:.3f}" for each in chains),
-            max(chains) <= 1.3,
-        )
+        loaded = f"total outage of {seconds:.0f} s, {callers} callers of {rate} GETs a second each: requests"
+        rows.append(_row(loaded, 1.1, asyncio.run(_outages(rate, callers, seconds))))
+    chain = (
+        f"a chain of three services, the last of which is out for {_CHAIN_SECONDS:.0f} s, 2 callers of "
+        "20 GETs a second each: requests to the last"
     )
-    return rows
+    return [*rows, _row(chain, 1.3, asyncio.run(_chains()))]
+
+
+def _row(what: str, most: float, found: list[float]) -> Row:
+    return Row(
+        f"{what} for each call, {' / '.join(_OUTAGES)}",
+        f"≤ {most}",
+        " / ".join(f"{each:.3f}" for each in found),
+        max(found) <= most,
+    )
 
 
 async def _outages(rate: float, number: int, seconds: float) -> list[float]:

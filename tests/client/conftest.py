@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from random import Random
 
@@ -205,6 +205,19 @@ async def fleet(clock) -> AsyncIterator[Fleet]:
         stack.push_async_callback(fleet.aclose)
         yield fleet
         assert not fleet.outstanding
+
+
+@pytest.fixture
+def full():
+    """The port of a server that accepts no connection; the kernel leaves further ones unanswered."""
+    with socket.socket() as full, socket.socket() as first, socket.socket() as second:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        for one in (first, second):
+            one.settimeout(0)
+            with suppress(BlockingIOError):
+                one.connect(full.getsockname())
+        yield full.getsockname()[1]
 
 
 @pytest.fixture

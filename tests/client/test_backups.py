@@ -5,9 +5,7 @@ The time is the real one, because timers of the event loop begin what is tested.
 
 import asyncio
 import signal
-import socket
 import time
-from contextlib import suppress
 
 import aiohttp
 import pytest
@@ -97,19 +95,6 @@ async def test_what_changes_something_waits(fleet):
         assert not waiting.done()
         stopped.send_signal(signal.SIGCONT)
         assert await waiting == str(stopped.pid)
-
-
-@pytest.fixture
-def full():
-    """The port of a server that accepts no connection; the kernel leaves further ones unanswered."""
-    with socket.socket() as full, socket.socket() as first, socket.socket() as second:
-        full.bind(("127.0.0.1", 0))
-        full.listen(0)
-        for one in (first, second):
-            one.settimeout(0)
-            with suppress(BlockingIOError):
-                one.connect(full.getsockname())
-        yield full.getsockname()[1]
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])

@@ -1,8 +1,6 @@
 import asyncio
 import io
 import os
-import socket
-from contextlib import suppress
 
 import aiohttp
 import pytest
@@ -161,62 +159,47 @@ async def test_an_instance_that_refused_a_connection_is_tried_last_for_a_second(
             await session.get(ORDERS)
 
 
-async def test_a_connection_that_is_not_made_in_time_goes_elsewhere(fleet):
-    # A backlog filled to the brim: further handshakes are not answered.
-    with socket.socket() as full, socket.socket() as first, socket.socket() as second:
-        full.bind(("127.0.0.1", 0))
-        full.listen(0)
-        for one in (first, second):
-            one.settimeout(0)
-            with suppress(BlockingIOError):
-                one.connect(full.getsockname())
-        fleet.advertise(full.getsockname()[1])
-        timeout = aiohttp.ClientTimeout(total=20, sock_connect=0.2)
-        async with fleet.session(timeout=timeout) as session:
-            with pytest.raises(UnreachableTimeoutError) as raised:
-                await session.post(ORDERS)
-            assert isinstance(raised.value, TimeoutError)
-            served = await fleet.serve()
-            for _ in range(4):
-                fleet.clock.now += 10
-                async with session.post(ORDERS) as response:
-                    assert response.status == 200
-            assert served.hits == 4
-
-
-async def test_an_instance_to_which_a_caller_gave_up_connecting_is_avoided(fleet):
-    """The limit of the whole request is often shorter than the one of the connection."""
-    with socket.socket() as full, socket.socket() as first, socket.socket() as second:
-        full.bind(("127.0.0.1", 0))
-        full.listen(0)
-        for one in (first, second):
-            one.settimeout(0)
-            with suppress(BlockingIOError):
-                one.connect(full.getsockname())
-        name = fleet.advertise(full.getsockname()[1])
-        connecting = asyncio.Event()
-        make_socket = fleet.client._make_socket
-
-        def note(address):
-            connecting.set()
-            return make_socket(address)
-
-        connector = aiohttp.TCPConnector(socket_factory=note)
-        async with connector, fleet.session(connector=connector) as session:
-            for seconds, avoided in ((0.1, []), (1.0, [name])):
-                call = asyncio.create_task(session.post(ORDERS))
-                await connecting.wait()
-                connecting.clear()
-                fleet.clock.now += seconds
-                call.cancel()
-                await asyncio.wait([call])
-                assert call.cancelled()
-                assert list(fleet.client.balancer.avoided) == avoided
-            served = await fleet.serve()
-            for _ in range(4):
-                async with session.post(ORDERS) as response:
-                    assert response.status == 200
+async def test_a_connection_that_is_not_made_in_time_goes_elsewhere(fleet, full):
+    fleet.advertise(full)
+    timeout = aiohttp.ClientTimeout(total=20, sock_connect=0.2)
+    async with fleet.session(timeout=timeout) as session:
+        with pytest.raises(UnreachableTimeoutError) as raised:
+            await session.post(ORDERS)
+        assert isinstance(raised.value, TimeoutError)
+        served = await fleet.serve()
+        for _ in range(4):
+            fleet.clock.now += 10
+            async with session.post(ORDERS) as response:
+                assert response.status == 200
         assert served.hits == 4
+
+
+async def test_an_instance_to_which_a_caller_gave_up_connecting_is_avoided(fleet, full):
+    """The limit of the whole request is often shorter than the one of the connection."""
+    name = fleet.advertise(full)
+    connecting = asyncio.Event()
+    make_socket = fleet.client._make_socket
+
+    def note(address):
+        connecting.set()
+        return make_socket(address)
+
+    connector = aiohttp.TCPConnector(socket_factory=note)
+    async with connector, fleet.session(connector=connector) as session:
+        for seconds, avoided in ((0.1, []), (1.0, [name])):
+            call = asyncio.create_task(session.post(ORDERS))
+            await connecting.wait()
+            connecting.clear()
+            fleet.clock.now += seconds
+            call.cancel()
+            await asyncio.wait([call])
+            assert call.cancelled()
+            assert list(fleet.client.balancer.avoided) == avoided
+        served = await fleet.serve()
+        for _ in range(4):
+            async with session.post(ORDERS) as response:
+                assert response.status == 200
+    assert served.hits == 4
 
 
 # Bytes went out

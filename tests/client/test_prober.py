@@ -20,6 +20,18 @@ async def read(session, method="GET"):
         return response.status
 
 
+async def have_probed(fleet, session, instance):
+    """Begin a probe of *instance* as one that may have stalled; return the request that waits there."""
+    balancer = fleet.client.balancer
+    waiting = balancer.pick([instance], balancer.service(("service_id", "orders")))
+    fleet.clock.now += 2
+    while not balancer.due:
+        await read(session, "POST")
+        balancer.check_stalled(waiting)
+    await read(session, "POST")
+    return waiting
+
+
 async def test_an_instance_that_accepts_connections_again_is_called_again(fleet):
     good, dead = await fleet.serve(), fleet.refuse()
     async with fleet.session() as session:
@@ -87,12 +99,7 @@ async def test_any_answer_shows_that_a_suspected_instance_is_not_stopped(fleet, 
     slow, _ = await fleet.serve(refuse, ssl=tls), await fleet.serve()
     instance, balancer = fleet.directory.get(slow.name), fleet.client.balancer
     async with fleet.session() as session:
-        waiting = balancer.pick([instance], balancer.service(("service_id", "orders")))
-        fleet.clock.now += 2
-        while not balancer.due:
-            await read(session, "POST")
-            balancer.check_stalled(waiting)
-        await read(session, "POST")
+        waiting = await have_probed(fleet, session, instance)
         await eventually(lambda: slow.seen and slow.seen[-1].method == "HEAD", "the probe")
         await eventually(lambda: balancer.observer.counts().probes_passed == 1, "its result")
         assert not balancer.avoided
@@ -112,12 +119,7 @@ async def test_an_instance_that_wants_a_certificate_of_its_client_answers_a_prob
     slow, _ = await fleet.serve(ssl=tls), await fleet.serve()
     instance, balancer = fleet.directory.get(slow.name), fleet.client.balancer
     async with fleet.session() as session:
-        waiting = balancer.pick([instance], balancer.service(("service_id", "orders")))
-        fleet.clock.now += 2
-        while not balancer.due:
-            await read(session, "POST")
-            balancer.check_stalled(waiting)
-        await read(session, "POST")
+        waiting = await have_probed(fleet, session, instance)
         await eventually(lambda: balancer.observer.counts().probes_passed == 1, "the result of the probe")
         assert not balancer.avoided
     waiting.done(Outcome.ANSWERED, fleet.clock())
@@ -135,12 +137,7 @@ async def test_an_answer_to_a_probe_counts_although_it_comes_late(fleet):
     slow, _ = await fleet.serve(answer), await fleet.serve()
     instance, balancer = fleet.directory.get(slow.name), fleet.client.balancer
     async with fleet.session() as session:
-        waiting = balancer.pick([instance], balancer.service(("service_id", "orders")))
-        fleet.clock.now += 2
-        while not balancer.due:
-            await read(session, "POST")
-            balancer.check_stalled(waiting)
-        await read(session, "POST")
+        waiting = await have_probed(fleet, session, instance)
         await eventually(lambda: slow.name in balancer.avoided, "no answer in time")
         fleet.clock.now += 2
         await read(session)

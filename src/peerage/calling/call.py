@@ -115,6 +115,7 @@ class Call:
         "_search",
         "context",
         "deadline",
+        "is_safe",
         "method",
         "name",
         "nested",
@@ -146,6 +147,8 @@ class Call:
         """Whether the scheme requires TLS."""
         self.method = method
         self.repeatable = Repeatable.of(method, has_key=has_key)
+        self.is_safe = self.repeatable is _SAFE
+        """Whether the request changes nothing, or its service recognises it by an ``Idempotency-Key``."""
         self.options = options
         self.nested = nested
         self.deadline = deadline
@@ -253,7 +256,7 @@ class Call:
 
     def hedge_after(self, attempt: Attempt) -> float | None:
         """Return the seconds after which *attempt* takes longer than usual; None if it isn't hedged."""
-        if not self.options.hedge or self.repeatable is not _SAFE:
+        if not self.options.hedge or not self.is_safe:
             return None
         hedging = self.service.hedging
         if hedging is None:
@@ -274,7 +277,7 @@ class Call:
         now = self.context.clock()
         if self._backup is not None or not self.has_time():
             return None
-        if self.repeatable is not _SAFE or self.nested:
+        if not self.is_safe or self.nested:
             return None
         if budget.balance(now) < 1 or (pick := choose(self, (attempt.instance.name,), second=True)) is None:
             return None

@@ -1,20 +1,16 @@
 """Which instance a call asks: the choice by its options, or else by the balancer."""
 
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from peerage.balancing import Balancer, Outcome, Pick
 from peerage.balancing.choices import Choices
 from peerage.calling.answers import FAILURES
 from peerage.calling.candidates import fits
-from peerage.calling.retry import Repeatable
 from peerage.records.instance import Instance
 
 if TYPE_CHECKING:
     from peerage.calling.call import Call
-
-# In Python 3.11 looking up a member by its name takes ten times as long.
-_SAFE: Final = Repeatable.SAFE
 
 
 def choose(
@@ -38,7 +34,7 @@ def choose(
         if not choices.is_grouped:
             choices.group(context.clock())
     # A call for which fewer answers are failures can't show that an ejected instance has recovered.
-    safe = call.repeatable is _SAFE and (options.failures is FAILURES or FAILURES.issubset(options.failures))
+    safe = call.is_safe and (options.failures is FAILURES or FAILURES.issubset(options.failures))
     pick = None
     if choices is not None and (choices.levels or options.key is not None or options.subset is not None):
         pick = _choose_by_options(call, balancer, targets, choices, tried, safe=safe)
