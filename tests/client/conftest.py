@@ -21,6 +21,17 @@ from peerage.registry import Record
 from peerage.testing import eventually
 
 HOST_KEY = "this-host"
+ORDERS = "http://orders.service_id.asab/"
+
+
+async def get_node(session, url=ORDERS, **kwargs):
+    async with session.get(url, **kwargs) as response:
+        return (await response.json())["node"]
+
+
+def hanging(release):
+    """Return a look-up that finds 127.0.0.1 once *release* is set."""
+    return lambda: release.wait(30) and ["127.0.0.1"]
 
 
 class Served:

@@ -8,6 +8,7 @@ import sys
 import threading
 
 import pytest
+from tests.client.conftest import get_node
 
 from peerage.calling import Addresses, Host, Lookups
 from peerage.client import UnreachableError
@@ -15,16 +16,6 @@ from peerage.client.lookup import HostLookup
 from peerage.testing import eventually
 
 ORDERS = "http://orders.service_id.asab/"
-
-
-async def get_node(session, url=ORDERS, **kwargs):
-    async with session.get(url, **kwargs) as response:
-        return (await response.json())["node"]
-
-
-def hanging(release):
-    """Return a look-up that finds 127.0.0.1 once *release* is set."""
-    return lambda: release.wait(30) and ["127.0.0.1"]
 
 
 # Look-ups

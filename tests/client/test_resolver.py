@@ -5,22 +5,13 @@ from contextlib import suppress
 
 import aiohttp
 import pytest
+from tests.client.conftest import get_node, hanging
 
 from peerage.client import DiscoveryResolver, UnreachableError
 from peerage.errors import NotDiscoveredError
 from peerage.testing import eventually
 
 ORDERS = "http://orders.service_id.asab/"
-
-
-async def get_node(session, url=ORDERS, **kwargs):
-    async with session.get(url, **kwargs) as response:
-        return (await response.json())["node"]
-
-
-def hanging(release):
-    """Return a look-up that finds 127.0.0.1 once *release* is set."""
-    return lambda: release.wait(30) and ["127.0.0.1"]
 
 
 # Hosts of instances
