@@ -9,7 +9,7 @@ _OUTSIDE = re.compile(r"\[([^\]]+)\]\(((?:\.\./)+[^)#\s]+)(?:#[^)]*)?\)")
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, **_: Any) -> str:
-    """Replace links to files outside of docs/ by their text; one to a missing file stays, and fails the build."""
+    """Replace links to files outside of docs/ by their text; one to a missing file fails the build."""
     docs = Path(config.docs_dir)
     folder = (docs / page.file.src_uri).parent
 
