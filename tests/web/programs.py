@@ -13,7 +13,8 @@ APPLICATION: Final = """
 import asyncio, os, signal, socket, sys
 from aiohttp import web
 from peerage import Advert, Discovery
-from peerage.web import GracefulStop, drain_on_signals, run_app, signals
+from peerage.serving import signals
+from peerage.web import GracefulStop, drain_on_signals, run_app
 
 async def work(request):
     await request.read()

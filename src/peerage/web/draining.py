@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from peerage.registration import LAME_DUCK
-from peerage.web.signals import intercept_signals
+from peerage.serving.signals import intercept_signals
 from peerage.web.stopping import TIMEOUT, GracefulStop
 
 
@@ -60,8 +60,8 @@ def drain_on_signals(
         then: called at the end, instead of what the server had installed.
 
     Raises:
-        ConfigurationError: *then* is missing, and the event loop doesn't say what is installed: uvloop
-            doesn't, of handlers that were added to the loop.
+        ConfigurationError: *then* is missing, and the event loop doesn't say what is installed; those of
+            asyncio and uvloop do.
     """
 
     async def drain() -> None:

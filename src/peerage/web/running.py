@@ -11,9 +11,9 @@ from aiohttp import web
 
 from peerage.records.advert import Advert
 from peerage.registration import LAME_DUCK
+from peerage.serving.signals import intercept_signals
 from peerage.web.misdirected import refuse_misdirected
 from peerage.web.propagation import propagate
-from peerage.web.signals import intercept_signals
 from peerage.web.stopping import TIMEOUT, GracefulStop
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from enum import Enum
 from typing import Any, Final
 
-from peerage.errors import ConfigurationError
+from peerage.serving.loop_signals import loop_handler
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +88,7 @@ class _Interception:
         meaning = self._stop.received(loop.time())
         if meaning is Meaning.BEGIN:
             log.info("%s: the instance drains, and then the server stops", number.name)
-            self._working = loop.create_task(self._work(), name="peerage.web: draining")
+            self._working = loop.create_task(self._work(), name="peerage: draining")
             self._working.add_done_callback(self._pass_on)
         elif meaning is Meaning.CUT_SHORT and self._working is not None:
             log.info("%s: the server stops without draining any longer", number.name)
@@ -118,19 +118,11 @@ def _handing_on(
     """Return what makes *number* call *then*, else what is installed for it now."""
     if then is not None:
         return lambda: loop.add_signal_handler(number, then)
-    # Private, but the only place where a handler is found that was installed with add_signal_handler().
-    handlers = getattr(loop, "_signal_handlers", {})
-    if number in handlers:
-        run = handlers[number]._run  # noqa: SLF001 - likewise
+    run = loop_handler(loop, number)
+    if run is not None:
         return lambda: loop.add_signal_handler(number, run)
     # None: it was installed by something else than Python.
     before = signal.getsignal(number) or signal.SIG_DFL
-    if getattr(before, "__self__", None) is loop:
-        raise ConfigurationError(
-            f"Event loops of {type(loop).__module__} don't say which handlers of signals were added to them: "
-            "run the server with asyncio's event loop. Or, for an application of aiohttp, pass "
-            "drain_on_signals(then=…), which is called when the instance has drained."
-        )
 
     def restore() -> None:
         loop.remove_signal_handler(number)
