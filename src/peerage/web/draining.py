@@ -11,8 +11,8 @@ import signal
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, Protocol
 
-from peerage.errors import ConfigurationError
 from peerage.registration import LAME_DUCK
+from peerage.web.loop_signals import loop_handler
 from peerage.web.stopping import TIMEOUT, GracefulStop
 
 log = logging.getLogger(__name__)
@@ -71,8 +71,8 @@ def drain_on_signals(
         then: called at the end, instead of what the server had installed.
 
     Raises:
-        ConfigurationError: *then* is missing, and the event loop doesn't say what is installed; uvloop's
-            doesn't.
+        ConfigurationError: *then* is missing, and the event loop doesn't say what is installed; those of
+            asyncio and uvloop do.
     """
 
     async def drain() -> None:
@@ -144,15 +144,8 @@ def _handing_on(
     """Return what makes *number* call *then*, else what is installed for it now."""
     if then is not None:
         return lambda: loop.add_signal_handler(number, then)
-    # Private, but the only place where a handler is found that was installed with add_signal_handler().
-    handlers = getattr(loop, "_signal_handlers", None)
-    if handlers is None:
-        raise ConfigurationError(
-            f"Event loops of {type(loop).__module__} don't say how the server handles signals: pass "
-            "drain_on_signals(then=…), which is called when the instance has drained."
-        )
-    if number in handlers:
-        run = handlers[number]._run  # noqa: SLF001 - likewise
+    run = loop_handler(loop, number)
+    if run is not None:
         return lambda: loop.add_signal_handler(number, run)
     # None: it was installed by something else than Python.
     before = signal.getsignal(number) or signal.SIG_DFL
