@@ -116,8 +116,8 @@ class PortAdvertising:
             if not logged and clock() - began > _PATIENCE:
                 logged = True
                 log.warning(
-                    "This service isn't advertised yet, because %s answers as it: write discovered(…, port=…) "
-                    "with the port at which it listens, and let discovered() be the outermost application. "
+                    "This service isn't advertised, because %s answers as it: write discovered(…, port=…), "
+                    "the port at which it listens, and let discovered() be the outermost application. "
                     "The search goes on.",
                     "no port of this process" if self._port is None else f"port {self._port} doesn't",
                 )
