@@ -14,7 +14,7 @@ from collections.abc import Callable
 from multiprocessing.synchronize import Event
 from typing import Any
 
-from peerage.web.loop_signals import loop_handler
+from peerage.serving.loop_signals import loop_handler
 
 log = logging.getLogger(__name__)
 

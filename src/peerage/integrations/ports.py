@@ -5,8 +5,8 @@ the listening sockets of the process are looked up, and each is sent a ``HEAD /`
 answers as expected. The answer also proves that the port is served by now.
 """
 
+import asyncio
 import socket
-from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -21,8 +21,8 @@ IDENTIFIED: Final = 204
 #: Where the descriptors of this process are: on Linux, and elsewhere.
 _DESCRIPTORS: Final = ("/proc/self/fd", "/dev/fd")
 
-#: Bytes of the head of an answer that are read, at most.
-_LONGEST_HEAD: Final = 1 << 16
+#: Seconds that one answer may take. Connections to a socket that a supervisor opened wait for its workers.
+_SECONDS: Final = 5.0
 
 #: Where a socket can be reached that listens on every interface.
 _LOOPBACK: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - nothing is bound here
@@ -75,27 +75,30 @@ def _bound(descriptor: int) -> Bound | None:
     return None
 
 
-async def find_served(name: str, ports: Collection[int] | None = None) -> list[Served]:
+async def find_served(name: str, port: int | None = None) -> list[Served]:
     """Return the sockets of this process at which the application *name* answers.
 
     Args:
         name: its :func:`identification`.
-        ports: only these are asked; one at which no socket of this process listens is asked on loopback.
+        port: only this one is asked, on loopback if no socket of this process listens there.
     """
     sockets = listening()
-    if ports is not None:
-        sockets = [each for each in sockets if each.port in ports]
-        missing = set(ports) - {each.port for each in sockets}
-        sockets += [Bound("0.0.0.0", port) for port in sorted(missing)]  # noqa: S104 - nothing is bound here
-    return [Served(*each, scheme) for each in sockets if (scheme := await speaks(name, *each)) is not None]
+    if port is not None:
+        anywhere = Bound("0.0.0.0", port)  # noqa: S104 - nothing is bound here
+        sockets = [each for each in sockets if each.port == port] or [anywhere]
+    schemes = await asyncio.gather(*(_scheme(name, *each) for each in sockets))
+    return [
+        Served(*each, scheme) for each, scheme in zip(sockets, schemes, strict=True) if scheme is not None
+    ]
 
 
-async def speaks(name: str, address: str, port: int) -> str | None:
+async def _scheme(name: str, address: str, port: int) -> str | None:
     """Return the scheme in which the application *name* answers at this port, None if it doesn't."""
     for scheme in ("http", "https"):
         with suppress(OSError, EOFError, ValueError):
-            if await _identifies(name, _LOOPBACK.get(address, address), port, secure=scheme == "https"):
-                return scheme
+            async with asyncio.timeout(_SECONDS):
+                if await _identifies(name, _LOOPBACK.get(address, address), port, secure=scheme == "https"):
+                    return scheme
     return None
 
 
@@ -104,6 +107,5 @@ async def _identifies(name: str, address: str, port: int, *, secure: bool) -> bo
 
     async with asked(address, port, f"{IDENTIFY}: {name}", secure=secure) as reader:
         status, *headers = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-    return status.split()[1:2] == [str(IDENTIFIED)] and f"{IDENTIFY}: {name}".lower() in {
-        each.lower() for each in headers
-    }
+    wanted = f"{IDENTIFY}: {name}".lower()
+    return status.split()[1:2] == [str(IDENTIFIED)] and wanted in map(str.lower, headers)
