@@ -11,7 +11,7 @@ from aiohttp import web
 
 from peerage.records.advert import Advert
 from peerage.registration import LAME_DUCK
-from peerage.web.draining import intercept_signals
+from peerage.serving.signals import intercept_signals
 from peerage.web.misdirected import refuse_misdirected
 from peerage.web.propagation import propagate
 from peerage.web.stopping import TIMEOUT, GracefulStop
