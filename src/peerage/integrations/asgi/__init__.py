@@ -8,6 +8,7 @@ Each is a function that takes the application and returns one, so Starlette, Fas
 it as well: ``app.add_middleware(authorize, verifier=verifier)``.
 """
 
+from peerage.integrations.asgi.discovered import Discovered, discovered
 from peerage.integrations.asgi.load import report_load
 from peerage.integrations.asgi.misdirected import refuse_misdirected
 from peerage.integrations.asgi.overload import limit_concurrency
@@ -15,7 +16,9 @@ from peerage.integrations.asgi.propagation import propagate
 from peerage.serving.gradient import Gradient2
 
 __all__ = [
+    "Discovered",
     "Gradient2",
+    "discovered",
     "limit_concurrency",
     "propagate",
     "refuse_misdirected",
