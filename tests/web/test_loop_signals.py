@@ -6,7 +6,7 @@ from peerage.testing.children import STRICT, run
 
 _PROGRAM = """
 import asyncio, signal, sys
-from peerage.web.loop_signals import loop_handler
+from peerage.serving.loop_signals import loop_handler
 if sys.argv[1] == "uvloop":
     from uvloop import new_event_loop
 else:
