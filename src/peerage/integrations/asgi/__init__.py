@@ -11,6 +11,7 @@ that the rest doesn't need its packages.
 
 from typing import TYPE_CHECKING
 
+from peerage.integrations.asgi.discovered import Discovered, discovered
 from peerage.integrations.asgi.load import report_load
 from peerage.integrations.asgi.misdirected import refuse_misdirected
 from peerage.integrations.asgi.overload import limit_concurrency
@@ -19,9 +20,11 @@ from peerage.lazy import loader
 from peerage.serving.gradient import Gradient2
 
 __all__ = [
+    "Discovered",
     "Gradient2",
     "authorize",
     "caller",
+    "discovered",
     "limit_concurrency",
     "noauth",
     "propagate",
