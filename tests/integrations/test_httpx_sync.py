@@ -41,7 +41,8 @@ async def answer(request):
         async for chunk in request.content.iter_any():
             await response.write(chunk)
         return response
-    return web.Response(body=await request.read(), headers={"X-Path": request.path_qs})
+    answered = {"X-Path": request.path_qs, "X-Authorization": request.headers.get("Authorization", "none")}
+    return web.Response(body=await request.read(), headers=answered)
 
 
 @contextmanager
@@ -222,6 +223,14 @@ def test_options_and_deadlines_of_the_caller_apply(client, library):
     with peerage.trace_calls() as traces:
         client.get(ORDERS)
     assert [attempt.outcome for attempt in traces[0].attempts] == ["answered"]
+
+
+def test_calls_are_authorized(discovery, client, library):
+    _, made = library
+    auth = made.InternalAuth(discovery)
+    assert client.get(ORDERS, auth=auth).headers["X-Authorization"].startswith("Bearer ")
+    (url,) = discovery.locate(service_id="orders")
+    assert client.get(f"{url}/", auth=auth).headers["X-Authorization"] == "none"
 
 
 def test_a_client_may_be_closed_after_its_discovery(library):
