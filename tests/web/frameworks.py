@@ -1,6 +1,8 @@
 """The same handlers and middlewares in an aiohttp and in an ASGI application, for what both decide alike."""
 
+from collections.abc import Mapping
 from contextlib import asynccontextmanager
+from typing import NamedTuple
 
 from aiohttp import web
 from starlette.applications import Starlette
@@ -14,6 +16,14 @@ import peerage.web
 
 #: The names of both.
 FRAMEWORKS = ("aiohttp", "asgi")
+
+
+class Request(NamedTuple):
+    """What a handler sees of a request."""
+
+    method: str
+    headers: Mapping[str, str]
+    body: bytes
 
 
 class RefusedError(Exception):
@@ -35,8 +45,8 @@ class _Answer(web.HTTPException):
 async def serving(framework, handlers, *middlewares):
     """Serve *handlers* on loopback; yields the URL.
 
-    *handlers* are coroutine functions by path, which take the host and the body of a request and return a
-    text or raise RefusedError. *middlewares* are the name and the arguments of each, the outermost first.
+    *handlers* are coroutine functions by path, which take a Request, and return a text or raise RefusedError.
+    *middlewares* are the name and the arguments of each, the outermost first.
     """
     make = {"aiohttp": _serving_aiohttp, "asgi": _serving_starlette}[framework]
     async with make(handlers, middlewares) as url:
@@ -48,7 +58,8 @@ async def _serving_aiohttp(handlers, middlewares):
     def adapted(handler):
         async def handle(request):
             try:
-                return web.Response(text=await handler(request.host, await request.read()))
+                found = Request(request.method, request.headers, await request.read())
+                return web.Response(text=await handler(found))
             except RefusedError as refused:
                 raise _Answer(refused.status) from None
 
@@ -72,7 +83,8 @@ async def _serving_starlette(handlers, middlewares):
     def adapted(handler):
         async def handle(request):
             try:
-                text = await handler(request.headers["Host"], await request.body())
+                found = Request(request.method, request.headers, await request.body())
+                text = await handler(found)
             except RefusedError as refused:
                 raise HTTPException(refused.status) from None
             return PlainTextResponse(text)

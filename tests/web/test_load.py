@@ -13,15 +13,15 @@ from peerage.calling.answers import reported_requests
 async def test_each_answer_says_how_many_requests_are_under_way(framework):
     release, arrived = asyncio.Event(), asyncio.Event()
 
-    async def wait(_host, _body):
+    async def wait(_request):
         arrived.set()
         await release.wait()
         return "waited"
 
-    async def fail(_host, _body):
+    async def fail(_request):
         raise RefusedError(404)
 
-    async def answer(_host, _body):
+    async def answer(_request):
         return "answered"
 
     handlers = {"/wait": wait, "/fail": fail, "/": answer}

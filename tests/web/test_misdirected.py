@@ -144,10 +144,10 @@ def serve(request):
 
     @asynccontextmanager
     async def serve(discovery, processed=None, more=()):
-        async def answer(host, body):
+        async def answer(request):
             if processed is not None:
-                processed.append(host)
-            return body.decode()
+                processed.append(request.headers["Host"])
+            return request.body.decode()
 
         middleware = ("refuse_misdirected", discovery, *more)
         async with serving(request.param, {"/": answer}, middleware) as url:

@@ -58,13 +58,13 @@ async def test_what_is_refused_is_marked_as_not_processed(framework, caplog):
     """503, with the mark and a second; it is logged once, and the next request is served."""
     limit, begun, go_on, calls = one(), asyncio.Event(), asyncio.Event(), []
 
-    async def hold(_host, _body):
+    async def hold(_request):
         begun.set()
         await go_on.wait()
         return "held"
 
-    async def count(_host, body):
-        calls.append(body)
+    async def count(request):
+        calls.append(request)
         return "counted"
 
     async with (
