@@ -82,21 +82,29 @@ class Portal(Generic[T]):
             DeadlineExceededError: the caller's deadline has passed.
             BaseException: *coroutine* raised it.
         """
-        try:
-            self.get()
-            with self._lock:
-                # Under the lock, so that close() finds each coroutine in the loop or refuses it.
-                loop = self._begun().loop
-                future = asyncio.run_coroutine_threadsafe(_bounded(coroutine), loop)
-        except BaseException:
-            coroutine.close()
-            raise
+        future = self.submit(coroutine)
         try:
             return future.result()
         except CancelledError:
             raise _closed() from None
         except BaseException:
             future.cancel()  # only if it was the caller that was interrupted
+            raise
+
+    def submit(self, coroutine: Coroutine[Any, Any, Result]) -> "Future[Result]":
+        """Run *coroutine* as :meth:`run` does, but return at once; a handler of a signal may call this.
+
+        Raises:
+            RegistryClosedError: the portal is closed.
+            RuntimeError: an event loop runs in this thread.
+        """
+        try:
+            self.get()
+            with self._lock:
+                # Under the lock, so that close() finds each coroutine in the loop or refuses it.
+                return asyncio.run_coroutine_threadsafe(_bounded(coroutine), self._begun().loop)
+        except BaseException:
+            coroutine.close()
             raise
 
     def close(self) -> None:
