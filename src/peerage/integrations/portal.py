@@ -50,6 +50,8 @@ class Portal(Generic[T]):
         self._lock = threading.RLock()
         self._thread: _Thread[T] | None = None
         self._closed = False
+        self.closes_at_exit = True
+        """Whether the end of the process closes what is open, instead of leaving it as a crash would."""
         _portals.add(self)
 
     def get(self) -> T:
@@ -229,7 +231,8 @@ def _abandon_all() -> None:
 
 def _close_all() -> None:
     for portal in tuple(_portals):
-        portal.close()
+        if portal.closes_at_exit:
+            portal.close()
 
 
 os.register_at_fork(after_in_child=_abandon_all)

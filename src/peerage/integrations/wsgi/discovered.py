@@ -1,6 +1,5 @@
 """A WSGI application that is advertised where its server listens, and drained when that stops."""
 
-import atexit
 import logging
 import os
 import threading
@@ -9,14 +8,14 @@ from contextlib import suppress
 from typing import Any
 
 from peerage.calling.misdirected import DIALLED
-from peerage.errors import ConfigurationError, RegistryClosedError
+from peerage.errors import ConfigurationError
 from peerage.integrations.advertising import PortAdvertising
 from peerage.integrations.ports import IDENTIFY
 from peerage.integrations.synchronous import Discovery
 from peerage.integrations.wsgi.messages import App, Environ, StartResponse, header, refuse
 from peerage.integrations.wsgi.propagation import propagate
-from peerage.integrations.wsgi.stopping import DrainOnSigterm
-from peerage.integrations.wsgi.workers import in_each_worker
+from peerage.integrations.wsgi.stopping import StopSignals
+from peerage.integrations.wsgi.workers import in_each_worker, in_worker
 from peerage.records.advert import Advert
 from peerage.registration import LAME_DUCK
 from peerage.serving.misdirected import Misdirected
@@ -144,24 +143,23 @@ class _InProcess:
 
         self.advertising = self._portal.run(begin())
         self.misdirected = Misdirected([self.advertising])
-        # Registered later than what closes the Discovery, and therefore called earlier.
-        atexit.register(self._leave)
+        # A worker may end though its server goes on, as after --max-requests. Its record is lost then, not
+        # withdrawn: callers go on using the port, where another worker answers soon.
+        self._portal.closes_at_exit = not in_worker()
         if threading.current_thread() is threading.main_thread():
-            DrainOnSigterm(lambda: self._portal.submit(self._drain())).install()
+            StopSignals(self._stopping, lambda: self._portal.submit(self._drain())).install()
         else:
             log.warning(
                 "The server will stop without draining, because only the main thread can prepare that: call "
                 "start() of the application there before the server begins."
             )
 
+    def _stopping(self) -> None:
+        self._portal.closes_at_exit = True
+
     async def _drain(self) -> None:
         log.info("SIGTERM: the instance drains, and then the server stops")
         await self.advertising.drain(self._lame_duck)
-
-    def _leave(self) -> None:
-        if self.pid == os.getpid():
-            with suppress(RegistryClosedError):
-                self._portal.run(self.advertising.aclose())
 
 
 def _local_address(environ: Environ) -> Any:

@@ -15,44 +15,57 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-class DrainOnSigterm:
+class StopSignals:
     """Drains at SIGTERM, beside the server's work, and lets the server have the signal when that is done.
 
     The handler returns at once, so the server goes on accepting and answering requests meanwhile. A further
-    SIGTERM belongs to the first one, because gunicorn repeats it every second. At SIGINT and SIGQUIT, a
-    server stops at once.
+    SIGTERM belongs to the first one, because gunicorn repeats it every second. SIGINT and SIGQUIT are for the
+    server, which stops at once.
 
     Args:
-        drain: begins to drain, and returns without waiting; it may be called while any code is interrupted.
+        stopping: called at each signal to stop; it may be called while any code is interrupted, as
+        drain: begins to drain, and returns without waiting.
     """
 
-    def __init__(self, drain: Callable[[], "Future[None]"]) -> None:
+    def __init__(self, stopping: Callable[[], object], drain: Callable[[], "Future[None]"]) -> None:
+        self._stopping = stopping
         self._drain = drain
         self._pid = os.getpid()
         self._begun = False
         self._drained = False
-        # None: it was installed by something else than Python, and can't be called.
-        self._before = signal.getsignal(signal.SIGTERM)
+        self._before: dict[int, Any] = {}
 
     def install(self) -> None:
-        """Begin; in the main thread, when the server has installed its own handler."""
-        if self._before is None:
-            log.warning("The server stops without draining: its handler of SIGTERM isn't one of Python.")
-            return
-        signal.signal(signal.SIGTERM, self._received)
+        """Begin; in the main thread, when the server has installed its own handlers."""
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+            before = signal.getsignal(number)
+            if before is None:
+                log.warning(
+                    "The server stops without draining: its handler of %s isn't one of Python.", number.name
+                )
+                continue
+            self._before[number] = before
+            signal.signal(number, self._received)
         # As gunicorn does: a system call of code that isn't Python's goes on after the signal.
         signal.siginterrupt(signal.SIGTERM, False)  # noqa: FBT003 - it has no keywords
 
     def _received(self, number: int, frame: Any) -> None:
-        if self._drained or self._pid != os.getpid():
+        if self._pid == os.getpid():
+            self._stopping()
+            if number == signal.SIGTERM and not self._drained:
+                self._begin(number, frame)
+                return
+        self._hand_on(number, frame)
+
+    def _begin(self, number: int, frame: Any) -> None:
+        if self._begun:
+            return
+        self._begun = True
+        try:
+            self._drain().add_done_callback(self._pass_on)
+        except PeerageError:
+            # The Discovery is closed.
             self._hand_on(number, frame)
-        elif not self._begun:
-            self._begun = True
-            try:
-                self._drain().add_done_callback(self._pass_on)
-            except PeerageError:
-                # It is closed.
-                self._hand_on(number, frame)
 
     def _pass_on(self, draining: "Future[None]") -> None:
         if draining.cancelled():
@@ -66,9 +79,8 @@ class DrainOnSigterm:
         signal.pthread_kill(ident, signal.SIGTERM)
 
     def _hand_on(self, number: int, frame: Any) -> None:
-        before = self._before
-        assert before is not None  # noqa: S101 - else nothing was installed
-        signal.signal(signal.SIGTERM, before)
+        before = self._before[number]
+        signal.signal(number, before)
         if callable(before):
             before(number, frame)
         else:

@@ -25,7 +25,7 @@ def in_each_worker(start: Callable[[], object]) -> None:
         ConfigurationError: gunicorn loads the application before it forks, and doesn't have the hook of
             :mod:`peerage.integrations.gunicorn`.
     """
-    if _in_worker():
+    if in_worker():
         start()
     elif _in_supervisor():
         if "peerage.integrations.gunicorn" not in sys.modules:
@@ -43,7 +43,8 @@ def start_preloaded() -> None:
         start()
 
 
-def _in_worker() -> bool:
+def in_worker() -> bool:
+    """Tell whether this is a worker of gunicorn that has installed its handlers of signals."""
     workers = sys.modules.get("gunicorn.workers.base")
     handler = signal.getsignal(signal.SIGTERM)
     return workers is not None and isinstance(getattr(handler, "__self__", None), workers.Worker)
