@@ -17,4 +17,4 @@ def discovery_of(fleet):
     def session(*, calls=None, **kwargs):
         return fleet.session(options=calls, **kwargs)
 
-    return SimpleNamespace(session=session)
+    return SimpleNamespace(session=session, auth=SimpleNamespace())

@@ -72,11 +72,20 @@ class Portal(Generic[T]):
         except CancelledError:
             raise _closed() from None
 
-    def run(self, coroutine: Coroutine[Any, Any, Result]) -> Result:
+    def run(
+        self,
+        coroutine: Coroutine[Any, Any, Result],
+        meanwhile: Callable[[Future[Result]], None] | None = None,
+    ) -> Result:
         """Run *coroutine* in the loop, in the context of the caller, and return its result.
 
         If the caller is interrupted meanwhile, as by Ctrl-C, *coroutine* is cancelled. The caller's deadline
         holds, as in :func:`peerage.deadline`.
+
+        Args:
+            coroutine: what is run.
+            meanwhile: what the caller's thread does until the future that it is given is done; it waits by
+                default.
 
         Raises:
             RegistryClosedError: the portal is closed, or was closed meanwhile.
@@ -86,6 +95,8 @@ class Portal(Generic[T]):
         """
         future = self.submit(coroutine)
         try:
+            if meanwhile is not None:
+                meanwhile(future)
             return future.result()
         except CancelledError:
             raise _closed() from None

@@ -16,7 +16,13 @@ from peerage.registration import LAME_DUCK
 from peerage.registration import Registration as AsynchronousRegistration
 
 if TYPE_CHECKING:
+    import ssl
+
+    import httpx
+
     from peerage.balancing import CallCounts
+    from peerage.calling import CallOptions
+    from peerage.integrations.httpx import Transport
 
 Arguments = ParamSpec("Arguments")
 
@@ -119,11 +125,52 @@ class Discovery:
 
     # Call
 
+    def client(self, *, calls: "CallOptions | None" = None, **kwargs: Any) -> "httpx.Client":
+        """Return an ``httpx.Client`` that knows the hosts ``<value>.<key>.asab``; threads may share it.
+
+        ::
+
+            with discovery.client() as client:
+                orders = client.get("http://orders.service_id.asab/v1/orders").json()
+
+        Close it before this Discovery. For httpx2, and for TLS between services, make a client of your own
+        with the transport of :mod:`peerage.integrations.httpx2`, or :meth:`transport`.
+
+        Args:
+            calls: how calls deal with failures, instead of what was given to the Discovery.
+            kwargs: go to httpx. Of them ``verify``, ``http2``, ``limits`` and ``proxy`` are for other hosts.
+
+        Raises:
+            MissingExtraError: httpx isn't installed.
+        """
+        transport = self.transport(calls=calls)
+        import httpx  # noqa: PLC0415 - an extra
+
+        mounts = {"all://*.asab": transport, **(kwargs.pop("mounts", None) or {})}
+        return httpx.Client(mounts=mounts, **kwargs)
+
+    def transport(
+        self, *, calls: "CallOptions | None" = None, ssl: "ssl.SSLContext | bool" = True
+    ) -> "Transport":
+        """Return the transport of :meth:`client`, for a client of your own.
+
+        Args:
+            calls: how calls deal with failures, instead of what was given to the Discovery.
+            ssl: for https to services, as for :class:`peerage.integrations.httpx.Transport`.
+
+        Raises:
+            MissingExtraError: httpx isn't installed.
+        """
+        from peerage.integrations.httpx import Transport  # noqa: PLC0415 - needs an extra
+
+        return Transport(self, calls=calls, ssl=ssl)
+
     def call_counts(self) -> "CallCounts":
         """Return counters of what happened to all calls of this process so far."""
+        discovery = self.portal.get()
 
         async def counts() -> "CallCounts":
-            return self.portal.get().call_counts()
+            return discovery.call_counts()
 
         return self.portal.run(counts())
 

@@ -12,6 +12,7 @@ from peerage.client.authorize import InternalToken
 from peerage.integrations.transports.bodies import InMemory, Streamed
 from peerage.integrations.transports.failures import UnsupportedRequestError
 from peerage.integrations.transports.fields import Head, InvalidRequestError, head_of
+from peerage.integrations.transports.internal import INTERNAL
 from peerage.records.names import is_logical
 
 if TYPE_CHECKING:
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
 
 #: The longest header of a response, in bytes; what httpx allows for all of them together.
 _LONGEST_FIELD: Final = 100 * 1024
-
-#: The extension of a request whose Authorization header is an internal token.
-INTERNAL: Final = "peerage.internal"
 
 _SWITCHING_PROTOCOLS: Final = 101
 

@@ -4,7 +4,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from peerage.integrations.transports.failures import Failures
-from peerage.integrations.transports.received import AsyncReceived
+from peerage.integrations.transports.received import AsyncReceived, SyncReceived
 
 if TYPE_CHECKING:
     import httpx
@@ -22,4 +22,6 @@ class Library:
         self.Response: type[httpx.Response] = module.Response
         self.ByteStream: type[httpx.ByteStream] = module.ByteStream
         self.AsyncHTTPTransport: type[httpx.AsyncHTTPTransport] = module.AsyncHTTPTransport
+        self.HTTPTransport: type[httpx.HTTPTransport] = module.HTTPTransport
         self.AsyncReceived: Any = type("AsyncReceived", (AsyncReceived, module.AsyncByteStream), {})
+        self.SyncReceived: Any = type("SyncReceived", (SyncReceived, module.SyncByteStream), {})
