@@ -10,12 +10,12 @@ from typing import Any
 from peerage.calling.misdirected import DIALLED
 from peerage.errors import ConfigurationError
 from peerage.integrations.advertising import PortAdvertising
+from peerage.integrations.gunicorn_workers import in_each_worker, server_stops, this_worker
 from peerage.integrations.ports import IDENTIFY
 from peerage.integrations.synchronous import Discovery
 from peerage.integrations.wsgi.messages import App, Environ, StartResponse, header, refuse
 from peerage.integrations.wsgi.propagation import propagate
 from peerage.integrations.wsgi.stopping import StopSignals
-from peerage.integrations.wsgi.workers import in_each_worker, in_worker
 from peerage.records.advert import Advert
 from peerage.registration import LAME_DUCK
 from peerage.serving.misdirected import Misdirected
@@ -143,9 +143,10 @@ class _InProcess:
 
         self.advertising = self._portal.run(begin())
         self.misdirected = Misdirected([self.advertising])
+        self._worker = this_worker()
         # A worker may end though its server goes on, as after --max-requests. Its record is lost then, not
         # withdrawn: callers go on using the port, where another worker answers soon.
-        self._portal.closes_at_exit = not in_worker()
+        self._portal.closes_at_exit = self._worker is None
         if threading.current_thread() is threading.main_thread():
             StopSignals(self._stopping, lambda: self._portal.submit(self._drain())).install()
         else:
@@ -158,8 +159,13 @@ class _InProcess:
         self._portal.closes_at_exit = True
 
     async def _drain(self) -> None:
-        log.info("SIGTERM: the instance drains, and then the server stops")
-        await self.advertising.drain(self._lame_duck)
+        if self._worker is None or await server_stops(self._worker, self._lame_duck):
+            log.info("SIGTERM: the instance drains, and then the server stops")
+            await self.advertising.drain(self._lame_duck)
+        else:
+            log.info("SIGTERM: this worker is replaced, and another one advertises the instance")
+            await self.advertising.hand_over()
+            self._portal.closes_at_exit = False
 
 
 def _local_address(environ: Environ) -> Any:
