@@ -19,6 +19,9 @@ SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 #: uvicorn's after up to half a second; all of them mean one stop.
 SAME_STOP: Final = 1.0
 
+#: Seconds that requests under way have, by default; as much as aiohttp gives handlers in ``cleanup()``.
+TIMEOUT: Final = 60.0
+
 
 class Meaning(Enum):
     """What a signal to stop means."""

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from peerage.registration import LAME_DUCK
-from peerage.serving.signals import intercept_signals
-from peerage.web.stopping import TIMEOUT, GracefulStop
+from peerage.serving.signals import TIMEOUT, intercept_signals
+from peerage.web.stopping import GracefulStop
 
 
 class Advertised(Protocol):
