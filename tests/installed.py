@@ -41,8 +41,9 @@ def _asab() -> None:
 
 
 def _cli() -> None:
-    command = Path(sys.executable).with_name("peerage")
-    done = subprocess.run([command, "--version"], check=False, capture_output=True, text=True)
+    # A child would inherit no warning filter.
+    command = (sys.executable, "-W", "error", "-P", "-m", "peerage")
+    done = subprocess.run([*command, "--version"], check=False, capture_output=True, text=True)
     # The exit code that `peerage --help` documents for this.
     if done.returncode == 7:
         raise MissingExtraError(done.stderr)
