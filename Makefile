@@ -13,7 +13,7 @@ PYTHONS_ALL ?= python3.12 python3.13 python3.14
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all check bench clean
+.PHONY: help demo test test-all check docs bench clean
 
 help: ## list the targets
 	@echo "peerage: make TARGET [ARGS=\"...\"]"
@@ -44,12 +44,15 @@ check: $(VENV)/.check ## ruff, mypy --strict, pyright on the public names, impor
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
 
+docs: $(VENV)/.docs ## the documentation site in site/: a warning, a broken link or a file from another host is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
 bench: $(VENV)/.bench $(VENV)-asab/.peer ## the table of budgets, measured on this machine (ARGS="--only directory")
 	@scripts/zookeeper
 	$(BIN)/python -m benchmarks $(ARGS)
 
 clean: ## remove what the targets made
-	rm -rf .venv .venv-* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf site .venv .venv-* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 # One file for each set of packages says when it was installed; pyproject.toml is newer after a change.
 $(VENV)/.run: pyproject.toml
@@ -70,4 +73,8 @@ $(VENV)-asab/.peer: tests/interop/asab.txt scripts/asab | $(VENV)/.run
 
 $(VENV)/.bench: pyproject.toml
 	@scripts/venv $(VENV) '.[all]' --group bench
+	@touch $@ $(VENV)/.run
+
+$(VENV)/.docs: pyproject.toml
+	@scripts/venv $(VENV) '.[all,testing]' --group docs
 	@touch $@ $(VENV)/.run

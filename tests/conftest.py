@@ -26,6 +26,12 @@ settings.register_profile("ci", deadline=None, derandomize=True, database=None, 
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Load the plugin of peerage from these sources if the installed package is older and doesn't name it."""
+    if not config.pluginmanager.has_plugin("peerage"):
+        config.pluginmanager.import_plugin("peerage.testing.plugin")
+
+
 @pytest.fixture(autouse=True)
 def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Remove the names and settings of the machine from the environment."""

@@ -6,17 +6,16 @@ import signal
 import sys
 from pathlib import Path
 
+from tests.docs import pages
+
 from peerage import Discovery
 from peerage.testing import eventually
 from peerage.testing.children import run
 
-PAGE = (Path(__file__).parent.parent / "docs" / "production.md").read_text(encoding="utf-8")
-
 
 def program(name: str) -> str:
     """Return the program that follows the comment with its name; its server listens on a free port."""
-    (text,) = re.findall(rf"<!-- example: {re.escape(name)} -->\n```python\n(.*?)```", PAGE, re.DOTALL)
-    return str(text).replace("port=8080", 'host="127.0.0.1", port=0')
+    return pages.program("docs/production.md", name).replace("port=8080", 'host="127.0.0.1", port=0')
 
 
 async def test_a_program_calls_the_service(tmp_path: Path) -> None:

@@ -51,11 +51,11 @@ async def deadline(seconds: float | None) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def enforced(limit: Deadline) -> AsyncIterator[None]:
-    """Cancel the block when *limit* passes, and raise DeadlineExceededError."""
+async def enforced(limit: Deadline) -> AsyncIterator[asyncio.Timeout]:
+    """Cancel the block when *limit* passes, and raise DeadlineExceededError; yields the timer."""
     try:
         async with asyncio.timeout(limit.left(time.monotonic())) as timer:
-            yield
+            yield timer
     except TimeoutError as error:
         if not timer.expired() or isinstance(error, DeadlineExceededError):
             raise

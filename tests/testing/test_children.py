@@ -51,6 +51,15 @@ async def test_a_program_that_still_runs_is_killed_and_reaped():
         os.kill(child.pid, 0)
 
 
+async def test_processes_that_a_killed_program_has_started_are_killed_with_its_group():
+    """They hold its pipes open, which otherwise are waited for."""
+    text = "import os, time; os.fork() or print('up', flush=True); time.sleep(1000)"
+    async with run(*python(text), own_group=True) as child:
+        await child.line()
+        child.kill()
+    assert child.returncode == -signal.SIGKILL
+
+
 async def test_cancelling_the_block_kills_the_program():
     children = []
 

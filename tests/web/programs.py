@@ -13,7 +13,8 @@ APPLICATION: Final = """
 import asyncio, os, signal, socket, sys
 from aiohttp import web
 from peerage import Advert, Discovery
-from peerage.web import GracefulStop, drain_on_signals, draining, run_app
+from peerage.serving import signals
+from peerage.web import GracefulStop, drain_on_signals, run_app
 
 async def work(request):
     await request.read()
@@ -41,7 +42,7 @@ def made():
 
 PORT = int(os.environ.get("TEST_PORT", 0))
 LAME_DUCK = float(os.environ.get("TEST_LAME_DUCK", 0.3))
-draining.SAME_STOP = float(os.environ.get("TEST_SAME_STOP", draining.SAME_STOP))
+signals.SAME_STOP = float(os.environ.get("TEST_SAME_STOP", signals.SAME_STOP))
 app = made()
 discovery = Discovery()
 """

@@ -13,9 +13,9 @@ from yarl import URL
 
 from peerage import Discovery, Identity, open_registry
 from peerage.calling.misdirected import Dialled, dialled_header
+from peerage.serving.misdirected import is_for_another
 from peerage.testing import eventually
 from peerage.web import refuse_misdirected
-from peerage.web.misdirected import is_for_another
 
 LOCAL = ("10.0.0.5", 8080)
 STALE = Dialled("Billing.0000000007", "10.0.0.5", 8080)
@@ -184,7 +184,7 @@ async def status(port, host, dialled=None, path="/"):
 
 async def test_refusals_are_logged_once_for_each_record(caplog):
     """At most a hundred records are logged, so that no client can fill the log; names are escaped."""
-    caplog.set_level(logging.INFO, logger="peerage.web")
+    caplog.set_level(logging.INFO, logger="peerage.serving")
     async with (
         Discovery("memory:misdirected-6", service_id="orders") as discovery,
         serving(discovery) as port,
@@ -192,7 +192,7 @@ async def test_refusals_are_logged_once_for_each_record(caplog):
         for number in (1, 1, *range(2, 120)):
             stale = dialled_header(f"Billing.\x9b{number}", "127.0.0.1", port)
             assert await status(port, "billing.service_id.asab", stale) == 421
-    refusals = [record.message for record in caplog.records if record.name == "peerage.web.misdirected"]
+    refusals = [record.message for record in caplog.records if record.name == "peerage.serving.misdirected"]
     assert len(refusals) == 100
     assert "billing.service_id.asab" in refusals[0]
     assert "\\x9b1" in refusals[0]

@@ -29,6 +29,9 @@ class _Folder:
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self.records: dict[str, Record] = {}
+        self.participants: weakref.WeakSet[MemoryRegistry] = weakref.WeakSet()
+        self.outage: str | None = None
+        """Why those that are opened from now on are out of touch; None: they aren't."""
         self._feeds: set[Feed] = set()
         self._sequences = itertools.count(1)
 
@@ -93,11 +96,15 @@ class MemoryRegistry:
         self.secrets = MemorySecrets(secrets, self.check_open)
         self.open_to_all = False
         self.own_records = OwnRecords()
-        self.outage: str | None = None
+        self.outage = folder.outage
+        self.loop: asyncio.AbstractEventLoop | None = None
+        """The event loop of the last watch, in whose thread faults must be simulated."""
         self.advertisements: set[_MemoryAdvertisement] = set()
         self._feeds: set[Feed] = set()
         self._closed = False
         self._since = time.monotonic()
+        with folder.lock:
+            folder.participants.add(self)
 
     def advertise(self, name: str, data: bytes) -> "_MemoryAdvertisement":
         """Begin to advertise; see :meth:`peerage.registry.Registry.advertise`."""
@@ -113,7 +120,8 @@ class MemoryRegistry:
     def watch(self) -> Feed:
         """Begin another watch; see :meth:`peerage.registry.Registry.watch`."""
         self.check_open()
-        feed = Feed(self._drop, asyncio.get_running_loop())
+        self.loop = asyncio.get_running_loop()
+        feed = Feed(self._drop, self.loop)
         self._feeds.add(feed)
         if self.outage is None:
             self.folder.attach(feed)

@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Final
 
 from peerage.balancing import Balancer, Probe
 from peerage.calling import CallContext, Resolution
+from peerage.client.head import asked, connect
 from peerage.client.lateness import Countdown, patient_timeout
 from peerage.client.lookup import HostLookup
 from peerage.client.outcomes import SHORTAGE
-from peerage.client.tlsprobe import unverified_context
-from peerage.records.addresses import authority
 from peerage.records.instance import Endpoint, Instance
 
 if TYPE_CHECKING:
@@ -115,17 +114,9 @@ class Prober:
         if probe is not Probe.CONNECT:
             status = await _ask(addresses[0], endpoint)
             return probe is Probe.STALLED or status not in _FAILURES
-        _, writer = await _connect(addresses[0], endpoint.port, None)
+        _, writer = await connect(addresses[0], endpoint.port, secure=False)
         writer.transport.abort()
         return True
-
-
-async def _connect(
-    address: str, port: int, tls: ssl.SSLContext | None
-) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    # The kernel repeats an unanswered handshake after longer and longer pauses. The next probe comes sooner.
-    async with patient_timeout(_SECONDS):
-        return await asyncio.open_connection(address, port, ssl=tls)
 
 
 async def _ask(address: str, endpoint: Endpoint) -> bytes:
@@ -145,21 +136,8 @@ async def _ask(address: str, endpoint: Endpoint) -> bytes:
 
 
 async def _send_head(address: str, port: int, *, secure: bool) -> bytes:
-    tls: ssl.SSLContext | None = unverified_context() if secure else None
-    reader, writer = await _connect(address, port, tls)
-    try:
-        lines = (
-            "HEAD / HTTP/1.1",
-            f"Host: {authority(address, port)}",
-            "User-Agent: peerage",
-            "Connection: close",
-            "",
-            "",
-        )
-        writer.write("\r\n".join(lines).encode())
+    async with asked(address, port, secure=secure) as reader:
         answer = await reader.readexactly(_STATUS_LINE)
-    finally:
-        writer.transport.abort()
     if not answer.startswith(b"HTTP/"):
         raise ConnectionError("The answer isn't HTTP.")
     return answer[-3:]

@@ -8,7 +8,7 @@ import sys
 from asyncio.subprocess import PIPE, Process
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
 from peerage.testing.waiting import PATIENCE
@@ -23,11 +23,14 @@ _LINE: Final = 1 << 24
 class Child:
     """A running program; made by :func:`run`, whose arguments these are."""
 
-    def __init__(self, process: Process, patience: float | None, log_lines: int | None) -> None:
+    def __init__(
+        self, process: Process, patience: float | None, log_lines: int | None, *, own_group: bool
+    ) -> None:
         assert process.stdin is not None
         assert process.stdout is not None
         assert process.stderr is not None
         self._process = process
+        self._own_group = own_group
         self._input, self._output, self._errors = process.stdin, process.stdout, process.stderr
         # Draining then waits until the kernel has everything.
         self._input.transport.set_write_buffer_limits(0)
@@ -94,6 +97,12 @@ class Child:
         """Send it a signal."""
         self._process.send_signal(number)
 
+    def signal_group(self, number: int) -> None:
+        """Send a signal to all processes of its own group, as systemd does; none may be left."""
+        assert self._own_group, "run it with own_group=True"
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, number)
+
     def terminate(self) -> None:
         """Ask it to end, with SIGTERM."""
         self.signal(signal.SIGTERM)
@@ -131,8 +140,11 @@ class Child:
             return await self.wait(), rest
 
     async def reap(self) -> None:
-        """Kill it if it still runs, and wait until nothing is left of it."""
+        """Kill it if it still runs, and its own group, and wait until nothing is left of it."""
         self.kill()
+        if self._own_group:
+            # Of a server whose first process has died, workers may be left that hold the pipes open.
+            self.signal_group(signal.SIGKILL)
         self.close_input()
         await self._read_rest()
         await self.wait()
@@ -173,7 +185,8 @@ async def run(
         command: the program and its arguments.
         environ: its whole environment; by default that of this process.
         cwd: its working directory.
-        own_group: whether it has a process group to itself, so that Ctrl-C doesn't reach it.
+        own_group: whether it has a process group to itself, so that Ctrl-C doesn't reach it. At the end all
+            processes of the group are killed.
         patience: seconds that :meth:`Child.line` and :meth:`Child.end` wait; None waits without a limit.
         log_lines: how many lines of its standard error are kept, the last ones; None keeps all.
     """
@@ -187,7 +200,7 @@ async def run(
         limit=_LINE,
         process_group=0 if own_group else None,
     )
-    child = Child(process, patience, log_lines)
+    child = Child(process, patience, log_lines, own_group=own_group)
     try:
         yield child
     finally:

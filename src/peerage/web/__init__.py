@@ -11,8 +11,8 @@ The authorization is loaded on first use, so that the rest doesn't need its pack
 from typing import TYPE_CHECKING
 
 from peerage.lazy import loader
+from peerage.serving.gradient import Gradient2
 from peerage.web.draining import drain_on_signals
-from peerage.web.gradient import Gradient2
 from peerage.web.load import report_load
 from peerage.web.misdirected import refuse_misdirected
 from peerage.web.overload import limit_concurrency

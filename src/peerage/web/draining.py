@@ -6,23 +6,12 @@ and passed on to the server when the instance has drained.
 """
 
 import asyncio
-import logging
-import signal
-from collections.abc import Callable, Coroutine
-from typing import Any, Final, Protocol
+from collections.abc import Callable
+from typing import Protocol
 
-from peerage.errors import ConfigurationError
 from peerage.registration import LAME_DUCK
-from peerage.web.stopping import TIMEOUT, GracefulStop
-
-log = logging.getLogger(__name__)
-
-#: What supervisors send, and what Ctrl-C sends.
-SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
-
-#: Seconds in which further signals belong to the first one. systemd sends SIGTERM to all processes of a
-#: service, and gunicorn's master then sends it to its workers again; both mean one stop.
-SAME_STOP: Final = 0.5
+from peerage.serving.signals import TIMEOUT, intercept_signals
+from peerage.web.stopping import GracefulStop
 
 
 class Advertised(Protocol):
@@ -58,7 +47,7 @@ def drain_on_signals(
     At the signal, the records say that no new requests are wanted, and are withdrawn after *lame_duck*
     seconds. Then the requests under way are finished and WebSockets closed, as :meth:`GracefulStop.finish`
     does, within *timeout* seconds. After that the server gets the signal. A second signal goes to the server
-    at once, unless it comes within :data:`SAME_STOP` seconds.
+    at once, unless it comes within a second.
 
     Call it in the main thread, once the server has installed its handlers and before anything is advertised:
     at the startup of the application. :func:`run_app` does all this by itself.
@@ -71,8 +60,8 @@ def drain_on_signals(
         then: called at the end, instead of what the server had installed.
 
     Raises:
-        ConfigurationError: *then* is missing, and the event loop doesn't say what is installed; uvloop's
-            doesn't.
+        ConfigurationError: *then* is missing, and the event loop doesn't say what is installed; those of
+            asyncio and uvloop do.
     """
 
     async def drain() -> None:
@@ -81,84 +70,3 @@ def drain_on_signals(
         await graceful.finish(timeout=timeout)
 
     intercept_signals(drain, then)
-
-
-def intercept_signals(
-    work: Callable[[], Coroutine[Any, Any, None]], then: Callable[[], object] | None = None
-) -> None:
-    """Do *work* at SIGTERM and SIGINT, before *then* or what is installed; see :func:`drain_on_signals`.
-
-    Raises:
-        ConfigurationError: *then* is missing, and the event loop doesn't say what is installed.
-    """
-    loop = asyncio.get_running_loop()
-    handing_on = {number: _handing_on(loop, number, then) for number in SIGNALS}
-    interception = _Interception(work, handing_on)
-    for number in SIGNALS:
-        loop.add_signal_handler(number, interception.received, number)
-
-
-class _Interception:
-    """Does some work at the first signal, and passes the last one on at its end."""
-
-    def __init__(
-        self,
-        work: Callable[[], Coroutine[Any, Any, None]],
-        handing_on: dict[signal.Signals, Callable[[], object]],
-    ) -> None:
-        self._work = work
-        self._handing_on = handing_on
-        self._last: signal.Signals | None = None
-        self._working: asyncio.Task[None] | None = None
-        self._begun = 0.0
-        self._cut_short = False
-
-    def received(self, number: signal.Signals) -> None:
-        loop = asyncio.get_running_loop()
-        self._last = number
-        if self._working is None:
-            self._begun = loop.time()
-            log.info("%s: the instance drains, and then the server stops", number.name)
-            self._working = loop.create_task(self._work(), name="peerage.web: draining")
-            self._working.add_done_callback(self._pass_on)
-        elif loop.time() - self._begun >= SAME_STOP:
-            log.info("%s: the server stops without draining any longer", number.name)
-            self._cut_short = True
-            self._working.cancel()
-
-    def _pass_on(self, task: asyncio.Task[None]) -> None:
-        if task.cancelled() and not self._cut_short:
-            # The server has ended for another reason.
-            return
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("Draining failed, so the server stops without it", exc_info=error)
-        for hand_on in self._handing_on.values():
-            hand_on()
-        assert self._last is not None  # noqa: S101 - the task was created by a signal
-        signal.raise_signal(self._last)
-
-
-def _handing_on(
-    loop: asyncio.AbstractEventLoop, number: signal.Signals, then: Callable[[], object] | None
-) -> Callable[[], object]:
-    """Return what makes *number* call *then*, else what is installed for it now."""
-    if then is not None:
-        return lambda: loop.add_signal_handler(number, then)
-    # Private, but the only place where a handler is found that was installed with add_signal_handler().
-    handlers = getattr(loop, "_signal_handlers", None)
-    if handlers is None:
-        raise ConfigurationError(
-            f"Event loops of {type(loop).__module__} don't say how the server handles signals: pass "
-            "drain_on_signals(then=…), which is called when the instance has drained."
-        )
-    if number in handlers:
-        run = handlers[number]._run  # noqa: SLF001 - likewise
-        return lambda: loop.add_signal_handler(number, run)
-    # None: it was installed by something else than Python.
-    before = signal.getsignal(number) or signal.SIG_DFL
-
-    def restore() -> None:
-        loop.remove_signal_handler(number)
-        signal.signal(number, before)
-
-    return restore

@@ -1,26 +1,15 @@
 """A server middleware that refuses requests for which there is no capacity, so that the others are served."""
 
 import asyncio
-import logging
-from typing import Final
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from peerage.calling.answers import OVERLOADED
 from peerage.calling.misdirected import DIALLED
-from peerage.web.gradient import Gradient2
+from peerage.serving.gradient import Gradient2
+from peerage.serving.overload import Overload
+from peerage.web.refusing import answer
 from peerage.web.upgrade import is_websocket
-
-log = logging.getLogger(__name__)
-
-_TEXT: Final = "Too many requests are under way here. This one was not processed: ask another instance.\n"
-
-#: Seconds for which callers should avoid this instance; the header has whole seconds only.
-_RETRY_AFTER: Final = "1"
-
-#: Seconds after which a refusal is logged again.
-_LOGGED_EVERY: Final = 60.0
 
 
 def limit_concurrency(limit: Gradient2 | None = None) -> Middleware:
@@ -40,27 +29,17 @@ def limit_concurrency(limit: Gradient2 | None = None) -> Middleware:
         limit: the limit; by default ``Gradient2()``, which begins with 20 and adapts itself. A service whose
             handlers mostly wait for other services needs more to begin with: ``Gradient2(initial=100)``.
     """
-    limit = limit or Gradient2()
-    log_from = 0.0
+    overload = Overload(limit)
 
     @web.middleware
     async def refuse(request: web.Request, handler: Handler) -> web.StreamResponse:
-        nonlocal log_from
         if is_websocket(request):
             return await handler(request)
         clock = asyncio.get_running_loop().time
         began = clock()
-        if not limit.admit():
-            if began >= log_from:
-                log_from = began + _LOGGED_EVERY
-                log.warning(
-                    "Requests are refused with 503: the limit of %d requests under way is reached",
-                    limit.limit,
-                )
-            mark = request.headers.get(DIALLED, "1")
-            return web.Response(
-                status=503, headers={OVERLOADED: mark, "Retry-After": _RETRY_AFTER}, text=_TEXT
-            )
+        refusal = overload.refuse(began, request.headers.get(DIALLED))
+        if refusal is not None:
+            return answer(refusal)
         answered = False
         try:
             response = await handler(request)
@@ -70,7 +49,7 @@ def limit_concurrency(limit: Gradient2 | None = None) -> Middleware:
             raise
         finally:
             ended = clock()
-            limit.done(ended, ended - began if answered else None)
+            overload.done(ended, ended - began if answered else None)
         return response
 
     return refuse

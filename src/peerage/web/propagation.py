@@ -1,20 +1,16 @@
 """A server middleware: the deadline and the retry mark of a request apply to the calls of its handler."""
 
 import asyncio
-import time
-from typing import Final
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from peerage.calling.deadline import TIMEOUT_MS, Deadline, begin, current_deadline, read_timeout
-from peerage.calling.retried import RETRY, RetriedRequest, current_retried
+from peerage.calling.deadline import TIMEOUT_MS, Deadline
+from peerage.calling.retried import RETRY
 from peerage.calling.retry import SAFE
-from peerage.deadlines import enforced
-from peerage.errors import DeadlineExceededError
+from peerage.serving.propagation import TOO_LATE, GivenUpError, in_time, read_inherited
+from peerage.web.refusing import answer
 from peerage.web.upgrade import is_websocket
-
-_TEXT: Final = "The deadline of the request has passed, so the request was given up.\n"
 
 
 def propagate(*, only_safe: bool = False) -> Middleware:
@@ -44,53 +40,25 @@ def propagate(*, only_safe: bool = False) -> Middleware:
     @web.middleware
     async def take_over(request: web.Request, handler: Handler) -> web.StreamResponse:
         headers = request.headers
-        seconds = read_timeout(headers.getall(TIMEOUT_MS)) if TIMEOUT_MS in headers else None
-        is_retry = headers.get(RETRY) == "1"
-        if seconds is None and not is_retry:
+        inherited = read_inherited(headers.getall(TIMEOUT_MS, ()), headers.get(RETRY))
+        if inherited is None or is_websocket(request):
             return await handler(request)
-        if is_websocket(request):
-            return await handler(request)
-        outer, outer_retried = current_deadline.get(), current_retried.get()
-        limit = begin(seconds, time.monotonic())
-        retried = RetriedRequest() if is_retry else outer_retried
-        current_deadline.set(limit)
-        current_retried.set(retried)
-        try:
-            if limit is None or limit is outer:
-                return await handler(request)
-            if only_safe and request.method not in SAFE:
+        with inherited:
+            limit = inherited.deadline
+            if limit is None or (only_safe and request.method not in SAFE):
                 return await handler(request)
             return await _handle_in_time(request, handler, limit)
-        finally:
-            if limit is not None and limit is not outer and limit.leaves_time(time.monotonic()):
-                # If it has passed, the request was given up, and tasks that it left behind stay bound.
-                limit.release()
-            if retried is not None and retried is not outer_retried:
-                retried.answered = True
-            current_deadline.set(outer)
-            current_retried.set(outer_retried)
 
     return take_over
 
 
 async def _handle_in_time(request: web.Request, handler: Handler, limit: Deadline) -> web.StreamResponse:
-    if not limit.leaves_time(time.monotonic()):
-        return _too_late()
     try:
-        async with enforced(limit):
+        async with in_time(limit):
             return await handler(request)
-    except DeadlineExceededError:
-        if limit.leaves_time(time.monotonic()):
-            # It was a deadline that the handler set itself.
-            raise
+    except GivenUpError:
         if request.writer.output_size:
             # A response has begun, so 504 can't be sent any more. After a cancellation aiohttp closes the
             # connection; any other exception it would log as an error of the handler.
             raise asyncio.CancelledError from None
-        return _too_late()
-
-
-def _too_late() -> web.Response:
-    # The header tells the caller that it is its deadline that has passed, and no failure of this instance.
-    status = web.HTTPGatewayTimeout.status_code
-    return web.Response(status=status, headers={TIMEOUT_MS: "0"}, text=_TEXT)
+        return answer(TOO_LATE)

@@ -11,10 +11,10 @@ from aiohttp import web
 
 from peerage.records.advert import Advert
 from peerage.registration import LAME_DUCK
-from peerage.web.draining import intercept_signals
+from peerage.serving.signals import TIMEOUT, intercept_signals
 from peerage.web.misdirected import refuse_misdirected
 from peerage.web.propagation import propagate
-from peerage.web.stopping import TIMEOUT, GracefulStop
+from peerage.web.stopping import GracefulStop
 
 if TYPE_CHECKING:
     from peerage.discovery import Discovery

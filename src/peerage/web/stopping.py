@@ -13,10 +13,9 @@ from typing import Any, Final
 from aiohttp import WSCloseCode, web
 from aiohttp.typedefs import Handler
 
-log = logging.getLogger(__name__)
+from peerage.serving.signals import TIMEOUT
 
-#: Seconds that requests under way have, by default; as much as aiohttp gives handlers in ``cleanup()``.
-TIMEOUT: Final = 60.0
+log = logging.getLogger(__name__)
 
 #: After so many seconds without a new request, none is on its way over a kept-alive connection.
 _QUIET: Final = 0.1

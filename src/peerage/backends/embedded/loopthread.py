@@ -7,7 +7,6 @@ and get answers through ``call_soon_threadsafe``. A disk that hangs blocks this 
 import asyncio
 import errno
 import logging
-import selectors
 import socket
 import threading
 import time
@@ -19,6 +18,7 @@ from typing import Any, Final, TypeVar
 from peerage.backends.embedded import forks
 from peerage.backends.feed import call_threadsafe
 from peerage.errors import RegistryClosedError
+from peerage.threadloop import ThreadLoop
 
 _LOG = logging.getLogger(__name__)
 
@@ -44,16 +44,6 @@ async def run_in_slices(steps: Iterator[object]) -> float:
     return cpu
 
 
-class _Loop(asyncio.SelectorEventLoop):
-    """An event loop that a forked child can close, although it runs in the parent."""
-
-    in_child = False
-
-    def is_running(self) -> bool:
-        """Whether the loop runs in this process."""
-        return not self.in_child and super().is_running()
-
-
 class LoopThread:
     """A thread that runs an event loop.
 
@@ -66,7 +56,7 @@ class LoopThread:
         self._lock = threading.Lock()
         self._calls: deque[Callable[[], object]] = deque()
         self._scheduled = False
-        self._loop: _Loop | None = None
+        self._loop: ThreadLoop | None = None
         self._thread: threading.Thread | None = None
         self._ended = asyncio.Event()
         self.closed = False
@@ -86,8 +76,7 @@ class LoopThread:
             # A loop that can't open its two sockets writes to standard error, so try that first.
             for probe in socket.socketpair():
                 probe.close()
-            # Poll, because the descriptor of an epoll would be shared with forked children.
-            loop = _Loop(selectors.PollSelector())
+            loop = ThreadLoop()
             # Its calls may take long, which is what the thread is for.
             loop.set_debug(False)
             loop.set_exception_handler(_report_fault)
@@ -181,12 +170,9 @@ class LoopThread:
         self._lock = threading.Lock()  # another thread of the parent may have held the old one
         self.closed = True
         if self._loop is not None:
-            self._loop.in_child = True
-            # Its tasks end with it, and aren't worth a line in the child's log.
-            self._loop.set_exception_handler(lambda _loop, _context: None)
-            self._loop.close()
+            self._loop.abandon()
 
-    def _run(self, loop: _Loop) -> None:
+    def _run(self, loop: ThreadLoop) -> None:
         with asyncio.Runner(loop_factory=lambda: loop) as runner:
             runner.run(self._ended.wait())
 

@@ -1,0 +1,50 @@
+"""An extension of griffe: it translates roles and literal blocks of docstrings from reST to Markdown."""
+
+import re
+from typing import Any
+
+import griffe
+
+#: :meth:`peerage.Discovery.advertise`, :class:`~peerage.calling.Call`
+_ROLE = re.compile(r":(?:mod|class|meth|func|attr|data|exc):`(~?)([^`]+)`")
+
+#: Two colons on a line of their own, and the indented lines below.
+_LITERAL = re.compile(r"^( *)::\n\n((?:\1 {4}.*\n?|\n)+)", re.MULTILINE)
+
+_DRAWING = re.compile("[│├└─►▼]")
+
+
+class Roles(griffe.Extension):
+    """Translates the docstrings of a package once it is loaded."""
+
+    def on_object(self, *, obj: griffe.Object, **_: Any) -> None:
+        """Translate the docstring of a module, class, function or attribute."""
+        if obj.docstring:
+            text = _LITERAL.sub(_fence, obj.docstring.value + "\n")
+            obj.docstring.value = _ROLE.sub(lambda role: _reference(role, obj), text).rstrip()
+
+
+def _fence(block: re.Match[str]) -> str:
+    indent, lines = block[1], block[2].rstrip("\n").split("\n")
+    language = "text" if _DRAWING.search(block[2]) else "python"
+    inner = "\n".join(line[4:] if line else line for line in lines)
+    return f"{indent}```{language}\n{inner}\n{indent}```\n\n"
+
+
+def _reference(role: re.Match[str], obj: griffe.Object) -> str:
+    """A link to what the role names, if the site has it; else its name alone."""
+    name = role[2]
+    shown = name.rpartition(".")[2] if role[1] else name
+    for scope in (None, obj, obj.parent, obj.module):
+        path = f"{scope.path}.{name}" if scope else name
+        if _has(obj, path):
+            return f'<autoref optional identifier="{path}"><code>{shown}</code></autoref>'
+    return f"`{shown}`"
+
+
+def _has(obj: griffe.Object, path: str) -> bool:
+    try:
+        obj.modules_collection.get_member(path)
+    except (KeyError, griffe.GriffeError):
+        return False
+    return True

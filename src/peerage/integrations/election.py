@@ -1,0 +1,104 @@
+"""Which of the workers of a server advertises the port that they share: the one that holds a lock.
+
+The lock is one of ``flock`` on a file. It ends with the process that holds it, however that dies, and another
+worker takes it then.
+"""
+
+import fcntl
+import os
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Final
+
+from peerage.backends.embedded import forks
+from peerage.backends.embedded.folder import Folder
+from peerage.backends.embedded.location import parse_url
+from peerage.errors import RegistryDeniedError
+
+#: The folder of the locks, beside those of the embedded registries of this user.
+_FOLDER: Final = "ports"
+
+#: Seconds between two attempts of a worker to take the lead.
+RETRY: Final = 0.1
+
+
+class Seat:
+    """What the worker holds that leads, among all workers that serve one port.
+
+    Args:
+        address: on which the server listens, as bound.
+        port: on which it listens.
+
+    Raises:
+        RegistryDeniedError: the folder of the locks can't be used; the message says what to do.
+        ConfigurationError: ``PEERAGE_DIR`` is no absolute path.
+    """
+
+    def __init__(self, address: str, port: int) -> None:
+        self._base = parse_url("embedded:").base
+        # Two containers that share the folder may have the same port, if their networks are separate.
+        self._name = f"{_network()}-{address}-{port}"
+        self._fd: int | None = None
+        self._prepared = False
+        forks.owners.add(self)
+
+    @property
+    def taken(self) -> bool:
+        """Whether this process leads."""
+        return self._fd is not None
+
+    def take(self) -> bool:
+        """Lead from now on if no other process does, and tell whether this one leads.
+
+        Raises:
+            RegistryDeniedError: the folder of the locks can't be used; the message says what to do.
+            OSError: a failure that may pass, such as too many open files.
+        """
+        if self._fd is None:
+            create, self._prepared = not self._prepared, False
+            folder = Folder.open(self._base, _FOLDER, create=create)
+            self._prepared = True
+            try:
+                with forks.FORK_LOCK:
+                    self._fd = _locked(folder.fd, self._name)
+            finally:
+                folder.close()
+        return self._fd is not None
+
+    def leave(self) -> None:
+        """Let another process lead; may be called twice."""
+        if self._fd is not None:
+            with suppress(OSError, RegistryDeniedError):
+                folder = Folder.open(self._base, _FOLDER, create=False)
+                try:
+                    os.unlink(self._name, dir_fd=folder.fd)
+                finally:
+                    folder.close()
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Close the file; in a forked child, where the lock stays its parent's."""
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+
+
+def _locked(folder: int, name: str) -> int | None:
+    """Return a descriptor of the file *name* with its lock, None if another process has that."""
+    fd = os.open(name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=folder)
+    with ExitStack() as otherwise:
+        otherwise.callback(os.close, fd)
+        with suppress(BlockingIOError, FileNotFoundError):
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # The process that had the lock removes the file, and another one may have made a new file.
+            if os.path.samestat(os.fstat(fd), os.stat(name, dir_fd=folder, follow_symlinks=False)):
+                otherwise.pop_all()
+                return fd
+    return None
+
+
+def _network() -> int:
+    """Return what distinguishes this process's network from those of containers on the same machine."""
+    with suppress(OSError):
+        return Path("/proc/self/ns/net").stat().st_ino
+    return 0

@@ -1,0 +1,15 @@
+"""The answer to a request that is refused before, or instead of, an answer of its handler."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+
+class Refusal(NamedTuple):
+    """An answer, for the adapter of a framework to send."""
+
+    status: int
+    headers: Mapping[str, str]
+    """Those beside ``Content-Type`` and ``Content-Length``."""
+    text: str
+    content_type: str = "text/plain"
+    """Of *text*, which is sent in UTF-8."""

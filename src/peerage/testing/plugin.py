@@ -1,0 +1,42 @@
+"""The pytest plugin: fixtures for tests of services; pytest loads it in every project that has peerage.
+
+So it imports nothing but pytest before a fixture is used. A project's own fixture of the same name is used
+instead of one of these, and none of these needs another one by its public name.
+"""
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from peerage.testing.isolated import IsolatedRegistry
+    from peerage.testing.peers import Peers
+
+
+@pytest.fixture
+def _peerage_registry() -> "Iterator[IsolatedRegistry]":
+    from peerage.testing.isolated import IsolatedRegistry  # noqa: PLC0415 - only tests that use it need it
+
+    registry = IsolatedRegistry()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PEERAGE_REGISTRY", registry.url)
+        yield registry
+    registry.close()
+
+
+@pytest.fixture
+def registry(_peerage_registry: "IsolatedRegistry") -> "IsolatedRegistry":
+    """A registry that only this test uses, ``PEERAGE_REGISTRY`` of the code under test, and its faults."""
+    return _peerage_registry
+
+
+@pytest.fixture
+def peers(_peerage_registry: "IsolatedRegistry") -> "Iterator[Peers]":
+    """Fake peers in the registry of this test: ``peers.add("orders", handler)``."""
+    from peerage.testing.peers import Peers  # noqa: PLC0415 - loads aiohttp
+
+    peers = Peers(_peerage_registry)
+    yield peers
+    peers.close()

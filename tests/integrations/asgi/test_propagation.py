@@ -1,0 +1,106 @@
+"""An ASGI application applies the deadline of its callers, and the mark of a retry."""
+
+import asyncio
+
+import aiohttp
+import pytest
+from starlette.applications import Starlette
+from starlette.background import BackgroundTask
+from starlette.responses import JSONResponse, PlainTextResponse, StreamingResponse
+from starlette.routing import Route
+from tests.integrations.asgi.serving import serving
+
+from peerage.calling.deadline import TIMEOUT_MS, current_deadline
+from peerage.calling.retried import RETRY, is_nested
+from peerage.integrations.asgi import propagate
+
+
+def application(handler):
+    return Starlette(routes=[Route("/", handler, methods=["GET", "POST"])])
+
+
+async def ask(url, method="GET", **headers):
+    """Return the status and the text of an answer; the underscores of *headers* are dashes."""
+    headers = {name.replace("_", "-"): value for name, value in headers.items()}
+    async with aiohttp.ClientSession() as session, session.request(method, url, headers=headers) as response:
+        assert (response.headers.get(TIMEOUT_MS) == "0") == (response.status == 504)
+        return response.status, await response.text()
+
+
+class Hanging:
+    """A handler that waits for ever; counts how often it was begun and cancelled."""
+
+    def __init__(self):
+        self.begun = self.cancelled = 0
+
+    async def handle(self, _request):
+        self.begun += 1
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+
+
+async def show(_request):
+    return JSONResponse({"deadline": current_deadline.get() is not None, "nested": is_nested()})
+
+
+async def test_a_handler_is_cancelled_when_the_deadline_passes(caplog):
+    hanging = Hanging()
+    async with serving(propagate(application(hanging.handle))) as url:
+        status, text = await ask(url, Peerage_Timeout_Ms="150")
+    assert (status, hanging.cancelled) == (504, 1)
+    assert "deadline" in text
+    assert not caplog.records
+
+
+async def test_a_handler_is_not_begun_without_time_left():
+    hanging = Hanging()
+    async with serving(propagate(application(hanging.handle))) as url:
+        assert (await ask(url, Peerage_Timeout_Ms="0"))[0] == 504
+    assert hanging.begun == 0
+
+
+async def test_a_response_that_has_begun_is_broken_off():
+    async def stream():
+        yield b"begun"
+        await asyncio.Event().wait()
+
+    async def handler(_request):
+        return StreamingResponse(stream())
+
+    async with serving(propagate(application(handler))) as url:
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await ask(url, Peerage_Timeout_Ms="500")
+
+
+async def test_what_runs_after_the_response_is_free_of_the_deadline_and_the_retry_mark():
+    """Background tasks of Starlette run in the same task, after the response is complete."""
+    answered, done = asyncio.Event(), asyncio.get_running_loop().create_future()
+
+    async def background():
+        await answered.wait()
+        left = current_deadline.get().left(asyncio.get_running_loop().time())
+        done.set_result((left, is_nested()))
+
+    async def handler(_request):
+        return PlainTextResponse("answered", background=BackgroundTask(background))
+
+    async with serving(propagate(application(handler))) as url:
+        assert await ask(url, Peerage_Timeout_Ms="60000", Peerage_Retry="1") == (200, "answered")
+        answered.set()
+        assert await done == (float("inf"), False)
+
+
+@pytest.mark.parametrize("value", ["-1", "nan", "", "1e3", "99999999999", "0x1", "5 ms"])
+async def test_a_value_that_makes_no_sense_is_ignored(value):
+    async with serving(propagate(application(show))) as url:
+        assert await ask(url, Peerage_Timeout_Ms=value) == (200, '{"deadline":false,"nested":false}')
+
+
+async def test_nothing_is_left_for_the_next_request_of_the_connection():
+    async with serving(propagate(application(show))) as url, aiohttp.ClientSession() as session:
+        for headers in ({TIMEOUT_MS: "60000", RETRY: "1"}, {}):
+            async with session.get(url, headers=headers) as response:
+                assert set((await response.json()).values()) == {bool(headers)}
