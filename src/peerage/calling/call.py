@@ -6,7 +6,7 @@
     try:
         while True:
             match call.next():
-                case Attempt() as attempt: ...  # send the request there, then call.done(attempt, outcome, ...)
+                case Attempt() as attempt: ...  # send the request there, then call.done(attempt, …)
                 case Lookups() as lookups: ...  # wait for one of these look-ups
                 case TlsProbe() as probe: ...   # connect, and set probe.speaks_tls
                 case Relieve(): ...             # close idle connections
