@@ -36,15 +36,16 @@ def _reference(role: re.Match[str], obj: griffe.Object) -> str:
     name = role[2]
     shown = name.rpartition(".")[2] if role[1] else name
     for scope in (None, obj, obj.parent, obj.module):
-        path = f"{scope.path}.{name}" if scope else name
-        if _has(obj, path):
-            return f'<autoref optional identifier="{path}"><code>{shown}</code></autoref>'
+        found = _canonical(obj, f"{scope.path}.{name}" if scope else name)
+        if found:
+            return f'<autoref optional identifier="{found}"><code>{shown}</code></autoref>'
     return f"`{shown}`"
 
 
-def _has(obj: griffe.Object, path: str) -> bool:
+def _canonical(obj: griffe.Object, path: str) -> str:
+    """The path of what *path* leads to, if anything; an imported name leads to another module."""
     try:
-        obj.modules_collection.get_member(path)
+        found = obj.modules_collection.get_member(path)
     except (KeyError, griffe.GriffeError):
-        return False
-    return True
+        return ""
+    return str(found.target_path if found.is_alias else found.path)

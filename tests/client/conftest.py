@@ -9,10 +9,13 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from random import Random
+from types import SimpleNamespace
 
 import aiohttp
+import httpx
 import pytest
 from aiohttp import web
+from tests.client.httpxclients import LIBRARIES, discovery_of
 from tests.support import Clock
 
 from peerage.client import Client
@@ -247,3 +250,18 @@ def connections():
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
+
+
+@pytest.fixture(params=["httpx", "httpx2"])
+def library(request) -> SimpleNamespace:
+    """One of the packages, and the transport for it."""
+    module, transport = LIBRARIES[request.param]
+    return SimpleNamespace(httpx=module, transport=transport)
+
+
+@pytest.fixture
+async def httpx_client(fleet, library) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of that package whose requests go to the fleet."""
+    transport = library.transport(discovery_of(fleet))
+    async with library.httpx.AsyncClient(transport=transport, timeout=None) as client:
+        yield client

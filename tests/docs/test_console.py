@@ -11,7 +11,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from tests.docs.pages import ROOT, blocks, commands, pages
+from tests.docs.pages import ROOT, blocks, commands, is_read, pages
+from typer.testing import CliRunner
+
+from peerage.cli.app import app
 
 BIN = Path(sys.executable).parent
 
@@ -75,8 +78,10 @@ def check_python(page: str, words: list[str]) -> None:
 
 
 def check_peerage(_page: str, words: list[str]) -> None:
-    told = help_of("peerage") if words[0].startswith("-") else help_of("peerage", words[0])
-    check_options(told, words)
+    name = [] if words[0].startswith("-") else words[:1]
+    told = CliRunner().invoke(app, [*name, "--help"], env={"COLUMNS": "200", "TERM": "dumb"})
+    assert told.exit_code == 0, told.output
+    check_options(told.output, words)
 
 
 CHECKS = {
@@ -97,8 +102,7 @@ def check_options(told: str, words: list[str]) -> None:
 def check_variable(assignment: str) -> None:
     """One of a program, or one that the library reads."""
     name = assignment.partition("=")[0]
-    known = [*(ROOT / "src").rglob("*.py"), ROOT / "README.md"]
-    assert name == "ARGS" or any(name in path.read_text(encoding="utf-8") for path in known), name
+    assert name == "ARGS" or is_read(name), name
 
 
 def check_requirement(requirement: str) -> None:

@@ -53,7 +53,7 @@ def _outcome_of_connection(error: aiohttp.ClientConnectionError) -> Outcome:
         short = error.os_error.errno in SHORTAGE
         return Outcome.OUT_OF_RESOURCES if short else Outcome.CONNECT_FAILED
     if isinstance(error, aiohttp.ConnectionTimeoutError):
-        return Outcome.NOT_RETRYABLE if _waited_for_a_slot(error) else Outcome.CONNECT_FAILED
+        return Outcome.NOT_RETRYABLE if waited_for_a_slot(error) else Outcome.CONNECT_FAILED
     if isinstance(error, aiohttp.SocketTimeoutError):
         return Outcome.TIMED_OUT
     return Outcome.CONNECTION_LOST if isinstance(error, _LOST) else Outcome.NOT_RETRYABLE
@@ -93,7 +93,7 @@ def is_connecting(error: BaseException) -> bool:
     return any(frame.f_code.co_name == _CONNECT for frame, _ in traceback.walk_tb(error.__traceback__))
 
 
-def _waited_for_a_slot(error: BaseException) -> bool:
+def waited_for_a_slot(error: BaseException) -> bool:
     """Tell whether *error* is about the connector's limit, so that no instance was asked.
 
     aiohttp raises the same for it and for a peer that doesn't answer in time, and distinguishes them only in

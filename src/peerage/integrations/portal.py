@@ -50,6 +50,8 @@ class Portal(Generic[T]):
         self._lock = threading.RLock()
         self._thread: _Thread[T] | None = None
         self._closed = False
+        self.closes_at_exit = True
+        """Whether the end of the process closes what is open, instead of leaving it as a crash would."""
         _portals.add(self)
 
     def get(self) -> T:
@@ -70,11 +72,20 @@ class Portal(Generic[T]):
         except CancelledError:
             raise _closed() from None
 
-    def run(self, coroutine: Coroutine[Any, Any, Result]) -> Result:
+    def run(
+        self,
+        coroutine: Coroutine[Any, Any, Result],
+        meanwhile: Callable[[Future[Result]], None] | None = None,
+    ) -> Result:
         """Run *coroutine* in the loop, in the context of the caller, and return its result.
 
         If the caller is interrupted meanwhile, as by Ctrl-C, *coroutine* is cancelled. The caller's deadline
         holds, as in :func:`peerage.deadline`.
+
+        Args:
+            coroutine: what is run.
+            meanwhile: what the caller's thread does until the future that it is given is done; it waits by
+                default.
 
         Raises:
             RegistryClosedError: the portal is closed, or was closed meanwhile.
@@ -82,21 +93,31 @@ class Portal(Generic[T]):
             DeadlineExceededError: the caller's deadline has passed.
             BaseException: *coroutine* raised it.
         """
+        future = self.submit(coroutine)
         try:
-            self.get()
-            with self._lock:
-                # Under the lock, so that close() finds each coroutine in the loop or refuses it.
-                loop = self._begun().loop
-                future = asyncio.run_coroutine_threadsafe(_bounded(coroutine), loop)
-        except BaseException:
-            coroutine.close()
-            raise
-        try:
+            if meanwhile is not None:
+                meanwhile(future)
             return future.result()
         except CancelledError:
             raise _closed() from None
         except BaseException:
             future.cancel()  # only if it was the caller that was interrupted
+            raise
+
+    def submit(self, coroutine: Coroutine[Any, Any, Result]) -> "Future[Result]":
+        """Run *coroutine* as :meth:`run` does, but return at once; a handler of a signal may call this.
+
+        Raises:
+            RegistryClosedError: the portal is closed.
+            RuntimeError: an event loop runs in this thread.
+        """
+        try:
+            self.get()
+            with self._lock:
+                # Under the lock, so that close() finds each coroutine in the loop or refuses it.
+                return asyncio.run_coroutine_threadsafe(_bounded(coroutine), self._begun().loop)
+        except BaseException:
+            coroutine.close()
             raise
 
     def close(self) -> None:
@@ -221,7 +242,8 @@ def _abandon_all() -> None:
 
 def _close_all() -> None:
     for portal in tuple(_portals):
-        portal.close()
+        if portal.closes_at_exit:
+            portal.close()
 
 
 os.register_at_fork(after_in_child=_abandon_all)

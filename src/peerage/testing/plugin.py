@@ -4,6 +4,7 @@ So it imports nothing but pytest before a fixture is used. A project's own fixtu
 instead of one of these, and none of these needs another one by its public name.
 """
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from peerage.testing.clock import VirtualClock
     from peerage.testing.isolated import IsolatedRegistry
     from peerage.testing.peers import Peers
 
@@ -40,3 +42,15 @@ def peers(_peerage_registry: "IsolatedRegistry") -> "Iterator[Peers]":
     peers = Peers(_peerage_registry)
     yield peers
     peers.close()
+
+
+@pytest.fixture
+def virtual_clock() -> "Iterator[VirtualClock]":
+    """Let ``asyncio.sleep()``, deadlines and time-outs pass at once."""
+    from peerage.testing.clock import VirtualClock  # noqa: PLC0415 - loads asyncio
+    from peerage.testing.loopthread import LoopThread  # noqa: PLC0415 - likewise
+
+    with VirtualClock() as clock:
+        for thread in tuple(LoopThread.running):
+            thread.call(partial(clock.follow, thread.loop))
+        yield clock

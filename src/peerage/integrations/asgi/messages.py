@@ -17,6 +17,9 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 START: Final = "http.response.start"
 
+#: The header in which the handshake of a WebSocket names protocols.
+_PROTOCOLS: Final = b"sec-websocket-protocol"
+
 _SERVER_ERROR: Final = 500
 
 
@@ -32,6 +35,16 @@ def first(scope: Scope, name: str) -> str | None:
     return found[0] if found else None
 
 
+def set_protocols(scope: Scope, names: list[str]) -> None:
+    """Show the handler of a WebSocket these protocols only."""
+    scope["subprotocols"] = names
+    # Not every server has them among the headers as well.
+    headers = [(key, value) for key, value in scope["headers"] if key != _PROTOCOLS]
+    if names and len(headers) < len(scope["headers"]):
+        headers.append((_PROTOCOLS, ", ".join(names).encode("latin-1")))
+    scope["headers"] = headers
+
+
 async def refuse(send: Send, refusal: Refusal, kind: str = "http") -> None:
     """Send *refusal* as the answer; *kind* is ``websocket.http`` for a handshake that is refused."""
     body = refusal.text.encode()
@@ -43,6 +56,21 @@ async def refuse(send: Send, refusal: Refusal, kind: str = "http") -> None:
     encoded = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
     await send({"type": f"{kind}.response.start", "status": refusal.status, "headers": encoded})
     await send({"type": f"{kind}.response.body", "body": body})
+
+
+async def refuse_websocket(
+    scope: Scope, receive: Receive, send: Send, refusal: Refusal, *, connected: bool = False
+) -> None:
+    """Refuse the handshake of a WebSocket; with 403 if the server can't send *refusal*.
+
+    *connected*: whether the application has received the message that the handshake begins with.
+    """
+    if not connected:
+        await receive()
+    if "websocket.http.response" in (scope.get("extensions") or {}):
+        await refuse(send, refusal, "websocket.http")
+    else:
+        await send({"type": "websocket.close"})
 
 
 class Response:

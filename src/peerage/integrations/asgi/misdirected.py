@@ -1,8 +1,14 @@
 """A middleware that refuses requests which are meant for another service."""
 
-from peerage.calling.misdirected import DIALLED
+import socket
+from functools import lru_cache
+from ipaddress import ip_address
+
+from peerage.calling.misdirected import DIALLED, read_dialled
 from peerage.integrations.asgi.messages import App, Receive, Scope, Send, first, refuse, values
 from peerage.serving.misdirected import Callee, Misdirected
+
+_WILDCARDS = {"0.0.0.0", "::"}  # noqa: S104 - nothing is bound here
 
 
 def refuse_misdirected(app: App, callee: Callee, *others: Callee) -> App:
@@ -22,8 +28,7 @@ def refuse_misdirected(app: App, callee: Callee, *others: Callee) -> App:
         if scope["type"] == "http":
             dialled = values(scope, DIALLED)
             if dialled:
-                server = scope.get("server")
-                local = None if server is None else tuple(server)
+                local = _this_end(scope, dialled[0])
                 refusal = misdirected.refuse(dialled, local, first(scope, "Host") or "")
                 if refusal is not None:
                     await refuse(send, refusal)
@@ -31,3 +36,33 @@ def refuse_misdirected(app: App, callee: Callee, *others: Callee) -> App:
         await app(scope, receive, send)
 
     return refusing
+
+
+def _this_end(scope: Scope, dialled: str) -> tuple[str, int] | None:
+    """Return the address and port to which the connection was made; None if the server doesn't say."""
+    address, port = scope.get("server") or (None, None)
+    if address is None or port is None:
+        # Of a Unix socket the first is its path.
+        return None
+    if address in _WILDCARDS:
+        # granian names the address to which it is bound: the one that was dialled may be any of this host.
+        found = read_dialled(dialled)
+        if found is None or not _is_of_this_host(found.address):
+            return None
+        address = found.address
+    # granian's port is text.
+    return address, int(port)
+
+
+@lru_cache(maxsize=128)
+def _is_of_this_host(address: str) -> bool:
+    """Return whether *address* is literal, and a socket can be bound to it."""
+    try:
+        # A name would be looked up, and nothing else be served meanwhile.
+        version = ip_address(address).version
+        family = socket.AF_INET if version == 4 else socket.AF_INET6  # noqa: PLR2004 - IPv4
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.bind((address, 0))
+    except (OSError, ValueError):
+        return False
+    return True

@@ -9,7 +9,7 @@ from aiohttp import web
 from peerage.asab.contextvars import Authz
 from peerage.asab.exceptions import AccessDeniedError
 from peerage.asab.web.lookup import REQUIRES
-from peerage.web.authorization import mark_open
+from peerage.serving.authorization import mark_open
 
 #: The attribute of a handler that needs no token.
 NOAUTH: Final = "NoAuth"

@@ -22,7 +22,9 @@ from peerage.auth import Reason
 from peerage.auth.refusals import Refusals
 from peerage.errors import AccessDeniedError as Denied
 from peerage.errors import ConfigurationError, KeysUnavailableError, TokenRefusedError
-from peerage.web.authorization import is_open, take_token, unavailable
+from peerage.serving.authorization import unavailable
+from peerage.web.authorization import is_open, take_token
+from peerage.web.refusing import content
 
 if TYPE_CHECKING:
     from peerage.asab.application import Application
@@ -113,7 +115,7 @@ class AuthService(Service):
         except TokenRefusedError as error:
             raise missing or NotAuthenticatedError from error
         except KeysUnavailableError as error:
-            raise missing or web.HTTPServiceUnavailable(**unavailable(error)) from error
+            raise missing or web.HTTPServiceUnavailable(**content(unavailable(error))) from error
         before = Authz.set(authz)
         try:
             _check_tenant(authz)
