@@ -28,11 +28,12 @@ test: $(VENV)/.test $(VENV)-asab/.peer ## the tests, on this Python and on the d
 	scripts/test alone $(BIN)/python $(ARGS)
 	@scripts/test-pythons $(BIN)/python $(PYTHONS)
 
-test-all: $(VENV)/.test $(VENV)-asab/.peer ## what `make test` leaves out: further Pythons, several ZooKeeper servers, long tests
+test-all: $(VENV)/.test $(VENV)-asab/.peer ## what `make test` leaves out: further Pythons, wheel and sdist, several ZooKeeper servers, long tests
 	@scripts/zookeeper
 	@command -v ip >/dev/null || scripts/debian iproute2
 	@scripts/test-pythons $(BIN)/python $(PYTHONS_ALL)
 	@scripts/test-newest-kazoo $(BIN)/python
+	@scripts/test-packages $(BIN)/python $(PYTHONS) $(PYTHONS_ALL)
 	$(BIN)/python -X dev -W error -m pytest -m 'ensemble or long' $(ARGS)
 
 check: $(VENV)/.check ## ruff, mypy --strict, pyright on the public names, import-linter
