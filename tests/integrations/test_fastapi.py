@@ -146,6 +146,14 @@ async def test_a_marked_operation_is_open(session, served):
     assert not served.fetches
 
 
+@pytest.mark.parametrize(("protected", "status"), [(by_dependency, 200), (by_middleware, 401)])
+async def test_a_dependency_protects_operations_and_the_middleware_everything(verifier, protected, status):
+    async with serving(protected(verifier)) as url, aiohttp.ClientSession(url) as session:
+        for path in ("/docs", "/openapi.json"):
+            async with session.get(path) as response:
+                assert response.status == status
+
+
 async def test_denials_are_counted(session, verifier):
     async with session.get("/sub/asks", headers=BEARER) as response:
         assert response.status == 403
