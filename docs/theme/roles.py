@@ -11,7 +11,10 @@ _ROLE = re.compile(r":(?:mod|class|meth|func|attr|data|exc):`(~?)([^`]+)`")
 #: Two colons on a line of their own, and the indented lines below.
 _LITERAL = re.compile(r"^( *)::\n\n((?:\1 {4}.*\n?|\n)+)", re.MULTILINE)
 
-_DRAWING = re.compile("[│├└─►▼]")
+_TREE = re.compile("[│├└─►▼]")
+
+#: A command and its options.
+_COMMAND = re.compile(r"\w+ --\w")
 
 
 class Roles(griffe.Extension):
@@ -26,7 +29,9 @@ class Roles(griffe.Extension):
 
 def _fence(block: re.Match[str]) -> str:
     indent, lines = block[1], block[2].rstrip("\n").split("\n")
-    language = "text" if _DRAWING.search(block[2]) else "python"
+    language = (
+        "text" if _TREE.search(block[2]) else "console" if _COMMAND.match(lines[0].strip()) else "python"
+    )
     inner = "\n".join(line[4:] if line else line for line in lines)
     return f"{indent}```{language}\n{inner}\n{indent}```\n\n"
 

@@ -5,13 +5,20 @@ import resource
 from contextlib import contextmanager
 
 import aiohttp
+import pytest
 from aiohttp import web
 
-from peerage.client import Client
+from peerage.client import Client, client
 from peerage.client.connections import Connections
 from peerage.testing import eventually
 
 ORDERS = "http://orders.service_id.asab/"
+
+
+@pytest.fixture(autouse=True)
+def _keep_idle_connections(monkeypatch):
+    """However slow the machine is."""
+    monkeypatch.setattr(client, "IDLE_SECONDS", 1000.0)
 
 
 def kept_sockets(fleet):
@@ -63,7 +70,6 @@ async def test_a_request_under_way_at_an_instance_that_left_is_finished_first(fl
         release.set()
         async with await call as response:
             assert await response.text() == "done"
-        # aiohttp would keep it for 15 seconds.
         async with asyncio.timeout(10):
             await eventually(lambda: not kept_sockets(fleet))
 
@@ -220,3 +226,20 @@ def test_bookkeeping_ends_with_the_last_request():
     connections.leave("App.1")
     assert not connections._kept
     assert not connections._addresses
+
+
+@pytest.mark.parametrize(("seconds", "made"), [(1000.0, 1), (0.0, 2)])
+async def test_a_connection_that_was_idle_for_long_is_not_used_again(fleet, monkeypatch, seconds, made):
+    """Its server may be about to close it."""
+    monkeypatch.setattr(client, "IDLE_SECONDS", seconds)
+    peers = []
+
+    async def note(request):
+        peers.append(request.transport.get_extra_info("peername"))
+        return web.Response()
+
+    await fleet.serve(note)
+    async with fleet.session() as session:
+        await get(session)
+        await get(session)
+    assert len(set(peers)) == made

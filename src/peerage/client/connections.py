@@ -1,7 +1,7 @@
 """The pooled connections to instances: how many there may be, and when they are closed.
 
-aiohttp limits the connections in use. Idle ones it keeps for 15 seconds, whatever their number and whether or
-not the instance is still there, so that a service that calls thousands of instances runs out of descriptors.
+aiohttp limits the connections in use. Idle ones it keeps whatever their number and whether or not the
+instance is still there, so that a service that calls thousands of instances runs out of descriptors.
 """
 
 import asyncio
@@ -28,6 +28,11 @@ log = logging.getLogger("peerage.client")
 
 #: Idle connections to instances, if the process may open enough descriptors.
 MOST_IDLE: Final = 512
+
+#: Seconds for which an idle connection can be used again. Servers close theirs, by default gunicorn after 2 s
+#: and uvicorn and hypercorn after 5 s, and a POST that is sent at that moment fails: nothing tells its caller
+#: that it wasn't processed.
+IDLE_SECONDS: Final = 1.5
 
 #: Suspects that the log names, at most.
 _LOGGED: Final = 256
