@@ -154,8 +154,8 @@ class Discovered:
         Raises:
             PeerageError: something can't be advertised.
         """
-        if self._advertising is not None and self._given is None:
-            # The lifespan of another server, as in tests: a Discovery is opened once.
+        if self._given is None:
+            # A Discovery is opened once. In tests there are several lifespans, each with its own environment.
             self._discovery = Discovery(**self._of_discovery)
         self._requests.closing = False
         self._advertising = PortAdvertising(self._discovery, self._advert, self._port)
