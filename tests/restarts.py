@@ -118,6 +118,7 @@ async def restarted(
     restarts: int = RESTARTS,
     rate: float = RATE,
     instances: int = 2,
+    exit_code: int = 0,
 ) -> Load:
     """Restart instances of a service, one after the other, while it is called; return what became of it.
 
@@ -128,6 +129,7 @@ async def restarted(
         restarts: how many.
         rate: calls a second.
         instances: how many there are at a time.
+        exit_code: of an instance that was stopped.
     """
     name = url.split("/")[2].partition(".")[0]
     service = (("service_id", name),)
@@ -150,7 +152,7 @@ async def restarted(
         async def end() -> tuple[str, int]:
             stopped, instance, port = running.popleft()
             stopped.terminate()
-            assert (await stopped.end())[0] == 0, stopped.log
+            assert (await stopped.end())[0] == exit_code, stopped.log
             return instance, port
 
         for number in range(instances):

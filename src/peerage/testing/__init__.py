@@ -17,6 +17,7 @@ _HOME_OF = {
     "Peers": "peers",
     "RegistryConformance": "conformance",
     "View": "view",
+    "lifespan": "asgi",
     "VirtualClock": "clock",
     "begun": "waiting",
     "eventually": "waiting",

@@ -17,11 +17,25 @@ if TYPE_CHECKING:
     from peerage.testing.peers import Peers
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare the marker, so that ``--strict-markers`` knows it."""
+    config.addinivalue_line(
+        "markers",
+        'peerage_registry("embedded"): the registry of the test has files, so that child processes see it',
+    )
+
+
 @pytest.fixture
-def _peerage_registry() -> "Iterator[IsolatedRegistry]":
+def _peerage_registry(request: pytest.FixtureRequest) -> "Iterator[IsolatedRegistry]":
     from peerage.testing.isolated import IsolatedRegistry  # noqa: PLC0415 - only tests that use it need it
 
-    registry = IsolatedRegistry()
+    marker = request.node.get_closest_marker("peerage_registry")
+    if marker is None:
+        registry = IsolatedRegistry()
+    elif marker.args == ("embedded",) and not marker.kwargs:
+        registry = IsolatedRegistry(f"embedded://{request.getfixturevalue('tmp_path')}/registry")
+    else:
+        raise pytest.UsageError('Write @pytest.mark.peerage_registry("embedded"), or leave it out.')
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PEERAGE_REGISTRY", registry.url)
         yield registry

@@ -133,18 +133,20 @@ class Discovered:
         last: Message | None = None
 
         async def hold_back(message: Message) -> None:
-            # A server ends the process, or cancels this, when it hears that the shutdown is complete.
+            # A server ends the process, or cancels this, when it hears that the end is reached.
             nonlocal last
-            if message["type"].startswith("lifespan.shutdown."):
-                last = message
-            else:
+            if message["type"] == "lifespan.startup.complete":
                 await send(message)
+            else:
+                last = message
 
-        async with opened as advertised:
-            scope.setdefault("state", {})["discovery"] = self._discovery
-            await run_lifespan(self._app, scope, receive, hold_back, advertised)
-        if last is not None:
-            await send(last)
+        try:
+            async with opened as advertised:
+                scope.setdefault("state", {})["discovery"] = self._discovery
+                await run_lifespan(self._app, scope, receive, hold_back, advertised)
+        finally:
+            if last is not None:
+                await send(last)
 
     def _open(self) -> AbstractAsyncContextManager[AbstractAsyncContextManager[None]]:
         """Return a context in which the Discovery is open, and in it one in which it advertises.
@@ -152,8 +154,8 @@ class Discovered:
         Raises:
             PeerageError: something can't be advertised.
         """
-        if self._advertising is not None and self._given is None:
-            # The lifespan of another server, as in tests: a Discovery is opened once.
+        if self._given is None:
+            # A Discovery is opened once. In tests there are several lifespans, each with its own environment.
             self._discovery = Discovery(**self._of_discovery)
         self._requests.closing = False
         self._advertising = PortAdvertising(self._discovery, self._advert, self._port)
