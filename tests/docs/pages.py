@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from peerage.backends.zookeeper import tls
+
 ROOT = Path(__file__).parents[2]
 
 _FENCE = re.compile(r"^( *)```(\S*)[^\n]*\n(.*?)\n\1```", re.MULTILINE | re.DOTALL)
@@ -75,3 +77,12 @@ def commands(page: str) -> list[tuple[str, str]]:
     text = "".join(block.text for block in blocks(page) if block.language == "console")
     steps = (step.partition("\n") for step in text.removeprefix("$ ").split("\n$ "))
     return [(command, answer.rstrip("\n")) for command, _, answer in steps if command]
+
+
+@cache
+def is_read(variable: str) -> bool:
+    """Tell whether the library reads a variable of the environment, or README.md documents it."""
+    if variable in {tls.variable(option) for option in ("auth", "acl", "ca", "cert", "key")}:
+        return True
+    sources = [*(ROOT / "src").rglob("*.py"), ROOT / "README.md"]
+    return any(variable in source.read_text(encoding="utf-8") for source in sources)

@@ -49,7 +49,7 @@ class Terminal:
         """Return a program or command with free ports of loopback in place of those of the page."""
         text = _PORT.sub(lambda port: str(self._ports.setdefault(port[0], free_port())), text)
         text = text.replace("0.0.0.0", "127.0.0.1")
-        return re.sub(r"(run_app\([^\n]*?)\bport=", r'\1host="127.0.0.1", port=', text)
+        return re.sub(r"(run_app\((?![^\n]*host=)[^\n]*?)\bport=", r'\1host="127.0.0.1", port=', text)
 
     @asynccontextmanager
     async def running(self, *words: str) -> AsyncIterator[Child]:
@@ -59,16 +59,17 @@ class Terminal:
 
     @asynccontextmanager
     async def serving(self, name: str, *words: str) -> AsyncIterator[Child]:
-        """Run a service until it is found as *name*; in the end SIGTERM stops it."""
+        """Run a service until it is found as *name*; the caller stops it by a signal."""
         async with self.running(*words) as child, Discovery(self.registry) as discovery:
+            await discovery.ready()
+            known = len(discovery.directory.find((("service_id", name),)))
 
             async def is_found() -> bool:
                 assert child.returncode is None, child.log
-                return bool(discovery.directory.targets("service_id", name))
+                return len(discovery.directory.find((("service_id", name),))) > known
 
             await eventually(is_found, f"{name} by {words}")
             yield child
-            child.terminate()
             code, _ = await child.end()
             assert code == 0, child.log
 
@@ -89,14 +90,10 @@ class Terminal:
             raise AssertionError(said) from error
 
 
-def started_by(block: Block, commands: list[tuple[str, str]]) -> str:
-    """Return the command of its page that starts a program, or else one that runs it as it is."""
-    stem = block.detail.removesuffix(".py")
-    words = re.compile(rf"(?:^|\s)(?:python {re.escape(stem)}\.py|\S+ .*\b{re.escape(stem)}:\w+)")
-    for command, _ in commands:
-        if stem and words.search(command):
-            return command
-    return f"python {block.detail}" if stem else shlex.join(["python", "-c", block.text])
+def starts(block: Block, command: str) -> bool:
+    """Tell whether a command of its page runs a program: ``python orders.py``, ``uvicorn orders:app``."""
+    stem = re.escape(block.detail.removesuffix(".py"))
+    return re.search(rf"(?:^|\s)python {stem}\.py|\s{stem}:\w+", command) is not None
 
 
 def service_of(block: Block, command: str) -> str:

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from tests.docs.pages import ROOT, blocks, commands, pages
+from tests.docs.pages import ROOT, blocks, commands, is_read, pages
 
 BIN = Path(sys.executable).parent
 
@@ -97,8 +97,7 @@ def check_options(told: str, words: list[str]) -> None:
 def check_variable(assignment: str) -> None:
     """One of a program, or one that the library reads."""
     name = assignment.partition("=")[0]
-    known = [*(ROOT / "src").rglob("*.py"), ROOT / "README.md"]
-    assert name == "ARGS" or any(name in path.read_text(encoding="utf-8") for path in known), name
+    assert name == "ARGS" or is_read(name), name
 
 
 def check_requirement(requirement: str) -> None:

@@ -6,12 +6,14 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from tests.backends.zookeeper.test_tls import secured
 from tests.docs import manifests
-from tests.docs.pages import Block, all_blocks, blocks, pages
+from tests.docs.pages import Block, all_blocks, blocks, is_read, pages, text_of
 
 #: Blocks of these are tested by the files beside this one; text and diff are shown, not used.
 ELSEWHERE = {"console", "diff", "python", "text", ""}
@@ -41,6 +43,22 @@ def test_a_file_is_valid(block):
     for document in documents:
         if block.language == "yaml":
             assert manifests.problems(document) == []
+
+
+@pytest.mark.parametrize("name", sorted(set(re.findall(r"PEERAGE_[A-Z_]+", text_of("docs/deployment.md")))))
+def test_a_variable_is_read(name):
+    """Those in units and manifests, too."""
+    assert is_read(name)
+
+
+def test_tls_is_set_up_as_in_the_tests():
+    """With the options of a server that tests/backends/zookeeper/test_tls.py starts."""
+    (block,) = (block for block in blocks("docs/deployment.md") if "secureClientPort" in block.text)
+    options = dict(line.split("=", 1) for line in block.text.splitlines())
+    tested = secured(Path("/etc/zookeeper"), 2281)
+    del tested["secureClientPortAddress"]  # loopback, in the tests
+    tested["ssl.keyStore.location"] = "/etc/zookeeper/server.pem"
+    assert options == tested
 
 
 def test_ini_files_are_units():

@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 from tests.docs.pages import ROOT, Block, all_blocks, blocks, commands, pages
-from tests.docs.programs import Terminal, service_of, started_by
+from tests.docs.programs import Terminal, service_of, starts
 
 #: What an application's module may take for granted where a page shows its last lines only.
 BEGINNING = """
@@ -28,25 +28,30 @@ async def test_a_service_is_found_and_stops(block, tmp_path):
     terminal = Terminal(block.page, tmp_path)
     begin = "" if "app = " in block.text else BEGINNING
     command = ("python", "-c", begin + terminal.local(block.text))
-    async with terminal.serving(service_of(block, ""), *command):
-        pass
+    async with terminal.serving(service_of(block, ""), *command) as child:
+        child.terminate()
 
 
 @pytest.mark.parametrize("page", [p for p in pages() if any(block.detail for block in services(p))])
 async def test_the_programs_of_a_page(page, tmp_path):
     """Services go on; the other commands of peerage and of programs of the page succeed."""
     terminal = Terminal(page, tmp_path)
-    steps = commands(page)
-    programs = {started_by(block, steps): block for block in services(page) if block.detail}
-    examples = {f"python {block.detail}" for block in blocks(page) if block.mark == "example"}
+    programs = [block for block in blocks(page) if block.mark in {"service", "example"} and block.detail]
+    unrun = set(programs)
+    children = []
     async with AsyncExitStack() as stack:
-        for command, answer in steps:
-            if block := programs.pop(command, None):
+        for command, answer in commands(page):
+            block = next((block for block in programs if starts(block, command)), None)
+            unrun.discard(block)
+            if block and block.mark == "service":
                 words = shlex.split(terminal.local(command))
-                await stack.enter_async_context(terminal.serving(service_of(block, command), *words))
-            elif command in examples or command.startswith("peerage "):
+                service = terminal.serving(service_of(block, command), *words)
+                children.append(await stack.enter_async_context(service))
+            elif block or command.startswith("peerage "):
                 await terminal.check(command, answer)
-    assert not programs, "no command of the page starts these"
+        for child in children:
+            child.terminate()
+    assert not unrun, "no command of the page starts these"
 
 
 def test_a_test_names_each_program():

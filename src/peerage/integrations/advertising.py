@@ -74,6 +74,14 @@ class PortAdvertising:
         else:
             await self._discovery.drain(lame_duck)
 
+    async def hand_over(self) -> None:
+        """Let another worker of the same server advertise; the record stays as long as this process.
+
+        It gives others as long for that as they need, if they are there.
+        """
+        await self._stop()
+        await asyncio.sleep(_HANDOVER)
+
     async def aclose(self) -> None:
         """Withdraw; after :meth:`drain` nothing is left to do.
 

@@ -50,6 +50,8 @@ class Portal(Generic[T]):
         self._lock = threading.RLock()
         self._thread: _Thread[T] | None = None
         self._closed = False
+        self.closes_at_exit = True
+        """Whether the end of the process closes what is open, instead of leaving it as a crash would."""
         _portals.add(self)
 
     def get(self) -> T:
@@ -91,15 +93,7 @@ class Portal(Generic[T]):
             DeadlineExceededError: the caller's deadline has passed.
             BaseException: *coroutine* raised it.
         """
-        try:
-            self.get()
-            with self._lock:
-                # Under the lock, so that close() finds each coroutine in the loop or refuses it.
-                loop = self._begun().loop
-                future = asyncio.run_coroutine_threadsafe(_bounded(coroutine), loop)
-        except BaseException:
-            coroutine.close()
-            raise
+        future = self.submit(coroutine)
         try:
             if meanwhile is not None:
                 meanwhile(future)
@@ -108,6 +102,22 @@ class Portal(Generic[T]):
             raise _closed() from None
         except BaseException:
             future.cancel()  # only if it was the caller that was interrupted
+            raise
+
+    def submit(self, coroutine: Coroutine[Any, Any, Result]) -> "Future[Result]":
+        """Run *coroutine* as :meth:`run` does, but return at once; a handler of a signal may call this.
+
+        Raises:
+            RegistryClosedError: the portal is closed.
+            RuntimeError: an event loop runs in this thread.
+        """
+        try:
+            self.get()
+            with self._lock:
+                # Under the lock, so that close() finds each coroutine in the loop or refuses it.
+                return asyncio.run_coroutine_threadsafe(_bounded(coroutine), self._begun().loop)
+        except BaseException:
+            coroutine.close()
             raise
 
     def close(self) -> None:
@@ -232,7 +242,8 @@ def _abandon_all() -> None:
 
 def _close_all() -> None:
     for portal in tuple(_portals):
-        portal.close()
+        if portal.closes_at_exit:
+            portal.close()
 
 
 os.register_at_fork(after_in_child=_abandon_all)

@@ -1,0 +1,87 @@
+"""Draining at SIGTERM under a server that has no event loop."""
+
+import logging
+import os
+import signal
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from peerage.errors import PeerageError
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+log = logging.getLogger(__name__)
+
+
+class StopSignals:
+    """Drains at SIGTERM, beside the server's work, and lets the server have the signal when that is done.
+
+    The handler returns at once, so the server goes on accepting and answering requests meanwhile. A further
+    SIGTERM belongs to the first one, because gunicorn repeats it every second. SIGINT and SIGQUIT are for the
+    server, which stops at once.
+
+    Args:
+        stopping: called at each signal to stop; it may be called while any code is interrupted, as
+        drain: begins to drain, and returns without waiting.
+    """
+
+    def __init__(self, stopping: Callable[[], object], drain: Callable[[], "Future[None]"]) -> None:
+        self._stopping = stopping
+        self._drain = drain
+        self._pid = os.getpid()
+        self._begun = False
+        self._drained = False
+        self._before: dict[int, Any] = {}
+
+    def install(self) -> None:
+        """Begin; in the main thread, when the server has installed its own handlers."""
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+            before = signal.getsignal(number)
+            if before is None:
+                log.warning(
+                    "The server stops without draining: its handler of %s isn't one of Python.", number.name
+                )
+                continue
+            self._before[number] = before
+            signal.signal(number, self._received)
+        # As gunicorn does: a system call of code that isn't Python's goes on after the signal.
+        signal.siginterrupt(signal.SIGTERM, False)  # noqa: FBT003 - it has no keywords
+
+    def _received(self, number: int, frame: Any) -> None:
+        if self._pid == os.getpid():
+            self._stopping()
+            if number == signal.SIGTERM and not self._drained:
+                self._begin(number, frame)
+                return
+        self._hand_on(number, frame)
+
+    def _begin(self, number: int, frame: Any) -> None:
+        if self._begun:
+            return
+        self._begun = True
+        try:
+            self._drain().add_done_callback(self._pass_on)
+        except PeerageError:
+            # The Discovery is closed.
+            self._hand_on(number, frame)
+
+    def _pass_on(self, draining: "Future[None]") -> None:
+        if draining.cancelled():
+            return  # the process ends for another reason
+        if (error := draining.exception()) is not None:
+            log.error("Draining failed, so the server stops without it", exc_info=error)
+        self._drained = True
+        # To the main thread, so that what it waits for is interrupted.
+        ident = threading.main_thread().ident
+        assert ident is not None  # noqa: S101 - it runs
+        signal.pthread_kill(ident, signal.SIGTERM)
+
+    def _hand_on(self, number: int, frame: Any) -> None:
+        before = self._before[number]
+        signal.signal(number, before)
+        if callable(before):
+            before(number, frame)
+        else:
+            signal.raise_signal(number)
