@@ -13,7 +13,7 @@ PYTHONS_ALL ?= python3.12 python3.13 python3.14
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all check docs bench clean
+.PHONY: help demo test test-all check docs pictures bench clean
 
 help: ## list the targets
 	@echo "peerage: make TARGET [ARGS=\"...\"]"
@@ -28,11 +28,12 @@ test: $(VENV)/.test $(VENV)-asab/.peer ## the tests, on this Python and on the d
 	scripts/test alone $(BIN)/python $(ARGS)
 	@scripts/test-pythons $(BIN)/python $(PYTHONS)
 
-test-all: $(VENV)/.test $(VENV)-asab/.peer ## what `make test` leaves out: further Pythons, several ZooKeeper servers, long tests
+test-all: $(VENV)/.test $(VENV)-asab/.peer ## what `make test` leaves out: further Pythons, wheel and sdist, several ZooKeeper servers, long tests
 	@scripts/zookeeper
 	@command -v ip >/dev/null || scripts/debian iproute2
 	@scripts/test-pythons $(BIN)/python $(PYTHONS_ALL)
 	@scripts/test-newest-kazoo $(BIN)/python
+	@scripts/test-packages $(BIN)/python $(PYTHONS) $(PYTHONS_ALL)
 	$(BIN)/python -X dev -W error -m pytest -m 'ensemble or long' $(ARGS)
 
 check: $(VENV)/.check ## ruff, mypy --strict, pyright on the public names, import-linter
@@ -45,6 +46,9 @@ check: $(VENV)/.check ## ruff, mypy --strict, pyright on the public names, impor
 
 docs: $(VENV)/.docs ## the documentation site in site/: a warning, a broken link or a file from another host is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
+pictures: $(VENV)/.run ## the picture of the demo in README.md, from a demo that is run for it
+	$(BIN)/python docs/pictures/demo.py docs/pictures/demo.svg
 
 bench: $(VENV)/.bench $(VENV)-asab/.peer ## the table of budgets, measured on this machine (ARGS="--only directory")
 	@scripts/zookeeper

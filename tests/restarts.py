@@ -118,6 +118,7 @@ async def restarted(
     restarts: int = RESTARTS,
     rate: float = RATE,
     instances: int = 2,
+    exit_code: int = 0,
     connect: Callable[[Discovery], AbstractAsyncContextManager[Any]] = Discovery.session,
 ) -> Load:
     """Restart instances of a service, one after the other, while it is called; return what became of it.
@@ -129,6 +130,7 @@ async def restarted(
         restarts: how many.
         rate: calls a second.
         instances: how many there are at a time.
+        exit_code: of an instance that was stopped.
         connect: returns the session that calls them.
     """
     name = url.split("/")[2].partition(".")[0]
@@ -152,7 +154,7 @@ async def restarted(
         async def end() -> tuple[str, int]:
             stopped, instance, port = running.popleft()
             stopped.terminate()
-            assert (await stopped.end())[0] == 0, stopped.log
+            assert (await stopped.end())[0] == exit_code, stopped.log
             return instance, port
 
         for number in range(instances):

@@ -24,6 +24,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 ELSEWHERE = {
     *("make test", "make demo", 'make demo ARGS="--seconds 15"', "make bench"),
     "pip install 'peerage[zookeeper]'",
+    *(". .venv/bin/activate", "pip install fastapi uvicorn", "make docs"),
 }
 
 INSTALL = "pip install '.[cli]'"
@@ -46,7 +47,7 @@ def example(name: str) -> str:
 
 
 ANSWERS = answers()
-PROGRAMS = ("serve.py", "call.py", "guarded.py", "authorized.py")
+PROGRAMS = ("orders.py", "call.py", "serve.py", "guarded.py", "authorized.py")
 
 
 class Terminal:
@@ -96,18 +97,26 @@ def terminal(tmp_path: Path) -> Terminal:
 
 
 async def test_a_service_is_found_and_called(terminal: Terminal) -> None:
-    """One program advertises; another one and the commands of the shell find and call it."""
+    """An application of FastAPI advertises; a program and the commands of the shell find and call it."""
+    async with terminal.running("uvicorn orders:app --port 0") as service:
+        await terminal.check("python call.py")
+        await terminal.check("peerage ls", lambda out: "orders-" in out)
+        await terminal.check("peerage get http://orders.service_id.asab/v1/orders")
+        service.signal(signal.SIGINT)
+        assert await service.wait() == 0, service.log
+
+
+async def test_a_service_with_aiohttp_is_found_and_called(terminal: Terminal) -> None:
+    """The same with aiohttp, and with an instance that has a name."""
     async with terminal.running("python serve.py"):
         await terminal.check(
             "peerage locate service_id=orders", lambda out: out.startswith("http://127.0.0.1:")
         )
         await terminal.check("python call.py")
-        await terminal.check("peerage ls", lambda out: "orders-1" in out)
         await terminal.check("peerage ls service_id=orders", lambda out: "orders-1" in out)
         async with terminal.running("peerage ls --watch") as watch:
             assert "orders-1" in await watch.line()
         url = "peerage get http://orders.service_id.asab/v1/orders"
-        await terminal.check(url, lambda out: out == '["tea", "biscuits"]')
         assert await terminal.answer(f"{url} -d milk") == '["tea", "biscuits", "milk"]'
 
 
@@ -183,3 +192,22 @@ async def test_it_is_installed_from_a_checkout_and_from_a_wheel(tmp_path: Path) 
     )
     assert "docs/performance.md" in described
     assert not re.search(r"\]\((?!https?://)", described)
+
+
+def test_its_links_and_pictures_are_there() -> None:
+    """Those into the repository; pictures load nothing from elsewhere."""
+    for target in re.findall(r"\]\((?!https?://)([^)#]+)", README):
+        assert (ROOT / target).exists(), target
+    for picture in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README):
+        drawn = (ROOT / picture).read_text(encoding="utf-8")
+        assert not re.search(r"url\(|href|https?://(?!www\.w3\.org/2000/svg)", drawn), picture
+
+
+@pytest.mark.long
+async def test_the_picture_of_the_demo_is_drawn_from_a_run(tmp_path: Path) -> None:
+    script, picture = ROOT / "docs/pictures/demo.py", tmp_path / "demo.svg"
+    async with run(sys.executable, str(script), str(picture), environ=dict(os.environ), patience=60) as child:
+        assert (await child.end())[0] == 0, child.log
+    texts = re.findall(r"<text [^>]*>(.*)</text>", picture.read_text(encoding="utf-8"))
+    assert texts[-1] == "No call failed, and every instance answered."
+    assert any("killing pricing-1" in text for text in texts)

@@ -11,8 +11,7 @@ from urllib.parse import unquote, urlsplit
 #: What a style sheet or a picture loads.
 _LOADED = re.compile(r"""(?:url\(\s*|@import\s+|\bhref=)["']?([^"')\s]+)""")
 
-#: The mention of a namespace or a licence is no request.
-_NOT_LOADED = ("data:", "#")
+_ELSEWHERE = "loaded from another host"
 
 
 class Page(HTMLParser):
@@ -55,14 +54,16 @@ def check(site: Path) -> Iterator[str]:
             if problem:
                 yield f"{where}: {url}: {problem}"
         for url in page(path).loaded:
-            foreign = urlsplit(url).scheme not in {"", "data"} or urlsplit(url).netloc
-            problem = "loaded from another host" if foreign else _internal(url, path, site, page)
-            if problem:
+            problem = _ELSEWHERE if _is_elsewhere(url) else _internal(url, path, site, page)
+            if problem and not url.startswith("data:"):
                 yield f"{where}: {url}: {problem}"
     for path in (*site.rglob("*.css"), *site.rglob("*.svg")):
-        for url in _LOADED.findall(path.read_text(encoding="utf-8")):
-            if not url.startswith(_NOT_LOADED) and (urlsplit(url).scheme or urlsplit(url).netloc):
-                yield f"{path.relative_to(site)}: {url}: loaded from another host"
+        for url in filter(_is_elsewhere, _LOADED.findall(path.read_text(encoding="utf-8"))):
+            yield f"{path.relative_to(site)}: {url}: {_ELSEWHERE}"
+
+
+def _is_elsewhere(url: str) -> bool:
+    return urlsplit(url).scheme not in {"", "data"} or bool(urlsplit(url).netloc)
 
 
 def _external(url: str) -> str:

@@ -19,7 +19,7 @@ AREAS = {
     "Advertising": ("records", "registration", "integrations/advertising", "integrations/election"),
     "Finding": ("discovery", "finder", "membership", "directory", "outage_log", "changes"),
     "Calls": ("calling", "client", "balancing", "deadlines", "telemetry", "integrations/transports"),
-    "Clients of other kinds": ("integrations/httpx", "integrations/portal", "sync"),
+    "Clients of other kinds": ("integrations/httpx", "integrations/portal", "integrations/synchronous"),
     "Servers": ("serving", "web", "integrations"),
     "Tokens and keys": ("auth",),
     "The command line": ("cli",),

@@ -1,12 +1,12 @@
 """Deadlines: how long a caller waits for everything in a block, the services that it calls included."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from peerage.calling.deadline import Deadline, begin, current_deadline
 from peerage.errors import DeadlineExceededError
+from peerage.timing import monotonic
 
 
 @asynccontextmanager
@@ -37,7 +37,7 @@ async def deadline(seconds: float | None) -> AsyncIterator[None]:
         DeadlineExceededError: it has passed.
         ConfigurationError: *seconds* isn't a number.
     """
-    limit, outer = begin(seconds, time.monotonic()), current_deadline.get()
+    limit, outer = begin(seconds, monotonic()), current_deadline.get()
     if limit is None or limit is outer:
         yield
         return
@@ -54,7 +54,7 @@ async def deadline(seconds: float | None) -> AsyncIterator[None]:
 async def enforced(limit: Deadline) -> AsyncIterator[asyncio.Timeout]:
     """Cancel the block when *limit* passes, and raise DeadlineExceededError; yields the timer."""
     try:
-        async with asyncio.timeout(limit.left(time.monotonic())) as timer:
+        async with asyncio.timeout(limit.left(monotonic())) as timer:
             yield timer
     except TimeoutError as error:
         if not timer.expired() or isinstance(error, DeadlineExceededError):

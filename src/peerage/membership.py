@@ -8,7 +8,6 @@ the registry is out of reach.
 import asyncio
 import logging
 import math
-import time
 from collections.abc import Callable, Iterable
 from contextlib import aclosing
 from typing import Final
@@ -17,6 +16,7 @@ from peerage.directory import Directory, reconcile
 from peerage.errors import NotReadyError, RegistryClosedError
 from peerage.outage_log import OutageLog
 from peerage.registry import Event, Gone, Put, Registry, Snapshot, Stale
+from peerage.timing import monotonic
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ class Membership:
         directory: Directory,
         *,
         ready_timeout: float = READY_TIMEOUT,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = monotonic,
         retry: float = 1.0,
     ) -> None:
         self.registry = registry

@@ -5,9 +5,10 @@ import resource
 from contextlib import contextmanager
 
 import aiohttp
+import pytest
 from aiohttp import web
 
-from peerage.client import Client
+from peerage.client import Client, connections
 from peerage.client.connections import Connections
 from peerage.testing import eventually
 
@@ -220,3 +221,33 @@ def test_bookkeeping_ends_with_the_last_request():
     connections.leave("App.1")
     assert not connections._kept
     assert not connections._addresses
+
+
+@pytest.mark.parametrize(
+    ("sent", "seconds", "made"),
+    [
+        (("POST", {}), 0.0, 2),
+        (("POST", {}), 1000.0, 1),
+        (("POST", {"Idempotency-Key": "1"}), 0.0, 1),
+        (("PUT", {}), 0.0, 1),
+        (("GET", {}), 0.0, 1),
+    ],
+)
+async def test_a_request_that_must_not_be_sent_twice_uses_no_connection_that_was_idle_for_long(
+    fleet, monkeypatch, sent, seconds, made
+):
+    """Its server may be about to close it."""
+    monkeypatch.setattr(connections, "IDLE_SECONDS", seconds)
+    method, headers = sent
+    peers = []
+
+    async def note(request):
+        peers.append(request.transport.get_extra_info("peername"))
+        return web.Response()
+
+    await fleet.serve(note)
+    async with fleet.session() as session:
+        for _ in range(2):
+            async with session.request(method, ORDERS, headers=headers) as response:
+                await response.read()
+    assert len(set(peers)) == made

@@ -12,6 +12,9 @@ from pathlib import Path
 
 import pytest
 from tests.docs.pages import ROOT, blocks, commands, is_read, pages
+from typer.testing import CliRunner
+
+from peerage.cli.app import app
 
 BIN = Path(sys.executable).parent
 
@@ -75,8 +78,10 @@ def check_python(page: str, words: list[str]) -> None:
 
 
 def check_peerage(_page: str, words: list[str]) -> None:
-    told = help_of("peerage") if words[0].startswith("-") else help_of("peerage", words[0])
-    check_options(told, words)
+    name = [] if words[0].startswith("-") else words[:1]
+    told = CliRunner().invoke(app, [*name, "--help"], env={"COLUMNS": "200", "TERM": "dumb"})
+    assert told.exit_code == 0, told.output
+    check_options(told.output, words)
 
 
 CHECKS = {

@@ -15,8 +15,8 @@ from tests.backends.zookeeper.test_tls import secured
 from tests.docs import manifests
 from tests.docs.pages import Block, all_blocks, blocks, is_read, pages, text_of
 
-#: Blocks of these are tested by the files beside this one; text and diff are shown, not used.
-ELSEWHERE = {"console", "diff", "python", "text", ""}
+#: Blocks of these are tested elsewhere: diffs are in docs/asab-inside.md only, and a text is shown, not used.
+ELSEWHERE = {"console", "diff", "python", "text"}
 
 
 def load(block: Block) -> list[Any]:

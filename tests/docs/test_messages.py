@@ -1,24 +1,16 @@
 """The page on troubleshooting: its messages exist, and no error is missing."""
 
-import importlib.util
 import re
 from types import SimpleNamespace
 
 import pytest
 from tests.docs.pages import ROOT, text_of
+from tests.docs.theme import theme
 
 import peerage
 from peerage import errors
 
 PAGE = text_of("docs/troubleshooting.md")
-
-
-def theme(name: str):
-    """Load a module of the site."""
-    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / "theme" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 SITE = theme("messages")

@@ -2,6 +2,7 @@
 
 import shlex
 from contextlib import AsyncExitStack
+from typing import Any
 
 import pytest
 from tests.docs.pages import ROOT, Block, all_blocks, blocks, commands, pages
@@ -32,7 +33,16 @@ async def test_a_service_is_found_and_stops(block, tmp_path):
         child.terminate()
 
 
-@pytest.mark.parametrize("page", [p for p in pages() if any(block.detail for block in services(p))])
+def with_programs() -> list[Any]:
+    """The pages with services that have names; the quickstart stands for all others in `make test`."""
+    return [
+        pytest.param(page, marks=[pytest.mark.long] if "/cookbook/" in page else [])
+        for page in pages()
+        if any(block.detail for block in services(page))
+    ]
+
+
+@pytest.mark.parametrize("page", with_programs())
 async def test_the_programs_of_a_page(page, tmp_path):
     """Services go on; the other commands of peerage and of programs of the page succeed."""
     terminal = Terminal(page, tmp_path)

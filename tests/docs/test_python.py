@@ -1,15 +1,14 @@
 """The fragments of Python in the documentation run, with what their pages take for granted."""
 
 import ast
-import builtins
 import inspect
-from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from types import EllipsisType
 from typing import Any
 
 import pytest
 from aiohttp import ClientSession
+from tests.docs.names import unknown_names
 from tests.docs.pages import Block, all_blocks
 from tests.docs.world import world
 
@@ -66,21 +65,7 @@ async def test_what_isnt_run_names_what_exists(block, monkeypatch, tmp_path):
     assert len(block.detail.split()) >= 3, "a reason"
     tree = ast.parse(block.text)
     async with world(monkeypatch, tmp_path) as names:
-        known = names.keys() | vars(builtins).keys() | set(bound(tree))
         for node in ast.walk(tree):
             if isinstance(node, ast.Import | ast.ImportFrom):
                 exec(compile(ast.Module([node], []), block.where, "exec"), {})  # noqa: S102 - likewise
-            if isinstance(node, ast.Name):
-                assert node.id in known, f"{block.where}: {node.id}"
-
-
-def bound(tree: ast.AST) -> Iterator[str]:
-    """Yield the names that a program binds."""
-    for node in ast.walk(tree):
-        match node:
-            case ast.Name(name, ast.Store()) | ast.arg(name):
-                yield name
-            case ast.FunctionDef(name) | ast.AsyncFunctionDef(name) | ast.ClassDef(name):
-                yield name
-            case ast.alias(name, other):
-                yield other or name.partition(".")[0]
+        assert unknown_names(tree, set(names)) == set()

@@ -11,6 +11,7 @@ from aiohttp import web
 
 from peerage import CallOptions, Discovery, NotDiscoveredError, UnreachableError
 from peerage.testing import begun, eventually
+from peerage.testing.children import STRICT, run
 
 ORDERS = "http://orders.service_id.asab/v1/orders?open=1"
 
@@ -249,3 +250,35 @@ def test_each_test_has_its_own(registry, peers):
     assert os.environ["PEERAGE_REGISTRY"] == registry.url
     assert peers.registry is registry
     assert not registry.instances()
+
+
+@pytest.mark.peerage_registry("embedded")
+async def test_child_processes_see_a_registry_with_files(registry, peers):
+    """The peer is found and called by a program, which is found by the test."""
+    program = """
+import asyncio, sys
+from peerage import Discovery
+
+async def main():
+    async with Discovery(service_id="shop") as discovery, discovery.session() as session:
+        await discovery.advertise(port=1)
+        async with session.get("http://orders.service_id.asab/") as response:
+            print(await response.text())
+        sys.stdin.read()
+
+asyncio.run(main())
+"""
+    orders = await peers.add("orders", 7)
+    async with run(*STRICT, "-c", program) as child, Discovery() as discovery:
+        assert await child.line() == "7"
+        assert await discovery.locate(service_id="shop")
+        orders.drain()
+        orders.kill()
+
+        async def is_gone():
+            return not await discovery.instances(service_id="orders")
+
+        await eventually(is_gone)
+        assert await child.end() == (0, "")
+    with pytest.raises(TypeError, match="leave out the marker"):
+        registry.lose()

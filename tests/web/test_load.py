@@ -2,39 +2,45 @@
 
 import asyncio
 
-from aiohttp import web
-from aiohttp.test_utils import TestClient, TestServer
+import aiohttp
+import pytest
+from tests.web.frameworks import FRAMEWORKS, RefusedError, serving
 
 from peerage.calling.answers import reported_requests
-from peerage.web import report_load
 
 
-async def test_each_answer_says_how_many_requests_are_under_way():
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+async def test_each_answer_says_how_many_requests_are_under_way(framework):
     release, arrived = asyncio.Event(), asyncio.Event()
 
-    async def wait(request):
+    async def wait(_request):
         arrived.set()
         await release.wait()
-        return web.Response()
+        return "waited"
 
-    async def fail(request):
-        raise web.HTTPNotFound
+    async def fail(_request):
+        raise RefusedError(404)
 
-    async def answer(request):
-        return web.Response()
+    async def answer(_request):
+        return "answered"
 
-    app = web.Application(middlewares=[report_load()])
-    app.router.add_get("/wait", wait)
-    app.router.add_get("/fail", fail)
-    app.router.add_get("/", answer)
-    async with TestClient(TestServer(app)) as client:
-        waiting = asyncio.create_task(client.get("/wait"))
+    handlers = {"/wait": wait, "/fail": fail, "/": answer}
+    async with (
+        serving(framework, handlers, ("report_load",)) as url,
+        aiohttp.ClientSession(url) as session,
+        asyncio.TaskGroup() as tasks,
+    ):
+        waiting = tasks.create_task(_reported(session, "/wait"))
         await arrived.wait()
         for path in ("/", "/fail"):
-            async with client.get(path) as response:
-                assert reported_requests(response.headers) == 1
+            assert await _reported(session, path) == 1
         release.set()
-        assert reported_requests((await waiting).headers) == 0
+        assert await waiting == 0
+
+
+async def _reported(session, path):
+    async with session.get(path) as response:
+        return reported_requests(response.headers)
 
 
 def test_a_hostile_number_is_ignored():

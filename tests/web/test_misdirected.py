@@ -6,16 +6,15 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 import pytest
-from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.web.frameworks import FRAMEWORKS, serving
 from yarl import URL
 
 from peerage import Discovery, Identity, open_registry
 from peerage.calling.misdirected import Dialled, dialled_header
 from peerage.serving.misdirected import is_for_another
 from peerage.testing import eventually
-from peerage.web import refuse_misdirected
 
 LOCAL = ("10.0.0.5", 8080)
 STALE = Dialled("Billing.0000000007", "10.0.0.5", 8080)
@@ -139,33 +138,22 @@ def test_hostile_headers_are_no_exception(host, name, address, local):
     assert not is_for_another(ORDERS, Dialled(name, address, 8081), (local, 8080), host)
 
 
-@asynccontextmanager
-async def running(app):
-    """Run the application on loopback; yields its port."""
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        yield runner.addresses[0][1]
-    finally:
-        await runner.cleanup()
+@pytest.fixture(params=FRAMEWORKS)
+def serve(request):
+    """A function that serves an application which answers with the body; yields its port."""
 
+    @asynccontextmanager
+    async def serve(discovery, processed=None, more=()):
+        async def answer(request):
+            if processed is not None:
+                processed.append(request.headers["Host"])
+            return request.body.decode()
 
-def application(discovery, processed=None, more=()):
-    """Return an application behind the middleware that answers with the body."""
+        middleware = ("refuse_misdirected", discovery, *more)
+        async with serving(request.param, {"/": answer}, middleware) as url:
+            yield URL(url).port
 
-    async def answer(request):
-        if processed is not None:
-            processed.append(request.host)
-        return web.Response(text=await request.text())
-
-    app = web.Application(middlewares=[refuse_misdirected(discovery, *more)])
-    app.router.add_post("/", answer)
-    return app
-
-
-def serving(discovery):
-    return running(application(discovery))
+    return serve
 
 
 async def status(port, host, dialled=None, path="/"):
@@ -182,12 +170,12 @@ async def status(port, host, dialled=None, path="/"):
         return response.status
 
 
-async def test_refusals_are_logged_once_for_each_record(caplog):
+async def test_refusals_are_logged_once_for_each_record(caplog, serve):
     """At most a hundred records are logged, so that no client can fill the log; names are escaped."""
     caplog.set_level(logging.INFO, logger="peerage.serving")
     async with (
         Discovery("memory:misdirected-6", service_id="orders") as discovery,
-        serving(discovery) as port,
+        serve(discovery) as port,
     ):
         for number in (1, 1, *range(2, 120)):
             stale = dialled_header(f"Billing.\x9b{number}", "127.0.0.1", port)
@@ -198,11 +186,11 @@ async def test_refusals_are_logged_once_for_each_record(caplog):
     assert "\\x9b1" in refusals[0]
 
 
-async def test_only_clients_that_name_what_they_dialled_are_refused():
+async def test_only_clients_that_name_what_they_dialled_are_refused(serve):
     """A client of another kind, and a proxy's that hands on every header, are answered."""
     async with Discovery("memory:misdirected-1", service_id="orders") as discovery:
         registration = await discovery.advertise(port=80)
-        async with serving(discovery) as port:
+        async with serve(discovery) as port:
             stale = dialled_header("Billing.0000000007", "127.0.0.1", port)
             other = "billing.service_id.asab"
             assert await status(port, other, stale) == 421
@@ -218,12 +206,12 @@ async def test_only_clients_that_name_what_they_dialled_are_refused():
             assert await status(port, "orders.service_id.asab", stale) == 200
 
 
-async def test_the_ids_are_those_of_the_discovery(monkeypatch):
+async def test_the_ids_are_those_of_the_discovery(monkeypatch, serve):
     """They come from its arguments, its identity, its registrations and the environment as they are now."""
     identity = Identity(host="node-1", node_id="node-1")
     async with Discovery("memory:misdirected-2", identity=identity, service_id="orders") as discovery:
         registration = await discovery.advertise(port=80, ids={"shard": 1})
-        async with serving(discovery) as port:
+        async with serve(discovery) as port:
             stale = dialled_header("Billing.0000000007", "127.0.0.1", port)
             for host in ("orders.service_id.asab", "node-1.node_id.asab", "1.shard.asab"):
                 assert await status(port, host, stale) == 200
@@ -234,7 +222,7 @@ async def test_the_ids_are_those_of_the_discovery(monkeypatch):
             # A client that has not heard of the removal yet chose this process's own record.
             own = dialled_header(registration.name, "127.0.0.1", port)
             assert await status(port, "1.shard.asab", own) == 200
-    async with Discovery("memory:misdirected-2") as discovery, serving(discovery) as port:
+    async with Discovery("memory:misdirected-2") as discovery, serve(discovery) as port:
         stale = dialled_header("Billing.0000000007", "127.0.0.1", port)
         assert await status(port, "stock.service_id.asab", stale) == 200
         monkeypatch.setenv("SERVICE_ID", "Stock")
@@ -242,10 +230,10 @@ async def test_the_ids_are_those_of_the_discovery(monkeypatch):
         assert await status(port, "orders.service_id.asab", stale) == 421
 
 
-async def test_records_that_are_advertised_past_the_discovery_count():
+async def test_records_that_are_advertised_past_the_discovery_count(serve):
     """The records of a ZooKeeperContainer are advertised in the same registry."""
     registry = open_registry("memory:misdirected-3")
-    async with Discovery(registry, service_id="orders") as discovery, serving(discovery) as port:
+    async with Discovery(registry, service_id="orders") as discovery, serve(discovery) as port:
         name = await registry.advertise("Legacy", b"{}").registered()
         own = dialled_header(name, "127.0.0.1", port)
         assert await status(port, "legacy.service_id.asab", own) == 200
@@ -254,12 +242,12 @@ async def test_records_that_are_advertised_past_the_discovery_count():
     await registry.aclose()
 
 
-async def test_a_process_may_be_found_by_several_discoveries():
+async def test_a_process_may_be_found_by_several_discoveries(serve):
     """In two clusters, for instance. What is for either of them is answered, the rest is refused."""
     async with (
         Discovery("memory:misdirected-7", service_id="orders") as one,
         Discovery("memory:misdirected-8", service_id="stock") as two,
-        running(application(one, more=(two,))) as port,
+        serve(one, more=(two,)) as port,
     ):
         registration = await two.advertise(port=port, ids={"shard": 1})
         own = dialled_header(registration.name, "127.0.0.1", port)
@@ -271,11 +259,11 @@ async def test_a_process_may_be_found_by_several_discoveries():
         assert await status(port, "billing.service_id.asab", stale) == 421
 
 
-async def test_two_peerage_dialled_headers_are_ignored():
+async def test_two_peerage_dialled_headers_are_ignored(serve):
     """A client sends one, so a proxy added the other; the request is written by hand."""
     async with (
         Discovery("memory:misdirected-4", service_id="orders") as discovery,
-        serving(discovery) as port,
+        serve(discovery) as port,
     ):
         stale = dialled_header("Billing.0000000007", "127.0.0.1", port)
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -289,7 +277,7 @@ async def test_two_peerage_dialled_headers_are_ignored():
         await writer.wait_closed()
 
 
-async def test_a_request_for_a_dead_service_moves_on():
+async def test_a_request_for_a_dead_service_moves_on(serve):
     """Its port belongs to another service now, which processes none of its requests, POST included."""
     registry = "memory:misdirected-5"
     billed, ordered = [], []
@@ -297,8 +285,8 @@ async def test_a_request_for_a_dead_service_moves_on():
         Discovery(registry, service_id="billing") as billing,
         Discovery(registry, service_id="orders", instance_id="orders-2") as orders,
         Discovery(registry, service_id="orders", instance_id="orders-1") as dead,
-        running(application(billing, billed)) as taken,
-        running(application(orders, ordered)) as port,
+        serve(billing, billed) as taken,
+        serve(orders, ordered) as port,
     ):
         await billing.advertise(web=[("127.0.0.1", taken)])
         await orders.advertise(web=[("127.0.0.1", port)])

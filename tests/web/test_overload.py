@@ -6,9 +6,12 @@ from contextlib import asynccontextmanager
 import aiohttp
 import pytest
 from aiohttp import web
+from tests.web import frameworks
+from tests.web.frameworks import FRAMEWORKS
 
 from peerage import Discovery
-from peerage.testing import begun, eventually
+from peerage.testing import begun as begun_call
+from peerage.testing import eventually
 from peerage.web import Gradient2, limit_concurrency
 
 
@@ -50,26 +53,36 @@ class Held:
         return web.Response(text="held")
 
 
-async def test_what_is_refused_is_marked_as_not_processed(caplog):
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+async def test_what_is_refused_is_marked_as_not_processed(framework, caplog):
     """503, with the mark and a second; it is logged once, and the next request is served."""
-    limit, held, calls = one(), Held(), []
+    limit, begun, go_on, calls = one(), asyncio.Event(), asyncio.Event(), []
+
+    async def hold(_request):
+        begun.set()
+        await go_on.wait()
+        return "held"
 
     async def count(request):
         calls.append(request)
-        return web.Response()
+        return "counted"
 
-    async with serving(limit, hold=held.handle, count=count) as runner, aiohttp.ClientSession() as session:
-        holding = await begun(session.get(f"{url_of(runner)}/hold"))
-        await held.begun.wait()
-        for _ in range(2):
-            async with session.post(f"{url_of(runner)}/count", data=b"x" * 100_000) as response:
+    async with (
+        frameworks.serving(framework, {"/hold": hold, "/count": count}, ("limit_concurrency", limit)) as url,
+        aiohttp.ClientSession(url) as session,
+    ):
+        holding = await begun_call(session.get("/hold"))
+        await begun.wait()
+        for headers, mark in (({}, "1"), ({"Peerage-Dialled": "x 10.0.0.5:1"}, "x 10.0.0.5:1")):
+            async with session.post("/count", data=b"x" * 100_000, headers=headers) as response:
                 assert response.status == 503
-                assert (response.headers["Peerage-Overloaded"], response.headers["Retry-After"]) == ("1", "1")
+                assert response.headers["Peerage-Overloaded"] == mark
+                assert response.headers["Retry-After"] == "1"
                 assert "not processed" in await response.text()
-        held.go_on.set()
+        go_on.set()
         (await holding).release()
         assert calls == []
-        async with session.post(f"{url_of(runner)}/count") as response:
+        async with session.post("/count") as response:
             assert response.status == 200
     assert limit.under_way == 0
     assert [each.getMessage() for each in caplog.records if "refused" in each.getMessage()] == [
@@ -95,7 +108,7 @@ async def test_it_counts_until_the_handler_is_done_however_that_ends():
             async with session.get(path) as response:
                 assert response.status == status
             assert limit.under_way == 0
-        holding = await begun(session.get("/hold"))
+        holding = await begun_call(session.get("/hold"))
         await held.begun.wait()
         assert limit.under_way == 1
         holding.cancel()
@@ -138,7 +151,7 @@ async def test_callers_move_a_post_to_another_instance():
     ):
         for runner in (busy, idle):
             await discovery.advertise(web=runner.addresses)
-        holding = await begun(direct.get("/hold"))
+        holding = await begun_call(direct.get("/hold"))
         await held.begun.wait()
         for _ in range(20):
             async with session.post("/hold", data=b"body") as response:

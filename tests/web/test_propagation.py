@@ -7,6 +7,8 @@ from uuid import uuid4
 import aiohttp
 import pytest
 from aiohttp import web
+from tests.web import frameworks
+from tests.web.frameworks import FRAMEWORKS, RefusedError
 
 import peerage
 from peerage.calling.deadline import TIMEOUT_MS, current_deadline
@@ -203,8 +205,9 @@ async def test_a_smaller_deadline_of_the_handlers_own_is_its_own_affair():
 class Chain:
     """Services a, b and c, each of which calls the next one."""
 
-    def __init__(self, stack, registry):
+    def __init__(self, stack, registry, middle):
         self.stack, self.registry = stack, registry
+        self.frameworks = {"b": middle}
         self.discovery = None
         self.session = None
         self.log = []
@@ -223,7 +226,9 @@ class Chain:
         discovery = await self.stack.enter_async_context(
             peerage.Discovery(self.registry, service_id=name, instance_id=f"{name}-{uuid4().hex}")
         )
-        url = await self.stack.enter_async_context(serving(handle))
+        framework = self.frameworks.get(name, "aiohttp")
+        server = frameworks.serving(framework, {"/": handle}, ("propagate",))
+        url = await self.stack.enter_async_context(server)
         await discovery.advertise(web=[("127.0.0.1", int(url.rpartition(":")[2]))])
 
     def call(self, name):
@@ -231,7 +236,9 @@ class Chain:
 
         async def handler(request):
             async with self.session.request(request.method, f"http://{name}.service_id.asab/") as response:
-                return web.Response(status=response.status, body=await response.read())
+                if response.status != 200:
+                    raise RefusedError(response.status)
+                return await response.text()
 
         return handler
 
@@ -241,10 +248,11 @@ class Chain:
         return self
 
 
-@pytest.fixture
-async def chain():
+@pytest.fixture(params=FRAMEWORKS)
+async def chain(request):
+    """A chain whose middle service is of either framework, and the others of aiohttp."""
     async with AsyncExitStack() as stack:
-        yield await Chain(stack, f"memory:{uuid4().hex}").open()
+        yield await Chain(stack, f"memory:{uuid4().hex}", request.param).open()
 
 
 async def test_all_handlers_of_a_chain_are_cancelled_when_the_deadline_passes(chain):
@@ -274,7 +282,7 @@ async def test_each_service_of_a_chain_gets_less_time_than_the_one_before(chain)
         return note
 
     async def answer(request):
-        return web.Response(text="done")
+        return "done"
 
     async def prolong(request):
         async with peerage.deadline(3600):
@@ -290,7 +298,7 @@ async def test_each_service_of_a_chain_gets_less_time_than_the_one_before(chain)
 
 async def test_a_failure_at_the_end_of_a_chain_is_not_multiplied(chain):
     async def fail(request):
-        raise web.HTTPServiceUnavailable
+        raise RefusedError(503)
 
     for _ in range(2):
         await chain.serve("c", fail)
@@ -301,3 +309,21 @@ async def test_a_failure_at_the_end_of_a_chain_is_not_multiplied(chain):
         async with chain.session.get("http://a.service_id.asab/") as response:
             assert response.status == 503
     assert chain.hits["c"] <= 1.3 * count
+
+
+async def test_the_mark_of_a_retry_is_handed_on(chain):
+    """What a service calls for a retry carries the mark as well, and isn't retried."""
+    marks = []
+
+    async def fail(request):
+        marks.append(request.headers.get(RETRY))
+        raise RefusedError(503)
+
+    await chain.serve("c", fail)
+    await chain.serve("c", fail)
+    await chain.serve("b", chain.call("c"))
+    await chain.serve("b", chain.call("c"))
+    async with chain.session.get("http://b.service_id.asab/") as response:
+        assert response.status == 503
+    # Two attempts for the first request to b, and one for its retry.
+    assert (chain.hits["b"], marks) == (2, [None, "1", "1"])

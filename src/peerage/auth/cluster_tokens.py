@@ -22,6 +22,7 @@ from peerage.auth.verifier import KeySource
 from peerage.errors import KeysUnavailableError, RegistryClosedError
 from peerage.records.identity import Identity
 from peerage.registry import Secrets
+from peerage.timing import monotonic
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +65,7 @@ class ClusterTokens(KeySource):
         *,
         name: str = KEY_NAME,
         clock: Callable[[], float] = time.time,
-        monotonic: Callable[[], float] = time.monotonic,
+        monotonic: Callable[[], float] = monotonic,
         wait: float = 5.0,
         retry: float = 15.0,
     ) -> None:

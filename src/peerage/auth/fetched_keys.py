@@ -6,7 +6,6 @@ import logging
 import math
 import random
 import ssl
-import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from contextvars import Context
@@ -20,6 +19,7 @@ from peerage.auth.claims import check_parties
 from peerage.auth.jose import PublicKey, read_key, read_pem
 from peerage.auth.verifier import KeySource
 from peerage.errors import ConfigurationError, KeysUnavailableError
+from peerage.timing import monotonic
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ class FetchedKeys(KeySource):
         *,
         issuers: str | Collection[str] | None = None,
         audiences: str | Collection[str] | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = monotonic,
         rng: random.Random | None = None,
         timeout: float = 5.0,
     ) -> None:

@@ -14,6 +14,7 @@ from typing import Any, Final
 from peerage.auth.claims import LEEWAY
 from peerage.auth.refusals import Reason
 from peerage.errors import AccessDeniedError, TokenRefusedError
+from peerage.timing import monotonic
 
 SUPERUSER: Final = "authz:superuser"
 
@@ -64,7 +65,7 @@ class Principal:
         *,
         internal: bool = False,
         clock: Callable[[], float] = time.time,
-        monotonic: Callable[[], float] = time.monotonic,
+        monotonic: Callable[[], float] = monotonic,
     ) -> None:
         resources = {tenant: frozenset(names) for tenant, names in (claims.get("resources") or {}).items()}
         texts = {name: value for name, value in claims.items() if isinstance(value, str)}

@@ -2,12 +2,12 @@
 
 import logging
 import math
-import time
 from collections import Counter
 from collections.abc import Callable
 from enum import StrEnum
 
 from peerage.errors import PeerageError
+from peerage.timing import monotonic
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ class Reason(StrEnum):
 class Refusals:
     """Counts refusals by reason; logs the first of each reason at once and then one line a minute."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self.counts: Counter[str] = Counter()
         """How often each reason occurred."""
         self._clock = clock

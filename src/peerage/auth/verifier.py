@@ -13,6 +13,7 @@ from peerage.auth.jose import PublicKey, Token, read_payload, read_token
 from peerage.auth.principal import Principal
 from peerage.auth.refusals import Reason, Refusals
 from peerage.errors import KeysUnavailableError, TokenRefusedError
+from peerage.timing import monotonic
 
 #: Keys of one source that a token is tried against.
 _TRIED: Final = 16
@@ -87,7 +88,7 @@ class Verifier:
         *,
         internal: KeySource | None = None,
         clock: Callable[[], float] = time.time,
-        monotonic: Callable[[], float] = time.monotonic,
+        monotonic: Callable[[], float] = monotonic,
         cache_bytes: int = 32 * 1024 * 1024,
     ) -> None:
         self.refusals = Refusals()

@@ -10,7 +10,6 @@ import asyncio
 import itertools
 import re
 import threading
-import time
 import weakref
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
@@ -19,6 +18,7 @@ from typing import Final
 from peerage.backends.feed import Feed
 from peerage.errors import ConfigurationError, RegistryClosedError
 from peerage.registry import Health, OwnRecords, Record, check_name, check_size
+from peerage.timing import monotonic
 
 _NAME = re.compile(r"[A-Za-z0-9_./-]{0,100}")
 
@@ -102,7 +102,7 @@ class MemoryRegistry:
         self.advertisements: set[_MemoryAdvertisement] = set()
         self._feeds: set[Feed] = set()
         self._closed = False
-        self._since = time.monotonic()
+        self._since = monotonic()
         with folder.lock:
             folder.participants.add(self)
 
@@ -135,7 +135,7 @@ class MemoryRegistry:
         return Health(
             url=self.url,
             state="connected" if self.outage is None else "stale",
-            since=time.monotonic() - self._since,
+            since=monotonic() - self._since,
             writable=self.outage is None,
             problem=self.outage,
         )
@@ -190,7 +190,7 @@ class MemoryRegistry:
     def _set_outage(self, outage: str | None) -> None:
         self.check_open()
         self.outage = outage
-        self._since = time.monotonic()
+        self._since = monotonic()
 
     def _drop(self, feed: Feed) -> None:
         self._feeds.discard(feed)

@@ -6,13 +6,13 @@
     try:
         while True:
             match call.next():
-                case Attempt() as attempt:  # send the request there, then call.done(attempt, outcome, ...)
-                case Lookups() as lookups:  # wait for one of these look-ups
-                case TlsProbe() as probe:   # connect, and set probe.speaks_tls
-                case Relieve():             # close idle connections
-                case Pause() as pause:      # wait for pause.seconds
-                case WaitForInstance():     # wait until an instance is known
-                case GiveUp() as end:       # raise an error, or return the last answer
+                case Attempt() as attempt: ...  # send the request there, then call.done(attempt, …)
+                case Lookups() as lookups: ...  # wait for one of these look-ups
+                case TlsProbe() as probe: ...   # connect, and set probe.speaks_tls
+                case Relieve(): ...             # close idle connections
+                case Pause() as pause: ...      # wait for pause.seconds
+                case WaitForInstance(): ...     # wait until an instance is known
+                case GiveUp() as end: ...       # raise an error, or return the last answer
     finally:
         call.close()
 

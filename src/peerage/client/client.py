@@ -4,7 +4,6 @@ import asyncio
 import random
 import resource
 import socket
-import time
 import weakref
 from collections.abc import Callable
 from contextlib import suppress
@@ -37,6 +36,7 @@ from peerage.directory import Change, DirectoryEvent
 from peerage.errors import RegistryClosedError
 from peerage.membership import Membership
 from peerage.telemetry import Telemetry
+from peerage.timing import monotonic
 
 #: Connections of the shared connector at most, if the process may open that many descriptors twice.
 _MOST_CONNECTIONS: Final = 4096
@@ -76,7 +76,7 @@ class Client:
         place: Place = NOWHERE,
         score: Score | None = None,
         telemetry: Telemetry | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = monotonic,
         getaddrinfo: Callable[..., list[tuple[Any, ...]]] = socket.getaddrinfo,
     ) -> None:
         rng = random.Random() if rng is None else rng  # noqa: S311 - spreads load, keeps no secret

@@ -1,7 +1,6 @@
 """Ends a call, and the reading of its response, when its deadline passes."""
 
 import asyncio
-import time
 import weakref
 from collections.abc import Coroutine
 from typing import Any, Final
@@ -12,6 +11,7 @@ from peerage.calling.deadline import Deadline
 from peerage.client.connections import call_at_end
 from peerage.deadlines import enforced
 from peerage.errors import DeadlineExceededError
+from peerage.timing import monotonic
 
 _SWITCHING_PROTOCOLS: Final = 101
 
@@ -35,7 +35,7 @@ async def in_time(
         response = await sending
     if response.status != _SWITCHING_PROTOCOLS and response.connection is not None:
         # Weak: a response that is dropped unread must be collected, which frees its connection.
-        end, left = _expire, limit.left(time.monotonic())
+        end, left = _expire, limit.left(monotonic())
         timer = asyncio.get_running_loop().call_later(left, end, weakref.ref(response), limit, description)
         call_at_end(response, timer.cancel)
     return response

@@ -9,7 +9,6 @@ Connections to instances are pooled apart from those that the program makes itse
 """
 
 import asyncio
-import time
 from collections.abc import Awaitable
 from typing import Final
 
@@ -25,6 +24,7 @@ from peerage.client.exchange import Exchange, Resources
 from peerage.client.intime import in_time
 from peerage.membership import Membership
 from peerage.records.names import logical_name
+from peerage.timing import monotonic
 
 #: Methods that need no idempotency key.
 _WITHOUT_KEY: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -66,7 +66,7 @@ class BalancingMiddleware:
             return handler(request)
         options, limit = current_options(self._options), None
         if options.deadline is not None or current_deadline.get() is not None:
-            limit = begin(options.deadline, time.monotonic())
+            limit = begin(options.deadline, monotonic())
         method = request.method
         call = Call(
             self._resources.context,
@@ -101,6 +101,6 @@ class BalancingMiddleware:
         try:
             await self._membership.wait_ready()
         except asyncio.CancelledError:
-            if limit is not None and not limit.leaves_time(time.monotonic()):
+            if limit is not None and not limit.leaves_time(monotonic()):
                 limit.note("the first snapshot of the registry was being waited for")
             raise

@@ -8,7 +8,6 @@ and balanced only when a new one is made.
 
 import asyncio
 import socket
-import time
 from collections.abc import Sequence
 from random import Random
 from typing import Final, Protocol
@@ -23,6 +22,7 @@ from peerage.errors import NotDiscoveredError, NotReadyError
 from peerage.membership import Membership
 from peerage.records.instance import Instance
 from peerage.records.names import is_logical, parse_host
+from peerage.timing import monotonic
 
 #: Names remembered as answered; see :meth:`SharedResolver.forget`.
 _REMEMBERED: Final = 4096
@@ -55,7 +55,7 @@ class DiscoveryResolver(AbstractResolver):
         self, discovery: Discoverable, *, lookup: HostLookup | None = None, rng: Random | None = None
     ) -> None:
         self._discovery = discovery
-        self._lookup = HostLookup(Addresses(time.monotonic)) if lookup is None else lookup
+        self._lookup = HostLookup(Addresses(monotonic)) if lookup is None else lookup
         self._rng = Random() if rng is None else rng  # noqa: S311 - spreads load, keeps no secret
         self._others: AbstractResolver | None = None
 

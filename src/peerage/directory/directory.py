@@ -5,7 +5,6 @@ instances. An answer is computed again only if what it was made of has changed.
 """
 
 import logging
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -23,6 +22,7 @@ from peerage.records.instance import Instance
 from peerage.records.names import fold_key, fold_value
 from peerage.records.networks import ANYWHERE, Networks
 from peerage.registry import Record
+from peerage.timing import monotonic
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +100,7 @@ class Directory:
         host_key: str | None = None,
         networks: Networks = ANYWHERE,
         guard: Guard | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = monotonic,
     ) -> None:
         self._host_key = host_key
         self.guard = guard

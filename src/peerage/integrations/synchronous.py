@@ -1,7 +1,6 @@
 """What :mod:`peerage.sync` offers to programs without an event loop."""
 
 import os
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, Unpack
@@ -14,6 +13,7 @@ from peerage.records.advert import Advert, AdvertFields
 from peerage.records.instance import Instance
 from peerage.registration import LAME_DUCK
 from peerage.registration import Registration as AsynchronousRegistration
+from peerage.timing import monotonic
 
 if TYPE_CHECKING:
     import ssl
@@ -241,7 +241,7 @@ def deadline(seconds: float | None) -> Iterator[None]:
     Raises:
         ConfigurationError: *seconds* isn't a number.
     """
-    token = current_deadline.set(begin(seconds, time.monotonic()))
+    token = current_deadline.set(begin(seconds, monotonic()))
     try:
         yield
     finally:

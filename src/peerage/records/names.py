@@ -22,6 +22,8 @@ BUILTIN_KEYS: Final = ("instance_id", "service_id", "node_id", "site_id")
 # OpenSSL doesn't match a wildcard with an underscore, and Java's URI has no host then. Hence the hyphens.
 _ALIASES: Final = {key.replace("_", "-"): key for key in BUILTIN_KEYS}
 
+_UNDERSCORE: Final = re.compile(r"(?<=[a-z])_id(\.asab\.?(?::\d+)?)\Z", re.IGNORECASE)
+
 #: Characters of a host (RFC 1035). A longer one is refused before it costs time or memory.
 LONGEST_HOST: Final = 253
 
@@ -67,6 +69,15 @@ def fold_key(key: str) -> str:
     """
     folded = fold_value(key)
     return _ALIASES.get(folded, folded)
+
+
+def with_hyphens(host: str) -> str:
+    """Return a logical host, with or without a port, with the hyphen alias of a built-in key.
+
+    >>> with_hyphens("orders.service_id.asab"), with_hyphens("example.org:8080")
+    ('orders.service-id.asab', 'example.org:8080')
+    """
+    return _UNDERSCORE.sub(r"-id\1", host)
 
 
 def is_logical(host: str | None) -> bool:

@@ -1,7 +1,6 @@
 """The deadline and the retry mark of a request, which apply to the calls of its handler."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Final, Self
@@ -11,6 +10,7 @@ from peerage.calling.retried import RetriedRequest, current_retried
 from peerage.deadlines import enforced
 from peerage.errors import DeadlineExceededError
 from peerage.serving.refusal import Refusal
+from peerage.timing import monotonic
 
 #: The answer once the deadline has passed. The header tells the caller that it is its deadline that has
 #: passed, and no failure of this instance.
@@ -42,7 +42,7 @@ class Inherited:
 
     def __enter__(self) -> Self:
         self._outer, self._outer_retried = current_deadline.get(), current_retried.get()
-        limit = begin(self._seconds, time.monotonic())
+        limit = begin(self._seconds, monotonic())
         self.deadline = None if limit is self._outer else limit
         self._retried = RetriedRequest() if self._is_retry else None
         current_deadline.set(limit)
@@ -53,7 +53,7 @@ class Inherited:
     def release(self) -> None:
         """End the effect on tasks that outlive the answer; may be called twice."""
         limit = self.deadline
-        if limit is not None and limit.leaves_time(time.monotonic()):
+        if limit is not None and limit.leaves_time(monotonic()):
             # If it has passed, the request was given up, and tasks that it left behind stay bound.
             limit.release()
         if self._retried is not None:
@@ -85,12 +85,12 @@ async def in_time(limit: Deadline) -> AsyncIterator[asyncio.Timeout]:
         GivenUpError: *limit* has passed.
         DeadlineExceededError: a deadline that the handler set itself has passed, and wasn't caught.
     """
-    if not limit.leaves_time(time.monotonic()):
+    if not limit.leaves_time(monotonic()):
         raise GivenUpError
     try:
         async with enforced(limit) as timer:
             yield timer
     except DeadlineExceededError as error:
-        if limit.leaves_time(time.monotonic()):
+        if limit.leaves_time(monotonic()):
             raise
         raise GivenUpError from error

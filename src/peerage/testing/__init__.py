@@ -17,12 +17,15 @@ _HOME_OF = {
     "Peers": "peers",
     "RegistryConformance": "conformance",
     "View": "view",
+    "lifespan": "asgi",
+    "VirtualClock": "clock",
     "begun": "waiting",
     "eventually": "waiting",
     "requires": "harness",
 }
 
 if TYPE_CHECKING:
+    from peerage.testing.clock import VirtualClock
     from peerage.testing.conformance import RegistryConformance
     from peerage.testing.harness import CAPABILITIES, Harness, requires
     from peerage.testing.isolated import IsolatedRegistry
@@ -42,6 +45,7 @@ __all__ = [
     "Peers",
     "RegistryConformance",
     "View",
+    "VirtualClock",
     "begun",
     "eventually",
     "requires",

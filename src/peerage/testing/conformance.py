@@ -18,8 +18,16 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, ClassVar
 
-import pytest
-import pytest_asyncio
+from peerage.errors import MissingExtraError
+
+try:
+    import pytest
+    import pytest_asyncio
+except ModuleNotFoundError as error:
+    raise MissingExtraError(
+        f"The conformance suite needs the package {error.name!r}: pip install 'peerage[testing]'",
+        name=error.name,
+    ) from error
 
 from peerage.registry import Registry, open_registry
 from peerage.testing.advertising import AdvertisingTests

@@ -7,10 +7,11 @@ from contextlib import suppress
 from functools import partial
 from typing import Final, TypeGuard
 
-from peerage.backends.memory import MemoryRegistry, open_memory
+from peerage.backends.memory import MemoryRegistry
 from peerage.directory import Directory, fold_criteria
 from peerage.records.identity import host_key
 from peerage.records.instance import Instance
+from peerage.registry import Registry, open_registry
 from peerage.testing.loopthread import call_in
 
 _numbers: Final = itertools.count(1)
@@ -21,17 +22,20 @@ _TURNS: Final = 3
 
 
 class IsolatedRegistry:
-    """A registry in memory that one test uses alone.
+    """A registry that one test uses alone: in memory, unless *url* says another one.
 
     Its faults concern everything that the code under test opens, before and during the fault. Fake peers
     (:class:`peerage.testing.Peers`) stay in touch, as services on other machines do: only the way from the
     code under test to the registry is interrupted.
+
+    In memory, it is seen by all threads of the process. Child processes need one with files: then there are
+    no faults, and changes are seen within milliseconds, not at once.
     """
 
-    def __init__(self) -> None:
-        self.url = f"memory:test-{next(_numbers)}"
+    def __init__(self, url: str | None = None) -> None:
+        self.url = url or f"memory:test-{next(_numbers)}"
         """What ``PEERAGE_REGISTRY`` is during the test."""
-        self.own = open_memory(self.url)
+        self.own: Registry = open_registry(self.url)
         """The participant of the test itself and of its fake peers, which no fault concerns."""
 
     # Faults
@@ -41,12 +45,12 @@ class IsolatedRegistry:
 
         What it knows stays in use, and ``discovery.stale`` is *reason*.
         """
-        self.own.folder.outage = reason
+        self._memory.folder.outage = reason
         self._disturb(lambda each: each.lose(reason))
 
     def restore(self) -> None:
         """Put it in touch again: it learns what has changed, and its own changes are written."""
-        self.own.folder.outage = None
+        self._memory.folder.outage = None
         self._disturb(MemoryRegistry.restore)
 
     def expire(self) -> None:
@@ -60,17 +64,25 @@ class IsolatedRegistry:
             else:
                 fault(each)
 
+    @property
+    def _memory(self) -> MemoryRegistry:
+        if not isinstance(self.own, MemoryRegistry):
+            raise TypeError(f"{self.url} can't do that: leave out the marker 'peerage_registry'.")
+        return self.own
+
     def _others(self) -> list[MemoryRegistry]:
-        with self.own.folder.lock:
-            return [each for each in self.own.folder.participants if each is not self.own]
+        if not isinstance(self.own, MemoryRegistry):
+            return []
+        with self._memory.folder.lock:
+            return [each for each in self._memory.folder.participants if each is not self.own]
 
     # What is advertised
 
     def instances(self, **ids: object) -> list[Instance]:
         """Return the advertised instances that match all *ids*: what another service would find now."""
         directory = Directory(host_key=host_key())
-        with self.own.folder.lock:
-            records = tuple(self.own.folder.records.values())
+        with self._memory.folder.lock:
+            records = tuple(self._memory.folder.records.values())
         for record in records:
             directory.put(record)
         return directory.find(fold_criteria(ids))
@@ -88,8 +100,8 @@ class IsolatedRegistry:
                     call_in(loop, _nothing)
 
     def close(self) -> None:
-        """Close the participant of the test."""
-        self.own.kill()
+        """Close the participant of the test; no event loop runs in this thread."""
+        asyncio.run(self.own.aclose())
 
 
 def _nothing() -> None:

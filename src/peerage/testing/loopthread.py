@@ -4,7 +4,8 @@ import asyncio
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
+from weakref import WeakSet
 
 from peerage.testing.waiting import PATIENCE
 
@@ -14,12 +15,16 @@ T = TypeVar("T")
 class LoopThread:
     """An event loop that runs in a thread until :meth:`close`; *name* is that of the thread."""
 
+    running: Final["WeakSet[LoopThread]"] = WeakSet()
+    """All that run."""
+
     def __init__(self, name: str) -> None:
         self._started: Future[asyncio.AbstractEventLoop] = Future()
         self._stop = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
         self.loop = self._started.result(PATIENCE)
+        self.running.add(self)
 
     def _run(self) -> None:
         with asyncio.Runner() as runner:
@@ -43,6 +48,7 @@ class LoopThread:
 
     def close(self) -> None:
         """Cancel what still runs, close the loop, and wait for the end of the thread."""
+        self.running.discard(self)
         self.loop.call_soon_threadsafe(self._stop.set)
         self._thread.join(PATIENCE)
 

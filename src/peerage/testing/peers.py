@@ -88,7 +88,7 @@ class Peer:
     def drain(self) -> None:
         """Publish that it wants no new requests; it goes on to answer those it gets."""
         self._advert = replace(self._advert, state=DRAINING)
-        self._thread.call(self._publish)
+        self._thread.run(self._publish())
         self._registry.seen_elsewhere()
 
     async def start(self, identity: Identity, fields: AdvertFields) -> None:
@@ -96,14 +96,15 @@ class Peer:
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
         self._advert = Advert(identity=identity, web=bound_web(self._runner)).changed(**fields)
-        self._publish()
+        await self._publish()
 
-    def _publish(self) -> None:
+    async def _publish(self) -> None:
         data = build_record(self._advert, nonce=self._nonce)
         if self._advertisement is None:
             self._advertisement = self._registry.own.advertise(self._advert.who().appclass, data)
         else:
             self._advertisement.update(data)
+        await self._advertisement.registered()
 
     async def _kill(self, *, record_stays: bool) -> None:
         if not self._killed:
@@ -190,6 +191,7 @@ class Peers:
     async def _stop(self) -> None:
         for peer in self._peers:
             await peer.stop()
+        await self.registry.own.aclose()
 
 
 def _is_probe(request: web.Request) -> bool:

@@ -6,13 +6,17 @@ import aiohttp
 import pytest
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
+from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.responses import JSONResponse, PlainTextResponse, StreamingResponse
 from starlette.routing import Route
 from tests.integrations.asgi.serving import serving
 
+import peerage
+from peerage import DeadlineExceededError
 from peerage.calling.deadline import TIMEOUT_MS, current_deadline
 from peerage.calling.retried import RETRY, is_nested
 from peerage.integrations.asgi import propagate
+from peerage.testing import eventually
 
 
 def application(handler):
@@ -104,3 +108,67 @@ async def test_nothing_is_left_for_the_next_request_of_the_connection():
         for headers in ({TIMEOUT_MS: "60000", RETRY: "1"}, {}):
             async with session.get(url, headers=headers) as response:
                 assert set((await response.json()).values()) == {bool(headers)}
+
+
+async def test_a_call_that_notices_first_that_the_deadline_has_passed_is_504(caplog):
+    """Starlette answers its exception with 500, which would count as a failure of this instance."""
+
+    async def handler(_request):
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise DeadlineExceededError("The deadline of 0.15 s has passed") from None
+
+    async with serving(propagate(application(handler))) as url:
+        assert (await ask(url, Peerage_Timeout_Ms="150"))[0] == 504
+    assert not caplog.records
+
+
+async def test_a_smaller_deadline_of_the_handlers_own_is_its_own_affair():
+    async def handler(_request):
+        async with peerage.deadline(0):
+            await asyncio.Event().wait()
+
+    async with serving(propagate(application(handler))) as url:
+        assert (await ask(url, Peerage_Timeout_Ms="60000"))[0] == 500
+
+
+async def test_only_handlers_that_change_nothing_are_cancelled_if_that_is_chosen():
+    hanging = Hanging()
+
+    async def handler(request):
+        if request.method == "GET":
+            await hanging.handle(request)
+        await eventually(lambda: not current_deadline.get().leaves_time(asyncio.get_running_loop().time()))
+        return PlainTextResponse("changed")
+
+    async with serving(propagate(application(handler), only_safe=True)) as url:
+        assert (await ask(url, Peerage_Timeout_Ms="150"))[0] == 504
+        assert await ask(url, "POST", Peerage_Timeout_Ms="150") == (200, "changed")
+    assert hanging.cancelled == 1
+
+
+async def test_handlers_in_threads_and_behind_other_middlewares_inherit_the_deadline():
+    """BaseHTTPMiddleware runs the handler in another task."""
+
+    def in_thread(_request):
+        return JSONResponse(current_deadline.get() is not None)
+
+    async def pass_on(request, call_next):
+        return await call_next(request)
+
+    app = application(in_thread)
+    app.add_middleware(BaseHTTPMiddleware, dispatch=pass_on)
+    async with serving(propagate(app)) as url:
+        assert await ask(url, Peerage_Timeout_Ms="60000") == (200, "true")
+        assert await ask(url) == (200, "false")
+
+
+async def test_installed_in_the_application_it_does_the_same():
+    hanging = Hanging()
+    app = application(hanging.handle)
+    app.add_middleware(BaseHTTPMiddleware, dispatch=lambda request, call_next: call_next(request))
+    app.add_middleware(propagate)
+    async with serving(app) as url:
+        assert (await ask(url, Peerage_Timeout_Ms="150"))[0] == 504
+    assert hanging.cancelled == 1

@@ -1,5 +1,6 @@
 """Flask and Django programs under gunicorn, each ended by a signal."""
 
+import signal
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -31,6 +32,8 @@ app.wsgi_app = discovered(app.wsgi_app, lame_duck=float(os.environ.get("TEST_LAM
 #: The workers of gunicorn for WSGI applications.
 WORKERS: Final = {"sync": ("--workers", "4"), "gthread": ("--workers", "2", "--threads", "8")}
 
+PRELOAD: Final = ("--preload", "--config", "python:peerage.integrations.gunicorn")
+
 
 @asynccontextmanager
 async def gunicorn(
@@ -42,10 +45,15 @@ async def gunicorn(
     port: int = 0,
     **more: str,
 ) -> AsyncIterator[Child]:
-    """Serve ``app`` of *program*; at the end it is killed if it runs."""
+    """Serve ``app`` of *program*; at the end it is stopped if it runs."""
     (folder / "service.py").write_text(program)
     command = (*python, "-m", "gunicorn", "--no-control-socket", "--bind", f"127.0.0.1:{port}")
     variables = environ(folder, instance, **more)
-    # Workers die with the process above them, even if that is killed.
     async with run(*command, *options, "service:app", environ=variables, cwd=folder) as child:
-        yield child
+        try:
+            yield child
+        finally:
+            # If it were killed, its workers would notice after many seconds.
+            if child.returncode is None:
+                child.signal(signal.SIGQUIT)
+                await child.end()

@@ -6,7 +6,7 @@ import signal
 import sys
 
 import pytest
-from tests.integrations.wsgi.programs import FLASK, WORKERS, gunicorn
+from tests.integrations.wsgi.programs import FLASK, PRELOAD, WORKERS, gunicorn
 from tests.restarts import RESTARTS, restarted, sending
 from tests.web.programs import environ
 
@@ -68,11 +68,7 @@ async def test_it_is_one_instance_until_it_drains(tmp_path, discovery):
 @pytest.mark.parametrize("how", ["sync", "gthread", "preload"])
 async def test_it_is_there_while_any_worker_lives(tmp_path, discovery, how):
     """One row of ``peerage ls``, with the same names, also after the worker that advertised was killed."""
-    options = (
-        ("--workers", "2", "--preload", "--config", "python:peerage.integrations.gunicorn")
-        if how == "preload"
-        else ("--worker-class", how, *WORKERS[how])
-    )
+    options = ("--workers", "2", *PRELOAD) if how == "preload" else ("--worker-class", how, *WORKERS[how])
     async with gunicorn(FLASK, tmp_path, "worker-0", *options) as server:
         for number in range(1, 4):
             await eventually(lambda number=number: len(leaders(server)) == number, "the next leader")

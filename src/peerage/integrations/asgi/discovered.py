@@ -11,7 +11,7 @@ from peerage.discovery import Discovery
 from peerage.errors import ConfigurationError, PeerageError
 from peerage.integrations.advertising import PortAdvertising
 from peerage.integrations.asgi.lifespan import run_lifespan
-from peerage.integrations.asgi.messages import App, Receive, Scope, Send, first
+from peerage.integrations.asgi.messages import App, Message, Receive, Scope, Send, first
 from peerage.integrations.asgi.misdirected import refuse_misdirected
 from peerage.integrations.asgi.propagation import propagate
 from peerage.integrations.asgi.requests import RequestsUnderWay
@@ -130,9 +130,23 @@ class Discovered:
             await receive()
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             return
-        async with opened as advertised:
-            scope.setdefault("state", {})["discovery"] = self._discovery
-            await run_lifespan(self._app, scope, receive, send, advertised)
+        last: Message | None = None
+
+        async def hold_back(message: Message) -> None:
+            # A server ends the process, or cancels this, when it hears that the end is reached.
+            nonlocal last
+            if message["type"] == "lifespan.startup.complete":
+                await send(message)
+            else:
+                last = message
+
+        try:
+            async with opened as advertised:
+                scope.setdefault("state", {})["discovery"] = self._discovery
+                await run_lifespan(self._app, scope, receive, hold_back, advertised)
+        finally:
+            if last is not None:
+                await send(last)
 
     def _open(self) -> AbstractAsyncContextManager[AbstractAsyncContextManager[None]]:
         """Return a context in which the Discovery is open, and in it one in which it advertises.
@@ -140,8 +154,8 @@ class Discovered:
         Raises:
             PeerageError: something can't be advertised.
         """
-        if self._advertising is not None and self._given is None:
-            # The lifespan of another server, as in tests: a Discovery is opened once.
+        if self._given is None:
+            # A Discovery is opened once. In tests there are several lifespans, each with its own environment.
             self._discovery = Discovery(**self._of_discovery)
         self._requests.closing = False
         self._advertising = PortAdvertising(self._discovery, self._advert, self._port)
@@ -170,7 +184,6 @@ class Discovered:
         if threading.current_thread() is not threading.main_thread():
             # Signals are the affair of the program that runs a server in another thread.
             return bool
-        let_stop = stop_of_supervisor()
 
         async def drain() -> None:
             try:
@@ -180,11 +193,9 @@ class Discovered:
             finally:
                 if self._alone is not None:
                     await self._alone.aclose()
-                if let_stop is not None:
-                    let_stop()
 
         try:
-            return intercept_signals(drain)
+            return intercept_signals(drain, then=stop_of_supervisor())
         except ConfigurationError as error:
             log.warning("The server stops without draining, so that calls may fail: %s", error)
             return bool
@@ -217,7 +228,8 @@ class _WithoutLifespan:
 def _comes_from_a_port(scope: Scope) -> bool:
     """Tell whether a socket of this process has received a request."""
     server = scope.get("server")
-    return server is not None and server[1] in {each.port for each in listening()}
+    # granian's port is text.
+    return server is not None and str(server[1]) in {str(each.port) for each in listening()}
 
 
 #: The same, where a function is written in front of an application.

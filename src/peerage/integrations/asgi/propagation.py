@@ -1,6 +1,5 @@
 """A middleware: the deadline and the retry mark of a request apply to the calls of its handler."""
 
-import time
 from typing import TYPE_CHECKING
 
 from peerage.calling.deadline import TIMEOUT_MS, Deadline
@@ -10,6 +9,7 @@ from peerage.errors import DeadlineExceededError
 from peerage.integrations.asgi.messages import App, Receive, Response, Scope, Send, first, refuse, values
 from peerage.serving.propagation import TOO_LATE, GivenUpError, Inherited, in_time, read_inherited
 from peerage.serving.refusal import Refusal
+from peerage.timing import monotonic
 
 if TYPE_CHECKING:
     import asyncio
@@ -75,5 +75,5 @@ class _InTime:
 
     def _too_late(self, error: BaseException) -> Refusal | None:
         """Return the answer in place of 500 if a call of the handler noticed first that it is too late."""
-        passed = isinstance(error, DeadlineExceededError) and not self._limit.leaves_time(time.monotonic())
+        passed = isinstance(error, DeadlineExceededError) and not self._limit.leaves_time(monotonic())
         return TOO_LATE if passed else None

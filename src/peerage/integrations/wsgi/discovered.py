@@ -17,6 +17,7 @@ from peerage.integrations.wsgi.messages import App, Environ, StartResponse, head
 from peerage.integrations.wsgi.propagation import propagate
 from peerage.integrations.wsgi.stopping import StopSignals
 from peerage.records.advert import Advert
+from peerage.records.names import with_hyphens
 from peerage.registration import LAME_DUCK
 from peerage.serving.misdirected import Misdirected
 
@@ -48,6 +49,9 @@ def discovered(
 
     Requests that are meant for another service are refused, and deadlines of callers hold, as with
     :func:`peerage.web.run_app`. Views find the Discovery as ``environ["peerage.discovery"]``.
+
+    Django refuses hosts with an underscore: it sees ``orders.service-id.asab``, which is the same name as
+    ``orders.service_id.asab``, and must be among its ``ALLOWED_HOSTS``, as ``".asab"``.
 
     Under another server, advertising begins with the first request, or with :meth:`Discovered.start`.
 
@@ -85,6 +89,8 @@ class Discovered:
         self.discovery = discovery
         """Finds and calls others, as in ``environ["peerage.discovery"]``."""
         self._app = propagate(app)
+        # Django answers 400 to a host with an underscore in it.
+        self._is_django = type(app).__module__.partition(".")[0] == "django"
         self._advert = advert
         self._port = port
         self._lame_duck = lame_duck
@@ -122,6 +128,8 @@ class Discovered:
             if refusal is not None:
                 return refuse(start_response, refusal)
         environ["peerage.discovery"] = self.discovery
+        if self._is_django and "HTTP_HOST" in environ:
+            environ["HTTP_HOST"] = with_hyphens(environ["HTTP_HOST"])
         return self._app(environ, start_response)
 
 

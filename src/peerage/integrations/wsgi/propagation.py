@@ -1,6 +1,5 @@
 """The deadline and the retry mark of a request apply to the calls of a WSGI application."""
 
-import time
 from collections.abc import Iterable, Iterator
 
 from peerage.calling.deadline import TIMEOUT_MS
@@ -17,6 +16,7 @@ from peerage.integrations.wsgi.messages import (
     values,
 )
 from peerage.serving.propagation import TOO_LATE, Inherited, read_inherited
+from peerage.timing import monotonic
 
 
 def propagate(app: App) -> App:
@@ -77,7 +77,7 @@ class _Request:
     @property
     def _too_late(self) -> bool:
         limit = self._inherited.deadline
-        return limit is not None and not limit.leaves_time(time.monotonic())
+        return limit is not None and not limit.leaves_time(monotonic())
 
     def _start(self, status: str, headers: Headers, exc_info: object = None) -> Write:
         # Frameworks turn exceptions into this answer.

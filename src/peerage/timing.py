@@ -1,0 +1,22 @@
+"""The monotonic clock that calls, deadlines and the directory read.
+
+In tests a virtual clock takes its place (:mod:`peerage.testing.clock`) and that of the event loop, so that
+deadlines, time-outs and ejections agree with ``asyncio.sleep``. Backends, which talk to servers, files and
+other processes, read the machine's clock.
+"""
+
+import time
+from collections.abc import Callable
+
+_read: Callable[[], float] = time.monotonic
+
+
+def monotonic() -> float:
+    """Return monotonic time in seconds, of which only differences mean something."""
+    return _read()
+
+
+def set_clock(read: Callable[[], float]) -> None:
+    """Let :func:`monotonic` return what *read* does, for objects that exist already as well."""
+    global _read  # noqa: PLW0603 - there is one time in a process
+    _read = read

@@ -1,0 +1,146 @@
+"""What a WSGI application inherits from a request, by the rules of PEP 3333."""
+
+import io
+import time
+from wsgiref.util import setup_testing_defaults
+from wsgiref.validate import validator
+
+import pytest
+
+from peerage import DeadlineExceededError
+from peerage.calling.deadline import current_deadline
+from peerage.calling.retried import is_nested
+from peerage.integrations.wsgi import propagate
+
+LATE = [("Peerage-Timeout-Ms", "0")]
+
+
+def answer(app, **headers):
+    """Call *app* as a server does; return the status, the headers and the body."""
+    environ = {"wsgi.input": io.BytesIO(), "QUERY_STRING": ""}
+    environ |= {f"HTTP_PEERAGE_{name}": value for name, value in headers.items()}
+    setup_testing_defaults(environ)
+    started = []
+
+    def start_response(status, fields, exc_info=None):
+        assert not started or exc_info
+        started[:] = [status, fields]
+        return lambda _: None
+
+    body = validator(app)(environ, start_response)
+    try:
+        content = b"".join(body)
+    finally:
+        body.close()
+    return *started, content
+
+
+class Application:
+    """Notes what it inherits when it is called, when its body is produced, and when that is closed."""
+
+    def __init__(self):
+        self.seen = []
+
+    def note(self):
+        limit = current_deadline.get()
+        self.seen.append((None if limit is None else limit.seconds, is_nested()))
+
+    def __call__(self, _, start_response):
+        self.note()
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return self
+
+    def __iter__(self):
+        self.note()
+        yield b"done"
+
+    def close(self):
+        self.note()
+
+
+def test_a_plain_request_is_passed_on():
+    """Its body as well, which servers may send in a way of their own."""
+    body = [b"done"]
+    assert propagate(lambda *_: body)({}, None) is body
+
+
+def test_the_deadline_and_the_mark_hold_until_the_end():
+    """While the body is produced and closed too, and not after that; the least of several deadlines."""
+    app = Application()
+    assert answer(propagate(validator(app)), TIMEOUT_MS="7000, 5000")[2] == b"done"
+    assert app.seen == [(5, False)] * 3
+    app = Application()
+    assert answer(propagate(app), RETRY="1", TIMEOUT_MS="nonsense")[0] == "200 OK"
+    assert app.seen == [(None, True)] * 3
+    assert current_deadline.get() is None
+    assert not is_nested()
+
+
+def test_what_is_too_late_isnt_begun():
+    """The caller learns that its deadline has passed."""
+    app = Application()
+    status, headers, body = answer(propagate(app), TIMEOUT_MS="0")
+    assert (status, app.seen) == ("504 Gateway Timeout", [])
+    assert set(LATE) <= set(headers)
+    assert dict(headers)["Content-Length"] == str(len(body))
+
+
+def late():
+    """Wait for the deadline of the request to pass."""
+    while current_deadline.get().leaves_time(time.monotonic()):
+        time.sleep(0.001)
+
+
+def framework(environ, start_response):
+    """Answer 500 to an error, as frameworks do."""
+    late()
+    start_response("500 INTERNAL SERVER ERROR", [("Content-Type", "text/plain"), ("Content-Length", "5")])
+    return [b"error"]
+
+
+def generator(environ, start_response):
+    """Begin only when the body is wanted."""
+    yield from framework(environ, start_response)
+
+
+def raising(environ, start_response):
+    late()
+    raise DeadlineExceededError("too late")
+
+
+def raising_later(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    try:
+        raising(environ, start_response)
+    except DeadlineExceededError as error:
+        start_response(
+            "500 ERROR", [("Content-Type", "text/plain")], (type(error), error, error.__traceback__)
+        )
+    return [b"error"]
+
+
+@pytest.mark.parametrize("app", [framework, generator, raising, raising_later])
+def test_what_fails_because_it_is_too_late(app):
+    """Is answered as too late, however the application reports it."""
+    status, headers, body = answer(propagate(app), TIMEOUT_MS="5")
+    assert status == "504 Gateway Timeout"
+    assert set(LATE) <= set(headers)
+    assert b"deadline" in body
+    assert current_deadline.get() is None
+
+
+def test_other_failures_are_the_applications():
+    """An error in time, and an answer of 500."""
+
+    def fails(*_):
+        raise LookupError("no such thing")
+
+    with pytest.raises(LookupError):
+        answer(propagate(fails), TIMEOUT_MS="60000")
+    assert current_deadline.get() is None
+
+    def error(_, start_response):
+        start_response("500 ERROR", [("Content-Type", "text/plain")])
+        return [b"error"]
+
+    assert answer(propagate(error), TIMEOUT_MS="60000")[::2] == ("500 ERROR", b"error")
