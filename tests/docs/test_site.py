@@ -87,7 +87,7 @@ def test_the_reference_has_no_roles_left(tmp_path):
     assert 'href="#peerage.web.propagate"' in pages["web"]
     for name in (
         "peerage.web.PRINCIPAL",
-        "peerage.integrations.asgi.application",
+        "peerage.integrations.asgi.discovered",
         "peerage.testing.eventually",
     ):
         assert any(f'id="{name}"' in page for page in pages.values()), name

@@ -6,7 +6,7 @@
 
 :func:`discovered` advertises an application, and stops it without a failed call. The other functions are
 middlewares: each takes the application and returns one, so Starlette, FastAPI and Litestar can install it as
-well: ``app.add_middleware(authorize, verifier=verifier)``. What needs further packages is loaded on first use.
+well: ``app.add_middleware(authorize, verifier=verifier)``. Importing this loads no framework and no extra.
 """
 
 from typing import TYPE_CHECKING
