@@ -1,4 +1,7 @@
-"""An extension of griffe: it translates roles and literal blocks of docstrings from reST to Markdown."""
+"""An extension of griffe: it reads the docstrings of this project, which are reST in part, as Markdown.
+
+Constants are documented by comments that begin with ``#:``.
+"""
 
 import re
 from typing import Any
@@ -22,9 +25,23 @@ class Roles(griffe.Extension):
 
     def on_object(self, *, obj: griffe.Object, **_: Any) -> None:
         """Translate the docstring of a module, class, function or attribute."""
+        if obj.is_attribute and not obj.docstring and (comment := _comment_above(obj)):
+            obj.docstring = griffe.Docstring(comment, parent=obj)
         if obj.docstring:
             text = _LITERAL.sub(_fence, obj.docstring.value + "\n")
             obj.docstring.value = _ROLE.sub(lambda role: _reference(role, obj), text).rstrip()
+
+
+def _comment_above(obj: griffe.Object) -> str:
+    """The lines that begin with ``#:`` and end above the definition."""
+    try:
+        lines = obj.lines_collection[obj.filepath]
+    except KeyError:
+        return ""  # a package that is inspected, not read
+    begin = end = (obj.lineno or 1) - 1
+    while begin and lines[begin - 1].lstrip().startswith("#:"):
+        begin -= 1
+    return "\n".join(line.lstrip().removeprefix("#:").strip() for line in lines[begin:end])
 
 
 def _fence(block: re.Match[str]) -> str:
