@@ -1,4 +1,4 @@
-"""The programs of examples/containers, and what Dockerfile and compose.yaml say of them; no container engine is needed."""
+"""The programs of examples/containers, and what Dockerfile and compose.yaml say of them."""
 
 import os
 import re
@@ -46,11 +46,8 @@ async def test_one_service_calls_the_other(tmp_path):
 
 def test_the_dockerfile_copies_what_is_there():
     """Into both stages; the file beside it lets these through, and no others."""
-    copied = [
-        name
-        for line in re.findall(r"^COPY (?!--from)(.*) \S+$", DOCKERFILE, re.MULTILINE)
-        for name in line.split()
-    ]
+    lines = re.findall(r"^COPY (?!--from)(.*) \S+$", DOCKERFILE, re.MULTILINE)
+    copied = [name for line in lines for name in line.split()]
     let_through = re.findall(
         r"^!(.*)$", (FOLDER / "Dockerfile.dockerignore").read_text(encoding="utf-8"), re.MULTILINE
     )
