@@ -8,17 +8,11 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from peerage.client import Client, client
+from peerage.client import Client, connections
 from peerage.client.connections import Connections
 from peerage.testing import eventually
 
 ORDERS = "http://orders.service_id.asab/"
-
-
-@pytest.fixture(autouse=True)
-def _keep_idle_connections(monkeypatch):
-    """However slow the machine is."""
-    monkeypatch.setattr(client, "IDLE_SECONDS", 1000.0)
 
 
 def kept_sockets(fleet):
@@ -70,6 +64,7 @@ async def test_a_request_under_way_at_an_instance_that_left_is_finished_first(fl
         release.set()
         async with await call as response:
             assert await response.text() == "done"
+        # aiohttp would keep it for 15 seconds.
         async with asyncio.timeout(10):
             await eventually(lambda: not kept_sockets(fleet))
 
@@ -228,10 +223,22 @@ def test_bookkeeping_ends_with_the_last_request():
     assert not connections._addresses
 
 
-@pytest.mark.parametrize(("seconds", "made"), [(1000.0, 1), (0.0, 2)])
-async def test_a_connection_that_was_idle_for_long_is_not_used_again(fleet, monkeypatch, seconds, made):
+@pytest.mark.parametrize(
+    ("sent", "seconds", "made"),
+    [
+        (("POST", {}), 0.0, 2),
+        (("POST", {}), 1000.0, 1),
+        (("POST", {"Idempotency-Key": "1"}), 0.0, 1),
+        (("PUT", {}), 0.0, 1),
+        (("GET", {}), 0.0, 1),
+    ],
+)
+async def test_a_request_that_must_not_be_sent_twice_uses_no_connection_that_was_idle_for_long(
+    fleet, monkeypatch, sent, seconds, made
+):
     """Its server may be about to close it."""
-    monkeypatch.setattr(client, "IDLE_SECONDS", seconds)
+    monkeypatch.setattr(connections, "IDLE_SECONDS", seconds)
+    method, headers = sent
     peers = []
 
     async def note(request):
@@ -240,6 +247,7 @@ async def test_a_connection_that_was_idle_for_long_is_not_used_again(fleet, monk
 
     await fleet.serve(note)
     async with fleet.session() as session:
-        await get(session)
-        await get(session)
+        for _ in range(2):
+            async with session.request(method, ORDERS, headers=headers) as response:
+                await response.read()
     assert len(set(peers)) == made

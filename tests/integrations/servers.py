@@ -43,6 +43,9 @@ class ServerProgram(NamedTuple):
 #: Without an access log: it would be written to the standard error, which the tests keep.
 _QUIET: Final = ("--no-access-log",)
 
+_HYPERCORN: Final = ("hypercorn", "service:app", "--bind=127.0.0.1:{port}")
+_GRANIAN: Final = ("granian", "service:app", "--interface=asgi", "--port={port}")
+
 #: By name; all of them serve :data:`APPLICATION`, which is ``service:app``.
 SERVERS: Final = {
     # uvicorn ends itself by the signal that it got.
@@ -59,6 +62,12 @@ SERVERS: Final = {
             *("--worker-class=uvicorn_worker.UvicornWorker", "--workers=2"),
         )
     ),
+    # One worker with a supervisor.
+    "hypercorn": ServerProgram((*_HYPERCORN,)),
+    "hypercorn without a supervisor": ServerProgram((*_HYPERCORN, "--workers=0", "--worker-class=uvloop")),
+    "hypercorn with 4 workers": ServerProgram((*_HYPERCORN, "--workers=4")),
+    "granian": ServerProgram((*_GRANIAN, "--loop=asyncio")),
+    "granian with 4 workers": ServerProgram((*_GRANIAN, "--loop=uvloop", "--workers=4")),
 }
 
 

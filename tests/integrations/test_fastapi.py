@@ -4,7 +4,8 @@ from typing import Annotated
 
 import aiohttp
 import pytest
-from fastapi import APIRouter, Depends, FastAPI, WebSocket
+from fastapi import APIRouter, Depends, FastAPI, Request, WebSocket
+from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import StreamingResponse
 from tests.auth.support import Served, claims, jwk, jwks, token
 from tests.integrations.asgi.serving import serving
@@ -13,6 +14,7 @@ from peerage import ConfigurationError, Discovery
 from peerage.auth import SUPERUSER, FetchedKeys, Principal, Verifier
 from peerage.errors import AccessDeniedError
 from peerage.integrations.asgi import authorize
+from peerage.integrations.asgi import caller as asgi_caller
 from peerage.integrations.fastapi import authorized, caller, discovery, noauth, require, require_superuser
 
 READER = token()
@@ -152,6 +154,39 @@ async def test_a_dependency_protects_operations_and_the_middleware_everything(ve
         for path in ("/docs", "/openapi.json"):
             async with session.get(path) as response:
                 assert response.status == status
+
+
+@pytest.mark.parametrize("protected", [by_dependency, by_middleware])
+async def test_a_browser_may_ask_first(verifier, protected):
+    """Its preflight request has no token: CORSMiddleware, which is added later, answers it."""
+    app = protected(verifier)
+    app.add_middleware(CORSMiddleware, allow_origins=["http://shop"], allow_headers=["Authorization"])
+    asking = {
+        "Origin": "http://shop",
+        "Access-Control-Request-Method": "GET",
+        "Access-Control-Request-Headers": "authorization",
+    }
+    async with serving(app) as url, aiohttp.ClientSession(url) as session:
+        async with session.options("/sub/who", headers=asking) as response:
+            assert response.status == 200
+        async with session.get("/sub/who", headers={"Origin": "http://shop"}) as response:
+            assert response.status == 401
+            assert response.headers["Access-Control-Allow-Origin"] == "http://shop"
+
+
+async def test_the_middleware_puts_the_caller_into_the_state_of_the_request(verifier):
+    app = FastAPI()
+
+    @app.get("/")
+    async def same(request: Request):
+        return request.state.principal is asgi_caller()
+
+    async with (
+        serving(authorize(app, verifier)) as url,
+        aiohttp.ClientSession() as session,
+        session.get(url, headers=BEARER) as response,
+    ):
+        assert await response.json() is True
 
 
 async def test_denials_are_counted(session, verifier):

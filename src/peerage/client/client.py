@@ -25,7 +25,7 @@ from peerage.calling import Addresses, CallContext, CallOptions, Host
 from peerage.client.arrivals import Arrivals
 from peerage.client.authorize import Authorize
 from peerage.client.backups import Backups
-from peerage.client.connections import IDLE_SECONDS, MOST_IDLE, Connections, InstanceConnector
+from peerage.client.connections import MOST_IDLE, Connections, InstanceConnector
 from peerage.client.exchange import Resources
 from peerage.client.journal import Journal
 from peerage.client.lookup import HostLookup
@@ -185,7 +185,6 @@ class Client:
             connector = self._connector = InstanceConnector(
                 self._connections,
                 limit=self._limit,
-                keepalive_timeout=IDLE_SECONDS,
                 resolver=self._resolver,
                 socket_factory=self._make_socket,
             )

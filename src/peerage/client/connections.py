@@ -1,14 +1,15 @@
 """The pooled connections to instances: how many there may be, and when they are closed.
 
-aiohttp limits the connections in use. Idle ones it keeps whatever their number and whether or not the
-instance is still there, so that a service that calls thousands of instances runs out of descriptors.
+aiohttp limits the connections in use. Idle ones it keeps for 15 seconds, whatever their number and whether or
+not the instance is still there, so that a service that calls thousands of instances runs out of descriptors.
 """
 
 import asyncio
 import logging
 import sys
-from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterator, Sequence
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Collection, Coroutine, Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 from weakref import ref
@@ -17,21 +18,23 @@ import aiohttp
 from aiohttp import hdrs
 
 from peerage.calling.misdirected import DIALLED, dialled_header
+from peerage.calling.retry import IDEMPOTENCY_KEY, IDEMPOTENT
 from peerage.client.authorize import InternalToken
 from peerage.records.addresses import authority
 
 if TYPE_CHECKING:
     from aiohttp.abc import ResolveResult
     from aiohttp.client_proto import ResponseHandler
+    from aiohttp.client_reqrep import ConnectionKey
 
 log = logging.getLogger("peerage.client")
 
 #: Idle connections to instances, if the process may open enough descriptors.
 MOST_IDLE: Final = 512
 
-#: Seconds for which an idle connection can be used again. Servers close theirs, by default gunicorn after 2 s
-#: and uvicorn and hypercorn after 5 s, and a POST that is sent at that moment fails: nothing tells its caller
-#: that it wasn't processed.
+#: Seconds for which an idle connection can be used for a request that must not be sent twice. Servers close
+#: theirs, by default gunicorn after 2 s and uvicorn and hypercorn after 5 s. If such a request is sent at
+#: that moment, it fails, because nothing tells its caller that it wasn't processed.
 IDLE_SECONDS: Final = 1.5
 
 #: Suspects that the log names, at most.
@@ -113,6 +116,24 @@ class InstanceConnector(aiohttp.TCPConnector):
         super().__init__(**kwargs)
         self._connections = connections
         connections.pooled, connections.acquired = self._pooled, self._count_acquired
+
+    # No coroutine, which would cost each request.
+    def connect(
+        self, req: aiohttp.ClientRequest, *args: Any, **kwargs: Any
+    ) -> Coroutine[Any, Any, aiohttp.connector.Connection]:
+        """Return a connection for *req*, which hasn't been idle for long if *req* must not be sent twice."""
+        if req.method not in IDEMPOTENT and DIALLED in req.headers and IDEMPOTENCY_KEY not in req.headers:
+            self._close_idle(req.connection_key)
+        return super().connect(req, *args, **kwargs)
+
+    def _close_idle(self, key: "ConnectionKey") -> None:
+        """Close the connections with this *key* that were idle for :data:`IDLE_SECONDS`."""
+        # It isn't documented. Without it such requests use any connection. The oldest one is the first.
+        pool: deque[tuple[ResponseHandler, float]] = getattr(self, "_conns", {}).get(key, deque())
+        before = time.monotonic() - IDLE_SECONDS
+        while pool and pool[0][1] < before:
+            protocol, _ = pool.popleft()
+            protocol.close()
 
     # It isn't documented, but all connectors of aiohttp override it. Without it nothing is bounded.
     async def _create_connection(self, req: aiohttp.ClientRequest, *args: Any) -> "ResponseHandler":

@@ -22,15 +22,15 @@ class Overload:
     """Refuses requests while too many are under way.
 
     Args:
-        limit: how many may be; by default ``Gradient2()``.
+        limit: how many may be.
     """
 
-    def __init__(self, limit: Gradient2 | None = None) -> None:
-        self._limit = limit or Gradient2()
+    def __init__(self, limit: Gradient2) -> None:
+        self._limit = limit
         self._log_from = 0.0
 
     def refuse(self, now: float, dialled: str | None) -> Refusal | None:
-        """Return the refusal of a request; if it is None, :meth:`done` must follow.
+        """Return the refusal of a request; if it is None, :meth:`Gradient2.done` must follow.
 
         Args:
             now: seconds of a clock that never goes back.
@@ -45,7 +45,3 @@ class Overload:
                 self._limit.limit,
             )
         return Refusal(503, {OVERLOADED: dialled or "1", "Retry-After": _RETRY_AFTER}, _TEXT)
-
-    def done(self, now: float, seconds: float | None) -> None:
-        """End a request that wasn't refused: :meth:`Gradient2.done`."""
-        self._limit.done(now, seconds)

@@ -29,6 +29,7 @@ def limit_concurrency(limit: Gradient2 | None = None) -> Middleware:
         limit: the limit; by default ``Gradient2()``, which begins with 20 and adapts itself. A service whose
             handlers mostly wait for other services needs more to begin with: ``Gradient2(initial=100)``.
     """
+    limit = limit or Gradient2()
     overload = Overload(limit)
 
     @web.middleware
@@ -49,7 +50,7 @@ def limit_concurrency(limit: Gradient2 | None = None) -> Middleware:
             raise
         finally:
             ended = clock()
-            overload.done(ended, ended - began if answered else None)
+            limit.done(ended, ended - began if answered else None)
         return response
 
     return refuse

@@ -40,7 +40,9 @@ def propagate(*, only_safe: bool = False) -> Middleware:
     @web.middleware
     async def take_over(request: web.Request, handler: Handler) -> web.StreamResponse:
         headers = request.headers
-        inherited = read_inherited(headers.getall(TIMEOUT_MS, ()), headers.get(RETRY))
+        inherited = None
+        if TIMEOUT_MS in headers or RETRY in headers:
+            inherited = read_inherited(headers.getall(TIMEOUT_MS, ()), headers.get(RETRY))
         if inherited is None or is_websocket(request):
             return await handler(request)
         with inherited:

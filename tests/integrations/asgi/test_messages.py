@@ -1,6 +1,7 @@
 """The middlewares and the messages of ASGI, without a server: what is unusual, and what is malformed."""
 
 import asyncio
+import time
 
 import pytest
 from hypothesis import given
@@ -96,6 +97,20 @@ async def test_a_request_is_done_when_its_response_is_complete(messages, complet
     await answer(all_around(app, limit), DEADLINE)
     assert done == ([False, False, True] if trailers else [complete])
     assert limit.under_way == 0
+
+
+async def test_what_runs_after_the_response_isnt_cancelled_when_the_deadline_passes():
+    done = []
+
+    async def app(scope, receive, send):
+        limit = current_deadline.get()
+        ends = limit.ends
+        await plain(scope, receive, send)
+        await asyncio.sleep(ends - time.monotonic() + 0.1)
+        done.append(limit.ends)
+
+    await answer(propagate(app), (b"peerage-timeout-ms", b"400"))
+    assert done == [float("inf")]
 
 
 @pytest.mark.parametrize("error", [ValueError, asyncio.CancelledError])

@@ -13,7 +13,8 @@ Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
+#: An application. Frameworks have types of their own for its scope, ``receive`` and ``send``.
+App = Callable[[Any, Any, Any], Awaitable[None]]
 
 START: Final = "http.response.start"
 

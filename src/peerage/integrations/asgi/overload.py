@@ -21,6 +21,7 @@ def limit_concurrency(app: App, limit: Gradient2 | None = None) -> App:
         app: the application.
         limit: the limit; by default ``Gradient2()``, which begins with 20 and adapts itself.
     """
+    limit = limit or Gradient2()
     overload = Overload(limit)
 
     async def refusing(scope: Scope, receive: Receive, send: Send) -> None:
@@ -37,13 +38,13 @@ def limit_concurrency(app: App, limit: Gradient2 | None = None) -> App:
         def on_end() -> None:
             ended = clock()
             # How long a handler took to fail is no measure.
-            overload.done(ended, None if response.status == _SERVER_ERROR else ended - began)
+            limit.done(ended, None if response.status == _SERVER_ERROR else ended - began)
 
         response = Response(send, on_end=on_end)
         try:
             await app(scope, receive, response.send)
         finally:
             if not response.complete:
-                overload.done(clock(), None)
+                limit.done(clock(), None)
 
     return refusing
