@@ -5,9 +5,9 @@ import logging
 import os
 import sys
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import aiohttp
 
@@ -119,6 +119,7 @@ async def restarted(
     rate: float = RATE,
     instances: int = 2,
     exit_code: int = 0,
+    connect: Callable[[Discovery], AbstractAsyncContextManager[Any]] = Discovery.session,
 ) -> Load:
     """Restart instances of a service, one after the other, while it is called; return what became of it.
 
@@ -130,10 +131,11 @@ async def restarted(
         rate: calls a second.
         instances: how many there are at a time.
         exit_code: of an instance that was stopped.
+        connect: returns the session that calls them.
     """
     name = url.split("/")[2].partition(".")[0]
     service = (("service_id", name),)
-    async with Discovery(registry) as discovery, discovery.session() as session, AsyncExitStack() as stack:
+    async with Discovery(registry) as discovery, connect(discovery) as session, AsyncExitStack() as stack:
         running: deque[tuple[Server, str, int]] = deque()
         seen: set[str] = set()
 

@@ -36,14 +36,27 @@ run_app(app, discovery, host="127.0.0.1", port=0, lame_duck=0)
 """
 
 
-async def test_all_handlers_are_cancelled_of_a_chain_whose_last_service_hangs(tmp_path):
+#: The same with httpx.
+HTTPX_PROGRAM = PROGRAM.replace(
+    """async with discovery.session() as session, session.get(url) as response:
+            return web.Response(body=await response.read())""",
+    """async with httpx.AsyncClient(transport=AsyncTransport(discovery), timeout=None) as client:
+            return web.Response(body=(await client.get(url)).content)""",
+).replace(
+    "import asyncio, os, time",
+    "import asyncio, httpx, os, time\nfrom peerage.integrations.httpx import AsyncTransport",
+)
+
+
+@pytest.mark.parametrize("program", [PROGRAM, HTTPX_PROGRAM], ids=["aiohttp", "httpx"])
+async def test_all_handlers_are_cancelled_of_a_chain_whose_last_service_hangs(tmp_path, program):
     """In three processes, which compare no clocks."""
     names = ("a", "b", "c")
     async with AsyncExitStack() as stack:
         services = []
         for name, following in zip(names, (*names[1:], None), strict=True):
             more = {"SERVICE_ID": name} | ({"TEST_NEXT": following} if following else {})
-            services.append(await stack.enter_async_context(serving(PROGRAM, tmp_path, f"{name}-1", **more)))
+            services.append(await stack.enter_async_context(serving(program, tmp_path, f"{name}-1", **more)))
         url = environ(tmp_path, "")["PEERAGE_REGISTRY"]
         discovery = await stack.enter_async_context(peerage.Discovery(url))
         session = await stack.enter_async_context(discovery.session())

@@ -15,6 +15,10 @@ app = web.Application()
 """
 
 
+#: The page that is run by `make test`; `make test-all` runs the others.
+QUICKSTART = "docs/quickstart.md"
+
+
 def services(page: str) -> list[Block]:
     return [block for block in blocks(page) if block.mark == "service"]
 
@@ -34,9 +38,9 @@ async def test_a_service_is_found_and_stops(block, tmp_path):
 
 
 def with_programs() -> list[Any]:
-    """The pages with services that have names; the quickstart stands for all others in `make test`."""
+    """The pages with services that have names."""
     return [
-        pytest.param(page, marks=[pytest.mark.long] if "/cookbook/" in page else [])
+        pytest.param(page, marks=[] if page == QUICKSTART else [pytest.mark.long])
         for page in pages()
         if any(block.detail for block in services(page))
     ]

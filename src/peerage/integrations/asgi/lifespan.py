@@ -53,6 +53,8 @@ class _Lifespan:
         return await self._receive()
 
     async def _pass_out(self, message: Message) -> None:
+        if not message["type"].startswith("lifespan."):
+            raise ValueError(f"An application answers its lifespan with {message['type']!r}.")
         if message["type"] == _STARTED:
             await self._serving.__aenter__()
             self._entered = True
