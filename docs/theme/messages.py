@@ -4,6 +4,7 @@ import ast
 import re
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import cache
 from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -54,7 +55,8 @@ class Message(NamedTuple):
     text: str
 
 
-def messages(package: Path) -> list[Message]:
+@cache
+def messages(package: Path) -> tuple[Message, ...]:
     """Return what the modules of a package raise and log, as far as it is a sentence.
 
     An exception whose text begins in small letters is a part of another message.
@@ -68,7 +70,7 @@ def messages(package: Path) -> list[Message]:
                 part = len(text.split()) < _WORDS or (text[0].islower() and not kind.isupper())
                 if kind != "AssertionError" and not part:
                     found.append(Message(path, _KINDS.get(kind, kind), text))
-    return list(dict.fromkeys(found))
+    return tuple(dict.fromkeys(found))
 
 
 def _said(tree: ast.AST, *, texts: bool) -> Iterator[tuple[str, ast.expr | None]]:

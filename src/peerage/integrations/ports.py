@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import quote
 
+from peerage.client.head import asked
+
 #: The header of the request and of its answer; its value names the service.
 IDENTIFY: Final = "Peerage-Identify"
 
@@ -103,8 +105,6 @@ async def _scheme(name: str, address: str, port: int) -> str | None:
 
 
 async def _identifies(name: str, address: str, port: int, *, secure: bool) -> bool:
-    from peerage.client.head import asked  # noqa: PLC0415 - loads aiohttp
-
     async with asked(address, port, f"{IDENTIFY}: {name}", secure=secure) as reader:
         status, *headers = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
     wanted = f"{IDENTIFY}: {name}".lower()

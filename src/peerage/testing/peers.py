@@ -1,8 +1,8 @@
 """Fake peers: real servers on loopback with the handlers of a test, advertised in its registry."""
 
 import asyncio
-import itertools
 import secrets
+from collections import Counter
 from collections.abc import Callable, Generator
 from dataclasses import replace
 from inspect import isawaitable
@@ -151,10 +151,12 @@ class Peers:
         """The registry of the test, also where a project's own fixture is called ``registry``."""
         self._peers: list[Peer] = []
         self._thread: LoopThread | None = None
-        self._numbers = itertools.count(1)
+        self._count: Counter[str] = Counter()
 
     def add(self, service_id: str, handler: Handler = None, **fields: Unpack[AdvertFields]) -> Peer:
         """Start an instance of a service and advertise it; call it again for another instance.
+
+        Its ``instance_id`` is ``orders-1``, that of the second one ``orders-2``.
 
         ::
 
@@ -173,7 +175,8 @@ class Peers:
             self._thread = LoopThread("peerage.testing: peers")
         peer = Peer(self._thread, self.registry, handler)
         self._peers.append(peer)
-        instance_id = f"{service_id}-{next(self._numbers)}"
+        self._count[service_id] += 1
+        instance_id = f"{service_id}-{self._count[service_id]}"
         identity = Identity(host="127.0.0.1", appclass="Peer", service_id=service_id, instance_id=instance_id)
         self._thread.run(peer.start(identity, fields))
         self.registry.seen_elsewhere()

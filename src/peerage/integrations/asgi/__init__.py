@@ -1,17 +1,16 @@
-"""For ASGI applications (FastAPI, Starlette, Litestar, plain ASGI): the middlewares of :mod:`peerage.web`.
+"""For ASGI applications: FastAPI, Starlette, Litestar, plain ASGI.
 
 ::
 
-    app = authorize(app, verifier)
+    app = discovered(authorize(app, verifier), service_id="orders")
 
-Each is a function that takes the application and returns one, so Starlette, FastAPI and Litestar can install
-it as well: ``app.add_middleware(authorize, verifier=verifier)``. The authorization is loaded on first use, so
-that the rest doesn't need its packages.
+:func:`discovered` advertises an application, and stops it without a failed call. The other functions are
+middlewares: each takes the application and returns one, so Starlette, FastAPI and Litestar can install it as
+well: ``app.add_middleware(authorize, verifier=verifier)``. Importing this loads no framework and no extra.
 """
 
 from typing import TYPE_CHECKING
 
-from peerage.integrations.asgi.discovered import Discovered, discovered
 from peerage.integrations.asgi.load import report_load
 from peerage.integrations.asgi.misdirected import refuse_misdirected
 from peerage.integrations.asgi.overload import limit_concurrency
@@ -35,6 +34,10 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from peerage.integrations.asgi.application import Discovered, discovered
     from peerage.integrations.asgi.authorization import authorize, caller, noauth, require, require_superuser
 else:  # for a type checker every misspelled name would be valid
-    __getattr__ = loader(__name__, globals(), dict.fromkeys(__all__, "authorization"))
+    _homes = dict.fromkeys(__all__, "authorization") | dict.fromkeys(
+        ("Discovered", "discovered"), "application"
+    )
+    __getattr__ = loader(__name__, globals(), _homes)
