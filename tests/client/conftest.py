@@ -3,11 +3,8 @@
 import asyncio
 import json
 import socket
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, suppress
-from pathlib import Path
 from random import Random
 from types import SimpleNamespace
 
@@ -17,6 +14,7 @@ import pytest
 from aiohttp import web
 from tests.client.httpxclients import LIBRARIES, discovery_of
 from tests.support import Clock
+from yarl import URL
 
 from peerage.client import Client
 from peerage.directory import Directory
@@ -64,7 +62,8 @@ class Known:
 class Fleet:
     """Servers, their records, and the client that calls them."""
 
-    def __init__(self, stack, clock):
+    def __init__(self, stack, clock, peers):
+        self._peers = peers
         self.membership = Known()
         self.directory = self.membership.directory
         self.clock = clock
@@ -196,26 +195,19 @@ class Fleet:
         served.socket = closed
         return served
 
-    def spawn(self, service="orders", **own):
-        """Start a server in a separate process."""
-        process = subprocess.Popen(
-            [sys.executable, Path(__file__).parent / "server_process.py"], stdout=subprocess.PIPE
-        )
-
-        def end():
-            process.kill()
-            process.wait()
-            process.stdout.close()
-
-        self._stack.callback(end)
-        process.name = self.advertise(int(process.stdout.readline()), service, **own)
-        return process
+    def fake(self, service="orders", **own):
+        """Start a fake peer, which can hang and be killed; it answers with its node."""
+        served = Served(None, None)
+        served.peer = self._peers.add(service, lambda _: {"node": served.name})
+        served.port = URL(served.peer.url).port
+        served.name = self.advertise(served.port, service, **own)
+        return served
 
 
 @pytest.fixture
-async def fleet(clock) -> AsyncIterator[Fleet]:
+async def fleet(clock, peers) -> AsyncIterator[Fleet]:
     async with AsyncExitStack() as stack:
-        fleet = Fleet(stack, clock)
+        fleet = Fleet(stack, clock, peers)
         stack.push_async_callback(fleet.aclose)
         yield fleet
         assert not fleet.outstanding

@@ -1,11 +1,11 @@
 """A request that waits for a stalled instance gets a backup: a second attempt elsewhere.
 
-The time is the real one, because timers of the event loop begin what is tested.
+Timers of the event loop begin what is tested, so its clock is that of the client. It is virtual, so requests
+take no time, and between two of them a test sleeps.
 """
 
 import asyncio
-import signal
-import time
+import json
 
 import aiohttp
 import pytest
@@ -19,13 +19,22 @@ ORDERS = "http://orders.service_id.asab/"
 
 
 @pytest.fixture
-def clock():
-    return time.monotonic
+def clock(virtual_clock):
+    return virtual_clock.time
 
 
 async def ask(session, method="GET", **kwargs):
     async with session.request(method, ORDERS, **kwargs) as response:
         return await response.text()
+
+
+async def later(session, method="GET", **kwargs):
+    await asyncio.sleep(0.01)
+    return await ask(session, method, **kwargs)
+
+
+def node(served):
+    return json.dumps({"node": served.name})
 
 
 async def caught_by(fleet, name, session, method="GET", **kwargs):
@@ -38,27 +47,27 @@ async def caught_by(fleet, name, session, method="GET", **kwargs):
         await task
 
 
-async def stop(process, session):
+async def stop(served, session):
     await asyncio.gather(*(ask(session) for _ in range(20)))
-    process.send_signal(signal.SIGSTOP)
+    served.peer.hang()
 
 
 async def test_a_get_is_answered_elsewhere(fleet):
-    stopped, other = fleet.spawn(), fleet.spawn()
+    stopped, other = fleet.fake(), fleet.fake()
     async with fleet.session() as session:
         await stop(stopped, session)
         waiting = await caught_by(fleet, stopped.name, session)
         while not waiting.done():
             # The others are answered meanwhile: the whole service isn't slow.
-            assert await ask(session) == str(other.pid)
-        assert await waiting == str(other.pid)
+            assert await later(session) == node(other)
+        assert await waiting == node(other)
         assert not waiting.cancelling()
         assert [*fleet.client.balancer.avoided] == [stopped.name]
-        stopped.send_signal(signal.SIGCONT)
+        stopped.peer.resume()
 
         async def called_again():
             while True:
-                if await ask(session) == str(stopped.pid):
+                if await later(session) == node(stopped):
                     return
 
         async with asyncio.timeout(10):
@@ -66,7 +75,7 @@ async def test_a_get_is_answered_elsewhere(fleet):
 
 
 async def test_so_is_a_post_with_a_key_and_its_body(fleet):
-    stopped = fleet.spawn()
+    stopped = fleet.fake()
 
     async def answer(request):
         return web.Response(text=f"{request.headers.get('Peerage-Retry')} {await request.text()}")
@@ -77,24 +86,24 @@ async def test_so_is_a_post_with_a_key_and_its_body(fleet):
         await stop(stopped, session)
         waiting = await caught_by(fleet, stopped.name, session, "POST", **keyed)
         while not waiting.done():
-            assert await ask(session, "POST", **keyed) == 'None {"tea": 2}'
+            assert await later(session, "POST", **keyed) == 'None {"tea": 2}'
         assert await waiting == '1 {"tea": 2}'
         assert other.seen[-1].headers["Idempotency-Key"] == "7"
 
 
 async def test_what_changes_something_waits(fleet):
     """The stopped instance may process it when it goes on, so that it would be processed twice."""
-    stopped, other = fleet.spawn(), fleet.spawn()
+    stopped, other = fleet.fake(), fleet.fake()
     async with fleet.session() as session:
         await stop(stopped, session)
         waiting = await caught_by(fleet, stopped.name, session, "PUT")
         while stopped.name not in fleet.client.balancer.avoided:
-            await ask(session, "PUT")
+            await later(session, "PUT")
         for _ in range(20):
-            assert await ask(session, "PUT") == str(other.pid)
+            assert await ask(session, "PUT") == node(other)
         assert not waiting.done()
-        stopped.send_signal(signal.SIGCONT)
-        assert await waiting == str(stopped.pid)
+        stopped.peer.resume()
+        assert await waiting == node(stopped)
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
@@ -105,7 +114,7 @@ async def test_a_request_that_still_connects_goes_elsewhere_with_any_method(flee
         waiting = await caught_by(fleet, name, session, method)
         async with asyncio.timeout(20):
             while not waiting.done():
-                await ask(session)
+                await later(session)
         assert other.name in await waiting
         assert not waiting.cancelling()
     assert fleet.client.balancer.avoided == {name}
@@ -158,12 +167,10 @@ async def test_a_request_that_only_takes_long_gets_no_backup(fleet):
     async with fleet.session() as session:
         waiting = await caught_by(fleet, long.name, session)
         while "HEAD" not in arrived:
-            async with session.put(ORDERS) as response:
-                await response.read()
+            await later(session, "PUT")
         # The probe was answered.
         for _ in range(20):
-            async with session.put(ORDERS) as response:
-                await response.read()
+            await later(session, "PUT")
         assert not waiting.done()
         finish.set()
         assert await waiting == "slow"
@@ -172,25 +179,25 @@ async def test_a_request_that_only_takes_long_gets_no_backup(fleet):
     assert not fleet.client.balancer.avoided
 
 
-async def test_the_detection_of_stalled_instances_can_be_switched_off(fleet):
-    stopped, other = fleet.spawn(), fleet.spawn()
+async def test_the_detection_of_stalled_instances_can_be_switched_off(fleet, clock):
+    stopped, other = fleet.fake(), fleet.fake()
     async with fleet.session(options=CallOptions(detect_stalled=False)) as session:
         await stop(stopped, session)
         waiting = await caught_by(fleet, stopped.name, session)
-        begin, others = time.monotonic(), []
-        while time.monotonic() < begin + 2:
-            others.append(asyncio.create_task(ask(session, "PUT")))
+        begin, others = clock(), []
+        while clock() < begin + 2:
+            others.append(asyncio.create_task(later(session, "PUT")))
             await asyncio.wait(others[-1:], timeout=0.1)
         counts = fleet.client.balancer.observer.counts()
         assert (counts.probes_passed, counts.probes_failed, counts.backups) == (0, 0, 0)
         assert not waiting.done()
-        stopped.send_signal(signal.SIGCONT)
-        assert await waiting == str(stopped.pid)
-        assert str(other.pid) in await asyncio.gather(*others)
+        stopped.peer.resume()
+        assert await waiting == node(stopped)
+        assert node(other) in await asyncio.gather(*others)
 
 
 async def test_a_caller_that_gives_up_ends_both_attempts(fleet):
-    stopped = fleet.spawn()
+    stopped = fleet.fake()
     hang = asyncio.Event()
 
     async def answer(request):
@@ -204,7 +211,7 @@ async def test_a_caller_that_gives_up_ends_both_attempts(fleet):
         await stop(stopped, session)
         waiting = await caught_by(fleet, stopped.name, session)
         while not hang.is_set():
-            await ask(session, "PUT")
+            await later(session, "PUT")
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
@@ -212,7 +219,7 @@ async def test_a_caller_that_gives_up_ends_both_attempts(fleet):
 
 
 async def test_the_callers_time_limit_ends_both_attempts(fleet):
-    stopped = fleet.spawn()
+    stopped = fleet.fake()
 
     async def answer(request):
         if request.headers.get("Peerage-Retry"):
@@ -224,14 +231,14 @@ async def test_the_callers_time_limit_ends_both_attempts(fleet):
         await stop(stopped, session)
         waiting = await caught_by(fleet, stopped.name, session)
         while not waiting.done():
-            await ask(session, "PUT")
+            await later(session, "PUT")
         with pytest.raises(TimeoutError):
             await waiting
         assert not waiting.cancelling()
     await eventually(lambda: not fleet.outstanding, "both are given up")
 
 
-async def test_a_hedged_get_is_answered_by_the_instance_that_is_first(fleet):
+async def test_a_hedged_get_is_answered_by_the_instance_that_is_first(fleet, clock):
     hang, release = False, asyncio.Event()
 
     async def answer(request):
@@ -245,7 +252,7 @@ async def test_a_hedged_get_is_answered_by_the_instance_that_is_first(fleet):
         # As if 200 requests had been answered. On a busy machine, hedges of real ones would use up the share.
         hedging = fleet.client.balancer.service(("service_id", "orders")).hedging
         for _ in range(200):
-            hedging.answered(0.005, time.monotonic())
+            hedging.answered(0.005, clock())
         hits = sum(each.hits for each in served)
         hang = True
         assert await asyncio.gather(*(ask(session) for _ in range(2))) == ["1", "1"]

@@ -62,7 +62,7 @@ async def test_what_does_not_arrive_is_too_late():
 
 
 async def test_connections_for_which_this_process_had_no_time_say_nothing_about_instances(fleet):
-    servers = [fleet.spawn(), fleet.spawn()]
+    servers = [fleet.fake(), fleet.fake()]
     async with fleet.session(timeout=aiohttp.ClientTimeout(total=0.6)) as session:
 
         async def ask():

@@ -1,7 +1,6 @@
 """Spans and metrics of calls, by OpenTelemetry's own SDK."""
 
 import asyncio
-import signal
 import subprocess
 import sys
 
@@ -155,12 +154,12 @@ async def test_the_durations_are_in_one_histogram_by_the_logical_name(fleet, obs
 
 async def test_a_backup_has_its_own_caller_as_its_parent(fleet, observed):
     """It is begun by a timer, which another request has started."""
-    stopped = fleet.spawn()
+    stopped = fleet.fake()
     await fleet.serve()
     async with observed.client.session(timeout=aiohttp.ClientTimeout(total=30)) as session:
         while observed.client.balancer.stats(stopped.name) is None:
             await ask(session)
-        stopped.send_signal(signal.SIGSTOP)
+        stopped.peer.hang()
         others = []
         while stopped.name not in observed.client.balancer.outstanding:
             others.append(await begun(ask(session)))
@@ -169,7 +168,7 @@ async def test_a_backup_has_its_own_caller_as_its_parent(fleet, observed):
             while observed.client.balancer.outstanding.get(stopped.name) == 1:
                 others.append(await begun(ask(session)))
         assert {*await asyncio.gather(*others)} == {200}
-        stopped.send_signal(signal.SIGCONT)
+        stopped.peer.resume()
     seconds = [span for span in observed.spans if "http.request.resend_count" in span.attributes]
     parents = [None if span.parent is None else span.parent.span_id for span in seconds]
     assert sorted(parents, key=bool) == [None, caller.get_span_context().span_id]

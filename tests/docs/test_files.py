@@ -13,7 +13,7 @@ import pytest
 import yaml
 from tests.backends.zookeeper.test_tls import secured
 from tests.docs import manifests
-from tests.docs.pages import Block, all_blocks, blocks, is_read, pages, text_of
+from tests.docs.pages import ROOT, Block, all_blocks, blocks, is_read, pages, text_of
 
 #: Blocks of these are tested elsewhere: diffs are in docs/asab-inside.md only, and a text is shown, not used.
 ELSEWHERE = {"console", "diff", "python", "text"}
@@ -59,6 +59,14 @@ def test_tls_is_set_up_as_in_the_tests():
     del tested["secureClientPortAddress"]  # loopback, in the tests
     tested["ssl.keyStore.location"] = "/etc/zookeeper/server.pem"
     assert options == tested
+
+
+def test_the_compose_file_is_a_part_of_the_example():
+    """So there is one of them."""
+    (block,) = (block for block in blocks("docs/deployment.md") if block.text.startswith("x-zookeeper"))
+    example = yaml.safe_load((ROOT / "examples/containers/compose.yaml").read_text(encoding="utf-8"))
+    for key, value in load(block)[0].items():
+        assert value.items() <= example[key].items()
 
 
 def test_ini_files_are_units():

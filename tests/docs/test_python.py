@@ -26,9 +26,9 @@ def fragments() -> list[Any]:
 
 
 @pytest.mark.parametrize("block", fragments())
-async def test_a_fragment_runs(block, monkeypatch, tmp_path):
+async def test_a_fragment_runs(block, monkeypatch, tmp_path, peers):
     """It meets a shop, which calls orders, and everything that `import peerage` offers."""
-    async with world(monkeypatch, tmp_path) as names:
+    async with world(monkeypatch, tmp_path, peers) as names:
         await execute(block, names)
 
 
@@ -60,11 +60,11 @@ class Shortened(ast.NodeTransformer):
 @pytest.mark.parametrize(
     "block", [pytest.param(b, id=b.where) for b in all_blocks("python") if b.mark == "not run"]
 )
-async def test_what_isnt_run_names_what_exists(block, monkeypatch, tmp_path):
+async def test_what_isnt_run_names_what_exists(block, monkeypatch, tmp_path, peers):
     """Its imports succeed, and no name is unknown; the comment says why it can't be run."""
     assert len(block.detail.split()) >= 3, "a reason"
     tree = ast.parse(block.text)
-    async with world(monkeypatch, tmp_path) as names:
+    async with world(monkeypatch, tmp_path, peers) as names:
         for node in ast.walk(tree):
             if isinstance(node, ast.Import | ast.ImportFrom):
                 exec(compile(ast.Module([node], []), block.where, "exec"), {})  # noqa: S102 - likewise

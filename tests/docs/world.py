@@ -16,26 +16,24 @@ from aiohttp import web
 
 import peerage
 from peerage import Discovery
+from peerage.testing import Peers
 from peerage.web import GracefulStop
-
-REGISTRY = "memory:documentation"
 
 #: The services that pages call, each with the instances that it has.
 PEERS = {"orders": 2, "models": 2, "billing": 1, "pricing": 1, "seacat-auth": 1}
 
 
 @asynccontextmanager
-async def world(monkeypatch: pytest.MonkeyPatch, folder: Path) -> AsyncIterator[dict[str, Any]]:
+async def world(monkeypatch: pytest.MonkeyPatch, folder: Path, peers: Peers) -> AsyncIterator[dict[str, Any]]:
     """Yield the names that a fragment of the service ``shop`` may use; its peers are running."""
     (folder / "service.py").write_text("print('ready', flush=True)\ninput()\n", encoding="utf-8")
     monkeypatch.chdir(folder)
-    monkeypatch.setenv("PEERAGE_REGISTRY", REGISTRY)
     monkeypatch.setenv("SERVICE_ID", "shop")
     monkeypatch.setenv("INSTANCE_ID", "shop-1")
     async with AsyncExitStack() as stack:
         for service, count in PEERS.items():
-            for number in range(count):
-                await stack.enter_async_context(_peer(service, f"{service}-{number + 1}"))
+            for _ in range(count):
+                peers.add(service, _answer, ids={"shard": [1]})
         discovery = await stack.enter_async_context(Discovery())
         app = web.Application()
         graceful = GracefulStop(app)
@@ -63,21 +61,5 @@ async def world(monkeypatch: pytest.MonkeyPatch, folder: Path) -> AsyncIterator[
         }
 
 
-@asynccontextmanager
-async def _peer(service: str, instance: str) -> AsyncIterator[None]:
-    async def answer(request: web.Request) -> web.Response:
-        return web.json_response({"keys": []} if "jwks" in request.path else ["tea", "biscuits"])
-
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", answer)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        host, port = runner.addresses[0]
-        async with Discovery(service_id=service, instance_id=instance) as discovery:
-            await discovery.advertise(web=[(host, port)], ids={"shard": [1]})
-            yield
-    finally:
-        await runner.cleanup()
+def _answer(request: web.Request) -> Any:
+    return {"keys": []} if "jwks" in request.path else ["tea", "biscuits"]

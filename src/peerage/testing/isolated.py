@@ -12,7 +12,7 @@ from peerage.directory import Directory, fold_criteria
 from peerage.records.identity import host_key
 from peerage.records.instance import Instance
 from peerage.registry import Registry, open_registry
-from peerage.testing.loopthread import call_in
+from peerage.testing.loopthread import LoopThread, call_in
 
 _numbers: Final = itertools.count(1)
 
@@ -100,8 +100,15 @@ class IsolatedRegistry:
                     call_in(loop, _nothing)
 
     def close(self) -> None:
-        """Close the participant of the test; no event loop runs in this thread."""
-        asyncio.run(self.own.aclose())
+        """Close the participant of the test."""
+        if isinstance(self.own, MemoryRegistry):
+            self.own.kill()
+            return
+        thread = LoopThread("peerage.testing: registry")
+        try:
+            thread.run(self.own.aclose())
+        finally:
+            thread.close()
 
 
 def _nothing() -> None:
