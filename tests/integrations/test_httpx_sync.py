@@ -204,11 +204,12 @@ def test_failures_are_errors_of_httpx(client, library):
     with pytest.raises(package.ConnectError) as caught:
         client.get("http://nothing.service_id.asab/")
     assert isinstance(caught.value, peerage.NotDiscoveredError)
+    limit = package.Timeout(None, read=0.05)
     with pytest.raises(package.ReadTimeout):
-        client.get(f"{ORDERS}hang", timeout=0.05)
+        client.get(f"{ORDERS}hang", timeout=limit)
     with (
         pytest.raises(package.ReadTimeout),
-        client.stream("GET", f"{ORDERS}endless", timeout=0.05) as response,
+        client.stream("GET", f"{ORDERS}endless", timeout=limit) as response,
     ):
         response.read()
 
