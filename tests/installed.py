@@ -40,6 +40,12 @@ def _asab() -> None:
     importlib.import_module("peerage.asab.web.rest").json_schema_handler({"type": "object"})
 
 
+def _httpx() -> None:
+    importlib.import_module("peerage.integrations.httpx")
+    with importlib.import_module("peerage.sync").Discovery("memory:") as discovery, discovery.client():
+        pass
+
+
 def _cli() -> None:
     # A child would inherit no warning filter.
     command = (sys.executable, "-W", "error", "-P", "-m", "peerage")
@@ -55,6 +61,8 @@ _USES: dict[str, Callable[[], object]] = {
     "asab": _asab,
     "auth": lambda: importlib.import_module("peerage.auth").Verifier,
     "cli": _cli,
+    "httpx": _httpx,
+    "httpx2": lambda: importlib.import_module("peerage.integrations.httpx2").AsyncTransport,
     "otel": lambda: importlib.import_module("peerage.telemetry").OpenTelemetry(),
     "testing": lambda: importlib.import_module("peerage.testing").RegistryConformance,
     "zookeeper": lambda: peerage.open_registry("zookeeper://localhost:2181/asab"),
@@ -63,8 +71,16 @@ _USES: dict[str, Callable[[], object]] = {
 #: What each extra brings along.
 _INCLUDES = {
     "asab": {"auth"},
-    "all": {"asab", "auth", "cli", "otel", "zookeeper"},
+    "all": {"asab", "auth", "cli", "httpx", "httpx2", "otel", "zookeeper"},
 }
+
+#: What works with any extras, whatever web framework is installed.
+_MODULES = (
+    "peerage.integrations.asgi",
+    "peerage.integrations.wsgi",
+    "peerage.integrations.gunicorn",
+    "peerage.sync",
+)
 
 
 async def _call() -> None:
@@ -112,6 +128,8 @@ def main(extras: set[str]) -> None:
         "Type checkers ignore the annotations of a package without py.typed."
     )
     installed = extras.union(*(_INCLUDES.get(name, set()) for name in extras))
+    for module in _MODULES:
+        importlib.import_module(module)
     for name in _USES:
         check_extra(name, installed=name in installed)
     check_call()

@@ -1,13 +1,20 @@
 """The public names and the exception tree."""
 
+import pkgutil
 import re
 import subprocess
 import sys
+import tomllib
+from importlib import import_module
+from importlib.metadata import EntryPoint
+from pathlib import Path
 
 import pytest
 
 import peerage
-from peerage import errors
+from peerage import errors, integrations
+
+ROOT = Path(__file__).parent.parent
 
 PUBLIC = {
     "AccessDeniedError",
@@ -50,6 +57,38 @@ PUBLIC = {
     "trace_calls",
 }
 
+#: The names of the other public modules; those of the errors are in TREE, and tests/asab has peerage.asab.
+MODULES = {
+    "peerage.auth": (
+        "FetchedKeys KeySource Principal PrivateKey PublicKey Reason SUPERUSER Verifier check_claims "
+        "read_file"
+    ),
+    "peerage.balancing": (
+        "Balancer CallCounts Ejection NOWHERE Observer Outcome Pick Place Probe RetryBudget Score Service "
+        "Stats least_outstanding peak_ewma reported_load"
+    ),
+    "peerage.integrations.asgi": (
+        "Discovered Gradient2 authorize caller discovered limit_concurrency noauth propagate "
+        "refuse_misdirected report_load require require_superuser"
+    ),
+    "peerage.integrations.fastapi": "authorized caller discovery noauth require require_superuser",
+    "peerage.integrations.gunicorn": "post_worker_init",
+    "peerage.integrations.httpx": "AsyncTransport InternalAuth Transport",
+    "peerage.integrations.httpx2": "AsyncTransport InternalAuth Transport",
+    "peerage.integrations.wsgi": "Discovered discovered propagate",
+    "peerage.sync": "Discovery Registration deadline",
+    "peerage.telemetry": "AttemptTelemetry CallTelemetry OpenTelemetry Telemetry",
+    "peerage.testing": (
+        "CAPABILITIES Harness IsolatedRegistry Participant Peer Peers RegistryConformance View "
+        "VirtualClock begun eventually requires"
+    ),
+    "peerage.testing.zookeeper": "Ensemble Proxy ZooKeeperHarness ZooKeeperServer",
+    "peerage.web": (
+        "GracefulStop Gradient2 PRINCIPAL authorize caller drain_on_signals limit_concurrency noauth "
+        "propagate refuse_misdirected report_load require require_superuser run_app"
+    ),
+}
+
 #: Each error, the one of peerage above it, and what else it is.
 TREE = {
     "PeerageError": ("Exception",),
@@ -87,6 +126,37 @@ def test_the_public_names_are_these():
     assert set(peerage.__all__) == PUBLIC
     assert sorted(PUBLIC) == sorted(peerage.__all__)
     assert set(dir(peerage)) == PUBLIC | {"__version__"}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_the_names_of_a_module_are_these(module):
+    """Each loads. A change of a list must be intended."""
+    names = MODULES[module].split()
+    loaded = import_module(module)
+    assert sorted(loaded.__all__) == sorted(names)
+    assert all(hasattr(loaded, name) for name in names)
+
+
+def test_every_public_module_is_listed():
+    """Of the integrations those with ``__all__`` are public; the others are for peerage alone."""
+    assert {module for module in MODULES if module.startswith("peerage.integrations.")} == {
+        f"peerage.integrations.{name}"
+        for _, name, _ in pkgutil.iter_modules(integrations.__path__)
+        if hasattr(import_module(f"peerage.integrations.{name}"), "__all__")
+    }
+
+
+def test_entry_points_are_these():
+    """The command, the pytest plugin, and the registries; what each names is there."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    points = {"console_scripts": project["scripts"], **project["entry-points"]}
+    assert {group: {*names} for group, names in points.items()} == {
+        "console_scripts": {"peerage"},
+        "pytest11": {"peerage"},
+        "peerage.registries": {"embedded", "memory", "zookeeper", "zookeeper+tls"},
+    }
+    for names in points.values():
+        assert all(EntryPoint("", value, "").load() for value in names.values())
 
 
 @pytest.mark.parametrize("name", sorted(PUBLIC))

@@ -4,7 +4,6 @@ import os
 import re
 import shlex
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,6 +14,7 @@ from tests.docs.pages import ROOT, Block, blocks
 from peerage import Discovery
 from peerage.testing import eventually
 from peerage.testing.children import Child, run
+from peerage.testing.zookeeper.server import free_port
 
 #: The ports that pages use.
 _PORT = re.compile(r"\b8\d\d\d\b")
@@ -102,10 +102,3 @@ def service_of(block: Block, command: str) -> str:
     """Return the service_id under which a program advertises itself."""
     found = re.search(r"SERVICE_ID=(\S+)", command) or re.search(r'service_id="([^"]+)"', block.text)
     return found[1] if found else "orders"
-
-
-def free_port() -> int:
-    """Return a port of loopback that nothing listens on."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])

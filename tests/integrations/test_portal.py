@@ -15,27 +15,33 @@ from peerage.sync import deadline
 
 #: What the programs below begin with.
 PROGRAM = """
-import asyncio, os, signal, sys, threading, warnings
+import asyncio, logging, os, signal, sys, threading, warnings
 from contextlib import asynccontextmanager, suppress
 from peerage import RegistryClosedError
 from peerage.integrations.portal import Portal
 
 # Python 3.12 and later warn of each fork in a program with threads.
 warnings.filterwarnings("ignore", ".*multi-threaded.*", DeprecationWarning)
+# On a busy machine, asyncio's debug mode finds that a callback takes long.
+logging.getLogger("asyncio").setLevel("ERROR")
+
+def say(word):
+    # In one piece, because threads and processes write at the same time.
+    os.write(1, f"{word}\\n".encode())
 
 @asynccontextmanager
 async def opening():
     try:
         yield os.getpid()
     finally:
-        print("left", flush=True)
+        say("left")
 
 async def never(begun=lambda: None):
     try:
         begun()
         await asyncio.Event().wait()
     finally:
-        print("cancelled", flush=True)
+        say("cancelled")
 
 portal = Portal(opening)
 
@@ -186,7 +192,7 @@ interrupt = lambda: os.kill(os.getpid(), signal.SIGINT)
 try:
     portal.run(never(interrupt))
 except KeyboardInterrupt:
-    print("interrupted", flush=True)
+    say("interrupted")
 async def pid():
     return os.getpid()
 assert portal.run(pid()) == portal.get()
@@ -254,10 +260,9 @@ async def test_a_forked_child_has_no_connection_of_its_parent():
 async def connected():
     accepted = asyncio.Queue()
     server = await asyncio.start_server(lambda *both: accepted.put_nowait(both), "127.0.0.1")
-    async with server:
-        _, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
-        reader, other = await accepted.get()
-    return writer, reader, other
+    _, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+    server.close()
+    return writer, *await accepted.get()
 
 def sockets():
     links = [f"/proc/self/fd/{{fd}}" for fd in os.listdir("/proc/self/fd")]

@@ -130,7 +130,7 @@ class InstanceConnector(aiohttp.TCPConnector):
         """Close the connections with this *key* that were idle for :data:`IDLE_SECONDS`."""
         # It isn't documented. Without it such requests use any connection. The oldest one is the first.
         pool: deque[tuple[ResponseHandler, float]] = getattr(self, "_conns", {}).get(key, deque())
-        before = time.monotonic() - IDLE_SECONDS
+        before = time.monotonic() - IDLE_SECONDS  # noqa: TID251 - by which aiohttp notes the times here
         while pool and pool[0][1] < before:
             protocol, _ = pool.popleft()
             protocol.close()

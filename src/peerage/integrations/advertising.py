@@ -74,13 +74,21 @@ class PortAdvertising:
         else:
             await self._discovery.drain(lame_duck)
 
-    async def hand_over(self) -> None:
-        """Let another worker of the same server advertise; the record stays as long as this process.
+    async def hand_over(self) -> bool:
+        """Let another worker of the same server advertise, and tell whether it does; call it again if not.
 
-        It gives others as long for that as they need, if they are there.
+        The record of this worker stays as long as the process.
         """
         await self._stop()
+        if self._seat is None or self._registration is None:
+            return True  # this one doesn't
         await asyncio.sleep(_HANDOVER)
+        try:
+            return not self._seat.take()
+        except (OSError, PeerageError):
+            return True  # each of them advertises
+        finally:
+            self._seat.leave()
 
     async def aclose(self) -> None:
         """Withdraw; after :meth:`drain` nothing is left to do.

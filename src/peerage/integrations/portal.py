@@ -93,15 +93,16 @@ class Portal(Generic[T]):
             DeadlineExceededError: the caller's deadline has passed.
             BaseException: *coroutine* raised it.
         """
-        future = self.submit(coroutine)
+        call = _Call(coroutine)
         try:
+            future = self._submit(call)
             if meanwhile is not None:
                 meanwhile(future)
             return future.result()
         except CancelledError:
             raise _closed() from None
         except BaseException:
-            future.cancel()  # only if it was the caller that was interrupted
+            call.drop()  # if it was the caller that was interrupted
             raise
 
     def submit(self, coroutine: Coroutine[Any, Any, Result]) -> "Future[Result]":
@@ -111,14 +112,18 @@ class Portal(Generic[T]):
             RegistryClosedError: the portal is closed.
             RuntimeError: an event loop runs in this thread.
         """
+        call = _Call(coroutine)
         try:
-            self.get()
-            with self._lock:
-                # Under the lock, so that close() finds each coroutine in the loop or refuses it.
-                return asyncio.run_coroutine_threadsafe(_bounded(coroutine), self._begun().loop)
+            return self._submit(call)
         except BaseException:
-            coroutine.close()
+            call.drop()
             raise
+
+    def _submit(self, call: "_Call[Result]") -> "Future[Result]":
+        self.get()
+        with self._lock:
+            # Under the lock, so that close() finds each coroutine in the loop or refuses it.
+            return asyncio.run_coroutine_threadsafe(call.run(), self._begun().loop)
 
     def close(self) -> None:
         """Close what is open, cancel what runs, and end the thread; may be called twice."""
@@ -206,12 +211,34 @@ class _Thread(Generic[T]):
             self.opened.set_exception(error)
 
 
-async def _bounded(coroutine: Coroutine[Any, Any, Result]) -> Result:
-    limit = current_deadline.get()
-    if limit is None:
-        return await coroutine
-    async with enforced(limit):
-        return await coroutine
+class _Call(Generic[Result]):
+    """A coroutine that runs in the loop, and that its caller may drop at any time."""
+
+    def __init__(self, coroutine: Coroutine[Any, Any, Result]) -> None:
+        self._coroutine = coroutine
+        self._dropped = False
+        self._task: asyncio.Task[Any] | None = None
+
+    async def run(self) -> Result:
+        # Written before the other is read, and the other way round in drop(): so one of both sees the other.
+        self._task = asyncio.current_task()
+        if self._dropped:
+            self._coroutine.close()
+            raise asyncio.CancelledError
+        limit = current_deadline.get()
+        if limit is None:
+            return await self._coroutine
+        async with enforced(limit):
+            return await self._coroutine
+
+    def drop(self) -> None:
+        self._dropped = True
+        task = self._task
+        if task is None:
+            self._coroutine.close()
+        elif not task.done():
+            with suppress(RuntimeError):  # the loop is closed
+                task.get_loop().call_soon_threadsafe(task.cancel)
 
 
 def _refuse_event_loop() -> None:

@@ -2,10 +2,13 @@
 
 import asyncio
 import logging
+import os
 import signal
+import threading
 from collections.abc import Callable, Coroutine
 from enum import Enum
 from typing import Any, Final
+from weakref import WeakSet
 
 from peerage.serving.loop_signals import loop_handler
 
@@ -68,8 +71,7 @@ def intercept_signals(
     loop = asyncio.get_running_loop()
     handing_on = {number: _handing_on(loop, number, then) for number in SIGNALS}
     interception = _Interception(work, handing_on)
-    for number in SIGNALS:
-        loop.add_signal_handler(number, interception.received, number)
+    interception.install(loop)
     return interception.hand_on
 
 
@@ -87,6 +89,16 @@ class _Interception:
         self._last: signal.Signals | None = None
         self._working: asyncio.Task[None] | None = None
         self._cut_short = False
+        # By signal, of Python: what is installed now, and what was before.
+        self._installed: dict[signal.Signals, tuple[Any, Any]] = {}
+
+    def install(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Receive the signals from now on."""
+        for number in self._handing_on:
+            before = signal.getsignal(number)
+            loop.add_signal_handler(number, self.received, number)
+            self._installed[number] = signal.getsignal(number), before
+        _interceptions.add(self)
 
     def received(self, number: signal.Signals) -> None:
         loop = asyncio.get_running_loop()
@@ -113,9 +125,47 @@ class _Interception:
 
     def hand_on(self) -> None:
         """Install what was installed before; once."""
+        _interceptions.discard(self)
         handing_on, self._handing_on = self._handing_on, {}
         for hand_on in handing_on.values():
             hand_on()
+
+    def abandon(self) -> None:
+        """Let a forked child handle signals as if nothing was intercepted."""
+        for number, (installed, before) in self._installed.items():
+            if signal.getsignal(number) == installed:
+                # Until Python 3.12, the parent's event loop is told of signals to the child as well, so
+                # Pool.terminate() of multiprocessing would stop the server.
+                signal.set_wakeup_fd(-1)
+                signal.signal(number, before or signal.SIG_DFL)
+
+
+#: Those that haven't handed on.
+_interceptions: WeakSet[_Interception] = WeakSet()
+
+
+class _Fork(threading.local):
+    """What is done when this thread forks: until the child has abandoned everything, its signals wait."""
+
+    mask: set[int] | None = None
+
+    def before(self) -> None:
+        self.mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS) if _interceptions else None
+
+    def in_parent(self) -> None:
+        if self.mask is not None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, self.mask)
+
+    def in_child(self) -> None:
+        for each in tuple(_interceptions):
+            each.abandon()
+        _interceptions.clear()
+        self.in_parent()
+
+
+if hasattr(os, "register_at_fork"):
+    _fork = _Fork()
+    os.register_at_fork(before=_fork.before, after_in_parent=_fork.in_parent, after_in_child=_fork.in_child)
 
 
 def _handing_on(

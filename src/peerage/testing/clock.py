@@ -30,6 +30,7 @@ from functools import partial
 from typing import Any, Final, Self
 
 from peerage import timing
+from peerage.backends.feed import call_threadsafe
 
 #: Real seconds for which nothing may happen before time jumps, if there are sockets.
 _SETTLED: Final = 0.001
@@ -60,18 +61,12 @@ class VirtualClock:
     _in_use: "VirtualClock | None" = None
 
     def __init__(self) -> None:
-        self._now = timing.monotonic()
-        self._ended_at: float | None = None
-        self._lock = threading.Lock()
-        self._waits: set[_Waits] = set()
-        self._paused = 0
+        self._loops = _Loops(timing.monotonic())
         self._restore: list[Callable[[], object]] = []
 
     def time(self) -> float:
         """Return the monotonic time in seconds; after the end it goes on with real time, and never back."""
-        if self._ended_at is None:
-            return self._now
-        return self._now + max(0.0, time.monotonic() - self._ended_at)
+        return self._loops.time()
 
     def __enter__(self) -> Self:
         if VirtualClock._in_use is not None:
@@ -81,8 +76,12 @@ class VirtualClock:
         run_forever = asyncio.BaseEventLoop.run_forever
 
         def run(loop: asyncio.BaseEventLoop) -> None:
-            with self._followed_by(loop):
+            self._follow_anyio()
+            self.follow(loop)
+            try:
                 run_forever(loop)
+            finally:
+                self._loops.leave(loop)
 
         self._replace(asyncio.BaseEventLoop, "run_forever", run)
         return self
@@ -90,21 +89,18 @@ class VirtualClock:
     def __exit__(self, *_: object) -> None:
         while self._restore:
             self._restore.pop()()
-        self._ended_at = time.monotonic()
         VirtualClock._in_use = None
-        for waits in tuple(self._waits):
-            waits.leave()
+        self._loops.end()
 
     @contextmanager
     def paused(self) -> Iterator[None]:
         """Let no time pass in the block, which may be in any thread, because something unknown here runs."""
-        with self._lock:
-            self._paused += 1
+        self._loops.pause()
         try:
             yield
         finally:
-            self._go_on()
-            self._wake_one()
+            self._loops.go_on()
+            self._loops.wake_one()
 
     def follow(self, loop: asyncio.AbstractEventLoop) -> None:
         """Let *loop*, in whose thread this is called, follow this clock until the clock or the loop ends.
@@ -116,46 +112,88 @@ class VirtualClock:
             raise TypeError(
                 f"A virtual clock needs an event loop of asyncio itself, not {type(loop).__name__}."
             )
-        with self._lock:
-            if not any(each.loop is loop for each in self._waits):
-                self._waits.add(_Waits(self, loop))
-
-    @contextmanager
-    def _followed_by(self, loop: asyncio.BaseEventLoop) -> Iterator[None]:
-        self._follow_anyio()
-        self.follow(loop)
-        try:
-            yield
-        finally:
-            for waits in tuple(self._waits):
-                if waits.loop is loop:
-                    waits.leave()
+        self._loops.add(loop)
 
     def _follow_anyio(self) -> None:
         """Let no time pass while a worker thread of anyio runs; it may have been imported meanwhile."""
         to_thread = sys.modules.get("anyio.to_thread")
         if to_thread is not None and not isinstance(to_thread.run_sync, partial):
-            self._replace(to_thread, "run_sync", partial(self.run_paused, to_thread.run_sync))
+            self._replace(to_thread, "run_sync", partial(self._loops.run_paused, to_thread.run_sync))
 
     def _replace(self, owner: Any, name: str, value: Any) -> None:
         before = getattr(owner, name)
         setattr(owner, name, value)
         self._restore.append(lambda: setattr(owner, name, before))
 
-    # What the loops do
+
+class _Loops:
+    """The event loops that follow a clock; decides when its time jumps. *now* is the time at first."""
+
+    def __init__(self, now: float) -> None:
+        self._now = now
+        self._ended_at: float | None = None
+        self._lock = threading.Lock()
+        self._waits: set[_Waits] = set()
+        self._paused = 0
+
+    def time(self) -> float:
+        if self._ended_at is None:
+            return self._now
+        return self._now + max(0.0, time.monotonic() - self._ended_at)
+
+    # Which loops there are
+
+    def add(self, loop: asyncio.SelectorEventLoop) -> None:
+        with self._lock:
+            if not any(each.loop is loop for each in self._waits):
+                self._waits.add(_Waits(self, loop))
+
+    def leave(self, loop: asyncio.AbstractEventLoop) -> None:
+        for waits in tuple(self._waits):
+            if waits.loop is loop:
+                waits.leave()
+                with self._lock:
+                    self._waits.discard(waits)
+        self.wake_one()
+
+    def end(self) -> None:
+        self._ended_at = time.monotonic()
+        for waits in tuple(self._waits):
+            self.leave(waits.loop)
+
+    def wake_one(self) -> None:
+        """Let a loop look anew whether time can jump."""
+        with self._lock:
+            for each in self._waits:
+                each.wake()
+                break
+
+    # What works for a loop in other threads
+
+    def pause(self) -> None:
+        with self._lock:
+            self._paused += 1
+
+    def go_on(self, _: object = None) -> None:
+        with self._lock:
+            self._paused -= 1
 
     def run_in_executor(self, original: Callable[..., Any], *args: Any) -> Any:
         """Run a function in an executor; no time passes until the loop has its result."""
         future = original(*args)
-        with self._lock:
-            self._paused += 1
-        future.add_done_callback(self._go_on)
+        self.pause()
+        future.add_done_callback(self.go_on)
         return future
 
     async def run_paused(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Await what works in a thread; no time passes meanwhile."""
-        with self.paused():
+        self.pause()
+        try:
             return await original(*args, **kwargs)
+        finally:
+            self.go_on()
+
+    # What the loops do
 
     def take_turn(self) -> None:
         """Let a little time pass, but not up to the next timer of a loop that waits: that would miss it."""
@@ -203,7 +241,7 @@ class VirtualClock:
 
     def _is_ready(self) -> bool:
         """Tell whether a loop that waits is about to be woken by one of its descriptors."""
-        # Not by the selectors, which other threads are waiting at; and a poll object has one thread.
+        # Not by the selectors, at which other threads wait.
         poll = select.poll()
         for each in self._waits:
             for key in each.selector.get_map().values():
@@ -218,39 +256,22 @@ class VirtualClock:
             if each.due is not None and each.due <= target:
                 each.wake()
 
-    def _go_on(self, _: object = None) -> None:
-        with self._lock:
-            self._paused -= 1
-
-    def left(self, waits: "_Waits") -> None:
-        """Note that a loop doesn't follow this clock any more."""
-        with self._lock:
-            self._waits.discard(waits)
-        self._wake_one()
-
-    def _wake_one(self) -> None:
-        """Let a loop look anew whether time can jump."""
-        with self._lock:
-            for each in self._waits:
-                each.wake()
-                break
-
 
 class _Waits(selectors.BaseSelector):
-    """The selector of one loop: asks the clock before it waits."""
+    """The selector of one loop, which waits as *loops* says."""
 
-    def __init__(self, clock: VirtualClock, loop: asyncio.SelectorEventLoop) -> None:
+    def __init__(self, loops: _Loops, loop: asyncio.SelectorEventLoop) -> None:
         self.loop = loop
         self.selector: selectors.BaseSelector = vars(loop)["_selector"]
         self.due: float | None = None
         """When its next timer is due, while it waits; None while it runs."""
-        self._clock = clock
+        self._loops = loops
         # asyncio has no public way to replace these on a loop that exists.
         vars(loop).update(
             _selector=self,
-            time=clock.time,
-            run_in_executor=partial(clock.run_in_executor, loop.run_in_executor),
-            shutdown_default_executor=partial(clock.run_paused, loop.shutdown_default_executor),
+            time=loops.time,
+            run_in_executor=partial(loops.run_in_executor, loop.run_in_executor),
+            shutdown_default_executor=partial(loops.run_paused, loop.shutdown_default_executor),
         )
 
     def leave(self) -> None:
@@ -260,19 +281,18 @@ class _Waits(selectors.BaseSelector):
             own["_selector"] = self.selector
             del own["run_in_executor"], own["shutdown_default_executor"]
         self.wake()
-        self._clock.left(self)
 
     def wake(self) -> None:
         """Let the loop run once, if it runs."""
         if self.loop.is_running():
-            self.loop.call_soon_threadsafe(_nothing)
+            call_threadsafe(self.loop, _nothing)
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        self._clock.take_turn()
+        self._loops.take_turn()
         ready = self.selector.select(0)
         if ready or (timeout is not None and timeout <= 0):
             return ready
-        return self._clock.wait(self, timeout)
+        return self._loops.wait(self, timeout)
 
     def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
         return self.selector.register(fileobj, events, data)

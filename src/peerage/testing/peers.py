@@ -32,7 +32,14 @@ class Peer:
     Its methods may be called from any thread, and return when their effect has begun.
     """
 
-    def __init__(self, thread: LoopThread, registry: IsolatedRegistry, handler: Handler) -> None:
+    def __init__(
+        self,
+        thread: LoopThread,
+        registry: IsolatedRegistry,
+        handler: Handler,
+        identity: Identity,
+        fields: AdvertFields,
+    ) -> None:
         self.requests: list[web.Request] = []
         """The requests that it received, in order, without the probes that peerage sends; the bodies of those
         that are answered were read, so that ``await request.json()`` works."""
@@ -46,10 +53,15 @@ class Peer:
         app.router.add_route("*", "/{tail:.*}", self._answer)
         # A handler that waits for something that doesn't come is cancelled with its connection.
         self._runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=1.0)
-        self._advert = Advert()
         self._nonce = secrets.token_hex(8)
         self._advertisement: Advertisement | None = None
         self._killed = False
+        self._advert = thread.run(self._listen(Advert(identity=identity).changed(**fields)))
+        try:
+            thread.run(self._publish())
+        except BaseException:
+            thread.run(self._stop())
+            raise
 
     @property
     def url(self) -> str:
@@ -70,8 +82,12 @@ class Peer:
             record_stays: whether its record stays in the registry, as it does in ZooKeeper until the session
                 of the dead process expires. Call this method again to remove the record.
         """
-        self._thread.run(self._kill(record_stays=record_stays))
-        self._registry.seen_elsewhere()
+        if not self._killed:
+            self._killed = True
+            self._thread.run(self._stop())
+        if self._advertisement is not None and not record_stays:
+            self._thread.run(self._advertisement.withdraw())
+            self._registry.seen_elsewhere()
 
     def hang(self) -> None:
         """Accept connections and requests, and answer nothing until :meth:`resume`, as a stopped process."""
@@ -91,12 +107,11 @@ class Peer:
         self._thread.run(self._publish())
         self._registry.seen_elsewhere()
 
-    async def start(self, identity: Identity, fields: AdvertFields) -> None:
-        """Listen on a free port and advertise; in the event loop of the peers."""
+    async def _listen(self, advert: Advert) -> Advert:
+        """Listen on a free port, and return *advert* with it."""
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
-        self._advert = Advert(identity=identity, web=bound_web(self._runner)).changed(**fields)
-        await self._publish()
+        return advert.changed(web=bound_web(self._runner))
 
     async def _publish(self) -> None:
         data = build_record(self._advert, nonce=self._nonce)
@@ -106,15 +121,8 @@ class Peer:
             self._advertisement.update(data)
         await self._advertisement.registered()
 
-    async def _kill(self, *, record_stays: bool) -> None:
-        if not self._killed:
-            self._killed = True
-            await self.stop()
-        if self._advertisement is not None and not record_stays:
-            await self._advertisement.withdraw()
-
-    async def stop(self) -> None:
-        """Break its connections and close its port; in the event loop of the peers."""
+    async def _stop(self) -> None:
+        """Close its port and break its connections."""
         for site in tuple(self._runner.sites):
             await site.stop()
         for connection in () if self._runner.server is None else self._runner.server.connections:
@@ -170,15 +178,17 @@ class Peers:
             handler: a function or coroutine function that gets each :class:`aiohttp.web.Request` and returns
                 a response of aiohttp or a JSON value; or a JSON value, which answers each request.
             fields: of :class:`peerage.Advert`, such as ``ids={"shard": 1}``.
+
+        Raises:
+            RecordError: something of it can't be advertised.
         """
         if self._thread is None:
             self._thread = LoopThread("peerage.testing: peers")
-        peer = Peer(self._thread, self.registry, handler)
-        self._peers.append(peer)
         self._count[service_id] += 1
         instance_id = f"{service_id}-{self._count[service_id]}"
         identity = Identity(host="127.0.0.1", appclass="Peer", service_id=service_id, instance_id=instance_id)
-        self._thread.run(peer.start(identity, fields))
+        peer = Peer(self._thread, self.registry, handler, identity, fields)
+        self._peers.append(peer)
         self.registry.seen_elsewhere()
         return peer
 
@@ -187,14 +197,11 @@ class Peers:
         if self._thread is not None:
             thread, self._thread = self._thread, None
             try:
-                thread.run(self._stop())
+                for peer in self._peers:
+                    peer.kill(record_stays=True)
+                thread.run(self.registry.own.aclose())
             finally:
                 thread.close()
-
-    async def _stop(self) -> None:
-        for peer in self._peers:
-            await peer.stop()
-        await self.registry.own.aclose()
 
 
 def _is_probe(request: web.Request) -> bool:

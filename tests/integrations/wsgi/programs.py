@@ -18,6 +18,8 @@ from flask import Flask, request
 from peerage.integrations.wsgi import discovered
 
 logging.basicConfig(level="INFO", format="%(process)d %(message)s")
+if os.path.exists("slow"):  # a larger application takes longer to load
+    time.sleep(2)
 app = Flask(__name__)
 
 @app.route("/work", methods=["GET", "POST"])

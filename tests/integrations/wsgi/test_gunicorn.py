@@ -93,16 +93,25 @@ async def test_no_call_fails_in_restarts(tmp_path, registry, kind):
 @pytest.mark.long
 @pytest.mark.parametrize("kind", WORKERS)
 async def test_no_call_fails_while_workers_are_replaced(tmp_path, discovery, kind):
-    """At SIGHUP: new workers take over the port and the record."""
-    options = "--worker-class", kind, *WORKERS[kind]
+    """At SIGHUP: old workers serve and advertise until the new ones have loaded the application."""
+
+    def replaced(before):
+        assert [each.state for each in found(discovery)] == [None]
+        return len(leaders(server)) > before
+
+    options = "--worker-class", kind, "--workers", "2", "--threads", "4" if kind == "gthread" else "1"
     async with gunicorn(FLASK, tmp_path, "worker-0", *options) as server, discovery.session() as session:
         await eventually(lambda: found(discovery), "the instance")
+        (tmp_path / "slow").touch()
         async with sending(session, URL) as load:
             for _ in range(RESTARTS):
                 await load.some(20)
                 before = len(leaders(server))
                 server.signal(signal.SIGHUP)
-                await eventually(lambda before=before: len(leaders(server)) > before, "the next leader")
+                await eventually(lambda before=before: replaced(before), "the next leader")
+                await eventually(
+                    lambda: server.log.count("is replaced") % 2 == 0, "the end of the old workers"
+                )
             await load.some(20)
     assert load.failed == []
 

@@ -1,5 +1,6 @@
 """A WSGI application that is advertised where its server listens, and drained when that stops."""
 
+import asyncio
 import logging
 import os
 import threading
@@ -156,24 +157,28 @@ class _InProcess:
         # withdrawn: callers go on using the port, where another worker answers soon.
         self._portal.closes_at_exit = self._worker is None
         if threading.current_thread() is threading.main_thread():
-            StopSignals(self._stopping, lambda: self._portal.submit(self._drain())).install()
+            StopSignals(lambda: self._portal.submit(self._drain()), self._stop).install()
         else:
             log.warning(
                 "The server will stop without draining, because only the main thread can prepare that: call "
                 "start() of the application there before the server begins."
             )
 
-    def _stopping(self) -> None:
+    def _stop(self) -> None:
         self._portal.closes_at_exit = True
 
     async def _drain(self) -> None:
-        if self._worker is None or await server_stops(self._worker, self._lame_duck):
-            log.info("SIGTERM: the instance drains, and then the server stops")
-            await self.advertising.drain(self._lame_duck)
-        else:
-            log.info("SIGTERM: this worker is replaced, and another one advertises the instance")
-            await self.advertising.hand_over()
-            self._portal.closes_at_exit = False
+        """Drain if the server stops; else wait until another worker advertises, if one comes in time."""
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        while self._worker is not None and not await server_stops(self._worker, self._lame_duck):
+            waited = clock() - began
+            if await self.advertising.hand_over() or waited > self._worker.cfg.graceful_timeout:
+                log.info("SIGTERM: this worker is replaced, after %.1f s", waited)
+                return
+        log.info("SIGTERM: the instance drains, and then the server stops")
+        self._portal.closes_at_exit = True
+        await self.advertising.drain(self._lame_duck)
 
 
 def _local_address(environ: Environ) -> Any:

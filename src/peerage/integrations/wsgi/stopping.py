@@ -23,13 +23,14 @@ class StopSignals:
     server, which stops at once.
 
     Args:
-        stopping: called at each signal to stop; it may be called while any code is interrupted, as
-        drain: begins to drain, and returns without waiting.
+        drain: begins to drain, and returns without waiting; it may be called while any code is interrupted,
+            and so may
+        stop: called when the server stops at once.
     """
 
-    def __init__(self, stopping: Callable[[], object], drain: Callable[[], "Future[None]"]) -> None:
-        self._stopping = stopping
+    def __init__(self, drain: Callable[[], "Future[None]"], stop: Callable[[], object]) -> None:
         self._drain = drain
+        self._stop = stop
         self._pid = os.getpid()
         self._begun = False
         self._drained = False
@@ -51,8 +52,9 @@ class StopSignals:
 
     def _received(self, number: int, frame: Any) -> None:
         if self._pid == os.getpid():
-            self._stopping()
-            if number == signal.SIGTERM and not self._drained:
+            if number != signal.SIGTERM:
+                self._stop()
+            elif not self._drained:
                 self._begin(number, frame)
                 return
         self._hand_on(number, frame)
