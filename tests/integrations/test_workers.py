@@ -76,7 +76,7 @@ async def test_no_call_fails_when_a_worker_is_replaced(tmp_path):
 
 
 async def test_no_call_fails_when_a_worker_has_had_its_requests(tmp_path):
-    """uvicorn replaces it without a signal."""
+    """Uvicorn replaces it without a signal."""
     server = SERVERS["uvicorn with 4 workers"]
     options = "--workers=2", "--limit-max-requests=100", "--limit-max-requests-jitter=200"
     server = server._replace(command=(*server.command, *options))
