@@ -116,15 +116,24 @@ async def test_no_call_fails_while_workers_are_replaced(tmp_path, discovery):
 
 
 @pytest.mark.long
-async def test_no_call_fails_while_the_only_worker_is_replaced(tmp_path, discovery):
-    """It ends after as many requests as gunicorn was told; its record is kept until the next one serves."""
+async def test_no_call_fails_while_the_only_worker_is_replaced(tmp_path, zookeeper):
+    """It ends after as many requests as gunicorn was told; its record stays until the next one advertises."""
     options = "--worker-class", "gthread", "--threads", "4", "--max-requests", "100"
-    async with gunicorn(FLASK, tmp_path, "worker-0", *options) as server, discovery.session() as session:
+    url = f"zookeeper://{zookeeper.address}/{tmp_path.name}"
+    async with (
+        gunicorn(FLASK, tmp_path, "worker-0", *options, PEERAGE_REGISTRY=url) as server,
+        Discovery(url) as discovery,
+        discovery.session() as session,
+    ):
         await eventually(lambda: found(discovery), "the instance")
+        known = []
+        unsubscribe = discovery.directory.subscribe(lambda _: known.append(len(found(discovery))))
         async with sending(session, URL, rate=50) as load:
             await load.some(350)
-            assert len(leaders(server)) >= 3
+        unsubscribe()
+        assert len(leaders(server)) >= 3
     assert load.failed == []
+    assert min(known) > 0
 
 
 async def test_at_sigint_it_stops_at_once(tmp_path, discovery):
