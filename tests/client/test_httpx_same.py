@@ -62,7 +62,7 @@ class Pair:
         self.package = package
 
         async def start():
-            fleet = Fleet(stack, Clock())
+            fleet = Fleet(stack, Clock(), peers=None)
             stack.push_async_callback(fleet.aclose)
             await fleet.serve_raw(self.recorder)
             server = await asyncio.start_unix_server(self._converse, folder / "socket")

@@ -119,7 +119,7 @@ async def test_closing_ends_the_calls_that_wait(registry):
             await asking
 
 
-async def test_closing_waits_for_no_registry_that_hangs(registry, monkeypatch):
+async def test_closing_waits_for_no_registry_that_hangs(registry, monkeypatch, virtual_clock):
     """Withdrawals that aren't answered are given up, all of them at the same time."""
     hanging = [Hanging() for _ in range(5)]
     advertisements = iter(hanging)
@@ -132,7 +132,7 @@ async def test_closing_waits_for_no_registry_that_hangs(registry, monkeypatch):
     assert all(one.cancelled for one in hanging)
 
 
-async def test_closing_goes_on_when_it_is_cancelled(registry, monkeypatch):
+async def test_closing_goes_on_when_it_is_cancelled(registry, monkeypatch, virtual_clock):
     """The next call waits for the rest."""
     hanging = Hanging()
     monkeypatch.setattr(registry, "advertise", lambda *_: hanging)

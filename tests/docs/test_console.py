@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from tests.docs.pages import ROOT, blocks, commands, is_read, pages
+from tests.docs.pages import ROOT, blocks, commands, is_read, pages, text_of
 from typer.testing import CliRunner
 
 from peerage.cli.app import app
@@ -24,7 +24,18 @@ SYSTEM = {"cd", "curl", "docker", "git", "journalctl", "kill", "kubectl", "opens
 #: Programs whose help lists all options of all that they do.
 SERVERS = {"granian", "gunicorn", "hypercorn", "uvicorn"}
 
-STEPS = [(page, command) for page in pages() for command, _ in commands(page)]
+#: A command in a sentence.
+_INLINE = re.compile(r"`((?:granian|gunicorn|hypercorn|make|peerage|pip install|uvicorn) [^`\n]+)`")
+
+
+def steps() -> list[tuple[str, str]]:
+    """The commands of all pages, and the pages."""
+    found = [
+        (page, command)
+        for page in pages()
+        for command in (*(command for command, _ in commands(page)), *_INLINE.findall(text_of(page)))
+    ]
+    return list(dict.fromkeys(found))
 
 
 @cache
@@ -35,7 +46,7 @@ def help_of(*words: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True, env=environ).stdout
 
 
-@pytest.mark.parametrize(("page", "command"), STEPS)
+@pytest.mark.parametrize(("page", "command"), steps())
 def test_a_command_exists(page, command):
     """Its program is there, and so are the options, targets, extras and files that it names."""
     words = shlex.split(command, comments=True)
@@ -112,7 +123,3 @@ def check_requirement(requirement: str) -> None:
         assert set(filter(None, (extras[1] or "").split(","))) <= project["optional-dependencies"].keys()
     elif not requirement.startswith("-"):
         assert find_spec(requirement.partition("[")[0].replace("-", "_")), requirement
-
-
-def text_of(name: str) -> str:
-    return (ROOT / name).read_text(encoding="utf-8")

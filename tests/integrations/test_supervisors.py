@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 from tests.integrations.servers import SERVERS, serving
+from tests.restarts import sending
 from tests.web.programs import environ
 
 from peerage import Discovery
@@ -154,6 +155,33 @@ async def test_when_the_worker_that_leads_is_killed_another_one_leads(tmp_path):
         assert [each.instance_id for each in caller.found()] == ["worker-0"]
         # Granian itself loses a signal that comes while a worker starts.
         await caller.workers(4)
+        child.terminate()
+        assert (await child.end())[0] == 0, child.log
+
+
+@pytest.mark.long
+async def test_no_call_fails_when_a_worker_has_had_its_number_of_requests(tmp_path):
+    """Hypercorn itself closes connections at once, on which a request may be on its way."""
+    limited = SERVERS["hypercorn"]
+    limited = limited._replace(command=(*limited.command, "--max-requests=40"))
+    async with (
+        serving(SERVERS["granian"], tmp_path, "worker-1", free_port()),
+        serving(limited, tmp_path, "worker-2", free_port()) as child,
+        calling(tmp_path) as caller,
+    ):
+        await eventually(lambda: caller.states() == [None, None], "both instances")
+        leaders = set()
+
+        def led():
+            for each in caller.found():
+                if each.instance_id == "worker-2":
+                    leaders.add(each.record()["process_id"])
+            return len(leaders)
+
+        async with sending(caller.session, URL, 100) as load:
+            await eventually(led, "two other workers, one after the other", wanted=lambda number: number == 3)
+            await load.some(20)
+        assert load.failed == []
         child.terminate()
         assert (await child.end())[0] == 0, child.log
 

@@ -3,14 +3,15 @@
 import asyncio
 import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import aiohttp
 import httpx
 import pytest
 from aiohttp import web
 
-from peerage import CallOptions, Discovery, NotDiscoveredError, UnreachableError
-from peerage.testing import begun, eventually
+from peerage import CallOptions, Discovery, NotDiscoveredError, RecordError, UnreachableError
+from peerage.testing import begun, eventually, loopthread
 from peerage.testing.children import STRICT, run
 
 ORDERS = "http://orders.service_id.asab/v1/orders?open=1"
@@ -81,6 +82,33 @@ async def test_several_instances_and_their_ids(peers, session):
     assert sorted(each.weight for each in peers.registry.instances(service_id="orders")) == [1, 3]
 
 
+def test_a_peer_that_cant_be_advertised_leaves_nothing_open(peers):
+    """The port is closed as well."""
+    with pytest.raises(RecordError, match="shard"):
+        peers.add("orders", ids={"no.shard": 1})
+    with pytest.raises(TypeError, match="surname"):
+        peers.add("orders", surname="tea")
+
+
+def test_a_handler_that_blocks_the_peers_is_named_as_a_cause(peers, monkeypatch):
+    entered, release = threading.Event(), threading.Event()
+
+    def block(_):
+        entered.set()
+        return release.wait(20)
+
+    orders = peers.add("orders", block)
+    with ThreadPoolExecutor(1) as threads:
+        answer = threads.submit(httpx.get, orders.url)
+        assert entered.wait(20)
+        with monkeypatch.context() as patch:
+            patch.setattr(loopthread, "PATIENCE", 0.01)
+            with pytest.raises(TimeoutError, match="look for a handler"):
+                orders.hang()
+        release.set()
+        assert answer.result().json() is True
+
+
 async def test_a_killed_peer_refuses(peers, session):
     orders = await peers.add("orders", 1)
     assert await get(session) == 1
@@ -88,7 +116,7 @@ async def test_a_killed_peer_refuses(peers, session):
     assert not peers.registry.instances(service_id="orders")
     with pytest.raises(aiohttp.ClientConnectorError):
         await get(session, orders.url)
-    with pytest.raises((NotDiscoveredError, UnreachableError)):
+    with pytest.raises((NotDiscoveredError, RecordError, UnreachableError)):
         await get(session)
 
 

@@ -255,7 +255,7 @@ async def chain(request):
         yield await Chain(stack, f"memory:{uuid4().hex}", request.param).open()
 
 
-async def test_all_handlers_of_a_chain_are_cancelled_when_the_deadline_passes(chain):
+async def test_all_handlers_of_a_chain_are_cancelled_when_the_deadline_passes(virtual_clock, chain):
     async def hang(request):
         await asyncio.Event().wait()
 

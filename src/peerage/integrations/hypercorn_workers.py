@@ -10,7 +10,8 @@ import logging
 import multiprocessing
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from multiprocessing.synchronize import Event
 from typing import Any
 
@@ -31,52 +32,84 @@ def stop_of_supervisor() -> Callable[[], None] | None:
     hypercorn = sys.modules.get("hypercorn.asyncio.run")
     if hypercorn is None or multiprocessing.parent_process() is None:
         return None
-    event = _event_of_worker(hypercorn)
-    if event is None:
+    worker = _Worker.find(hypercorn)
+    if worker is None:
         log.warning(
             "This version of hypercorn tells its workers to stop in a way that peerage doesn't know, so the "
             "server stops without draining, and calls may fail: use hypercorn 0.17 or 0.18, or --workers 0."
         )
         return None
-    return _EventOfSupervisor(event, asyncio.get_running_loop()).let_stop
+    return worker.let_stop
 
 
-def _event_of_worker(hypercorn: Any) -> Event | None:
-    """Return the event that the function which serves here will read."""
-    for task in asyncio.all_tasks():
-        coroutine: Any = task.get_coro()
-        if getattr(coroutine, "cr_code", None) is hypercorn.worker_serve.__code__:
-            # A partial of hypercorn.utils.check_multiprocess_shutdown_event().
-            trigger = coroutine.cr_frame.f_locals.get("shutdown_trigger")
-            for argument in getattr(trigger, "args", ()):
-                if isinstance(argument, Event):
-                    return argument
-    return None
+class _Worker:
+    """Takes the place of what tells a worker to stop, in this process only.
 
+    Args:
+        event: the supervisor's.
+        serving: the variables of the function that serves here.
+    """
 
-class _EventOfSupervisor:
-    """Takes the place of what the worker reads, in this process only."""
-
-    def __init__(self, event: Event, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, event: Event, serving: Callable[[], Mapping[str, Any]]) -> None:
         self._is_set = event.is_set
-        self._loop = loop
+        self._serving = serving
+        self._loop = asyncio.get_running_loop()
+        self._limit_followed = False
+        self._server_stops = False
         self._told = False
         self._may_stop = False
         event.is_set = self._read  # type: ignore[method-assign]  # the worker reads it through this method
+
+    @classmethod
+    def find(cls, hypercorn: Any) -> "_Worker | None":
+        """Return the one of this process; None if it isn't found."""
+        for task in asyncio.all_tasks():
+            coroutine: Any = task.get_coro()
+            if getattr(coroutine, "cr_code", None) is hypercorn.worker_serve.__code__:
+                # A partial of hypercorn.utils.check_multiprocess_shutdown_event().
+                trigger = coroutine.cr_frame.f_locals.get("shutdown_trigger")
+                for argument in getattr(trigger, "args", ()):
+                    if isinstance(argument, Event):
+                        return cls(argument, partial(_variables, coroutine))
+        return None
 
     def let_stop(self) -> None:
         self._may_stop = True
 
     def _read(self) -> bool:
-        if not self._told and self._is_set():
-            self._told = True
-            received = loop_handler(self._loop, signal.SIGTERM)
-            if received is None:
-                # The application hasn't been started, or it has let go of the signal.
-                self._may_stop = True
-            else:
-                received()
+        if not self._limit_followed:
+            self._limit_followed = True
+            self._follow_limit()
+        if not self._server_stops and self._is_set():
+            self._server_stops = True
+            if self._tell():
                 # When the first worker ends, the supervisor sends SIGTERM to all others, and that isn't a
                 # request to be quicker.
                 self._loop.add_signal_handler(signal.SIGTERM, lambda: None)
         return self._may_stop
+
+    def _follow_limit(self) -> None:
+        """Be told, instead of the worker, that it has had --max-requests: it would stop at once."""
+        terminate: Any = getattr(self._serving().get("context"), "terminate", None)
+        if hasattr(terminate, "set"):
+
+            async def reached() -> None:
+                self._tell()
+
+            terminate.set = reached
+
+    def _tell(self) -> bool:
+        """Begin to stop, once; return whether the application does something first."""
+        received = loop_handler(self._loop, signal.SIGTERM)
+        if received is None:
+            # It hasn't been started, or it has let go of the signal.
+            self._may_stop = True
+        elif not self._told:
+            self._told = True
+            received()
+        return received is not None
+
+
+def _variables(coroutine: Any) -> Mapping[str, Any]:
+    frame = coroutine.cr_frame
+    return {} if frame is None else frame.f_locals

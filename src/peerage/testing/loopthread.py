@@ -40,7 +40,7 @@ class LoopThread:
         Raises:
             TimeoutError: it doesn't end within the patience of tests.
         """
-        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(PATIENCE)
+        return _result_of(coroutine, self.loop)
 
     def call(self, function: Callable[[], T]) -> T:
         """Call *function* there, wait for its end, and return its result or raise its exception."""
@@ -63,4 +63,18 @@ def call_in(loop: asyncio.AbstractEventLoop, function: Callable[[], T]) -> T:
     async def call() -> T:
         return function()
 
-    return asyncio.run_coroutine_threadsafe(call(), loop).result(PATIENCE)
+    return _result_of(call(), loop)
+
+
+def _result_of(coroutine: Coroutine[Any, Any, T], loop: asyncio.AbstractEventLoop) -> T:
+    future = asyncio.run_coroutine_threadsafe(coroutine, loop)
+    try:
+        return future.result(PATIENCE)
+    except TimeoutError as error:
+        if future.done():
+            raise
+        future.cancel()
+        raise TimeoutError(
+            f"An event loop in another thread didn't do what it was told to within {PATIENCE:g} s: look for "
+            "a handler of a fake peer, or another coroutine, that blocks it or ignores its cancellation."
+        ) from error

@@ -57,7 +57,11 @@ class Peer:
         self._advertisement: Advertisement | None = None
         self._killed = False
         self._advert = thread.run(self._listen(Advert(identity=identity).changed(**fields)))
-        thread.run(self._publish())
+        try:
+            thread.run(self._publish())
+        except BaseException:
+            thread.run(self._stop())
+            raise
 
     @property
     def url(self) -> str:
@@ -174,6 +178,9 @@ class Peers:
             handler: a function or coroutine function that gets each :class:`aiohttp.web.Request` and returns
                 a response of aiohttp or a JSON value; or a JSON value, which answers each request.
             fields: of :class:`peerage.Advert`, such as ``ids={"shard": 1}``.
+
+        Raises:
+            RecordError: something of it can't be advertised.
         """
         if self._thread is None:
             self._thread = LoopThread("peerage.testing: peers")

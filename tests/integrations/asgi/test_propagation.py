@@ -1,8 +1,10 @@
 """An ASGI application applies the deadline of its callers, and the mark of a retry."""
 
 import asyncio
+import time
 
 import aiohttp
+import httpx
 import pytest
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
@@ -10,8 +12,10 @@ from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.responses import JSONResponse, PlainTextResponse, StreamingResponse
 from starlette.routing import Route
 from tests.integrations.asgi.serving import serving
+from tests.web import frameworks
 
 import peerage
+import peerage.sync
 from peerage import DeadlineExceededError
 from peerage.calling.deadline import TIMEOUT_MS, current_deadline
 from peerage.calling.retried import RETRY, is_nested
@@ -172,3 +176,38 @@ async def test_installed_in_the_application_it_does_the_same():
     async with serving(app) as url:
         assert (await ask(url, Peerage_Timeout_Ms="150"))[0] == 504
     assert hanging.cancelled == 1
+
+
+@pytest.mark.long
+async def test_a_call_in_a_thread_fails_once_the_deadline_has_passed(tmp_path):
+    """The thread itself can't be cancelled."""
+    asked, failed, ended = [], [], asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    async def answer(request):
+        asked.append(request)
+        return "asked"
+
+    async with (
+        frameworks.serving("aiohttp", {"/": answer}) as orders,
+        peerage.Discovery(f"embedded://{tmp_path}", service_id="orders") as discovery,
+    ):
+        await discovery.advertise(web=[("127.0.0.1", int(orders.rpartition(":")[2]))])
+        caller = peerage.sync.Discovery(f"embedded://{tmp_path}")
+
+        def handler(_request):
+            with caller.client() as client:
+                client.get("http://orders.service_id.asab/")
+                while current_deadline.get().leaves_time(time.monotonic()):
+                    time.sleep(0.01)
+                try:
+                    client.get("http://orders.service_id.asab/")
+                except httpx.TimeoutException as error:
+                    failed.append(error)
+            caller.close()
+            loop.call_soon_threadsafe(ended.set)
+
+        async with serving(propagate(application(handler))) as url:
+            assert (await ask(url, Peerage_Timeout_Ms="3000"))[0] == 504
+            await ended.wait()
+    assert len(failed) == len(asked) == 1
