@@ -154,7 +154,7 @@ class _InProcess:
         self.misdirected = Misdirected([self.advertising])
         self._worker = this_worker()
         # A worker may end though its server goes on, as after --max-requests. Its record is lost then, not
-        # withdrawn: callers go on using the port, where another worker answers soon.
+        # withdrawn: in ZooKeeper it stays a while, and callers use the port, which the next worker serves.
         self._portal.closes_at_exit = self._worker is None
         if threading.current_thread() is threading.main_thread():
             StopSignals(lambda: self._portal.submit(self._drain()), self._stop).install()
