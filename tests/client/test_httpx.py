@@ -298,7 +298,7 @@ async def test_no_connection_is_free_in_time(fleet, library):
         discovery.session = lambda **kwargs: make(connector=connector, connector_owner=False, **kwargs)
         async with library.httpx.AsyncClient(transport=library.transport(discovery)) as client:
             limits = library.httpx.Timeout(None, connect=0.05, pool=0.05)
-            async with client.stream("GET", ORDERS, timeout=limits):
+            async with client.stream("GET", ORDERS, timeout=None):
                 with pytest.raises(library.httpx.PoolTimeout):
                     await client.get(ORDERS, timeout=limits)
 

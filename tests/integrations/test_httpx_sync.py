@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -31,7 +32,9 @@ async def answer(request):
         await response.prepare(request)
         await response.write(b"begun")
         await asyncio.Event().wait()
-    if request.path == "/hang":
+    if request.path == "/interrupt":
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+    if request.path in {"/hang", "/interrupt"}:
         await asyncio.Event().wait()
     if request.path == "/big":
         return web.Response(body=b"x" * 3_000_000)
@@ -246,15 +249,13 @@ def test_a_client_may_be_closed_after_its_discovery(library):
 
 async def test_an_interrupted_caller_gives_its_request_up():
     text = """
-    import signal, threading, time
     from tests.integrations.test_httpx_sync import ORDERS, serving, settled
 
     with serving() as discovery, discovery.client(timeout=None) as client:
         client.get(ORDERS)
         for body in (b"x", iter([b"x", b"y"])):
-            threading.Timer(0.3, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT)).start()
             try:
-                client.post(f"{ORDERS}hang", content=body)
+                client.post(f"{ORDERS}interrupt", content=body)
             except KeyboardInterrupt:
                 print(settled(discovery), flush=True)
     """

@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator
 from typing import assert_type
 
 import aiohttp
+import httpx
+import httpx2
 from aiohttp import web
 
 from peerage import (
@@ -30,7 +32,10 @@ from peerage import (
     open_registry,
     trace_calls,
 )
+from peerage import sync as blocking
 from peerage.balancing import peak_ewma
+from peerage.integrations import httpx as transports
+from peerage.integrations import httpx2 as transports2
 from peerage.telemetry import OpenTelemetry
 from peerage.web import (
     GracefulStop,
@@ -134,3 +139,21 @@ async def see() -> None:
         assert_type(discovery.call_counts(), CallCounts)
         discovery.call_counts().attempts["answered"] = 0  # type: ignore[index] # pyright: ignore[reportIndexIssue]
     Discovery(telemetry=print)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+
+
+async def call_with_httpx(discovery: Discovery) -> None:
+    """Each transport fits the clients of its package only."""
+    auth = transports.InternalAuth(discovery)
+    transport = transports.AsyncTransport(discovery, calls=CallOptions(retry=False))
+    async with httpx.AsyncClient(transport=transport, auth=auth) as client:
+        assert_type(await client.get("http://orders.service_id.asab/"), httpx.Response)
+    httpx2.AsyncClient(transport=transports2.AsyncTransport(discovery))
+    httpx2.AsyncClient(transport=transport)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    transports.AsyncTransport(discovery, wrapped=httpx.HTTPTransport())  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+
+
+def call_without_a_loop(discovery: blocking.Discovery) -> None:
+    """Likewise."""
+    assert_type(discovery.client(timeout=5.0), httpx.Client)
+    httpx.Client(transport=discovery.transport(ssl=False))
+    httpx2.Client(transport=transports2.Transport(discovery), auth=transports2.InternalAuth(discovery))
