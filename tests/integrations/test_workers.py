@@ -75,6 +75,23 @@ async def test_no_call_fails_when_a_worker_is_replaced(tmp_path):
     assert load.failed == []
 
 
+async def test_no_call_fails_when_a_worker_has_had_its_requests(tmp_path):
+    """Uvicorn replaces it without a signal."""
+    server = SERVERS["uvicorn with 4 workers"]
+    options = "--workers=2", "--limit-max-requests=100", "--limit-max-requests-jitter=200"
+    server = server._replace(command=(*server.command, *options))
+    async with (
+        finding(environ(tmp_path, "")["PEERAGE_REGISTRY"]) as found,
+        serving(server, tmp_path, port=free_port()),
+        found.discovery.session() as session,
+    ):
+        leader = await found.new_leader()
+        async with sending(session, URL) as load:
+            await found.new_leader(leader)
+            await load.some(20)
+    assert load.failed == []
+
+
 async def test_no_call_fails_when_gunicorn_replaces_its_workers(tmp_path):
     """At SIGHUP."""
     async with (

@@ -122,7 +122,7 @@ class PortAdvertising:
             self._ids = self._ids_of(advert)
             await self._lead(self._served[0])
             self._registration = self._discovery.register(advert)
-        except PeerageError:
+        except Exception:
             log.exception("This service isn't advertised")
 
     async def _find(self) -> list[Served]:
@@ -132,10 +132,12 @@ class PortAdvertising:
             if not logged and clock() - began > _PATIENCE:
                 logged = True
                 log.warning(
-                    "This service isn't advertised, because %s answers as it: write discovered(…, port=…), "
+                    "This service isn't advertised, because %s as it: write discovered(…, port=…), "
                     "the port at which it listens, and let discovered() be the outermost application. "
                     "The search goes on.",
-                    "no port of this process" if self._port is None else f"port {self._port} doesn't",
+                    "no port of this process answers"
+                    if self._port is None
+                    else f"port {self._port} doesn't answer",
                 )
             await asyncio.sleep(pause)
             pause = min(2 * pause, _SEARCH_LATER)

@@ -25,6 +25,9 @@ SAME_STOP: Final = 1.0
 #: Seconds that requests under way have, by default; as much as aiohttp gives handlers in ``cleanup()``.
 TIMEOUT: Final = 60.0
 
+#: After so many seconds without a new request, none is on its way over a kept-alive connection.
+QUIET: Final = 0.1
+
 
 class Meaning(Enum):
     """What a signal to stop means."""

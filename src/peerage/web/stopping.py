@@ -13,12 +13,9 @@ from typing import Any, Final
 from aiohttp import WSCloseCode, web
 from aiohttp.typedefs import Handler
 
-from peerage.serving.signals import TIMEOUT
+from peerage.serving.signals import QUIET, TIMEOUT
 
 log = logging.getLogger(__name__)
-
-#: After so many seconds without a new request, none is on its way over a kept-alive connection.
-_QUIET: Final = 0.1
 
 #: The share of the time limit after which responses are broken off. At the limit itself aiohttp stops waiting
 #: for them, and an error would result if a handler ended at the same moment.
@@ -131,7 +128,7 @@ class GracefulStop:
                     if runner is None:
                         return
                     seen = self._received
-                    await asyncio.sleep(_QUIET)
+                    await asyncio.sleep(QUIET)
                     await self._finish_those_under_way()
         except TimeoutError:
             if break_off:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import signal
 import threading
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -17,6 +18,7 @@ from peerage.integrations.asgi.propagation import propagate
 from peerage.integrations.asgi.requests import RequestsUnderWay
 from peerage.integrations.hypercorn_workers import stop_of_supervisor
 from peerage.integrations.ports import IDENTIFIED, IDENTIFY, listening
+from peerage.integrations.uvicorn_server import UvicornServer
 from peerage.records.advert import Advert
 from peerage.registration import LAME_DUCK
 from peerage.serving.signals import TIMEOUT, intercept_signals
@@ -85,6 +87,7 @@ class Discovered:
         self._requests = RequestsUnderWay(refuse_misdirected(propagate(app), self))
         self._discovery = discovery or Discovery(**of_discovery)
         self._advertising: PortAdvertising | None = None
+        self._uvicorn: UvicornServer | None = None
         self._checked = False
         self._alone: _WithoutLifespan | None = None
 
@@ -105,6 +108,8 @@ class Discovered:
             return
         scope.setdefault("state", {})["discovery"] = self._discovery
         await self._requests(scope, receive, send)
+        if self._uvicorn is not None and self._uvicorn.limit_reached():
+            signal.raise_signal(signal.SIGTERM)
 
     def own_ids(self) -> Collection[tuple[str, str]]:
         """Return the ``(key, value)`` pairs, folded, by which the application is called."""
@@ -189,11 +194,13 @@ class Discovered:
             try:
                 self._requests.closing = True
                 await advertising.drain(self._lame_duck)
-                await self._requests.finish(self._timeout)
+                accepted = uvicorn.stop_accepting()
+                await self._requests.finish(self._timeout, arriving=accepted)
             finally:
                 if self._alone is not None:
                     await self._alone.aclose()
 
+        uvicorn = self._uvicorn = UvicornServer()
         try:
             return intercept_signals(drain, then=stop_of_supervisor())
         except ConfigurationError as error:

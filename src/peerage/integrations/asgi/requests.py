@@ -5,6 +5,7 @@ import logging
 from typing import Final
 
 from peerage.integrations.asgi.messages import START, App, Message, Receive, Scope, Send
+from peerage.serving.signals import QUIET
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +30,7 @@ class RequestsUnderWay:
         # By the identities of their scopes.
         self._under_way: dict[int, Scope] = {}
         self._waited_for: set[int] = set()
+        self._received = 0
         self._finished = asyncio.Event()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -44,6 +46,7 @@ class RequestsUnderWay:
                 message = {**message, "headers": [*headers, _CLOSE]}
             await send(message)
 
+        self._received += 1
         key = id(scope)
         self._under_way[key] = scope
         try:
@@ -55,15 +58,21 @@ class RequestsUnderWay:
                 if not self._waited_for:
                     self._finished.set()
 
-    async def finish(self, timeout: float) -> None:  # noqa: ASYNC109 - it is no error
-        """Wait until those have ended that are under way now, at most *timeout* seconds."""
-        self._waited_for = set(self._under_way)
-        if not self._waited_for:
-            return
-        self._finished.clear()
+    async def finish(self, timeout: float, *, arriving: bool = False) -> None:  # noqa: ASYNC109 - no error
+        """Wait until those have ended that are under way now, at most *timeout* seconds.
+
+        Args:
+            timeout: seconds that they have.
+            arriving: whether to wait as well for those that arrive until there are none for a moment.
+        """
         try:
             async with asyncio.timeout(timeout):
-                await self._finished.wait()
+                await self._finish_those_under_way()
+                seen = -1 if arriving else self._received
+                while seen != self._received:
+                    seen = self._received
+                    await asyncio.sleep(QUIET)
+                    await self._finish_those_under_way()
         except TimeoutError:
             left = [self._under_way[key] for key in self._waited_for]
             names = [f"{scope['method']} {scope['path']!a}" for scope in left[:_SHOWN]]
@@ -72,3 +81,9 @@ class RequestsUnderWay:
             log.warning("Requests haven't ended in %g s, and the server stops: %s", timeout, shown)
         finally:
             self._waited_for = set()
+
+    async def _finish_those_under_way(self) -> None:
+        self._waited_for = set(self._under_way)
+        if self._waited_for:
+            self._finished.clear()
+            await self._finished.wait()
