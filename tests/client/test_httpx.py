@@ -261,6 +261,16 @@ async def test_an_unknown_name(httpx_client, library):
     assert caught.value.request.url == "http://nothing.service_id.asab/"
 
 
+async def test_a_registry_that_is_not_read_in_time(fleet, httpx_client, library):
+    async def fail():
+        raise peerage.NotReadyError("not yet")
+
+    fleet.membership.ready, fleet.membership.on_ready = False, fail
+    with pytest.raises(library.httpx.ConnectTimeout, match="not yet") as caught:
+        await httpx_client.get(ORDERS)
+    assert isinstance(caught.value, peerage.NotReadyError)
+
+
 async def test_a_host_in_asab_that_is_no_name(httpx_client, library):
     with pytest.raises(library.httpx.ConnectError) as caught:
         await httpx_client.get("http://orders.asab/")
@@ -380,13 +390,14 @@ async def test_a_deadline_passes_before_the_answer_and_in_the_body(fleet, httpx_
 
 
 async def test_a_body_that_fails(fleet, httpx_client):
-    async def broken():
+    async def broken(error):
         yield b"x"
-        raise KeyError("mine")
+        raise error
 
     await fleet.serve()
-    with pytest.raises(KeyError, match="mine"):
-        await httpx_client.post(ORDERS, content=broken())
+    for error in (KeyError("mine"), TimeoutError("mine"), ConnectionResetError("mine")):
+        with pytest.raises(type(error), match="mine"):
+            await httpx_client.post(ORDERS, content=broken(error))
     await eventually(lambda: not fleet.outstanding)
 
 

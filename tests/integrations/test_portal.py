@@ -254,6 +254,33 @@ assert portal.get() == os.getpid()
         assert (child.returncode, child.log) == (0, "")
 
 
+async def test_a_lock_that_is_held_during_a_fork():
+    """Its holder isn't there in the child, which doesn't wait for it."""
+    text = f"""{PROGRAM}
+held, ending = threading.Event(), threading.Event()
+
+def hold():
+    with portal._lock:
+        held.set()
+        ending.wait()
+
+holder = threading.Thread(target=hold)
+holder.start()
+held.wait()
+child = os.fork()
+if child == 0:
+    assert portal.get() == os.getpid()
+    portal.close()
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+ending.set()
+holder.join()
+"""
+    async with program(text) as child:
+        assert (await child.end())[1].split() == ["left"]
+        assert (child.returncode, child.log) == (0, "")
+
+
 async def test_a_forked_child_has_no_connection_of_its_parent():
     """Neither does it close one: the other end sees the parent's bytes and the parent's end only."""
     text = f"""{PROGRAM}

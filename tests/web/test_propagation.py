@@ -14,6 +14,7 @@ import peerage
 from peerage.calling.deadline import TIMEOUT_MS, current_deadline
 from peerage.calling.retried import RETRY, is_nested
 from peerage.testing import eventually
+from peerage.timing import monotonic
 from peerage.web import propagate
 
 
@@ -117,7 +118,7 @@ async def test_only_handlers_that_change_nothing_are_cancelled_if_that_is_chosen
     async def handler(request):
         if request.method == "GET":
             await hanging.handle(request)
-        await eventually(lambda: not current_deadline.get().leaves_time(asyncio.get_running_loop().time()))
+        await eventually(lambda: not current_deadline.get().leaves_time(monotonic()))
         passed.set()
         return web.Response(text="changed")
 
@@ -159,7 +160,7 @@ async def test_what_a_handler_leaves_behind_is_not_bound():
 
     async def stay(answered):
         await answered.wait()
-        return current_deadline.get().left(asyncio.get_running_loop().time()), is_nested()
+        return current_deadline.get().left(monotonic()), is_nested()
 
     async def handler(request):
         answered = asyncio.Event()

@@ -329,7 +329,7 @@ def test_deadlines_of_callers_hold_and_handlers_that_change_something_are_not_ca
 async def handle(request):
     if request.method == "GET":
         await asyncio.Event().wait()
-    while current_deadline.get().leaves_time(time.monotonic()):
+    while current_deadline.get().leaves_time(monotonic()):
         await asyncio.sleep(0.005)
     return aiohttp.web.Response()
 async def program(app, session):
@@ -338,6 +338,7 @@ async def program(app, session):
             say(response.status)
 import time
 from peerage.calling.deadline import current_deadline
+from peerage.timing import monotonic
 serve(program, routes=lambda webapp: webapp.router.add_route("*", "/", handle))
 """
     )

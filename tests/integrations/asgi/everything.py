@@ -21,6 +21,7 @@ from peerage.integrations.asgi import (
     report_load,
 )
 from peerage.integrations.fastapi import caller, require
+from peerage.timing import monotonic
 
 
 class Orders:
@@ -90,7 +91,7 @@ async def events():
 @fastapi.post("/later")
 async def later(background: BackgroundTasks):
     async def last():
-        lasting.append(current_deadline.get().left(time.monotonic()))
+        lasting.append(current_deadline.get().left(monotonic()))
 
     background.add_task(last)
     return "accepted"

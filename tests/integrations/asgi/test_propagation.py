@@ -21,6 +21,7 @@ from peerage.calling.deadline import TIMEOUT_MS, current_deadline
 from peerage.calling.retried import RETRY, is_nested
 from peerage.integrations.asgi import propagate
 from peerage.testing import eventually
+from peerage.timing import monotonic
 
 
 def application(handler):
@@ -89,7 +90,7 @@ async def test_what_runs_after_the_response_is_free_of_the_deadline_and_the_retr
 
     async def background():
         await answered.wait()
-        left = current_deadline.get().left(asyncio.get_running_loop().time())
+        left = current_deadline.get().left(monotonic())
         done.set_result((left, is_nested()))
 
     async def handler(_request):
@@ -143,7 +144,7 @@ async def test_only_handlers_that_change_nothing_are_cancelled_if_that_is_chosen
     async def handler(request):
         if request.method == "GET":
             await hanging.handle(request)
-        await eventually(lambda: not current_deadline.get().leaves_time(asyncio.get_running_loop().time()))
+        await eventually(lambda: not current_deadline.get().leaves_time(monotonic()))
         return PlainTextResponse("changed")
 
     async with serving(propagate(application(handler), only_safe=True)) as url:
@@ -198,7 +199,7 @@ async def test_a_call_in_a_thread_fails_once_the_deadline_has_passed(tmp_path):
         def handler(_request):
             with caller.client() as client:
                 client.get("http://orders.service_id.asab/")
-                while current_deadline.get().leaves_time(time.monotonic()):
+                while current_deadline.get().leaves_time(monotonic()):
                     time.sleep(0.01)
                 try:
                     client.get("http://orders.service_id.asab/")

@@ -66,7 +66,6 @@ _SHOP = "http://shop.service_id.asab/shop"
 
 #: The framework, and the options of gunicorn.
 CASES = {
-    "flask-sync": (_FLASK, "--workers", "2"),
     "flask-gthread": (_FLASK, "--worker-class", "gthread", "--threads", "4"),
     "flask-preload": (
         _FLASK,
@@ -77,7 +76,6 @@ CASES = {
         "python:peerage.integrations.gunicorn",
     ),
     "django-sync": (_DJANGO, "--workers", "2"),
-    "django-gthread": (_DJANGO, "--worker-class", "gthread", "--threads", "4"),
 }
 
 

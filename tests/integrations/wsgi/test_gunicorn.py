@@ -49,7 +49,7 @@ def leaders(server):
 async def test_it_is_one_instance_until_it_drains(tmp_path, discovery):
     """Found by its name at the port that gunicorn has; at SIGTERM it drains before gunicorn stops."""
     async with (
-        gunicorn(FLASK, tmp_path, "worker-0", "--workers", "2") as server,
+        gunicorn(FLASK, tmp_path, "worker-0", "--workers", "2", TEST_LAME_DUCK="0.3") as server,
         discovery.session() as session,
     ):
         (instance,) = await eventually(lambda: found(discovery), "the instance")
@@ -65,7 +65,7 @@ async def test_it_is_one_instance_until_it_drains(tmp_path, discovery):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("how", ["sync", "gthread", "preload"])
+@pytest.mark.parametrize("how", ["sync", "preload"])
 async def test_it_is_there_while_any_worker_lives(tmp_path, discovery, how):
     """One row of ``peerage ls``, with the same names, also after the worker that advertised was killed."""
     options = ("--workers", "2", *PRELOAD) if how == "preload" else ("--worker-class", how, *WORKERS[how])
@@ -91,15 +91,14 @@ async def test_no_call_fails_in_restarts(tmp_path, registry, kind):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("kind", WORKERS)
-async def test_no_call_fails_while_workers_are_replaced(tmp_path, discovery, kind):
+async def test_no_call_fails_while_workers_are_replaced(tmp_path, discovery):
     """At SIGHUP: old workers serve and advertise until the new ones have loaded the application."""
 
     def replaced(before):
         assert [each.state for each in found(discovery)] == [None]
         return len(leaders(server)) > before
 
-    options = "--worker-class", kind, "--workers", "2", "--threads", "4" if kind == "gthread" else "1"
+    options = "--worker-class", "gthread", *WORKERS["gthread"]
     async with gunicorn(FLASK, tmp_path, "worker-0", *options) as server, discovery.session() as session:
         await eventually(lambda: found(discovery), "the instance")
         (tmp_path / "slow").touch()
@@ -117,16 +116,24 @@ async def test_no_call_fails_while_workers_are_replaced(tmp_path, discovery, kin
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("kind", WORKERS)
-async def test_no_call_fails_while_the_only_worker_is_replaced(tmp_path, discovery, kind):
-    """It ends after as many requests as gunicorn was told; its record is kept until the next one serves."""
-    options = "--worker-class", kind, "--threads", "4" if kind == "gthread" else "1", "--max-requests", "100"
-    async with gunicorn(FLASK, tmp_path, "worker-0", *options) as server, discovery.session() as session:
+async def test_no_call_fails_while_the_only_worker_is_replaced(tmp_path, zookeeper):
+    """It ends after as many requests as gunicorn was told; its record stays until the next one advertises."""
+    options = "--worker-class", "gthread", "--threads", "4", "--max-requests", "100"
+    url = f"zookeeper://{zookeeper.address}/{tmp_path.name}"
+    async with (
+        gunicorn(FLASK, tmp_path, "worker-0", *options, PEERAGE_REGISTRY=url) as server,
+        Discovery(url) as discovery,
+        discovery.session() as session,
+    ):
         await eventually(lambda: found(discovery), "the instance")
+        known = []
+        unsubscribe = discovery.directory.subscribe(lambda _: known.append(len(found(discovery))))
         async with sending(session, URL, rate=50) as load:
             await load.some(350)
-            assert len(leaders(server)) >= 3
+        unsubscribe()
+        assert len(leaders(server)) >= 3
     assert load.failed == []
+    assert min(known) > 0
 
 
 async def test_at_sigint_it_stops_at_once(tmp_path, discovery):

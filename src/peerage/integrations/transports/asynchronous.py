@@ -119,7 +119,7 @@ class AsyncCarrier:
                 server_hostname=extensions.get("sni_hostname") if url.scheme == "https" else None,
                 timeout=_timeout(limits.get("connect"), limits.get("read"), limits.get("pool")),
             )
-        except aiohttp.ClientError:
+        except Exception:
             if body is not None and body.failure is not None:
                 raise body.failure from None
             raise

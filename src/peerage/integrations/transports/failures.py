@@ -44,7 +44,6 @@ _INSTEAD: Final[Mapping[type[Exception], str]] = {
     aiohttp.ClientConnectionError: "ReadError",
     aiohttp.InvalidURL: "UnsupportedProtocol",
     aiohttp.ClientError: "TransportError",
-    TimeoutError: "ReadTimeout",
     InvalidRequestError: "LocalProtocolError",
     UnsupportedRequestError: "UnsupportedProtocol",
 }

@@ -13,6 +13,8 @@ from peerage.records.names import is_logical
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Callable
+    from concurrent.futures import Future
 
     import aiohttp
     import httpx
@@ -73,19 +75,13 @@ class SyncCarrier:
         if not isinstance(stream, self._library.ByteStream):
             pump = Pump(stream)
             stream, meanwhile = pump.chunks(), pump.serve
-        failures = self._library.failures
-        with failures.translated(request):
-            sending = self._send(self._portal.get(), request, stream)
-            response, loop, whole = self._portal.run(sending, meanwhile)
+        with self._library.failures.translated(request):
+            sending = self._send(self._portal.get(), request, stream, meanwhile)
+            response, received = self._portal.run(sending, meanwhile)
         return self._library.Response(
             response.status,
             headers=list(response.raw_headers),
-            stream=self._library.SyncReceived(
-                *(response, failures, request, loop),
-                whole=whole,
-                # A service may answer before it has received the body.
-                run=partial(self._portal.run, meanwhile=meanwhile),
-            ),
+            stream=received,
             extensions=extensions_of(response),
         )
 
@@ -102,9 +98,13 @@ class SyncCarrier:
             other.close()
 
     async def _send(
-        self, discovery: "Discovery", request: "httpx.Request", stream: Any
-    ) -> "tuple[aiohttp.ClientResponse, asyncio.AbstractEventLoop, bytes | None]":
-        """Return the response, the loop, and the body if it has arrived as a whole; in the loop."""
+        self,
+        discovery: "Discovery",
+        request: "httpx.Request",
+        stream: Any,
+        meanwhile: "Callable[[Future[Any]], None] | None",
+    ) -> "tuple[aiohttp.ClientResponse, Any]":
+        """Return the response and its body; in the loop."""
         process = os.getpid()
         carrier = self._carriers.get(process)
         if carrier is None:
@@ -112,8 +112,14 @@ class SyncCarrier:
             self._carriers[process] = carrier
         response = await carrier.send(request, stream)
         content = response.content
-        whole = content.read_nowait() if content.is_eof() and content.exception() is None else None
-        return response, asyncio.get_running_loop(), whole
+        # It ends the request if it is collected, because the caller was interrupted at this moment.
+        received = self._library.SyncReceived(
+            *(response, self._library.failures, request, asyncio.get_running_loop()),
+            whole=content.read_nowait() if content.is_eof() and content.exception() is None else None,
+            # A service may answer before it has received the body.
+            run=partial(self._portal.run, meanwhile=meanwhile),
+        )
+        return response, received
 
     def _other(self) -> Any:
         if self._wrapped is not None:
