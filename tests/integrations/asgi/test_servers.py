@@ -115,6 +115,11 @@ async def check_refusals_of_misdirected_requests(session):
         async with session.get("/who", headers=headers) as response:
             assert response.status == status
             assert response.headers.get("Peerage-Misdirected") == (dialled if status == 421 else None)
+    headers = BEARER | {"Host": "billing.service_id.asab", "Peerage-Dialled": f"Billing.7 127.0.0.1:{port}"}
+    with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
+        await session.ws_connect("/socket", headers=headers)
+    assert caught.value.status == 421
+    assert caught.value.headers["Peerage-Misdirected"] == f"Billing.7 127.0.0.1:{port}"
 
 
 async def check_the_limit(session):

@@ -28,7 +28,7 @@ def work():
     time.sleep(float(request.args.get("takes", 0)))
     return {"who": os.environ["INSTANCE_ID"], "pid": os.getpid()}
 
-app.wsgi_app = discovered(app.wsgi_app, lame_duck=float(os.environ.get("TEST_LAME_DUCK", 0.3)))
+app.wsgi_app = discovered(app.wsgi_app, lame_duck=float(os.environ.get("TEST_LAME_DUCK", 1.0)))
 """
 
 #: The workers of gunicorn for WSGI applications.

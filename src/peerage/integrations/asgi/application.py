@@ -16,6 +16,7 @@ from peerage.integrations.asgi.messages import App, Message, Receive, Scope, Sen
 from peerage.integrations.asgi.misdirected import refuse_misdirected
 from peerage.integrations.asgi.propagation import propagate
 from peerage.integrations.asgi.requests import RequestsUnderWay
+from peerage.integrations.django_hosts import is_django, with_hyphens
 from peerage.integrations.hypercorn_workers import stop_of_supervisor
 from peerage.integrations.ports import IDENTIFIED, IDENTIFY, listening
 from peerage.integrations.uvicorn_server import UvicornServer
@@ -38,7 +39,8 @@ class Discovered:
 
     It is advertised when its port answers. The port is searched for among the sockets on which the process
     listens. Several workers that serve one port are one instance: one of them advertises it, and if that
-    ends, another one does. Without an *instance_id* they are called ``<service>-<host>-<port>``.
+    ends, another one does. Without an *instance_id* they are called ``<service>-<host>-<port>``,
+    with the address before the port if they listen at one other than 127.0.0.1.
 
     At SIGTERM and SIGINT, the record says that no new requests are wanted, and is withdrawn after *lame_duck*
     seconds; responses close their connections. Then the requests under way have *timeout* seconds to end, and
@@ -84,7 +86,8 @@ class Discovered:
         self._port = port
         self._lame_duck = lame_duck
         self._timeout = timeout
-        self._requests = RequestsUnderWay(refuse_misdirected(propagate(app), self))
+        shown = _with_accepted_hosts(app) if is_django(app) else app
+        self._requests = RequestsUnderWay(refuse_misdirected(propagate(shown), self))
         self._discovery = discovery or Discovery(**of_discovery)
         self._advertising: PortAdvertising | None = None
         self._uvicorn: UvicornServer | None = None
@@ -230,6 +233,19 @@ class _WithoutLifespan:
             log.exception("This service isn't advertised")
         finally:
             self.begun.set()
+
+
+def _with_accepted_hosts(app: App) -> App:
+    async def accepted(scope: Scope, receive: Receive, send: Send) -> None:
+        if "headers" in scope:
+            headers = [
+                (name, with_hyphens(value.decode("latin-1")).encode("latin-1") if name == b"host" else value)
+                for name, value in scope["headers"]
+            ]
+            scope = {**scope, "headers": headers}
+        await app(scope, receive, send)
+
+    return accepted
 
 
 def _comes_from_a_port(scope: Scope) -> bool:

@@ -5,7 +5,16 @@ from functools import lru_cache
 from ipaddress import ip_address
 
 from peerage.calling.misdirected import DIALLED, read_dialled
-from peerage.integrations.asgi.messages import App, Receive, Scope, Send, first, refuse, values
+from peerage.integrations.asgi.messages import (
+    App,
+    Receive,
+    Scope,
+    Send,
+    first,
+    refuse,
+    refuse_websocket,
+    values,
+)
 from peerage.serving.misdirected import Callee, Misdirected
 
 _WILDCARDS = {"0.0.0.0", "::"}  # noqa: S104 - nothing is bound here
@@ -25,13 +34,16 @@ def refuse_misdirected(app: App, callee: Callee, *others: Callee) -> App:
     misdirected = Misdirected((callee, *others))
 
     async def refusing(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
+        if scope["type"] in {"http", "websocket"}:
             dialled = values(scope, DIALLED)
             if dialled:
                 local = _this_end(scope, dialled[0])
                 refusal = misdirected.refuse(dialled, local, first(scope, "Host") or "")
                 if refusal is not None:
-                    await refuse(send, refusal)
+                    if scope["type"] == "http":
+                        await refuse(send, refusal)
+                    else:
+                        await refuse_websocket(scope, receive, send, refusal)
                     return
         await app(scope, receive, send)
 

@@ -9,8 +9,8 @@ from contextlib import suppress
 from typing import Any
 
 from peerage.calling.misdirected import DIALLED
-from peerage.errors import ConfigurationError
 from peerage.integrations.advertising import PortAdvertising
+from peerage.integrations.django_hosts import is_django, with_hyphens
 from peerage.integrations.gunicorn_workers import in_each_worker, server_stops, this_worker
 from peerage.integrations.ports import IDENTIFY
 from peerage.integrations.synchronous import Discovery
@@ -18,7 +18,6 @@ from peerage.integrations.wsgi.messages import App, Environ, StartResponse, head
 from peerage.integrations.wsgi.propagation import propagate
 from peerage.integrations.wsgi.stopping import StopSignals
 from peerage.records.advert import Advert
-from peerage.records.names import with_hyphens
 from peerage.registration import LAME_DUCK
 from peerage.serving.misdirected import Misdirected
 
@@ -65,13 +64,13 @@ def discovered(
         of_discovery: arguments of :class:`peerage.sync.Discovery`.
 
     Raises:
-        ConfigurationError: the registry's URL can't work, or a name that no URL can contain, or both
-            *discovery* and *of_discovery* are given, or gunicorn preloads the application without the hook.
+        TypeError: both *discovery* and arguments for one are given.
+        ConfigurationError: the registry's URL can't work, or a name that no URL can contain, or gunicorn
+            preloads the application without the hook.
     """
     if discovery is not None and of_discovery:
-        raise ConfigurationError(
-            f"discovered() got a Discovery and also {', '.join(of_discovery)}: pass these to the Discovery."
-        )
+        names = ", ".join(of_discovery)
+        raise TypeError(f"Give either a discovery or arguments for one ({names}), not both.")
     return Discovered(app, discovery or Discovery(**of_discovery), advert, port=port, lame_duck=lame_duck)
 
 
@@ -90,8 +89,7 @@ class Discovered:
         self.discovery = discovery
         """Finds and calls others, as in ``environ["peerage.discovery"]``."""
         self._app = propagate(app)
-        # Django answers 400 to a host with an underscore in it.
-        self._is_django = type(app).__module__.partition(".")[0] == "django"
+        self._is_django = is_django(app)
         self._advert = advert
         self._port = port
         self._lame_duck = lame_duck
