@@ -7,9 +7,9 @@ import signal
 import sys
 from contextlib import asynccontextmanager
 
+import aiohttp
 import pytest
 from tests.integrations.servers import SERVERS, serving
-from tests.restarts import sending
 from tests.web.programs import environ
 
 from peerage import Discovery
@@ -160,30 +160,25 @@ async def test_when_the_worker_that_leads_is_killed_another_one_leads(tmp_path):
 
 
 @pytest.mark.long
-async def test_no_call_fails_when_a_worker_has_had_its_number_of_requests(tmp_path):
+async def test_a_worker_that_has_had_its_number_of_requests_drains(tmp_path):
     """Hypercorn itself closes connections at once, on which a request may be on its way."""
-    limited = SERVERS["hypercorn"]
-    limited = limited._replace(command=(*limited.command, "--max-requests=40"))
+    server = SERVERS["hypercorn"]
+    server = server._replace(command=(*server.command, "--max-requests=40"))
+    address = f"http://127.0.0.1:{(port := free_port())}"
     async with (
-        serving(SERVERS["granian"], tmp_path, "worker-1", free_port()),
-        serving(limited, tmp_path, "worker-2", free_port()) as child,
+        serving(server, tmp_path, port=port, TEST_LAME_DUCK="1000"),
         calling(tmp_path) as caller,
+        aiohttp.ClientSession(address) as idle,
     ):
-        await eventually(lambda: caller.states() == [None, None], "both instances")
-        leaders = set()
-
-        def led():
-            for each in caller.found():
-                if each.instance_id == "worker-2":
-                    leaders.add(each.record()["process_id"])
-            return len(leaders)
-
-        async with sending(caller.session, URL, 100) as load:
-            await eventually(led, "two other workers, one after the other", wanted=lambda number: number == 3)
-            await load.some(20)
-        assert load.failed == []
-        child.terminate()
-        assert (await child.end())[0] == 0, child.log
+        await eventually(caller.leader, "the leader")
+        async with idle.get("/work") as response:
+            worker = (await response.json())["pid"]
+        for _ in range(40):
+            await caller.ask()
+        await eventually(lambda: caller.states() == ["draining"])
+        async with idle.post("/work") as response:
+            assert (await response.json())["pid"] == worker
+            assert response.headers["Connection"] == "close"
 
 
 @pytest.mark.long
@@ -200,6 +195,23 @@ async def test_when_the_supervisor_is_killed_the_workers_are_found(tmp_path, ser
         child.signal_group(signal.SIGTERM)
         await eventually(lambda: caller.states() == ["draining"])
         await eventually(lambda: caller.states() == [])
+
+
+@pytest.mark.long
+async def test_servers_at_one_port_of_several_addresses_are_instances_of_their_own(tmp_path):
+    """Also if their names are made from where they listen."""
+    port, server = free_port(), SERVERS["hypercorn"]
+    other = server._replace(command=(*server.command, "--bind=127.0.0.2:{port}"))
+    other = other._replace(command=tuple(part for part in other.command if "127.0.0.1" not in part))
+    nameless = PLAIN.replace("import json, os", "import json, os; del os.environ['INSTANCE_ID']", 1)
+    async with (
+        serving(server, tmp_path, port=port, application=nameless),
+        serving(other, tmp_path, port=port, application=nameless),
+        calling(tmp_path) as caller,
+    ):
+        await eventually(lambda: caller.states() == [None, None], "both instances")
+        names = {each.instance_id.removeprefix(f"worker-{each.host}-") for each in caller.found()}
+        assert names == {f"{port}", f"127-0-0-2-{port}"}
 
 
 @pytest.mark.long
