@@ -198,6 +198,23 @@ async def test_when_the_supervisor_is_killed_the_workers_are_found(tmp_path, ser
 
 
 @pytest.mark.long
+async def test_servers_at_one_port_of_several_addresses_are_instances_of_their_own(tmp_path):
+    """Also if their names are made from where they listen."""
+    port, server = free_port(), SERVERS["hypercorn"]
+    other = server._replace(command=(*server.command, "--bind=127.0.0.2:{port}"))
+    other = other._replace(command=tuple(part for part in other.command if "127.0.0.1" not in part))
+    nameless = PLAIN.replace("import json, os", "import json, os; del os.environ['INSTANCE_ID']", 1)
+    async with (
+        serving(server, tmp_path, port=port, application=nameless),
+        serving(other, tmp_path, port=port, application=nameless),
+        calling(tmp_path) as caller,
+    ):
+        await eventually(lambda: caller.states() == [None, None], "both instances")
+        names = {each.instance_id.removeprefix(f"worker-{each.host}-") for each in caller.found()}
+        assert names == {f"{port}", f"127-0-0-2-{port}"}
+
+
+@pytest.mark.long
 async def test_all_addresses_of_a_server_are_found_with_their_scheme(tmp_path):
     """Hypercorn can listen at several, of which some speak TLS."""
     import trustme

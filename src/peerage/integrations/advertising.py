@@ -27,13 +27,19 @@ _PATIENCE: Final = 10.0
 #: Seconds that another worker has for taking over when this one ends without a signal.
 _HANDOVER: Final = 3 * RETRY
 
+#: Addresses to listen at of which a host has one server for each port.
+_USUAL_ADDRESSES: Final = {"0.0.0.0", "::", "127.0.0.1"}  # noqa: S104 - nothing is bound here
+
+#: An instance_id is a label of a host name, in ``<instance_id>.instance_id.asab``.
+_DASHES: Final = str.maketrans(".:%", "---")
+
 
 class PortAdvertising:
     """Advertises the port that this process serves, unless another worker of the same server does.
 
     If that worker ends, however it does, this one takes over: its record has the same names. All workers are
     one instance, so they have one ``instance_id``: the one that was given, else one made of the names of the
-    service and the host, and the port.
+    service and the host, and the port, and before it the address if that isn't 0.0.0.0 or 127.0.0.1.
 
     Args:
         discovery: advertises, open.
@@ -164,10 +170,19 @@ class PortAdvertising:
         identity = self._advert.who() if self._advert.identity else self._discovery.identity()
         if identity.instance_id is None:
             service = identity.service_id or identity.appclass
-            identity = replace(identity, instance_id=f"{service}-{identity.host}-{served[0].port}")
+            place = _place(served[0])
+            identity = replace(identity, instance_id=f"{service}-{identity.host}-{place}")
         return self._advert.changed(identity=identity, web=served)
 
     def _ids_of(self, advert: Advert) -> set[tuple[str, str]]:
         who = advert.identity or self._discovery.identity()
         instance = decode("", build_record(replace(advert, identity=who))).instance
         return set() if instance is None else set(instance.ids)
+
+
+def _place(served: Served) -> str:
+    """Return what distinguishes a server from the others of its host, in an instance_id."""
+    if served.address in _USUAL_ADDRESSES:
+        return str(served.port)
+    # Another server may have the same port at another address.
+    return f"{served.address}-{served.port}".translate(_DASHES)

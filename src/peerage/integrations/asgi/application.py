@@ -39,7 +39,8 @@ class Discovered:
 
     It is advertised when its port answers. The port is searched for among the sockets on which the process
     listens. Several workers that serve one port are one instance: one of them advertises it, and if that
-    ends, another one does. Without an *instance_id* they are called ``<service>-<host>-<port>``.
+    ends, another one does. Without an *instance_id* they are called ``<service>-<host>-<port>``,
+    with the address before the port if they listen at one other than 127.0.0.1.
 
     At SIGTERM and SIGINT, the record says that no new requests are wanted, and is withdrawn after *lame_duck*
     seconds; responses close their connections. Then the requests under way have *timeout* seconds to end, and
