@@ -1,4 +1,4 @@
-"""The program of the examples that calls a gRPC service; it runs where grpcio is installed."""
+"""The program of the examples that calls a gRPC service."""
 
 import asyncio
 import importlib.util
@@ -7,12 +7,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from uuid import uuid4
 
+import grpc
 import pytest
 
 from peerage import Discovery, NotDiscoveredError
 from peerage.testing import eventually
-
-grpc = pytest.importorskip("grpc", reason="grpcio isn't among the packages for tests")
 
 PROGRAM = Path(__file__).parents[2] / "examples" / "grpc_client.py"
 
