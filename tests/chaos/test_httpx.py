@@ -19,7 +19,9 @@ async def callers(services):
 
 
 async def test_one_of_three_is_killed(services, callers):
-    await instances.test_one_of_three_is_killed(services, callers)
+    # The budget for retries follows the calls a second, of which httpx makes fewer. With 200 callers, more
+    # requests would be under way there than it allows for on a busy machine.
+    await instances.kill_one_of_three(services, callers, 60)
 
 
 async def test_one_of_three_is_killed_and_requests_may_not_be_retried(services, callers):

@@ -16,14 +16,20 @@ async def later(seconds: float, action, *arguments) -> None:
         await result
 
 
-async def test_one_of_three_is_killed(services, callers):
-    """No call fails that may be processed twice; of the others, those under way there."""
+async def kill_one_of_three(services, callers, workers):
+    """Kill it under that many callers; no call fails that may be processed twice."""
     _, _, third = await services.start(3)
     async with asyncio.TaskGroup() as group:
-        group.create_task(callers.work(150, 4, "GET", "PUT"))
-        group.create_task(callers.work(50, 4, "POST", headers={"Idempotency-Key": str(uuid4())}))
+        group.create_task(callers.work(workers * 3 // 4, 4, "GET", "PUT"))
+        key = {"Idempotency-Key": str(uuid4())}
+        group.create_task(callers.work(workers // 4, 4, "POST", headers=key))
         group.create_task(later(2, third.kill))
     assert not callers.failed()
+
+
+async def test_one_of_three_is_killed(services, callers):
+    """Of calls that may not be processed twice, those under way there fail: see the next test."""
+    await kill_one_of_three(services, callers, 200)
 
 
 async def test_one_of_three_is_killed_and_requests_may_not_be_retried(services, callers):

@@ -67,6 +67,13 @@ async def test_what_was_received_can_be_read_later(peers, session):
     assert await request.json() == {"tea": 1}
 
 
+async def test_probes_are_answered_and_are_no_requests_of_the_test(peers, session):
+    orders = await peers.add("orders", 1)
+    async with session.head(orders.url, headers={"User-Agent": "peerage"}) as response:
+        assert response.status == 200
+    assert not orders.requests
+
+
 async def test_a_peer_is_known_at_once(peers, session):
     """To a Discovery that was open before the peer was added."""
     with pytest.raises(NotDiscoveredError):
@@ -120,8 +127,8 @@ async def test_a_killed_peer_refuses(peers, session):
         await get(session)
 
 
-async def test_killing_breaks_connections(peers, session):
-    """Also while a handler is at work, which is cancelled."""
+async def test_killing_breaks_connections(peers, session, virtual_clock):
+    """At once, also while a handler is at work, which is cancelled: virtual time can't pass meanwhile."""
     cancelled = threading.Event()
 
     async def handle(_):
@@ -248,30 +255,28 @@ async def test_an_expired_session(registry, peers, discovery):
 
 
 def test_a_lost_registry_of_another_thread(registry):
-    """The fault is simulated in the thread of the Discovery; an Event of asyncio isn't thread-safe."""
-    opened, go_on, names = threading.Event(), threading.Event(), []
+    """Faults are simulated in the thread of the Discovery: an Event of asyncio isn't thread-safe."""
+    opened, lost, waiting = threading.Event(), threading.Event(), threading.Event()
 
     async def run():
         async with Discovery(service_id="shop") as discovery:
             registration = await discovery.advertise(port=1)
-            names.append(registration.name)
             opened.set()
-            await asyncio.to_thread(go_on.wait)
-            names.append(await registration.registered())
+            await asyncio.to_thread(lost.wait)
+            registration.update(port=2)
+            registered = await begun(registration.registered())
+            waiting.set()
+            await registered
+            assert [each.endpoints[0].port for each in registry.instances()] == [2]
 
-    thread = threading.Thread(
-        target=asyncio.run,
-        args=[
-            run(),
-        ],
-        kwargs={"debug": True},
-    )
-    thread.start()
-    assert opened.wait(20)
-    registry.expire()
-    go_on.set()
-    thread.join()
-    assert len(set(names)) == 2
+    with ThreadPoolExecutor(1) as threads:
+        running = threads.submit(asyncio.run, run(), debug=True)
+        assert opened.wait(20)
+        registry.lose()
+        lost.set()
+        assert waiting.wait(20)
+        registry.restore()
+        running.result(20)
 
 
 def test_each_test_has_its_own(registry, peers):

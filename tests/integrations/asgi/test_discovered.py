@@ -14,6 +14,12 @@ from peerage.testing import eventually
 REGISTRY = "memory:discovered"
 
 
+@pytest.fixture(autouse=True)
+def _folder(tmp_path, monkeypatch):
+    """Where workers agree on one that advertises."""
+    monkeypatch.setenv("PEERAGE_DIR", str(tmp_path / "locks"))
+
+
 async def plain(scope, receive, send):
     """An application that knows no lifespan."""
     assert scope["type"] == "http"
@@ -67,6 +73,17 @@ async def test_it_can_be_run_again():
                 await eventually(lambda: discovery.directory.find((("service_id", "again"),)))
                 async with aiohttp.ClientSession() as session, session.get(url) as response:
                     assert response.status == 200
+
+
+async def test_workers_that_cannot_agree_advertise_all_the_same(tmp_path, monkeypatch, caplog):
+    """The log says why they can't, and what to do."""
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("PEERAGE_DIR", str(tmp_path / "file"))
+    app = discovered(plain, registry=REGISTRY, service_id="apart", lame_duck=0)
+    async with Discovery(REGISTRY) as discovery, serving(app):
+        await eventually(lambda: discovery.directory.find((("service_id", "apart"),)))
+    assert "Each worker advertises, because they can't agree on one" in caplog.text
+    assert "PEERAGE_DIR" in caplog.text
 
 
 async def test_a_middleware_may_be_used_as_well():
