@@ -79,7 +79,7 @@ MODULES = {
     "peerage.telemetry": "AttemptTelemetry CallTelemetry OpenTelemetry Telemetry",
     "peerage.testing": (
         "CAPABILITIES Harness IsolatedRegistry Participant Peer Peers RegistryConformance View "
-        "VirtualClock begun eventually requires"
+        "VirtualClock begun eventually lifespan requires"
     ),
     "peerage.testing.zookeeper": "Ensemble Proxy ZooKeeperHarness ZooKeeperServer",
     "peerage.web": (

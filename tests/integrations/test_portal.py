@@ -131,7 +131,7 @@ def test_opening_that_failed_is_tried_again():
 
 
 async def test_it_refuses_a_thread_with_an_event_loop(portal):
-    """The loop would stand still; the message says what to use."""
+    """The loop would be blocked; the message says what to use."""
     with pytest.raises(RuntimeError, match=r"use peerage\.Discovery with 'await'"):
         portal.run(same(1))
     assert await asyncio.to_thread(portal.run, same(2)) == 2

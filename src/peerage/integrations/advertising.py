@@ -8,7 +8,7 @@ from typing import Final
 
 from peerage.discovery import Discovery
 from peerage.errors import PeerageError
-from peerage.integrations.election import RETRY, Seat
+from peerage.integrations.election import RETRY, PortLock
 from peerage.integrations.ports import Served, find_served, identification
 from peerage.records.advert import Advert
 from peerage.records.build import build_record
@@ -37,9 +37,9 @@ _DASHES: Final = str.maketrans(".:%", "---")
 class PortAdvertising:
     """Advertises the port that this process serves, unless another worker of the same server does.
 
-    If that worker ends, however it does, this one takes over: its record has the same names. All workers are
-    one instance, so they have one ``instance_id``: the one that was given, else one made of the names of the
-    service and the host, and the port, and before it the address if that isn't 0.0.0.0 or 127.0.0.1.
+    If that worker ends, for whatever reason, this one takes over: its record has the same names. All workers
+    are one instance, so they have one ``instance_id``: the one that was given, else one made of the names of
+    the service and the host, and the port, and before it the address if that isn't 0.0.0.0 or 127.0.0.1.
 
     Args:
         discovery: advertises, open.
@@ -54,7 +54,7 @@ class PortAdvertising:
         identity = self._advert.identity or discovery.identity()
         self.identification = identification(identity.service_id, identity.instance_id, identity.appclass)
         """What the application answers to the question who is served at a port, see :func:`find_served`."""
-        self._seat: Seat | None = None
+        self._lock: PortLock | None = None
         self._served: list[Served] = []
         self._registration: Registration | None = None
         self._working: asyncio.Task[None] | None = None
@@ -86,20 +86,20 @@ class PortAdvertising:
         The record of this worker stays as long as the process.
         """
         await self._stop()
-        if self._seat is None or self._registration is None:
+        if self._lock is None or self._registration is None:
             return True  # this one doesn't
         await asyncio.sleep(_HANDOVER)
         try:
-            return not self._seat.take()
+            return not self._lock.take()
         except (OSError, PeerageError):
             return True  # each of them advertises
         finally:
-            self._seat.leave()
+            self._lock.release()
 
     async def aclose(self) -> None:
         """Withdraw; after :meth:`drain` nothing is left to do.
 
-        If this worker leads and others don't end, one of them takes over before the record is withdrawn.
+        If this worker advertises and others go on, one of them takes over before the record is withdrawn.
         """
         await self._stop()
         if self._registration is not None and not self._registration.draining:
@@ -118,15 +118,15 @@ class PortAdvertising:
         if working is not None:
             working.cancel()
             await asyncio.gather(working, return_exceptions=True)
-        if self._seat is not None:
-            self._seat.leave()
+        if self._lock is not None:
+            self._lock.release()
 
     async def _run(self) -> None:
         try:
             self._served = await self._find()
             advert = self._complete(self._served)
             self._ids = self._ids_of(advert)
-            await self._lead(self._served[0])
+            await self._take_lock(self._served[0])
             self._registration = self._discovery.register(advert)
         except Exception:
             log.exception("This service isn't advertised")
@@ -149,13 +149,13 @@ class PortAdvertising:
             pause = min(2 * pause, _SEARCH_LATER)
         return found
 
-    async def _lead(self, served: Served) -> None:
+    async def _take_lock(self, served: Served) -> None:
         """Return when this worker is to advertise."""
-        self._seat = Seat(served.address, served.port)
+        self._lock = PortLock(served.address, served.port)
         logged = False
         while True:
             try:
-                if self._seat.take():
+                if self._lock.take():
                     return
             except (OSError, PeerageError) as error:
                 if isinstance(error, PeerageError):
@@ -163,7 +163,9 @@ class PortAdvertising:
                     return
                 if not logged:
                     logged = True
-                    log.warning("No lock can be had for now, which decides who advertises: %s", error)
+                    log.warning(
+                        "The lock that decides which worker advertises can't be taken for now: %s", error
+                    )
             await asyncio.sleep(RETRY)
 
     def _complete(self, served: list[Served]) -> Advert:

@@ -1,7 +1,7 @@
 """Which of the workers of a server advertises the port that they share: the one that holds a lock.
 
-The lock is one of ``flock`` on a file. It ends with the process that holds it, however that dies, and another
-worker takes it then.
+The lock is one of ``flock`` on a file. The kernel releases it when the process that holds it ends, for
+whatever reason, and another worker takes it then.
 """
 
 import fcntl
@@ -18,12 +18,12 @@ from peerage.errors import RegistryDeniedError
 #: The folder of the locks, beside those of the embedded registries of this user.
 _FOLDER: Final = "ports"
 
-#: Seconds between two attempts of a worker to take the lead.
+#: Seconds between two attempts of a worker to take the lock.
 RETRY: Final = 0.1
 
 
-class Seat:
-    """What the worker holds that leads, among all workers that serve one port.
+class PortLock:
+    """The lock that one of the workers that serve a port has: that worker advertises it.
 
     Args:
         address: on which the server listens, as bound.
@@ -44,11 +44,11 @@ class Seat:
 
     @property
     def taken(self) -> bool:
-        """Whether this process leads."""
+        """Whether this process has the lock."""
         return self._fd is not None
 
     def take(self) -> bool:
-        """Lead from now on if no other process does, and tell whether this one leads.
+        """Take the lock if no other process has it, and tell whether this one has it.
 
         Raises:
             RegistryDeniedError: the folder of the locks can't be used; the message says what to do.
@@ -65,8 +65,8 @@ class Seat:
                 folder.close()
         return self._fd is not None
 
-    def leave(self) -> None:
-        """Let another process lead; may be called twice."""
+    def release(self) -> None:
+        """Let another process take the lock; may be called twice."""
         if self._fd is not None:
             with suppress(OSError, RegistryDeniedError):
                 folder = Folder.open(self._base, _FOLDER, create=False)

@@ -1,4 +1,4 @@
-"""What an application must know of the worker of gunicorn that it runs in, and isn't told.
+"""Finds the worker of gunicorn in which an application runs, and why it is stopped; gunicorn tells neither.
 
 A worker loads its application after it has installed its handlers of signals, so the worker is found by them.
 With ``--preload`` its supervisor loads the application, before it forks the workers.

@@ -56,7 +56,7 @@ class _Worker:
         self._loop = asyncio.get_running_loop()
         self._limit_followed = False
         self._server_stops = False
-        self._told = False
+        self._stop_begun = False
         self._may_stop = False
         event.is_set = self._read  # type: ignore[method-assign]  # the worker reads it through this method
 
@@ -82,30 +82,30 @@ class _Worker:
             self._follow_limit()
         if not self._server_stops and self._is_set():
             self._server_stops = True
-            if self._tell():
-                # When the first worker ends, the supervisor sends SIGTERM to all others, and that isn't a
-                # request to be quicker.
+            if self._begin_stop():
+                # When the first worker ends, the supervisor sends SIGTERM to all others. It must not cut
+                # their draining short.
                 self._loop.add_signal_handler(signal.SIGTERM, lambda: None)
         return self._may_stop
 
     def _follow_limit(self) -> None:
-        """Be told, instead of the worker, that it has had --max-requests: it would stop at once."""
+        """Begin to drain when the worker has had --max-requests: by itself it would stop at once."""
         terminate: Any = getattr(self._serving().get("context"), "terminate", None)
         if hasattr(terminate, "set"):
 
             async def reached() -> None:
-                self._tell()
+                self._begin_stop()
 
             terminate.set = reached
 
-    def _tell(self) -> bool:
+    def _begin_stop(self) -> bool:
         """Begin to stop, once; return whether the application does something first."""
         received = loop_handler(self._loop, signal.SIGTERM)
         if received is None:
-            # It hasn't been started, or it has let go of the signal.
+            # The application hasn't started yet, or doesn't intercept the signal any more.
             self._may_stop = True
-        elif not self._told:
-            self._told = True
+        elif not self._stop_begun:
+            self._stop_begun = True
             received()
         return received is not None
 

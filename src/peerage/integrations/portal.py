@@ -4,7 +4,7 @@ In the loop, one asynchronous context is open, such as a Discovery. Both begin a
 :meth:`Portal.close`, at the latest with the process.
 
 Forks: a child has neither the thread nor what is open in it. It begins anew at its first use, and closes its
-copies of the parent's connections without a word to their other ends.
+copies of the parent's connections without sending anything to their other ends.
 """
 
 import asyncio
@@ -247,7 +247,7 @@ def _refuse_event_loop() -> None:
     except RuntimeError:
         return
     raise RuntimeError(
-        "An event loop runs in this thread, and would stand still until the answer is there: use "
+        "An event loop runs in this thread, and would be blocked until the answer arrives: use "
         "peerage.Discovery with 'await' here, or call this from another thread with asyncio.to_thread()."
     )
 

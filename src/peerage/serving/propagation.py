@@ -12,8 +12,8 @@ from peerage.errors import DeadlineExceededError
 from peerage.serving.refusal import Refusal
 from peerage.timing import monotonic
 
-#: The answer once the deadline has passed. The header tells the caller that it is its deadline that has
-#: passed, and no failure of this instance.
+#: The answer once the deadline has passed. The header tells the caller that its own deadline has passed,
+#: so that it doesn't count this as a failure of the instance.
 TOO_LATE: Final = Refusal(
     504, {TIMEOUT_MS: "0"}, "The deadline of the request has passed, so the request was given up.\n"
 )

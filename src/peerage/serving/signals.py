@@ -145,7 +145,7 @@ _interceptions: WeakSet[_Interception] = WeakSet()
 
 
 class _Fork(threading.local):
-    """What is done when this thread forks: until the child has abandoned everything, its signals wait."""
+    """Blocks the signals while this thread forks, until the child no longer intercepts them."""
 
     mask: set[int] | None = None
 

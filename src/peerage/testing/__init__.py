@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from peerage.lazy import loader
 
-_HOME_OF = {
+_MODULE_OF = {
     "CAPABILITIES": "harness",
     "Harness": "harness",
     "IsolatedRegistry": "isolated",
@@ -17,14 +17,15 @@ _HOME_OF = {
     "Peers": "peers",
     "RegistryConformance": "conformance",
     "View": "view",
-    "lifespan": "asgi",
     "VirtualClock": "clock",
     "begun": "waiting",
     "eventually": "waiting",
+    "lifespan": "asgi",
     "requires": "harness",
 }
 
 if TYPE_CHECKING:
+    from peerage.testing.asgi import lifespan
     from peerage.testing.clock import VirtualClock
     from peerage.testing.conformance import RegistryConformance
     from peerage.testing.harness import CAPABILITIES, Harness, requires
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from peerage.testing.view import View
     from peerage.testing.waiting import begun, eventually
 else:  # for a type checker every misspelled name would be valid
-    __getattr__ = loader(__name__, globals(), _HOME_OF)
+    __getattr__ = loader(__name__, globals(), _MODULE_OF)
 
 __all__ = [
     "CAPABILITIES",
@@ -48,5 +49,6 @@ __all__ = [
     "VirtualClock",
     "begun",
     "eventually",
+    "lifespan",
     "requires",
 ]

@@ -1,7 +1,7 @@
 """A virtual clock for event loops: time passes by jumps from timer to timer, when nothing else happens.
 
-``asyncio.sleep(30)``, deadlines, time-outs, ejections and lame ducks take no real time, and sockets on
-loopback work as always. Time jumps to the next timer when all this holds:
+``asyncio.sleep(30)``, deadlines, time-outs, ejections and the wait while draining take no real time, and
+sockets on loopback work as always. Time jumps to the next timer when all this holds:
 
 - Every event loop of the process that runs under the clock waits: none has a callback to run, and none has a
   socket or pipe that is ready. So a peer in another thread has all the time it needs for its answer.

@@ -25,8 +25,8 @@ class IsolatedRegistry:
     """A registry that one test uses alone: in memory, unless *url* says another one.
 
     Its faults concern everything that the code under test opens, before and during the fault. Fake peers
-    (:class:`peerage.testing.Peers`) stay in touch, as services on other machines do: only the way from the
-    code under test to the registry is interrupted.
+    (:class:`peerage.testing.Peers`) aren't affected, as services on other machines wouldn't be: only the
+    connection of the code under test to the registry is interrupted.
 
     In memory, it is seen by all threads of the process. Child processes need one with files: then there are
     no faults, and changes are seen within milliseconds, not at once.
@@ -41,7 +41,7 @@ class IsolatedRegistry:
     # Faults
 
     def lose(self, reason: str = "the network is down") -> None:
-        """Put the code under test out of touch: it sees no changes, and its own aren't written.
+        """Cut the code under test off from the registry: it sees no changes, and its own aren't written.
 
         What it knows stays in use, and ``discovery.stale`` is *reason*.
         """
@@ -49,12 +49,12 @@ class IsolatedRegistry:
         self._disturb(lambda each: each.lose(reason))
 
     def restore(self) -> None:
-        """Put it in touch again: it learns what has changed, and its own changes are written."""
+        """Reconnect it: it learns what has changed, and its own changes are written."""
         self._memory.folder.outage = None
         self._disturb(MemoryRegistry.restore)
 
     def expire(self) -> None:
-        """Take the code under test for dead: its records vanish, and come back under other names."""
+        """End the sessions of the code under test: its records vanish, and come back under other names."""
         self._disturb(MemoryRegistry.expire)
 
     def _disturb(self, fault: Callable[[MemoryRegistry], None]) -> None:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from peerage.integrations.asgi.application import Discovered, discovered
     from peerage.integrations.asgi.authorization import authorize, caller, noauth, require, require_superuser
 else:  # for a type checker every misspelled name would be valid
-    _homes = dict.fromkeys(__all__, "authorization") | dict.fromkeys(
+    _module_of = dict.fromkeys(__all__, "authorization") | dict.fromkeys(
         ("Discovered", "discovered"), "application"
     )
-    __getattr__ = loader(__name__, globals(), _homes)
+    __getattr__ = loader(__name__, globals(), _module_of)

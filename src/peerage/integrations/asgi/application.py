@@ -32,7 +32,7 @@ class Discovered:
 
     ::
 
-        app = discovered(app, service_id="orders")  # at the end of the module that the server is told to run
+        app = discovered(app, service_id="orders")  # at the end of the module that the server loads
 
     In Starlette and FastAPI it may be a middleware as well: ``app.add_middleware(Discovered,
     service_id="orders")``, the last one that is added.
@@ -141,7 +141,7 @@ class Discovered:
         last: Message | None = None
 
         async def hold_back(message: Message) -> None:
-            # A server ends the process, or cancels this, when it hears that the end is reached.
+            # A server ends the process, or cancels this, when it learns that the end is reached.
             nonlocal last
             if message["type"] == "lifespan.startup.complete":
                 await send(message)
@@ -179,18 +179,18 @@ class Discovered:
     @asynccontextmanager
     async def _advertised(self, advertising: PortAdvertising) -> AsyncIterator[None]:
         """Advertise, and drain at a signal."""
-        let_go = self._intercept_signals(advertising)
+        end_interception = self._intercept_signals(advertising)
         advertising.start()
         try:
             yield
         finally:
             await advertising.aclose()
-            let_go()
+            end_interception()
 
     def _intercept_signals(self, advertising: PortAdvertising) -> Callable[[], object]:
         """Drain at a signal; return a function that ends this."""
         if threading.current_thread() is not threading.main_thread():
-            # Signals are the affair of the program that runs a server in another thread.
+            # A program that runs a server in another thread handles the signals itself.
             return bool
 
         async def drain() -> None:

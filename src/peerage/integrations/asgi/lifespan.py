@@ -1,4 +1,4 @@
-"""Something that lasts from the startup of an ASGI server to its shutdown, around what the application does.
+"""A context that is open from the startup of an ASGI application to its shutdown.
 
 The specification: https://asgi.readthedocs.io/en/latest/specs/lifespan.html.
 """
@@ -59,7 +59,7 @@ class _Lifespan:
             await self._serving.__aenter__()
             self._entered = True
         elif message["type"] != _FAILED:
-            # Before the server hears that the shutdown is complete, because it ends the process then.
+            # Before the server learns that the shutdown is complete, because it ends the process then.
             await self._leave()
         self._answered = True
         await self._send(message)

@@ -15,7 +15,7 @@ def limit_concurrency(app: App, limit: Gradient2 | None = None) -> App:
 
     It refuses as :func:`peerage.web.limit_concurrency` does. A request counts until its response is complete,
     so background tasks of Starlette don't count, and WebSockets don't either. Each worker process of a server
-    has a limit of its own.
+    has a separate limit.
 
     Args:
         app: the application.

@@ -19,7 +19,7 @@ def propagate(app: App, *, only_safe: bool = False) -> App:
     """Return *app* with a middleware that applies the deadline and the retry mark of a request.
 
     They mean what :func:`peerage.web.propagate` says, and apply until the response is complete: background
-    tasks of Starlette, which run after that, are free of them. When the deadline passes, the application is
+    tasks of Starlette, which run after that, aren't affected. When the deadline passes, the application is
     cancelled and the answer is 504; if a response has begun, it is broken off. A function that a framework
     runs in a thread can't be cancelled: its result is dropped, and its calls fail.
 

@@ -59,7 +59,7 @@ def discovered(
         app: the outermost application.
         discovery: advertises it; by default one made of *of_discovery*.
         advert: what is advertised beside the port.
-        port: the port on which the server listens; by default it is found out.
+        port: the port on which the server listens; by default it is searched for.
         lame_duck: seconds to wait between publishing that it drains and withdrawing.
         of_discovery: arguments of :class:`peerage.sync.Discovery`.
 
@@ -151,8 +151,9 @@ class _InProcess:
         self.advertising = self._portal.run(begin())
         self.misdirected = Misdirected([self.advertising])
         self._worker = this_worker()
-        # A worker may end though its server goes on, as after --max-requests. Its record is lost then, not
-        # withdrawn: in ZooKeeper it stays a while, and callers use the port, which the next worker serves.
+        # A worker may end while its server goes on, as after --max-requests. Its record isn't withdrawn then:
+        # in ZooKeeper it stays for the session time-out, and callers use the port, which the next worker
+        # serves.
         self._portal.closes_at_exit = self._worker is None
         if threading.current_thread() is threading.main_thread():
             StopSignals(lambda: self._portal.submit(self._drain()), self._stop).install()

@@ -23,7 +23,7 @@ def propagate(app: App) -> App:
     """Return *app* with a middleware that applies the deadline and the retry mark of a request.
 
     They mean what :func:`peerage.web.propagate` says, for calls by :mod:`peerage.sync`. The work of the
-    application itself isn't interrupted. What fails once the deadline has passed, is answered with 504.
+    application itself isn't interrupted. A failure after the deadline has passed is answered with 504.
     """
 
     def take_over(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:

@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 
 class StopSignals:
-    """Drains at SIGTERM, beside the server's work, and lets the server have the signal when that is done.
+    """Drains at SIGTERM, beside the server's work, and then passes the signal to the server.
 
     The handler returns at once, so the server goes on accepting and answering requests meanwhile. A further
     SIGTERM belongs to the first one, because gunicorn repeats it every second. SIGINT and SIGQUIT are for the
