@@ -1,4 +1,4 @@
-"""Everything peerage raises, as one tree.
+"""The errors of peerage, as one tree.
 
 ::
 
