@@ -138,8 +138,8 @@ class PortAdvertising:
             if not logged and clock() - began > _PATIENCE:
                 logged = True
                 log.warning(
-                    "This service isn't advertised, because %s as it: write discovered(…, port=…), "
-                    "the port at which it listens, and let discovered() be the outermost application. "
+                    "This service isn't advertised, because %s for it: pass the port on which it listens, "
+                    "discovered(…, port=…), and let discovered() be the outermost application. "
                     "The search goes on.",
                     "no port of this process answers"
                     if self._port is None

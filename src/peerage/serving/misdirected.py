@@ -67,7 +67,7 @@ class Misdirected:
         if found.name not in self._logged and len(self._logged) < _MOST_LOGGED:
             self._logged.add(found.name)
             log.info(
-                "Requests for %s are refused: they are for the record %s, which isn't of this process",
+                "Requests for %s are refused: they are for the record %s of another process",
                 *(shorten(host), shorten(found.name)),
             )
         return Refusal(STATUS, {MARK: dialled[0]}, _TEXT)

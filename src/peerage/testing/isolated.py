@@ -67,7 +67,10 @@ class IsolatedRegistry:
     @property
     def _memory(self) -> MemoryRegistry:
         if not isinstance(self.own, MemoryRegistry):
-            raise TypeError(f"{self.url} can't do that: leave out the marker 'peerage_registry'.")
+            raise TypeError(
+                f"{self.url} can't simulate faults or list its instances: leave out the marker "
+                "'peerage_registry'."
+            )
         return self.own
 
     def _others(self) -> list[MemoryRegistry]:

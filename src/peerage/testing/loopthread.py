@@ -75,6 +75,6 @@ def _result_of(coroutine: Coroutine[Any, Any, T], loop: asyncio.AbstractEventLoo
             raise
         future.cancel()
         raise TimeoutError(
-            f"An event loop in another thread didn't do what it was told to within {PATIENCE:g} s: look for "
+            f"An event loop in another thread didn't run a call within {PATIENCE:g} s: look for "
             "a handler of a fake peer, or another coroutine, that blocks it or ignores its cancellation."
         ) from error
