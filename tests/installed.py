@@ -14,6 +14,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from contextlib import aclosing
+from importlib import metadata
 from pathlib import Path
 
 import peerage
@@ -56,6 +57,12 @@ def _cli() -> None:
     done.check_returncode()
 
 
+def _testing() -> None:
+    importlib.import_module("peerage.testing").RegistryConformance  # noqa: B018 - it needs pytest
+    (plugin,) = metadata.entry_points(group="pytest11", name="peerage")
+    plugin.load()
+
+
 #: For each extra something that needs it.
 _USES: dict[str, Callable[[], object]] = {
     "asab": _asab,
@@ -64,7 +71,7 @@ _USES: dict[str, Callable[[], object]] = {
     "httpx": _httpx,
     "httpx2": lambda: importlib.import_module("peerage.integrations.httpx2").AsyncTransport,
     "otel": lambda: importlib.import_module("peerage.telemetry").OpenTelemetry(),
-    "testing": lambda: importlib.import_module("peerage.testing").RegistryConformance,
+    "testing": _testing,
     "zookeeper": lambda: peerage.open_registry("zookeeper://localhost:2181/asab"),
 }
 

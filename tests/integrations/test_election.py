@@ -1,5 +1,6 @@
 """One worker has the lock at a time, and another one when that ends, for whatever reason."""
 
+import fcntl
 import os
 
 import pytest
@@ -52,6 +53,25 @@ def test_other_ports_and_addresses_have_other_locks():
     assert [lock.take() for lock in locks] == [True] * 3
     for lock in locks:
         lock.release()
+
+
+def test_the_folder_is_locked_while_the_lock_is_taken(tmp_path):
+    """systemd-tmpfiles deletes old files, but not in a locked folder."""
+    first, second = PortLock(_ADDRESS, 80), PortLock(_ADDRESS, 80)
+    assert first.take()
+    assert not second.take()
+    base = os.open(tmp_path / "locks", os.O_RDONLY)
+    try:
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(base, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        first.release()
+        assert second.take()
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(base, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        second.release()
+        fcntl.flock(base, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    finally:
+        os.close(base)
 
 
 def test_no_file_stays(tmp_path):

@@ -19,6 +19,7 @@ import peerage
 from peerage import call_options, sync
 from peerage.integrations import httpx as integration
 from peerage.integrations import httpx2 as integration2
+from peerage.testing.waiting import PATIENCE
 
 ORDERS = "http://orders.service_id.asab/"
 
@@ -87,7 +88,7 @@ def outstanding(discovery):
 
 def settled(discovery):
     """Wait until no request is under way: that is noted in another thread."""
-    until = time.monotonic() + 5
+    until = time.monotonic() + PATIENCE
     while outstanding(discovery):
         if time.monotonic() > until:
             return False

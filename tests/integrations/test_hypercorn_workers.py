@@ -11,12 +11,10 @@ from peerage.testing import eventually
 from peerage.testing.children import run
 from peerage.testing.zookeeper.server import free_port
 
-pytest.importorskip("hypercorn")
-
 _SERVICE = """
 import asyncio, os
 from peerage.integrations.hypercorn_workers import stop_of_supervisor
-from peerage.web.draining import intercept_signals
+from peerage.serving.signals import intercept_signals
 
 async def drain():
     print("drain", flush=True)

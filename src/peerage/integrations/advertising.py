@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -32,6 +32,13 @@ _USUAL_ADDRESSES: Final = {"0.0.0.0", "::", "127.0.0.1"}  # noqa: S104 - nothing
 
 #: An instance_id is a label of a host name, in ``<instance_id>.instance_id.asab``.
 _DASHES: Final = str.maketrans(".:%", "---")
+
+
+def check_given(discovery: object, of_discovery: Mapping[str, object]) -> None:
+    """Raise TypeError if an application is given both a Discovery and arguments for one."""
+    if discovery is not None and of_discovery:
+        names = ", ".join(of_discovery)
+        raise TypeError(f"Give either a discovery or arguments for one ({names}), not both.")
 
 
 class PortAdvertising:

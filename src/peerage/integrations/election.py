@@ -13,7 +13,6 @@ from typing import Final
 from peerage.backends.embedded import forks
 from peerage.backends.embedded.folder import Folder
 from peerage.backends.embedded.location import parse_url
-from peerage.errors import RegistryDeniedError
 
 #: The folder of the locks, beside those of the embedded registries of this user.
 _FOLDER: Final = "ports"
@@ -39,6 +38,7 @@ class PortLock:
         # Two containers that share the folder may have the same port, if their networks are separate.
         self._name = f"{_network()}-{address}-{port}"
         self._fd: int | None = None
+        self._folder: Folder | None = None
         self._prepared = False
         forks.owners.add(self)
 
@@ -62,25 +62,27 @@ class PortLock:
                 with forks.FORK_LOCK:
                     self._fd = _locked(folder.fd, self._name)
             finally:
-                folder.close()
+                if self._fd is None:
+                    folder.close()
+            if self._fd is not None:
+                # Without its file the lock would be one on nothing, and another worker could take it as well.
+                folder.keep_old_files()
+                self._folder = folder
         return self._fd is not None
 
     def release(self) -> None:
         """Let another process take the lock; may be called twice."""
-        if self._fd is not None:
-            with suppress(OSError, RegistryDeniedError):
-                folder = Folder.open(self._base, _FOLDER, create=False)
-                try:
-                    os.unlink(self._name, dir_fd=folder.fd)
-                finally:
-                    folder.close()
+        if self._fd is not None and self._folder is not None:
+            with suppress(OSError):
+                os.unlink(self._name, dir_fd=self._folder.fd)
+            self._folder.close()
             self.abandon()
 
     def abandon(self) -> None:
         """Close the file; in a forked child, where the lock stays its parent's."""
         if self._fd is not None:
             os.close(self._fd)
-            self._fd = None
+            self._fd = self._folder = None
 
 
 def _locked(folder: int, name: str) -> int | None:

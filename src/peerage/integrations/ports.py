@@ -53,6 +53,11 @@ def identification(*names: str | None) -> str:
     return quote(next(filter(None, names), ""), safe="")
 
 
+def is_asked(method: str, header: str | None, name: str) -> bool:
+    """Tell whether a request with this *header* asks who is served, and *name* is to answer."""
+    return method == "HEAD" and header == name
+
+
 def listening() -> list[Bound]:
     """Return the TCP sockets of this process that listen, each address and port once, in order."""
     found: set[Bound] = set()

@@ -65,14 +65,11 @@ class Folder:
         with forks.FORK_LOCK, ExitStack() as on_error:
             base_fd = _open_private(base, base, None, create=create)
             on_error.callback(forks.close, base_fd)
-            if create:
-                # systemd-tmpfiles deletes files in /tmp that are ten days old, except in locked folders.
-                with suppress(OSError):
-                    fcntl.flock(base_fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
             fd = _open_private(path, name, base_fd, create=create)
             on_error.callback(forks.close, fd)
             folder = cls(path, base_fd, fd)
             if create:
+                folder.keep_old_files()
                 folder._check_locks()
             on_error.pop_all()
             return folder
@@ -81,6 +78,14 @@ class Folder:
         """Close the descriptors."""
         forks.close(self.fd)
         forks.close(self._base_fd)
+
+    def keep_old_files(self) -> None:
+        """Keep systemd-tmpfiles from deleting files here, until this is closed.
+
+        It deletes files in ``/tmp`` that are ten days old, except in locked folders.
+        """
+        with suppress(OSError):
+            fcntl.flock(self._base_fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
 
     def in_place(self) -> bool:
         """Whether the path still leads to this folder; after ``rm -rf`` it leads to none, or to another one.

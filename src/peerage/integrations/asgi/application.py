@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from peerage.discovery import Discovery
 from peerage.errors import ConfigurationError, PeerageError
-from peerage.integrations.advertising import PortAdvertising
+from peerage.integrations.advertising import PortAdvertising, check_given
 from peerage.integrations.asgi.lifespan import run_lifespan
 from peerage.integrations.asgi.messages import App, Message, Receive, Scope, Send, first
 from peerage.integrations.asgi.misdirected import refuse_misdirected
@@ -18,7 +18,7 @@ from peerage.integrations.asgi.propagation import propagate
 from peerage.integrations.asgi.requests import RequestsUnderWay
 from peerage.integrations.django_hosts import is_django, with_hyphens
 from peerage.integrations.hypercorn_workers import stop_of_supervisor
-from peerage.integrations.ports import IDENTIFIED, IDENTIFY, listening
+from peerage.integrations.ports import IDENTIFIED, IDENTIFY, is_asked, listening
 from peerage.integrations.uvicorn_server import UvicornServer
 from peerage.records.advert import Advert
 from peerage.registration import LAME_DUCK
@@ -76,9 +76,7 @@ class Discovered:
         timeout: float = TIMEOUT,
         **of_discovery: Any,
     ) -> None:
-        if discovery is not None and of_discovery:
-            names = ", ".join(of_discovery)
-            raise TypeError(f"Give either a discovery or arguments for one ({names}), not both.")
+        check_given(discovery, of_discovery)
         self._app = app
         self._given = discovery
         self._of_discovery = of_discovery
@@ -106,7 +104,7 @@ class Discovered:
                 self._alone = _WithoutLifespan(self._open())
         if self._alone is not None:
             await self._alone.begun.wait()
-        if scope["type"] == "http" and scope["method"] == "HEAD" and self._is_asked(scope):
+        if scope["type"] == "http" and self._is_asked(scope):
             await self._identify(send)
             return
         scope.setdefault("state", {})["discovery"] = self._discovery
@@ -123,7 +121,10 @@ class Discovered:
         return () if self._advertising is None else self._advertising.own_records()
 
     def _is_asked(self, scope: Scope) -> bool:
-        return self._advertising is not None and first(scope, IDENTIFY) == self._advertising.identification
+        advertising = self._advertising
+        if advertising is None:
+            return False
+        return is_asked(scope["method"], first(scope, IDENTIFY), advertising.identification)
 
     async def _identify(self, send: Send) -> None:
         assert self._advertising is not None  # noqa: S101 - it was asked
@@ -191,7 +192,7 @@ class Discovered:
         """Drain at a signal; return a function that ends this."""
         if threading.current_thread() is not threading.main_thread():
             # A program that runs a server in another thread handles the signals itself.
-            return bool
+            return lambda: None
 
         async def drain() -> None:
             try:
@@ -208,7 +209,7 @@ class Discovered:
             return intercept_signals(drain, then=stop_of_supervisor())
         except ConfigurationError as error:
             log.warning("The server stops without draining, so that calls may fail: %s", error)
-            return bool
+            return lambda: None
 
 
 class _WithoutLifespan:

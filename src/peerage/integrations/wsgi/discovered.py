@@ -9,14 +9,14 @@ from contextlib import suppress
 from typing import Any
 
 from peerage.calling.misdirected import DIALLED
-from peerage.integrations.advertising import PortAdvertising
+from peerage.integrations.advertising import PortAdvertising, check_given
 from peerage.integrations.django_hosts import is_django, with_hyphens
 from peerage.integrations.gunicorn_workers import in_each_worker, server_stops, this_worker
-from peerage.integrations.ports import IDENTIFY
+from peerage.integrations.ports import IDENTIFIED, IDENTIFY, is_asked
 from peerage.integrations.synchronous import Discovery
 from peerage.integrations.wsgi.messages import App, Environ, StartResponse, header, refuse
 from peerage.integrations.wsgi.propagation import propagate
-from peerage.integrations.wsgi.stopping import StopSignals
+from peerage.integrations.wsgi.stopping import DrainAtSigterm
 from peerage.records.advert import Advert
 from peerage.registration import LAME_DUCK
 from peerage.serving.misdirected import Misdirected
@@ -68,9 +68,7 @@ def discovered(
         ConfigurationError: the registry's URL can't work, or a name that no URL can contain, or gunicorn
             preloads the application without the hook.
     """
-    if discovery is not None and of_discovery:
-        names = ", ".join(of_discovery)
-        raise TypeError(f"Give either a discovery or arguments for one ({names}), not both.")
+    check_given(discovery, of_discovery)
     return Discovered(app, discovery or Discovery(**of_discovery), advert, port=port, lame_duck=lame_duck)
 
 
@@ -117,8 +115,8 @@ class Discovered:
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Handle a request."""
         here = self._started()
-        if header(environ, IDENTIFY) == here.advertising.identification:
-            start_response("204 No Content", [(IDENTIFY, here.advertising.identification)])
+        if is_asked(environ["REQUEST_METHOD"], header(environ, IDENTIFY), here.advertising.identification):
+            start_response(f"{IDENTIFIED} No Content", [(IDENTIFY, here.advertising.identification)])
             return []
         dialled = header(environ, DIALLED)
         if dialled is not None:
@@ -156,7 +154,7 @@ class _InProcess:
         # serves.
         self._portal.closes_at_exit = self._worker is None
         if threading.current_thread() is threading.main_thread():
-            StopSignals(lambda: self._portal.submit(self._drain()), self._stop).install()
+            DrainAtSigterm(lambda: self._portal.submit(self._drain()), self._stop).install()
         else:
             log.warning(
                 "The server will stop without draining, because only the main thread can prepare that: call "

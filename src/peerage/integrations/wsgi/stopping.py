@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-class StopSignals:
+class DrainAtSigterm:
     """Drains at SIGTERM, beside the server's work, and then passes the signal to the server.
 
     The handler returns at once, so the server goes on accepting and answering requests meanwhile. A further
@@ -23,8 +23,7 @@ class StopSignals:
     server, which stops at once.
 
     Args:
-        drain: begins to drain, and returns without waiting; it may be called while any code is interrupted,
-            and so may
+        drain: begins to drain, and returns without waiting; it may interrupt any code of the main thread.
         stop: called when the server stops at once.
     """
 
