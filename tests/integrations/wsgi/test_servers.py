@@ -18,7 +18,7 @@ logging.basicConfig(level="INFO")
 def app(environ, start_response):
     start_response("200 OK", [("Content-Type", "text/plain")])
     found = environ["peerage.discovery"].instances(service_id="worker")
-    return [found[0].instance_id.encode()]
+    return [each.instance_id.encode() for each in found]
 
 application = discovered(app, lame_duck=0.1)
 with make_server("127.0.0.1", 0, application) as server:
@@ -36,8 +36,12 @@ async def test_it_drains_before_the_default_of_sigterm(tmp_path):
         discovery.session() as session,
     ):
         await eventually(discovery.directory.find, "the instance")
-        async with session.get("http://worker.service_id.asab/") as response:
-            assert await response.text() == "worker-0"
+
+        async def finds_itself():
+            async with session.get("http://worker.service_id.asab/") as response:
+                return await response.text() == "worker-0"
+
+        await eventually(finds_itself)
         server.terminate()
         await eventually(lambda: not discovery.directory.find(), "its end")
         assert (await server.end())[0] == -signal.SIGTERM, server.log
