@@ -24,7 +24,7 @@ LAME_DUCK: Final = 1.0
 #: Seconds that closing waits for a registry that the caller owns.
 WITHDRAW_TIMEOUT: Final = 0.9
 
-#: Seconds that a withdrawal has for being announced.
+#: Seconds that a withdrawal has for being announced, and a record that is being created for appearing.
 _ANNOUNCE_TIMEOUT: Final = 0.3
 
 #: Ids of a service that one line of the log shows, at most.
@@ -122,13 +122,21 @@ class Registration:
         """
         self.draining = True
         try:
-            if self._logged_name is not None:
+            if await self._is_registered():
                 await self._publish_draining(lame_duck)
                 await asyncio.sleep(lame_duck)
         except PeerageError as error:
             log.warning("Withdrawn without draining: %s", error)
         finally:
             await self.withdraw()
+
+    async def _is_registered(self) -> bool:
+        """Tell whether others may know the record; wait a moment for one that is being created."""
+        if self._logged_name is None and self.name is None:
+            with suppress(TimeoutError, PeerageError):
+                async with asyncio.timeout(_ANNOUNCE_TIMEOUT):
+                    await self.registered()
+        return self._logged_name is not None or self.name is not None
 
     async def _publish_draining(self, patience: float) -> None:
         """Return when callers can hear of it, or after *patience* seconds."""

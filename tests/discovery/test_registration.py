@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from peerage import Identity
+from peerage import Discovery, Identity
 from peerage.errors import RecordError, RegistryClosedError, RegistryDeniedError
 from peerage.testing import eventually
 from peerage.testing.waiting import begun
@@ -176,6 +176,19 @@ async def test_a_record_that_was_never_there_is_not_drained(registry, discovery)
     advertising = await begun(discovery.advertise(port=80))
     await discovery.drain(lame_duck=3600)
     assert (await advertising).draining
+
+
+async def test_a_record_that_is_being_created_is_drained(tmp_path, seen):
+    """Others may find it before its own process hears that it is there."""
+    url = f"embedded://{tmp_path}/registry"
+    async with Discovery(url, service_id="orders") as discovery, Discovery(url) as observer:
+        await observer.ready()
+        registration = discovery.register(port=80)
+        assert registration.name is None
+        draining = asyncio.create_task(registration.drain(lame_duck=3600))
+        await seen(observer, lambda found: found and found[0].draining)
+        draining.cancel()
+        await asyncio.wait([draining])
 
 
 async def test_each_step_is_in_the_log(registry, discovery, caplog):
