@@ -17,6 +17,9 @@ from peerage.client.head import asked
 #: The header of the request and of its answer; its value names the service.
 IDENTIFY: Final = "Peerage-Identify"
 
+#: The method of the request. Few others have it, so adapters look at it before they look for the header.
+METHOD: Final = "HEAD"
+
 #: The status of the answer.
 IDENTIFIED: Final = 204
 
@@ -51,11 +54,6 @@ class Served(NamedTuple):
 def identification(*names: str | None) -> str:
     """Return the value of the header for an application, from the first of *names* that isn't empty."""
     return quote(next(filter(None, names), ""), safe="")
-
-
-def is_asked(method: str, header: str | None, name: str) -> bool:
-    """Tell whether a request with this *header* asks who is served, and *name* is to answer."""
-    return method == "HEAD" and header == name
 
 
 def listening() -> list[Bound]:

@@ -18,7 +18,7 @@ from peerage.integrations.asgi.propagation import propagate
 from peerage.integrations.asgi.requests import RequestsUnderWay
 from peerage.integrations.django_hosts import is_django, with_hyphens
 from peerage.integrations.hypercorn_workers import stop_of_supervisor
-from peerage.integrations.ports import IDENTIFIED, IDENTIFY, is_asked, listening
+from peerage.integrations.ports import IDENTIFIED, IDENTIFY, METHOD, listening
 from peerage.integrations.uvicorn_server import UvicornServer
 from peerage.records.advert import Advert
 from peerage.registration import LAME_DUCK
@@ -104,7 +104,7 @@ class Discovered:
                 self._alone = _WithoutLifespan(self._open())
         if self._alone is not None:
             await self._alone.begun.wait()
-        if scope["type"] == "http" and self._is_asked(scope):
+        if scope["type"] == "http" and scope["method"] == METHOD and self._is_asked(scope):
             await self._identify(send)
             return
         scope.setdefault("state", {})["discovery"] = self._discovery
@@ -121,10 +121,7 @@ class Discovered:
         return () if self._advertising is None else self._advertising.own_records()
 
     def _is_asked(self, scope: Scope) -> bool:
-        advertising = self._advertising
-        if advertising is None:
-            return False
-        return is_asked(scope["method"], first(scope, IDENTIFY), advertising.identification)
+        return self._advertising is not None and first(scope, IDENTIFY) == self._advertising.identification
 
     async def _identify(self, send: Send) -> None:
         assert self._advertising is not None  # noqa: S101 - it was asked
@@ -194,6 +191,8 @@ class Discovered:
             # A program that runs a server in another thread handles the signals itself.
             return lambda: None
 
+        uvicorn = self._uvicorn = UvicornServer()
+
         async def drain() -> None:
             try:
                 self._requests.closing = True
@@ -204,7 +203,6 @@ class Discovered:
                 if self._alone is not None:
                     await self._alone.aclose()
 
-        uvicorn = self._uvicorn = UvicornServer()
         try:
             return intercept_signals(drain, then=stop_of_supervisor())
         except ConfigurationError as error:

@@ -12,7 +12,7 @@ from peerage.calling.misdirected import DIALLED
 from peerage.integrations.advertising import PortAdvertising, check_given
 from peerage.integrations.django_hosts import is_django, with_hyphens
 from peerage.integrations.gunicorn_workers import in_each_worker, server_stops, this_worker
-from peerage.integrations.ports import IDENTIFIED, IDENTIFY, is_asked
+from peerage.integrations.ports import IDENTIFIED, IDENTIFY, METHOD
 from peerage.integrations.synchronous import Discovery
 from peerage.integrations.wsgi.messages import App, Environ, StartResponse, header, refuse
 from peerage.integrations.wsgi.propagation import propagate
@@ -115,8 +115,9 @@ class Discovered:
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Handle a request."""
         here = self._started()
-        if is_asked(environ["REQUEST_METHOD"], header(environ, IDENTIFY), here.advertising.identification):
-            start_response(f"{IDENTIFIED} No Content", [(IDENTIFY, here.advertising.identification)])
+        name = here.advertising.identification
+        if environ["REQUEST_METHOD"] == METHOD and header(environ, IDENTIFY) == name:
+            start_response(f"{IDENTIFIED} No Content", [(IDENTIFY, name)])
             return []
         dialled = header(environ, DIALLED)
         if dialled is not None:
