@@ -55,19 +55,6 @@ class AsyncTransport(AsyncCarrier, httpx.AsyncBaseTransport):
     ) -> None:
         super().__init__(_LIBRARY, discovery, wrapped, calls, ssl)
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Return the response to *request*, of which the head has arrived.
-
-        Raises:
-            httpx.TransportError: the request failed.
-        """
-        response: httpx.Response = await self.carry(request)
-        return response
-
-    async def aclose(self) -> None:
-        """Close the transport, and the one for other hosts; may be called twice."""
-        await self.close()
-
 
 class Transport(SyncCarrier, httpx.BaseTransport):
     """Carries requests of an ``httpx.Client`` to services found by name; threads may share it.
@@ -88,15 +75,6 @@ class Transport(SyncCarrier, httpx.BaseTransport):
         ssl: "ssl.SSLContext | bool" = True,
     ) -> None:
         super().__init__(_LIBRARY, discovery, wrapped, calls, ssl)
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Return the response to *request*, of which the head has arrived.
-
-        Raises:
-            httpx.TransportError: the request failed.
-        """
-        response: httpx.Response = self.carry(request)
-        return response
 
 
 class InternalAuth(InternalTokens, httpx.Auth):

@@ -55,19 +55,6 @@ class AsyncTransport(AsyncCarrier, httpx2.AsyncBaseTransport):
     ) -> None:
         super().__init__(_LIBRARY, discovery, wrapped, calls, ssl)
 
-    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Return the response to *request*, of which the head has arrived.
-
-        Raises:
-            httpx2.TransportError: the request failed.
-        """
-        response: httpx2.Response = await self.carry(request)
-        return response
-
-    async def aclose(self) -> None:
-        """Close the transport, and the one for other hosts; may be called twice."""
-        await self.close()
-
 
 class Transport(SyncCarrier, httpx2.BaseTransport):
     """Carries requests of an ``httpx2.Client`` to services found by name; threads may share it.
@@ -88,15 +75,6 @@ class Transport(SyncCarrier, httpx2.BaseTransport):
         ssl: "ssl.SSLContext | bool" = True,
     ) -> None:
         super().__init__(_LIBRARY, discovery, wrapped, calls, ssl)
-
-    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Return the response to *request*, of which the head has arrived.
-
-        Raises:
-            httpx2.TransportError: the request failed.
-        """
-        response: httpx2.Response = self.carry(request)
-        return response
 
 
 class InternalAuth(InternalTokens, httpx2.Auth):

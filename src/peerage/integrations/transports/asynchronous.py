@@ -77,11 +77,11 @@ class AsyncCarrier:
         self._session: aiohttp.ClientSession | None = None
 
     # The classes are those of the library.
-    async def carry(self, request: Any) -> Any:
-        """Return the response to *request*.
+    async def handle_async_request(self, request: Any) -> Any:
+        """Return the response to *request*, of which the head has arrived.
 
         Raises:
-            Exception: of httpx, as :class:`~peerage.integrations.transports.failures.Failures` makes it.
+            TransportError: of the library, see :class:`~peerage.integrations.transports.failures.Failures`.
         """
         if not is_logical(request.url.host):
             if self._wrapped is None:
@@ -130,8 +130,8 @@ class AsyncCarrier:
             raise UnsupportedRequestError(_NO_UPGRADES)
         return response
 
-    async def close(self) -> None:
-        """Close the session and the other transport."""
+    async def aclose(self) -> None:
+        """Close the session, and the transport for other hosts; may be called twice."""
         session, self._session = self._session, None
         if session is not None:
             await session.close()

@@ -63,11 +63,11 @@ class SyncCarrier:
         self._others: dict[int, httpx.HTTPTransport] = {}
 
     # The classes are those of the library.
-    def carry(self, request: Any) -> Any:
-        """Return the response to *request*.
+    def handle_request(self, request: Any) -> Any:
+        """Return the response to *request*, of which the head has arrived.
 
         Raises:
-            Exception: of httpx, as :class:`~peerage.integrations.transports.failures.Failures` makes it.
+            TransportError: of the library, see :class:`~peerage.integrations.transports.failures.Failures`.
         """
         if not is_logical(request.url.host):
             return self._other().handle_request(request)
@@ -92,7 +92,7 @@ class SyncCarrier:
         if carrier is not None:
             # The portal has closed everything if it is closed.
             with suppress(RegistryClosedError):
-                self._portal.run(carrier.close())
+                self._portal.run(carrier.aclose())
         other = self._others.pop(process, self._wrapped)
         if other is not None:
             other.close()
