@@ -5,7 +5,7 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from enum import Enum
 from typing import Any, Final
 from weakref import WeakSet
@@ -27,6 +27,16 @@ TIMEOUT: Final = 60.0
 
 #: After so many seconds without a new request, none is on its way over a kept-alive connection.
 QUIET: Final = 0.1
+
+
+#: How many requests one line of the log names.
+_SHOWN: Final = 5
+
+
+def listed(requests: Sequence[str]) -> str:
+    """Return a text that names the first of *requests*, and says how many more there are."""
+    more = len(requests) - _SHOWN
+    return ", ".join(requests[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 class Meaning(Enum):

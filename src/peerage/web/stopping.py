@@ -13,16 +13,13 @@ from typing import Any, Final
 from aiohttp import WSCloseCode, web
 from aiohttp.typedefs import Handler
 
-from peerage.serving.signals import QUIET, TIMEOUT
+from peerage.serving.signals import QUIET, TIMEOUT, listed
 
 log = logging.getLogger(__name__)
 
 #: The share of the time limit after which responses are broken off. At the limit itself aiohttp stops waiting
 #: for them, and an error would result if a handler ended at the same moment.
 _EARLIER: Final = 0.95
-
-#: How many requests one line of the log names.
-_SHOWN: Final = 5
 
 
 class GracefulStop:
@@ -145,10 +142,8 @@ class GracefulStop:
     def _cancel(self, keys: Iterable[int]) -> None:
         broken_off = [self._under_way.pop(key) for key in tuple(keys) if key in self._under_way]
         if broken_off:
-            names = [f"{request.method} {request.rel_url.raw_path}" for request, _ in broken_off[:_SHOWN]]
-            more = len(broken_off) - len(names)
-            shown = ", ".join(names) + (f" and {more} more" if more else "")
-            log.warning("Requests are broken off because the server stops: %s", shown)
+            names = [f"{request.method} {request.rel_url.raw_path}" for request, _ in broken_off]
+            log.warning("Requests are broken off because the server stops: %s", listed(names))
         for _, task in broken_off:
             task.cancel()
 

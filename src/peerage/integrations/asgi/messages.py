@@ -21,7 +21,7 @@ START: Final = "http.response.start"
 #: The header in which the handshake of a WebSocket names protocols.
 _PROTOCOLS: Final = b"sec-websocket-protocol"
 
-_SERVER_ERROR: Final = 500
+SERVER_ERROR: Final = 500
 
 
 def values(scope: Scope, name: str) -> list[str]:
@@ -112,7 +112,7 @@ class Response:
         if message["type"] == START:
             self.status = message["status"]
             self._trailers = bool(message.get("trailers"))
-            if self.status == _SERVER_ERROR and self._refusal_of is not None:
+            if self.status == SERVER_ERROR and self._refusal_of is not None:
                 # A framework sends its answer from within the ``except`` block.
                 error = sys.exception()
                 refusal = None if error is None else self._refusal_of(error)

@@ -3,11 +3,18 @@
 import asyncio
 
 from peerage.calling.misdirected import DIALLED
-from peerage.integrations.asgi.messages import App, Receive, Response, Scope, Send, first, refuse
+from peerage.integrations.asgi.messages import (
+    SERVER_ERROR,
+    App,
+    Receive,
+    Response,
+    Scope,
+    Send,
+    first,
+    refuse,
+)
 from peerage.serving.gradient import Gradient2
 from peerage.serving.overload import Overload
-
-_SERVER_ERROR = 500
 
 
 def limit_concurrency(app: App, limit: Gradient2 | None = None) -> App:
@@ -38,7 +45,7 @@ def limit_concurrency(app: App, limit: Gradient2 | None = None) -> App:
         def on_end() -> None:
             ended = clock()
             # How long a handler took to fail is no measure.
-            limit.done(ended, None if response.status == _SERVER_ERROR else ended - began)
+            limit.done(ended, None if response.status == SERVER_ERROR else ended - began)
 
         response = Response(send, on_end=on_end)
         try:

@@ -5,15 +5,12 @@ import logging
 from typing import Final
 
 from peerage.integrations.asgi.messages import START, App, Message, Receive, Scope, Send
-from peerage.serving.signals import QUIET
+from peerage.serving.signals import QUIET, listed
 
 log = logging.getLogger(__name__)
 
 _CONNECTION: Final = b"connection"
 _CLOSE: Final = (_CONNECTION, b"close")
-
-#: How many requests one line of the log names.
-_SHOWN: Final = 5
 
 
 class RequestsUnderWay:
@@ -75,10 +72,8 @@ class RequestsUnderWay:
                     await self._finish_those_under_way()
         except TimeoutError:
             left = [self._under_way[key] for key in self._waited_for]
-            names = [f"{scope['method']} {scope['path']!a}" for scope in left[:_SHOWN]]
-            more = len(left) - len(names)
-            shown = ", ".join(names) + (f" and {more} more" if more else "")
-            log.warning("Requests haven't ended in %g s, and the server stops: %s", timeout, shown)
+            names = [f"{scope['method']} {scope['path']!a}" for scope in left]
+            log.warning("Requests haven't ended in %g s, and the server stops: %s", timeout, listed(names))
         finally:
             self._waited_for = set()
 
