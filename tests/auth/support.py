@@ -12,6 +12,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
+from peerage.auth import SUPERUSER
+
 CURVES = {
     "ES256": ("P-256", ec.SECP256R1()),
     "ES384": ("P-384", ec.SECP384R1()),
@@ -160,3 +162,9 @@ class Random:
 
     def random(self) -> float:
         return self._number
+
+
+#: Tokens of a caller who may read, of a superuser, and of one that another key than the named one signed.
+READER = token()
+ROOT = token(claims(resources={"*": [SUPERUSER]}))
+STRANGER = token(name="stranger", kid="first")

@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web
 from tests.client.httpxclients import discovery_of
 from tests.client.test_failover import drop
-from tests.client.test_outstanding import big, endless
+from tests.client.test_outstanding import big, endless, hanging
 
 from peerage import CallOptions, call_options, trace_calls
 from peerage.testing import eventually
@@ -199,21 +199,9 @@ async def test_a_response_that_is_never_closed_is_done(fleet, httpx_client):
 
 @pytest.mark.parametrize("stage", ["before headers", "in the body", "sending"])
 async def test_a_cancelled_request_is_done(fleet, httpx_client, stage):
-    arrived = asyncio.Event()
-
-    async def hang(request):
-        arrived.set()
-        if stage == "in the body":
-            return await endless(request)
-        await asyncio.Event().wait()
-        raise AssertionError
-
-    async def slow():
-        yield b"x"
-        await asyncio.Event().wait()
-
+    arrived, hang, body = hanging(stage)
     served = await fleet.serve(hang)
-    call = httpx_client.post(ORDERS, content=slow() if stage == "sending" else b"")
+    call = httpx_client.post(ORDERS, content=body)
     task = asyncio.create_task(call)
     await arrived.wait()
     assert fleet.outstanding == {served.name: 1}

@@ -143,8 +143,8 @@ async def test_a_refused_web_socket_is_done(fleet):
         assert not fleet.outstanding
 
 
-@pytest.mark.parametrize("stage", ["before headers", "in the body", "sending"])
-async def test_a_cancelled_request_is_done(fleet, stage):
+def hanging(stage):
+    """Return an event, a handler that sets it and hangs at this stage, and the body to send."""
     arrived = asyncio.Event()
 
     async def hang(request):
@@ -158,11 +158,17 @@ async def test_a_cancelled_request_is_done(fleet, stage):
         yield b"x"
         await asyncio.Event().wait()
 
+    return arrived, hang, slow() if stage == "sending" else b""
+
+
+@pytest.mark.parametrize("stage", ["before headers", "in the body", "sending"])
+async def test_a_cancelled_request_is_done(fleet, stage):
+    arrived, hang, body = hanging(stage)
     served = await fleet.serve(hang)
     async with fleet.session() as session:
 
         async def call():
-            async with session.post(ORDERS, data=slow() if stage == "sending" else b"") as response:
+            async with session.post(ORDERS, data=body) as response:
                 await response.read()
 
         task = asyncio.create_task(call())

@@ -7,32 +7,17 @@ import pytest
 from fastapi import APIRouter, Depends, FastAPI, Request, WebSocket
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import StreamingResponse
-from tests.auth.support import Served, claims, jwk, jwks, token
+from tests.auth.support import READER, ROOT, STRANGER
 from tests.integrations.asgi.serving import serving
 
 from peerage import ConfigurationError, Discovery
-from peerage.auth import SUPERUSER, FetchedKeys, Principal, Verifier
+from peerage.auth import Principal
 from peerage.errors import AccessDeniedError
 from peerage.integrations.asgi import authorize
 from peerage.integrations.asgi import caller as asgi_caller
 from peerage.integrations.fastapi import authorized, caller, discovery, noauth, require, require_superuser
 
-READER = token()
-ROOT = token(claims(resources={"*": [SUPERUSER]}))
-STRANGER = token(name="stranger", kid="first")
 BEARER = {"Authorization": f"Bearer {READER}"}
-
-
-@pytest.fixture
-def served():
-    return Served(jwks(jwk()))
-
-
-@pytest.fixture
-async def verifier(served):
-    verifier = Verifier([FetchedKeys("the test", served)])
-    yield verifier
-    await verifier.aclose()
 
 
 router = APIRouter(prefix="/sub")

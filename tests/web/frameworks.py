@@ -1,5 +1,6 @@
 """The same handlers and middlewares in an aiohttp and in an ASGI application, for what both decide alike."""
 
+import asyncio
 from collections.abc import Mapping
 from contextlib import asynccontextmanager
 from typing import NamedTuple
@@ -41,6 +42,33 @@ class _Answer(web.HTTPException):
         super().__init__()
 
 
+class Hanging:
+    """A handler that waits for ever; counts how often it was begun and cancelled."""
+
+    def __init__(self):
+        self.begun = self.cancelled = 0
+
+    async def handle(self, _request):
+        self.begun += 1
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+
+
+@asynccontextmanager
+async def serving_aiohttp(app):
+    """Serve an application of aiohttp on loopback; yields the URL."""
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
 @asynccontextmanager
 async def serving(framework, handlers, *middlewares):
     """Serve *handlers* on loopback; yields the URL.
@@ -69,13 +97,8 @@ async def _serving_aiohttp(handlers, middlewares):
     app = web.Application(middlewares=installed)
     for path, handler in handlers.items():
         app.router.add_route("*", path, adapted(handler))
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
+    async with serving_aiohttp(app) as url:
+        yield url
 
 
 @asynccontextmanager

@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 from multidict import CIMultiDict
-from tests.auth.support import Served, claims, jwk, jwks, token
+from tests.auth.support import READER, ROOT, STRANGER, Served, claims, jwk, jwks, token
 from tests.web.authorized import (
     Heir,
     Methods,
@@ -33,13 +33,9 @@ from tests.web.authorized import (
     writes,
 )
 
-from peerage.auth import SUPERUSER, FetchedKeys, Verifier
+from peerage.auth import FetchedKeys, Verifier
 from peerage.errors import AccessDeniedError
 from peerage.web import authorize, noauth, require
-
-READER = token()
-ROOT = token(claims(resources={"*": [SUPERUSER]}))
-STRANGER = token(name="stranger", kid="first")
 
 
 @pytest.fixture

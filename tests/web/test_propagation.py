@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 from tests.web import frameworks
-from tests.web.frameworks import FRAMEWORKS, RefusedError
+from tests.web.frameworks import FRAMEWORKS, Hanging, RefusedError, serving_aiohttp
 
 import peerage
 from peerage.calling.deadline import TIMEOUT_MS, current_deadline
@@ -23,13 +23,8 @@ async def serving(handler, *, middlewares=None, **kwargs):
     """Serve *handler*; yields the URL."""
     app = web.Application(middlewares=[propagate(**kwargs)] if middlewares is None else middlewares)
     app.router.add_route("*", "/", handler)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
+    async with serving_aiohttp(app) as url:
+        yield url
 
 
 async def ask(url, method="GET", **headers):
@@ -37,21 +32,6 @@ async def ask(url, method="GET", **headers):
     headers = {name.replace("_", "-"): value for name, value in headers.items()}
     async with aiohttp.ClientSession() as session, session.request(method, url, headers=headers) as response:
         return response.status, await response.text()
-
-
-class Hanging:
-    """A handler that waits for ever; counts how often it was begun and cancelled."""
-
-    def __init__(self):
-        self.begun = self.cancelled = 0
-
-    async def handle(self, _request):
-        self.begun += 1
-        try:
-            await asyncio.Event().wait()
-        except asyncio.CancelledError:
-            self.cancelled += 1
-            raise
 
 
 async def show(request):

@@ -8,30 +8,13 @@ from multidict import CIMultiDict
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.routing import Route
-from tests.auth.support import Served, claims, jwk, jwks, token
+from tests.auth.support import READER, ROOT, STRANGER
 from tests.integrations.asgi.serving import serving
 from yarl import URL
 
-from peerage.auth import SUPERUSER, FetchedKeys, Verifier
 from peerage.errors import AccessDeniedError
 from peerage.integrations.asgi import authorize, caller, noauth, require, require_superuser
 from peerage.serving.authorization import is_open
-
-READER = token()
-ROOT = token(claims(resources={"*": [SUPERUSER]}))
-STRANGER = token(name="stranger", kid="first")
-
-
-@pytest.fixture
-def served():
-    return Served(jwks(jwk()))
-
-
-@pytest.fixture
-async def verifier(served):
-    verifier = Verifier([FetchedKeys("the test", served)])
-    yield verifier
-    await verifier.aclose()
 
 
 def bearer(text, scheme="Bearer"):

@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, StreamingRespon
 from starlette.routing import Route
 from tests.integrations.asgi.serving import serving
 from tests.web import frameworks
+from tests.web.frameworks import Hanging
 
 import peerage
 import peerage.sync
@@ -34,21 +35,6 @@ async def ask(url, method="GET", **headers):
     async with aiohttp.ClientSession() as session, session.request(method, url, headers=headers) as response:
         assert (response.headers.get(TIMEOUT_MS) == "0") == (response.status == 504)
         return response.status, await response.text()
-
-
-class Hanging:
-    """A handler that waits for ever; counts how often it was begun and cancelled."""
-
-    def __init__(self):
-        self.begun = self.cancelled = 0
-
-    async def handle(self, _request):
-        self.begun += 1
-        try:
-            await asyncio.Event().wait()
-        except asyncio.CancelledError:
-            self.cancelled += 1
-            raise
 
 
 async def show(_request):
