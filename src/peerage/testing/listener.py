@@ -23,7 +23,7 @@ class Listener:
     def start(self, protocol: Callable[[], asyncio.BaseProtocol]) -> None:
         """Listen, and make a *protocol* for each connection."""
         self._socket = socket.create_server(self.address, backlog=100)
-        self._socket.setblocking(False)
+        self._socket.settimeout(0)
         self.address = self._socket.getsockname()
         asyncio.get_running_loop().add_reader(self._socket, self._accept, protocol)
 
@@ -41,7 +41,7 @@ class Listener:
         # The client may have gone meanwhile.
         with suppress(BlockingIOError, ConnectionAbortedError):
             connection, _ = self._socket.accept()
-            connection.setblocking(False)
+            connection.settimeout(0)
             loop = asyncio.get_running_loop()
             task = loop.create_task(loop.connect_accepted_socket(protocol, connection))
             self._accepted.add(task)
