@@ -99,6 +99,7 @@ async def test_a_request_is_done_when_its_response_is_complete(messages, complet
     assert limit.under_way == 0
 
 
+@pytest.mark.usefixtures("virtual_clock")
 async def test_what_runs_after_the_response_isnt_cancelled_when_the_deadline_passes():
     done = []
 
