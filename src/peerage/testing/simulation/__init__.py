@@ -1,5 +1,7 @@
 """A simulated cluster: real code of peerage, aiohttp and yours in virtual time, on simulated hosts.
 
+The check of what happened in it is :mod:`peerage.testing.simulation.checker`.
+
 ::
 
     world = World(seed=1)
