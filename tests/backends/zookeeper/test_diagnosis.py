@@ -105,6 +105,7 @@ async def test_a_server_whose_name_has_no_address():
     assert finding.what.startswith("nowhere.invalid:2181 has no address here")
 
 
+@pytest.mark.long
 async def test_a_server_that_does_not_answer(through, proxy):
     """Two seconds are enough to say so."""
     proxy.black_hole()
@@ -141,6 +142,7 @@ async def test_credentials_that_may_not_write(url, guarded):
     assert finding.severity is Severity.PROBLEM
 
 
+@pytest.mark.long
 async def test_a_server_that_may_say_little(tmp_path):
     """By default only 'srvr' is enabled: nothing is wrong, but less is seen."""
     with ZooKeeperServer(tmp_path, options={"4lw.commands.whitelist": "srvr"}) as server:

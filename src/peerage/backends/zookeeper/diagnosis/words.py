@@ -7,6 +7,7 @@ Source: ZooKeeper Administrator's Guide, "The Four Letter Words".
 import asyncio
 import ssl
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from ipaddress import ip_address
@@ -19,6 +20,9 @@ _MORE: Final = ("ruok", "mntr", "conf", "cons", "envi")
 
 #: Seconds for each step: a connection with its handshake, and an answer.
 _SECONDS: Final = 2.0
+
+#: Seconds for finding out whether the port speaks TLS instead, or doesn't.
+_OTHER_SECONDS: Final = 0.7
 
 #: Bytes of an answer that are read: ``cons`` has a line for each of thousands of clients.
 _LONGEST: Final = 4 << 20
@@ -132,7 +136,9 @@ async def _ask_address(server: str, place: _Place) -> Asked:
         more = {word: answer for word, answer in zip(_MORE, answers, strict=True) if answer}
         return replace(asked, words={**asked.words, **more})
     if asked.stage in {Stage.SHOOK_HANDS, Stage.STRANGE, Stage.SILENT}:
-        return replace(asked, other=await _speaks_other(place))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_OTHER_SECONDS):
+                return replace(asked, other=await _speaks_other(place))
     return asked
 
 
