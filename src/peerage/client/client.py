@@ -35,6 +35,7 @@ from peerage.client.resolver import SharedResolver
 from peerage.directory import Change, DirectoryEvent
 from peerage.errors import RegistryClosedError
 from peerage.membership import Membership
+from peerage.records.instance import DRAINING
 from peerage.telemetry import Telemetry
 from peerage.timing import monotonic
 
@@ -207,7 +208,7 @@ class Client:
         self._arrivals.changed(event)
         before, after = event
         if before is not None and (after is None or after.name != before.name):
-            self.balancer.forget(before.name)
+            self.balancer.forget(before.name, drained=before.state == DRAINING)
             self.journal.forget(before.name)
             self._connections.leave(before.name)
         if after is not None and (before is None or after.name != before.name):

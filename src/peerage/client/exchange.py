@@ -116,7 +116,7 @@ class Exchange:
         self.backup: Backup | None = None
         """The backup of the attempt, if it has one."""
         self.task: asyncio.Task[Any] | None = None
-        """The task that makes the attempts; None as long as there can't be a backup."""
+        """The task that makes the attempts; None before the first."""
         self.hedging: asyncio.TimerHandle | None = None
         """Begins a backup when the attempt takes longer than usual."""
         self.check_at = 0.0
@@ -228,11 +228,11 @@ class Exchange:
             self._answer = None
         kept = self.prepare(attempt, self.request)
         self.attempt = attempt
-        if self.task is None and self.call.service.size > 1:
+        if self.task is None:
             self.task = asyncio.current_task()
             if self.call.options.detect_stalled:
                 self._resources.backups.add(self, attempt.started)
-        if self.call.options.hedge and self.task is not None:
+        if self.call.options.hedge and self.call.service.size > 1:
             self._resources.backups.hedge(self)
         return kept
 

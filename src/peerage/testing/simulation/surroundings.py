@@ -52,7 +52,7 @@ def simulated(loop: SimulatedLoop, wall_clock: Callable[[], float], seed: int) -
         random.setstate(state)
         # It isn't documented. Without it a thousand applications, and their whole worlds, are kept.
         cached = getattr(aiohttp.web_app, "_cached_build_middleware", None)
-        if hasattr(cached, "cache_clear"):
+        if cached is not None:
             cached.cache_clear()
 
 
