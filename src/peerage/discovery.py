@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import secrets
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Unpack
@@ -215,6 +216,7 @@ class Discovery(Finder):
             self.registry,
             replace(advert, identity=advert.identity or self.identity()),
             auth_key=None if self._mode == "cluster" else self.auth.record_key,
+            nonce=self._make_nonce(),
             on_withdraw=self._registrations.discard,
         )
         self._registrations.add(registration)
@@ -222,6 +224,11 @@ class Discovery(Finder):
             # Its manifest may say where it runs.
             self._client.context.place = self._place()
         return registration
+
+    @staticmethod
+    def _make_nonce() -> str:
+        """Return what tells a new record from all others."""
+        return secrets.token_hex(8)
 
     async def drain(self, lame_duck: float = LAME_DUCK) -> None:
         """Drain everything that was advertised, all at the same time, as :meth:`Registration.drain` does.
@@ -269,19 +276,11 @@ class Discovery(Finder):
                 "The only text that 'auth' can be is 'internal', and 'resources' need it: to send a token of "
                 "your own write headers={'Authorization': 'Bearer …'}."
             )
-        from peerage.client import Authorize, Client  # noqa: PLC0415 - loads aiohttp
-
         if self._client is None:
-            self._client = Client(
-                self.membership,
-                options=self._calls,
-                ejection=self._ejection,
-                score=self._score,
-                telemetry=self._telemetry,
-                place=self._place(),
-                disk_cache_tokens=self._disk_cache_tokens,
-            )
+            self._client = self._make_client()
         if auth == "internal":
+            from peerage.client import Authorize  # noqa: PLC0415 - loads aiohttp
+
             # A cluster token is every service's, so a redirect to another name gives nothing away.
             kwargs["authorize"] = Authorize(
                 self.auth.header(resources), same_name=self._mode == "instance", logged=self._logged_hosts
@@ -289,6 +288,21 @@ class Discovery(Finder):
         elif auth is not None:
             kwargs["auth"] = auth
         return self._client.session(base_url, headers=headers, options=calls, **kwargs)
+
+    def _make_client(self, **parts: Any) -> "Client":
+        """Return what makes the sessions; *parts* of the system that it uses can be replaced."""
+        from peerage.client import Client  # noqa: PLC0415 - loads aiohttp
+
+        return Client(
+            self.membership,
+            options=self._calls,
+            ejection=self._ejection,
+            score=self._score,
+            telemetry=self._telemetry,
+            place=self._place(),
+            disk_cache_tokens=self._disk_cache_tokens,
+            **parts,
+        )
 
     def call_counts(self) -> "CallCounts":
         """Return counters of what happened to all calls so far."""

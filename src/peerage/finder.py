@@ -39,7 +39,7 @@ class Finder:
         self.membership = Membership(
             self.registry,
             Directory(
-                host_key=host_key(),
+                host_key=self._host_key(),
                 networks=read_networks(allowed_networks),
                 guard=Guard(keep=suspect_seconds) if suspect_seconds > 0 else None,
             ),
@@ -51,6 +51,11 @@ class Finder:
         self._ready = False  # and open: read at each locate()
         self._started = False
         self._closing: asyncio.Future[None] | None = None
+
+    @staticmethod
+    def _host_key() -> str | None:
+        """Return the key by which instances on the same host are recognized."""
+        return host_key()
 
     # Open and close
 

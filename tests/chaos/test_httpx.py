@@ -19,9 +19,7 @@ async def callers(services):
 
 
 async def test_one_of_three_is_killed(services, callers):
-    # The budget for retries follows the calls a second, of which httpx makes fewer. With 200 callers, more
-    # requests would be under way there than it allows for on a busy machine.
-    await instances.kill_one_of_three(services, callers, 60)
+    await instances.kill_one_of_three(services, callers, 200)
 
 
 async def test_one_of_three_is_killed_and_requests_may_not_be_retried(services, callers):
@@ -29,9 +27,9 @@ async def test_one_of_three_is_killed_and_requests_may_not_be_retried(services, 
 
 
 async def test_one_of_four_fails_in_a_millisecond(services, callers):
-    bad, _ = await instances.fail_at_one_of_four(services, callers, "503")
-    # Those under way until it is ejected; httpx makes fewer calls a second, so they are no small share.
-    assert bad <= 30
+    bad, all_of_them = await instances.fail_at_one_of_four(services, callers, "503")
+    # Those under way until it is ejected, which don't become fewer on a machine that makes fewer calls.
+    assert bad <= max(30, 0.01 * all_of_them)
     assert not callers.failed()
 
 

@@ -5,6 +5,7 @@ import os
 
 import pytest
 
+from peerage.backends.embedded.folder import DRAFT_PREFIX
 from peerage.errors import RegistryDeniedError
 from peerage.integrations.election import PortLock
 from peerage.testing import eventually
@@ -81,6 +82,50 @@ def test_no_file_stays(tmp_path):
     assert list((tmp_path / "locks/ports").iterdir())
     lock.release()
     assert not list((tmp_path / "locks/ports").iterdir())
+
+
+def test_files_of_killed_processes_are_removed_and_no_others(tmp_path):
+    """By the next process that takes the lock of any port."""
+    living, next_one = PortLock(_ADDRESS, 80), PortLock(_ADDRESS, 81)
+    assert living.take()
+    folder = tmp_path / "locks/ports"
+    (of_living,) = folder.iterdir()
+    # Of a process that finds out whether locks work in the folder, as all do when they begin.
+    draft = folder / f"{DRAFT_PREFIX}1.0"
+    draft.touch()
+    (folder / "0-127.0.0.1-79").touch()
+    assert next_one.take()
+    assert len(list(folder.iterdir())) == 3
+    assert of_living.exists()
+    assert draft.exists()
+    assert not PortLock(_ADDRESS, 80).take()
+    next_one.release()
+    living.release()
+
+
+def test_a_file_that_is_removed_while_another_process_opens_it_gives_no_lock(tmp_path, monkeypatch):
+    """Else two workers could have the lock of a port: one with the removed file, one with its successor."""
+    first, second, sweeper = PortLock(_ADDRESS, 80), PortLock(_ADDRESS, 80), PortLock(_ADDRESS, 81)
+    assert second.take()
+    (orphan,) = (tmp_path / "locks/ports").iterdir()
+    second.release()
+    orphan.touch()  # as if its process had been killed
+    flock = fcntl.flock
+
+    def flock_later(fd, operation):
+        """Between opening and locking, the file is removed."""
+        if orphan.exists() and os.path.samestat(os.fstat(fd), orphan.stat()):
+            monkeypatch.setattr(fcntl, "flock", flock)
+            assert sweeper.take()
+            assert not orphan.exists()
+        return flock(fd, operation)
+
+    monkeypatch.setattr(fcntl, "flock", flock_later)
+    assert not first.take()
+    assert first.take()
+    assert not second.take()
+    for lock in (first, sweeper):
+        lock.release()
 
 
 def test_the_folder_may_be_removed(tmp_path):

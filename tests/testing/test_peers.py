@@ -2,8 +2,10 @@
 
 import asyncio
 import os
+import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import aiohttp
 import httpx
@@ -13,6 +15,7 @@ from aiohttp import web
 from peerage import CallOptions, Discovery, NotDiscoveredError, RecordError, UnreachableError
 from peerage.testing import begun, eventually, loopthread
 from peerage.testing.children import STRICT, run
+from peerage.testing.waiting import PATIENCE
 
 ORDERS = "http://orders.service_id.asab/v1/orders?open=1"
 
@@ -315,3 +318,29 @@ asyncio.run(main())
         assert await child.end() == (0, "")
     with pytest.raises(TypeError, match="leave out the marker"):
         registry.lose()
+
+
+def test_connections_that_are_made_at_its_end_are_closed(peers):
+    """None is lost between the listening socket and the server."""
+    for _ in range(3):
+        peer = peers.add("orders", 1)
+        host, _, port = peer.url.removeprefix("http://").partition(":")
+        made = []
+        enough, ended = threading.Event(), threading.Event()
+
+        def connect(address=(host, int(port)), made=made, enough=enough, ended=ended):
+            with suppress(ConnectionError):
+                while not ended.is_set():
+                    made.append(socket.create_connection(address, PATIENCE))
+                    if len(made) == 20:
+                        enough.set()
+
+        client = threading.Thread(target=connect)
+        client.start()
+        enough.wait(PATIENCE)
+        peer.kill()
+        ended.set()
+        client.join()
+        for each in made:
+            with each, suppress(ConnectionError):
+                assert each.recv(1) == b""

@@ -8,7 +8,6 @@ one instance are made in :mod:`peerage.auth.instance_tokens`.
 import asyncio
 import logging
 import math
-import time
 from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 from contextvars import Context
@@ -21,13 +20,10 @@ from peerage.auth.principal import SUPERUSER
 from peerage.auth.verifier import KeySource
 from peerage.errors import KeysUnavailableError, RegistryClosedError
 from peerage.records.identity import Identity
-from peerage.registry import Secrets
-from peerage.timing import monotonic
+from peerage.registry import KEY_NAME, Secrets
+from peerage.timing import monotonic, wall_clock
 
 log = logging.getLogger(__name__)
-
-#: Name of the secret, whatever the path of the registry (ASAB).
-KEY_NAME: Final = "/asab/auth/internal_auth_private.key"
 
 #: Seconds that a token is valid (ASAB), and that are left when it is replaced.
 LIFETIME: Final = 1800.0
@@ -64,7 +60,7 @@ class ClusterTokens(KeySource):
         identity: Callable[[], Identity],
         *,
         name: str = KEY_NAME,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = wall_clock,
         monotonic: Callable[[], float] = monotonic,
         wait: float = 5.0,
         retry: float = 15.0,

@@ -28,7 +28,7 @@ from peerage.client.backups import Backups
 from peerage.client.connections import MOST_IDLE, Connections, InstanceConnector
 from peerage.client.exchange import Resources
 from peerage.client.journal import Journal
-from peerage.client.lookup import HostLookup
+from peerage.client.lookup import HostLookup, start_thread
 from peerage.client.middleware import BalancingMiddleware
 from peerage.client.prober import Prober
 from peerage.client.resolver import SharedResolver
@@ -63,7 +63,9 @@ class Client:
         telemetry: what attempts are reported to.
         disk_cache_tokens: whether internal tokens are sent without TLS to addresses of the disk cache.
         clock: monotonic time in seconds.
-        getaddrinfo: looks up the hosts of instances, like ``socket.getaddrinfo``; called in threads.
+        getaddrinfo: looks up the hosts of instances, like ``socket.getaddrinfo``.
+        start_lookup: runs one look-up, which may block, and returns at once; in a thread by default.
+        make_socket: makes the socket of a connection, like ``socket.socket``.
     """
 
     def __init__(
@@ -80,6 +82,8 @@ class Client:
         disk_cache_tokens: bool = False,
         clock: Callable[[], float] = monotonic,
         getaddrinfo: Callable[..., list[tuple[Any, ...]]] = socket.getaddrinfo,
+        start_lookup: Callable[[Callable[[], None]], None] = start_thread,
+        make_socket: Callable[[int, int, int], socket.socket] = socket.socket,
     ) -> None:
         rng = random.Random() if rng is None else rng  # noqa: S311 - spreads load, keeps no secret
         self.membership = membership
@@ -90,7 +94,7 @@ class Client:
             rng, clock, score=score or least_outstanding, ejection=ejection, observer=self.journal
         )
         """Chooses among them."""
-        self.lookup = HostLookup(Addresses(clock), getaddrinfo=getaddrinfo)
+        self.lookup = HostLookup(Addresses(clock), getaddrinfo=getaddrinfo, start=start_lookup)
         """Looks up their hosts."""
         self._rng = rng
         descriptors = _descriptors()
@@ -121,6 +125,7 @@ class Client:
         self._options = CallOptions() if options is None else options
         self._unsubscribe = membership.directory.subscribe(self._changed)
         self._connector: aiohttp.TCPConnector | None = None
+        self._new_socket = make_socket
         self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
         self._resolver: SharedResolver | None = None
         self._closed = False
@@ -197,7 +202,7 @@ class Client:
 
     def _make_socket(self, address: aiohttp.AddrInfoType) -> socket.socket:
         family, kind, protocol, _, _ = address
-        made = socket.socket(family, kind, protocol)
+        made = self._new_socket(family, kind, protocol)
         self._sockets.add(made)
         return made
 

@@ -9,7 +9,7 @@ import logging
 import sys
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Collection, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 from weakref import ref
@@ -282,7 +282,10 @@ class Connections:
             if (kept := self._kept.get(address)) is None:
                 continue
             kept.leaving, kept.name = True, ""
-            if not kept.in_use:
+            if kept.in_use:
+                # The next record may have the same address, and requests would be sent over these then.
+                self._close_pooled(len(kept.protocols), (kept,))
+            else:
                 self._close(address)
 
     def close_idle(self) -> None:
@@ -312,10 +315,10 @@ class Connections:
             self._count -= sum(kept.forget_closed() for kept in self._kept.values())
             self._close_pooled(self._idle() - most)
 
-    def _close_pooled(self, most: int) -> None:
+    def _close_pooled(self, most: int, of: Iterable[Kept] | None = None) -> None:
         """Close up to *most* connections that no request uses, to addresses at which others are under way."""
-        pooled = self.pooled()
-        idle = [(kept, each) for kept in self._kept.values() for each in kept.connected() if each in pooled]
+        of, pooled = self._kept.values() if of is None else of, self.pooled()
+        idle = [(kept, each) for kept in of for each in kept.connected() if each in pooled]
         for kept, protocol in islice(idle, max(most, 0)):
             kept.protocols.discard(ref(protocol))
             self._count -= 1

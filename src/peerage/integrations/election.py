@@ -2,6 +2,9 @@
 
 The lock is one of ``flock`` on a file. The kernel releases it when the process that holds it ends, for
 whatever reason, and another worker takes it then.
+
+The file of a process that was killed stays, because only its owner removes it. The next process of the user
+that takes the lock of any port removes it.
 """
 
 import fcntl
@@ -11,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from peerage.backends.embedded import forks
-from peerage.backends.embedded.folder import Folder
+from peerage.backends.embedded.folder import DRAFT_PREFIX, Folder
 from peerage.backends.embedded.location import parse_url
 
 #: The folder of the locks, beside those of the embedded registries of this user.
@@ -68,6 +71,7 @@ class PortLock:
                 # Without its file the lock would be one on nothing, and another worker could take it as well.
                 folder.keep_old_files()
                 self._folder = folder
+                _remove_unlocked(folder.fd)
         return self._fd is not None
 
     def release(self) -> None:
@@ -85,9 +89,9 @@ class PortLock:
             self._fd = self._folder = None
 
 
-def _locked(folder: int, name: str) -> int | None:
+def _locked(folder: int, name: str, create: int = os.O_CREAT) -> int | None:
     """Return a descriptor of the file *name* with its lock, None if another process has that."""
-    fd = os.open(name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=folder)
+    fd = os.open(name, os.O_RDWR | create | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=folder)
     with ExitStack() as otherwise:
         otherwise.callback(os.close, fd)
         with suppress(BlockingIOError, FileNotFoundError):
@@ -97,6 +101,21 @@ def _locked(folder: int, name: str) -> int | None:
                 otherwise.pop_all()
                 return fd
     return None
+
+
+def _remove_unlocked(folder: int) -> None:
+    """Remove the files whose processes have ended without doing it."""
+    for name in os.listdir(folder):
+        # A process locks a draft to find out whether locks work here, and must find it unlocked.
+        if name.startswith(DRAFT_PREFIX):
+            continue
+        # Removed under its lock: a process that has just opened it finds out in _locked() that it is gone.
+        with forks.FORK_LOCK, suppress(OSError):
+            if (fd := _locked(folder, name, create=0)) is not None:
+                try:
+                    os.unlink(name, dir_fd=folder)
+                finally:
+                    os.close(fd)
 
 
 def _network() -> int:

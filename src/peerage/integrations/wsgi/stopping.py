@@ -41,7 +41,10 @@ class DrainAtSigterm:
             before = signal.getsignal(number)
             if before is None:
                 log.warning(
-                    "The server stops without draining: its handler of %s isn't one of Python.", number.name
+                    "The server stops without draining at %s, and calls may fail, because its handler of "
+                    "this signal isn't a Python function: call discovery.drain() of the application before "
+                    "you stop the server, or use gunicorn.",
+                    number.name,
                 )
                 continue
             self._before[number] = before

@@ -1,0 +1,124 @@
+"""A program that runs operations of the embedded registry in forked children, and kills each at a given step.
+
+A step is a call of the registry's thread to the operating system: one that opens, writes, locks, renames or
+removes a file, and so on. Each line of standard input is a JSON list: the operation, the URL, and the number
+of the step before which the child kills itself, or 0. The answer is the signal that ended the child, or 0.
+"""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from types import FrameType
+
+from peerage.backends.embedded import registry as _loaded_before_forks
+from peerage.registry import open_registry
+
+assert _loaded_before_forks
+
+#: Large enough that a write of one part would be seen.
+OLD, NEW = b"old " * 4_000, b"newer " * 5_000
+
+_STEPS = {"posix", "fcntl"}
+
+
+class Steps:
+    """Counts the steps from :meth:`begin` on, and kills the process before number *last*."""
+
+    def __init__(self, last: int) -> None:
+        self._left = last
+        self._counting = False
+
+    def begin(self) -> None:
+        """Count from now on."""
+        self._counting = True
+
+    def profile(self, frame: FrameType, event: str, function: object) -> None:
+        """Count one step, if *event* is one; for :func:`threading.setprofile`."""
+        del frame
+        if self._counting and event == "c_call" and getattr(function, "__module__", None) in _STEPS:
+            self._left -= 1
+            if self._left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+
+async def advertise(url: str, begin: Callable[[], None]) -> None:
+    """Make the folder, if there is none, and a record."""
+    begin()
+    await open_registry(url).advertise("Crash", NEW).registered()
+
+
+async def update(url: str, begin: Callable[[], None]) -> None:
+    """Replace a record."""
+    advertisement = open_registry(url).advertise("Crash", OLD)
+    await advertisement.registered()
+    begin()
+    advertisement.update(NEW)
+    await advertisement.registered()
+
+
+async def withdraw(url: str, begin: Callable[[], None]) -> None:
+    """Remove a record."""
+    advertisement = open_registry(url).advertise("Crash", NEW)
+    await advertisement.registered()
+    begin()
+    await advertisement.withdraw()
+
+
+async def close(url: str, begin: Callable[[], None]) -> None:
+    """Close a registry that watches and that has a record."""
+    registry = open_registry(url)
+    await anext(registry.watch())
+    await registry.advertise("Crash", NEW).registered()
+    begin()
+    await registry.aclose()
+
+
+async def watch(url: str, begin: Callable[[], None]) -> None:
+    """Read all records, and remove those of processes that died."""
+    begin()
+    await anext(open_registry(url).watch())
+
+
+async def obtain(url: str, begin: Callable[[], None]) -> None:
+    """Make a secret, unless there is one."""
+    begin()
+    await open_registry(url).secrets.obtain("/key", lambda: NEW)
+
+
+async def replace(url: str, begin: Callable[[], None]) -> None:
+    """Replace a secret."""
+    begin()
+    await open_registry(url).secrets.replace("/key", NEW)
+
+
+def _run(operation: str, url: str, step: int) -> None:
+    steps = Steps(step)
+    threading.setprofile(steps.profile)
+    asyncio.run(globals()[operation](url, steps.begin))
+
+
+def main() -> None:
+    """Serve standard input."""
+    for line in sys.stdin:
+        operation, url, step = json.loads(line)
+        child = os.fork()
+        if child == 0:
+            try:
+                _run(operation, url, step)
+            except Exception:  # noqa: BLE001 - the test shows it
+                traceback.print_exc()
+                os._exit(1)
+            # As a process ends that closes nothing.
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        sys.stdout.write(f"{json.dumps(os.waitstatus_to_exitcode(status))}\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,138 @@
+"""Processes that are killed at every step of what they do in the folder."""
+
+import itertools
+import os
+import shutil
+import signal
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from tests.backends.embedded import crashes
+from tests.backends.embedded.support import locked, names_in, opened, records_in, run_folder
+
+from peerage.registry import Event, Gone, Put, Snapshot
+from peerage.testing import View, eventually
+from peerage.testing.children import STRICT, Child, run
+
+_KILLED, _ENDED = -signal.SIGKILL, 0
+
+#: More steps than any operation has.
+_MANY = 200
+
+_WHOLE = {b"neighbour", crashes.OLD, crashes.NEW}
+
+
+class Watcher(View):
+    """A view that checks that no record is torn, and that the neighbour's record stays."""
+
+    neighbour: str | None = None
+
+    def _apply(self, event: Event) -> None:
+        super()._apply(event)
+        match event:
+            case Snapshot() | Put():
+                assert set(self.data.values()) <= _WHOLE, "torn data"
+            case Gone(name):
+                assert name != self.neighbour, "the record of a living process vanished"
+
+
+@asynccontextmanager
+async def _crashing() -> AsyncIterator[Child]:
+    root = Path(__file__).parents[3]
+    environ = {**os.environ, "PYTHONPATH": f"{root}:{os.environ.get('PYTHONPATH', '')}"}
+    async with run(*STRICT, crashes.__file__, environ=environ) as child:
+        yield child
+
+
+async def _kill_at_each_step(
+    child: Child, operation: str, base: Path, *, anew: bool = False
+) -> AsyncIterator[int]:
+    """Kill *operation* at each of its steps, and yield the number of the step; then it must work.
+
+    With *anew*, there is no folder each time it begins.
+    """
+    url = f"embedded://{base}"
+    for step in itertools.count(1):
+        assert step < _MANY
+        if anew:
+            shutil.rmtree(base, ignore_errors=True)
+        ended = await child.ask(operation, url, step)
+        if ended == _ENDED:
+            assert step > 1, "nothing was counted"
+            return
+        assert ended == _KILLED, child.log
+        yield step
+        assert await child.ask(operation, url, 0) == _ENDED, child.log
+
+
+def _drafts(folder: Path) -> list[Path]:
+    return list(folder.glob(".tmp.*"))
+
+
+async def _watch_an_owner_that_dies(base: Path, operation: str) -> None:
+    async with opened(base) as registry, Watcher(registry) as view, _crashing() as child:
+        neighbour = view.neighbour = await registry.advertise("Neighbour", b"neighbour").registered()
+        await view.until_data([b"neighbour"])
+        async for step in _kill_at_each_step(child, operation, base):
+            await view.until_data([b"neighbour"])
+            await eventually(lambda: records_in(base) == [neighbour], f"the removal after step {step}")
+        drafts = _drafts(run_folder(base))
+        assert not any(map(locked, drafts))
+        for draft in drafts:
+            os.utime(draft, (time.time() - 3600,) * 2)
+        await eventually(lambda: names_in(run_folder(base)) == [neighbour], "the removal of drafts")
+
+
+@pytest.mark.parametrize("operation", ["update", "withdraw"])
+async def test_an_owner_that_dies_at_any_step_leaves_no_record_and_no_torn_one(tmp_path, operation):
+    await _watch_an_owner_that_dies(tmp_path / "r", operation)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("polling", ["0", "1"])
+@pytest.mark.parametrize("operation", ["advertise", "update", "withdraw", "close"])
+async def test_an_owner_that_dies_at_any_step_as_all_watchers_see_it(
+    tmp_path, monkeypatch, operation, polling
+):
+    monkeypatch.setenv("PEERAGE_EMBEDDED_POLL", polling)
+    await _watch_an_owner_that_dies(tmp_path / "r", operation)
+
+
+@pytest.mark.long
+async def test_a_first_process_that_dies_at_any_step_leaves_a_folder_for_the_next(tmp_path):
+    base = tmp_path / "r"
+    async with _crashing() as child:
+        async for _ in _kill_at_each_step(child, "advertise", base, anew=True):
+            async with opened(base) as registry, Watcher(registry) as view:
+                await view.until_data([])
+                await eventually(lambda: records_in(base) == [])
+
+
+@pytest.mark.long
+async def test_a_reader_that_dies_at_any_step_takes_nothing_with_it(tmp_path):
+    """It removes the files of owners that have ended; a file of a living owner stays."""
+    base = tmp_path / "r"
+    async with opened(base) as registry, _crashing() as child:
+        neighbour = await registry.advertise("Neighbour", b"neighbour").registered()
+        async for _ in _kill_at_each_step(child, "watch", base):
+            assert neighbour in records_in(base)
+            for number in range(2):
+                (run_folder(base) / f"Ended.000000000{number}").write_bytes(b"ended")
+        assert records_in(base) == [neighbour]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("operation", ["obtain", "replace"])
+async def test_a_process_that_dies_at_any_step_of_writing_a_secret_leaves_a_whole_one_or_none(
+    tmp_path, operation
+):
+    base = tmp_path / "r"
+    secret = base / "secrets" / "key"
+    async with _crashing() as child:
+        async for _ in _kill_at_each_step(child, operation, base, anew=True):
+            assert not secret.exists() or secret.read_bytes() == crashes.NEW
+            assert all(draft.stat().st_mode & 0o077 == 0 for draft in _drafts(base / "secrets"))
+        assert secret.read_bytes() == crashes.NEW
