@@ -66,6 +66,7 @@ def test_entries_are_values_of_json(directory):
         "name": "broken",
         "state": "unreadable",
         "superseded": False,
+        "unconfirmed": False,
         "urls": [],
         "problems": list(directory.problems["broken"]),
         "record": None,
