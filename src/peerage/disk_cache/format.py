@@ -1,14 +1,12 @@
-r"""The format of a disk cache's file; pure.
+"""The format of a disk cache's file; pure.
 
-::
+Its first line is ``peerage disk cache`` and the version of the format. The second one is a JSON object with
+the registry's ``url`` and the fields of :class:`Moment`. Then the records follow, each as a head of fixed
+size (the lengths of name and data, the sequence, the flags), its name and its data. The last four bytes are
+the CRC-32 of everything before.
 
-    peerage disk cache 1\n
-    {"url": …, "boot": …, "uptime": …, "time": …}\n
-    records, each: head, name, data        (head: lengths of both, sequence and flags, big-endian)
-    CRC-32 of everything before, four bytes
-
-The number in the first line is the version of the format. A file of another version is ignored, and so is
-one whose checksum is wrong: the next file that is saved replaces it.
+A file of another version is ignored, and so is one whose checksum is wrong: the next file that is saved
+replaces it.
 """
 
 import json
