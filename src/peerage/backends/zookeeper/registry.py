@@ -20,6 +20,7 @@ from peerage.backends.zookeeper.nodes import Nodes
 from peerage.backends.zookeeper.notes import Connected
 from peerage.backends.zookeeper.secrets import ZooKeeperSecrets
 from peerage.backends.zookeeper.session import Client
+from peerage.diagnosis import Finding, LookUp
 from peerage.errors import RegistryClosedError
 from peerage.registry import Health, OwnRecords, check_name, check_size
 
@@ -115,6 +116,14 @@ class ZooKeeperRegistry:
             return self._connected_health(up, version.result(), *answer)
         self.use()
         return self._out_of_reach("it hasn't answered yet")
+
+    async def diagnose(self, look_up: LookUp, secret: str) -> list[Finding]:
+        """Examine the servers and access lists; see :class:`peerage.diagnosis.Diagnosable`."""
+        # Only diagnoses need it.
+        from peerage.backends.zookeeper.diagnosis import examine  # noqa: PLC0415 - see above
+
+        self.use()
+        return await examine(self.connection, self._context, look_up, secret)
 
     async def aclose(self) -> None:
         """Withdraw everything, end every watch and the session, within a second; may be called twice."""
