@@ -1,4 +1,4 @@
-"""Simulates many schedules, and reports those that break a promise: ``python -m peerage.testing.simulation``."""
+"""``python -m peerage.testing.simulation``: simulates schedules, and reports those that break a promise."""
 
 import argparse
 import os
@@ -78,10 +78,10 @@ def _simulate(seeds: range, registry: RegistryKind | None, jobs: int) -> int:
                 _report(schedule)
     seconds = time.monotonic() - began
     _print(coverage.table())
+    hours, rate = coverage.seconds / 3600, coverage.schedules / seconds
     _print(
-        f"{coverage.schedules} schedules with {coverage.calls} calls in {coverage.seconds / 3600:.1f} virtual "
-        f"hours, in {seconds:.1f} s: {coverage.schedules / seconds:.0f} schedules per second. "
-        f"{failed} of them broke a promise."
+        f"{coverage.schedules} schedules with {coverage.calls} calls in {hours:.1f} virtual hours took "
+        f"{seconds:.1f} s, {rate:.0f} a second. {failed} broke a promise."
     )
     missing = coverage.missing(registry) if coverage.schedules >= _ENOUGH else []
     if missing:

@@ -21,6 +21,7 @@ from peerage.testing.simulation.trace import (
     Ended,
     Event,
     Handled,
+    RepeatableName,
     Resting,
     Started,
     TokenSeen,
@@ -60,7 +61,11 @@ _PACE: Final = 1.5
 _FAST_PACE: Final = 0.1
 _FAST_SECONDS: Final = 0.5
 
-_NAMES: Final = {Repeatable.ONCE: "once", Repeatable.IDEMPOTENT: "idempotent", Repeatable.SAFE: "safe"}
+_NAMES: Final[dict[Repeatable, RepeatableName]] = {
+    Repeatable.ONCE: "once",
+    Repeatable.IDEMPOTENT: "idempotent",
+    Repeatable.SAFE: "safe",
+}
 
 
 class Cluster:
@@ -122,7 +127,7 @@ class Cluster:
         return discovery
 
     def _free_port(self, host: "Host") -> int:
-        """Return the lowest port of the machine on which nothing listens: another service's, after a crash."""
+        """Return the lowest free port of the machine: after a crash it may be that of another service."""
         process, port = host.process, _FIRST_PORT
         assert process is not None, "it has begun"
         while (host.ip, port) in self._listening:

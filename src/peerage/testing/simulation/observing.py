@@ -1,8 +1,8 @@
 """A Discovery that writes what it advertises, and what its directory has, into a trace."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from random import Random
-from typing import Any, Final, Unpack
+from typing import Any, Final, Self, Unpack
 
 from cachetools import LRUCache
 
@@ -10,7 +10,7 @@ from peerage.records.advert import Advert, AdvertFields
 from peerage.records.instance import DRAINING, Instance
 from peerage.registration import LAME_DUCK, Registration
 from peerage.registry import Event as RegistryEvent
-from peerage.registry import Registry
+from peerage.registry import Registry, Watch
 from peerage.testing.simulation.discovery import SimulatedDiscovery
 from peerage.testing.simulation.trace import Advertised, Event, Sight, Updated, Viewed, Withdrawn
 
@@ -61,7 +61,7 @@ class ObservedDiscovery(SimulatedDiscovery):
         nonce = self._nonces[registration] = f"{self._process}/{self._made}"
         told = (advert or Advert()).changed(**fields)
         identity = told.identity or self.identity()
-        port = (told.web or [("", told.port, "")])[0][1]
+        port = told.port if told.web is None else told.web[0][1]
         service, instance = identity.service_id or "", identity.instance_id or ""
         address = f"{identity.host}:{port}"
         self._write(Advertised(self._now(), self._process, nonce, service, instance, address))
@@ -121,14 +121,25 @@ class _Observed:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._registry, name)
 
-    async def watch(self) -> AsyncIterator[RegistryEvent]:
-        watch = self._registry.watch()
-        try:
-            async for event in watch:
-                yield event
-                self._look()
-        finally:
-            await watch.aclose()
+    def watch(self) -> "_ObservedWatch":
+        return _ObservedWatch(self._registry.watch(), self._look)
+
+
+class _ObservedWatch:
+    def __init__(self, watch: Watch, look: Callable[[], None]) -> None:
+        self._watch = watch
+        self._look = look
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> RegistryEvent:
+        # The one before has been applied.
+        self._look()
+        return await anext(self._watch)
+
+    async def aclose(self) -> None:
+        await self._watch.aclose()
 
 
 #: Reading a record takes as long as all the rest of a look.

@@ -2,9 +2,8 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
 from random import Random
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from peerage.registry import Registry
 from peerage.testing.simulation.checker import Promises, Violation, check
@@ -13,6 +12,9 @@ from peerage.testing.simulation.folder import SimulatedRegistry
 from peerage.testing.simulation.schedule import Action, Schedule
 from peerage.testing.simulation.trace import Event, FaultBegan, FaultEnded
 from peerage.testing.simulation.world import Host, World
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
 
 #: Seconds until a session of the simulated ZooKeeper ends without its process.
 SESSION_TIMEOUT: Final = 10.0
@@ -141,11 +143,12 @@ class Scenario:
 
     async def _deploy(self, action: Action) -> None:
         (name,) = action.targets
-        host = self.world.host(name)
+        host, ended = self.world.host(name), asyncio.Event()
         self._down[name] += 1
-        host.terminate()
-        while host.alive:
-            await asyncio.sleep(0.1)
+        if host.process is not None and host.alive:
+            host.process.at_end.append(ended.set)
+            host.terminate()
+            await ended.wait()
         await self._come_back(name, action.seconds)
 
     async def _come_back(self, name: str, seconds: float) -> None:

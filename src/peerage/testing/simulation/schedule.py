@@ -17,7 +17,7 @@ from typing import Final, Literal, NamedTuple
 from peerage.directory import SUSPECT_SECONDS
 from peerage.testing.simulation.trace import REGISTRY
 
-#: The share of schedules that end with a rest, and how long it is, in seconds: suspects are dropped meanwhile.
+#: The share of schedules that end with a rest, and its seconds, in which suspects are dropped.
 _RESTING: Final = 0.05
 _LONG_REST: Final = SUSPECT_SECONDS + 30.0
 
