@@ -62,6 +62,7 @@ class Client:
         place: where this process runs.
         score: which of two instances is the better one; least_outstanding by default.
         telemetry: what attempts are reported to.
+        disk_cache_tokens: whether internal tokens are sent without TLS to addresses of the disk cache.
         clock: monotonic time in seconds.
         getaddrinfo: looks up the hosts of instances, like ``socket.getaddrinfo``.
         start_lookup: runs one look-up, which may block, and returns at once; in a thread by default.
@@ -79,6 +80,7 @@ class Client:
         place: Place = NOWHERE,
         score: Score | None = None,
         telemetry: Telemetry | None = None,
+        disk_cache_tokens: bool = False,
         clock: Callable[[], float] = monotonic,
         getaddrinfo: Callable[..., list[tuple[Any, ...]]] = socket.getaddrinfo,
         start_lookup: Callable[[Callable[[], None]], None] = start_thread,
@@ -98,7 +100,9 @@ class Client:
         self._rng = rng
         descriptors = _descriptors()
         self._limit = min(_MOST_CONNECTIONS, descriptors // 2) if limit is None else limit
-        self._connections = Connections(min(MOST_IDLE, descriptors // 4))
+        self._connections = Connections(
+            min(MOST_IDLE, descriptors // 4), () if disk_cache_tokens else membership.directory.unconfirmed
+        )
         context = CallContext(
             membership.directory, self.balancer, self.lookup.addresses, clock, rng.random, place
         )
@@ -116,6 +120,7 @@ class Client:
             self._backups,
             self._arrivals,
             reads_load=score is reported_load,
+            as_of=membership.as_of,
             telemetry=telemetry,
         )
         self._options = CallOptions() if options is None else options
