@@ -59,4 +59,4 @@ async def enforced(limit: Deadline) -> AsyncIterator[asyncio.Timeout]:
     except TimeoutError as error:
         if not timer.expired() or isinstance(error, DeadlineExceededError):
             raise
-        raise DeadlineExceededError(limit.message()) from error
+        raise DeadlineExceededError(limit.give_up()) from error

@@ -62,6 +62,9 @@ from peerage.errors import ConfigurationError, MissingExtraError, RegistryDenied
 #: Bytes of one record's data, at most.
 RECORD_LIMIT: Final = 64 * 1024
 
+#: Name of the secret that is the private key of a cluster, whatever the path of the registry (ASAB).
+KEY_NAME: Final = "/asab/auth/internal_auth_private.key"
+
 #: Names of own records that are remembered; each lost session makes new ones.
 _REMEMBERED_NAMES: Final = 4096
 

@@ -106,14 +106,14 @@ class TestAmount:
     def test_the_message_names_the_smallest_one_and_what_was_waited_for(self):
         outer = Deadline(2, 0)
         inner = Deadline(5, 0, outer)
-        assert inner.message() == "The deadline of 2 s has passed"
+        assert inner.give_up() == "The deadline of 2 s has passed"
         inner.note("the tea was late")
-        assert outer.message() == inner.message() == "The deadline of 2 s has passed: the tea was late"
+        assert outer.give_up() == inner.give_up() == "The deadline of 2 s has passed: the tea was late"
 
     def test_what_a_smaller_one_waited_for_says_nothing_of_the_one_around_it(self):
         outer = Deadline(5, 0)
         Deadline(2, 0, outer).note("the tea was late")
-        assert outer.message() == "The deadline of 5 s has passed"
+        assert outer.give_up() == "The deadline of 5 s has passed"
 
 
 class TestCall:

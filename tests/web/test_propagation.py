@@ -13,6 +13,7 @@ from tests.web.frameworks import FRAMEWORKS, Hanging, RefusedError, serving_aioh
 import peerage
 from peerage.calling.deadline import TIMEOUT_MS, current_deadline
 from peerage.calling.retried import RETRY, is_nested
+from peerage.deadlines import enforced
 from peerage.testing import eventually
 from peerage.timing import monotonic
 from peerage.web import propagate
@@ -107,6 +108,22 @@ async def test_only_handlers_that_change_nothing_are_cancelled_if_that_is_chosen
         assert await ask(url, "POST", Peerage_Timeout_Ms="150") == (200, "changed")
     assert hanging.cancelled == 1
     assert passed.is_set()
+
+
+@pytest.mark.usefixtures("virtual_clock")
+async def test_a_handler_that_isnt_cancelled_and_whose_call_is_given_up_is_504():
+    """500 would count as a failure of this instance; and without time left, it isn't begun."""
+    begun = []
+
+    async def handler(request):
+        begun.append(True)
+        async with enforced(current_deadline.get()):
+            await asyncio.Event().wait()
+
+    async with serving(handler, only_safe=True) as url:
+        for timeout in ("60000", "0"):
+            assert (await ask(url, "POST", Peerage_Timeout_Ms=timeout))[0] == 504
+    assert len(begun) == 1
 
 
 @pytest.mark.parametrize("value", ["-1", "nan", "", "1e3", "9" * 4000, "99999999999", "0x1", "5 ms"])

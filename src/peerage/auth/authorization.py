@@ -9,7 +9,7 @@ from typing import Any
 from yarl import URL
 
 from peerage.auth.allowance import Allow, Allowance
-from peerage.auth.cluster_tokens import KEY_NAME, ClusterTokens
+from peerage.auth.cluster_tokens import ClusterTokens
 from peerage.auth.fetched_keys import Fetch, fetched_keys
 from peerage.auth.instance_tokens import InstanceKeys, InstanceTokens
 from peerage.auth.verifier import KeySource, Verifier
@@ -17,6 +17,7 @@ from peerage.errors import ConfigurationError
 from peerage.membership import Membership
 from peerage.records.identity import Identity
 from peerage.records.names import is_logical
+from peerage.registry import KEY_NAME
 
 log = logging.getLogger(__name__)
 

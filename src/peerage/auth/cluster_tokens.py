@@ -21,13 +21,10 @@ from peerage.auth.principal import SUPERUSER
 from peerage.auth.verifier import KeySource
 from peerage.errors import KeysUnavailableError, RegistryClosedError
 from peerage.records.identity import Identity
-from peerage.registry import Secrets
+from peerage.registry import KEY_NAME, Secrets
 from peerage.timing import monotonic
 
 log = logging.getLogger(__name__)
-
-#: Name of the secret, whatever the path of the registry (ASAB).
-KEY_NAME: Final = "/asab/auth/internal_auth_private.key"
 
 #: Seconds that a token is valid (ASAB), and that are left when it is replaced.
 LIFETIME: Final = 1800.0

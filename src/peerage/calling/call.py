@@ -167,7 +167,7 @@ class Call:
     def next(self) -> Step:
         """Return what to do next; not to be called again after :class:`GiveUp`."""
         if self.deadline is not None and not self.has_time():
-            late = GiveUp(Ending.TOO_LATE, self.deadline.message(self.waiting(None)))
+            late = GiveUp(Ending.TOO_LATE, self.deadline.give_up(self.waiting(None)))
             if self.recorder is not None:
                 self.recorder.step(late)
             return late

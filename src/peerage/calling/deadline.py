@@ -41,13 +41,15 @@ class Deadline:
         outer: the deadline around this one, which limits it.
     """
 
-    __slots__ = ("_waited_for", "ends", "outer", "seconds")
+    __slots__ = ("_waited_for", "ends", "given_up", "outer", "seconds")
 
     def __init__(self, seconds: float, now: float, outer: "Deadline | None" = None) -> None:
         self.seconds = seconds
         self.ends = now + seconds
         """The monotonic time at which it passes, unless the outer one passes before."""
         self.outer = outer
+        self.given_up = False
+        """Whether something was given up because this very deadline has passed."""
         self._waited_for = ""
 
     @property
@@ -78,10 +80,12 @@ class Deadline:
         if self.outer is not None and self.outer.smallest is self.smallest:
             self.outer.note(waited_for)
 
-    def message(self, waited_for: str = "") -> str:
-        """Return the message that the deadline has passed."""
+    def give_up(self, waited_for: str = "") -> str:
+        """Note that something is given up because it has passed; return the message of the error."""
         waited_for = waited_for or self._waited_for
-        passed = f"The deadline of {self.smallest.seconds:g} s has passed"
+        smallest = self.smallest
+        smallest.given_up = True
+        passed = f"The deadline of {smallest.seconds:g} s has passed"
         return f"{passed}: {waited_for}" if waited_for else passed
 
 

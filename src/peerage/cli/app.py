@@ -174,6 +174,30 @@ def get(
     )
 
 
+@app.command("doctor")
+def doctor(
+    *,
+    url: Annotated[
+        str | None, typer.Argument(metavar="[URL]", help="The registry; the same as --registry.")
+    ] = None,
+    registry: Registry = None,
+    timeout: Timeout = 5.0,
+    probe: Annotated[
+        bool, typer.Option(help="Ask each instance with a HEAD request, which does nothing.")
+    ] = True,
+    json: Json = False,
+) -> None:
+    """Say what is wrong with the registry and the records in it, and what to do about it.
+
+    It reads only. The environment of this process is examined as well: run it where a service runs.
+
+    Exit code: 0 all is well; 1 there are problems or warnings; 2 wrong usage; 130 ended by Ctrl-C.
+    """
+    from peerage.cli.doctor import doctor as run_doctor  # noqa: PLC0415 - each command loads what it needs
+
+    _end(lambda: run_doctor(url, registry, probe=probe, timeout=timeout, as_object=json))
+
+
 @app.command("demo")
 def demo(
     *,

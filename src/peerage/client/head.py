@@ -1,9 +1,9 @@
 """Asking a port with a ``HEAD /``, which does nothing."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Final, TypeVar
 
 from peerage.client.lateness import patient_timeout
 from peerage.client.tlsprobe import unverified_context
@@ -11,6 +11,8 @@ from peerage.records.addresses import authority
 
 #: The kernel repeats an unanswered handshake after longer and longer pauses. The next attempt comes sooner.
 _CONNECT_SECONDS: Final = 1.0
+
+_T = TypeVar("_T")
 
 
 async def connect(
@@ -26,8 +28,12 @@ async def connect(
 
 
 @asynccontextmanager
-async def asked(address: str, port: int, *headers: str, secure: bool) -> AsyncIterator[asyncio.StreamReader]:
+async def asked(
+    address: str, port: int, *headers: str, secure: bool, host: str | None = None
+) -> AsyncIterator[asyncio.StreamReader]:
     """Send a ``HEAD /`` with further *headers*, ``Name: value``, and read the answer in the block.
+
+    The header ``Host`` is *host*, by default the address and the port.
 
     Raises:
         OSError: no connection was made.
@@ -36,7 +42,7 @@ async def asked(address: str, port: int, *headers: str, secure: bool) -> AsyncIt
     try:
         lines = (
             "HEAD / HTTP/1.1",
-            f"Host: {authority(address, port)}",
+            f"Host: {host or authority(address, port)}",
             "User-Agent: peerage",
             "Connection: close",
             *headers,
@@ -47,3 +53,17 @@ async def asked(address: str, port: int, *headers: str, secure: bool) -> AsyncIt
         yield reader
     finally:
         writer.transport.abort()
+
+
+async def by_scheme(scheme: str | None, ask: Callable[[bool], Awaitable[_T]]) -> _T:
+    """Return what *ask* returns, called with whether to use TLS.
+
+    Records of asab don't say which ports speak TLS, so *scheme* is None. A port that does closes the
+    connection then, and *ask* is called again.
+    """
+    if scheme is not None:
+        return await ask(scheme == "https")
+    try:
+        return await ask(False)  # noqa: FBT003 - as every caller's function takes it
+    except (OSError, EOFError):
+        return await ask(True)  # noqa: FBT003 - likewise

@@ -46,5 +46,5 @@ def _expire(reference: "weakref.ref[aiohttp.ClientResponse]", limit: Deadline, d
     if response is not None:
         waited_for = f"the response to {description} was being read"
         limit.note(waited_for)
-        response.content.set_exception(DeadlineExceededError(limit.message(waited_for)))
+        response.content.set_exception(DeadlineExceededError(limit.give_up(waited_for)))
         response.close()

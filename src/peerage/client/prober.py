@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from peerage.balancing import Balancer, Probe
 from peerage.calling import CallContext, Resolution
-from peerage.client.head import asked, connect
+from peerage.client.head import asked, by_scheme, connect
 from peerage.client.lateness import Countdown, patient_timeout
 from peerage.client.lookup import HostLookup
 from peerage.client.outcomes import SHORTAGE
@@ -126,13 +126,7 @@ async def _ask(address: str, endpoint: Endpoint) -> bytes:
         OSError: no connection was made, or it broke.
         EOFError: it was closed without an answer.
     """
-    if endpoint.scheme is not None:
-        return await _send_head(address, endpoint.port, secure=endpoint.scheme == "https")
-    try:
-        return await _send_head(address, endpoint.port, secure=False)
-    except (OSError, EOFError):
-        # Records of asab don't say which ports speak TLS. One that does closes the connection.
-        return await _send_head(address, endpoint.port, secure=True)
+    return await by_scheme(endpoint.scheme, lambda secure: _send_head(address, endpoint.port, secure=secure))
 
 
 async def _send_head(address: str, port: int, *, secure: bool) -> bytes:

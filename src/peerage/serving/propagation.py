@@ -1,8 +1,8 @@
 """The deadline and the retry mark of a request, which apply to the calls of its handler."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from typing import Final, Self
 
 from peerage.calling.deadline import TIMEOUT_MS, Deadline, begin, current_deadline, read_timeout
@@ -64,6 +64,20 @@ class Inherited:
         current_deadline.set(self._outer)
         current_retried.set(self._outer_retried)
 
+    def replacement(self, error: BaseException | None) -> Refusal | None:
+        """Return the answer in place of one with status 500, None if the handler didn't fail by the deadline.
+
+        Frameworks answer an exception of a handler by themselves, and some of them don't show it: then the
+        handler failed by the deadline if one of its calls was given up at it.
+
+        Args:
+            error: the exception that is being handled while the answer is sent, if any.
+        """
+        limit = self.deadline
+        if limit is None or limit.leaves_time(monotonic()):
+            return None
+        return TOO_LATE if limit.smallest.given_up or isinstance(error, DeadlineExceededError) else None
+
 
 def read_inherited(timeouts: Sequence[str], retry: str | None) -> Inherited | None:
     """Return what a request with these values of ``Peerage-Timeout-Ms`` and ``Peerage-Retry`` passes on.
@@ -75,11 +89,9 @@ def read_inherited(timeouts: Sequence[str], retry: str | None) -> Inherited | No
     return None if seconds is None and not is_retry else Inherited(seconds, is_retry=is_retry)
 
 
-@asynccontextmanager
-async def in_time(limit: Deadline) -> AsyncIterator[asyncio.Timeout]:
-    """Cancel the block when *limit* passes; don't begin it if that has happened already.
-
-    Yields the timer, for adapters that know before the end of the block that the request is answered.
+@contextmanager
+def unless_late(limit: Deadline) -> Iterator[None]:
+    """Begin the block only while *limit* leaves time for it, and tell whether it fails by *limit*.
 
     Raises:
         GivenUpError: *limit* has passed.
@@ -88,9 +100,23 @@ async def in_time(limit: Deadline) -> AsyncIterator[asyncio.Timeout]:
     if not limit.leaves_time(monotonic()):
         raise GivenUpError
     try:
-        async with enforced(limit) as timer:
-            yield timer
+        yield
     except DeadlineExceededError as error:
         if limit.leaves_time(monotonic()):
             raise
         raise GivenUpError from error
+
+
+@asynccontextmanager
+async def in_time(limit: Deadline) -> AsyncIterator[asyncio.Timeout]:
+    """Cancel the block when *limit* passes, beside what :func:`unless_late` does.
+
+    Yields the timer, for adapters that know before the end of the block that the request is answered.
+
+    Raises:
+        GivenUpError: *limit* has passed.
+        DeadlineExceededError: a deadline that the handler set itself has passed, and wasn't caught.
+    """
+    with unless_late(limit):
+        async with enforced(limit) as timer:
+            yield timer

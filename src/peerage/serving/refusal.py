@@ -1,7 +1,10 @@
 """The answer to a request that is refused before, or instead of, an answer of its handler."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+#: The status of the answer that frameworks make of an exception.
+SERVER_ERROR: Final = 500
 
 
 class Refusal(NamedTuple):

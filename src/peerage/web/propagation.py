@@ -8,7 +8,7 @@ from aiohttp.typedefs import Handler, Middleware
 from peerage.calling.deadline import TIMEOUT_MS, Deadline
 from peerage.calling.retried import RETRY
 from peerage.calling.retry import SAFE
-from peerage.serving.propagation import TOO_LATE, GivenUpError, in_time, read_inherited
+from peerage.serving.propagation import TOO_LATE, GivenUpError, in_time, read_inherited, unless_late
 from peerage.web.refusing import answer
 from peerage.web.upgrade import is_websocket
 
@@ -34,7 +34,8 @@ def propagate(*, only_safe: bool = False) -> Middleware:
 
     Args:
         only_safe: cancel only the handlers of GET, HEAD, OPTIONS and TRACE, for programs that weren't written
-            with cancellation in mind. The calls of other handlers still fail once the deadline has passed.
+            with cancellation in mind. The calls of other handlers still fail once the deadline has passed,
+            and then the answer is 504 if the handler raises DeadlineExceededError.
     """
 
     @web.middleware
@@ -47,16 +48,22 @@ def propagate(*, only_safe: bool = False) -> Middleware:
             return await handler(request)
         with inherited:
             limit = inherited.deadline
-            if limit is None or (only_safe and request.method not in SAFE):
+            if limit is None:
                 return await handler(request)
-            return await _handle_in_time(request, handler, limit)
+            cancel = not only_safe or request.method in SAFE
+            return await _handle_in_time(request, handler, limit, cancel=cancel)
 
     return take_over
 
 
-async def _handle_in_time(request: web.Request, handler: Handler, limit: Deadline) -> web.StreamResponse:
+async def _handle_in_time(
+    request: web.Request, handler: Handler, limit: Deadline, *, cancel: bool
+) -> web.StreamResponse:
     try:
-        async with in_time(limit):
+        if cancel:
+            async with in_time(limit):
+                return await handler(request)
+        with unless_late(limit):
             return await handler(request)
     except GivenUpError:
         if request.writer.output_size:

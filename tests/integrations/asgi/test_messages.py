@@ -1,12 +1,15 @@
 """The middlewares and the messages of ASGI, without a server: what is unusual, and what is malformed."""
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from peerage import DeadlineExceededError
 from peerage.calling.deadline import current_deadline
+from peerage.deadlines import enforced
 from peerage.integrations.asgi import (
     Gradient2,
     limit_concurrency,
@@ -112,6 +115,43 @@ async def test_what_runs_after_the_response_isnt_cancelled_when_the_deadline_pas
 
     await answer(propagate(app), (b"peerage-timeout-ms", b"400"))
     assert done == [float("inf")]
+
+
+@pytest.mark.parametrize(("call", "status"), [(True, 504), (False, 500)])
+@pytest.mark.usefixtures("virtual_clock")
+async def test_a_failure_after_the_deadline_is_504_if_a_call_was_given_up(call, status):
+    """Also if the framework has handled the exception when it answers; as for WSGI."""
+
+    async def app(_scope, _receive, send):
+        with suppress(DeadlineExceededError):
+            if call:
+                async with enforced(current_deadline.get()):
+                    await asyncio.Event().wait()
+            await asyncio.sleep(61)
+        await send({"type": "http.response.start", "status": 500, "headers": []})
+        await send({"type": "http.response.body", "body": b"error"})
+
+    sent = await answer(propagate(app, only_safe=True), DEADLINE, method="POST")
+    assert sent[0]["status"] == status
+    assert (sent[1]["body"] == b"error") == (status == 500)
+
+
+@pytest.mark.usefixtures("virtual_clock")
+async def test_an_exception_of_a_call_that_was_given_up_is_504():
+    """Of a request that isn't cancelled, as well; and without time left it isn't begun."""
+    begun = []
+
+    async def app(_scope, _receive, _send):
+        begun.append(True)
+        async with enforced(current_deadline.get()):
+            await asyncio.Event().wait()
+
+    for timeout in (b"60000", b"0"):
+        for method in ("GET", "POST"):
+            headers = (b"peerage-timeout-ms", timeout)
+            sent = await answer(propagate(app, only_safe=True), headers, method=method)
+            assert sent[0]["status"] == 504
+    assert len(begun) == 2
 
 
 @pytest.mark.parametrize("error", [ValueError, asyncio.CancelledError])

@@ -1,15 +1,18 @@
 """What a WSGI application inherits from a request, by the rules of PEP 3333."""
 
+import asyncio
 import io
-import time
+from contextlib import suppress
 from wsgiref.util import setup_testing_defaults
 from wsgiref.validate import validator
 
 import pytest
+from flask import Flask
 
 from peerage import DeadlineExceededError
 from peerage.calling.deadline import current_deadline
 from peerage.calling.retried import is_nested
+from peerage.deadlines import enforced
 from peerage.integrations.wsgi import propagate
 from peerage.timing import monotonic
 
@@ -86,15 +89,20 @@ def test_what_is_too_late_isnt_begun():
     assert dict(headers)["Content-Length"] == str(len(body))
 
 
-def late():
-    """Wait for the deadline of the request to pass."""
-    while current_deadline.get().leaves_time(monotonic()):
-        time.sleep(0.001)
+def call():
+    """Call another service, which doesn't answer before the deadline of the request."""
+
+    async def wait():
+        async with enforced(current_deadline.get()):
+            await asyncio.Event().wait()
+
+    asyncio.run(wait())
 
 
 def framework(environ, start_response):
-    """Answer 500 to an error, as frameworks do."""
-    late()
+    """Answer 500 when the exception is handled already, as frameworks do."""
+    with suppress(DeadlineExceededError):
+        call()
     start_response("500 INTERNAL SERVER ERROR", [("Content-Type", "text/plain"), ("Content-Length", "5")])
     return [b"error"]
 
@@ -105,14 +113,18 @@ def generator(environ, start_response):
 
 
 def raising(environ, start_response):
-    late()
-    raise DeadlineExceededError("too late")
+    call()
+
+
+def raising_once_begun(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    call()
 
 
 def raising_later(environ, start_response):
     start_response("200 OK", [("Content-Type", "text/plain")])
     try:
-        raising(environ, start_response)
+        call()
     except DeadlineExceededError as error:
         start_response(
             "500 ERROR", [("Content-Type", "text/plain")], (type(error), error, error.__traceback__)
@@ -120,13 +132,37 @@ def raising_later(environ, start_response):
     return [b"error"]
 
 
-@pytest.mark.parametrize("app", [framework, generator, raising, raising_later])
+def flask(view):
+    app = Flask("orders")
+    app.get("/")(view)
+    return app.wsgi_app
+
+
+@pytest.mark.parametrize(
+    "app", [framework, generator, raising, raising_once_begun, raising_later, flask(call)]
+)
+@pytest.mark.usefixtures("virtual_clock")
 def test_what_fails_because_it_is_too_late(app):
     """Is answered as too late, however the application reports it."""
-    status, headers, body = answer(propagate(app), TIMEOUT_MS="5")
+    status, headers, body = answer(propagate(app), TIMEOUT_MS="60000")
     assert status == "504 Gateway Timeout"
     assert set(LATE) <= set(headers)
     assert b"deadline" in body
+    assert current_deadline.get() is None
+
+
+@pytest.mark.usefixtures("virtual_clock")
+def test_what_fails_for_another_reason_after_the_deadline_isnt_hidden():
+    """No call was given up, so the failure is one of the application."""
+
+    def view():
+        asyncio.run(asyncio.sleep(61))
+        assert not current_deadline.get().leaves_time(monotonic())
+        raise LookupError("no such thing")
+
+    assert answer(propagate(flask(view)), TIMEOUT_MS="60000")[0] == "500 INTERNAL SERVER ERROR"
+    with pytest.raises(LookupError):
+        answer(propagate(lambda *_: view()), TIMEOUT_MS="60000")
     assert current_deadline.get() is None
 
 

@@ -132,7 +132,7 @@ class _Authorized:
         handler = getattr(scope.get("route_handler"), "fn", None)  # Litestar
         return handler is not None and is_open(handler, scope.get("method", "GET"))
 
-    def _refusal_of(self, error: BaseException) -> Refusal | None:
+    def _refusal_of(self, error: BaseException | None) -> Refusal | None:
         """Return the answer in place of the 500 that a framework makes of an exception."""
         if isinstance(error, TokenRefusedError | AccessDeniedError):
             return refusal_of(self._verifier, error)

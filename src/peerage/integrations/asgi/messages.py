@@ -7,7 +7,7 @@ import sys
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
-from peerage.serving.refusal import Refusal
+from peerage.serving.refusal import SERVER_ERROR, Refusal
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -20,8 +20,6 @@ START: Final = "http.response.start"
 
 #: The header in which the handshake of a WebSocket names protocols.
 _PROTOCOLS: Final = b"sec-websocket-protocol"
-
-SERVER_ERROR: Final = 500
 
 
 def values(scope: Scope, name: str) -> list[str]:
@@ -78,11 +76,12 @@ class Response:
     """Passes the response of an application on to the server, and notes how far it is.
 
     Frameworks turn an exception of a handler into an answer with status 500, and may raise it again after
-    that. If the exception has a meaning here, that answer is replaced.
+    that. If the failure has a meaning here, that answer is replaced.
 
     Args:
         send: passes a message on to the server.
-        refusal_of: returns what to answer to an exception instead of 500; None leaves the answer as it is.
+        refusal_of: returns what to answer instead of 500, given the exception that is being handled if there
+            is one; None leaves the answer as it is.
         on_end: called once when the response is complete.
     """
 
@@ -92,7 +91,7 @@ class Response:
         self,
         send: Send,
         *,
-        refusal_of: Callable[[BaseException], Refusal | None] | None = None,
+        refusal_of: Callable[[BaseException | None], Refusal | None] | None = None,
         on_end: Callable[[], None] | None = None,
     ) -> None:
         self._send = send
@@ -113,9 +112,8 @@ class Response:
             self.status = message["status"]
             self._trailers = bool(message.get("trailers"))
             if self.status == SERVER_ERROR and self._refusal_of is not None:
-                # A framework sends its answer from within the ``except`` block.
-                error = sys.exception()
-                refusal = None if error is None else self._refusal_of(error)
+                # Most frameworks send their answer from within the ``except`` block.
+                refusal = self._refusal_of(sys.exception())
                 if refusal is not None:
                     await self.replace(refusal)
                     return

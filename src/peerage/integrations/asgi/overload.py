@@ -4,7 +4,6 @@ import asyncio
 
 from peerage.calling.misdirected import DIALLED
 from peerage.integrations.asgi.messages import (
-    SERVER_ERROR,
     App,
     Receive,
     Response,
@@ -15,6 +14,7 @@ from peerage.integrations.asgi.messages import (
 )
 from peerage.serving.gradient import Gradient2
 from peerage.serving.overload import Overload
+from peerage.serving.refusal import SERVER_ERROR
 
 
 def limit_concurrency(app: App, limit: Gradient2 | None = None) -> App:

@@ -1,10 +1,11 @@
 """The deadline and the retry mark of a request apply to the calls of a WSGI application."""
 
+import sys
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 
 from peerage.calling.deadline import TIMEOUT_MS
 from peerage.calling.retried import RETRY
-from peerage.errors import DeadlineExceededError
 from peerage.integrations.wsgi.messages import (
     App,
     Environ,
@@ -15,15 +16,16 @@ from peerage.integrations.wsgi.messages import (
     refuse,
     values,
 )
-from peerage.serving.propagation import TOO_LATE, Inherited, read_inherited
-from peerage.timing import monotonic
+from peerage.serving.propagation import TOO_LATE, GivenUpError, Inherited, read_inherited, unless_late
+from peerage.serving.refusal import SERVER_ERROR
 
 
 def propagate(app: App) -> App:
     """Return *app* with a middleware that applies the deadline and the retry mark of a request.
 
     They mean what :func:`peerage.web.propagate` says, for calls by :mod:`peerage.sync`. The work of the
-    application itself isn't interrupted. A failure after the deadline has passed is answered with 504.
+    application itself isn't interrupted. If it fails because a call was given up at the deadline, the answer
+    is 504 instead of 500.
     """
 
     def take_over(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
@@ -42,28 +44,25 @@ class _Request:
         self._inherited = inherited
         self._start_response = start_response
         self._body: Iterable[bytes] = ()
-        self._replaced = False
+        self._replacement: list[bytes] | None = None
 
     def run(self, app: App, environ: Environ) -> Iterable[bytes]:
-        self._inherited.__enter__()
+        limit = self._inherited.__enter__().deadline
         try:
-            if self._too_late:
-                self._body = refuse(self._start_response, TOO_LATE)
-            else:
+            with nullcontext() if limit is None else unless_late(limit):
                 self._body = app(environ, self._start)
-        except BaseException as error:
+        except GivenUpError:
+            self._body = refuse(self._start_response, TOO_LATE, sys.exc_info())
+        except BaseException:
             self._inherited.__exit__()
-            if isinstance(error, DeadlineExceededError) and self._too_late:
-                return refuse(self._start_response, TOO_LATE)
             raise
         return self
 
     def __iter__(self) -> Iterator[bytes]:
         for chunk in self._body:
-            if not self._replaced:
+            if self._replacement is None:
                 yield chunk
-        if self._replaced:
-            yield TOO_LATE.text.encode()
+        yield from self._replacement or ()
 
     def close(self) -> None:
         """End the request: servers call this when the response was sent."""
@@ -74,15 +73,12 @@ class _Request:
         finally:
             self._inherited.__exit__()
 
-    @property
-    def _too_late(self) -> bool:
-        limit = self._inherited.deadline
-        return limit is not None and not limit.leaves_time(monotonic())
-
     def _start(self, status: str, headers: Headers, exc_info: object = None) -> Write:
-        # Frameworks turn exceptions into this answer.
-        if status.startswith("500") and self._too_late:
-            self._replaced = True
-            refuse(self._start_response, TOO_LATE, exc_info)
-            return lambda _: None
-        return self._start_response(status, headers, *(() if exc_info is None else (exc_info,)))
+        error = () if exc_info is None else (exc_info,)
+        if status.startswith(str(SERVER_ERROR)):
+            # Frameworks make this answer of an exception, most of them after they have handled it.
+            refusal = self._inherited.replacement(sys.exception())
+            if refusal is not None:
+                self._replacement = refuse(self._start_response, refusal, exc_info)
+                return lambda _: None
+        return self._start_response(status, headers, *error)

@@ -1,0 +1,256 @@
+"""What is done to a simulated cluster, and when: drawn from a seed, or read from a token; pure.
+
+A schedule determines a simulation completely, so its token replays what happened. The token contains all of
+the schedule instead of the seed it was drawn from: a shrunk schedule isn't drawn from any seed, and a token
+goes on meaning the same when the way of drawing changes.
+"""
+
+import base64
+import binascii
+import json
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from itertools import combinations_with_replacement
+from random import Random
+from typing import Any, Final, Literal, NamedTuple
+
+#: Which registry the simulated cluster has.
+RegistryKind = Literal["embedded", "zookeeper"]
+
+_REGISTRIES: Final[tuple[RegistryKind, ...]] = ("embedded", "zookeeper")
+
+#: What a token begins with; another number when its content changes.
+_PREFIX: Final = "peerage1."
+
+#: Seconds from the start of the cluster to the first action, in which all processes have found each other.
+CALM: Final = 3.0
+
+#: Seconds after the end of a fault in which the next one still meets a cluster that hasn't settled.
+AFTERMATH: Final = 10.0
+
+
+class Kind(NamedTuple):
+    """What an action of one kind is aimed at, and how long it lasts."""
+
+    target: Literal["instance", "process", "link", "registry"]
+    """``instance``: a process that serves; ``process``: one that serves or calls; ``link``: two of them, or
+    one and the registry; ``registry``: the registry itself."""
+    shortest: float
+    """The duration in seconds is drawn between this and *longest*, short ones as often as long ones."""
+    longest: float
+    registries: tuple[RegistryKind, ...] = _REGISTRIES
+    """The registries with which it can happen."""
+
+
+_CLUSTER: Final[tuple[RegistryKind, ...]] = ("zookeeper",)
+
+#: All kinds of actions. With the embedded registry all processes are on one machine.
+KINDS: Final[dict[str, Kind]] = {
+    # The process is killed, and another one started when the time is over.
+    "crash": Kind("instance", 0.01, 30.0),
+    # The process is asked to end, which it does after draining, and then another one is started.
+    "deploy": Kind("instance", 0.01, 5.0),
+    # The process isn't run (SIGSTOP), and goes on when the time is over.
+    "stop": Kind("process", 0.05, 30.0),
+    # Its machine loses its power: nobody is told that its connections are gone.
+    "power off": Kind("instance", 0.5, 30.0, _CLUSTER),
+    # Nothing that is sent over the link arrives, in either direction; TCP sends it again afterwards.
+    "partition": Kind("link", 0.05, 30.0, _CLUSTER),
+    # Everything takes longer over the link.
+    "delay": Kind("link", 0.1, 10.0, _CLUSTER),
+    # The wall clock of a process jumps.
+    "clock jump": Kind("process", 0.0, 0.0),
+    # What is advertised is changed in place.
+    "update": Kind("instance", 0.0, 0.0),
+    # The registry writes nothing to its disk.
+    "slow disk": Kind("registry", 0.05, 5.0),
+    # All servers of the registry are down.
+    "outage": Kind("registry", 0.1, 60.0, _CLUSTER),
+    # One server of the registry is down; the others go on.
+    "server crash": Kind("registry", 0.1, 30.0, _CLUSTER),
+    # One server of the registry shows what others have written later than it should.
+    "lag": Kind("registry", 0.1, 5.0, _CLUSTER),
+    # The session of the process ends at the registry.
+    "expiry": Kind("process", 0.0, 0.0, _CLUSTER),
+    # The registry carries out the next request of the process that changes something, and its reply is lost.
+    "lost reply": Kind("process", 0.0, 0.0, _CLUSTER),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One thing that is done to the cluster: a fault, or something that operators do every day."""
+
+    at: float
+    """Seconds from the start of the cluster."""
+    kind: str
+    """One of :data:`KINDS`."""
+    targets: tuple[str, ...] = ()
+    """The processes that it affects, by the names that the schedule gives them."""
+    seconds: float = 0.0
+    """How long it lasts."""
+    amount: float = 0.0
+    """By how much: the seconds of a delay or of a clock jump."""
+
+    @property
+    def end(self) -> float:
+        """When it is over, in seconds from the start of the cluster."""
+        return self.at + self.seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """A cluster and what is done to it."""
+
+    seed: int
+    """Of everything that neither the schedule nor a rule determines: the order of events, delays, choices."""
+    registry: RegistryKind
+    services: tuple[tuple[str, int], ...]
+    """The services, and how many instances each has."""
+    callers: int
+    """How many processes call the services."""
+    actions: tuple[Action, ...] = ()
+    """In the order of their times."""
+
+    @property
+    def instances(self) -> tuple[str, ...]:
+        """The names of the processes that serve, such as ``orders-1``."""
+        return tuple(
+            f"{service}-{number}" for service, count in self.services for number in range(1, count + 1)
+        )
+
+    @property
+    def processes(self) -> tuple[str, ...]:
+        """The names of all processes, those that call, such as ``shop-1``, included."""
+        return (*self.instances, *(f"shop-{number}" for number in range(1, self.callers + 1)))
+
+    @property
+    def end(self) -> float:
+        """When the last action is over, in seconds from the start of the cluster."""
+        return max((action.end for action in self.actions), default=CALM)
+
+    @property
+    def token(self) -> str:
+        """The text from which :func:`read_token` makes an equal schedule."""
+        actions = [[each.at, each.kind, each.targets, each.seconds, each.amount] for each in self.actions]
+        content = [self.seed, self.registry, self.services, self.callers, actions]
+        packed = zlib.compress(json.dumps(content, separators=(",", ":")).encode(), 9)
+        return _PREFIX + base64.urlsafe_b64encode(packed).decode().rstrip("=")
+
+    def __str__(self) -> str:
+        services = ", ".join(f"{count} × {service}" for service, count in self.services)
+        lines = [f"{self.registry} registry, {services}, {self.callers} × shop, seed {self.seed}"]
+        for action in self.actions:
+            what = " and ".join([action.kind, *action.targets][1:])
+            amount = f" by {action.amount:g} s" if action.amount else ""
+            duration = f" for {action.seconds:g} s" if action.seconds else ""
+            lines.append(f"  {action.at:7.3f} s  {action.kind} {what}".rstrip() + amount + duration)
+        return "\n".join(lines)
+
+
+def read_token(token: str) -> Schedule:
+    """Return the schedule that has this token.
+
+    Raises:
+        ValueError: it isn't a token of a schedule.
+    """
+    try:
+        _, packed = token.split(_PREFIX)
+        content = zlib.decompress(base64.urlsafe_b64decode(packed + "=="))
+        seed, registry, services, callers, actions = json.loads(content)
+        return Schedule(
+            seed,
+            registry,
+            tuple((service, count) for service, count in services),
+            callers,
+            tuple(
+                Action(at, kind, tuple(targets), seconds, amount)
+                for at, kind, targets, seconds, amount in actions
+            ),
+        )
+    except (binascii.Error, TypeError, ValueError, zlib.error) as error:
+        raise ValueError(
+            f"This is no token of a schedule: {token[:80]!r}. Copy all of it, from {_PREFIX!r} to the end "
+            "of the line."
+        ) from error
+
+
+def draw(seed: int, registry: RegistryKind | None = None) -> Schedule:
+    """Return the schedule of this seed: a small cluster, and two to five actions close to each other.
+
+    Args:
+        seed: any number.
+        registry: which registry the cluster has; drawn as well by default.
+    """
+    random = Random(seed)
+    drawn = random.choice(_REGISTRIES)
+    services = (("orders", random.choice((1, 2, 2, 3))), ("prices", 1))
+    schedule = Schedule(seed, registry or drawn, services, random.choice((1, 1, 2)))
+    actions, at = [], CALM
+    for _ in range(random.choice((2, 3, 4, 5))):
+        # Some begin together, and most before the cluster has settled from the one before.
+        at += random.choice((0.0, 0.01, 0.1, 1.0, 5.0, AFTERMATH)) * random.random()
+        actions.append(_draw_action(random, schedule, round(at, 3)))
+    return replace(schedule, actions=tuple(actions))
+
+
+def _draw_action(random: Random, schedule: Schedule, at: float) -> Action:
+    kind = random.choice([kind for kind, each in KINDS.items() if schedule.registry in each.registries])
+    about = KINDS[kind]
+    seconds = about.longest and round(about.shortest * (about.longest / about.shortest) ** random.random(), 3)
+    amount = 0.0
+    if kind == "delay":
+        amount = random.choice((0.05, 0.5, 2.0))
+    elif kind == "clock jump":
+        amount = random.choice((-86_400.0, -60.0, 2.0, 60.0, 86_400.0))
+    return Action(at, kind, _draw_targets(random, schedule, about), seconds, amount)
+
+
+def _draw_targets(random: Random, schedule: Schedule, about: Kind) -> tuple[str, ...]:
+    match about.target:
+        case "instance":
+            return (random.choice(schedule.instances),)
+        case "process":
+            return (random.choice(schedule.processes),)
+        case "link":
+            return tuple(random.sample((*schedule.processes, REGISTRY), 2))
+        case "registry":
+            return (REGISTRY,)
+
+
+#: The name of the registry's machines among the targets of an action.
+REGISTRY: Final = "registry"
+
+
+def pairs(registry: RegistryKind | None = None) -> set[tuple[str, str]]:
+    """Return all pairs of kinds of actions that can happen together, each in the order of the alphabet.
+
+    Args:
+        registry: with this registry only.
+    """
+    found: set[tuple[str, str]] = set()
+    for each in _REGISTRIES if registry is None else (registry,):
+        kinds = sorted(kind for kind, about in KINDS.items() if each in about.registries)
+        found.update(combinations_with_replacement(kinds, 2))
+    return found
+
+
+def pairs_of(schedule: Schedule) -> set[tuple[str, str]]:
+    """Return the pairs of kinds of which one began before the cluster had settled from the other."""
+    actions = schedule.actions
+    return {
+        (min(one.kind, other.kind), max(one.kind, other.kind))
+        for number, one in enumerate(actions)
+        for other in actions[number + 1 :]
+        if other.at <= one.end + AFTERMATH
+    }
+
+
+def summary(counts: Mapping[Any, int]) -> str:
+    """Return how often each of some things happened, one a line, the rarest first."""
+    width = max((len(str(count)) for count in counts.values()), default=0)
+    lines = sorted(
+        (count, " + ".join(each) if isinstance(each, tuple) else each) for each, count in counts.items()
+    )
+    return "\n".join(f"{count:>{width}}  {name}" for count, name in lines)

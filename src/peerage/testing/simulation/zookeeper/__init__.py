@@ -1,0 +1,1 @@
+"""A simulated ZooKeeper for the ZooKeeper backend as it is."""
