@@ -34,10 +34,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(autouse=True)
 def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Remove the names and settings of the machine from the environment."""
+    """Remove the names and settings of the machine from the environment, and keep its disk free of caches."""
     for name in tuple(os.environ):
         if name in _VARIABLES or name.startswith("PEERAGE_"):
             monkeypatch.delenv(name)
+    monkeypatch.setenv("PEERAGE_DISK_CACHE", "off")
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import secrets
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Unpack
@@ -66,6 +67,11 @@ class Discovery(Finder):
         suspect_seconds: how long an instance stays known, as a suspect, if its record vanishes together with
             many others, or as the last one of a name. It may be alive: it is called if there is no other, and
             dropped when it refuses a connection. 0: not at all.
+        disk_cache: where what is known is saved, for a start while the registry is out of reach: a folder;
+            True: a default one; False: nowhere. None: as ``PEERAGE_DISK_CACHE`` says, by default True, but
+            False if *registry* is an object. ``embedded:`` and ``memory:`` have none.
+        disk_cache_tokens: whether internal tokens are sent over plain http to addresses that are known from
+            the disk cache only.
         calls: how calls deal with failures, and which instances they prefer.
         ejection: when instances that fail are ejected, so that they get no requests for a while.
         score: which of two instances gets a request; by default :func:`peerage.balancing.least_outstanding`.
@@ -89,6 +95,8 @@ class Discovery(Finder):
         authorization: str = "cluster",
         allowed_networks: str | Sequence[str] | None = None,
         suspect_seconds: float = SUSPECT_SECONDS,
+        disk_cache: bool | str | os.PathLike[str] | None = None,
+        disk_cache_tokens: bool = False,
         calls: "CallOptions | None" = None,
         ejection: "Ejection | None" = None,
         score: "Score | None" = None,
@@ -99,6 +107,7 @@ class Discovery(Finder):
             ready_timeout=ready_timeout,
             allowed_networks=allowed_networks,
             suspect_seconds=suspect_seconds,
+            disk_cache=disk_cache,
         )
         self.key_root = ""
         """The path below which the cluster's key is, where several clusters share the servers."""
@@ -108,6 +117,7 @@ class Discovery(Finder):
             _check_name(key, value)
         self._identity = identity
         self._registrations: set[Registration] = set()
+        self._disk_cache_tokens = disk_cache_tokens
         self._calls = calls
         self._ejection = ejection
         self._score = score
@@ -206,6 +216,7 @@ class Discovery(Finder):
             self.registry,
             replace(advert, identity=advert.identity or self.identity()),
             auth_key=None if self._mode == "cluster" else self.auth.record_key,
+            nonce=self._make_nonce(),
             on_withdraw=self._registrations.discard,
         )
         self._registrations.add(registration)
@@ -213,6 +224,11 @@ class Discovery(Finder):
             # Its manifest may say where it runs.
             self._client.context.place = self._place()
         return registration
+
+    @staticmethod
+    def _make_nonce() -> str:
+        """Return what tells a new record from all others."""
+        return secrets.token_hex(8)
 
     async def drain(self, lame_duck: float = LAME_DUCK) -> None:
         """Drain everything that was advertised, all at the same time, as :meth:`Registration.drain` does.
@@ -260,18 +276,11 @@ class Discovery(Finder):
                 "The only text that 'auth' can be is 'internal', and 'resources' need it: to send a token of "
                 "your own write headers={'Authorization': 'Bearer …'}."
             )
-        from peerage.client import Authorize, Client  # noqa: PLC0415 - loads aiohttp
-
         if self._client is None:
-            self._client = Client(
-                self.membership,
-                options=self._calls,
-                ejection=self._ejection,
-                score=self._score,
-                telemetry=self._telemetry,
-                place=self._place(),
-            )
+            self._client = self._make_client()
         if auth == "internal":
+            from peerage.client import Authorize  # noqa: PLC0415 - loads aiohttp
+
             # A cluster token is every service's, so a redirect to another name gives nothing away.
             kwargs["authorize"] = Authorize(
                 self.auth.header(resources), same_name=self._mode == "instance", logged=self._logged_hosts
@@ -279,6 +288,21 @@ class Discovery(Finder):
         elif auth is not None:
             kwargs["auth"] = auth
         return self._client.session(base_url, headers=headers, options=calls, **kwargs)
+
+    def _make_client(self, **parts: Any) -> "Client":
+        """Return what makes the sessions; *parts* of the system that it uses can be replaced."""
+        from peerage.client import Client  # noqa: PLC0415 - loads aiohttp
+
+        return Client(
+            self.membership,
+            options=self._calls,
+            ejection=self._ejection,
+            score=self._score,
+            telemetry=self._telemetry,
+            place=self._place(),
+            disk_cache_tokens=self._disk_cache_tokens,
+            **parts,
+        )
 
     def call_counts(self) -> "CallCounts":
         """Return counters of what happened to all calls so far."""

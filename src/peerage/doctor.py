@@ -7,11 +7,12 @@ import asyncio
 import socket
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Final
 
 from peerage.calling import Addresses, Host, Lookups
 from peerage.client.lookup import HostLookup
 from peerage.client.reach import reach
-from peerage.diagnosis import Diagnosable, Diagnosis
+from peerage.diagnosis import Diagnosable, Diagnosis, Severity
 from peerage.diagnosis.environment import Surroundings, check_environment
 from peerage.diagnosis.health import check_health, check_unread
 from peerage.diagnosis.reach import check_reach
@@ -25,7 +26,10 @@ from peerage.timing import monotonic
 from peerage.waiting import first_of
 
 #: Seconds that the look-up of a host name may take.
-_LOOKUP_SECONDS = 2.0
+_LOOKUP_SECONDS: Final = 2.0
+
+#: Seconds that a registry has to be read of which nothing answered.
+_LAST_CHANCE: Final = 0.2
 
 
 async def diagnose(
@@ -54,7 +58,8 @@ async def diagnose(
         if isinstance(opened, Diagnosable):
             examined = await opened.diagnose(lookup.addresses, KEY_NAME)
         finder.start()
-        unread = await _unread(finder, timeout)
+        hopeless = bool(examined) and all(each.severity is Severity.PROBLEM for each in examined)
+        unread = await _unread(finder, _LAST_CHANCE if hopeless else timeout)
         health = await opened.inspect()
         # Death is seen at once where all processes are on one host.
         one_host = health.state == "connected" and health.session_timeout is None

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import re
-import secrets
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -41,6 +40,7 @@ class Registration:
         registry: keeps the record.
         advert: what is advertised, with an identity.
         auth_key: public key, as JWK, by which tokens of this instance are verified.
+        nonce: what no other record has.
         on_withdraw: called once, when the record is withdrawn.
 
     Raises:
@@ -54,13 +54,14 @@ class Registration:
         advert: Advert,
         *,
         auth_key: Mapping[str, Any] | None = None,
+        nonce: str,
         on_withdraw: Callable[["Registration"], None],
     ) -> None:
         self._registry = registry
         self._advert = advert
         self._auth_key = auth_key
         # Distinguishes this record from another one of the same process whose creation wasn't confirmed.
-        self._nonce = secrets.token_hex(8)
+        self._nonce = nonce
         self._on_withdraw = on_withdraw
         self._withdrawn = False
         self.draining = False

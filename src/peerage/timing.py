@@ -16,7 +16,16 @@ def monotonic() -> float:
     return _read()
 
 
-def set_clock(read: Callable[[], float]) -> None:
-    """Let :func:`monotonic` return what *read* does, for objects that exist already as well."""
-    global _read  # noqa: PLW0603 - there is one time in a process
-    _read = read
+def set_clock(read: Callable[[], float]) -> Callable[[], float]:
+    """Let :func:`monotonic` return what *read* does, for objects that exist already as well.
+
+    Returns what it read before.
+    """
+    global _read
+    before, _read = _read, read
+    return before
+
+
+def wall_clock() -> float:
+    """Return the seconds since the epoch, by the clock of this machine, which may be set at any time."""
+    return time.time()

@@ -2,7 +2,7 @@
 
 import os
 import textwrap
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from peerage.testing.children import STRICT, Child, run
@@ -43,8 +43,10 @@ async def live_on(url):
 
 
 @asynccontextmanager
-async def program(text: str, *args: object, **environ: str) -> AsyncIterator[Child]:
-    """Run a Python program as a child process, with warnings as errors."""
-    command = (*STRICT, "-c", textwrap.dedent(text), *map(str, args))
+async def program(
+    text: str, *args: object, within: Sequence[str] = (), **environ: str
+) -> AsyncIterator[Child]:
+    """Run a Python program as a child process, with warnings as errors; *within* is what executes Python."""
+    command = (*within, *STRICT, "-c", textwrap.dedent(text), *map(str, args))
     async with run(*command, environ={**os.environ, **environ}, patience=3 * PATIENCE) as child:
         yield child

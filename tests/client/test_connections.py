@@ -69,6 +69,30 @@ async def test_a_request_under_way_at_an_instance_that_left_is_finished_first(fl
             await eventually(lambda: not kept_sockets(fleet))
 
 
+async def test_idle_connections_to_an_instance_that_left_are_closed_although_a_request_is_under_way(fleet):
+    """A process that takes over the port may be there by now, and have the next requests."""
+    asked, release = asyncio.Event(), asyncio.Event()
+
+    async def take_time(request):
+        if request.method == "POST":
+            asked.set()
+            await release.wait()
+        return web.Response()
+
+    served = await fleet.serve(take_time)
+    async with fleet.session() as session:
+        await asyncio.gather(get(session), get(session))
+        call = asyncio.create_task(session.post(ORDERS))
+        await asked.wait()
+        assert len(kept_sockets(fleet)) == 2
+        fleet.directory.remove(served.name)
+        # aiohttp would keep it for 15 seconds.
+        async with asyncio.timeout(10):
+            await eventually(lambda: len(kept_sockets(fleet)) == 1)
+        release.set()
+        assert (await call).status == 200
+
+
 async def test_a_successor_at_the_same_address_is_not_harmed(fleet):
     """A service that restarts on its port: the old record goes after the new one came."""
     served = await fleet.serve()

@@ -1,9 +1,10 @@
 """Restarts of services under load, without a failed call."""
 
+import asyncio
 import signal
 
 import pytest
-from tests.restarts import PYTHON, RESTARTS, restarted, sending
+from tests.restarts import PYTHON, RATE, RESTARTS, restarted, sending
 from tests.test_readme import example
 from tests.web.programs import GUNICORN_CONFIGURATION, PROGRAMS, environ, serving
 
@@ -59,6 +60,48 @@ async def test_no_call_fails_while_gunicorn_replaces_its_worker(tmp_path):
                 await eventually(found, "the new worker", wanted=lambda now, before=before: now - before)
             await load.some(20)
     assert load.failed == []
+
+
+@pytest.mark.long
+async def test_no_new_connection_is_dropped_while_gunicorn_replaces_its_worker(tmp_path):
+    """Of callers that don't use peerage, and send their request some time after they have connected."""
+    pytest.importorskip("gunicorn")
+    port, answers = free_port(), []
+
+    async def call():
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        try:
+            await asyncio.sleep(0.02)
+            writer.write(b"POST /work HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nConnection: close\r\n\r\nx")
+            answers.append((await reader.read())[:12].decode())
+        except OSError as error:
+            answers.append(repr(error))
+        finally:
+            writer.close()
+
+    async def load():
+        async with asyncio.TaskGroup() as calls:
+            while True:
+                calls.create_task(call())
+                await asyncio.sleep(1 / RATE)
+
+    async with (
+        serving(GUNICORN_CONFIGURATION, tmp_path, TEST_PORT=str(port)) as server,
+        Discovery(environ(tmp_path, "")["PEERAGE_REGISTRY"]) as discovery,
+    ):
+
+        def found():
+            return {each.name for each in discovery.directory.find((("service_id", "worker"),))}
+
+        await eventually(lambda: len(found()) == 1)
+        loading = asyncio.create_task(load())
+        for _ in range(RESTARTS):
+            ended = server.log.count("Worker exiting")
+            server.signal(signal.SIGHUP)
+            await eventually(lambda ended=ended: server.log.count("Worker exiting") > ended)
+        loading.cancel()
+        await asyncio.gather(loading, return_exceptions=True)
+    assert set(answers) == {"HTTP/1.1 200"}
 
 
 @pytest.mark.long

@@ -1,6 +1,7 @@
 """A server stops without breaking a request."""
 
 import asyncio
+import socket
 from contextlib import asynccontextmanager
 
 import aiohttp
@@ -88,22 +89,22 @@ async def test_websockets_are_closed_as_going_away():
     closed = asyncio.Event()
 
     async def chat(request):
-        socket = web.WebSocketResponse(timeout=60)
-        await socket.prepare(request)
-        async for message in socket:
-            await socket.send_str(message.data)
+        ws = web.WebSocketResponse(timeout=60)
+        await ws.prepare(request)
+        async for message in ws:
+            await ws.send_str(message.data)
         closed.set()
-        return socket
+        return ws
 
     async with (
         serving(chat=chat) as (graceful, runner, url),
         aiohttp.ClientSession() as session,
-        session.ws_connect(f"{url}/chat") as socket,
+        session.ws_connect(f"{url}/chat") as ws,
     ):
-        await socket.send_str("hello")
-        assert await socket.receive_str() == "hello"
+        await ws.send_str("hello")
+        assert await ws.receive_str() == "hello"
         stopped = asyncio.create_task(graceful.stop(runner))
-        message = await socket.receive()
+        message = await ws.receive()
         assert (message.type, message.data) == (aiohttp.WSMsgType.CLOSE, 1001)
         await closed.wait()
         await stopped
@@ -132,6 +133,24 @@ async def test_a_response_under_way_is_sent_whole():
         go_on.set()
         assert await response.text() == "first last"
         await stopped
+
+
+async def test_a_connection_that_is_accepted_while_the_server_stops_listening_is_served():
+    """Asyncio drops it if it is half accepted when the listening socket is closed."""
+
+    async def answer(_):
+        return web.Response(text="here")
+
+    def half_accepted():
+        return any("accept_connection" in each.get_coro().__name__ for each in asyncio.all_tasks())
+
+    async with serving(answer=answer) as (graceful, runner, _):
+        with socket.create_connection(runner.addresses[0], PATIENCE) as client:
+            client.sendall(b"GET /answer HTTP/1.1\r\nHost: x\r\n\r\n")
+            while not half_accepted():  # noqa: ASYNC110 - nothing tells it, and it lasts for one round of the loop
+                await asyncio.sleep(0)
+            await graceful.stop(runner)
+            assert client.recv(100).startswith(b"HTTP/1.1 200")
 
 
 async def test_connections_that_were_kept_open_are_closed_after_the_next_response():

@@ -8,7 +8,6 @@ one instance are made in :mod:`peerage.auth.instance_tokens`.
 import asyncio
 import logging
 import math
-import time
 from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 from contextvars import Context
@@ -22,7 +21,7 @@ from peerage.auth.verifier import KeySource
 from peerage.errors import KeysUnavailableError, RegistryClosedError
 from peerage.records.identity import Identity
 from peerage.registry import KEY_NAME, Secrets
-from peerage.timing import monotonic
+from peerage.timing import monotonic, wall_clock
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +60,7 @@ class ClusterTokens(KeySource):
         identity: Callable[[], Identity],
         *,
         name: str = KEY_NAME,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = wall_clock,
         monotonic: Callable[[], float] = monotonic,
         wait: float = 5.0,
         retry: float = 15.0,

@@ -6,7 +6,6 @@ the registry: a process that may write records there may advertise a key under a
 """
 
 import json
-import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from heapq import nlargest
@@ -31,6 +30,7 @@ from peerage.membership import Membership
 from peerage.records.identity import Identity
 from peerage.records.instance import Instance
 from peerage.records.names import fold_value, parse_host
+from peerage.timing import wall_clock
 
 #: Where a record has the key: under ``peerage``.
 RECORD_FIELD: Final = "auth_key"
@@ -55,7 +55,7 @@ class InstanceTokens:
     *identity* is called for each new token; *clock* returns seconds since the epoch.
     """
 
-    def __init__(self, identity: Callable[[], Identity], *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, identity: Callable[[], Identity], *, clock: Callable[[], float] = wall_clock) -> None:
         self._identity = identity
         self._clock = clock
         self._key = PrivateKey.generate()

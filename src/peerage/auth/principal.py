@@ -6,7 +6,6 @@ tenant; under a tenant it means nothing. Source: ASAB's authorization.
 """
 
 import copy
-import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -14,7 +13,7 @@ from typing import Any, Final
 from peerage.auth.claims import LEEWAY
 from peerage.auth.refusals import Reason
 from peerage.errors import AccessDeniedError, TokenRefusedError
-from peerage.timing import monotonic
+from peerage.timing import monotonic, wall_clock
 
 SUPERUSER: Final = "authz:superuser"
 
@@ -64,7 +63,7 @@ class Principal:
         claims: Mapping[str, Any],
         *,
         internal: bool = False,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = wall_clock,
         monotonic: Callable[[], float] = monotonic,
     ) -> None:
         resources = {tenant: frozenset(names) for tenant, names in (claims.get("resources") or {}).items()}

@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -13,7 +12,7 @@ from peerage.auth.jose import PublicKey, Token, read_payload, read_token
 from peerage.auth.principal import Principal
 from peerage.auth.refusals import Reason, Refusals
 from peerage.errors import KeysUnavailableError, TokenRefusedError
-from peerage.timing import monotonic
+from peerage.timing import monotonic, wall_clock
 
 #: Keys of one source that a token is tried against.
 _TRIED: Final = 16
@@ -87,7 +86,7 @@ class Verifier:
         sources: Sequence[KeySource],
         *,
         internal: KeySource | None = None,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = wall_clock,
         monotonic: Callable[[], float] = monotonic,
         cache_bytes: int = 32 * 1024 * 1024,
     ) -> None:

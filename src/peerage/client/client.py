@@ -28,13 +28,14 @@ from peerage.client.backups import Backups
 from peerage.client.connections import MOST_IDLE, Connections, InstanceConnector
 from peerage.client.exchange import Resources
 from peerage.client.journal import Journal
-from peerage.client.lookup import HostLookup
+from peerage.client.lookup import HostLookup, start_thread
 from peerage.client.middleware import BalancingMiddleware
 from peerage.client.prober import Prober
 from peerage.client.resolver import SharedResolver
 from peerage.directory import Change, DirectoryEvent
 from peerage.errors import RegistryClosedError
 from peerage.membership import Membership
+from peerage.records.instance import DRAINING
 from peerage.telemetry import Telemetry
 from peerage.timing import monotonic
 
@@ -61,8 +62,11 @@ class Client:
         place: where this process runs.
         score: which of two instances is the better one; least_outstanding by default.
         telemetry: what attempts are reported to.
+        disk_cache_tokens: whether internal tokens are sent without TLS to addresses of the disk cache.
         clock: monotonic time in seconds.
-        getaddrinfo: looks up the hosts of instances, like ``socket.getaddrinfo``; called in threads.
+        getaddrinfo: looks up the hosts of instances, like ``socket.getaddrinfo``.
+        start_lookup: runs one look-up, which may block, and returns at once; in a thread by default.
+        make_socket: makes the socket of a connection, like ``socket.socket``.
     """
 
     def __init__(
@@ -76,8 +80,11 @@ class Client:
         place: Place = NOWHERE,
         score: Score | None = None,
         telemetry: Telemetry | None = None,
+        disk_cache_tokens: bool = False,
         clock: Callable[[], float] = monotonic,
         getaddrinfo: Callable[..., list[tuple[Any, ...]]] = socket.getaddrinfo,
+        start_lookup: Callable[[Callable[[], None]], None] = start_thread,
+        make_socket: Callable[[int, int, int], socket.socket] = socket.socket,
     ) -> None:
         rng = random.Random() if rng is None else rng  # noqa: S311 - spreads load, keeps no secret
         self.membership = membership
@@ -88,12 +95,14 @@ class Client:
             rng, clock, score=score or least_outstanding, ejection=ejection, observer=self.journal
         )
         """Chooses among them."""
-        self.lookup = HostLookup(Addresses(clock), getaddrinfo=getaddrinfo)
+        self.lookup = HostLookup(Addresses(clock), getaddrinfo=getaddrinfo, start=start_lookup)
         """Looks up their hosts."""
         self._rng = rng
         descriptors = _descriptors()
         self._limit = min(_MOST_CONNECTIONS, descriptors // 2) if limit is None else limit
-        self._connections = Connections(min(MOST_IDLE, descriptors // 4))
+        self._connections = Connections(
+            min(MOST_IDLE, descriptors // 4), () if disk_cache_tokens else membership.directory.unconfirmed
+        )
         context = CallContext(
             membership.directory, self.balancer, self.lookup.addresses, clock, rng.random, place
         )
@@ -111,11 +120,13 @@ class Client:
             self._backups,
             self._arrivals,
             reads_load=score is reported_load,
+            as_of=membership.as_of,
             telemetry=telemetry,
         )
         self._options = CallOptions() if options is None else options
         self._unsubscribe = membership.directory.subscribe(self._changed)
         self._connector: aiohttp.TCPConnector | None = None
+        self._new_socket = make_socket
         self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
         self._resolver: SharedResolver | None = None
         self._closed = False
@@ -192,7 +203,7 @@ class Client:
 
     def _make_socket(self, address: aiohttp.AddrInfoType) -> socket.socket:
         family, kind, protocol, _, _ = address
-        made = socket.socket(family, kind, protocol)
+        made = self._new_socket(family, kind, protocol)
         self._sockets.add(made)
         return made
 
@@ -202,7 +213,7 @@ class Client:
         self._arrivals.changed(event)
         before, after = event
         if before is not None and (after is None or after.name != before.name):
-            self.balancer.forget(before.name)
+            self.balancer.forget(before.name, drained=before.state == DRAINING)
             self.journal.forget(before.name)
             self._connections.leave(before.name)
         if after is not None and (before is None or after.name != before.name):

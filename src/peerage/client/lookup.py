@@ -26,6 +26,16 @@ _T = TypeVar("_T")
 GetAddrInfo = Callable[..., list[tuple[Any, ...]]]
 
 
+def start_thread(look_up: Callable[[], None]) -> None:
+    """Run *look_up*, which may hang, in a thread of its own.
+
+    Raises:
+        RuntimeError: the process may start no more threads at the moment.
+    """
+    # A daemon, unlike the threads of an executor: one that hangs doesn't keep the process from exiting.
+    Thread(target=look_up, name="peerage-lookup", daemon=True).start()
+
+
 class _UnderWay:
     """The look-ups of one host, of which the first answer counts."""
 
@@ -44,12 +54,20 @@ class HostLookup:
 
     Args:
         addresses: where results are recorded.
-        getaddrinfo: the system's look-up, called in a thread.
+        getaddrinfo: the system's look-up, which blocks.
+        start: lets the function that it gets run, and returns at once; in a thread by default.
     """
 
-    def __init__(self, addresses: Addresses, *, getaddrinfo: GetAddrInfo = socket.getaddrinfo) -> None:
+    def __init__(
+        self,
+        addresses: Addresses,
+        *,
+        getaddrinfo: GetAddrInfo = socket.getaddrinfo,
+        start: Callable[[Callable[[], None]], None] = start_thread,
+    ) -> None:
         self.addresses = addresses
         self._getaddrinfo = getaddrinfo
+        self._run = start
         self._running: dict[Host, _UnderWay] = {}
         self._threads = 0
 
@@ -130,11 +148,9 @@ class HostLookup:
                 # The loop was closed meanwhile, so the answer isn't needed.
                 return
 
-        # A daemon, unlike the threads of an executor: one that hangs doesn't keep the process from exiting.
         try:
-            Thread(target=look_up, name="peerage-lookup", daemon=True).start()
+            self._run(look_up)
         except RuntimeError as error:
-            # The process may start no more threads at the moment.
             settle([], f"it couldn't be looked up: {error}")
 
 

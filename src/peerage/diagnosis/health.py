@@ -21,8 +21,8 @@ def check_health(health: Health, *, exposed: bool) -> list[Finding]:
                 Severity.PROBLEM,
                 "",
                 f"The registry is out of reach. {problem}".rstrip(),
-                "Mend what the other findings about the registry say. Running services go on with what they "
-                "know; nothing new is found, and nothing new is advertised.",
+                "Mend what the other findings about the registry say. Running services go on with what "
+                "they know; nothing new is found, and nothing new is advertised.",
             )
         ]
     if not health.writable:

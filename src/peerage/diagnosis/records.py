@@ -86,8 +86,7 @@ def _check_row(row: Row, now: datetime, *, one_host: bool) -> Iterator[Finding]:
             _WARNING,
             row.name,
             f"{describe(instance)}: no process owns the record, so it stays for ever and isn't called. "
-            "Services "
-            "on ASAB do call it.",
+            "Services on ASAB do call it.",
             "Remove it, unless it was made by hand on purpose: with ZooKeeper's zkCli.sh, 'delete' and its "
             "path.",
         )
@@ -174,11 +173,9 @@ def _check_superseded(rows: Iterable[Row]) -> Iterator[Finding]:
                 _WARNING,
                 row.name,
                 f"{describe(row.instance)} has a newer record with the same instance id, host and port. "
-                "Only the "
-                "newer one is called.",
-                "After a crash and a restart, wait for the session time-out. If it stays, several processes "
-                "run "
-                "with one INSTANCE_ID: give each its own.",
+                "Only the newer one is called.",
+                "After a crash and a restart, wait for the session time-out. If it stays, several "
+                "processes run with one INSTANCE_ID: give each its own.",
             )
 
 
@@ -195,11 +192,9 @@ def _check_twins(visible: Iterable[Instance]) -> Iterator[Finding]:
                 _WARNING,
                 twins[0].name,
                 f"{len(twins)} records have {shown('instance_id', value)}: {_listed(twins)}. Each gets a "
-                "share of "
-                "the calls to that name.",
+                "share of the calls to that name.",
                 "Give each process its own INSTANCE_ID. If one of them has just crashed and runs again "
-                "elsewhere, "
-                "wait for the session time-out.",
+                "elsewhere, wait for the session time-out.",
             )
 
 
@@ -216,11 +211,9 @@ def _check_shared_addresses(visible: Iterable[Instance]) -> Iterator[Finding]:
                 _WARNING,
                 sharing[0].name,
                 f"{len(sharing)} records of different processes have the address "
-                f"{_name(authority(host, port))}: "
-                f"{_listed(sharing)}. Only one of them can answer there.",
-                "The others are dead, or advertise a wrong port. Wait for the session time-out, and restart "
-                "those "
-                "that stay.",
+                f"{_name(authority(host, port))}: {_listed(sharing)}. Only one of them can answer there.",
+                "The others are dead, or advertise a wrong port. Wait for the session time-out, and "
+                "restart those that stay.",
             )
 
 

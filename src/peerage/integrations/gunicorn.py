@@ -8,7 +8,7 @@ A configuration file of your own imports the hook instead: ``from peerage.integr
 post_worker_init``. Without ``--preload``, nothing is needed.
 """
 
-from peerage.integrations.gunicorn_workers import start_preloaded
+from peerage.serving.gunicorn_workers import start_preloaded
 
 __all__ = ["post_worker_init"]
 

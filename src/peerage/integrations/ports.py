@@ -6,13 +6,12 @@ answers as expected. The answer also proves that the port is served by now.
 """
 
 import asyncio
-import socket
 from contextlib import suppress
-from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import quote
 
 from peerage.client.head import asked
+from peerage.serving.listeners import listeners
 
 #: The header of the request and of its answer; its value names the service.
 IDENTIFY: Final = "Peerage-Identify"
@@ -22,9 +21,6 @@ METHOD: Final = "HEAD"
 
 #: The status of the answer.
 IDENTIFIED: Final = 204
-
-#: Where the descriptors of this process are: on Linux, and elsewhere.
-_DESCRIPTORS: Final = ("/proc/self/fd", "/dev/fd")
 
 #: Seconds that one answer may take. Connections to a socket that a supervisor opened wait for its workers.
 _SECONDS: Final = 5.0
@@ -58,26 +54,9 @@ def identification(*names: str | None) -> str:
 
 def listening() -> list[Bound]:
     """Return the TCP sockets of this process that listen, each address and port once, in order."""
-    found: set[Bound] = set()
-    folder = next((folder for folder in map(Path, _DESCRIPTORS) if folder.is_dir()), None)
-    for name in [] if folder is None else [entry.name for entry in folder.iterdir()]:
-        # Some are no sockets, and one may be closed meanwhile by another thread.
-        with suppress(OSError):
-            if (bound := _bound(int(name))) is not None:
-                found.add(bound)
-    return sorted(found)
-
-
-def _bound(descriptor: int) -> Bound | None:
-    probe = socket.socket(fileno=descriptor)
-    try:
-        is_tcp = probe.family in {socket.AF_INET, socket.AF_INET6} and probe.type == socket.SOCK_STREAM
-        if is_tcp and probe.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-            return Bound(*probe.getsockname()[:2])
-    finally:
-        # It stays open: it is the server's.
-        probe.detach()
-    return None
+    names = listeners().values()
+    # Those of Unix sockets are text.
+    return sorted({Bound(*name[:2]) for name in names if isinstance(name, tuple)})
 
 
 async def find_served(name: str, port: int | None = None) -> list[Served]:

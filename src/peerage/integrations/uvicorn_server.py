@@ -3,9 +3,10 @@
 Nothing of this is documented: under a version of uvicorn that works otherwise it has no effect.
 """
 
-import asyncio
 import signal
 from typing import Any
+
+from peerage.serving.listeners import stop_accepting
 
 
 class UvicornServer:
@@ -37,16 +38,8 @@ class UvicornServer:
         When uvicorn stops, it closes a new connection whose request hasn't arrived yet. As long as other
         workers listen on the same socket, callers go on connecting to it, and those accept them then.
         """
-        loop = asyncio.get_running_loop()
         servers = getattr(self._server, "servers", ())
-        for each in servers:
-            if isinstance(each, asyncio.Server):
-                # Not closed, because a connection that was just accepted would be dropped.
-                for listener in each.sockets:
-                    loop.remove_reader(listener.fileno())
-            else:
-                # uvloop has nothing else, and no connection that is half accepted.
-                each.close()
+        stop_accepting(servers)
         return bool(servers)
 
     def _take_limit(self) -> int | None:

@@ -50,8 +50,14 @@ class Inherited:
             current_retried.set(self._retried)
         return self
 
-    def release(self) -> None:
-        """End the effect on tasks that outlive the answer; may be called twice."""
+    def release(self, timer: asyncio.Timeout | None = None) -> None:
+        """End the effect on what outlives the answer; may be called twice.
+
+        Args:
+            timer: what :func:`in_time` yields, if what comes after the answer runs in its block.
+        """
+        if timer is not None and not timer.expired():
+            timer.reschedule(None)
         limit = self.deadline
         if limit is not None and limit.leaves_time(monotonic()):
             # If it has passed, the request was given up, and tasks that it left behind stay bound.

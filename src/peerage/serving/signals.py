@@ -5,11 +5,12 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from enum import Enum
 from typing import Any, Final
 from weakref import WeakSet
 
+from peerage.serving.gunicorn_workers import this_worker
 from peerage.serving.loop_signals import loop_handler
 
 log = logging.getLogger(__name__)
@@ -28,6 +29,8 @@ TIMEOUT: Final = 60.0
 #: After so many seconds without a new request, none is on its way over a kept-alive connection.
 QUIET: Final = 0.1
 
+#: Likewise, where other processes accept the new connections: nothing is lost by waiting then.
+QUIET_SHARED: Final = 0.5
 
 #: How many requests one line of the log names.
 _SHOWN: Final = 5
@@ -48,17 +51,23 @@ class Meaning(Enum):
 
 
 class StopSignals:
-    """Decides what each signal to stop means."""
+    """Decides what each signal to stop means.
 
-    def __init__(self) -> None:
+    Args:
+        repeated: signals that the supervisor sends again and again, so that further ones mean nothing.
+    """
+
+    def __init__(self, repeated: Collection[int] = ()) -> None:
+        self._repeated = repeated
         self._begun: float | None = None
 
-    def received(self, now: float) -> Meaning:
-        """Return the meaning of a signal that comes at *now*, in monotonic seconds."""
+    def received(self, number: int, now: float) -> Meaning:
+        """Return the meaning of the signal *number* that comes at *now*, in monotonic seconds."""
         if self._begun is None:
             self._begun = now
             return Meaning.BEGIN
-        return Meaning.SAME if now - self._begun < SAME_STOP else Meaning.CUT_SHORT
+        same = number in self._repeated or now - self._begun < SAME_STOP
+        return Meaning.SAME if same else Meaning.CUT_SHORT
 
 
 def intercept_signals(
@@ -69,7 +78,8 @@ def intercept_signals(
     Call it in the main thread, when the server has installed its handlers.
 
     Args:
-        work: done at the first signal. A second one cancels it, unless it comes within :data:`SAME_STOP`.
+        work: done at the first signal. A second one cancels it, unless it comes within :data:`SAME_STOP`, or
+            is a SIGTERM under gunicorn, which repeats that.
         then: called at the end, instead of what is installed.
 
     Returns:
@@ -95,7 +105,8 @@ class _Interception:
     ) -> None:
         self._work = work
         self._handing_on = handing_on
-        self._stop = StopSignals()
+        # To a worker that is replaced, gunicorn sends it every second.
+        self._stop = StopSignals(() if this_worker() is None else {signal.SIGTERM})
         self._last: signal.Signals | None = None
         self._working: asyncio.Task[None] | None = None
         self._cut_short = False
@@ -113,7 +124,7 @@ class _Interception:
     def received(self, number: signal.Signals) -> None:
         loop = asyncio.get_running_loop()
         self._last = number
-        meaning = self._stop.received(loop.time())
+        meaning = self._stop.received(number, loop.time())
         if meaning is Meaning.BEGIN:
             log.info("%s: the instance drains, and then the server stops", number.name)
             self._working = loop.create_task(self._work(), name="peerage: draining")

@@ -65,6 +65,37 @@ def run_app(
         RecordError: something of *advert* can't be advertised.
         RegistryDeniedError: the registry refuses it: access, size or path.
     """
+    with suppress(asyncio.CancelledError):
+        asyncio.run(
+            serve_app(
+                app,
+                discovery,
+                advert,
+                host=host,
+                port=port,
+                ssl_context=ssl_context,
+                backlog=backlog,
+                lame_duck=lame_duck,
+                timeout=timeout,
+                **kwargs,
+            )
+        )
+
+
+async def serve_app(
+    app: web.Application,
+    discovery: "Discovery",
+    advert: Advert | None = None,
+    *,
+    host: str | Sequence[str] | None = None,
+    port: int | None = None,
+    ssl_context: ssl.SSLContext | None = None,
+    backlog: int = 128,
+    lame_duck: float = LAME_DUCK,
+    timeout: float = TIMEOUT,  # noqa: ASYNC109 - as run_app()
+    **kwargs: Any,
+) -> None:
+    """Do what :func:`run_app` does, on the event loop that runs; it ends by being cancelled."""
     app.middlewares[:0] = (refuse_misdirected(discovery), propagate())
     graceful = GracefulStop(app)
     runner = web.AppRunner(app, **{"shutdown_timeout": timeout, **kwargs})
@@ -73,27 +104,23 @@ def run_app(
         graceful.close_connections()
         await discovery.drain(lame_duck)
 
-    async def serve() -> None:
-        running = asyncio.current_task()
-        assert running is not None  # noqa: S101 - this is a task
-        steps = iter((running.cancel, graceful.break_off))
+    running = asyncio.current_task()
+    assert running is not None  # noqa: S101 - a coroutine that awaits runs in a task
+    steps = iter((running.cancel, graceful.break_off))
 
-        def go_on() -> None:
-            next(steps, running.cancel)()
+    def go_on() -> None:
+        next(steps, running.cancel)()
 
-        intercept_signals(drain, go_on)
-        async with discovery:
-            try:
-                await runner.setup()
-                for each in [host] if host is None or isinstance(host, str) else host:
-                    await web.TCPSite(runner, each, port, ssl_context=ssl_context, backlog=backlog).start()
-                await discovery.advertise(advert, web=bound_web(runner))
-                await asyncio.Event().wait()
-            finally:
-                await graceful.stop(runner, timeout)
-
-    with suppress(asyncio.CancelledError):
-        asyncio.run(serve())
+    intercept_signals(drain, go_on)
+    async with discovery:
+        try:
+            await runner.setup()
+            for each in [host] if host is None or isinstance(host, str) else host:
+                await web.TCPSite(runner, each, port, ssl_context=ssl_context, backlog=backlog).start()
+            await discovery.advertise(advert, web=bound_web(runner))
+            await asyncio.Event().wait()
+        finally:
+            await graceful.stop(runner, timeout)
 
 
 def bound_web(runner: web.AppRunner) -> list[tuple[str, int, str]]:

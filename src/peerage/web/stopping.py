@@ -13,7 +13,8 @@ from typing import Any, Final
 from aiohttp import WSCloseCode, web
 from aiohttp.typedefs import Handler
 
-from peerage.serving.signals import QUIET, TIMEOUT, listed
+from peerage.serving.listeners import leave_to_others, stop_accepting
+from peerage.serving.signals import QUIET, QUIET_SHARED, TIMEOUT, listed
 
 log = logging.getLogger(__name__)
 
@@ -103,8 +104,9 @@ class GracefulStop:
         A request is waited for until its body has arrived and its response has begun, or its handler is done.
         What is still sent then is finished by ``runner.cleanup()``.
 
-        Without a *runner* the server goes on listening: only the requests that are under way now are waited
-        for, and its own stop must follow.
+        Without a *runner* the server goes on listening, so that only the requests that are under way now are
+        waited for, and its own stop must follow. If its supervisor has the listening sockets as well, as
+        gunicorn has, connections are left to the other workers from now on, or to the next one.
 
         Args:
             runner: of the application.
@@ -112,20 +114,22 @@ class GracefulStop:
             break_off: whether to cancel the handlers of requests that take longer, and log it.
         """
         self.close_connections()
-        if runner is not None:
-            for site in tuple(runner.sites):
-                await site.stop()
+        if runner is None:
+            quiet = QUIET_SHARED if leave_to_others() else 0
+        else:
+            await _stop_listening(runner)
             if runner.server is None or not runner.server.connections:
                 return
+            quiet = QUIET
         try:
             async with asyncio.timeout(timeout) as self._limit:
                 seen = -1
                 while seen != self._received:
                     await self._finish_those_under_way()
-                    if runner is None:
+                    if not quiet:
                         return
                     seen = self._received
-                    await asyncio.sleep(QUIET)
+                    await asyncio.sleep(quiet)
                     await self._finish_those_under_way()
         except TimeoutError:
             if break_off:
@@ -174,3 +178,16 @@ class GracefulStop:
         waited_for = self._waited_for.pop(key, None)
         if waited_for is not None:
             waited_for.set_result(None)
+
+
+async def _stop_listening(runner: web.AppRunner) -> None:
+    """Close the listening sockets, and hand over to *runner* what was accepted from them."""
+    # It isn't documented. Without it, a connection that is accepted at this moment is dropped.
+    servers = [getattr(each, "_server", None) for each in runner.sites]
+    stop_accepting(each for each in servers if each is not None)
+    # A connection that was accepted belongs to its server after this,
+    await asyncio.sleep(0)
+    for each in runner.sites:
+        await each.stop()
+    # and is one of the runner's after this.
+    await asyncio.sleep(0)

@@ -15,6 +15,7 @@ from peerage.errors import RegistryDeniedError
 #: The names of unfinished files begin with this.
 DRAFT_PREFIX: Final = ".tmp."
 
+_CREATE_FILE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _OPEN_FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _ELSEWHERE: Final = "set PEERAGE_DIR, or the URL embedded:///folder, to another folder for all your services"
 
@@ -28,6 +29,9 @@ _REFUSALS: Final = {
     errno.ENOENT,
     errno.ENAMETOOLONG,
 }
+
+#: Errors of making a file in a folder in which files can be read.
+_UNWRITABLE: Final = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 
 
 def draft_name() -> str:
@@ -109,9 +113,19 @@ class Folder:
         return os.fstat(self.fd).st_mtime_ns
 
     def _check_locks(self) -> None:
-        """Refuse a file system on which a second descriptor gets a lock that is taken."""
+        """Refuse a file system on which a second descriptor gets a lock that is taken.
+
+        Where no file can be made, because the disk is full or read-only, the folder itself is locked: records
+        of others can be read there.
+        """
         name = draft_name()
-        first = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=self.fd)
+        try:
+            first = os.open(name, _CREATE_FILE, 0o600, dir_fd=self.fd)
+        except OSError as error:
+            if error.errno not in _UNWRITABLE:
+                raise
+            name = "."
+            first = os.open(name, _OPEN_FOLDER, dir_fd=self.fd)
         try:
             second = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self.fd)
             try:
@@ -123,17 +137,20 @@ class Folder:
             finally:
                 os.close(second)
         finally:
-            os.unlink(name, dir_fd=self.fd)
+            if name != ".":
+                os.unlink(name, dir_fd=self.fd)
             os.close(first)
 
 
 def _locks_exclude(first: int, second: int) -> bool:
-    with suppress(OSError):
+    try:
+        # Either lock may fail on a folder, when another process tests it at the same time.
         fcntl.flock(first, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        try:
-            fcntl.flock(second, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
+        fcntl.flock(second, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
     return False
 
 

@@ -1,6 +1,7 @@
 """The one inotify instance of a process; a user may have 128 of them in all processes together."""
 
 import asyncio
+import errno
 import logging
 import os
 import time
@@ -57,7 +58,7 @@ class Notifier:
         self._retry_at = 0.0
 
     def listen(self, path: str, listener: Listener) -> "Watch | None":
-        """Watch the folder *path*, and raise OSError if there is none.
+        """Watch the folder *path*, and raise OSError if it can't be accessed or there is none.
 
         It returns None if inotify can't be had, or couldn't be had less than a minute ago.
         """
@@ -79,9 +80,9 @@ class Notifier:
                 | Mask.DONT_FOLLOW
                 | Mask.ONLYDIR,
             )
-        except FileNotFoundError:
-            raise
         except OSError as error:
+            if error.errno not in {errno.ENOSPC, errno.ENOMEM}:
+                raise
             self._unavailable(f"{error.strerror}: raise fs.inotify.max_user_watches")
             return None
         self._listeners.setdefault(watch.wd, []).append(listener)
@@ -122,7 +123,11 @@ class Notifier:
                 # Room for about a thousand events, so that a burst takes one read.
                 self._inotify = Inotify(cache_size=128)
         except OSError as error:
-            self._unavailable(f"{error.strerror}: raise fs.inotify.max_user_instances")
+            # The kernel has one error for both limits.
+            self._unavailable(
+                f"{error.strerror}: raise fs.inotify.max_user_instances, or the limit of open files of this "
+                "process, 'ulimit -n', whichever is reached"
+            )
             return None
         # asyncinotify's own flag for this has the value of another one.
         os.set_blocking(self._inotify.fd, False)

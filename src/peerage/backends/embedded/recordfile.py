@@ -27,14 +27,15 @@ Version = tuple[int, int]
 #: An owner that updates continuously can make a reader start again, but not for ever.
 _ATTEMPTS: Final = 100
 
-#: Seconds after which an unlocked draft was left by a process that died, and isn't being written.
+#: Seconds after which an unlocked draft was left by a process that died, and isn't being written; so was one
+#: whose time is so far in the future, because the clock was set back since.
 _LEFTOVER: Final = 60.0
 
 _CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 
 #: Errors of opening a file that no process of this user wrote; other errors are this process's own trouble.
-_FOREIGN: Final = {
+FOREIGN: Final = {
     errno.ELOOP,
     errno.EACCES,
     errno.EPERM,
@@ -116,7 +117,7 @@ class State(Enum):
     GONE = "gone"
     """The file doesn't exist."""
     DEAD = "dead"
-    """The owner of the file has ended, and the file was removed."""
+    """The owner of the file has ended, and the file was removed if this process may do that."""
     UNCHANGED = "unchanged"
     """The owner lives, and the data is what was read before."""
     OVERSIZED = f"it is larger than {RECORD_LIMIT} bytes: shorten what its service advertises"
@@ -159,7 +160,7 @@ def _read_once(  # noqa: PLR0911 - one for each answer
     except FileNotFoundError:
         return State.GONE
     except OSError as error:
-        if error.errno not in _FOREIGN:
+        if error.errno not in FOREIGN:
             raise
         # If access to the folder is what is denied, this raises: then nothing is known about the record.
         return State.GONE if version_of(folder, name) is None else State.FOREIGN
@@ -188,7 +189,8 @@ def _remove_dead(folder: Folder, name: str, inode: int) -> bool:
     version = version_of(folder, name)
     if version is not None and version[0] != inode:
         return False
-    with suppress(FileNotFoundError):
+    # Where it can't be removed, on a read-only file system for example, it is dead all the same.
+    with suppress(OSError):
         os.unlink(name, dir_fd=folder.fd)
     return True
 
@@ -205,5 +207,5 @@ def version_of(folder: Folder, name: str) -> Version | None:
 def remove_old_draft(folder: Folder, name: str) -> None:
     """Remove the draft *name* if it was left by a process that died."""
     version = version_of(folder, name)
-    if version is not None and time.time() - version[1] / 1e9 > _LEFTOVER:
+    if version is not None and abs(time.time() - version[1] / 1e9) > _LEFTOVER:
         read_record(folder, name, version)

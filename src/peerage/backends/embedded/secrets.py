@@ -1,11 +1,12 @@
 """Shared secrets, each in a file of the user's folder that only this user can read."""
 
 import asyncio
+import fcntl
 import logging
 import os
 import stat
-from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing, closing, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import aclosing, closing, contextmanager, suppress
 from functools import partial
 from typing import Final
 
@@ -13,7 +14,7 @@ from peerage.backends.embedded import forks
 from peerage.backends.embedded.folder import DRAFT_PREFIX, Folder, draft_name, write_whole
 from peerage.backends.embedded.location import single_name
 from peerage.backends.embedded.loopthread import LoopThread
-from peerage.backends.embedded.recordfile import remove_old_draft
+from peerage.backends.embedded.recordfile import FOREIGN, remove_old_draft
 from peerage.backends.feed import Feed
 from peerage.errors import RegistryDeniedError
 from peerage.registry import RECORD_LIMIT, Put, Record, check_size
@@ -135,54 +136,64 @@ class SecretFile:
     def create(self, value: bytes) -> bytes:
         """Keep *value* unless there is a value, and return the value that is kept."""
         with forks.FORK_LOCK, closing(Folder.open(self._base, _FOLDER)) as folder:
-            draft = self._draft(folder, value)
-            try:
-                with suppress(FileExistsError):
-                    # Unlike a rename, a link never replaces the file of another process.
-                    os.link(draft, self._file, src_dir_fd=folder.fd, dst_dir_fd=folder.fd)
-            finally:
-                os.unlink(draft, dir_fd=folder.fd)
+            with _draft(folder, value) as draft, suppress(FileExistsError):
+                # Unlike a rename, a link never replaces the file of another process.
+                os.link(draft, self._file, src_dir_fd=folder.fd, dst_dir_fd=folder.fd)
             return self._read(folder) or value
 
     def replace(self, value: bytes) -> None:
         """Keep *value* in place of any other."""
         with forks.FORK_LOCK, closing(Folder.open(self._base, _FOLDER)) as folder:
-            os.rename(self._draft(folder, value), self._file, src_dir_fd=folder.fd, dst_dir_fd=folder.fd)
+            try:
+                with _draft(folder, value) as draft:
+                    os.rename(draft, self._file, src_dir_fd=folder.fd, dst_dir_fd=folder.fd)
+            except IsADirectoryError as error:
+                raise self._refused(folder) from error
 
     def _read(self, folder: Folder) -> bytes | None:
         try:
             fd = os.open(self._file, _READ, dir_fd=folder.fd)
         except FileNotFoundError:
             return None
+        except OSError as error:
+            if error.errno not in FOREIGN:
+                raise
+            raise self._refused(folder) from error
         try:
             found = os.fstat(fd)
             if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
-                raise RegistryDeniedError(
-                    f"The secret {self.name} in {folder.path!a} is not a file that this user alone can read: "
-                    "'chmod 600' it if you trust its content, or remove it."
-                )
+                raise self._refused(folder)
             # An empty file is one that is being written by hand at this moment.
             return os.read(fd, RECORD_LIMIT) or None
         finally:
             os.close(fd)
 
-    @staticmethod
-    def _draft(folder: Folder, value: bytes) -> str:
-        for name in os.listdir(folder.fd):  # noqa: PTH208 - a descriptor, not a path
-            if name.startswith(DRAFT_PREFIX):
-                remove_old_draft(folder, name)
-        name = draft_name()
-        fd = os.open(name, _WRITE, 0o600, dir_fd=folder.fd)
-        try:
-            write_whole(fd, value)
-            # Unlike a record, a secret survives a power failure.
-            os.fsync(fd)
-        except BaseException:
+    def _refused(self, folder: Folder) -> RegistryDeniedError:
+        return RegistryDeniedError(
+            f"The secret {self.name} in {folder.path!a} is not a file that this user alone can read: "
+            "'chmod 600' it if you trust its content, or remove it."
+        )
+
+
+@contextmanager
+def _draft(folder: Folder, value: bytes) -> Iterator[str]:
+    """Write *value* to a new file and yield its name, which doesn't exist any more in the end."""
+    for old in os.listdir(folder.fd):  # noqa: PTH208 - a descriptor, not a path
+        if old.startswith(DRAFT_PREFIX):
+            remove_old_draft(folder, old)
+    name = draft_name()
+    fd = os.open(name, _WRITE, 0o600, dir_fd=folder.fd)
+    try:
+        # No process takes it for a leftover then, however slow the disk is and whatever the clock says.
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        write_whole(fd, value)
+        # Unlike a record, a secret survives a power failure.
+        os.fsync(fd)
+        yield name
+    finally:
+        with suppress(FileNotFoundError):  # it was renamed
             os.unlink(name, dir_fd=folder.fd)
-            raise
-        finally:
-            os.close(fd)
-        return name
+        os.close(fd)
 
 
 def _checked(name: str, value: bytes) -> bytes:

@@ -107,7 +107,9 @@ class Store:
     def withdraw(self, record: OwnedRecord, *, remove: bool = True) -> None:
         """Withdraw *record*; with ``remove=False``, or out of touch, others remove its unlocked file."""
         self._records.pop(record, None)
-        self._written(record)
+        self._unwritten.discard(record)
+        if not self._unwritten:
+            self._write_problem = None
         try:
             record.remove(self._folder if remove else None)
         except OSError as error:

@@ -32,7 +32,7 @@ _LOG = logging.getLogger(__name__)
 #: Seconds after a file was closed until its lock is tested: the kernel reports the close before it unlocks.
 _TESTS_AFTER_CLOSE: Final = (0.001, 0.01, 0.1)
 
-#: Records read per tick at least, and, with inotify, ticks until all are read at most.
+#: Files looked at per tick at least, and, with inotify, ticks until all are looked at at most.
 _STEPS: Final = 30
 _TICKS_PER_ROUND: Final = 120
 
@@ -80,6 +80,8 @@ class View:
         self._watch: Watch | None = None
         self._task: asyncio.Task[None] | None = None
         self._round: Iterator[object] = iter(())
+        # Files in the folder, records or not.
+        self._size = 0
         self._warned: set[str] = set()
         # Files that were closed a moment ago, probably because their owners ended.
         self._closed: set[str] = set()
@@ -160,7 +162,7 @@ class View:
         if folder is None or not self._complete:
             return
         with self._errors_reported():
-            steps = _STEPS if self.polling else max(_STEPS, len(self._known) // _TICKS_PER_ROUND)
+            steps = _STEPS if self.polling else max(_STEPS, self._size // _TICKS_PER_ROUND)
             if len(list(itertools.islice(self._round, steps))) < steps:
                 self._round = self._look(each=True)
             if self._watch is None:
@@ -216,15 +218,18 @@ class View:
         folder, before = self._folder, set(self._known)
         if folder is None:
             return
-        for name in os.listdir(folder.fd):  # noqa: PTH208 - a descriptor, not a path
+        names = os.listdir(folder.fd)  # noqa: PTH208 - a descriptor, not a path
+        self._size = len(names)
+        for name in names:
             if RECORD_NAME.fullmatch(name):
                 before.discard(name)
                 known = self._known.get(name)
                 if each or known is None or version_of(folder, name) != known.version:
                     self._read(name)
-                yield name
             elif name.startswith(DRAFT_PREFIX):
                 remove_old_draft(folder, name)
+            # Other files are steps as well: a folder may have thousands of them.
+            yield name
         if before and folder.is_removed():
             # That says nothing about the owners.
             self._on_doubt()

@@ -16,6 +16,7 @@ from peerage.integrations.asgi.messages import (
     values,
 )
 from peerage.serving.misdirected import Callee, Misdirected
+from peerage.serving.refusal import Refusal
 
 _WILDCARDS = {"0.0.0.0", "::"}  # noqa: S104 - nothing is bound here
 
@@ -35,19 +36,24 @@ def refuse_misdirected(app: App, callee: Callee, *others: Callee) -> App:
 
     async def refusing(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] in {"http", "websocket"}:
-            dialled = values(scope, DIALLED)
-            if dialled:
-                local = _this_end(scope, dialled[0])
-                refusal = misdirected.refuse(dialled, local, first(scope, "Host") or "")
-                if refusal is not None:
-                    if scope["type"] == "http":
-                        await refuse(send, refusal)
-                    else:
-                        await refuse_websocket(scope, receive, send, refusal)
-                    return
+            refusal = refusal_of(misdirected, scope)
+            if refusal is not None:
+                if scope["type"] == "http":
+                    await refuse(send, refusal)
+                else:
+                    await refuse_websocket(scope, receive, send, refusal)
+                return
         await app(scope, receive, send)
 
     return refusing
+
+
+def refusal_of(misdirected: Misdirected, scope: Scope) -> Refusal | None:
+    """Return the refusal of the request with this scope; None if it is accepted."""
+    dialled = values(scope, DIALLED)
+    if not dialled:
+        return None
+    return misdirected.refuse(dialled, _this_end(scope, dialled[0]), first(scope, "Host") or "")
 
 
 def _this_end(scope: Scope, dialled: str) -> tuple[str, int] | None:

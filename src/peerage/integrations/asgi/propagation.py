@@ -79,6 +79,4 @@ class _Request:
 
     def _on_end(self) -> None:
         """Let background tasks, which run after the response, go on."""
-        self._inherited.release()
-        if self._timer is not None and not self._timer.expired():
-            self._timer.reschedule(None)
+        self._inherited.release(self._timer)

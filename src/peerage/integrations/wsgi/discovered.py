@@ -11,7 +11,6 @@ from typing import Any
 from peerage.calling.misdirected import DIALLED
 from peerage.integrations.advertising import PortAdvertising, check_given
 from peerage.integrations.django_hosts import is_django, with_hyphens
-from peerage.integrations.gunicorn_workers import in_each_worker, server_stops, this_worker
 from peerage.integrations.ports import IDENTIFIED, IDENTIFY, METHOD
 from peerage.integrations.synchronous import Discovery
 from peerage.integrations.wsgi.messages import App, Environ, StartResponse, header, refuse
@@ -19,6 +18,7 @@ from peerage.integrations.wsgi.propagation import propagate
 from peerage.integrations.wsgi.stopping import DrainAtSigterm
 from peerage.records.advert import Advert
 from peerage.registration import LAME_DUCK
+from peerage.serving.gunicorn_workers import in_each_worker, server_stops, this_worker
 from peerage.serving.misdirected import Misdirected
 
 log = logging.getLogger(__name__)

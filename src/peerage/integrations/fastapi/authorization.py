@@ -1,31 +1,17 @@
-"""Dependencies for FastAPI: the caller of a request, the rights that it needs, and the open Discovery.
+"""Dependencies that let only callers with a valid token, and with some rights, reach an operation."""
 
-::
-
-    app = FastAPI(dependencies=[Depends(authorized(verifier))])
-
-
-    @app.get("/v1/orders", dependencies=[Depends(require("orders:read"))])
-    def orders(who: Annotated[Principal, Depends(caller)]): ...
-
-The documentation that FastAPI makes (OpenAPI) says that these operations need a bearer token. Instead of
-:func:`authorized`, the middleware :func:`peerage.integrations.asgi.authorize` may be installed. It protects
-what isn't an operation as well: mounted applications, that documentation, and paths that don't exist.
-"""
-
-import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Annotated, Any
+from typing import Annotated
 
-from fastapi import Depends, HTTPException, WebSocketException
+from fastapi import Depends, WebSocketException
 from fastapi.requests import HTTPConnection
 from fastapi.security import HTTPBearer
 
 from peerage.auth.principal import Principal
 from peerage.auth.verifier import Verifier
-from peerage.discovery import Discovery
-from peerage.errors import AccessDeniedError, ConfigurationError, TokenRefusedError
+from peerage.errors import AccessDeniedError, TokenRefusedError
 from peerage.integrations.asgi.messages import set_protocols, values
+from peerage.integrations.fastapi.refusing import refused
 from peerage.serving.authorization import (
     Guard,
     authenticate,
@@ -40,7 +26,7 @@ from peerage.serving.authorization import (
 from peerage.serving.authorization import caller as known_caller
 from peerage.serving.refusal import Refusal
 
-__all__ = ["authorized", "caller", "discovery", "noauth", "require", "require_superuser"]
+__all__ = ["authorized", "caller", "noauth", "require", "require_superuser"]
 
 #: The code with which a WebSocket is closed whose caller isn't allowed (RFC 6455, 7.4.1).
 _POLICY_VIOLATION = 1008
@@ -78,7 +64,7 @@ def authorized(verifier: Verifier) -> Callable[..., AsyncIterator[Principal | No
         token, others = read_token(values(scope, "Authorization"), scope.get("subprotocols") or ())
         principal = await authenticate(verifier, token)
         if isinstance(principal, Refusal):
-            raise _refused(principal)
+            raise refused(principal)
         if others is not None:
             set_protocols(scope, others)
         current_caller.set(principal)
@@ -88,7 +74,7 @@ def authorized(verifier: Verifier) -> Callable[..., AsyncIterator[Principal | No
             refusal = refusal_of(verifier, error)
             if scope["type"] == "websocket":
                 raise WebSocketException(_POLICY_VIOLATION) from error
-            raise _refused(refusal) from error
+            raise refused(refusal) from error
         finally:
             current_caller.set(None)
 
@@ -119,7 +105,7 @@ def require(*resources: str) -> Callable[..., Awaitable[Principal]]:
 def _guard(guard: Guard) -> Callable[..., Awaitable[Principal]]:
     async def check(_documented: _Documented) -> Principal:
         if not guard.admits():
-            raise _refused(forbidden())
+            raise refused(forbidden())
         return known_caller()
 
     return check
@@ -127,22 +113,3 @@ def _guard(guard: Guard) -> Callable[..., Awaitable[Principal]]:
 
 #: A dependency that only superusers pass; others get 403. It returns the caller.
 require_superuser = _guard(Guard(Principal.require_superuser_access, "require_superuser"))
-
-
-async def discovery(connection: HTTPConnection) -> Discovery:
-    """Return the open Discovery of an application that is advertised with ``discovered``: a dependency.
-
-    Raises:
-        ConfigurationError: the application isn't.
-    """
-    found: Any = getattr(connection.state, "discovery", None)
-    if not isinstance(found, Discovery):
-        raise ConfigurationError(
-            "There is no open Discovery: write app.add_middleware(Discovered, service_id=…) or "
-            "app = discovered(app, service_id=…), of peerage.integrations.asgi."
-        )
-    return found
-
-
-def _refused(refusal: Refusal) -> HTTPException:
-    return HTTPException(refusal.status, json.loads(refusal.text), dict(refusal.headers))

@@ -1,19 +1,18 @@
 """Finds the worker of gunicorn in which an application runs, and why it is stopped; gunicorn tells neither.
 
-A worker loads its application after it has installed its handlers of signals, so the worker is found by them.
-With ``--preload`` its supervisor loads the application, before it forks the workers.
+Whatever a worker runs in its main thread is called by one of its methods, so the worker is found there. With
+``--preload`` its supervisor loads the application, before it forks the workers.
 """
 
 import asyncio
+import inspect
 import os
-import signal
 import sys
 from collections.abc import Callable
-from contextlib import suppress
-from pathlib import Path
 from typing import Any, Final
 
 from peerage.errors import ConfigurationError
+from peerage.serving.listeners import shared_with_parent
 
 #: Seconds between two looks at the sockets of the supervisor.
 _POLL: Final = 0.02
@@ -50,10 +49,17 @@ def start_preloaded() -> None:
 
 
 def this_worker() -> Any:
-    """Return the worker that this process is, if its handlers are installed; else None."""
+    """Return the worker whose method calls this in the end; None if there is none."""
     workers = sys.modules.get("gunicorn.workers.base")
-    found = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
-    return found if workers is not None and isinstance(found, workers.Worker) else None
+    if workers is None:
+        return None
+    frame = inspect.currentframe()
+    while frame is not None:
+        found = frame.f_locals.get("self")
+        if isinstance(found, workers.Worker):
+            return found
+        frame = frame.f_back
+    return None
 
 
 def _in_supervisor() -> bool:
@@ -74,21 +80,8 @@ async def server_stops(worker: Any, patience: float) -> bool:
     """
     loop = asyncio.get_running_loop()
     ends = loop.time() + patience
-    while _supervisor_listens(worker):
+    while shared_with_parent(each.fileno() for each in worker.sockets):
         if loop.time() >= ends:
             return False
         await asyncio.sleep(_POLL)
     return True
-
-
-def _supervisor_listens(worker: Any) -> bool:
-    """Tell whether the supervisor has a listening socket of *worker* open, as far as that can be known."""
-    # Elsewhere than on Linux there is no such folder, and that of another user can't be read.
-    with suppress(OSError):
-        folder = Path(f"/proc/{os.getppid()}/fd")
-        own = {f"socket:[{os.fstat(each.fileno()).st_ino}]" for each in worker.sockets}
-        for link in folder.iterdir():
-            with suppress(OSError):  # closed meanwhile
-                if str(link.readlink()) in own:
-                    return True
-    return False
