@@ -20,7 +20,7 @@ STRICT: Final = (sys.executable, "-X", "dev", "-W", "error")
 #: Bytes of the longest line that is read.
 _LINE: Final = 1 << 24
 
-#: What an event loop in Python's development mode logs if the machine is busy, which is no fault of a program.
+#: What an event loop logs in Python's development mode if the machine is busy: no fault of a program.
 _SLOW: Final = re.compile(r"\bExecuting <.*> took \d+\.\d+ seconds$", re.MULTILINE)
 
 
