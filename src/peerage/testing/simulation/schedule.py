@@ -14,7 +14,12 @@ from itertools import combinations_with_replacement
 from random import Random
 from typing import Final, Literal, NamedTuple
 
+from peerage.directory import SUSPECT_SECONDS
 from peerage.testing.simulation.trace import REGISTRY
+
+#: The share of schedules that end with a rest, and its seconds, in which suspects are dropped.
+_RESTING: Final = 0.05
+_LONG_REST: Final = SUSPECT_SECONDS + 30.0
 
 #: Which registry the simulated cluster has.
 RegistryKind = Literal["embedded", "zookeeper"]
@@ -55,6 +60,8 @@ KINDS: Final[dict[str, Kind]] = {
     "crash": Kind("instance", 0.01, 30.0),
     # The process is asked to end, which it does after draining, and then another one is started.
     "deploy": Kind("instance", 0.01, 5.0),
+    # The process breaks connections instead of answering, or answers 503.
+    "fail": Kind("instance", 0.5, 10.0),
     # The process isn't run (SIGSTOP), and goes on when the time is over.
     "stop": Kind("process", 0.05, 30.0),
     # The machine loses its power, so that the other ends of its connections aren't told.
@@ -116,6 +123,8 @@ class Schedule:
     """How many processes call the services."""
     actions: tuple[Action, ...] = ()
     """In the order of their times."""
+    rest: float = 0.0
+    """Seconds that nothing is done after the cluster has settled."""
 
     @property
     def instances(self) -> tuple[str, ...]:
@@ -144,7 +153,7 @@ class Schedule:
     def token(self) -> str:
         """The text from which :func:`read_token` makes an equal schedule."""
         actions = [[each.at, each.kind, each.targets, each.seconds, each.amount] for each in self.actions]
-        content = [self.seed, self.registry, self.services, self.callers, actions]
+        content = [self.seed, self.registry, self.services, self.callers, actions, self.rest]
         packed = zlib.compress(json.dumps(content, separators=(",", ":")).encode(), 9)
         return _PREFIX + base64.urlsafe_b64encode(packed).decode().rstrip("=")
 
@@ -156,6 +165,8 @@ class Schedule:
             amount = f" by {action.amount:g} s" if action.amount else ""
             duration = f" for {action.seconds:g} s" if action.seconds else ""
             lines.append(f"  {action.at:7.3f} s  {action.kind} {what}".rstrip() + amount + duration)
+        if self.rest:
+            lines.append(f"  then a rest of {self.rest:g} s")
         return "\n".join(lines)
 
 
@@ -168,7 +179,7 @@ def read_token(token: str) -> Schedule:
     try:
         _, packed = token.split(_PREFIX)
         content = zlib.decompress(base64.urlsafe_b64decode(packed + "=="))
-        seed, registry, services, callers, actions = json.loads(content)
+        seed, registry, services, callers, actions, rest = json.loads(content)
         return Schedule(
             seed,
             registry,
@@ -178,6 +189,7 @@ def read_token(token: str) -> Schedule:
                 Action(at, kind, tuple(targets), seconds, amount)
                 for at, kind, targets, seconds, amount in actions
             ),
+            rest,
         )
     except (binascii.Error, TypeError, ValueError, zlib.error) as error:
         raise ValueError(
@@ -202,7 +214,8 @@ def draw(seed: int, registry: RegistryKind | None = None) -> Schedule:
         # Some begin together, and most before the cluster has settled from the one before.
         at += random.choice((0.0, 0.01, 0.1, 1.0, 5.0, AFTERMATH)) * random.random()
         actions.append(_draw_action(random, schedule, round(at, 3)))
-    return replace(schedule, actions=tuple(actions))
+    rest = _LONG_REST if random.random() < _RESTING else 0.0
+    return replace(schedule, actions=tuple(actions), rest=rest)
 
 
 def _draw_action(random: Random, schedule: Schedule, at: float) -> Action:

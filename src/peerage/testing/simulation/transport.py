@@ -103,14 +103,14 @@ class SimulatedTransport(asyncio.Transport):
         self._loop = endpoint.network.loop
         self._protocol: Any = protocol
         self._high = _HIGH
-        self._is_reading = True
+        self._is_reading = False
         self._closing = False
         self._eof_written = False
         self._writing_paused = False
         endpoint.transport = self
         self._soon(protocol.connection_made, self)
-        if endpoint.received:
-            self._soon(self.read)
+        # As with asyncio, tasks that the protocol has made begin before it gets data.
+        self._soon(self._soon, self.resume_reading)
 
     def _soon(self, callback: Callable[..., object], *args: Any) -> None:
         self._loop.call_soon(callback, *args, context=self._endpoint.context)
