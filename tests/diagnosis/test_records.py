@@ -67,7 +67,7 @@ def bad(findings: list[Finding]) -> list[tuple[str, str, str]]:
 def test_good_records():
     findings = examine(GOOD, other(2), ASAB)
     assert bad(findings) == []
-    assert findings[0].what == "3 records are as they should be."
+    assert findings[0].what == "3 records are complete and consistent."
 
 
 def test_no_record():

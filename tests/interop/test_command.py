@@ -60,7 +60,7 @@ async def test_a_cluster_of_the_original_is_looked_at(cluster, zookeeper, path, 
         assert (code, json.loads(answer)) == (0, {"who": "asab", "instance": "billing-1"})
         code, found_out = await peerage("doctor", f"{url}&acl=open")
         assert code == 0, found_out
-        assert "2 records are as they should be." in found_out
+        assert "2 records are complete and consistent." in found_out
         after = await asyncio.to_thread(everything, client, f"/{path}")
     assert after == before
 

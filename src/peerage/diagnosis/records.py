@@ -50,11 +50,7 @@ def check_records(directory: Directory, now: datetime, *, one_host: bool) -> lis
     whole = sum(row.name not in concerned for row in rows)
     if whole:
         few = "1 record is" if whole == 1 else f"{whole} records are"
-        findings.append(
-            Finding(
-                "record", _OK, "", f"{few} as they should be." if whole > 1 else f"{few} as it should be."
-            )
-        )
+        findings.append(Finding("record", _OK, "", f"{few} complete and consistent."))
     return findings
 
 
