@@ -87,7 +87,7 @@ MODULES = {
     "peerage.testing.zookeeper": "Ensemble Proxy ZooKeeperHarness ZooKeeperServer",
     "peerage.web": (
         "GracefulStop Gradient2 PRINCIPAL authorize caller drain_on_signals limit_concurrency noauth "
-        "propagate refuse_misdirected report_load require require_superuser run_app"
+        "propagate refuse_misdirected report_load require require_superuser run_app serve_app"
     ),
 }
 
