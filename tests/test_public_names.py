@@ -70,7 +70,10 @@ MODULES = {
         "Discovered Gradient2 authorize caller discovered limit_concurrency noauth propagate "
         "refuse_misdirected report_load require require_superuser"
     ),
-    "peerage.integrations.fastapi": "authorized caller discovery noauth require require_superuser",
+    "peerage.integrations.fastapi": (
+        "Gradient2 authorized caller discovery limit_concurrency noauth propagate refuse_misdirected require "
+        "require_superuser"
+    ),
     "peerage.integrations.gunicorn": "post_worker_init",
     "peerage.integrations.httpx": "AsyncTransport InternalAuth Transport",
     "peerage.integrations.httpx2": "AsyncTransport InternalAuth Transport",
