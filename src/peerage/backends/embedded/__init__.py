@@ -47,6 +47,8 @@ Map of the package, from the user's call to the disk
     ``inotify``           the thread                    the process's one inotify instance
     ``recordfile``        the thread                    writing and reading one record's file
     ``folder``            the thread                    opening and checking a private folder
+    ``examine``           a thread of its own           looks at the folder, for ``peerage doctor``
+    ``diagnosis``         the user's event loop         what is wrong with the folder
     ``forks``             any thread                    which descriptors a forked child closes
     ====================  ============================  ==========================================
 

@@ -117,7 +117,7 @@ class ZooKeeperRegistry:
         self.use()
         return self._out_of_reach("it hasn't answered yet")
 
-    async def diagnose(self, look_up: LookUp, secret: str) -> list[Finding]:
+    async def diagnose(self, look_up: LookUp, secret: str, /) -> list[Finding]:
         """Examine the servers and access lists; see :class:`peerage.diagnosis.Diagnosable`."""
         # Only diagnoses need it.
         from peerage.backends.zookeeper.diagnosis import examine  # noqa: PLC0415 - see above

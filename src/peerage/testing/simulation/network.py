@@ -31,9 +31,10 @@ from peerage.testing.simulation.transport import (
     reset,
 )
 
-#: Seconds until a handshake is repeated for the first time, and until it is given up (tcp_syn_retries).
+#: Seconds until a handshake is repeated for the first and for the last time, twice as long each time; after
+#: 127 seconds in all it is given up (tcp_syn_retries).
 _SYN_RETRY: Final = 1.0
-_SYN_SECONDS: Final = 127.0
+_LAST_SYN_RETRY: Final = 32.0
 
 #: The same for data (tcp_retries2), and the longest interval.
 _RETRY: Final = 0.2
@@ -305,7 +306,6 @@ class _Handshake:
         self.port = port
         self.context = copy_context()
         self.done: asyncio.Future[Endpoint] = network.loop.create_future()
-        self.begun = network.loop.time()
         self.endpoint: Endpoint | None = None
 
     def send(self, interval: float) -> None:
@@ -319,8 +319,9 @@ class _Handshake:
             self._again(interval)
 
     def _again(self, interval: float) -> None:
-        if self.network.loop.time() + interval - self.begun > _SYN_SECONDS:
-            self._answer(TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT)))
+        if interval > _LAST_SYN_RETRY:
+            error = TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
+            self.network.in_kernel(interval, self._end, error)
         else:
             self.network.in_kernel(interval, self.send, 2 * interval)
 

@@ -19,7 +19,7 @@ from typing import Any, Final, Literal, NamedTuple, Self
 REGISTRY: Final = "registry"
 
 #: Whether a request may be processed more than once, see :class:`peerage.calling.retry.Repeatable`.
-Repeatable = Literal["once", "idempotent", "safe"]
+RepeatableName = Literal["once", "idempotent", "safe"]
 
 
 class Sight(NamedTuple):
@@ -136,7 +136,7 @@ class CallBegan:
     """Label of the call, unique in the trace, which its request carries to the server."""
     process: str
     service: str
-    repeatable: Repeatable = "safe"
+    repeatable: RepeatableName = "safe"
     deadline: float | None = None
     """The time at which the call must have ended; None if it has no deadline."""
 

@@ -5,6 +5,7 @@ Source: ZooKeeper Administrator's Guide, "The Four Letter Words".
 """
 
 import asyncio
+import os
 import ssl
 from collections.abc import Mapping
 from contextlib import suppress
@@ -215,4 +216,6 @@ def _reason(error: Exception) -> str:
         case ssl.SSLError():
             return str(error)
         case _:
-            return getattr(error, "strerror", None) or str(error) or type(error).__name__
+            # asyncio's own text has the address only.
+            number = getattr(error, "errno", None)
+            return os.strerror(number) if number else str(error) or type(error).__name__
