@@ -34,7 +34,8 @@ test-all: $(VENV)/.test $(VENV)-asab/.peer ## what `make test` leaves out: furth
 	@scripts/test-pythons $(BIN)/python $(PYTHONS_ALL)
 	@scripts/test-newest-kazoo $(BIN)/python
 	@scripts/test-packages $(BIN)/python $(PYTHONS) $(PYTHONS_ALL)
-	$(BIN)/python -X dev -W error -m pytest -m 'ensemble or long' $(ARGS)
+	TESTS=long scripts/test together $(BIN)/python 2 $(ARGS)
+	TESTS=long scripts/test alone $(BIN)/python $(ARGS)
 
 simulate: $(VENV)/.test ## clusters that fail in all ways, in virtual time (ARGS="--schedules 100000", "--replay TOKEN")
 	$(BIN)/python -m peerage.testing.simulation $(ARGS)

@@ -8,6 +8,7 @@ import pytest
 
 from peerage.testing.simulation.schedule import (
     KINDS,
+    SERVERS,
     Action,
     Schedule,
     draw,
@@ -73,7 +74,7 @@ def test_what_is_drawn_fits_the_cluster():
             kind = KINDS[action.kind]
             assert schedule.registry in kind.registries
             assert kind.shortest <= action.seconds <= kind.longest
-            assert {*action.targets} <= {*schedule.processes, *schedule.machines, REGISTRY}
+            assert {*action.targets} <= {*schedule.processes, *schedule.machines, *SERVERS, REGISTRY}
             assert len({*action.targets}) == (2 if kind.target == "link" else 1)
 
 

@@ -1,29 +1,38 @@
 """Runs a schedule: starts its cluster, does to it what the schedule says, and returns the trace."""
 
 import asyncio
+import traceback
 from collections import Counter
 from random import Random
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from peerage.registry import Registry
 from peerage.testing.simulation.checker import Promises, Violation, check
 from peerage.testing.simulation.cluster import OUTSIDE, Cluster
-from peerage.testing.simulation.folder import SimulatedRegistry
-from peerage.testing.simulation.schedule import Action, Schedule
-from peerage.testing.simulation.trace import Event, FaultBegan, FaultEnded
-from peerage.testing.simulation.world import Host, World
+from peerage.testing.simulation.registryfaults import (
+    SESSION_TIMEOUT,
+    EmbeddedFaults,
+    RegistryFaults,
+    ZooKeeperFaults,
+)
+from peerage.testing.simulation.schedule import SERVERS, Action, RegistryKind, Schedule
+from peerage.testing.simulation.trace import REGISTRY, Event, FaultBegan, FaultEnded
+from peerage.testing.simulation.world import World
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-
-#: Seconds until a session of the simulated ZooKeeper ends without its process.
-SESSION_TIMEOUT: Final = 10.0
 
 #: Seconds before an action from which on callers call more often.
 _BEFORE: Final = 0.2
 
 #: Seconds of calls in a cluster that has settled, before the end.
 _AFTER: Final = 2.0
+
+
+#: What must hold with each registry. The embedded one sees at once that a process has ended.
+PROMISES: Final[dict[RegistryKind, Promises]] = {
+    "embedded": Promises(session_timeout=0.0),
+    "zookeeper": Promises(session_timeout=SESSION_TIMEOUT),
+}
 
 
 class Result(NamedTuple):
@@ -49,9 +58,12 @@ class Result(NamedTuple):
 def run(schedule: Schedule) -> Result:
     """Simulate *schedule*, and check its trace."""
     scenario = Scenario(schedule)
-    trace = scenario.run()
-    promises = Promises(session_timeout=SESSION_TIMEOUT)
-    return Result(trace, check(trace, promises), scenario.world.failures)
+    try:
+        trace = scenario.run()
+    except Exception as error:  # noqa: BLE001 - it is reported with the token of the schedule
+        lines = "".join(traceback.format_exception(error))
+        return Result(scenario.cluster.trace, [], [f"the simulation failed: {lines}"])
+    return Result(trace, check(trace, PROMISES[schedule.registry]), scenario.world.failures)
 
 
 class Scenario:
@@ -66,13 +78,12 @@ class Scenario:
         self.world = World(schedule.seed)
         services = tuple(service for service, _ in schedule.services)
         self.cluster = Cluster(Random(schedule.seed), self.world.loop.time, services)
-        self._open = self.world.open_registry
-        self.world.open_registry = self._open_registry
         # How many actions keep a process from being there, and from running.
         self._down: Counter[str] = Counter()
         self._stopped: Counter[str] = Counter()
         self._cut: Counter[tuple[str, str]] = Counter()
-        self._away = 0
+        faults = EmbeddedFaults if schedule.registry == "embedded" else ZooKeeperFaults
+        registry: RegistryFaults = faults(self.world)
         self._doing: dict[str, Callable[[Action], Awaitable[None]]] = {
             "crash": self._crash,
             "deploy": self._deploy,
@@ -81,9 +92,8 @@ class Scenario:
             "power off": self._power_off,
             "partition": self._partition,
             "delay": self._delay,
-            "outage": self._outage,
             "clock jump": self._jump,
-            "slow disk": self._slow_disk,
+            **registry.doing,
             "update": self._update,
         }
         for machine, names in schedule.machines.items():
@@ -131,7 +141,7 @@ class Scenario:
 
     def _hosts(self, target: str) -> tuple[str, ...]:
         """Return the processes of a machine, or the process itself."""
-        return self.schedule.machines.get(target, (target,))
+        return self.schedule.machines.get(target, (REGISTRY,) if target in SERVERS else (target,))
 
     # What is done to processes
 
@@ -216,34 +226,11 @@ class Scenario:
 
     def _links(self, action: Action) -> list[tuple[str, str]]:
         """Return the addresses from and to which something is done, in both directions."""
-        ours, theirs = ([self.world.host(name).ip for name in self._hosts(each)] for each in action.targets)
+        ours, theirs = map(self._ips, action.targets)
         both = [(one, other) for one in ours for other in theirs]
         return [*both, *((other, one) for one, other in both)]
 
-    # What is done to the registry
-
-    def _open_registry(self, host: Host) -> Registry:
-        registry = self._open(host)
-        if self._away:
-            self._lose(registry)
-        return registry
-
-    def _lose(self, registry: Registry) -> None:
-        assert isinstance(registry, SimulatedRegistry), "it is embedded"
-        registry.lose()
-
-    async def _outage(self, action: Action) -> None:
-        self._away += 1
-        for registry in tuple(self.world.folder.participants):
-            self._lose(registry)
-        await asyncio.sleep(action.seconds)
-        self._away -= 1
-        if not self._away:
-            for registry in tuple(self.world.folder.participants):
-                registry.restore()
-
-    async def _slow_disk(self, action: Action) -> None:
-        folder = self.world.folder
-        before, folder.write_delay = folder.write_delay, (action.seconds, action.seconds + 0.001)
-        await asyncio.sleep(action.seconds)
-        folder.write_delay = before
+    def _ips(self, target: str) -> list[str]:
+        if target == REGISTRY:
+            return [self.world.host(server).ip for server in SERVERS]
+        return [self.world.host(self._hosts(target)[0]).ip]

@@ -29,6 +29,9 @@ _REGISTRIES: Final[tuple[RegistryKind, ...]] = ("embedded", "zookeeper")
 #: What a token begins with; another number when its content changes.
 _PREFIX: Final = "peerage1."
 
+#: The servers of the registry, if it is ZooKeeper.
+SERVERS: Final = ("zk-1", "zk-2", "zk-3")
+
 #: How many machines a cluster with ZooKeeper has, besides those of the registry.
 _MACHINES: Final = 3
 
@@ -42,14 +45,19 @@ AFTERMATH: Final = 10.0
 class Kind(NamedTuple):
     """What an action of one kind is aimed at, and how long it lasts."""
 
-    target: Literal["instance", "process", "machine", "link", "registry"]
+    target: Literal["instance", "process", "machine", "link", "registry", "server"]
     """``instance``: a process that serves; ``process``: one that serves or calls; ``machine``: a machine with
-    all its processes; ``link``: two machines, or one and the registry; ``registry``: the registry itself."""
+    all its processes; ``link``: two machines, or one and the registry; ``registry``: the registry as a whole;
+    ``server``: one of its servers."""
     shortest: float
     """The duration in seconds is drawn between this and *longest*, short ones as often as long ones."""
     longest: float
     registries: tuple[RegistryKind, ...] = _REGISTRIES
     """The registries with which it can happen."""
+    amounts: tuple[float, ...] = (0.0,)
+    """What :attr:`Action.amount` is drawn from."""
+    unit: str = " s"
+    """That of the amount."""
 
 
 _CLUSTER: Final[tuple[RegistryKind, ...]] = ("zookeeper",)
@@ -69,23 +77,27 @@ KINDS: Final[dict[str, Kind]] = {
     # Nothing that is sent over the link arrives, in either direction; TCP sends it again afterwards.
     "partition": Kind("link", 0.05, 30.0, _CLUSTER),
     # Everything takes longer over the link.
-    "delay": Kind("link", 0.1, 10.0, _CLUSTER),
+    "delay": Kind("link", 0.1, 10.0, _CLUSTER, (0.05, 0.5, 2.0)),
     # The wall clock of a process jumps.
-    "clock jump": Kind("process", 0.0, 0.0),
+    "clock jump": Kind("process", 0.0, 0.0, _REGISTRIES, (-86_400.0, -60.0, 2.0, 60.0, 86_400.0)),
     # What is advertised is changed in place.
     "update": Kind("instance", 0.0, 0.0),
-    # The registry writes nothing to its disk.
-    "slow disk": Kind("registry", 0.05, 5.0),
+    # Each change of the registry takes so many seconds.
+    "slow disk": Kind("registry", 0.1, 10.0, _REGISTRIES, (0.1, 1.0, 3.0)),
     # No process can read the registry, or write to it: all its servers are down.
     "outage": Kind("registry", 0.1, 60.0),
-    # One server of the registry is down; the others go on.
-    "server crash": Kind("registry", 0.1, 30.0, _CLUSTER),
-    # One server of the registry shows what others have written later than it should.
-    "lag": Kind("registry", 0.1, 5.0, _CLUSTER),
-    # The session of the process ends at the registry.
-    "expiry": Kind("process", 0.0, 0.0, _CLUSTER),
-    # The registry carries out the next request of the process that changes something, and its reply is lost.
-    "lost reply": Kind("process", 0.0, 0.0, _CLUSTER),
+    # One server of the registry is killed; the others go on.
+    "server crash": Kind("server", 0.1, 30.0, _CLUSTER),
+    # One server of the registry isn't run.
+    "server stop": Kind("server", 0.1, 30.0, _CLUSTER),
+    # One server of the registry shows what was written so many seconds later.
+    "lag": Kind("server", 0.5, 10.0, _CLUSTER, (0.5, 2.0, 5.0)),
+    # A share of the changes is carried out, and the connection breaks instead of the reply.
+    "lost reply": Kind("registry", 0.5, 5.0, _CLUSTER, (0.3, 1.0), ""),
+    # One server of the registry leaves a share of the requests undone, because it has too much to do.
+    "throttling": Kind("server", 0.5, 10.0, _CLUSTER, (0.3, 0.9), ""),
+    # The registry ends the sessions of the machine.
+    "expiry": Kind("machine", 0.0, 0.0, _CLUSTER),
 }
 
 
@@ -102,7 +114,7 @@ class Action:
     seconds: float = 0.0
     """How long it lasts."""
     amount: float = 0.0
-    """By how much: the seconds of a delay or of a clock jump."""
+    """By how much: seconds, or a share of 1."""
 
     @property
     def end(self) -> float:
@@ -162,7 +174,7 @@ class Schedule:
         lines = [f"{self.registry} registry, {services}, {self.callers} × shop, seed {self.seed}"]
         for action in self.actions:
             what = " and ".join([action.kind, *action.targets][1:])
-            amount = f" by {action.amount:g} s" if action.amount else ""
+            amount = f" by {action.amount:g}{KINDS[action.kind].unit}" if action.amount else ""
             duration = f" for {action.seconds:g} s" if action.seconds else ""
             lines.append(f"  {action.at:7.3f} s  {action.kind} {what}".rstrip() + amount + duration)
         if self.rest:
@@ -222,12 +234,8 @@ def _draw_action(random: Random, schedule: Schedule, at: float) -> Action:
     kind = random.choice([kind for kind, each in KINDS.items() if schedule.registry in each.registries])
     about = KINDS[kind]
     seconds = about.longest and round(about.shortest * (about.longest / about.shortest) ** random.random(), 3)
-    amount = 0.0
-    if kind == "delay":
-        amount = random.choice((0.05, 0.5, 2.0))
-    elif kind == "clock jump":
-        amount = random.choice((-86_400.0, -60.0, 2.0, 60.0, 86_400.0))
-    return Action(at, kind, _draw_targets(random, schedule, about), seconds, amount)
+    targets = _draw_targets(random, schedule, about)
+    return Action(at, kind, targets, seconds, random.choice(about.amounts))
 
 
 def _draw_targets(random: Random, schedule: Schedule, about: Kind) -> tuple[str, ...]:
@@ -242,6 +250,8 @@ def _draw_targets(random: Random, schedule: Schedule, about: Kind) -> tuple[str,
             return tuple(random.sample((*schedule.machines, REGISTRY), 2))
         case "registry":
             return (REGISTRY,)
+        case "server":
+            return (random.choice(SERVERS),)
 
 
 def pairs(registry: RegistryKind | None = None) -> set[tuple[str, str]]:
