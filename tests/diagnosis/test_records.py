@@ -67,7 +67,7 @@ def bad(findings: list[Finding]) -> list[tuple[str, str, str]]:
 def test_good_records():
     findings = examine(GOOD, other(2), ASAB)
     assert bad(findings) == []
-    assert findings[0].what == "3 records are as they should be."
+    assert findings[0].what == "3 records are complete and consistent."
 
 
 def test_no_record():
@@ -90,8 +90,10 @@ def test_no_record():
         (
             other(2, web=[["127.0.0.1", 80]], peerage={"host_key": "here"}),
             ("record", "warning"),
-            "listens on loopback of this host",
+            "is on loopback",
         ),
+        (other(2, host="127.0.0.1"), ("record", "warning"), "or calls its own host"),
+        (other(2, host="localhost"), ("record", "warning"), "is on loopback"),
         (other(2, launch_time="2026-12-01T12:00:30Z"), ("clock", "warning"), "30 s ahead"),
         (
             other(2, launch_time="2026-12-01T13:00:00"),

@@ -47,6 +47,27 @@ def check_health(health: Health, *, exposed: bool) -> list[Finding]:
     return findings
 
 
+def check_cache(path: str, *, age: float | None, problem: str) -> Finding:
+    """Judge the disk cache, with which a service of this user starts while the registry is out of reach.
+
+    Args:
+        path: of its file; empty if it is switched off.
+        age: seconds since it was saved; None if it wasn't.
+        problem: why it can't be used; empty if it can.
+    """
+    if not path:
+        what = "The disk cache is switched off: a service that starts without the registry knows no others."
+        return Finding("cache", Severity.NOTE, "", what)
+    if problem:
+        what = f"The disk cache {path} can't be used: {problem}."
+        return Finding("cache", Severity.WARNING, path, what, "Mend it, or remove the file.")
+    if age is None:
+        what = f"There is no disk cache in {path}: no service of this user has saved one yet."
+        return Finding("cache", Severity.NOTE, path, what)
+    what = f"A service of this user that starts without the registry knows what was known {age:.0f} s ago."
+    return Finding("cache", Severity.OK, path, what)
+
+
 def check_unread(reason: str) -> Finding:
     """Return the finding that the records couldn't be read."""
     return Finding(

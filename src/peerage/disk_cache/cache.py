@@ -5,15 +5,13 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from threading import Thread
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple
 
+from peerage.blocking import in_daemon_thread
 from peerage.disk_cache.files import CacheFile
 from peerage.disk_cache.format import Entry, Moment, UnusableFileError, decode, encode
 
 log = logging.getLogger(__name__)
-
-_T = TypeVar("_T")
 
 #: Seconds after which what was saved isn't used any more.
 MOST_AGE: Final = 24 * 3600.0
@@ -87,17 +85,32 @@ class DiskCache:
     async def load(self) -> Loaded | None:
         """Return what was saved at most a day ago, None if nothing usable was; says in the log why."""
         try:
-            async with asyncio.timeout(_READ_TIMEOUT):
-                content = await _in_thread(self._file.read)
-            if content is None:
-                log.info("There is no disk cache of %s in %s", self._url, self._file.path)
-                return None
-            saved = decode(content, self._url)
-            age = checked_age(self._moment().seconds_since(saved.when))
-        except (OSError, UnusableFileError, TimeoutError) as error:
+            loaded = await self.read()
+        except (OSError, UnusableFileError) as error:
             self.ignore(error)
             return None
-        return Loaded(saved.entries, age)
+        if loaded is None:
+            log.info("There is no disk cache of %s in %s", self._url, self.path)
+        return loaded
+
+    async def read(self) -> Loaded | None:
+        """Return what was saved; None if nothing was.
+
+        Raises:
+            OSError: the file can't be read; TimeoutError: not in time.
+            UnusableFileError: it can't be trusted, is damaged, or is over a day old.
+        """
+        async with asyncio.timeout(_READ_TIMEOUT):
+            content = await in_daemon_thread(self._file.read)
+        if content is None:
+            return None
+        saved = decode(content, self._url)
+        return Loaded(saved.entries, checked_age(self._moment().seconds_since(saved.when)))
+
+    @property
+    def path(self) -> str:
+        """The file that was read or written last."""
+        return self._file.path
 
     def ignore(self, error: Exception) -> None:
         """Log why the file isn't used."""
@@ -149,7 +162,7 @@ class DiskCache:
 
     async def _save(self, entries: Iterable[Entry]) -> float:
         """Save *entries*, and return the seconds until the next time."""
-        writing = self._writing = _in_thread(
+        writing = self._writing = in_daemon_thread(
             lambda: self._file.write(encode(self._url, self._moment(), entries))
         )
         try:
@@ -168,34 +181,3 @@ class DiskCache:
             return _AFTER_FAILURE
         self._failed = False
         return max(PAUSE, size / _BYTES_A_SECOND)
-
-
-def _in_thread(work: Callable[[], _T]) -> "asyncio.Future[_T]":
-    """Do *work* in a thread of its own, a daemon: a disk that hangs doesn't keep the process from exiting."""
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[_T] = loop.create_future()
-
-    def settle(result: _T | None, error: BaseException | None) -> None:
-        if future.cancelled():
-            return
-        if error is None:
-            future.set_result(result)  # type: ignore[arg-type] # None only with an error, or as the result itself
-        else:
-            future.set_exception(error)
-
-    def run() -> None:
-        result, error = None, None
-        try:
-            result = work()
-        except BaseException as raised:  # noqa: BLE001 - raised where it is awaited
-            error = raised
-        try:
-            loop.call_soon_threadsafe(settle, result, error)
-        except RuntimeError:
-            return  # the loop was closed meanwhile
-
-    try:
-        Thread(target=run, name="peerage-disk-cache", daemon=True).start()
-    except RuntimeError as error:
-        future.set_exception(OSError(f"no thread can be started: {error}"))
-    return future

@@ -1,11 +1,12 @@
 """``peerage doctor`` on real servers: reachable or not, protected or not, and what it may ask them."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from tests.backends.zookeeper.support import PASSWORD, folder_of, with_credentials
+from tests.backends.zookeeper.support import PASSWORD, bare_client, folder_of, with_credentials
 
 from peerage.diagnosis import Diagnosis, Finding, Severity
 from peerage.doctor import diagnose
@@ -150,6 +151,45 @@ async def test_a_server_that_may_say_little(tmp_path):
     assert diagnosis.well
     [finding] = found(diagnosis, "limits", Severity.NOTE)
     assert "4lw.commands.whitelist=srvr,ruok,mntr" in finding.todo
+
+
+async def test_a_cluster_with_one_of_each_fault(url, server):
+    """Each is found once, and only they are."""
+
+    def made(service: str, **fields: object) -> bytes:
+        """The record of a process of its own."""
+        fields = {"host": "127.0.0.1", "service_id": service, "process_id": service, **fields}
+        return json.dumps({"web": [["0.0.0.0", free_port()]], **fields}).encode()
+
+    twin = made("twin", instance_id="twin-1")
+    records = {
+        "Unreadable": b"{",
+        "Elsewhere": made("elsewhere", web=[["127.0.0.1", 80]]),
+        "Dead": made("dead"),
+        "Nowhere": made("nowhere", host="nowhere.invalid"),
+        "Nameless": json.dumps({"host": "127.0.0.1", "web": [["0.0.0.0", 1]]}).encode(),
+        "Twin": twin,
+        "Newer": twin,
+    }
+    async with closing(open_registry(url)) as (registry,), bare_client(server.address) as client:
+        for name, data in records.items():
+            await registered(registry, name, data)
+        await asyncio.to_thread(client.create, f"{folder_of(url)}/ByHand.1", made("left"))
+        diagnosis = await diagnose(f"{url}&acl=open")
+    faults = {(check, subject.partition(".")[0]) for check, subject in bad(diagnosis)}
+    assert faults == {
+        ("record", "Unreadable"),
+        ("record", "Elsewhere"),
+        ("record", "ByHand"),
+        ("record", "Nameless"),
+        # Their host is 127.0.0.1, which is another one for each caller.
+        *(("record", name) for name in ("Dead", "Twin", "Newer")),
+        ("duplicate", "Twin"),
+        ("host", "Nowhere"),
+        ("port", "Dead"),
+        ("port", "Nameless"),
+        ("port", "Newer"),
+    }
 
 
 @pytest.mark.long

@@ -7,7 +7,6 @@ import resource
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from threading import Thread
 from typing import Final
 
 from peerage.backends.embedded import forks
@@ -15,6 +14,7 @@ from peerage.backends.embedded.diagnosis import FolderFacts, check_folder
 from peerage.backends.embedded.folder import DRAFT_PREFIX, Folder
 from peerage.backends.embedded.location import Location
 from peerage.backends.embedded.recordfile import RECORD_NAME
+from peerage.blocking import in_daemon_thread
 from peerage.diagnosis import Finding
 from peerage.errors import RegistryDeniedError
 
@@ -26,29 +26,11 @@ _OPEN: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 
 async def examine(location: Location) -> list[Finding]:
     """Return what is found about the folder; nothing if it can't be opened, which its health explains."""
-    loop = asyncio.get_running_loop()
-    answer: asyncio.Future[FolderFacts | None] = loop.create_future()
-
-    def settle(facts: FolderFacts | None) -> None:
-        if not answer.done():
-            answer.set_result(facts)
-
-    def look() -> None:
-        facts = None
-        # A folder that doesn't exist yet, or is refused: the registry itself says why when it is opened.
-        with suppress(RegistryDeniedError, OSError):
-            facts = look_at(location)
-        with suppress(RuntimeError):  # the loop is closed
-            loop.call_soon_threadsafe(settle, facts)
-
-    # A daemon: if the disk hangs, the process can end nevertheless.
-    Thread(target=look, name="peerage-examine", daemon=True).start()
     try:
         async with asyncio.timeout(_SECONDS):
-            found = await answer
-    except TimeoutError:
+            return check_folder(await in_daemon_thread(lambda: look_at(location)))
+    except (RegistryDeniedError, OSError):
         return []
-    return [] if found is None else check_folder(found)
 
 
 def look_at(location: Location) -> FolderFacts:
