@@ -13,7 +13,7 @@ PYTHONS_ALL ?= python3.12 python3.13 python3.14
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all check docs pictures bench clean
+.PHONY: help demo test test-all simulate check docs pictures bench clean
 
 help: ## list the targets
 	@echo "peerage: make TARGET [ARGS=\"...\"]"
@@ -34,7 +34,11 @@ test-all: $(VENV)/.test $(VENV)-asab/.peer ## what `make test` leaves out: furth
 	@scripts/test-pythons $(BIN)/python $(PYTHONS_ALL)
 	@scripts/test-newest-kazoo $(BIN)/python
 	@scripts/test-packages $(BIN)/python $(PYTHONS) $(PYTHONS_ALL)
-	$(BIN)/python -X dev -W error -m pytest -m 'ensemble or long' $(ARGS)
+	TESTS=long scripts/test together $(BIN)/python 2 $(ARGS)
+	TESTS=long scripts/test alone $(BIN)/python $(ARGS)
+
+simulate: $(VENV)/.test ## clusters that fail in all ways, in virtual time (ARGS="--schedules 100000", "--replay TOKEN")
+	$(BIN)/python -m peerage.testing.simulation $(ARGS)
 
 check: $(VENV)/.check ## ruff, mypy --strict, pyright on the public names, import-linter
 	$(BIN)/ruff check .

@@ -114,7 +114,7 @@ def cluster(bare, zookeeper) -> Environment:
     return Environment(variables["PEERAGE_REGISTRY"], {**bare, **variables})
 
 
-@pytest.fixture(params=["embedded", "cluster"])
+@pytest.fixture(params=["embedded", pytest.param("cluster", marks=pytest.mark.long)])
 def environment(request) -> Environment:
     """Each of them."""
     return request.getfixturevalue(request.param)

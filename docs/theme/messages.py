@@ -18,7 +18,7 @@ AREAS = {
     "ZooKeeper": ("backends/zookeeper",),
     "Other registries, and their URLs": ("backends", "registry"),
     "Advertising": ("records", "registration", "integrations/advertising", "integrations/election"),
-    "Finding": ("discovery", "finder", "membership", "directory", "outage_log", "changes"),
+    "Finding": ("discovery", "finder", "disk_cache", "membership", "directory", "outage_log", "changes"),
     "Calls": ("calling", "client", "balancing", "deadlines", "telemetry", "integrations/transports"),
     "Clients of other kinds": ("integrations/httpx", "integrations/portal", "integrations/synchronous"),
     "Servers": ("serving", "web", "integrations"),

@@ -67,6 +67,11 @@ class Discovery(Finder):
         suspect_seconds: how long an instance stays known, as a suspect, if its record vanishes together with
             many others, or as the last one of a name. It may be alive: it is called if there is no other, and
             dropped when it refuses a connection. 0: not at all.
+        disk_cache: where what is known is saved, for a start while the registry is out of reach: a folder;
+            True: a default one; False: nowhere. None: as ``PEERAGE_DISK_CACHE`` says, by default True, but
+            False if *registry* is an object. ``embedded:`` and ``memory:`` have none.
+        disk_cache_tokens: whether internal tokens are sent over plain http to addresses that are known from
+            the disk cache only.
         calls: how calls deal with failures, and which instances they prefer.
         ejection: when instances that fail are ejected, so that they get no requests for a while.
         score: which of two instances gets a request; by default :func:`peerage.balancing.least_outstanding`.
@@ -90,6 +95,8 @@ class Discovery(Finder):
         authorization: str = "cluster",
         allowed_networks: str | Sequence[str] | None = None,
         suspect_seconds: float = SUSPECT_SECONDS,
+        disk_cache: bool | str | os.PathLike[str] | None = None,
+        disk_cache_tokens: bool = False,
         calls: "CallOptions | None" = None,
         ejection: "Ejection | None" = None,
         score: "Score | None" = None,
@@ -100,6 +107,7 @@ class Discovery(Finder):
             ready_timeout=ready_timeout,
             allowed_networks=allowed_networks,
             suspect_seconds=suspect_seconds,
+            disk_cache=disk_cache,
         )
         self.key_root = ""
         """The path below which the cluster's key is, where several clusters share the servers."""
@@ -109,6 +117,7 @@ class Discovery(Finder):
             _check_name(key, value)
         self._identity = identity
         self._registrations: set[Registration] = set()
+        self._disk_cache_tokens = disk_cache_tokens
         self._calls = calls
         self._ejection = ejection
         self._score = score
@@ -291,6 +300,7 @@ class Discovery(Finder):
             score=self._score,
             telemetry=self._telemetry,
             place=self._place(),
+            disk_cache_tokens=self._disk_cache_tokens,
             **parts,
         )
 

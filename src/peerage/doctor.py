@@ -7,15 +7,18 @@ import asyncio
 import socket
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Final
 
 from peerage.calling import Addresses, Host, Lookups
 from peerage.client.lookup import HostLookup
 from peerage.client.reach import reach
-from peerage.diagnosis import Diagnosable, Diagnosis
+from peerage.diagnosis import Diagnosable, Diagnosis, Finding, Severity
 from peerage.diagnosis.environment import Surroundings, check_environment
-from peerage.diagnosis.health import check_health, check_unread
+from peerage.diagnosis.health import check_cache, check_health, check_unread
 from peerage.diagnosis.reach import check_reach
 from peerage.diagnosis.records import check_records
+from peerage.disk_cache import disk_cache_of, from_environment
+from peerage.disk_cache.format import UnusableFileError
 from peerage.errors import ConfigurationError, NotReadyError
 from peerage.finder import Finder
 from peerage.records.identity import read_identity
@@ -25,7 +28,10 @@ from peerage.timing import monotonic
 from peerage.waiting import first_of
 
 #: Seconds that the look-up of a host name may take.
-_LOOKUP_SECONDS = 2.0
+_LOOKUP_SECONDS: Final = 2.0
+
+#: Seconds that a registry has to be read of which nothing answered.
+_LAST_CHANCE: Final = 0.2
 
 
 async def diagnose(
@@ -45,7 +51,7 @@ async def diagnose(
         ConfigurationError: the URL of the registry can't work.
         MissingExtraError: its backend needs a package that isn't installed.
     """
-    finder = Finder(registry, suspect_seconds=0)
+    finder = Finder(registry, suspect_seconds=0, disk_cache=False)
     lookup = _Lookup()
     opened = finder.registry
     try:
@@ -54,12 +60,14 @@ async def diagnose(
         if isinstance(opened, Diagnosable):
             examined = await opened.diagnose(lookup.addresses, KEY_NAME)
         finder.start()
-        unread = await _unread(finder, timeout)
+        hopeless = bool(examined) and all(each.severity is Severity.PROBLEM for each in examined)
+        unread = await _unread(finder, _LAST_CHANCE if hopeless else timeout)
         health = await opened.inspect()
         # Death is seen at once where all processes are on one host.
         one_host = health.state == "connected" and health.session_timeout is None
         findings = [*check_health(health, exposed=not examined), *examined]
         findings += check_environment(await _surroundings(lookup), one_host=one_host)
+        findings += await _cache(opened.url)
         if unread is not None and health.state == "connected":
             findings.append(check_unread(unread))
         elif unread is None:
@@ -80,6 +88,20 @@ async def _unread(finder: Finder, timeout: float) -> str | None:  # noqa: ASYNC1
     except NotReadyError as error:
         return membership.stale or str(error)
     return None if membership.ready else membership.stale
+
+
+async def _cache(url: str) -> list[Finding]:
+    """Look at the disk cache that a service of this user would start with."""
+    choice = from_environment()
+    cache = disk_cache_of(url, choice)
+    if cache is None:
+        needed = choice is False and disk_cache_of(url, True) is not None  # noqa: FBT003 - as the program chooses
+        return [check_cache("", age=None, problem="")] if needed else []
+    try:
+        loaded = await cache.read()
+    except (OSError, UnusableFileError) as error:
+        return [check_cache(cache.path, age=None, problem=str(error) or "it takes too long")]
+    return [check_cache(cache.path, age=None if loaded is None else loaded.age, problem="")]
 
 
 class _Lookup:

@@ -8,6 +8,7 @@ from typing import Any, Self
 from peerage.changes import Changes
 from peerage.directory import SUSPECT_SECONDS, Criteria, Directory, Guard, fold_criteria
 from peerage.directory.suggest import KeySpelling
+from peerage.disk_cache import disk_cache_of, from_environment
 from peerage.errors import RegistryClosedError
 from peerage.membership import READY_TIMEOUT, Membership
 from peerage.records.identity import host_key
@@ -26,11 +27,15 @@ class Finder:
         ready_timeout: float = READY_TIMEOUT,
         allowed_networks: str | Sequence[str] | None = None,
         suspect_seconds: float = SUSPECT_SECONDS,
+        disk_cache: bool | str | os.PathLike[str] | None = None,
     ) -> None:
         if registry is None:
             registry = os.environ.get("PEERAGE_REGISTRY") or "embedded:"
         self._owns_registry = isinstance(registry, str)
         self.registry: Registry = open_registry(registry) if isinstance(registry, str) else registry
+        if disk_cache is None:
+            # Who makes the registry decides what is kept of it.
+            disk_cache = from_environment() if self._owns_registry else False
         self.membership = Membership(
             self.registry,
             Directory(
@@ -39,6 +44,7 @@ class Finder:
                 guard=Guard(keep=suspect_seconds) if suspect_seconds > 0 else None,
             ),
             ready_timeout=ready_timeout,
+            disk_cache=disk_cache_of(self.registry.url, disk_cache),
         )
         self._changes: set[Changes] = set()
         self._spelling = KeySpelling(self.directory)
@@ -114,7 +120,10 @@ class Finder:
 
     @property
     def age(self) -> float:
-        """Seconds since the directory was last certain: 0 in touch, ``inf`` before the first snapshot."""
+        """Seconds since the directory was last certain: 0 in touch, ``inf`` while nothing is known.
+
+        What comes from the disk cache is as old as the file.
+        """
         return self.membership.age
 
     async def ready(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - the message names it

@@ -13,9 +13,11 @@ from contextlib import aclosing
 from typing import Final
 
 from peerage.directory import Directory, reconcile
+from peerage.disk_cache import DiskCache, Entry
+from peerage.disk_cache.format import UnusableFileError
 from peerage.errors import NotReadyError, RegistryClosedError
 from peerage.outage_log import OutageLog
-from peerage.registry import Event, Gone, Put, Registry, Snapshot, Stale
+from peerage.registry import Event, Gone, Put, Record, Registry, Snapshot, Stale
 from peerage.timing import monotonic
 
 log = logging.getLogger(__name__)
@@ -36,6 +38,7 @@ class Membership:
         ready_timeout: seconds that :meth:`wait_ready` waits for the first snapshot.
         clock: monotonic seconds.
         retry: seconds until a watch that failed is begun again; watches of a correct backend don't fail.
+        disk_cache: keeps what is known, for a start while the registry is out of reach; None: nothing does.
     """
 
     def __init__(
@@ -46,6 +49,7 @@ class Membership:
         ready_timeout: float = READY_TIMEOUT,
         clock: Callable[[], float] = monotonic,
         retry: float = 1.0,
+        disk_cache: DiskCache | None = None,
     ) -> None:
         self.registry = registry
         self.directory = directory
@@ -55,16 +59,19 @@ class Membership:
         self.not_ready: type[NotReadyError] = NotReadyError
         """The error that :meth:`wait_ready` raises."""
         self.ready = False
-        """Whether a snapshot was applied completely, however long ago."""
+        """Whether a snapshot was applied completely, however long ago, by this process or the one before."""
         self.stale: str | None = None
         """Why the registry is out of reach; None while in touch. What was known stays in use meanwhile."""
         self.refused = False
         """Whether the registry refuses to be read, which waiting doesn't change; :attr:`stale` says why."""
         self._clock = clock
         self._retry = retry
+        self._disk_cache = disk_cache
+        self._saved_generation = directory.generation
         self._closed = False
         self._task: asyncio.Task[None] | None = None
         self._slice_ends = 0.0
+        self._loaded = False
         self._expiry: asyncio.TimerHandle | None = None
         self._knows_timeout = directory.guard is None
         self._lost_at: float | None = None
@@ -73,14 +80,28 @@ class Membership:
 
     @property
     def age(self) -> float:
-        """Seconds since the directory was last certain: 0 in touch, ``inf`` before the first snapshot."""
+        """Seconds since the directory was last certain: 0 in touch, ``inf`` while nothing is known.
+
+        What comes from the disk cache is as old as the file.
+        """
         if not self.ready:
             return math.inf
         return 0.0 if self._lost_at is None else self._clock() - self._lost_at
 
+    def as_of(self) -> str:
+        """Return a sentence on how old what is known is, for messages; empty while in touch."""
+        if self.stale is None or not self.ready:
+            return ""
+        return (
+            f"The registry {self.registry.url} has been out of reach for {self.age:.0f} s, so changes since "
+            f"then aren't known: {self.stale.rstrip('.')}."
+        )
+
     def start(self) -> None:
         """Begin; needs the running event loop."""
         self._task = asyncio.create_task(self._run(), name=f"peerage: follow {self.registry.url}")
+        if self._disk_cache is not None:
+            self._disk_cache.start(self._to_save)
 
     async def aclose(self) -> None:
         """Stop following; the directory stays as it is, and calls that wait raise RegistryClosedError."""
@@ -92,6 +113,8 @@ class Membership:
         if task is not None:
             task.cancel()
             await asyncio.wait([task])
+        if self._disk_cache is not None:
+            await self._disk_cache.aclose()
         self._outages.flush()
 
     async def wait_ready(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - the message names it
@@ -165,12 +188,55 @@ class Membership:
         match event:
             case Stale(reason, refused):
                 self._lose(reason, refused=refused)
+                await self._load()
             case Snapshot(records):
                 await self._change(reconcile(self.directory.names(), records))
                 self._recover()
                 await self._read_timeout()
             case change:
                 await self._change((change,))
+        if self._disk_cache is not None and self.directory.generation != self._saved_generation:
+            self._disk_cache.changed()
+
+    # The disk cache
+
+    async def _load(self) -> None:
+        """Load the disk cache, once, if nothing else is known."""
+        cache = self._disk_cache
+        if cache is None or self.ready or self._loaded:
+            return
+        self._loaded = True
+        if (found := await cache.load()) is None:
+            return
+        # The guard's clock runs from now on: suspects have their whole time again.
+        try:
+            for record, suspect in found.entries:
+                self.directory.restore(record, suspect=suspect)
+                await self._let_others_run()
+        except UnusableFileError as error:
+            cache.ignore(error)
+        if not len(self.directory):
+            return
+        self._lost_at = self._clock() - found.age
+        self.ready = True
+        self._expire()
+        log.warning(
+            "The registry %s is out of reach: %s. %d records are known from the disk cache, saved %.0f s "
+            "ago, and stay in use until it is back.",
+            self.registry.url,
+            (self.stale or "").rstrip("."),
+            len(self.directory),
+            found.age,
+        )
+        self._notify()
+
+    def _to_save(self) -> Iterable[Entry] | None:
+        """Return what is known, unless it is uncertain: what was saved before is at least as good then."""
+        if self.stale is not None or not self.ready:
+            return None
+        self._saved_generation = self.directory.generation
+        known = tuple(self.directory)
+        return (Entry(Record(one.name, one.data, one.sequence, one.ephemeral), one.suspect) for one in known)
 
     def _expire(self) -> None:
         """Drop the suspects whose time is over, and come back when the next one's is."""
@@ -199,10 +265,13 @@ class Membership:
                 case Gone(name, withdrawn):
                     self.directory.remove(name, withdrawn=withdrawn)
                     self._expire()
-            # Let other tasks run if this slice has lasted long enough.
-            if self._clock() >= self._slice_ends:
-                await asyncio.sleep(0)
-                self._slice_ends = self._clock() + SLICE
+            await self._let_others_run()
+
+    async def _let_others_run(self) -> None:
+        """Let other tasks run if this slice has lasted long enough."""
+        if self._clock() >= self._slice_ends:
+            await asyncio.sleep(0)
+            self._slice_ends = self._clock() + SLICE
 
     def _lose(self, reason: str, *, refused: bool = False) -> None:
         if self.stale is None:

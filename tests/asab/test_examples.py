@@ -76,6 +76,7 @@ async def test_a_client_of_the_other_kind(cluster, one, other):
         assert await client.line() == "200 {'items': ['tea'], 'token': False}"
 
 
+@pytest.mark.long
 @SIDES
 async def test_a_relay_of_the_other_kind(cluster, one, other):
     """both.py calls server.py on behalf of its caller."""
@@ -91,6 +92,7 @@ async def test_a_relay_of_the_other_kind(cluster, one, other):
                 assert await response.json() == answer
 
 
+@pytest.mark.long
 async def test_a_service_moves_and_back(cluster):
     """One beside the other, the other gone, and the same again: it is called all the while."""
     calls, over = 0, asyncio.Event()
@@ -162,6 +164,7 @@ async def test_custom_ids_of_ours(cluster):
         assert (status, json.loads(text)) == (200, {"shards": ["1", "2"]})
 
 
+@pytest.mark.long
 @SIDES
 async def test_authorization_of_the_other_kind(cluster, one, other):
     """authorization.py accepts the tokens that signed_in.py on the other side gets from seacat_auth.py."""

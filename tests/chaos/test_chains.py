@@ -9,7 +9,7 @@ from tests.web.programs import environ, serving
 import peerage
 from peerage.testing import eventually
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.alone]
 
 #: Calls the service that is named in the environment, or waits for ever; says when it was cancelled.
 PROGRAM = """

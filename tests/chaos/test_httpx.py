@@ -9,7 +9,7 @@ from tests.web.programs import RUN_APP, environ, serving
 
 from peerage import Discovery
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.alone]
 
 
 @pytest.fixture

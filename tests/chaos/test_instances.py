@@ -8,7 +8,7 @@ import pytest
 
 from peerage.testing import eventually
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.alone]
 
 
 async def later(seconds: float, action, *arguments) -> None:

@@ -19,7 +19,7 @@ from peerage import Discovery, call_options
 from peerage.testing.children import STRICT, run
 from peerage.testing.waiting import eventually
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.alone]
 
 
 async def total(services):

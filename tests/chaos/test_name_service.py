@@ -11,7 +11,7 @@ import pytest
 
 from peerage.testing.children import STRICT, Child, run
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.alone]
 
 #: Where the name server listens, at the port 53.
 ADDRESS = "127.53.53.53"

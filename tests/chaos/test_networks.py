@@ -10,7 +10,7 @@ import pytest
 
 from peerage import CallTrace, trace_calls
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.alone]
 
 #: Calls a second.
 RATE = 100

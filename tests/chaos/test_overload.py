@@ -11,7 +11,7 @@ from tests.chaos.conftest import Callers
 
 from peerage.testing.children import STRICT, Child, run
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.alone]
 
 HERE = Path(__file__).parent
 

@@ -15,7 +15,7 @@ from peerage.testing.children import STRICT, Child, run
 from peerage.testing.zookeeper import Proxy, ZooKeeperServer
 from peerage.testing.zookeeper.server import free_port
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.alone]
 
 #: Calls a second.
 RATE = 50

@@ -45,6 +45,7 @@ async def test_no_call_fails_while_one_is_killed_and_one_joins(peerage, folder):
     assert not left_in(folder)
 
 
+@pytest.mark.long
 async def test_no_call_fails_on_a_zookeeper(zookeeper, peerage):
     """The record of a killed service stays until its session ends; calls go to the others meanwhile."""
     url = f"zookeeper://{zookeeper.address}/demo-{os.getpid()}?session_timeout=3"

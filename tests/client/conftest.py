@@ -58,6 +58,9 @@ class Known:
         if not self.ready and self.on_ready is not None:
             await self.on_ready()
 
+    def as_of(self):
+        return ""
+
 
 class Fleet:
     """Servers, their records, and the client that calls them."""

@@ -228,7 +228,7 @@ def next_of(changes):
     raise AssertionError("it waits although an event is there")
 
 
-DirectoryMachine.TestCase.settings = settings(max_examples=80, stateful_step_count=40)
+DirectoryMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=40)
 TestDirectoryModel = DirectoryMachine.TestCase
 
 

@@ -324,5 +324,5 @@ class GuardMachine(RuleBasedStateMachine):
             assert self.directory.names() == self.present.keys()
 
 
-GuardMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=40)
+GuardMachine.TestCase.settings = settings(max_examples=75, stateful_step_count=40)
 TestGuardModel = GuardMachine.TestCase

@@ -61,11 +61,12 @@ def test_criteria_leave_out_other_records(directory):
 def test_entries_are_values_of_json(directory):
     """For programs."""
     first, *_, last = (json.loads(json.dumps(row.entry())) for row in listing(directory))
-    assert first.keys() == {"name", "state", "superseded", "urls", "problems", "record"}
+    assert first.keys() == {"name", "state", "superseded", "unconfirmed", "urls", "problems", "record"}
     assert last == {
         "name": "broken",
         "state": "unreadable",
         "superseded": False,
+        "unconfirmed": False,
         "urls": [],
         "problems": list(directory.problems["broken"]),
         "record": None,

@@ -218,6 +218,7 @@ async def test_a_service_that_withdraws_is_no_suspect(zookeeper, folder, stack, 
     assert not seen
 
 
+@pytest.mark.long
 async def test_a_suspect_that_refuses_connections_is_gone_at_the_first_call(zookeeper, folder, stack, capsys):
     """It was killed: the caller gets the same error as always. `peerage ls --watch` shows it as suspect."""
     proxy = await stack.enter_async_context(Proxy(zookeeper.address))

@@ -3,6 +3,7 @@
 import os
 import signal
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 from tests.integrations.servers import APPLICATION, SERVERS, serving
@@ -93,20 +94,27 @@ async def test_no_call_fails_when_a_worker_has_had_its_requests(tmp_path):
 
 
 async def test_no_call_fails_when_gunicorn_replaces_its_workers(tmp_path):
-    """At SIGHUP."""
+    """At SIGHUP: an old worker serves and is found until a new one has loaded the application."""
+    server = SERVERS["gunicorn with uvicorn's worker"]
+    slow = f"import time; time.sleep(2)\n{APPLICATION}"
     async with (
         finding(environ(tmp_path, "")["PEERAGE_REGISTRY"]) as found,
-        serving(SERVERS["gunicorn with uvicorn's worker"], tmp_path, port=free_port()) as server,
+        serving(server, tmp_path, port=free_port(), application=slow, TEST_LAME_DUCK="1") as supervisor,
         found.discovery.session() as session,
     ):
         leader = await found.new_leader()
+        missing = []
+        unsubscribe = found.discovery.directory.subscribe(lambda _: missing.append(not found.leader()))
         async with sending(session, URL) as load:
-            for _ in range(2):
-                await load.some(20)
-                server.signal(signal.SIGHUP)
-                leader = await found.new_leader(leader)
             await load.some(20)
+            supervisor.signal(signal.SIGHUP)
+            await found.new_leader(leader)
+            await eventually(lambda: not Path(f"/proc/{leader}").exists(), "the end of the old one")
+            await load.some(20)
+        unsubscribe()
     assert load.failed == []
+    assert missing
+    assert not any(missing)
 
 
 async def test_a_service_that_is_reloaded_is_found_again(tmp_path):

@@ -45,7 +45,7 @@ def everything(client: KazooClient, path: str) -> dict[str, object]:
 
 
 async def test_a_cluster_of_the_original_is_looked_at(cluster, zookeeper, path, url):
-    """ls, locate and get know it; every node is as it was, to the last transaction."""
+    """ls, locate and get know it, and find no fault; every node is as it was, to the last transaction."""
     async with bare_client(zookeeper.address) as client:
         before = await asyncio.to_thread(everything, client, f"/{path}")
         code, listed = await peerage("ls", "--registry", url)
@@ -58,6 +58,9 @@ async def test_a_cluster_of_the_original_is_looked_at(cluster, zookeeper, path, 
         assert (code, len(located.split())) == (0, 1)
         code, answer = await peerage("get", "--registry", url, "http://billing.service_id.asab/who")
         assert (code, json.loads(answer)) == (0, {"who": "asab", "instance": "billing-1"})
+        code, found_out = await peerage("doctor", f"{url}&acl=open")
+        assert code == 0, found_out
+        assert "2 records are complete and consistent." in found_out
         after = await asyncio.to_thread(everything, client, f"/{path}")
     assert after == before
 

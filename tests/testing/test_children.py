@@ -43,6 +43,19 @@ async def test_the_last_lines_of_the_log_are_kept():
         assert child.log == "3\n4\n"
 
 
+async def test_how_long_a_callback_took_is_not_in_the_log():
+    text = """
+import asyncio, sys, time
+async def main():
+    asyncio.get_running_loop().slow_callback_duration = 0
+asyncio.run(main())
+print("over", file=sys.stderr)
+"""
+    async with run(*python(text)) as child:
+        assert await child.wait() == 0
+        assert child.log == "over\n"
+
+
 async def test_a_program_that_still_runs_is_killed_and_reaped():
     async with run(*python("print('up', flush=True); input()")) as child:
         await child.line()

@@ -85,20 +85,17 @@ async def test_no_new_connection_is_dropped_while_gunicorn_replaces_its_worker(t
                 calls.create_task(call())
                 await asyncio.sleep(1 / RATE)
 
-    async with (
-        serving(GUNICORN_CONFIGURATION, tmp_path, TEST_PORT=str(port)) as server,
-        Discovery(environ(tmp_path, "")["PEERAGE_REGISTRY"]) as discovery,
-    ):
-
-        def found():
-            return {each.name for each in discovery.directory.find((("service_id", "worker"),))}
-
-        await eventually(lambda: len(found()) == 1)
+    async with serving(GUNICORN_CONFIGURATION, tmp_path, TEST_PORT=str(port)) as server:
+        await eventually(lambda: "Listening at" in server.log)
+        await call()
         loading = asyncio.create_task(load())
         for _ in range(RESTARTS):
-            ended = server.log.count("Worker exiting")
+            wanted, ended = len(answers) + 20, server.log.count("Worker exiting")
+            await eventually(lambda wanted=wanted: len(answers) > wanted, "answers")
             server.signal(signal.SIGHUP)
-            await eventually(lambda ended=ended: server.log.count("Worker exiting") > ended)
+            await eventually(
+                lambda ended=ended: server.log.count("Worker exiting") > ended, "the end of the old worker"
+            )
         loading.cancel()
         await asyncio.gather(loading, return_exceptions=True)
     assert set(answers) == {"HTTP/1.1 200"}

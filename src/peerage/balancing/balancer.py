@@ -115,7 +115,7 @@ class Balancer:
         self._table.probed(name, self._clock(), passed=passed)
 
     def check_stalled(self, pick: Pick) -> bool:
-        """Tell whether the instance of a request under way is avoided; if it may have stalled, probe it.
+        """Tell whether the instance of a request under way is avoided or dead; probe it if it may be.
 
         Call this from time to time for requests that are older than a second.
         """
@@ -125,9 +125,12 @@ class Balancer:
         """Give an instance that has just been started few requests at first: it is probably still cold."""
         self._table.joined(name, self._clock())
 
-    def forget(self, name: str) -> None:
-        """Drop the figures of an instance whose record was removed, once it has no request under way."""
-        self._table.forget(name)
+    def forget(self, name: str, *, drained: bool = False) -> None:
+        """Drop the figures of an instance whose record was removed, once it has no request under way.
+
+        Unless it has *drained*, it is probably dead, and those requests aren't answered.
+        """
+        self._table.forget(name, drained=drained)
 
     def __len__(self) -> int:
         """Return the number of instances that are known."""

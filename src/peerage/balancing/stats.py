@@ -23,6 +23,7 @@ class Stats:
         "retired",
         "successes",
         "trouble",
+        "vanished",
     )
 
     def __init__(self, position: float = 0.0) -> None:
@@ -44,6 +45,8 @@ class Stats:
         """What went wrong there lately; None if nothing did."""
         self.retired = False
         """Whether its record was removed, so that these figures are dropped with its last request."""
+        self.vanished = False
+        """Whether that happened although it didn't drain, so that it is probably dead."""
 
     def begin_trouble(self) -> Trouble:
         """Return what went wrong there lately; a new, empty object if nothing did."""

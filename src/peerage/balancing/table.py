@@ -228,9 +228,9 @@ class Table:
                 stats.trouble = None
 
     def check_stalled(self, pick: Pick, now: float) -> bool:
-        """Tell whether the instance of a request under way is avoided; if it may have stalled, probe it."""
+        """Tell whether the instance of a request under way is avoided or dead; probe it if it may be."""
         stats, name = pick.stats, pick.instance.name
-        if name in self.avoided:
+        if name in self.avoided or stats.vanished:
             return True
         if stats.retired or not may_have_stalled(
             pick.started, stats.answered_at, pick.service.answered_at, now
@@ -292,15 +292,18 @@ class Table:
             stats = self.stats[name] = Stats()
             stats.begin_trouble().cold_until = now + COLD_SECONDS
 
-    def forget(self, name: str) -> None:
-        """Drop the figures of an instance whose record was removed, once it has no request under way."""
+    def forget(self, name: str, *, drained: bool) -> None:
+        """Drop the figures of an instance whose record was removed, once it has no request under way.
+
+        Unless it has *drained*, it is probably dead, and those requests aren't answered.
+        """
         stats = self.stats.get(name)
         if stats is None:
             return
         if stats.trouble is not None:
             self._readmit(name, stats, stats.trouble)
         if stats.outstanding:
-            stats.retired = True
+            stats.retired, stats.vanished = True, not drained
         else:
             del self.stats[name]
 

@@ -27,6 +27,13 @@ SUSPECTED = (
 )
 
 
+#: What the state of an unconfirmed record means.
+UNCONFIRMED = (
+    "unconfirmed: known from the disk cache only, because the registry is out of reach. It was there "
+    "when the cache was saved."
+)
+
+
 async def list_once(registry: str | None, words: list[str], *, timeout: float, as_array: bool) -> int:  # noqa: ASYNC109 - an option of the command, handed on
     """Show the instances and what is wrong with them.
 
@@ -92,6 +99,8 @@ def _write_table(rows: list[Row]) -> None:
         _write_lines(["", SUPERSEDED])
     if any(row.instance is not None and row.instance.suspect for row in rows):
         _write_lines(["", SUSPECTED])
+    if any(row.unconfirmed for row in rows):
+        _write_lines(["", UNCONFIRMED])
     if problems := [f"  {line}" for line in problem_lines(rows)]:
         _write_lines(["", "Can't be used:", *problems])
 

@@ -43,7 +43,7 @@ def cells(row: Row, now: datetime) -> tuple[str, ...]:
         _host(instance),
         " ".join(map(clean, sorted(instance.urls))),
         shorten(instance.appclass or ""),
-        f"{state}, superseded" if row.superseded else state,
+        f"{state}{', superseded' * row.superseded}{', unconfirmed' * row.unconfirmed}",
         age((row.record() or {}).get("launch_time"), now),
         shorten(ids),
     )

@@ -55,7 +55,7 @@ async def _write_events(discovery: Discovery, criteria: Criteria, *, as_lines: b
     async for event in discovery.changes():
         both = (event.before, event.instance) if isinstance(event, Changed) else (event.instance,)
         if matching(both, criteria):
-            _write(_json_event(discovery, event) if as_lines else _plain_event(event))
+            _write(_json_event(discovery, event) if as_lines else _plain_event(discovery, event))
 
 
 async def _write_problems(discovery: Discovery, *, as_lines: bool) -> None:
@@ -92,15 +92,18 @@ def _word(event: PeerEvent) -> str:
     return type(event).__name__.lower()
 
 
-def _plain_event(event: PeerEvent) -> str:
-    shown = (cell for cell in cells(row_of(event.instance), datetime.now(UTC)) if cell)
+def _row(discovery: Discovery, event: PeerEvent) -> Row:
+    name, directory = event.instance.name, discovery.directory
+    return row_of(event.instance, directory.problems.get(name, ()), unconfirmed=name in directory.unconfirmed)
+
+
+def _plain_event(discovery: Discovery, event: PeerEvent) -> str:
+    shown = (cell for cell in cells(_row(discovery, event), datetime.now(UTC)) if cell)
     return f"{_word(event):8}{'  '.join(shown)}"
 
 
 def _json_event(discovery: Discovery, event: PeerEvent) -> str:
-    problems = discovery.directory.problems
-    row = row_of(event.instance, problems.get(event.instance.name, ()))
-    line = {"event": _word(event), **row.entry()}
+    line = {"event": _word(event), **_row(discovery, event).entry()}
     if isinstance(event, Changed):
         line["before"] = row_of(event.before).entry()
     return as_json(line)

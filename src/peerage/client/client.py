@@ -35,6 +35,7 @@ from peerage.client.resolver import SharedResolver
 from peerage.directory import Change, DirectoryEvent
 from peerage.errors import RegistryClosedError
 from peerage.membership import Membership
+from peerage.records.instance import DRAINING
 from peerage.telemetry import Telemetry
 from peerage.timing import monotonic
 
@@ -61,6 +62,7 @@ class Client:
         place: where this process runs.
         score: which of two instances is the better one; least_outstanding by default.
         telemetry: what attempts are reported to.
+        disk_cache_tokens: whether internal tokens are sent without TLS to addresses of the disk cache.
         clock: monotonic time in seconds.
         getaddrinfo: looks up the hosts of instances, like ``socket.getaddrinfo``.
         start_lookup: runs one look-up, which may block, and returns at once; in a thread by default.
@@ -78,6 +80,7 @@ class Client:
         place: Place = NOWHERE,
         score: Score | None = None,
         telemetry: Telemetry | None = None,
+        disk_cache_tokens: bool = False,
         clock: Callable[[], float] = monotonic,
         getaddrinfo: Callable[..., list[tuple[Any, ...]]] = socket.getaddrinfo,
         start_lookup: Callable[[Callable[[], None]], None] = start_thread,
@@ -97,7 +100,9 @@ class Client:
         self._rng = rng
         descriptors = _descriptors()
         self._limit = min(_MOST_CONNECTIONS, descriptors // 2) if limit is None else limit
-        self._connections = Connections(min(MOST_IDLE, descriptors // 4))
+        self._connections = Connections(
+            min(MOST_IDLE, descriptors // 4), () if disk_cache_tokens else membership.directory.unconfirmed
+        )
         context = CallContext(
             membership.directory, self.balancer, self.lookup.addresses, clock, rng.random, place
         )
@@ -115,6 +120,7 @@ class Client:
             self._backups,
             self._arrivals,
             reads_load=score is reported_load,
+            as_of=membership.as_of,
             telemetry=telemetry,
         )
         self._options = CallOptions() if options is None else options
@@ -207,7 +213,7 @@ class Client:
         self._arrivals.changed(event)
         before, after = event
         if before is not None and (after is None or after.name != before.name):
-            self.balancer.forget(before.name)
+            self.balancer.forget(before.name, drained=before.state == DRAINING)
             self.journal.forget(before.name)
             self._connections.leave(before.name)
         if after is not None and (before is None or after.name != before.name):

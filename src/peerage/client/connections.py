@@ -21,6 +21,7 @@ from peerage.calling.misdirected import DIALLED, dialled_header
 from peerage.calling.retry import IDEMPOTENCY_KEY, IDEMPOTENT
 from peerage.client.authorize import InternalToken
 from peerage.records.addresses import authority
+from peerage.records.instance import Instance
 
 if TYPE_CHECKING:
     from aiohttp.abc import ResolveResult
@@ -70,12 +71,12 @@ class Kept:
         "address",
         "authority",
         "dialled",
+        "doubt",
         "in_use",
         "leaving",
         "name",
         "others",
         "protocols",
-        "suspect",
     )
 
     def __init__(self, address: Address) -> None:
@@ -87,8 +88,8 @@ class Kept:
         self.others: Sequence[str] = ()
         """Other addresses of the same host."""
         self.name = ""
-        self.suspect = False
-        """Whether another program may have taken the port: the record of the instance vanished."""
+        self.doubt = ""
+        """Why another program may have the port: the instance is ``suspect`` or ``unconfirmed``."""
         self.dialled = ""
         """The header for requests of the record *name*."""
         # Weak: a response that is dropped unread must be collected, which ends its request. No WeakSet, which
@@ -124,6 +125,8 @@ class InstanceConnector(aiohttp.TCPConnector):
         """Return a connection for *req*, which hasn't been idle for long if *req* must not be sent twice."""
         if req.method not in IDEMPOTENT and DIALLED in req.headers and IDEMPOTENCY_KEY not in req.headers:
             self._close_idle(req.connection_key)
+        if self._connections.doubtful and isinstance(req.headers.get(hdrs.AUTHORIZATION), InternalToken):
+            self._close_doubtful(req.connection_key)
         return super().connect(req, *args, **kwargs)
 
     def _close_idle(self, key: "ConnectionKey") -> None:
@@ -134,6 +137,15 @@ class InstanceConnector(aiohttp.TCPConnector):
         while pool and pool[0][1] < before:
             protocol, _ = pool.popleft()
             protocol.close()
+
+    def _close_doubtful(self, key: "ConnectionKey") -> None:
+        """Close the connections with this *key* over which no internal token may be sent."""
+        # It isn't documented either. Without it a token may be sent over such a connection.
+        pool: deque[tuple[ResponseHandler, float]] = getattr(self, "_conns", {}).get(key, deque())
+        for entry in tuple(pool):
+            if ref(entry[0]) in self._connections.doubtful:
+                pool.remove(entry)
+                entry[0].close()
 
     # It isn't documented, but all connectors of aiohttp override it. Without it nothing is bounded.
     async def _create_connection(self, req: aiohttp.ClientRequest, *args: Any) -> "ResponseHandler":
@@ -146,7 +158,7 @@ class InstanceConnector(aiohttp.TCPConnector):
             protocol = await super()._create_connection(req, *args)
         finally:
             self._connections.connecting.discard(task)
-        self._connections.made((req.url.host or "", req.url.port or 0), protocol)
+        self._connections.made((req.url.host or "", req.url.port or 0), protocol, secure=req.is_ssl())
         return protocol
 
     # Likewise. Without it the addresses of a host are tried one after the other.
@@ -172,10 +184,14 @@ class Connections:
 
     Args:
         most_idle: how many idle connections there may be.
+        unconfirmed: the names of records that are known from the disk cache only.
     """
 
-    def __init__(self, most_idle: int) -> None:
+    def __init__(self, most_idle: int, unconfirmed: Collection[str] = ()) -> None:
         self._most_idle = most_idle
+        self._unconfirmed = unconfirmed
+        self.doubtful: set[ref[ResponseHandler]] = set()
+        """The connections without TLS that were made while another program may have had the port."""
         self.pooled: Callable[[], Collection[ResponseHandler]] = tuple
         """Returns the connections that no request uses; set by the connector."""
         self.acquired: Callable[[], int] = lambda: sys.maxsize
@@ -204,29 +220,40 @@ class Connections:
         self._in_use += 1
         return kept
 
+    def doubt_about(self, instance: Instance) -> str:
+        """Return why another program may have the port of *instance*; empty if there is no doubt."""
+        if instance.suspect:
+            return "suspect"
+        return "unconfirmed" if self._unconfirmed and instance.name in self._unconfirmed else ""
+
     def authorize(self, req: aiohttp.ClientRequest) -> None:
         """Remove the internal token from *req*, which needs a new connection, if another program may read it.
 
-        A connection that was made before the instance became suspect leads to the same process still, and
-        over TLS the server's certificate is verified. For a new connection without TLS there is no proof.
+        A connection that was made before the instance was in doubt leads to the same process still, and over
+        TLS the server's certificate is verified. For a new connection without TLS there is no proof.
         """
         kept = self._kept.get((req.url.host or "", req.url.port or 0))
-        if kept is None or not kept.suspect or req.is_ssl():
+        if kept is None or not kept.doubt or req.is_ssl():
             return
         if isinstance(req.headers.get(hdrs.AUTHORIZATION), InternalToken):
             del req.headers[hdrs.AUTHORIZATION]
-            if kept.name not in self._logged and len(self._logged) < _LOGGED:
-                self._logged.add(kept.name)
+            # One line for all that are unconfirmed: it may be every instance of the cluster.
+            subject = kept.name if kept.doubt == "suspect" else kept.doubt
+            if subject not in self._logged and len(self._logged) < _LOGGED:
+                self._logged.add(subject)
                 log.warning(
-                    "No internal token is sent to the suspect instance %a over a new connection without TLS: "
+                    "No internal token is sent to the %s instance %a over a new connection without TLS: "
                     "another program may have taken its port. Use https between services.",
+                    kept.doubt,
                     kept.name,
                 )
 
-    def made(self, address: Address, protocol: "ResponseHandler") -> None:
-        """Take note that a connection was made for a request to *address*."""
+    def made(self, address: Address, protocol: "ResponseHandler", *, secure: bool) -> None:
+        """Take note that a connection was made for a request to *address*, *secure*: over TLS."""
         if (kept := self._kept.get(address)) is None:
             return
+        if kept.doubt and not secure:
+            self.doubtful.add(ref(protocol, self.doubtful.discard))
         kept.protocols.add(ref(protocol))
         self._count += 1
         if len(kept.protocols) > kept.in_use:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -72,6 +73,8 @@ class Resources:
     arrivals: Arrivals
     reads_load: bool
     """Whether instances are chosen by the load that they report."""
+    as_of: Callable[[], str]
+    """Returns a sentence on how old what is known is, if it isn't certain."""
     telemetry: "Telemetry | None" = None
     """What attempts are reported to."""
 
@@ -116,7 +119,7 @@ class Exchange:
         self.backup: Backup | None = None
         """The backup of the attempt, if it has one."""
         self.task: asyncio.Task[Any] | None = None
-        """The task that makes the attempts; None as long as there can't be a backup."""
+        """The task that makes the attempts; None before the first."""
         self.hedging: asyncio.TimerHandle | None = None
         """Begins a backup when the attempt takes longer than usual."""
         self.check_at = 0.0
@@ -188,7 +191,7 @@ class Exchange:
         call, url, resources = self.call, self._url, self._resources
         instance = attempt.pick.instance
         kept = resources.connections.begin(instance.name, (attempt.ip, attempt.endpoint.port))
-        kept.others, kept.suspect = attempt.others, instance.suspect
+        kept.others, kept.doubt = attempt.others, resources.connections.doubt_about(instance)
         if self._authorization is not None:
             request.headers[hdrs.AUTHORIZATION] = self._authorization
         request.headers[_DIALLED] = kept.dialled
@@ -228,11 +231,11 @@ class Exchange:
             self._answer = None
         kept = self.prepare(attempt, self.request)
         self.attempt = attempt
-        if self.task is None and self.call.service.size > 1:
+        if self.task is None:
             self.task = asyncio.current_task()
             if self.call.options.detect_stalled:
                 self._resources.backups.add(self, attempt.started)
-        if self.call.options.hedge and self.task is not None:
+        if self.call.options.hedge and self.call.service.size > 1:
             self._resources.backups.hedge(self)
         return kept
 
@@ -333,19 +336,20 @@ class Exchange:
     def _give_up(self, end: GiveUp) -> aiohttp.ClientResponse:
         """Return the last answer, or raise the error with which the call ends."""
         error, answer = self._error, self._answer
-        log.debug("%s", end.message)
+        message = f"{end.message} {self._resources.as_of()}".rstrip()
+        log.debug("%s", message)
         if end.ending is Ending.AS_IT_IS:
             if answer is not None:
                 self._answer = None
                 return answer
             if error is not None:
-                error.add_note(end.message)
+                error.add_note(message)
                 raise error
         if end.ending is Ending.NOT_DISCOVERED:
-            raise NotDiscoveredError(end.message) from error
+            raise NotDiscoveredError(message) from error
         if end.ending is Ending.TOO_LATE:
-            raise DeadlineExceededError(end.message) from error
-        raise unreachable(end.message, self.request.connection_key, error) from error
+            raise DeadlineExceededError(message) from error
+        raise unreachable(message, self.request.connection_key, error) from error
 
 
 async def _send_reported(

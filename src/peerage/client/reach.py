@@ -5,6 +5,7 @@ peerage says if it isn't the one of the record.
 """
 
 import asyncio
+import os
 import ssl
 import time
 from collections.abc import Iterable, Iterator
@@ -144,7 +145,7 @@ class _Port:
                 answer = Answer.TLS
         except OSError as error:
             answer = Answer.NOT_ASKED if error.errno in SHORTAGE else Answer.UNREACHABLE
-            reason = error.strerror or str(error)
+            reason = os.strerror(error.errno) if error.errno else str(error)
         else:
             return self._answered(place, head)
         return Reached(self._instance, place, answer, reason)

@@ -1,6 +1,6 @@
 """The environment of this process: its own ids, and the host name that it would advertise."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from peerage.calling.candidates import is_literal
@@ -37,71 +37,50 @@ def check_environment(found: Surroundings, *, one_host: bool) -> list[Finding]:
         one_host: whether all peers are on this host, and so don't need its name.
     """
     if found.mistake:
-        return [
-            Finding("environment", _PROBLEM, "", found.mistake, "Mend the variable, or services can't start.")
-        ]
+        return [_finding(_PROBLEM, found.mistake, "Mend the variable, or services can't start.")]
     return [*_check_ids(found.ids), _check_host(found, one_host=one_host)]
 
 
 def _check_ids(ids: Mapping[str, str]) -> list[Finding]:
-    findings = []
-    for key, value in ids.items():
-        name = key.upper()
-        if not fold_value(value) or not value.isprintable() or any(map(str.isspace, value)):
-            what = f"{name} is {shorten(value)}, which can't stand in a URL."
-            findings.append(
-                Finding(
-                    "environment",
-                    _PROBLEM,
-                    name,
-                    what,
-                    "Set it to a text without blanks and control characters.",
-                )
-            )
-        elif key == "service_id" and value != value.lower():
-            what = f"{name} is {shorten(value)}. Hosts in URLs are lower case, so services on ASAB don't "
-            "find it."
-            findings.append(Finding("environment", _WARNING, name, what, "Set it in lower case."))
-    if findings:
-        return findings
-    if not ids.keys() & {"service_id", "instance_id"}:
-        return [
-            Finding(
-                "environment",
-                _NOTE,
-                "",
-                "Neither SERVICE_ID nor INSTANCE_ID is set in this environment. A service that is started "
-                "in it "
-                "is found only if its program gives the names.",
-                "If this is the environment of a service, set both; for a shell of yours nothing is wrong.",
-            )
-        ]
-    listed = ", ".join(f"{key.upper()}={shorten(ids[key])}" for key in BUILTIN_KEYS if key in ids)
-    return [Finding("environment", _OK, "", f"The names of a service in this environment: {listed}.")]
+    if mistakes := [mistake for key, value in ids.items() for mistake in _check_id(key, value)]:
+        return mistakes
+    if ids.keys() & {"service_id", "instance_id"}:
+        listed = ", ".join(f"{key.upper()}={shorten(ids[key])}" for key in BUILTIN_KEYS if key in ids)
+        return [_finding(_OK, f"The names of a service in this environment: {listed}.")]
+    what = (
+        "Neither SERVICE_ID nor INSTANCE_ID is set in this environment. A service that is started in it is "
+        "found only if its program gives the names."
+    )
+    todo = "If this is the environment of a service, set both; for a shell of yours nothing is wrong."
+    return [_finding(_NOTE, what, todo)]
+
+
+def _check_id(key: str, value: str) -> Iterator[Finding]:
+    name, shown = key.upper(), shorten(value)
+    if not fold_value(value) or not value.isprintable() or any(map(str.isspace, value)):
+        todo = "Set it to a text without blanks and control characters."
+        yield _finding(_PROBLEM, f"{name} is {shown}, which can't stand in a URL.", todo, name)
+    elif key == "service_id" and value != value.lower():
+        what = f"{name} is {shown}. Hosts in URLs are lower case, so services on ASAB don't find it."
+        yield _finding(_WARNING, what, "Set it in lower case.", name)
 
 
 def _check_host(found: Surroundings, *, one_host: bool) -> Finding:
     host = shorten(found.host)
     if is_literal(found.host):
-        return Finding("environment", _OK, "", f"A service on this host advertises the address {host}.")
+        return _finding(_OK, f"A service on this host advertises the address {host}.")
     if found.addresses:
         listed = ", ".join(found.addresses[:4])
-        return Finding(
-            "environment", _OK, "", f"The host name that a service advertises here, {host}, is {listed}."
-        )
+        return _finding(_OK, f"The host name that a service advertises here, {host}, is {listed}.")
     what = f"The host name that a service advertises here, {host}, doesn't resolve here: {found.unresolved}."
-    if one_host or found.literals:
-        help_ = (
-            "its peers are on this host, and don't need it"
-            if one_host
-            else (f"peers of peerage use {', '.join(found.literals[:4])} instead, and those on ASAB can't")
-        )
-        return Finding("environment", _NOTE, "", f"{what[:-1]}; {help_}.")
-    return Finding(
-        "environment",
-        _WARNING,
-        "",
-        what,
-        "Set ASAB_HOSTNAME to a name or an address that the callers resolve, or PEERAGE_ADDRESSES to "
-        "addresses.",
-    )
+    if one_host:
+        return _finding(_NOTE, f"{what} Its peers are on this host, and don't need it.")
+    if found.literals:
+        others = ", ".join(found.literals[:4])
+        return _finding(_NOTE, f"{what} Peers use {others} instead; services on ASAB can't.")
+    todo = "Set ASAB_HOSTNAME to a name or address that resolves, or PEERAGE_ADDRESSES to addresses."
+    return _finding(_WARNING, what, todo)
+
+
+def _finding(severity: Severity, what: str, todo: str = "", subject: str = "") -> Finding:
+    return Finding("environment", severity, subject, what, todo)

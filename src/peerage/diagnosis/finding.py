@@ -81,7 +81,7 @@ LookUp = Callable[[str], Awaitable[Sequence[str]]]
 class Diagnosable(Protocol):
     """A registry that examines its servers or its folder. Others are asked for their health only."""
 
-    async def diagnose(self, look_up: LookUp, secret: str) -> list[Finding]:
+    async def diagnose(self, look_up: LookUp, secret: str, /) -> list[Finding]:
         """Examine what the records are kept in, without changing it, within about three seconds.
 
         Called before the registry is used otherwise.

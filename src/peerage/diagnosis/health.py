@@ -21,8 +21,8 @@ def check_health(health: Health, *, exposed: bool) -> list[Finding]:
                 Severity.PROBLEM,
                 "",
                 f"The registry is out of reach. {problem}".rstrip(),
-                "Mend what the other findings about the registry say. Running services go on with what they "
-                "know; nothing new is found, and nothing new is advertised.",
+                "Mend what the other findings about the registry say. Running services go on with what "
+                "they know; nothing new is found, and nothing new is advertised.",
             )
         ]
     if not health.writable:
@@ -45,6 +45,27 @@ def check_health(health: Health, *, exposed: bool) -> list[Finding]:
     if exposed and problem:
         findings.append(Finding("registry", Severity.WARNING, "", problem, "Do as the message says."))
     return findings
+
+
+def check_cache(path: str, *, age: float | None, problem: str) -> Finding:
+    """Judge the disk cache, with which a service of this user starts while the registry is out of reach.
+
+    Args:
+        path: of its file; empty if it is switched off.
+        age: seconds since it was saved; None if it wasn't.
+        problem: why it can't be used; empty if it can.
+    """
+    if not path:
+        what = "The disk cache is switched off: a service that starts without the registry knows no others."
+        return Finding("cache", Severity.NOTE, "", what)
+    if problem:
+        what = f"The disk cache {path} can't be used: {problem}."
+        return Finding("cache", Severity.WARNING, path, what, "Mend it, or remove the file.")
+    if age is None:
+        what = f"There is no disk cache in {path}: no service of this user has saved one yet."
+        return Finding("cache", Severity.NOTE, path, what)
+    what = f"A service of this user that starts without the registry knows what was known {age:.0f} s ago."
+    return Finding("cache", Severity.OK, path, what)
 
 
 def check_unread(reason: str) -> Finding:

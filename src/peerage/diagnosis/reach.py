@@ -105,8 +105,8 @@ def _check(found: Reached) -> Iterator[Finding]:
             "host",
             Severity.NOTE,
             name,
-            f"{who}: its host {found.unresolved!a} doesn't resolve here, so its advertised addresses "
-            "are used.",
+            f"{who}: its host {found.unresolved!a} doesn't resolve here, so its advertised addresses are "
+            "used.",
             "Services on ASAB can't call it: set its ASAB_HOSTNAME to a name or an address that resolves "
             "here.",
         )
@@ -119,9 +119,8 @@ _WORDS: Final = {
         Severity.PROBLEM,
         "is answered by another service, which has taken the port",
         (
-            "The process of the record is dead: its record vanishes with the session time-out. If it stays, "
-            "another "
-            "process keeps it: compare the hosts and ports of both."
+            "The process of the record is dead: its record vanishes with the session time-out. If it "
+            "stays, another process keeps it: compare the hosts and ports of both."
         ),
     ),
     Answer.UNRESOLVED: (
@@ -137,8 +136,7 @@ _WORDS: Final = {
         "accepts no connection",
         (
             "Start the service again if its process is dead. If it lives, open the port in the firewall "
-            "between, or "
-            "let it listen on that address."
+            "between, or let it listen on that address."
         ),
     ),
     Answer.SILENT: (

@@ -9,7 +9,7 @@ from peerage.calling.messages import describe, shown, why_not_callable
 from peerage.diagnosis.finding import Finding, Severity
 from peerage.directory import Directory
 from peerage.directory.listing import Row, listing
-from peerage.records.addresses import authority
+from peerage.records.addresses import authority, read_address
 from peerage.records.instance import Instance
 
 _OK, _NOTE, _WARNING, _PROBLEM = Severity.OK, Severity.NOTE, Severity.WARNING, Severity.PROBLEM
@@ -50,11 +50,7 @@ def check_records(directory: Directory, now: datetime, *, one_host: bool) -> lis
     whole = sum(row.name not in concerned for row in rows)
     if whole:
         few = "1 record is" if whole == 1 else f"{whole} records are"
-        findings.append(
-            Finding(
-                "record", _OK, "", f"{few} as they should be." if whole > 1 else f"{few} as it should be."
-            )
-        )
+        findings.append(Finding("record", _OK, "", f"{few} complete and consistent."))
     return findings
 
 
@@ -86,8 +82,7 @@ def _check_row(row: Row, now: datetime, *, one_host: bool) -> Iterator[Finding]:
             _WARNING,
             row.name,
             f"{describe(instance)}: no process owns the record, so it stays for ever and isn't called. "
-            "Services "
-            "on ASAB do call it.",
+            "Services on ASAB do call it.",
             "Remove it, unless it was made by hand on purpose: with ZooKeeper's zkCli.sh, 'delete' and its "
             "path.",
         )
@@ -118,26 +113,25 @@ def _check_callable(instance: Instance, now: datetime, *, one_host: bool) -> Ite
             f"{describe(instance)} has no id, so no name leads to it.",
             "Set SERVICE_ID and INSTANCE_ID of the service.",
         )
-    if (
-        not one_host
-        and all(endpoint.address is not None for endpoint in instance.endpoints)
-        and _only_loopback(instance)
-    ):
+    if not one_host and all(_is_loopback(endpoint.host) for endpoint in instance.endpoints):
         yield Finding(
             "record",
             _WARNING,
             instance.name,
-            f"{describe(instance)} listens on loopback of this host: processes on other hosts can't call it.",
-            "Let the service listen on an address that its callers reach, and advertise that or 0.0.0.0.",
+            f"{describe(instance)} is on loopback: a process on another host can't call it, or calls its "
+            "own host.",
+            "Set ASAB_HOSTNAME of the service to the name of its host, and let it listen on an address "
+            "that its callers reach, or on 0.0.0.0.",
         )
     ahead = _seconds_ahead(instance, now)
     if ahead > CLOCK_SECONDS:
         yield clock_finding(instance, ahead, "its launch time is")
 
 
-def _only_loopback(instance: Instance) -> bool:
-    # An endpoint on all interfaces of this host keeps the host's name, and has loopback as its address.
-    return all(endpoint.host == endpoint.address for endpoint in instance.endpoints)
+def _is_loopback(host: str) -> bool:
+    # An endpoint on all interfaces of this host keeps the host's name here.
+    address = read_address(host)
+    return host == "localhost" if address is None else address.loopback
 
 
 def _seconds_ahead(instance: Instance, now: datetime) -> float:
@@ -174,11 +168,9 @@ def _check_superseded(rows: Iterable[Row]) -> Iterator[Finding]:
                 _WARNING,
                 row.name,
                 f"{describe(row.instance)} has a newer record with the same instance id, host and port. "
-                "Only the "
-                "newer one is called.",
-                "After a crash and a restart, wait for the session time-out. If it stays, several processes "
-                "run "
-                "with one INSTANCE_ID: give each its own.",
+                "Only the newer one is called.",
+                "After a crash and a restart, wait for the session time-out. If it stays, several "
+                "processes run with one INSTANCE_ID: give each its own.",
             )
 
 
@@ -195,11 +187,9 @@ def _check_twins(visible: Iterable[Instance]) -> Iterator[Finding]:
                 _WARNING,
                 twins[0].name,
                 f"{len(twins)} records have {shown('instance_id', value)}: {_listed(twins)}. Each gets a "
-                "share of "
-                "the calls to that name.",
+                "share of the calls to that name.",
                 "Give each process its own INSTANCE_ID. If one of them has just crashed and runs again "
-                "elsewhere, "
-                "wait for the session time-out.",
+                "elsewhere, wait for the session time-out.",
             )
 
 
@@ -216,11 +206,9 @@ def _check_shared_addresses(visible: Iterable[Instance]) -> Iterator[Finding]:
                 _WARNING,
                 sharing[0].name,
                 f"{len(sharing)} records of different processes have the address "
-                f"{_name(authority(host, port))}: "
-                f"{_listed(sharing)}. Only one of them can answer there.",
-                "The others are dead, or advertise a wrong port. Wait for the session time-out, and restart "
-                "those "
-                "that stay.",
+                f"{_name(authority(host, port))}: {_listed(sharing)}. Only one of them can answer there.",
+                "The others are dead, or advertise a wrong port. Wait for the session time-out, and "
+                "restart those that stay.",
             )
 
 

@@ -6,7 +6,7 @@ instances. An answer is computed again only if what it was made of has changed.
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from types import MappingProxyType
 from typing import Final, NamedTuple
@@ -120,11 +120,15 @@ class Directory:
         self._failed: set[object] = set()
         self.generation = 0
         """Grows with every visible change."""
+        self.unconfirmed: set[str] = set()
+        """The names of the records that are known from the disk cache only."""
 
     # Changes
 
     def put(self, record: Record) -> None:
         """Apply a record that is new or has changed; what can't be used of it is in :attr:`problems`."""
+        if self.unconfirmed:
+            self.unconfirmed.discard(record.name)
         old = self._instances.get(record.name)
         if old is not None and (old.data, old.sequence, old.ephemeral) == record[1:] and not old.suspect:
             return
@@ -149,6 +153,20 @@ class Directory:
             self._log_once(
                 record.name, "No process owns it, so it isn't called: remove it if it isn't needed."
             )
+
+    def restore(self, record: Record, *, suspect: bool = False) -> None:
+        """Apply a record of the disk cache, which is :attr:`unconfirmed` until the registry has it as well.
+
+        Args:
+            record: as the registry said once.
+            suspect: whether it vanished then, and its instance was kept.
+        """
+        self.put(record)
+        instance = self._instances.get(record.name)
+        if instance is not None:
+            self.unconfirmed.add(record.name)
+            if suspect and self.guard is not None:
+                self._make_suspect([self.guard.suspect(instance, self._clock())])
 
     def remove(self, name: str, *, withdrawn: bool = False) -> None:
         """Remove the record *name*; an unknown one is no error. Its instance may stay, as a suspect.
@@ -189,11 +207,7 @@ class Directory:
             self._clock(),
             replaced=any(count > 1 for (key, _), count in ready.items() if key == "instance_id"),
         )
-        for suspect in kept:
-            name = suspect.name
-            old = self._instances.get(name)
-            self._instances[name] = suspect
-            self._apply(name, old, suspect, self._problems.get(name, ()))
+        self._make_suspect(kept)
         if kept and len(guard.suspects) == len(kept):
             # Once for all that follow.
             log.info(
@@ -202,6 +216,13 @@ class Directory:
                 kept[0].name[:100],
             )
         return any(suspect.name == instance.name for suspect in kept)
+
+    def _make_suspect(self, kept: Iterable[Instance]) -> None:
+        for suspect in kept:
+            name = suspect.name
+            old = self._instances.get(name)
+            self._instances[name] = suspect
+            self._apply(name, old, suspect, self._problems.get(name, ()))
 
     def _arrived(self, guard: Guard, old: Instance | None, new: Instance | None) -> None:
         """Drop the suspects that the record of *new* replaces."""
@@ -223,6 +244,7 @@ class Directory:
         self._discard(instance.name)
 
     def _discard(self, name: str) -> None:
+        self.unconfirmed.discard(name)
         self._apply(name, self._instances.pop(name, None), None, ())
 
     def names(self) -> set[str]:

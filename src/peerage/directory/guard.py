@@ -140,7 +140,7 @@ class Guard:
                 del self._removed[each.name]
                 self._unmark(each)
                 kept.append(each)
-        return [self._suspect(each, now) for each in kept]
+        return [self.suspect(each, now) for each in kept]
 
     def left(self, instance: Instance) -> None:
         """Take note that an instance is no longer known, so that no other one is taken for its successor."""
@@ -162,7 +162,8 @@ class Guard:
             expired.append(name)
         return expired
 
-    def _suspect(self, instance: Instance, now: float) -> Instance:
+    def suspect(self, instance: Instance, now: float) -> Instance:
+        """Return *instance* as a suspect, which it is from now on."""
         self._suspects[instance.name] = now + self._keep
         self._mark(instance)
         return replace(instance, state=SUSPECT)

@@ -21,6 +21,8 @@ class Row(NamedTuple):
     """What can't be used of the record, a sentence each."""
     superseded: bool = False
     """Whether its instance has a newer record."""
+    unconfirmed: bool = False
+    """Whether it is known from the disk cache only: the registry wasn't read since."""
     instance: Instance | None = None
     """What the record says; None if it is unreadable."""
 
@@ -38,6 +40,7 @@ class Row(NamedTuple):
             "name": self.name,
             "state": self.state,
             "superseded": self.superseded,
+            "unconfirmed": self.unconfirmed,
             "urls": [] if self.instance is None else sorted(self.instance.urls),
             "problems": list(self.problems),
             "record": self.record(),
@@ -52,7 +55,12 @@ def listing(directory: Directory, criteria: Criteria = ()) -> list[Row]:
     visible = {instance.name for instance in directory.find(criteria)}
     problems = dict(directory.problems)
     rows = [
-        row_of(instance, problems.pop(instance.name, ()), superseded=instance.name not in visible)
+        row_of(
+            instance,
+            problems.pop(instance.name, ()),
+            superseded=instance.name not in visible,
+            unconfirmed=instance.name in directory.unconfirmed,
+        )
         for instance in sorted(
             directory, key=lambda one: (one.service_id or "", one.instance_id or "", one.name)
         )
@@ -63,7 +71,14 @@ def listing(directory: Directory, criteria: Criteria = ()) -> list[Row]:
     )
 
 
-def row_of(instance: Instance, problems: tuple[str, ...] = (), *, superseded: bool = False) -> Row:
+def row_of(
+    instance: Instance,
+    problems: tuple[str, ...] = (),
+    *,
+    superseded: bool = False,
+    unconfirmed: bool = False,
+) -> Row:
     """Return the row of one record."""
     state = (instance.state or "ready") if instance.callable else "not callable"
-    return Row(instance.name, state if instance.ephemeral else "left by hand", problems, superseded, instance)
+    state = state if instance.ephemeral else "left by hand"
+    return Row(instance.name, state, problems, superseded, unconfirmed, instance)

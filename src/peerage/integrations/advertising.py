@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Collection, Mapping
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from peerage.discovery import Discovery
 from peerage.errors import PeerageError
@@ -14,6 +14,7 @@ from peerage.records.advert import Advert
 from peerage.records.build import build_record
 from peerage.records.decode import decode
 from peerage.registration import LAME_DUCK, Registration
+from peerage.serving.gunicorn_workers import server_stops
 
 log = logging.getLogger(__name__)
 
@@ -87,11 +88,27 @@ class PortAdvertising:
         else:
             await self._discovery.drain(lame_duck)
 
-    async def hand_over(self) -> bool:
-        """Let another worker of the same server advertise, and tell whether it does; call it again if not.
+    async def handed_over(self, worker: Any, patience: float) -> bool:
+        """Tell at SIGTERM whether *worker* is replaced while its server goes on, and wait for its successor.
 
-        The record of this worker stays as long as the process.
+        Another worker advertises then, unless none did in the time that gunicorn gives workers for their end.
+        The record of this one stays.
+
+        Args:
+            worker: of gunicorn; None under another server.
+            patience: seconds, as for :func:`server_stops`.
         """
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        while worker is not None and not await server_stops(worker, patience):
+            waited = clock() - began
+            if await self._hand_over() or waited > worker.cfg.graceful_timeout:
+                log.info("SIGTERM: this worker is replaced, after %.1f s", waited)
+                return True
+        return False
+
+    async def _hand_over(self) -> bool:
+        """Let another worker of the same server advertise, and tell whether it does; call it again if not."""
         await self._stop()
         if self._lock is None or self._registration is None:
             return True  # this one doesn't

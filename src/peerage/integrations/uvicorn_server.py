@@ -24,12 +24,15 @@ class UvicornServer:
         handler = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
         self._server: Any = handler if type(handler).__module__ == "uvicorn.server" else None
         self._limit = self._take_limit()
+        self.stops_by_itself = False
+        """Whether the limit of requests is reached."""
 
     def limit_reached(self) -> bool:
         """Tell once whether the limit of requests is reached."""
         if self._limit is None or self._server.server_state.total_requests < self._limit:
             return False
         self._limit = None
+        self.stops_by_itself = True
         return True
 
     def stop_accepting(self) -> bool:

@@ -1,7 +1,6 @@
 """The listening sockets of this process, and how it leaves them to other processes that have them as well."""
 
 import asyncio
-import gc
 import os
 import socket
 from collections.abc import Iterable, Iterator
@@ -71,28 +70,10 @@ def stop_accepting(servers: Iterable[Any]) -> None:
 def leave_to_others() -> bool:
     """Accept no more connections where the parent process listens as well, and tell whether it does.
 
-    That is the supervisor of a server: other workers accept the connections, or the one that comes next.
+    That is the supervisor of a server: other workers accept the connections, or the one that comes next. In
+    uvloop's loops it has no effect.
     """
-    shared = set(shared_with_parent(listeners()))
-    loop = asyncio.get_running_loop()
-    if type(loop).__module__ == "uvloop":
-        stop_accepting(each for each in _uvloop_servers(loop) if shared.issuperset(_descriptors(each)))
-    else:
-        for descriptor in shared:
-            loop.remove_reader(descriptor)
+    shared = shared_with_parent(listeners())
+    for descriptor in shared:
+        asyncio.get_running_loop().remove_reader(descriptor)
     return bool(shared)
-
-
-def _descriptors(server: Any) -> set[int]:
-    return {each.fileno() for each in server.sockets}
-
-
-def _uvloop_servers(loop: asyncio.AbstractEventLoop) -> list[Any]:
-    """Return the servers of *loop*: uvloop (0.23) keeps them where only the garbage collector sees them."""
-    return [
-        each
-        for found in gc.get_referents(loop)
-        if isinstance(found, set)
-        for each in found
-        if isinstance(each, asyncio.AbstractServer)
-    ]

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
@@ -18,6 +19,9 @@ STRICT: Final = (sys.executable, "-X", "dev", "-W", "error")
 
 #: Bytes of the longest line that is read.
 _LINE: Final = 1 << 24
+
+#: What an event loop logs in Python's development mode if the machine is busy: no fault of a program.
+_SLOW: Final = re.compile(r"\bExecuting <.*> took \d+\.\d+ seconds$", re.MULTILINE)
 
 
 class Child:
@@ -48,7 +52,10 @@ class Child:
 
     @property
     def log(self) -> str:
-        """What it has written to its standard error so far; all of it once it has ended."""
+        """What it has written to its standard error so far; all of it once it has ended.
+
+        Left out are the lines in which asyncio says how long a callback took.
+        """
         return "".join(self._log)
 
     @property
@@ -160,7 +167,9 @@ class Child:
 
     async def _read_log(self) -> None:
         async for line in self._errors:
-            self._log.append(line.decode(errors="replace"))
+            text = line.decode(errors="replace")
+            if not _SLOW.search(text):
+                self._log.append(text)
 
 
 @asynccontextmanager

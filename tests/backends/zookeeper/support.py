@@ -94,7 +94,7 @@ async def sent(registry: Registry) -> None:
     under_way = connection(registry)._in_flight
     before = set(under_way)
     async with asyncio.timeout(PATIENCE):
-        while under_way <= before:  # noqa: ASYNC110 - the connection has no event for it
+        while under_way.keys() <= before:  # noqa: ASYNC110 - the connection has no event for it
             await asyncio.sleep(0)
 
 

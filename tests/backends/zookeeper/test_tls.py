@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives import serialization
 from tests.backends.zookeeper.support import CLOSING, warnings_in
 
 from peerage import Discovery, open_registry
+from peerage.doctor import diagnose
 from peerage.registry import Stale
 from peerage.testing import View, eventually
 from peerage.testing.harness import closing, registered
@@ -76,6 +77,26 @@ def entry(files, *, hosts=f"localhost:{PORT}", ca="ca", client="client") -> str:
     """The URL of the registry, with the names of the files."""
     url = f"zookeeper+tls://{hosts}/tls?session_timeout=3&ca={files}/{ca}.pem"
     return url + f"&cert={files}/{client}-cert.pem&key={files}/{client}-key.pem" * (client is not None)
+
+
+async def test_a_diagnosis_over_tls(secure, files):
+    """The four-letter words are asked over TLS, too; without a certificate of the client it says so."""
+    diagnosis = await diagnose(f"{entry(files)}&acl=open", probe=False)
+    assert diagnosis.well, diagnosis
+    diagnosis = await diagnose(entry(files, client=None), probe=False)
+    [finding] = [each for each in diagnosis.findings if each.check == "server"]
+    assert "The server asks for a client certificate" in finding.what
+    diagnosis = await diagnose(entry(files, ca="unknown-ca"), probe=False)
+    [finding] = [each for each in diagnosis.findings if each.check == "server"]
+    assert "The server's certificate isn't trusted" in finding.what
+    assert "ca=" in finding.todo
+
+
+@pytest.mark.long
+async def test_a_diagnosis_without_tls_of_a_port_with(secure):
+    diagnosis = await diagnose(f"zookeeper://localhost:{PORT}/asab", probe=False)
+    [finding] = [each for each in diagnosis.findings if each.check == "server"]
+    assert "speaks TLS" in finding.what
 
 
 async def test_everything_goes_through_tls(secure, files):

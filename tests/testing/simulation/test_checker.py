@@ -6,6 +6,7 @@ import pytest
 
 from peerage.testing.simulation.checker import INVARIANTS, Promises, check
 from peerage.testing.simulation.trace import (
+    REGISTRY,
     Advertised,
     Attempted,
     CallBegan,
@@ -138,20 +139,33 @@ class TestDirectories:
         assert found(seen(1.0, SIGHT, hidden, SECOND), seen(2.0, SIGHT, SECOND)) == []
 
     def test_a_directory_isnt_emptied_while_an_instance_is_alive(self):
-        fault = FaultBegan(1.0, 1, "outage", ("registry",))
+        fault = FaultBegan(1.0, 1, "lag", (REGISTRY,))
         assert found(fault, seen(5.0), until(6.0)) == ["emptied", "emptied"]
         assert found(fault, seen(5.0, SIGHT._replace(state="suspect")), until(6.0)) == []
         assert found(fault, seen(5.0, SIGHT), Ended(5.5, "orders-1"), seen(6.0), until(6.0)) == []
 
     def test_a_directory_may_drop_an_instance_that_drains(self):
-        fault = FaultBegan(1.0, 1, "outage", ("registry",))
+        fault = FaultBegan(1.0, 1, "lag", (REGISTRY,))
         events = fault, seen(2.0, SIGHT), Updated(4.0, "n1", "draining"), seen(5.0)
         assert found(*events) == []
 
     def test_a_directory_may_drop_a_suspect_whose_time_is_over(self):
-        fault, suspect = FaultBegan(1.0, 1, "outage", ("registry",)), SIGHT._replace(state="suspect")
+        fault, suspect = FaultBegan(1.0, 1, "lag", (REGISTRY,)), SIGHT._replace(state="suspect")
         assert found(fault, seen(5.0, suspect), seen(305.0)) == []
         assert found(fault, seen(5.0, suspect), seen(304.9)) == ["emptied"]
+
+    def test_a_directory_without_registry_says_so(self):
+        outage = FaultBegan(1.0, 1, "outage", (REGISTRY,))
+        assert found(outage, until(11.0)) == []
+        assert found(outage, until(12.1)) == ["silent"]
+        assert found(outage, seen(12.0, SIGHT, SECOND, stale=True), until(12.1)) == []
+        assert found(outage, Ended(12.0, "shop"), until(12.1)) == []
+        assert found(outage, FaultBegan(2.0, 2, "stop", ("b",)), until(12.1)) == []
+
+    def test_a_partition_cuts_off_some(self):
+        assert found(FaultBegan(1.0, 1, "partition", (REGISTRY,), ("b",)), until(12.1)) == ["silent"]
+        assert found(FaultBegan(1.0, 1, "partition", (REGISTRY,), ("a",)), until(12.1)) == []
+        assert found(FaultBegan(1.0, 1, "slow disk", (REGISTRY,)), until(12.1)) == []
 
 
 class TestCalls:
@@ -177,7 +191,7 @@ class TestCalls:
         assert found(*failed, Ended(20.05, "orders-1"), Withdrawn(20.0, "n2")) == []
 
     def test_a_call_may_fail_if_no_instance_is_known_all_the_time(self):
-        fault, failed = FaultBegan(1.0, 1, "outage", ("registry",)), call(20.0, 20.1, "not discovered")
+        fault, failed = FaultBegan(1.0, 1, "lag", (REGISTRY,)), call(20.0, 20.1, "not discovered")
         other = Sight("n3", "orders", "orders-3", "d:80")
         assert found(fault, seen(19.0, SIGHT), seen(20.05, SIGHT, SECOND), *failed) == ["failed call"]
         assert found(fault, seen(19.0, other), seen(20.05, SIGHT, SECOND), *failed) == []
@@ -213,12 +227,22 @@ class TestCalls:
         ]
         assert found(*retried, *more, *call(40.0, 40.5, "lost", "connection_lost")) == ["failed call"]
 
-    def test_a_call_must_end(self):
-        began = CallBegan(20.0, "call", "shop", "orders")
-        assert found(began, until(79.0)) == []
-        assert found(began, until(81.0)) == ["failed call"]
-        assert found(began, Ended(21.0, "shop"), until(81.0)) == []
-        assert found(replace(began, deadline=22.0), until(24.0)) == ["failed call"]
+    def test_a_safe_call_finds_an_instance_in_time(self):
+        assert found(*call(20.0, 30.0, "", "answered")) == []
+        assert found(*call(20.0, 30.1, "", "answered")) == ["slow call"]
+        assert found(CallBegan(20.0, "call", "shop", "orders"), until(31.0)) == ["slow call"]
+        assert found(*call(20.0, 31.0, "", "answered", repeatable="idempotent")) == []
+
+    def test_a_safe_call_may_last_if_its_backup_stops_or_its_caller(self):
+        assert found(*call(20.0, 31.0, "", "cancelled", "answered")) == []
+        assert found(*call(20.0, 31.0, "", "answered"), FaultBegan(22.0, 1, "stop", ("b",))) == []
+        assert found(CallBegan(20.0, "call", "shop", "orders"), Ended(25.0, "shop"), until(31.0)) == []
+
+    def test_a_call_ends_at_its_deadline(self):
+        assert found(*call(20.0, 21.9, "late", deadline=21.0)) == []
+        assert found(*call(20.0, 22.1, "late", deadline=21.0)) == ["late call"]
+        assert found(CallBegan(20.0, "call", "shop", "orders", deadline=21.0), until(23.0)) == ["late call"]
+        assert found(*call(20.0, 25.0, "late", deadline=21.0), FaultBegan(20.5, 1, "stop", ("b",))) == []
 
     def test_another_service_must_not_process_a_request(self):
         began, *rest = call(20.0, 20.1, "", "answered")

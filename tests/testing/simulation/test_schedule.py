@@ -8,16 +8,16 @@ import pytest
 
 from peerage.testing.simulation.schedule import (
     KINDS,
-    REGISTRY,
+    SERVERS,
     Action,
     Schedule,
     draw,
     pairs,
     pairs_of,
     read_token,
-    summary,
 )
 from peerage.testing.simulation.shrink import shrink
+from peerage.testing.simulation.trace import REGISTRY
 
 SCHEDULE = Schedule(
     7,
@@ -26,7 +26,7 @@ SCHEDULE = Schedule(
     2,
     (
         Action(3.0, "crash", ("orders-1",), 2.0),
-        Action(3.5, "partition", ("orders-2", REGISTRY), 0.123),
+        Action(3.5, "partition", ("node-2", REGISTRY), 0.123),
         Action(30.0, "clock jump", ("shop-1",), amount=-60.0),
     ),
 )
@@ -74,27 +74,32 @@ def test_what_is_drawn_fits_the_cluster():
             kind = KINDS[action.kind]
             assert schedule.registry in kind.registries
             assert kind.shortest <= action.seconds <= kind.longest
-            assert {*action.targets} <= {*schedule.processes, REGISTRY}
+            assert {*action.targets} <= {*schedule.processes, *schedule.machines, *SERVERS, REGISTRY}
             assert len({*action.targets}) == (2 if kind.target == "link" else 1)
+
+
+def test_each_process_has_a_machine():
+    assert SCHEDULE.machines == {
+        "node-1": ("orders-1", "shop-1"),
+        "node-2": ("orders-2", "shop-2"),
+        "node-3": ("prices-1",),
+    }
+    assert replace(SCHEDULE, registry="embedded").machines == {"node-1": SCHEDULE.processes}
 
 
 def test_pairs_are_those_that_meet():
     assert pairs_of(SCHEDULE) == {("crash", "partition")}
-    assert ("outage", "outage") in pairs()
-    assert ("outage", "outage") not in pairs("embedded")
+    assert ("partition", "partition") in pairs()
+    assert ("partition", "partition") not in pairs("embedded")
 
 
 def test_a_schedule_is_shown_with_one_action_a_line():
     assert f"{SCHEDULE}" == (
         "zookeeper registry, 2 × orders, 1 × prices, 2 × shop, seed 7\n"
         "    3.000 s  crash orders-1 for 2 s\n"
-        "    3.500 s  partition orders-2 and registry for 0.123 s\n"
+        "    3.500 s  partition node-2 and registry for 0.123 s\n"
         "   30.000 s  clock jump shop-1 by -60 s"
     )
-
-
-def test_a_summary_begins_with_what_happened_least():
-    assert summary({"crash": 12, ("a", "b"): 3}) == " 3  a + b\n12  crash"
 
 
 class TestShrinking:

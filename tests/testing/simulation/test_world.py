@@ -16,27 +16,27 @@ def world():
     return World(seed=1)
 
 
-def run_with_fault(world, fault, *, instances=2, after=10.0, **calls):
+def run_with_fault(world, fault, *, instances=2, served=0.0, after=10.0, **calls):
     """Let two instances be called for a while, then have a fault, and return the calls."""
     answers = []
-    served = [world.host(f"orders-{number}") for number in range(instances)]
+    services = [world.host(f"orders-{number}") for number in range(instances)]
     shop = world.host("shop")
 
     async def happens():
-        for each in served:
-            each.start(serving())
+        for each in services:
+            each.start(serving(seconds=served))
         await asyncio.sleep(1)
         shop.start(calling(answers, **calls))
         await asyncio.sleep(5)
         before = len(answers)
-        fault(served[0])
+        fault(services[0])
         await asyncio.sleep(after)
         return answers[:before], answers[before:]
 
     before, later = world.run(happens())
     assert world.failures == []
     assert errors(before) == []
-    assert {name for _, (name, _) in before} == {each.name for each in served}
+    assert {name for _, (name, _) in before} == {each.name for each in services}
     return later
 
 
@@ -103,6 +103,20 @@ def test_a_host_without_power_is_silent(world):
     later = run_with_fault(world, lambda host: host.power_off())
     assert errors(later) == []
     assert {name for when, (name, _) in later if when > 8} == {"orders-1"}
+
+
+@pytest.mark.parametrize("instances", [1, 2])
+def test_a_request_does_not_wait_for_a_machine_without_power(world, instances):
+    """Its connection is never closed, and the process that runs there afterwards doesn't know the request."""
+
+    def fault(host):
+        host.power_off()
+        world.loop.call_later(0.1, host.power_on)
+        world.loop.call_later(0.2, host.start, serving(seconds=0.3))
+
+    later = run_with_fault(world, fault, instances=instances, served=0.3, together=5, seconds=4.0)
+    assert errors(later) == []
+    assert ["orders-0", 2] in [answer for _, answer in later]
 
 
 def test_a_partition_ends(world):

@@ -7,6 +7,7 @@ from typing import Final
 from peerage.asab.utils import convert_to_seconds
 from peerage.directory import SUSPECT_SECONDS
 from peerage.discovery import Discovery
+from peerage.disk_cache.location import VARIABLE, from_environment
 from peerage.errors import ConfigurationError, NotDiscoveredError, NotReadyError
 from peerage.registry import Registry
 
@@ -34,12 +35,18 @@ class ContainerDiscovery(Discovery):
             ready_timeout=_ready_timeout(config),
             suspect_seconds=_suspect_seconds(config),
             allowed_networks=config.get("discovery", "allowed_networks", fallback="").strip() or None,
+            disk_cache=_disk_cache(config),
         )
         self.membership.advice = (
             "servers and path in [zookeeper]; the time limit is ready_timeout in [discovery]"
         )
         self.key_root = chroot
         self.membership.not_ready = NotDiscoveredInTimeError
+
+
+def _disk_cache(config: RawConfigParser) -> bool | str:
+    configured = config.get("discovery", "disk_cache", fallback="").strip()
+    return from_environment({VARIABLE: configured} if configured else None)
 
 
 def _suspect_seconds(config: RawConfigParser) -> float:

@@ -51,6 +51,8 @@ Map of the package, from the user's call to the disk
     ``recordfile``        the thread                    writing and reading one record's file
     ``folder``            the thread                    making and opening a folder
     ``access``            the thread                    which folders and files are trusted
+    ``examine``           a thread of its own           looks at the folder, for ``peerage doctor``
+    ``diagnosis``         the user's event loop         what is wrong with the folder
     ``forks``             any thread                    which descriptors a forked child closes
     ====================  ============================  ==========================================
 

@@ -13,6 +13,7 @@ from peerage.backends.embedded.secrets import EmbeddedSecrets
 from peerage.backends.embedded.shared import acquire, release
 from peerage.backends.embedded.store import Store
 from peerage.backends.feed import Feed, call_threadsafe
+from peerage.diagnosis import Finding, LookUp
 from peerage.errors import RegistryClosedError
 from peerage.registry import Health, OwnRecords, check_name, check_size
 
@@ -84,6 +85,13 @@ class EmbeddedRegistry:
                 f"The disk under {self._location.base!a} doesn't answer, or many writes wait for it: "
                 "check the disk."
             )
+
+    async def diagnose(self, _look_up: LookUp, _secret: str, /) -> list[Finding]:
+        """Examine the folder, before it is opened; see :class:`peerage.diagnosis.Diagnosable`."""
+        # Only diagnoses need it.
+        from peerage.backends.embedded.examine import examine  # noqa: PLC0415 - see above
+
+        return await examine(self._location)
 
     async def aclose(self) -> None:
         """Withdraw everything, end every watch and close every descriptor; may be called twice."""

@@ -17,7 +17,7 @@ The map, from the server to the port::
           |-- secrets        shared values
           |   nodes, advice: folders, access lists, and what to do about a refusal
           v
-    registry          the port, for a location: the URL, with tls
+    registry          the port, for a location: the URL, with tls; diagnosis: what ``peerage doctor`` examines
 
 What is above the notes runs on kazoo's thread; what is below them on the event loop, and never blocks.
 """

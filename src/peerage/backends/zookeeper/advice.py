@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from peerage.backends.zookeeper.location import Location
+from peerage.backends.zookeeper.location import Credentials, Location
 from peerage.backends.zookeeper.tls import variable
 
 #: Words that reasons have, in small letters; those of OpenSSL are the same in all its versions.
@@ -20,17 +20,15 @@ def lacks_credentials(reason: str) -> bool:
 
 def advice(reason: str, location: Location) -> str:
     """Return the message that there is no connection because of *reason*, and what to do about it."""
+    what, todo = advise(reason, location)
+    return f"{what}: {todo}."
+
+
+def advise(reason: str, location: Location) -> tuple[str, str]:
+    """Return what is wrong if there is no connection because of *reason*, and what to do about it."""
     said = reason.lower()
     if lacks_credentials(reason):
-        if location.credentials is None:
-            return (
-                "The server requires credentials: write zookeeper://user:password@host, and "
-                "auth=sasl if it asks for SASL."
-            )
-        return (
-            "The server doesn't accept the credentials: check the user and the password, and that "
-            f"auth={location.credentials.mechanism} is what it asks for."
-        )
+        return _advise_credentials(location.credentials)
     if _UNVERIFIED in said and any(word in said for word in _OTHER_NAME):
         what = "The server's certificate is for another name"
         todo = "write the host in the registry's URL as the certificate has it, or check_hostname=no"
@@ -54,4 +52,14 @@ def advice(reason: str, location: Location) -> str:
     else:
         what = "No server answers"
         todo = "check that ZooKeeper runs, and the hosts in the registry's URL"
-    return f"{what} ({reason}): {todo}."
+    return f"{what} ({reason})", todo
+
+
+def _advise_credentials(credentials: Credentials | None) -> tuple[str, str]:
+    if credentials is None:
+        what = "The server requires credentials"
+        todo = "write zookeeper://user:password@host, and auth=sasl if it asks for SASL"
+    else:
+        what = "The server doesn't accept the credentials"
+        todo = f"check the user and the password, and that auth={credentials.mechanism} is what it asks for"
+    return what, todo

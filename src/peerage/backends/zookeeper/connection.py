@@ -94,20 +94,34 @@ class Pauses(NamedTuple):
     """Before connecting again when there was no descriptor or no thread for it."""
 
 
+#: Makes a client as the class Client does: of a location, a TLS context, what reports, and the pause.
+ClientFactory = Callable[
+    [Location, ssl.SSLContext | None, Callable[[Note], None], Callable[[], float]], Client
+]
+
+
 class Connection:
-    """One session after the other with the servers of *location*, until closed."""
+    """One session after the other with the servers of *location*, until closed.
+
+    *make_client* makes what talks to the servers.
+    """
 
     def __init__(
-        self, location: Location, context: ssl.SSLContext | None, pauses: Pauses | None = None
+        self,
+        location: Location,
+        context: ssl.SSLContext | None,
+        pauses: Pauses | None = None,
+        make_client: ClientFactory = Client,
     ) -> None:
         self.location = location
         self.pauses = pauses or Pauses()
-        self.client = Client(location, context, self._report, self.pauses.restart)
+        self.client = make_client(location, context, self._report, self.pauses.restart)
         """The client of kazoo, also for other parts of the program."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._notes: deque[Note] = deque()
         self._queued: deque[Request] = deque()
-        self._in_flight: set[Request] = set()
+        # In the order in which they were sent, in which they fail together.
+        self._in_flight: dict[Request, None] = {}
         self._changed = asyncio.Event()
         self._ended: asyncio.Future[None] | None = None
         self._throttle_timer: asyncio.TimerHandle | None = None
@@ -210,7 +224,7 @@ class Connection:
                 self._thread_ended()
 
     def _answered(self, request: Request) -> None:
-        self._in_flight.discard(request)
+        self._in_flight.pop(request, None)
         if isinstance(request.failure, Throttled):
             # The server has left it undone: it is sent again after a pause, and its caller waits longer.
             self._queued.append(request)
@@ -307,7 +321,7 @@ class Connection:
                 # here, a caller that tries again at once would do so for ever.
                 self._queued.appendleft(request)
                 return
-            self._in_flight.add(request)
+            self._in_flight[request] = None
 
     # ZooKeeper's operations; each raises a Failure if the server refuses it or doesn't answer.
 

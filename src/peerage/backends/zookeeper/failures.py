@@ -5,7 +5,7 @@ They are internal: what leaves the backend is Stale, RegistryDeniedError or Regi
 
 from typing import Final
 
-from kazoo.exceptions import KazooException, SystemZookeeperError
+from kazoo.exceptions import EXCEPTIONS, KazooException, SystemZookeeperError
 
 
 class Failure(Exception):  # noqa: N818 - the root of answers, not all of which are errors
@@ -69,3 +69,9 @@ def failure_of(error: BaseException) -> Failure:
     if isinstance(error, KazooException) and not isinstance(error, SystemZookeeperError):
         return _KIND.get(name, Failure)(name)
     return Failure(f"{name}: {error}")
+
+
+def error_of(code: int) -> KazooException:
+    """Return kazoo's exception for one of ZooKeeper's error numbers."""
+    made: KazooException = EXCEPTIONS[code]()
+    return made

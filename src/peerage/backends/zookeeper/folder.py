@@ -90,8 +90,9 @@ class Folder:
         self._url = connection.location.url
         self._path = connection.location.folder
         self._batch = BatchSize()
-        self._feeds: set[Feed] = set()
-        self._new_feeds: set[Feed] = set()
+        # Both in the order in which the watches began.
+        self._feeds: dict[Feed, None] = {}
+        self._new_feeds: dict[Feed, None] = {}
         # The number of the last change of each node that could be read, and which of them aren't delivered.
         self._known: dict[str, int] = {}
         self._undelivered: set[str] = set()
@@ -120,7 +121,7 @@ class Folder:
     def watch(self) -> Feed:
         """Begin a watch, on the running event loop."""
         feed = Feed(self._forget)
-        self._new_feeds.add(feed)
+        self._new_feeds[feed] = None
         if self._task is None:
             self._task = asyncio.create_task(self._run(), name=f"peerage: watch {self._url}")
         self._report_stale(feed)
@@ -138,8 +139,8 @@ class Folder:
             await asyncio.wait([self._task])
 
     def _forget(self, feed: Feed) -> None:
-        self._feeds.discard(feed)
-        self._new_feeds.discard(feed)
+        self._feeds.pop(feed, None)
+        self._new_feeds.pop(feed, None)
 
     # Called by the connection
 
@@ -246,9 +247,10 @@ class Folder:
 
     async def _read_all(self, up: "Connected", *, for_all: bool) -> None:
         """Read all nodes over *up*; the new feeds get a snapshot, *for_all*: the others as well."""
-        new_feeds = set(self._new_feeds)
+        waiting = tuple(self._new_feeds)
         known, records = await self._read_folder()
-        for feed in new_feeds & self._new_feeds:
+        new_feeds = [feed for feed in waiting if feed in self._new_feeds]
+        for feed in new_feeds:
             feed.snapshot(records.values())
         if for_all:
             for feed in self._feeds:
@@ -260,10 +262,11 @@ class Folder:
             # record that only the snapshot had could vanish without a Gone.
             for name, mzxid in known.items():
                 self._apply(name, mzxid, records.get(name))
-            for name in self._known.keys() - known.keys():
+            for name in [name for name in self._known if name not in known]:
                 self._remove(name)
-        self._feeds |= new_feeds & self._new_feeds
-        self._new_feeds -= new_feeds
+        for feed in new_feeds:
+            del self._new_feeds[feed]
+            self._feeds[feed] = None
         if self._connection.up is not up:
             # Lost at the moment of the last answer: the snapshot has overtaken the Stale.
             for feed in (*self._feeds, *self._new_feeds):

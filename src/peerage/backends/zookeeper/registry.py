@@ -12,13 +12,15 @@ from typing import Any, Final
 from peerage.backends.feed import Feed
 from peerage.backends.zookeeper.advertisement import ZooKeeperAdvertisement
 from peerage.backends.zookeeper.advice import advice
-from peerage.backends.zookeeper.connection import CHILDREN, Connection, Pauses
+from peerage.backends.zookeeper.connection import CHILDREN, ClientFactory, Connection, Pauses
 from peerage.backends.zookeeper.failures import Failure, Lost, NoNode
 from peerage.backends.zookeeper.folder import Folder
 from peerage.backends.zookeeper.location import Location
 from peerage.backends.zookeeper.nodes import Nodes
 from peerage.backends.zookeeper.notes import Connected
 from peerage.backends.zookeeper.secrets import ZooKeeperSecrets
+from peerage.backends.zookeeper.session import Client
+from peerage.diagnosis import Finding, LookUp
 from peerage.errors import RegistryClosedError
 from peerage.registry import Health, OwnRecords, check_name, check_size
 
@@ -33,11 +35,15 @@ class ZooKeeperRegistry:
     """A registry of a cluster; made by :func:`peerage.backends.zookeeper.open_zookeeper`.
 
     Nothing is connected before the first call that needs it. One connection serves everything: watches,
-    records and secrets.
+    records and secrets. *make_client* makes what talks to the servers.
     """
 
     def __init__(
-        self, location: Location, context: ssl.SSLContext | None, pauses: Pauses | None = None
+        self,
+        location: Location,
+        context: ssl.SSLContext | None,
+        pauses: Pauses | None = None,
+        make_client: ClientFactory = Client,
     ) -> None:
         self.location = location
         self.url = location.url
@@ -45,7 +51,7 @@ class ZooKeeperRegistry:
         self.open_to_all = location.acl == "open"
         """Whether every client may write to what this process creates here."""
         self.own_records = OwnRecords()
-        self.connection = Connection(location, context, pauses)
+        self.connection = Connection(location, context, pauses, make_client)
         self.nodes = Nodes(self.connection)
         self._folder = Folder(self.connection)
         self.secrets = ZooKeeperSecrets(self.connection, self.nodes, self.use)
@@ -110,6 +116,14 @@ class ZooKeeperRegistry:
             return self._connected_health(up, version.result(), *answer)
         self.use()
         return self._out_of_reach("it hasn't answered yet")
+
+    async def diagnose(self, look_up: LookUp, secret: str, /) -> list[Finding]:
+        """Examine the servers and access lists; see :class:`peerage.diagnosis.Diagnosable`."""
+        # Only diagnoses need it.
+        from peerage.backends.zookeeper.diagnosis import examine  # noqa: PLC0415 - see above
+
+        self.use()
+        return await examine(self.connection, self._context, look_up, secret)
 
     async def aclose(self) -> None:
         """Withdraw everything, end every watch and the session, within a second; may be called twice."""

@@ -42,7 +42,7 @@ class ZooKeeperSecrets:
         self._nodes = nodes
         self._use = use
         self._failing: set[str] = set()
-        self._followers: set[tuple[str, asyncio.Event]] = set()
+        self._followers: dict[tuple[str, asyncio.Event], None] = {}
         self._closed = asyncio.Event()
         connection.on_event.append(self._on_event)
         connection.on_change.append(self._on_change)
@@ -96,7 +96,7 @@ class ZooKeeperSecrets:
 
     async def _follow(self, name: str) -> AsyncGenerator[bytes]:
         changed = asyncio.Event()
-        self._followers.add((name, changed))
+        self._followers[name, changed] = None
         last: bytes | None = None
         try:
             while True:
@@ -111,7 +111,7 @@ class ZooKeeperSecrets:
         except RegistryClosedError:
             return
         finally:
-            self._followers.discard((name, changed))
+            del self._followers[name, changed]
 
     async def _look(self, name: str) -> bytes | None:
         """Return the value, and watch the node for the next one."""

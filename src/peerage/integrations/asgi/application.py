@@ -22,6 +22,7 @@ from peerage.integrations.ports import IDENTIFIED, IDENTIFY, METHOD, listening
 from peerage.integrations.uvicorn_server import UvicornServer
 from peerage.records.advert import Advert
 from peerage.registration import LAME_DUCK
+from peerage.serving.gunicorn_workers import this_worker
 from peerage.serving.signals import TIMEOUT, intercept_signals
 
 log = logging.getLogger(__name__)
@@ -192,9 +193,14 @@ class Discovered:
             return lambda: None
 
         uvicorn = self._uvicorn = UvicornServer()
+        worker = this_worker()
 
         async def drain() -> None:
             try:
+                # At its limit of requests, gunicorn begins another worker only when this one has ended.
+                if not uvicorn.stops_by_itself and await advertising.handed_over(worker, self._lame_duck):
+                    # Until callers know the record of the other one.
+                    await asyncio.sleep(self._lame_duck)
                 self._requests.closing = True
                 await advertising.drain(self._lame_duck)
                 accepted = uvicorn.stop_accepting()

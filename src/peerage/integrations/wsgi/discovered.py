@@ -1,6 +1,5 @@
 """A WSGI application that is advertised where its server listens, and drained when that stops."""
 
-import asyncio
 import logging
 import os
 import threading
@@ -18,7 +17,7 @@ from peerage.integrations.wsgi.propagation import propagate
 from peerage.integrations.wsgi.stopping import DrainAtSigterm
 from peerage.records.advert import Advert
 from peerage.registration import LAME_DUCK
-from peerage.serving.gunicorn_workers import in_each_worker, server_stops, this_worker
+from peerage.serving.gunicorn_workers import in_each_worker, this_worker
 from peerage.serving.misdirected import Misdirected
 
 log = logging.getLogger(__name__)
@@ -167,13 +166,8 @@ class _InProcess:
 
     async def _drain(self) -> None:
         """Drain if the server stops; else wait until another worker advertises, if one comes in time."""
-        clock = asyncio.get_running_loop().time
-        began = clock()
-        while self._worker is not None and not await server_stops(self._worker, self._lame_duck):
-            waited = clock() - began
-            if await self.advertising.hand_over() or waited > self._worker.cfg.graceful_timeout:
-                log.info("SIGTERM: this worker is replaced, after %.1f s", waited)
-                return
+        if await self.advertising.handed_over(self._worker, self._lame_duck):
+            return
         log.info("SIGTERM: the instance drains, and then the server stops")
         self._portal.closes_at_exit = True
         await self.advertising.drain(self._lame_duck)

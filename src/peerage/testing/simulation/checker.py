@@ -19,10 +19,13 @@ from peerage.balancing.budget import FIRST_RETRIES, RETRY_SHARE
 from peerage.calling.retry import MOST_RETRIES
 from peerage.directory import SUSPECT_SECONDS
 from peerage.testing.simulation.history import CallHistory, History, Life, Process, Span
-from peerage.testing.simulation.trace import Attempted, CallEnded, Event, Sight, Viewed
+from peerage.testing.simulation.trace import REGISTRY, Attempted, CallEnded, Event, Sight, Viewed
 
 #: Seconds for which the retry budget remembers successes: no less, and no more than twice as long.
 _REMEMBERED: Final = 5.0
+
+#: The kinds of faults that cut processes off from the registry.
+_CUTS: Final = frozenset({"outage", "partition"})
 
 #: How attempts end after which an instance may still process the request: only safe requests are sent again.
 _UNFINISHED: Final = frozenset({"timed_out", "gateway_timeout"})
@@ -43,8 +46,9 @@ class Promises:
     most_retries: int = MOST_RETRIES
     attempt_seconds: float = 0.1
     """Seconds that one more attempt would take: a call with less time left may fail."""
-    patience: float = 60.0
-    """Seconds after which a call that hasn't ended is taken for one that never ends."""
+    patience: float = 10.0
+    """Seconds in which a safe call finds an instance that answers, if it knows one: it may have to notice
+    that the first one has stopped."""
 
     @property
     def settling(self) -> float:
@@ -161,6 +165,25 @@ def _emptied(history: History, promises: Promises) -> Iterator[Violation]:
             before = view
 
 
+def _silent(history: History, promises: Promises) -> Iterator[Violation]:
+    """A directory that is out of touch with the registry says so."""
+    for fault in history.faults.values():
+        end = min(fault.ended, history.end)
+        at = fault.began.at + promises.settling
+        if fault.began.kind not in _CUTS or at > end:
+            continue
+        for process in history.processes.values():
+            host = process.started.host
+            is_cut = fault.affects(host, REGISTRY, Span(at, at)) and process.view(fault.began.at) is not None
+            if not is_cut or process.ended <= at:
+                continue
+            if any(each.affects(host, host, Span(fault.began.at, at)) for each in history.faults.values()):
+                continue
+            view = process.view(at)
+            if view is not None and not view.stale:
+                yield Violation(at, "silent", f"{_name(process)} doesn't say that it can't see the registry")
+
+
 # What happens to calls
 
 
@@ -168,24 +191,43 @@ def _failed(history: History, promises: Promises) -> Iterator[Violation]:
     """No idempotent call fails while an instance that is known is reachable, and budget and deadline last."""
     for label, call in history.calls.items():
         began, ended = call.began, call.ended
-        if began.repeatable == "once" or (ended is not None and not ended.error):
+        if ended is None or not ended.error or began.repeatable == "once":
             continue
-        caller = history.processes[began.process]
-        at = history.end if ended is None else ended.at
-        if caller.ended <= at or (ended is None and not _never_ends(call, at, promises)):
+        if _has_excuse(history, call, ended, promises):
             continue
-        if ended is not None and _has_excuse(history, call, ended, promises):
-            continue
-        known = _known_all_the_time(history, call, Span(began.at, at))
+        known = _known_all_the_time(history, call, Span(began.at, ended.at))
         if known is not None:
-            how = f"failed: {ended.error}" if ended else f"hasn't ended after {at - began.at:.3f} s"
-            message = f"call {label} of {_name(caller)} {how}; {_describe(known)} was known and reachable"
-            yield Violation(at, "failed call", message)
+            message = f"call {label} of {began.process} failed: {ended.error}; {_describe(known)} was known"
+            yield Violation(ended.at, "failed call", f"{message} and reachable")
 
 
-def _never_ends(call: CallHistory, now: float, promises: Promises) -> bool:
-    limit = call.began.deadline
-    return now > (call.began.at + promises.patience if limit is None else limit + promises.reaction)
+def _slow(history: History, promises: Promises) -> Iterator[Violation]:
+    """A safe call finds an instance that answers in time, also if the first one that it asks has stopped."""
+    for label, call in history.calls.items():
+        began = call.began
+        end = history.end if call.ended is None else call.ended.at
+        # A call has one backup, which may meet another instance that has stopped.
+        if began.repeatable != "safe" or end - began.at <= promises.patience or len(call.attempts) > 1:
+            continue
+        known = _known_all_the_time(history, call, Span(began.at, end))
+        if known is not None:
+            message = f"call {label} of {began.process} took {end - began.at:.3f} s; {_describe(known)} was"
+            yield Violation(end, "slow call", f"{message} known and reachable")
+
+
+def _late(history: History, promises: Promises) -> Iterator[Violation]:
+    """No call goes on after its deadline."""
+    for label, call in history.calls.items():
+        began = call.began
+        if began.deadline is None:
+            continue
+        caller, end = history.processes[began.process], history.end if call.ended is None else call.ended.at
+        late, host = end - began.deadline, caller.started.host
+        if late <= promises.reaction or caller.ended <= end:
+            continue
+        if not any(fault.affects(host, host, Span(began.at, end)) for fault in history.faults.values()):
+            message = f"call {label} of {began.process} went on for {late:.3f} s after its deadline"
+            yield Violation(end, "late call", message)
 
 
 def _has_excuse(history: History, call: CallHistory, ended: CallEnded, promises: Promises) -> bool:
@@ -206,6 +248,8 @@ def _has_excuse(history: History, call: CallHistory, ended: CallEnded, promises:
 def _known_all_the_time(history: History, call: CallHistory, span: Span) -> Life | None:
     """Return an instance that the caller knew and could reach from the beginning of the call to its end."""
     caller = history.processes[call.began.process]
+    if caller.ended <= span.end:
+        return None
     views = [{sight.nonce for sight in view.sights} for view in caller.views_in(span)]
     if caller.view(span.begin) is None:
         return None
@@ -289,7 +333,10 @@ INVARIANTS: Final[dict[str, Callable[[History, Promises], Iterator[Violation]]]]
     "ghost": _ghost,
     "twin": _twin,
     "emptied": _emptied,
+    "silent": _silent,
     "failed call": _failed,
+    "slow call": _slow,
+    "late call": _late,
     "wrong service": _wrong_service,
     "repeated": _repeated,
     "retries": _retries,

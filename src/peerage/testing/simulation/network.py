@@ -31,14 +31,18 @@ from peerage.testing.simulation.transport import (
     reset,
 )
 
-#: Seconds until a handshake is repeated for the first time, and until it is given up (tcp_syn_retries).
+#: Seconds until a handshake is repeated for the first and for the last time, twice as long each time; after
+#: 127 seconds in all it is given up (tcp_syn_retries).
 _SYN_RETRY: Final = 1.0
-_SYN_SECONDS: Final = 127.0
+_LAST_SYN_RETRY: Final = 32.0
 
 #: The same for data (tcp_retries2), and the longest interval.
 _RETRY: Final = 0.2
 _SECONDS: Final = 924.0
 _LONGEST: Final = 120.0
+
+#: Seconds between two items that arrive one right after the other.
+_NEXT: Final = 1e-9
 
 #: The first port that the kernel chooses for listeners, and for connections.
 _FIRST_FREE: Final = 20000
@@ -105,10 +109,12 @@ class Network:
         """Let everything pass again."""
         self.cuts.discard((one, other))
 
-    def _passes(self, one: str, other: str) -> bool:
+    def passes(self, one: str, other: str) -> bool:
+        """Return whether what the address *one* sends reaches *other*."""
         return (one, other) not in self.cuts and self.machines[one].up and self.machines[other].up
 
-    def _delay(self, one: str, other: str) -> float:
+    def way(self, one: str, other: str) -> float:
+        """Return the seconds that something takes from one address to another."""
         least, most = self.local_delay if one == other else self.delays.get((one, other), self.delay)
         return least + self._random.random() * (most - least)
 
@@ -124,7 +130,7 @@ class Network:
         if target is None:
             return
         here, there = source.process.ip, target.process.ip
-        if source.unsent or not self._passes(here, there):
+        if source.unsent or not self.passes(here, there):
             if isinstance(item, OSError):
                 return  # it isn't repeated
             if not source.unsent:
@@ -135,21 +141,22 @@ class Network:
             if not isinstance(item, OSError) and item is not EOF and not source.gone:
                 self._refuse(source)
         else:
-            source.arrives = max(source.arrives, self.loop.time() + self._delay(here, there))
+            # Later than what was sent before: timers of the same time run in any order.
+            source.arrives = max(source.arrives + _NEXT, self.loop.time() + self.way(here, there))
             self.loop.call_at(source.arrives, target.deliver, item, context=target.context)
 
     def _refuse(self, source: Endpoint) -> None:
         """Answer what was sent to an end that is closed."""
         there, here = source.peername[0], source.process.ip
         there = there if there in self.machines else here
-        delay = self._delay(here, there) + self._delay(there, here)
+        delay = self.way(here, there) + self.way(there, here)
         self.loop.call_later(delay, source.deliver, reset(), context=source.context)
 
     def _repeat(self, source: Endpoint, interval: float) -> None:
         target = source.peer
         if target is None or not self.machines[source.process.ip].up:
             return
-        if self._passes(source.process.ip, target.process.ip):
+        if self.passes(source.process.ip, target.process.ip):
             items, source.unsent = source.unsent, []
             for item in items:
                 self.transmit(source, item)
@@ -283,7 +290,7 @@ class Network:
     def start_lookup(self, look_up: Callable[[], object]) -> None:
         """Let *look_up*, which calls :meth:`look_up`, run when the name server answers; it may never do."""
         if not self.names_hang:
-            self.loop.call_later(self._delay("", "-"), look_up)
+            self.loop.call_later(self.way("", "-"), look_up)
 
 
 class _Handshake:
@@ -299,7 +306,6 @@ class _Handshake:
         self.port = port
         self.context = copy_context()
         self.done: asyncio.Future[Endpoint] = network.loop.create_future()
-        self.begun = network.loop.time()
         self.endpoint: Endpoint | None = None
 
     def send(self, interval: float) -> None:
@@ -307,14 +313,15 @@ class _Handshake:
         network, here, there = self.network, self.process.ip, self.ip
         if self.done.done() or not self.process.alive:
             return
-        if there in network.machines and network._passes(here, there) and network._passes(there, here):  # noqa: SLF001 - a part of it
-            network.in_kernel(network._delay(here, there), self._arrive, interval)  # noqa: SLF001 - likewise
+        if there in network.machines and network.passes(here, there) and network.passes(there, here):
+            network.in_kernel(network.way(here, there), self._arrive, interval)
         else:
             self._again(interval)
 
     def _again(self, interval: float) -> None:
-        if self.network.loop.time() + interval - self.begun > _SYN_SECONDS:
-            self._answer(TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT)))
+        if interval > _LAST_SYN_RETRY:
+            error = TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
+            self.network.in_kernel(interval, self._end, error)
         else:
             self.network.in_kernel(interval, self.send, 2 * interval)
 
@@ -342,7 +349,7 @@ class _Handshake:
             self._answer(self.endpoint)
 
     def _answer(self, answer: Endpoint | OSError) -> None:
-        delay = self.network._delay(self.ip, self.process.ip)  # noqa: SLF001 - a part of it
+        delay = self.network.way(self.ip, self.process.ip)
         if self.endpoint is not None:
             # What the server sends next comes after this.
             assert self.endpoint.peer is not None, "they are made together"

@@ -9,11 +9,17 @@ import base64
 import binascii
 import json
 import zlib
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import combinations_with_replacement
 from random import Random
-from typing import Any, Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
+
+from peerage.directory import SUSPECT_SECONDS
+from peerage.testing.simulation.trace import REGISTRY
+
+#: The share of schedules that end with a rest, and its seconds, in which suspects are dropped.
+_RESTING: Final = 0.05
+_LONG_REST: Final = SUSPECT_SECONDS + 30.0
 
 #: Which registry the simulated cluster has.
 RegistryKind = Literal["embedded", "zookeeper"]
@@ -22,6 +28,12 @@ _REGISTRIES: Final[tuple[RegistryKind, ...]] = ("embedded", "zookeeper")
 
 #: What a token begins with; another number when its content changes.
 _PREFIX: Final = "peerage1."
+
+#: The servers of the registry, if it is ZooKeeper.
+SERVERS: Final = ("zk-1", "zk-2", "zk-3")
+
+#: How many machines a cluster with ZooKeeper has, besides those of the registry.
+_MACHINES: Final = 3
 
 #: Seconds from the start of the cluster to the first action, in which all processes have found each other.
 CALM: Final = 3.0
@@ -33,14 +45,19 @@ AFTERMATH: Final = 10.0
 class Kind(NamedTuple):
     """What an action of one kind is aimed at, and how long it lasts."""
 
-    target: Literal["instance", "process", "link", "registry"]
-    """``instance``: a process that serves; ``process``: one that serves or calls; ``link``: two of them, or
-    one and the registry; ``registry``: the registry itself."""
+    target: Literal["instance", "process", "machine", "link", "registry", "server"]
+    """``instance``: a process that serves; ``process``: one that serves or calls; ``machine``: a machine with
+    all its processes; ``link``: two machines, or one and the registry; ``registry``: the registry as a whole;
+    ``server``: one of its servers."""
     shortest: float
     """The duration in seconds is drawn between this and *longest*, short ones as often as long ones."""
     longest: float
     registries: tuple[RegistryKind, ...] = _REGISTRIES
     """The registries with which it can happen."""
+    amounts: tuple[float, ...] = (0.0,)
+    """What :attr:`Action.amount` is drawn from."""
+    unit: str = " s"
+    """That of the amount."""
 
 
 _CLUSTER: Final[tuple[RegistryKind, ...]] = ("zookeeper",)
@@ -51,30 +68,36 @@ KINDS: Final[dict[str, Kind]] = {
     "crash": Kind("instance", 0.01, 30.0),
     # The process is asked to end, which it does after draining, and then another one is started.
     "deploy": Kind("instance", 0.01, 5.0),
+    # The process breaks connections instead of answering, or answers 503.
+    "fail": Kind("instance", 0.5, 10.0),
     # The process isn't run (SIGSTOP), and goes on when the time is over.
     "stop": Kind("process", 0.05, 30.0),
-    # Its machine loses its power: nobody is told that its connections are gone.
-    "power off": Kind("instance", 0.5, 30.0, _CLUSTER),
+    # The machine loses its power, so that the other ends of its connections aren't told.
+    "power off": Kind("machine", 0.5, 30.0, _CLUSTER),
     # Nothing that is sent over the link arrives, in either direction; TCP sends it again afterwards.
     "partition": Kind("link", 0.05, 30.0, _CLUSTER),
     # Everything takes longer over the link.
-    "delay": Kind("link", 0.1, 10.0, _CLUSTER),
+    "delay": Kind("link", 0.1, 10.0, _CLUSTER, (0.05, 0.5, 2.0)),
     # The wall clock of a process jumps.
-    "clock jump": Kind("process", 0.0, 0.0),
+    "clock jump": Kind("process", 0.0, 0.0, _REGISTRIES, (-86_400.0, -60.0, 2.0, 60.0, 86_400.0)),
     # What is advertised is changed in place.
     "update": Kind("instance", 0.0, 0.0),
-    # The registry writes nothing to its disk.
-    "slow disk": Kind("registry", 0.05, 5.0),
-    # All servers of the registry are down.
-    "outage": Kind("registry", 0.1, 60.0, _CLUSTER),
-    # One server of the registry is down; the others go on.
-    "server crash": Kind("registry", 0.1, 30.0, _CLUSTER),
-    # One server of the registry shows what others have written later than it should.
-    "lag": Kind("registry", 0.1, 5.0, _CLUSTER),
-    # The session of the process ends at the registry.
-    "expiry": Kind("process", 0.0, 0.0, _CLUSTER),
-    # The registry carries out the next request of the process that changes something, and its reply is lost.
-    "lost reply": Kind("process", 0.0, 0.0, _CLUSTER),
+    # Each change of the registry takes so many seconds.
+    "slow disk": Kind("registry", 0.1, 10.0, _REGISTRIES, (0.1, 1.0, 3.0)),
+    # No process can read the registry, or write to it: all its servers are down.
+    "outage": Kind("registry", 0.1, 60.0),
+    # One server of the registry is killed; the others go on.
+    "server crash": Kind("server", 0.1, 30.0, _CLUSTER),
+    # One server of the registry isn't run.
+    "server stop": Kind("server", 0.1, 30.0, _CLUSTER),
+    # One server of the registry shows what was written so many seconds later.
+    "lag": Kind("server", 0.5, 10.0, _CLUSTER, (0.5, 2.0, 5.0)),
+    # A share of the changes is carried out, and the connection breaks instead of the reply.
+    "lost reply": Kind("registry", 0.5, 5.0, _CLUSTER, (0.3, 1.0), ""),
+    # One server of the registry leaves a share of the requests undone, because it has too much to do.
+    "throttling": Kind("server", 0.5, 10.0, _CLUSTER, (0.3, 0.9), ""),
+    # The registry ends the sessions of the machine.
+    "expiry": Kind("machine", 0.0, 0.0, _CLUSTER),
 }
 
 
@@ -87,11 +110,11 @@ class Action:
     kind: str
     """One of :data:`KINDS`."""
     targets: tuple[str, ...] = ()
-    """The processes that it affects, by the names that the schedule gives them."""
+    """The processes or machines that it affects, by the names that the schedule gives them."""
     seconds: float = 0.0
     """How long it lasts."""
     amount: float = 0.0
-    """By how much: the seconds of a delay or of a clock jump."""
+    """By how much: seconds, or a share of 1."""
 
     @property
     def end(self) -> float:
@@ -112,6 +135,8 @@ class Schedule:
     """How many processes call the services."""
     actions: tuple[Action, ...] = ()
     """In the order of their times."""
+    rest: float = 0.0
+    """Seconds that nothing is done after the cluster has settled."""
 
     @property
     def instances(self) -> tuple[str, ...]:
@@ -126,6 +151,12 @@ class Schedule:
         return (*self.instances, *(f"shop-{number}" for number in range(1, self.callers + 1)))
 
     @property
+    def machines(self) -> dict[str, tuple[str, ...]]:
+        """The names of the machines, and the processes of each. There is one with the embedded registry."""
+        count = 1 if self.registry == "embedded" else _MACHINES
+        return {f"node-{number + 1}": self.processes[number::count] for number in range(count)}
+
+    @property
     def end(self) -> float:
         """When the last action is over, in seconds from the start of the cluster."""
         return max((action.end for action in self.actions), default=CALM)
@@ -134,7 +165,7 @@ class Schedule:
     def token(self) -> str:
         """The text from which :func:`read_token` makes an equal schedule."""
         actions = [[each.at, each.kind, each.targets, each.seconds, each.amount] for each in self.actions]
-        content = [self.seed, self.registry, self.services, self.callers, actions]
+        content = [self.seed, self.registry, self.services, self.callers, actions, self.rest]
         packed = zlib.compress(json.dumps(content, separators=(",", ":")).encode(), 9)
         return _PREFIX + base64.urlsafe_b64encode(packed).decode().rstrip("=")
 
@@ -143,9 +174,11 @@ class Schedule:
         lines = [f"{self.registry} registry, {services}, {self.callers} × shop, seed {self.seed}"]
         for action in self.actions:
             what = " and ".join([action.kind, *action.targets][1:])
-            amount = f" by {action.amount:g} s" if action.amount else ""
+            amount = f" by {action.amount:g}{KINDS[action.kind].unit}" if action.amount else ""
             duration = f" for {action.seconds:g} s" if action.seconds else ""
             lines.append(f"  {action.at:7.3f} s  {action.kind} {what}".rstrip() + amount + duration)
+        if self.rest:
+            lines.append(f"  then a rest of {self.rest:g} s")
         return "\n".join(lines)
 
 
@@ -158,7 +191,7 @@ def read_token(token: str) -> Schedule:
     try:
         _, packed = token.split(_PREFIX)
         content = zlib.decompress(base64.urlsafe_b64decode(packed + "=="))
-        seed, registry, services, callers, actions = json.loads(content)
+        seed, registry, services, callers, actions, rest = json.loads(content)
         return Schedule(
             seed,
             registry,
@@ -168,6 +201,7 @@ def read_token(token: str) -> Schedule:
                 Action(at, kind, tuple(targets), seconds, amount)
                 for at, kind, targets, seconds, amount in actions
             ),
+            rest,
         )
     except (binascii.Error, TypeError, ValueError, zlib.error) as error:
         raise ValueError(
@@ -192,19 +226,16 @@ def draw(seed: int, registry: RegistryKind | None = None) -> Schedule:
         # Some begin together, and most before the cluster has settled from the one before.
         at += random.choice((0.0, 0.01, 0.1, 1.0, 5.0, AFTERMATH)) * random.random()
         actions.append(_draw_action(random, schedule, round(at, 3)))
-    return replace(schedule, actions=tuple(actions))
+    rest = _LONG_REST if random.random() < _RESTING else 0.0
+    return replace(schedule, actions=tuple(actions), rest=rest)
 
 
 def _draw_action(random: Random, schedule: Schedule, at: float) -> Action:
     kind = random.choice([kind for kind, each in KINDS.items() if schedule.registry in each.registries])
     about = KINDS[kind]
     seconds = about.longest and round(about.shortest * (about.longest / about.shortest) ** random.random(), 3)
-    amount = 0.0
-    if kind == "delay":
-        amount = random.choice((0.05, 0.5, 2.0))
-    elif kind == "clock jump":
-        amount = random.choice((-86_400.0, -60.0, 2.0, 60.0, 86_400.0))
-    return Action(at, kind, _draw_targets(random, schedule, about), seconds, amount)
+    targets = _draw_targets(random, schedule, about)
+    return Action(at, kind, targets, seconds, random.choice(about.amounts))
 
 
 def _draw_targets(random: Random, schedule: Schedule, about: Kind) -> tuple[str, ...]:
@@ -213,14 +244,14 @@ def _draw_targets(random: Random, schedule: Schedule, about: Kind) -> tuple[str,
             return (random.choice(schedule.instances),)
         case "process":
             return (random.choice(schedule.processes),)
+        case "machine":
+            return (random.choice([*schedule.machines]),)
         case "link":
-            return tuple(random.sample((*schedule.processes, REGISTRY), 2))
+            return tuple(random.sample((*schedule.machines, REGISTRY), 2))
         case "registry":
             return (REGISTRY,)
-
-
-#: The name of the registry's machines among the targets of an action.
-REGISTRY: Final = "registry"
+        case "server":
+            return (random.choice(SERVERS),)
 
 
 def pairs(registry: RegistryKind | None = None) -> set[tuple[str, str]]:
@@ -245,12 +276,3 @@ def pairs_of(schedule: Schedule) -> set[tuple[str, str]]:
         for other in actions[number + 1 :]
         if other.at <= one.end + AFTERMATH
     }
-
-
-def summary(counts: Mapping[Any, int]) -> str:
-    """Return how often each of some things happened, one a line, the rarest first."""
-    width = max((len(str(count)) for count in counts.values()), default=0)
-    lines = sorted(
-        (count, " + ".join(each) if isinstance(each, tuple) else each) for each, count in counts.items()
-    )
-    return "\n".join(f"{count:>{width}}  {name}" for count, name in lines)

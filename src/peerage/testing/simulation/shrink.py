@@ -44,6 +44,8 @@ def _smaller(schedule: Schedule) -> Iterator[Schedule]:
         for begin in range(0, len(actions), size):
             yield replace(schedule, actions=actions[:begin] + actions[begin + size :])
         size //= 2
+    if schedule.rest:
+        yield replace(schedule, rest=0.0)
     if schedule.callers > 1 and not _mentions(schedule, f"shop-{schedule.callers}"):
         yield replace(schedule, callers=schedule.callers - 1)
     for number, (service, count) in enumerate(schedule.services):

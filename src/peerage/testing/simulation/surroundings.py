@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import aiohttp.connector
+import aiohttp.web_app
 
 from peerage import timing
 from peerage.testing.simulation.loop import NotSimulatedError, SimulatedLoop
@@ -49,6 +50,10 @@ def simulated(loop: SimulatedLoop, wall_clock: Callable[[], float], seed: int) -
             setattr(owner, name, value)
         timing.set_clock(clock)
         random.setstate(state)
+        # It isn't documented. Without it a thousand applications, and their whole worlds, are kept.
+        cached = getattr(aiohttp.web_app, "_cached_build_middleware", None)
+        if cached is not None:
+            cached.cache_clear()
 
 
 def _refused(what: str) -> Callable[..., NoReturn]:

@@ -15,8 +15,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple, Self
 
+#: The host that stands for the registry in faults.
+REGISTRY: Final = "registry"
+
 #: Whether a request may be processed more than once, see :class:`peerage.calling.retry.Repeatable`.
-Repeatable = Literal["once", "idempotent", "safe"]
+RepeatableName = Literal["once", "idempotent", "safe"]
 
 
 class Sight(NamedTuple):
@@ -99,7 +102,7 @@ class FaultBegan:
     kind: str
     """``partition``, ``stop``, ``expiry`` …"""
     hosts: tuple[str, ...] = ()
-    """The hosts that it affects. Faults of the registry alone name the hosts of the registry."""
+    """The hosts that it affects. Those of the registry are :data:`REGISTRY`."""
     peers: tuple[str, ...] = ()
     """If not empty, only what *hosts* and *peers* send each other is affected."""
 
@@ -133,7 +136,7 @@ class CallBegan:
     """Label of the call, unique in the trace, which its request carries to the server."""
     process: str
     service: str
-    repeatable: Repeatable = "safe"
+    repeatable: RepeatableName = "safe"
     deadline: float | None = None
     """The time at which the call must have ended; None if it has no deadline."""
 

@@ -103,24 +103,28 @@ class SimulatedTransport(asyncio.Transport):
         self._loop = endpoint.network.loop
         self._protocol: Any = protocol
         self._high = _HIGH
-        self._is_reading = True
+        self._is_started = self._is_paused = False
         self._closing = False
         self._eof_written = False
         self._writing_paused = False
         endpoint.transport = self
         self._soon(protocol.connection_made, self)
-        if endpoint.received:
-            self._soon(self.read)
+        self._soon(self._start)
 
     def _soon(self, callback: Callable[..., object], *args: Any) -> None:
         self._loop.call_soon(callback, *args, context=self._endpoint.context)
 
     # Reading
 
+    def _start(self) -> None:
+        # As with asyncio, tasks that the protocol has made begin before it gets data.
+        self._is_started = True
+        self._soon(self.read)
+
     def read(self) -> None:
         """Hand what has arrived on to the protocol."""
         received = self._endpoint.received
-        while received and self._is_reading and not self._closing:
+        while received and self._is_started and self.is_reading():
             item = received.popleft()
             if isinstance(item, bytes):
                 self._acknowledge(len(item))
@@ -139,16 +143,16 @@ class SimulatedTransport(asyncio.Transport):
 
     def is_reading(self) -> bool:
         """Tell whether data is handed on."""
-        return self._is_reading and not self._closing
+        return not self._is_paused and not self._closing
 
     def pause_reading(self) -> None:
         """Hand no data on until :meth:`resume_reading`."""
-        self._is_reading = False
+        self._is_paused = True
 
     def resume_reading(self) -> None:
         """Hand data on again."""
-        if not self._is_reading:
-            self._is_reading = True
+        if self._is_paused:
+            self._is_paused = False
             self._soon(self.read)
 
     # Writing

@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 #: Error numbers, from ``KeeperException.Code``.
 OK: Final = 0
 RUNTIME_INCONSISTENCY: Final = -2
+CONNECTION_LOSS: Final = -4
 BAD_ARGUMENTS: Final = -8
 NO_NODE: Final = -101
 NO_AUTH: Final = -102
@@ -20,6 +21,8 @@ NODE_EXISTS: Final = -110
 NOT_EMPTY: Final = -111
 SESSION_EXPIRED: Final = -112
 INVALID_ACL: Final = -114
+SESSION_MOVED: Final = -118
+THROTTLED: Final = -127
 
 #: Kinds of events.
 CREATED: Final = 1
