@@ -77,10 +77,7 @@ MODULES = {
     "peerage.integrations.gunicorn": "post_worker_init",
     "peerage.integrations.httpx": "AsyncTransport InternalAuth Transport",
     "peerage.integrations.httpx2": "AsyncTransport InternalAuth Transport",
-    "peerage.integrations.wsgi": (
-        "Discovered Gradient2 authorize caller discovered limit_concurrency propagate require "
-        "require_superuser"
-    ),
+    "peerage.integrations.wsgi": "Discovered discovered propagate",
     "peerage.sync": "Discovery Registration deadline",
     "peerage.telemetry": "AttemptTelemetry CallTelemetry OpenTelemetry Telemetry",
     "peerage.testing": (
