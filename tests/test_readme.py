@@ -127,6 +127,7 @@ async def test_a_service_with_aiohttp_is_found_and_called(terminal: Terminal) ->
         await terminal.check("peerage ls service_id=orders", lambda out: "orders-1" in out)
         async with terminal.running("peerage ls --watch") as watch:
             assert "orders-1" in await watch.line()
+        await terminal.check("peerage doctor", lambda out: "1 port answers" in out)
         url = "peerage get http://orders.service_id.asab/v1/orders"
         assert await terminal.answer(f"{url} -d milk") == '["tea", "biscuits", "milk"]'
 
