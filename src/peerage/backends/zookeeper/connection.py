@@ -46,6 +46,7 @@ from peerage.backends.zookeeper.notes import (
     SessionEnded,
 )
 from peerage.backends.zookeeper.session import Client
+from peerage.backends.zookeeper.suspension import SuspensionWatch
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +62,9 @@ CHILDREN: Final = 4
 
 #: Requests under way, at most: kazoo's pipe to its thread takes a few hundred before it blocks.
 WINDOW: Final = 64
+
+#: The share by which the session time-out may differ from what is asked for: servers count in milliseconds.
+_TIMEOUT_TOLERANCE: Final = 0.01
 
 #: Seconds until it is reported that no server has answered yet.
 _SILENCE: Final = 1.0
@@ -136,6 +140,10 @@ class Connection:
         """Why there is no connection, as far as known: of several reasons the one that came last."""
         self.since = time.monotonic()
         """When :attr:`up` came or went."""
+        self.suspended = 0.0
+        """Seconds for which the machine was suspended before the connection was given up for that."""
+        self._suspension = SuspensionWatch(self._was_suspended)
+        self._logged_timeout: float | None = None
         self.on_change: list[Callable[[], None]] = []
         """Called after :attr:`up`, :attr:`session` or :attr:`reason` changed."""
         self.on_event: list[Callable[[int, str], None]] = []
@@ -213,6 +221,9 @@ class Connection:
             case Connected():
                 self.up, self.session, self.reason, self.since = note, note.session, None, time.monotonic()
                 self._reasons.clear()
+                self.suspended = 0.0
+                self._suspension.start()
+                self._log_timeout(note.session_timeout)
                 self._announce()
             case Disconnected(reason):
                 self._connection_lost(reason)
@@ -245,12 +256,38 @@ class Connection:
         self._send_queued()
 
     def _connection_lost(self, reason: str) -> None:
+        self._suspension.stop()
         if self.up is not None:
             self.up, self.since = None, time.monotonic()
         queued, self._queued = self._queued, deque()
         _fail(queued, reason)
         self._resume()
         self._set_reason(reason)
+
+    def _was_suspended(self, seconds: float) -> None:
+        """Connect anew: the session is probably over, and what was read is old."""
+        log.warning(
+            "This machine was suspended for %.0f s, or its clock was set: connecting to %s anew.",
+            seconds,
+            self.location.url,
+        )
+        self.suspended = seconds
+        self._connection_lost(f"this machine was suspended for {seconds:.0f} s")
+        self.client.dialer.hang_up()
+
+    def _log_timeout(self, granted: float) -> None:
+        """Log, once, that the servers grant another session time-out than the one that is asked for."""
+        asked = self.location.session_timeout
+        if granted != self._logged_timeout and abs(granted - asked) > _TIMEOUT_TOLERANCE * asked:
+            self._logged_timeout = granted
+            log.warning(
+                "The servers of %s grant a session time-out of %g s, not %g s: so long the record of a "
+                "killed process stays. Change minSessionTimeout or maxSessionTimeout of the servers, or "
+                "session_timeout in the URL.",
+                self.location.url,
+                granted,
+                asked,
+            )
 
     def _report_silence(self) -> None:
         if self.reason is None:
