@@ -77,7 +77,10 @@ MODULES = {
     "peerage.integrations.gunicorn": "post_worker_init",
     "peerage.integrations.httpx": "AsyncTransport InternalAuth Transport",
     "peerage.integrations.httpx2": "AsyncTransport InternalAuth Transport",
-    "peerage.integrations.wsgi": "Discovered discovered propagate",
+    "peerage.integrations.wsgi": (
+        "Discovered Gradient2 authorize caller discovered limit_concurrency propagate require "
+        "require_superuser"
+    ),
     "peerage.sync": "Discovery Registration deadline",
     "peerage.telemetry": "AttemptTelemetry CallTelemetry OpenTelemetry Telemetry",
     "peerage.testing": (
@@ -87,7 +90,7 @@ MODULES = {
     "peerage.testing.zookeeper": "Ensemble Proxy ZooKeeperHarness ZooKeeperServer",
     "peerage.web": (
         "GracefulStop Gradient2 PRINCIPAL authorize caller drain_on_signals limit_concurrency noauth "
-        "propagate refuse_misdirected report_load require require_superuser run_app"
+        "propagate refuse_misdirected report_load require require_superuser run_app serve_app"
     ),
 }
 

@@ -127,6 +127,7 @@ async def test_a_service_with_aiohttp_is_found_and_called(terminal: Terminal) ->
         await terminal.check("peerage ls service_id=orders", lambda out: "orders-1" in out)
         async with terminal.running("peerage ls --watch") as watch:
             assert "orders-1" in await watch.line()
+        await terminal.check("peerage doctor", lambda out: "1 port answers" in out)
         url = "peerage get http://orders.service_id.asab/v1/orders"
         assert await terminal.answer(f"{url} -d milk") == '["tea", "biscuits", "milk"]'
 
@@ -209,7 +210,7 @@ def comparison(text: str) -> dict[str, list[str]]:
     """Return the rows of the table of comparison, and the first sentences of their cells."""
     (table,) = re.findall(r"^\| \| peerage \|.*?\n\n", text, re.MULTILINE | re.DOTALL)
     rows = [[cell.strip() for cell in row.strip("|").split("|")] for row in table.strip().splitlines()]
-    return {row[0]: [re.sub(r" \[\d+\]", "", cell).split(". ")[0] for cell in row[1:]] for row in rows}
+    return {row[0]: [re.sub(r",? \[\d+\]", "", cell).split(". ")[0] for cell in row[1:]] for row in rows}
 
 
 def test_it_compares_as_the_documentation_does() -> None:

@@ -111,6 +111,8 @@ class Stale(NamedTuple):
     reason: str
     refused: bool = False
     """Whether the registry refuses to be read: waiting doesn't help, access must be granted."""
+    age: float = 0.0
+    """Seconds that have passed since the registry was in touch, but weren't counted: in suspension."""
 
 
 Event = Snapshot | Put | Gone | Stale

@@ -207,6 +207,26 @@ def test_retries_end_with_the_budget(world):
     assert attempts == 50 + FIRST_RETRIES
 
 
+def test_calls_that_fail_together_share_the_budget(world):
+    """Each waits before it asks the only instance again, and the first ones use the budget up."""
+    world.advertise()
+    calls = [world.call("GET") for _ in range(FIRST_RETRIES + 3)]
+    for call in calls:
+        world.fail(call, Outcome.CONNECTION_LOST)
+    assert all(isinstance(call.next(), Pause) for call in calls)
+    steps = [call.next() for call in calls]
+    assert [isinstance(step, Attempt) for step in steps] == [True] * FIRST_RETRIES + [False] * 3
+    assert steps[-1].ending is Ending.UNREACHABLE
+    assert calls[0].service.budget.balance(world.clock()) == 0
+    assert world.context.observer.retries == FIRST_RETRIES
+    assert world.context.observer.retries_refused == 3
+    for call in calls:
+        call.close()
+    # The instance isn't blamed for the attempts that weren't made.
+    assert Outcome.UNRESOLVED not in world.context.observer.failed
+    assert not world.balancer.outstanding
+
+
 def test_a_name_that_lost_its_last_instance_is_waited_for_within_a_minute(world):
     world.context.emptied["service_id", "orders"] = True
     world.clock.now += 59

@@ -7,6 +7,7 @@ tenant; under a tenant it means nothing. Source: ASAB's authorization.
 
 import copy
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -18,6 +19,10 @@ from peerage.timing import monotonic, wall_clock
 SUPERUSER: Final = "authz:superuser"
 
 _GLOBAL: Final = "*"
+
+#: A list that gets the denials of this context, for servers whose frameworks don't show the exceptions that
+#: they answer; None where none is wanted.
+denials: ContextVar[list[TokenRefusedError | AccessDeniedError] | None] = ContextVar("denials", default=None)
 
 
 class Principal:
@@ -102,7 +107,7 @@ class Principal:
     def require_valid(self) -> None:
         """Raise TokenRefusedError once the token has expired."""
         if not self.valid:
-            raise TokenRefusedError(Reason.EXPIRED, "It expired while it was in use.")
+            raise _noted(TokenRefusedError(Reason.EXPIRED, "It expired while it was in use."))
 
     def resources(self, tenant: str | None = None) -> frozenset[str]:
         """Return the resources allowed for *tenant*, or globally; a superuser's list isn't complete.
@@ -146,18 +151,20 @@ class Principal:
     def require_superuser_access(self) -> None:
         """Raise AccessDeniedError, or TokenRefusedError, unless everything is allowed."""
         if not self.has_superuser_access():
-            raise AccessDeniedError(f"{self!r} isn't a superuser.")
+            raise _noted(AccessDeniedError(f"{self!r} isn't a superuser."))
 
     def require_resource_access(self, *resources: str, tenant: str | None = None) -> None:
         """Raise AccessDeniedError, or TokenRefusedError, unless all of *resources* are allowed."""
         if not self.has_resource_access(*resources, tenant=tenant):
             where = "" if tenant is None else f" for the tenant {tenant!a}"
-            raise AccessDeniedError(f"{self!r} lacks one of {', '.join(map(ascii, resources))}{where}.")
+            raise _noted(
+                AccessDeniedError(f"{self!r} lacks one of {', '.join(map(ascii, resources))}{where}.")
+            )
 
     def require_tenant_access(self, tenant: str) -> None:
         """Raise AccessDeniedError, or TokenRefusedError, unless *tenant* is in ``resources``."""
         if not self.has_tenant_access(tenant):
-            raise AccessDeniedError(f"{self!r} has no access to the tenant {tenant!a}.")
+            raise _noted(AccessDeniedError(f"{self!r} has no access to the tenant {tenant!a}."))
 
     def claim(self, name: str, default: Any = None) -> Any:
         """Return a copy of a claim."""
@@ -168,3 +175,10 @@ class Principal:
         """Return a copy of all claims."""
         self.require_valid()
         return copy.deepcopy(self._claims)
+
+
+def _noted(error: TokenRefusedError | AccessDeniedError) -> TokenRefusedError | AccessDeniedError:
+    noted = denials.get()
+    if noted is not None:
+        noted.append(error)
+    return error

@@ -212,6 +212,10 @@ class Search:
         for host in hosts_of(pick.instance, endpoint):
             addresses = yield from self._resolution.find(pick.instance, host, endpoint)
             for ip in addresses:
+                if self._owed and self._is_budget_used_up():
+                    # Other calls have used it up while this one was waiting.
+                    self._why_not = self._refuse()
+                    return True
                 attempt = yield from self._attempt(pick, endpoint, ip, host, addresses)
                 if attempt.outcome is None:
                     self._left.append(attempt)
@@ -234,7 +238,8 @@ class Search:
     def _finish(self, pick: Pick) -> None:
         attempt = self._current
         if attempt is None:
-            pick.done(Outcome.UNRESOLVED, self._context.clock())
+            outcome = Outcome.UNUSED if self._refused else Outcome.UNRESOLVED
+            pick.done(outcome, self._context.clock())
         elif attempt.outcome is not Outcome.ANSWERED and attempt not in self._left:
             outcome = attempt.outcome or Outcome.CANCELLED
             self._call.give_back(pick, outcome, retry_after=attempt.retry_after)
@@ -310,9 +315,10 @@ class Search:
             return "retries are switched off"
         if call.nested:
             return "the call is made for a request that is a retry itself"
-        if call.service.budget.balance(self._context.clock()) < 1:
-            return self._refuse()
-        return ""
+        return self._refuse() if self._is_budget_used_up() else ""
+
+    def _is_budget_used_up(self) -> bool:
+        return self._call.service.budget.balance(self._context.clock()) < 1
 
     def _refuse(self) -> str:
         if not self._refused:

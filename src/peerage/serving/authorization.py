@@ -222,3 +222,39 @@ def is_open(handler: Any, method: str, mark: str = NOAUTH) -> bool:
             return True
         handler = getattr(handler, method.lower(), None)
     return getattr(handler, mark, None) is True
+
+
+# Handlers of frameworks that have no routes here
+
+
+def require(*resources: str) -> Callable[[_Handler], _Handler]:
+    """Return a decorator of a handler that only callers with *resources* may call.
+
+    It raises AccessDeniedError for other callers, which the middleware ``authorize`` answers with 403. The
+    handler may be a coroutine function or one that runs in a thread.
+
+    Raises:
+        ValueError: no resource is named.
+    """
+    return _guard(required(resources))
+
+
+def require_superuser(handler: _Handler) -> _Handler:
+    """Decorate a handler that only superusers may call; other callers get 403."""
+    return _guard(Principal.require_superuser_access)(handler)
+
+
+def _guard(check: Callable[[Principal], None]) -> Callable[[_Handler], _Handler]:
+    def decorate(handler: _Handler) -> _Handler:
+        guard = Guard(check, name_of(handler))
+
+        def before() -> None:
+            if not guard.admits():
+                raise AccessDeniedError("The caller isn't known here, and the handler requires rights.")
+
+        guarded = wrapped(handler, before)
+        # A handler that requires rights can't be open to every caller.
+        vars(guarded).pop(NOAUTH, None)
+        return guarded
+
+    return decorate

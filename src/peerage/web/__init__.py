@@ -17,7 +17,7 @@ from peerage.web.load import report_load
 from peerage.web.misdirected import refuse_misdirected
 from peerage.web.overload import limit_concurrency
 from peerage.web.propagation import propagate
-from peerage.web.running import run_app
+from peerage.web.running import run_app, serve_app
 from peerage.web.stopping import GracefulStop
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "require",
     "require_superuser",
     "run_app",
+    "serve_app",
 ]
 
 if TYPE_CHECKING:

@@ -1,13 +1,12 @@
 """What a WSGI application inherits from a request, by the rules of PEP 3333."""
 
 import asyncio
-import io
 from contextlib import suppress
-from wsgiref.util import setup_testing_defaults
 from wsgiref.validate import validator
 
 import pytest
 from flask import Flask
+from tests.integrations.wsgi.answering import answer
 
 from peerage import DeadlineExceededError
 from peerage.calling.deadline import current_deadline
@@ -17,26 +16,6 @@ from peerage.integrations.wsgi import propagate
 from peerage.timing import monotonic
 
 LATE = [("Peerage-Timeout-Ms", "0")]
-
-
-def answer(app, **headers):
-    """Call *app* as a server does; return the status, the headers and the body."""
-    environ = {"wsgi.input": io.BytesIO(), "QUERY_STRING": ""}
-    environ |= {f"HTTP_PEERAGE_{name}": value for name, value in headers.items()}
-    setup_testing_defaults(environ)
-    started = []
-
-    def start_response(status, fields, exc_info=None):
-        assert not started or exc_info
-        started[:] = [status, fields]
-        return lambda _: None
-
-    body = validator(app)(environ, start_response)
-    try:
-        content = b"".join(body)
-    finally:
-        body.close()
-    return *started, content
 
 
 class Application:

@@ -12,12 +12,13 @@ from typing import Any, Final
 from peerage.backends.feed import Feed
 from peerage.backends.zookeeper.advertisement import ZooKeeperAdvertisement
 from peerage.backends.zookeeper.advice import advice
-from peerage.backends.zookeeper.connection import CHILDREN, ClientFactory, Connection, Pauses
+from peerage.backends.zookeeper.connection import CHILDREN, ClientFactory, Connection
 from peerage.backends.zookeeper.failures import Failure, Lost, NoNode
 from peerage.backends.zookeeper.folder import Folder
 from peerage.backends.zookeeper.location import Location
 from peerage.backends.zookeeper.nodes import Nodes
 from peerage.backends.zookeeper.notes import Connected
+from peerage.backends.zookeeper.pauses import Pauses
 from peerage.backends.zookeeper.secrets import ZooKeeperSecrets
 from peerage.backends.zookeeper.session import Client
 from peerage.diagnosis import Finding, LookUp

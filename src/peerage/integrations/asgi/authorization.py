@@ -1,10 +1,8 @@
 """Authorization for ASGI applications: a request needs a valid token unless its path or handler is open."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from contextlib import suppress
-from typing import Any, TypeVar
 
-from peerage.auth.principal import Principal
 from peerage.auth.verifier import Verifier
 from peerage.errors import AccessDeniedError, TokenRefusedError
 from peerage.integrations.asgi.messages import (
@@ -20,60 +18,22 @@ from peerage.integrations.asgi.messages import (
     values,
 )
 from peerage.serving.authorization import (
-    NOAUTH,
-    Guard,
     authenticate,
     caller,
     current_caller,
     is_open,
-    name_of,
     noauth,
     read_token,
     refusal_of,
-    required,
-    wrapped,
+    require,
+    require_superuser,
 )
 from peerage.serving.refusal import Refusal
 
 __all__ = ["authorize", "caller", "noauth", "require", "require_superuser"]
 
-_Handler = TypeVar("_Handler", bound=Callable[..., Any])
-
 #: The code with which a WebSocket is closed whose caller isn't allowed (RFC 6455, 7.4.1).
 _POLICY_VIOLATION = 1008
-
-
-def require(*resources: str) -> Callable[[_Handler], _Handler]:
-    """Return a decorator of a handler that only callers with *resources* may call.
-
-    It raises AccessDeniedError for other callers, which :func:`authorize` answers with 403. The handler may
-    be a coroutine function or one that the framework runs in a thread.
-
-    Raises:
-        ValueError: no resource is named.
-    """
-    return _guard(required(resources))
-
-
-def require_superuser(handler: _Handler) -> _Handler:
-    """Decorate a handler that only superusers may call; other callers get 403."""
-    return _guard(Principal.require_superuser_access)(handler)
-
-
-def _guard(check: Callable[[Principal], None]) -> Callable[[_Handler], _Handler]:
-    def decorate(handler: _Handler) -> _Handler:
-        guard = Guard(check, name_of(handler))
-
-        def before() -> None:
-            if not guard.admits():
-                raise AccessDeniedError("The caller isn't known here, and the handler requires rights.")
-
-        guarded = wrapped(handler, before)
-        # A handler that requires rights can't be open to every caller.
-        vars(guarded).pop(NOAUTH, None)
-        return guarded
-
-    return decorate
 
 
 def authorize(app: App, verifier: Verifier, *, open_paths: Collection[str] = ()) -> App:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from peerage.registry import Registry
@@ -16,8 +17,35 @@ if TYPE_CHECKING:
 #: Seconds until a session of the simulated ZooKeeper ends without its process.
 SESSION_TIMEOUT: Final = 10.0
 
+#: The least and the most seconds by which a server follows the others, usually.
+_LAG: Final = (0.0, 0.005)
+
 #: Seconds between two looks at the servers.
 _OFTEN: Final = 0.1
+
+
+class Strongest:
+    """Applies the largest amount of the actions of one kind that overlap, and 0 without any.
+
+    Args:
+        apply: applies an amount.
+        lingers: whether what has begun meanwhile lasts for the amount in seconds.
+    """
+
+    def __init__(self, apply: "Callable[[float], None]", *, lingers: bool = False) -> None:
+        self._apply = apply
+        self._lingers = lingers
+        self._amounts: list[float] = []
+
+    async def last(self, action: Action) -> None:
+        """Apply the amount of *action* as long as that lasts."""
+        self._amounts.append(action.amount)
+        self._apply(max(self._amounts))
+        await asyncio.sleep(action.seconds)
+        self._amounts.remove(action.amount)
+        self._apply(max(self._amounts, default=0.0))
+        if self._lingers:
+            await asyncio.sleep(action.amount)
 
 
 class RegistryFaults:
@@ -36,7 +64,9 @@ class EmbeddedFaults(RegistryFaults):
         world.open_registry = self._open_registry
         # How many outages there are at the moment.
         self._outages = 0
-        self.doing = {"slow disk": self._slow_disk, "outage": self._outage}
+        self._write_delay = self._folder.write_delay
+        slow_disk = Strongest(self._delay_writing, lingers=True)
+        self.doing = {"slow disk": slow_disk.last, "outage": self._outage}
 
     def _open_registry(self, host: Host) -> Registry:
         registry = self._open(host)
@@ -58,12 +88,8 @@ class EmbeddedFaults(RegistryFaults):
             for registry in tuple(self._folder.participants):
                 registry.restore()
 
-    async def _slow_disk(self, action: Action) -> None:
-        before, self._folder.write_delay = self._folder.write_delay, (action.amount / 2, action.amount)
-        await asyncio.sleep(action.seconds)
-        self._folder.write_delay = before
-        # What has begun ends later.
-        await asyncio.sleep(action.amount)
+    def _delay_writing(self, seconds: float) -> None:
+        self._folder.write_delay = (seconds / 2, seconds) if seconds else self._write_delay
 
 
 class ZooKeeperFaults(RegistryFaults):
@@ -77,14 +103,18 @@ class ZooKeeperFaults(RegistryFaults):
         # How many actions keep a server from being there, and from running.
         self._down: Counter[str] = Counter()
         self._stopped: Counter[str] = Counter()
+        self._at: dict[tuple[str, str], Strongest] = {}
+        for name, member in self._members.items():
+            self._at["lag", name] = Strongest(partial(_delay_following, member), lingers=True)
+            self._at["throttling", name] = Strongest(partial(setattr, member, "throttled"))
         self.doing = {
-            "slow disk": self._slow_disk,
+            "slow disk": Strongest(self._delay_writing, lingers=True).last,
             "outage": self._outage,
             "server crash": self._crash,
             "server stop": self._stop,
-            "lag": self._lag,
-            "lost reply": self._lost_reply,
-            "throttling": self._throttling,
+            "lag": self._at_server,
+            "lost reply": Strongest(self._lose_replies).last,
+            "throttling": self._at_server,
             "expiry": self._expiry,
         }
 
@@ -124,38 +154,23 @@ class ZooKeeperFaults(RegistryFaults):
         while self._ensemble.leader is None and not any(self._down.values()):  # noqa: ASYNC110 - they don't tell
             await asyncio.sleep(_OFTEN)
 
-    async def _slow_disk(self, action: Action) -> None:
-        for member in self._members.values():
-            member.disk = action.amount
-        await asyncio.sleep(action.seconds)
-        for member in self._members.values():
-            member.disk = 0.0
-        # What has begun ends later.
-        await asyncio.sleep(action.amount)
+    async def _at_server(self, action: Action) -> None:
+        await self._at[action.kind, action.targets[0]].last(action)
 
-    async def _lag(self, action: Action) -> None:
-        member = self._members[action.targets[0]]
-        before, member.lag = member.lag, (action.amount / 2, action.amount)
-        await asyncio.sleep(action.seconds)
-        member.lag = before
-        # What has begun ends later.
-        await asyncio.sleep(action.amount)
-
-    async def _lost_reply(self, action: Action) -> None:
+    def _delay_writing(self, seconds: float) -> None:
         for member in self._members.values():
-            member.lost_replies = action.amount
-        await asyncio.sleep(action.seconds)
-        for member in self._members.values():
-            member.lost_replies = 0.0
+            member.disk = seconds
 
-    async def _throttling(self, action: Action) -> None:
-        member = self._members[action.targets[0]]
-        member.throttled = action.amount
-        await asyncio.sleep(action.seconds)
-        member.throttled = 0.0
+    def _lose_replies(self, share: float) -> None:
+        for member in self._members.values():
+            member.lost_replies = share
 
     async def _expiry(self, action: Action) -> None:
         for host in self._world.hosts.values():
             if host.machine.name == action.targets[0] and self._ensemble.leader is not None:
                 self._ensemble.expire(host)
                 return
+
+
+def _delay_following(member: Member, seconds: float) -> None:
+    member.lag = (seconds / 2, seconds) if seconds else _LAG

@@ -82,6 +82,7 @@ class Scenario:
         self._down: Counter[str] = Counter()
         self._stopped: Counter[str] = Counter()
         self._cut: Counter[tuple[str, str]] = Counter()
+        self._delays: dict[tuple[str, str], list[float]] = {}
         faults = EmbeddedFaults if schedule.registry == "embedded" else ZooKeeperFaults
         registry: RegistryFaults = faults(self.world)
         self._doing: dict[str, Callable[[Action], Awaitable[None]]] = {
@@ -219,10 +220,16 @@ class Scenario:
     async def _delay(self, action: Action) -> None:
         pairs, delays = self._links(action), self.world.network.delays
         for pair in pairs:
-            delays[pair] = action.amount / 2, action.amount
+            self._delays.setdefault(pair, []).append(action.amount)
+            delays[pair] = action.amount / 2, max(self._delays[pair])
         await asyncio.sleep(action.seconds)
         for pair in pairs:
-            delays.pop(pair, None)
+            left = self._delays[pair]
+            left.remove(action.amount)
+            if left:
+                delays[pair] = max(left) / 2, max(left)
+            else:
+                del delays[pair]
 
     def _links(self, action: Action) -> list[tuple[str, str]]:
         """Return the addresses from and to which something is done, in both directions."""
