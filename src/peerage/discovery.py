@@ -11,12 +11,13 @@ from peerage.directory import SUSPECT_SECONDS
 from peerage.errors import ConfigurationError, RegistryClosedError
 from peerage.finder import Finder
 from peerage.membership import READY_TIMEOUT
+from peerage.predecessors import Predecessors
 from peerage.records.advert import Advert, AdvertFields
 from peerage.records.identity import Identity, read_identity
 from peerage.records.names import BUILTIN_KEYS, fold_value
 from peerage.records.text import shorten
 from peerage.registration import LAME_DUCK, Registration, withdraw_all
-from peerage.registry import OwnRecords, Registry
+from peerage.registry import OwnRecords, Registry, Removal
 from peerage.waiting import first_of
 
 if TYPE_CHECKING:
@@ -117,6 +118,7 @@ class Discovery(Finder):
             _check_name(key, value)
         self._identity = identity
         self._registrations: set[Registration] = set()
+        self._predecessors: Predecessors | None = None
         self._disk_cache_tokens = disk_cache_tokens
         self._calls = calls
         self._ejection = ejection
@@ -130,6 +132,8 @@ class Discovery(Finder):
     async def _close(self) -> None:
         if self._auth is not None:
             await self._auth.aclose()
+        if self._predecessors is not None:
+            await self._predecessors.aclose()
         try:
             await asyncio.gather(*(registration.announce() for registration in self._registrations))
             await super()._close()
@@ -212,6 +216,8 @@ class Discovery(Finder):
         """
         self._check_open()
         advert = (advert or Advert()).changed(**fields)
+        if self._predecessors is None and isinstance(self.registry, Removal):
+            self._predecessors = Predecessors(self.membership, self.registry, self.own_ids)
         registration = Registration(
             self.registry,
             replace(advert, identity=advert.identity or self.identity()),

@@ -144,6 +144,10 @@ class Membership:
         """Wait until the registry is out of reach; raises RegistryClosedError as wait_ready() does."""
         await self._until(lambda: self.stale is not None)
 
+    async def wait_in_touch(self) -> None:
+        """Wait until what is known is certain; raises RegistryClosedError as wait_ready() does."""
+        await self._until(lambda: self.ready and self.stale is None)
+
     async def wait_refused(self) -> None:
         """Wait until the registry refuses to be read; raises RegistryClosedError as wait_ready() does."""
         await self._until(lambda: self.refused)
@@ -186,8 +190,8 @@ class Membership:
 
     async def _apply(self, event: Event) -> None:
         match event:
-            case Stale(reason, refused):
-                self._lose(reason, refused=refused)
+            case Stale(reason, refused, age):
+                self._lose(reason, refused=refused, age=age)
                 await self._load()
             case Snapshot(records):
                 await self._change(reconcile(self.directory.names(), records))
@@ -273,10 +277,10 @@ class Membership:
             await asyncio.sleep(0)
             self._slice_ends = self._clock() + SLICE
 
-    def _lose(self, reason: str, *, refused: bool = False) -> None:
+    def _lose(self, reason: str, *, refused: bool = False, age: float = 0.0) -> None:
         if self.stale is None:
             self._outages.lost(reason, known=self.ready)
-            self._lost_at = self._clock()
+            self._lost_at = self._clock() - age
         self.stale, self.refused = reason, refused
         self._notify()
 

@@ -111,6 +111,8 @@ class Stale(NamedTuple):
     reason: str
     refused: bool = False
     """Whether the registry refuses to be read: waiting doesn't help, access must be granted."""
+    age: float = 0.0
+    """Seconds that have passed since the registry was in touch, but weren't counted: in suspension."""
 
 
 Event = Snapshot | Put | Gone | Stale
@@ -234,6 +236,19 @@ class Secrets(Protocol):
 
     def follow(self, name: str) -> AsyncIterator[bytes]:
         """Yield the value as soon as there is one, then every new one, until the registry is closed."""
+
+
+@runtime_checkable
+class Removal(Protocol):
+    """What a registry can do that keeps records of dead processes for a while."""
+
+    async def remove_record(self, name: str) -> None:
+        """Remove the record *name* of another process, which has certainly ended; may be called twice.
+
+        Raises:
+            RegistryError: access, or out of reach.
+            RegistryClosedError: after aclose().
+        """
 
 
 class Registry(Protocol):

@@ -4,6 +4,8 @@ import os
 import textwrap
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
+from types import ModuleType
 
 from peerage.testing.children import STRICT, Child, run
 from peerage.testing.waiting import PATIENCE
@@ -47,6 +49,23 @@ async def program(
     text: str, *args: object, within: Sequence[str] = (), **environ: str
 ) -> AsyncIterator[Child]:
     """Run a Python program as a child process, with warnings as errors; *within* is what executes Python."""
-    command = (*within, *STRICT, "-c", textwrap.dedent(text), *map(str, args))
+    arguments = ("-c", textwrap.dedent(text), *map(str, args))
+    async with _python(within, arguments, environ) as child:
+        yield child
+
+
+@asynccontextmanager
+async def module(module: ModuleType, *args: object, **environ: str) -> AsyncIterator[Child]:
+    """Run a module of these tests as a child process, as :func:`program` runs a text."""
+    environ["PYTHONPATH"] = f"{Path(__file__).parents[2]}:{os.environ.get('PYTHONPATH', '')}"
+    async with _python((), ("-m", module.__name__, *map(str, args)), environ) as child:
+        yield child
+
+
+@asynccontextmanager
+async def _python(
+    within: Sequence[str], arguments: Sequence[str], environ: dict[str, str]
+) -> AsyncIterator[Child]:
+    command = (*within, *STRICT, *arguments)
     async with run(*command, environ={**os.environ, **environ}, patience=3 * PATIENCE) as child:
         yield child

@@ -139,11 +139,14 @@ async def test_calls_of_a_process_that_starts_without_the_registry(cluster, caps
     shown = capsys.readouterr().out
     assert "ready, unconfirmed" in shown
     assert "unconfirmed: known from the disk cache only" in shown
+    assert "Out of touch for " in shown
     await list_once(cluster.url, [], timeout=5, as_array=True)
     assert all(row["unconfirmed"] for row in json.loads(capsys.readouterr().out))
     await cluster.proxy.start()
     await eventually(lambda: caller.stale is None and not caller.directory.unconfirmed)
     assert caller.age == 0
+    assert await list_once(cluster.url, [], timeout=5, as_array=False) == 0
+    assert "the session time-out" in capsys.readouterr().out
 
 
 async def test_addresses_from_disk_get_no_token_over_plain_http(cluster, caplog):

@@ -82,12 +82,12 @@ class Feed:
                 self._changes[name] = (Gone(name, withdrawn or isinstance(change, Put)), False)
                 self._notify()
 
-    def stale(self, reason: str, *, refused: bool = False) -> None:
+    def stale(self, reason: str, *, refused: bool = False, age: float = 0.0) -> None:
         """Report being out of touch; events that wait come first. The same reason again is no event."""
         with self._lock:
             if reason != self._reason:
                 self._reason = reason
-                self._stale = Stale(reason, refused)
+                self._stale = Stale(reason, refused, age)
                 self._notify()
 
     def end(self) -> None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from peerage.cli.run import CommandError, Exit, opened, report
 from peerage.cli.table import COLUMNS, cells, plain_table, problem_lines, rich_table
-from peerage.cli.text import as_json, clean
+from peerage.cli.text import as_json, clean, shorten
 from peerage.directory import Criteria, Directory, fold_criteria
 from peerage.directory.listing import Row, listing
 from peerage.directory.suggest import nearest_key
@@ -50,6 +50,7 @@ async def list_once(registry: str | None, words: list[str], *, timeout: float, a
             _write_json(rows)
         elif rows:
             _write_table(rows)
+            _write_lines(["", *lines] if (lines := await _registry_lines(discovery)) else [])
         else:
             report(empty(discovery, criteria))
     return Exit.NOT_DISCOVERED if criteria and not rows else Exit.OK
@@ -78,6 +79,21 @@ def empty(discovery: Discovery, criteria: Criteria) -> str:
         f"No instance is advertised in {discovery.registry.url}. Start a service that advertises itself, "
         "name another registry with --registry, or see 'peerage demo'."
     )
+
+
+async def _registry_lines(discovery: Discovery) -> list[str]:
+    """Return how long what is known is out of date, and how long the records of dead processes stay."""
+    if discovery.stale is not None:
+        return [out_of_touch(discovery)]
+    seconds = (await discovery.registry.inspect()).session_timeout
+    if seconds is None:
+        return []
+    return [f"The record of a process that was killed stays for {seconds:g} s, the session time-out."]
+
+
+def out_of_touch(discovery: Discovery) -> str:
+    """Return for how long the registry has been out of reach, and why."""
+    return f"Out of touch for {discovery.age:.0f} s: {shorten(discovery.stale or '', 400)}"
 
 
 def _write_json(rows: list[Row]) -> None:

@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from peerage.changes import Changed, PeerEvent
-from peerage.cli.ls import SUSPECTED, empty, matching, parse_criteria
+from peerage.cli.ls import SUSPECTED, empty, matching, out_of_touch, parse_criteria
 from peerage.cli.run import Exit, opened, show_outages
 from peerage.cli.table import COLUMNS, cells, problem_line, problem_lines, rich_table
-from peerage.cli.text import as_json, shorten
+from peerage.cli.text import as_json
 from peerage.directory import Criteria, DirectoryEvent, Problems, fold_criteria
 from peerage.directory.listing import Row, listing, row_of
 from peerage.discovery import Discovery
@@ -148,7 +148,7 @@ def _below(discovery: Discovery, criteria: Criteria, rows: list[Row], hidden: in
     if not rows:
         yield empty(discovery, criteria)
     if discovery.stale is not None:
-        yield f"Out of touch for {discovery.age:.0f} s: {shorten(discovery.stale, 400)}"
+        yield out_of_touch(discovery)
     if any(row.instance is not None and row.instance.suspect for row in rows):
         yield SUSPECTED
     for line in problem_lines(rows):

@@ -33,13 +33,14 @@ class PortLock:
 
     Raises:
         RegistryDeniedError: the folder of the locks can't be used; the message says what to do.
-        ConfigurationError: ``PEERAGE_DIR`` is no absolute path.
+        ConfigurationError: ``PEERAGE_DIR`` is no absolute path, or missing beside ``PEERAGE_GROUP``.
     """
 
     def __init__(self, address: str, port: int) -> None:
-        self._base = parse_url("embedded:").base
-        # Two containers that share the folder may have the same port, if their networks are separate.
-        self._name = f"{_network()}-{address}-{port}"
+        self._location = parse_url("embedded:")
+        # Two containers that share the folder may have the same port, if their networks are separate. In the
+        # folder of a group, a user can't open the lock that a process of another user has left.
+        self._name = f"{_network()}-{os.geteuid()}-{address}-{port}"
         self._fd: int | None = None
         self._folder: Folder | None = None
         self._prepared = False
@@ -59,7 +60,7 @@ class PortLock:
         """
         if self._fd is None:
             create, self._prepared = not self._prepared, False
-            folder = Folder.open(self._base, _FOLDER, create=create)
+            folder = Folder.open(self._location, _FOLDER, create=create)
             self._prepared = True
             try:
                 with forks.FORK_LOCK:

@@ -2,7 +2,8 @@
 
 A step is a call of the registry's thread to the operating system: one that opens, writes, locks, renames or
 removes a file, and so on. Each line of standard input is a JSON list: the operation, the URL, and the number
-of the step before which the child kills itself, or 0. The answer is the signal that ended the child, or 0.
+of the step before which the child kills itself, or 0; a user and a group may follow. The answer is the signal
+that ended the child, or 0.
 """
 
 import asyncio
@@ -15,10 +16,9 @@ import traceback
 from collections.abc import Callable
 from types import FrameType
 
-from peerage.backends.embedded import registry as _loaded_before_forks
-from peerage.registry import open_registry
+from tests.backends.embedded.users import become, rehearse
 
-assert _loaded_before_forks
+from peerage.registry import open_registry
 
 #: Large enough that a write of one part would be seen.
 OLD, NEW = b"old " * 4_000, b"newer " * 5_000
@@ -104,11 +104,14 @@ def _run(operation: str, url: str, step: int) -> None:
 
 def main() -> None:
     """Serve standard input."""
+    asyncio.run(rehearse())
     for line in sys.stdin:
-        operation, url, step = json.loads(line)
+        operation, url, step, *user = json.loads(line)
         child = os.fork()
         if child == 0:
             try:
+                if user:
+                    become(*user)
                 _run(operation, url, step)
             except Exception:  # noqa: BLE001 - the test shows it
                 traceback.print_exc()

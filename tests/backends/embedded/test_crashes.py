@@ -4,18 +4,20 @@ import itertools
 import os
 import shutil
 import signal
+import stat
+import tempfile
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 import pytest
 from tests.backends.embedded import crashes
 from tests.backends.embedded.support import locked, names_in, opened, records_in, run_folder
+from tests.backends.programs import module
 
 from peerage.registry import Event, Gone, Put, Snapshot
 from peerage.testing import View, eventually
-from peerage.testing.children import STRICT, Child, run
+from peerage.testing.children import Child
 
 _KILLED, _ENDED = -signal.SIGKILL, 0
 
@@ -39,33 +41,29 @@ class Watcher(View):
                 assert name != self.neighbour, "the record of a living process vanished"
 
 
-@asynccontextmanager
-async def _crashing() -> AsyncIterator[Child]:
-    root = Path(__file__).parents[3]
-    environ = {**os.environ, "PYTHONPATH": f"{root}:{os.environ.get('PYTHONPATH', '')}"}
-    async with run(*STRICT, crashes.__file__, environ=environ) as child:
-        yield child
-
-
 async def _kill_at_each_step(
-    child: Child, operation: str, base: Path, *, anew: bool = False
+    child: Child,
+    operation: str,
+    url: str,
+    *,
+    prepare: Callable[[], object] = lambda: None,
+    users: Sequence[tuple[int, ...]] = ((), ()),
 ) -> AsyncIterator[int]:
     """Kill *operation* at each of its steps, and yield the number of the step; then it must work.
 
-    With *anew*, there is no folder each time it begins.
+    Before each step, *prepare* is called. The first of *users*, each a user and a group, is killed; the
+    second one does it after that. By default both are this user.
     """
-    url = f"embedded://{base}"
     for step in itertools.count(1):
         assert step < _MANY
-        if anew:
-            shutil.rmtree(base, ignore_errors=True)
-        ended = await child.ask(operation, url, step)
+        prepare()
+        ended = await child.ask(operation, url, step, *users[0])
         if ended == _ENDED:
             assert step > 1, "nothing was counted"
             return
         assert ended == _KILLED, child.log
         yield step
-        assert await child.ask(operation, url, 0) == _ENDED, child.log
+        assert await child.ask(operation, url, 0, *users[1]) == _ENDED, child.log
 
 
 def _drafts(folder: Path) -> list[Path]:
@@ -73,10 +71,10 @@ def _drafts(folder: Path) -> list[Path]:
 
 
 async def _watch_an_owner_that_dies(base: Path, operation: str) -> None:
-    async with opened(base) as registry, Watcher(registry) as view, _crashing() as child:
+    async with opened(base) as registry, Watcher(registry) as view, module(crashes) as child:
         neighbour = view.neighbour = await registry.advertise("Neighbour", b"neighbour").registered()
         await view.until_data([b"neighbour"])
-        async for step in _kill_at_each_step(child, operation, base):
+        async for step in _kill_at_each_step(child, operation, registry.url):
             await view.until_data([b"neighbour"])
             await eventually(lambda: records_in(base) == [neighbour], f"the removal after step {step}")
         drafts = _drafts(run_folder(base))
@@ -104,20 +102,50 @@ async def test_an_owner_that_dies_at_any_step_as_all_watchers_see_it(
 @pytest.mark.long
 async def test_a_first_process_that_dies_at_any_step_leaves_a_folder_for_the_next(tmp_path):
     base = tmp_path / "r"
-    async with _crashing() as child:
-        async for _ in _kill_at_each_step(child, "advertise", base, anew=True):
+
+    def remove() -> None:
+        shutil.rmtree(base, ignore_errors=True)
+
+    async with module(crashes) as child:
+        async for _ in _kill_at_each_step(child, "advertise", f"embedded://{base}", prepare=remove):
             async with opened(base) as registry, Watcher(registry) as view:
                 await view.until_data([])
                 await eventually(lambda: records_in(base) == [])
 
 
 @pytest.mark.long
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can run processes of other users")
+async def test_a_first_user_of_a_group_who_dies_at_any_step_leaves_a_folder_for_the_others():
+    alice, bob = (20_001, 20_100), (20_002, 20_100)
+    with tempfile.TemporaryDirectory() as above:
+        os.chmod(above, 0o711)  # noqa: PTH101, S103 - a string; other users must get into it
+        base = Path(above, "r")
+
+        def make() -> None:
+            shutil.rmtree(base, ignore_errors=True)
+            base.mkdir()
+            os.chown(base, -1, 20_100)
+            base.chmod(0o2770)
+
+        def check(base: Path) -> None:
+            for folder in base.glob("[!.]*"):
+                assert folder.stat().st_gid == 20_100
+                assert stat.S_IMODE(folder.stat().st_mode) == 0o2770
+                assert all(file.stat().st_gid == 20_100 for file in folder.iterdir())
+
+        url = f"embedded://{base}?group=20100"
+        async with module(crashes) as child:
+            async for _ in _kill_at_each_step(child, "advertise", url, prepare=make, users=(alice, bob)):
+                check(base)
+
+
+@pytest.mark.long
 async def test_a_reader_that_dies_at_any_step_takes_nothing_with_it(tmp_path):
     """It removes the files of owners that have ended; a file of a living owner stays."""
     base = tmp_path / "r"
-    async with opened(base) as registry, _crashing() as child:
+    async with opened(base) as registry, module(crashes) as child:
         neighbour = await registry.advertise("Neighbour", b"neighbour").registered()
-        async for _ in _kill_at_each_step(child, "watch", base):
+        async for _ in _kill_at_each_step(child, "watch", registry.url):
             assert neighbour in records_in(base)
             for number in range(2):
                 (run_folder(base) / f"Ended.000000000{number}").write_bytes(b"ended")
@@ -131,8 +159,12 @@ async def test_a_process_that_dies_at_any_step_of_writing_a_secret_leaves_a_whol
 ):
     base = tmp_path / "r"
     secret = base / "secrets" / "key"
-    async with _crashing() as child:
-        async for _ in _kill_at_each_step(child, operation, base, anew=True):
+
+    def remove() -> None:
+        shutil.rmtree(base, ignore_errors=True)
+
+    async with module(crashes) as child:
+        async for _ in _kill_at_each_step(child, operation, f"embedded://{base}", prepare=remove):
             assert not secret.exists() or secret.read_bytes() == crashes.NEW
             assert all(draft.stat().st_mode & 0o077 == 0 for draft in _drafts(base / "secrets"))
         assert secret.read_bytes() == crashes.NEW

@@ -13,6 +13,7 @@ from peerage.testing.harness import registered
 #: Nothing is wrong with it.
 FIT = FolderFacts(
     path="/srv/registry/run.asab",
+    group=None,
     living=2,
     dead=0,
     strangers=(),
@@ -35,6 +36,13 @@ async def test_a_folder_in_use_is_well(tmp_path):
         assert (finding.check, finding.severity) == ("folder", Severity.OK)
         assert "1 records of living processes" in finding.what
         assert (await diagnose(f"embedded://{base}", probe=False)).well
+
+
+def test_who_has_access_to_a_folder_is_said():
+    [finding] = check_folder(FIT)
+    assert "is private to this user" in finding.what
+    [finding] = check_folder(replace(FIT, group="services"))
+    assert "is shared by the group services" in finding.what
 
 
 async def test_what_dead_processes_and_others_left(tmp_path):

@@ -19,6 +19,11 @@ from peerage.registry import open_registry
         ("embedded:///var/lib/x/", "embedded:///var/lib/x"),
         ("embedded:/var//lib/./x", "embedded:///var/lib/x"),
         ("embedded:///a%20b?path=/some/other", "embedded:///a%20b?path=/some/other"),
+        ("embedded:///srv/peerage?group=services", "embedded:///srv/peerage?group=services"),
+        (
+            "embedded:///srv/peerage?group=the%20staff&path=b",
+            "embedded:///srv/peerage?path=/b&group=the%20staff",
+        ),
     ],
 )
 def test_urls_have_a_normal_form(url, normal):
@@ -36,8 +41,12 @@ def test_urls_have_a_normal_form(url, normal):
         ("embedded:///a%00b", "absolute path"),
         ("embedded:///", "root folder"),
         ("embedded:#x", "no '#' part"),
-        ("embedded:?depth=1", "one option, 'path'"),
-        ("embedded:?path=a&path=b", "one option"),
+        ("embedded:?depth=1", "options 'path' and 'group', each once, not 'depth'"),
+        ("embedded:?path=a&path=b", "each once"),
+        ("embedded:///a?group=a&group=b", "each once"),
+        ("embedded:///a?group=", "name or number"),
+        ("embedded:///a?group=%00", "name or number"),
+        ("embedded:?group=services", "names a group and no folder"),
         ("embedded:?path=", "can't be the path"),
         ("embedded:?path=/a/../b", "can't be the path"),
         ("embedded:?path=/a%25b", "can't be the path"),
@@ -56,6 +65,12 @@ def test_the_environment_can_name_the_folder(monkeypatch):
     monkeypatch.setenv("PEERAGE_DIR", "/var/lib/mine")
     assert open_embedded("embedded:").url == "embedded:///var/lib/mine"
     assert open_embedded("embedded:///other").url == "embedded:///other"
+    monkeypatch.setenv("PEERAGE_GROUP", "services")
+    assert open_embedded("embedded:?path=b").url == "embedded:///var/lib/mine?path=/b&group=services"
+    assert open_embedded("embedded:///other").url == "embedded:///other"
+    monkeypatch.setenv("PEERAGE_DIR", "")
+    with pytest.raises(ConfigurationError, match="set PEERAGE_DIR to the folder that the group shares"):
+        open_embedded("embedded:")
     monkeypatch.setenv("PEERAGE_DIR", "relative")
     with pytest.raises(ConfigurationError, match="PEERAGE_DIR"):
         open_embedded("embedded:")

@@ -6,6 +6,9 @@ Where
     another registry in the same folder; without it the path is ``/asab``. The folder must belong to the user
     who runs the process and be closed to all other users, or it is refused.
 
+    ``embedded:///folder?group=services``, or ``PEERAGE_GROUP`` beside ``PEERAGE_DIR``, is a folder that the
+    users of a group share. An administrator makes it, with that group and mode 2770.
+
 How it works
     The owner of a record keeps its file open and locked. When the owner dies, however that happens, the
     kernel releases the lock, and the next process that reads the file removes it. There is no lease and no
@@ -35,7 +38,7 @@ Map of the package, from the user's call to the disk
     ====================  ============================  ==========================================
     file                  runs on                       contains
     ====================  ============================  ==========================================
-    ``location``          any thread                    the URL and its folder
+    ``location``          any thread                    the URL: its folder, path and group
     ``registry``          the user's event loop         EmbeddedRegistry, the port
     ``advertisement``     the user's event loop         one record, as its service sees it
     ``secrets``           both                          shared secrets and their files
@@ -46,7 +49,8 @@ Map of the package, from the user's call to the disk
     ``view``              the thread                    all records, kept up to date
     ``inotify``           the thread                    the process's one inotify instance
     ``recordfile``        the thread                    writing and reading one record's file
-    ``folder``            the thread                    opening and checking a private folder
+    ``folder``            the thread                    making and opening a folder
+    ``access``            the thread                    which folders and files are trusted
     ``examine``           a thread of its own           looks at the folder, for ``peerage doctor``
     ``diagnosis``         the user's event loop         what is wrong with the folder
     ``forks``             any thread                    which descriptors a forked child closes

@@ -28,6 +28,8 @@ class FolderFacts:
     """What was seen in and about a folder."""
 
     path: str
+    group: str | None
+    """The group of users who share it; None if it is this user's alone."""
     living: int
     """Records whose processes live."""
     dead: int
@@ -50,8 +52,9 @@ def check_folder(found: FolderFacts) -> list[Finding]:
     findings = [*_check_disk(found), *_check_files(found), *_check_limits(found)]
     if all(each.severity is _NOTE for each in findings):
         disk = f"on {found.file_system}, " if found.file_system else ""
+        users = "private to this user" if found.group is None else f"shared by the group {found.group}"
         what = (
-            f"{found.path} is private to this user, {disk}with {found.free_bytes / 1e9:.1f} GB free; "
+            f"{found.path} is {users}, {disk}with {found.free_bytes / 1e9:.1f} GB free; "
             f"{found.living} records of living processes."
         )
         findings.append(Finding("folder", _OK, found.path, what))

@@ -40,7 +40,7 @@ def look_at(location: Location) -> FolderFacts:
         RegistryDeniedError: the folder can't be trusted.
         OSError: it doesn't exist, or can't be read.
     """
-    folder = Folder.open(location.base, location.folder, create=False)
+    folder = Folder.open(location, location.folder, create=False)
     try:
         names = os.listdir(folder.fd)  # noqa: PTH208 - a descriptor has no Path
         ours = [name for name in names if RECORD_NAME.fullmatch(name) or name.startswith(DRAFT_PREFIX)]
@@ -48,6 +48,7 @@ def look_at(location: Location) -> FolderFacts:
         disk = os.fstatvfs(folder.fd)
         return FolderFacts(
             path=folder.path,
+            group=location.group,
             living=len(ours) - dead,
             dead=dead,
             strangers=sorted(set(names) - {*ours}),

@@ -24,6 +24,8 @@ class Location:
     """The user's folder, absolute: ``/tmp/peerage-1000``."""
     path: str
     """The path of the registry, as in ZooKeeper: ``/asab``."""
+    group: str | None = None
+    """Name or number of the group of users who share the folder; None if it is this user's alone."""
 
     @property
     def folder(self) -> str:
@@ -33,8 +35,10 @@ class Location:
     @property
     def url(self) -> str:
         """The normal form of the URL."""
-        query = "" if self.path == DEFAULT_PATH else f"?path={self.path}"
-        return f"embedded://{quote(self.base)}{query}"
+        options = [f"path={self.path}"] if self.path != DEFAULT_PATH else []
+        if self.group is not None:
+            options.append(f"group={quote(self.group)}")
+        return f"embedded://{quote(self.base)}{'?' if options else ''}{'&'.join(options)}"
 
 
 def single_name(path: str) -> str | None:
@@ -52,6 +56,9 @@ def single_name(path: str) -> str | None:
 def parse_url(url: str) -> Location:
     """Return the location that ``embedded:``, ``embedded:///folder`` or ``embedded:?path=/other`` names.
 
+    A group that shares the folder comes from where the folder comes from: ``embedded:///folder?group=services``,
+    or ``PEERAGE_DIR`` and ``PEERAGE_GROUP``.
+
     Raises:
         ConfigurationError: the URL is invalid; the message repeats nothing that could be a credential.
     """
@@ -66,15 +73,28 @@ def parse_url(url: str) -> Location:
         )
     if parts.fragment:
         raise ConfigurationError("The URL of an embedded registry has no '#' part: write embedded:///folder.")
-    if parts.path:
-        base = _checked_base(unquote(parts.path), "embedded:///folder")
-    elif from_environment := os.environ.get("PEERAGE_DIR"):
-        base = _checked_base(from_environment, "PEERAGE_DIR")
-    else:
-        # Neither XDG_RUNTIME_DIR nor /run/user/<uid>: they exist in a login and not always under systemd or
-        # cron, so processes of one user would use two registries that don't see each other.
-        base = f"/tmp/peerage-{os.geteuid()}"  # noqa: S108 - private, and refused if it belongs to another user
-    return Location(base, _registry_path(parts.query))
+    options = _options(parts.query)
+    base, group = _folder(unquote(parts.path), options.get("group"))
+    return Location(base, _registry_path(options.get("path")), group)
+
+
+def _folder(path: str, group: str | None) -> tuple[str, str | None]:
+    """Return the folder and its group, both from the URL or both from the environment."""
+    if path:
+        return _checked_base(path, "embedded:///folder"), group
+    if group is not None:
+        raise ConfigurationError(
+            "The URL names a group and no folder: write embedded:///folder?group=NAME, or set PEERAGE_DIR "
+            "and PEERAGE_GROUP."
+        )
+    folder, group = os.environ.get("PEERAGE_DIR"), os.environ.get("PEERAGE_GROUP") or None
+    if folder:
+        return _checked_base(folder, "PEERAGE_DIR"), group and _checked_group(group, "PEERAGE_GROUP")
+    if group:
+        raise ConfigurationError("PEERAGE_GROUP is set: set PEERAGE_DIR to the folder that the group shares.")
+    # Neither XDG_RUNTIME_DIR nor /run/user/<uid>: they exist in a login and not always under systemd or cron,
+    # so processes of one user would use two registries that don't see each other.
+    return f"/tmp/peerage-{os.geteuid()}", None  # noqa: S108 - private, and refused if it is another user's
 
 
 def _checked_base(folder: str, source: str) -> str:
@@ -91,14 +111,28 @@ def _checked_base(folder: str, source: str) -> str:
     return base
 
 
-def _registry_path(query: str) -> str:
-    path = DEFAULT_PATH
-    for number, (option, value) in enumerate(parse_qsl(query, keep_blank_values=True)):
-        if option != "path" or number:
+def _options(query: str) -> dict[str, str]:
+    options: dict[str, str] = {}
+    for option, value in parse_qsl(query, keep_blank_values=True):
+        if option not in {"path", "group"} or option in options:
             raise ConfigurationError(
-                f"An embedded registry has one option, 'path', not {option!a}: write embedded:?path=/asab."
+                f"An embedded registry has the options 'path' and 'group', each once, not {option!a}: "
+                "write embedded:?path=/asab or embedded:///folder?group=NAME."
             )
-        path = "/" + value.strip("/")
+        options[option] = value
+    if "group" in options:
+        _checked_group(options["group"], "embedded:///folder?group=NAME")
+    return options
+
+
+def _checked_group(group: str, source: str) -> str:
+    if not group or not group.isprintable():
+        raise ConfigurationError(f"{source}: the group is the name or number of one, not {group!a}.")
+    return group
+
+
+def _registry_path(value: str | None) -> str:
+    path = DEFAULT_PATH if value is None else "/" + value.strip("/")
     if single_name(path) is None:
         raise ConfigurationError(
             f"{path!a} can't be the path of a registry: use segments of A-Z, a-z, 0-9, '_', '.' and '-' "

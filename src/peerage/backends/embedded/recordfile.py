@@ -8,7 +8,6 @@ import errno
 import fcntl
 import os
 import re
-import stat
 import time
 from contextlib import suppress
 from enum import Enum
@@ -31,10 +30,9 @@ _ATTEMPTS: Final = 100
 #: whose time is so far in the future, because the clock was set back since.
 _LEFTOVER: Final = 60.0
 
-_CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 
-#: Errors of opening a file that no process of this user wrote; other errors are this process's own trouble.
+#: Errors of opening a file that no process of a registry wrote; others are this process's own trouble.
 FOREIGN: Final = {
     errno.ELOOP,
     errno.EACCES,
@@ -64,7 +62,7 @@ class RecordFile:
         self.name = name
         draft = draft_name()
         with forks.FORK_LOCK:
-            self._fd = forks.keep(os.open(draft, _CREATE, 0o600, dir_fd=folder.fd))
+            self._fd = forks.keep(folder.create_file(draft))
             try:
                 # Fails if another process tests at this moment whether the draft is a leftover.
                 fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -122,8 +120,8 @@ class State(Enum):
     """The owner lives, and the data is what was read before."""
     OVERSIZED = f"it is larger than {RECORD_LIMIT} bytes: shorten what its service advertises"
     """The owner lives, and the record is too large to be delivered."""
-    FOREIGN = "this user didn't write it as a regular file: remove it"
-    """No process of this user wrote it: a symbolic link, a pipe, a file of another user."""
+    FOREIGN = "it isn't a file of a user who has access to the folder: remove it"
+    """No process of such a user wrote it: a symbolic link, a pipe, a file of another user or group."""
 
 
 class Content(NamedTuple):
@@ -166,7 +164,7 @@ def _read_once(  # noqa: PLR0911 - one for each answer
         return State.GONE if version_of(folder, name) is None else State.FOREIGN
     try:
         found = os.fstat(fd)
-        if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
+        if not folder.access.trusts(found):
             return State.FOREIGN
         try:
             # Shared: two readers with exclusive locks would take each other for the owner.

@@ -47,8 +47,8 @@ class EmbeddedRegistry:
         self._starting: asyncio.TimerHandle | None = None
         self.url = location.url
         """The normal form of the URL: ``embedded:///tmp/peerage-1000``."""
-        self.secrets = EmbeddedSecrets(location.base, lambda: self._open().thread)
-        """Secrets, each in a file that only this user can read; all paths of a folder share them."""
+        self.secrets = EmbeddedSecrets(location, lambda: self._open().thread)
+        """Secrets, each in a file that no other user can read; all paths of a folder share them."""
         self.open_to_all = False
         self.own_records = OwnRecords()
 

@@ -1,10 +1,9 @@
-"""Shared secrets, each in a file of the user's folder that only this user can read."""
+"""Shared secrets, each in a file that only the users of the registry can read."""
 
 import asyncio
 import fcntl
 import logging
 import os
-import stat
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing, closing, contextmanager, suppress
 from functools import partial
@@ -12,7 +11,7 @@ from typing import Final
 
 from peerage.backends.embedded import forks
 from peerage.backends.embedded.folder import DRAFT_PREFIX, Folder, draft_name, write_whole
-from peerage.backends.embedded.location import single_name
+from peerage.backends.embedded.location import Location, single_name
 from peerage.backends.embedded.loopthread import LoopThread
 from peerage.backends.embedded.recordfile import FOREIGN, remove_old_draft
 from peerage.backends.feed import Feed
@@ -26,17 +25,16 @@ _FOLLOW: Final = 0.2
 
 _FOLDER: Final = "secrets"
 _READ: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
-_WRITE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class EmbeddedSecrets:
     """Secrets under absolute names; see :class:`peerage.registry.Secrets`.
 
-    *base* is the user's folder; *thread* returns the thread, or raises RegistryClosedError.
+    *location* is the registry's; *thread* returns the thread, or raises RegistryClosedError.
     """
 
-    def __init__(self, base: str, thread: Callable[[], LoopThread]) -> None:
-        self._base = base
+    def __init__(self, location: Location, thread: Callable[[], LoopThread]) -> None:
+        self._location = location
         self._thread = thread
         self._feeds: set[Feed] = set()
 
@@ -48,7 +46,7 @@ class EmbeddedSecrets:
             RegistryClosedError: after the registry's aclose().
             OSError: no space, too many open files.
         """
-        file, thread = SecretFile(self._base, name), self._thread()
+        file, thread = SecretFile(self._location, name), self._thread()
         value = await thread.run(file.read)
         if value is None:
             value = await thread.run(partial(file.create, _checked(name, make())))
@@ -56,7 +54,7 @@ class EmbeddedSecrets:
 
     async def replace(self, name: str, value: bytes) -> None:
         """Set a new value, as an administrator does who changes a key; raises as :meth:`obtain` does."""
-        file = SecretFile(self._base, name)
+        file = SecretFile(self._location, name)
         await self._thread().run(partial(file.replace, _checked(name, value)))
 
     def follow(self, name: str) -> AsyncIterator[bytes]:
@@ -64,7 +62,7 @@ class EmbeddedSecrets:
 
         It raises RegistryDeniedError if the name is impossible, and RegistryClosedError as obtain() does.
         """
-        file, thread = SecretFile(self._base, name), self._thread()
+        file, thread = SecretFile(self._location, name), self._thread()
         feed = Feed(self._feeds.discard, asyncio.get_running_loop())
         self._feeds.add(feed)
         thread.call_soon(lambda: self._look(file, feed))
@@ -107,12 +105,12 @@ async def _values(feed: Feed) -> AsyncIterator[bytes]:
 class SecretFile:
     """The file of one secret; each method opens the folder anew, which may have been replaced meanwhile.
 
-    *base* is the user's folder, *name* an absolute name such as ``/asab/auth/key``. Every method raises
+    *location* is the registry's, *name* an absolute name such as ``/asab/auth/key``. Every method raises
     RegistryDeniedError if the folder or the file can't be trusted, and OSError; the constructor raises
     RegistryDeniedError if *name* is impossible.
     """
 
-    def __init__(self, base: str, name: str) -> None:
+    def __init__(self, location: Location, name: str) -> None:
         file = single_name(name)
         if file is None or file.startswith("."):
             raise RegistryDeniedError(
@@ -120,7 +118,7 @@ class SecretFile:
                 "begin with '/', and use segments of A-Z, a-z, 0-9, '_', '.' and '-'."
             )
         self.name = name
-        self._base = base
+        self._location = location
         self._file = file
 
     def read(self) -> bytes | None:
@@ -128,14 +126,14 @@ class SecretFile:
         with (
             forks.FORK_LOCK,
             suppress(FileNotFoundError),
-            closing(Folder.open(self._base, _FOLDER, create=False)) as folder,
+            closing(Folder.open(self._location, _FOLDER, create=False)) as folder,
         ):
             return self._read(folder)
         return None
 
     def create(self, value: bytes) -> bytes:
         """Keep *value* unless there is a value, and return the value that is kept."""
-        with forks.FORK_LOCK, closing(Folder.open(self._base, _FOLDER)) as folder:
+        with forks.FORK_LOCK, closing(Folder.open(self._location, _FOLDER)) as folder:
             with _draft(folder, value) as draft, suppress(FileExistsError):
                 # Unlike a rename, a link never replaces the file of another process.
                 os.link(draft, self._file, src_dir_fd=folder.fd, dst_dir_fd=folder.fd)
@@ -143,12 +141,17 @@ class SecretFile:
 
     def replace(self, value: bytes) -> None:
         """Keep *value* in place of any other."""
-        with forks.FORK_LOCK, closing(Folder.open(self._base, _FOLDER)) as folder:
+        with forks.FORK_LOCK, closing(Folder.open(self._location, _FOLDER)) as folder:
             try:
                 with _draft(folder, value) as draft:
                     os.rename(draft, self._file, src_dir_fd=folder.fd, dst_dir_fd=folder.fd)
             except IsADirectoryError as error:
                 raise self._refused(folder) from error
+            except PermissionError as error:
+                raise RegistryDeniedError(
+                    f"The secret {self.name} in {folder.path!a} can't be replaced ({error.strerror}): "
+                    "do it as the user who owns the file."
+                ) from error
 
     def _read(self, folder: Folder) -> bytes | None:
         try:
@@ -161,7 +164,7 @@ class SecretFile:
             raise self._refused(folder) from error
         try:
             found = os.fstat(fd)
-            if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
+            if not folder.access.trusts_secret(found):
                 raise self._refused(folder)
             # An empty file is one that is being written by hand at this moment.
             return os.read(fd, RECORD_LIMIT) or None
@@ -170,8 +173,7 @@ class SecretFile:
 
     def _refused(self, folder: Folder) -> RegistryDeniedError:
         return RegistryDeniedError(
-            f"The secret {self.name} in {folder.path!a} is not a file that this user alone can read: "
-            "'chmod 600' it if you trust its content, or remove it."
+            f"The secret {self.name} in {folder.path!a} is not {folder.access.of_secrets}."
         )
 
 
@@ -182,7 +184,7 @@ def _draft(folder: Folder, value: bytes) -> Iterator[str]:
         if old.startswith(DRAFT_PREFIX):
             remove_old_draft(folder, old)
     name = draft_name()
-    fd = os.open(name, _WRITE, 0o600, dir_fd=folder.fd)
+    fd = folder.create_file(name)
     try:
         # No process takes it for a leftover then, however slow the disk is and whatever the clock says.
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

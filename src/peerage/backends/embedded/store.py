@@ -156,7 +156,7 @@ class Store:
         """Open the folder and bring everything up to date; the next tick tries again if that fails."""
         self._close_folder()
         try:
-            folder = self._folder = Folder.open(self.location.base, self.location.folder)
+            folder = self._folder = Folder.open(self.location, self.location.folder)
         except (RegistryDeniedError, OSError) as error:
             self._failed(error)
             return

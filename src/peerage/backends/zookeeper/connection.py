@@ -20,13 +20,12 @@ session.
 
 import asyncio
 import logging
-import random
 import ssl
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from kazoo.protocol.serialization import Create, Delete, Exists, GetChildren, GetData, SetData
 from kazoo.protocol.states import ZnodeStat
@@ -45,7 +44,9 @@ from peerage.backends.zookeeper.notes import (
     Request,
     SessionEnded,
 )
+from peerage.backends.zookeeper.pauses import Pauses
 from peerage.backends.zookeeper.session import Client
+from peerage.backends.zookeeper.suspension import SuspensionWatch
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +63,9 @@ CHILDREN: Final = 4
 #: Requests under way, at most: kazoo's pipe to its thread takes a few hundred before it blocks.
 WINDOW: Final = 64
 
+#: The share by which the session time-out may differ from what is asked for: servers count in milliseconds.
+_TIMEOUT_TOLERANCE: Final = 0.01
+
 #: Seconds until it is reported that no server has answered yet.
 _SILENCE: Final = 1.0
 
@@ -70,28 +74,6 @@ _END_TIMEOUT: Final = 0.7
 
 #: Seconds that closing then waits for the thread, whose connection it has cut.
 _ABORT_TIMEOUT: Final = 0.2
-
-
-def _between(shortest: float, longest: float) -> Callable[[], float]:
-    return lambda: random.uniform(shortest, longest)  # noqa: S311 - spreads load
-
-
-class Pauses(NamedTuple):
-    """How many seconds the backend waits before it repeats something.
-
-    Random, so that a thousand clients of one server don't come at the same time. A test can choose them.
-    """
-
-    resync: Callable[[int], float] = lambda count: random.uniform(0, min(2.0, count * 0.0005))  # noqa: S311 - spreads load
-    """Before the folder is read again after a reconnect, given the number of records."""
-    refused: Callable[[], float] = _between(5.0, 10.0)
-    """Before a record is registered again that an access list forbids: the list may have been mended."""
-    throttled: Callable[[], float] = _between(0.05, 0.15)
-    """Before requests are sent again that a server with too much to do has left undone."""
-    restart: Callable[[], float] = _between(1.5, 2.5)
-    """Before the next session after a server refused the client."""
-    no_resources: Callable[[], float] = _between(0.5, 1.0)
-    """Before connecting again when there was no descriptor or no thread for it."""
 
 
 #: Makes a client as the class Client does: of a location, a TLS context, what reports, and the pause.
@@ -136,6 +118,10 @@ class Connection:
         """Why there is no connection, as far as known: of several reasons the one that came last."""
         self.since = time.monotonic()
         """When :attr:`up` came or went."""
+        self.suspended = 0.0
+        """Seconds for which the machine was suspended before the connection was given up for that."""
+        self._suspension = SuspensionWatch(self._was_suspended)
+        self._logged_timeout: float | None = None
         self.on_change: list[Callable[[], None]] = []
         """Called after :attr:`up`, :attr:`session` or :attr:`reason` changed."""
         self.on_event: list[Callable[[int, str], None]] = []
@@ -213,6 +199,9 @@ class Connection:
             case Connected():
                 self.up, self.session, self.reason, self.since = note, note.session, None, time.monotonic()
                 self._reasons.clear()
+                self.suspended = 0.0
+                self._suspension.start()
+                self._log_timeout(note.session_timeout)
                 self._announce()
             case Disconnected(reason):
                 self._connection_lost(reason)
@@ -245,12 +234,38 @@ class Connection:
         self._send_queued()
 
     def _connection_lost(self, reason: str) -> None:
+        self._suspension.stop()
         if self.up is not None:
             self.up, self.since = None, time.monotonic()
         queued, self._queued = self._queued, deque()
         _fail(queued, reason)
         self._resume()
         self._set_reason(reason)
+
+    def _was_suspended(self, seconds: float) -> None:
+        """Connect anew: the session is probably over, and what was read is old."""
+        log.warning(
+            "This machine was suspended for %.0f s, or its clock was set: connecting to %s anew.",
+            seconds,
+            self.location.url,
+        )
+        self.suspended = seconds
+        self._connection_lost(f"this machine was suspended for {seconds:.0f} s")
+        self.client.hang_up()
+
+    def _log_timeout(self, granted: float) -> None:
+        """Log, once, that the servers grant another session time-out than the one that is asked for."""
+        asked = self.location.session_timeout
+        if granted != self._logged_timeout and abs(granted - asked) > _TIMEOUT_TOLERANCE * asked:
+            self._logged_timeout = granted
+            log.warning(
+                "The servers of %s grant a session time-out of %g s, not %g s: so long the record of a "
+                "killed process stays. Change minSessionTimeout or maxSessionTimeout of the servers, or "
+                "session_timeout in the URL.",
+                self.location.url,
+                granted,
+                asked,
+            )
 
     def _report_silence(self) -> None:
         if self.reason is None:

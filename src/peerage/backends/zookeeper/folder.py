@@ -171,7 +171,7 @@ class Folder:
             refused = reason is not None and lacks_credentials(reason)
         if reason is not None:
             for feed in feeds:
-                feed.stale(reason, refused=refused)
+                feed.stale(reason, refused=refused, age=self._connection.suspended)
 
     # The task
 

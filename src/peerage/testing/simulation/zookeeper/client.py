@@ -125,6 +125,11 @@ class SimulatedClient:
         if self._task is not None:
             self._task.cancel()
 
+    def hang_up(self) -> None:
+        """Cut the connection; another one follows."""
+        if self._channel is not None:
+            self._drop("the connection was lost")
+
     def submit(self, request: Request) -> bool:
         """Send *request* over its connection; False if that is lost. Once answered, it is reported."""
         if self.up != request.connection or self._channel is None:
