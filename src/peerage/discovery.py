@@ -3,7 +3,7 @@
 import asyncio
 import os
 import secrets
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
@@ -124,12 +124,25 @@ class Discovery(Finder):
         self._ejection = ejection
         self._score = score
         self._telemetry = telemetry
+        self._unobserve: Callable[[], object] | None = None
         self._client: Client | None = None
         self._mode = authorization
         self._auth: Authorization | None = None
         self._logged_hosts: set[str] = set()
 
+    def start(self) -> None:
+        """Open it where there is no ``async with``; see :meth:`Finder.start`."""
+        super().start()
+        if self._telemetry is None:
+            return
+        from peerage.telemetry import RegistryTelemetry  # noqa: PLC0415 - most programs don't need it
+
+        if isinstance(self._telemetry, RegistryTelemetry):
+            self._unobserve = self._telemetry.registry(self.registry.url, lambda: self.age)
+
     async def _close(self) -> None:
+        if self._unobserve is not None:
+            self._unobserve()
         if self._auth is not None:
             await self._auth.aclose()
         if self._predecessors is not None:
