@@ -324,7 +324,8 @@ async def test_a_thousand_files_of_dead_owners_and_ten_thousand_others(tmp_path,
             await view.until_data([b"1"])
             in_ticks.clear()
             await eventually(lambda: len(in_ticks) > 3)
-            assert 0 < max(in_ticks) <= 10_001 // embedded_view._TICKS_PER_ROUND
+            # As many as there were when all were listed last.
+            assert 0 < max(in_ticks) <= 11_001 // embedded_view._TICKS_PER_ROUND
     assert len(caplog.records) <= embedded_view._WARNINGS
 
 
