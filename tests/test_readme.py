@@ -210,7 +210,7 @@ def comparison(text: str) -> dict[str, list[str]]:
     """Return the rows of the table of comparison, and the first sentences of their cells."""
     (table,) = re.findall(r"^\| \| peerage \|.*?\n\n", text, re.MULTILINE | re.DOTALL)
     rows = [[cell.strip() for cell in row.strip("|").split("|")] for row in table.strip().splitlines()]
-    return {row[0]: [re.sub(r" \[\d+\]", "", cell).split(". ")[0] for cell in row[1:]] for row in rows}
+    return {row[0]: [re.sub(r",? \[\d+\]", "", cell).split(". ")[0] for cell in row[1:]] for row in rows}
 
 
 def test_it_compares_as_the_documentation_does() -> None:

@@ -3,12 +3,14 @@
 from typing import Annotated, assert_type
 
 from fastapi import Depends, FastAPI
+from flask import Flask
 from litestar import Litestar
 from litestar.middleware import DefineMiddleware
 from starlette.applications import Starlette
 
-from peerage import Discovery
+from peerage import Discovery, sync
 from peerage.auth import Principal, Verifier
+from peerage.integrations import fastapi, wsgi
 from peerage.integrations.asgi import (
     Gradient2,
     authorize,
@@ -34,6 +36,17 @@ def installed(verifier: Verifier, found: Discovery) -> None:
     Litestar([], middleware=[DefineMiddleware(authorize, verifier=verifier)])
     report_load(refuse_misdirected(Litestar([]), found))
     report_load(authorize(Starlette(), verifier))
+
+
+def depending(found: Discovery) -> FastAPI:
+    limit = fastapi.limit_concurrency(Gradient2())
+    chosen = [fastapi.refuse_misdirected(found), fastapi.propagate(only_safe=True), limit]
+    return FastAPI(dependencies=[Depends(each) for each in chosen])
+
+
+def around(flask: Flask, found: sync.Discovery) -> wsgi.Discovered:
+    limited = wsgi.limit_concurrency(flask.wsgi_app, Gradient2())
+    return wsgi.discovered(wsgi.authorize(limited, found, open_paths=["/health"], internal=False), found)
 
 
 @require("a:read")

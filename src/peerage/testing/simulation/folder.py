@@ -12,7 +12,7 @@ from random import Random
 
 from peerage.backends.feed import Feed
 from peerage.errors import RegistryClosedError
-from peerage.registry import Health, OwnRecords, Record, check_name, check_size
+from peerage.registry import Health, OwnRecords, Record, Snapshot, check_name, check_size
 from peerage.testing.simulation.process import Process
 
 
@@ -270,6 +270,8 @@ class _Secrets:
         await asyncio.sleep(folder.draw(folder.write_delay))
         if name not in folder.secrets:
             folder.secrets[name] = make()
+            for each in folder.participants:
+                each.later(folder.notice_delay, each.secrets.look)
         return folder.secrets[name]
 
     async def follow(self, name: str) -> AsyncIterator[bytes]:
@@ -277,11 +279,18 @@ class _Secrets:
         self._registry.check_open()
         feed = Feed(self._drop)
         self._feeds[feed] = None
+        self.look()
         async with aclosing(feed):
-            if name in self._registry.folder.secrets:
-                yield self._registry.folder.secrets[name]
-            async for _ in feed:
-                """Nothing changes a secret; this waits until the registry is closed."""
+            async for event in feed:
+                records = event.records if isinstance(event, Snapshot) else ()
+                for record in records:
+                    if record.name == name:
+                        yield record.data
+
+    def look(self) -> None:
+        """Read all secrets, because there may be another one."""
+        for feed in self._feeds:
+            feed.snapshot(Record(name, value, 0) for name, value in self._registry.folder.secrets.items())
 
     def close(self) -> None:
         """End every follow(); the registry is closed."""

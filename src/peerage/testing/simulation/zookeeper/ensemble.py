@@ -121,10 +121,13 @@ class Ensemble:
     # Faults that aren't those of hosts and links
 
     def expire(self, host: Host) -> None:
-        """End the sessions of the processes on *host*, as if they had been silent for too long."""
+        """End the sessions of the processes on *host*, as if they had been silent for too long.
+
+        Without a leader that has a majority, this happens later or never.
+        """
         for number, session in tuple(self._sessions.items()):
             if session.ip == host.ip:
-                self._commit(CloseSession(None, number))
+                self._receive(self.leader, CloseSession(None, number))
 
     # Who reaches whom
 
@@ -169,10 +172,10 @@ class Ensemble:
         self._due = max(self._due + _NEXT, loop.time() + self._way(member, leader) + leader.disk)
         loop.call_at(self._due, self._receive, leader, proposal, context=leader.context)
 
-    def _receive(self, leader: Member, proposal: Proposal) -> None:
+    def _receive(self, leader: Member | None, proposal: Proposal) -> None:
         if self.leader is not leader:
             return
-        if self._is_majority(self._followers(leader)):
+        if leader is not None and self._is_majority(self._followers(leader)):
             self._commit(proposal)
         else:
             self._stalled.append(proposal)
