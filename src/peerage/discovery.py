@@ -3,7 +3,7 @@
 import asyncio
 import os
 import secrets
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
@@ -12,12 +12,13 @@ from peerage.disk_cache import DiskCache
 from peerage.errors import ConfigurationError, RegistryClosedError
 from peerage.finder import Finder
 from peerage.membership import READY_TIMEOUT
+from peerage.predecessors import Predecessors
 from peerage.records.advert import Advert, AdvertFields
 from peerage.records.identity import Identity, read_identity
 from peerage.records.names import BUILTIN_KEYS, fold_value
 from peerage.records.text import shorten
 from peerage.registration import LAME_DUCK, Registration, withdraw_all
-from peerage.registry import OwnRecords, Registry
+from peerage.registry import OwnRecords, Registry, Removal
 from peerage.waiting import first_of
 
 if TYPE_CHECKING:
@@ -118,19 +119,35 @@ class Discovery(Finder):
             _check_name(key, value)
         self._identity = identity
         self._registrations: set[Registration] = set()
+        self._predecessors: Predecessors | None = None
         self._disk_cache_tokens = disk_cache_tokens
         self._calls = calls
         self._ejection = ejection
         self._score = score
         self._telemetry = telemetry
+        self._unobserve: Callable[[], object] | None = None
         self._client: Client | None = None
         self._mode = authorization
         self._auth: Authorization | None = None
         self._logged_hosts: set[str] = set()
 
+    def start(self) -> None:
+        """Open it where there is no ``async with``; see :meth:`Finder.start`."""
+        super().start()
+        if self._telemetry is None:
+            return
+        from peerage.telemetry import RegistryTelemetry  # noqa: PLC0415 - most programs don't need it
+
+        if isinstance(self._telemetry, RegistryTelemetry):
+            self._unobserve = self._telemetry.registry(self.registry.url, lambda: self.age)
+
     async def _close(self) -> None:
+        if self._unobserve is not None:
+            self._unobserve()
         if self._auth is not None:
             await self._auth.aclose()
+        if self._predecessors is not None:
+            await self._predecessors.aclose()
         try:
             await asyncio.gather(*(registration.announce() for registration in self._registrations))
             await super()._close()
@@ -213,6 +230,8 @@ class Discovery(Finder):
         """
         self._check_open()
         advert = (advert or Advert()).changed(**fields)
+        if self._predecessors is None and isinstance(self.registry, Removal):
+            self._predecessors = Predecessors(self.membership, self.registry, self.own_ids)
         registration = Registration(
             self.registry,
             replace(advert, identity=advert.identity or self.identity()),

@@ -144,6 +144,10 @@ class Membership:
         """Wait until the registry is out of reach; raises RegistryClosedError as wait_ready() does."""
         await self._until(lambda: self.stale is not None)
 
+    async def wait_in_touch(self) -> None:
+        """Wait until what is known is certain; raises RegistryClosedError as wait_ready() does."""
+        await self._until(lambda: self.ready and self.stale is None)
+
     async def wait_refused(self) -> None:
         """Wait until the registry refuses to be read; raises RegistryClosedError as wait_ready() does."""
         await self._until(lambda: self.refused)

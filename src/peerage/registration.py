@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -13,6 +14,7 @@ from peerage.records.advert import Advert, AdvertFields
 from peerage.records.build import build_record
 from peerage.records.decode import decode
 from peerage.records.instance import DRAINING, Instance
+from peerage.records.process import process_key
 from peerage.registry import Advertisement, Registry
 
 log = logging.getLogger(__name__)
@@ -198,7 +200,10 @@ class Registration:
 
     def _build(self, advert: Advert) -> Instance:
         """Return the record of *advert* as the instance that a process on the same host reads out of it."""
-        data = build_record(advert, nonce=self._nonce, auth_key=self._auth_key)
+        # An identity may be that of another process.
+        own = advert.who().process_id == os.getpid()
+        process = process_key(os.getpid()) if own else None
+        data = build_record(advert, nonce=self._nonce, auth_key=self._auth_key, process=process)
         instance = decode("", data, host_key=advert.who().host_key).instance
         assert instance is not None  # noqa: S101 - build_record() has read it already
         return instance

@@ -238,6 +238,19 @@ class Secrets(Protocol):
         """Yield the value as soon as there is one, then every new one, until the registry is closed."""
 
 
+@runtime_checkable
+class Removal(Protocol):
+    """What a registry can do that keeps records of dead processes for a while."""
+
+    async def remove_record(self, name: str) -> None:
+        """Remove the record *name* of another process, which has certainly ended; may be called twice.
+
+        Raises:
+            RegistryError: access, or out of reach.
+            RegistryClosedError: after aclose().
+        """
+
+
 class Registry(Protocol):
     """A folder of records, each owned by a live process. The contract is the module's docstring."""
 

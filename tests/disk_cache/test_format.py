@@ -29,14 +29,14 @@ def read(content):
     return [saved.when, *saved.entries]
 
 
-@settings(max_examples=50)
+@settings(max_examples=25)
 @given(entries)
 def test_what_was_written_is_read(known):
     """All of it: names, data, sequences, flags, their order, and when that was."""
     assert read(encoded(*known)) == [WHEN, *known]
 
 
-@settings(max_examples=50)
+@settings(max_examples=25)
 @given(entries, st.data())
 def test_a_changed_byte_is_noticed(known, data):
     """Or none of it is used: nothing else is ever returned."""
@@ -47,7 +47,7 @@ def test_a_changed_byte_is_noticed(known, data):
         read(bytes(content))
 
 
-@settings(max_examples=50)
+@settings(max_examples=25)
 @given(entries, st.data())
 def test_a_part_is_noticed(known, data):
     """A file that was cut off anywhere."""
@@ -56,7 +56,7 @@ def test_a_part_is_noticed(known, data):
         read(content[: data.draw(st.integers(0, len(content) - 1))])
 
 
-@settings(max_examples=50)
+@settings(max_examples=25)
 @given(st.binary(max_size=500))
 def test_garbage_is_noticed(content):
     """With and without the beginning of a real file."""

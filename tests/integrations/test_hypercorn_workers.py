@@ -18,7 +18,8 @@ from peerage.serving.signals import intercept_signals
 
 async def drain():
     os.write(1, b"drain\\n")  # at once, beside another worker
-    await asyncio.sleep(0.3)
+    while not os.path.exists("drained"):
+        await asyncio.sleep(0.01)
 
 async def app(scope, receive, send):
     if scope["type"] == "lifespan":
@@ -69,5 +70,6 @@ async def test_it_drains_and_finishes_the_requests_under_way(tmp_path, workers, 
         for _ in range(int(workers) or 1):
             assert await server.line() == "drain"
         assert await ask(0)
+        (tmp_path / "drained").touch()
         assert await slow
         assert await server.end() == (0, "over\n" * (int(workers) or 1)), server.log

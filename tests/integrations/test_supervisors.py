@@ -120,7 +120,7 @@ async def test_applications_of_other_frameworks_are_found_and_end(tmp_path, serv
 async def test_workers_are_one_instance_which_drains_at_a_signal_to_all_processes(tmp_path, server):
     """As systemd sends it; a request under way is answered, whichever worker has it."""
     async with (
-        serving(SERVERS[server], tmp_path, port=free_port()) as child,
+        serving(SERVERS[server], tmp_path, port=free_port(), TEST_LAME_DUCK="1") as child,
         calling(tmp_path) as caller,
         asyncio.TaskGroup() as tasks,
     ):
@@ -130,7 +130,7 @@ async def test_workers_are_one_instance_which_drains_at_a_signal_to_all_processe
         async with run(sys.executable, "-m", "peerage", "ls", "--json", environ=variables) as listing:
             (row,) = json.loads((await listing.end())[1])
         assert row["record"]["instance_id"] == "worker-0"
-        slow = [tasks.create_task(caller.ask(2)) for _ in range(8)]
+        slow = [tasks.create_task(caller.ask(5)) for _ in range(8)]
         await caller.ask()
         child.signal_group(signal.SIGTERM)
         await eventually(lambda: caller.states() == ["draining"])
@@ -185,7 +185,10 @@ async def test_a_worker_that_has_had_its_number_of_requests_drains(tmp_path):
 @pytest.mark.parametrize("server", ["granian with 4 workers", "hypercorn with 4 workers"])
 async def test_when_the_supervisor_is_killed_the_workers_are_found(tmp_path, server):
     """They go on serving, until they get a signal themselves: then they drain."""
-    async with serving(SERVERS[server], tmp_path, port=free_port()) as child, calling(tmp_path) as caller:
+    async with (
+        serving(SERVERS[server], tmp_path, port=free_port(), TEST_LAME_DUCK="1") as child,
+        calling(tmp_path) as caller,
+    ):
         await eventually(caller.leader, "the leader")
         await caller.workers(4)
         child.kill()

@@ -16,7 +16,7 @@ PAGE = "docs/testing.md"
 PROGRAMS = {"shop.py", "shop_api.py", "shop_flask.py"}
 TESTS = {
     *("test_shop.py", "test_shop_api.py", "test_shop_client.py", "test_shop_flask.py"),
-    *("test_shop_process.py", "test_hour.py", "test_cluster.py"),
+    *("test_shop_process.py", "test_hour.py", "test_cluster.py", "test_ensemble.py"),
 }
 
 #: What the installed entry point loads, whatever else is installed here.

@@ -24,7 +24,11 @@ _KEY = re.compile(r"[A-Za-z0-9_-]{1,63}")
 
 
 def build_record(
-    advert: Advert, *, nonce: str | None = None, auth_key: Mapping[str, Any] | None = None
+    advert: Advert,
+    *,
+    nonce: str | None = None,
+    auth_key: Mapping[str, Any] | None = None,
+    process: str | None = None,
 ) -> bytes:
     """Return the record to advertise, as UTF-8 JSON.
 
@@ -32,6 +36,7 @@ def build_record(
         advert: what the service advertises.
         nonce: distinguishes this registration from every other one.
         auth_key: public key, as JWK, by which tokens of this instance are verified.
+        process: tells the process from others with its number, see :mod:`peerage.records.process`.
 
     Raises:
         RecordError: a part of it can't be advertised; the message names it.
@@ -58,6 +63,7 @@ def build_record(
         "auth_key": auth_key,
         "addresses": list(identity.addresses) or None,
         "host_key": identity.host_key,
+        "process": process,
     }
     optional = {
         **{key: getattr(identity, key) for key in BUILTIN_KEYS},

@@ -22,10 +22,11 @@ from tests.backends.zookeeper.support import (
 )
 
 from peerage import Discovery
-from peerage.backends.zookeeper.connection import CHANGED, Connection, Pauses
+from peerage.backends.zookeeper.connection import CHANGED, Connection
 from peerage.backends.zookeeper.location import parse
 from peerage.backends.zookeeper.nodes import Nodes
 from peerage.backends.zookeeper.notes import NodeEvent, Note, Request
+from peerage.backends.zookeeper.pauses import Pauses
 from peerage.backends.zookeeper.registry import ZooKeeperRegistry
 from peerage.backends.zookeeper.session import Client
 from peerage.errors import RegistryClosedError

@@ -14,9 +14,10 @@ from kazoo.protocol.serialization import Sync
 from peerage import open_registry
 from peerage.backends.zookeeper import kazoothread
 from peerage.backends.zookeeper import session as session_module
-from peerage.backends.zookeeper.connection import Connection, Pauses
+from peerage.backends.zookeeper.connection import Connection
 from peerage.backends.zookeeper.failures import Failure, Lost
 from peerage.backends.zookeeper.location import parse
+from peerage.backends.zookeeper.pauses import Pauses
 from peerage.backends.zookeeper.registry import ZooKeeperRegistry
 from peerage.registry import Stale
 from peerage.testing import View, eventually

@@ -17,9 +17,9 @@ from tests.backends.zookeeper.support import (
     with_credentials,
 )
 
-from peerage.backends.zookeeper.connection import Pauses
 from peerage.backends.zookeeper.failures import Failure
 from peerage.backends.zookeeper.location import parse
+from peerage.backends.zookeeper.pauses import Pauses
 from peerage.backends.zookeeper.registry import ZooKeeperRegistry
 from peerage.errors import RegistryDeniedError
 from peerage.registry import Registry, open_registry

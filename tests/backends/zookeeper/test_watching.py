@@ -11,9 +11,10 @@ from tests.backends.zookeeper.support import bare_client, folder_of, sent, times
 
 from peerage import open_registry
 from peerage.backends.zookeeper import folder as folder_module
-from peerage.backends.zookeeper.connection import Connection, Pauses
+from peerage.backends.zookeeper.connection import Connection
 from peerage.backends.zookeeper.location import parse
 from peerage.backends.zookeeper.notes import Connected, Request
+from peerage.backends.zookeeper.pauses import Pauses
 from peerage.backends.zookeeper.registry import ZooKeeperRegistry
 from peerage.registry import RECORD_LIMIT, Snapshot, Stale
 from peerage.testing import View, eventually

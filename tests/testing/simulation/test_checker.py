@@ -138,6 +138,21 @@ class TestDirectories:
         hidden = predecessor._replace(superseded=True)
         assert found(seen(1.0, SIGHT, hidden, SECOND), seen(2.0, SIGHT, SECOND)) == []
 
+    def test_a_predecessor_isnt_shown_beside_its_successor(self):
+        successor = (
+            Started(20.0, "orders-1b", "a", observes=False),
+            Advertised(20.0, "orders-1b", "n3", "orders", "orders-1", "a:81"),
+        )
+        ended, new = Ended(19.0, "orders-1"), SIGHT._replace(nonce="n3", address="a:81")
+        both, old_one = seen(21.0, SIGHT, new, SECOND), SIGHT._replace(superseded=True)
+        assert found(ended, *successor, both) == ["predecessor"]
+        assert found(ended, *successor, seen(21.0, old_one, new, SECOND)) == []
+        assert found(ended, *successor, seen(21.0, SIGHT, SECOND)) == []
+        assert found(replace(ended, at=22.0), *successor, both) == []
+        # A suspect is shown, too.
+        suspect = SIGHT._replace(state="suspect")
+        assert found(ended, *successor, seen(21.0, suspect, new, SECOND)) == ["predecessor"]
+
     def test_a_directory_isnt_emptied_while_an_instance_is_alive(self):
         fault = FaultBegan(1.0, 1, "lag", (REGISTRY,))
         assert found(fault, seen(5.0), until(6.0)) == ["emptied", "emptied"]
@@ -161,6 +176,10 @@ class TestDirectories:
         assert found(outage, seen(12.0, SIGHT, SECOND, stale=True), until(12.1)) == []
         assert found(outage, Ended(12.0, "shop"), until(12.1)) == []
         assert found(outage, FaultBegan(2.0, 2, "stop", ("b",)), until(12.1)) == []
+
+    def test_a_directory_in_touch_doesnt_say_that_it_isnt(self):
+        assert found(seen(1.0, SIGHT, SECOND, stale=True), until(12.0)) == ["stale"]
+        assert found(seen(1.0, SIGHT, SECOND, stale=True), until(10.9)) == []
 
     def test_a_partition_cuts_off_some(self):
         assert found(FaultBegan(1.0, 1, "partition", (REGISTRY,), ("b",)), until(12.1)) == ["silent"]
@@ -237,6 +256,15 @@ class TestCalls:
         assert found(*call(20.0, 31.0, "", "cancelled", "answered")) == []
         assert found(*call(20.0, 31.0, "", "answered"), FaultBegan(22.0, 1, "stop", ("b",))) == []
         assert found(CallBegan(20.0, "call", "shop", "orders"), Ended(25.0, "shop"), until(31.0)) == []
+
+    def test_a_safe_call_may_last_if_no_budget_is_left_for_its_backup(self):
+        retried = [
+            event
+            for number in range(5)
+            for event in call(13.0, 13.5, "", "connection_lost", "answered", label=f"{number}")
+        ]
+        assert found(*retried, *call(20.0, 31.0, "", "answered")) == []
+        assert found(*retried[4:], *call(20.0, 31.0, "", "answered")) == ["slow call"]
 
     def test_a_call_ends_at_its_deadline(self):
         assert found(*call(20.0, 21.9, "late", deadline=21.0)) == []

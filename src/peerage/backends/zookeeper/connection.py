@@ -20,13 +20,12 @@ session.
 
 import asyncio
 import logging
-import random
 import ssl
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from kazoo.protocol.serialization import Create, Delete, Exists, GetChildren, GetData, SetData
 from kazoo.protocol.states import ZnodeStat
@@ -45,6 +44,7 @@ from peerage.backends.zookeeper.notes import (
     Request,
     SessionEnded,
 )
+from peerage.backends.zookeeper.pauses import Pauses
 from peerage.backends.zookeeper.session import Client
 from peerage.backends.zookeeper.suspension import SuspensionWatch
 
@@ -74,28 +74,6 @@ _END_TIMEOUT: Final = 0.7
 
 #: Seconds that closing then waits for the thread, whose connection it has cut.
 _ABORT_TIMEOUT: Final = 0.2
-
-
-def _between(shortest: float, longest: float) -> Callable[[], float]:
-    return lambda: random.uniform(shortest, longest)  # noqa: S311 - spreads load
-
-
-class Pauses(NamedTuple):
-    """How many seconds the backend waits before it repeats something.
-
-    Random, so that a thousand clients of one server don't come at the same time. A test can choose them.
-    """
-
-    resync: Callable[[int], float] = lambda count: random.uniform(0, min(2.0, count * 0.0005))  # noqa: S311 - spreads load
-    """Before the folder is read again after a reconnect, given the number of records."""
-    refused: Callable[[], float] = _between(5.0, 10.0)
-    """Before a record is registered again that an access list forbids: the list may have been mended."""
-    throttled: Callable[[], float] = _between(0.05, 0.15)
-    """Before requests are sent again that a server with too much to do has left undone."""
-    restart: Callable[[], float] = _between(1.5, 2.5)
-    """Before the next session after a server refused the client."""
-    no_resources: Callable[[], float] = _between(0.5, 1.0)
-    """Before connecting again when there was no descriptor or no thread for it."""
 
 
 #: Makes a client as the class Client does: of a location, a TLS context, what reports, and the pause.
@@ -273,7 +251,7 @@ class Connection:
         )
         self.suspended = seconds
         self._connection_lost(f"this machine was suspended for {seconds:.0f} s")
-        self.client.dialer.hang_up()
+        self.client.hang_up()
 
     def _log_timeout(self, granted: float) -> None:
         """Log, once, that the servers grant another session time-out than the one that is asked for."""

@@ -12,16 +12,17 @@ from typing import Any, Final
 from peerage.backends.feed import Feed
 from peerage.backends.zookeeper.advertisement import ZooKeeperAdvertisement
 from peerage.backends.zookeeper.advice import advice
-from peerage.backends.zookeeper.connection import CHILDREN, ClientFactory, Connection, Pauses
-from peerage.backends.zookeeper.failures import Failure, Lost, NoNode
+from peerage.backends.zookeeper.connection import CHILDREN, ClientFactory, Connection
+from peerage.backends.zookeeper.failures import Failure, Lost, NoAuth, NoNode
 from peerage.backends.zookeeper.folder import Folder
 from peerage.backends.zookeeper.location import Location
 from peerage.backends.zookeeper.nodes import Nodes
 from peerage.backends.zookeeper.notes import Connected
+from peerage.backends.zookeeper.pauses import Pauses
 from peerage.backends.zookeeper.secrets import ZooKeeperSecrets
 from peerage.backends.zookeeper.session import Client
 from peerage.diagnosis import Finding, LookUp
-from peerage.errors import RegistryClosedError
+from peerage.errors import RegistryClosedError, RegistryDeniedError, RegistryError
 from peerage.registry import Health, OwnRecords, check_name, check_size
 
 #: Seconds from the call of inspect() until there must be a connection, and until there must be answers.
@@ -124,6 +125,19 @@ class ZooKeeperRegistry:
 
         self.use()
         return await examine(self.connection, self._context, look_up, secret)
+
+    async def remove_record(self, name: str) -> None:
+        """Remove the record of a dead process; see :meth:`peerage.registry.Removal.remove_record`."""
+        self.use()
+        check_name(name)
+        try:
+            await self.connection.delete(f"{self.location.folder}/{name}")
+        except NoNode:
+            return
+        except NoAuth:
+            raise RegistryDeniedError(self.nodes.denial(self.location.folder)) from None
+        except Failure as failure:
+            raise RegistryError(f"{self.url} hasn't done it: {failure}.") from None
 
     async def aclose(self) -> None:
         """Withdraw everything, end every watch and the session, within a second; may be called twice."""

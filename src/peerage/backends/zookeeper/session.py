@@ -149,6 +149,10 @@ class Client(KazooClient):  # type: ignore[misc] # kazoo has no types
         self._stopped.set()
         self.dialer.hang_up()
 
+    def hang_up(self) -> None:
+        """Cut the connection; another one follows."""
+        self.dialer.hang_up()
+
     def _end_session(self) -> None:
         with self.lock:
             if self._stopped.is_set():

@@ -142,6 +142,24 @@ def _twin(history: History, promises: Promises) -> Iterator[Violation]:
                     yield Violation(view.at, "twin", message)
 
 
+def _predecessor(history: History, _promises: Promises) -> Iterator[Violation]:
+    """No directory that knows the successor of an instance that has ended shows the predecessor."""
+    for process in history.processes.values():
+        for view in process.views:
+            newest: dict[str, float] = {}
+            for sight in view.sights:
+                if sight.nonce in history.lives:
+                    began = history.lives[sight.nonce].advertised.at
+                    newest[sight.instance] = max(began, newest.get(sight.instance, began))
+            for sight in _visible(view):
+                life = history.lives.get(sight.nonce)
+                if life is None or not sight.instance or life.advertised.at == newest[sight.instance]:
+                    continue
+                if life.ended < view.at:
+                    message = f"{_name(process)} shows {sight}, and knows its successor"
+                    yield Violation(view.at, "predecessor", message)
+
+
 def _emptied(history: History, promises: Promises) -> Iterator[Violation]:
     """No directory loses all instances of a service while one that it knew is alive: errors empty nothing."""
     for process in history.processes.values():
@@ -184,6 +202,13 @@ def _silent(history: History, promises: Promises) -> Iterator[Violation]:
                 yield Violation(at, "silent", f"{_name(process)} doesn't say that it can't see the registry")
 
 
+def _stale(history: History, promises: Promises) -> Iterator[Violation]:
+    """After settling no directory says that it is out of touch."""
+    for process, at, view in _settled_views(history, promises):
+        if view is not None and view.stale:
+            yield Violation(at, "stale", f"{_name(process)} says that it can't see the registry")
+
+
 # What happens to calls
 
 
@@ -208,6 +233,8 @@ def _slow(history: History, promises: Promises) -> Iterator[Violation]:
         end = history.end if call.ended is None else call.ended.at
         # A call has one backup, which may meet another instance that has stopped.
         if began.repeatable != "safe" or end - began.at <= promises.patience or len(call.attempts) > 1:
+            continue
+        if not _lasts(history, call, end, promises):
             continue
         known = _known_all_the_time(history, call, Span(began.at, end))
         if known is not None:
@@ -238,11 +265,16 @@ def _has_excuse(history: History, call: CallHistory, ended: CallEnded, promises:
         return True
     if len(call.retries) >= promises.most_retries:
         return True
+    return not _lasts(history, call, ended.at, promises)
+
+
+def _lasts(history: History, call: CallHistory, at: float, promises: Promises) -> bool:
+    """Tell whether the retry budget certainly lasts until a time."""
     retries, successes = _paid(history, call.began.process, call.began.service)
-    first = promises.first_retries - sum(each.at <= ended.at for each in retries)
-    recent = sum(ended.at - _REMEMBERED <= at <= ended.at for at in successes)
-    spent = sum(ended.at - 2 * _REMEMBERED <= each.at <= ended.at for each in retries)
-    return max(first, int(promises.retry_share * recent) - spent) < 1
+    first = promises.first_retries - sum(each.at <= at for each in retries)
+    recent = sum(at - _REMEMBERED <= each <= at for each in successes)
+    spent = sum(at - 2 * _REMEMBERED <= each.at <= at for each in retries)
+    return max(first, int(promises.retry_share * recent) - spent) >= 1
 
 
 def _known_all_the_time(history: History, call: CallHistory, span: Span) -> Life | None:
@@ -332,8 +364,10 @@ INVARIANTS: Final[dict[str, Callable[[History, Promises], Iterator[Violation]]]]
     "outdated": _outdated,
     "ghost": _ghost,
     "twin": _twin,
+    "predecessor": _predecessor,
     "emptied": _emptied,
     "silent": _silent,
+    "stale": _stale,
     "failed call": _failed,
     "slow call": _slow,
     "late call": _late,

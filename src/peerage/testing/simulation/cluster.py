@@ -56,10 +56,10 @@ _BREAKING: Final = 0.7
 #: Callers of which one makes a call with a token.
 _ONE_WITH_TOKEN: Final = 8
 
-#: Seconds between two calls of one caller, on average: usually, and for half a second from each action.
-_PACE: Final = 1.5
+#: Seconds between two calls of one caller, on average: usually, and for a moment around each action.
+_PACE: Final = 2.0
 _FAST_PACE: Final = 0.1
-_FAST_SECONDS: Final = 0.5
+_FAST_SECONDS: Final = 0.3
 
 _NAMES: Final[dict[Repeatable, RepeatableName]] = {
     Repeatable.ONCE: "once",

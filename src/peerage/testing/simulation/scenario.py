@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 #: Seconds before an action from which on callers call more often.
 _BEFORE: Final = 0.2
 
+#: Seconds between two changes of what is advertised.
+_UPDATED_EVERY: Final = 0.2
+
 #: Seconds of calls in a cluster that has settled, before the end.
 _AFTER: Final = 2.0
 
@@ -87,6 +90,7 @@ class Scenario:
         registry: RegistryFaults = faults(self.world)
         self._doing: dict[str, Callable[[Action], Awaitable[None]]] = {
             "crash": self._crash,
+            "loss": self._loss,
             "deploy": self._deploy,
             "fail": self._fail,
             "stop": self._stop,
@@ -138,6 +142,7 @@ class Scenario:
         hosts, *peers = map(self._hosts, action.targets)
         self.cluster.write(FaultBegan(now, number, kind, hosts, *peers))
         await self._doing[kind](action)
+        self.cluster.hurry()
         self.cluster.write(FaultEnded(self.world.loop.time(), number))
 
     def _hosts(self, target: str) -> tuple[str, ...]:
@@ -151,6 +156,11 @@ class Scenario:
         self._down[name] += 1
         self.world.host(name).crash()
         await self._come_back(name, action.seconds)
+
+    async def _loss(self, action: Action) -> None:
+        (name,) = action.targets
+        self._down[name] += 1
+        self.world.host(name).crash()
 
     async def _deploy(self, action: Action) -> None:
         (name,) = action.targets
@@ -189,9 +199,12 @@ class Scenario:
 
     async def _update(self, action: Action) -> None:
         (name,) = action.targets
-        process = self.world.host(name).process
-        if process is not None and process.running and name in self.cluster.discoveries:
-            self.cluster.discoveries[name].publish_update()
+        end = self.world.loop.time() + action.seconds
+        while self.world.loop.time() < end:
+            process = self.world.host(name).process
+            if process is not None and process.running and name in self.cluster.discoveries:
+                self.cluster.discoveries[name].publish_update()
+            await asyncio.sleep(_UPDATED_EVERY)
 
     # What is done to machines and between them
 

@@ -8,6 +8,7 @@ goes on meaning the same when the way of drawing changes.
 import base64
 import binascii
 import json
+import math
 import zlib
 from dataclasses import dataclass, replace
 from itertools import combinations_with_replacement
@@ -20,6 +21,9 @@ from peerage.testing.simulation.trace import REGISTRY
 #: The share of schedules that end with a rest, and its seconds, in which suspects are dropped.
 _RESTING: Final = 0.05
 _LONG_REST: Final = SUSPECT_SECONDS + 30.0
+
+#: The share of actions that take a long time for certain. Others take a short one as often as a longer one.
+_LONG: Final = 0.25
 
 #: Which registry the simulated cluster has.
 RegistryKind = Literal["embedded", "zookeeper"]
@@ -50,7 +54,7 @@ class Kind(NamedTuple):
     all its processes; ``link``: two machines, or one and the registry; ``registry``: the registry as a whole;
     ``server``: one of its servers."""
     shortest: float
-    """The duration in seconds is drawn between this and *longest*, short ones as often as long ones."""
+    """The duration in seconds is drawn between this and *longest*, short ones more often than long ones."""
     longest: float
     registries: tuple[RegistryKind, ...] = _REGISTRIES
     """The registries with which it can happen."""
@@ -66,6 +70,8 @@ _CLUSTER: Final[tuple[RegistryKind, ...]] = ("zookeeper",)
 KINDS: Final[dict[str, Kind]] = {
     # The process is killed, and another one started when the time is over.
     "crash": Kind("instance", 0.01, 30.0),
+    # The process is killed, and none is started in its place.
+    "loss": Kind("instance", 0.0, 0.0),
     # The process is asked to end, which it does after draining, and then another one is started.
     "deploy": Kind("instance", 0.01, 5.0),
     # The process breaks connections instead of answering, or answers 503.
@@ -80,8 +86,8 @@ KINDS: Final[dict[str, Kind]] = {
     "delay": Kind("link", 0.1, 10.0, _CLUSTER, (0.05, 0.5, 2.0)),
     # The wall clock of a process jumps.
     "clock jump": Kind("process", 0.0, 0.0, _REGISTRIES, (-86_400.0, -60.0, 2.0, 60.0, 86_400.0)),
-    # What is advertised is changed in place.
-    "update": Kind("instance", 0.0, 0.0),
+    # What is advertised is changed in place, again and again.
+    "update": Kind("instance", 0.1, 3.0),
     # Each change of the registry takes so many seconds.
     "slow disk": Kind("registry", 0.1, 10.0, _REGISTRIES, (0.1, 1.0, 3.0)),
     # No process can read the registry, or write to it: all its servers are down.
@@ -233,9 +239,18 @@ def draw(seed: int, registry: RegistryKind | None = None) -> Schedule:
 def _draw_action(random: Random, schedule: Schedule, at: float) -> Action:
     kind = random.choice([kind for kind, each in KINDS.items() if schedule.registry in each.registries])
     about = KINDS[kind]
-    seconds = about.longest and round(about.shortest * (about.longest / about.shortest) ** random.random(), 3)
+    seconds = _draw_duration(random, about.shortest, about.longest)
     targets = _draw_targets(random, schedule, about)
     return Action(at, kind, targets, seconds, random.choice(about.amounts))
+
+
+def _draw_duration(random: Random, shortest: float, longest: float) -> float:
+    if not longest:
+        return 0.0
+    if random.random() < _LONG:
+        return round(longest * (1.0 + random.random()) / 2, 3)
+    exponent: float = random.random()
+    return round(shortest * math.pow(longest / shortest, exponent), 3)
 
 
 def _draw_targets(random: Random, schedule: Schedule, about: Kind) -> tuple[str, ...]:
@@ -247,7 +262,8 @@ def _draw_targets(random: Random, schedule: Schedule, about: Kind) -> tuple[str,
         case "machine":
             return (random.choice([*schedule.machines]),)
         case "link":
-            return tuple(random.sample((*schedule.machines, REGISTRY), 2))
+            one, other = random.sample([*schedule.machines], 2)
+            return one, random.choice((other, REGISTRY))
         case "registry":
             return (REGISTRY,)
         case "server":

@@ -125,6 +125,11 @@ class SimulatedClient:
         if self._task is not None:
             self._task.cancel()
 
+    def hang_up(self) -> None:
+        """Cut the connection; another one follows."""
+        if self._channel is not None:
+            self._drop("the connection was lost")
+
     def submit(self, request: Request) -> bool:
         """Send *request* over its connection; False if that is lost. Once answered, it is reported."""
         if self.up != request.connection or self._channel is None:
@@ -263,7 +268,8 @@ class SimulatedClient:
         """Take note that the connection can't be used any more."""
         if not self._lost.done():
             self._lost.set_result(reason)
-            self._reason = reason
+            if not self._over:
+                self._connect_failed(reason)
 
     def _close_channel(self, reason: str) -> None:
         """Close what is left of the connection, and fail what was requested over it."""
