@@ -202,7 +202,7 @@ def test_a_world_in_which_something_never_pauses_ends(world):
     world.loop.most_turns = 1
 
     async def happens():
-        while True:
+        while True:  # noqa: ASYNC110 - this is about such loops
             await asyncio.sleep(0)
 
     with pytest.raises(LivelockError):
