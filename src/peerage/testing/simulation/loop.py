@@ -5,6 +5,7 @@ hours takes milliseconds, and the same seed gives the same order of everything.
 """
 
 import asyncio
+import gc
 import heapq
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator
@@ -23,6 +24,14 @@ _TURN: Final = 1e-6
 
 #: Cancelled timers are removed when there are so many, and they are more than half of all.
 _MANY_TIMERS: Final = 100
+
+
+#: Turns after which garbage is collected: at the same time in each run, unlike when Python decides it.
+_COLLECT: Final = 100_000
+
+
+class LivelockError(RuntimeError):
+    """The event loop has taken more turns than the world allows; something seems to go on for ever."""
 
 
 class DeadlockError(RuntimeError):
@@ -61,6 +70,8 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         self._timers = 0
         self.turns = 0
         """How many turns it has taken."""
+        self.most_turns = 20_000_000
+        """After how many LivelockError is raised."""
 
     def time(self) -> float:
         """Return the virtual monotonic time in seconds."""
@@ -84,6 +95,8 @@ class SimulatedLoop(asyncio.BaseEventLoop):
             ready.append(timer)
         self._now += _TURN
         self.turns += 1
+        if not self.turns % _COLLECT:
+            self._check()
         for _ in range(len(ready)):
             handle = ready.popleft()
             if handle.cancelled():
@@ -93,6 +106,14 @@ class SimulatedLoop(asyncio.BaseEventLoop):
                 handle._run()
             else:
                 process.parked.append(handle)
+
+    def _check(self) -> None:
+        if self.turns > self.most_turns:
+            raise LivelockError(
+                f"The simulation has taken {self.turns} turns, and {self._now:.3f} seconds of virtual time. "
+                "If it isn't a loop that never pauses, set world.loop.most_turns."
+            )
+        gc.collect()
 
     def _drop_cancelled(self) -> None:
         left = []

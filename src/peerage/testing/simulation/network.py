@@ -56,6 +56,10 @@ class Machine:
     name: str
     ip: str
     up: bool = True
+    boots: int = 1
+    """How often it was started."""
+    booted: float = 0.0
+    """When it was started last."""
     ports: int = _FIRST_FREE
     ephemeral: int = _FIRST_EPHEMERAL
 
