@@ -70,9 +70,11 @@ class Finder:
 
         Raises:
             RegistryClosedError: it was opened before.
+            RuntimeError: no event loop of asyncio runs here.
         """
         if self._started or self._closing is not None:
             raise RegistryClosedError("A Discovery is opened once: make another one.")
+        _check_event_loop()
         self._started = True
         self.membership.start()
 
@@ -212,6 +214,16 @@ class Finder:
         changes = Changes(self.directory, self._changes.discard)
         self._changes.add(changes)
         return changes
+
+
+def _check_event_loop() -> None:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        raise RuntimeError(
+            "A Discovery needs an event loop of asyncio, and none runs here: open it inside asyncio.run(…), "
+            "not under trio, or use peerage.sync.Discovery, which needs none."
+        ) from None
 
 
 def _fold(criteria: Mapping[str, object] | None, ids: Mapping[str, object]) -> Criteria:

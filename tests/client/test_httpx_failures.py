@@ -1,6 +1,7 @@
 """How calls through httpx fail, and with which of its errors."""
 
 import asyncio
+from types import SimpleNamespace
 
 import aiohttp
 import pytest
@@ -11,6 +12,7 @@ from tests.client.test_outstanding import endless
 
 import peerage
 from peerage import PeerageError, call_options
+from peerage.integrations.transports.bodies import InMemory, Streamed
 from peerage.testing import eventually
 
 ORDERS = "http://orders.service_id.asab/"
@@ -107,6 +109,48 @@ async def test_the_body_is_not_taken_in_time(fleet, httpx_client, library, strea
     body = parts() if streamed else b"x" * 30_000_000
     with pytest.raises(library.httpx.WriteTimeout):
         await httpx_client.post(ORDERS, content=body, timeout=library.httpx.Timeout(None, write=0.1))
+
+
+async def test_the_connection_is_broken_if_the_body_is_not_taken():
+    """Closing it would keep it open, and what is still to be sent, for as long as the server hangs."""
+    aborted = []
+
+    class Stuck:
+        transport = SimpleNamespace(abort=lambda: aborted.append(True))
+
+        async def write(self, _part):
+            await asyncio.Event().wait()
+
+    with pytest.raises(aiohttp.SocketTimeoutError, match=r"within 0\.01 s"):
+        await InMemory(b"x", 0.01).write_with_length(Stuck(), None)
+    assert aborted
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_a_long_body_leaves_the_event_loop_to_others(streamed):
+    """Also if the receiver takes everything at once."""
+    turns = []
+
+    class Taking:
+        async def write(self, _part):
+            turns.append(others)
+
+    async def parts():
+        for _ in range(1000):
+            yield b"x" * 10_000
+
+    async def count():
+        nonlocal others
+        while True:
+            others += 1
+            await asyncio.sleep(0)
+
+    others = 0
+    counting = asyncio.create_task(count())
+    body = Streamed(parts(), None, None) if streamed else InMemory(b"x" * 10_000_000, None)
+    await body.write_with_length(Taking(), None)
+    counting.cancel()
+    assert len(set(turns)) > 100
 
 
 async def test_the_connection_is_closed_without_an_answer(fleet, httpx_client, library):

@@ -90,6 +90,13 @@ async def test_making_one_needs_no_event_loop(url):
         assert await discovery.locate() == set()
 
 
+def test_without_a_loop_of_asyncio_it_cant_be_opened(url):
+    """As under trio, or in a program without an event loop; nothing is left behind."""
+    opened = Discovery(url)
+    with pytest.raises(RuntimeError, match="needs an event loop of asyncio"):
+        opened.__aenter__().send(None)
+
+
 async def test_closing_withdraws_and_may_be_repeated(url, observer, seen):
     """The registry that it opened is closed with it."""
     async with Discovery(url, identity=ORDERS) as discovery:

@@ -257,6 +257,22 @@ async def test_an_expired_session(registry, peers, discovery):
     assert after["shop"] == registration.name != before["shop"]
 
 
+async def test_faults_concern_no_discovery_that_is_closed(registry, peers):
+    """Nor is it up to the garbage collector whether they do."""
+    closed = Discovery()
+    async with closed:
+        await closed.ready()
+    async with Discovery() as discovery:
+        await discovery.ready()
+        registry.lose("no network")
+        registry.expire()
+        await registry.seen()
+        assert discovery.stale == "no network"
+        registry.restore()
+        await registry.seen()
+        assert discovery.stale is None
+
+
 def test_a_lost_registry_of_another_thread(registry):
     """Faults are simulated in the thread of the Discovery: an Event of asyncio isn't thread-safe."""
     opened, lost, waiting = threading.Event(), threading.Event(), threading.Event()

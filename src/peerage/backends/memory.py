@@ -180,6 +180,8 @@ class MemoryRegistry:
     def kill(self) -> None:
         """Die as a process does: the records vanish, and every watch ends."""
         self._closed = True
+        with self.folder.lock:
+            self.folder.participants.discard(self)
         self.secrets.close()
         for advertisement in tuple(self.advertisements):
             advertisement.end()

@@ -119,7 +119,7 @@ class Exchange:
         self.backup: Backup | None = None
         """The backup of the attempt, if it has one."""
         self.task: asyncio.Task[Any] | None = None
-        """The task that makes the attempts; None before the first."""
+        """The task that makes the attempts; None before the first, and after the last."""
         self.hedging: asyncio.TimerHandle | None = None
         """Begins a backup when the attempt takes longer than usual."""
         self.check_at = 0.0
@@ -175,6 +175,9 @@ class Exchange:
         self.call.close()
         if self.task is not None:
             self._resources.backups.discard(self)
+            # This lives as long as the response, which is the task's result and must be collected if it is
+            # dropped unread.
+            self.task = None
         if self._answer is not None:
             self._answer.close()
         request = self.request

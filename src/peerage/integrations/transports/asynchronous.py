@@ -138,6 +138,12 @@ class AsyncCarrier:
         if self._wrapped is not None:
             await self._wrapped.aclose()
 
+    def forget(self) -> None:
+        """End the session where nothing can be awaited, in any thread: the Discovery owns its connections."""
+        session, self._session = self._session, None
+        if session is not None:
+            session.detach()
+
     def _open_session(self) -> aiohttp.ClientSession:
         session = self._session
         if session is None:

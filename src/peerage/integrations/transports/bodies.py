@@ -45,6 +45,8 @@ class InMemory(aiohttp.BytesPayload):
         view = memoryview(body)
         for begin in range(0, len(body), _PART):
             await _write(writer, bytes(view[begin : begin + _PART]), self._limit)
+            # Writing doesn't wait if the receiver takes everything.
+            await asyncio.sleep(0)
 
 
 class Streamed(Payload):
@@ -75,6 +77,7 @@ class Streamed(Payload):
         """Send the body, which must be as long as its header says."""
         self._consumed = True
         left = self._size
+        at_a_time = 0
         iterator = aiter(self._value)
         while (chunk := await self._next(iterator)) is not None:
             if left is not None:
@@ -83,6 +86,10 @@ class Streamed(Payload):
                     raise self._wrong(f"is longer than its Content-Length of {self._size}")
             if chunk:
                 await _write(writer, chunk, self._limit)
+                at_a_time += len(chunk)
+            if at_a_time >= _PART:
+                at_a_time = 0
+                await asyncio.sleep(0)
         if left:
             raise self._wrong(f"is {left} bytes shorter than its Content-Length of {self._size}")
 
@@ -108,4 +115,8 @@ async def _write(writer: "AbstractStreamWriter", part: bytes, limit: float | Non
     except TimeoutError as error:
         if isinstance(error, aiohttp.ClientError):
             raise
+        transport = getattr(writer, "transport", None)
+        if transport is not None:
+            # aiohttp would close it, which waits until the receiver has taken the rest.
+            transport.abort()
         raise WriteTimedOutError(f"No part of the body was taken within {limit:g} s") from error

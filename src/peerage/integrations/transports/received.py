@@ -1,10 +1,13 @@
 """The bodies of responses, as they arrive."""
 
 import asyncio
+import os
 import warnings
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
+
+from peerage.errors import RegistryClosedError
 
 if TYPE_CHECKING:
     import aiohttp
@@ -88,6 +91,7 @@ class SyncReceived(Received):
         super().__init__(response, failures, request, loop)
         self._whole = whole
         self._run = run
+        self._process = os.getpid()
 
     def __iter__(self) -> Iterator[bytes]:
         """Yield what has arrived since the last time."""
@@ -95,6 +99,11 @@ class SyncReceived(Received):
             # Each turn in the other thread takes as long as a small request.
             yield self._whole
             return
+        if self._process != os.getpid():
+            raise RegistryClosedError(
+                f"The response to {self._request.method} of {self._request.url.host} can be read only in the "
+                "process that sent its request, which has forked this one: send another request here."
+            )
         with self._failures.translated(self._request):
             while chunk := self._run(self._response.content.readany()):
                 yield chunk

@@ -53,14 +53,19 @@ class SyncCarrier:
         calls: "CallOptions | None",
         tls: "ssl.SSLContext | bool",
     ) -> None:
+        # By process: a forked child can't use the connections of its parent, and must not close them.
+        self._carriers: dict[int, AsyncCarrier] = {}
         self._library = library
         self._portal = discovery.portal
         self._wrapped = wrapped
         self._calls = calls
         self._tls = tls
-        # By process: a forked child can't use the connections of its parent, and must not close them.
-        self._carriers: dict[int, AsyncCarrier] = {}
         self._others: dict[int, httpx.HTTPTransport] = {}
+
+    def __del__(self) -> None:
+        # httpx doesn't insist on a Client being closed, and aiohttp would log an error for its session.
+        for carrier in self._carriers.values():
+            carrier.forget()
 
     # The classes are those of the library.
     def handle_request(self, request: Any) -> Any:
