@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from peerage.blocking import in_daemon_thread
 from peerage.disk_cache.files import CacheFile
-from peerage.disk_cache.format import Entry, Moment, UnusableFileError, decode, encode
+from peerage.disk_cache.format import Entry, Moment, Saved, UnusableFileError, decode, encode
 
 log = logging.getLogger(__name__)
 
@@ -111,6 +111,10 @@ class DiskCache:
     def path(self) -> str:
         """The file that was read or written last."""
         return self._file.path
+
+    def _read(self) -> Saved | None:
+        content = self._file.read()
+        return None if content is None else decode(content, self._url)
 
     def ignore(self, error: Exception) -> None:
         """Log why the file isn't used."""
