@@ -82,7 +82,7 @@ MODULES = {
         "require_superuser"
     ),
     "peerage.sync": "Discovery Registration deadline",
-    "peerage.telemetry": "AttemptTelemetry CallTelemetry OpenTelemetry Telemetry",
+    "peerage.telemetry": "AttemptTelemetry CallTelemetry OpenTelemetry RegistryTelemetry Telemetry",
     "peerage.testing": (
         "CAPABILITIES Harness IsolatedRegistry Participant Peer Peers RegistryConformance View "
         "VirtualClock begun eventually lifespan requires"

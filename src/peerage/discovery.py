@@ -3,11 +3,12 @@
 import asyncio
 import os
 import secrets
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from peerage.directory import SUSPECT_SECONDS
+from peerage.disk_cache import DiskCache
 from peerage.errors import ConfigurationError, RegistryClosedError
 from peerage.finder import Finder
 from peerage.membership import READY_TIMEOUT
@@ -96,7 +97,7 @@ class Discovery(Finder):
         authorization: str = "cluster",
         allowed_networks: str | Sequence[str] | None = None,
         suspect_seconds: float = SUSPECT_SECONDS,
-        disk_cache: bool | str | os.PathLike[str] | None = None,
+        disk_cache: bool | str | os.PathLike[str] | DiskCache | None = None,
         disk_cache_tokens: bool = False,
         calls: "CallOptions | None" = None,
         ejection: "Ejection | None" = None,
@@ -124,12 +125,25 @@ class Discovery(Finder):
         self._ejection = ejection
         self._score = score
         self._telemetry = telemetry
+        self._unobserve: Callable[[], object] | None = None
         self._client: Client | None = None
         self._mode = authorization
         self._auth: Authorization | None = None
         self._logged_hosts: set[str] = set()
 
+    def start(self) -> None:
+        """Open it where there is no ``async with``; see :meth:`Finder.start`."""
+        super().start()
+        if self._telemetry is None:
+            return
+        from peerage.telemetry import RegistryTelemetry  # noqa: PLC0415 - most programs don't need it
+
+        if isinstance(self._telemetry, RegistryTelemetry):
+            self._unobserve = self._telemetry.registry(self.registry.url, lambda: self.age)
+
     async def _close(self) -> None:
+        if self._unobserve is not None:
+            self._unobserve()
         if self._auth is not None:
             await self._auth.aclose()
         if self._predecessors is not None:

@@ -7,18 +7,20 @@ each span travels in the headers of its own attempt (``traceparent``), so what t
 request has different parents.
 """
 
-from collections.abc import Mapping, MutableMapping
+import math
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from functools import partial
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
 from peerage.errors import MissingExtraError
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
-    from opentelemetry.metrics import MeterProvider
+    from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
     from opentelemetry.trace import Span, TracerProvider
 
-__all__ = ["AttemptTelemetry", "CallTelemetry", "OpenTelemetry", "Telemetry"]
+__all__ = ["AttemptTelemetry", "CallTelemetry", "OpenTelemetry", "RegistryTelemetry", "Telemetry"]
 
 #: The boundaries that the conventions advise, in seconds.
 BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
@@ -69,8 +71,24 @@ class Telemetry(Protocol):
         """
 
 
+@runtime_checkable
+class RegistryTelemetry(Protocol):
+    """What a :class:`Telemetry` may have as well, to be told about the registry."""
+
+    def registry(self, url: str, age: Callable[[], float]) -> Callable[[], object]:
+        """A Discovery was opened; what is returned is called when it is closed.
+
+        Args:
+            url: of its registry, without credentials.
+            age: returns its :attr:`~peerage.Discovery.age`.
+        """
+
+
 class OpenTelemetry:
     """Reports each attempt as a span, and its duration in the histogram ``http.client.request.duration``.
+
+    The gauge ``peerage.registry.age`` shows for how many seconds the registry has been out of reach, 0 while
+    it is in touch.
 
     Args:
         tracer_provider: by default the global one.
@@ -93,7 +111,16 @@ class OpenTelemetry:
                 "OpenTelemetry needs the package opentelemetry-api: pip install 'peerage[otel]'."
             ) from error
         self.tracer = trace.get_tracer("peerage", tracer_provider=tracer_provider)
-        self.duration = metrics.get_meter("peerage", meter_provider=meter_provider).create_histogram(
+        self._ages: dict[object, tuple[str, Callable[[], float]]] = {}
+        self._observation = metrics.Observation
+        meter = metrics.get_meter("peerage", meter_provider=meter_provider)
+        meter.create_observable_gauge(
+            "peerage.registry.age",
+            [self._observe],
+            unit="s",
+            description="Seconds since what is known of the registry was certain.",
+        )
+        self.duration = meter.create_histogram(
             "http.client.request.duration",
             unit="s",
             description="Duration of HTTP client requests.",
@@ -102,6 +129,23 @@ class OpenTelemetry:
         self.current_context = context.get_current
         self.inject = propagate.inject
         self.trace = trace
+
+    def registry(self, url: str, age: Callable[[], float]) -> Callable[[], object]:
+        """See :meth:`RegistryTelemetry.registry`."""
+        token = object()
+        self._ages[token] = url, age
+        return partial(self._ages.pop, token, None)
+
+    def _observe(self, _: "CallbackOptions") -> "Iterator[Observation]":
+        # Several Discoveries of one registry, as tests have them, are one point: the oldest counts.
+        ages: dict[str, float] = {}
+        # A copy, because this runs on a thread of the exporter.
+        for url, age in tuple(self._ages.values()):
+            seconds = age()
+            if seconds < math.inf:
+                ages[url] = max(seconds, ages.get(url, 0.0))
+        for url, seconds in ages.items():
+            yield self._observation(seconds, {"peerage.registry.url": url})
 
     def call(self, method: str, url: str, host: str, port: int | None) -> "_Call":
         """See :meth:`Telemetry.call`."""

@@ -81,7 +81,7 @@ class Kind:
     def environ(self, more: Mapping[str, str]) -> dict[str, str]:
         """Its environment: nothing of the machine's that matters to it."""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(_PRIVATE)}
-        return {**inherited, "PYTHONPATH": self.path, **more}
+        return {**inherited, "PYTHONPATH": self.path, "PEERAGE_DISK_CACHE": "off", **more}
 
 
 OURS: Final = Kind((sys.executable, "-X", "dev", "-W", "error"), "peerage.asab", str(_SOURCES))

@@ -7,7 +7,7 @@ import shutil
 import stat
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,8 @@ from tests.backends.embedded import users
 from tests.backends.embedded.support import names_in, opened, records_in, run_folder
 from tests.backends.programs import module
 
+from peerage.backends.embedded.folder import Folder
+from peerage.backends.embedded.location import parse_url
 from peerage.errors import RegistryDeniedError
 from peerage.testing import View, eventually
 from peerage.testing.children import Child
@@ -117,14 +119,15 @@ async def test_files_of_other_groups_and_files_open_to_all_are_no_records(base):
         name = await alice.ask("advertise", "alice")
         assert await alice.ask("sees", "alice")
         path = run_folder(base) / name
-        for spoil in (lambda: os.chown(path, -1, _EVE), lambda: path.chmod(0o644)):
-            spoil()
+        owner = path.stat().st_uid
+        # Bob can read the second and the third one.
+        for user, group, mode in ((owner, _EVE, 0o640), (_BOB, _BOB, 0o640), (owner, _GROUP, 0o644)):
+            os.chown(path, user, group)
+            path.chmod(mode)
             async with _user(base, _BOB, _GROUP) as bob:
                 assert await bob.ask("sees")
                 await bob.end()
                 assert f"The record '{name}'" in bob.log
-            os.chown(path, -1, _GROUP)
-            path.chmod(0o640)
 
 
 @needs_root
@@ -217,6 +220,24 @@ async def test_what_users_can_do_to_the_service_of_another_user(base, sticky):
             # The service writes its own again, under another name.
             await eventually(lambda: records_in(base) not in ([], [name]))
             assert await bob.ask("sees", "alice")
+
+
+def test_of_two_processes_that_make_a_folder_at_once_none_replaces_that_of_the_other(base, monkeypatch):
+    location = parse_url(f"embedded://{base}?group={_GROUP if os.geteuid() == 0 else os.getegid()}")
+    rename, others = os.rename, []
+
+    def late(*args, **kwargs):
+        """Rename after another process has made the same folder."""
+        if not others:
+            others.append(None)
+            others[0] = Folder.open(location, "run.asab")
+        rename(*args, **kwargs)
+
+    monkeypatch.setattr(os, "rename", late)
+    with closing(Folder.open(location, "run.asab")) as folder, closing(others[0]) as other:
+        assert other.in_place()
+        assert folder.in_place()
+        assert names_in(base) == ["run.asab"]
 
 
 def _missing(base):

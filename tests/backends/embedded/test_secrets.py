@@ -3,6 +3,9 @@
 import asyncio
 import os
 import stat
+import subprocess
+import sys
+import textwrap
 import time
 
 import pytest
@@ -128,6 +131,33 @@ async def test_a_draft_left_by_a_killed_process_is_removed(tmp_path):
         os.utime(old, (time.time() - 3600,) * 2)
         await registry.secrets.obtain("/two", lambda: b"2")
         assert names_in(folder) == [young.name, "one", "two"]
+
+
+async def test_a_draft_that_is_written_for_long_is_not_removed(tmp_path, monkeypatch):
+    """The disk is slow, and another process makes a secret meanwhile."""
+    text = """
+        import asyncio, sys
+        from peerage.registry import open_registry
+
+        async def main(url):
+            registry = open_registry(url)
+            await registry.secrets.obtain("/other", lambda: b"other")
+            await registry.aclose()
+
+        asyncio.run(main(sys.argv[1]))
+        """
+    folder, url, fsync = tmp_path / "r" / "secrets", f"embedded://{tmp_path}/r", os.fsync
+
+    def slowly(fd):
+        (draft,) = folder.glob(".tmp.*")
+        os.utime(draft, (time.time() - 3600,) * 2)
+        subprocess.run([sys.executable, "-c", textwrap.dedent(text), url], check=True)
+        fsync(fd)
+
+    monkeypatch.setattr(os, "fsync", slowly)
+    async with opened(tmp_path / "r") as registry:
+        assert await registry.secrets.obtain("/key", lambda: b"key") == b"key"
+    assert names_in(folder) == ["key", "other"]
 
 
 async def test_a_secret_that_others_can_read_is_refused(tmp_path, caplog):

@@ -268,7 +268,8 @@ class SimulatedClient:
         """Take note that the connection can't be used any more."""
         if not self._lost.done():
             self._lost.set_result(reason)
-            self._reason = reason
+            if not self._over:
+                self._connect_failed(reason)
 
     def _close_channel(self, reason: str) -> None:
         """Close what is left of the connection, and fail what was requested over it."""
