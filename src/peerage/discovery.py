@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from peerage.directory import SUSPECT_SECONDS
+from peerage.disk_cache import DiskCache
 from peerage.errors import ConfigurationError, RegistryClosedError
 from peerage.finder import Finder
 from peerage.membership import READY_TIMEOUT
@@ -96,7 +97,7 @@ class Discovery(Finder):
         authorization: str = "cluster",
         allowed_networks: str | Sequence[str] | None = None,
         suspect_seconds: float = SUSPECT_SECONDS,
-        disk_cache: bool | str | os.PathLike[str] | None = None,
+        disk_cache: bool | str | os.PathLike[str] | DiskCache | None = None,
         disk_cache_tokens: bool = False,
         calls: "CallOptions | None" = None,
         ejection: "Ejection | None" = None,

@@ -8,7 +8,7 @@ from typing import Any, Self
 from peerage.changes import Changes
 from peerage.directory import SUSPECT_SECONDS, Criteria, Directory, Guard, fold_criteria
 from peerage.directory.suggest import KeySpelling
-from peerage.disk_cache import disk_cache_of, from_environment
+from peerage.disk_cache import DiskCache, disk_cache_of, from_environment
 from peerage.errors import RegistryClosedError
 from peerage.membership import READY_TIMEOUT, Membership
 from peerage.records.identity import host_key
@@ -27,7 +27,7 @@ class Finder:
         ready_timeout: float = READY_TIMEOUT,
         allowed_networks: str | Sequence[str] | None = None,
         suspect_seconds: float = SUSPECT_SECONDS,
-        disk_cache: bool | str | os.PathLike[str] | None = None,
+        disk_cache: bool | str | os.PathLike[str] | DiskCache | None = None,
     ) -> None:
         if registry is None:
             registry = os.environ.get("PEERAGE_REGISTRY") or "embedded:"

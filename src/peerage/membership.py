@@ -290,4 +290,6 @@ class Membership:
         self.stale = self._lost_at = None
         self.refused = False
         self.ready = True
+        # What the registry doesn't have is gone, or suspect.
+        self.directory.unconfirmed.clear()
         self._notify()

@@ -124,9 +124,9 @@ async def test_the_registry_decides_when_it_is_back(setting):
         assert process.age == 0
         ((before, after),) = events
         assert (before.name, after.suspect) == ("b", True)
-        assert process.directory.unconfirmed == {"b"}
-        process.directory.refused("b")
         assert not process.directory.unconfirmed
+        process.directory.refused("b")
+        assert names(process) == ["a"]
 
 
 async def test_suspects_are_saved_as_suspects(setting):

@@ -121,7 +121,7 @@ class Directory:
         self.generation = 0
         """Grows with every visible change."""
         self.unconfirmed: set[str] = set()
-        """The names of the records that are known from the disk cache only."""
+        """The names of records of the disk cache, as long as the registry hasn't been read."""
 
     # Changes
 

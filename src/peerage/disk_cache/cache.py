@@ -5,10 +5,9 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 from peerage.blocking import in_daemon_thread
-from peerage.disk_cache.files import CacheFile
 from peerage.disk_cache.format import Entry, Moment, UnusableFileError, decode, encode
 
 log = logging.getLogger(__name__)
@@ -64,6 +63,20 @@ def checked_age(age: float) -> float:
     return max(0.0, age)
 
 
+class File(Protocol):
+    """Where it is kept, such as a :class:`peerage.disk_cache.files.CacheFile`; its methods block."""
+
+    @property
+    def path(self) -> str:
+        """The file that was read or written last."""
+
+    def read(self) -> bytes | None:
+        """Return the content; None if there is no file."""
+
+    def write(self, chunks: Iterable[bytes]) -> int:
+        """Replace the content, and return the number of its bytes."""
+
+
 class DiskCache:
     """What is known of one registry, in a file of this user; all processes of the user share it.
 
@@ -71,12 +84,21 @@ class DiskCache:
         url: of the registry, without credentials.
         file: is read and replaced.
         moment: returns the current time.
+        background: begins work that blocks, and returns the future of its result; in a thread by default.
     """
 
-    def __init__(self, url: str, file: CacheFile, *, moment: Callable[[], Moment] = read_moment) -> None:
+    def __init__(
+        self,
+        url: str,
+        file: File,
+        *,
+        moment: Callable[[], Moment] = read_moment,
+        background: Callable[[Callable[[], Any]], "asyncio.Future[Any]"] = in_daemon_thread,
+    ) -> None:
         self._url = url
         self._file = file
         self._moment = moment
+        self._in_background = background
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._writing: asyncio.Future[int] | None = None
@@ -101,7 +123,7 @@ class DiskCache:
             UnusableFileError: it can't be trusted, is damaged, or is over a day old.
         """
         async with asyncio.timeout(_READ_TIMEOUT):
-            content = await in_daemon_thread(self._file.read)
+            content = await self._in_background(self._file.read)
         if content is None:
             return None
         saved = decode(content, self._url)
@@ -162,11 +184,11 @@ class DiskCache:
 
     async def _save(self, entries: Iterable[Entry]) -> float:
         """Save *entries*, and return the seconds until the next time."""
-        writing = self._writing = in_daemon_thread(
+        writing = self._writing = self._in_background(
             lambda: self._file.write(encode(self._url, self._moment(), entries))
         )
         try:
-            size = await asyncio.shield(writing)
+            size: int = await asyncio.shield(writing)
         except (OSError, UnusableFileError) as error:
             if not self._failed:
                 self._failed = True

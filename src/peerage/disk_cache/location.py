@@ -26,16 +26,19 @@ def from_environment(environ: Mapping[str, str] | None = None) -> bool | str:
     return (value or True) if value != OFF else False
 
 
-def disk_cache_of(url: str, choice: bool | str | os.PathLike[str]) -> DiskCache | None:  # noqa: FBT001 - an argument that is handed on
+def disk_cache_of(url: str, choice: bool | str | os.PathLike[str] | DiskCache) -> DiskCache | None:  # noqa: FBT001 - an argument that is handed on
     """Return the disk cache of the registry *url*, None if there is none.
 
     Args:
         url: without credentials.
-        choice: the folder in which this user's caches are, True for :func:`default_folders`, False: none.
+        choice: the folder in which this user's caches are, True for :func:`default_folders`, False: none; or
+            the disk cache itself.
 
     Raises:
         ConfigurationError: *choice* is no absolute path.
     """
+    if isinstance(choice, DiskCache):
+        return choice
     if choice is False or url.partition(":")[0] in _LOCAL:
         return None
     if choice is True:

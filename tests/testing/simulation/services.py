@@ -24,13 +24,13 @@ def serving(service="orders", *, port=8080, seconds=0.0):
     return program
 
 
-def calling(into, service="orders", *, method="GET", pause=0.1, seconds=5.0, together=1):
+def calling(into, service="orders", *, method="GET", pause=0.1, seconds=5.0, together=1, **options):
     """Return a program that calls again and again, and appends to *into* (time, answer or error)."""
 
     async def program(host):
         loop = asyncio.get_running_loop()
         url = f"http://{service}.service_id.asab/"
-        discovery = host.discovery(service_id="shop", instance_id=host.name)
+        discovery = host.discovery(service_id="shop", instance_id=host.name, **options)
 
         async def call(session):
             while True:

@@ -8,7 +8,7 @@ import time
 import pytest
 from tests.testing.simulation.services import calling, errors, serving
 
-from peerage.testing.simulation import DeadlockError, NotSimulatedError, World
+from peerage.testing.simulation import DeadlockError, LivelockError, NotSimulatedError, World
 
 
 @pytest.fixture
@@ -195,6 +195,18 @@ def test_a_world_in_which_nothing_can_happen_any_more_ends():
     """A wait for ever is an error."""
     with pytest.raises(DeadlockError):
         World().run(asyncio.Event().wait())
+
+
+def test_a_world_in_which_something_never_pauses_ends(world):
+    """A loop that never waits for time to pass is an error as well."""
+    world.loop.most_turns = 1
+
+    async def happens():
+        while True:  # noqa: ASYNC110 - this is about such loops
+            await asyncio.sleep(0)
+
+    with pytest.raises(LivelockError):
+        world.run(happens())
 
 
 def test_an_unhandled_exception_is_a_failure(world):

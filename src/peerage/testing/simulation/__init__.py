@@ -17,8 +17,13 @@ The check of what happened in it is :mod:`peerage.testing.simulation.checker`.
     world.run(happens())
 """
 
-from peerage.testing.simulation.loop import DeadlockError, NotSimulatedError, SimulatedLoop
+from peerage.testing.simulation.loop import (
+    DeadlockError,
+    LivelockError,
+    NotSimulatedError,
+    SimulatedLoop,
+)
 from peerage.testing.simulation.network import Network
 from peerage.testing.simulation.world import Host, World
 
-__all__ = ["DeadlockError", "Host", "Network", "NotSimulatedError", "SimulatedLoop", "World"]
+__all__ = ["DeadlockError", "Host", "LivelockError", "Network", "NotSimulatedError", "SimulatedLoop", "World"]

@@ -44,6 +44,8 @@ class Process:
         self.at_end: list[Callable[[], object]] = []
         """Called when it has ended, in whatever way: the kernel and the registry notice it."""
         self.loop: asyncio.AbstractEventLoop | None = None
+        self.main: asyncio.Task[None] | None = None
+        """Runs its program; no one else may have a reference to it."""
         self._tasks: dict[int, weakref.ref[asyncio.Task[Any]]] = {}
         self._made = 0
         self._most = _MOST_TASKS

@@ -11,9 +11,12 @@ from datetime import UTC, datetime
 from random import Random
 from typing import Any, Final, TypeVar
 
+from peerage.disk_cache import DiskCache
+from peerage.disk_cache.format import Moment
 from peerage.records.identity import Identity
 from peerage.registry import Registry
 from peerage.testing.simulation.discovery import SimulatedDiscovery
+from peerage.testing.simulation.disk import Disk, DiskFile
 from peerage.testing.simulation.folder import SimulatedFolder, SimulatedRegistry
 from peerage.testing.simulation.loop import SimulatedLoop
 from peerage.testing.simulation.network import Machine, Network
@@ -60,6 +63,8 @@ class Host:
         """Seconds by which its wall clock is ahead."""
         self.error: BaseException | None = None
         """What the last program has raised."""
+        self.disk = world.disks.setdefault(machine.name, Disk(Random(f"{world.seed} {machine.name}")))
+        """That of its machine."""
 
     @property
     def ip(self) -> str:
@@ -87,8 +92,11 @@ class Host:
         context = Context()
         context.run(PROCESS.set, process)
         # Its first step belongs to the process already.
-        loop.call_soon(lambda: loop.create_task(self._run(process, program)), context=context)
+        loop.call_soon(self._begin, process, program, context=context)
         return process
+
+    def _begin(self, process: Process, program: Program) -> None:
+        process.main = self.world.loop.create_task(self._run(process, program))
 
     async def _run(self, process: Process, program: Program) -> None:
         """Do what ``asyncio.run()`` does, and end the process."""
@@ -124,7 +132,10 @@ class Host:
 
     def power_on(self) -> None:
         """Let programs be started on its machine again."""
-        self.machine.up = True
+        if not self.machine.up:
+            self.machine.up = True
+            self.machine.boots += 1
+            self.machine.booted = self.world.loop.time()
 
     def stop(self) -> None:
         """Stop the process, as at SIGSTOP."""
@@ -146,6 +157,15 @@ class Host:
 
     # What a program needs
 
+    def disk_cache(self, registry: Registry) -> DiskCache:
+        """Return the disk cache of *registry* on this machine."""
+        file = DiskFile(self.disk, f"{registry.url}.cache")
+        return DiskCache(registry.url, file, moment=self._moment, background=self.disk.do)
+
+    def _moment(self) -> Moment:
+        boot = f"{self.machine.name} {self.machine.boots}"
+        return Moment(boot, self.world.loop.time() - self.machine.booted, self.world.wall_clock())
+
     def identity(self, **fields: Any) -> Identity:
         """Return who a process on this host is; *fields* of :class:`peerage.Identity`."""
         given = {
@@ -161,11 +181,15 @@ class Host:
     def discovery(self, *, identity: Identity | None = None, **options: Any) -> SimulatedDiscovery:
         """Return a :class:`peerage.Discovery` of this process; *options* are its own.
 
-        The registry is that of the world, unless *registry* is given.
+        The registry is that of the world, unless *registry* is given. With ``disk_cache=True`` the disk cache
+        is on the disk of this machine; without, there is none.
         """
         registry = options.pop("registry", None)
+        registry = self.world.open_registry(self) if registry is None else registry
+        if options.get("disk_cache") is True:
+            options["disk_cache"] = self.disk_cache(registry)
         return SimulatedDiscovery(
-            self.world.open_registry(self) if registry is None else registry,
+            registry,
             identity=identity or self.identity(),
             network=self.world.network,
             random=Random(self.world.random.random()),
@@ -201,6 +225,8 @@ class World:
         self.network = Network(self.loop, Random(self.random.random()))
         self.folder = SimulatedFolder(self.loop, Random(self.random.random()))
         self.hosts: dict[str, Host] = {}
+        self.disks: dict[str, Disk] = {}
+        """By the names of the machines."""
         self.processes: list[Process] = []
         """All that were started."""
         self.log: list[LogLine] = []
@@ -208,7 +234,7 @@ class World:
         self.log_level = logging.WARNING
         self.failures: list[str] = []
         """Exceptions that weren't handled, which are bugs."""
-        self.open_registry: Callable[[Host], Registry] = self._open_folder
+        self.open_registry: Callable[[Host], Registry] = self.open_folder
         """Opens the registry of a process that begins."""
         self._machines: dict[str, Machine] = {}
         self._ended = False
@@ -269,7 +295,8 @@ class World:
         if not self._ended:
             self.failures.append(f"{self.loop.time():.6f} {what}: {error!r}")
 
-    def _open_folder(self, host: Host) -> Registry:
+    def open_folder(self, host: Host) -> Registry:
+        """Return a registry with the semantics of ``embedded:`` for the process of *host*."""
         assert host.process is not None, "a program runs"
         return SimulatedRegistry(self.folder, host.process)
 
