@@ -107,6 +107,8 @@ class Cluster:
             identity=host.identity(**ids),
             network=world.network,
             random=Random(self._random.random()),
+            process_key=host.process_key,
+            runs=host.runs,
         )
         return discovery
 
