@@ -11,7 +11,7 @@ from aiohttp import hdrs, web
 
 from peerage.calling.options import call_options
 from peerage.calling.retry import IDEMPOTENCY_KEY, Repeatable
-from peerage.calling.trace import trace_calls
+from peerage.calling.trace import CallTrace, trace_calls
 from peerage.errors import PeerageError
 from peerage.testing.simulation.observing import ObservedDiscovery
 from peerage.testing.simulation.trace import (
@@ -91,6 +91,8 @@ class Cluster:
         self._now = clock
         self._services = services
         self._calls = 0
+        # When they began, and what has become of them.
+        self._under_way: dict[str, tuple[float, list[CallTrace]]] = {}
         self._listening: dict[tuple[str, int], str] = {}
 
     def write(self, event: Event) -> None:
@@ -224,6 +226,7 @@ class Cluster:
         self.write(CallBegan(began, label, process, service, name, deadline))
         error, body = "", None if method == "GET" else b"{}"
         with trace_calls() as traces, call_options(deadline=seconds):
+            self._under_way[label] = began, traces
             try:
                 url = f"http://{service}.service_id.asab/"
                 async with session.request(method, url, headers=headers, data=body) as response:
@@ -232,6 +235,16 @@ class Cluster:
                     error = f"status {response.status}: {text!r}"
             except (aiohttp.ClientError, PeerageError, TimeoutError, OSError) as problem:
                 error = f"{type(problem).__name__}: {problem}"
-        for attempt in (each for trace in traces for each in trace.attempts):
-            self.write(Attempted(began + attempt.started, label, attempt.address, attempt.outcome or ""))
+        self._write_attempts(label)
         self.write(CallEnded(self._now(), label, error))
+
+    def _write_attempts(self, call: str) -> None:
+        began, traces = self._under_way.pop(call)
+        for attempt in (each for trace in traces for each in trace.attempts):
+            self.write(Attempted(began + attempt.started, call, attempt.address, attempt.outcome or ""))
+
+    def end(self) -> list[Event]:
+        """Return the trace, with what is still under way."""
+        for call in tuple(self._under_way):
+            self._write_attempts(call)
+        return [*self.trace]
