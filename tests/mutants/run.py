@@ -49,7 +49,7 @@ print(json.dumps([caught, sorted(kinds), message]))
 """
 
 #: Seconds that one defect may take; some let a schedule go on for ever.
-LIMIT = 600
+LIMIT = 300
 
 
 @dataclass(frozen=True)
