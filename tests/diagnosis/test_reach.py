@@ -93,6 +93,7 @@ async def test_a_dead_port():
     assert "accepts no connection (Connection refused)" in what
 
 
+@pytest.mark.long
 async def test_a_process_that_hangs():
     """Asked for two seconds."""
     with socket.create_server(("127.0.0.1", 0)) as silent:  # the kernel accepts for it

@@ -149,4 +149,5 @@ def test_the_worst_comes_first():
     diagnosis = Diagnosis.of("memory:x", findings)
     assert [each.check for each in diagnosis.findings] == ["3", "7", "2", "6", "1", "5", "0", "4"]
     assert not diagnosis.well
+    assert not Diagnosis.of("memory:x", [Finding("access", Severity.WARNING, "", "")]).well
     assert Diagnosis.of("memory:x", [each for each in findings if each.severity in ("ok", "note")]).well

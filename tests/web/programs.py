@@ -82,7 +82,7 @@ address = "127.0.0.1", PORT
 GUNICORN_CONFIGURATION: Final = """
 import os
 bind = "127.0.0.1:" + os.environ.get("TEST_PORT", "0")
-worker_class = "aiohttp.GunicornWebWorker"
+worker_class = "aiohttp." + os.environ.get("TEST_WORKER", "GunicornWebWorker")
 control_socket_disable = True  # it would be in the home folder
 def when_ready(server):
     os.environ["TEST_PORT"] = str(server.LISTENERS[0].sock.getsockname()[1])

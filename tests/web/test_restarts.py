@@ -63,9 +63,12 @@ async def test_no_call_fails_while_gunicorn_replaces_its_worker(tmp_path):
 
 
 @pytest.mark.long
-async def test_no_new_connection_is_dropped_while_gunicorn_replaces_its_worker(tmp_path):
+@pytest.mark.parametrize("worker", ["GunicornWebWorker", "GunicornUVLoopWebWorker"])
+async def test_no_new_connection_is_dropped_while_gunicorn_replaces_its_worker(tmp_path, worker):
     """Of callers that don't use peerage, and send their request some time after they have connected."""
     pytest.importorskip("gunicorn")
+    if worker == "GunicornUVLoopWebWorker":
+        pytest.importorskip("uvloop")
     port, answers = free_port(), []
 
     async def call():
@@ -85,7 +88,7 @@ async def test_no_new_connection_is_dropped_while_gunicorn_replaces_its_worker(t
                 calls.create_task(call())
                 await asyncio.sleep(1 / RATE)
 
-    async with serving(GUNICORN_CONFIGURATION, tmp_path, TEST_PORT=str(port)) as server:
+    async with serving(GUNICORN_CONFIGURATION, tmp_path, TEST_PORT=str(port), TEST_WORKER=worker) as server:
         await eventually(lambda: "Listening at" in server.log)
         await call()
         loading = asyncio.create_task(load())

@@ -1,6 +1,7 @@
 """The listening sockets of this process, and how it leaves them to other processes that have them as well."""
 
 import asyncio
+import gc
 import os
 import socket
 from collections.abc import Iterable, Iterator
@@ -68,12 +69,22 @@ def stop_accepting(servers: Iterable[Any]) -> None:
 
 
 def leave_to_others() -> bool:
-    """Accept no more connections where the parent process listens as well, and tell whether it does.
+    """Accept no more connections where the parent process listens as well; tell whether that was possible.
 
-    That is the supervisor of a server: other workers accept the connections, or the one that comes next. In
-    uvloop's loops it has no effect.
+    That is the supervisor of a server: other workers accept the connections, or the one that comes next.
     """
-    shared = shared_with_parent(listeners())
-    for descriptor in shared:
-        asyncio.get_running_loop().remove_reader(descriptor)
-    return bool(shared)
+    shared = set(shared_with_parent(listeners()))
+    loop = asyncio.get_running_loop()
+    if isinstance(loop, asyncio.SelectorEventLoop):
+        for descriptor in shared:
+            loop.remove_reader(descriptor)
+        return bool(shared)
+    servers = [each for each in _servers_of(loop) if any(sock.fileno() in shared for sock in each.sockets)]
+    stop_accepting(servers)
+    return bool(servers)
+
+
+def _servers_of(loop: object) -> list[Any]:
+    """Return the servers of one of uvloop's loops, which can't be asked for them, and removes no readers."""
+    held = (each for group in gc.get_referents(loop) if isinstance(group, set) for each in group)
+    return [each for each in held if type(each).__name__ == "Server"]

@@ -32,10 +32,11 @@ async def test_a_folder_in_use_is_well(tmp_path):
     base = tmp_path / "base"
     async with opened(base) as registry:
         await registered(registry, "App", RECORD)
-        [finding] = await registry.diagnose(None, "")
-        assert (finding.check, finding.severity) == ("folder", Severity.OK)
-        assert "1 records of living processes" in finding.what
-        assert (await diagnose(f"embedded://{base}", probe=False)).well
+        found = [each for each in await registry.diagnose(None, "") if each.check == "folder"]
+        assert [each.severity for each in found] == [Severity.OK]
+        assert "1 record of a living process" in found[0].what
+        diagnosis = await diagnose(f"embedded://{base}", probe=False)
+    assert {each.check for each in diagnosis.findings if each.severity is Severity.OK} >= {"folder", "record"}
 
 
 def test_who_has_access_to_a_folder_is_said():
@@ -53,7 +54,7 @@ async def test_what_dead_processes_and_others_left(tmp_path):
         (run_folder(base) / "Dead.0000000001").write_bytes(RECORD)
         (run_folder(base) / "notes.txt").write_text("?")
         findings = {each.severity: each.what for each in await registry.diagnose(None, "")}
-        assert "1 files in" in findings[Severity.NOTE]
+        assert "1 file in" in findings[Severity.NOTE]
         assert "'notes.txt'" in findings[Severity.WARNING]
         assert "Dead.0000000001" in records_in(base)
 

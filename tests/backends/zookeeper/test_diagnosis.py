@@ -2,8 +2,9 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 import pytest
 from tests.backends.zookeeper.support import PASSWORD, bare_client, folder_of, with_credentials
@@ -19,6 +20,20 @@ from peerage.testing.zookeeper.server import free_port
 RECORD = b'{"host": "node-1.example", "service_id": "orders", "web": [["0.0.0.0", 80]]}'
 
 _BAD = (Severity.PROBLEM, Severity.WARNING)
+
+
+@pytest.fixture(autouse=True)
+def host(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The name of this machine, which needn't resolve."""
+    monkeypatch.setenv("ASAB_HOSTNAME", "127.0.0.1")
+
+
+@contextmanager
+def dead_port() -> Iterator[int]:
+    """A port on which no process listens, and none can meanwhile."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield bound.getsockname()[1]
 
 
 async def no_names(host: str) -> list[str]:
@@ -95,7 +110,8 @@ async def test_the_private_key_of_the_cluster(url, guarded, secret):
 
 
 async def test_a_dead_server():
-    diagnosis = await diagnose(f"zookeeper://127.0.0.1:{free_port()}/asab", probe=False)
+    with dead_port() as port:
+        diagnosis = await diagnose(f"zookeeper://127.0.0.1:{port}/asab", probe=False)
     assert {check for check, _ in bad(diagnosis)} == {"registry", "server"}
     assert "accepts no connection" in found(diagnosis, "server")[0].what
 
@@ -159,13 +175,13 @@ async def test_a_cluster_with_one_of_each_fault(url, server):
     def made(service: str, **fields: object) -> bytes:
         """The record of a process of its own."""
         fields = {"host": "127.0.0.1", "service_id": service, "process_id": service, **fields}
-        return json.dumps({"web": [["0.0.0.0", free_port()]], **fields}).encode()
+        return json.dumps({"web": [["0.0.0.0", 1]], **fields}).encode()
 
-    twin = made("twin", instance_id="twin-1")
+    twin = made("twin", instance_id="twin-1", web=[["0.0.0.0", 2]])
     records = {
         "Unreadable": b"{",
         "Elsewhere": made("elsewhere", web=[["127.0.0.1", 80]]),
-        "Dead": made("dead"),
+        "Dead": made("dead", web=[["0.0.0.0", 3]]),
         "Nowhere": made("nowhere", host="nowhere.invalid"),
         "Nameless": json.dumps({"host": "127.0.0.1", "web": [["0.0.0.0", 1]]}).encode(),
         "Twin": twin,

@@ -53,10 +53,10 @@ def check_folder(found: FolderFacts) -> list[Finding]:
     if all(each.severity is _NOTE for each in findings):
         disk = f"on {found.file_system}, " if found.file_system else ""
         users = "private to this user" if found.group is None else f"shared by the group {found.group}"
-        what = (
-            f"{found.path} is {users}, {disk}with {found.free_bytes / 1e9:.1f} GB free; "
-            f"{found.living} records of living processes."
-        )
+        living = "1 record of a living process"
+        if found.living != 1:
+            living = f"{found.living} records of living processes"
+        what = f"{found.path} is {users}, {disk}with {found.free_bytes / 1e9:.1f} GB free; {living}."
         findings.append(Finding("folder", _OK, found.path, what))
     return findings
 
@@ -81,8 +81,8 @@ def _check_disk(found: FolderFacts) -> Iterator[Finding]:
 
 def _check_files(found: FolderFacts) -> Iterator[Finding]:
     if found.dead:
-        what = f"{found.dead} files in {found.path} are of processes that have died. The next reader "
-        "removes them."
+        dead = "1 file" if found.dead == 1 else f"{found.dead} files"
+        what = f"{dead} in {found.path} of processes that have died: the next reader removes what is left."
         yield Finding("folder", _NOTE, found.path, what)
     if found.strangers:
         listed = ", ".join(f"{name!a}" for name in found.strangers[:_NAMED])

@@ -57,7 +57,8 @@ class SimulatedLoop(asyncio.BaseEventLoop):
 
     network: "Network"
     _ready: deque[asyncio.Handle]
-    _scheduled: list[asyncio.TimerHandle]
+    # With the number of each, so that handles are never compared: that is slow and leaves the order open.
+    _scheduled: list[tuple[float, int, asyncio.TimerHandle]]
     _timer_cancelled_count: int
     _stopping: bool
 
@@ -66,6 +67,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         # asyncio's debug mode notes where each callback was made, which costs more than running it.
         self.set_debug(False)
         self._now = 0.0
+        self._timers = 0
         self.turns = 0
         """How many turns it has taken."""
         self.most_turns = 20_000_000
@@ -80,15 +82,15 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         if self._timer_cancelled_count > _MANY_TIMERS and 2 * self._timer_cancelled_count > len(scheduled):
             self._drop_cancelled()
             scheduled = self._scheduled
-        while scheduled and scheduled[0].cancelled():
+        while scheduled and scheduled[0][2].cancelled():
             self._timer_cancelled_count -= 1
-            heapq.heappop(scheduled)._scheduled = False  # type: ignore[attr-defined]
+            heapq.heappop(scheduled)[2]._scheduled = False  # type: ignore[attr-defined]
         if not ready and not self._stopping:
             if not scheduled:
                 raise DeadlockError("Nothing is left to run, and nothing will happen any more.")
-            self._now = max(self._now, scheduled[0].when())
-        while scheduled and scheduled[0].when() <= self._now:
-            timer = heapq.heappop(scheduled)
+            self._now = max(self._now, scheduled[0][0])
+        while scheduled and scheduled[0][0] <= self._now:
+            timer = heapq.heappop(scheduled)[2]
             timer._scheduled = False  # type: ignore[attr-defined]
             ready.append(timer)
         self._now += _TURN
@@ -115,14 +117,24 @@ class SimulatedLoop(asyncio.BaseEventLoop):
 
     def _drop_cancelled(self) -> None:
         left = []
-        for timer in self._scheduled:
-            if timer.cancelled():
-                timer._scheduled = False  # type: ignore[attr-defined]
+        for entry in self._scheduled:
+            if entry[2].cancelled():
+                entry[2]._scheduled = False  # type: ignore[attr-defined]
             else:
-                left.append(timer)
+                left.append(entry)
         heapq.heapify(left)
         self._scheduled = left
         self._timer_cancelled_count = 0
+
+    def call_at(  # type: ignore[override] # any arguments
+        self, when: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        """Call *callback* at *when*; of several that are due at the same time, the one asked for first."""
+        self._timers += 1
+        timer = asyncio.TimerHandle(when, callback, args, self, context)
+        heapq.heappush(self._scheduled, (when, self._timers, timer))
+        timer._scheduled = True  # type: ignore[attr-defined]
+        return timer
 
     def create_task(
         self,

@@ -41,9 +41,6 @@ _RETRY: Final = 0.2
 _SECONDS: Final = 924.0
 _LONGEST: Final = 120.0
 
-#: Seconds between two items that arrive one right after the other.
-_NEXT: Final = 1e-9
-
 #: The first port that the kernel chooses for listeners, and for connections.
 _FIRST_FREE: Final = 20000
 _FIRST_EPHEMERAL: Final = 32768
@@ -145,8 +142,7 @@ class Network:
             if not isinstance(item, OSError) and item is not EOF and not source.gone:
                 self._refuse(source)
         else:
-            # Later than what was sent before: timers of the same time run in any order.
-            source.arrives = max(source.arrives + _NEXT, self.loop.time() + self.way(here, there))
+            source.arrives = max(source.arrives, self.loop.time() + self.way(here, there))
             self.loop.call_at(source.arrives, target.deliver, item, context=target.context)
 
     def _refuse(self, source: Endpoint) -> None:

@@ -32,9 +32,6 @@ _SYNC_LIMIT: Final = 2.0
 #: Seconds that an election takes, at least and at most.
 _ELECTION: Final = (0.2, 1.0)
 
-#: Seconds between two proposals that reach the leader one right after the other.
-_NEXT: Final = 1e-9
-
 #: Sessions time out after two ticks at least, and after so many seconds at most.
 _LONGEST_SESSION: Final = 60.0
 
@@ -169,7 +166,7 @@ class Ensemble:
             return
         loop = self.world.loop
         # What one server sends arrives in order, and the leader's disk keeps one after the other.
-        self._due = max(self._due + _NEXT, loop.time() + self._way(member, leader) + leader.disk)
+        self._due = max(self._due, loop.time() + self._way(member, leader) + leader.disk)
         loop.call_at(self._due, self._receive, leader, proposal, context=leader.context)
 
     def _receive(self, leader: Member | None, proposal: Proposal) -> None:
