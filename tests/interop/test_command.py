@@ -70,6 +70,7 @@ async def test_a_cluster_that_is_not_there_is_not_made(zookeeper, path, url):
     """A mistyped path finds nothing, and leaves nothing behind."""
     async with bare_client(zookeeper.address) as client:
         await peerage("ls", "--registry", url)
+        await peerage("doctor", url)
         assert not await asyncio.to_thread(client.exists, f"/{path}")
 
 

@@ -76,6 +76,20 @@ async def test_a_session_that_ended_meanwhile_is_replaced(server, session_timeou
             assert caller.age == 0
 
 
+async def test_a_session_that_survived_goes_on(url, clocks):
+    """The clock was set, for example: the record stays, under its name."""
+    async with Discovery(url, service_id="orders") as service:
+        registration = await service.advertise(port=8080)
+        await service.membership.wait_in_touch()
+        before, session = registration.name, service.registry.connection.session
+        clocks.suspend(3600)
+        await service.membership.wait_stale()
+        await service.membership.wait_in_touch()
+        assert service.registry.connection.session == session
+        assert registration.name == before
+        assert [each.name for each in service.directory.find()] == [before]
+
+
 async def test_another_session_time_out_than_asked_for_is_logged(server, caplog):
     """Once for a registry; the servers have the last word."""
     async with Discovery(f"zookeeper://{server.address}/granted?session_timeout=90") as discovery:

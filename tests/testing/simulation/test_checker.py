@@ -145,13 +145,18 @@ class TestDirectories:
         )
         ended, new = Ended(19.0, "orders-1"), SIGHT._replace(nonce="n3", address="a:81")
         both, old_one = seen(21.0, SIGHT, new, SECOND), SIGHT._replace(superseded=True)
-        assert found(ended, *successor, both) == ["predecessor"]
-        assert found(ended, *successor, seen(21.0, old_one, new, SECOND)) == []
-        assert found(ended, *successor, seen(21.0, SIGHT, SECOND)) == []
-        assert found(replace(ended, at=22.0), *successor, both) == []
+        assert found(ended, *successor, both, seen(22.1, new, SECOND)) == ["predecessor"]
+        # It has a second to remove the record, and longer while something is disturbed.
+        assert found(ended, *successor, both, seen(22.0, new, SECOND)) == []
+        fault = FaultBegan(21.5, 1, "lag", (REGISTRY,))
+        assert found(fault, ended, *successor, both, seen(22.1, new, SECOND)) == []
+        later = seen(22.1, new, SECOND)
+        assert found(ended, *successor, seen(21.0, old_one, new, SECOND), later) == []
+        assert found(ended, *successor, seen(21.0, SIGHT, SECOND), later) == []
+        assert found(replace(ended, at=22.0), *successor, both, later) == []
         # A suspect is shown, too.
         suspect = SIGHT._replace(state="suspect")
-        assert found(ended, *successor, seen(21.0, suspect, new, SECOND)) == ["predecessor"]
+        assert found(ended, *successor, seen(21.0, suspect, new, SECOND), later) == ["predecessor"]
 
     def test_a_directory_isnt_emptied_while_an_instance_is_alive(self):
         fault = FaultBegan(1.0, 1, "lag", (REGISTRY,))

@@ -119,6 +119,27 @@ def test_a_minority_writes_nothing():
     scene.run(write)
 
 
+def test_what_the_servers_have_lost_is_registered_again():
+    """The sessions are over, so each process begins another one, although it has seen later transactions."""
+    scene = Scene()
+
+    async def watch(host):
+        async with scene.registry(host) as (registry,), View(registry) as view:
+            await view.until_data([b"stays"])
+            for _ in range(2):
+                for member in scene.ensemble.members:
+                    member.host.crash()
+                scene.ensemble.lose_data()
+                await asyncio.sleep(1.0)
+                for member in scene.ensemble.members:
+                    scene.ensemble.start(member)
+                await view.until(lambda: not view.records)
+                await view.until_data([b"stays"])
+                assert view.stale is None
+
+    scene.run(lambda host: keep(scene.registry(host), "Stays", b"stays"), watch)
+
+
 def test_a_server_that_lags_shows_no_second_record():
     """The answer to a create is lost, and the next server hasn't applied it yet: it must catch up first."""
     for seed in range(20):
