@@ -77,7 +77,6 @@ class Member:
     prefix: tuple[str, ...] = ()
     starts: int = 0
     child: Child | None = None
-    disk_cache: str = ""
 
     @property
     def label(self) -> str:
@@ -94,6 +93,7 @@ class ChaosCluster:
         machine: on which one instance runs; None: all run on this one.
         session_timeout: seconds.
         command: the program of the processes.
+        disk_cache: the folder of their disk caches; None: they have none.
         rate: calls a second of each caller.
     """
 
@@ -106,6 +106,7 @@ class ChaosCluster:
         *,
         session_timeout: float,
         command: Sequence[str | os.PathLike[str]] = OURS,
+        disk_cache: Path | None = None,
         rate: float = RATE,
     ) -> None:
         self.members: dict[str, Member] = {}
@@ -116,6 +117,7 @@ class ChaosCluster:
         self._machine = machine
         self._session_timeout = session_timeout
         self._command = command
+        self._disk_cache = "off" if disk_cache is None else str(disk_cache)
         self._rate = rate
         self._trace = stack.enter_context(TraceFile(folder / "cluster.trace"))
         self._faults = 0
@@ -196,7 +198,7 @@ class ChaosCluster:
             **os.environ,
             "PEERAGE_REGISTRY": f"zookeeper://{member.link.address}/chaos?session_timeout="
             f"{self._session_timeout}",
-            "PEERAGE_DISK_CACHE": member.disk_cache or "off",
+            "PEERAGE_DISK_CACHE": self._disk_cache,
             "SERVICE_ID": member.service,
             "INSTANCE_ID": member.name,
             "TEST_PROCESS": member.label,
@@ -314,7 +316,10 @@ class ChaosCluster:
         await self.run(member)
 
     async def _deploy(self, fault: Fault) -> None:
-        member = self.members[fault.target]
+        await self.deploy(self.members[fault.target])
+
+    async def deploy(self, member: Member) -> None:
+        """End the process of *member* in order, and start the next one."""
         await self._end(member)
         await self.run(member)
 
