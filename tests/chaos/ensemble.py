@@ -5,6 +5,7 @@ what is done to them.
 """
 
 import asyncio
+import logging
 import os
 import sys
 import time
@@ -30,6 +31,8 @@ from peerage.testing.simulation.trace import (
 )
 from peerage.testing.zookeeper import Ensemble, Proxy, ZooKeeperServer
 from peerage.testing.zookeeper.server import free_port
+
+log = logging.getLogger(__name__)
 
 #: The services and their instances.
 SERVICES: Final = {"orders": 3, "prices": 2, "stock": 2}
@@ -201,6 +204,7 @@ class ChaosCluster:
             "PEERAGE_DISK_CACHE": self._disk_cache,
             "SERVICE_ID": member.service,
             "INSTANCE_ID": member.name,
+            "ASAB_HOSTNAME": member.address,
             "TEST_PROCESS": member.label,
             "TEST_ADDRESS": member.address,
             "TEST_PORT": str(member.port),
@@ -242,6 +246,16 @@ class ChaosCluster:
         assert code == 0, f"{member.label} ended with exit code {code}:\n{child.log}"
 
     # Faults
+
+    async def suffer(self, faults: Sequence[Fault], calm: float) -> list[float]:
+        """Let *faults* happen, each after *calm* seconds, which follow the last one, too; return when."""
+        begins = []
+        for number, fault in enumerate(faults):
+            begins.append(time.monotonic())
+            log.info("%d: %.3f s: %s", number, begins[-1], fault)
+            await self.apply(fault)
+            await asyncio.sleep(calm)
+        return begins
 
     async def apply(self, fault: Fault) -> None:
         """Let *fault* happen, and wait until it is over."""

@@ -56,10 +56,7 @@ async def test_faults_one_after_the_other(tmp_path, ensemble, machine):
         await cluster.start()
         await asyncio.sleep(PROMISES.settling + CALM)
         faults, begin = draw(SEED, FAULTS, cluster.targets), time.monotonic()
-        for number, fault in enumerate(faults):
-            log.info("%d: %.3f s: %s", number, time.monotonic(), fault)
-            await cluster.apply(fault)
-            await asyncio.sleep(PROMISES.settling + CALM)
+        await cluster.suffer(faults, PROMISES.settling + CALM)
         seconds = time.monotonic() - begin
         trace = await cluster.finish()
     violations = check(trace, PROMISES)
