@@ -27,6 +27,7 @@ from peerage.client.authorize import Authorize
 from peerage.client.backups import Backups
 from peerage.client.connections import MOST_IDLE, Connections, InstanceConnector
 from peerage.client.exchange import Resources
+from peerage.client.intime import Timely
 from peerage.client.journal import Journal
 from peerage.client.lookup import HostLookup, start_thread
 from peerage.client.middleware import BalancingMiddleware
@@ -164,8 +165,9 @@ class Client:
             kwargs["connector_owner"] = False
         if isinstance(authorize, Authorize):
             kwargs["trace_configs"] = [*(kwargs.get("trace_configs") or ()), authorize.trace]
-        balancing = BalancingMiddleware(self.membership, self._resources, options or self._options)
-        own = (balancing,) if authorize is None else (authorize, balancing)
+        options = options or self._options
+        balancing = BalancingMiddleware(self.membership, self._resources, options)
+        own = (balancing,) if authorize is None else (Timely(options), authorize, balancing)
         kwargs["middlewares"] = (*(kwargs.get("middlewares") or ()), *own)
         return aiohttp.ClientSession(base_url, headers=headers, **kwargs)
 

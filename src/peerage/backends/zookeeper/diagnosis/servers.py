@@ -121,7 +121,7 @@ _COMPLAINTS: Final = {
 
 def _check_serving(asked: Asked) -> Iterator[Finding]:
     version, mode = version_of(asked), mode_of(asked)
-    numbers_ = numbers(asked.words.get("mntr", ""))
+    measured = numbers(asked.words.get("mntr", ""))
     if version is not None and tuple(map(int, version.split(".")[:2])) < _OLDEST:
         yield Finding(
             "server",
@@ -140,7 +140,7 @@ def _check_serving(asked: Asked) -> Iterator[Finding]:
             "Start the other servers, or mend the network between them. Services go on with what they know.",
         )
     else:
-        yield Finding("server", _OK, asked.server, _praise(asked.server, version, mode, numbers_))
+        yield Finding("server", _OK, asked.server, _praise(asked.server, version, mode, measured))
     if "ruok" in asked.words and asked.words["ruok"] != "imok":
         yield Finding(
             "server",
@@ -149,16 +149,16 @@ def _check_serving(asked: Asked) -> Iterator[Finding]:
             f"{asked.server} doesn't answer 'imok' to 'ruok'.",
             "Read its log.",
         )
-    if not numbers_:
+    if not measured:
         yield Finding(
             "limits",
             _NOTE,
             asked.server,
-            f"{asked.server} doesn't say how near its limits it is: the four-letter word 'mntr' is not "
-            "enabled.",
-            f"Write {_WHITELIST} into its configuration, and restart it.",
+            f"{asked.server} doesn't say how near its limits it is: the four-letter word 'mntr' isn't "
+            "enabled, or wasn't answered in time.",
+            f"If it isn't, write {_WHITELIST} into its configuration, and restart it.",
         )
-    yield from check_limits(asked.server, numbers_, asked.words)
+    yield from check_limits(asked.server, measured, asked.words)
 
 
 def _praise(server: str, version: str | None, mode: str, found: dict[str, float]) -> str:
