@@ -1,17 +1,15 @@
-"""The same faults for processes of ours and the original's: ``python -m benchmarks.chaos [FAULTS [SEED]]``."""
+"""The same faults for processes of ours and of asab 25.15: ``python -m benchmarks.chaos [FAULTS [SEED]]``."""
 
 import asyncio
 import sys
 import tempfile
 import time
 from bisect import bisect_right
-from collections.abc import Callable
 from contextlib import AsyncExitStack
-from functools import partial
 from pathlib import Path
 from typing import Final
 
-from tests.chaos.drawn import Fault, Target, draw
+from tests.chaos.drawn import draw
 from tests.chaos.ensemble import OURS as OUR_MEMBER
 from tests.chaos.ensemble import ChaosCluster
 from tests.chaos.machine import Machine
@@ -46,17 +44,13 @@ async def _measure(library: str, count: int, seed: int) -> str:
             tempfile.TemporaryDirectory() as traces,
             Ensemble(Path(folder), options=options) as ensemble,
         ):
-            return await _run(library, partial(draw, seed, count), ensemble, machine, Path(traces))
+            return await _run(library, (count, seed), ensemble, machine, Path(traces))
     finally:
         machine.stop()
 
 
 async def _run(
-    library: str,
-    drawn: "Callable[[dict[Target, list[str]]], list[Fault]]",
-    ensemble: Ensemble,
-    machine: Machine,
-    traces: Path,
+    library: str, count_and_seed: tuple[int, int], ensemble: Ensemble, machine: Machine, traces: Path
 ) -> str:
     async with AsyncExitStack() as stack:
         cluster = ChaosCluster(
@@ -69,7 +63,8 @@ async def _run(
         )
         await cluster.start()
         await asyncio.sleep(_PROMISES.settling + _CALM)
-        faults = drawn(cluster.targets)
+        count, seed = count_and_seed
+        faults = draw(seed, count, cluster.targets)
         begin = time.monotonic()
         begins = await cluster.suffer(faults, _PROMISES.settling + _CALM)
         seconds = time.monotonic() - begin
@@ -81,7 +76,7 @@ async def _run(
     for each in sorted({each.invariant for each in violations}):
         sys.stderr.write(f"{library}: {sum(v.invariant == each for v in violations)} × {each}\n")
     repeatable = failures["safe"] + failures["idempotent"]
-    return f"| {library} | {len(faults)} | {len(wrong)} | {repeatable} | {failures['once']} |"
+    return f"| {library} | {count} | {len(wrong)} | {repeatable} | {failures['once']} |"
 
 
 def main() -> None:
