@@ -57,7 +57,7 @@ class Registration:
         *,
         auth_key: Mapping[str, Any] | None = None,
         nonce: str,
-        on_withdraw: Callable[["Registration"], None],
+        on_withdraw: Callable[["Registration"], object],
     ) -> None:
         self._registry = registry
         self._advert = advert

@@ -100,14 +100,16 @@ class Cluster:
 
     def _discovery(self, host: "Host", label: str, **ids: str) -> ObservedDiscovery:
         world = host.world
+        registry = world.open_registry(host)
         discovery = self.discoveries[host.name] = ObservedDiscovery(
-            world.open_registry(host),
+            registry,
             process=label,
             write=self.write,
             clock=self._now,
             identity=host.identity(**ids),
             network=world.network,
             random=Random(self._random.random()),
+            disk_cache=host.disk_cache(registry),
         )
         return discovery
 
