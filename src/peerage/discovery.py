@@ -119,7 +119,7 @@ class Discovery(Finder):
         for key, value in self._ids.items():
             _check_name(key, value)
         self._identity = identity
-        self._registrations: set[Registration] = set()
+        self._registrations: dict[Registration, None] = {}
         self._predecessors: Predecessors | None = None
         self._disk_cache_tokens = disk_cache_tokens
         self._calls = calls
@@ -239,9 +239,9 @@ class Discovery(Finder):
             auth_key=None if self._mode == "cluster" else self.auth.record_key,
             nonce=self._make_nonce(),
             process_key=self._process_key,
-            on_withdraw=self._registrations.discard,
+            on_withdraw=lambda withdrawn: self._registrations.pop(withdrawn, None),
         )
-        self._registrations.add(registration)
+        self._registrations[registration] = None
         if self._client is not None:
             # Its manifest may say where it runs.
             self._client.context.place = self._place()

@@ -58,7 +58,7 @@ class Registration:
         auth_key: Mapping[str, Any] | None = None,
         nonce: str,
         process_key: Callable[[int], str | None],
-        on_withdraw: Callable[["Registration"], None],
+        on_withdraw: Callable[["Registration"], object],
     ) -> None:
         self._registry = registry
         self._advert = advert

@@ -75,6 +75,7 @@ class Cluster:
         self._now = clock
         self._services = services
         self._calls = 0
+        self._under_way: dict[TracedCall, None] = {}
         self._listening: dict[tuple[str, int], str] = {}
 
     def write(self, event: Event) -> None:
@@ -99,8 +100,9 @@ class Cluster:
 
     def _discovery(self, host: "Host", label: str, **ids: str) -> ObservedDiscovery:
         world = host.world
+        registry = world.open_registry(host)
         discovery = self.discoveries[host.name] = ObservedDiscovery(
-            world.open_registry(host),
+            registry,
             process=label,
             write=self.write,
             clock=self._now,
@@ -109,6 +111,7 @@ class Cluster:
             random=Random(self._random.random()),
             process_key=host.process_key,
             runs=host.runs,
+            disk_cache=host.disk_cache(registry),
         )
         return discovery
 
@@ -203,4 +206,12 @@ class Cluster:
         self._calls += 1
         label, service = f"call-{self._calls}", random.choice(self._services)
         call = TracedCall(label, process, service, method, random.choice(_DEADLINES), answer or service)
+        self._under_way[call] = None
         await call.make(session, self.write, self._now)
+        del self._under_way[call]
+
+    def end(self) -> list[Event]:
+        """Return the trace, with the attempts of calls that are still under way."""
+        for call in self._under_way:
+            call.write_attempts(self.write)
+        return [*self.trace]

@@ -323,7 +323,9 @@ class World:
         for _ in range(_ENDINGS):
             for process in self.processes:
                 process.revive()
-            tasks = asyncio.all_tasks(self.loop)
+            # In the same order in each run: those of processes first.
+            tasks = [task for process in self.processes for task in process.tasks()]
+            tasks += asyncio.all_tasks(self.loop).difference(tasks)
             if not tasks:
                 break
             for task in tasks:
