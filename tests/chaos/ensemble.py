@@ -5,6 +5,7 @@ what is done to them.
 """
 
 import asyncio
+import logging
 import os
 import sys
 import time
@@ -30,6 +31,8 @@ from peerage.testing.simulation.trace import (
 )
 from peerage.testing.zookeeper import Ensemble, Proxy, ZooKeeperServer
 from peerage.testing.zookeeper.server import free_port
+
+log = logging.getLogger(__name__)
 
 #: The services and their instances.
 SERVICES: Final = {"orders": 3, "prices": 2, "stock": 2}
@@ -77,7 +80,6 @@ class Member:
     prefix: tuple[str, ...] = ()
     starts: int = 0
     child: Child | None = None
-    disk_cache: str = ""
 
     @property
     def label(self) -> str:
@@ -94,6 +96,7 @@ class ChaosCluster:
         machine: on which one instance runs; None: all run on this one.
         session_timeout: seconds.
         command: the program of the processes.
+        disk_cache: the folder of their disk caches; None: they have none.
         rate: calls a second of each caller.
     """
 
@@ -106,6 +109,7 @@ class ChaosCluster:
         *,
         session_timeout: float,
         command: Sequence[str | os.PathLike[str]] = OURS,
+        disk_cache: Path | None = None,
         rate: float = RATE,
     ) -> None:
         self.members: dict[str, Member] = {}
@@ -116,6 +120,7 @@ class ChaosCluster:
         self._machine = machine
         self._session_timeout = session_timeout
         self._command = command
+        self._disk_cache = "off" if disk_cache is None else str(disk_cache)
         self._rate = rate
         self._trace = stack.enter_context(TraceFile(folder / "cluster.trace"))
         self._faults = 0
@@ -196,9 +201,10 @@ class ChaosCluster:
             **os.environ,
             "PEERAGE_REGISTRY": f"zookeeper://{member.link.address}/chaos?session_timeout="
             f"{self._session_timeout}",
-            "PEERAGE_DISK_CACHE": member.disk_cache or "off",
+            "PEERAGE_DISK_CACHE": self._disk_cache,
             "SERVICE_ID": member.service,
             "INSTANCE_ID": member.name,
+            "ASAB_HOSTNAME": member.address,
             "TEST_PROCESS": member.label,
             "TEST_ADDRESS": member.address,
             "TEST_PORT": str(member.port),
@@ -240,6 +246,16 @@ class ChaosCluster:
         assert code == 0, f"{member.label} ended with exit code {code}:\n{child.log}"
 
     # Faults
+
+    async def suffer(self, faults: Sequence[Fault], calm: float) -> list[float]:
+        """Let *faults* happen, each after *calm* seconds, which follow the last one, too; return when."""
+        begins = []
+        for number, fault in enumerate(faults):
+            begins.append(time.monotonic())
+            log.info("%d: %.3f s: %s", number, begins[-1], fault)
+            await self.apply(fault)
+            await asyncio.sleep(calm)
+        return begins
 
     async def apply(self, fault: Fault) -> None:
         """Let *fault* happen, and wait until it is over."""
@@ -314,7 +330,10 @@ class ChaosCluster:
         await self.run(member)
 
     async def _deploy(self, fault: Fault) -> None:
-        member = self.members[fault.target]
+        await self.deploy(self.members[fault.target])
+
+    async def deploy(self, member: Member) -> None:
+        """End the process of *member* in order, and start the next one."""
         await self._end(member)
         await self.run(member)
 

@@ -11,18 +11,16 @@ import asyncio
 import logging
 import os
 import time
-from collections import Counter
 from contextlib import AsyncExitStack
 from typing import Final
 
 import pytest
-from tests.chaos.drawn import Fault, draw
+from tests.chaos.drawn import draw
 from tests.chaos.ensemble import ChaosCluster
 from tests.chaos.machine import Machine
+from tests.chaos.outcomes import summary
 
 from peerage.testing.simulation.checker import Promises, check
-from peerage.testing.simulation.trace import CallBegan, CallEnded, Event
-from peerage.testing.zookeeper import Ensemble
 
 pytestmark = [pytest.mark.ensemble, pytest.mark.long, pytest.mark.alone]
 
@@ -49,21 +47,6 @@ def machine():
     machine.stop()
 
 
-@pytest.fixture
-def ensemble(tmp_path):
-    with Ensemble(tmp_path / "servers") as ensemble:
-        yield ensemble
-
-
-def summary(faults: list[Fault], trace: list[Event], seconds: float) -> str:
-    """What happened, in one line."""
-    kinds = {event.call: event.repeatable for event in trace if isinstance(event, CallBegan)}
-    failed = Counter(kinds[event.call] for event in trace if isinstance(event, CallEnded) and event.error)
-    happened = ", ".join(f"{count} × {kind}" for kind, count in Counter(f.kind for f in faults).items())
-    failures = ", ".join(f"{failed[kind]} {kind}" for kind in ("safe", "idempotent", "once"))
-    return f"{len(faults)} faults in {seconds:.0f} s ({happened}); {len(kinds)} calls, failed: {failures}"
-
-
 async def test_faults_one_after_the_other(tmp_path, ensemble, machine):
     """Directories equal the truth after each, and the calls that must not fail don't."""
     folder = tmp_path / "traces"
@@ -73,14 +56,11 @@ async def test_faults_one_after_the_other(tmp_path, ensemble, machine):
         await cluster.start()
         await asyncio.sleep(PROMISES.settling + CALM)
         faults, begin = draw(SEED, FAULTS, cluster.targets), time.monotonic()
-        for number, fault in enumerate(faults):
-            log.info("%d: %.3f s: %s", number, time.monotonic(), fault)
-            await cluster.apply(fault)
-            await asyncio.sleep(PROMISES.settling + CALM)
+        await cluster.suffer(faults, PROMISES.settling + CALM)
         seconds = time.monotonic() - begin
         trace = await cluster.finish()
     violations = check(trace, PROMISES)
-    log.info("%s; %d violations", summary(faults, trace, seconds), len(violations))
+    log.info("%s; %d violations", summary([fault.kind for fault in faults], trace, seconds), len(violations))
     happened = "\n".join(map(str, faults))
     assert not violations, "\n".join(
         [*map(str, violations), f"seed {SEED}: CHAOS_SEED={SEED} CHAOS_FAULTS={FAULTS}", happened]

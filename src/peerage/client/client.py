@@ -126,6 +126,7 @@ class Client:
         )
         self._options = CallOptions() if options is None else options
         self._unsubscribe = membership.directory.subscribe(self._changed)
+        membership.on_suspension.append(self._connections.close_idle)
         self._connector: aiohttp.TCPConnector | None = None
         self._new_socket = make_socket
         self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
@@ -173,6 +174,8 @@ class Client:
 
     async def aclose(self) -> None:
         """Close all connections, open sessions' included, within a second; may be called twice."""
+        if not self._closed:
+            self.membership.on_suspension.remove(self._connections.close_idle)
         self._closed = True
         self._unsubscribe()
         self._backups.close()

@@ -167,10 +167,10 @@ def _praise(server: str, version: str | None, mode: str, found: dict[str, float]
     if not found:
         return f"{what}."
     return (
-        f"{what}: {found.get('zk_num_alive_connections', 0):.0f} connections, "
-        f"{found.get('zk_outstanding_requests', 0):.0f} requests waiting, "
-        f"{found.get('zk_avg_latency', 0):g} ms on average, {found.get('zk_znode_count', 0):.0f} nodes, "
-        f"{found.get('zk_watch_count', 0):.0f} watches."
+        f"{what}; connections: {found.get('zk_num_alive_connections', 0):.0f}, "
+        f"requests waiting: {found.get('zk_outstanding_requests', 0):.0f}, "
+        f"latency: {found.get('zk_avg_latency', 0):g} ms on average, "
+        f"nodes: {found.get('zk_znode_count', 0):.0f}, watches: {found.get('zk_watch_count', 0):.0f}."
     )
 
 
@@ -228,7 +228,8 @@ def _check_size(
             f"{synced + 1} of {size} servers of the ensemble are in step: {rest}.",
             "Start the others, and read their logs if they don't join.",
         )
-    elif size and synced is not None:
+    elif size and synced is not None and len(serving) == len(all_asked):
+        # The leader notices only after a while that a server doesn't answer.
         yield Finding("quorum", _OK, "", f"All {size} servers of the ensemble are in step.")
     if size > len(all_asked):
         named = "1 of them" if len(all_asked) == 1 else f"{len(all_asked)} of them"
