@@ -99,14 +99,14 @@ class TracingDiscovery(Discovery):
         """How many requests the balancer counts as under way."""
         return 0 if self._client is None else sum(self._client.balancer.outstanding.values())
 
-    def look(self) -> None:
-        """Write what the directory has, if that has changed."""
+    def look(self, *, again: bool = False) -> None:
+        """Write what the directory has, if that has changed, or *again*."""
         if not self.membership.ready:
             return
         visible = self.directory.find()
         sights = [_see(each, superseded=each not in visible) for each in self.directory]
         view = Viewed(0.0, self._process, tuple(sorted(sights)), self.membership.stale is not None)
-        if view != self._last:
+        if again or view != self._last:
             self._last = view
             self._write(Viewed(self._now(), view.process, view.sights, view.stale))
 
