@@ -13,7 +13,7 @@ PYTHONS_ALL ?= python3.12 python3.13 python3.14
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all simulate check docs pictures bench clean
+.PHONY: help demo test test-all simulate mutants check docs pictures bench clean
 
 help: ## list the targets
 	@echo "peerage: make TARGET [ARGS=\"...\"]"
@@ -39,6 +39,9 @@ test-all: $(VENV)/.test $(VENV)-asab/.peer ## what `make test` leaves out: furth
 
 simulate: $(VENV)/.test ## clusters that fail in all ways, in virtual time (ARGS="--schedules 100000", "--replay TOKEN")
 	$(BIN)/python -m peerage.testing.simulation $(ARGS)
+
+mutants: $(VENV)/.test ## known defects, each in a copy of the sources: the simulation must catch every one (ARGS="--only NAME")
+	$(BIN)/python tests/mutants/run.py $(ARGS)
 
 check: $(VENV)/.check ## ruff, mypy --strict, pyright on the public names, import-linter
 	$(BIN)/ruff check .

@@ -16,6 +16,7 @@ from peerage.predecessors import Predecessors
 from peerage.records.advert import Advert, AdvertFields
 from peerage.records.identity import Identity, read_identity
 from peerage.records.names import BUILTIN_KEYS, fold_value
+from peerage.records.process import has_ended, process_key
 from peerage.records.text import shorten
 from peerage.registration import LAME_DUCK, Registration, withdraw_all
 from peerage.registry import OwnRecords, Registry, Removal
@@ -118,7 +119,7 @@ class Discovery(Finder):
         for key, value in self._ids.items():
             _check_name(key, value)
         self._identity = identity
-        self._registrations: set[Registration] = set()
+        self._registrations: dict[Registration, None] = {}
         self._predecessors: Predecessors | None = None
         self._disk_cache_tokens = disk_cache_tokens
         self._calls = calls
@@ -231,19 +232,30 @@ class Discovery(Finder):
         self._check_open()
         advert = (advert or Advert()).changed(**fields)
         if self._predecessors is None and isinstance(self.registry, Removal):
-            self._predecessors = Predecessors(self.membership, self.registry, self.own_ids)
+            self._predecessors = Predecessors(self.membership, self.registry, self.own_ids, self._has_ended)
         registration = Registration(
             self.registry,
             replace(advert, identity=advert.identity or self.identity()),
             auth_key=None if self._mode == "cluster" else self.auth.record_key,
             nonce=self._make_nonce(),
-            on_withdraw=self._registrations.discard,
+            process_key=self._process_key,
+            on_withdraw=lambda withdrawn: self._registrations.pop(withdrawn, None),
         )
-        self._registrations.add(registration)
+        self._registrations[registration] = None
         if self._client is not None:
             # Its manifest may say where it runs.
             self._client.context.place = self._place()
         return registration
+
+    @staticmethod
+    def _process_key(process_id: int) -> str | None:
+        """Return what tells this process from others with its number; None for another number."""
+        return process_key(process_id) if process_id == os.getpid() else None
+
+    @staticmethod
+    def _has_ended(process_id: object, key: object) -> bool:
+        """Tell whether the process of a record of this host has certainly ended."""
+        return has_ended(process_id, key)
 
     @staticmethod
     def _make_nonce() -> str:

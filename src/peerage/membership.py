@@ -64,6 +64,8 @@ class Membership:
         """Why the registry is out of reach; None while in touch. What was known stays in use meanwhile."""
         self.refused = False
         """Whether the registry refuses to be read, which waiting doesn't change; :attr:`stale` says why."""
+        self.on_suspension: list[Callable[[], object]] = []
+        """Called when the machine has been suspended: connections may be dead that look as before."""
         self._clock = clock
         self._retry = retry
         self._disk_cache = disk_cache
@@ -192,6 +194,8 @@ class Membership:
         match event:
             case Stale(reason, refused, age):
                 self._lose(reason, refused=refused, age=age)
+                for suspended in self.on_suspension if age else ():
+                    suspended()
                 await self._load()
             case Snapshot(records):
                 await self._change(reconcile(self.directory.names(), records))

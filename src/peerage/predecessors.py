@@ -16,7 +16,7 @@ from typing import Final
 from peerage.errors import RegistryClosedError, RegistryError
 from peerage.membership import Membership
 from peerage.records.instance import Instance
-from peerage.records.process import RECORD_FIELD, has_ended
+from peerage.records.process import RECORD_FIELD
 from peerage.registry import Removal
 
 log = logging.getLogger(__name__)
@@ -33,14 +33,20 @@ class Predecessors:
         membership: what is known.
         removal: the registry, which has :attr:`~peerage.registry.Registry.own_records` as well.
         own_ids: returns the ``(key, value)`` pairs, folded, by which this process is called.
+        has_ended: as :func:`peerage.records.process.has_ended`.
     """
 
     def __init__(
-        self, membership: Membership, removal: Removal, own_ids: Callable[[], set[tuple[str, str]]]
+        self,
+        membership: Membership,
+        removal: Removal,
+        own_ids: Callable[[], set[tuple[str, str]]],
+        has_ended: Callable[[object, object], bool],
     ) -> None:
         self._membership = membership
         self._removal = removal
         self._own_ids = own_ids
+        self._has_ended = has_ended
         self._registered = asyncio.Event()
         self._unsubscribe = membership.registry.own_records.subscribe(lambda _: self._registered.set())
         self._task = asyncio.create_task(self._run(), name="peerage: remove records of dead processes")
@@ -67,8 +73,15 @@ class Predecessors:
         own, names = self._own_ids(), self._membership.registry.own_records
         alike = {each for pair in own for each in self._membership.directory.find((pair,))}
         for instance in alike:
-            if instance.name not in names and _replaces(own, instance) and _is_dead(instance):
+            if instance.name not in names and _replaces(own, instance) and self._is_dead(instance):
                 yield instance.name
+
+    def _is_dead(self, instance: Instance) -> bool:
+        if not (instance.same_host and instance.ephemeral):
+            return False
+        record = instance.record()
+        own = record.get("peerage")
+        return isinstance(own, dict) and self._has_ended(record.get("process_id"), own.get(RECORD_FIELD))
 
     async def _remove(self, name: str) -> None:
         try:
@@ -86,11 +99,3 @@ def _replaces(own: set[tuple[str, str]], instance: Instance) -> bool:
     if any(key == _INSTANCE for key, _ in instance.ids):
         return any(pair in own for pair in instance.ids if pair[0] == _INSTANCE)
     return any(pair in own for pair in instance.ids if pair[0] == _SERVICE)
-
-
-def _is_dead(instance: Instance) -> bool:
-    if not (instance.same_host and instance.ephemeral):
-        return False
-    record = instance.record()
-    own = record.get("peerage")
-    return isinstance(own, dict) and has_ended(record.get("process_id"), own.get(RECORD_FIELD))

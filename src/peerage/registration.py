@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -14,7 +13,6 @@ from peerage.records.advert import Advert, AdvertFields
 from peerage.records.build import build_record
 from peerage.records.decode import decode
 from peerage.records.instance import DRAINING, Instance
-from peerage.records.process import process_key
 from peerage.registry import Advertisement, Registry
 
 log = logging.getLogger(__name__)
@@ -43,6 +41,8 @@ class Registration:
         advert: what is advertised, with an identity.
         auth_key: public key, as JWK, by which tokens of this instance are verified.
         nonce: what no other record has.
+        process_key: returns what tells this process from others with its number, given the number; None if
+            that is another one, as an identity may be that of another process.
         on_withdraw: called once, when the record is withdrawn.
 
     Raises:
@@ -57,13 +57,15 @@ class Registration:
         *,
         auth_key: Mapping[str, Any] | None = None,
         nonce: str,
-        on_withdraw: Callable[["Registration"], None],
+        process_key: Callable[[int], str | None],
+        on_withdraw: Callable[["Registration"], object],
     ) -> None:
         self._registry = registry
         self._advert = advert
         self._auth_key = auth_key
         # Distinguishes this record from another one of the same process whose creation wasn't confirmed.
         self._nonce = nonce
+        self._process_key = process_key
         self._on_withdraw = on_withdraw
         self._withdrawn = False
         self.draining = False
@@ -200,9 +202,7 @@ class Registration:
 
     def _build(self, advert: Advert) -> Instance:
         """Return the record of *advert* as the instance that a process on the same host reads out of it."""
-        # An identity may be that of another process.
-        own = advert.who().process_id == os.getpid()
-        process = process_key(os.getpid()) if own else None
+        process = self._process_key(advert.who().process_id)
         data = build_record(advert, nonce=self._nonce, auth_key=self._auth_key, process=process)
         instance = decode("", data, host_key=advert.who().host_key).instance
         assert instance is not None  # noqa: S101 - build_record() has read it already

@@ -16,6 +16,7 @@ import pytest
 from peerage import Discovery
 from peerage.registry import Advertisement, open_registry
 from peerage.testing.children import STRICT, Child, run
+from peerage.testing.zookeeper import Ensemble
 
 ORDERS = "http://orders.service_id.asab/"
 
@@ -156,3 +157,10 @@ async def services():
 async def callers(services):
     async with services.discovery.session() as session:
         yield Callers(session)
+
+
+@pytest.fixture
+def ensemble(tmp_path):
+    """Three servers, which the test may disturb."""
+    with Ensemble(tmp_path / "servers") as ensemble:
+        yield ensemble

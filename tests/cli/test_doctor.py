@@ -7,6 +7,7 @@ import pytest
 from peerage.cli.doctor import doctor
 from peerage.cli.run import CommandError
 from peerage.registry import open_registry
+from peerage.testing import eventually
 from peerage.testing.harness import closing, registered
 
 URL = "memory:doctor"
@@ -26,8 +27,9 @@ async def told(
 async def test_a_healthy_registry_ends_with_0(peerage, serve):
     """And says what was examined."""
     await serve("shop-1")
-    result = await peerage("doctor")
-    assert (result.code, result.err) == (0, "")
+    # A service may answer too late on a busy machine.
+    result = await eventually(lambda: peerage("doctor"), "health", wanted=lambda result: result.code == 0)
+    assert result.err == ""
     assert result.out.splitlines()[-1].endswith(": all is well.")
     assert "1 port answers where the records say." in result.out
 
@@ -39,7 +41,7 @@ async def test_findings_end_with_1_and_say_what_to_do(peerage, serve):
     assert result.out.startswith("problem")
     assert "accepts no connection" in result.out
     assert "To do: Start the service again" in result.out
-    assert result.out.splitlines()[-1].endswith(": 2 problems.")
+    assert ": 2 problems" in result.out.splitlines()[-1]
 
 
 async def test_wrong_usage_ends_with_2(peerage):

@@ -53,6 +53,7 @@ class Known:
         self.directory = Directory(host_key=HOST_KEY)
         self.ready = True
         self.on_ready = None
+        self.on_suspension = []
 
     async def wait_ready(self):
         if not self.ready and self.on_ready is not None:

@@ -1,5 +1,6 @@
 """Which requests a session authorizes: those to services found by name, as far as the caller meant it."""
 
+import asyncio
 import ssl
 
 import aiohttp
@@ -8,6 +9,7 @@ import trustme
 from aiohttp import web
 from yarl import URL
 
+from peerage import CallOptions, DeadlineExceededError, call_options
 from peerage.client import Authorize
 
 ORDERS = "http://orders.service_id.asab/"
@@ -130,6 +132,20 @@ async def test_another_instance_gets_the_token_when_one_refuses_the_connection(f
                 pass
     assert None not in seen(served)
     assert len(tokens.hosts) == 8
+
+
+async def test_the_deadline_of_a_call_limits_the_wait_for_its_token(fleet):
+    """The key may be in a registry that is out of reach."""
+
+    async def wait(_):
+        await asyncio.Event().wait()
+
+    async with fleet.session(authorize=Authorize(wait), options=CallOptions(deadline=0.05)) as session:
+        expected = r"0\.05 s has passed: the authorization for orders\.service_id\.asab was being waited for"
+        with pytest.raises(DeadlineExceededError, match=expected):
+            await session.get(ORDERS)
+        with call_options(deadline=0.06), pytest.raises(DeadlineExceededError, match=r"0\.06 s"):
+            await session.get(ORDERS)
 
 
 async def test_an_error_shows_no_token(fleet, session):

@@ -9,7 +9,9 @@ from tests.docs.pages import ROOT, text_of
 from peerage.diagnosis import Finding, Severity
 from peerage.diagnosis.environment import Surroundings, check_environment
 from peerage.diagnosis.health import check_cache, check_health, check_unread
-from peerage.registry import Health
+from peerage.doctor import diagnose
+from peerage.registry import Health, open_registry
+from peerage.testing.harness import closing
 
 CONNECTED = Health(
     url="x:", state="connected", since=1.0, writable=True, server="10.0.0.1:2181", version="3.8.0"
@@ -95,6 +97,13 @@ def test_the_environment(found, severity, said):
 def test_peers_on_one_host_need_no_name():
     found = replace(ORDERS, addresses=(), unresolved="unknown")
     assert severities(check_environment(found, one_host=True)) == ["ok", "note"]
+
+
+async def test_a_registry_of_a_running_program():
+    """It is examined, and stays open."""
+    async with closing(open_registry("memory:examined")) as (registry,):
+        assert (await diagnose(registry)).well
+        assert (await registry.inspect()).state == "connected"
 
 
 def test_each_check_is_documented():

@@ -76,8 +76,7 @@ class Setting:
 
 
 @pytest.fixture
-def setting(parent, monkeypatch):
-    monkeypatch.setattr(disk_cache, "PAUSE", 0.01)
+def setting(parent):
     return Setting(parent)
 
 

@@ -3,13 +3,15 @@
 import itertools
 import json
 import os
+from configparser import ConfigParser
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 from aiohttp import web
 
-from peerage import ConfigurationError, Discovery, NotDiscoveredError
+from peerage import ConfigurationError, Discovery, NotDiscoveredError, open_registry
+from peerage.asab.zookeeper.discovery import ContainerDiscovery
 from peerage.cli.ls import list_once
 from peerage.disk_cache import disk_cache_of, from_environment
 from peerage.testing import eventually
@@ -199,3 +201,16 @@ def test_what_the_environment_says(monkeypatch):
     assert from_environment() is True
     assert from_environment({"PEERAGE_DISK_CACHE": "off"}) is False
     assert from_environment({"PEERAGE_DISK_CACHE": "/folder"}) == "/folder"
+
+
+@pytest.mark.parametrize(
+    ("section", "expected"), [("", False), ("disk_cache = off", False), ("disk_cache = /folder", "/folder/")]
+)
+async def test_a_program_of_asab_configures_it(section, expected):
+    """Else the environment decides, which says `off` here."""
+    config = ConfigParser()
+    config.read_string(f"[discovery]\n{section}\n")
+    registry = open_registry("zookeeper://127.0.0.1:1/asab")
+    found = ContainerDiscovery(registry, config).membership._disk_cache
+    assert (found is None) if expected is False else found._file.path.startswith(expected)
+    await registry.aclose()

@@ -11,6 +11,7 @@ from tests.interop.original import Original, original
 from tests.interop.test_calls import found, serving
 
 from peerage.records.identity import Identity
+from peerage.testing import eventually
 from peerage.testing.children import STRICT, run
 
 
@@ -44,6 +45,21 @@ def everything(client: KazooClient, path: str) -> dict[str, object]:
     return nodes
 
 
+async def is_well(url: str) -> bool:
+    """Whether the doctor finds no fault of two services, and of the server that they use."""
+    _, text = await peerage("doctor", url, "--json")
+    findings = json.loads(text)["findings"]
+    # What other tests do to the shared server may bring it near its limits.
+    faults = [
+        one for one in findings if one["severity"] in {"problem", "warning"} and one["check"] != "limits"
+    ]
+    said = {one["what"] for one in findings}
+    return not faults and said >= {
+        "2 records are complete and consistent.",
+        "2 ports answer where the records say.",
+    }
+
+
 async def test_a_cluster_of_the_original_is_looked_at(cluster, zookeeper, path, url, monkeypatch):
     """ls, locate and get know it, and find no fault; every node is as it was, to the last transaction."""
     async with bare_client(zookeeper.address) as client:
@@ -59,9 +75,7 @@ async def test_a_cluster_of_the_original_is_looked_at(cluster, zookeeper, path, 
         code, answer = await peerage("get", "--registry", url, "http://billing.service_id.asab/who")
         assert (code, json.loads(answer)) == (0, {"who": "asab", "instance": "billing-1"})
         monkeypatch.setenv("ASAB_HOSTNAME", "127.0.0.1")  # that of the machine needn't resolve
-        code, found_out = await peerage("doctor", f"{url}&acl=open")
-        assert code == 0, found_out
-        assert "2 records are complete and consistent." in found_out
+        await eventually(lambda: is_well(f"{url}&acl=open"), "a diagnosis without a fault")
         after = await asyncio.to_thread(everything, client, f"/{path}")
     assert after == before
 
@@ -70,6 +84,7 @@ async def test_a_cluster_that_is_not_there_is_not_made(zookeeper, path, url):
     """A mistyped path finds nothing, and leaves nothing behind."""
     async with bare_client(zookeeper.address) as client:
         await peerage("ls", "--registry", url)
+        await peerage("doctor", url)
         assert not await asyncio.to_thread(client.exists, f"/{path}")
 
 

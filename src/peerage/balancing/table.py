@@ -359,7 +359,7 @@ class Table:
     def _panic(self, service: Service, now: float) -> None:
         """Let all instances of *service* get requests: together they have too many, or none is better."""
         service.panic_until = now + PANIC_SECONDS
-        for name in [*service.ejected]:
+        for name in sorted(service.ejected):
             trouble = self.avoided[name]
             trouble.held = 0
             self._readmit(name, self.stats[name], trouble)

@@ -85,7 +85,7 @@ class Addresses:
     def take_due(self) -> Iterable[Host]:
         """Return the hosts to be looked up in the background, each once."""
         due, self.due = self.due, set()
-        return due
+        return sorted(due)
 
     def connect_failed(self, host: Host, address: str) -> None:
         """Take note that no connection to *address* was made: try others first, and look *host* up again."""

@@ -18,17 +18,18 @@ class Arrivals:
     def __init__(self, context: CallContext, journal: Journal) -> None:
         self._context = context
         self._journal = journal
-        self._waiting: dict[tuple[str, str], set[asyncio.Future[None]]] = {}
+        # In the order in which the calls began to wait, in which they go on.
+        self._waiting: dict[tuple[str, str], dict[asyncio.Future[None], None]] = {}
 
     async def wait(self, step: WaitForInstance) -> None:
         """Wait until an instance of the name in *step* joins, for as long as *step* says."""
         arrival = asyncio.get_running_loop().create_future()
-        waiting = self._waiting.setdefault(step.name, set())
-        waiting.add(arrival)
+        waiting = self._waiting.setdefault(step.name, {})
+        waiting[arrival] = None
         try:
             await asyncio.wait([arrival], timeout=step.seconds)
         finally:
-            waiting.discard(arrival)
+            waiting.pop(arrival, None)
             if not waiting and self._waiting.get(step.name) is waiting:
                 del self._waiting[step.name]
 

@@ -1,5 +1,6 @@
 """The middleware that authorizes the requests of a session to services found by name, and no others."""
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
@@ -9,8 +10,10 @@ from typing import Any, Final
 import aiohttp
 from aiohttp import hdrs
 
+from peerage.calling.deadline import current_deadline
 from peerage.errors import NotDiscoveredError
 from peerage.records.names import is_logical, parse_host
+from peerage.timing import monotonic
 
 log = logging.getLogger(__name__)
 
@@ -141,7 +144,13 @@ class Authorize:
         if reason is not None:
             self._warn(host, reason)
             return await handler(request)
-        authorization = await self._header(host)
+        try:
+            authorization = await self._header(host)
+        except asyncio.CancelledError:
+            limit = current_deadline.get()
+            if limit is not None and not limit.leaves_time(monotonic()):
+                limit.note(f"the authorization for {host} was being waited for")
+            raise
         if authorization is None:
             return await handler(request)
         headers[hdrs.AUTHORIZATION] = InternalToken(authorization)

@@ -27,6 +27,7 @@ from peerage.client.authorize import Authorize
 from peerage.client.backups import Backups
 from peerage.client.connections import MOST_IDLE, Connections, InstanceConnector
 from peerage.client.exchange import Resources
+from peerage.client.intime import Timely
 from peerage.client.journal import Journal
 from peerage.client.lookup import HostLookup, start_thread
 from peerage.client.middleware import BalancingMiddleware
@@ -125,6 +126,7 @@ class Client:
         )
         self._options = CallOptions() if options is None else options
         self._unsubscribe = membership.directory.subscribe(self._changed)
+        membership.on_suspension.append(self._connections.close_idle)
         self._connector: aiohttp.TCPConnector | None = None
         self._new_socket = make_socket
         self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
@@ -164,13 +166,16 @@ class Client:
             kwargs["connector_owner"] = False
         if isinstance(authorize, Authorize):
             kwargs["trace_configs"] = [*(kwargs.get("trace_configs") or ()), authorize.trace]
-        balancing = BalancingMiddleware(self.membership, self._resources, options or self._options)
-        own = (balancing,) if authorize is None else (authorize, balancing)
+        options = options or self._options
+        balancing = BalancingMiddleware(self.membership, self._resources, options)
+        own = (balancing,) if authorize is None else (Timely(options), authorize, balancing)
         kwargs["middlewares"] = (*(kwargs.get("middlewares") or ()), *own)
         return aiohttp.ClientSession(base_url, headers=headers, **kwargs)
 
     async def aclose(self) -> None:
         """Close all connections, open sessions' included, within a second; may be called twice."""
+        if not self._closed:
+            self.membership.on_suspension.remove(self._connections.close_idle)
         self._closed = True
         self._unsubscribe()
         self._backups.close()

@@ -94,7 +94,7 @@ class Kept:
         """The header for requests of the record *name*."""
         # Weak: a response that is dropped unread must be collected, which ends its request. No WeakSet, which
         # takes five times as long to look through.
-        self.protocols: set[ref[ResponseHandler]] = set()
+        self.protocols: dict[ref[ResponseHandler], None] = {}
 
     def connected(self) -> Iterator["ResponseHandler"]:
         """Yield the connections that aren't closed."""
@@ -106,7 +106,7 @@ class Kept:
     def forget_closed(self) -> int:
         """Forget the connections that are closed, and return how many there were."""
         before = len(self.protocols)
-        self.protocols = {ref(each) for each in self.connected()}
+        self.protocols = {ref(each): None for each in self.connected()}
         return before - len(self.protocols)
 
 
@@ -200,7 +200,7 @@ class Connections:
         """The tasks that make connections to instances at the moment."""
         # In the order of their last use.
         self._kept: OrderedDict[Address, Kept] = OrderedDict()
-        self._addresses: dict[str, set[Address]] = {}
+        self._addresses: dict[str, dict[Address, None]] = {}
         self._count = 0
         self._in_use = 0
         self._logged: set[str] = set()
@@ -215,7 +215,7 @@ class Connections:
             self._kept.move_to_end(address)
         if kept.name != name:
             kept.name, kept.dialled = name, dialled_header(name, *address)
-            self._addresses.setdefault(name, set()).add(address)
+            self._addresses.setdefault(name, {})[address] = None
         kept.in_use += 1
         self._in_use += 1
         return kept
@@ -254,7 +254,7 @@ class Connections:
             return
         if kept.doubt and not secure:
             self.doubtful.add(ref(protocol, self.doubtful.discard))
-        kept.protocols.add(ref(protocol))
+        kept.protocols[ref(protocol)] = None
         self._count += 1
         if len(kept.protocols) > kept.in_use:
             # A new one is made when none is idle, so the others are closed.
@@ -320,7 +320,7 @@ class Connections:
         of, pooled = self._kept.values() if of is None else of, self.pooled()
         idle = [(kept, each) for kept in of for each in kept.connected() if each in pooled]
         for kept, protocol in islice(idle, max(most, 0)):
-            kept.protocols.discard(ref(protocol))
+            kept.protocols.pop(ref(protocol), None)
             self._count -= 1
             protocol.close()
 

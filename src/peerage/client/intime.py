@@ -2,18 +2,50 @@
 
 import asyncio
 import weakref
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Coroutine
 from typing import Any, Final
 
 import aiohttp
 
 from peerage.calling.deadline import Deadline
+from peerage.calling.options import CallOptions, current_options
 from peerage.client.connections import call_at_end
-from peerage.deadlines import enforced
+from peerage.deadlines import deadline, enforced
 from peerage.errors import DeadlineExceededError
+from peerage.records.names import is_logical
 from peerage.timing import monotonic
 
 _SWITCHING_PROTOCOLS: Final = 101
+
+
+class Timely:
+    """An aiohttp client middleware: the deadline of a call limits what the middlewares inside of it do, too.
+
+    Args:
+        options: those of the session.
+    """
+
+    def __init__(self, options: CallOptions) -> None:
+        self._options = options
+
+    def __call__(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> Awaitable[aiohttp.ClientResponse]:
+        """Send *request*.
+
+        Raises:
+            DeadlineExceededError: the deadline of its options has passed.
+        """
+        seconds = current_options(self._options).deadline
+        if seconds is None or not is_logical(request.url.host or ""):
+            return handler(request)
+        return self._send(request, handler, seconds)
+
+    async def _send(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType, seconds: float
+    ) -> aiohttp.ClientResponse:
+        async with deadline(seconds):
+            return await handler(request)
 
 
 async def in_time(

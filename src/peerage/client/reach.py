@@ -30,7 +30,7 @@ from peerage.records.networks import Networks
 #: Instances that are asked at the same time: fewer than look-ups may be under way.
 _AT_ONCE: Final = 100
 
-#: Seconds after which no further instance is asked.
+#: Seconds for all of them together: a name server or a network that drops everything costs no more.
 _SECONDS_IN_ALL: Final = 10.0
 
 #: Ports of one instance that are asked.
@@ -58,10 +58,11 @@ async def reach(instances: Iterable[Instance], lookup: HostLookup, networks: Net
     until = asyncio.get_running_loop().time() + _SECONDS_IN_ALL
 
     async def ask(instance: Instance, endpoints: list[Endpoint]) -> Reached:
-        async with places:
-            if asyncio.get_running_loop().time() > until:
-                return Reached(instance, endpoints[0].authority, Answer.NOT_ASKED)
-            return await _Port(instance, endpoints, lookup, networks).ask()
+        try:
+            async with asyncio.timeout_at(until), places:
+                return await _Port(instance, endpoints, lookup, networks).ask()
+        except TimeoutError:
+            return Reached(instance, endpoints[0].authority, Answer.NOT_ASKED)
 
     return await asyncio.gather(
         *(ask(each, endpoints) for each in instances if each.callable for endpoints in _by_port(each))

@@ -6,7 +6,7 @@ instances. An answer is computed again only if what it was made of has changed.
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, KeysView, Mapping
 from contextlib import suppress
 from types import MappingProxyType
 from typing import Final, NamedTuple
@@ -247,9 +247,9 @@ class Directory:
         self.unconfirmed.discard(name)
         self._apply(name, self._instances.pop(name, None), None, ())
 
-    def names(self) -> set[str]:
-        """Return the names of all records, unreadable ones included."""
-        return self._instances.keys() | self._problems.keys()
+    def names(self) -> KeysView[str]:
+        """Return the names of all records, unreadable ones included, always in the same order."""
+        return (dict.fromkeys(self._instances) | dict.fromkeys(self._problems)).keys()
 
     def _apply(
         self, name: str, old: Instance | None, new: Instance | None, problems: tuple[str, ...]

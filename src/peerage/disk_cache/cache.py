@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
 
 from peerage.blocking import in_daemon_thread
-from peerage.disk_cache.format import Entry, Moment, UnusableFileError, decode, encode
+from peerage.disk_cache.format import Entry, Moment, Saved, UnusableFileError, decode, encode
 
 log = logging.getLogger(__name__)
 
@@ -123,11 +123,15 @@ class DiskCache:
             UnusableFileError: it can't be trusted, is damaged, or is over a day old.
         """
         async with asyncio.timeout(_READ_TIMEOUT):
-            content = await self._in_background(self._file.read)
-        if content is None:
+            # The checksum of a large file takes milliseconds.
+            saved: Saved | None = await self._in_background(self._read)
+        if saved is None:
             return None
-        saved = decode(content, self._url)
         return Loaded(saved.entries, checked_age(self._moment().seconds_since(saved.when)))
+
+    def _read(self) -> Saved | None:
+        content = self._file.read()
+        return None if content is None else decode(content, self._url)
 
     @property
     def path(self) -> str:

@@ -1,19 +1,22 @@
-"""A program that runs operations of the embedded registry in forked children, and kills each at a given step.
+"""A program that runs operations of the embedded registry in forked children, with a fault at a given step.
 
 A step is a call of the registry's thread to the operating system: one that opens, writes, locks, renames or
-removes a file, and so on. Each line of standard input is a JSON list: the operation, the URL, and the number
-of the step before which the child kills itself, or 0; a user and a group may follow. The answer is the signal
-that ended the child, or 0.
+removes a file, and so on. Each line of standard input is a JSON list: the operation, the URL, the number of
+the step before which the fault occurs, or 0, and the fault; a user and a group may follow. The answer is the
+signal that ended the child, its exit code if it failed, 0 if the operation was done without the fault, and
+:data:`IN_SPITE` if it was done in spite of it.
 """
 
 import asyncio
 import json
 import os
+import shutil
 import signal
 import sys
 import threading
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from types import FrameType
 
 from tests.backends.embedded.users import become, rehearse
@@ -26,11 +29,16 @@ OLD, NEW = b"old " * 4_000, b"newer " * 5_000
 _STEPS = {"posix", "fcntl"}
 
 
-class Steps:
-    """Counts the steps from :meth:`begin` on, and kills the process before number *last*."""
+#: The exit code of an operation that was done in spite of the fault.
+IN_SPITE = 100
 
-    def __init__(self, last: int) -> None:
-        self._left = last
+
+class Steps:
+    """Counts the steps from :meth:`begin` on, and calls *fault* before number *last*."""
+
+    def __init__(self, last: int, fault: Callable[[], object]) -> None:
+        self.left = last
+        self._fault = fault
         self._counting = False
 
     def begin(self) -> None:
@@ -41,9 +49,9 @@ class Steps:
         """Count one step, if *event* is one; for :func:`threading.setprofile`."""
         del frame
         if self._counting and event == "c_call" and getattr(function, "__module__", None) in _STEPS:
-            self._left -= 1
-            if self._left == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
+            self.left -= 1
+            if self.left == 0:
+                self._fault()
 
 
 async def advertise(url: str, begin: Callable[[], None]) -> None:
@@ -96,28 +104,50 @@ async def replace(url: str, begin: Callable[[], None]) -> None:
     await open_registry(url).secrets.replace("/key", NEW)
 
 
-def _run(operation: str, url: str, step: int) -> None:
-    steps = Steps(step)
+async def keep(url: str, begin: Callable[[], None]) -> None:
+    """Update a record, and wait until its file is there and stays."""
+    advertisement = open_registry(url).advertise("Crash", OLD)
+    await advertisement.registered()
+    begin()
+    advertisement.update(NEW)
+    while True:
+        path = _base(url) / "run.asab" / await advertisement.registered()
+        if path.exists() and path.read_bytes() == NEW:
+            break
+        await asyncio.sleep(0.005)
+
+
+def _base(url: str) -> Path:
+    return Path(url.removeprefix("embedded://").partition("?")[0])
+
+
+def _run(operation: str, url: str, step: int, fault: str) -> int:
+    faults = {
+        "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
+        "remove the folder": lambda: shutil.rmtree(_base(url), ignore_errors=True),
+    }
+    steps = Steps(step, faults[fault])
     threading.setprofile(steps.profile)
     asyncio.run(globals()[operation](url, steps.begin))
+    return IN_SPITE if step and steps.left <= 0 else 0
 
 
 def main() -> None:
     """Serve standard input."""
     asyncio.run(rehearse())
     for line in sys.stdin:
-        operation, url, step, *user = json.loads(line)
+        operation, url, step, fault, *user = json.loads(line)
         child = os.fork()
         if child == 0:
             try:
                 if user:
                     become(*user)
-                _run(operation, url, step)
+                code = _run(operation, url, step, fault)
             except Exception:  # noqa: BLE001 - the test shows it
                 traceback.print_exc()
                 os._exit(1)
             # As a process ends that closes nothing.
-            os._exit(0)
+            os._exit(code)
         _, status = os.waitpid(child, 0)
         sys.stdout.write(f"{json.dumps(os.waitstatus_to_exitcode(status))}\n")
         sys.stdout.flush()

@@ -57,13 +57,13 @@ async def _kill_at_each_step(
     for step in itertools.count(1):
         assert step < _MANY
         prepare()
-        ended = await child.ask(operation, url, step, *users[0])
+        ended = await child.ask(operation, url, step, "kill", *users[0])
         if ended == _ENDED:
             assert step > 1, "nothing was counted"
             return
         assert ended == _KILLED, child.log
         yield step
-        assert await child.ask(operation, url, 0, *users[1]) == _ENDED, child.log
+        assert await child.ask(operation, url, 0, "kill", *users[1]) == _ENDED, child.log
 
 
 def _drafts(folder: Path) -> list[Path]:
@@ -97,6 +97,21 @@ async def test_an_owner_that_dies_at_any_step_as_all_watchers_see_it(
 ):
     monkeypatch.setenv("PEERAGE_EMBEDDED_POLL", polling)
     await _watch_an_owner_that_dies(tmp_path / "r", operation)
+
+
+@pytest.mark.long
+async def test_a_record_is_written_again_at_whatever_step_of_an_update_the_folder_is_removed(tmp_path):
+    """As is the record of another process, which does nothing at this moment."""
+    base = tmp_path / "r"
+    async with opened(base) as registry, Watcher(registry) as view, module(crashes) as child:
+        await registry.advertise("Neighbour", b"neighbour").registered()
+        for step in range(1, _MANY):
+            ended = await child.ask("keep", registry.url, step, "remove the folder")
+            if ended == _ENDED:
+                break
+            assert ended == crashes.IN_SPITE, child.log
+        assert step > 1, "nothing was counted"
+        await view.until_data([b"neighbour"])
 
 
 @pytest.mark.long

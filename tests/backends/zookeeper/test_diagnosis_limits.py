@@ -61,8 +61,8 @@ def test_a_healthy_ensemble():
     findings = check_servers(ensemble(), LOCATION)
     assert {each.severity for each in findings} == {Severity.OK}
     assert findings[1].what == (
-        "zk-2:2181 leads, ZooKeeper 3.8.0: 12 connections, 0 requests waiting, 0.4 ms on average, 105 nodes, "
-        "12 watches."
+        "zk-2:2181 leads, ZooKeeper 3.8.0; connections: 12, requests waiting: 0, latency: 0.4 ms on average, "
+        "nodes: 105, watches: 12."
     )
     assert findings[-1].what == "All 3 servers of the ensemble are in step."
 
@@ -119,6 +119,16 @@ def test_one_address_with_many_connections():
 )
 def test_servers_that_do_not_fit_together(asked, said):
     assert any(said in each.what for each in bad(asked))
+
+
+def test_a_server_that_the_leader_still_counts():
+    """Nothing says that all are in step while one of them doesn't answer."""
+    findings = check_servers([Asked("zk-1:2181", Stage.SILENT), *ensemble()[1:]], LOCATION)
+    assert [(each.check, each.severity.value) for each in findings] == [
+        ("server", "problem"),
+        ("server", "ok"),
+        ("server", "ok"),
+    ]
 
 
 def test_rights_of_everyone():

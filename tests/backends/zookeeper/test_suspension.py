@@ -3,12 +3,14 @@
 import asyncio
 
 import pytest
+from aiohttp import web
 
 from peerage import Discovery
 from peerage.backends.zookeeper import suspension
 from peerage.backends.zookeeper.suspension import SuspensionWatch, read_clocks
 from peerage.testing import eventually
 from peerage.testing.zookeeper import Proxy
+from peerage.web.running import bound_web
 
 
 class Clocks:
@@ -74,6 +76,44 @@ async def test_a_session_that_ended_meanwhile_is_replaced(server, session_timeou
             await eventually(lambda: caller.stale is None and registration.name not in {None, before})
             await eventually(lambda: [each.name for each in caller.directory.find()] == [registration.name])
             assert caller.age == 0
+
+
+async def test_a_session_that_survived_goes_on(url, clocks):
+    """The clock was set, for example: the record stays, under its name."""
+    async with Discovery(url, service_id="orders") as service:
+        registration = await service.advertise(port=8080)
+        await service.membership.wait_in_touch()
+        before, session = registration.name, service.registry.connection.session
+        clocks.suspend(3600)
+        await service.membership.wait_stale()
+        await service.membership.wait_in_touch()
+        assert service.registry.connection.session == session
+        assert registration.name == before
+        assert [each.name for each in service.directory.find()] == [before]
+
+
+async def test_idle_connections_to_services_are_closed(url, clocks):
+    """The other side may have closed them meanwhile: a POST over one of them would fail."""
+
+    async def answer(_):
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_get("/", answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    async with Discovery(url, service_id="orders") as service, service.session() as session:
+        await service.advertise(web=bound_web(runner))
+        await eventually(service.directory.find)
+        async with session.get("http://orders.service_id.asab/") as response:
+            await response.read()
+        pooled = service._client._connections.pooled
+        assert pooled()
+        clocks.suspend(3600)
+        await eventually(lambda: not pooled())
+    await runner.cleanup()
+    assert not service.membership.on_suspension
 
 
 async def test_another_session_time_out_than_asked_for_is_logged(server, caplog):

@@ -83,8 +83,8 @@ def entry(files, *, hosts=f"localhost:{PORT}", ca="ca", client="client") -> str:
 async def test_a_diagnosis_over_tls(secure, files, monkeypatch):
     """The four-letter words are asked over TLS, too; without a certificate of the client it says so."""
     monkeypatch.setenv("ASAB_HOSTNAME", "127.0.0.1")  # that of the machine needn't resolve
-    diagnosis = await diagnose(f"{entry(files)}&acl=open", probe=False)
-    assert diagnosis.well, diagnosis
+    url = f"{entry(files)}&acl=open"
+    await eventually(lambda: diagnose(url, probe=False), "health", wanted=lambda found: found.well)
     diagnosis = await diagnose(entry(files, client=None), probe=False)
     [finding] = [each for each in diagnosis.findings if each.check == "server"]
     assert "The server asks for a client certificate" in finding.what

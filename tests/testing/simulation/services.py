@@ -4,27 +4,32 @@ import asyncio
 
 from aiohttp import web
 
-from peerage.web.running import serve_app
+from peerage.web import authorize, serve_app
 
 
-def serving(service="orders", *, port=8080, seconds=0.0):
-    """Return a program whose answers are the name of its host and how often that was started."""
+def serving(service="orders", *, port=8080, seconds=0.0, guarded=False):
+    """Return a program whose answers are the name of its host and how often that was started.
+
+    It needs an internal token if it is *guarded*.
+    """
 
     async def answer(request):
         await asyncio.sleep(seconds)
         return web.json_response([request.app[HOST], request.app[STARTS]])
 
     async def program(host):
-        app = web.Application()
+        discovery = host.discovery(service_id=service, instance_id=host.name)
+        app = web.Application(middlewares=[authorize(discovery.auth.verifier())] if guarded else [])
         app[HOST], app[STARTS] = host.name, host.starts
         app.router.add_route("*", "/", answer)
-        discovery = host.discovery(service_id=service, instance_id=host.name)
         await serve_app(app, discovery, host=host.ip, port=port, access_log=None)
 
     return program
 
 
-def calling(into, service="orders", *, method="GET", pause=0.1, seconds=5.0, together=1, **options):
+def calling(
+    into, service="orders", *, method="GET", pause=0.1, seconds=5.0, together=1, auth=None, **options
+):
     """Return a program that calls again and again, and appends to *into* (time, answer or error)."""
 
     async def program(host):
@@ -41,7 +46,7 @@ def calling(into, service="orders", *, method="GET", pause=0.1, seconds=5.0, tog
                     into.append((loop.time(), error))
                 await asyncio.sleep(pause)
 
-        async with discovery, discovery.session() as session:
+        async with discovery, discovery.session(auth=auth) as session:
             await asyncio.gather(*(call(session) for _ in range(together)))
 
     return program

@@ -115,12 +115,14 @@ class TestDirectories:
         assert found(end, seen(31.0, SECOND), until(40.0)) == []
         assert found(end, seen(30.0, SECOND, SIGHT._replace(superseded=True)), until(40.0)) == ["ghost"]
 
-    def test_a_suspect_that_has_ended_is_a_ghost_when_its_time_is_over(self):
+    def test_a_suspect_is_a_ghost_when_its_time_is_over(self):
         suspect = SIGHT._replace(state="suspect")
-        assert found(Ended(20.0, "orders-1"), seen(25.0, suspect, SECOND), until(330.0)) == []
-        assert found(
-            Ended(20.0, "orders-1"), seen(25.0, suspect, SECOND), seen(331.5, suspect, SECOND), until(340.0)
-        ) == ["ghost"]
+        kept = Ended(20.0, "orders-1"), seen(25.0, suspect, SECOND)
+        assert found(*kept, until(325.0)) == []
+        assert found(*kept, until(327.0)) == ["ghost"]
+        assert found(*kept, seen(326.0, SECOND), until(340.0)) == []
+        assert found(*kept, seen(326.5, SECOND), until(340.0)) == ["ghost"]
+        assert found(*kept, FaultBegan(30.0, 1, "stop", ("b",)), until(340.0)) == []
 
     def test_a_record_of_no_process_is_a_ghost(self):
         assert found(seen(1.0, SIGHT, SECOND, Sight("n3", "other", "other-1", "d:80")), until(12.0)) == [
@@ -145,13 +147,18 @@ class TestDirectories:
         )
         ended, new = Ended(19.0, "orders-1"), SIGHT._replace(nonce="n3", address="a:81")
         both, old_one = seen(21.0, SIGHT, new, SECOND), SIGHT._replace(superseded=True)
-        assert found(ended, *successor, both) == ["predecessor"]
-        assert found(ended, *successor, seen(21.0, old_one, new, SECOND)) == []
-        assert found(ended, *successor, seen(21.0, SIGHT, SECOND)) == []
-        assert found(replace(ended, at=22.0), *successor, both) == []
+        assert found(ended, *successor, both, seen(22.1, new, SECOND)) == ["predecessor"]
+        # It has a second to remove the record, and longer while something is disturbed.
+        assert found(ended, *successor, both, seen(22.0, new, SECOND)) == []
+        fault = FaultBegan(21.5, 1, "lag", (REGISTRY,))
+        assert found(fault, ended, *successor, both, seen(22.1, new, SECOND)) == []
+        later = seen(22.1, new, SECOND)
+        assert found(ended, *successor, seen(21.0, old_one, new, SECOND), later) == []
+        assert found(ended, *successor, seen(21.0, SIGHT, SECOND), later) == []
+        assert found(replace(ended, at=22.0), *successor, both, later) == []
         # A suspect is shown, too.
         suspect = SIGHT._replace(state="suspect")
-        assert found(ended, *successor, seen(21.0, suspect, new, SECOND)) == ["predecessor"]
+        assert found(ended, *successor, seen(21.0, suspect, new, SECOND), later) == ["predecessor"]
 
     def test_a_directory_isnt_emptied_while_an_instance_is_alive(self):
         fault = FaultBegan(1.0, 1, "lag", (REGISTRY,))

@@ -340,6 +340,9 @@ _TRACED = """
             await asyncio.sleep(0.3)
             getattr(each, fault)()
             world.network.cut(hosts[0].ip, each.ip)
+        # Calls wait until there is an instance again.
+        hosts[1].crash()
+        await asyncio.sleep(2)
         hosts[0].start(serving())
         await asyncio.sleep(2)
 

@@ -4,6 +4,7 @@ import asyncio
 import socket
 import threading
 import time
+from itertools import groupby
 
 import pytest
 from tests.testing.simulation.services import calling, errors, serving
@@ -131,6 +132,30 @@ def test_a_partition_ends(world):
     later = run_with_fault(world, fault, after=20)
     assert errors(later) == []
     assert "orders-0" in {name for when, (name, _) in later if when > 16}
+
+
+def test_tokens_are_real(world):
+    """A service accepts the internal token of another, unless its clock says that it has expired."""
+    answers = []
+    orders, shop = world.host("orders"), world.host("shop")
+
+    async def happens():
+        orders.start(serving(guarded=True))
+        await asyncio.sleep(1)
+        shop.start(calling(answers, auth="internal", pause=1))
+        await asyncio.sleep(10)
+        orders.jump(4000)
+        await asyncio.sleep(10)
+        orders.jump(-4000)
+        await asyncio.sleep(10)
+
+    world.run(happens())
+    assert world.failures == []
+    accepted = [answer == ["orders", 1] for _, answer in answers]
+    assert [key for key, _ in groupby(accepted)] == [True, False, True], answers
+    (line,) = world.log
+    assert line.host == "orders"
+    assert line.text.startswith("A request was refused (expired)")
 
 
 def test_the_only_instance_restarts(world):

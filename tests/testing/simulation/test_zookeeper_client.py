@@ -188,12 +188,13 @@ def simulate():
     return reported
 
 
-async def report():
-    server = await asyncio.to_thread(shared_server)
-    async with Proxy(server.address) as proxy:
+async def report(address):
+    async with Proxy(address) as proxy:
         return await scenario(RealSide(proxy))
 
 
 def test_the_clients_report_the_same():
     """Connections, losses, answers, failures, events and the end, each in its place."""
-    assert simulate() == asyncio.run(report())
+    # Started on this thread, with which it ends.
+    server = shared_server()
+    assert simulate() == asyncio.run(report(server.address))

@@ -119,6 +119,52 @@ def test_a_minority_writes_nothing():
     scene.run(write)
 
 
+def test_what_the_servers_have_lost_is_registered_again():
+    """The sessions are over, so each process begins another one, although it has seen later transactions."""
+    scene = Scene()
+
+    async def watch(host):
+        async with scene.registry(host) as (registry,), View(registry) as view:
+            await view.until_data([b"stays"])
+            for _ in range(2):
+                for member in scene.ensemble.members:
+                    member.host.crash()
+                scene.ensemble.lose_data()
+                await asyncio.sleep(1.0)
+                for member in scene.ensemble.members:
+                    scene.ensemble.start(member)
+                await view.until(lambda: not view.records)
+                await view.until_data([b"stays"])
+                assert view.stale is None
+
+    scene.run(lambda host: keep(scene.registry(host), "Stays", b"stays"), watch)
+
+
+@pytest.mark.parametrize("how", ["crash", "power_off"])
+def test_a_successor_removes_the_record_of_the_process_before_it(how):
+    """On another port, without waiting for the end of the session: on the same machine it can tell."""
+    scene = Scene()
+    scene.world.open_registry = scene.ensemble.open_registry
+    ports = iter((8001, 8002))
+
+    async def serve(host):
+        async with host.discovery(service_id="orders", instance_id="orders-1") as discovery:
+            await discovery.advertise(port=next(ports))
+            await asyncio.Event().wait()
+
+    async def watch(host):
+        async with host.discovery() as discovery:
+            await asyncio.sleep(1.0)
+            orders = scene.world.host("process-0")
+            getattr(orders, how)()
+            orders.power_on()
+            orders.start(serve)
+            await asyncio.sleep(1.0)
+            assert [each.endpoints[0].port for each in discovery.directory] == [8002]
+
+    scene.run(serve, watch)
+
+
 def test_a_server_that_lags_shows_no_second_record():
     """The answer to a create is lost, and the next server hasn't applied it yet: it must catch up first."""
     for seed in range(20):

@@ -16,8 +16,8 @@ How it works
 
     Changes are seen by inotify, with one instance per process. Where it can't be used (a user has 128
     instances; macOS has none) the folder is polled every 50 ms, with at most 2 % of a processor: the death of
-    one of N records is seen within N/600 s, every other change at once in small registries and within about
-    3 s among 10,000 records. Inotify is tried again every minute. The environment variable
+    an owner is seen within N/600 s in a folder of N files, every other change at once in small registries and
+    within about 3 s among 10,000 records. Inotify is tried again every minute. The environment variable
     ``PEERAGE_EMBEDDED_POLL=1`` asks for polling.
 
 Limits

@@ -49,7 +49,7 @@ class FolderFacts:
 
 def check_folder(found: FolderFacts) -> list[Finding]:
     """Judge the folder and the limits of the system."""
-    findings = [*_check_disk(found), *_check_files(found), *_check_limits(found)]
+    findings = [*_check_disk(found), *_check_files(found)]
     if all(each.severity is _NOTE for each in findings):
         disk = f"on {found.file_system}, " if found.file_system else ""
         users = "private to this user" if found.group is None else f"shared by the group {found.group}"
@@ -58,7 +58,7 @@ def check_folder(found: FolderFacts) -> list[Finding]:
             living = f"{found.living} records of living processes"
         what = f"{found.path} is {users}, {disk}with {found.free_bytes / 1e9:.1f} GB free; {living}."
         findings.append(Finding("folder", _OK, found.path, what))
-    return findings
+    return [*findings, *_check_limits(found)]
 
 
 def _check_disk(found: FolderFacts) -> Iterator[Finding]:

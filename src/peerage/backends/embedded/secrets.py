@@ -123,17 +123,13 @@ class SecretFile:
 
     def read(self) -> bytes | None:
         """Return the value, or None if there is none. Nothing is written: watches read all the time."""
-        with (
-            forks.FORK_LOCK,
-            suppress(FileNotFoundError),
-            closing(Folder.open(self._location, _FOLDER, create=False)) as folder,
-        ):
+        with suppress(FileNotFoundError), self._opened(create=False) as folder:
             return self._read(folder)
         return None
 
     def create(self, value: bytes) -> bytes:
         """Keep *value* unless there is a value, and return the value that is kept."""
-        with forks.FORK_LOCK, closing(Folder.open(self._location, _FOLDER)) as folder:
+        with self._opened() as folder:
             with _draft(folder, value) as draft, suppress(FileExistsError):
                 # Unlike a rename, a link never replaces the file of another process.
                 os.link(draft, self._file, src_dir_fd=folder.fd, dst_dir_fd=folder.fd)
@@ -141,7 +137,7 @@ class SecretFile:
 
     def replace(self, value: bytes) -> None:
         """Keep *value* in place of any other."""
-        with forks.FORK_LOCK, closing(Folder.open(self._location, _FOLDER)) as folder:
+        with self._opened() as folder:
             try:
                 with _draft(folder, value) as draft:
                     os.rename(draft, self._file, src_dir_fd=folder.fd, dst_dir_fd=folder.fd)
@@ -152,6 +148,16 @@ class SecretFile:
                     f"The secret {self.name} in {folder.path!a} can't be replaced ({error.strerror}): "
                     "do it as the user who owns the file."
                 ) from error
+
+    @contextmanager
+    def _opened(self, *, create: bool = True) -> Iterator[Folder]:
+        try:
+            with forks.FORK_LOCK, closing(Folder.open(self._location, _FOLDER, create=create)) as folder:
+                yield folder
+        except OSError as error:
+            # The names of drafts, or within the folder, wouldn't say where the disk is full, for example.
+            path = f"{self._location.base}/{_FOLDER}/{self._file}"
+            raise OSError(error.errno, error.strerror or str(error), path) from error
 
     def _read(self, folder: Folder) -> bytes | None:
         try:

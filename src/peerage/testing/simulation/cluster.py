@@ -9,19 +9,12 @@ from typing import TYPE_CHECKING, Final
 import aiohttp
 from aiohttp import hdrs, web
 
-from peerage.calling.options import call_options
-from peerage.calling.retry import IDEMPOTENCY_KEY, Repeatable
-from peerage.calling.trace import trace_calls
-from peerage.errors import PeerageError
+from peerage.testing.simulation.calls import CALL_HEADER, TracedCall
 from peerage.testing.simulation.observing import ObservedDiscovery
 from peerage.testing.simulation.trace import (
-    Attempted,
-    CallBegan,
-    CallEnded,
     Ended,
     Event,
     Handled,
-    RepeatableName,
     Resting,
     Started,
     TokenSeen,
@@ -30,9 +23,6 @@ from peerage.web.running import serve_app
 
 if TYPE_CHECKING:
     from peerage.testing.simulation.world import Host
-
-#: The header by which a server knows which call of the trace it handles.
-_CALL: Final = "Simulated-Call"
 
 #: The host that doesn't belong to the cluster, and its port.
 OUTSIDE: Final = "outside"
@@ -61,12 +51,6 @@ _PACE: Final = 2.0
 _FAST_PACE: Final = 0.1
 _FAST_SECONDS: Final = 0.3
 
-_NAMES: Final[dict[Repeatable, RepeatableName]] = {
-    Repeatable.ONCE: "once",
-    Repeatable.IDEMPOTENT: "idempotent",
-    Repeatable.SAFE: "safe",
-}
-
 
 class Cluster:
     """What the processes of one simulation have in common.
@@ -91,6 +75,7 @@ class Cluster:
         self._now = clock
         self._services = services
         self._calls = 0
+        self._under_way: dict[TracedCall, None] = {}
         self._listening: dict[tuple[str, int], str] = {}
 
     def write(self, event: Event) -> None:
@@ -115,14 +100,18 @@ class Cluster:
 
     def _discovery(self, host: "Host", label: str, **ids: str) -> ObservedDiscovery:
         world = host.world
+        registry = world.open_registry(host)
         discovery = self.discoveries[host.name] = ObservedDiscovery(
-            world.open_registry(host),
+            registry,
             process=label,
             write=self.write,
             clock=self._now,
             identity=host.identity(**ids),
             network=world.network,
             random=Random(self._random.random()),
+            process_key=host.process_key,
+            runs=host.runs,
+            disk_cache=host.disk_cache(registry),
         )
         return discovery
 
@@ -145,7 +134,7 @@ class Cluster:
             if hdrs.AUTHORIZATION in request.headers:
                 self.write(TokenSeen(self._now(), label, allowed=True))
                 raise web.HTTPFound(f"http://{OUTSIDE}:{_OUTSIDE_PORT}/")
-            call = request.headers.get(_CALL)
+            call = request.headers.get(CALL_HEADER)
             if call is not None:
                 self.write(Handled(self._now(), call, label, service))
             await request.read()
@@ -216,22 +205,13 @@ class Cluster:
         """Make one call, which *answer* is the right answer to, by default the service; write how it went."""
         self._calls += 1
         label, service = f"call-{self._calls}", random.choice(self._services)
-        method, has_key = ("POST", True) if method == "KEY" else (method, False)
-        headers = {_CALL: label} | ({IDEMPOTENCY_KEY: label} if has_key else {})
-        began, seconds = self._now(), random.choice(_DEADLINES)
-        name = _NAMES[Repeatable.of(method, has_key=has_key)]
-        deadline = None if seconds is None else began + seconds
-        self.write(CallBegan(began, label, process, service, name, deadline))
-        error, body = "", None if method == "GET" else b"{}"
-        with trace_calls() as traces, call_options(deadline=seconds):
-            try:
-                url = f"http://{service}.service_id.asab/"
-                async with session.request(method, url, headers=headers, data=body) as response:
-                    text = await response.text()
-                if text != (answer or service):
-                    error = f"status {response.status}: {text!r}"
-            except (aiohttp.ClientError, PeerageError, TimeoutError, OSError) as problem:
-                error = f"{type(problem).__name__}: {problem}"
-        for attempt in (each for trace in traces for each in trace.attempts):
-            self.write(Attempted(began + attempt.started, label, attempt.address, attempt.outcome or ""))
-        self.write(CallEnded(self._now(), label, error))
+        call = TracedCall(label, process, service, method, random.choice(_DEADLINES), answer or service)
+        self._under_way[call] = None
+        await call.make(session, self.write, self._now)
+        del self._under_way[call]
+
+    def end(self) -> list[Event]:
+        """Return the trace, with the attempts of calls that are still under way."""
+        for call in self._under_way:
+            call.write_attempts(self.write)
+        return [*self.trace]

@@ -188,6 +188,10 @@ class History:
             case Resting():
                 self.rests.append(event)
 
+    def disturbed(self, span: Span) -> bool:
+        """Tell whether there was a fault in *span*."""
+        return any(each.began.at <= span.end and each.ended >= span.begin for each in self.faults.values())
+
     def settled(self, settling: float) -> list[Span]:
         """Return when nothing was changed and nothing disturbed for *settling* seconds, and longer."""
         busy = [Span(fault.began.at, fault.ended) for fault in self.faults.values()]

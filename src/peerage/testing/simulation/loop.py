@@ -82,26 +82,27 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         if self._timer_cancelled_count > _MANY_TIMERS and 2 * self._timer_cancelled_count > len(scheduled):
             self._drop_cancelled()
             scheduled = self._scheduled
-        while scheduled and scheduled[0][2].cancelled():
+        while scheduled and scheduled[0][2]._cancelled:
             self._timer_cancelled_count -= 1
             heapq.heappop(scheduled)[2]._scheduled = False  # type: ignore[attr-defined]
         if not ready and not self._stopping:
             if not scheduled:
                 raise DeadlockError("Nothing is left to run, and nothing will happen any more.")
             self._now = max(self._now, scheduled[0][0])
-        while scheduled and scheduled[0][0] <= self._now:
+        now = self._now
+        while scheduled and scheduled[0][0] <= now:
             timer = heapq.heappop(scheduled)[2]
             timer._scheduled = False  # type: ignore[attr-defined]
             ready.append(timer)
-        self._now += _TURN
+        self._now = now + _TURN
         self.turns += 1
         if not self.turns % _COLLECT:
             self._check()
         for _ in range(len(ready)):
-            handle = ready.popleft()
-            if handle.cancelled():
+            handle: Any = ready.popleft()
+            if handle._cancelled:
                 continue
-            process = handle._context.get(PROCESS)  # type: ignore[attr-defined]
+            process = handle._context.get(PROCESS)
             if process is None or process.running:
                 handle._run()
             else:
@@ -125,6 +126,24 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         heapq.heapify(left)
         self._scheduled = left
         self._timer_cancelled_count = 0
+
+    # These are asyncio's own, without the checks of its debug mode: there are thousands of calls a schedule.
+
+    def call_soon(  # type: ignore[override] # any arguments
+        self, callback: Callable[..., Any], *args: Any, context: Context | None = None
+    ) -> asyncio.Handle:
+        """Call *callback* in the next turn."""
+        if self.is_closed():
+            raise RuntimeError("Event loop is closed")
+        handle = asyncio.Handle(callback, args, self, context)
+        self._ready.append(handle)
+        return handle
+
+    def call_later(  # type: ignore[override] # any arguments
+        self, delay: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        """Call *callback* after *delay* seconds."""
+        return self.call_at(self._now + delay, callback, *args, context=context)
 
     def call_at(  # type: ignore[override] # any arguments
         self, when: float, callback: Callable[..., Any], *args: Any, context: Context | None = None

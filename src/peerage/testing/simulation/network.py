@@ -90,6 +90,8 @@ class Network:
         self.names_fail = False
         """Whether each look-up fails at the moment."""
         self._random = random
+        # By names, and by themselves.
+        self._addresses = {"localhost": _LOOPBACK, _LOOPBACK: _LOOPBACK}
         self._listeners: dict[Address, Listener] = {}
         # What happens in the network belongs to no process.
         self._kernel = Context()
@@ -100,6 +102,7 @@ class Network:
         """Add a machine with the next free address."""
         machine = Machine(name, f"10.0.0.{len(self.machines) + 1}")
         self.machines[machine.ip] = machine
+        self._addresses[name] = self._addresses[machine.ip] = machine.ip
         return machine
 
     def cut(self, one: str, other: str) -> None:
@@ -271,11 +274,7 @@ class Network:
         """Do what ``socket.getaddrinfo()`` does, in no time."""
         if self.names_fail:
             raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
-        ip = _LOOPBACK if host == "localhost" else host
-        try:
-            ip_address(ip)
-        except ValueError:
-            ip = next((each.ip for each in self.machines.values() if each.name == host), "")
+        ip = self._addresses.get(host) or _literal(host)
         if not ip or family == socket.AF_INET6:
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
         return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (ip, int(port or 0)))]
@@ -291,6 +290,14 @@ class Network:
         """Let *look_up*, which calls :meth:`look_up`, run when the name server answers; it may never do."""
         if not self.names_hang:
             self.loop.call_later(self.way("", "-"), look_up)
+
+
+def _literal(host: str) -> str:
+    """Return *host* if it is an address, though of no machine, else an empty text."""
+    try:
+        return str(ip_address(host))
+    except ValueError:
+        return ""
 
 
 class _Handshake:

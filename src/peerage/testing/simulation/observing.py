@@ -1,11 +1,11 @@
 """A Discovery that writes what it advertises, and what its directory has, into a trace."""
 
 from collections.abc import Callable
-from random import Random
 from typing import Any, Final, Self, Unpack
 
 from cachetools import LRUCache
 
+from peerage.discovery import Discovery
 from peerage.records.advert import Advert, AdvertFields
 from peerage.records.instance import DRAINING, Instance
 from peerage.registration import LAME_DUCK, Registration
@@ -18,15 +18,15 @@ from peerage.testing.simulation.trace import Advertised, Event, Sight, Updated, 
 VERSION: Final = "simulated_version"
 
 
-class ObservedDiscovery(SimulatedDiscovery):
+class TracingDiscovery(Discovery):
     """What is true of the instance that it advertises is written by the methods that its program calls.
 
     Args:
-        registry: a simulated one; closed with this.
+        registry: closed with this.
         process: label of the process in the trace.
         write: adds an event to the trace.
         clock: returns the time of events.
-        options: of :class:`SimulatedDiscovery`.
+        options: of the class that makes the calls, :class:`peerage.Discovery` or a subclass.
     """
 
     def __init__(
@@ -36,7 +36,6 @@ class ObservedDiscovery(SimulatedDiscovery):
         process: str,
         write: Callable[[Event], None],
         clock: Callable[[], float],
-        random: Random,
         **options: Any,
     ) -> None:
         self._process = process
@@ -46,7 +45,8 @@ class ObservedDiscovery(SimulatedDiscovery):
         self._version = 0
         self._nonces: dict[Registration, str] = {}
         self._last: Viewed | None = None
-        super().__init__(_Observed(registry, self.look), random=random, **options)
+        super().__init__(_Observed(registry, self.look), **options)
+        self._owns_registry = True
         self.directory.subscribe(lambda _: self.look())
 
     def _make_nonce(self) -> str:  # type: ignore[override]
@@ -99,16 +99,20 @@ class ObservedDiscovery(SimulatedDiscovery):
         """How many requests the balancer counts as under way."""
         return 0 if self._client is None else sum(self._client.balancer.outstanding.values())
 
-    def look(self) -> None:
-        """Write what the directory has, if that has changed."""
+    def look(self, *, again: bool = False) -> None:
+        """Write what the directory has, if that has changed, or *again*."""
         if not self.membership.ready:
             return
         visible = self.directory.find()
         sights = [_see(each, superseded=each not in visible) for each in self.directory]
         view = Viewed(0.0, self._process, tuple(sorted(sights)), self.membership.stale is not None)
-        if view != self._last:
+        if again or view != self._last:
             self._last = view
             self._write(Viewed(self._now(), view.process, view.sights, view.stale))
+
+
+class ObservedDiscovery(TracingDiscovery, SimulatedDiscovery):
+    """A Discovery of a simulated process, which writes into the trace."""
 
 
 class _Observed:

@@ -120,10 +120,11 @@ class Scenario:
         await asyncio.sleep(SESSION_TIMEOUT + _AFTER)
         self.cluster.calling = False
         await asyncio.sleep(_AFTER + self.schedule.rest)
-        for discovery in self.cluster.discoveries.values():
-            discovery.look()
+        for name, discovery in self.cluster.discoveries.items():
+            if self.world.host(name).alive:
+                discovery.look(again=True)
         # Without what the end of the world does.
-        return [*self.cluster.trace]
+        return self.cluster.end()
 
     def _start(self, name: str) -> None:
         host = self.world.host(name)

@@ -151,6 +151,16 @@ class Host:
         """Set the wall clock forward, or back if *seconds* are less than 0. Monotonic time stays."""
         self.offset += seconds
 
+    @property
+    def process_key(self) -> str:
+        """What tells its process from all others of the machine."""
+        return f"{self.name}.{self.starts}"
+
+    def runs(self, key: str) -> bool:
+        """Tell whether the process with that key runs on this machine."""
+        hosts = self.world.hosts.values()
+        return any(each.alive and each.machine is self.machine and each.process_key == key for each in hosts)
+
     def _signal(self, number: int) -> None:
         if self.process is not None and self.process.alive:
             self.process.signal(number)
@@ -193,6 +203,8 @@ class Host:
             identity=identity or self.identity(),
             network=self.world.network,
             random=Random(self.world.random.random()),
+            process_key=self.process_key,
+            runs=self.runs,
             **options,
         )
 
@@ -311,7 +323,9 @@ class World:
         for _ in range(_ENDINGS):
             for process in self.processes:
                 process.revive()
-            tasks = asyncio.all_tasks(self.loop)
+            # In the same order in each run: those of processes first.
+            tasks = [task for process in self.processes for task in process.tasks()]
+            tasks += asyncio.all_tasks(self.loop).difference(tasks)
             if not tasks:
                 break
             for task in tasks:

@@ -23,7 +23,7 @@ _Queue = asyncio.Queue[tuple[float, bytes]]
 
 
 class Proxy:
-    """A proxy between clients and *target* (``host:port``), on a free port of the loopback interface.
+    """A proxy between clients and *target* (``host:port``), on a free port.
 
     ::
 
@@ -33,9 +33,14 @@ class Proxy:
             await proxy.heal()
 
     While the target can't be reached, clients are connected and then reset.
+
+    Args:
+        target: ``host:port``.
+        address: on which the proxy listens, by default the loopback interface.
     """
 
-    def __init__(self, target: str) -> None:
+    def __init__(self, target: str, *, address: str = "127.0.0.1") -> None:
+        self._own_address = address
         host, _, port = target.rpartition(":")
         self._target = host, int(port)
         self._server: asyncio.Server | None = None
@@ -54,14 +59,14 @@ class Proxy:
 
     @property
     def address(self) -> str:
-        """``127.0.0.1:port``."""
-        return f"127.0.0.1:{self._port}"
+        """``host:port``."""
+        return f"{self._own_address}:{self._port}"
 
     async def start(self) -> None:
         """Listen; again on the same port after :meth:`refuse`."""
         self._release()
         if self._server is None:
-            self._server = await asyncio.start_server(self.taken, "127.0.0.1", self._port)
+            self._server = await asyncio.start_server(self.taken, self._own_address, self._port)
 
     async def aclose(self) -> None:
         """End everything; may be called twice."""
@@ -91,7 +96,7 @@ class Proxy:
         if self._links:
             await asyncio.wait(self._links)
         if self._held is None:
-            self._held = _bind(self._port)
+            self._held = _bind(self._own_address, self._port)
 
     def black_hole(self) -> None:
         """Accept connections and pass on nothing, either way: connections are half open.
@@ -229,11 +234,11 @@ def _reset(writer: StreamWriter) -> None:
         writer.transport.abort()
 
 
-def _bind(port: int) -> socket.socket | None:
+def _bind(address: str, port: int) -> socket.socket | None:
     """Bind *port*, so that no other process takes it; None if connections of before still keep it."""
     held = socket.socket()
     try:
-        held.bind(("127.0.0.1", port))
+        held.bind((address, port))
     except OSError:
         held.close()
         return None

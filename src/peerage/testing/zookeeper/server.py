@@ -201,11 +201,13 @@ class Ensemble:
 
     Args:
         folder: each server gets a folder in it.
+        options: further lines of their configuration, ``zoo.cfg``.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, options: Mapping[str, str] | None = None) -> None:
         numbers = (1, 2, 3)
-        members = {f"server.{number}": f"127.0.0.1:{free_port()}:{free_port()}" for number in numbers}
+        members = dict(options or {})
+        members |= {f"server.{number}": f"127.0.0.1:{free_port()}:{free_port()}" for number in numbers}
         self.servers = tuple(ZooKeeperServer(folder / str(number), options=members) for number in numbers)
         for number, server in zip(numbers, self.servers, strict=True):
             (server.folder / "data").mkdir(parents=True, exist_ok=True)

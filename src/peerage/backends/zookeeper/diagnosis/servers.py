@@ -121,7 +121,7 @@ _COMPLAINTS: Final = {
 
 def _check_serving(asked: Asked) -> Iterator[Finding]:
     version, mode = version_of(asked), mode_of(asked)
-    numbers_ = numbers(asked.words.get("mntr", ""))
+    measured = numbers(asked.words.get("mntr", ""))
     if version is not None and tuple(map(int, version.split(".")[:2])) < _OLDEST:
         yield Finding(
             "server",
@@ -140,7 +140,7 @@ def _check_serving(asked: Asked) -> Iterator[Finding]:
             "Start the other servers, or mend the network between them. Services go on with what they know.",
         )
     else:
-        yield Finding("server", _OK, asked.server, _praise(asked.server, version, mode, numbers_))
+        yield Finding("server", _OK, asked.server, _praise(asked.server, version, mode, measured))
     if "ruok" in asked.words and asked.words["ruok"] != "imok":
         yield Finding(
             "server",
@@ -149,16 +149,16 @@ def _check_serving(asked: Asked) -> Iterator[Finding]:
             f"{asked.server} doesn't answer 'imok' to 'ruok'.",
             "Read its log.",
         )
-    if not numbers_:
+    if not measured:
         yield Finding(
             "limits",
             _NOTE,
             asked.server,
-            f"{asked.server} doesn't say how near its limits it is: the four-letter word 'mntr' is not "
-            "enabled.",
-            f"Write {_WHITELIST} into its configuration, and restart it.",
+            f"{asked.server} doesn't say how near its limits it is: the four-letter word 'mntr' isn't "
+            "enabled, or wasn't answered in time.",
+            f"If it isn't, write {_WHITELIST} into its configuration, and restart it.",
         )
-    yield from check_limits(asked.server, numbers_, asked.words)
+    yield from check_limits(asked.server, measured, asked.words)
 
 
 def _praise(server: str, version: str | None, mode: str, found: dict[str, float]) -> str:
@@ -167,10 +167,10 @@ def _praise(server: str, version: str | None, mode: str, found: dict[str, float]
     if not found:
         return f"{what}."
     return (
-        f"{what}: {found.get('zk_num_alive_connections', 0):.0f} connections, "
-        f"{found.get('zk_outstanding_requests', 0):.0f} requests waiting, "
-        f"{found.get('zk_avg_latency', 0):g} ms on average, {found.get('zk_znode_count', 0):.0f} nodes, "
-        f"{found.get('zk_watch_count', 0):.0f} watches."
+        f"{what}; connections: {found.get('zk_num_alive_connections', 0):.0f}, "
+        f"requests waiting: {found.get('zk_outstanding_requests', 0):.0f}, "
+        f"latency: {found.get('zk_avg_latency', 0):g} ms on average, "
+        f"nodes: {found.get('zk_znode_count', 0):.0f}, watches: {found.get('zk_watch_count', 0):.0f}."
     )
 
 
@@ -228,7 +228,8 @@ def _check_size(
             f"{synced + 1} of {size} servers of the ensemble are in step: {rest}.",
             "Start the others, and read their logs if they don't join.",
         )
-    elif size and synced is not None:
+    elif size and synced is not None and len(serving) == len(all_asked):
+        # The leader notices only after a while that a server doesn't answer.
         yield Finding("quorum", _OK, "", f"All {size} servers of the ensemble are in step.")
     if size > len(all_asked):
         named = "1 of them" if len(all_asked) == 1 else f"{len(all_asked)} of them"

@@ -126,6 +126,22 @@ class Ensemble:
             if session.ip == host.ip:
                 self._receive(self.leader, CloseSession(None, number))
 
+    def lose_data(self) -> None:
+        """Lose all data and all sessions, as if the servers began with empty disks.
+
+        Raises:
+            RuntimeError: a server runs.
+        """
+        if any(member.host.alive for member in self.members):
+            raise RuntimeError("Servers lose their data while none of them runs: crash them first.")
+        self.leader, self._epoch = None, 0
+        self.log.clear()
+        self._stalled.clear()
+        self._sessions.clear()
+        for member in self.members:
+            member.stop_serving()
+            member.lose_data()
+
     # Who reaches whom
 
     def _reach(self, one: Member, other: Member) -> bool:

@@ -56,15 +56,15 @@ class Member:
         """The share of requests that it leaves undone because it has too much to do."""
         self.lost_replies = 0.0
         """The share of changes after which it loses the connection instead of confirming them."""
-        self.wipe()
+        self.lose_data()
         self.follows: Member | None = None
         """The leader, also if that is itself; None while it serves no client."""
         self.in_touch = 0.0
         """When it last was in touch with the leader; for the leader, with a majority."""
         self.context = Context()
 
-    def wipe(self) -> None:
-        """Lose all data, as at the loss of a disk."""
+    def lose_data(self) -> None:
+        """Begin without data; see :meth:`Ensemble.lose_data`."""
         self.state = Server(self._send_event)
         self.applied = 0
         """How many transactions of the ensemble's log it has applied."""
