@@ -104,7 +104,8 @@ def library(request):
 @pytest.fixture
 def client(discovery, library):
     package, made = library
-    with package.Client(transport=made.Transport(discovery)) as client:
+    # httpx waits for 5 seconds by default, which may pass on a busy machine.
+    with package.Client(transport=made.Transport(discovery), timeout=PATIENCE) as client:
         yield client
 
 

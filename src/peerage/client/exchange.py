@@ -177,7 +177,7 @@ class Exchange:
             self._resources.backups.discard(self)
             # This lives as long as the response, which is the task's result and must be collected if it is
             # dropped unread.
-            self.task = None
+            self.task = self.backup = None
         if self._answer is not None:
             self._answer.close()
         request = self.request

@@ -49,7 +49,7 @@ def leaders(server):
 async def test_it_is_one_instance_until_it_drains(tmp_path, discovery):
     """Found by its name at the port that gunicorn has; at SIGTERM it drains before gunicorn stops."""
     async with (
-        gunicorn(FLASK, tmp_path, "worker-0", "--workers", "2", TEST_LAME_DUCK="2") as server,
+        gunicorn(FLASK, tmp_path, "worker-0", "--workers", "2", TEST_LAME_DUCK="3") as server,
         discovery.session() as session,
     ):
         (instance,) = await eventually(lambda: found(discovery), "the instance")
