@@ -71,8 +71,8 @@ class Predecessors:
     def _ended(self) -> Iterator[str]:
         """Yield the names of the records to remove."""
         own, names = self._own_ids(), self._membership.registry.own_records
-        alike = {each for pair in own for each in self._membership.directory.find((pair,))}
-        for instance in alike:
+        found = (each for pair in sorted(own) for each in self._membership.directory.find((pair,)))
+        for instance in {each.name: each for each in found}.values():
             if instance.name not in names and _replaces(own, instance) and self._is_dead(instance):
                 yield instance.name
 
