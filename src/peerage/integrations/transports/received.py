@@ -99,14 +99,19 @@ class SyncReceived(Received):
             # Each turn in the other thread takes as long as a small request.
             yield self._whole
             return
+        with self._failures.translated(self._request):
+            while True:
+                self._check_process()
+                if not (chunk := self._run(self._response.content.readany())):
+                    return
+                yield chunk
+
+    def _check_process(self) -> None:
         if self._process != os.getpid():
             raise RegistryClosedError(
                 f"The response to {self._request.method} of {self._request.url.host} can be read only in the "
                 "process that sent its request, which has forked this one: send another request here."
             )
-        with self._failures.translated(self._request):
-            while chunk := self._run(self._response.content.readany()):
-                yield chunk
 
     def close(self) -> None:
         """End the request; its connection is kept if the body has arrived as a whole."""
