@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import aiohttp
 import pytest
 from aiohttp import web
-from tests.client.httpxclients import discovery_of
+from tests.client.httpxclients import LIBRARIES, discovery_of
 from tests.client.test_failover import drop
 from tests.client.test_outstanding import endless
 
@@ -16,6 +16,19 @@ from peerage.integrations.transports.bodies import InMemory, Streamed
 from peerage.testing import eventually
 
 ORDERS = "http://orders.service_id.asab/"
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+async def test_the_discovery_is_closed(name):
+    """Before the client, which was used."""
+    package, transport = LIBRARIES[name]
+    async with peerage.Discovery("memory:closed-before") as discovery:
+        client = package.AsyncClient(transport=transport(discovery))
+        with pytest.raises(package.ConnectError):
+            await client.get(ORDERS)
+    with pytest.raises(peerage.RegistryClosedError, match="This Discovery isn't open"):
+        await client.get(ORDERS)
+    await client.aclose()
 
 
 async def test_an_unknown_name(httpx_client, library):

@@ -146,7 +146,8 @@ class AsyncCarrier:
 
     def _open_session(self) -> aiohttp.ClientSession:
         session = self._session
-        if session is None:
+        # If the Discovery has closed it, another one is refused with an error that says so.
+        if session is None or session.closed:
             session = self._session = self._discovery.session(
                 calls=self._calls,
                 middlewares=(_send_as_given,),
