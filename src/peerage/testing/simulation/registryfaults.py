@@ -20,6 +20,9 @@ SESSION_TIMEOUT: Final = 10.0
 #: The least and the most seconds by which a server follows the others, usually.
 _LAG: Final = (0.0, 0.005)
 
+#: Seconds in which the servers have noticed that their leader was gone for a moment.
+_NOTICED: Final = 0.5
+
 #: Seconds between two looks at the servers.
 _OFTEN: Final = 0.1
 
@@ -151,6 +154,7 @@ class ZooKeeperFaults(RegistryFaults):
 
     async def _until_led(self) -> None:
         """Wait until the servers have a leader: so long the registry isn't there."""
+        await asyncio.sleep(_NOTICED)
         while self._ensemble.leader is None and not any(self._down.values()):  # noqa: ASYNC110 - they don't tell
             await asyncio.sleep(_OFTEN)
 
