@@ -172,9 +172,12 @@ class ChaosCluster:
                 self._add(f"{service}-{number}", service, number, free_port())
         for number in range(1, _CALLERS + 1):
             self._add(f"shop-{number}", "shop", number, 0)
-        async with asyncio.TaskGroup() as starting:
-            for member in self.members.values():
-                starting.create_task(self.run(member))
+        # Callers come last, so that no call waits for a service that takes long to start.
+        for callers in (False, True):
+            async with asyncio.TaskGroup() as starting:
+                for member in self.members.values():
+                    if callers is (member.port == 0):
+                        starting.create_task(self.run(member))
 
     async def _connect(self, name: str, address: str) -> None:
         proxies = [Proxy(server.address, address=address) for server in self.ensemble.servers]
