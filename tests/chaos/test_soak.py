@@ -1,4 +1,4 @@
-"""A process in which instances join and leave, and which loses its registry again and again, frees what it used.
+"""A process in which instances join and leave, and which loses its registry often, frees what it used.
 
 ``SOAK_ROUNDS=1000 .venv/bin/python -m pytest --timeout 900 --log-cli-level INFO tests/chaos/test_soak.py``
 shows more.
