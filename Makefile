@@ -24,7 +24,7 @@ demo: $(VENV)/.run ## a shop calls three pricing services by name; one is killed
 
 test: $(VENV)/.test $(VENV)-asab/.peer ## the tests, on this Python and on the distribution's (ARGS="-k name")
 	@scripts/zookeeper
-	scripts/test together $(BIN)/python 3 $(ARGS)
+	scripts/test together $(BIN)/python 4 $(ARGS)
 	scripts/test alone $(BIN)/python $(ARGS)
 	@scripts/test-pythons $(BIN)/python $(PYTHONS)
 

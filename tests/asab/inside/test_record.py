@@ -40,7 +40,7 @@ async def test_fields(inside, zookeeper, tmp_path, monkeypatch):
             assert record.pop("process_id") == one.running.pid
             assert record.pop("launch_time").endswith("Z")
             records[api] = record
-    assert set(records[OURS].pop("peerage")) <= {"scheme", "nonce", "host_key", "addresses"}
+    assert set(records[OURS].pop("peerage")) <= {"scheme", "nonce", "host_key", "addresses", "process"}
     assert records[OURS] == records[ORIGINAL]
     assert records[OURS] == {
         **MANIFEST,
