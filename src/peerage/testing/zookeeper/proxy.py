@@ -134,9 +134,10 @@ class Proxy:
             await end_session(session, password, *self._target)
             self._ended.add(session)
             del self.sessions[session]
+            link = self._link_of.pop(session)
             # The server keeps a client that has reconnected meanwhile connected, and ignores it.
             if not self._swallowing:
-                self._link_of[session].cancel()
+                link.cancel()
 
     def _release(self) -> None:
         if self._held is not None:
