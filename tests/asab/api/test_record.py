@@ -194,7 +194,11 @@ run(program, Service())
         **on(zookeeper),
         **ids,
     )
-    warnings = [line for line in outcome.log.splitlines() if " WARNING peerage." in line]
+    warnings = [
+        line
+        for line in outcome.log.splitlines()
+        if " WARNING peerage." in line and "drains" not in line  # a busy server may take longer for that
+    ]
     assert len(warnings) == (message is not None), warnings
     assert all(message in warning for warning in warnings)
 
