@@ -29,6 +29,7 @@ def work():
     return {"who": os.environ["INSTANCE_ID"], "pid": os.getpid()}
 
 app.wsgi_app = discovered(app.wsgi_app, lame_duck=float(os.environ.get("TEST_LAME_DUCK", 1.0)))
+logging.info("The application is loaded")
 """
 
 #: The workers of gunicorn for WSGI applications.

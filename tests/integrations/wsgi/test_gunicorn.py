@@ -98,13 +98,18 @@ async def test_no_call_fails_while_workers_are_replaced(tmp_path, discovery):
         assert [each.state for each in found(discovery)] == [None]
         return len(leaders(server)) > before
 
+    def loaded():
+        return server.log.count("The application is loaded")
+
     options = "--worker-class", "gthread", *WORKERS["gthread"]
     async with gunicorn(FLASK, tmp_path, "worker-0", *options) as server, discovery.session() as session:
         await eventually(lambda: found(discovery), "the instance")
         (tmp_path / "slow").touch()
         async with sending(session, URL) as load:
-            for _ in range(RESTARTS):
+            for number in range(1, RESTARTS + 1):
                 await load.some(20)
+                # A worker that gets the signal while it loads the application just ends.
+                await eventually(lambda number=number: loaded() == 2 * number, "both workers")
                 before = len(leaders(server))
                 server.signal(signal.SIGHUP)
                 await eventually(lambda before=before: replaced(before), "the next leader")

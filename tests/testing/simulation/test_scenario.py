@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
@@ -35,6 +36,15 @@ OUTAGE = Schedule(
 def test_no_promise_is_broken():
     _, failed = simulate_some(range(25))
     assert failed == []
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+def test_no_promise_is_broken_in_many_schedules():
+    """All kinds of faults and all pairs of them happen; else the command fails, too."""
+    command = [sys.executable, "-m", "peerage.testing.simulation", "--schedules", "2000"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
 def test_a_schedule_has_the_same_trace_in_each_process():
@@ -85,8 +95,8 @@ class TestCommand:
     def test_a_broken_promise_is_shrunk_and_replayed(self, capsys, monkeypatch: pytest.MonkeyPatch):
         lose = Membership._lose
 
-        def forget(membership: Membership, reason: str, *, refused: bool = False) -> None:
-            lose(membership, reason, refused=refused)
+        def forget(membership: Membership, reason: str, **how: Any) -> None:
+            lose(membership, reason, **how)
             for name in membership.directory.names():
                 membership.directory.remove(name, withdrawn=True)
 
