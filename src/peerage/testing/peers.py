@@ -15,8 +15,9 @@ from peerage.records.build import build_record
 from peerage.records.identity import Identity
 from peerage.records.instance import DRAINING
 from peerage.testing.isolated import IsolatedRegistry
-from peerage.testing.listener import Listener
 from peerage.testing.loopthread import LoopThread
+from peerage.web.running import bound_web
+from peerage.web.stopping import stop_listening
 
 if TYPE_CHECKING:
     from peerage.registry import Advertisement
@@ -53,7 +54,6 @@ class Peer:
         app.router.add_route("*", "/{tail:.*}", self._answer)
         # A handler that waits for something that doesn't come is cancelled with its connection.
         self._runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=1.0)
-        self._listener = Listener()
         self._nonce = secrets.token_hex(8)
         self._advertisement: Advertisement | None = None
         self._killed = False
@@ -111,9 +111,8 @@ class Peer:
     async def _listen(self, advert: Advert) -> Advert:
         """Listen on a free port, and return *advert* with it."""
         await self._runner.setup()
-        assert self._runner.server is not None, "it was set up"
-        self._listener.start(self._runner.server)
-        return advert.changed(web=[(*self._listener.address, "http")])
+        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        return advert.changed(web=bound_web(self._runner))
 
     async def _publish(self) -> None:
         data = build_record(self._advert, nonce=self._nonce)
@@ -125,7 +124,7 @@ class Peer:
 
     async def _stop(self) -> None:
         """Close its port and break its connections."""
-        await self._listener.stop()
+        await stop_listening(self._runner)
         for connection in () if self._runner.server is None else self._runner.server.connections:
             if connection.transport is not None:
                 connection.transport.abort()

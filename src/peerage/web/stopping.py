@@ -117,7 +117,7 @@ class GracefulStop:
         if runner is None:
             quiet = QUIET_SHARED if leave_to_others() else 0
         else:
-            await _stop_listening(runner)
+            await stop_listening(runner)
             if runner.server is None or not runner.server.connections:
                 return
             quiet = QUIET
@@ -180,7 +180,7 @@ class GracefulStop:
             waited_for.set_result(None)
 
 
-async def _stop_listening(runner: web.AppRunner) -> None:
+async def stop_listening(runner: web.AppRunner) -> None:
     """Close the listening sockets, and hand over to *runner* what was accepted from them."""
     # It isn't documented. Without it, a connection that is accepted at this moment is dropped.
     servers = [getattr(each, "_server", None) for each in runner.sites]
