@@ -20,11 +20,11 @@ import aiohttp.web
 sys.modules["jwcrypto"] = None  # type: ignore[assignment] # as if it weren't installed
 
 import asab  # noqa: E402 - after that
-import asab.api  # noqa: E402
-import asab.api.discovery  # noqa: E402
-import asab.web  # noqa: E402
-import asab.web.rest  # noqa: E402
-import asab.zookeeper  # noqa: E402
+import asab.api  # noqa: E402 - likewise
+import asab.api.discovery  # noqa: E402 - likewise
+import asab.web  # noqa: E402 - likewise
+import asab.web.rest  # noqa: E402 - likewise
+import asab.zookeeper  # noqa: E402 - likewise
 
 _PROCESS = os.environ["TEST_PROCESS"]
 _SERVICE = os.environ["SERVICE_ID"]
@@ -61,7 +61,7 @@ def write(event: str, **fields: Any) -> None:
     os.write(_descriptor, (json.dumps(line) + "\n").encode())
 
 
-class Member(asab.Application):  # type: ignore[misc]
+class Member(asab.Application):  # type: ignore[misc] # asab has no types
     """An instance of a service, or a caller."""
 
     def __init__(self) -> None:
@@ -117,7 +117,8 @@ class Member(asab.Application):  # type: ignore[misc]
         """Advertise, or call until the input ends."""
         if _PORT != "0":
             # It has no event for that.
-            while not any(each.RealPath for each in self._container.Advertisments.values()):  # noqa: ASYNC110
+            # asab doesn't say when it is registered.
+            while not any(each.RealPath for each in self._container.Advertisments.values()):  # noqa: ASYNC110 - see above
                 await asyncio.sleep(0.01)
             write(
                 "Advertised",

@@ -252,18 +252,6 @@ def test_a_removed_instance_is_forgotten_after_its_last_request():
     assert not balancer.avoided
 
 
-@pytest.mark.parametrize("drained", [False, True])
-def test_requests_at_an_instance_whose_record_vanished_are_not_answered_unless_it_drained(drained):
-    clock = Clock()
-    balancer, instances = make_balancer(11, clock), make_many(1)
-    pick = balancer.pick(instances)
-    assert not balancer.check_stalled(pick)
-    balancer.forget("App.0", drained=drained)
-    assert balancer.check_stalled(pick) is not drained
-    end(pick, Outcome.CANCELLED)
-    assert not balancer.check_stalled(balancer.pick(instances))
-
-
 def test_another_score_decides():
     balancer = make_balancer(
         10, score=lambda one, _stats, other, _others, _now: 1 if one.name < other.name else -1

@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from tests.balancing.test_balancer import end, make_balancer, make_many
@@ -65,3 +66,15 @@ class CountingMachine(RuleBasedStateMachine):
 
 
 TestCounting = CountingMachine.TestCase
+
+
+@pytest.mark.parametrize("drained", [False, True])
+def test_requests_at_an_instance_whose_record_vanished_are_not_answered_unless_it_drained(drained):
+    clock = Clock()
+    balancer, instances = make_balancer(11, clock), make_many(1)
+    pick = balancer.pick(instances)
+    assert not balancer.check_stalled(pick)
+    balancer.forget("App.0", drained=drained)
+    assert balancer.check_stalled(pick) is not drained
+    end(pick, Outcome.CANCELLED)
+    assert not balancer.check_stalled(balancer.pick(instances))
