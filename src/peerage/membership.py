@@ -154,6 +154,11 @@ class Membership:
         """Wait until the registry refuses to be read; raises RegistryClosedError as wait_ready() does."""
         await self._until(lambda: self.refused)
 
+    async def wait_changed(self) -> None:
+        """Wait until :attr:`ready` or :attr:`stale` is set anew; raises as :meth:`wait_stale` does."""
+        changed = self._changed
+        await self._until(lambda: changed is not self._changed)
+
     async def _until(self, holds: Callable[[], bool]) -> None:
         while not holds():
             if not self._closed:

@@ -5,7 +5,7 @@ import logging
 import pytest
 from tests.support import record
 
-from peerage.directory import Change, Directory, Problems
+from peerage.directory import Change, Directory, Hidden, Problems
 from peerage.directory.directory import Counts
 from peerage.directory.index import Standing
 from peerage.registry import Record
@@ -153,7 +153,8 @@ class TestIncarnations:
         assert names(directory.find()) == ["new"]
         assert len(directory) == 2
         assert names(directory) == ["new", "old"]
-        assert events == []
+        assert events == [Hidden("old")]
+        del events[:]
         directory.put(record("newest", 3, instance_id="1"))
         directory.remove("newest")
         directory.remove("new")

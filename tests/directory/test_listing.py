@@ -6,7 +6,7 @@ import pytest
 from tests.support import record
 
 from peerage.directory import Directory
-from peerage.directory.listing import listing, row_of
+from peerage.directory.listing import listing, row, row_of
 
 
 @pytest.fixture
@@ -61,16 +61,35 @@ def test_criteria_leave_out_other_records(directory):
 def test_entries_are_values_of_json(directory):
     """For programs."""
     first, *_, last = (json.loads(json.dumps(row.entry())) for row in listing(directory))
-    assert first.keys() == {"name", "state", "superseded", "unconfirmed", "urls", "problems", "record"}
-    assert last == {
-        "name": "broken",
-        "state": "unreadable",
+    assert first == {
+        "name": "a",
+        "service": "A",
+        "instance": "a",
+        "node": "n",
+        "site": None,
+        "host": "node-1",
+        "appclass": "App",
+        "version": None,
+        "launch_time": None,
+        "state": "ready",
         "superseded": False,
         "unconfirmed": False,
-        "urls": [],
-        "problems": list(directory.problems["broken"]),
-        "record": None,
+        "urls": ["http://node-1:1"],
+        "ids": {"shard": [1]},
+        "attention_required": None,
+        "problems": list(directory.problems["a"]),
+        "record": directory.get("a").record(),
     }
+    assert (last["name"], last["state"], last["urls"], last["ids"]) == ("broken", "unreadable", [], {})
+    assert last["problems"] == list(directory.problems["broken"])
+    assert last["record"] is None
+
+
+def test_the_row_of_one_record_is_the_one_of_the_listing(directory):
+    """So that what follows the changes shows what lists everything."""
+    for each in listing(directory):
+        assert row(directory, each.name) == each
+    assert row(directory, "unknown") is None
 
 
 def test_an_instance_is_a_row_outside_of_a_directory(directory):

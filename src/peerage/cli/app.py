@@ -198,6 +198,29 @@ def doctor(
     _end(lambda: run_doctor(url, registry, probe=probe, timeout=timeout, as_object=json))
 
 
+@app.command("serve")
+def serve(
+    *,
+    http: Annotated[
+        str, typer.Option("--http", metavar="ADDRESS:PORT", help="Where to listen; port 0: a free one.")
+    ] = "127.0.0.1:8600",
+    host_name: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--host-name", metavar="NAME", help="A name of this server besides localhost; repeatable."
+        ),
+    ] = None,
+    registry: Registry = None,
+) -> None:
+    """Serve a page that shows the cluster, and an HTTP API, read only, until Ctrl-C.
+
+    Exit code: 2 wrong usage; 130 ended by Ctrl-C.
+    """
+    from peerage.cli.serve import serve as run_serve  # noqa: PLC0415 - each command loads what it needs
+
+    _end(lambda: run_serve(registry, http, host_name or []))
+
+
 @app.command("demo")
 def demo(
     *,

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from itertools import groupby
 
 from peerage.cli.run import CommandError, Exit
-from peerage.cli.text import as_json, clean, shorten
+from peerage.cli.text import clean, shorten
 from peerage.diagnosis import Diagnosis, Finding, Severity
 from peerage.doctor import diagnose
+from peerage.records.text import as_json
 
 #: Findings of one kind that are shown; with --json all are.
 _SHOWN = 10

@@ -6,12 +6,13 @@ from datetime import UTC, datetime
 
 from peerage.cli.run import CommandError, Exit, opened, report
 from peerage.cli.table import COLUMNS, cells, plain_table, problem_lines, rich_table
-from peerage.cli.text import as_json, clean, shorten
+from peerage.cli.text import clean, shorten
 from peerage.directory import Criteria, Directory, fold_criteria
 from peerage.directory.listing import Row, listing
 from peerage.directory.suggest import nearest_key
 from peerage.discovery import Discovery
 from peerage.records.instance import Instance
+from peerage.records.text import as_json
 
 #: What the state of a superseded record means.
 SUPERSEDED = (

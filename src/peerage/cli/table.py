@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from peerage.cli.text import age, clean, shorten
 from peerage.directory.listing import Row
-from peerage.records.instance import Instance
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -32,25 +31,25 @@ _STYLES = {
 
 def cells(row: Row, now: datetime) -> tuple[str, ...]:
     """Return one row of the table; of an unreadable record none."""
-    instance = row.instance
-    if instance is None:
+    if row.instance is None:
         return ()
+    shown = row.summary()
     state = shorten(row.state)
-    ids = " ".join(f"{key}={value}" for key, value in instance.advertised_ids() if key not in _SHOWN)
+    ids = " ".join(f"{key}={value}" for key, value in row.instance.advertised_ids() if key not in _SHOWN)
     return (
-        shorten(instance.service_id or ""),
-        shorten(instance.instance_id or ""),
-        _host(instance),
-        " ".join(map(clean, sorted(instance.urls))),
-        shorten(instance.appclass or ""),
+        shorten(shown["service"] or ""),
+        shorten(shown["instance"] or ""),
+        _host(shown["node"], shown["host"]),
+        " ".join(map(clean, shown["urls"])),
+        shorten(shown["appclass"] or ""),
         f"{state}{', superseded' * row.superseded}{', unconfirmed' * row.unconfirmed}",
-        age((row.record() or {}).get("launch_time"), now),
+        age(shown["launch_time"], now),
         shorten(ids),
     )
 
 
-def _host(instance: Instance) -> str:
-    node, host = shorten(instance.node_id or ""), shorten(instance.host or "")
+def _host(node: str | None, host: str | None) -> str:
+    node, host = shorten(node or ""), shorten(host or "")
     return f"{node} ({host})" if node and host and node != host else node or host
 
 

@@ -1,16 +1,10 @@
-"""Text of records for a terminal, and as JSON for programs.
+"""Text of records for a terminal.
 
 A record may contain anything: escape sequences that set the title of a window, line breaks that forge a line,
 marks that reverse the reading order. For a terminal, all of it is spelled out.
 """
 
-import json
-import math
 from datetime import UTC, datetime
-from typing import Any
-
-#: Levels that are kept of a value that is nested too deeply.
-_DEEPEST = 50
 
 
 def clean(text: str) -> str:
@@ -54,29 +48,3 @@ def age(launch_time: object, now: datetime) -> str:
         if seconds >= 2 * length:
             return f"{seconds // length} {unit}"
     return f"{seconds} s"
-
-
-def as_json(value: dict[str, Any] | list[Any]) -> str:
-    """Return *value* as one line of JSON.
-
-    ``NaN`` and ``Infinity``, which Python reads although they aren't JSON, become null, and so do values that
-    are nested too deeply to be written.
-    """
-    try:
-        return json.dumps(value, allow_nan=False)
-    except (ValueError, RecursionError):
-        return json.dumps(_restricted(value, _DEEPEST))
-
-
-def _restricted(value: Any, depth: int) -> Any:
-    match value:
-        case float() if not math.isfinite(value):
-            return None
-        case dict() | list() | tuple() if depth == 0:
-            return None
-        case dict():
-            return {key: _restricted(item, depth - 1) for key, item in value.items()}
-        case list() | tuple():
-            return [_restricted(item, depth - 1) for item in value]
-        case _:
-            return value

@@ -11,10 +11,10 @@ from peerage.changes import Changed, PeerEvent
 from peerage.cli.ls import SUSPECTED, empty, matching, out_of_touch, parse_criteria
 from peerage.cli.run import Exit, opened, show_outages
 from peerage.cli.table import COLUMNS, cells, problem_line, problem_lines, rich_table
-from peerage.cli.text import as_json
 from peerage.directory import Criteria, DirectoryEvent, Problems, fold_criteria
 from peerage.directory.listing import Row, listing, row_of
 from peerage.discovery import Discovery
+from peerage.records.text import as_json
 from peerage.waiting import first_of
 
 if TYPE_CHECKING:

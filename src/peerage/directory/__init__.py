@@ -1,6 +1,14 @@
 """The in-memory index of instances; pure and synchronous."""
 
-from peerage.directory.directory import Change, Criteria, Directory, DirectoryEvent, Problems, fold_criteria
+from peerage.directory.directory import (
+    Change,
+    Criteria,
+    Directory,
+    DirectoryEvent,
+    Hidden,
+    Problems,
+    fold_criteria,
+)
 from peerage.directory.guard import SUSPECT_SECONDS, Guard
 from peerage.directory.reconcile import reconcile
 
@@ -11,6 +19,7 @@ __all__ = [
     "Directory",
     "DirectoryEvent",
     "Guard",
+    "Hidden",
     "Problems",
     "fold_criteria",
     "reconcile",

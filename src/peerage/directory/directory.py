@@ -52,7 +52,14 @@ class Problems(NamedTuple):
     """What can't be used, a sentence each; empty if all of the record can be used, or if it was removed."""
 
 
-DirectoryEvent = Change | Problems
+class Hidden(NamedTuple):
+    """A superseded record came, changed or went, which changes nothing that is visible."""
+
+    name: str
+    """Name of the record in the registry."""
+
+
+DirectoryEvent = Change | Problems | Hidden
 
 
 class Counts(NamedTuple):
@@ -257,7 +264,8 @@ class Directory:
         earlier = self._problems.pop(name, ())
         if problems:
             self._problems[name] = problems
-        for before, after in self._incarnations.replace(old, new):
+        changes = self._incarnations.replace(old, new)
+        for before, after in changes:
             # The new one first: an id that both have is never without an instance in between.
             if after is not None:
                 self._index.add(after, _standing_of(after), before)
@@ -266,7 +274,11 @@ class Directory:
             self.generation += 1
             if self._subscribers:
                 self._publish(Change(before, after))
-        if problems != earlier and self._subscribers:
+        if not self._subscribers:
+            return
+        if not changes and old is not new:
+            self._publish(Hidden(name))
+        if problems != earlier:
             self._publish(Problems(name, problems))
 
     def _log_once(self, name: str, problems: str) -> None:
@@ -291,6 +303,10 @@ class Directory:
     def get(self, name: str) -> Instance | None:
         """Return the instance whose record has this name."""
         return self._instances.get(name)
+
+    def is_visible(self, instance: Instance) -> bool:
+        """Tell whether *instance*, one of the known ones, has no newer record."""
+        return self._incarnations.is_newest(instance)
 
     @property
     def problems(self) -> Mapping[str, tuple[str, ...]]:

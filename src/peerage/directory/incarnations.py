@@ -33,6 +33,11 @@ class Incarnations:
         """Tell whether *instance* has no other record."""
         return self._groups.get(_key(instance)) is instance
 
+    def is_newest(self, instance: Instance) -> bool:
+        """Tell whether *instance*, which is one of these, is the visible one of its group."""
+        group = self._groups.get(_key(instance))
+        return group is not None and _newest(group) is instance
+
     def replace(self, old: Instance | None, new: Instance | None) -> list[_Change]:
         """Exchange two versions of one record, either of which may be None.
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from peerage.directory.directory import Criteria, Directory
 from peerage.records.instance import Instance
+from peerage.records.names import BUILTIN_KEYS
 
 
 class Row(NamedTuple):
@@ -35,15 +36,41 @@ class Row(NamedTuple):
             return {}
 
     def entry(self) -> dict[str, Any]:
-        """Return the row for programs, as values of JSON."""
+        """Return the row for programs, as values of JSON: :meth:`summary` and the whole record."""
+        record = self.record()
+        return {**self._summary(record or {}), "record": record}
+
+    def summary(self) -> dict[str, Any]:
+        """Return what a table shows of the row, as values of JSON; texts are those of the record.
+
+        ``ids`` are the custom ids, ``{key: [value, …]}``. ``launch_time``, ``version`` and
+        ``attention_required`` are what the record says, whatever its type, and None if it says nothing.
+        """
+        return self._summary(self.record() or {})
+
+    def _summary(self, record: dict[str, Any]) -> dict[str, Any]:
+        instance = self.instance
+        ids: dict[str, list[Any]] = {}
+        for key, value in () if instance is None else instance.advertised_ids():
+            if key not in BUILTIN_KEYS:
+                ids.setdefault(key, []).append(value)
         return {
             "name": self.name,
+            "service": None if instance is None else instance.service_id,
+            "instance": None if instance is None else instance.instance_id,
+            "node": None if instance is None else instance.node_id,
+            "site": None if instance is None else instance.id("site_id"),
+            "host": None if instance is None else instance.host,
+            "appclass": None if instance is None else instance.appclass,
+            "version": record.get("version"),
+            "launch_time": record.get("launch_time"),
             "state": self.state,
             "superseded": self.superseded,
             "unconfirmed": self.unconfirmed,
-            "urls": [] if self.instance is None else sorted(self.instance.urls),
+            "urls": [] if instance is None else sorted(instance.urls),
+            "ids": ids,
+            "attention_required": record.get("attention_required"),
             "problems": list(self.problems),
-            "record": self.record(),
         }
 
 
@@ -69,6 +96,19 @@ def listing(directory: Directory, criteria: Criteria = ()) -> list[Row]:
     return (
         rows if criteria else [*rows, *(Row(name, "unreadable", problems[name]) for name in sorted(problems))]
     )
+
+
+def row(directory: Directory, name: str) -> Row | None:
+    """Return the row of the record *name*; None if there is no such record."""
+    instance, problems = directory.get(name), directory.problems.get(name, ())
+    if instance is not None:
+        return row_of(
+            instance,
+            problems,
+            superseded=not directory.is_visible(instance),
+            unconfirmed=name in directory.unconfirmed,
+        )
+    return Row(name, "unreadable", problems) if problems else None
 
 
 def row_of(

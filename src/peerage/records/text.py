@@ -1,12 +1,16 @@
-"""The text of a record: parsing it, and showing the beginning of a wrong value."""
+"""The text of a record: parsing it, writing it again, and showing the beginning of a wrong value."""
 
 import json
+import math
 import sys
 from reprlib import Repr
 from typing import Any, Final
 
 #: Characters that are shown of a value.
 _SHOWN: Final = 60
+
+#: Levels that are kept of a value that is nested too deeply.
+_DEEPEST: Final = 50
 
 _STRICT: Final = json.JSONDecoder()
 
@@ -40,6 +44,32 @@ def parse_record(data: bytes) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ValueError(f"a JSON {type(value).__name__} instead of an object")  # noqa: TRY004 - the data is wrong, not the call
     return value
+
+
+def as_json(value: dict[str, Any] | list[Any]) -> str:
+    """Return *value* as one line of JSON.
+
+    ``NaN`` and ``Infinity``, which Python reads although they aren't JSON, become null, and so do values that
+    are nested too deeply to be written.
+    """
+    try:
+        return json.dumps(value, allow_nan=False)
+    except (ValueError, RecursionError):
+        return json.dumps(_restricted(value, _DEEPEST))
+
+
+def _restricted(value: Any, depth: int) -> Any:
+    match value:
+        case float() if not math.isfinite(value):
+            return None
+        case dict() | list() | tuple() if depth == 0:
+            return None
+        case dict():
+            return {key: _restricted(item, depth - 1) for key, item in value.items()}
+        case list() | tuple():
+            return [_restricted(item, depth - 1) for item in value]
+        case _:
+            return value
 
 
 def printable(text: str) -> bool:
