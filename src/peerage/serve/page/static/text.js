@@ -14,6 +14,15 @@ export function clean(value, limit = LONGEST) {
   return cut.replace(UNPRINTABLE, spell);
 }
 
+/** Return the JSON of a value on several lines, what can't be seen spelled out as JSON does. */
+export function json(value) {
+  return JSON.stringify(value, null, 2).replace(UNPRINTABLE, (found) =>
+    found === " " || found === "\n"
+      ? found
+      : Array.from({ length: found.length }, (_, index) => `\\u${found.charCodeAt(index).toString(16).padStart(4, "0")}`).join(""),
+  );
+}
+
 /** Return the value of a field as text; a field may have any type. */
 export function plain(value) {
   if (value === null || value === undefined) return "";
