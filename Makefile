@@ -28,8 +28,9 @@ test: $(VENV)/.test $(VENV)-asab/.peer ## the tests, on this Python and on the d
 	scripts/test alone $(BIN)/python $(ARGS)
 	@scripts/test-pythons $(BIN)/python $(PYTHONS)
 
-test-all: $(VENV)/.test $(VENV)-asab/.peer ## what `make test` leaves out: further Pythons, wheel and sdist, several ZooKeeper servers, long tests
+test-all: $(VENV)/.test-all $(VENV)-asab/.peer ## what `make test` leaves out: further Pythons, wheel and sdist, several ZooKeeper servers, long tests
 	@scripts/zookeeper
+	@scripts/chromium
 	@command -v ip >/dev/null || scripts/debian iproute2
 	@scripts/test-pythons $(BIN)/python $(PYTHONS_ALL)
 	@scripts/test-newest-kazoo $(BIN)/python
@@ -72,6 +73,10 @@ $(VENV)/.run: pyproject.toml
 $(VENV)/.test: pyproject.toml
 	@scripts/venv $(VENV) '.[all,testing]' --group test
 	@touch $@ $(VENV)/.run
+
+$(VENV)/.test-all: pyproject.toml
+	@scripts/venv $(VENV) '.[all,testing]' --group test-all
+	@touch $@ $(VENV)/.run $(VENV)/.test
 
 $(VENV)/.check: pyproject.toml
 	@scripts/venv $(VENV) '.[all,testing]' --group test --group check
