@@ -5,7 +5,7 @@ are the only label that grows with the cluster, and their number is bounded.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import accumulate
+from itertools import accumulate, chain
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from prometheus_client.core import (
@@ -15,6 +15,7 @@ from prometheus_client.core import (
     InfoMetricFamily,
     Metric,
 )
+from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
@@ -63,6 +64,25 @@ class DiscoveryCollector(MembershipCollector):
         yield from _registrations(self._discovery)
         yield from _calls(self._discovery.balancer)
         yield from _tokens(self._discovery.token_counts())
+
+
+class _Together(Collector):
+    def __init__(self, collectors: Iterable[Collector]) -> None:
+        self._collectors = collectors
+
+    def collect(self) -> Iterator[Metric]:
+        return chain.from_iterable(each.collect() for each in self._collectors)
+
+
+def encode(accept: str, collectors: Iterable[Collector]) -> tuple[str, bytes]:
+    """Return the content type and the text of the metrics of *collectors*.
+
+    Args:
+        accept: the header Accept, which chooses between the formats.
+        collectors: registries, or single ones.
+    """
+    write, content_type = choose_encoder(accept)
+    return content_type, write(_Together(collectors))
 
 
 def gauge(name: str, text: str, value: float) -> GaugeMetricFamily:
@@ -252,8 +272,7 @@ def _bounded(services: Mapping[str, _T]) -> Iterable[tuple[str, list[_T]]]:
     """Yield the services in the order of their names, in the end those that are too many as one."""
     names = sorted(services.keys() - {OTHERS})
     for name in names[:MOST_SERVICES]:
-        # A text that can't be encoded would spoil the whole answer.
-        yield name.encode("utf-8", "replace").decode(), [services[name]]
+        yield name, [services[name]]
     rest = [services[name] for name in (*names[MOST_SERVICES:], OTHERS) if name in services]
     if rest:
         yield OTHERS, rest
