@@ -11,7 +11,7 @@ from peerage.changes import Changed, PeerEvent
 from peerage.cli.ls import SUSPECTED, empty, matching, out_of_touch, parse_criteria
 from peerage.cli.run import Exit, opened, show_outages
 from peerage.cli.table import COLUMNS, cells, problem_line, problem_lines, rich_table
-from peerage.directory import Criteria, DirectoryEvent, Problems, fold_criteria
+from peerage.directory import Criteria, DirectoryEvent, Problems
 from peerage.directory.listing import Row, listing, row_of
 from peerage.discovery import Discovery
 from peerage.records.text import as_json
@@ -35,7 +35,7 @@ async def watch(registry: str | None, words: list[str], *, timeout: float, as_li
 
     *as_lines* writes JSON objects, one a line; *timeout* is the time to answer at the start.
     """
-    criteria = fold_criteria(parse_criteria(words))
+    criteria = parse_criteria(words)
     async with opened(registry, timeout) as discovery:
         show_outages()
         if sys.stdout.isatty() and not as_lines:
