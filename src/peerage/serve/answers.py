@@ -1,6 +1,5 @@
 """Answers of the API: JSON, and errors that say what to do."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from aiohttp import hdrs, web
@@ -8,9 +7,11 @@ from aiohttp import hdrs, web
 from peerage.records.text import as_json
 
 
-def answer(value: dict[str, Any] | list[Any], *, headers: Mapping[str, str] | None = None) -> web.Response:
-    """Return *value* as JSON."""
-    return web.Response(text=as_json(value), content_type="application/json", headers=headers)
+def answer(value: dict[str, Any] | list[Any]) -> web.Response:
+    """Return *value* as JSON, which no cache may keep."""
+    return web.Response(
+        text=as_json(value), content_type="application/json", headers={hdrs.CACHE_CONTROL: "no-store"}
+    )
 
 
 def refuse(status: int, message: str, *, retry_after: int | None = None, **headers: str) -> web.Response:

@@ -7,7 +7,6 @@ time, it gets a ``status`` without an id, so that it can tell a quiet cluster fr
 """
 
 import asyncio
-from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 from aiohttp import hdrs, web
@@ -15,19 +14,17 @@ from aiohttp import hdrs, web
 from peerage.records.text import as_json
 from peerage.serve.answers import refuse
 from peerage.serve.feed import Feed
+from peerage.serve.sending import abort, pieces, send, separated
 from peerage.serve.view import View
 
 #: Seconds without an event after which ``status`` is sent.
 HEARTBEAT: Final = 15.0
 
-#: Seconds that a client has to take what it is sent; one that is slower is cut off, and may come back.
-PATIENCE: Final = 30.0
-
 #: Milliseconds after which a browser connects again.
 _RETRY: Final = 1000
 
-#: Bytes that are written at once: what the process keeps in memory for a client that takes nothing.
-_PIECE: Final = 1 << 16
+#: A new client gets an earlier state if the events since are at most this part of it in size, 1/4.
+_SHARE: Final = 4
 
 
 class _Reset(NamedTuple):
@@ -35,9 +32,9 @@ class _Reset(NamedTuple):
 
     number: int
     """Of that event."""
-    size: int
-    """Bytes of the feed up to it."""
     pieces: list[bytes]
+    good_until: int
+    """The size of the feed up to which it is sent, followed by the events since."""
 
 
 class Events:
@@ -46,7 +43,7 @@ class Events:
     def __init__(self, view: View, *, most: int = 200) -> None:
         self._view = view
         self._most = most
-        self._requests: set[web.Request] = set()
+        self._requests: dict[int, web.Request] = {}
         self._reset: _Reset | None = None
         self._ended = False
         self.dropped = 0
@@ -56,7 +53,7 @@ class Events:
     def clients(self) -> int:
         """Clients that are connected."""
         # A handler that waits for an event notices only then that its client has gone.
-        return sum(request.transport is not None for request in self._requests)
+        return sum(request.transport is not None for request in self._requests.values())
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer a request, until the client, the view or the application ends."""
@@ -73,7 +70,7 @@ class Events:
                 "X-Accel-Buffering": "no",  # nginx would keep events back
             }
         )
-        self._requests.add(request)
+        self._requests[id(request)] = request
         try:
             await response.prepare(request)
             if request.method != hdrs.METH_HEAD:
@@ -81,65 +78,59 @@ class Events:
                 await self._follow(response, last)
         except TimeoutError:
             self.dropped += 1
-            _abort(request)
+            abort(request)
         finally:
-            self._requests.discard(request)
+            del self._requests[id(request)]
         return response
 
     async def end(self, _app: web.Application | None = None) -> None:
         """End all answers; for ``on_shutdown``, since the server would wait for them."""
         self._ended = True
         self._view.feed.wake()
-        for request in self._requests:
+        for request in self._requests.values():
             # One that doesn't read what it was sent would be waited for.
             if request.transport is not None and request.transport.get_write_buffer_size():
-                _abort(request)
+                abort(request)
 
     async def _follow(self, response: web.StreamResponse, last: str) -> None:
         feed = self._view.feed
         number = feed.number(last)
-        await _send(response, [f"retry: {_RETRY}\n\n".encode()])
+        await send(response, [f"retry: {_RETRY}\n\n".encode()])
         told = False
         while not (feed.closed or self._ended):
             events = None if number is None else feed.after(number)
             if events is None:
-                number, _, pieces = self._everything()
-                await _send(response, pieces)
+                reset = self._everything()
+                number = reset.number
+                await send(response, reset.pieces)
             elif events:
-                await _send(response, (event.text for event in events))
+                await send(response, (event.text for event in events))
                 number = events[-1].number
             elif not told:
                 told = True
                 status = as_json(self._view.status())
-                await _send(response, [f"event: status\ndata: {status}\n\n".encode()])
+                await send(response, [f"event: status\ndata: {status}\n\n".encode()])
             else:
                 told = await _wait(feed)
 
     def _everything(self) -> _Reset:
         """Return where a new client begins: not the latest state, if few events lead from an earlier one."""
         feed, reset = self._view.feed, self._reset
-        if reset is not None and feed.after(reset.number) is not None:
-            # Clients that come one after the other share it, so that 200 of them don't need 200 copies.
-            if feed.size - reset.size <= sum(map(len, reset.pieces)) / 4:
-                return reset
+        # Clients that come one after the other share it, so that 200 of them don't need 200 copies.
+        if reset is not None and feed.after(reset.number) is not None and feed.size <= reset.good_until:
+            return reset
         # Taken together, without waiting in between: what changes later is an event.
         number, timeline = feed.last, self._view.timeline.entries()
-        self._reset = _Reset(
-            number,
-            feed.size,
-            list(
-                _pieces(
-                    (
-                        feed.begin(number, "reset"),
-                        b'{"status":%b,"rows":[' % as_json(self._view.status()).encode(),
-                        *_separated(self._view.rows()),
-                        b'],"timeline":[',
-                        *_separated(timeline),
-                        b"]}\n\n",
-                    )
-                )
-            ),
+        parts = (
+            feed.begin(number, "reset"),
+            b'{"status":%b,"rows":[' % as_json(self._view.status()).encode(),
+            *separated(self._view.rows()),
+            b'],"timeline":[',
+            *separated(timeline),
+            b"]}\n\n",
         )
+        enough = sum(map(len, parts)) // _SHARE
+        self._reset = _Reset(number, list(pieces(parts)), feed.size + enough)
         return self._reset
 
 
@@ -151,36 +142,3 @@ async def _wait(feed: Feed) -> bool:
     except TimeoutError:
         return False
     return True
-
-
-async def _send(response: web.StreamResponse, parts: Iterable[bytes]) -> None:
-    """Write *parts*; raises TimeoutError if the client doesn't take them in time."""
-    async with asyncio.timeout(PATIENCE):
-        for piece in _pieces(parts):
-            await response.write(piece)
-
-
-def _pieces(parts: Iterable[bytes]) -> Iterator[bytes]:
-    """Put small *parts* together into pieces that are written at once, and divide large ones."""
-    waiting: list[bytes] = []
-    size = 0
-    for part in parts:
-        waiting.append(part)
-        size += len(part)
-        if size >= _PIECE:
-            whole = b"".join(waiting)
-            yield from (whole[start : start + _PIECE] for start in range(0, len(whole), _PIECE))
-            waiting, size = [], 0
-    if waiting:
-        yield b"".join(waiting)
-
-
-def _separated(values: list[bytes]) -> Iterator[bytes]:
-    """Yield JSON values as the items of a list."""
-    for index, value in enumerate(values):
-        yield b"," + value if index else value
-
-
-def _abort(request: web.Request) -> None:
-    if request.transport is not None:
-        request.transport.abort()

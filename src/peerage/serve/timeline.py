@@ -22,8 +22,8 @@ class Moment(NamedTuple):
     """Seconds since the epoch."""
     what: str
     """``joined``, ``restarted``, ``left`` (after it drained), ``vanished`` (without draining), ``suspect``,
-    ``back`` (ready again, or registered again by the same process), or the state that it has now; ``lost`` and
-    ``found``: touch with the registry."""
+    ``back`` (ready again, or registered again by the same process), or the state that it has now; of the
+    registry, touch with it is ``lost`` or ``found``."""
     name: str
     """Of the record, or the URL of the registry."""
     service: str | None

@@ -81,6 +81,11 @@ class View:
         """Another text after each change of what is known, and in each run of this process."""
         return self.feed.id(self._version)
 
+    @property
+    def failed(self) -> bool:
+        """Whether it doesn't show changes any more, because of a bug."""
+        return self._task is not None and self.feed.closed
+
     def status(self) -> dict[str, Any]:
         """Return how the registry is, and how old what is known is, as values of JSON."""
         membership, now = self.membership, self._clock()
