@@ -53,10 +53,7 @@ def guard(names: Iterable[str] = ()) -> Middleware:
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         if not is_known(request.headers.get(hdrs.HOST), known):
-            return refuse(
-                421,
-                "This server doesn't have that name: write http://127.0.0.1:…, or add it with --host-name.",
-            )
+            return refuse(421, "This server doesn't have that name: add it with --host-name.")
         if request.method not in {hdrs.METH_GET, hdrs.METH_HEAD}:
             return refuse(405, "Everything here is read only: use GET or HEAD.", Allow="GET, HEAD")
         try:
