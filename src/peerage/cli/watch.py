@@ -11,7 +11,7 @@ from peerage.cli.ls import SUSPECTED, empty, matching, out_of_touch, parse_crite
 from peerage.cli.run import Exit, opened, show_outages
 from peerage.cli.table import COLUMNS, cells, problem_line, problem_lines, rich_table
 from peerage.cli.text import shorten
-from peerage.directory import Change, Criteria, DirectoryEvent, fold_criteria
+from peerage.directory import Change, Criteria, DirectoryEvent
 from peerage.directory.listing import Row, listing
 from peerage.directory.listing import row as row_named
 from peerage.discovery import Discovery
@@ -36,7 +36,7 @@ async def watch(registry: str | None, words: list[str], *, timeout: float, as_li
 
     *as_lines* writes JSON objects, one a line; *timeout* is the time to answer at the start.
     """
-    criteria = fold_criteria(parse_criteria(words))
+    criteria = parse_criteria(words)
     async with opened(registry, timeout) as discovery:
         show_outages()
         if sys.stdout.isatty() and not as_lines:
