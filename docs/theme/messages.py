@@ -30,6 +30,7 @@ AREAS = {
     "Servers": ("serving", "web", "integrations"),
     "Tokens and keys": ("auth",),
     "The command line": ("cli",),
+    "Prometheus": ("prometheus",),
     "Programs of ASAB": ("asab",),
     "Tests": ("testing",),
     "Installation": ("lazy",),
