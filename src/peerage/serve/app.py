@@ -8,6 +8,7 @@ from aiohttp import web
 from peerage.serve.api import add_api
 from peerage.serve.hosts import add_headers, guard
 from peerage.serve.page import add_page
+from peerage.serve.prometheus import add_prometheus
 from peerage.serve.view import View
 
 if TYPE_CHECKING:
@@ -34,4 +35,5 @@ def create_app(
     app.on_response_prepare.append(add_headers)
     add_page(app)
     add_api(app, view)
+    add_prometheus(app, view)
     return app
