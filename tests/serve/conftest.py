@@ -73,7 +73,7 @@ class World:
             self._registry = open_registry(self.url)
             self._stack.push_async_callback(self._registry.aclose)
         owned = self._registry.advertise(
-            "Shop",
+            "App",
             encoded(**fields)
             if record is None
             else record

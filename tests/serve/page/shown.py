@@ -53,7 +53,15 @@ async def until_as_listed(world: World, page: "Page") -> list[dict[str, Any]]:
     """Wait until the page shows each row of ``peerage ls --json`` and no other; return those rows."""
     entries = await world.listed()
     wanted = {entry["name"]: texts_of(entry) for entry in entries}
-    await eventually(lambda: shown(page), "what the page shows", wanted=lambda found: found == wanted)
+
+    async def differing() -> dict[str, tuple[Texts | None, Texts | None]]:
+        found = await shown(page)
+        names = {**wanted, **found}
+        return {
+            name: (wanted.get(name), found.get(name)) for name in names if wanted.get(name) != found.get(name)
+        }
+
+    await eventually(differing, "that the page shows what is listed", wanted=lambda found: not found)
     return entries
 
 

@@ -13,12 +13,12 @@ PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobil
 async def advertise_some(world):
     """Advertise records of every kind; return the instances in their order."""
     await world.advertise(instance_id="shop-1", version="v1", discovery={"shard": [1]}, node_id="node-1")
-    await world.advertise(instance_id="shop-2", version="v2", state="draining")
+    await world.advertise(instance_id="shop-2", version="v2", peerage={"state": "draining"})
     await world.advertise(
         service_id="cart", instance_id="cart-1", attention_required={"disk": {"message": "The disk is full"}}
     )
     await world.advertise(service_id="cart", instance_id="cart-2", web=[])
-    await world.advertise(service_id="cart", instance_id="cart-2", state="other")
+    await world.advertise(service_id="cart", instance_id="cart-2", peerage={"state": "other"})
     return ["cart-1", "cart-2", "cart-2", "shop-1", "shop-2"]
 
 

@@ -16,7 +16,12 @@ EVERY = ["cart-1", "cart-2", "shop-1", "shop-2", "shop-10"]
 def records():
     return [
         {"service_id": "shop", "instance_id": "shop-1", "node_id": "node-1", "version": "v1"},
-        {"service_id": "shop", "instance_id": "shop-2", "node_id": "node-2", "state": "draining"},
+        {
+            "service_id": "shop",
+            "instance_id": "shop-2",
+            "node_id": "node-2",
+            "peerage": {"state": "draining"},
+        },
         {"service_id": "shop", "instance_id": "shop-10", "discovery": {"shard": [1, 2]}},
         {"service_id": "cart", "instance_id": "cart-1", "version": "v1", "discovery": {"shard": [2]}},
         {"service_id": "cart", "instance_id": "cart-2", "web": [["0.0.0.0", 8443, "https"]]},
@@ -70,7 +75,7 @@ async def test_the_filter_holds_for_what_comes_and_changes_later(world, open_pag
     await page.get_by_role("searchbox", name="Filter").fill("draining")
     owned = [await world.advertise(**record) for record in records]
     await until_instances(page, ["shop-2"])
-    owned[0].update(encoded(service_id="shop", instance_id="shop-1", state="draining"))
+    owned[0].update(encoded(service_id="shop", instance_id="shop-1", peerage={"state": "draining"}))
     await until_instances(page, ["shop-1", "shop-2"])
     owned[1].update(encoded(service_id="shop", instance_id="shop-2"))
     await until_instances(page, ["shop-1"])

@@ -44,7 +44,7 @@ async def test_texts_are_shown_as_texts(world, open_page):
             appclass=text,
             version=text,
             launch_time=text,
-            state=text,
+            peerage={"state": text},
             discovery={text: [text, 1]},
             attention_required={text: {"message": text}},
         )
@@ -68,7 +68,7 @@ async def test_fields_of_any_type_are_shown(world, open_page):
             version=value,
             launch_time=value,
             attention_required=value,
-            state=value,
+            peerage={"state": value},
             appclass=value,
             discovery={"id": value},
         )
@@ -79,7 +79,7 @@ async def test_fields_of_any_type_are_shown(world, open_page):
     await world.advertise(b'{"version": NaN, "instance_id": "odd-nan", "host": "h"}')
     page = await open_page(world.page)
     await until_instances(
-        page, [*(f"odd-{n}" for n in range(9)), "odd-deep", "odd-nan", "odd-times", "odd-wide"]
+        page, [*(f"odd-{n}" for n in range(9)), "odd-deep", "odd-times", "odd-wide", "odd-nan"]
     )
 
 

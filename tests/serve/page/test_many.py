@@ -31,7 +31,7 @@ async def test_two_thousand_instances_and_a_burst_of_a_thousand_changes(world, o
     await box.fill("service_id=service-042")
     await until_instances(page, [f"service-042-{each}" for each in range(EACH)])
     for number, each in enumerate(owned[:1000]):
-        each.update(encoded(**fields(number, version="v2", state="draining")))
+        each.update(encoded(**fields(number, version="v2", peerage={"state": "draining"})))
     await asyncio.gather(*(each.withdraw() for each in owned[1500:]))
     await box.fill("version=v2 service_id=service-042")
     await until_instances(page, [f"service-042-{each}" for each in range(10)])

@@ -49,6 +49,12 @@ async def test_a_zookeeper_that_stops(world_of, open_page, tmp_path):
         for each in (page, other):
             await expect(each.locator("#banner")).to_be_empty()
             await until_as_listed(world, each)
+        # The last one of its name: its record vanished, which doesn't prove that it is dead.
+        service = await world.service("cart-1")
+        await until_states(page, {"cart-1": "ready", "shop-1": "ready"})
+        await service.reap()
+        await until_states(page, {"cart-1": "suspect", "shop-1": "ready"})
+        await expect(page.locator('li[data-what="suspect"]')).to_have_count(1)
 
 
 async def test_a_start_while_the_registry_is_away_shows_what_was_known(
