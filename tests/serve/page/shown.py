@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from tests.serve.browser import expect
 from tests.serve.conftest import World
 
 from peerage.cli.text import clean
@@ -53,6 +54,8 @@ async def until_as_listed(world: World, page: "Page") -> list[dict[str, Any]]:
     """Wait until the page shows each row of ``peerage ls --json`` and no other; return those rows."""
     entries = await world.listed()
     wanted = {entry["name"]: texts_of(entry) for entry in entries}
+    # Asked for seldom, because what is read below delays a page with many rows.
+    await expect(page.locator("tr[data-name]")).to_have_count(len(wanted))
 
     async def differing() -> dict[str, tuple[Texts | None, Texts | None]]:
         found = await shown(page)

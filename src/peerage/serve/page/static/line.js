@@ -112,10 +112,11 @@ export function styleOfKind(word) {
   return KNOWN.has(word) ? word.replaceAll(" ", "-") : "other";
 }
 
-/** Return the node of a row, and its host if that is another name, as `peerage ls` writes them. */
+/** Return the node of a row, and its host if that says more. */
 export function node(row) {
   const [one, host] = [clean(row.node), clean(row.host)];
-  return one && host && one !== host ? `${one} (${host})` : one || host;
+  if (!one || !host) return one || host;
+  return host === one || host.startsWith(`${one}.`) ? one : `${one} (${host})`;
 }
 
 /** Return the ids of a row besides its service, instance and node, each as `key=value`. */

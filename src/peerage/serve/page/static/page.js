@@ -63,7 +63,7 @@ function draw() {
     if (name === panel.name) panel.update(row, now);
   }
   table.refresh(everything);
-  if (rowsChanged) drawSummary();
+  if (rowsChanged || cluster.statusChanged) drawSummary();
   if (cluster.timelineChanged || rowsChanged) {
     timeline.show(cluster.timeline, (moment) => matchesMoment(terms, moment, cluster.rows.get(moment.name)));
     cluster.timelineChanged = false;

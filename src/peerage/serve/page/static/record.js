@@ -4,7 +4,7 @@ import * as ages from "./ages.js";
 import { messages } from "./attention.js";
 import { byId, element, setAttribute, setText } from "./dom.js";
 import { ids, node, styleOf } from "./line.js";
-import { clean } from "./text.js";
+import { clean, json } from "./text.js";
 
 export class Panel {
   /** The name of the record that is shown; null if none is. */
@@ -77,7 +77,7 @@ export class Panel {
       ["Service", [clean(row.service)]],
       ["Node", [node(row)]],
       ["Version", [clean(row.version)]],
-      ["Launched", at === null ? [clean(row.launch_time)] : [ages.dateAndTime(at), " (", this.#age, " ago)"]],
+      ["Launched", at === null ? [clean(row.launch_time)] : [element("span", {}, ages.dateAndTime(at), " (", this.#age, " ago)")]],
       ["Addresses", row.urls.map((url) => element("code", {}, clean(url)))],
       ["Ids", ids(row).map((each) => element("code", {}, each))],
       ["Class", [clean(row.appclass)]],
@@ -96,7 +96,7 @@ export class Panel {
     try {
       const response = await fetch(address(name), { cache: "no-store" });
       const answer = await response.json();
-      text = response.ok ? JSON.stringify(answer.record, null, 2) : clean(answer.error);
+      text = response.ok ? json(answer.record) : clean(answer.error);
     } catch {
       // The banner says that there is no connection; what was known stays.
       return;
