@@ -62,6 +62,12 @@ export class Line {
     setAttribute(this.tr, "data-other-version", differs ? "" : null);
   }
 
+  /** Mark it as the one that is shown whole, or not. */
+  select(selected) {
+    setAttribute(this.tr, "data-selected", selected ? "" : null);
+    setAttribute(this.opener, "aria-current", selected ? "true" : null);
+  }
+
   /** Point out that it joined, or that its state changed. */
   flash() {
     this.tr.classList.remove("fresh");
