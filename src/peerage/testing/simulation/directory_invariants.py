@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
-from peerage.testing.simulation.history import History, Life, Process, Span
+from peerage.testing.simulation.history import History, Process, Span
 from peerage.testing.simulation.promises import Promises, Violation, describe
 from peerage.testing.simulation.trace import REGISTRY, Sight, Viewed
 
@@ -124,8 +124,8 @@ def emptied(history: History, promises: Promises) -> Iterator[Violation]:
                 kept = view.at - suspects.get(sight.nonce, view.at)
                 if sight.service in services or life is None or kept >= promises.suspect_seconds:
                     continue
-                if life.lasts(Span(life.advertised.at, view.at)) and not _was_cut_off(
-                    history, process, life, Span(view.at - promises.reaction, view.at)
+                if life.lasts(Span(life.advertised.at, view.at)) and not _was_stopped(
+                    history, process, Span(view.at - promises.reaction, view.at)
                 ):
                     message = f"{_name(process)} knows no instance of {sight.service} any more, but "
                     yield Violation(view.at, "emptied", f"{message}{describe(life)} is alive")
@@ -137,16 +137,15 @@ def emptied(history: History, promises: Promises) -> Iterator[Violation]:
             before = view
 
 
-def _was_cut_off(history: History, process: Process, life: Life, span: Span) -> bool:
-    """Tell whether *process* was stopped, or couldn't reach an instance as usual."""
-    # A suspect that accepts no connection in time is dropped. A process that was stopped gets the events of
-    # several seconds together: a record that was updated and then expired looks like one that was withdrawn.
-    here, there = process.started.host, life.process.started.host
+def _was_stopped(history: History, process: Process, span: Span) -> bool:
+    """Tell whether *process* didn't run in *span*.
+
+    It gets the events of several seconds together then: a record that was updated and then expired looks like
+    one that was withdrawn.
+    """
+    host = process.started.host
     return any(
-        fault.affects(here, there, span)
-        if fault.began.peers
-        else fault.began.kind == "stop" and fault.affects(here, here, span)
-        for fault in history.faults.values()
+        fault.began.kind == "stop" and fault.affects(host, host, span) for fault in history.faults.values()
     )
 
 
