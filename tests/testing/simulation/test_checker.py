@@ -180,6 +180,16 @@ class TestDirectories:
             events = (lag, fault, FaultEnded(4.5, 2), seen(5.0), seen(5.1, SIGHT, SECOND), until(6.0))
             assert ("emptied" not in found(*events)) == excused, (kind, hosts, peers)
 
+    def test_a_directory_may_be_empty_if_a_session_ends_in_the_moment_of_an_update(self):
+        def updated(at):
+            return Updated(at, "n1", version=1), Updated(at, "n2", version=1)
+
+        lag, expiry = FaultBegan(1.0, 1, "lag", (REGISTRY,)), FaultBegan(4.5, 2, "expiry", ("a", "c"))
+        rest = (seen(5.0), seen(5.1, SIGHT, SECOND), until(6.0))
+        assert "emptied" not in found(lag, *updated(4.4), expiry, *rest)
+        assert "emptied" in found(lag, *updated(3.9), expiry, *rest)
+        assert "emptied" in found(lag, *updated(4.4), *rest)
+
     def test_a_directory_may_drop_an_instance_that_drains(self):
         fault = FaultBegan(1.0, 1, "lag", (REGISTRY,))
         events = fault, seen(2.0, SIGHT), Updated(4.0, "n1", "draining"), seen(5.0)

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
-from peerage.testing.simulation.history import History, Process, Span
+from peerage.testing.simulation.history import History, Life, Process, Span
 from peerage.testing.simulation.promises import Promises, Violation, describe
 from peerage.testing.simulation.trace import REGISTRY, Sight, Viewed
 
@@ -124,8 +124,8 @@ def emptied(history: History, promises: Promises) -> Iterator[Violation]:
                 kept = view.at - suspects.get(sight.nonce, view.at)
                 if sight.service in services or life is None or kept >= promises.suspect_seconds:
                     continue
-                if life.lasts(Span(life.advertised.at, view.at)) and not _was_stopped(
-                    history, process, Span(view.at - promises.reaction, view.at)
+                if life.lasts(Span(life.advertised.at, view.at)) and not _seems_withdrawn(
+                    history, process, life, Span(view.at - promises.reaction, view.at)
                 ):
                     message = f"{_name(process)} knows no instance of {sight.service} any more, but "
                     yield Violation(view.at, "emptied", f"{message}{describe(life)} is alive")
@@ -137,15 +137,18 @@ def emptied(history: History, promises: Promises) -> Iterator[Violation]:
             before = view
 
 
-def _was_stopped(history: History, process: Process, span: Span) -> bool:
-    """Tell whether *process* didn't run in *span*.
+def _seems_withdrawn(history: History, process: Process, life: Life, span: Span) -> bool:
+    """Tell whether *process* may have learned together that a record was updated and that it expired.
 
-    It gets the events of several seconds together then: a record that was updated and then expired looks like
-    one that was withdrawn.
+    Then it looks like one that was withdrawn. That happens if the process didn't run for seconds, or if the
+    registry ended the session in the moment of the update.
     """
-    host = process.started.host
+    here, there = process.started.host, life.process.started.host
+    updated = any(span.begin <= update.at <= span.end for update in life.updates)
     return any(
-        fault.began.kind == "stop" and fault.affects(host, host, span) for fault in history.faults.values()
+        (fault.began.kind == "stop" and fault.affects(here, here, span))
+        or (updated and fault.began.kind == "expiry" and fault.affects(there, there, span))
+        for fault in history.faults.values()
     )
 
 
