@@ -19,7 +19,7 @@ help: ## list the targets
 	@echo "peerage: make TARGET [ARGS=\"...\"]"
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: $(VENV)/.run ## a shop calls three pricing services by name; one is killed, one joins (ARGS="--seconds 15")
+demo: $(VENV)/.run ## a shop calls three pricing services by name; one is killed, one joins (ARGS=--page: with a page in a browser)
 	@$(BIN)/peerage demo $(ARGS)
 
 test: $(VENV)/.test $(VENV)-asab/.peer ## the tests, on this Python and on the distribution's (ARGS="-k name")

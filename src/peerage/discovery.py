@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from aiohttp.typedefs import LooseHeaders
     from yarl import URL
 
-    from peerage.auth.authorization import Authorization
-    from peerage.balancing import CallCounts, Ejection, Place, Score
+    from peerage.auth.authorization import Authorization, TokenCounts
+    from peerage.balancing import Balancer, CallCounts, Ejection, Place, Score
     from peerage.calling import CallOptions
     from peerage.client import Client
     from peerage.telemetry import Telemetry
@@ -345,6 +345,20 @@ class Discovery(Finder):
         from peerage.balancing import Observer  # noqa: PLC0415 - programs that call nothing don't need it
 
         return Observer().counts() if self._client is None else self._client.journal.counts()
+
+    def token_counts(self) -> "TokenCounts | None":
+        """Return counters of what happened to the tokens of callers; None before :attr:`auth` was used."""
+        return None if self._auth is None else self._auth.counts()
+
+    @property
+    def balancer(self) -> "Balancer | None":
+        """What chooses instances for calls, and its figures; None before the first session."""
+        return None if self._client is None else self._client.balancer
+
+    @property
+    def registrations(self) -> tuple[Registration, ...]:
+        """What is advertised."""
+        return tuple(self._registrations)
 
     @property
     def auth(self) -> "Authorization":

@@ -217,12 +217,12 @@ def test_calls_that_fail_together_share_the_budget(world):
     assert [isinstance(step, Attempt) for step in steps] == [True] * FIRST_RETRIES + [False] * 3
     assert steps[-1].ending is Ending.UNREACHABLE
     assert calls[0].service.budget.balance(world.clock()) == 0
-    assert world.context.observer.retries == FIRST_RETRIES
-    assert world.context.observer.retries_refused == 3
+    counts = world.context.observer.counts()
+    assert (counts.retries, counts.retries_refused) == (FIRST_RETRIES, 3)
     for call in calls:
         call.close()
     # The instance isn't blamed for the attempts that weren't made.
-    assert Outcome.UNRESOLVED not in world.context.observer.failed
+    assert "unresolved" not in world.context.observer.counts().attempts
     assert not world.balancer.outstanding
 
 

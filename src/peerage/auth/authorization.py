@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ from yarl import URL
 
 from peerage.auth.allowance import Allow, Allowance
 from peerage.auth.cluster_tokens import ClusterTokens
-from peerage.auth.fetched_keys import Fetch, fetched_keys
+from peerage.auth.fetched_keys import Fetch, FetchedKeys, fetched_keys
 from peerage.auth.instance_tokens import InstanceKeys, InstanceTokens
 from peerage.auth.saved_key import SavedKey
 from peerage.auth.verifier import KeySource, Verifier
@@ -22,6 +24,23 @@ from peerage.records.names import is_logical
 from peerage.registry import KEY_NAME
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenCounts:
+    """What happened to the tokens of callers, since the first one."""
+
+    accepted: int
+    """Tokens that were accepted, those that were known from before included."""
+    refused: Mapping[str, int]
+    """Refused requests by reason; :class:`peerage.auth.Reason` explains them. Reasons that never occurred
+    are left out."""
+    fetches: int
+    """How often users' keys were fetched."""
+    fetches_failed: int
+    """How often they couldn't be."""
+    keys: int
+    """Users' keys that are known now."""
 
 
 class Authorization:
@@ -194,6 +213,20 @@ class Authorization:
                 ", and ".join(dangers),
                 ", and write https URLs of keys: only https verifies which server answers" * bool(hosts),
             )
+
+    def counts(self) -> TokenCounts:
+        """Return what happened to the tokens of callers, of all verifiers together."""
+        refused: Counter[str] = Counter()
+        for verifier in self._verifiers:
+            refused.update(verifier.refusals.counts.copy())
+        sources = [each for one in self._verifiers for each in one.sources if isinstance(each, FetchedKeys)]
+        return TokenCounts(
+            accepted=sum(verifier.accepted for verifier in self._verifiers),
+            refused=refused,
+            fetches=sum(source.fetched for source in sources),
+            fetches_failed=sum(source.not_fetched for source in sources),
+            keys=sum(len(source.keys) for source in sources),
+        )
 
     async def aclose(self) -> None:
         """Close the verifiers, and stop following the cluster's key; may be called twice."""

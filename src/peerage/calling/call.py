@@ -214,14 +214,13 @@ class Call:
             self.recorder.ended(attempt, outcome, problem)
         if outcome is ANSWERED:
             attempt.pick.answered(context.clock())
-            context.observer.answered += 1
             if attempt is self._backup:
-                context.observer.backups_won += 1
+                self.service.tally.backups_won += 1
             return
         if attempt.instance.suspect and (refused or outcome is Outcome.MISDIRECTED):
             context.directory.refused(attempt.instance.name)
         if outcome is not Outcome.CANCELLED:
-            context.observer.count_failed(outcome)
+            self.service.tally.count_failed(outcome)
         if attempt is self._backup:
             self.give_back(attempt.pick, outcome, retry_after=retry_after)
             return
@@ -233,7 +232,7 @@ class Call:
         """Record that the response to *attempt* is over: read to its end, broken off, or given up."""
         self.give_back(attempt.pick, outcome)
         if outcome is not ANSWERED:
-            self.context.observer.broken_off += 1
+            self.service.tally.broken_off += 1
         if self.recorder is not None:
             self.recorder.over(attempt, outcome)
 
@@ -289,7 +288,7 @@ class Call:
         budget.spend(now)
         second.is_retry = True
         self._backup = second
-        self.context.observer.backups += 1
+        self.service.tally.backups += 1
         if self.recorder is not None:
             self.recorder.began(second)
         return second

@@ -276,7 +276,7 @@ class Search:
         if self._owed:
             self._owed = False
             self._call.service.budget.spend(now)
-            self._context.observer.retries += 1
+            self._call.service.tally.retries += 1
         attempt = self._current = Attempt(pick, endpoint, ip, host, now)
         attempt.is_retry = self._retries > 0
         attempt.others = [each for each in addresses if each != ip]

@@ -1,11 +1,15 @@
-"""What Prometheus asks for: its targets."""
+"""What Prometheus asks for: its targets, and the metrics of this server."""
 
 import asyncio
+from functools import partial
 from typing import Final, NamedTuple
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from peerage.directory import Criteria, fold_criteria
+from peerage.errors import MissingExtraError
+from peerage.prometheus import collector, handler
 from peerage.prometheus.targets import sort_key, target_groups
 from peerage.records.instance import Instance
 from peerage.records.text import as_json
@@ -28,8 +32,21 @@ class _Known(NamedTuple):
 
 
 def add_prometheus(app: web.Application, view: View) -> None:
-    """Add ``/v1/prometheus/targets`` to *app*."""
+    """Add ``/v1/prometheus/targets`` and ``/metrics`` to *app*."""
     app.router.add_get("/v1/prometheus/targets", Targets(view).handle)
+    app.router.add_get("/metrics", _metrics(view))
+
+
+def _metrics(view: View) -> Handler:
+    try:
+        # Not what a program has in prometheus_client's registry, which isn't about the cluster.
+        return handler(collector(view.membership))
+    except MissingExtraError as error:
+        return partial(_refuse, f"{error}")
+
+
+async def _refuse(message: str, _request: web.Request) -> web.StreamResponse:
+    return web.json_response({"error": message}, status=501)
 
 
 class Targets:
