@@ -13,8 +13,8 @@ export class Group {
   lines = [];
   /** Whether its instances have more than one version. */
   mixed = false;
-  /** Whether its lines are shown. */
-  unfolded = true;
+  /** How many of its lines match what is asked for. */
+  shown = 0;
 
   constructor(service) {
     this.service = service;
@@ -42,21 +42,20 @@ export class Group {
     this.lines.splice(this.lines.indexOf(line), 1);
   }
 
-  /** Show the heading anew, and those lines that `wanted(row, group)`; return how many. */
+  /** Show the heading anew, and those lines that are `wanted(row, group)`. */
   refresh(wanted, unfolded) {
     this.#showVersions();
     this.#showStates();
     const shown = this.lines.filter((line) => wanted(line.row, this));
     const set = new Set(shown);
     for (const line of this.lines) line.tr.hidden = !unfolded || !set.has(line);
-    this.unfolded = unfolded;
+    this.shown = shown.length;
     setAttribute(this.button, "aria-expanded", String(unfolded));
     const all = this.lines.length;
     setText(this.number, shown.length === all ? count(all, "instance") : `${shown.length} of ${count(all, "instance")}`);
     this.body.hidden = shown.length === 0;
     // What isn't near the window isn't laid out; this is the height that it is taken to have.
     this.body.style.setProperty("--lines", String(unfolded ? shown.length : 0));
-    return shown.length;
   }
 
   #showVersions() {
