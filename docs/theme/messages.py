@@ -31,7 +31,6 @@ AREAS = {
     "Tokens and keys": ("auth",),
     "Page, HTTP API and Prometheus": ("serve", "prometheus"),
     "The command line": ("cli",),
-    "Prometheus": ("prometheus",),
     "Programs of ASAB": ("asab",),
     "Tests": ("testing",),
     "Installation": ("lazy",),
