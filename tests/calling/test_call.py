@@ -17,7 +17,6 @@ from peerage.calling import (
     WaitForInstance,
 )
 from peerage.calling.search import LAST_RESORTS
-from peerage.directory import Guard
 
 IPV4 = socket.AF_INET
 
@@ -266,19 +265,6 @@ def test_the_record_of_a_dead_instance_may_vanish_a_moment_later(world, vanishes
         world.directory.remove(name)
         world.context.emptied["service_id", "orders"] = True
         assert isinstance(call.next(), WaitForInstance)
-    successor = world.advertise(port=81)
-    assert world.answer(call) == successor
-
-
-@pytest.mark.parametrize("method", ["GET", "POST"])
-def test_a_request_that_finds_the_last_suspect_dead_waits_for_the_next_instance(world, method):
-    world.directory.guard = Guard()
-    name = world.advertise()
-    world.directory.remove(name)
-    world.directory.subscribe(lambda _: world.context.emptied.update({call.name: world.clock()}))
-    call = world.call(method)
-    assert world.fail(call) == name
-    assert isinstance(call.next(), WaitForInstance)
     successor = world.advertise(port=81)
     assert world.answer(call) == successor
 

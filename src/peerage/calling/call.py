@@ -47,9 +47,6 @@ from peerage.directory import Directory
 #: costs nothing: the instance is called at another of its ports, and gets a new record when it is restarted.
 _DOUBT_SECONDS: Final = 3600.0
 
-#: Nothing listens at the address, or another service does.
-_ABSENT: Final = frozenset({Outcome.CONNECT_FAILED, Outcome.MISDIRECTED})
-
 #: Seconds after the last instance of a name left, during which calls wait for another one.
 _KNOWN_SECONDS: Final = 60.0
 
@@ -194,6 +191,7 @@ class Call:
         outcome: Outcome,
         problem: str = "",
         *,
+        refused: bool = False,
         replayable: bool = True,
         retry_after: float = 0.0,
     ) -> None:
@@ -206,6 +204,8 @@ class Call:
             attempt: the attempt.
             outcome: how it ended.
             problem: what happened, for the message of an error.
+            refused: whether its address refused the connection, so that nothing listens there. No answer in
+                time proves nothing: the network may have lost what was sent.
             replayable: whether the body can be sent again.
             retry_after: the seconds for which the instance asked not to be called.
         """
@@ -217,7 +217,7 @@ class Call:
             if attempt is self._backup:
                 self.service.tally.backups_won += 1
             return
-        if outcome in _ABSENT and attempt.instance.suspect and not attempt.pick.excused:
+        if attempt.instance.suspect and (refused or outcome is Outcome.MISDIRECTED):
             context.directory.refused(attempt.instance.name)
         if outcome is not Outcome.CANCELLED:
             self.service.tally.count_failed(outcome)

@@ -174,7 +174,7 @@ class Directory:
             self._drop(guard, instance)
 
     def refused(self, name: str) -> None:
-        """Drop the instance of the record *name* if it is suspect: it doesn't accept connections."""
+        """Drop the instance of the record *name* if it is suspect: it isn't at its address any more."""
         if self.guard is not None and name in self.guard.suspects:
             self._drop(self.guard, self._instances[name])
 
