@@ -19,7 +19,7 @@ help: ## list the targets
 	@echo "peerage: make TARGET [ARGS=\"...\"]"
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: $(VENV)/.run ## a shop calls three pricing services by name; one is killed, one joins (ARGS="--seconds 15")
+demo: $(VENV)/.run ## a shop calls three pricing services by name; one is killed, one joins (ARGS=--page: with a page in a browser)
 	@$(BIN)/peerage demo $(ARGS)
 
 test: $(VENV)/.test $(VENV)-asab/.peer ## the tests, on this Python and on the distribution's (ARGS="-k name")
@@ -31,6 +31,7 @@ test: $(VENV)/.test $(VENV)-asab/.peer ## the tests, on this Python and on the d
 test-all: $(VENV)/.test-all $(VENV)-asab/.peer ## what `make test` leaves out: further Pythons, wheel and sdist, several ZooKeeper servers, long tests
 	@scripts/zookeeper
 	@scripts/chromium
+	@scripts/prometheus
 	@command -v ip >/dev/null || scripts/debian iproute2
 	@scripts/test-pythons $(BIN)/python $(PYTHONS_ALL)
 	@scripts/test-newest-kazoo $(BIN)/python

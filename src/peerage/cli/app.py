@@ -260,6 +260,12 @@ def demo(
             help="A registry that processes share. Default: a temporary one on this machine.",
         ),
     ] = None,
+    page: Annotated[
+        bool,
+        typer.Option(
+            "--page", help="Serve the page of 'peerage serve' meanwhile, and open it if there is a display."
+        ),
+    ] = False,
 ) -> None:
     """Watch a shop call three pricing services, while one is killed and another one joins.
 
@@ -271,4 +277,4 @@ def demo(
     """
     from peerage.cli.demo import demo as run_demo  # noqa: PLC0415 - each command loads what it needs
 
-    _end(lambda: run_demo(registry, seconds))
+    _end(lambda: run_demo(registry, seconds, with_page=page))
