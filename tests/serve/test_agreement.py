@@ -9,6 +9,7 @@ import pytest
 from tests.serve.browser import expect
 from tests.serve.page.shown import until_as_listed
 
+from peerage.disk_cache import disk_cache_of, from_environment
 from peerage.testing import eventually
 from peerage.testing.children import run
 from peerage.testing.zookeeper import ZooKeeperServer
@@ -44,8 +45,8 @@ class Shown:
         return sorted((row["instance"], row["state"]) for row in await self.api("instances"))
 
     async def targets(self):
-        """The records that Prometheus has as targets, and their states; asked at a pace that leaves it time."""
-        await asyncio.sleep(0.1)
+        """The records that Prometheus has as targets, and their states."""
+        await asyncio.sleep(0.1)  # asked at a pace that leaves it time
         async with self.http.get(f"{self.prometheus}/api/v1/targets?state=active") as response:
             active = (await response.json())["data"]["activeTargets"]
         labels = [target["discoveredLabels"] for target in active]
@@ -89,6 +90,12 @@ async def responds(http, url):
             return response.status == 200
     except aiohttp.ClientConnectionError:
         return False
+
+
+async def saved(world):
+    """The names of the records that are in the disk cache."""
+    loaded = await disk_cache_of(world.url, from_environment()).read()
+    return {entry.record.name for entry in loaded.entries} if loaded else set()
 
 
 @asynccontextmanager
@@ -139,6 +146,7 @@ async def test_they_agree_on_zookeeper_also_while_it_is_down(world_of, open_page
         async with shown_of(world, open_page, tmp_path) as shown:
             states = await live(shown, hung={})
             known = {row["name"]: row["state"] for row in await shown.api("instances")}
+            await eventually(lambda: saved(world), "the saved names", wanted=lambda names: names == {*known})
             server.kill()
             banner = shown.page.locator("#banner")
             await expect(banner).to_contain_text("Since ")
