@@ -3,14 +3,13 @@
 from dataclasses import replace
 
 import pytest
+from tests.testing.simulation.checked import CLUSTER, SECOND, SIGHT, call, found, seen, until
 
-from peerage.testing.simulation.checker import INVARIANTS, Promises, check
+from peerage.testing.simulation.checker import INVARIANTS, check
 from peerage.testing.simulation.trace import (
     REGISTRY,
     Advertised,
-    Attempted,
     CallBegan,
-    CallEnded,
     Ended,
     FaultBegan,
     FaultEnded,
@@ -20,46 +19,8 @@ from peerage.testing.simulation.trace import (
     Started,
     TokenSeen,
     Updated,
-    Viewed,
     Withdrawn,
 )
-
-PROMISES = Promises(session_timeout=10.0, reaction=1.0)
-SIGHT = Sight("n1", "orders", "orders-1", "a:80")
-SECOND = Sight("n2", "orders", "orders-2", "c:80")
-
-#: Two instances of a service, and a caller that knows both.
-CLUSTER = [
-    Started(0.0, "orders-1", "a", observes=False),
-    Started(0.0, "orders-2", "c", observes=False),
-    Started(0.0, "shop", "b"),
-    Advertised(0.0, "orders-1", "n1", "orders", "orders-1", "a:80"),
-    Advertised(0.0, "orders-2", "n2", "orders", "orders-2", "c:80"),
-    Viewed(0.5, "shop", (SIGHT, SECOND)),
-]
-
-
-def found(*events, cluster=CLUSTER, promises=PROMISES) -> list[str]:
-    """The invariants that are violated."""
-    trace = sorted([*cluster, *events], key=lambda event: event.at)
-    return [violation.invariant for violation in check(trace, promises)]
-
-
-def seen(at: float, *sights: Sight, stale: bool = False) -> Viewed:
-    return Viewed(at, "shop", sights, stale=stale)
-
-
-def until(at: float) -> Resting:
-    """An event by which the trace lasts until a time."""
-    return Resting(at, "shop", 0)
-
-
-def call(at: float, ended: float, error: str = "", *outcomes: str, label: str = "call", **fields) -> list:
-    attempts = [
-        Attempted(at + number / 100, label, f"{'ac'[number % 2]}:80", outcome)
-        for number, outcome in enumerate(outcomes)
-    ]
-    return [CallBegan(at, label, "shop", "orders", **fields), *attempts, CallEnded(ended, label, error)]
 
 
 def test_a_trace_without_faults_keeps_all_promises():
@@ -106,7 +67,10 @@ class TestDirectories:
         assert found(update, seen(31.0, SIGHT._replace(version=3), SECOND), until(40.0)) == []
 
     def test_an_alive_instance_is_no_suspect_after_settling(self):
-        assert found(seen(1.0, SIGHT._replace(state="suspect"), SECOND), until(12.0)) == ["outdated"]
+        assert found(seen(1.0, SIGHT._replace(state="suspect"), SECOND), until(12.0)) == [
+            "suspected",
+            "outdated",
+        ]
 
     @pytest.mark.parametrize("end", [Ended(20.0, "orders-1"), Withdrawn(20.0, "n1")])
     def test_an_instance_that_has_ended_is_a_ghost(self, end):

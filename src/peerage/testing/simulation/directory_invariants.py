@@ -174,12 +174,13 @@ def suspected(history: History, promises: Promises) -> Iterator[Violation]:
 
 
 def flickering(history: History, _promises: Promises) -> Iterator[Violation]:
-    """No instance is missing or suspect for a part of one moment only: what is new is applied first."""
+    """No instance is missing or suspect only while a snapshot is applied: what is new is applied first."""
     for process in history.processes.values():
         before: Viewed | None = None
         for moment in _moments(process.views):
             lasting = _ready(before) & _ready(moment[-1])
-            for view in moment[:-1]:
+            # A directory in touch gets single changes, which may have happened in that order.
+            for view in (each for each in moment[:-1] if each.stale):
                 for service, instance in sorted(lasting - _ready(view)):
                     message = f"{_name(process)} had no record of {instance} of {service} for a moment"
                     yield Violation(view.at, "flickering", message)
