@@ -21,7 +21,8 @@ def test_an_instance_to_which_nothing_happened_is_no_suspect():
     assert "suspected" in found(*seen_twice)
     for kind, hosts, peers, excused in (
         ("expiry", ("a",), (), True),
-        ("lag", (REGISTRY,), (), True),
+        ("outage", (REGISTRY,), (), True),
+        ("throttling", (REGISTRY,), (), False),
         ("partition", ("a",), (REGISTRY,), True),
         ("partition", ("b",), (REGISTRY,), False),
         ("stop", ("b",), (), False),
@@ -37,7 +38,7 @@ def test_an_instance_to_which_nothing_happened_is_no_suspect():
 def test_what_a_snapshot_has_is_there_while_it_is_applied():
     suspect, renewed = SIGHT._replace(state="suspect"), SIGHT._replace(nonce="n3")
     old = SIGHT._replace(superseded=True)
-    lag = FaultBegan(1.0, 1, "lag", (REGISTRY,))
+    lag = FaultBegan(1.0, 1, "server crash", (REGISTRY,))
     told = Advertised(29.0, "orders-1", "n3", "orders", "orders-1", "a:80")
 
     def applied(*states, stale=True):

@@ -11,6 +11,9 @@ from peerage.testing.simulation.trace import REGISTRY, Sight, Viewed
 #: The kinds of faults that cut processes off from the registry.
 _CUTS: Final = frozenset({"data loss", "outage", "partition"})
 
+#: The kinds of faults of the registry that end no session, so that no record vanishes.
+_KEEPING: Final = frozenset({"lag", "lost reply", "slow disk", "throttling"})
+
 #: Seconds in which nothing arrives that wasn't there before.
 _MOMENT: Final = 0.00001
 
@@ -166,7 +169,8 @@ def suspected(history: History, promises: Promises) -> Iterator[Violation]:
                 host = life.process.started.host
                 reason = Span(view.at - 2 * promises.settling, view.at)
                 if life.lasts(Span(life.advertised.at, view.at)) and not any(
-                    fault.affects(host, REGISTRY, reason) for fault in history.faults.values()
+                    fault.began.kind not in _KEEPING and fault.affects(host, REGISTRY, reason)
+                    for fault in history.faults.values()
                 ):
                     message = f"{_name(process)} suspects {describe(life)}, to which nothing happened"
                     yield Violation(view.at, "suspected", message)
