@@ -79,6 +79,8 @@ class Events:
         except TimeoutError:
             self.dropped += 1
             abort(request)
+        except ConnectionResetError:
+            pass  # the client has left: a page was closed
         finally:
             del self._requests[id(request)]
         return response
