@@ -31,6 +31,7 @@ test: $(VENV)/.test $(VENV)-asab/.peer ## the tests, on this Python and on the d
 test-all: $(VENV)/.test-all $(VENV)-asab/.peer ## what `make test` leaves out: further Pythons, wheel and sdist, several ZooKeeper servers, long tests
 	@scripts/zookeeper
 	@scripts/chromium
+	@scripts/prometheus
 	@command -v ip >/dev/null || scripts/debian iproute2
 	@scripts/test-pythons $(BIN)/python $(PYTHONS_ALL)
 	@scripts/test-newest-kazoo $(BIN)/python

@@ -64,6 +64,8 @@ class Membership:
         """Whether the registry refuses to be read, which waiting doesn't change; :attr:`stale` says why."""
         self.on_suspension: list[Callable[[], object]] = []
         """Called when the machine has been suspended: connections may be dead that look as before."""
+        self.outages = 0
+        """How often the registry came out of reach; a start without it counts as well."""
         self._clock = clock
         self._retry = retry
         self._disk_cache = disk_cache
@@ -282,6 +284,7 @@ class Membership:
         if self.stale is None:
             self._outages.lost(reason, known=self.ready)
             self._lost_at = self._clock() - age
+            self.outages += 1
         self.stale, self.refused = reason, refused
         self._notify()
 

@@ -37,7 +37,7 @@ async def registry():
 @pytest.fixture
 async def discovery(registry):
     """What is shown."""
-    async with Discovery(registry) as discovery:
+    async with Discovery(registry, service_id="orders", instance_id="orders-1") as discovery:
         yield discovery
 
 

@@ -174,7 +174,7 @@ class Directory:
             self._drop(guard, instance)
 
     def refused(self, name: str) -> None:
-        """Drop the instance of the record *name* if it is suspect: it doesn't accept connections."""
+        """Drop the instance of the record *name* if it is suspect: it isn't at its address any more."""
         if self.guard is not None and name in self.guard.suspects:
             self._drop(self.guard, self._instances[name])
 
@@ -299,15 +299,26 @@ class Directory:
         return MappingProxyType(self._problems)
 
     def count(self) -> Counts:
-        """Return how many records there are; takes time for each of them."""
-        others, visible = Counter(self._index.standings.values()), len(self._incarnations)
+        """Return how many records there are.
+
+        It takes time for each one that has problems or isn't ready, and may be called on any thread.
+        """
+        others, visible = Counter(tuple(self._index.standings.values())), len(self._incarnations)
+        problems = tuple(self._problems)
         return Counts(
-            records=len(self.names()),
-            malformed=len(self._problems),
+            records=len(self._instances) + sum(name not in self._instances for name in problems),
+            malformed=len(problems),
             visible=visible,
-            standings={Standing.READY: visible - sum(others.values()), **others},
+            standings={Standing.READY: max(0, visible - sum(others.values())), **others},
             changes=self.generation,
         )
+
+    def count_by(self, key: str) -> Mapping[str, Mapping[Standing, int]]:
+        """Return how many instances of each standing have each value of *key*, both folded.
+
+        It takes time for each id of all instances, and may be called on any thread.
+        """
+        return self._index.count_by(key)
 
     def targets(self, key: str, value: str) -> Members:
         """Return where requests for ``(key, value)``, go; draining ones and suspects only without others.

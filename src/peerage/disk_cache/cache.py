@@ -196,8 +196,8 @@ class DiskCache:
         except (OSError, UnusableFileError) as error:
             if not self._failed:
                 log.warning(
-                    "The disk cache %s can't be saved: %s. Everything else works; without it, this service "
-                    "knows no other one if it starts while the registry is out of reach. Make the folder "
+                    "The disk cache %s can't be saved: %s. Everything else works, but a service that starts "
+                    "while the registry is out of reach doesn't know what is in it. Make the folder "
                     "writable, or name another one in PEERAGE_DISK_CACHE ('off': none).",
                     self._file.path,
                     error,

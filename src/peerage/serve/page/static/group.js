@@ -1,20 +1,23 @@
 // One service: a heading, and the lines of its records below.
 
 import { element, setAttribute, setText } from "./dom.js";
-import { styleOfKind } from "./line.js";
+import { styleOf, styleOfKind } from "./line.js";
 import { kind } from "./state.js";
 import { clean, compare, count } from "./text.js";
 
 // Versions that a heading lists; of more it gives the number.
 const LISTED = 4;
 
+// Dots that a heading has at most.
+const DOTS = 60;
+
 export class Group {
   /** The lines, sorted as they are shown. */
   lines = [];
   /** Whether its instances have more than one version. */
   mixed = false;
-  /** Whether its lines are shown. */
-  unfolded = true;
+  /** How many of its lines match what is asked for. */
+  shown = 0;
 
   constructor(service) {
     this.service = service;
@@ -23,7 +26,8 @@ export class Group {
     this.number = element("span", { class: "number" });
     this.versions = element("span", { class: "versions" });
     this.states = element("span", { class: "states" });
-    const cell = element("th", { role: "rowheader", scope: "rowgroup", "aria-colspan": "8" }, this.button, this.number, this.versions, this.states);
+    this.dots = element("span", { class: "dots", "aria-hidden": "true" });
+    const cell = element("th", { role: "rowheader", scope: "rowgroup", "aria-colspan": "8" }, this.button, this.number, this.dots, this.versions, this.states);
     this.tr = element("tr", { role: "row", class: "service", "data-service": service ?? "" }, cell);
     this.body = element("tbody", { role: "rowgroup" }, this.tr);
   }
@@ -42,21 +46,21 @@ export class Group {
     this.lines.splice(this.lines.indexOf(line), 1);
   }
 
-  /** Show the heading anew, and those lines that `wanted(row, group)`; return how many. */
+  /** Show the heading anew, and those lines that are `wanted(row, group)`. */
   refresh(wanted, unfolded) {
     this.#showVersions();
     this.#showStates();
     const shown = this.lines.filter((line) => wanted(line.row, this));
     const set = new Set(shown);
     for (const line of this.lines) line.tr.hidden = !unfolded || !set.has(line);
-    this.unfolded = unfolded;
+    this.shown = shown.length;
+    this.#showDots(unfolded ? [] : shown);
     setAttribute(this.button, "aria-expanded", String(unfolded));
     const all = this.lines.length;
     setText(this.number, shown.length === all ? count(all, "instance") : `${shown.length} of ${count(all, "instance")}`);
     this.body.hidden = shown.length === 0;
     // What isn't near the window isn't laid out; this is the height that it is taken to have.
     this.body.style.setProperty("--lines", String(unfolded ? shown.length : 0));
-    return shown.length;
   }
 
   #showVersions() {
@@ -74,6 +78,16 @@ export class Group {
     if (this.versions.textContent !== texts.join("")) {
       this.versions.replaceChildren(...texts.map((text) => element("span", {}, text)));
     }
+  }
+
+  // A service whose lines aren't shown has a dot for each of them.
+  #showDots(lines) {
+    const styles = lines.slice(0, DOTS).map((line) => styleOf(line.row));
+    const text = styles.join(" ");
+    if (this.dots.dataset.text === text) return;
+    this.dots.dataset.text = text;
+    this.dots.replaceChildren(...styles.map((style) => element("i", { "data-kind": style })));
+    setAttribute(this.tr, "data-folded", lines.length > 0 ? "" : null);
   }
 
   #showStates() {

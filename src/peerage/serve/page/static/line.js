@@ -62,12 +62,18 @@ export class Line {
     setAttribute(this.tr, "data-other-version", differs ? "" : null);
   }
 
+  /** Mark it as the one that is shown whole, or not. */
+  select(selected) {
+    setAttribute(this.tr, "data-selected", selected ? "" : null);
+    setAttribute(this.opener, "aria-current", selected ? "true" : null);
+  }
+
   /** Point out that it joined, or that its state changed. */
   flash() {
-    this.tr.classList.remove("fresh");
-    // Reading a size makes the browser take note of the removal, so that the animation begins anew.
-    void this.tr.offsetWidth;
-    this.tr.classList.add("fresh");
+    // An animation of another name begins anew, without a layout of the page for each line.
+    const again = this.tr.classList.contains("fresh");
+    this.tr.classList.toggle("fresh", !again);
+    this.tr.classList.toggle("fresh-again", again);
   }
 
   remove() {

@@ -10,6 +10,7 @@ import { Panel } from "./record.js";
 import * as scroll from "./scroll.js";
 import { Cluster } from "./state.js";
 import { follow } from "./stream.js";
+import { showStrip } from "./strip.js";
 import { isOf, Summary } from "./summary.js";
 import { Table } from "./table.js";
 import { clean, count } from "./text.js";
@@ -39,7 +40,10 @@ const table = new Table(
 const roving = new Roving(byId("table"));
 const summary = new Summary(byId("kinds"));
 const timeline = new Timeline(byId("moments"), byId("timeline-note"));
-const panel = new Panel(() => choose({ record: null }));
+const panel = new Panel(() => {
+  selectLine(null);
+  choose({ record: null });
+});
 
 // Drawing. Everything that arrives until the next frame is drawn together.
 
@@ -60,11 +64,15 @@ function draw() {
     const row = cluster.rows.get(name);
     table.update(name, row, now);
     if (cluster.fresh.delete(name)) table.line(name)?.flash();
-    if (name === panel.name) panel.update(row, now);
+    if (name === panel.name) {
+      panel.update(row, now);
+      selectLine(name);
+    }
   }
   table.refresh(everything);
-  if (rowsChanged) drawSummary();
+  if (rowsChanged || cluster.statusChanged) drawSummary();
   if (cluster.timelineChanged || rowsChanged) {
+    showStrip(byId("strip"), cluster.timeline, now);
     timeline.show(cluster.timeline, (moment) => matchesMoment(terms, moment, cluster.rows.get(moment.name)));
     cluster.timelineChanged = false;
   }
@@ -72,7 +80,7 @@ function draw() {
   everything = false;
   roving.refresh();
   if (cluster.changed.size > 0) schedule();
-  else if (cluster.status !== null) restore(now);
+  else if (cluster.status !== null) restore();
 }
 
 function drawAll() {
@@ -103,7 +111,7 @@ function drawStatus(now) {
   const found = banner.trouble(cluster.status, lostAt);
   banner.show(found, now);
   const connection = byId("connection");
-  const is = lostAt !== null ? "disconnected" : connectedOnce ? "live" : "connecting";
+  const is = found?.kind ?? (connectedOnce ? "live" : "connecting");
   setAttribute(connection, "data-is", is);
   setText(connection, is);
   setText(byId("registry"), clean(cluster.status?.registry));
@@ -123,15 +131,31 @@ function setFilter(text) {
   choose({ filter: text }, true);
 }
 
-function openRecord(name) {
-  panel.open(name, cluster.rows.get(name), cluster.now());
+function openRecord(name, stay = false) {
+  panel.open(name, cluster.rows.get(name), cluster.now(), stay);
+  selectLine(name);
   choose({ record: name });
+}
+
+let selected = null;
+
+/** Mark the line of a record as the one that is shown whole; null: none is. */
+function selectLine(name) {
+  if (selected !== null) table.line(selected)?.select(false);
+  selected = name;
+  if (name !== null) table.line(name)?.select(true);
 }
 
 function toggle(set, item) {
   const changed = new Set(set);
   if (!changed.delete(item)) changed.add(item);
   return changed;
+}
+
+function showFolded() {
+  setAttribute(byId("fold"), "aria-pressed", String(choice.folded));
+  // Without a line there is nothing that needs the headings of the columns.
+  setAttribute(byId("table"), "data-folded", choice.folded && choice.except.size === 0 ? "all" : null);
 }
 
 function showTimeline() {
@@ -160,7 +184,7 @@ byId("kinds").addEventListener("click", (event) => {
 
 byId("fold").addEventListener("click", () => {
   choose({ folded: !choice.folded, except: new Set() }, true);
-  setAttribute(byId("fold"), "aria-pressed", String(choice.folded));
+  showFolded();
 });
 
 byId("timeline-toggle").addEventListener("click", () => {
@@ -171,8 +195,16 @@ byId("timeline-toggle").addEventListener("click", () => {
 byId("table").addEventListener("click", (event) => {
   const tr = event.target.closest("tr");
   if (tr === null || String(getSelection()) !== "") return;
-  if (tr.dataset.service !== undefined) choose({ except: toggle(choice.except, tr.dataset.service) }, true);
-  else if (tr.dataset.name !== undefined) openRecord(tr.dataset.name);
+  if (tr.dataset.service !== undefined) {
+    choose({ except: toggle(choice.except, tr.dataset.service) }, true);
+    showFolded();
+  } else if (tr.dataset.name !== undefined) openRecord(tr.dataset.name);
+});
+
+// While a record is shown, the arrow keys show the next one.
+byId("table").addEventListener("focusin", (event) => {
+  const name = event.target.closest("tr")?.dataset.name;
+  if (panel.name !== null && name !== undefined && event.target.matches(":focus-visible")) openRecord(name, true);
 });
 
 byId("moments").addEventListener("click", (event) => {
@@ -193,18 +225,18 @@ scroll.listen(byId("table"), (at) => choose({ at }));
 let restored = false;
 
 /** Scroll to where the address says, and open its record, once everything is there. */
-function restore(now) {
+function restore() {
   if (restored) return;
   restored = true;
   if (choice.at !== null) scroll.to(byId("table"), choice.at);
-  if (choice.record !== null) panel.open(choice.record, cluster.rows.get(choice.record), now);
+  if (choice.record !== null) openRecord(choice.record);
 }
 
 function take() {
   choice = url.read();
   filter.value = choice.filter;
   terms = parse(choice.filter);
-  setAttribute(byId("fold"), "aria-pressed", String(choice.folded));
+  showFolded();
   showTimeline();
 }
 
@@ -246,5 +278,9 @@ follow(
 setInterval(() => {
   cluster.forgetOld();
   ages.tick(cluster.now());
-  if (cluster.timelineChanged) schedule();
+  // The strip moves on with the minutes.
+  if (cluster.timelineChanged || Math.floor(cluster.now()) % 60 === 0) {
+    cluster.timelineChanged = true;
+    schedule();
+  }
 }, 1000);

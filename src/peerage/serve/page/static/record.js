@@ -22,18 +22,26 @@ export class Panel {
     byId("record-copy").addEventListener("click", () => this.#copy());
   }
 
-  /** Show a record; *row* is what is known of it, undefined if it is gone. */
-  open(name, row, now) {
-    if (this.name === null) this.#focusAfterwards = document.activeElement;
+  /**
+   * Show a record; *row* is what is known of it, undefined if it is gone.
+   *
+   * The focus goes to it and, when it is closed, back to where it was, unless it shall `stay` there.
+   */
+  open(name, row, now, stay = false) {
+    if (!this.dialog.contains(document.activeElement)) this.#focusAfterwards = document.activeElement;
     const other = this.name !== name;
     this.name = name;
-    this.dialog.show();
+    // show() moves the focus.
+    const before = document.activeElement;
+    if (!this.dialog.open) this.dialog.show();
+    if (stay) before.focus();
     if (other) {
       setText(byId("record-json"), "");
       setAttribute(byId("record-link"), "href", address(name));
     }
     this.update(row, now);
-    byId("record-title").focus();
+    this.dialog.scrollTop = 0;
+    if (!stay) byId("record-title").focus();
   }
 
   /** Show what has changed. */

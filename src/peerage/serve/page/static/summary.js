@@ -37,18 +37,22 @@ export class Summary {
    */
   show(groups, matches, kinds) {
     const numbers = new Map(["ready", ...kinds].map((name) => [name, 0]));
-    let [services, instances] = [0, 0];
+    const all = { services: 0, instances: 0 };
+    const shown = { services: 0, instances: 0 };
     for (const group of groups) {
+      const service = Number(group.service !== null);
+      all.services += service;
+      all.instances += group.lines.length;
+      shown.services += group.shown > 0 ? service : 0;
+      shown.instances += group.shown;
       const rows = group.lines.map((line) => line.row).filter(matches);
-      instances += rows.length;
-      services += Number(rows.length > 0 && group.service !== null);
       for (const row of rows) {
         add(numbers, kind(row));
         for (const [name, is] of Object.entries(EXTRA)) if (is(row, group)) add(numbers, name);
       }
     }
-    number(byId("services"), services, "service");
-    number(byId("instances"), instances, "instance");
+    number(byId("services"), shown.services, all.services, "service");
+    number(byId("instances"), shown.instances, all.instances, "instance");
     const sorted = [...numbers.keys()].sort((one, other) => rank(one) - rank(other) || (one < other ? -1 : 1));
     for (const [name, button] of this.#buttons) if (!numbers.has(name)) this.#remove(name, button);
     let next = this.list.firstChild;
@@ -82,10 +86,9 @@ function add(numbers, name) {
   numbers.set(name, (numbers.get(name) ?? 0) + 1);
 }
 
-function number(target, value, noun) {
-  const [digits, word] = count(value, noun).split(" ");
-  setText(target.firstElementChild, digits);
-  setText(target.lastElementChild, word);
+function number(target, shown, all, noun) {
+  setText(target.firstElementChild, shown.toLocaleString("en"));
+  setText(target.lastElementChild, shown === all ? count(all, noun).split(" ")[1] : `of ${count(all, noun)}`);
 }
 
 function rank(name) {

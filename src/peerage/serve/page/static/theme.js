@@ -1,6 +1,6 @@
 // Light or dark: as the system says, unless the user has chosen.
 
-import { setAttribute, setText } from "./dom.js";
+import { setAttribute } from "./dom.js";
 
 const THEMES = ["auto", "light", "dark"];
 const KEY = "peerage.theme";
@@ -18,7 +18,9 @@ export function startTheme(button) {
 
 function apply(button, theme) {
   setAttribute(document.documentElement, "data-theme", theme === "auto" ? null : theme);
-  setText(button, theme.slice(0, 1).toUpperCase() + theme.slice(1));
+  setAttribute(button, "data-is", theme);
+  setAttribute(button, "aria-label", `Colours: ${theme === "auto" ? "as the system" : theme}`);
+  setAttribute(button, "title", button.getAttribute("aria-label"));
 }
 
 // A browser that keeps nothing forgets the choice with the page.

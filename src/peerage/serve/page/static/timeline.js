@@ -7,9 +7,10 @@ import { clean, count } from "./text.js";
 // Entries that are shown at a time.
 const MOST = 200;
 
-const WORDS = {
-  lost: "lost touch",
-  found: "in touch again",
+// What an entry about the registry says; the others name an instance.
+const REGISTRY = {
+  lost: ["lost", "touch with the registry"],
+  found: ["back", "in touch with the registry"],
 };
 
 export class Timeline {
@@ -61,13 +62,12 @@ function note(all, matching) {
 
 function draw(moment) {
   const time = element("time", { datetime: new Date(moment.at * 1000).toISOString() }, timeOfDay(moment.at));
-  const what = element("span", { class: "what" }, WORDS[moment.what] ?? clean(moment.what));
-  const instance = clean(moment.instance ?? moment.name);
+  const [word, about] = REGISTRY[moment.what] ?? [clean(moment.what), null];
+  const what = element("span", { class: "what" }, word);
   const subject =
-    moment.service === null && moment.instance === null && (moment.what === "lost" || moment.what === "found")
-      ? element("span", { class: "subject" }, clean(moment.name))
-      : element("button", { type: "button", class: "subject", "data-record": moment.name }, instance);
-  const service = moment.service === null ? "" : element("span", { class: "of" }, clean(moment.service));
+    about === null
+      ? element("button", { type: "button", class: "subject", "data-record": moment.name }, clean(moment.instance ?? moment.name))
+      : element("span", { class: "subject" }, about);
   const detail = moment.detail ? element("p", {}, clean(moment.detail)) : "";
-  return element("li", { "data-what": moment.what }, time, what, subject, service, detail);
+  return element("li", { "data-what": moment.what }, time, what, subject, detail);
 }
