@@ -19,7 +19,7 @@ help: ## list the targets
 	@echo "peerage: make TARGET [ARGS=\"...\"]"
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: $(VENV)/.run ## a shop calls three pricing services by name; one is killed, one joins (ARGS="--seconds 15")
+demo: $(VENV)/.run ## a shop calls three pricing services by name; one is killed, one joins (ARGS=--page: with a page in a browser)
 	@$(BIN)/peerage demo $(ARGS)
 
 test: $(VENV)/.test $(VENV)-asab/.peer ## the tests, on this Python and on the distribution's (ARGS="-k name")
@@ -28,8 +28,10 @@ test: $(VENV)/.test $(VENV)-asab/.peer ## the tests, on this Python and on the d
 	scripts/test alone $(BIN)/python $(ARGS)
 	@scripts/test-pythons $(BIN)/python $(PYTHONS)
 
-test-all: $(VENV)/.test $(VENV)-asab/.peer ## what `make test` leaves out: further Pythons, wheel and sdist, several ZooKeeper servers, long tests
+test-all: $(VENV)/.test-all $(VENV)-asab/.peer ## what `make test` leaves out: further Pythons, wheel and sdist, several ZooKeeper servers, long tests
 	@scripts/zookeeper
+	@scripts/chromium
+	@scripts/prometheus
 	@command -v ip >/dev/null || scripts/debian iproute2
 	@scripts/test-pythons $(BIN)/python $(PYTHONS_ALL)
 	@scripts/test-newest-kazoo $(BIN)/python
@@ -54,8 +56,12 @@ check: $(VENV)/.check ## ruff, mypy --strict, pyright on the public names, impor
 docs: $(VENV)/.docs ## the documentation site in site/: a warning, a broken link or a file from another host is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
-pictures: $(VENV)/.run ## the picture of the demo in README.md, from a demo that is run for it
+pictures: $(VENV)/.pictures ## the pictures of the demo and of the page, from a demo and a cluster that run for them
+	@scripts/zookeeper
+	@scripts/chromium
+	@fc-list : family | grep -qx Inter || scripts/debian fonts-inter
 	$(BIN)/python docs/pictures/demo.py docs/pictures/demo.svg
+	$(BIN)/python -m docs.pictures.page docs/pictures
 
 bench: $(VENV)/.bench $(VENV)-asab/.peer ## the table of budgets, measured on this machine (ARGS="--only directory")
 	@scripts/zookeeper
@@ -73,6 +79,10 @@ $(VENV)/.test: pyproject.toml
 	@scripts/venv $(VENV) '.[all,testing]' --group test
 	@touch $@ $(VENV)/.run
 
+$(VENV)/.test-all: pyproject.toml
+	@scripts/venv $(VENV) '.[all,testing]' --group test-all
+	@touch $@ $(VENV)/.run $(VENV)/.test
+
 $(VENV)/.check: pyproject.toml
 	@scripts/venv $(VENV) '.[all,testing]' --group test --group check
 	@touch $@ $(VENV)/.run $(VENV)/.test
@@ -83,6 +93,10 @@ $(VENV)-asab/.peer: tests/interop/asab.txt scripts/asab | $(VENV)/.run
 
 $(VENV)/.bench: pyproject.toml
 	@scripts/venv $(VENV) '.[all]' --group bench
+	@touch $@ $(VENV)/.run
+
+$(VENV)/.pictures: pyproject.toml
+	@scripts/venv $(VENV) '.[all,testing]' --group pictures
 	@touch $@ $(VENV)/.run
 
 $(VENV)/.docs: pyproject.toml

@@ -7,9 +7,11 @@ import os
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 from hypothesis import settings
 
 from peerage.testing.zookeeper import ZooKeeperServer
@@ -74,10 +76,12 @@ def zookeeper() -> ZooKeeperServer:
 @pytest.fixture(autouse=True)
 def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
     """Fail a test that leaves a task, a thread or a descriptor behind."""
-    asynchronous = request.node.get_closest_marker("asyncio") is not None
-    if asynchronous:
+    marker = request.node.get_closest_marker("asyncio")
+    asynchronous = marker is not None
+    if marker is not None:
         # First, because it makes the event loop: that and its executor are closed after this fixture.
-        request.getfixturevalue("_no_task_left_behind")
+        scope = marker.kwargs.get("loop_scope", "function")
+        request.getfixturevalue("_no_task_left_behind" if scope == "function" else "_no_task_left_in_session")
     threads, descriptors = set(threading.enumerate()), _descriptors()
     yield
 
@@ -96,6 +100,18 @@ def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture
 async def _no_task_left_behind() -> AsyncIterator[None]:
+    async with _tasks_must_end():
+        yield
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def _no_task_left_in_session() -> AsyncIterator[None]:
+    async with _tasks_must_end():
+        yield
+
+
+@asynccontextmanager
+async def _tasks_must_end() -> AsyncIterator[None]:
     # Tasks that run before the test belong to fixtures of a wider scope.
     before = asyncio.all_tasks()
     yield

@@ -11,9 +11,10 @@ from tests.support import Clock, record
 from peerage.backends.feed import Feed
 from peerage.directory import Directory
 from peerage.errors import RegistryClosedError
-from peerage.membership import SLICE, Membership
+from peerage.membership import Membership
 from peerage.registry import Record, Snapshot
 from peerage.testing import begun, eventually
+from peerage.waiting import SLICE
 
 ORDERS = (("service_id", "orders"),)
 

@@ -236,5 +236,5 @@ async def test_the_picture_of_the_demo_is_drawn_from_a_run(tmp_path: Path) -> No
     async with run(sys.executable, str(script), str(picture), environ=dict(os.environ), patience=60) as child:
         assert (await child.end())[0] == 0, child.log
     texts = re.findall(r"<text [^>]*>(.*)</text>", picture.read_text(encoding="utf-8"))
-    assert texts[-1] == "No call failed, and every instance answered."
+    assert "No call failed, and every instance answered." in texts
     assert any("killing pricing-1" in text for text in texts)

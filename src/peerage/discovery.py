@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from peerage.directory import SUSPECT_SECONDS
-from peerage.disk_cache import DiskCache
+from peerage.disk_cache import DiskCache, key_cache_of
 from peerage.errors import ConfigurationError, RegistryClosedError
 from peerage.finder import Finder
 from peerage.membership import READY_TIMEOUT
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from aiohttp.typedefs import LooseHeaders
     from yarl import URL
 
-    from peerage.auth.authorization import Authorization
-    from peerage.balancing import CallCounts, Ejection, Place, Score
+    from peerage.auth.authorization import Authorization, TokenCounts
+    from peerage.balancing import Balancer, CallCounts, Ejection, Place, Score
     from peerage.calling import CallOptions
     from peerage.client import Client
     from peerage.telemetry import Telemetry
@@ -75,6 +75,8 @@ class Discovery(Finder):
             False if *registry* is an object. ``embedded:`` and ``memory:`` have none.
         disk_cache_tokens: whether internal tokens are sent over plain http to addresses that are known from
             the disk cache only.
+        disk_cache_key: whether the private key of internal tokens is saved there as well, so that they are
+            sent and accepted after a start without the registry: all processes of this user can read it.
         calls: how calls deal with failures, and which instances they prefer.
         ejection: when instances that fail are ejected, so that they get no requests for a while.
         score: which of two instances gets a request; by default :func:`peerage.balancing.least_outstanding`.
@@ -100,6 +102,7 @@ class Discovery(Finder):
         suspect_seconds: float = SUSPECT_SECONDS,
         disk_cache: bool | str | os.PathLike[str] | DiskCache | None = None,
         disk_cache_tokens: bool = False,
+        disk_cache_key: bool = False,
         calls: "CallOptions | None" = None,
         ejection: "Ejection | None" = None,
         score: "Score | None" = None,
@@ -122,6 +125,7 @@ class Discovery(Finder):
         self._registrations: dict[Registration, None] = {}
         self._predecessors: Predecessors | None = None
         self._disk_cache_tokens = disk_cache_tokens
+        self._disk_cache_key = disk_cache_key
         self._calls = calls
         self._ejection = ejection
         self._score = score
@@ -342,6 +346,20 @@ class Discovery(Finder):
 
         return Observer().counts() if self._client is None else self._client.journal.counts()
 
+    def token_counts(self) -> "TokenCounts | None":
+        """Return counters of what happened to the tokens of callers; None before :attr:`auth` was used."""
+        return None if self._auth is None else self._auth.counts()
+
+    @property
+    def balancer(self) -> "Balancer | None":
+        """What chooses instances for calls, and its figures; None before the first session."""
+        return None if self._client is None else self._client.balancer
+
+    @property
+    def registrations(self) -> tuple[Registration, ...]:
+        """What is advertised."""
+        return tuple(self._registrations)
+
     @property
     def auth(self) -> "Authorization":
         """What verifies the tokens of callers: ``discovery.auth.verifier(keys_url)``.
@@ -359,6 +377,9 @@ class Discovery(Finder):
                 names=self.own_ids,
                 fetch=self._fetch_keys,
                 key_root=self.key_root,
+                key_cache=(
+                    key_cache_of(self.registry.url, self._disk_cache_choice) if self._disk_cache_key else None
+                ),
             )
         return self._auth
 

@@ -36,6 +36,7 @@ class Finder:
         if disk_cache is None:
             # Who makes the registry decides what is kept of it.
             disk_cache = from_environment() if self._owns_registry else False
+        self._disk_cache_choice = disk_cache
         self.membership = Membership(
             self.registry,
             Directory(

@@ -19,14 +19,12 @@ from peerage.errors import NotReadyError, RegistryClosedError
 from peerage.outage_log import OutageLog
 from peerage.registry import Event, Gone, Put, Record, Registry, Snapshot, Stale
 from peerage.timing import monotonic
+from peerage.waiting import Slices
 
 log = logging.getLogger(__name__)
 
 #: Seconds that a call waits for the first snapshot, by default.
 READY_TIMEOUT: Final = 10.0
-
-#: Seconds of work after which other tasks of the event loop run.
-SLICE: Final = 0.003
 
 
 class Membership:
@@ -66,13 +64,15 @@ class Membership:
         """Whether the registry refuses to be read, which waiting doesn't change; :attr:`stale` says why."""
         self.on_suspension: list[Callable[[], object]] = []
         """Called when the machine has been suspended: connections may be dead that look as before."""
+        self.outages = 0
+        """How often the registry came out of reach; a start without it counts as well."""
         self._clock = clock
         self._retry = retry
         self._disk_cache = disk_cache
         self._saved_generation = directory.generation
         self._closed = False
         self._task: asyncio.Task[None] | None = None
-        self._slice_ends = 0.0
+        self._slices = Slices(clock)
         self._loaded = False
         self._expiry: asyncio.TimerHandle | None = None
         self._knows_timeout = directory.guard is None
@@ -225,7 +225,7 @@ class Membership:
         try:
             for record, suspect in found.entries:
                 self.directory.restore(record, suspect=suspect)
-                await self._let_others_run()
+                await self._slices.pause()
         except UnusableFileError as error:
             cache.ignore(error)
         if not len(self.directory):
@@ -278,18 +278,13 @@ class Membership:
                 case Gone(name, withdrawn):
                     self.directory.remove(name, withdrawn=withdrawn)
                     self._expire()
-            await self._let_others_run()
-
-    async def _let_others_run(self) -> None:
-        """Let other tasks run if this slice has lasted long enough."""
-        if self._clock() >= self._slice_ends:
-            await asyncio.sleep(0)
-            self._slice_ends = self._clock() + SLICE
+            await self._slices.pause()
 
     def _lose(self, reason: str, *, refused: bool = False, age: float = 0.0) -> None:
         if self.stale is None:
             self._outages.lost(reason, known=self.ready)
             self._lost_at = self._clock() - age
+            self.outages += 1
         self.stale, self.refused = reason, refused
         self._notify()
 

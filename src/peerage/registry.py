@@ -54,7 +54,7 @@ Tidiness
 import re
 from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from typing import Final, NamedTuple, Protocol, Self, runtime_checkable
 
 from peerage.errors import ConfigurationError, MissingExtraError, RegistryDeniedError
@@ -324,25 +324,35 @@ def open_registry(url: str) -> Registry:
             rest.
         MissingExtraError: the backend needs a package that isn't installed.
     """
+    scheme, colon, _ = url.partition(":")
+    return _find_backend(scheme if colon else "")(url)
+
+
+@cache
+def _find_backend(scheme: str) -> Callable[[str], Registry]:
+    """Return what opens the registries of a scheme, empty if a URL has none; raises as open_registry().
+
+    What is found is kept: the search reads the metadata of all installed packages, which takes milliseconds,
+    and importlib keeps what it has read, again for each change of their folders.
+    """
     # Loads a mail parser, among others, which a program that opens no registry doesn't need.
     from importlib.metadata import entry_points  # noqa: PLC0415 - see above
 
-    scheme, colon, _ = url.partition(":")
     backends = {point.name: point for point in entry_points(group="peerage.registries")}
     if not backends:
         raise ConfigurationError(
             "No registry backend is installed: peerage's files are there without its package metadata. "
             "Install it with pip install."
         )
-    if not colon or scheme not in backends:
+    if not scheme or scheme not in backends:
         # Only the scheme is quoted: the rest may hold credentials.
-        what = f"No registry backend is called {scheme!r}" if colon else "A registry is given as a URL"
+        what = f"No registry backend is called {scheme!r}" if scheme else "A registry is given as a URL"
         raise ConfigurationError(
             f"{what}; known are {', '.join(f'{name}:' for name in sorted(backends))}. "
             "For one machine write 'embedded:'."
         )
     try:
-        factory = backends[scheme].load()
+        backend: Callable[[str], Registry] = backends[scheme].load()
     except MissingExtraError:
         raise
     except ModuleNotFoundError as error:
@@ -352,5 +362,4 @@ def open_registry(url: str) -> Registry:
             f"pip install 'peerage[{scheme.partition('+')[0]}]'",
             name=error.name,
         ) from error
-    registry: Registry = factory(url)
-    return registry
+    return backend

@@ -78,3 +78,17 @@ def test_requests_at_an_instance_whose_record_vanished_are_not_answered_unless_i
     assert balancer.check_stalled(pick) is not drained
     end(pick, Outcome.CANCELLED)
     assert not balancer.check_stalled(balancer.pick(instances))
+
+
+def test_what_is_forgotten_of_a_name_stays_in_the_totals():
+    """The counters of all names together only grow."""
+    balancer, instances = make_balancer(), make_many(2)
+    for number in range(5000):
+        pick = balancer.pick(instances, balancer.service(("service_id", f"orders-{number}")))
+        pick.answered(pick.started + 0.03 * number)
+        pick.done(Outcome.ANSWERED, pick.started)
+    tally = balancer.service(("service_id", "orders-4999")).tally
+    assert (tally.answered, tally.seconds) == (1, pytest.approx(0.03 * 4999))
+    assert (sum(tally.durations[:-1]), tally.durations[-1]) == (0, 1)
+    assert len(balancer.observer.tallies) <= 4097
+    assert balancer.observer.counts().attempts == {"answered": 5000}

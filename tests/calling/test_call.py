@@ -17,7 +17,6 @@ from peerage.calling import (
     WaitForInstance,
 )
 from peerage.calling.search import LAST_RESORTS
-from peerage.directory import Guard
 
 IPV4 = socket.AF_INET
 
@@ -218,12 +217,12 @@ def test_calls_that_fail_together_share_the_budget(world):
     assert [isinstance(step, Attempt) for step in steps] == [True] * FIRST_RETRIES + [False] * 3
     assert steps[-1].ending is Ending.UNREACHABLE
     assert calls[0].service.budget.balance(world.clock()) == 0
-    assert world.context.observer.retries == FIRST_RETRIES
-    assert world.context.observer.retries_refused == 3
+    counts = world.context.observer.counts()
+    assert (counts.retries, counts.retries_refused) == (FIRST_RETRIES, 3)
     for call in calls:
         call.close()
     # The instance isn't blamed for the attempts that weren't made.
-    assert Outcome.UNRESOLVED not in world.context.observer.failed
+    assert "unresolved" not in world.context.observer.counts().attempts
     assert not world.balancer.outstanding
 
 
@@ -266,19 +265,6 @@ def test_the_record_of_a_dead_instance_may_vanish_a_moment_later(world, vanishes
         world.directory.remove(name)
         world.context.emptied["service_id", "orders"] = True
         assert isinstance(call.next(), WaitForInstance)
-    successor = world.advertise(port=81)
-    assert world.answer(call) == successor
-
-
-@pytest.mark.parametrize("method", ["GET", "POST"])
-def test_a_request_that_finds_the_last_suspect_dead_waits_for_the_next_instance(world, method):
-    world.directory.guard = Guard()
-    name = world.advertise()
-    world.directory.remove(name)
-    world.directory.subscribe(lambda _: world.context.emptied.update({call.name: world.clock()}))
-    call = world.call(method)
-    assert world.fail(call) == name
-    assert isinstance(call.next(), WaitForInstance)
     successor = world.advertise(port=81)
     assert world.answer(call) == successor
 

@@ -82,6 +82,7 @@ def held() -> dict[str, float]:
     return {
         "resident": pages * os.sysconf("SC_PAGE_SIZE"),
         "traced": tracemalloc.get_traced_memory()[0],
+        "blocks": sys.getallocatedblocks(),
         "tasks": len(asyncio.all_tasks()),
         "threads": threading.active_count(),
         "descriptors": sum(1 for _ in Path("/proc/self/fd").iterdir()),

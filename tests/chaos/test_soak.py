@@ -42,7 +42,9 @@ async def test_what_a_round_used_is_freed(zookeeper):
         name: [statistics.median(each[name] for each in part) for part in (warm[:20], warm[-20:])]
         for name in ("tasks", "threads", "descriptors")
     }
-    log.info("%d rounds: bytes a round %s; first and last %s; end %s", ROUNDS, slopes, counts, samples[-1])
+    log.info("%d rounds: bytes a round %s; first and last %s", ROUNDS, slopes, counts)
+    for number in range(1, 11):
+        log.info("after %d tenths: %s", number, samples[ROUNDS * number // 10 - 1])
     for name, limit in GROWTH.items():
         assert slopes[name] < limit, name
     for name, (first, last) in counts.items():

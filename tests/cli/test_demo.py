@@ -6,6 +6,7 @@ import signal
 from contextlib import suppress
 from pathlib import Path
 
+import aiohttp
 import psutil
 import pytest
 from tests.cli.conftest import close_output, ended, interrupted, until
@@ -39,6 +40,7 @@ async def test_no_call_fails_while_one_is_killed_and_one_joins(peerage, folder):
         r"pricing-1 +[\d,]+ answers  killed, gone from the registry after [\d.]+ ms",
         r"pricing-4 +[\d,]+ answers  joined later, its first answer after [\d.]+ ms",
         r"No call failed, and every instance answered\.",
+        r"See it in a browser as well: peerage demo --page, or make demo ARGS=--page",
     ):
         assert re.search(sentence, result.out), sentence
     assert not any(psutil.pid_exists(int(pid)) for pid in re.findall(r"joined \(pid (\d+)\)", result.out))
@@ -68,6 +70,18 @@ async def test_ctrl_c_ends_it_and_its_children(started, folder):
     assert (code, errors) == (130, "")
     assert not any(child.is_running() for child in children)
     assert not left_in(folder)
+
+
+@pytest.mark.long
+async def test_the_page_shows_what_the_demo_shows(started):
+    running = await started("demo", "--page", "--seconds", "600")
+    url = (await until(running, lambda line: "The page" in line)).rpartition(" ")[2]
+    async with aiohttp.ClientSession() as session, session.get(f"{url}v1/changes") as stream:
+        shown = b""
+        while not all(b'"%b"' % name in shown for name in (b"pricing-1", b"pricing-2", b"pricing-3")):
+            shown += await stream.content.readany()
+        code, _, errors = await interrupted(running)
+    assert (code, errors) == (130, "")
 
 
 async def test_its_children_end_when_it_is_killed(started):

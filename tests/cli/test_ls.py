@@ -139,6 +139,37 @@ async def test_watch_json_writes_an_object_for_each_change(started, serve):
     assert await interrupted(running) == (130, "", "")
 
 
+@pytest.mark.long
+async def test_the_lines_of_watch_add_up_to_ls(peerage, started, serve):
+    """Those of records that a newer one supersedes, or that can't be read, as well."""
+    running = await started("ls", "--watch", "--json")
+    rows = {}
+
+    async def until_as_listed(count):
+        wanted = {entry["name"]: entry for entry in json.loads((await peerage("ls", "--json")).out)}
+        assert len(wanted) == count
+        while rows != wanted:
+            event = json.loads(await running.line())
+            event.pop("before", None)
+            if event.pop("event") == "left":
+                del rows[event["name"]]
+            else:
+                rows[event["name"]] = event
+
+    twin = '{"host": "h", "web": [["0.0.0.0", 80]], "instance_id": "twin", "launch_time": "%s"}'
+    first, service = await serve("", twin % 1, '{"host": 1}'), await serve("shop-1")
+    await until_as_listed(3)
+    second = await serve("", twin % 2)
+    await service.tell("drain")
+    await until_as_listed(4)
+    assert sorted(row["superseded"] for row in rows.values()) == [False, False, False, True]
+    await first.kill()
+    await until_as_listed(2)
+    await second.kill()
+    await service.kill()
+    await until_as_listed(0)
+
+
 async def test_sigterm_ends_it(started, serve):
     await serve("shop-1")
     running = await started("ls", "--watch")

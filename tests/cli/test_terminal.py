@@ -12,6 +12,8 @@ from contextlib import ExitStack
 
 import pytest
 
+from peerage.testing import eventually
+
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
@@ -116,10 +118,19 @@ async def test_the_demo_is_live_until_ctrl_c(terminal):
     assert "Traceback" not in shown.raw
 
 
-async def test_the_live_demo_says_how_it_ends(terminal):
-    shown = terminal("demo")
+async def test_the_live_demo_opens_its_page_where_there_is_a_display(terminal, tmp_path, monkeypatch):
+    opened, browser = tmp_path / "opened", tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\necho "$1" >{opened}.new && mv {opened}.new {opened}\n')
+    browser.chmod(0o700)
+    monkeypatch.setenv("DISPLAY", ":99")
+    monkeypatch.setenv("BROWSER", f"{browser} %s &")
+    shown = terminal("demo", "--page")
+    assert await shown.shows(r"The page that shows the registry: http://127\.0\.0\.1:\d+/\s")
+    await eventually(opened.exists)
+    assert opened.read_text().strip() in shown.raw
     assert await shown.shows("Ctrl-C ends it")
     assert await shown.press_ctrl_c() == 130
+    assert "Traceback" not in shown.raw
 
 
 async def test_an_answer_ends_with_a_line_break_on_a_terminal(terminal, serve):

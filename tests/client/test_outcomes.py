@@ -8,7 +8,7 @@ from aiohttp.client_reqrep import ConnectionKey
 from peerage.balancing import Outcome
 from peerage.client import UnreachableError, UnreachableTimeoutError
 from peerage.client.errors import unreachable
-from peerage.client.outcomes import outcome_of, problem_of
+from peerage.client.outcomes import is_refusal, outcome_of, problem_of
 
 KEY = ConnectionKey("here", 80, is_ssl=False, ssl=True, proxy=None, proxy_auth=None, proxy_headers_hash=None)
 
@@ -36,6 +36,19 @@ KEY = ConnectionKey("here", 80, is_ssl=False, ssl=True, proxy=None, proxy_auth=N
 )
 def test_what_an_exception_means(error, outcome):
     assert outcome_of(error) is outcome
+
+
+@pytest.mark.parametrize(
+    ("error", "refused"),
+    [
+        (aiohttp.ClientConnectorError(KEY, ConnectionRefusedError(111, "refused")), True),
+        (aiohttp.ClientConnectorError(KEY, OSError(113, "no route")), False),
+        (aiohttp.ConnectionTimeoutError(), False),
+        (aiohttp.ClientOSError(104, "reset"), False),
+    ],
+)
+def test_only_a_refused_connection_proves_that_nothing_listens(error, refused):
+    assert is_refusal(error) is refused
 
 
 @pytest.mark.parametrize(

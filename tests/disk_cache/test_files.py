@@ -79,7 +79,7 @@ def test_a_link_isnt_followed(file, folder, tmp_path):
     target.write_bytes(b"secret")
     folder.mkdir(mode=0o700)
     (folder / "x.cache").symlink_to(target)
-    with pytest.raises(OSError, match="symbolic"):
+    with pytest.raises(UnusableFileError, match="symbolic link"):
         file.read()
     file.write([b"mine"])
     assert (file.read(), target.read_bytes()) == (b"mine", b"secret")
@@ -88,6 +88,10 @@ def test_a_link_isnt_followed(file, folder, tmp_path):
 def test_what_isnt_a_file_isnt_waited_for(file, folder):
     folder.mkdir(parents=True, mode=0o700)
     os.mkfifo(folder / "x.cache")
+    with pytest.raises(UnusableFileError, match="isn't a file"):
+        file.read()
+    (folder / "x.cache").unlink()
+    (folder / "x.cache").mkdir()
     with pytest.raises(UnusableFileError, match="isn't a file"):
         file.read()
 
@@ -109,6 +113,25 @@ def test_the_first_folder_that_works_is_used(tmp_path):
     file.write([b"x"])
     assert file.path == str(works / MINE / "x.cache")
     assert file.read() == b"x"
+
+
+def test_the_newest_of_several_files_is_read(tmp_path):
+    """A folder was read-only or full for a while, so the file in it is older than that in another one."""
+    one, other = (CacheFile([str(tmp_path / name)], "x.cache") for name in ("one", "other"))
+    one.write([b"one"])
+    other.write([b"other"])
+    both = CacheFile([str(tmp_path / "one"), str(tmp_path / "other")], "x.cache")
+    for newer, older in ((other, one), (one, other)):
+        os.utime(older.path, (1000.0, 1000.0))
+        os.utime(newer.path, (2000.0, 2000.0))
+        assert both.read() == newer.read()
+        assert both.path == newer.path
+    (tmp_path / "one" / MINE).chmod(0o777)
+    assert both.read() == b"other"
+    (tmp_path / "other" / MINE).chmod(0o777)
+    with pytest.raises(UnusableFileError, match=r"one/"):
+        both.read()
+    assert both.path == one.path
 
 
 def test_where_it_is_by_default(tmp_path):

@@ -1,5 +1,7 @@
 """The format of the file, and what is said of one that can't be used."""
 
+from zlib import crc32
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -72,10 +74,39 @@ def test_large_records_are_kept():
     assert read(encoded(*known)) == [WHEN, *known]
 
 
-def test_a_sequence_beyond_64_bits_is_left_out():
-    """A backend of another package may have such ones; the other records are kept."""
-    kept = Entry(Record("kept", b"{}", 1))
-    assert read(encoded(Entry(Record("large", b"{}", 1 << 63)), kept)) == [WHEN, kept]
+@pytest.mark.parametrize(
+    "left_out",
+    [
+        Record("large", b"{}", 1 << 63),
+        Record("x" * 65_536, b"{}", 1),
+        Record("unpaired \ud800", b"{}", 1),
+        Record("a", b"x" * (RECORD_LIMIT + 1), 1),
+    ],
+    ids=["sequence", "long name", "name", "data"],
+)
+def test_a_record_that_doesnt_fit_is_left_out(left_out):
+    """ZooKeeper's nodes and backends of other packages may have such ones; the other records are kept."""
+    kept = Entry(Record("x" * 65_535, b"{}", 1))
+    assert read(encoded(Entry(left_out), kept)) == [WHEN, kept]
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"[1]",
+        b"[" * 60_000,
+        b"{}",
+        b'{"boot":"","uptime":1%s,"time":1,"url":"x"}' % (b"0" * 400),
+        b'{"boot":"","uptime":NaN,"time":1,"url":"x"}',
+        b'{"boot":"","uptime":1,"time":1e999,"url":"x"}',
+    ],
+    ids=["list", "deep", "empty", "large number", "NaN", "infinite"],
+)
+def test_a_header_without_sense_is_noticed(header):
+    """Although the checksum is right."""
+    content = b"peerage disk cache 1\n" + header + b"\n"
+    with pytest.raises(UnusableFileError, match="header can't be read"):
+        read(content + crc32(content).to_bytes(4, "big"))
 
 
 @pytest.mark.parametrize(

@@ -232,6 +232,26 @@ async def test_a_failure_to_save_is_one_line(setting, monkeypatch, caplog):
         await eventually(lambda: setting.file.read() is not None)
 
 
+async def test_an_unexpected_failure_to_save_is_logged_and_tried_again(setting, monkeypatch, caplog):
+    """Once, with its traceback."""
+    monkeypatch.setattr(disk_cache, "_AFTER_FAILURE", 0.01)
+    failures = [ZeroDivisionError("a bug")] * 3
+    write = CacheFile.write
+
+    def fail(file, chunks):
+        if failures:
+            raise failures.pop()
+        return write(file, chunks)
+
+    monkeypatch.setattr(CacheFile, "write", fail)
+    async with setting.process() as process:
+        process.registry.feed.snapshot([record("a")])
+        await eventually(lambda: setting.file.read() is not None)
+    (line,) = [each for each in caplog.records if each.levelno >= logging.WARNING]
+    assert "which is a bug" in line.getMessage()
+    assert line.exc_info
+
+
 async def test_a_disk_that_hangs_delays_nothing_but_the_start(setting, monkeypatch, caplog):
     """The registry is read after a second, and closing doesn't wait for it."""
     monkeypatch.setattr(disk_cache, "_READ_TIMEOUT", 0.01)

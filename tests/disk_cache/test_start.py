@@ -211,6 +211,8 @@ async def test_a_program_of_asab_configures_it(section, expected):
     config = ConfigParser()
     config.read_string(f"[discovery]\n{section}\n")
     registry = open_registry("zookeeper://127.0.0.1:1/asab")
-    found = ContainerDiscovery(registry, config).membership._disk_cache
+    discovery = ContainerDiscovery(registry, config)
+    assert not discovery._disk_cache_key
+    found = discovery.membership._disk_cache
     assert (found is None) if expected is False else found._file.path.startswith(expected)
     await registry.aclose()

@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +12,11 @@ from yarl import URL
 
 from peerage.auth.allowance import Allow, Allowance
 from peerage.auth.cluster_tokens import ClusterTokens
-from peerage.auth.fetched_keys import Fetch, fetched_keys
+from peerage.auth.fetched_keys import Fetch, FetchedKeys, fetched_keys
 from peerage.auth.instance_tokens import InstanceKeys, InstanceTokens
+from peerage.auth.saved_key import SavedKey
 from peerage.auth.verifier import KeySource, Verifier
+from peerage.disk_cache import DiskCache
 from peerage.errors import ConfigurationError
 from peerage.membership import Membership
 from peerage.records.identity import Identity
@@ -20,6 +24,23 @@ from peerage.records.names import is_logical
 from peerage.registry import KEY_NAME
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenCounts:
+    """What happened to the tokens of callers, since the first one."""
+
+    accepted: int
+    """Tokens that were accepted, those that were known from before included."""
+    refused: Mapping[str, int]
+    """Refused requests by reason; :class:`peerage.auth.Reason` explains them. Reasons that never occurred
+    are left out."""
+    fetches: int
+    """How often users' keys were fetched."""
+    fetches_failed: int
+    """How often they couldn't be."""
+    keys: int
+    """Users' keys that are known now."""
 
 
 class Authorization:
@@ -32,6 +53,7 @@ class Authorization:
         names: the ``(key, value)`` pairs, folded, under which this process is advertised.
         fetch: fetches users' keys.
         key_root: path in front of the name of the cluster's key; empty for none.
+        key_cache: where the cluster's key is saved; None: nowhere.
 
     Raises:
         ConfigurationError: *mode* is unknown.
@@ -46,6 +68,7 @@ class Authorization:
         names: Callable[[], Collection[tuple[str, str]]],
         fetch: Fetch,
         key_root: str = "",
+        key_cache: DiskCache | None = None,
     ) -> None:
         if mode not in ("cluster", "instance"):
             raise ConfigurationError(f"authorization={mode!r} isn't known: write 'cluster' or 'instance'.")
@@ -54,6 +77,7 @@ class Authorization:
         self._names = names
         self._fetch = fetch
         self._key_name = f"{key_root}{KEY_NAME}"
+        self._key_cache = key_cache
         self._instance_tokens = InstanceTokens(identity) if mode == "instance" else None
         self._cluster_tokens: ClusterTokens | None = None
         self._verifiers: list[Verifier] = []
@@ -97,13 +121,20 @@ class Authorization:
     def cluster_tokens(self) -> ClusterTokens:
         """Return the issuer of cluster tokens; ConfigurationError if the registry keeps no secrets."""
         if self._cluster_tokens is None:
-            registry = self._membership.registry
+            membership, registry = self._membership, self._membership.registry
             if registry.secrets is None:
                 raise ConfigurationError(
                     f"Internal authorization needs a shared key, and the registry {registry.url} can't "
                     "keep one: use embedded: or zookeeper:, or authorization='instance'."
                 )
-            self._cluster_tokens = ClusterTokens(registry.secrets, self._identity, name=self._key_name)
+            cache, name = self._key_cache, self._key_name
+            self._cluster_tokens = ClusterTokens(
+                registry.secrets,
+                self._identity,
+                name=name,
+                saved=None if cache is None else SavedKey(cache, membership, name),
+                out_of_reach=lambda: membership.stale,
+            )
         return self._cluster_tokens
 
     def verifier(
@@ -182,6 +213,20 @@ class Authorization:
                 ", and ".join(dangers),
                 ", and write https URLs of keys: only https verifies which server answers" * bool(hosts),
             )
+
+    def counts(self) -> TokenCounts:
+        """Return what happened to the tokens of callers, of all verifiers together."""
+        refused: Counter[str] = Counter()
+        for verifier in self._verifiers:
+            refused.update(verifier.refusals.counts.copy())
+        sources = [each for one in self._verifiers for each in one.sources if isinstance(each, FetchedKeys)]
+        return TokenCounts(
+            accepted=sum(verifier.accepted for verifier in self._verifiers),
+            refused=refused,
+            fetches=sum(source.fetched for source in sources),
+            fetches_failed=sum(source.not_fetched for source in sources),
+            keys=sum(len(source.keys) for source in sources),
+        )
 
     async def aclose(self) -> None:
         """Close the verifiers, and stop following the cluster's key; may be called twice."""

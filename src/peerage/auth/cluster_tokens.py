@@ -17,6 +17,7 @@ from cachetools import TTLCache
 
 from peerage.auth.jose import PrivateKey, PublicKey
 from peerage.auth.principal import SUPERUSER
+from peerage.auth.saved_key import SavedKey
 from peerage.auth.verifier import KeySource
 from peerage.errors import KeysUnavailableError, RegistryClosedError
 from peerage.records.identity import Identity
@@ -48,6 +49,8 @@ class ClusterTokens(KeySource):
         secrets: of the registry.
         identity: called for each new token, because the environment may be set while the service starts.
         name: of the secret.
+        saved: keeps the key on disk; None: nothing does.
+        out_of_reach: returns why the registry is out of reach; None while it isn't.
         clock: seconds since the epoch.
         monotonic: monotonic seconds.
         wait: seconds that a caller waits for the key, at most.
@@ -60,6 +63,8 @@ class ClusterTokens(KeySource):
         identity: Callable[[], Identity],
         *,
         name: str = KEY_NAME,
+        saved: SavedKey | None = None,
+        out_of_reach: Callable[[], str | None] = lambda: None,
         clock: Callable[[], float] = wall_clock,
         monotonic: Callable[[], float] = monotonic,
         wait: float = 5.0,
@@ -69,6 +74,8 @@ class ClusterTokens(KeySource):
         self._secrets = secrets
         self._identity = identity
         self._secret = name
+        self._saved = saved
+        self._out_of_reach = out_of_reach
         self._clock = clock
         self._wait = wait
         self._retry = retry
@@ -79,6 +86,7 @@ class ClusterTokens(KeySource):
         self._settled = asyncio.Event()
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._loading: asyncio.Task[None] | None = None
         self._closed = False
 
     async def header(self, _host: str) -> str:
@@ -132,6 +140,10 @@ class ClusterTokens(KeySource):
         """
         if self._task is None and not self._closed:
             self._task = asyncio.create_task(self._run(), name=f"peerage: {self._secret}", context=Context())
+            if self._saved is not None:
+                self._saved.start()
+                name = f"peerage: load {self._secret}"
+                self._loading = asyncio.create_task(self._load(self._saved), name=name, context=Context())
         return self._wait_for_key() if missing and self._key is None and not self._closed else None
 
     async def wait_changed(self, known: Collection[PublicKey]) -> tuple[PublicKey, ...]:
@@ -151,12 +163,13 @@ class ClusterTokens(KeySource):
                 await self._settled.wait()
         except TimeoutError:
             # From now on callers get the error at once, until the key arrives.
-            self._warn("the registry doesn't answer")
+            reason = self._out_of_reach()
+            self._warn("the registry doesn't answer" + ("" if reason is None else f" ({reason.rstrip('.')})"))
 
     async def _run(self) -> None:
         while True:
             try:
-                self._adopt(await self._secrets.obtain(self._secret, lambda: PrivateKey.generate().write()))
+                self._keep(await self._secrets.obtain(self._secret, lambda: PrivateKey.generate().write()))
                 await self._follow()
             except RegistryClosedError:
                 return
@@ -168,18 +181,40 @@ class ClusterTokens(KeySource):
         values = self._secrets.follow(self._secret)
         try:
             async for value in values:
-                self._adopt(value)
+                self._keep(value)
         finally:
             # An async iterator needn't have aclose(); one that has must not be left to the garbage collector.
             if (close := getattr(values, "aclose", None)) is not None:
                 await close()
 
-    def _adopt(self, value: bytes) -> None:
+    async def _load(self, saved: SavedKey) -> None:
+        """Use the key on disk while the registry is out of reach, if nothing is known of it yet."""
+        try:
+            found = await saved.load()
+        except RegistryClosedError:
+            return
+        if found is not None and self._key is None:
+            value, age = found
+            log.warning(
+                "The key for internal authorization, %s, is the one that was saved on disk %.0f s ago, "
+                "because the registry is out of reach",
+                self._secret,
+                age,
+            )
+            self._adopt(value)
+
+    def _keep(self, value: bytes) -> None:
+        """Use the key that the registry has, and save it where that is wanted."""
+        if self._adopt(value) and self._saved is not None:
+            self._saved.keep(value)
+
+    def _adopt(self, value: bytes) -> bool:
+        """Use a key, and return whether it is one."""
         try:
             key = PrivateKey.read(value)
         except ValueError as error:
             self._warn(f"{error}; remove it, and a new one will be made")
-            return
+            return False
         self._problem = None
         self._settled.set()
         if self._key is None or key.public != self._key.public:
@@ -189,6 +224,7 @@ class ClusterTokens(KeySource):
             self._previous.pop(key.public, None)
             self._key, self._token = key, _NO_TOKEN
             self._changed.set()
+        return True
 
     def _warn(self, problem: str) -> None:
         if problem != self._problem:
@@ -200,9 +236,13 @@ class ClusterTokens(KeySource):
         """Stop following the key; may be called twice."""
         self._closed = True
         self._settled.set()
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        tasks = [task for task in (self._task, self._loading) if task is not None]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        if self._saved is not None:
+            await self._saved.aclose()
 
 
 def _own_url(identity: Identity) -> str:

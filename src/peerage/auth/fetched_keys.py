@@ -81,6 +81,10 @@ class FetchedKeys(KeySource):
         self._clock = clock
         self._rng = random.Random() if rng is None else rng  # noqa: S311 - spreads load, keeps no secret
         self._timeout = timeout
+        self.fetched = 0
+        """How often the keys were fetched."""
+        self.not_fetched = 0
+        """How often they couldn't be."""
         self._keys: tuple[PublicKey, ...] = ()
         self._fetched_at = -math.inf
         self._failures = 0
@@ -156,11 +160,13 @@ class FetchedKeys(KeySource):
                 log.warning("Public keys of %s: %s", self.name, problem)
         if self._problem is not None:
             log.warning("Public keys of %s can be fetched again: %d keys", self.name, len(self._keys))
+        self.fetched += 1
         self._fetched_at = self._clock()
         self._failures, self._problem = 0, None if self._keys else "there is no usable key in it"
         self._pause(COOL_DOWN)
 
     def _note_failure(self, problem: str) -> None:
+        self.not_fetched += 1
         problem = problem.rstrip(".")
         if self._problem is None:
             known = f"The known keys stay in use for up to {KEEP / 3600:g} hours."

@@ -92,6 +92,8 @@ class Verifier:
     ) -> None:
         self.refusals = Refusals()
         """How often tokens were refused, by reason."""
+        self.accepted = 0
+        """How often a token was accepted."""
         self._fetched = tuple(sources)
         self._internal = internal
         self._sources: tuple[KeySource, ...] = (*sources, *(() if internal is None else (internal,)))
@@ -112,10 +114,17 @@ class Verifier:
             KeysUnavailableError: there are no keys to verify it with.
         """
         try:
-            return await self._verify(token)
+            principal = await self._verify(token)
         except TokenRefusedError as error:
             self.refusals.note(error.reason, error)
             raise
+        self.accepted += 1
+        return principal
+
+    @property
+    def sources(self) -> Sequence[KeySource]:
+        """Where the keys of users' tokens come from."""
+        return self._fetched
 
     async def aclose(self) -> None:
         """Stop fetching keys; may be called twice."""

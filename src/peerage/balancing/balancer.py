@@ -92,6 +92,11 @@ class Balancer:
         """Return what is known about the instance with this record; None before its first request."""
         return self._table.stats.get(name)
 
+    @property
+    def services(self) -> Mapping[tuple[str, str], Service]:
+        """What is known about each name that was called, by key and value."""
+        return self._table.services
+
     def was_called(self, name: tuple[str, str]) -> bool:
         """Tell whether *name* has been called."""
         return name in self._table.services

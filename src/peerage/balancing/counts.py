@@ -4,14 +4,18 @@ They only grow, so watch their rates. If the retries that the budget refuses inc
 fails too often for retries to help.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from peerage.balancing.outcome import Outcome
+from peerage.telemetry import BUCKETS
 
 if TYPE_CHECKING:
     from peerage.records.instance import Instance
+
+#: Durations of attempts are counted between these bounds, in seconds.
+BOUNDS: Final = BUCKETS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,11 +45,27 @@ class CallCounts:
     """Background probes that failed."""
 
 
-class Observer:
-    """Counts what happens; a subclass may log it as well."""
+class Tally:
+    """What happened to the calls of one name; it only grows. An object without any is false."""
+
+    __slots__ = (
+        "backups",
+        "backups_won",
+        "broken_off",
+        "durations",
+        "ejections",
+        "failed",
+        "retries",
+        "retries_refused",
+        "seconds",
+    )
 
     def __init__(self) -> None:
-        self.answered = 0
+        self.durations = [0] * (len(BOUNDS) + 1)
+        """Answered attempts by how long they took; each number belongs to the bound of :data:`BOUNDS` that it
+        is not above, the last one to none."""
+        self.seconds = 0.0
+        """What these attempts took together."""
         self.failed: dict[Outcome, int] = {}
         """Failed attempts by their outcome."""
         self.broken_off = 0
@@ -54,12 +74,60 @@ class Observer:
         self.backups = 0
         self.backups_won = 0
         self.ejections = 0
-        self.probes_passed = 0
-        self.probes_failed = 0
+
+    @property
+    def answered(self) -> int:
+        """Answered attempts."""
+        return sum(self.durations)
 
     def count_failed(self, outcome: Outcome) -> None:
         """Count a failed attempt."""
         self.failed[outcome] = self.failed.get(outcome, 0) + 1
+
+    def attempts(self) -> dict[str, int]:
+        """Return how many attempts had each outcome, by its name; those that never occurred are left out."""
+        # A copy, because an exporter of metrics may ask on a thread of its own.
+        failed = {outcome.name.lower(): count for outcome, count in self.failed.copy().items()}
+        return {"answered": answered, **failed} if (answered := self.answered) else failed
+
+    def add(self, other: "Tally") -> None:
+        """Add what happened to the calls of another name."""
+        self.durations = [one + more for one, more in zip(self.durations, other.durations, strict=True)]
+        self.seconds += other.seconds
+        for outcome, count in other.failed.copy().items():
+            self.failed[outcome] = self.failed.get(outcome, 0) + count
+        for name in _SUMS:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+    def __bool__(self) -> bool:
+        return bool(self.failed or self.answered or any(getattr(self, name) for name in _SUMS))
+
+
+_SUMS: Final = ("backups", "backups_won", "broken_off", "ejections", "retries", "retries_refused")
+
+
+class Observer:
+    """Has the counters, and is told what happens; a subclass may log it."""
+
+    def __init__(self) -> None:
+        self.tallies: dict[tuple[str, str], Tally] = {}
+        """What happened to the calls of each name."""
+        self.forgotten = Tally()
+        """What happened to the calls of names that aren't remembered any more."""
+        self.probes_passed = 0
+        self.probes_failed = 0
+
+    def tally(self, name: tuple[str, str]) -> Tally:
+        """Return what happened to the calls of *name*."""
+        tally = self.tallies.get(name)
+        if tally is None:
+            tally = self.tallies[name] = Tally()
+        return tally
+
+    def keep(self, names: Collection[tuple[str, str]]) -> None:
+        """Keep the tallies of *names* only; the others are added up."""
+        for name in self.tallies.keys() - names:
+            self.forgotten.add(self.tallies.pop(name))
 
     def probed(self, *, passed: bool) -> None:
         """Count a probe."""
@@ -68,9 +136,8 @@ class Observer:
         else:
             self.probes_failed += 1
 
-    def ejected(self, instance: "Instance", outcome: Outcome) -> None:  # noqa: ARG002 - for subclasses
-        """Count that *instance* was ejected, after a failure of this kind."""
-        self.ejections += 1
+    def ejected(self, instance: "Instance", outcome: Outcome) -> None:
+        """*instance* was ejected, after a failure of this kind."""
 
     def refused(self, instance: "Instance", outcome: Outcome) -> None:
         """*instance* accepts no connection, or isn't at its address, so it gets no requests."""
@@ -81,21 +148,23 @@ class Observer:
     def readmitted(self, name: str) -> None:
         """The instance with this record gets requests again."""
 
-    def budget_used_up(self, name: tuple[str, str]) -> None:  # noqa: ARG002 - likewise
+    def budget_used_up(self, name: tuple[str, str]) -> None:
         """Count a call of *name* that isn't retried because the budget is used up."""
-        self.retries_refused += 1
+        self.tally(name).retries_refused += 1
 
     def counts(self) -> CallCounts:
-        """Return all counters."""
-        attempts = {outcome.name.lower(): count for outcome, count in self.failed.items()}
+        """Return all counters, of all names together."""
+        total = Tally()
+        for tally in (self.forgotten, *self.tallies.values()):
+            total.add(tally)
         return CallCounts(
-            attempts={"answered": self.answered, **attempts} if self.answered else attempts,
-            broken_off=self.broken_off,
-            retries=self.retries,
-            retries_refused=self.retries_refused,
-            backups=self.backups,
-            backups_won=self.backups_won,
-            ejections=self.ejections,
+            attempts=total.attempts(),
+            broken_off=total.broken_off,
+            retries=total.retries,
+            retries_refused=total.retries_refused,
+            backups=total.backups,
+            backups_won=total.backups_won,
+            ejections=total.ejections,
             probes_passed=self.probes_passed,
             probes_failed=self.probes_failed,
         )

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Final
 
 from peerage.balancing.budget import RetryBudget
+from peerage.balancing.counts import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,10 +29,13 @@ class Service:
         "outstanding",
         "panic_until",
         "size",
+        "tally",
         "tripped",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, tally: Tally | None = None) -> None:
+        self.tally = Tally() if tally is None else tally
+        """What happened to their calls."""
         self.budget = RetryBudget()
         """How many requests may be retried, or get a backup."""
         self.answered_at = float("-inf")

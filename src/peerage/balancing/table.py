@@ -1,11 +1,12 @@
 """The figures of each instance, how requests change them, and which instances are avoided."""
 
+from bisect import bisect_left
 from collections.abc import Mapping
 from enum import Enum, auto
 from random import Random
 from typing import TYPE_CHECKING, Final
 
-from peerage.balancing.counts import Observer
+from peerage.balancing.counts import BOUNDS, Observer
 from peerage.balancing.ejection import Ejection
 from peerage.balancing.outcome import ANSWERED, Outcome
 from peerage.balancing.service import PANIC_SECONDS, Service
@@ -80,6 +81,9 @@ class Pick:
         service, seconds = self.service, now - self.started
         stats.answered(seconds, now)
         service.answered_at = now
+        tally = service.tally
+        tally.durations[bisect_left(BOUNDS, seconds)] += 1
+        tally.seconds += seconds
         if self.hedging is not None:
             self.hedging.answered(seconds, now)
         if (trouble := stats.trouble) is not None and self._table is not None:
@@ -110,7 +114,7 @@ class Pick:
                     table.succeeded(stats, stats.trouble, self.started, now)
             else:
                 if outcome is Outcome.CANCELLED:
-                    table.observer.count_failed(outcome)
+                    self.service.tally.count_failed(outcome)
                 elif self.excused or not counts:
                     outcome = Outcome.CANCELLED if outcome is Outcome.TIMED_OUT else Outcome.NOT_RETRYABLE
                 table.failed(self, outcome, now, retry_after)
@@ -149,12 +153,16 @@ class Table:
         service = self.services.get(name)
         if service is None:
             if len(self.services) >= _MOST_SERVICES:
-                # Names that no instance has come from outside sometimes, and in any number.
-                self.services = {name: each for name, each in self.services.items() if each.size}
-            if len(self.services) >= _MOST_SERVICES:
-                self.services = {name: each for name, each in self.services.items() if each.ejected}
-            service = self.services[name] = Service()
+                self._forget_services()
+            service = self.services[name] = Service(self.observer.tally(name))
         return service
+
+    def _forget_services(self) -> None:
+        # Names that no instance has come from outside sometimes, and in any number.
+        self.services = {name: each for name, each in self.services.items() if each.size}
+        if len(self.services) >= _MOST_SERVICES:
+            self.services = {name: each for name, each in self.services.items() if each.ejected}
+        self.observer.keep(self.services.keys())
 
     @property
     def outstanding(self) -> Mapping[str, int]:
@@ -229,11 +237,15 @@ class Table:
 
     def check_stalled(self, pick: Pick, now: float) -> bool:
         """Tell whether the instance of a request under way is avoided or dead; probe it if it may be."""
-        stats, name = pick.stats, pick.instance.name
+        stats, service, name = pick.stats, pick.service, pick.instance.name
         if name in self.avoided or stats.vanished:
             return True
         if stats.retired or not may_have_stalled(
-            pick.started, stats.answered_at, pick.service.answered_at, now
+            pick.started,
+            stats.answered_at,
+            service.answered_at,
+            now,
+            others_idle=service.outstanding < service.size,
         ):
             return False
         trouble = stats.begin_trouble()
@@ -350,6 +362,7 @@ class Table:
             trouble.retry_at = now + self._pause(trouble)
             trouble.held = 0
             self._avoid(pick.instance.name, trouble)
+            service.tally.ejections += 1
             self.observer.ejected(pick.instance, outcome)
         else:
             trouble.double()

@@ -47,9 +47,6 @@ from peerage.directory import Directory
 #: costs nothing: the instance is called at another of its ports, and gets a new record when it is restarted.
 _DOUBT_SECONDS: Final = 3600.0
 
-#: Nothing listens at the address, or another service does.
-_ABSENT: Final = frozenset({Outcome.CONNECT_FAILED, Outcome.MISDIRECTED})
-
 #: Seconds after the last instance of a name left, during which calls wait for another one.
 _KNOWN_SECONDS: Final = 60.0
 
@@ -194,6 +191,7 @@ class Call:
         outcome: Outcome,
         problem: str = "",
         *,
+        refused: bool = False,
         replayable: bool = True,
         retry_after: float = 0.0,
     ) -> None:
@@ -206,6 +204,8 @@ class Call:
             attempt: the attempt.
             outcome: how it ended.
             problem: what happened, for the message of an error.
+            refused: whether its address refused the connection, so that nothing listens there. No answer in
+                time proves nothing: the network may have lost what was sent.
             replayable: whether the body can be sent again.
             retry_after: the seconds for which the instance asked not to be called.
         """
@@ -214,14 +214,13 @@ class Call:
             self.recorder.ended(attempt, outcome, problem)
         if outcome is ANSWERED:
             attempt.pick.answered(context.clock())
-            context.observer.answered += 1
             if attempt is self._backup:
-                context.observer.backups_won += 1
+                self.service.tally.backups_won += 1
             return
-        if outcome in _ABSENT and attempt.instance.suspect and not attempt.pick.excused:
+        if attempt.instance.suspect and (refused or outcome is Outcome.MISDIRECTED):
             context.directory.refused(attempt.instance.name)
         if outcome is not Outcome.CANCELLED:
-            context.observer.count_failed(outcome)
+            self.service.tally.count_failed(outcome)
         if attempt is self._backup:
             self.give_back(attempt.pick, outcome, retry_after=retry_after)
             return
@@ -233,7 +232,7 @@ class Call:
         """Record that the response to *attempt* is over: read to its end, broken off, or given up."""
         self.give_back(attempt.pick, outcome)
         if outcome is not ANSWERED:
-            self.context.observer.broken_off += 1
+            self.service.tally.broken_off += 1
         if self.recorder is not None:
             self.recorder.over(attempt, outcome)
 
@@ -289,7 +288,7 @@ class Call:
         budget.spend(now)
         second.is_retry = True
         self._backup = second
-        self.context.observer.backups += 1
+        self.service.tally.backups += 1
         if self.recorder is not None:
             self.recorder.began(second)
         return second

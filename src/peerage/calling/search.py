@@ -157,14 +157,24 @@ class Search:
         if self._last is Outcome.CONNECT_FAILED and (yield from self._let_the_registry_catch_up()):
             return True
         end = context.clock() + call.options.wait
-        while call.name in context.emptied and not context.directory.targets(*call.name):
+        while self._is_deserted():
             left = end - context.clock()
             if left <= 0.0 or (self._last is not None and not self._may_go_on()):
                 return False
             yield WaitForInstance(call.name, left)
-            if context.directory.targets(*call.name):
+            if not self._is_deserted():
                 return (yield from self._try_all())
         return False
+
+    def _is_deserted(self) -> bool:
+        """Tell whether the name has no instance any more, or suspects only, which accepted no connection."""
+        context, call = self._context, self._call
+        targets = context.directory.targets(*call.name)
+        if not targets:
+            return call.name in context.emptied
+        if self._last is not Outcome.CONNECT_FAILED:
+            return False
+        return all(each.suspect and each.name in self.tried for each in targets)
 
     def _let_the_registry_catch_up(self) -> _Attempts:
         """If the only instance accepted no connection, wait a moment: its record may be about to vanish."""
@@ -266,7 +276,7 @@ class Search:
         if self._owed:
             self._owed = False
             self._call.service.budget.spend(now)
-            self._context.observer.retries += 1
+            self._call.service.tally.retries += 1
         attempt = self._current = Attempt(pick, endpoint, ip, host, now)
         attempt.is_retry = self._retries > 0
         attempt.others = [each for each in addresses if each != ip]

@@ -202,23 +202,42 @@ def doctor(
 def serve(
     *,
     http: Annotated[
-        str, typer.Option("--http", metavar="ADDRESS:PORT", help="Where to listen; port 0: a free one.")
+        str,
+        typer.Option(
+            "--http", metavar="ADDRESS:PORT", help="Where to listen, e.g. [::1]:8600; port 0: a free one."
+        ),
     ] = "127.0.0.1:8600",
     host_name: Annotated[
         list[str] | None,
         typer.Option(
-            "--host-name", metavar="NAME", help="A name of this server besides localhost; repeatable."
+            "--host-name",
+            metavar="NAME",
+            help="A name by which this server is called, besides localhost and its address; repeatable.",
         ),
     ] = None,
+    keys: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--keys",
+            metavar="URL",
+            help="Keys that verify the callers' tokens: the URL of a JWKS, or a file; repeatable.",
+        ),
+    ] = None,
+    allow_anyone: Annotated[
+        bool,
+        typer.Option("--allow-anyone", help="Need no token, although other machines reach the address."),
+    ] = False,
     registry: Registry = None,
 ) -> None:
-    """Serve a page that shows the cluster, and an HTTP API, read only, until Ctrl-C.
+    """Serve a page that shows the cluster, an HTTP API, and what Prometheus reads, until Ctrl-C.
 
-    Exit code: 2 wrong usage; 130 ended by Ctrl-C.
+    It reads only. It starts while the registry is out of reach as well, and the page then says so.
+
+    Exit code: 1 it can't listen there; 2 wrong usage; 7 an optional package is missing; 130 ended by Ctrl-C.
     """
     from peerage.cli.serve import serve as run_serve  # noqa: PLC0415 - each command loads what it needs
 
-    _end(lambda: run_serve(registry, http, host_name or []))
+    _end(lambda: run_serve(registry, http, host_name or [], keys or [], allow_anyone=allow_anyone))
 
 
 @app.command("demo")
@@ -241,6 +260,12 @@ def demo(
             help="A registry that processes share. Default: a temporary one on this machine.",
         ),
     ] = None,
+    page: Annotated[
+        bool,
+        typer.Option(
+            "--page", help="Serve the page of 'peerage serve' meanwhile, and open it if there is a display."
+        ),
+    ] = False,
 ) -> None:
     """Watch a shop call three pricing services, while one is killed and another one joins.
 
@@ -252,4 +277,4 @@ def demo(
     """
     from peerage.cli.demo import demo as run_demo  # noqa: PLC0415 - each command loads what it needs
 
-    _end(lambda: run_demo(registry, seconds))
+    _end(lambda: run_demo(registry, seconds, with_page=page))

@@ -7,10 +7,11 @@ from datetime import UTC, datetime
 from peerage.cli.run import CommandError, Exit, opened, report
 from peerage.cli.table import COLUMNS, cells, plain_table, problem_lines, rich_table
 from peerage.cli.text import clean, shorten
-from peerage.directory import Criteria, Directory, fold_criteria
+from peerage.directory import Criteria, Directory, read_criteria
 from peerage.directory.listing import Row, listing
 from peerage.directory.suggest import nearest_key
 from peerage.discovery import Discovery
+from peerage.errors import ConfigurationError
 from peerage.records.instance import Instance
 from peerage.records.text import as_json
 
@@ -44,7 +45,7 @@ async def list_once(registry: str | None, words: list[str], *, timeout: float, a
         timeout: seconds within which it must answer.
         as_array: whether to write one JSON array.
     """
-    criteria = fold_criteria(parse_criteria(words))
+    criteria = parse_criteria(words)
     async with opened(registry, timeout) as discovery:
         rows = listing(discovery.directory, criteria)
         if as_array:
@@ -59,7 +60,7 @@ async def list_once(registry: str | None, words: list[str], *, timeout: float, a
 
 async def locate(registry: str | None, words: list[str], *, timeout: float, as_array: bool) -> int:  # noqa: ASYNC109 - likewise
     """Write the URLs of all instances that match all criteria; the arguments are those of list_once()."""
-    criteria = fold_criteria(parse_criteria(words))
+    criteria = parse_criteria(words)
     async with opened(registry, timeout) as discovery:
         urls = sorted(discovery.directory.urls(criteria))
         _write_lines([as_json(urls)] if as_array else map(clean, urls))
@@ -129,25 +130,17 @@ def _write_lines(lines: Iterable[str]) -> None:
 # Criteria key=value
 
 
-def parse_criteria(words: Iterable[str]) -> dict[str, str]:
+def parse_criteria(words: Iterable[str]) -> Criteria:
     """Return the criteria that ``key=value`` words spell.
 
     Raises:
         CommandError: a word isn't ``key=value``, or a key is given twice.
     """
-    criteria: dict[str, str] = {}
-    for word in words:
-        key, _, value = word.partition("=")
-        if not key or not value:
-            raise CommandError(
-                f"{word!r} is not a criterion: write key=value, e.g. service_id=orders", Exit.USAGE
-            )
-        if key in criteria:
-            raise CommandError(
-                f"{key!r} is given twice, and all criteria must match: give it once.", Exit.USAGE
-            )
-        criteria[key] = value
-    return criteria
+    pairs = (word.partition("=") for word in words)
+    try:
+        return read_criteria((key, value) for key, _, value in pairs)
+    except ConfigurationError as error:
+        raise CommandError(str(error), Exit.USAGE) from None
 
 
 def matching(instances: Iterable[Instance], criteria: Criteria) -> list[Instance]:

@@ -2,17 +2,18 @@
 
 import asyncio
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from peerage.changes import Changed, PeerEvent
 from peerage.cli.ls import SUSPECTED, empty, matching, out_of_touch, parse_criteria
 from peerage.cli.run import Exit, opened, show_outages
 from peerage.cli.table import COLUMNS, cells, problem_line, problem_lines, rich_table
-from peerage.directory import Criteria, DirectoryEvent, Problems, fold_criteria
-from peerage.directory.listing import Row, listing, row_of
+from peerage.cli.text import shorten
+from peerage.directory import Change, Criteria, DirectoryEvent
+from peerage.directory.listing import Row, listing
+from peerage.directory.listing import row as row_named
 from peerage.discovery import Discovery
 from peerage.records.text import as_json
 from peerage.waiting import first_of
@@ -35,78 +36,106 @@ async def watch(registry: str | None, words: list[str], *, timeout: float, as_li
 
     *as_lines* writes JSON objects, one a line; *timeout* is the time to answer at the start.
     """
-    criteria = fold_criteria(parse_criteria(words))
+    criteria = parse_criteria(words)
     async with opened(registry, timeout) as discovery:
         show_outages()
         if sys.stdout.isatty() and not as_lines:
             await _draw_changes(discovery, criteria)
         else:
-            parts = [_write_events(discovery, criteria, as_lines=as_lines)]
-            if not criteria:
-                parts.append(_write_problems(discovery, as_lines=as_lines))
-            await first_of(*parts)
+            await _Lines(discovery, criteria, as_json=as_lines).write()
     return Exit.OK
 
 
 # One line a change
 
 
-async def _write_events(discovery: Discovery, criteria: Criteria, *, as_lines: bool) -> None:
-    async for event in discovery.changes():
-        both = (event.before, event.instance) if isinstance(event, Changed) else (event.instance,)
-        if matching(both, criteria):
-            _write(_json_event(discovery, event) if as_lines else _plain_event(discovery, event))
+class _Lines:
+    """Writes a line for each row at the start and for each change of one, so that they add up to ``ls``.
 
+    Each event but ``left`` says how the row of its record is now. ``problem`` is a row that can't be used as
+    it is, or can't be read; it follows ``joined`` or ``changed`` if it can be read.
+    """
 
-async def _write_problems(discovery: Discovery, *, as_lines: bool) -> None:
-    """Write the problems of each record, now and whenever they change."""
-    waiting = dict(discovery.directory.problems)
-    changed = asyncio.Event()
+    def __init__(self, discovery: Discovery, criteria: Criteria, *, as_json: bool) -> None:
+        self._discovery = discovery
+        self._criteria = criteria
+        self._as_json = as_json
+        self._written: dict[str, Row] = {}
+        self._waiting = {row.name: None for row in listing(discovery.directory)}
+        self._changed = asyncio.Event()
 
-    def note(event: DirectoryEvent) -> None:
-        if isinstance(event, Problems):
-            waiting[event.name] = event.sentences
-            changed.set()
+    async def write(self) -> None:
+        """Write until cancelled."""
+        unsubscribe = self._discovery.directory.subscribe(self._note)
+        try:
+            await first_of(self._follow(), self._follow_touch())
+        finally:
+            unsubscribe()
 
-    unsubscribe = discovery.directory.subscribe(note)
-    try:
+    def _note(self, event: DirectoryEvent) -> None:
+        # Of two records the newer one first: it supersedes the other one.
+        names = [each.name for each in reversed(event) if each] if isinstance(event, Change) else [event.name]
+        self._wait_for(names)
+
+    def _wait_for(self, names: Iterable[str]) -> None:
+        self._waiting.update(dict.fromkeys(names))
+        self._changed.set()
+
+    async def _follow_touch(self) -> None:
+        """Look again at what the disk cache had: the directory doesn't publish that it was confirmed."""
         while True:
-            for name, problems in waiting.items():
-                if problems and as_lines:
-                    _write(as_json({"event": "problem", "name": name, "problems": problems}))
-                elif problems:
-                    _write(f"problem {problem_line(name, problems)}")
-            waiting.clear()
-            changed.clear()
-            await changed.wait()
-    finally:
-        unsubscribe()
+            await self._discovery.membership.wait_changed()
+            self._wait_for([name for name, row in self._written.items() if row.unconfirmed])
+
+    async def _follow(self) -> None:
+        while True:
+            while self._waiting:
+                name = next(iter(self._waiting))
+                del self._waiting[name]
+                self._write(name)
+            sys.stdout.flush()
+            self._changed.clear()
+            await self._changed.wait()
+
+    def _write(self, name: str) -> None:
+        before, now = self._written.get(name), row_named(self._discovery.directory, name)
+        if now is None:
+            self._written.pop(name, None)
+        else:
+            self._written[name] = now
+        if self._criteria and not any(
+            row is not None and row.instance is not None and matching((row.instance,), self._criteria)
+            for row in (before, now)
+        ):
+            return
+        for word, row in _events(before, now):
+            line = self._object(word, row, before) if self._as_json else _line(word, row)
+            sys.stdout.write(f"{line}\n")
+
+    @staticmethod
+    def _object(word: str, row: Row, before: Row | None) -> str:
+        more = {"before": before.entry()} if word == "changed" and before is not None else {}
+        return as_json({"event": word, **row.entry(), **more})
 
 
-def _write(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
+def _events(before: Row | None, now: Row | None) -> Iterator[tuple[str, Row]]:
+    """Yield what happened to the row of a record, a word and a row each."""
+    if before == now:
+        return
+    known = before is not None and before.instance is not None
+    if before is not None and (now is None or (known and now.instance is None)):
+        yield "left", before
+    elif now is not None and now.instance is not None:
+        yield "changed" if known else "joined", now
+    if now is not None and now.problems and (before is None or before.problems != now.problems):
+        yield "problem", now
 
 
-def _word(event: PeerEvent) -> str:
-    return type(event).__name__.lower()
-
-
-def _row(discovery: Discovery, event: PeerEvent) -> Row:
-    name, directory = event.instance.name, discovery.directory
-    return row_of(event.instance, directory.problems.get(name, ()), unconfirmed=name in directory.unconfirmed)
-
-
-def _plain_event(discovery: Discovery, event: PeerEvent) -> str:
-    shown = (cell for cell in cells(_row(discovery, event), datetime.now(UTC)) if cell)
-    return f"{_word(event):8}{'  '.join(shown)}"
-
-
-def _json_event(discovery: Discovery, event: PeerEvent) -> str:
-    line = {"event": _word(event), **_row(discovery, event).entry()}
-    if isinstance(event, Changed):
-        line["before"] = row_of(event.before).entry()
-    return as_json(line)
+def _line(word: str, row: Row) -> str:
+    if word == "problem":
+        return f"problem {problem_line(row.name, row.problems)}"
+    shown = [cell for cell in cells(row, datetime.now(UTC)) if cell] or [shorten(row.name), row.state]
+    return f"{word:8}{'  '.join(shown)}"
 
 
 # A live table

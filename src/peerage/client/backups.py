@@ -26,7 +26,7 @@ from peerage.calling import Attempt, CallContext
 from peerage.calling.answers import outcome_of_answer, retry_after
 from peerage.client.connections import Connections, Kept
 from peerage.client.lateness import Lateness
-from peerage.client.outcomes import outcome_of
+from peerage.client.outcomes import is_refusal, outcome_of
 
 if TYPE_CHECKING:
     from peerage.client.exchange import Exchange
@@ -200,7 +200,7 @@ class Backups:
             self._connections.end(kept)
             if not isinstance(error, Exception):
                 raise
-            exchange.call.done(attempt, outcome_of(error))
+            exchange.call.done(attempt, outcome_of(error), refused=is_refusal(error))
             return None
         failures = exchange.call.options.failures
         outcome = outcome_of_answer(response.status, response.headers, request.headers, failures)

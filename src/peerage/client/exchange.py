@@ -36,7 +36,7 @@ from peerage.client.backups import Backup, Backups, Won
 from peerage.client.connections import Connections, Kept, call_at_end
 from peerage.client.errors import MisdirectedError, unreachable
 from peerage.client.lookup import HostLookup
-from peerage.client.outcomes import is_connecting, outcome_of, outcome_of_body, problem_of
+from peerage.client.outcomes import is_connecting, is_refusal, outcome_of, outcome_of_body, problem_of
 from peerage.client.prober import Prober
 from peerage.client.tlsprobe import speaks_tls
 from peerage.errors import DeadlineExceededError, NotDiscoveredError
@@ -304,7 +304,8 @@ class Exchange:
                 aiohttp.ConnectionTimeoutError(_TOO_SLOW),
             )
         self._error, consumed = error, await self._is_body_consumed()
-        call.done(attempt, outcome, problem_of(error), replayable=not consumed)
+        refused = is_refusal(error)
+        call.done(attempt, outcome, problem_of(error), refused=refused, replayable=not consumed)
         if outcome is Outcome.TIMED_OUT and not isinstance(error, aiohttp.ClientError):
             # No time is left for another attempt.
             raise error

@@ -68,8 +68,7 @@ class Journal(Observer):
         self._budgets: TTLCache[tuple[str, str], bool] = TTLCache(_REMEMBERED, _QUIET_SECONDS)
 
     def ejected(self, instance: "Instance", outcome: Outcome) -> None:
-        """Count and log that *instance* was ejected, after a failure of this kind."""
-        super().ejected(instance, outcome)
+        """Log that *instance* was ejected, after a failure of this kind."""
         shown = describe(instance)
         if self._begins(instance.name, shown):
             log.info(

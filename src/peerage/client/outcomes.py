@@ -59,6 +59,11 @@ def _outcome_of_connection(error: aiohttp.ClientConnectionError) -> Outcome:
     return Outcome.CONNECTION_LOST if isinstance(error, _LOST) else Outcome.NOT_RETRYABLE
 
 
+def is_refusal(error: BaseException) -> bool:
+    """Tell whether the address of the instance refused the connection: nothing listens there."""
+    return isinstance(error, aiohttp.ClientConnectorError) and error.os_error.errno == errno.ECONNREFUSED
+
+
 def problem_of(error: BaseException) -> str:
     """Return what happened, for messages and traces that name the address themselves."""
     if outcome_of(error) is Outcome.UNAVAILABLE:

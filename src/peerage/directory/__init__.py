@@ -1,13 +1,12 @@
 """The in-memory index of instances; pure and synchronous."""
 
+from peerage.directory.criteria import Criteria, fold_criteria, read_criteria
 from peerage.directory.directory import (
     Change,
-    Criteria,
     Directory,
     DirectoryEvent,
     Hidden,
     Problems,
-    fold_criteria,
 )
 from peerage.directory.guard import SUSPECT_SECONDS, Guard
 from peerage.directory.reconcile import reconcile
@@ -22,5 +21,6 @@ __all__ = [
     "Hidden",
     "Problems",
     "fold_criteria",
+    "read_criteria",
     "reconcile",
 ]

@@ -13,21 +13,18 @@ from typing import Final, NamedTuple
 
 from cachetools import LRUCache
 
+from peerage.directory.criteria import Criteria
 from peerage.directory.guard import Guard
 from peerage.directory.incarnations import Incarnations
 from peerage.directory.index import Index, Standing
 from peerage.directory.members import Members, urls_of
 from peerage.records.decode import decode
 from peerage.records.instance import Instance
-from peerage.records.names import fold_key, fold_value
 from peerage.records.networks import ANYWHERE, Networks
 from peerage.registry import Record
 from peerage.timing import monotonic
 
 log = logging.getLogger(__name__)
-
-#: ``((key, value), …)``, folded; an instance must match all of them.
-Criteria = tuple[tuple[str, str], ...]
 
 #: Bytes of the remembered answers to several criteria at once.
 _REMEMBERED: Final = 1_000_000
@@ -75,18 +72,6 @@ class Counts(NamedTuple):
     """Instances of each standing."""
     changes: int
     """Visible changes since the beginning."""
-
-
-def fold_criteria(criteria: Mapping[str, object]) -> Criteria:
-    """Return *criteria* in the form that the directory compares. The value None matches no instance.
-
-    >>> fold_criteria({"service-id": "Orders"})
-    (('service_id', 'orders'),)
-    """
-    # An empty id is never read from a record.
-    return tuple(
-        (fold_key(key), "" if value is None else fold_value(value)) for key, value in criteria.items()
-    )
 
 
 class Directory:
@@ -189,7 +174,7 @@ class Directory:
             self._drop(guard, instance)
 
     def refused(self, name: str) -> None:
-        """Drop the instance of the record *name* if it is suspect: it doesn't accept connections."""
+        """Drop the instance of the record *name* if it is suspect: it isn't at its address any more."""
         if self.guard is not None and name in self.guard.suspects:
             self._drop(self.guard, self._instances[name])
 
@@ -314,15 +299,26 @@ class Directory:
         return MappingProxyType(self._problems)
 
     def count(self) -> Counts:
-        """Return how many records there are; takes time for each of them."""
-        others, visible = Counter(self._index.standings.values()), len(self._incarnations)
+        """Return how many records there are.
+
+        It takes time for each one that has problems or isn't ready, and may be called on any thread.
+        """
+        others, visible = Counter(tuple(self._index.standings.values())), len(self._incarnations)
+        problems = tuple(self._problems)
         return Counts(
-            records=len(self.names()),
-            malformed=len(self._problems),
+            records=len(self._instances) + sum(name not in self._instances for name in problems),
+            malformed=len(problems),
             visible=visible,
-            standings={Standing.READY: visible - sum(others.values()), **others},
+            standings={Standing.READY: max(0, visible - sum(others.values())), **others},
             changes=self.generation,
         )
+
+    def count_by(self, key: str) -> Mapping[str, Mapping[Standing, int]]:
+        """Return how many instances of each standing have each value of *key*, both folded.
+
+        It takes time for each id of all instances, and may be called on any thread.
+        """
+        return self._index.count_by(key)
 
     def targets(self, key: str, value: str) -> Members:
         """Return where requests for ``(key, value)``, go; draining ones and suspects only without others.

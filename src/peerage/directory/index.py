@@ -78,6 +78,16 @@ class Index:
         found = self._ready.get(pair)
         return len(found) if isinstance(found, Members) else int(found is not None)
 
+    def count_by(self, key: str) -> dict[str, dict[Standing, int]]:
+        """Return how many instances of each standing have each value of *key*."""
+        counts: dict[str, dict[Standing, int]] = {}
+        for standing, group in self._groups.items():
+            for (found_key, value), found in tuple(group.items()):
+                if found_key == key:
+                    count = len(found) if isinstance(found, Members) else 1
+                    counts.setdefault(value, {})[standing] = count
+        return counts
+
     def targets(self, pair: _Pair) -> Members:
         """Return where requests for *pair* go. The list may be the index's own: don't change or keep it."""
         # Asked for each request: the usual group comes first.

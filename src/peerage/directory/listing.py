@@ -3,9 +3,11 @@
 The texts are those of the records. Whatever shows them must escape them for its medium.
 """
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from peerage.directory.directory import Criteria, Directory
+from peerage.directory.criteria import Criteria
+from peerage.directory.directory import Directory
 from peerage.records.instance import Instance
 from peerage.records.names import BUILTIN_KEYS
 
@@ -75,27 +77,33 @@ class Row(NamedTuple):
 
 
 def listing(directory: Directory, criteria: Criteria = ()) -> list[Row]:
-    """Return the records that match all *criteria* (none: all), sorted by service, instance and name.
+    """Return the records that match all *criteria* (none: all), in the :func:`order` of a table.
 
-    Superseded records are included. Unreadable ones are last, and have no ids that could match.
+    Superseded records are included. Unreadable ones have no ids that could match.
     """
-    visible = {instance.name for instance in directory.find(criteria)}
-    problems = dict(directory.problems)
-    rows = [
-        row_of(
-            instance,
-            problems.pop(instance.name, ()),
-            superseded=instance.name not in visible,
-            unconfirmed=instance.name in directory.unconfirmed,
-        )
-        for instance in sorted(
-            directory, key=lambda one: (one.service_id or "", one.instance_id or "", one.name)
-        )
-        if instance.name in visible or all(pair in instance.ids for pair in criteria)
-    ]
-    return (
-        rows if criteria else [*rows, *(Row(name, "unreadable", problems[name]) for name in sorted(problems))]
-    )
+    return sorted(matching_rows(directory, criteria), key=order)
+
+
+def matching_rows(directory: Directory, criteria: Criteria = ()) -> Iterator[Row]:
+    """Yield the rows of :func:`listing`, in no order.
+
+    The directory may change between two rows: then each row is as it is when it is yielded.
+    """
+    for name in directory.names():
+        instance = directory.get(name)
+        if criteria and not (instance is not None and all(pair in instance.ids for pair in criteria)):
+            continue
+        found = row(directory, name)
+        if found is not None:
+            yield found
+
+
+def order(shown: Row) -> tuple[bool, str, str, str]:
+    """Return the key by which rows are sorted: service, instance and name; unreadable ones are last."""
+    instance = shown.instance
+    if instance is None:
+        return True, "", "", shown.name
+    return False, instance.service_id or "", instance.instance_id or "", shown.name
 
 
 def row(directory: Directory, name: str) -> Row | None:

@@ -4,7 +4,8 @@ import logging
 from collections.abc import Iterable
 from typing import Final
 
-from peerage.directory.directory import Criteria, Directory
+from peerage.directory.criteria import Criteria
+from peerage.directory.directory import Directory
 from peerage.records.instance import Instance
 from peerage.records.names import BUILTIN_KEYS
 

@@ -2,6 +2,6 @@
 
 from peerage.disk_cache.cache import DiskCache
 from peerage.disk_cache.format import Entry
-from peerage.disk_cache.location import disk_cache_of, from_environment
+from peerage.disk_cache.location import disk_cache_of, from_environment, key_cache_of
 
-__all__ = ["DiskCache", "Entry", "disk_cache_of", "from_environment"]
+__all__ = ["DiskCache", "Entry", "disk_cache_of", "from_environment", "key_cache_of"]

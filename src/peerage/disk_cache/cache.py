@@ -195,15 +195,20 @@ class DiskCache:
             size: int = await asyncio.shield(writing)
         except (OSError, UnusableFileError) as error:
             if not self._failed:
-                self._failed = True
                 log.warning(
-                    "The disk cache %s can't be saved: %s. Everything else works; without it, this service "
-                    "knows no other one if it starts while the registry is out of reach. Make the folder "
+                    "The disk cache %s can't be saved: %s. Everything else works, but a service that starts "
+                    "while the registry is out of reach doesn't know what is in it. Make the folder "
                     "writable, or name another one in PEERAGE_DISK_CACHE ('off': none).",
                     self._file.path,
                     error,
                 )
-            self._changed.set()
-            return _AFTER_FAILURE
-        self._failed = False
-        return max(PAUSE, size / _BYTES_A_SECOND)
+        except Exception:
+            # Of what a backend or the format doesn't expect; without this, nothing would be saved any more.
+            if not self._failed:
+                log.exception("Saving the disk cache %s failed, which is a bug", self._file.path)
+        else:
+            self._failed = False
+            return max(PAUSE, size / _BYTES_A_SECOND)
+        self._failed = True
+        self._changed.set()
+        return _AFTER_FAILURE

@@ -3,6 +3,8 @@
 All functions here block, and are called in a thread.
 """
 
+import errno
+import math
 import os
 import secrets
 import stat
@@ -10,7 +12,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from peerage.disk_cache.format import UnusableFileError
 
@@ -44,36 +46,52 @@ class CacheFile:
     def read(self) -> bytes | None:
         """Return the content; None if there is no file.
 
+        If there are several, it is that of the last one that was written: a folder that can't be written to
+        any more may have an old one.
+
         Raises:
             UnusableFileError: it is there, and can't be trusted.
             OSError: it can't be read.
         """
-        error: Exception | None = None
+        newest, problem = _Content(-math.inf, None), None
+        path = failed = self.path
         for parent in self._parents:
             folder = _folder_in(parent)
             try:
                 with _opened(folder) as folder_fd:
-                    content = self._read(folder_fd)
+                    found = self._read(folder_fd)
             except FileNotFoundError:
                 continue
-            except (OSError, UnusableFileError) as problem:
-                error, self.path = error or problem, str(folder / self._name)
+            except (OSError, UnusableFileError) as error:
+                if problem is None:
+                    problem, failed = error, str(folder / self._name)
                 continue
-            self.path = str(folder / self._name)
-            return content
-        if error is not None:
-            raise error
-        return None
+            if found.written > newest.written:
+                newest, path = found, str(folder / self._name)
+        if newest.content is None and problem is not None:
+            self.path = failed
+            raise problem
+        self.path = path
+        return newest.content
 
-    def _read(self, folder_fd: int) -> bytes:
-        with os.fdopen(os.open(self._name, _OPEN_FILE, dir_fd=folder_fd), "rb") as stream:
-            found = os.fstat(stream.fileno())
+    def _read(self, folder_fd: int) -> "_Content":
+        try:
+            fd = os.open(self._name, _OPEN_FILE, dir_fd=folder_fd)
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                raise UnusableFileError("it is a symbolic link, which isn't followed") from None
+            raise
+        try:
+            found = os.fstat(fd)
             if not stat.S_ISREG(found.st_mode):
                 raise UnusableFileError("it isn't a file")
             _check_owner(found, "it")
             if found.st_size > _LARGEST:
                 raise UnusableFileError(f"it has {found.st_size} bytes")
-            return stream.read()
+            with os.fdopen(fd, "rb", closefd=False) as stream:
+                return _Content(found.st_mtime, stream.read())
+        finally:
+            os.close(fd)
 
     def write(self, chunks: Iterable[bytes]) -> int:
         """Replace the content, and return the number of its bytes.
@@ -123,6 +141,13 @@ class CacheFile:
                     changed = os.stat(name, dir_fd=folder_fd, follow_symlinks=False).st_mtime
                     if time.time() - changed > _ABANDONED:
                         os.unlink(name, dir_fd=folder_fd)
+
+
+class _Content(NamedTuple):
+    """What a file has, and when it was written, in seconds since the epoch."""
+
+    written: float
+    content: bytes | None
 
 
 class _WriteError(Exception):

@@ -10,6 +10,7 @@ replaces it.
 """
 
 import json
+import math
 import struct
 from collections.abc import Iterable, Iterator
 from typing import Any, Final, NamedTuple
@@ -27,6 +28,9 @@ _LONGEST_LINE: Final = 64 * 1024
 #: Bytes of the name, bytes of the data, sequence, flags.
 _HEAD: Final = struct.Struct(">HIqB")
 _CHECKSUM: Final = struct.Struct(">I")
+
+#: Bytes of a name, at most: ZooKeeper's nodes may have longer ones.
+_LONGEST_NAME: Final = 0xFFFF
 
 _EPHEMERAL: Final = 1
 _SUSPECT: Final = 2
@@ -81,15 +85,15 @@ def encode(url: str, when: Moment, entries: Iterable[Entry]) -> Iterator[bytes]:
     Args:
         url: of the registry, without credentials.
         when: now.
-        entries: what is known. A record with a sequence beyond 64 bits can't be kept.
+        entries: what is known. A record that doesn't fit into the format is left out: its sequence is beyond
+            64 bits, its name beyond 64 kB or no Unicode text, or its data beyond the limit of a record.
     """
     header = {"url": url, **when._asdict()}
     parts = [_MAGIC + b"%d\n" % VERSION, json.dumps(header).encode() + b"\n"]
     size, checksum = 0, 0
     for record, suspect in entries:
-        if not -(1 << 63) <= record.sequence < 1 << 63:
+        if (name := _fitting_name(record)) is None:
             continue
-        name = record.name.encode()
         flags = _EPHEMERAL * record.ephemeral | _SUSPECT * suspect
         parts += (_HEAD.pack(len(name), len(record.data), record.sequence, flags), name, record.data)
         size += len(record.data)
@@ -100,6 +104,17 @@ def encode(url: str, when: Moment, entries: Iterable[Entry]) -> Iterator[bytes]:
             parts, size = [], 0
     chunk = b"".join(parts)
     yield chunk + _CHECKSUM.pack(crc32(chunk, checksum))
+
+
+def _fitting_name(record: Record) -> bytes | None:
+    """Return the name of a record that fits into the format; None for another record."""
+    if not -(1 << 63) <= record.sequence < 1 << 63 or len(record.data) > RECORD_LIMIT:
+        return None
+    try:
+        name = record.name.encode()
+    except UnicodeEncodeError:  # unpaired surrogates, which a backend of another package may have
+        return None
+    return name if len(name) <= _LONGEST_NAME else None
 
 
 def decode(content: bytes, url: str) -> Saved:
@@ -124,8 +139,10 @@ def decode(content: bytes, url: str) -> Saved:
         found: dict[str, Any] = json.loads(header)
         when = Moment(str(found["boot"]), float(found["uptime"]), float(found["time"]))
         said_url = found["url"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise UnusableFileError(f"it is damaged: its header can't be read ({error!r})") from None
+    if not math.isfinite(when.uptime + when.time):
+        raise UnusableFileError("it is damaged: its header can't be read (it has no time)")
     if said_url != url:
         raise UnusableFileError("it is about another registry")
     return Saved(when, _entries(content, begin, end))

@@ -26,13 +26,18 @@ def from_environment(environ: Mapping[str, str] | None = None) -> bool | str:
     return (value or True) if value != OFF else False
 
 
-def disk_cache_of(url: str, choice: bool | str | os.PathLike[str] | DiskCache) -> DiskCache | None:  # noqa: FBT001 - an argument that is handed on
+def disk_cache_of(
+    url: str,
+    choice: bool | str | os.PathLike[str] | DiskCache,  # noqa: FBT001 - an argument that is handed on
+    kind: str = "cache",
+) -> DiskCache | None:
     """Return the disk cache of the registry *url*, None if there is none.
 
     Args:
         url: without credentials.
         choice: the folder in which this user's caches are, True for :func:`default_folders`, False: none; or
             the disk cache itself.
+        kind: how the name of its file ends.
 
     Raises:
         ConfigurationError: *choice* is no absolute path.
@@ -51,12 +56,20 @@ def disk_cache_of(url: str, choice: bool | str | os.PathLike[str] | DiskCache) -
                 f"{OFF!r} in {VARIABLE} or False in the program to have none."
             )
         folders = [folder]
-    return DiskCache(url, CacheFile(folders, file_name(url)))
+    return DiskCache(url, CacheFile(folders, file_name(url, kind)))
 
 
-def file_name(url: str) -> str:
+def key_cache_of(url: str, choice: bool | str | os.PathLike[str] | DiskCache) -> DiskCache | None:  # noqa: FBT001 - as above
+    """Return where the cluster's key is saved, beside the disk cache that :func:`disk_cache_of` returns.
+
+    It is a file of its own, so that removing it removes no more than the key.
+    """
+    return None if isinstance(choice, DiskCache) else disk_cache_of(url, choice, "key")
+
+
+def file_name(url: str, kind: str = "cache") -> str:
     """Return the name of the file of the registry *url*."""
-    return f"{hashlib.sha256(url.encode()).hexdigest()[:32]}.cache"
+    return f"{hashlib.sha256(url.encode()).hexdigest()[:32]}.{kind}"
 
 
 def default_folders(environ: Mapping[str, str] | None = None) -> list[str]:

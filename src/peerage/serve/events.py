@@ -1,29 +1,40 @@
 """The changes of a view as server-sent events, for the page and for programs.
 
 The first event is ``reset``: the status, the rows and the timeline, from which ``put``, ``gone``, ``status``
-and ``timeline`` go on. A client that comes back with ``Last-Event-ID`` gets what it missed, or ``reset`` if
-that isn't known any more. Each event is numbered within one run of this server.
+and ``timeline`` go on. A client that comes back with the header ``Last-Event-ID``, or ``?last_event_id=``,
+gets what it missed, or ``reset`` if that isn't known any more. When it knows everything, and from time to
+time, it gets a ``status`` without an id, so that it can tell a quiet cluster from a connection that broke.
 """
 
 import asyncio
-import secrets
-from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Final, NamedTuple
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from peerage.records.text import as_json
-from peerage.serve.feed import Event
+from peerage.serve.answers import refuse
+from peerage.serve.feed import Feed
+from peerage.serve.sending import abort, pieces, send, separated
 from peerage.serve.view import View
 
-#: Seconds without an event after which a comment is sent, so that a connection that broke is noticed.
+#: Seconds without an event after which ``status`` is sent.
 HEARTBEAT: Final = 15.0
-
-#: Seconds that a client has to take what was sent; one that is slower is cut off, and may come back.
-PATIENCE: Final = 10.0
 
 #: Milliseconds after which a browser connects again.
 _RETRY: Final = 1000
+
+#: A new client gets an earlier state if the events since are at most this part of it in size, 1/4.
+_SHARE: Final = 4
+
+
+class _Reset(NamedTuple):
+    """What a new client gets: everything, as it was at one event of the feed."""
+
+    number: int
+    """Of that event."""
+    pieces: list[bytes]
+    good_until: int
+    """The size of the feed up to which it is sent, followed by the events since."""
 
 
 class Events:
@@ -32,81 +43,105 @@ class Events:
     def __init__(self, view: View, *, most: int = 200) -> None:
         self._view = view
         self._most = most
-        self._run = secrets.token_hex(4)
-        self.clients = 0
-        """Clients that are connected."""
+        self._requests: dict[int, web.Request] = {}
+        self._reset: _Reset | None = None
+        self._ended = False
         self.dropped = 0
         """Clients that were cut off because they were slow."""
 
+    @property
+    def clients(self) -> int:
+        """Clients that are connected."""
+        # A handler that waits for an event notices only then that its client has gone. A copy, as metrics are
+        # made in a thread.
+        return sum(request.transport is not None for request in tuple(self._requests.values()))
+
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        """Answer a request, until the client or the view ends."""
-        if self.clients >= self._most:
-            return web.json_response(
-                {"error": f"{self._most} clients follow the changes already: try again later."},
-                status=503,
-                headers={"Retry-After": "5"},
+        """Answer a request, until the client, the view or the application ends."""
+        if self._view.feed.closed or self._ended:
+            return refuse(503, "This server ends: connect again later.", retry_after=5)
+        if len(self._requests) >= self._most and self.clients >= self._most:
+            return refuse(
+                503, f"{self._most} clients follow the changes already: try again later.", retry_after=5
             )
         response = web.StreamResponse(
-            headers={"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-store"}
+            headers={
+                hdrs.CONTENT_TYPE: "text/event-stream; charset=utf-8",
+                hdrs.CACHE_CONTROL: "no-store",
+                "X-Accel-Buffering": "no",  # nginx would keep events back
+            }
         )
-        self.clients += 1
+        self._requests[id(request)] = request
         try:
             await response.prepare(request)
-            if request.method != "HEAD":
-                await self._send(request.headers.get("Last-Event-ID", ""), response.write)
+            if request.method != hdrs.METH_HEAD:
+                last = request.headers.get("Last-Event-ID") or request.query.get("last_event_id", "")
+                await self._follow(response, last)
         except TimeoutError:
             self.dropped += 1
-            if request.transport is not None:
-                request.transport.abort()
+            abort(request)
+        except ConnectionResetError:
+            pass  # the client has left: a page was closed
         finally:
-            self.clients -= 1
+            del self._requests[id(request)]
         return response
 
-    async def _send(self, last: str, write: Callable[[bytes], Awaitable[None]]) -> None:
+    async def end(self, _app: web.Application | None = None) -> None:
+        """End all answers; for ``on_shutdown``, since the server would wait for them."""
+        self._ended = True
+        self._view.feed.wake()
+        for request in self._requests.values():
+            # One that doesn't read what it was sent would be waited for.
+            if request.transport is not None and request.transport.get_write_buffer_size():
+                abort(request)
+
+    async def _follow(self, response: web.StreamResponse, last: str) -> None:
         feed = self._view.feed
-        number = self._number(last)
-        await self._write(write, f"retry: {_RETRY}\n\n".encode())
-        while not feed.closed:
+        number = feed.number(last)
+        await send(response, [f"retry: {_RETRY}\n\n".encode()])
+        told = False
+        while not (feed.closed or self._ended):
             events = None if number is None else feed.after(number)
             if events is None:
-                # Taken together, without waiting in between: what changes later is an event.
-                number, data = feed.last, self._everything()
-                await self._write(write, self._encode(Event(number, "reset", data)))
-                continue
-            assert number is not None  # noqa: S101 - then there are no events
-            if events:
-                await self._write(write, b"".join(map(self._encode, events)))
+                reset = self._everything()
+                number = reset.number
+                await send(response, reset.pieces)
+            elif events:
+                await send(response, (event.text for event in events))
                 number = events[-1].number
-                continue
-            try:
-                async with asyncio.timeout(HEARTBEAT):
-                    await feed.wait(number)
-            except TimeoutError:
-                await self._write(write, b": no change\n\n")
+            elif not told:
+                told = True
+                status = as_json(self._view.status())
+                await send(response, [f"event: status\ndata: {status}\n\n".encode()])
+            else:
+                told = await _wait(feed)
 
-    @staticmethod
-    async def _write(write: Callable[[bytes], Awaitable[None]], data: bytes) -> None:
-        async with asyncio.timeout(PATIENCE):
-            await write(data)
-
-    def _everything(self) -> bytes:
-        view = self._view
-        moments = [moment.entry() for moment in view.timeline.moments()]
-        return b'{"status":%b,"rows":[%b],"timeline":%b}' % (
-            as_json(view.status()).encode(),
-            b",".join(view.rows()),
-            as_json(moments).encode(),
+    def _everything(self) -> _Reset:
+        """Return where a new client begins: not the latest state, if few events lead from an earlier one."""
+        feed, reset = self._view.feed, self._reset
+        # Clients that come one after the other share it, so that 200 of them don't need 200 copies.
+        if reset is not None and feed.after(reset.number) is not None and feed.size <= reset.good_until:
+            return reset
+        # Taken together, without waiting in between: what changes later is an event.
+        number, timeline = feed.last, self._view.timeline.entries()
+        parts = (
+            feed.begin(number, "reset"),
+            b'{"status":%b,"rows":[' % as_json(self._view.status()).encode(),
+            *separated(self._view.rows()),
+            b'],"timeline":[',
+            *separated(timeline),
+            b"]}\n\n",
         )
+        enough = sum(map(len, parts)) // _SHARE
+        self._reset = _Reset(number, list(pieces(parts)), feed.size + enough)
+        return self._reset
 
-    def _encode(self, event: Event) -> bytes:
-        return b"id: %b-%d\nevent: %b\ndata: %b\n\n" % (
-            self._run.encode(),
-            event.number,
-            event.kind.encode(),
-            event.data,
-        )
 
-    def _number(self, last: str) -> int | None:
-        """Return the number of the event that the client had last; None if this server didn't send it."""
-        run, _, number = last.partition("-")
-        return int(number) if run == self._run and number.isdecimal() and len(number) < 20 else None  # noqa: PLR2004 - longer isn't a number of ours
+async def _wait(feed: Feed) -> bool:
+    """Wait until there may be events; return False if there was none for a while."""
+    try:
+        async with asyncio.timeout(HEARTBEAT):
+            await feed.wait()
+    except TimeoutError:
+        return False
+    return True

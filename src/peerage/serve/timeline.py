@@ -7,6 +7,8 @@ from typing import Any, Final, NamedTuple
 from peerage.directory import Change
 from peerage.directory.listing import row_of
 from peerage.records.instance import Instance
+from peerage.records.text import as_json
+from peerage.timing import monotonic
 
 #: Seconds for which an entry is kept, and the most entries.
 KEPT: Final = 3600.0
@@ -20,7 +22,8 @@ class Moment(NamedTuple):
     """Seconds since the epoch."""
     what: str
     """``joined``, ``restarted``, ``left`` (after it drained), ``vanished`` (without draining), ``suspect``,
-    ``back`` (ready again), or the state that it has now; ``lost`` and ``found``: touch with the registry."""
+    ``back`` (ready again, or registered again by the same process), or the state that it has now; of the
+    registry, touch with it is ``lost`` or ``found``."""
     name: str
     """Of the record, or the URL of the registry."""
     service: str | None
@@ -32,46 +35,68 @@ class Moment(NamedTuple):
         return self._asdict()
 
 
+def moment_of(change: Change, at: float) -> Moment | None:
+    """Return what a change of the directory means; None if it isn't worth an entry."""
+    what = _word(change)
+    # A restart is shown under the record of the new process, anything else under the one that it is about.
+    subject = change.before if what in {"left", "vanished"} else change.after
+    if what is None or subject is None:
+        return None
+    return Moment(at, what, subject.name, subject.service_id, subject.instance_id)
+
+
+def _word(change: Change) -> str | None:
+    match change:
+        case Change(None, _):
+            return "joined"
+        case Change(Instance() as before, Instance() as after) if before.name == after.name:
+            state = row_of(after).state
+            if state == row_of(before).state:
+                return None
+            return "back" if state == "ready" else state
+        case Change(Instance() as before, Instance() as after) if before.sequence <= after.sequence:
+            return "back" if _process(before) == _process(after) else "restarted"
+        case Change(Instance() as before, _):
+            # What is visible afterwards, if anything, is an older record of another process.
+            return "left" if before.draining else "vanished"
+    return None
+
+
+def _process(instance: Instance) -> tuple[object, ...]:
+    """Return what tells the process of a record from others: it has another record after a lost session."""
+    record = row_of(instance).record() or {}
+    found = tuple(map(record.get, ("launch_time", "process_id")))
+    return found if any(found) else (instance.name,)
+
+
 class Timeline:
     """The moments of the last hour, the latest last.
 
     Args:
-        clock: seconds since the epoch.
+        clock: monotonic seconds: an entry is kept for an hour whatever the machine's clock is set to.
     """
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
-        self._moments: deque[Moment] = deque(maxlen=_MOST)
+        self._moments: deque[tuple[float, Moment, bytes]] = deque(maxlen=_MOST)
+
+    def add(self, moment: Moment) -> bytes:
+        """Add what has just happened, and return it as JSON."""
+        data = as_json(moment.entry()).encode()
+        self._moments.append((self._clock(), moment, data))
+        return data
 
     def moments(self) -> list[Moment]:
-        """Return them, and forget those that are older than an hour."""
+        """Return what happened within the last hour."""
+        self._forget()
+        return [moment for _, moment, _ in self._moments]
+
+    def entries(self) -> list[bytes]:
+        """Return the same, each as JSON."""
+        self._forget()
+        return [data for _, _, data in self._moments]
+
+    def _forget(self) -> None:
         oldest = self._clock() - KEPT
-        while self._moments and self._moments[0].at < oldest:
+        while self._moments and self._moments[0][0] < oldest:
             self._moments.popleft()
-        return list(self._moments)
-
-    def changed(self, change: Change) -> Moment | None:
-        """Add what a change of the directory means; None if it isn't worth an entry."""
-        match change:
-            case Change(None, Instance() as after):
-                return self._add("joined", after)
-            case Change(Instance() as before, None):
-                return self._add("left" if before.draining else "vanished", before)
-            case Change(Instance() as before, Instance() as after) if before.name != after.name:
-                return self._add("restarted", after)
-            case Change(Instance() as before, Instance() as after):
-                state = row_of(after).state
-                if state != row_of(before).state:
-                    return self._add("back" if state == "ready" else state, after)
-        return None
-
-    def touch(self, what: str, url: str, detail: str = "") -> Moment:
-        """Add that touch with the registry was *lost* or *found*."""
-        moment = Moment(self._clock(), what, url, None, None, detail)
-        self._moments.append(moment)
-        return moment
-
-    def _add(self, what: str, instance: Instance) -> Moment:
-        moment = Moment(self._clock(), what, instance.name, instance.service_id, instance.instance_id)
-        self._moments.append(moment)
-        return moment

@@ -1,26 +1,26 @@
 """What the page, the API and the exporters show: the rows of a directory, kept as JSON, and their changes."""
 
 import asyncio
+import logging
 import math
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final, Self
 
 from peerage.directory import Change, DirectoryEvent
-from peerage.directory.listing import listing, row
+from peerage.directory.listing import row
 from peerage.errors import RegistryClosedError
 from peerage.membership import Membership
 from peerage.records.text import as_json
 from peerage.serve.feed import Feed
-from peerage.serve.timeline import Moment, Timeline
-from peerage.timing import monotonic, wall_clock
-from peerage.waiting import first_of
+from peerage.serve.timeline import Moment, Timeline, moment_of
+from peerage.timing import wall_clock
+from peerage.waiting import Slices, first_of
+
+log = logging.getLogger(__name__)
 
 #: Seconds between two rounds of changes: a thousand services that start together are few events.
 _PAUSE: Final = 0.05
-
-#: Seconds of work after which other tasks of the event loop run.
-_SLICE: Final = 0.003
 
 
 class View:
@@ -40,19 +40,25 @@ class View:
         self.membership = membership
         self.feed = Feed()
         """The changes, as events for the page and other clients."""
-        self.timeline = Timeline(clock)
+        self.timeline = Timeline()
         """What happened in the last hour."""
         self._clock = clock
         self._rows: dict[str, bytes] = {}
         self._changed: dict[str, None] = {}
+        self._moments: list[Moment] = []
+        self._unconfirmed: set[str] = set()
         self._wake = asyncio.Event()
         self._status: tuple[bool, str | None] | None = None
+        self._closed_at: float | None = None
+        self._version = 0
         self._unsubscribe: Callable[[], None] | None = None
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        self._unsubscribe = self.membership.directory.subscribe(self._note)
-        self._changed = dict.fromkeys(self.membership.directory.names())
+        directory = self.membership.directory
+        self._unsubscribe = directory.subscribe(self._note)
+        self._changed = dict.fromkeys(directory.names())
+        self._unconfirmed = set(directory.unconfirmed)
         self._task = asyncio.create_task(self._run(), name="peerage: keep the view up to date")
         return self
 
@@ -70,49 +76,66 @@ class View:
         """Return the rows as JSON, in no order; see :meth:`peerage.directory.listing.Row.summary`."""
         return list(self._rows.values())
 
+    @property
+    def version(self) -> str:
+        """Another text after each change of what is known, and in each run of this process."""
+        return self.feed.id(self._version)
+
+    @property
+    def failed(self) -> bool:
+        """Whether it doesn't show changes any more, because of a bug."""
+        return self._task is not None and self.feed.closed
+
     def status(self) -> dict[str, Any]:
         """Return how the registry is, and how old what is known is, as values of JSON."""
-        membership = self.membership
-        age = membership.age
+        membership, now = self.membership, self._clock()
+        stale, age = membership.stale, membership.age
+        if self._closed_at is not None and stale is None and membership.ready:
+            stale, age = "the Discovery that followed it was closed", max(0.0, now - self._closed_at)
+        known = math.isfinite(age)
         return {
             "registry": membership.registry.url,
             "ready": membership.ready,
-            "stale": membership.stale,
-            "age": age if math.isfinite(age) else None,
-            "as_of": self._clock() - age if math.isfinite(age) else None,
-            "now": self._clock(),
+            "stale": stale,
+            "age": age if known else None,
+            "as_of": now - age if known else None,
+            "now": now,
         }
 
     # Keep it up to date
 
     def _note(self, event: DirectoryEvent) -> None:
+        self._version += 1
         if isinstance(event, Change):
             for instance in event:
                 if instance is not None:
                     self._changed[instance.name] = None
             # What was there at the beginning didn't join.
-            if self.membership.ready and (moment := self.timeline.changed(event)) is not None:
-                self._happened(moment)
+            moment = moment_of(event, self._clock()) if self.membership.ready else None
+            if moment is not None:
+                self._moments.append(moment)
         else:
             self._changed[event.name] = None
         self._wake.set()
 
-    def _happened(self, moment: Moment) -> None:
-        self.feed.append("timeline", as_json(moment.entry()).encode())
-
     async def _run(self) -> None:
-        with suppress(RegistryClosedError):
-            await first_of(self._follow_rows(), self._follow_touch())
-        # The membership was closed: what is known stays, and is stale from now on.
-        self._show_status()
+        try:
+            with suppress(RegistryClosedError):
+                await first_of(self._follow_rows(), self._follow_touch())
+            # The membership was closed: what is known stays, and is stale from now on.
+            self._closed_at = self._clock()
+            self._show_status()
+            await self._update()
+        except Exception:
+            # A page that went on showing the same would be taken for a quiet cluster.
+            log.exception("The view of %s ends, which is a bug: restart it", self.membership.registry.url)
+            self.feed.close()
 
     async def _follow_rows(self) -> None:
         while True:
             await self._update()
-            self._wake.clear()
-            if not self._changed:
-                await self._wake.wait()
             await asyncio.sleep(_PAUSE)
+            await self._wake.wait()
 
     async def _follow_touch(self) -> None:
         while True:
@@ -120,29 +143,38 @@ class View:
             await self.membership.wait_changed()
 
     def _show_status(self) -> None:
-        before, self._status = self._status, (self.membership.ready, self.membership.stale)
+        """Tell the clients whether the registry is in touch, if that has changed."""
+        membership = self.membership
+        stale = self.status()["stale"]
+        before, self._status = self._status, (membership.ready, stale)
         if before == self._status:
             return
-        url = self.membership.registry.url
-        if before is not None and before[1] is None and self._status[1] is not None:
-            self._happened(self.timeline.touch("lost", url, self._status[1]))
-        elif before is not None and before[1] is not None and self._status[1] is None:
-            self._happened(self.timeline.touch("found", url))
-        # Rows that were known from the disk cache only are confirmed, or are still the same.
-        self._changed.update(dict.fromkeys(self._rows))
-        self._wake.set()
+        self._version += 1
+        if before is not None and (before[1] is None) != (stale is None):
+            url, at = membership.registry.url, self._clock()
+            word = "found" if stale is None else "lost"
+            self._moments.append(Moment(at, word, url, None, None, stale or ""))
+        # The directory doesn't publish that what the disk cache had was confirmed.
+        unconfirmed = set(membership.directory.unconfirmed)
+        self._changed.update(dict.fromkeys(self._unconfirmed ^ unconfirmed))
+        self._unconfirmed = unconfirmed
         self.feed.append("status", as_json(self.status()).encode())
+        self.feed.wake()
+        self._wake.set()
 
     async def _update(self) -> None:
-        """Write the rows that changed anew, in slices."""
-        ends = monotonic() + _SLICE
+        """Write the rows that changed anew, in slices, and tell the clients."""
+        self._wake.clear()
+        slices = Slices()
+        moments, self._moments = self._moments, []
+        for moment in moments:
+            self.feed.append("timeline", self.timeline.add(moment))
         while self._changed:
             name = next(iter(self._changed))
             del self._changed[name]
             self._show(name)
-            if monotonic() >= ends:
-                await asyncio.sleep(0)
-                ends = monotonic() + _SLICE
+            await slices.pause()
+        self.feed.wake()
 
     def _show(self, name: str) -> None:
         found = row(self.membership.directory, name)
@@ -154,7 +186,3 @@ class View:
         if self._rows.get(name) != data:
             self._rows[name] = data
             self.feed.append("put", data)
-
-    def entries(self) -> list[dict[str, Any]]:
-        """Return the rows whole, with their records, sorted as ``peerage ls`` does."""
-        return [each.entry() for each in listing(self.membership.directory)]

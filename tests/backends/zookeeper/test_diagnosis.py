@@ -142,7 +142,7 @@ async def test_a_server_whose_name_has_no_address():
 
 @pytest.mark.long
 async def test_a_server_that_does_not_answer(through, proxy):
-    """Two seconds are enough to say so."""
+    """It is said in less than the three seconds that a diagnosis takes at most."""
     proxy.black_hole()
     [finding] = found(await diagnose(through, probe=False), "server")
     assert "accepts connections, and doesn't answer" in finding.what

@@ -166,19 +166,29 @@ class TestDirectories:
         assert found(fault, seen(5.0, SIGHT._replace(state="suspect")), until(6.0)) == []
         assert found(fault, seen(5.0, SIGHT), Ended(5.5, "orders-1"), seen(6.0), until(6.0)) == []
 
-    def test_a_directory_may_be_empty_for_a_moment_in_a_process_that_was_stopped_or_cut_off(self):
+    def test_a_directory_may_be_empty_for_a_moment_in_a_process_that_was_stopped(self):
         lag = FaultBegan(1.0, 1, "lag", (REGISTRY,))
         for kind, hosts, peers, excused in (
             ("stop", ("b",), (), True),
             ("stop", ("a",), (), False),
             ("expiry", ("a", "c"), (), False),
             ("clock jump", ("b",), (), False),
-            ("partition", ("b",), ("a", "c"), True),
+            ("partition", ("b",), ("a", "c"), False),
             ("partition", ("b",), (REGISTRY,), False),
         ):
             fault = FaultBegan(3.0, 2, kind, hosts, peers)
             events = (lag, fault, FaultEnded(4.5, 2), seen(5.0), seen(5.1, SIGHT, SECOND), until(6.0))
             assert ("emptied" not in found(*events)) == excused, (kind, hosts, peers)
+
+    def test_a_directory_may_be_empty_if_a_session_ends_in_the_moment_of_an_update(self):
+        def updated(at):
+            return Updated(at, "n1", version=1), Updated(at, "n2", version=1)
+
+        lag, expiry = FaultBegan(1.0, 1, "lag", (REGISTRY,)), FaultBegan(4.5, 2, "expiry", ("a", "c"))
+        rest = (seen(5.0), seen(5.1, SIGHT, SECOND), until(6.0))
+        assert "emptied" not in found(lag, *updated(4.4), expiry, *rest)
+        assert "emptied" in found(lag, *updated(3.9), expiry, *rest)
+        assert "emptied" in found(lag, *updated(4.4), *rest)
 
     def test_a_directory_may_drop_an_instance_that_drains(self):
         fault = FaultBegan(1.0, 1, "lag", (REGISTRY,))

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from peerage.membership import Membership
+from peerage.registry import Removal, open_registry
 from peerage.testing.simulation.__main__ import main, simulate_some
+from peerage.testing.simulation.observing import TracingDiscovery
 from peerage.testing.simulation.scenario import run
 from peerage.testing.simulation.schedule import Action, Schedule, draw
 from peerage.testing.simulation.trace import CallEnded, to_line
@@ -74,6 +76,14 @@ def test_calls_are_answered_in_a_cluster_without_faults():
     ]
     assert len(calls) > 5
     assert not any(call.error for call in calls)
+
+
+@pytest.mark.parametrize("url", ["zookeeper://127.0.0.1:1", "memory:observed"])
+def test_observed_registries_remove_records_if_they_do_unobserved(url):
+    """Else no simulated service would remove the record of its predecessor."""
+    registry = open_registry(url)
+    discovery = TracingDiscovery(registry, process="shop-1.1", write=[].append, clock=lambda: 0.0)
+    assert isinstance(discovery.registry, Removal) == isinstance(registry, Removal) == ("zoo" in url)
 
 
 class TestCommand:

@@ -26,7 +26,7 @@ class ContainerDiscovery(Discovery):
     The owner of *registry* closes it. The nodes of the cluster, and so the internal key, are below *chroot*.
 
     Raises:
-        ConfigurationError: a duration isn't one, or allowed_networks aren't networks.
+        ConfigurationError: a value of the configuration can't be used.
     """
 
     def __init__(self, registry: Registry, config: RawConfigParser, chroot: str = "") -> None:
@@ -36,6 +36,7 @@ class ContainerDiscovery(Discovery):
             suspect_seconds=_suspect_seconds(config),
             allowed_networks=config.get("discovery", "allowed_networks", fallback="").strip() or None,
             disk_cache=_disk_cache(config),
+            disk_cache_key=_disk_cache_key(config),
         )
         self.membership.advice = (
             "servers and path in [zookeeper]; the time limit is ready_timeout in [discovery]"
@@ -47,6 +48,13 @@ class ContainerDiscovery(Discovery):
 def _disk_cache(config: RawConfigParser) -> bool | str:
     configured = config.get("discovery", "disk_cache", fallback="").strip()
     return from_environment({VARIABLE: configured} if configured else None)
+
+
+def _disk_cache_key(config: RawConfigParser) -> bool:
+    try:
+        return config.getboolean("discovery", "disk_cache_key", fallback=False)
+    except ValueError as error:
+        raise ConfigurationError(f"[discovery] disk_cache_key: {error}; write yes or no") from None
 
 
 def _suspect_seconds(config: RawConfigParser) -> float:

@@ -4,6 +4,7 @@ import asyncio
 import sys
 import time
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from tempfile import TemporaryDirectory
 
 from peerage.cli.demo.children import Children
@@ -32,21 +33,28 @@ _SHOWN = 15.0
 _PATIENCE = 30.0
 
 
-async def demo(registry: str | None, seconds: float | None) -> int:
+async def demo(registry: str | None, seconds: float | None, *, with_page: bool = False) -> int:
     """Run the demo and write its summary.
 
     Args:
         registry: URL of a registry that processes share; by default a temporary one.
         seconds: how long; by default until Ctrl-C on a terminal, 20 s elsewhere.
+        with_page: whether to serve the page of ``peerage serve`` meanwhile.
     """
     if seconds is None and not sys.stdout.isatty():
         seconds = _DEFAULT_SECONDS
     score = Score()
     with TemporaryDirectory(prefix="peerage-demo-", ignore_cleanup_errors=True) as folder:
         url = registry or f"embedded://{folder}"
-        async with Discovery(url) as discovery, Children(url, score.report) as children:
+        async with (
+            Discovery(url) as discovery,
+            AsyncExitStack() as stack,
+            Children(url, score.report) as children,
+        ):
             await read_registry(discovery, READY_TIMEOUT)
             show_outages()
+            if with_page:
+                score.page = await stack.enter_async_context(_page(discovery))
             try:
                 await first_of(
                     _run(children, score, discovery, seconds),
@@ -61,6 +69,12 @@ async def demo(registry: str | None, seconds: float | None) -> int:
             elapsed = score.elapsed
     sys.stdout.writelines(f"{multiline(line)}\n" for line in summary(score, elapsed))
     return Exit.FAILED if failures(score) else Exit.OK
+
+
+def _page(discovery: Discovery) -> AbstractAsyncContextManager[str]:
+    from peerage.cli.demo.page import page  # noqa: PLC0415 - the demo needs no server without it
+
+    return page(discovery)
 
 
 async def _run(children: Children, score: Score, discovery: Discovery, seconds: float | None) -> None:

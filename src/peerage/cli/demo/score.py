@@ -52,6 +52,8 @@ class Score:
         self.failed = 0
         self.error: str | None = None
         """The error of the last failed call."""
+        self.page: str | None = None
+        """URL of the page that shows the registry, if it is served."""
         self.opened_at: float | None = None
         """When the shop's first report came."""
         self._recent: deque[tuple[float, int]] = deque(maxlen=_REPORTS)

@@ -33,6 +33,7 @@ async def show(score: Score) -> None:
 async def _write(score: Score) -> None:
     written = 0
     next_counts = _LINE
+    sys.stdout.writelines(f"{line}\n" for line in _page_lines(score))
     try:
         while True:
             if score.elapsed >= next_counts:
@@ -89,8 +90,13 @@ def _row(member: Member, score: Score) -> tuple[str, ...]:
 
 def _below(score: Score) -> Iterator[str]:
     yield f"The shop calls http://pricing.service_id.asab: {_counts(score)}   Ctrl-C ends it"
+    yield from _page_lines(score)
     for event in score.events[-_EVENTS:]:
         yield _event_line(*event)
+
+
+def _page_lines(score: Score) -> list[str]:
+    return [] if score.page is None else [f"The page that shows the registry: {score.page}"]
 
 
 def _event_line(when: float, sentence: str) -> str:
@@ -104,6 +110,8 @@ def summary(score: Score, elapsed: float) -> Iterator[str]:
     for member in score.members.values():
         yield f"  {member.name}  {member.answers:6,} answers  {_outcome(member)}".rstrip()
     yield from failures(score) or ["No call failed, and every instance answered."]
+    if score.page is None:
+        yield "See it in a browser as well: peerage demo --page, or make demo ARGS=--page"
 
 
 def _outcome(member: Member) -> str:

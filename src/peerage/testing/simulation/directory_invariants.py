@@ -124,7 +124,7 @@ def emptied(history: History, promises: Promises) -> Iterator[Violation]:
                 kept = view.at - suspects.get(sight.nonce, view.at)
                 if sight.service in services or life is None or kept >= promises.suspect_seconds:
                     continue
-                if life.lasts(Span(life.advertised.at, view.at)) and not _was_cut_off(
+                if life.lasts(Span(life.advertised.at, view.at)) and not _seems_withdrawn(
                     history, process, life, Span(view.at - promises.reaction, view.at)
                 ):
                     message = f"{_name(process)} knows no instance of {sight.service} any more, but "
@@ -137,15 +137,17 @@ def emptied(history: History, promises: Promises) -> Iterator[Violation]:
             before = view
 
 
-def _was_cut_off(history: History, process: Process, life: Life, span: Span) -> bool:
-    """Tell whether *process* was stopped, or couldn't reach an instance as usual."""
-    # A suspect that accepts no connection in time is dropped. A process that was stopped gets the events of
-    # several seconds together: a record that was updated and then expired looks like one that was withdrawn.
+def _seems_withdrawn(history: History, process: Process, life: Life, span: Span) -> bool:
+    """Tell whether *process* may have learned together that a record was updated and that it expired.
+
+    Then it looks like one that was withdrawn. That happens if the process didn't run for seconds, or if the
+    registry ended the session in the moment of the update.
+    """
     here, there = process.started.host, life.process.started.host
+    updated = any(span.begin <= update.at <= span.end for update in life.updates)
     return any(
-        fault.affects(here, there, span)
-        if fault.began.peers
-        else fault.began.kind == "stop" and fault.affects(here, here, span)
+        (fault.began.kind == "stop" and fault.affects(here, here, span))
+        or (updated and fault.began.kind == "expiry" and fault.affects(there, there, span))
         for fault in history.faults.values()
     )
 

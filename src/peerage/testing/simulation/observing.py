@@ -10,7 +10,7 @@ from peerage.records.advert import Advert, AdvertFields
 from peerage.records.instance import DRAINING, Instance
 from peerage.registration import LAME_DUCK, Registration
 from peerage.registry import Event as RegistryEvent
-from peerage.registry import Registry, Watch
+from peerage.registry import Registry, Removal, Watch
 from peerage.testing.simulation.discovery import SimulatedDiscovery
 from peerage.testing.simulation.trace import Advertised, Event, Sight, Updated, Viewed, Withdrawn
 
@@ -45,7 +45,7 @@ class TracingDiscovery(Discovery):
         self._version = 0
         self._nonces: dict[Registration, str] = {}
         self._last: Viewed | None = None
-        super().__init__(_Observed(registry, self.look), **options)
+        super().__init__(_observed(registry, self.look), **options)
         self._owns_registry = True
         self.directory.subscribe(lambda _: self.look())
 
@@ -118,7 +118,7 @@ class ObservedDiscovery(TracingDiscovery, SimulatedDiscovery):
 class _Observed:
     """A registry whose events are followed: *look* is called when each of them has been applied."""
 
-    def __init__(self, registry: Registry, look: Callable[[], None]) -> None:
+    def __init__(self, registry: Any, look: Callable[[], None]) -> None:
         self._registry = registry
         self._look = look
 
@@ -127,6 +127,17 @@ class _Observed:
 
     def watch(self) -> "_ObservedWatch":
         return _ObservedWatch(self._registry.watch(), self._look)
+
+
+class _ObservedWithRemoval(_Observed):
+    """One that removes records: since Python 3.12 isinstance() doesn't find methods by __getattr__()."""
+
+    async def remove_record(self, name: str) -> None:
+        await self._registry.remove_record(name)
+
+
+def _observed(registry: Registry, look: Callable[[], None]) -> _Observed:
+    return (_ObservedWithRemoval if isinstance(registry, Removal) else _Observed)(registry, look)
 
 
 class _ObservedWatch:

@@ -1,0 +1,288 @@
+"""The metrics of a Discovery, made of its counters when Prometheus asks for them.
+
+Names follow Prometheus' "Metric and label naming": base units, and ``_total`` for what only grows. Services
+are the only label that grows with the cluster, and their number is bounded.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import accumulate, chain
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
+
+import peerage
+from peerage.balancing.counts import BOUNDS, Tally
+from peerage.directory.index import Standing
+from peerage.membership import Membership
+
+if TYPE_CHECKING:
+    from peerage.auth.authorization import TokenCounts
+    from peerage.balancing import Balancer, Service
+    from peerage.discovery import Discovery
+    from peerage.prometheus.exposition import Clients
+
+_T = TypeVar("_T")
+
+#: Services that have a label of their own. There are as many series for each as a histogram has buckets.
+MOST_SERVICES: Final = 500
+
+#: The label of the services beyond these, and of calls by other names than a ``service_id``.
+OTHERS: Final = "(others)"
+
+
+class MembershipCollector(Collector):
+    """What is known of the cluster: the registry, records and instances."""
+
+    def __init__(self, membership: Membership) -> None:
+        self._membership = membership
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the metrics; on any thread."""
+        yield InfoMetricFamily("peerage_build", "The installed peerage.", {"version": peerage.__version__})
+        yield from _registry(self._membership)
+        yield from _directory(self._membership)
+
+
+class DiscoveryCollector(MembershipCollector):
+    """What is known of the cluster, and what happened to records, calls and tokens of this process."""
+
+    def __init__(self, discovery: "Discovery") -> None:
+        super().__init__(discovery.membership)
+        self._discovery = discovery
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the metrics; on any thread."""
+        yield from super().collect()
+        yield from _registrations(self._discovery)
+        yield from _calls(self._discovery.balancer)
+        yield from _tokens(self._discovery.token_counts())
+
+
+class ClientsCollector(Collector):
+    """Who follows the changes of the cluster at ``peerage serve``."""
+
+    def __init__(self, clients: "Clients") -> None:
+        self._clients = clients
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the metrics; on any thread."""
+        yield gauge("peerage_serve_clients", "Clients that follow the changes.", self._clients.clients)
+        yield counter(
+            "peerage_serve_clients_dropped",
+            "Clients that were cut off because they were slow.",
+            self._clients.dropped,
+        )
+
+
+class _Together(Collector):
+    def __init__(self, collectors: Iterable[Collector]) -> None:
+        self._collectors = collectors
+
+    def collect(self) -> Iterator[Metric]:
+        return chain.from_iterable(each.collect() for each in self._collectors)
+
+
+def encode(accept: str, collectors: Iterable[Collector]) -> tuple[str, bytes]:
+    """Return the content type and the text of the metrics of *collectors*.
+
+    Args:
+        accept: the header Accept, which chooses between the formats.
+        collectors: registries, or single ones.
+    """
+    write, content_type = choose_encoder(accept)
+    return content_type, write(_Together(collectors))
+
+
+def gauge(name: str, text: str, value: float) -> GaugeMetricFamily:
+    """Return a gauge without labels."""
+    return GaugeMetricFamily(name, text, value)
+
+
+def counter(name: str, text: str, value: float) -> CounterMetricFamily:
+    """Return a counter without labels; ``_total`` is added to *name*."""
+    return CounterMetricFamily(name, text, value)
+
+
+def _registry(membership: Membership) -> Iterator[Metric]:
+    yield InfoMetricFamily(
+        "peerage_registry", "The registry that is followed.", {"url": membership.registry.url}
+    )
+    yield gauge("peerage_registry_ready", "Whether anything is known of the registry.", membership.ready)
+    yield gauge(
+        "peerage_registry_in_touch",
+        "Whether the registry is in touch; what was known stays in use while it isn't.",
+        membership.ready and membership.stale is None,
+    )
+    yield gauge(
+        "peerage_registry_refused",
+        "Whether the registry refuses to be read, which waiting doesn't change.",
+        membership.refused,
+    )
+    yield gauge(
+        "peerage_registry_age_seconds",
+        "How old what is known is: 0 in touch, +Inf while nothing is known.",
+        membership.age,
+    )
+    yield counter("peerage_registry_outages", "How often the registry came out of reach.", membership.outages)
+
+
+def _directory(membership: Membership) -> Iterator[Metric]:
+    directory = membership.directory
+    counts = directory.count()
+    yield gauge(
+        "peerage_directory_records", "Records, unreadable and superseded ones included.", counts.records
+    )
+    yield gauge(
+        "peerage_directory_malformed_records",
+        "Records of which something can't be used.",
+        counts.malformed,
+    )
+    yield gauge(
+        "peerage_directory_unconfirmed_records",
+        "Records that are known from the disk cache only.",
+        len(directory.unconfirmed),
+    )
+    yield counter("peerage_directory_changes", "Changes of instances that were applied.", counts.changes)
+    instances = GaugeMetricFamily(
+        "peerage_directory_instances", "Instances by their state.", labels=["state"]
+    )
+    services = GaugeMetricFamily(
+        "peerage_service_instances", "Instances of each service by their state.", labels=["service", "state"]
+    )
+    for standing in Standing:
+        instances.add_metric([standing.name.lower()], counts.standings.get(standing, 0))
+    for service, standings in _bounded(directory.count_by("service_id")):
+        for standing in Standing:
+            services.add_metric(
+                [service, standing.name.lower()], sum(each.get(standing, 0) for each in standings)
+            )
+    yield instances
+    yield services
+
+
+def _registrations(discovery: "Discovery") -> Iterator[Metric]:
+    states = {"registered": 0, "pending": 0, "draining": 0}
+    for registration in discovery.registrations:
+        registered = "pending" if registration.name is None else "registered"
+        states["draining" if registration.draining else registered] += 1
+    family = GaugeMetricFamily(
+        "peerage_registrations",
+        "What this process advertises; pending: the registry doesn't have it.",
+        labels=["state"],
+    )
+    for state, count in states.items():
+        family.add_metric([state], count)
+    yield family
+
+
+def _calls(balancer: "Balancer | None") -> Iterator[Metric]:
+    attempts = CounterMetricFamily(
+        "peerage_client_attempts",
+        "Requests sent to an instance, by their outcome.",
+        labels=["service", "outcome"],
+    )
+    durations = HistogramMetricFamily(
+        "peerage_client_attempt_duration_seconds",
+        "Time until the head of the answer, of answered attempts.",
+        labels=["service"],
+    )
+    sums = {
+        name: CounterMetricFamily(f"peerage_client_{name}", text, labels=["service"])
+        for name, text in _SUMS.items()
+    }
+    under_way = GaugeMetricFamily(
+        "peerage_client_requests_in_flight", "Requests whose answer isn't complete.", labels=["service"]
+    )
+    ejected = GaugeMetricFamily(
+        "peerage_client_ejected_instances",
+        "Instances that get no requests, because too many of them failed.",
+        labels=["service"],
+    )
+    for service, known, tally in () if balancer is None else _called(balancer):
+        for outcome, count in tally.attempts().items():
+            attempts.add_metric([service, outcome], count)
+        buckets = zip((*map(floatToGoString, BOUNDS), "+Inf"), accumulate(tally.durations), strict=True)
+        durations.add_metric([service], list(buckets), tally.seconds)
+        for name, family in sums.items():
+            family.add_metric([service], getattr(tally, name))
+        under_way.add_metric([service], sum(each.outstanding for each in known))
+        ejected.add_metric([service], sum(len(each.ejected) for each in known))
+    yield from (attempts, durations, *sums.values(), under_way, ejected)
+    yield gauge(
+        "peerage_client_avoided_instances",
+        "Instances that get no requests, because they are ejected, refuse connections or have stalled.",
+        0 if balancer is None else len(balancer.avoided),
+    )
+    probes = CounterMetricFamily("peerage_client_probes", "Background probes.", labels=["result"])
+    probes.add_metric(["passed"], 0 if balancer is None else balancer.observer.probes_passed)
+    probes.add_metric(["failed"], 0 if balancer is None else balancer.observer.probes_failed)
+    yield probes
+
+
+#: Counters of a tally, and what they count.
+_SUMS: Final = {
+    "broken_off": "Answers whose body broke off.",
+    "retries": "Attempts after one that may have been processed.",
+    "retries_refused": "Calls that failed because the retry budget was used up.",
+    "backups": "Second attempts while the first one went on, hedged requests included.",
+    "backups_won": "Second attempts that were answered first.",
+    "ejections": "How often an instance was ejected, because too many requests failed.",
+}
+
+
+def _tokens(counts: "TokenCounts | None") -> Iterator[Metric]:
+    yield counter(
+        "peerage_auth_tokens_accepted",
+        "Tokens of callers that were accepted.",
+        counts.accepted if counts else 0,
+    )
+    refused = CounterMetricFamily(
+        "peerage_auth_requests_refused", "Requests that were refused, by the reason.", labels=["reason"]
+    )
+    for reason, count in sorted(counts.refused.items()) if counts else ():
+        refused.add_metric([str(reason)], count)
+    yield refused
+    fetches = CounterMetricFamily("peerage_auth_key_fetches", "Fetches of users' keys.", labels=["result"])
+    fetches.add_metric(["succeeded"], counts.fetches if counts else 0)
+    fetches.add_metric(["failed"], counts.fetches_failed if counts else 0)
+    yield fetches
+    yield gauge("peerage_auth_keys", "Users' keys that are known.", counts.keys if counts else 0)
+
+
+def _called(balancer: "Balancer") -> Iterator[tuple[str, list["Service"], Tally]]:
+    """Yield the services that were called, and what is known about each."""
+    services: dict[str, list[Service]] = {}
+    for (key, value), service in tuple(balancer.services.items()):
+        # Names that no instance ever had come from outside sometimes, and in any number.
+        if service.size or service.tally:
+            services.setdefault(value if key == "service_id" else OTHERS, []).append(service)
+    forgotten = balancer.observer.forgotten
+    if forgotten:
+        services.setdefault(OTHERS, [])
+    for name, lists in _bounded(services):
+        known = [each for some in lists for each in some]
+        tally = Tally()
+        for each in known:
+            tally.add(each.tally)
+        if name == OTHERS:
+            tally.add(forgotten)
+        yield name, known, tally
+
+
+def _bounded(services: Mapping[str, _T]) -> Iterable[tuple[str, list[_T]]]:
+    """Yield the services in the order of their names, in the end those that are too many as one."""
+    names = sorted(services.keys() - {OTHERS})
+    for name in names[:MOST_SERVICES]:
+        yield name, [services[name]]
+    rest = [services[name] for name in (*names[MOST_SERVICES:], OTHERS) if name in services]
+    if rest:
+        yield OTHERS, rest

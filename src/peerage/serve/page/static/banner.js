@@ -1,0 +1,55 @@
+// The banner: why what is shown may be out of date, and since when.
+
+import * as ages from "./ages.js";
+import { byId, element, setAttribute } from "./dom.js";
+import { clean } from "./text.js";
+
+let shown = "";
+let age = null;
+
+/** Return what is wrong, `{kind, sentence, at, rest}`; null if nothing is. `lostAt` is when the server was lost. */
+export function trouble(status, lostAt) {
+  if (lostAt !== null) {
+    const rest = `${status === null ? "" : "This page shows what it knew then. "}It tries again by itself.`;
+    return { kind: "disconnected", sentence: "peerage serve doesn't answer.", at: lostAt, rest };
+  }
+  if (status === null) return null;
+  if (!status.ready) {
+    const reason = status.stale ? sentence(status.stale) : "It hasn't answered yet.";
+    return { kind: "waiting", sentence: `The registry ${clean(status.registry)} hasn't been read yet.`, at: null, rest: reason };
+  }
+  if (status.stale !== null) {
+    const rest = `${sentence(status.stale)} What was known then is shown; what has changed since isn't known.`;
+    return { kind: "stale", sentence: "The registry is out of reach.", at: status.as_of, rest };
+  }
+  return null;
+}
+
+// A reason comes as the part of a sentence.
+function sentence(reason) {
+  const text = clean(reason, 400);
+  return `${text.slice(0, 1).toUpperCase()}${text.slice(1)}${/[.!?…]$/.test(text) ? "" : "."}`;
+}
+
+/** Show what is wrong; null hides the banner. Its age goes on by itself, and isn't read aloud each second. */
+export function show(found, now) {
+  const banner = byId("banner");
+  const text = JSON.stringify(found);
+  setAttribute(document.documentElement, "data-trouble", found?.kind ?? null);
+  if (text === shown) return;
+  shown = text;
+  if (age !== null) ages.forget(age);
+  age = null;
+  if (found === null) {
+    banner.replaceChildren();
+    return;
+  }
+  const parts = [element("strong", {}, found.sentence)];
+  if (found.at !== null) {
+    age = element("span", { class: "age", "aria-hidden": "true" });
+    ages.show(age, found.at, now);
+    parts.push(element("span", { class: "since" }, `Since ${ages.since(found.at, now)}`, element("span", { "aria-hidden": "true" }, " · "), age));
+  }
+  parts.push(element("span", { class: "rest" }, found.rest));
+  banner.replaceChildren(element("p", {}, ...parts));
+}

@@ -1,0 +1,87 @@
+// Which rows are shown: terms that must all match, each a text or key=value; and kinds of which one must match.
+
+import { clean, fold } from "./text.js";
+import { messages } from "./attention.js";
+import { kind } from "./state.js";
+
+// A term: perhaps a minus sign, perhaps key=, then a word or a quoted text.
+const TERM = /(-?)(?:([^\s"=]+)=)?("[^"]*"?|\S+)/g;
+
+/** Names under which a field of a row can be asked for, besides the keys of its custom ids. */
+const FIELDS = {
+  name: "name",
+  state: "state",
+  service: "service",
+  service_id: "service",
+  instance: "instance",
+  instance_id: "instance",
+  node: "node",
+  node_id: "node",
+  site: "site",
+  site_id: "site",
+  host: "host",
+  appclass: "appclass",
+  version: "version",
+};
+
+/** Return the terms that a text spells: `orders -ready node_id=n1 version=4.*`. */
+export function parse(text) {
+  return [...text.matchAll(TERM)].map(([, minus, key, word]) => ({
+    wanted: minus === "",
+    key: key === undefined ? null : fold(key),
+    value: fold(word.replaceAll('"', "")),
+  }));
+}
+
+/** Tell whether a row matches all terms. */
+export function matches(terms, row) {
+  return terms.every((term) => matchesTerm(term, row));
+}
+
+/** Tell whether an entry of the timeline matches all terms; *row* is the row of its record, if there is one. */
+export function matchesMoment(terms, moment, row) {
+  if (terms.length === 0) return true;
+  const text = fold([moment.what, moment.service, moment.instance, moment.name, moment.detail].map((value) => clean(value)).join("\n"));
+  return terms.every((term) => {
+    if (term.key === null) return text.includes(term.value) === term.wanted;
+    return matchesTerm(term, row ?? { ...moment, ids: {}, state: moment.what, urls: [], problems: [] });
+  });
+}
+
+function matchesTerm({ wanted, key, value }, row) {
+  const found = key === null ? shown(row).includes(value) : valuesOf(row, key).some((each) => same(each, value));
+  return found === wanted;
+}
+
+// key=value means the whole value, as in `peerage ls`; an asterisk at the end stands for the rest.
+function same(found, value) {
+  return value.endsWith("*") ? found.startsWith(value.slice(0, -1)) : found === value;
+}
+
+function valuesOf(row, key) {
+  if (key === "state") return [fold(row.state), fold(kind(row))];
+  const field = FIELDS[key];
+  const values = field === undefined ? customIds(row, key) : [row[field]];
+  return values.map((each) => fold(clean(each)));
+}
+
+function customIds(row, key) {
+  return Object.entries(row.ids).flatMap(([each, values]) => (fold(each) === key ? values : []));
+}
+
+// The shown texts of each row, folded. A changed row is another object.
+const texts = new WeakMap();
+
+function shown(row) {
+  let text = texts.get(row);
+  if (text === undefined) {
+    const marks = [row.superseded ? "superseded" : "", row.unconfirmed ? "unconfirmed" : ""];
+    const fields = [row.service, row.instance, row.name, row.node, row.site, row.host, row.appclass, row.version, row.state];
+    const ids = Object.entries(row.ids).flatMap(([key, values]) => values.map((value) => `${clean(key)}=${clean(value)}`));
+    text = fold(
+      [...fields, ...row.urls].map((value) => clean(value)).concat(marks, ids, row.problems, messages(row)).join("\n"),
+    );
+    texts.set(row, text);
+  }
+  return text;
+}
