@@ -4,7 +4,6 @@ import asyncio
 import itertools
 import os
 import re
-import shlex
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -50,8 +49,8 @@ def sections() -> dict[str, list[Step]]:
 SECTIONS = sections()
 TITLES = [title for title in SECTIONS if title != CLUSTER]
 
-#: The same commands as those of another section, with one program more.
-LONG = {"Authorization with FastAPI"}
+#: Mostly the same commands as those of another section.
+LONG = {"Authorization with FastAPI", "A service that shows the cluster"}
 
 
 @dataclass(frozen=True)
@@ -81,7 +80,7 @@ class Environment:
             assert complaint not in child.log, child.log
 
     def _running(self, command: str) -> AbstractAsyncContextManager[Child]:
-        return run("env", *shlex.split(command), cwd=ROOT, environ=self.environ)
+        return run("sh", "-c", f"exec env {command}", cwd=ROOT, environ=self.environ)
 
 
 @pytest.fixture

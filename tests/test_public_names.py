@@ -81,6 +81,7 @@ MODULES = {
         "Discovered Gradient2 authorize caller discovered limit_concurrency propagate require "
         "require_superuser"
     ),
+    "peerage.serve": "View add_api add_page add_prometheus create_app",
     "peerage.sync": "Discovery Registration deadline",
     "peerage.telemetry": "AttemptTelemetry CallTelemetry OpenTelemetry RegistryTelemetry Telemetry",
     "peerage.testing": (

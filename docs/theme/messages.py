@@ -29,6 +29,7 @@ AREAS = {
     "Clients of other kinds": ("integrations/httpx", "integrations/portal", "integrations/synchronous"),
     "Servers": ("serving", "web", "integrations"),
     "Tokens and keys": ("auth",),
+    "Page, HTTP API and Prometheus": ("serve", "prometheus"),
     "The command line": ("cli",),
     "Programs of ASAB": ("asab",),
     "Tests": ("testing",),

@@ -19,7 +19,19 @@ from peerage.cli.app import app
 BIN = Path(sys.executable).parent
 
 #: Programs of the system; whether they are installed here doesn't matter.
-SYSTEM = {"cd", "curl", "docker", "git", "journalctl", "kill", "kubectl", "openssl", "sudo", "systemctl"}
+SYSTEM = {
+    "cd",
+    "curl",
+    "docker",
+    "git",
+    "journalctl",
+    "kill",
+    "kubectl",
+    "openssl",
+    "ssh",
+    "sudo",
+    "systemctl",
+}
 
 #: Programs whose help lists all options of all that they do.
 SERVERS = {"granian", "gunicorn", "hypercorn", "uvicorn"}

@@ -43,11 +43,12 @@ def expect(shown: Any) -> Any:
     return expect(shown)
 
 
-def watch(page: "Page", origin: str, found: list[str]) -> None:
+def watch(page: "Page", origin: str, found: list[str], *, away: bool = False) -> None:
     """Add to *found* what *page* does that it must never do.
 
     That is to open a dialog, to fail, to write a warning or an error, which includes what its
     Content-Security-Policy forbade, and to ask another origin than *origin* for something.
+    If *away*, that it can't reach its server isn't added: the browser writes that by itself.
     """
 
     async def dismiss(dialog: "Dialog") -> None:
@@ -55,7 +56,8 @@ def watch(page: "Page", origin: str, found: list[str]) -> None:
         await dialog.dismiss()
 
     def said(message: "ConsoleMessage") -> None:
-        if message.type in {"warning", "error"}:
+        unreachable = message.text.startswith("Failed to load resource: net::ERR_")
+        if message.type in {"warning", "error"} and not (away and unreachable):
             found.append(f"console: {message.text}")
 
     def requested(request: "Request") -> None:

@@ -73,7 +73,7 @@ class World:
             self._registry = open_registry(self.url)
             self._stack.push_async_callback(self._registry.aclose)
         owned = self._registry.advertise(
-            "Shop",
+            "App",
             encoded(**fields)
             if record is None
             else record
@@ -83,12 +83,12 @@ class World:
         await owned.registered()
         return owned
 
-    async def listed(self) -> list[dict[str, Any]]:
-        """Return what ``peerage ls --json`` writes."""
-        child = await self._run("-m", "peerage", "ls", "--json")
+    async def listed(self, *criteria: str) -> list[dict[str, Any]]:
+        """Return what ``peerage ls --json`` writes, to these criteria ``key=value``."""
+        child = await self._run("-m", "peerage", "ls", "--json", *criteria)
         code, out = await child.end()
-        assert code == 0, child.log
         entries: list[dict[str, Any]] = json.loads(out)
+        assert code == (0 if entries or not criteria else 3), child.log
         return entries
 
     async def _run(self, *command: str, **environ: str) -> Child:
@@ -111,17 +111,29 @@ def encoded(**fields: Any) -> bytes:
     return json.dumps(record).encode()
 
 
+WorldOf = Callable[[str], Awaitable[World]]
+
+
 @pytest_asyncio.fixture(loop_scope="session")
-async def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
-    """An embedded registry with `peerage serve`, and nothing advertised."""
-    url = f"embedded://{tmp_path}/registry"
-    monkeypatch.setenv("PEERAGE_REGISTRY", url)
+async def world_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[WorldOf]:
+    """Start `peerage serve` over the registry of a URL."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setenv("ASAB_HOSTNAME", "node-1.example")
     async with AsyncExitStack() as stack:
-        made = World(url, stack)
-        await made.serve()
+
+        async def made(url: str) -> World:
+            monkeypatch.setenv("PEERAGE_REGISTRY", url)
+            world = World(url, stack)
+            await world.serve()
+            return world
+
         yield made
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def world(world_of: WorldOf, tmp_path: Path) -> World:
+    """An embedded registry with `peerage serve`, and nothing advertised."""
+    return await world_of(f"embedded://{tmp_path}/registry")
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -135,15 +147,18 @@ Open = Callable[..., Awaitable["Page"]]
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def open_page(browser: "Browser") -> AsyncIterator[Open]:
-    """Open the page at an address, with Playwright's options of a context; it must do nothing wrong."""
+    """Open the page at an address, with Playwright's options of a context; it must do nothing wrong.
+
+    With ``away=True`` the server may be away for a while.
+    """
     found: list[str] = []
     async with AsyncExitStack() as stack:
 
-        async def opened(url: str, **options: Any) -> "Page":
+        async def opened(url: str, *, away: bool = False, **options: Any) -> "Page":
             context = await browser.new_context(**options)
             stack.push_async_callback(context.close)
             page = await context.new_page()
-            watch(page, urljoin(url, "/"), found)
+            watch(page, urljoin(url, "/"), found, away=away)
             await page.goto(url)
             return page
 

@@ -1,11 +1,15 @@
 """Who may read page and API where they are served to more than this machine: callers with a token."""
 
+import asyncio
 from typing import Final
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from peerage.auth.claims import LEEWAY
 from peerage.auth.verifier import Verifier
+from peerage.serve.sending import abort
+from peerage.timing import wall_clock
 from peerage.web.authorization import authorize, caller
 
 #: The resource that a token must allow globally; a superuser's token allows everything.
@@ -17,7 +21,10 @@ OPEN: Final = frozenset({"healthz", "readyz"})
 
 
 def readers_only(verifier: Verifier) -> Middleware:
-    """Return the middleware: 401 without a valid token, and 403 if the token doesn't allow :data:`READ`."""
+    """Return the middleware: 401 without a valid token, and 403 if the token doesn't allow :data:`READ`.
+
+    Answers that don't end by themselves are broken off when the token has expired.
+    """
     check = authorize(verifier)
 
     @web.middleware
@@ -26,8 +33,16 @@ def readers_only(verifier: Verifier) -> Middleware:
             return await handler(request)
 
         async def read(request: web.Request) -> web.StreamResponse:
-            caller().require_resource_access(READ)
-            return await handler(request)
+            principal = caller()
+            principal.require_resource_access(READ)
+            try:
+                async with asyncio.timeout(principal.expires_at.timestamp() + LEEWAY - wall_clock()) as limit:
+                    return await handler(request)
+            except TimeoutError:
+                if not limit.expired():
+                    raise
+                abort(request)
+                return web.Response()
 
         return await check(request, read)
 

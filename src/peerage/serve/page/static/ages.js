@@ -32,7 +32,7 @@ export function duration(passed) {
 
 const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 const moment = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "long" });
-const day = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
+const month = new Intl.DateTimeFormat("en", { month: "short" });
 
 /** Return a time of today: `21:03:12`. */
 export function timeOfDay(at) {
@@ -46,7 +46,7 @@ export function dateAndTime(at) {
 
 /** Return since when: the time if it was less than a day ago, else the date. */
 export function since(at, now) {
-  return now - at < 86_400 ? clock.format(at * 1000).slice(0, 5) : day.format(at * 1000);
+  return now - at < 86_400 ? timeOfDay(at).slice(0, 5) : `${new Date(at * 1000).getDate()} ${month.format(at * 1000)}`;
 }
 
 const ticking = new Map();

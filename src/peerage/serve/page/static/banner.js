@@ -9,23 +9,26 @@ let age = null;
 
 /** Return what is wrong, `{kind, sentence, at, rest}`; null if nothing is. `lostAt` is when the server was lost. */
 export function trouble(status, lostAt) {
-  if (lostAt !== null && status === null) {
-    return { kind: "disconnected", sentence: "peerage serve doesn't answer.", at: lostAt, rest: "Is it running? This page connects by itself." };
-  }
   if (lostAt !== null) {
-    const rest = "This page shows what it knew then, and connects again by itself.";
+    const rest = `${status === null ? "" : "This page shows what it knew then. "}It tries again by itself.`;
     return { kind: "disconnected", sentence: "peerage serve doesn't answer.", at: lostAt, rest };
   }
   if (status === null) return null;
   if (!status.ready) {
-    const reason = status.stale ? clean(status.stale, 400) : "It hasn't answered yet.";
+    const reason = status.stale ? sentence(status.stale) : "It hasn't answered yet.";
     return { kind: "waiting", sentence: `The registry ${clean(status.registry)} hasn't been read yet.`, at: null, rest: reason };
   }
   if (status.stale !== null) {
-    const rest = `What was known then is shown; later changes aren't. ${clean(status.stale, 400)}`;
+    const rest = `${sentence(status.stale)} What was known then is shown; what has changed since isn't known.`;
     return { kind: "stale", sentence: "The registry is out of reach.", at: status.as_of, rest };
   }
   return null;
+}
+
+// A reason comes as the part of a sentence.
+function sentence(reason) {
+  const text = clean(reason, 400);
+  return `${text.slice(0, 1).toUpperCase()}${text.slice(1)}${/[.!?…]$/.test(text) ? "" : "."}`;
 }
 
 /** Show what is wrong; null hides the banner. Its age goes on by itself, and isn't read aloud each second. */

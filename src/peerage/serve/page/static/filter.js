@@ -40,6 +40,7 @@ export function matches(terms, row) {
 
 /** Tell whether an entry of the timeline matches all terms; *row* is the row of its record, if there is one. */
 export function matchesMoment(terms, moment, row) {
+  if (terms.length === 0) return true;
   const text = fold([moment.what, moment.service, moment.instance, moment.name, moment.detail].map((value) => clean(value)).join("\n"));
   return terms.every((term) => {
     if (term.key === null) return text.includes(term.value) === term.wanted;

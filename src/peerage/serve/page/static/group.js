@@ -1,12 +1,15 @@
 // One service: a heading, and the lines of its records below.
 
 import { element, setAttribute, setText } from "./dom.js";
-import { styleOfKind } from "./line.js";
+import { styleOf, styleOfKind } from "./line.js";
 import { kind } from "./state.js";
 import { clean, compare, count } from "./text.js";
 
 // Versions that a heading lists; of more it gives the number.
 const LISTED = 4;
+
+// Dots that a heading has at most.
+const DOTS = 60;
 
 export class Group {
   /** The lines, sorted as they are shown. */
@@ -23,7 +26,8 @@ export class Group {
     this.number = element("span", { class: "number" });
     this.versions = element("span", { class: "versions" });
     this.states = element("span", { class: "states" });
-    const cell = element("th", { role: "rowheader", scope: "rowgroup", "aria-colspan": "8" }, this.button, this.number, this.versions, this.states);
+    this.dots = element("span", { class: "dots", "aria-hidden": "true" });
+    const cell = element("th", { role: "rowheader", scope: "rowgroup", "aria-colspan": "8" }, this.button, this.number, this.dots, this.versions, this.states);
     this.tr = element("tr", { role: "row", class: "service", "data-service": service ?? "" }, cell);
     this.body = element("tbody", { role: "rowgroup" }, this.tr);
   }
@@ -50,6 +54,7 @@ export class Group {
     const set = new Set(shown);
     for (const line of this.lines) line.tr.hidden = !unfolded || !set.has(line);
     this.shown = shown.length;
+    this.#showDots(unfolded ? [] : shown);
     setAttribute(this.button, "aria-expanded", String(unfolded));
     const all = this.lines.length;
     setText(this.number, shown.length === all ? count(all, "instance") : `${shown.length} of ${count(all, "instance")}`);
@@ -73,6 +78,16 @@ export class Group {
     if (this.versions.textContent !== texts.join("")) {
       this.versions.replaceChildren(...texts.map((text) => element("span", {}, text)));
     }
+  }
+
+  // A service whose lines aren't shown has a dot for each of them.
+  #showDots(lines) {
+    const styles = lines.slice(0, DOTS).map((line) => styleOf(line.row));
+    const text = styles.join(" ");
+    if (this.dots.dataset.text === text) return;
+    this.dots.dataset.text = text;
+    this.dots.replaceChildren(...styles.map((style) => element("i", { "data-kind": style })));
+    setAttribute(this.tr, "data-folded", lines.length > 0 ? "" : null);
   }
 
   #showStates() {

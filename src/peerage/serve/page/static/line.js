@@ -70,10 +70,10 @@ export class Line {
 
   /** Point out that it joined, or that its state changed. */
   flash() {
-    this.tr.classList.remove("fresh");
-    // Reading a size makes the browser take note of the removal, so that the animation begins anew.
-    void this.tr.offsetWidth;
-    this.tr.classList.add("fresh");
+    // An animation of another name begins anew, without a layout of the page for each line.
+    const again = this.tr.classList.contains("fresh");
+    this.tr.classList.toggle("fresh", !again);
+    this.tr.classList.toggle("fresh-again", again);
   }
 
   remove() {

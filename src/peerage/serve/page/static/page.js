@@ -152,6 +152,12 @@ function toggle(set, item) {
   return changed;
 }
 
+function showFolded() {
+  setAttribute(byId("fold"), "aria-pressed", String(choice.folded));
+  // Without a line there is nothing that needs the headings of the columns.
+  setAttribute(byId("table"), "data-folded", choice.folded && choice.except.size === 0 ? "all" : null);
+}
+
 function showTimeline() {
   const shown = choice.timeline === null ? wide.matches : choice.timeline === "shown";
   byId("timeline").hidden = !shown;
@@ -178,7 +184,7 @@ byId("kinds").addEventListener("click", (event) => {
 
 byId("fold").addEventListener("click", () => {
   choose({ folded: !choice.folded, except: new Set() }, true);
-  setAttribute(byId("fold"), "aria-pressed", String(choice.folded));
+  showFolded();
 });
 
 byId("timeline-toggle").addEventListener("click", () => {
@@ -189,8 +195,10 @@ byId("timeline-toggle").addEventListener("click", () => {
 byId("table").addEventListener("click", (event) => {
   const tr = event.target.closest("tr");
   if (tr === null || String(getSelection()) !== "") return;
-  if (tr.dataset.service !== undefined) choose({ except: toggle(choice.except, tr.dataset.service) }, true);
-  else if (tr.dataset.name !== undefined) openRecord(tr.dataset.name);
+  if (tr.dataset.service !== undefined) {
+    choose({ except: toggle(choice.except, tr.dataset.service) }, true);
+    showFolded();
+  } else if (tr.dataset.name !== undefined) openRecord(tr.dataset.name);
 });
 
 // While a record is shown, the arrow keys show the next one.
@@ -228,7 +236,7 @@ function take() {
   choice = url.read();
   filter.value = choice.filter;
   terms = parse(choice.filter);
-  setAttribute(byId("fold"), "aria-pressed", String(choice.folded));
+  showFolded();
   showTimeline();
 }
 

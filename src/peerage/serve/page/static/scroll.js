@@ -25,7 +25,8 @@ export function to(table, at) {
 
 function place(table) {
   if (scrollY < 1) return null;
-  const top = table.tHead.getBoundingClientRect().bottom + 4;
+  // Below the headings of the table and of the service, which stay at the top.
+  const top = table.tHead.getBoundingClientRect().bottom + 40;
   const found = document.elementFromPoint(table.getBoundingClientRect().left + 40, top)?.closest("tr");
   if (found?.dataset.name !== undefined) return `=${found.dataset.name}`;
   return found?.dataset.service === undefined ? null : `.${found.dataset.service}`;

@@ -47,9 +47,12 @@ export function count(number, noun) {
   return `${number.toLocaleString("en")} ${noun}${number === 1 ? "" : "s"}`;
 }
 
-// Python spells them likewise: \x1b, \u202e, \U000e0001.
+const NAMED = new Map([["\t", "\\t"], ["\n", "\\n"], ["\r", "\\r"]]);
+
+// Python spells them likewise: \n, \x1b, \u202e, \U000e0001.
 function spell(character) {
   if (character === " ") return character;
+  if (NAMED.has(character)) return NAMED.get(character);
   const code = character.codePointAt(0).toString(16);
   if (code.length <= 2) return `\\x${code.padStart(2, "0")}`;
   return code.length <= 4 ? `\\u${code.padStart(4, "0")}` : `\\U${code.padStart(8, "0")}`;
