@@ -20,8 +20,8 @@ from peerage.testing.children import Child, run
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
-#: The commands that aren't run here: CI runs the tests, tests/cli runs demo and page, no test is timed, and all
-#: extras are installed already.
+#: The commands that aren't run here: CI runs the tests, tests/cli runs demo and page, no test is timed, and
+#: all extras are installed already.
 ELSEWHERE = {
     *("make test", "make demo", 'make demo ARGS="--seconds 15"', "make demo ARGS=--page", "make bench"),
     *("pip install 'peerage[zookeeper]'", "peerage serve"),
