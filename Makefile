@@ -31,6 +31,7 @@ test: $(VENV)/.test $(VENV)-asab/.peer ## the tests, on this Python and on the d
 test-all: $(VENV)/.test-all $(VENV)-asab/.peer ## what `make test` leaves out: further Pythons, wheel and sdist, several ZooKeeper servers, long tests
 	@scripts/zookeeper
 	@scripts/chromium
+	@scripts/prometheus
 	@command -v ip >/dev/null || scripts/debian iproute2
 	@scripts/test-pythons $(BIN)/python $(PYTHONS_ALL)
 	@scripts/test-newest-kazoo $(BIN)/python
@@ -55,8 +56,12 @@ check: $(VENV)/.check ## ruff, mypy --strict, pyright on the public names, impor
 docs: $(VENV)/.docs ## the documentation site in site/: a warning, a broken link or a file from another host is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
-pictures: $(VENV)/.run ## the picture of the demo in README.md, from a demo that is run for it
+pictures: $(VENV)/.pictures ## the pictures of the demo and of the page, from a demo and a cluster that run for them
+	@scripts/zookeeper
+	@scripts/chromium
+	@fc-list : family | grep -qx Inter || scripts/debian fonts-inter
 	$(BIN)/python docs/pictures/demo.py docs/pictures/demo.svg
+	$(BIN)/python -m docs.pictures.page docs/pictures
 
 bench: $(VENV)/.bench $(VENV)-asab/.peer ## the table of budgets, measured on this machine (ARGS="--only directory")
 	@scripts/zookeeper
@@ -88,6 +93,10 @@ $(VENV)-asab/.peer: tests/interop/asab.txt scripts/asab | $(VENV)/.run
 
 $(VENV)/.bench: pyproject.toml
 	@scripts/venv $(VENV) '.[all]' --group bench
+	@touch $@ $(VENV)/.run
+
+$(VENV)/.pictures: pyproject.toml
+	@scripts/venv $(VENV) '.[all,testing]' --group pictures
 	@touch $@ $(VENV)/.run
 
 $(VENV)/.docs: pyproject.toml

@@ -231,7 +231,34 @@ def test_an_overloaded_instance_is_asked_less_and_not_ejected():
 def test_an_instance_may_have_stalled_if_it_answers_nothing_while_others_do(
     answered_at, others_at, now, stalled
 ):
-    assert may_have_stalled(10, answered_at, others_at, now) is stalled
+    assert may_have_stalled(10, answered_at, others_at, now, others_idle=False) is stalled
+
+
+@pytest.mark.parametrize(
+    ("answered_at", "others_at", "now", "stalled"),
+    [(0, 0, 13, True), (0, 10, 13, True), (0, 0, 12.9, False), (0, 12, 11.5, True), (11, 11, 15, False)],
+)
+def test_so_it_may_after_three_seconds_if_no_other_one_was_asked(answered_at, others_at, now, stalled):
+    assert may_have_stalled(10, answered_at, others_at, now, others_idle=True) is stalled
+
+
+def test_the_only_instance_is_compared_with_none():
+    """And none of two is if requests wait at both: then the service is slow."""
+    clock = Clock()
+    balancer, instances = make_balancer(0, clock), make_many(2)
+    service = balancer.service(("service_id", "orders"))
+    for asked, suspects in ((instances[:1], 0), (instances, 1)):
+        waiting = balancer.pick(asked, service)
+        clock.now += 4
+        balancer.check_stalled(waiting)
+        assert len(balancer.take_due()) == suspects
+        end(waiting)
+        clock.now += 10
+    waiting = [balancer.pick([each], service, size=2) for each in instances]
+    clock.now += 4
+    for each in waiting:
+        balancer.check_stalled(each)
+    assert not balancer.due
 
 
 def test_if_all_instances_fail_too_often_none_is_ejected():

@@ -74,6 +74,17 @@ async def test_a_get_is_answered_elsewhere(fleet):
             await called_again()
 
 
+async def test_so_is_the_only_get_that_is_under_way(fleet, clock):
+    """No other request shows that the service isn't slow, so it waits for longer."""
+    stopped, other = fleet.fake(), fleet.fake()
+    async with fleet.session() as session:
+        await stop(stopped, session)
+        begin = clock()
+        while stopped.name not in fleet.client.balancer.avoided:
+            assert await later(session) == node(other)
+        assert 3 < clock() - begin < 6
+
+
 async def test_so_is_a_post_with_a_key_and_its_body(fleet):
     stopped = fleet.fake()
 

@@ -14,10 +14,14 @@ PAGE = text_of("docs/troubleshooting.md")
 
 
 SITE = theme("messages")
-MESSAGES = SITE.messages(ROOT / "src" / "peerage")
 
 #: Raised with a text that other functions made.
 ELSEWHERE = {"DeadlineExceededError", "PeerageError", "RegistryError"}
+
+
+def messages() -> tuple:
+    """All messages of the source, which is read once, by the first test."""
+    return SITE.messages(ROOT / "src" / "peerage")
 
 
 def documented() -> list[str]:
@@ -31,7 +35,7 @@ def documented() -> list[str]:
 def test_a_message_exists(text):
     """The source has the words of the page, in that order."""
     pattern = re.compile(".*?".join(re.escape(part) for part in text.split("…")), re.DOTALL)
-    assert any(pattern.search(message.text) for message in MESSAGES)
+    assert any(pattern.search(message.text) for message in messages())
 
 
 def test_each_error_is_explained():
@@ -48,10 +52,10 @@ def test_every_message_has_a_place():
     """The list on the site has all of them; a module in no area fails the build."""
     config = SimpleNamespace(docs_dir=ROOT / "docs")
     listed = SITE.on_page_markdown(SITE.MARK, config)
-    assert listed.count("<code>") == len(MESSAGES) > 250
+    assert listed.count("<code>") == len(messages()) > 250
 
 
 @pytest.mark.parametrize("name", sorted({*errors.__all__} - ELSEWHERE))
 def test_each_error_that_is_raised_has_messages(name):
     """The search finds the messages of each kind, so that it misses none for its form."""
-    assert any(message.kind == name for message in MESSAGES)
+    assert any(message.kind == name for message in messages())

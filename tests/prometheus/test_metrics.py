@@ -55,6 +55,7 @@ async def test_the_registry_and_what_is_known_of_it(client, registry, discovery)
     directory.put(record("4", data=b"{"))
     samples = await scraped(client)
     assert samples["peerage_registry_ready"] == samples["peerage_registry_in_touch"] == 1
+    assert samples["peerage_serve_clients"] == samples["peerage_serve_clients_dropped_total"] == 0
     assert samples["peerage_registry_age_seconds"] == samples["peerage_registry_outages_total"] == 0
     assert samples[f'peerage_registry_info{{url="{registry.url}"}}'] == 1
     assert samples["peerage_directory_records"] == 4

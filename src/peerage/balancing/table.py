@@ -237,11 +237,15 @@ class Table:
 
     def check_stalled(self, pick: Pick, now: float) -> bool:
         """Tell whether the instance of a request under way is avoided or dead; probe it if it may be."""
-        stats, name = pick.stats, pick.instance.name
+        stats, service, name = pick.stats, pick.service, pick.instance.name
         if name in self.avoided or stats.vanished:
             return True
         if stats.retired or not may_have_stalled(
-            pick.started, stats.answered_at, pick.service.answered_at, now
+            pick.started,
+            stats.answered_at,
+            service.answered_at,
+            now,
+            others_idle=service.outstanding < service.size,
         ):
             return False
         trouble = stats.begin_trouble()

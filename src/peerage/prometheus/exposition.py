@@ -3,21 +3,32 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
+from peerage.discovery import Discovery
 from peerage.errors import MissingExtraError
 from peerage.membership import Membership
 
 if TYPE_CHECKING:
     from prometheus_client.registry import Collector
 
-    from peerage.discovery import Discovery
+
+class Clients(Protocol):
+    """Who follows the changes of the cluster over HTTP."""
+
+    @property
+    def clients(self) -> int:
+        """How many are connected."""
+
+    @property
+    def dropped(self) -> int:
+        """How many were cut off because they were slow."""
 
 
-def collector(source: "Discovery | Membership") -> "Collector":
+def collector(source: Discovery | Membership | Clients) -> "Collector":
     """Return what yields the metrics of a Discovery, to be registered once with prometheus_client.
 
     ::
@@ -32,7 +43,8 @@ def collector(source: "Discovery | Membership") -> "Collector":
     serve its own metrics.
 
     Args:
-        source: a :class:`peerage.Discovery`, or only its ``membership``: without calls and tokens.
+        source: a :class:`peerage.Discovery`, or only its ``membership``: without calls and tokens; or the
+            clients of ``peerage serve``.
 
     Raises:
         MissingExtraError: ``prometheus-client`` isn't installed.
@@ -41,7 +53,9 @@ def collector(source: "Discovery | Membership") -> "Collector":
         from peerage.prometheus import metrics  # noqa: PLC0415 - the extra may be missing
     if isinstance(source, Membership):
         return metrics.MembershipCollector(source)
-    return metrics.DiscoveryCollector(source)
+    if isinstance(source, Discovery):
+        return metrics.DiscoveryCollector(source)
+    return metrics.ClientsCollector(source)
 
 
 def handler(*collectors: "Collector") -> Handler:

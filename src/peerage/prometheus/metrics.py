@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from peerage.auth.authorization import TokenCounts
     from peerage.balancing import Balancer, Service
     from peerage.discovery import Discovery
+    from peerage.prometheus.exposition import Clients
 
 _T = TypeVar("_T")
 
@@ -66,6 +67,22 @@ class DiscoveryCollector(MembershipCollector):
         yield from _tokens(self._discovery.token_counts())
 
 
+class ClientsCollector(Collector):
+    """Who follows the changes of the cluster at ``peerage serve``."""
+
+    def __init__(self, clients: "Clients") -> None:
+        self._clients = clients
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the metrics; on any thread."""
+        yield gauge("peerage_serve_clients", "Clients that follow the changes.", self._clients.clients)
+        yield counter(
+            "peerage_serve_clients_dropped",
+            "Clients that were cut off because they were slow.",
+            self._clients.dropped,
+        )
+
+
 class _Together(Collector):
     def __init__(self, collectors: Iterable[Collector]) -> None:
         self._collectors = collectors
@@ -96,7 +113,6 @@ def counter(name: str, text: str, value: float) -> CounterMetricFamily:
 
 
 def _registry(membership: Membership) -> Iterator[Metric]:
-    guard = membership.directory.guard
     yield InfoMetricFamily(
         "peerage_registry", "The registry that is followed.", {"url": membership.registry.url}
     )
@@ -117,12 +133,6 @@ def _registry(membership: Membership) -> Iterator[Metric]:
         membership.age,
     )
     yield counter("peerage_registry_outages", "How often the registry came out of reach.", membership.outages)
-    if guard is not None:
-        yield gauge(
-            "peerage_registry_session_timeout_seconds",
-            "Seconds after which the registry takes a silent process for dead.",
-            guard.session_timeout,
-        )
 
 
 def _directory(membership: Membership) -> Iterator[Metric]:

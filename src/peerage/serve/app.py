@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from peerage.serve.api import add_api
+from peerage.serve.events import Events
 from peerage.serve.hosts import add_headers, guard
 from peerage.serve.page import add_page
 from peerage.serve.prometheus import add_prometheus
@@ -34,6 +35,7 @@ def create_app(
         app.middlewares.append(readers_only(verifier))
     app.on_response_prepare.append(add_headers)
     add_page(app)
-    add_api(app, view)
-    add_prometheus(app, view)
+    events = Events(view)
+    add_api(app, view, events)
+    add_prometheus(app, view, events)
     return app

@@ -52,8 +52,9 @@ class Events:
     @property
     def clients(self) -> int:
         """Clients that are connected."""
-        # A handler that waits for an event notices only then that its client has gone.
-        return sum(request.transport is not None for request in self._requests.values())
+        # A handler that waits for an event notices only then that its client has gone. A copy, as metrics are
+        # made in a thread.
+        return sum(request.transport is not None for request in tuple(self._requests.values()))
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer a request, until the client, the view or the application ends."""

@@ -1,26 +1,21 @@
 """What Prometheus asks for: its targets, and the metrics of this server."""
 
-import asyncio
 from functools import partial
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from peerage.directory import Criteria, fold_criteria
+from peerage.directory import Criteria
 from peerage.errors import MissingExtraError
-from peerage.prometheus import collector, handler
-from peerage.prometheus.targets import sort_key, target_groups
+from peerage.prometheus import collector, handler, sort_key, target_groups
 from peerage.records.instance import Instance
 from peerage.records.text import as_json
+from peerage.serve.answers import refuse
+from peerage.serve.events import Events
+from peerage.serve.questions import question
 from peerage.serve.view import View
-from peerage.timing import monotonic
-
-#: Seconds of work after which other tasks of the event loop run.
-_SLICE: Final = 0.003
-
-#: Seconds after which a client may ask again while nothing is known.
-_RETRY_AFTER: Final = "5"
+from peerage.waiting import Slices
 
 
 class _Known(NamedTuple):
@@ -31,68 +26,56 @@ class _Known(NamedTuple):
     data: bytes
 
 
-def add_prometheus(app: web.Application, view: View) -> None:
+def add_prometheus(app: web.Application, view: View, events: Events) -> None:
     """Add ``/v1/prometheus/targets`` and ``/metrics`` to *app*."""
-    app.router.add_get("/v1/prometheus/targets", Targets(view).handle)
-    app.router.add_get("/metrics", _metrics(view))
+    app.router.add_get("/v1/prometheus/targets", question(view, Targets(view).handle))
+    app.router.add_get("/metrics", _metrics(view, events))
 
 
-def _metrics(view: View) -> Handler:
+def _metrics(view: View, events: Events) -> Handler:
     try:
         # Not what a program has in prometheus_client's registry, which isn't about the cluster.
-        return handler(collector(view.membership))
+        return handler(collector(view.membership), collector(events))
     except MissingExtraError as error:
         return partial(_refuse, f"{error}")
 
 
 async def _refuse(message: str, _request: web.Request) -> web.StreamResponse:
-    return web.json_response({"error": message}, status=501)
+    return refuse(501, message)
 
 
 class Targets:
-    """Answers Prometheus' HTTP service discovery.
+    """Answers Prometheus' HTTP service discovery with what is known of the cluster.
 
-    An error makes Prometheus keep the targets that it has, and an empty list makes it forget them. So the
-    answer is 503 as long as the registry wasn't read, and otherwise everything that is known, also while the
-    registry is out of reach.
+    An error makes Prometheus keep the targets that it has, and an empty list makes it forget them. So nothing
+    is answered before the registry was read, and afterwards always everything that is known.
     """
 
     def __init__(self, view: View) -> None:
-        self._view = view
+        self._directory = view.membership.directory
         self._known: dict[str, _Known] = {}
 
-    async def handle(self, request: web.Request) -> web.Response:
-        """Answer with the targets that match all criteria, ``?service_id=orders``; none: with all targets."""
-        membership = self._view.membership
-        if not membership.ready:
-            return web.json_response(
-                {"error": f"The registry {membership.registry.url} wasn't read yet: ask again later."},
-                status=503,
-                headers={"Retry-After": _RETRY_AFTER},
-            )
-        data = await self.render(fold_criteria(dict(request.query)))
-        return web.Response(body=data, content_type="application/json")
+    async def handle(self, _request: web.Request, criteria: Criteria) -> web.StreamResponse:
+        """Answer with the targets that match all *criteria*; none: with all targets."""
+        return web.Response(body=await self.render(criteria), content_type="application/json")
 
-    async def render(self, criteria: Criteria) -> bytes:
+    async def render(self, criteria: Criteria = ()) -> bytes:
         """Return the list as JSON, made in slices from the instances that are known when it is begun."""
-        instances = self._view.membership.directory.find(criteria)
-        found: list[_Known] = []
-        ends = monotonic() + _SLICE
-        for instance in instances:
+        found, slices = [], Slices()
+        for instance in self._directory.find(criteria):
             found.append(self._groups(instance))
-            if monotonic() >= ends:
-                await asyncio.sleep(0)
-                ends = monotonic() + _SLICE
+            await slices.pause()
         self._forget()
         found.sort(key=_key)
-        return b"[%b]" % b",\n".join(known.data for known in found if known.data)
+        return b"[%b]\n" % b",\n".join(known.data for known in found if known.data)
 
     def _forget(self) -> None:
         """Forget the instances that left, once they are as many as those that are known."""
-        directory = self._view.membership.directory
-        if len(self._known) > 2 * len(directory):
+        if len(self._known) > 2 * len(self._directory):
             self._known = {
-                name: known for name, known in self._known.items() if directory.get(name) is known.instance
+                name: known
+                for name, known in self._known.items()
+                if self._directory.get(name) is known.instance
             }
 
     def _groups(self, instance: Instance) -> _Known:

@@ -1,5 +1,7 @@
 """What is found in what servers say of themselves; no server is needed."""
 
+from dataclasses import replace
+
 import pytest
 
 from peerage.backends.zookeeper.diagnosis.access import (
@@ -83,6 +85,14 @@ def test_a_server_near_a_limit(mntr, said):
     [finding] = bad(ensemble(**mntr))
     assert (finding.check, finding.severity, finding.subject) == ("limits", Severity.WARNING, "zk-2:2181")
     assert said in finding.what
+
+
+def test_numbers_that_are_too_long():
+    """They are left out: what isn't ZooKeeper may send anything."""
+    many = "9" * 5000
+    strange = server(1, "leader", many, zk_quorum_size=many, zk_synced_followers=many, zk_avg_latency=many)
+    strange = replace(strange, words={**strange.words, "conf": f"maxClientCnxns={many}\n"})
+    assert not bad([strange, *ensemble()[::2]])
 
 
 def test_one_address_with_many_connections():

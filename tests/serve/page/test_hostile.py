@@ -85,17 +85,12 @@ async def test_fields_of_any_type_are_shown(world, open_page):
 
 async def test_an_address_made_by_others_does_nothing(world, open_page):
     await world.advertise(instance_id="shop-1")
+    page = await open_page(world.page)
     for fragment in [
         *("filter=<img src=x onerror=alert(1)>", "record=../../etc/passwd", "record=//evil.example/"),
-        *(
-            "record=%E0%A4%A",
-            "state=<script>",
-            "filter=%00&at=x",
-            "__proto__=1&constructor=2",
-            "%",
-            "record=\ud800",
-        ),
+        *("record=%E0%A4%A", "state=<script>", "filter=%00&at=x", "__proto__=1&constructor=2", "%", "at=="),
     ]:
-        page = await open_page(f"{world.page}#{fragment}")
-        await expect(page.get_by_role("searchbox", name="Filter")).to_be_visible()
-        await page.get_by_role("searchbox", name="Filter").fill("shop-1")
+        await page.goto(f"{world.page}#{fragment}")
+        await page.reload()
+        await page.get_by_role("searchbox", name="Filter").fill("")
+        await expect(page.locator("tr[data-name]")).to_have_count(1)

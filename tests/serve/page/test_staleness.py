@@ -6,6 +6,7 @@ import pytest
 from tests.serve.browser import expect
 from tests.serve.page.shown import until_as_listed, until_states
 
+from peerage.testing.waiting import eventually
 from peerage.testing.zookeeper import ZooKeeperServer
 
 pytestmark = [pytest.mark.long, pytest.mark.asyncio(loop_scope="session")]
@@ -60,13 +61,15 @@ async def test_a_zookeeper_that_stops(world_of, open_page, tmp_path):
 async def test_a_start_while_the_registry_is_away_shows_what_was_known(
     world_of, open_page, tmp_path, monkeypatch
 ):
-    (tmp_path / "cache").mkdir(mode=0o700)
-    monkeypatch.setenv("PEERAGE_DISK_CACHE", str(tmp_path / "cache"))
+    cache = tmp_path / "cache"
+    cache.mkdir(mode=0o700)
+    monkeypatch.setenv("PEERAGE_DISK_CACHE", str(cache))
     with ZooKeeperServer(tmp_path / "zookeeper") as server:
         world = await world_of(f"zookeeper://{server.address}/asab?session_timeout=3")
         await world.advertise(instance_id="shop-1")
         page = await open_page(world.page, away=True)
         await until_states(page, {"shop-1": "ready"})
+        await eventually(lambda: [*cache.rglob("*.cache")], "the file of the disk cache")
         world.server.terminate()
         await world.server.wait()
         server.kill()

@@ -22,9 +22,9 @@ from peerage.waiting import Slices
 _DOCUMENT = "/v1/openapi.json"
 
 
-def add_api(app: web.Application, view: View) -> None:
+def add_api(app: web.Application, view: View, events: Events) -> None:
     """Add the API's routes to *app*: ``/healthz``, ``/readyz`` and what is below ``/v1/``."""
-    api, events, get = _Api(view), Events(view), app.router.add_get
+    api, get = _Api(view), app.router.add_get
     app.on_shutdown.append(events.end)
     get("/healthz", api.healthz, name="healthz")
     get("/readyz", api.readyz, name="readyz")

@@ -46,6 +46,9 @@ _BREAKING: Final = 0.7
 #: Callers of which one makes a call with a token.
 _ONE_WITH_TOKEN: Final = 8
 
+#: The share of callers that make one call at a time.
+_SEQUENTIAL: Final = 0.3
+
 #: Seconds between two calls of one caller, on average: usually, and for a moment around each action.
 _PACE: Final = 2.0
 _FAST_PACE: Final = 0.1
@@ -171,7 +174,8 @@ class Cluster:
 
     async def call_all_the_time(self, host: "Host") -> None:
         """Call the services at random intervals, whatever becomes of the calls."""
-        label, random = self.begin(host), Random(self._random.random())
+        label, drawn = self.begin(host), self._random.random()
+        random, sequential = Random(drawn), drawn < _SEQUENTIAL
         discovery = self._discovery(host, label, service_id="shop", instance_id=host.name)
         async with discovery, discovery.session() as session:
             calls: set[asyncio.Task[None]] = set()
@@ -184,6 +188,8 @@ class Cluster:
                 call = asyncio.create_task(self._call(session, label, random, random.choice(_METHODS)))
                 calls.add(call)
                 call.add_done_callback(calls.discard)
+                if sequential:
+                    await asyncio.wait([call])
             while calls:
                 await asyncio.wait(calls)
             self.write(Resting(self._now(), label, discovery.outstanding))

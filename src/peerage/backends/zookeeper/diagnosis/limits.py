@@ -24,10 +24,11 @@ _LATENCY: Final = 50.0
 #: The share of Java's memory that the data may take: snapshots and requests need a multiple of it.
 _DATA: Final = 0.25
 
-_NUMBER: Final = re.compile(r"^(\w+)\t(-?[0-9]+(?:\.[0-9]+)?)$", re.MULTILINE)
-_SETTING: Final = re.compile(r"^(\w+)=([0-9]+)$", re.MULTILINE)
+# Up to 18 digits, so that what isn't ZooKeeper can't send a number that is none for Python.
+_NUMBER: Final = re.compile(r"^(\w+)\t(-?[0-9]{1,18}(?:\.[0-9]{1,18})?)$", re.MULTILINE)
+_SETTING: Final = re.compile(r"^(\w+)=([0-9]{1,18})$", re.MULTILINE)
 _CLIENT: Final = re.compile(r"^ /(.+?):[0-9]+\[", re.MULTILINE)
-_MEMORY: Final = re.compile(r"^os\.memory\.max=([0-9]+)MB$", re.MULTILINE)
+_MEMORY: Final = re.compile(r"^os\.memory\.max=([0-9]{1,18})MB$", re.MULTILINE)
 
 #: What each counter has counted since the server started, if it isn't 0.
 _COUNTERS: Final = {

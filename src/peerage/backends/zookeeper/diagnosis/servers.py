@@ -15,7 +15,7 @@ _OK, _NOTE, _WARNING, _PROBLEM = Severity.OK, Severity.NOTE, Severity.WARNING, S
 #: The oldest version that has all requests that peerage uses.
 _OLDEST: Final = (3, 6)
 
-_VERSION: Final = re.compile(r"Zookeeper version: ([0-9]+(?:\.[0-9]+)*)")
+_VERSION: Final = re.compile(r"Zookeeper version: ([0-9]{1,9}(?:\.[0-9]{1,9}){0,3})(?![0-9])")
 _MODE: Final = re.compile(r"^Mode: (\S+)$", re.MULTILINE)
 
 #: The modes of servers of an ensemble, and what a server of each does.
