@@ -279,6 +279,12 @@ class Membership:
                     self.directory.remove(name, withdrawn=withdrawn)
                     self._expire()
             await self._slices.pause()
+        # Last, as all removals: their own new records may stand behind those that have their names.
+        displaced, self.directory.displaced = self.directory.displaced, []
+        for name in displaced:
+            self.directory.remove(name)
+        if displaced:
+            self._expire()
 
     def _lose(self, reason: str, *, refused: bool = False, age: float = 0.0) -> None:
         if self.stale is None:

@@ -92,6 +92,8 @@ KINDS: Final[dict[str, Kind]] = {
     "slow disk": Kind("registry", 0.1, 10.0, _REGISTRIES, (0.1, 1.0, 3.0)),
     # No process can read the registry, or write to it: all its servers are down.
     "outage": Kind("registry", 0.1, 60.0),
+    # The same, and the servers begin again with empty disks.
+    "data loss": Kind("registry", 0.1, 30.0, _CLUSTER),
     # One server of the registry is killed; the others go on.
     "server crash": Kind("server", 0.1, 30.0, _CLUSTER),
     # One server of the registry isn't run.
