@@ -71,6 +71,7 @@ _USES: dict[str, Callable[[], object]] = {
     "httpx": _httpx,
     "httpx2": lambda: importlib.import_module("peerage.integrations.httpx2").AsyncTransport,
     "otel": lambda: importlib.import_module("peerage.telemetry").OpenTelemetry(),
+    "prometheus": lambda: importlib.import_module("peerage.prometheus").handler(),
     "testing": _testing,
     "zookeeper": lambda: peerage.open_registry("zookeeper://localhost:2181/asab"),
 }
@@ -78,7 +79,7 @@ _USES: dict[str, Callable[[], object]] = {
 #: What each extra brings along.
 _INCLUDES = {
     "asab": {"auth"},
-    "all": {"asab", "auth", "cli", "httpx", "httpx2", "otel", "zookeeper"},
+    "all": {"asab", "auth", "cli", "httpx", "httpx2", "otel", "prometheus", "zookeeper"},
 }
 
 #: What works with any extras, whatever web framework is installed.

@@ -23,6 +23,7 @@ MODULES = (
     "peerage.integrations.httpx",
     "peerage.integrations.httpx2",
     "peerage.integrations.wsgi",
+    "peerage.prometheus",
     "peerage.sync",
     "peerage.telemetry",
     "peerage.testing",
