@@ -200,7 +200,7 @@ def read_token(token: str) -> Schedule:
         _, packed = token.split(_PREFIX)
         content = zlib.decompress(base64.urlsafe_b64decode(packed + "=="))
         seed, registry, services, callers, actions, rest = json.loads(content)
-        return Schedule(
+        schedule = Schedule(
             seed,
             registry,
             tuple((service, count) for service, count in services),
@@ -216,6 +216,9 @@ def read_token(token: str) -> Schedule:
             f"This is no token of a schedule: {token[:80]!r}. Copy all of it, from {_PREFIX!r} to the end "
             "of the line."
         ) from error
+    if registry not in _REGISTRIES or any(action.kind not in KINDS for action in schedule.actions):
+        raise ValueError("This token has kinds of actions that this version of peerage doesn't know.")
+    return schedule
 
 
 def draw(seed: int, registry: RegistryKind | None = None) -> Schedule:
