@@ -20,11 +20,11 @@ from peerage.testing.children import Child, run
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
-#: The commands that aren't run here: CI runs the tests, tests/cli runs the demo, no test is timed, and all
-#: extras are installed already.
+#: The commands that aren't run here: CI runs the tests, tests/cli runs demo and page, no test is timed, and
+#: all extras are installed already.
 ELSEWHERE = {
-    *("make test", "make demo", 'make demo ARGS="--seconds 15"', "make bench"),
-    "pip install 'peerage[zookeeper]'",
+    *("make test", "make demo", 'make demo ARGS="--seconds 15"', "make demo ARGS=--page", "make bench"),
+    *("pip install 'peerage[zookeeper]'", "peerage serve"),
     *(". .venv/bin/activate", "pip install fastapi uvicorn", "make docs"),
 }
 
@@ -222,10 +222,10 @@ def test_it_compares_as_the_documentation_does() -> None:
 
 
 def test_its_links_and_pictures_are_there() -> None:
-    """Those into the repository; pictures load nothing from elsewhere."""
+    """Those into the repository; pictures that are drawn load nothing from elsewhere."""
     for target in re.findall(r"\]\((?!https?://)([^)#]+)", README):
         assert (ROOT / target).exists(), target
-    for picture in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README):
+    for picture in re.findall(r"!\[[^\]]*\]\(([^)]+\.svg)\)", README):
         drawn = (ROOT / picture).read_text(encoding="utf-8")
         assert not re.search(r"url\(|href|https?://(?!www\.w3\.org/2000/svg)", drawn), picture
 

@@ -77,6 +77,8 @@ class Membership:
         self._expiry: asyncio.TimerHandle | None = None
         self._knows_timeout = directory.guard is None
         self._lost_at: float | None = None
+        # Seconds of the outage that the clock didn't count: the machine was suspended.
+        self._uncounted = 0.0
         self._outages = OutageLog(registry.url, clock)
         self._changed = asyncio.Event()
 
@@ -88,7 +90,7 @@ class Membership:
         """
         if not self.ready:
             return math.inf
-        return 0.0 if self._lost_at is None else self._clock() - self._lost_at
+        return 0.0 if self._lost_at is None else self._clock() - self._lost_at + self._uncounted
 
     def as_of(self) -> str:
         """Return a sentence on how old what is known is, for messages; empty while in touch."""
@@ -198,8 +200,9 @@ class Membership:
     async def _apply(self, event: Event) -> None:
         match event:
             case Stale(reason, refused, age):
-                self._lose(reason, refused=refused, age=age)
-                for suspended in self.on_suspension if age else ():
+                known = self._uncounted if self._lost_at is not None else 0.0
+                self._lose(reason, refused=refused, uncounted=age)
+                for suspended in self.on_suspension if age > known else ():
                     suspended()
                 await self._load()
             case Snapshot(records):
@@ -279,12 +282,19 @@ class Membership:
                     self.directory.remove(name, withdrawn=withdrawn)
                     self._expire()
             await self._slices.pause()
+        # Last, as all removals: their own new records may stand behind those that have their names.
+        displaced, self.directory.displaced = self.directory.displaced, []
+        for name in displaced:
+            self.directory.remove(name)
+        if displaced:
+            self._expire()
 
-    def _lose(self, reason: str, *, refused: bool = False, age: float = 0.0) -> None:
+    def _lose(self, reason: str, *, refused: bool = False, uncounted: float = 0.0) -> None:
         if self.stale is None:
             self._outages.lost(reason, known=self.ready)
-            self._lost_at = self._clock() - age
+            self._lost_at, self._uncounted = self._clock(), 0.0
             self.outages += 1
+        self._uncounted = max(self._uncounted, uncounted)
         self.stale, self.refused = reason, refused
         self._notify()
 

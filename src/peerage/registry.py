@@ -112,7 +112,8 @@ class Stale(NamedTuple):
     refused: bool = False
     """Whether the registry refuses to be read: waiting doesn't help, access must be granted."""
     age: float = 0.0
-    """Seconds that have passed since the registry was in touch, but weren't counted: in suspension."""
+    """Seconds that have passed since the registry was in touch, but weren't counted: in suspension; all of
+    them, if there are several events until it is back."""
 
 
 Event = Snapshot | Put | Gone | Stale

@@ -157,7 +157,7 @@ MIXTURES = {
     "nine light and a heavy": [1] * 9 + [9],
     "two to one": [2, 1],
     "one, two, three": [1, 2, 3],
-    "a hundred and one heavy": [1] * 100 + [100],
+    "thirty and one heavy": [1] * 30 + [30],
     "very light": [0.1, 0.1, 1, 1],
     "twenty of four kinds": [Random(5).choice([1, 2, 5, 0.5]) for _ in range(20)],
 }

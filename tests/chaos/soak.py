@@ -53,15 +53,19 @@ class Soak:
             registration.update(extra={"round": number})
             async with self.caller.session() as session:
                 await self._call(session, CALLS)
+                # The loss is waited for: what leaves then counts as vanished, and three in 3 s as a mass.
+                lost = asyncio.ensure_future(self.caller.membership.wait_changed())
+                await asyncio.sleep(0)
                 if number % OUTAGES == 0:
                     await self.proxy.refuse()
-                    await self.caller.membership.wait_stale()
+                    await lost
                     await self._call(session, CALLS)
                     await self.proxy.heal()
                 elif number % EXPIRIES == 0:
                     await self.proxy.expire_sessions()
                 else:
                     self.proxy.cut()
+                await lost
                 await self._call(session, CALLS)
                 await self.caller.membership.wait_in_touch()
         await self._known(1)

@@ -24,9 +24,11 @@ async def restart(folder, program):
     return (await restarted(environ(folder, "")["PEERAGE_REGISTRY"], URL, start)).failed
 
 
-@pytest.mark.parametrize("program", PROGRAMS)
+@pytest.mark.parametrize(
+    "program", [pytest.param(name, marks=[] if name == "run_app" else pytest.mark.long) for name in PROGRAMS]
+)
 async def test_no_call_fails(tmp_path, program):
-    """Whatever runs the server."""
+    """Whatever runs the server; how each of them drains is tested in test_running.py as well."""
     assert await restart(tmp_path, PROGRAMS[program]) == []
 
 

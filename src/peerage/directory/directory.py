@@ -8,6 +8,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, KeysView, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
@@ -112,6 +113,8 @@ class Directory:
         self._failed: set[object] = set()
         self.generation = 0
         """Grows with every visible change."""
+        self.displaced: list[str] = []
+        """What was known under names that other records have now; to be removed after those were put."""
         self.unconfirmed: set[str] = set()
         """The names of records of the disk cache, as long as the registry hasn't been read."""
 
@@ -119,10 +122,9 @@ class Directory:
 
     def put(self, record: Record) -> None:
         """Apply a record that is new or has changed; what can't be used of it is in :attr:`problems`."""
-        if self.unconfirmed:
-            self.unconfirmed.discard(record.name)
         old = self._instances.get(record.name)
         if old is not None and (old.data, old.sequence, old.ephemeral) == record[1:] and not old.suspect:
+            self.unconfirmed.discard(record.name)
             return
         new, problems = decode(
             record.name,
@@ -132,6 +134,9 @@ class Directory:
             host_key=self._host_key,
             networks=self.networks,
         )
+        if old is not None and old.sequence != record.sequence and self._set_aside(old, new):
+            old = None
+        self.unconfirmed.discard(record.name)
         if new is None:
             self._instances.pop(record.name, None)
         else:
@@ -142,9 +147,22 @@ class Directory:
         if problems:
             self._log_once(record.name, " ".join(problems))
         elif not record.ephemeral:
-            self._log_once(
-                record.name, "No process owns it, so it isn't called: remove it if it isn't needed."
-            )
+            unowned = "No process owns it, so it isn't called: remove it if it isn't needed."
+            self._log_once(record.name, unowned)
+
+    def _set_aside(self, old: Instance, new: Instance | None) -> bool:
+        """Rename *old* if another instance, *new*, has its name: without its data a registry counts anew."""
+        guard, name = self.guard, f"{old.name}#{old.sequence}"
+        if guard is None or name in self._instances or (new is not None and guard.are_one(old, new)):
+            return False
+        aside = self._instances[name] = replace(old, name=name)
+        del self._instances[old.name]
+        self._apply(old.name, old, aside, ())
+        guard.renamed(old, aside)
+        if old.name in self.unconfirmed:
+            self.unconfirmed.add(name)
+        self.displaced.append(name)
+        return True
 
     def restore(self, record: Record, *, suspect: bool = False) -> None:
         """Apply a record of the disk cache, which is :attr:`unconfirmed` until the registry has it as well.

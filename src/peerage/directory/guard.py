@@ -142,6 +142,22 @@ class Guard:
                 kept.append(each)
         return [self.suspect(each, now) for each in kept]
 
+    @staticmethod
+    def are_one(one: Instance, other: Instance) -> bool:
+        """Tell whether two records are of the same instance, or one of them has taken the other's place."""
+        return not {*_marks(one)}.isdisjoint(_marks(other))
+
+    def renamed(self, instance: Instance, aside: Instance) -> None:
+        """Take note that *instance*, whose record's name another one has now, is called *aside*."""
+        self.left(instance)
+        until = self._suspects.get(instance.name)
+        if until is not None:
+            self.drop(instance)
+            self._suspects[aside.name] = until
+            # Those that became suspect with it, and have a later end, stand behind it.
+            self._suspects.move_to_end(aside.name, last=False)
+            self._mark(aside)
+
     def left(self, instance: Instance) -> None:
         """Take note that an instance is no longer known, so that no other one is taken for its successor."""
         for mark in _places(instance):

@@ -78,6 +78,31 @@ async def test_a_session_that_ended_meanwhile_is_replaced(server, session_timeou
             assert caller.age == 0
 
 
+async def test_a_machine_may_be_suspended_while_the_registry_is_out_of_reach(server, session_timeout, clocks):
+    """What is known is older than the clocks of the process say; connections to services may be dead."""
+    noticed = []
+    async with (
+        Proxy(server.address) as proxy,
+        Discovery(f"zookeeper://{proxy.address}/suspended") as caller,
+    ):
+        caller.membership.on_suspension.append(lambda: noticed.append(caller.stale))
+        await caller.ready()
+        await proxy.refuse()
+        await caller.membership.wait_stale()
+        assert caller.age < 1800
+        for hours in (1, 2):
+            clocks.suspend(3600)
+            await eventually(lambda hours=hours: 3600 * hours <= caller.age < 3600 * (hours + 0.5))
+            await eventually(lambda hours=hours: len(noticed) == hours)
+        await proxy.heal()
+        await eventually(lambda: caller.stale is None)
+        assert caller.age == 0
+        proxy.cut()
+        await caller.membership.wait_stale()
+        assert caller.age < 1800
+    assert len(noticed) == 2
+
+
 async def test_a_session_that_survived_goes_on(url, clocks):
     """The clock was set, for example: the record stays, under its name."""
     async with Discovery(url, service_id="orders") as service:

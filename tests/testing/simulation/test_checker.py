@@ -3,14 +3,13 @@
 from dataclasses import replace
 
 import pytest
+from tests.testing.simulation.checked import CLUSTER, SECOND, SIGHT, call, found, seen, until
 
-from peerage.testing.simulation.checker import INVARIANTS, Promises, check
+from peerage.testing.simulation.checker import INVARIANTS, check
 from peerage.testing.simulation.trace import (
     REGISTRY,
     Advertised,
-    Attempted,
     CallBegan,
-    CallEnded,
     Ended,
     FaultBegan,
     FaultEnded,
@@ -20,46 +19,8 @@ from peerage.testing.simulation.trace import (
     Started,
     TokenSeen,
     Updated,
-    Viewed,
     Withdrawn,
 )
-
-PROMISES = Promises(session_timeout=10.0, reaction=1.0)
-SIGHT = Sight("n1", "orders", "orders-1", "a:80")
-SECOND = Sight("n2", "orders", "orders-2", "c:80")
-
-#: Two instances of a service, and a caller that knows both.
-CLUSTER = [
-    Started(0.0, "orders-1", "a", observes=False),
-    Started(0.0, "orders-2", "c", observes=False),
-    Started(0.0, "shop", "b"),
-    Advertised(0.0, "orders-1", "n1", "orders", "orders-1", "a:80"),
-    Advertised(0.0, "orders-2", "n2", "orders", "orders-2", "c:80"),
-    Viewed(0.5, "shop", (SIGHT, SECOND)),
-]
-
-
-def found(*events, cluster=CLUSTER, promises=PROMISES) -> list[str]:
-    """The invariants that are violated."""
-    trace = sorted([*cluster, *events], key=lambda event: event.at)
-    return [violation.invariant for violation in check(trace, promises)]
-
-
-def seen(at: float, *sights: Sight, stale: bool = False) -> Viewed:
-    return Viewed(at, "shop", sights, stale=stale)
-
-
-def until(at: float) -> Resting:
-    """An event by which the trace lasts until a time."""
-    return Resting(at, "shop", 0)
-
-
-def call(at: float, ended: float, error: str = "", *outcomes: str, label: str = "call", **fields) -> list:
-    attempts = [
-        Attempted(at + number / 100, label, f"{'ac'[number % 2]}:80", outcome)
-        for number, outcome in enumerate(outcomes)
-    ]
-    return [CallBegan(at, label, "shop", "orders", **fields), *attempts, CallEnded(ended, label, error)]
 
 
 def test_a_trace_without_faults_keeps_all_promises():
@@ -106,7 +67,10 @@ class TestDirectories:
         assert found(update, seen(31.0, SIGHT._replace(version=3), SECOND), until(40.0)) == []
 
     def test_an_alive_instance_is_no_suspect_after_settling(self):
-        assert found(seen(1.0, SIGHT._replace(state="suspect"), SECOND), until(12.0)) == ["outdated"]
+        assert found(seen(1.0, SIGHT._replace(state="suspect"), SECOND), until(12.0)) == [
+            "suspected",
+            "outdated",
+        ]
 
     @pytest.mark.parametrize("end", [Ended(20.0, "orders-1"), Withdrawn(20.0, "n1")])
     def test_an_instance_that_has_ended_is_a_ghost(self, end):
@@ -150,7 +114,7 @@ class TestDirectories:
         assert found(ended, *successor, both, seen(22.1, new, SECOND)) == ["predecessor"]
         # It has a second to remove the record, and longer while something is disturbed.
         assert found(ended, *successor, both, seen(22.0, new, SECOND)) == []
-        fault = FaultBegan(21.5, 1, "lag", (REGISTRY,))
+        fault = FaultBegan(21.5, 1, "server crash", (REGISTRY,))
         assert found(fault, ended, *successor, both, seen(22.1, new, SECOND)) == []
         later = seen(22.1, new, SECOND)
         assert found(ended, *successor, seen(21.0, old_one, new, SECOND), later) == []
@@ -161,13 +125,13 @@ class TestDirectories:
         assert found(ended, *successor, seen(21.0, suspect, new, SECOND), later) == ["predecessor"]
 
     def test_a_directory_isnt_emptied_while_an_instance_is_alive(self):
-        fault = FaultBegan(1.0, 1, "lag", (REGISTRY,))
+        fault = FaultBegan(1.0, 1, "server crash", (REGISTRY,))
         assert found(fault, seen(5.0), until(6.0)) == ["emptied", "emptied"]
         assert found(fault, seen(5.0, SIGHT._replace(state="suspect")), until(6.0)) == []
         assert found(fault, seen(5.0, SIGHT), Ended(5.5, "orders-1"), seen(6.0), until(6.0)) == []
 
     def test_a_directory_may_be_empty_for_a_moment_in_a_process_that_was_stopped(self):
-        lag = FaultBegan(1.0, 1, "lag", (REGISTRY,))
+        lag = FaultBegan(1.0, 1, "server crash", (REGISTRY,))
         for kind, hosts, peers, excused in (
             ("stop", ("b",), (), True),
             ("stop", ("a",), (), False),
@@ -184,19 +148,22 @@ class TestDirectories:
         def updated(at):
             return Updated(at, "n1", version=1), Updated(at, "n2", version=1)
 
-        lag, expiry = FaultBegan(1.0, 1, "lag", (REGISTRY,)), FaultBegan(4.5, 2, "expiry", ("a", "c"))
+        lag, expiry = (
+            FaultBegan(1.0, 1, "server crash", (REGISTRY,)),
+            FaultBegan(4.5, 2, "expiry", ("a", "c")),
+        )
         rest = (seen(5.0), seen(5.1, SIGHT, SECOND), until(6.0))
         assert "emptied" not in found(lag, *updated(4.4), expiry, *rest)
         assert "emptied" in found(lag, *updated(3.9), expiry, *rest)
         assert "emptied" in found(lag, *updated(4.4), *rest)
 
     def test_a_directory_may_drop_an_instance_that_drains(self):
-        fault = FaultBegan(1.0, 1, "lag", (REGISTRY,))
+        fault = FaultBegan(1.0, 1, "server crash", (REGISTRY,))
         events = fault, seen(2.0, SIGHT), Updated(4.0, "n1", "draining"), seen(5.0)
         assert found(*events) == []
 
     def test_a_directory_may_drop_a_suspect_whose_time_is_over(self):
-        fault, suspect = FaultBegan(1.0, 1, "lag", (REGISTRY,)), SIGHT._replace(state="suspect")
+        fault, suspect = FaultBegan(1.0, 1, "server crash", (REGISTRY,)), SIGHT._replace(state="suspect")
         assert found(fault, seen(5.0, suspect), seen(305.0)) == []
         assert found(fault, seen(5.0, suspect), seen(304.9)) == ["emptied"]
 
@@ -241,7 +208,7 @@ class TestCalls:
         assert found(*failed, Ended(20.05, "orders-1"), Withdrawn(20.0, "n2")) == []
 
     def test_a_call_may_fail_if_no_instance_is_known_all_the_time(self):
-        fault, failed = FaultBegan(1.0, 1, "lag", (REGISTRY,)), call(20.0, 20.1, "not discovered")
+        fault, failed = FaultBegan(1.0, 1, "server crash", (REGISTRY,)), call(20.0, 20.1, "not discovered")
         other = Sight("n3", "orders", "orders-3", "d:80")
         assert found(fault, seen(19.0, SIGHT), seen(20.05, SIGHT, SECOND), *failed) == ["failed call"]
         assert found(fault, seen(19.0, other), seen(20.05, SIGHT, SECOND), *failed) == []

@@ -43,6 +43,13 @@ def test_another_text_is_refused_and_the_error_says_what_to_do(token):
         read_token(token)
 
 
+def test_a_token_of_another_version_is_refused():
+    strange = replace(SCHEDULE, actions=(Action(3.0, "earthquake", ("orders-1",)),))
+    for schedule in (strange, replace(SCHEDULE, registry="etcd")):
+        with pytest.raises(ValueError, match="doesn't know"):
+            read_token(schedule.token)
+
+
 def test_a_seed_draws_the_same_schedule_in_each_process():
     code = "from peerage.testing.simulation.schedule import draw; print([draw(n).token for n in range(20)])"
     printed = {

@@ -69,6 +69,9 @@ _TIMEOUT_TOLERANCE: Final = 0.01
 #: Seconds until it is reported that no server has answered yet.
 _SILENCE: Final = 1.0
 
+#: Between the reason why there is no connection, and for how long the machine was suspended meanwhile.
+_SUSPENDED: Final = "; this machine was suspended for "
+
 #: Seconds that closing waits for the server to end the session.
 _END_TIMEOUT: Final = 0.7
 
@@ -119,7 +122,7 @@ class Connection:
         self.since = time.monotonic()
         """When :attr:`up` came or went."""
         self.suspended = 0.0
-        """Seconds for which the machine was suspended before the connection was given up for that."""
+        """Seconds for which the machine was suspended since the connection was up; 0 while it is up."""
         self._suspension = SuspensionWatch(self._was_suspended)
         self._logged_timeout: float | None = None
         self.on_change: list[Callable[[], None]] = []
@@ -134,6 +137,7 @@ class Connection:
         if self._loop is None and not self._closed:
             self._loop = asyncio.get_running_loop()
             self._loop.call_later(_SILENCE, self._report_silence)
+            self._suspension.start()
             self._begin(self._loop)
 
     def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -148,6 +152,7 @@ class Connection:
     async def aclose(self) -> None:
         """End the session, and with it everything ephemeral; within a second. Call it once."""
         self._closed = True
+        self._suspension.stop()
         if self.client.thread is None:
             self.client.discard()
         else:
@@ -200,7 +205,6 @@ class Connection:
                 self.up, self.session, self.reason, self.since = note, note.session, None, time.monotonic()
                 self._reasons.clear()
                 self.suspended = 0.0
-                self._suspension.start()
                 self._log_timeout(note.session_timeout)
                 self._announce()
             case Disconnected(reason):
@@ -234,7 +238,6 @@ class Connection:
         self._send_queued()
 
     def _connection_lost(self, reason: str) -> None:
-        self._suspension.stop()
         if self.up is not None:
             self.up, self.since = None, time.monotonic()
         queued, self._queued = self._queued, deque()
@@ -244,12 +247,16 @@ class Connection:
 
     def _was_suspended(self, seconds: float) -> None:
         """Connect anew: the session is probably over, and what was read is old."""
+        self.suspended += seconds
+        if self.up is None:
+            failure = (self.reason or "it hasn't answered yet").partition(_SUSPENDED)[0]
+            self._set_reason(f"{failure}{_SUSPENDED}{self.suspended:.0f} s")
+            return
         log.warning(
             "This machine was suspended for %.0f s, or its clock was set: connecting to %s anew.",
             seconds,
             self.location.url,
         )
-        self.suspended = seconds
         self._connection_lost(f"this machine was suspended for {seconds:.0f} s")
         self.client.hang_up()
 

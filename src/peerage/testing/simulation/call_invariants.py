@@ -153,8 +153,14 @@ def outstanding(history: History, promises: Promises) -> Iterator[Violation]:
             yield Violation(rest.at, "outstanding", message)
 
 
-def token(history: History, _promises: Promises) -> Iterator[Violation]:
-    """No internal token leaves the cluster, or goes over a connection that isn't allowed."""
+def token(history: History, promises: Promises) -> Iterator[Violation]:
+    """No internal token leaves the cluster, or goes to an address that is known from disk only."""
     for token in history.tokens:
         if not token.allowed:
             yield Violation(token.at, "token", f"{token.process} received an internal token")
+        elif token.call:
+            caller = history.processes[history.calls[token.call].began.process]
+            # What is seen is written a moment after it is known.
+            if not any(not view.stale and view.at < token.at + promises.reaction for view in caller.views):
+                message = f"{token.process} received an internal token of {caller.started.process}, which"
+                yield Violation(token.at, "token", f"{message} knew its address from disk only")

@@ -30,6 +30,8 @@ INVARIANTS: Final[dict[str, Callable[[History, Promises], Iterator[Violation]]]]
     "twin": directories.twin,
     "predecessor": directories.predecessor,
     "emptied": directories.emptied,
+    "suspected": directories.suspected,
+    "flickering": directories.flickering,
     "silent": directories.silent,
     "stale": directories.stale,
     "failed call": calls.failed,

@@ -101,7 +101,9 @@ class Cluster:
         process.at_end.append(lambda: self.write(Ended(self._now(), label)))
         return label
 
-    def _discovery(self, host: "Host", label: str, **ids: str) -> ObservedDiscovery:
+    def _discovery(
+        self, host: "Host", label: str, *, authorization: str = "cluster", **ids: str
+    ) -> ObservedDiscovery:
         world = host.world
         registry = world.open_registry(host)
         discovery = self.discoveries[host.name] = ObservedDiscovery(
@@ -115,6 +117,7 @@ class Cluster:
             process_key=host.process_key,
             runs=host.runs,
             disk_cache=host.disk_cache(registry),
+            authorization=authorization,
         )
         return discovery
 
@@ -134,10 +137,10 @@ class Cluster:
         seconds = self._random.choice((0.0, 0.001, 0.02, 0.2))
 
         async def handle(request: web.Request) -> web.StreamResponse:
-            if hdrs.AUTHORIZATION in request.headers:
-                self.write(TokenSeen(self._now(), label, allowed=True))
-                raise web.HTTPFound(f"http://{OUTSIDE}:{_OUTSIDE_PORT}/")
             call = request.headers.get(CALL_HEADER)
+            if hdrs.AUTHORIZATION in request.headers:
+                self.write(TokenSeen(self._now(), label, allowed=True, call=call or ""))
+                raise web.HTTPFound(f"http://{OUTSIDE}:{_OUTSIDE_PORT}/")
             if call is not None:
                 self.write(Handled(self._now(), call, label, service))
             await request.read()
@@ -176,11 +179,14 @@ class Cluster:
         """Call the services at random intervals, whatever becomes of the calls."""
         label, drawn = self.begin(host), self._random.random()
         random, sequential = Random(drawn), drawn < _SEQUENTIAL
-        discovery = self._discovery(host, label, service_id="shop", instance_id=host.name)
+        # After a start without the registry only tokens of the instance's own key can be sent.
+        restarted = host.starts > 1
+        mode, resources = ("instance", {"*": ["orders:read"]}) if restarted else ("cluster", None)
+        discovery = self._discovery(host, label, authorization=mode, service_id="shop", instance_id=host.name)
         async with discovery, discovery.session() as session:
             calls: set[asyncio.Task[None]] = set()
-            if random.randrange(_ONE_WITH_TOKEN) == 0:
-                async with discovery.session(auth="internal") as authorized:
+            if restarted or random.randrange(_ONE_WITH_TOKEN) == 0:
+                async with discovery.session(auth="internal", resources=resources) as authorized:
                     # The service redirects it to a host outside of the cluster.
                     await self._call(authorized, label, random, "GET", OUTSIDE)
             while self.calling:

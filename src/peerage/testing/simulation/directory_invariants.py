@@ -1,7 +1,7 @@
 """What must hold of directories; pure. Each function yields the violations of what its docstring says."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from peerage.testing.simulation.history import History, Life, Process, Span
@@ -9,7 +9,13 @@ from peerage.testing.simulation.promises import Promises, Violation, describe
 from peerage.testing.simulation.trace import REGISTRY, Sight, Viewed
 
 #: The kinds of faults that cut processes off from the registry.
-_CUTS: Final = frozenset({"outage", "partition"})
+_CUTS: Final = frozenset({"data loss", "outage", "partition"})
+
+#: The kinds of faults of the registry that end no session, so that no record vanishes.
+_KEEPING: Final = frozenset({"lag", "lost reply", "slow disk", "throttling"})
+
+#: Seconds in which nothing arrives that wasn't there before.
+_MOMENT: Final = 0.00001
 
 
 def _settled_views(history: History, promises: Promises) -> Iterator[tuple[Process, float, Viewed | None]]:
@@ -150,6 +156,55 @@ def _seems_withdrawn(history: History, process: Process, life: Life, span: Span)
         or (updated and fault.began.kind == "expiry" and fault.affects(there, there, span))
         for fault in history.faults.values()
     )
+
+
+def suspected(history: History, promises: Promises) -> Iterator[Violation]:
+    """No directory suspects an instance that is alive, unless a fault may have removed its record."""
+    # A fault that disturbs the directory's own process only is no reason.
+    for process in history.processes.values():
+        before: set[str] = set()
+        for view in process.views:
+            suspects = {sight.nonce for sight in view.sights if sight.state == "suspect"}
+            for life in (history.lives[each] for each in sorted(suspects - before) if each in history.lives):
+                host = life.process.started.host
+                reason = Span(view.at - 2 * promises.settling, view.at)
+                if life.lasts(Span(life.advertised.at, view.at)) and not any(
+                    fault.began.kind not in _KEEPING and fault.affects(host, REGISTRY, reason)
+                    for fault in history.faults.values()
+                ):
+                    message = f"{_name(process)} suspects {describe(life)}, to which nothing happened"
+                    yield Violation(view.at, "suspected", message)
+            before = suspects
+
+
+def flickering(history: History, _promises: Promises) -> Iterator[Violation]:
+    """No instance is missing or suspect only while a snapshot is applied: what is new is applied first."""
+    for process in history.processes.values():
+        before: Viewed | None = None
+        for moment in _moments(process.views):
+            lasting = _ready(before) & _ready(moment[-1])
+            # A directory in touch gets single changes, which may have happened in that order.
+            for view in (each for each in moment[:-1] if each.stale):
+                for service, instance in sorted(lasting - _ready(view)):
+                    message = f"{_name(process)} had no record of {instance} of {service} for a moment"
+                    yield Violation(view.at, "flickering", message)
+            before = moment[-1]
+
+
+def _moments(views: Iterable[Viewed]) -> Iterator[list[Viewed]]:
+    """Yield the views that follow each other faster than anything can be sent."""
+    moment: list[Viewed] = []
+    for view in views:
+        if moment and view.at - moment[-1].at > _MOMENT:
+            yield moment
+            moment = []
+        moment.append(view)
+    if moment:
+        yield moment
+
+
+def _ready(view: Viewed | None) -> set[tuple[str, str]]:
+    return {(sight.service, sight.instance) for sight in _visible(view) if sight.state != "suspect"}
 
 
 def silent(history: History, promises: Promises) -> Iterator[Violation]:

@@ -113,6 +113,7 @@ class ZooKeeperFaults(RegistryFaults):
         self.doing = {
             "slow disk": Strongest(self._delay_writing, lingers=True).last,
             "outage": self._outage,
+            "data loss": self._data_loss,
             "server crash": self._crash,
             "server stop": self._stop,
             "lag": self._at_server,
@@ -123,6 +124,13 @@ class ZooKeeperFaults(RegistryFaults):
 
     async def _outage(self, action: Action) -> None:
         await self._kill([*self._members.values()], action.seconds)
+
+    async def _data_loss(self, action: Action) -> None:
+        outage = asyncio.create_task(self._outage(action))
+        # All servers are dead as soon as it has begun.
+        await asyncio.sleep(0)
+        self._ensemble.lose_data()
+        await outage
 
     async def _crash(self, action: Action) -> None:
         await self._kill([self._members[action.targets[0]]], action.seconds)

@@ -92,6 +92,8 @@ KINDS: Final[dict[str, Kind]] = {
     "slow disk": Kind("registry", 0.1, 10.0, _REGISTRIES, (0.1, 1.0, 3.0)),
     # No process can read the registry, or write to it: all its servers are down.
     "outage": Kind("registry", 0.1, 60.0),
+    # The same, and the servers begin again with empty disks.
+    "data loss": Kind("registry", 0.1, 30.0, _CLUSTER),
     # One server of the registry is killed; the others go on.
     "server crash": Kind("server", 0.1, 30.0, _CLUSTER),
     # One server of the registry isn't run.
@@ -198,7 +200,7 @@ def read_token(token: str) -> Schedule:
         _, packed = token.split(_PREFIX)
         content = zlib.decompress(base64.urlsafe_b64decode(packed + "=="))
         seed, registry, services, callers, actions, rest = json.loads(content)
-        return Schedule(
+        schedule = Schedule(
             seed,
             registry,
             tuple((service, count) for service, count in services),
@@ -214,6 +216,9 @@ def read_token(token: str) -> Schedule:
             f"This is no token of a schedule: {token[:80]!r}. Copy all of it, from {_PREFIX!r} to the end "
             "of the line."
         ) from error
+    if registry not in _REGISTRIES or any(action.kind not in KINDS for action in schedule.actions):
+        raise ValueError("This token has kinds of actions that this version of peerage doesn't know.")
+    return schedule
 
 
 def draw(seed: int, registry: RegistryKind | None = None) -> Schedule:

@@ -184,6 +184,8 @@ class TokenSeen:
     """The process of the server."""
     allowed: bool
     """Whether a token may be sent there: to a service of the cluster, over a connection that is allowed."""
+    call: str = ""
+    """The label of the call; empty if the request doesn't say it."""
 
 
 @dataclass(frozen=True, slots=True)

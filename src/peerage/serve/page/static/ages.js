@@ -46,7 +46,9 @@ export function dateAndTime(at) {
 
 /** Return since when: the time if it was less than a day ago, else the date. */
 export function since(at, now) {
-  return now - at < 86_400 ? timeOfDay(at).slice(0, 5) : `${new Date(at * 1000).getDate()} ${month.format(at * 1000)}`;
+  return now - at < 86_400
+    ? timeOfDay(at).slice(0, 5)
+    : `${new Date(at * 1000).getDate()} ${month.format(at * 1000)}`;
 }
 
 const ticking = new Map();

@@ -5,6 +5,9 @@ import { clean, count } from "./text.js";
 
 const IMPORTANT = { vanished: "vanished", suspect: "became suspect" };
 
+// Seconds after which a change is history: a page that was just opened doesn't read it out.
+const OLD = 30;
+
 // Milliseconds for which changes are collected.
 const PAUSE = 3000;
 
@@ -12,8 +15,8 @@ let collected = [];
 let waiting = null;
 
 /** Read out an entry of the timeline, if it is important; the banner itself tells of the registry. */
-export function announce(moment) {
-  if (!(moment.what in IMPORTANT)) return;
+export function announce(moment, now) {
+  if (!(moment.what in IMPORTANT) || now - moment.at > OLD) return;
   collected.push(moment);
   waiting ??= setTimeout(say, PAUSE);
 }

@@ -16,7 +16,12 @@ export function trouble(status, lostAt) {
   if (status === null) return null;
   if (!status.ready) {
     const reason = status.stale ? sentence(status.stale) : "It hasn't answered yet.";
-    return { kind: "waiting", sentence: `The registry ${clean(status.registry)} hasn't been read yet.`, at: null, rest: reason };
+    return {
+      kind: "waiting",
+      sentence: `The registry ${clean(status.registry)} hasn't been read yet.`,
+      at: null,
+      rest: reason,
+    };
   }
   if (status.stale !== null) {
     const rest = `${sentence(status.stale)} What was known then is shown; what has changed since isn't known.`;
@@ -48,7 +53,15 @@ export function show(found, now) {
   if (found.at !== null) {
     age = element("span", { class: "age", "aria-hidden": "true" });
     ages.show(age, found.at, now);
-    parts.push(element("span", { class: "since" }, `Since ${ages.since(found.at, now)}`, element("span", { "aria-hidden": "true" }, " · "), age));
+    parts.push(
+      element(
+        "span",
+        { class: "since" },
+        `Since ${ages.since(found.at, now)}`,
+        element("span", { "aria-hidden": "true" }, " · "),
+        age,
+      ),
+    );
   }
   parts.push(element("span", { class: "rest" }, found.rest));
   banner.replaceChildren(element("p", {}, ...parts));

@@ -1,6 +1,6 @@
 // Which rows are shown: terms that must all match, each a text or key=value; and kinds of which one must match.
 
-import { clean, fold } from "./text.js";
+import { clean, fold, plain } from "./text.js";
 import { messages } from "./attention.js";
 import { kind } from "./state.js";
 
@@ -40,16 +40,17 @@ export function matches(terms, row) {
 
 /** Tell whether an entry of the timeline matches all terms; *row* is the row of its record, if there is one. */
 export function matchesMoment(terms, moment, row) {
-  if (terms.length === 0) return true;
-  const text = fold([moment.what, moment.service, moment.instance, moment.name, moment.detail].map((value) => clean(value)).join("\n"));
   return terms.every((term) => {
-    if (term.key === null) return text.includes(term.value) === term.wanted;
-    return matchesTerm(term, row ?? { ...moment, ids: {}, state: moment.what, urls: [], problems: [] });
+    if (term.key !== null) return matchesTerm(term, row ?? { ...moment, ids: {} });
+    return cached(moment, momentTexts).includes(term.value) === term.wanted;
   });
 }
 
 function matchesTerm({ wanted, key, value }, row) {
-  const found = key === null ? shown(row).includes(value) : valuesOf(row, key).some((each) => same(each, value));
+  const found =
+    key === null
+      ? cached(row, rowTexts).includes(value)
+      : valuesOf(row, key).some((each) => same(each, value));
   return found === wanted;
 }
 
@@ -59,7 +60,7 @@ function same(found, value) {
 }
 
 function valuesOf(row, key) {
-  if (key === "state") return [fold(row.state), fold(kind(row))];
+  if (key === "state" && "state" in row) return [fold(row.state), fold(kind(row))];
   const field = FIELDS[key];
   const values = field === undefined ? customIds(row, key) : [row[field]];
   return values.map((each) => fold(clean(each)));
@@ -69,19 +70,32 @@ function customIds(row, key) {
   return Object.entries(row.ids).flatMap(([each, values]) => (fold(each) === key ? values : []));
 }
 
-// The shown texts of each row, folded. A changed row is another object.
+// The shown texts of each row and entry, folded. One that has changed is another object.
 const texts = new WeakMap();
 
-function shown(row) {
-  let text = texts.get(row);
+function cached(item, textsOf) {
+  let text = texts.get(item);
   if (text === undefined) {
-    const marks = [row.superseded ? "superseded" : "", row.unconfirmed ? "unconfirmed" : ""];
-    const fields = [row.service, row.instance, row.name, row.node, row.site, row.host, row.appclass, row.version, row.state];
-    const ids = Object.entries(row.ids).flatMap(([key, values]) => values.map((value) => `${clean(key)}=${clean(value)}`));
     text = fold(
-      [...fields, ...row.urls].map((value) => clean(value)).concat(marks, ids, row.problems, messages(row)).join("\n"),
+      textsOf(item)
+        .map((value) => clean(value))
+        .join("\n"),
     );
-    texts.set(row, text);
+    texts.set(item, text);
   }
   return text;
+}
+
+function rowTexts(row) {
+  const { service, instance, name, node, site, host, appclass, version, state } = row;
+  const ids = Object.entries(row.ids).flatMap(([key, values]) =>
+    values.map((value) => `${key}=${plain(value)}`),
+  );
+  const marks = [row.superseded ? "superseded" : "", row.unconfirmed ? "unconfirmed" : ""];
+  const fields = [service, instance, name, node, site, host, appclass, version, state];
+  return [...fields, ...marks, ...row.urls, ...ids, ...row.problems, ...messages(row)];
+}
+
+function momentTexts({ what, service, instance, name, detail }) {
+  return [what, service, instance, name, detail];
 }

@@ -22,12 +22,24 @@ export class Group {
   constructor(service) {
     this.service = service;
     const label = service === null ? "Without a service id" : clean(service);
-    this.button = element("button", { type: "button", class: "fold", tabindex: "-1", "aria-expanded": "true" }, label);
+    this.button = element(
+      "button",
+      { type: "button", class: "fold", tabindex: "-1", "aria-expanded": "true" },
+      label,
+    );
     this.number = element("span", { class: "number" });
     this.versions = element("span", { class: "versions" });
     this.states = element("span", { class: "states" });
     this.dots = element("span", { class: "dots", "aria-hidden": "true" });
-    const cell = element("th", { role: "rowheader", scope: "rowgroup", "aria-colspan": "8" }, this.button, this.number, this.dots, this.versions, this.states);
+    const cell = element(
+      "th",
+      { role: "rowheader", scope: "rowgroup", "aria-colspan": "8" },
+      this.button,
+      this.number,
+      this.dots,
+      this.versions,
+      this.states,
+    );
     this.tr = element("tr", { role: "row", class: "service", "data-service": service ?? "" }, cell);
     this.body = element("tbody", { role: "rowgroup" }, this.tr);
   }
@@ -36,10 +48,14 @@ export class Group {
   place(line) {
     const old = this.lines.indexOf(line);
     if (old >= 0) this.lines.splice(old, 1);
-    const index = positionIn(this.lines, (each) => compare(each.key, line.key) || compare(each.name, line.name));
+    const index = positionIn(
+      this.lines,
+      (each) => compare(each.key, line.key) || compare(each.name, line.name),
+    );
     this.lines.splice(index, 0, line);
     const next = this.lines[index + 1]?.tr ?? null;
-    if (line.tr.parentNode !== this.body || line.tr.nextSibling !== next) this.body.insertBefore(line.tr, next);
+    if (line.tr.parentNode !== this.body || line.tr.nextSibling !== next)
+      this.body.insertBefore(line.tr, next);
   }
 
   drop(line) {
@@ -57,14 +73,20 @@ export class Group {
     this.#showDots(unfolded ? [] : shown);
     setAttribute(this.button, "aria-expanded", String(unfolded));
     const all = this.lines.length;
-    setText(this.number, shown.length === all ? count(all, "instance") : `${shown.length} of ${count(all, "instance")}`);
+    setText(
+      this.number,
+      shown.length === all ? count(all, "instance") : `${shown.length} of ${count(all, "instance")}`,
+    );
     this.body.hidden = shown.length === 0;
     // What isn't near the window isn't laid out; this is the height that it is taken to have.
     this.body.style.setProperty("--lines", String(unfolded ? shown.length : 0));
   }
 
   #showVersions() {
-    const numbers = tally(this.lines.filter((line) => !line.row.superseded && line.row.instance !== null), (row) => clean(row.version));
+    const numbers = tally(
+      this.lines.filter((line) => !line.row.superseded && line.row.instance !== null),
+      (row) => clean(row.version),
+    );
     numbers.delete("");
     this.mixed = numbers.size > 1;
     const sorted = [...numbers].sort(([one], [other]) => compare(one, other));
@@ -72,7 +94,10 @@ export class Group {
     for (const line of this.lines) line.markVersion(this.mixed && clean(line.row.version) !== usual);
     let texts = sorted.map(([version]) => version);
     if (this.mixed) {
-      texts = sorted.length > LISTED ? [count(sorted.length, "version")] : sorted.map(([version, number]) => `${version} ×${number}`);
+      texts =
+        sorted.length > LISTED
+          ? [count(sorted.length, "version")]
+          : sorted.map(([version, number]) => `${version} ×${number}`);
     }
     setAttribute(this.tr, "data-mixed", this.mixed ? "" : null);
     if (this.versions.textContent !== texts.join("")) {
@@ -95,7 +120,9 @@ export class Group {
     numbers.delete("ready");
     const texts = [...numbers].map(([word, number]) => [`${number} ${clean(word)}`, styleOfKind(word)]);
     if (this.states.textContent !== texts.map(([text]) => text).join("")) {
-      this.states.replaceChildren(...texts.map(([text, style]) => element("span", { "data-kind": style }, text)));
+      this.states.replaceChildren(
+        ...texts.map(([text, style]) => element("span", { "data-kind": style }, text)),
+      );
     }
   }
 }
@@ -116,4 +143,3 @@ function tally(lines, word) {
   for (const { row } of lines) numbers.set(word(row), (numbers.get(word(row)) ?? 0) + 1);
   return numbers;
 }
-

@@ -7,7 +7,15 @@ import { kind } from "./state.js";
 import { clean } from "./text.js";
 
 // States that have a colour and a shape of their own; other words of records look alike.
-const KNOWN = new Set(["ready", "draining", "suspect", "not callable", "left by hand", "unreadable", "superseded"]);
+const KNOWN = new Set([
+  "ready",
+  "draining",
+  "suspect",
+  "not callable",
+  "left by hand",
+  "unreadable",
+  "superseded",
+]);
 
 export class Line {
   #cells = {};
@@ -49,10 +57,13 @@ export class Line {
     setText(this.#cells.node, node(row));
     setText(this.#cells.version, clean(row.version));
     this.#showAge(row, now);
-    this.#showList("addresses", row.urls.map((url) => clean(url)));
+    this.#showList(
+      "addresses",
+      row.urls.map((url) => clean(url)),
+    );
     this.#showList("ids", ids(row));
     this.#showNotes(row);
-    for (const column of ["node", "addresses", "ids"]) {
+    for (const column of ["state", "instance", "node", "version", "addresses", "ids"]) {
       setAttribute(this.#cells[column], "title", this.#cells[column].textContent || null);
     }
   }
@@ -129,6 +140,8 @@ export function node(row) {
 export function ids(row) {
   const site = row.site === null ? [] : [`site_id=${clean(row.site)}`];
   return site.concat(
-    Object.entries(row.ids).flatMap(([key, values]) => values.map((value) => `${clean(key)}=${clean(value)}`)),
+    Object.entries(row.ids).flatMap(([key, values]) =>
+      values.map((value) => `${clean(key)}=${clean(value)}`),
+    ),
   );
 }

@@ -204,7 +204,8 @@ byId("table").addEventListener("click", (event) => {
 // While a record is shown, the arrow keys show the next one.
 byId("table").addEventListener("focusin", (event) => {
   const name = event.target.closest("tr")?.dataset.name;
-  if (panel.name !== null && name !== undefined && event.target.matches(":focus-visible")) openRecord(name, true);
+  if (panel.name !== null && name !== undefined && event.target.matches(":focus-visible"))
+    openRecord(name, true);
 });
 
 byId("moments").addEventListener("click", (event) => {
@@ -256,7 +257,7 @@ const RECEIVERS = {
   status: (status) => cluster.setStatus(status),
   timeline: (moment) => {
     cluster.happened(moment);
-    announce(moment);
+    announce(moment, cluster.now());
   },
 };
 

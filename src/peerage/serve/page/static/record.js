@@ -59,7 +59,10 @@ export class Panel {
     setText(byId("record-title"), clean(row.instance ?? row.name));
     this.#showFacts(row, now);
     const note = (kind) => (text) => element("p", { class: kind }, clean(text, 2000));
-    byId("record-notes").replaceChildren(...messages(row).map(note("attention")), ...row.problems.map(note("problem")));
+    byId("record-notes").replaceChildren(
+      ...messages(row).map(note("attention")),
+      ...row.problems.map(note("problem")),
+    );
     this.#fetch(this.name);
   }
 
@@ -85,7 +88,12 @@ export class Panel {
       ["Service", [clean(row.service)]],
       ["Node", [node(row)]],
       ["Version", [clean(row.version)]],
-      ["Launched", at === null ? [clean(row.launch_time)] : [element("span", {}, ages.dateAndTime(at), " (", this.#age, " ago)")]],
+      [
+        "Launched",
+        at === null
+          ? [clean(row.launch_time)]
+          : [element("span", {}, ages.dateAndTime(at), " (", this.#age, " ago)")],
+      ],
       ["Addresses", row.urls.map((url) => element("code", {}, clean(url)))],
       ["Ids", ids(row).map((each) => element("code", {}, each))],
       ["Class", [clean(row.appclass)]],

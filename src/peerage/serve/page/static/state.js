@@ -3,6 +3,10 @@
 // Seconds for which an entry of the timeline is kept, as the server keeps it.
 const KEPT = 3600;
 
+// Milliseconds after everything was sent within which changes may be old: what was sent may be a few changes
+// behind, and they follow at once.
+const CATCHING_UP = 1000;
+
 export class Cluster {
   /** The rows by the names of their records, as the API gives them. */
   rows = new Map();
@@ -18,6 +22,7 @@ export class Cluster {
   statusChanged = false;
   timelineChanged = false;
 
+  #resetAt = 0;
   // Seconds by which the server's clock is ahead of the browser's.
   #ahead = 0;
 
@@ -32,6 +37,7 @@ export class Cluster {
     this.rows = new Map(rows.map((row) => [row.name, row]));
     for (const name of this.rows.keys()) this.changed.add(name);
     this.fresh.clear();
+    this.#resetAt = performance.now();
     this.timeline = timeline;
     this.timelineChanged = true;
     this.setStatus(status);
@@ -41,7 +47,8 @@ export class Cluster {
     const before = this.rows.get(row.name);
     this.rows.set(row.name, row);
     this.changed.add(row.name);
-    if (before === undefined || kind(before) !== kind(row)) this.fresh.add(row.name);
+    const different = before === undefined || kind(before) !== kind(row);
+    if (different && performance.now() - this.#resetAt > CATCHING_UP) this.fresh.add(row.name);
   }
 
   gone({ name }) {

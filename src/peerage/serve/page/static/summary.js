@@ -53,7 +53,9 @@ export class Summary {
     }
     number(byId("services"), shown.services, all.services, "service");
     number(byId("instances"), shown.instances, all.instances, "instance");
-    const sorted = [...numbers.keys()].sort((one, other) => rank(one) - rank(other) || (one < other ? -1 : 1));
+    const sorted = [...numbers.keys()].sort(
+      (one, other) => rank(one) - rank(other) || (one < other ? -1 : 1),
+    );
     for (const [name, button] of this.#buttons) if (!numbers.has(name)) this.#remove(name, button);
     let next = this.list.firstChild;
     for (const name of sorted) {
@@ -70,7 +72,13 @@ export class Summary {
   #add(name) {
     const style = name in EXTRA ? "extra" : styleOfKind(name);
     const label = element("span", { class: "state" }, clean(name));
-    const button = element("button", { type: "button", "data-filter": name, "data-kind": style }, label, " ", element("b"));
+    const button = element(
+      "button",
+      { type: "button", "data-filter": name, "data-kind": style },
+      label,
+      " ",
+      element("b"),
+    );
     element("li", {}, button);
     this.#buttons.set(name, button);
     return button;

@@ -32,7 +32,8 @@ export class Table {
   update(name, row, now) {
     const line = this.#lines.get(name) ?? new Line(name);
     const group = this.#groupOf.get(name);
-    if (row === undefined || (group !== undefined && group.service !== row.service)) this.#remove(line, group);
+    if (row === undefined || (group !== undefined && group.service !== row.service))
+      this.#remove(line, group);
     if (row === undefined) return;
     const key = line.key;
     line.show(row, now);

@@ -19,7 +19,10 @@ export function json(value) {
   return JSON.stringify(value, null, 2).replace(UNPRINTABLE, (found) =>
     found === " " || found === "\n"
       ? found
-      : Array.from({ length: found.length }, (_, index) => `\\u${found.charCodeAt(index).toString(16).padStart(4, "0")}`).join(""),
+      : Array.from(
+          { length: found.length },
+          (_, index) => `\\u${found.charCodeAt(index).toString(16).padStart(4, "0")}`,
+        ).join(""),
   );
 }
 
@@ -47,7 +50,11 @@ export function count(number, noun) {
   return `${number.toLocaleString("en")} ${noun}${number === 1 ? "" : "s"}`;
 }
 
-const NAMED = new Map([["\t", "\\t"], ["\n", "\\n"], ["\r", "\\r"]]);
+const NAMED = new Map([
+  ["\t", "\\t"],
+  ["\n", "\\n"],
+  ["\r", "\\r"],
+]);
 
 // Python spells them likewise: \n, \x1b, \u202e, \U000e0001.
 function spell(character) {

@@ -66,7 +66,11 @@ function draw(moment) {
   const what = element("span", { class: "what" }, word);
   const subject =
     about === null
-      ? element("button", { type: "button", class: "subject", "data-record": moment.name }, clean(moment.instance ?? moment.name))
+      ? element(
+          "button",
+          { type: "button", class: "subject", "data-record": moment.name },
+          clean(moment.instance ?? moment.name),
+        )
       : element("span", { class: "subject" }, about);
   const detail = moment.detail ? element("p", {}, clean(moment.detail)) : "";
   return element("li", { "data-what": moment.what }, time, what, subject, detail);
