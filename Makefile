@@ -65,6 +65,7 @@ pictures: $(VENV)/.pictures ## the pictures of the demo and of the page, from a 
 
 bench: $(VENV)/.bench $(VENV)-asab/.peer ## the table of budgets, measured on this machine (ARGS="--only directory")
 	@scripts/zookeeper
+	@scripts/chromium
 	$(BIN)/python -m benchmarks $(ARGS)
 
 clean: ## remove what the targets made
@@ -92,7 +93,7 @@ $(VENV)-asab/.peer: tests/interop/asab.txt scripts/asab | $(VENV)/.run
 	@touch $@
 
 $(VENV)/.bench: pyproject.toml
-	@scripts/venv $(VENV) '.[all]' --group bench
+	@scripts/venv $(VENV) '.[all,testing]' --group bench
 	@touch $@ $(VENV)/.run
 
 $(VENV)/.pictures: pyproject.toml
