@@ -210,16 +210,21 @@ def _calls(balancer: "Balancer | None") -> Iterator[Metric]:
         "Instances that get no requests, because too many of them failed.",
         labels=["service"],
     )
+    given_up = CounterMetricFamily(
+        "peerage_client_calls_given_up", "Calls that failed in the end, by how.", labels=["service", "ending"]
+    )
     for service, known, tally in () if balancer is None else _called(balancer):
         for outcome, count in tally.attempts().items():
             attempts.add_metric([service, outcome], count)
+        for ending, count in tally.given_up.copy().items():
+            given_up.add_metric([service, ending], count)
         buckets = zip((*map(floatToGoString, BOUNDS), "+Inf"), accumulate(tally.durations), strict=True)
         durations.add_metric([service], list(buckets), tally.seconds)
         for name, family in sums.items():
             family.add_metric([service], getattr(tally, name))
         under_way.add_metric([service], sum(each.outstanding for each in known))
         ejected.add_metric([service], sum(len(each.ejected) for each in known))
-    yield from (attempts, durations, *sums.values(), under_way, ejected)
+    yield from (attempts, durations, given_up, *sums.values(), under_way, ejected)
     yield gauge(
         "peerage_client_avoided_instances",
         "Instances that get no requests, because they are ejected, refuse connections or have stalled.",
@@ -265,9 +270,10 @@ def _called(balancer: "Balancer") -> Iterator[tuple[str, list["Service"], Tally]
     """Yield the services that were called, and what is known about each."""
     services: dict[str, list[Service]] = {}
     for (key, value), service in tuple(balancer.services.items()):
-        # Names that no instance ever had come from outside sometimes, and in any number.
         if service.size or service.tally:
-            services.setdefault(value if key == "service_id" else OTHERS, []).append(service)
+            # Names that no instance ever had come from outside sometimes, and in any number.
+            own = key == "service_id" and (service.size or service.tally.attempts())
+            services.setdefault(value if own else OTHERS, []).append(service)
     forgotten = balancer.observer.forgotten
     if forgotten:
         services.setdefault(OTHERS, [])
