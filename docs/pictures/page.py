@@ -52,6 +52,10 @@ _FONTS = """<?xml version="1.0"?>
 _MOST_BYTES = 200_000
 
 
+#: Colours of a palette that are the most frequent ones of the picture.
+_FREQUENT = 64
+
+
 class _Clock:
     def __init__(self) -> None:
         self.now = NOW.timestamp()
@@ -87,10 +91,14 @@ async def _open(browser: "Browser", address: str, options: dict[str, object], ro
 async def _shoot(page: "Page", path: Path) -> None:
     await page.screenshot(path=path, animations="disabled")
     await page.close()
-    with Image.open(path) as whole:
-        # Of the palettes, the one in which the few coloured dots keep their colours.
-        small = whole.convert("RGB").quantize(method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
-    small.save(path, optimize=True)
+    with Image.open(path) as opened:
+        whole = opened.convert("RGB")
+    # The most frequent colours as they are, and others, far from each other, for the few coloured dots.
+    counted = sorted(whole.getcolors(whole.width * whole.height), reverse=True)
+    spread = whole.quantize(256 - _FREQUENT, method=Image.Quantize.MAXCOVERAGE).getpalette()
+    palette = Image.new("P", (1, 1))
+    palette.putpalette([*(level for _, colour in counted[:_FREQUENT] for level in colour), *spread])
+    whole.quantize(palette=palette, dither=Image.Dither.NONE).save(path, optimize=True)
     if (size := os.stat(path).st_size) > _MOST_BYTES:  # noqa: PTH116 - pathlib's would have to run in a thread
         sys.exit(f"{path} has {size:,} bytes, more than {_MOST_BYTES:,}.")
 

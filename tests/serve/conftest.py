@@ -94,7 +94,9 @@ class World:
     async def _run(self, *command: str, **environ: str) -> Child:
         return await self._stack.enter_async_context(
             run(
-                sys.executable, "-W", "error", *command, environ={**os.environ, **environ}, patience=_PATIENCE
+                *(sys.executable, "-W", "error", *command),
+                environ={**os.environ, "PEERAGE_REGISTRY": self.url, **environ},
+                patience=_PATIENCE,
             )
         )
 
@@ -122,7 +124,6 @@ async def world_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
     async with AsyncExitStack() as stack:
 
         async def made(url: str) -> World:
-            monkeypatch.setenv("PEERAGE_REGISTRY", url)
             world = World(url, stack)
             await world.serve()
             return world
