@@ -306,7 +306,7 @@ def _tokens(counts: "TokenCounts | None") -> Iterator[Metric]:
 def _called(balancer: "Balancer") -> Iterator[_Called]:
     """Yield the services that were called, and what is known about each."""
     services: dict[str, list[Service]] = {}
-    for (key, value), service in tuple(balancer.services.items()):
+    for (key, value), service in dict(balancer.services).items():
         if service.size or service.tally:
             # Names that no instance ever had come from outside sometimes, and in any number.
             own = key == "service_id" and (service.size or service.tally.attempts())
