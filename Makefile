@@ -19,16 +19,16 @@ help: ## list the targets
 	@echo "peerage: make TARGET [ARGS=\"...\"]"
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: $(VENV)/.run ## a shop calls three pricing services by name; one is killed, one joins (ARGS=--page: with a page in a browser)
+demo: $(VENV)/.run ## run a shop that calls three services by name; one is killed, one joins (ARGS="--seconds 15", ARGS=--page: in a browser as well)
 	@$(BIN)/peerage demo $(ARGS)
 
-test: $(VENV)/.test $(VENV)-asab/.peer ## the tests, on this Python and on the distribution's (ARGS="-k name")
+test: $(VENV)/.test $(VENV)-asab/.peer ## run the tests, on this Python and on the distribution's (ARGS="-k name")
 	@scripts/zookeeper
 	scripts/test together $(BIN)/python 4 $(ARGS)
 	scripts/test alone $(BIN)/python $(ARGS)
 	@scripts/test-pythons $(BIN)/python $(PYTHONS)
 
-test-all: $(VENV)/.test-all $(VENV)-asab/.peer ## what `make test` leaves out: further Pythons, wheel and sdist, several ZooKeeper servers, long tests
+test-all: $(VENV)/.test-all $(VENV)-asab/.peer ## run what `make test` leaves out: further Pythons, wheel and sdist, several ZooKeeper servers, long tests
 	@scripts/zookeeper
 	@scripts/chromium
 	@scripts/prometheus
@@ -39,13 +39,13 @@ test-all: $(VENV)/.test-all $(VENV)-asab/.peer ## what `make test` leaves out: f
 	TESTS=long scripts/test together $(BIN)/python 2 $(ARGS)
 	TESTS=long scripts/test alone $(BIN)/python $(ARGS)
 
-simulate: $(VENV)/.test ## clusters that fail in all ways, in virtual time (ARGS="--schedules 100000", "--replay TOKEN")
+simulate: $(VENV)/.test ## simulate clusters with faults of all kinds, in virtual time (ARGS="--schedules 100000", ARGS="--replay TOKEN")
 	$(BIN)/python -m peerage.testing.simulation $(ARGS)
 
-mutants: $(VENV)/.test ## known defects, each in a copy of the sources: the simulation must catch every one (ARGS="--only NAME")
+mutants: $(VENV)/.test ## put known defects into a copy of the sources, one at a time; the simulation must catch each (ARGS="--only NAME")
 	$(BIN)/python tests/mutants/run.py $(ARGS)
 
-check: $(VENV)/.check ## ruff, mypy --strict, pyright on the public names, import-linter
+check: $(VENV)/.check ## run ruff, mypy --strict, pyright on the public names, import-linter
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -53,17 +53,17 @@ check: $(VENV)/.check ## ruff, mypy --strict, pyright on the public names, impor
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
 
-docs: $(VENV)/.docs ## the documentation site in site/: a warning, a broken link or a file from another host is an error
+docs: $(VENV)/.docs ## build the documentation in site/; a warning, a broken link or a file from another host is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
-pictures: $(VENV)/.pictures ## the pictures of the demo and of the page, from a demo and a cluster that run for them
+pictures: $(VENV)/.pictures ## draw the pictures of the demo and of the page, from a demo and a cluster that run for them
 	@scripts/zookeeper
 	@scripts/chromium
 	@fc-list : family | grep -qx Inter || scripts/debian fonts-inter
 	$(BIN)/python docs/pictures/demo.py docs/pictures/demo.svg
 	$(BIN)/python -m docs.pictures.page docs/pictures
 
-bench: $(VENV)/.bench $(VENV)-asab/.peer ## the table of budgets, measured on this machine (ARGS="--only directory")
+bench: $(VENV)/.bench $(VENV)-asab/.peer ## measure the budgets on this machine, and print the table (ARGS="--only directory")
 	@scripts/zookeeper
 	@scripts/chromium
 	$(BIN)/python -m benchmarks $(ARGS)

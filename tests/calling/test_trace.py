@@ -196,7 +196,8 @@ def test_a_retry_that_the_budget_refuses_is_counted_once_for_each_call(world):
         call = world.call()
         world.fail(call, Outcome.UNAVAILABLE)
         world.end(call)
-        assert world.balancer.observer.counts().retries_refused == number + 1
+        counts = world.balancer.observer.counts()
+        assert (counts.retries_refused, counts.given_up) == (number + 1, {"as_it_is": number + 1})
 
 
 def test_backups_and_those_that_won_are_counted(world, traced):

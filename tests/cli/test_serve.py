@@ -1,5 +1,6 @@
 """``peerage serve`` as a process: where it listens, who may read, and how it ends."""
 
+import json
 import os
 import re
 import signal
@@ -10,8 +11,11 @@ import pytest
 from tests.auth.support import ROOT, claims, jwk, jwks, token
 from tests.cli.conftest import ended
 
+from peerage import Discovery
 from peerage.cli.run import CommandError
-from peerage.cli.serve import Address, read_address
+from peerage.cli.serve import Address, read_address, read_name
+from peerage.cli.serve import serve as serve_until_cancelled
+from peerage.cli.serve import serving as listening
 from peerage.testing import eventually
 
 #: A token that allows to read, and one that allows something else.
@@ -84,12 +88,29 @@ def test_other_machines_reach_every_other_address(text):
     assert not read_address(text).loopback
 
 
-async def test_a_port_that_is_taken_is_named(peerage, free_port):
-    result = await peerage("serve", "--http", f"127.0.0.1:{free_port}")
-    assert (result.code, result.out) == (1, "")
-    assert result.err == (
-        f"peerage: Can't listen on 127.0.0.1, port {free_port}: Address already in use. Name another address "
-        "with --http, for example --http 127.0.0.1:0 for a free port.\n"
+@pytest.mark.parametrize(
+    ("text", "name"), [("Monitor.Example.", "monitor.example"), ("[::1]", "::1"), ("10.0.0.5", "10.0.0.5")]
+)
+def test_a_name_is_read(text, name):
+    assert read_name(text) == name
+
+
+@pytest.mark.parametrize("text", ["", "monitor.example:8600", "http://monitor.example", "a b"])
+def test_what_is_no_name_is_refused(text):
+    with pytest.raises(CommandError, match="write it without scheme and port") as caught:
+        read_name(text)
+    assert caught.value.code == 2
+
+
+async def test_a_port_that_is_taken_is_named(free_port):
+    async with Discovery("memory:") as discovery:
+        with pytest.raises(CommandError) as caught:
+            async with listening(discovery, Address("127.0.0.1", free_port)):
+                pass
+    assert caught.value.code == 1
+    assert str(caught.value) == (
+        f"Can't listen on 127.0.0.1, port {free_port}: Address already in use. Name another address with "
+        "--http, for example --http 127.0.0.1:0 for a free port."
     )
 
 
@@ -129,7 +150,9 @@ async def test_it_serves_while_the_registry_is_out_of_reach(serving, free_port, 
     child, url = await serving("--registry", f"zookeeper://127.0.0.1:{free_port}/asab")
     assert (await http(url))[0] == 200
     _, status = await http(f"{url}v1/status")
-    assert re.search(r'"ready": ?false', status)
+    assert json.loads(status)["ready"] is False
+    assert (await http(f"{url}readyz"))[0] == 503
+    assert (await http(f"{url}healthz"))[0] == 200
     await eventually(lambda: "Nothing is known yet" in child.log)
     child.terminate()
     code, _, errors = await ended(child)
@@ -143,11 +166,10 @@ async def test_it_serves_while_the_registry_is_out_of_reach(serving, free_port, 
 # Who may read
 
 
-async def test_other_machines_need_a_decision(peerage):
-    result = await peerage("serve", "--http", "0.0.0.0:0")
-    assert (result.code, result.out) == (2, "")
-    assert "--keys URL" in result.err
-    assert "--allow-anyone" in result.err
+async def test_other_machines_need_a_decision():
+    with pytest.raises(CommandError, match="--keys URL, or write --allow-anyone") as caught:
+        await serve_until_cancelled("memory:", "0.0.0.0:0", [], [], allow_anyone=False)
+    assert caught.value.code == 2
 
 
 async def test_anyone_may_read_if_it_is_allowed(serving, http):

@@ -100,7 +100,7 @@ async def test_a_process_that_hangs():
         port = silent.getsockname()[1]
         [(_, severity, what)] = await found(record(port, scheme="http"))
     assert severity == "problem"
-    assert "accepts connections and doesn't answer within 2 s" in what
+    assert "accepts connections, but doesn't answer within 2 s" in what
 
 
 @pytest.mark.parametrize("answer", [b"", b"SSH-2.0-OpenSSH_9.2\r\n\r\n"])

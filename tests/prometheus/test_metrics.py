@@ -5,7 +5,7 @@ import math
 import sys
 
 import pytest
-from aiohttp import web
+from aiohttp import ClientTimeout, web
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from tests.prometheus.conftest import served
@@ -13,7 +13,7 @@ from tests.support import record
 
 import peerage.prometheus
 from peerage import Discovery
-from peerage.errors import MissingExtraError, TokenRefusedError
+from peerage.errors import MissingExtraError, NotDiscoveredError, TokenRefusedError
 from peerage.prometheus import collector, handler
 from peerage.prometheus.metrics import MOST_SERVICES, OTHERS
 from peerage.serve import View, create_app
@@ -106,7 +106,12 @@ async def test_calls_are_counted_by_service_and_outcome(program, discovery):
             assert response.status == 503
         async with session.get("http://orders-1.instance_id.asab/good") as response:
             await response.read()
+        with pytest.raises(NotDiscoveredError):
+            await session.get("http://nothing.service_id.asab/", timeout=ClientTimeout(1))
         samples = await scraped(program)
+    given_up = "peerage_client_calls_given_up_total"
+    assert samples[f'{given_up}{{ending="as_it_is",service="orders"}}'] == 1
+    assert samples[f'{given_up}{{ending="not_discovered",service="{OTHERS}"}}'] == 1
     attempts = 'peerage_client_attempts_total{outcome="%s",service="orders"}'
     assert samples[attempts % "answered"] == 3
     assert samples[attempts % "unavailable"] == 1

@@ -27,6 +27,10 @@ class CallCounts:
     ``unavailable``, ``gateway_timeout``, ``throttled``, ``overloaded``, ``misdirected``,
     ``out_of_resources``, ``not_retryable``, ``cancelled``; :class:`peerage.balancing.Outcome` explains them.
     Outcomes that never occurred are left out."""
+    given_up: Mapping[str, int]
+    """Calls that ended without an answer that is no failure: ``not_discovered`` (no instance has the name),
+    ``unreachable``, ``too_late`` (the deadline passed), ``as_it_is`` (the caller got the failure of the last
+    attempt). Endings that never occurred are left out."""
     broken_off: int
     """Responses whose body broke off; they count as ``answered`` as well."""
     retries: int
@@ -55,6 +59,7 @@ class Tally:
         "durations",
         "ejections",
         "failed",
+        "given_up",
         "retries",
         "retries_refused",
         "seconds",
@@ -68,6 +73,8 @@ class Tally:
         """What these attempts took together."""
         self.failed: dict[Outcome, int] = {}
         """Failed attempts by their outcome."""
+        self.given_up: dict[str, int] = {}
+        """Calls that failed in the end, by how."""
         self.broken_off = 0
         self.retries = 0
         self.retries_refused = 0
@@ -84,6 +91,10 @@ class Tally:
         """Count a failed attempt."""
         self.failed[outcome] = self.failed.get(outcome, 0) + 1
 
+    def count_given_up(self, ending: str) -> None:
+        """Count a call that failed in the end."""
+        self.given_up[ending] = self.given_up.get(ending, 0) + 1
+
     def attempts(self) -> dict[str, int]:
         """Return how many attempts had each outcome, by its name; those that never occurred are left out."""
         # A copy, because an exporter of metrics may ask on a thread of its own.
@@ -96,11 +107,15 @@ class Tally:
         self.seconds += other.seconds
         for outcome, count in other.failed.copy().items():
             self.failed[outcome] = self.failed.get(outcome, 0) + count
+        for ending, count in other.given_up.copy().items():
+            self.given_up[ending] = self.given_up.get(ending, 0) + count
         for name in _SUMS:
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
     def __bool__(self) -> bool:
-        return bool(self.failed or self.answered or any(getattr(self, name) for name in _SUMS))
+        return bool(
+            self.failed or self.given_up or self.answered or any(getattr(self, name) for name in _SUMS)
+        )
 
 
 _SUMS: Final = ("backups", "backups_won", "broken_off", "ejections", "retries", "retries_refused")
@@ -159,6 +174,7 @@ class Observer:
             total.add(tally)
         return CallCounts(
             attempts=total.attempts(),
+            given_up=total.given_up,
             broken_off=total.broken_off,
             retries=total.retries,
             retries_refused=total.retries_refused,

@@ -165,6 +165,7 @@ class Call:
         """Return what to do next; not to be called again after :class:`GiveUp`."""
         if self.deadline is not None and not self.has_time():
             late = GiveUp(Ending.TOO_LATE, self.deadline.give_up(self.waiting(None)))
+            self.service.tally.count_given_up(late.ending.name.lower())
             if self.recorder is not None:
                 self.recorder.step(late)
             return late
@@ -181,6 +182,8 @@ class Call:
             else:
                 search = self._begin_search(self._first)
         step = search.next()
+        if isinstance(step, GiveUp):
+            self.service.tally.count_given_up(step.ending.name.lower())
         if self.recorder is not None:
             self.recorder.step(step)
         return step

@@ -3,9 +3,10 @@
 import asyncio
 import ipaddress
 import os
+import re
 import sys
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from aiohttp import web
@@ -34,6 +35,7 @@ async def serve(
         allow_anyone: whether that is so on another address than loopback as well.
     """
     address = read_address(http)
+    names = [read_name(name) for name in host_names]
     if not (address.loopback or keys or allow_anyone):
         raise CommandError(
             f"{address.host} can be reached from other machines, and every caller could read all records: "
@@ -44,11 +46,11 @@ async def serve(
     show_outages()
     async with Discovery(registry) as discovery:
         verifier = _verifier(discovery, keys)
-        async with serving(discovery, address, host_names, verifier) as url:
+        async with serving(discovery, address, names, verifier) as url:
             sys.stdout.write(f"{url} shows {discovery.registry.url}   Ctrl-C ends\n")
             sys.stdout.flush()
             if not address.loopback:
-                _report_readers(address, host_names, keys)
+                _report_readers(address, names, keys)
             await asyncio.Event().wait()
     return Exit.OK
 
@@ -89,6 +91,20 @@ def read_address(text: str) -> Address:
         f"{text!r} isn't an address: write address:port, for example 127.0.0.1:8600 or [::1]:8600.",
         Exit.USAGE,
     )
+
+
+def read_name(text: str) -> str:
+    """Return a name or address of this server, without the brackets of IPv6; CommandError if it is none."""
+    name = text.removeprefix("[").removesuffix("]")
+    with suppress(ValueError):
+        return str(ipaddress.ip_address(name))
+    if not re.fullmatch(r"[^\s:/?#@\[\]]+", name):
+        raise CommandError(
+            f"{text!r} isn't the name of a server: write it without scheme and port, for example "
+            "--host-name monitor.example.",
+            Exit.USAGE,
+        )
+    return name.removesuffix(".").lower()
 
 
 @asynccontextmanager

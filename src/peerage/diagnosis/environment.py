@@ -37,7 +37,7 @@ def check_environment(found: Surroundings, *, one_host: bool) -> list[Finding]:
         one_host: whether all peers are on this host, and so don't need its name.
     """
     if found.mistake:
-        return [_finding(_PROBLEM, found.mistake, "Mend the variable, or services can't start.")]
+        return [_finding(_PROBLEM, found.mistake, "Correct the variable: services can't start with it.")]
     return [*_check_ids(found.ids), _check_host(found, one_host=one_host)]
 
 
@@ -49,9 +49,9 @@ def _check_ids(ids: Mapping[str, str]) -> list[Finding]:
         return [_finding(_OK, f"The names of a service in this environment: {listed}.")]
     what = (
         "Neither SERVICE_ID nor INSTANCE_ID is set in this environment. A service that is started in it is "
-        "found only if its program gives the names."
+        "found only if its program sets its own names."
     )
-    todo = "If this is the environment of a service, set both; for a shell of yours nothing is wrong."
+    todo = "If this is the environment of a service, set both. In a shell of your own, nothing is wrong."
     return [_finding(_NOTE, what, todo)]
 
 
@@ -71,8 +71,10 @@ def _check_host(found: Surroundings, *, one_host: bool) -> Finding:
         return _finding(_OK, f"A service on this host advertises the address {host}.")
     if found.addresses:
         listed = ", ".join(found.addresses[:4])
-        return _finding(_OK, f"The host name that a service advertises here, {host}, is {listed}.")
-    what = f"The host name that a service advertises here, {host}, doesn't resolve here: {found.unresolved}."
+        return _finding(_OK, f"A service on this host advertises the name {host}, which is {listed} here.")
+    what = (
+        f"A service on this host advertises the name {host}, which doesn't resolve here: {found.unresolved}."
+    )
     if one_host:
         return _finding(_NOTE, f"{what} Its peers are on this host, and don't need it.")
     if found.literals:

@@ -10,8 +10,7 @@ def check_health(health: Health, *, exposed: bool) -> list[Finding]:
     Args:
         health: what :meth:`peerage.registry.Registry.inspect` returned.
         exposed: whether to report what *health* says although all works: where the backend has no diagnosis
-            of
-            its own.
+            of its own.
     """
     problem = health.problem or ""
     if health.state != "connected":
@@ -21,8 +20,8 @@ def check_health(health: Health, *, exposed: bool) -> list[Finding]:
                 Severity.PROBLEM,
                 "",
                 f"The registry is out of reach. {problem}".rstrip(),
-                "Mend what the other findings about the registry say. Running services go on with what "
-                "they know; nothing new is found, and nothing new is advertised.",
+                "Fix what the other findings about the registry report. Until then, running services go on "
+                "with what they know, and new services are neither advertised nor found.",
             )
         ]
     if not health.writable:
@@ -31,8 +30,8 @@ def check_health(health: Health, *, exposed: bool) -> list[Finding]:
                 "registry",
                 Severity.PROBLEM,
                 "",
-                f"The registry can be read, and this process can't advertise in it. {problem}".rstrip(),
-                "Mend it, or run this with the user and the credentials of your services.",
+                f"The registry can be read, but this process can't advertise in it. {problem}".rstrip(),
+                "Fix that, or run this command as the user, and with the credentials, of your services.",
             )
         ]
     where = f" by {health.server}" if health.server else ""
@@ -60,7 +59,7 @@ def check_cache(path: str, *, age: float | None, problem: str) -> Finding:
         return Finding("cache", Severity.NOTE, "", what)
     if problem:
         what = f"The disk cache {path} can't be used: {problem}."
-        return Finding("cache", Severity.WARNING, path, what, "Mend it, or remove the file.")
+        return Finding("cache", Severity.WARNING, path, what, "Fix that, or remove the file.")
     if age is None:
         what = f"There is no disk cache in {path}: no service of this user has saved one yet."
         return Finding("cache", Severity.NOTE, path, what)

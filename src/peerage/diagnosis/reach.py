@@ -74,8 +74,8 @@ def check_reach(found: Iterable[Reached]) -> list[Finding]:
                 "port",
                 Severity.WARNING,
                 "",
-                f"{left_out} ports weren't asked for want of time or descriptors.",
-                "Mend what the other findings say, and run this again.",
+                f"Ports that weren't checked because time or file descriptors ran out: {left_out}.",
+                "Fix what the other findings report, and run this again.",
             )
         )
     if answered:
@@ -119,16 +119,16 @@ _WORDS: Final = {
         Severity.PROBLEM,
         "is answered by another service, which has taken the port",
         (
-            "The process of the record is dead: its record vanishes with the session time-out. If it "
-            "stays, another process keeps it: compare the hosts and ports of both."
+            "The process of this record has probably died: the record vanishes when its session times out. "
+            "If it stays, compare the hosts and ports of both services: one advertises a wrong port."
         ),
     ),
     Answer.UNRESOLVED: (
         Severity.PROBLEM,
         "has no address here",
         (
-            "Set ASAB_HOSTNAME of the service to a name or an address that resolves here, or mend the name "
-            "service."
+            "Set ASAB_HOSTNAME of the service to a name or an address that resolves here, or let DNS or "
+            "/etc/hosts resolve this one."
         ),
     ),
     Answer.UNREACHABLE: (
@@ -141,8 +141,8 @@ _WORDS: Final = {
     ),
     Answer.SILENT: (
         Severity.PROBLEM,
-        f"accepts connections and doesn't answer within {PROBE_SECONDS:g} s",
-        "Look at the process: stopped (SIGSTOP), its event loop blocked, or its disk full.",
+        f"accepts connections, but doesn't answer within {PROBE_SECONDS:g} s",
+        "Look at the process: it may be stopped (SIGSTOP), its event loop blocked, or its disk full.",
     ),
     Answer.BROKEN: (
         Severity.PROBLEM,

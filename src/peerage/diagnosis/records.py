@@ -65,7 +65,7 @@ def _check_row(row: Row, now: datetime, *, one_host: bool) -> Iterator[Finding]:
             _PROBLEM,
             row.name,
             f"The record {_name(row.name)} can't be read. {' '.join(row.problems)}",
-            "Mend the program that writes it, or remove it. Readers skip it.",
+            "Correct the program that writes it, or remove the record. Until then, readers skip it.",
         )
         return
     if row.problems:
@@ -74,7 +74,7 @@ def _check_row(row: Row, now: datetime, *, one_host: bool) -> Iterator[Finding]:
             _WARNING,
             row.name,
             f"{describe(instance)}: {' '.join(row.problems)}",
-            "Mend the program that writes it. Readers leave these parts out.",
+            "Correct the program that writes it. Until then, readers leave these parts out.",
         )
     if not instance.ephemeral:
         yield Finding(
@@ -110,7 +110,7 @@ def _check_callable(instance: Instance, now: datetime, *, one_host: bool) -> Ite
             "record",
             _WARNING,
             instance.name,
-            f"{describe(instance)} has no id, so no name leads to it.",
+            f"{describe(instance)} has no id, so it can't be called by name.",
             "Set SERVICE_ID and INSTANCE_ID of the service.",
         )
     if not one_host and all(_is_loopback(endpoint.host) for endpoint in instance.endpoints):

@@ -32,8 +32,11 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
-#: Services that have a label of their own. There are as many series for each as a histogram has buckets.
+#: Services whose instances are shown under a label of their own: four series each.
 MOST_SERVICES: Final = 500
+
+#: Services to which calls are shown under a label of their own: some thirty series each, mostly buckets.
+MOST_CALLED: Final = 200
 
 #: The label of the services beyond these, and of calls by other names than a ``service_id``.
 OTHERS: Final = "(others)"
@@ -160,7 +163,7 @@ def _directory(membership: Membership) -> Iterator[Metric]:
     )
     for standing in Standing:
         instances.add_metric([standing.name.lower()], counts.standings.get(standing, 0))
-    for service, standings in _bounded(directory.count_by("service_id")):
+    for service, standings in _bounded(directory.count_by("service_id"), MOST_SERVICES):
         for standing in Standing:
             services.add_metric(
                 [service, standing.name.lower()], sum(each.get(standing, 0) for each in standings)
@@ -207,16 +210,21 @@ def _calls(balancer: "Balancer | None") -> Iterator[Metric]:
         "Instances that get no requests, because too many of them failed.",
         labels=["service"],
     )
+    given_up = CounterMetricFamily(
+        "peerage_client_calls_given_up", "Calls that failed in the end, by how.", labels=["service", "ending"]
+    )
     for service, known, tally in () if balancer is None else _called(balancer):
         for outcome, count in tally.attempts().items():
             attempts.add_metric([service, outcome], count)
+        for ending, count in tally.given_up.copy().items():
+            given_up.add_metric([service, ending], count)
         buckets = zip((*map(floatToGoString, BOUNDS), "+Inf"), accumulate(tally.durations), strict=True)
         durations.add_metric([service], list(buckets), tally.seconds)
         for name, family in sums.items():
             family.add_metric([service], getattr(tally, name))
         under_way.add_metric([service], sum(each.outstanding for each in known))
         ejected.add_metric([service], sum(len(each.ejected) for each in known))
-    yield from (attempts, durations, *sums.values(), under_way, ejected)
+    yield from (attempts, durations, given_up, *sums.values(), under_way, ejected)
     yield gauge(
         "peerage_client_avoided_instances",
         "Instances that get no requests, because they are ejected, refuse connections or have stalled.",
@@ -262,13 +270,14 @@ def _called(balancer: "Balancer") -> Iterator[tuple[str, list["Service"], Tally]
     """Yield the services that were called, and what is known about each."""
     services: dict[str, list[Service]] = {}
     for (key, value), service in tuple(balancer.services.items()):
-        # Names that no instance ever had come from outside sometimes, and in any number.
         if service.size or service.tally:
-            services.setdefault(value if key == "service_id" else OTHERS, []).append(service)
+            # Names that no instance ever had come from outside sometimes, and in any number.
+            own = key == "service_id" and (service.size or service.tally.attempts())
+            services.setdefault(value if own else OTHERS, []).append(service)
     forgotten = balancer.observer.forgotten
     if forgotten:
         services.setdefault(OTHERS, [])
-    for name, lists in _bounded(services):
+    for name, lists in _bounded(services, MOST_CALLED):
         known = [each for some in lists for each in some]
         tally = Tally()
         for each in known:
@@ -278,11 +287,11 @@ def _called(balancer: "Balancer") -> Iterator[tuple[str, list["Service"], Tally]
         yield name, known, tally
 
 
-def _bounded(services: Mapping[str, _T]) -> Iterable[tuple[str, list[_T]]]:
-    """Yield the services in the order of their names, in the end those that are too many as one."""
+def _bounded(services: Mapping[str, _T], most: int) -> Iterable[tuple[str, list[_T]]]:
+    """Yield the first *most* services in the order of their names, and the others as one."""
     names = sorted(services.keys() - {OTHERS})
-    for name in names[:MOST_SERVICES]:
+    for name in names[:most]:
         yield name, [services[name]]
-    rest = [services[name] for name in (*names[MOST_SERVICES:], OTHERS) if name in services]
+    rest = [services[name] for name in (*names[most:], OTHERS) if name in services]
     if rest:
         yield OTHERS, rest

@@ -7,6 +7,8 @@ time, it gets a ``status`` without an id, so that it can tell a quiet cluster fr
 """
 
 import asyncio
+from collections.abc import Iterable
+from itertools import takewhile
 from typing import Final, NamedTuple
 
 from aiohttp import hdrs, web
@@ -58,7 +60,7 @@ class Events:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer a request, until the client, the view or the application ends."""
-        if self._view.feed.closed or self._ended:
+        if self._over:
             return refuse(503, "This server ends: connect again later.", retry_after=5)
         if len(self._requests) >= self._most and self.clients >= self._most:
             return refuse(
@@ -95,19 +97,27 @@ class Events:
             if request.transport is not None and request.transport.get_write_buffer_size():
                 abort(request)
 
+    @property
+    def _over(self) -> bool:
+        return self._ended or self._view.feed.closed
+
+    async def _send(self, response: web.StreamResponse, parts: Iterable[bytes]) -> None:
+        # A client may begin, and never read, at the moment when the server ends.
+        await send(response, takewhile(lambda _: not self._over, parts))
+
     async def _follow(self, response: web.StreamResponse, last: str) -> None:
         feed = self._view.feed
         number = feed.number(last)
         await send(response, [f"retry: {_RETRY}\n\n".encode()])
         told = False
-        while not (feed.closed or self._ended):
+        while not self._over:
             events = None if number is None else feed.after(number)
             if events is None:
                 reset = self._everything()
                 number = reset.number
-                await send(response, reset.pieces)
+                await self._send(response, reset.pieces)
             elif events:
-                await send(response, (event.text for event in events))
+                await self._send(response, (event.text for event in events))
                 number = events[-1].number
             elif not told:
                 told = True

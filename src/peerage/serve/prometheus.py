@@ -14,6 +14,7 @@ from peerage.records.text import as_json
 from peerage.serve.answers import refuse
 from peerage.serve.events import Events
 from peerage.serve.questions import question
+from peerage.serve.sending import send_list
 from peerage.serve.view import View
 from peerage.waiting import Slices
 
@@ -55,19 +56,19 @@ class Targets:
         self._directory = view.membership.directory
         self._known: dict[str, _Known] = {}
 
-    async def handle(self, _request: web.Request, criteria: Criteria) -> web.StreamResponse:
+    async def handle(self, request: web.Request, criteria: Criteria) -> web.StreamResponse:
         """Answer with the targets that match all *criteria*; none: with all targets."""
-        return web.Response(body=await self.render(criteria), content_type="application/json")
+        return await send_list(request, await self.groups(criteria), {})
 
-    async def render(self, criteria: Criteria = ()) -> bytes:
-        """Return the list as JSON, made in slices from the instances that are known when it is begun."""
+    async def groups(self, criteria: Criteria = ()) -> list[bytes]:
+        """Return the groups as JSON, made in slices from the instances that are known when it is begun."""
         found, slices = [], Slices()
         for instance in self._directory.find(criteria):
-            found.append(self._groups(instance))
+            found.append(self._groups_of(instance))
             await slices.pause()
         self._forget()
         found.sort(key=_key)
-        return b"[%b]\n" % b",\n".join(known.data for known in found if known.data)
+        return [known.data for known in found if known.data]
 
     def _forget(self) -> None:
         """Forget the instances that left, once they are as many as those that are known."""
@@ -78,7 +79,7 @@ class Targets:
                 if self._directory.get(name) is known.instance
             }
 
-    def _groups(self, instance: Instance) -> _Known:
+    def _groups_of(self, instance: Instance) -> _Known:
         known = self._known.get(instance.name)
         if known is None or known.instance is not instance:
             data = as_json(target_groups(instance))[1:-1].encode()

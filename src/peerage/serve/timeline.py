@@ -46,20 +46,19 @@ def moment_of(change: Change, at: float) -> Moment | None:
 
 
 def _word(change: Change) -> str | None:
-    match change:
-        case Change(None, _):
-            return "joined"
-        case Change(Instance() as before, Instance() as after) if before.name == after.name:
-            state = row_of(after).state
-            if state == row_of(before).state:
-                return None
-            return "back" if state == "ready" else state
-        case Change(Instance() as before, Instance() as after) if before.sequence <= after.sequence:
-            return "back" if _process(before) == _process(after) else "restarted"
-        case Change(Instance() as before, _):
-            # What is visible afterwards, if anything, is an older record of another process.
-            return "left" if before.draining else "vanished"
-    return None
+    before, after = change
+    if before is None:
+        return "joined"
+    # A record gets another name if a registry without its data gives its own one to another instance.
+    if after is not None and (before.name == after.name or before.sequence == after.sequence):
+        state = row_of(after).state
+        if state == row_of(before).state:
+            return None
+        return "back" if state == "ready" else state
+    if after is not None and (before.sequence <= after.sequence or _process(before) == _process(after)):
+        return "back" if _process(before) == _process(after) else "restarted"
+    # What is visible afterwards, if anything, is an older record of another process.
+    return "left" if before.draining else "vanished"
 
 
 def _process(instance: Instance) -> tuple[object, ...]:

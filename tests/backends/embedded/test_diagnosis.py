@@ -54,7 +54,7 @@ async def test_what_dead_processes_and_others_left(tmp_path):
         (run_folder(base) / "Dead.0000000001").write_bytes(RECORD)
         (run_folder(base) / "notes.txt").write_text("?")
         findings = {each.severity: each.what for each in await registry.diagnose(None, "")}
-        assert "1 file in" in findings[Severity.NOTE]
+        assert ": 1. The next reader" in findings[Severity.NOTE]
         assert "'notes.txt'" in findings[Severity.WARNING]
         assert "Dead.0000000001" in records_in(base)
 
@@ -79,9 +79,14 @@ async def test_a_folder_that_does_not_exist_yet(tmp_path):
         ({"free_bytes": 20_000_000}, "folder", Severity.WARNING, "has 20.0 MB free"),
         ({"free_files": 3}, "folder", Severity.WARNING, "3 files can still be created"),
         ({"inotify": (128, 128)}, "limits", Severity.WARNING, "128 of 128 inotify instances"),
-        ({"descriptors": 64}, "limits", Severity.WARNING, "64 descriptors"),
+        (
+            {"descriptors": 64},
+            "limits",
+            Severity.WARNING,
+            "64 descriptors open: one for each connection and record",
+        ),
         ({"strangers": tuple("abcdefg")}, "folder", Severity.WARNING, "'e' and 2 more."),
-        ({"dead": 4}, "folder", Severity.NOTE, "4 files"),
+        ({"dead": 4}, "folder", Severity.NOTE, ": 4. The next reader"),
     ],
 )
 def test_each_fault_is_found(change, check, severity, said):

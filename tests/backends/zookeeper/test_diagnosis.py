@@ -90,7 +90,7 @@ async def test_a_protected_registry_is_well(guarded, server):
         diagnosis = await until(guarded, well)
     assert PASSWORD not in repr(diagnosis)
     [finding] = found(diagnosis, "server", Severity.OK)
-    assert f"{server.address} serves alone, ZooKeeper 3." in finding.what
+    assert f"{server.address} is a single server, ZooKeeper 3." in finding.what
     [finding] = found(diagnosis, "access", Severity.OK)
     assert folder_of(guarded) in finding.what
     [finding] = found(diagnosis, "session", Severity.OK)
@@ -145,7 +145,7 @@ async def test_a_server_that_does_not_answer(through, proxy):
     """It is said in less than the three seconds that a diagnosis takes at most."""
     proxy.black_hole()
     [finding] = found(await diagnose(through, probe=False), "server")
-    assert "accepts connections, and doesn't answer" in finding.what
+    assert "accepts connections, but doesn't answer" in finding.what
 
 
 @pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n"])
@@ -233,7 +233,7 @@ async def test_a_cluster_with_one_of_each_fault(url, server):
 @pytest.mark.long
 @pytest.mark.parametrize(
     ("option", "said"),
-    [("false", "runs and serves no requests: it has no quorum"), ("true", "is read-only")],
+    [("false", "runs, but serves no requests: it has no quorum"), ("true", "is read-only")],
 )
 async def test_a_server_without_a_quorum(tmp_path, option, said):
     """It refuses, or answers to clients that only read, which peerage's isn't."""
@@ -254,13 +254,13 @@ async def test_a_server_without_a_quorum(tmp_path, option, said):
 
 @pytest.mark.ensemble
 async def test_an_ensemble(tmp_path):
-    """All are in step; one is missing; the URL doesn't name all."""
+    """All are in sync; one is missing; the URL doesn't name all."""
     with Ensemble(tmp_path) as ensemble:
         url = f"zookeeper://{ensemble.address}/asab?acl=open"
         await eventually(lambda: "zk_synced_followers\t2" in ensemble.leader().ask("mntr"), "all servers")
         diagnosis = await until(url, lambda diagnosis: diagnosis.well)
         [finding] = found(diagnosis, "quorum", Severity.OK)
-        assert finding.what == "All 3 servers of the ensemble are in step."
+        assert finding.what == "All 3 servers of the ensemble are in sync."
 
         leader = ensemble.leader()
         single = f"zookeeper://{leader.address}/asab?acl=open"
@@ -273,4 +273,4 @@ async def test_an_ensemble(tmp_path):
         expected = {"server", "quorum"}
         diagnosis = await until(url, lambda diagnosis: {check for check, _ in bad(diagnosis)} == expected)
         [finding] = found(diagnosis, "quorum")
-        assert finding.what.startswith("2 of 3 servers of the ensemble are in step: the next one")
+        assert finding.what.startswith("2 of 3 servers of the ensemble are in sync: the next one")

@@ -81,8 +81,9 @@ def _check_disk(found: FolderFacts) -> Iterator[Finding]:
 
 def _check_files(found: FolderFacts) -> Iterator[Finding]:
     if found.dead:
-        dead = "1 file" if found.dead == 1 else f"{found.dead} files"
-        what = f"{dead} in {found.path} of processes that have died: the next reader removes what is left."
+        what = (
+            f"Files in {found.path} of processes that have died: {found.dead}. The next reader removes them."
+        )
         yield Finding("folder", _NOTE, found.path, what)
     if found.strangers:
         listed = ", ".join(f"{name!a}" for name in found.strangers[:_NAMED])
@@ -90,20 +91,18 @@ def _check_files(found: FolderFacts) -> Iterator[Finding]:
         what = f"{found.path} has files that aren't records: {listed}" + (
             f" and {more} more." * (more > 0) or "."
         )
-        yield Finding("folder", _WARNING, found.path, what, "Remove them. Readers leave them out.")
+        yield Finding("folder", _WARNING, found.path, what, "Remove them; readers ignore them.")
 
 
 def _check_limits(found: FolderFacts) -> Iterator[Finding]:
     if found.inotify is not None and found.inotify[0] >= found.inotify[1]:
         used, allowed = found.inotify
         what = (
-            f"Processes of this user have {used} of {allowed} inotify instances. Further ones poll the "
-            "folder, "
-            "and see changes later."
+            f"Processes of this user have {used} of {allowed} inotify instances. Further ones poll "
+            "the folder, and see changes later."
         )
         todo = f"Raise the limit: sysctl fs.inotify.max_user_instances={8 * allowed}"
         yield Finding("limits", _WARNING, found.path, what, todo)
     if found.descriptors < _FEW_DESCRIPTORS:
-        what = f"A process may have {found.descriptors} descriptors open, one for each connection and each "
-        "record."
+        what = f"A process may have {found.descriptors} descriptors open: one for each connection and record."
         yield Finding("limits", _WARNING, found.path, what, "Raise it: 'ulimit -n', LimitNOFILE of systemd.")

@@ -22,9 +22,9 @@ class Right(IntFlag):
 _CHANGE: Final = Right.WRITE | Right.CREATE | Right.DELETE | Right.ADMIN
 
 _CLOSE: Final = (
-    "Give all services the same credentials in the URL of the registry, whose new nodes are closed to "
-    "others then (acl=creator closes those that exist). If it is meant so, write acl=open in the URL. See "
-    "docs/security.md."
+    "Give all services the same credentials in the URL of the registry: what they create is then closed to "
+    "others, and acl=creator closes what exists. If everyone is meant to have access, write acl=open in the "
+    "URL. See docs/security.md."
 )
 
 
@@ -69,8 +69,10 @@ def _exposures(access: Access) -> Iterator[str]:
                 "cluster: it can issue tokens with all rights for every service."
             )
         elif access.world & _CHANGE:
-            yield f"Every client that reaches the servers may change {access.path}, the private key of the "
-            "cluster."
+            yield (
+                f"Every client that reaches the servers may change {access.path}, the private key of the "
+                "cluster: it can put its own there, and issue tokens with all rights."
+            )
     elif access.world & _CHANGE:
         rights = ", ".join(
             right.name.lower() for right in Right if right.name and right & access.world & _CHANGE
@@ -90,8 +92,8 @@ def check_session(asked: float, granted: float) -> Finding:
         "session",
         Severity.WARNING,
         "",
-        f"The session time-out is {granted:g} s, {shorter} than the {asked:g} s asked for: the record of a "
-        "process that died stays for so long.",
+        f"The session time-out is {granted:g} s, {shorter} than the {asked:g} s asked for. That is how long "
+        "the record of a process that died stays.",
         "Set minSessionTimeout or maxSessionTimeout of the servers (2 and 20 times their tickTime by "
         f"default), or write session_timeout={granted:g} in the URL of the registry.",
     )

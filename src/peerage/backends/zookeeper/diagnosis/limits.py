@@ -41,8 +41,8 @@ _COUNTERS: Final = {
         "Advertise fewer ids, or raise jute.maxbuffer of all servers and clients.",
     ),
     "zk_throttled_ops": (
-        "has put off requests because it had too many",
-        "Give the server more CPU or a faster disk, or find out which client asks so much.",
+        "has throttled requests, because it had too many",
+        "Give the server more CPU or a faster disk, or find out which client sends so many requests.",
     ),
     "zk_unrecoverable_error_count": (
         "has had errors that it can't recover from",
@@ -82,14 +82,14 @@ def _load(found: Mapping[str, float]) -> Iterator[tuple[str, str]]:
     waiting = found.get("zk_outstanding_requests", 0)
     if waiting >= _OUTSTANDING:
         yield (
-            f"has {waiting:.0f} requests waiting, and puts its clients off at 1000",
-            "Give the server more CPU or a faster disk for its log, or find out which client asks so much.",
+            f"has {waiting:.0f} requests waiting, and throttles its clients at 1000",
+            "Give the server more CPU or a faster disk, or find out which client sends so many requests.",
         )
     latency = found.get("zk_avg_latency", 0)
     if latency >= _LATENCY:
         yield (
             f"needs {latency:g} ms for a request on average",
-            "Give its log a disk of its own, and see whether Java collects garbage for long.",
+            "Give its log a disk of its own, and check how long Java's garbage collection takes.",
         )
 
 
@@ -108,7 +108,7 @@ def _clients(words: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     for address, count in clients.most_common(1):
         if limit and count >= _NEAR * limit:
             yield (
-                f"has {count} connections of {address}, and allows each address {limit}",
+                f"has {count} connections from {address}, and allows {limit} from each address",
                 "Raise maxClientCnxns, or let the processes there share one connection.",
             )
 

@@ -18,12 +18,12 @@ _OLDEST: Final = (3, 6)
 _VERSION: Final = re.compile(r"Zookeeper version: ([0-9]{1,9}(?:\.[0-9]{1,9}){0,3})(?![0-9])")
 _MODE: Final = re.compile(r"^Mode: (\S+)$", re.MULTILINE)
 
-#: The modes of servers of an ensemble, and what a server of each does.
+#: The modes of servers, and what a server of each is.
 _MODES: Final = {
-    "leader": "leads",
-    "follower": "follows",
-    "observer": "observes",
-    "standalone": "serves alone",
+    "leader": "the leader",
+    "follower": "a follower",
+    "observer": "an observer",
+    "standalone": "a single server",
 }
 
 _WHITELIST: Final = "4lw.commands.whitelist=srvr,ruok,mntr,conf,cons,envi"
@@ -58,8 +58,8 @@ def _check_server(asked: Asked, location: Location) -> Iterator[Finding]:
             "server",
             _NOTE,
             asked.server,
-            f"{asked.server} is ZooKeeper, and may not say how it is: no four-letter word is enabled.",
-            f"Write {_WHITELIST} into its configuration, and restart it.",
+            f"{asked.server} is ZooKeeper, but says nothing about its state: no four-letter word is enabled.",
+            f"Add {_WHITELIST} to its configuration, and restart it.",
         )
     else:
         what, todo = _complaint(asked, location)
@@ -90,20 +90,23 @@ _OTHER_KIND: Final = {
 }
 
 _COMPLAINTS: Final = {
-    Stage.LOOKED_UP: ("has no address here", "Correct the name in the URL, or mend the name service."),
+    Stage.LOOKED_UP: (
+        "has no address here",
+        "Correct the name in the URL, or let DNS or /etc/hosts resolve it.",
+    ),
     Stage.CONNECTED: (
         "accepts no connection",
         "Start ZooKeeper there, open the port in the firewall, or take the server out of the URL.",
     ),
     Stage.SILENT: (
-        "accepts connections, and doesn't answer",
+        "accepts connections, but doesn't answer",
         (
-            "Look at the process: stopped (SIGSTOP), collecting garbage, or its disk full. If it lives, it "
-            "isn't ZooKeeper: correct the port in the URL."
+            "Look at the process: it may be stopped (SIGSTOP), collecting garbage, or its disk full. If it "
+            "isn't ZooKeeper, correct the port in the URL."
         ),
     ),
     Stage.LOOKING: (
-        "runs and serves no requests: it has no quorum, or is still starting",
+        "runs, but serves no requests: it has no quorum, or is still starting",
         (
             "Start the other servers of the ensemble; more than half of them must run and reach each "
             "other. Its log says which ones it doesn't reach."
@@ -137,7 +140,7 @@ def _check_serving(asked: Asked) -> Iterator[Finding]:
             _PROBLEM,
             asked.server,
             f"{asked.server} is read-only: it has lost touch with more than half of its ensemble.",
-            "Start the other servers, or mend the network between them. Services go on with what they know.",
+            "Start the other servers, or repair the network between. Services go on with what they know.",
         )
     else:
         yield Finding("server", _OK, asked.server, _praise(asked.server, version, mode, measured))
@@ -156,14 +159,14 @@ def _check_serving(asked: Asked) -> Iterator[Finding]:
             asked.server,
             f"{asked.server} doesn't say how near its limits it is: the four-letter word 'mntr' isn't "
             "enabled, or wasn't answered in time.",
-            f"If it isn't, write {_WHITELIST} into its configuration, and restart it.",
+            f"If it isn't, add {_WHITELIST} to its configuration, and restart it.",
         )
     yield from check_limits(asked.server, measured, asked.words)
 
 
 def _praise(server: str, version: str | None, mode: str, found: dict[str, float]) -> str:
     release = version or "of an unknown version"
-    what = f"{server} {_MODES.get(mode, f'has the mode {mode!a}')}, ZooKeeper {release}"
+    what = f"{server} is {_MODES.get(mode, f'in the mode {mode!a}')}, ZooKeeper {release}"
     if not found:
         return f"{what}."
     return (
@@ -205,7 +208,7 @@ def _check_ensemble(serving: Sequence[Asked], all_asked: Sequence[Asked]) -> Ite
             _NOTE,
             "",
             f"The servers have different versions: {', '.join(sorted(versions))}.",
-            "Finish the update, if this isn't one that is under way.",
+            "If no update is under way, finish the last one.",
         )
 
 
@@ -225,19 +228,19 @@ def _check_size(
             "quorum",
             _WARNING,
             "",
-            f"{synced + 1} of {size} servers of the ensemble are in step: {rest}.",
+            f"{synced + 1} of {size} servers of the ensemble are in sync: {rest}.",
             "Start the others, and read their logs if they don't join.",
         )
     elif size and synced is not None and len(serving) == len(all_asked):
         # The leader notices only after a while that a server doesn't answer.
-        yield Finding("quorum", _OK, "", f"All {size} servers of the ensemble are in step.")
+        yield Finding("quorum", _OK, "", f"All {size} servers of the ensemble are in sync.")
     if size > len(all_asked):
         named = "1 of them" if len(all_asked) == 1 else f"{len(all_asked)} of them"
         yield Finding(
             "quorum",
             _WARNING,
             "",
-            f"The ensemble has {size} servers, and the URL names {named}: services can't go to the others.",
+            f"The ensemble has {size} servers, and the URL names {named}: services can't use the others.",
             "Name all servers in the URL of the registry.",
         )
     if size and size % 2 == 0:

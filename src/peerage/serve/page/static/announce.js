@@ -3,7 +3,10 @@
 import { byId, setText } from "./dom.js";
 import { clean, count } from "./text.js";
 
-const IMPORTANT = { vanished: "vanished", suspect: "became suspect" };
+const IMPORTANT = new Map([
+  ["vanished", "vanished"],
+  ["suspect", "became suspect"],
+]);
 
 // Seconds after which a change is history: a page that was just opened doesn't read it out.
 const OLD = 30;
@@ -16,14 +19,14 @@ let waiting = null;
 
 /** Read out an entry of the timeline, if it is important; the banner itself tells of the registry. */
 export function announce(moment, now) {
-  if (!(moment.what in IMPORTANT) || now - moment.at > OLD) return;
+  if (!IMPORTANT.has(moment.what) || now - moment.at > OLD) return;
   collected.push(moment);
   waiting ??= setTimeout(say, PAUSE);
 }
 
 function say() {
   waiting = null;
-  const sentences = Object.entries(IMPORTANT).map(([what, words]) => {
+  const sentences = [...IMPORTANT].map(([what, words]) => {
     const moments = collected.filter((moment) => moment.what === what);
     if (moments.length === 0) return "";
     const services = [...new Set(moments.map((moment) => clean(moment.service)))];

@@ -8,21 +8,13 @@ import { kind } from "./state.js";
 const TERM = /(-?)(?:([^\s"=]+)=)?("[^"]*"?|\S+)/g;
 
 /** Names under which a field of a row can be asked for, besides the keys of its custom ids. */
-const FIELDS = {
-  name: "name",
-  state: "state",
-  service: "service",
-  service_id: "service",
-  instance: "instance",
-  instance_id: "instance",
-  node: "node",
-  node_id: "node",
-  site: "site",
-  site_id: "site",
-  host: "host",
-  appclass: "appclass",
-  version: "version",
-};
+const FIELDS = new Map([
+  ...["service", "instance", "node", "site"].map((field) => [`${field}_id`, field]),
+  ...["name", "state", "service", "instance", "node", "site", "host", "appclass", "version"].map((field) => [
+    field,
+    field,
+  ]),
+]);
 
 /** Return the terms that a text spells: `orders -ready node_id=n1 version=4.*`. */
 export function parse(text) {
@@ -61,7 +53,7 @@ function same(found, value) {
 
 function valuesOf(row, key) {
   if (key === "state" && "state" in row) return [fold(row.state), fold(kind(row))];
-  const field = FIELDS[key];
+  const field = FIELDS.get(key);
   const values = field === undefined ? customIds(row, key) : [row[field]];
   return values.map((each) => fold(clean(each)));
 }

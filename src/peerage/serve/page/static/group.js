@@ -8,8 +8,9 @@ import { clean, compare, count } from "./text.js";
 // Versions that a heading lists; of more it gives the number.
 const LISTED = 4;
 
-// Dots that a heading has at most.
+// Dots and states that a heading has at most.
 const DOTS = 60;
+const STATES = 5;
 
 export class Group {
   /** The lines, sorted as they are shown. */
@@ -91,7 +92,7 @@ export class Group {
     this.mixed = numbers.size > 1;
     const sorted = [...numbers].sort(([one], [other]) => compare(one, other));
     const usual = sorted.reduce((most, each) => (each[1] >= most[1] ? each : most), ["", 0])[0];
-    for (const line of this.lines) line.markVersion(this.mixed && clean(line.row.version) !== usual);
+    for (const line of this.lines) line.markVersion(this.mixed && differs(line.row, usual));
     let texts = sorted.map(([version]) => version);
     if (this.mixed) {
       texts =
@@ -112,19 +113,27 @@ export class Group {
     if (this.dots.dataset.text === text) return;
     this.dots.dataset.text = text;
     this.dots.replaceChildren(...styles.map((style) => element("i", { "data-kind": style })));
-    setAttribute(this.tr, "data-folded", lines.length > 0 ? "" : null);
+    setAttribute(this.body, "data-folded", lines.length > 0 ? "" : null);
   }
 
   #showStates() {
     const numbers = tally(this.lines, kind);
     numbers.delete("ready");
-    const texts = [...numbers].map(([word, number]) => [`${number} ${clean(word)}`, styleOfKind(word)]);
+    const texts = [...numbers]
+      .slice(0, STATES)
+      .map(([word, number]) => [`${number} ${clean(word)}`, styleOfKind(word)]);
     if (this.states.textContent !== texts.map(([text]) => text).join("")) {
       this.states.replaceChildren(
         ...texts.map(([text, style]) => element("span", { "data-kind": style }, text)),
       );
     }
   }
+}
+
+// A record without a version says nothing, and a superseded one isn't called.
+function differs(row, usual) {
+  const version = clean(row.version);
+  return version !== "" && version !== usual && !row.superseded;
 }
 
 /** Return the index in sorted *items* of the first one for which `comparison(item)` is above 0. */

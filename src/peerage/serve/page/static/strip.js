@@ -10,7 +10,13 @@ const HEIGHT = 40;
 
 // What failed is at the bottom of a bar, where it is seen best.
 const KINDS = ["failed", "left", "came"];
-const KIND_OF = { vanished: "failed", suspect: "failed", lost: "failed", left: "left", draining: "left" };
+const KIND_OF = new Map([
+  ["vanished", "failed"],
+  ["suspect", "failed"],
+  ["lost", "failed"],
+  ["left", "left"],
+  ["draining", "left"],
+]);
 
 /** Show the moments of the last hour as bars. */
 export function showStrip(target, moments, now) {
@@ -18,7 +24,7 @@ export function showStrip(target, moments, now) {
   const minutes = Array.from({ length: MINUTES }, () => ({ failed: 0, left: 0, came: 0 }));
   for (const { at, what } of moments) {
     const index = MINUTES - 1 - (last - Math.floor(at / 60));
-    if (index >= 0 && index < MINUTES) minutes[index][KIND_OF[what] ?? "came"] += 1;
+    if (index >= 0 && index < MINUTES) minutes[index][KIND_OF.get(what) ?? "came"] += 1;
   }
   const sums = minutes.map((minute) => minute.failed + minute.left + minute.came);
   const most = Math.max(...sums);

@@ -9,18 +9,21 @@ import { clean, count } from "./text.js";
 // In this order; other words of records follow.
 const ORDER = ["ready", "draining", "suspect", "not callable", "left by hand", "unreadable", "superseded"];
 
+// A record may have any word as its state. Of those, the most frequent ones have a button, and this many.
+const OTHERS = 8;
+
 /** Kinds that a record may be of besides its state. */
-export const EXTRA = {
-  unconfirmed: (row) => row.unconfirmed,
-  "needs attention": (row) => messages(row).length > 0,
-  "has problems": (row) => row.problems.length > 0,
-  "mixed versions": (_row, group) => group.mixed,
-};
+export const EXTRA = new Map([
+  ["unconfirmed", (row) => row.unconfirmed],
+  ["needs attention", (row) => messages(row).length > 0],
+  ["has problems", (row) => row.problems.length > 0],
+  ["mixed versions", (_row, group) => group.mixed],
+]);
 
 /** Tell whether a row of a group is of one of *kinds*; all are if there are none. */
 export function isOf(kinds, row, group) {
   if (kinds.size === 0 || kinds.has(kind(row))) return true;
-  return Object.entries(EXTRA).some(([name, is]) => kinds.has(name) && is(row, group));
+  return [...EXTRA].some(([name, is]) => kinds.has(name) && is(row, group));
 }
 
 export class Summary {
@@ -48,15 +51,13 @@ export class Summary {
       const rows = group.lines.map((line) => line.row).filter(matches);
       for (const row of rows) {
         add(numbers, kind(row));
-        for (const [name, is] of Object.entries(EXTRA)) if (is(row, group)) add(numbers, name);
+        for (const [name, is] of EXTRA) if (is(row, group)) add(numbers, name);
       }
     }
     number(byId("services"), shown.services, all.services, "service");
     number(byId("instances"), shown.instances, all.instances, "instance");
-    const sorted = [...numbers.keys()].sort(
-      (one, other) => rank(one) - rank(other) || (one < other ? -1 : 1),
-    );
-    for (const [name, button] of this.#buttons) if (!numbers.has(name)) this.#remove(name, button);
+    const sorted = choose(numbers, kinds);
+    for (const [name, button] of this.#buttons) if (!sorted.includes(name)) this.#remove(name, button);
     let next = this.list.firstChild;
     for (const name of sorted) {
       const button = this.#buttons.get(name) ?? this.#add(name);
@@ -70,7 +71,7 @@ export class Summary {
   }
 
   #add(name) {
-    const style = name in EXTRA ? "extra" : styleOfKind(name);
+    const style = EXTRA.has(name) ? "extra" : styleOfKind(name);
     const label = element("span", { class: "state" }, clean(name));
     const button = element(
       "button",
@@ -90,6 +91,15 @@ export class Summary {
   }
 }
 
+// The names of the buttons, in their order.
+function choose(numbers, kinds) {
+  const others = [...numbers.keys()].filter((name) => rank(name) === ORDER.length && !kinds.has(name));
+  others.sort((one, other) => numbers.get(other) - numbers.get(one));
+  const left = new Set(others.slice(OTHERS));
+  const names = [...numbers.keys()].filter((name) => !left.has(name));
+  return names.sort((one, other) => rank(one) - rank(other) || (one < other ? -1 : 1));
+}
+
 function add(numbers, name) {
   numbers.set(name, (numbers.get(name) ?? 0) + 1);
 }
@@ -100,7 +110,7 @@ function number(target, shown, all, noun) {
 }
 
 function rank(name) {
-  if (name in EXTRA) return 100 + Object.keys(EXTRA).indexOf(name);
+  if (EXTRA.has(name)) return 100 + [...EXTRA.keys()].indexOf(name);
   const index = ORDER.indexOf(name);
   return index < 0 ? ORDER.length : index;
 }

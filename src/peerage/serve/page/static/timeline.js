@@ -8,10 +8,10 @@ import { clean, count } from "./text.js";
 const MOST = 200;
 
 // What an entry about the registry says; the others name an instance.
-const REGISTRY = {
-  lost: ["lost", "touch with the registry"],
-  found: ["back", "in touch with the registry"],
-};
+const REGISTRY = new Map([
+  ["lost", ["lost", "touch with the registry"]],
+  ["found", ["back", "in touch with the registry"]],
+]);
 
 export class Timeline {
   #shown = [];
@@ -62,7 +62,9 @@ function note(all, matching) {
 
 function draw(moment) {
   const time = element("time", { datetime: new Date(moment.at * 1000).toISOString() }, timeOfDay(moment.at));
-  const [word, about] = REGISTRY[moment.what] ?? [clean(moment.what), null];
+  // A record may have any word as its state, also "lost".
+  const known = moment.service === null && moment.instance === null ? REGISTRY.get(moment.what) : undefined;
+  const [word, about] = known ?? [clean(moment.what), null];
   const what = element("span", { class: "what" }, word);
   const subject =
     about === null
