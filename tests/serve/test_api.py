@@ -8,6 +8,7 @@ import pytest
 from aiohttp import web
 from tests.serve.clients import Known, parsed
 
+import peerage
 from peerage import Discovery
 from peerage.directory.listing import listing
 from peerage.registry import open_registry
@@ -201,6 +202,17 @@ async def test_head_answers_without_a_body(served):
         async with served.session.head(f"{served.url}{path}?service_id=x") as response:
             assert response.status == 200, path
             assert await response.read() == b""
+
+
+async def test_the_document_describes_every_path(served):
+    """But for the page and its files; where it is mounted, it says where."""
+    document = await served.json("/v1/openapi.json")
+    app = create_app(served.view)
+    paths = {resource.canonical for resource in app.router.resources()}
+    assert {path for path in paths if path != "/" and "static" not in path} == set(document["paths"])
+    (server,) = document["servers"]
+    assert served.url.endswith(server["url"].rstrip("/"))
+    assert document["info"]["version"] == peerage.__version__
 
 
 async def test_nothing_is_said_about_the_directory_before_it_is_known(request):

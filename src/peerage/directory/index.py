@@ -82,10 +82,11 @@ class Index:
         """Return how many instances of each standing have each value of *key*."""
         counts: dict[str, dict[Standing, int]] = {}
         for standing, group in self._groups.items():
-            for (found_key, value), found in tuple(group.items()):
-                if found_key == key:
+            # Not the items: as many new tuples would make the garbage collector go through all objects.
+            for pair in tuple(group):
+                if pair[0] == key and (found := group.get(pair)) is not None:
                     count = len(found) if isinstance(found, Members) else 1
-                    counts.setdefault(value, {})[standing] = count
+                    counts.setdefault(pair[1], {})[standing] = count
         return counts
 
     def targets(self, pair: _Pair) -> Members:

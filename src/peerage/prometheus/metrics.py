@@ -4,14 +4,14 @@ Names follow Prometheus' "Metric and label naming": base units, and ``_total`` f
 are the only label that grows with the cluster, and their number is bounded.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import accumulate, chain
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
-    HistogramMetricFamily,
     InfoMetricFamily,
     Metric,
 )
@@ -20,13 +20,15 @@ from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 import peerage
+from peerage.balancing import Observer, Service
 from peerage.balancing.counts import BOUNDS, Tally
 from peerage.directory.index import Standing
 from peerage.membership import Membership
+from peerage.prometheus.families import Family, Values, counters, gauges
 
 if TYPE_CHECKING:
     from peerage.auth.authorization import TokenCounts
-    from peerage.balancing import Balancer, Service
+    from peerage.balancing import Balancer
     from peerage.discovery import Discovery
     from peerage.prometheus.exposition import Clients
 
@@ -37,6 +39,12 @@ MOST_SERVICES: Final = 500
 
 #: Services to which calls are shown under a label of their own: some thirty series each, mostly buckets.
 MOST_CALLED: Final = 200
+
+#: The upper bounds of the buckets, as the label ``le`` has them.
+_BOUNDS: Final = (*map(floatToGoString, BOUNDS), "+Inf")
+
+#: A service that was called, or several as one: the label, what is known of each, and what happened.
+_Called = tuple[str, list[Service], Tally]
 
 #: The label of the services beyond these, and of calls by other names than a ``service_id``.
 OTHERS: Final = "(others)"
@@ -155,21 +163,23 @@ def _directory(membership: Membership) -> Iterator[Metric]:
         len(directory.unconfirmed),
     )
     yield counter("peerage_directory_changes", "Changes of instances that were applied.", counts.changes)
-    instances = GaugeMetricFamily(
-        "peerage_directory_instances", "Instances by their state.", labels=["state"]
+    services = directory.count_by("service_id")
+    yield gauges(
+        "peerage_directory_instances",
+        "Instances by their state.",
+        ["state"],
+        lambda: (([each.name.lower()], counts.standings.get(each, 0)) for each in Standing),
     )
-    services = GaugeMetricFamily(
-        "peerage_service_instances", "Instances of each service by their state.", labels=["service", "state"]
+    yield gauges(
+        "peerage_service_instances",
+        "Instances of each service by their state.",
+        ["service", "state"],
+        lambda: (
+            ((service, each.name.lower()), sum(one.get(each, 0) for one in standings))
+            for service, standings in _bounded(services, MOST_SERVICES)
+            for each in Standing
+        ),
     )
-    for standing in Standing:
-        instances.add_metric([standing.name.lower()], counts.standings.get(standing, 0))
-    for service, standings in _bounded(directory.count_by("service_id"), MOST_SERVICES):
-        for standing in Standing:
-            services.add_metric(
-                [service, standing.name.lower()], sum(each.get(standing, 0) for each in standings)
-            )
-    yield instances
-    yield services
 
 
 def _registrations(discovery: "Discovery") -> Iterator[Metric]:
@@ -177,63 +187,82 @@ def _registrations(discovery: "Discovery") -> Iterator[Metric]:
     for registration in discovery.registrations:
         registered = "pending" if registration.name is None else "registered"
         states["draining" if registration.draining else registered] += 1
-    family = GaugeMetricFamily(
+    yield gauges(
         "peerage_registrations",
         "What this process advertises; pending: the registry doesn't have it.",
-        labels=["state"],
+        ["state"],
+        lambda: (([state], count) for state, count in states.items()),
     )
-    for state, count in states.items():
-        family.add_metric([state], count)
-    yield family
 
 
 def _calls(balancer: "Balancer | None") -> Iterator[Metric]:
-    attempts = CounterMetricFamily(
+    called = [] if balancer is None else [*_called(balancer)]
+    yield counters(
         "peerage_client_attempts",
         "Requests sent to an instance, by their outcome.",
-        labels=["service", "outcome"],
+        ["service", "outcome"],
+        lambda: (
+            ((service, outcome), count)
+            for service, _, tally in called
+            for outcome, count in tally.attempts().items()
+        ),
     )
-    durations = HistogramMetricFamily(
+    yield Family(
+        "histogram",
         "peerage_client_attempt_duration_seconds",
         "Time until the head of the answer, of answered attempts.",
-        labels=["service"],
+        ["service", "le"],
+        lambda: chain.from_iterable(_durations(service, tally) for service, _, tally in called),
     )
-    sums = {
-        name: CounterMetricFamily(f"peerage_client_{name}", text, labels=["service"])
-        for name, text in _SUMS.items()
-    }
-    under_way = GaugeMetricFamily(
-        "peerage_client_requests_in_flight", "Requests whose answer isn't complete.", labels=["service"]
+    yield counters(
+        "peerage_client_calls_given_up",
+        "Calls that failed in the end, by how.",
+        ["service", "ending"],
+        lambda: (
+            ((service, ending), count)
+            for service, _, tally in called
+            for ending, count in tally.given_up.items()
+        ),
     )
-    ejected = GaugeMetricFamily(
+    for name, text in _SUMS.items():
+        yield counters(f"peerage_client_{name}", text, ["service"], partial(_sums, called, name))
+    yield gauges(
+        "peerage_client_requests_in_flight",
+        "Requests whose answer isn't complete.",
+        ["service"],
+        lambda: (([service], sum(each.outstanding for each in known)) for service, known, _ in called),
+    )
+    yield gauges(
         "peerage_client_ejected_instances",
         "Instances that get no requests, because too many of them failed.",
-        labels=["service"],
+        ["service"],
+        lambda: (([service], sum(len(each.ejected) for each in known)) for service, known, _ in called),
     )
-    given_up = CounterMetricFamily(
-        "peerage_client_calls_given_up", "Calls that failed in the end, by how.", labels=["service", "ending"]
-    )
-    for service, known, tally in () if balancer is None else _called(balancer):
-        for outcome, count in tally.attempts().items():
-            attempts.add_metric([service, outcome], count)
-        for ending, count in tally.given_up.copy().items():
-            given_up.add_metric([service, ending], count)
-        buckets = zip((*map(floatToGoString, BOUNDS), "+Inf"), accumulate(tally.durations), strict=True)
-        durations.add_metric([service], list(buckets), tally.seconds)
-        for name, family in sums.items():
-            family.add_metric([service], getattr(tally, name))
-        under_way.add_metric([service], sum(each.outstanding for each in known))
-        ejected.add_metric([service], sum(len(each.ejected) for each in known))
-    yield from (attempts, durations, given_up, *sums.values(), under_way, ejected)
     yield gauge(
         "peerage_client_avoided_instances",
         "Instances that get no requests, because they are ejected, refuse connections or have stalled.",
         0 if balancer is None else len(balancer.avoided),
     )
-    probes = CounterMetricFamily("peerage_client_probes", "Background probes.", labels=["result"])
-    probes.add_metric(["passed"], 0 if balancer is None else balancer.observer.probes_passed)
-    probes.add_metric(["failed"], 0 if balancer is None else balancer.observer.probes_failed)
-    yield probes
+    observer = Observer() if balancer is None else balancer.observer
+    passed, failed = observer.probes_passed, observer.probes_failed
+    yield counters(
+        "peerage_client_probes",
+        "Background probes.",
+        ["result"],
+        lambda: iter(((["passed"], passed), (["failed"], failed))),
+    )
+
+
+def _durations(service: str, tally: Tally) -> Iterator[Values]:
+    """Yield the samples of a histogram."""
+    for bound, count in zip(_BOUNDS, accumulate(tally.durations), strict=True):
+        yield "_bucket", (service, bound), count
+    yield "_count", (service,), tally.answered
+    yield "_sum", (service,), tally.seconds
+
+
+def _sums(called: Iterable[_Called], name: str) -> Iterator[tuple[Sequence[str], float]]:
+    return (((service,), getattr(tally, name)) for service, _, tally in called)
 
 
 #: Counters of a tally, and what they count.
@@ -253,20 +282,24 @@ def _tokens(counts: "TokenCounts | None") -> Iterator[Metric]:
         "Tokens of callers that were accepted.",
         counts.accepted if counts else 0,
     )
-    refused = CounterMetricFamily(
-        "peerage_auth_requests_refused", "Requests that were refused, by the reason.", labels=["reason"]
+    refused = sorted(counts.refused.items()) if counts else []
+    yield counters(
+        "peerage_auth_requests_refused",
+        "Requests that were refused, by the reason.",
+        ["reason"],
+        lambda: (([str(reason)], count) for reason, count in refused),
     )
-    for reason, count in sorted(counts.refused.items()) if counts else ():
-        refused.add_metric([str(reason)], count)
-    yield refused
-    fetches = CounterMetricFamily("peerage_auth_key_fetches", "Fetches of users' keys.", labels=["result"])
-    fetches.add_metric(["succeeded"], counts.fetches if counts else 0)
-    fetches.add_metric(["failed"], counts.fetches_failed if counts else 0)
-    yield fetches
+    succeeded, failed = (counts.fetches, counts.fetches_failed) if counts else (0, 0)
+    yield counters(
+        "peerage_auth_key_fetches",
+        "Fetches of users' keys.",
+        ["result"],
+        lambda: iter(((["succeeded"], succeeded), (["failed"], failed))),
+    )
     yield gauge("peerage_auth_keys", "Users' keys that are known.", counts.keys if counts else 0)
 
 
-def _called(balancer: "Balancer") -> Iterator[tuple[str, list["Service"], Tally]]:
+def _called(balancer: "Balancer") -> Iterator[_Called]:
     """Yield the services that were called, and what is known about each."""
     services: dict[str, list[Service]] = {}
     for (key, value), service in tuple(balancer.services.items()):

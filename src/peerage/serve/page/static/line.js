@@ -52,7 +52,8 @@ export class Line {
     this.key = clean(row.instance ?? row.name);
     setText(this.opener, this.key);
     setText(this.kind, clean(row.state));
-    setText(this.marks, (row.superseded ? ", superseded" : "") + (row.unconfirmed ? ", unconfirmed" : ""));
+    setText(this.marks, marks(row));
+    setAttribute(this.tr, "data-marked", marks(row) === "" ? null : "");
     setAttribute(this.tr, "data-kind", styleOf(row));
     setText(this.#cells.node, node(row));
     setText(this.#cells.version, clean(row.version));
@@ -127,6 +128,11 @@ export function styleOf(row) {
 /** Return the word by which the style sheet knows a kind of row. */
 export function styleOfKind(word) {
   return KNOWN.has(word) ? word.replaceAll(" ", "-") : "other";
+}
+
+/** Return what is said beside the state of a row. */
+export function marks(row) {
+  return (row.superseded ? ", superseded" : "") + (row.unconfirmed ? ", unconfirmed" : "");
 }
 
 /** Return the node of a row, and its host if that says more. */

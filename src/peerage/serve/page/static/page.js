@@ -5,6 +5,7 @@ import * as banner from "./banner.js";
 import { announce } from "./announce.js";
 import { byId, setAttribute, setText } from "./dom.js";
 import { matches, matchesMoment, parse } from "./filter.js";
+import * as heading from "./heading.js";
 import { listen, Roving } from "./keys.js";
 import { Panel } from "./record.js";
 import * as scroll from "./scroll.js";
@@ -13,7 +14,7 @@ import { follow } from "./stream.js";
 import { showStrip } from "./strip.js";
 import { isOf, Summary } from "./summary.js";
 import { Table } from "./table.js";
-import { clean, count } from "./text.js";
+import { clean } from "./text.js";
 import { startTheme } from "./theme.js";
 import { Timeline } from "./timeline.js";
 import * as url from "./url.js";
@@ -30,7 +31,6 @@ let everything = false;
 let scheduled = false;
 /** When the connection to the server was lost, in seconds since the epoch; null while there is one. */
 let lostAt = null;
-let connectedOnce = false;
 
 const table = new Table(
   byId("table"),
@@ -89,33 +89,28 @@ function drawAll() {
 }
 
 function drawSummary() {
-  const numbers = summary.show(table.groups, (row) => matches(terms, row), choice.kinds);
-  const suspects = numbers.get("suspect") ?? 0;
+  summary.show(table.groups, (row) => matches(terms, row), choice.kinds);
   const shown = table.groups.some((group) => !group.body.hidden);
   byId("nothing").hidden = shown;
   byId("table").hidden = !shown;
   byId("nothing-clear").hidden = cluster.rows.size === 0;
   if (cluster.rows.size > 0) setText(byId("nothing-text"), "No instance matches the filter.");
   else setText(byId("nothing-text"), emptyText());
-  document.title = `${suspects > 0 ? `${suspects} suspect · ` : ""}${count(cluster.rows.size, "instance")} · peerage`;
 }
 
 function emptyText() {
   const { status } = cluster;
-  if (status === null || !status.ready) return "Waiting for the registry…";
-  return `No instance is advertised in ${clean(status.registry)}. Start a service that advertises itself, or see ‘peerage demo’.`;
+  if (status === null) return "Waiting for peerage serve…";
+  if (!status.ready) return "Waiting for the registry…";
+  const registry = clean(status.registry);
+  return `No instance is advertised in ${registry}. Start a service that advertises itself, or see ‘peerage demo’.`;
 }
 
 function drawStatus(now) {
   cluster.statusChanged = false;
   const found = banner.trouble(cluster.status, lostAt);
   banner.show(found, now);
-  const connection = byId("connection");
-  const is = found?.kind ?? (connectedOnce ? "live" : "connecting");
-  setAttribute(connection, "data-is", is);
-  setText(connection, is);
-  setText(byId("registry"), clean(cluster.status?.registry));
-  setAttribute(byId("icon"), "href", found === null ? "static/icon.svg" : "static/icon-trouble.svg");
+  heading.show(cluster, found);
 }
 
 // What the user does
@@ -271,7 +266,6 @@ follow(
   (connected) => {
     if (connected) lostAt = null;
     else lostAt ??= cluster.now();
-    connectedOnce ||= connected;
     cluster.statusChanged = true;
     schedule();
   },

@@ -3,7 +3,7 @@
 import * as ages from "./ages.js";
 import { messages } from "./attention.js";
 import { byId, element, setAttribute, setText } from "./dom.js";
-import { ids, node, styleOf } from "./line.js";
+import { ids, marks, node, styleOf } from "./line.js";
 import { clean, json } from "./text.js";
 
 export class Panel {
@@ -82,9 +82,8 @@ export class Panel {
     this.#age = element("span");
     ages.show(this.#age, at, now);
     const state = element("span", { class: "state" }, clean(row.state));
-    const marks = (row.superseded ? ", superseded" : "") + (row.unconfirmed ? ", unconfirmed" : "");
     const facts = [
-      ["State", [state, marks]],
+      ["State", [element("span", {}, state, marks(row))]],
       ["Service", [clean(row.service)]],
       ["Node", [node(row)]],
       ["Version", [clean(row.version)]],

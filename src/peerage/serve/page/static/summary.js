@@ -67,7 +67,6 @@ export class Summary {
       if (item === next) next = next.nextSibling;
       else this.list.insertBefore(item, next);
     }
-    return numbers;
   }
 
   #add(name) {
