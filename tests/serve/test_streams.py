@@ -110,7 +110,8 @@ async def test_a_client_that_takes_nothing_is_cut_off(monkeypatch, caplog):
             await streams.stall()
             await eventually(lambda: limited.events.dropped == 1)
             await eventually(lambda: not limited.events.clients)
-        assert not caplog.records
+        # asyncio says how long a callback took if the machine is busy.
+        assert not [record for record in caplog.records if record.name != "asyncio"]
         reader, _ = await streams.connect()
         assert b" 200 OK\r\n" in await head_of(reader)
 

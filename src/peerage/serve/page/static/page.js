@@ -83,6 +83,7 @@ function drawRest(now) {
   if (cluster.timelineChanged || rowsChanged) {
     showStrip(byId("strip"), cluster.timeline, now);
     timeline.show(cluster.timeline, (moment) => matchesMoment(terms, moment, cluster.rows.get(moment.name)));
+    if (panel.name !== null) panel.showHistory(cluster.rows.get(panel.name), cluster.timeline);
     cluster.timelineChanged = false;
   }
   if (cluster.statusChanged || rowsChanged) drawStatus(now);
@@ -135,7 +136,7 @@ function setFilter(text) {
 }
 
 function openRecord(name, stay = false) {
-  panel.open(name, cluster.rows.get(name), cluster.now(), stay);
+  panel.open(name, cluster.rows.get(name), cluster.timeline, cluster.now(), stay);
   selectLine(name);
   choose({ record: name });
 }
