@@ -46,6 +46,28 @@ def test_an_instance_is_known_under_another_name_if_its_name_is_taken(directory)
     assert states(directory) == {"i0": "suspect", "i1": None}
 
 
+def test_it_may_have_the_same_number_by_chance(directory):
+    directory.put(made("n1", 900, 0))
+    directory.remove("n1")
+    directory.put(made("n1", 900, 1))
+    assert states(directory) == {"i0": "suspect", "i1": None}
+
+
+@pytest.mark.parametrize("more", [{"web": [["0.0.0.0", 1]]}, {"instance_id": "other"}, {"data": b"{"}])
+def test_an_update_displaces_nothing(directory, more):
+    """It keeps the number, and the instance id or the place; or it can't be read."""
+    directory.put(made("n1", 900, 0))
+    directory.put(record("n1", 900, **{"instance_id": "i0", "web": [["0.0.0.0", 8000]], **more}))
+    assert not directory.displaced
+    assert directory.names() == {"n1"}
+
+
+def test_an_update_of_a_record_without_an_id_may_move_it(directory):
+    for port in (80, 81):
+        directory.put(record("n1", 900, instance_id=None, web=[["0.0.0.0", port]]))
+    assert directory.names() == {"n1"}
+
+
 def test_a_suspect_stays_one_for_as_long_as_before(directory, clock):
     directory.put(made("n1", 900, 0))
     directory.remove("n1")

@@ -134,8 +134,8 @@ class Directory:
             host_key=self._host_key,
             networks=self.networks,
         )
-        if old is not None and old.sequence != record.sequence and self._set_aside(old, new):
-            old = None
+        if old is not None and self.guard is not None and self.guard.is_another(new, old, record.sequence):
+            old = self._set_aside(self.guard, old)
         self.unconfirmed.discard(record.name)
         if new is None:
             self._instances.pop(record.name, None)
@@ -150,11 +150,11 @@ class Directory:
             unowned = "No process owns it, so it isn't called: remove it if it isn't needed."
             self._log_once(record.name, unowned)
 
-    def _set_aside(self, old: Instance, new: Instance | None) -> bool:
-        """Rename *old* if another instance, *new*, has its name: without its data a registry counts anew."""
-        guard, name = self.guard, f"{old.name}#{old.sequence}"
-        if guard is None or name in self._instances or (new is not None and guard.are_one(old, new)):
-            return False
+    def _set_aside(self, guard: Guard, old: Instance) -> Instance | None:
+        """Rename *old*, as another instance has its name; return it if that can't be done, else None."""
+        name = f"{old.name}#{old.sequence}"
+        if name in self._instances:
+            return old
         aside = self._instances[name] = replace(old, name=name)
         del self._instances[old.name]
         self._apply(old.name, old, aside, ())
@@ -162,7 +162,7 @@ class Directory:
         if old.name in self.unconfirmed:
             self.unconfirmed.add(name)
         self.displaced.append(name)
-        return True
+        return None
 
     def restore(self, record: Record, *, suspect: bool = False) -> None:
         """Apply a record of the disk cache, which is :attr:`unconfirmed` until the registry has it as well.

@@ -143,9 +143,21 @@ class Guard:
         return [self.suspect(each, now) for each in kept]
 
     @staticmethod
-    def are_one(one: Instance, other: Instance) -> bool:
-        """Tell whether two records are of the same instance, or one of them has taken the other's place."""
-        return not {*_marks(one)}.isdisjoint(_marks(other))
+    def is_another(new: Instance | None, old: Instance, sequence: int) -> bool:
+        """Tell whether a record with the name of *old* is of another instance, *new*.
+
+        A registry that has lost its data gives names and numbers again. An update of a record keeps its
+        number, but so may a record of another instance, by chance.
+
+        Args:
+            new: None if the record can't be read.
+            old: what was known by that name.
+            sequence: that of the new record.
+        """
+        if new is None:
+            return sequence != old.sequence
+        told = old.instance_id is not None and new.instance_id is not None
+        return (told or sequence != old.sequence) and {*_marks(old)}.isdisjoint(_marks(new))
 
     def renamed(self, instance: Instance, aside: Instance) -> None:
         """Take note that *instance*, whose record's name another one has now, is called *aside*."""
