@@ -68,12 +68,13 @@ class _Api:
 
     # Questions about the directory
 
-    async def services(self, _request: web.Request, criteria: Criteria) -> web.Response:
+    async def services(self, request: web.Request, criteria: Criteria) -> web.StreamResponse:
         services, slices = Services(), Slices()
         for each in matching_rows(self._directory, criteria):
             services.add(each)
             await slices.pause()
-        return answer(services.entries())
+        values = (as_json(entry).encode() for entry in services.entries())
+        return await send_list(request, values, {hdrs.CACHE_CONTROL: "no-store"})
 
     async def instances(self, request: web.Request, criteria: Criteria) -> web.StreamResponse:
         # Taken first: a change meanwhile is in the list, perhaps, and has another tag.

@@ -20,7 +20,7 @@ import { Timeline } from "./timeline.js";
 import * as url from "./url.js";
 
 // Milliseconds of drawing after which the browser gets to show it and to take input.
-const SLICE = 12;
+const SLICE = 40;
 
 const cluster = new Cluster();
 const filter = byId("filter");
@@ -28,6 +28,8 @@ const wide = matchMedia("(min-width: 1100px)");
 let choice = url.read();
 let terms = [];
 let everything = false;
+/** Whether rows changed since what is made of all of them was drawn. */
+let rowsChanged = false;
 let scheduled = false;
 /** `{at, refused}`: since when there is no connection to the server, and why; null while there is one. */
 let lost = null;
@@ -57,7 +59,7 @@ function draw() {
   scheduled = false;
   const now = cluster.now();
   const ends = performance.now() + SLICE;
-  const rowsChanged = everything || cluster.changed.size > 0;
+  rowsChanged ||= everything || cluster.changed.size > 0;
   for (const name of cluster.changed) {
     if (performance.now() > ends) break;
     cluster.changed.delete(name);
@@ -70,6 +72,13 @@ function draw() {
     }
   }
   table.refresh(everything);
+  everything = false;
+  if (cluster.changed.size > 0) schedule();
+  else drawRest(now);
+}
+
+/** Draw what is made of all rows, once they are drawn. */
+function drawRest(now) {
   if (rowsChanged || cluster.statusChanged) drawSummary();
   if (cluster.timelineChanged || rowsChanged) {
     showStrip(byId("strip"), cluster.timeline, now);
@@ -78,10 +87,9 @@ function draw() {
     cluster.timelineChanged = false;
   }
   if (cluster.statusChanged || rowsChanged) drawStatus(now);
-  everything = false;
+  rowsChanged = false;
   roving.refresh();
-  if (cluster.changed.size > 0) schedule();
-  else if (cluster.status !== null) restore();
+  if (cluster.status !== null) restore();
 }
 
 function drawAll() {
