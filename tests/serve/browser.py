@@ -55,7 +55,8 @@ def watch(page: "Page", origin: str, found: list[str], *, away: bool = False) ->
 
     That is to open a dialog, to fail, to write a warning or an error, which includes what its
     Content-Security-Policy forbade, and to ask another origin than *origin* for something.
-    If *away*, that its server can't be reached, or answers 503, isn't added: the browser writes that by itself.
+    If *away*, that its server can't be reached, or answers 503, isn't added: the browser writes that
+    by itself.
     """
 
     async def dismiss(dialog: "Dialog") -> None:
