@@ -9,6 +9,7 @@ from pathlib import Path
 
 from benchmarks import (
     against,
+    changes,
     directory,
     draining,
     embedded,
@@ -30,6 +31,7 @@ from benchmarks import (
 from benchmarks.report import Row, markdown
 
 _PARTS = {
+    "changes": changes.measure,
     "directory": directory.measure,
     "draining": draining.measure,
     "embedded": embedded.measure,
