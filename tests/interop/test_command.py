@@ -79,7 +79,7 @@ async def rows_of(url: str) -> list[dict[str, Any]]:
 
 
 async def test_a_cluster_of_the_original_is_looked_at(cluster, zookeeper, path, url, monkeypatch):
-    """ls, serve, locate and get know it, and find no fault; each node is as before, to the last transaction."""
+    """ls, serve, locate and get know it, and find no fault; each node is as it was, to its last change."""
     async with bare_client(zookeeper.address) as client:
         before = await asyncio.to_thread(everything, client, f"/{path}")
         code, listed = await peerage("ls", "--registry", url)
