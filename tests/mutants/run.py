@@ -5,7 +5,8 @@ Each ``*.patch`` in this folder is a defect. Lines in front of the patch itself 
 - ``Defect:`` what the library does wrong,
 - ``Caught by:`` the invariant that catches it, see :data:`peerage.testing.simulation.checker.INVARIANTS`,
 - ``Registry:`` with which registry to simulate, ``embedded`` or ``zookeeper``,
-- ``Seed:`` of the first schedule, 0 if there is no such line.
+- ``Seed:`` of the first schedule, 0 if there is no such line,
+- ``Token:`` of a schedule that is simulated before those, for a defect that few of them show.
 
 It ends with exit code 1 if a patch doesn't apply, if a defect isn't caught, or if there is an invariant
 without a defect that only this invariant catches in the schedules that were simulated.
@@ -35,12 +36,13 @@ SOURCES = HERE.parent.parent / "src"
 PROGRAM = """
 import json, sys
 from peerage.testing.simulation.scenario import run
-from peerage.testing.simulation.schedule import draw
+from peerage.testing.simulation.schedule import draw, read_token
 invariant, registry, seed, schedules = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 kinds, caught, number, message = set(), None, 0, ""
 while number < schedules and (caught is None or number < caught + 10):
     number += 1
-    result = run(draw(seed + number - 1, registry))
+    chosen = sys.argv[5] if number == 1 else ""
+    result = run(read_token(chosen) if chosen else draw(seed + number - 1, registry))
     kinds |= result.kinds
     if caught is None and invariant in result.kinds:
         caught = number
@@ -59,6 +61,7 @@ class Defect:
     invariant: str
     registry: str
     seed: int
+    token: str
 
     @property
     def name(self) -> str:
@@ -72,7 +75,14 @@ def read(path: Path) -> Defect:
     invariant = fields["Caught by"]
     if invariant not in INVARIANTS:
         sys.exit(f"{path.name}: {invariant!r} is no invariant: {', '.join(INVARIANTS)}")
-    return Defect(path, fields["Defect"], invariant, fields["Registry"], int(fields.get("Seed", "0")))
+    return Defect(
+        path,
+        fields["Defect"],
+        invariant,
+        fields["Registry"],
+        int(fields.get("Seed", "0")),
+        fields.get("Token", ""),
+    )
 
 
 def catch(defect: Defect, schedules: int) -> tuple[str, set[str], str]:
@@ -97,6 +107,7 @@ def catch(defect: Defect, schedules: int) -> tuple[str, set[str], str]:
             defect.registry,
             f"{defect.seed}",
             f"{schedules}",
+            defect.token,
         ]
         try:
             ended = subprocess.run(

@@ -3,6 +3,7 @@
 import * as ages from "./ages.js";
 import { messages } from "./attention.js";
 import { byId, element, setAttribute, setText } from "./dom.js";
+import { historyOf, showHistory } from "./history.js";
 import { ids, marks, node, styleOf } from "./line.js";
 import { clean, json } from "./text.js";
 
@@ -23,11 +24,11 @@ export class Panel {
   }
 
   /**
-   * Show a record; *row* is what is known of it, undefined if it is gone.
+   * Show a record; *row* is what is known of it, undefined if it is gone; *moments* are those of the timeline.
    *
    * The focus goes to it and, when it is closed, back to where it was, unless it shall `stay` there.
    */
-  open(name, row, now, stay = false) {
+  open(name, row, moments, now, stay = false) {
     if (!this.dialog.contains(document.activeElement)) this.#focusAfterwards = document.activeElement;
     const other = this.name !== name;
     this.name = name;
@@ -40,6 +41,7 @@ export class Panel {
       setAttribute(byId("record-link"), "href", address(name));
     }
     this.update(row, now);
+    this.showHistory(row, moments);
     this.dialog.scrollTop = 0;
     if (!stay) byId("record-title").focus();
   }
@@ -49,13 +51,16 @@ export class Panel {
     byId("record-gone").hidden = row !== undefined;
     setAttribute(this.dialog, "data-kind", row === undefined ? "gone" : styleOf(row));
     if (row === undefined) {
-      if (byId("record-json").textContent === "") {
-        setText(byId("record-title"), clean(this.name));
+      // What was shown of it stays.
+      const nothing = byId("record-json").textContent === "";
+      byId("record-whole").hidden = nothing;
+      if (nothing) {
         byId("record-facts").replaceChildren();
         byId("record-notes").replaceChildren();
       }
       return;
     }
+    byId("record-whole").hidden = false;
     setText(byId("record-title"), clean(row.instance ?? row.name));
     this.#showFacts(row, now);
     const note = (kind) => (text) => element("p", { class: kind }, clean(text, 2000));
@@ -64,6 +69,16 @@ export class Panel {
       ...row.problems.map(note("problem")),
     );
     this.#fetch(this.name);
+  }
+
+  /** Show what happened to its instance in the last hour. */
+  showHistory(row, moments) {
+    const history = historyOf(moments, this.name, row);
+    if (row === undefined && byId("record-json").textContent === "") {
+      setText(byId("record-title"), clean(history[0]?.instance ?? this.name));
+    }
+    byId("record-hour").hidden = history.length === 0;
+    showHistory(byId("record-history"), history);
   }
 
   /** Close it, and return the focus to where it was. */
