@@ -1,6 +1,7 @@
 """The metrics of a Discovery, and those of peerage serve."""
 
 import asyncio
+import itertools
 import math
 import sys
 
@@ -12,7 +13,9 @@ from tests.prometheus.conftest import served
 from tests.support import record
 
 import peerage.prometheus
+import peerage.sync
 from peerage import Discovery
+from peerage.balancing import Outcome
 from peerage.errors import MissingExtraError, NotDiscoveredError, TokenRefusedError
 from peerage.prometheus import collector, handler
 from peerage.prometheus.metrics import MOST_SERVICES, OTHERS
@@ -157,21 +160,41 @@ async def test_metrics_are_collected_on_any_thread_meanwhile(discovery):
     await discovery.ready()
     registry = CollectorRegistry()
     registry.register(collector(discovery))
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-5)
-    try:
-        scrapes = [asyncio.create_task(asyncio.to_thread(generate_latest, registry)) for _ in range(20)]
-        number = 0
-        while not all(scrape.done() for scrape in scrapes):
-            number += 1
-            discovery.directory.put(record(f"{number}", number, service_id=f"{number % 50}"))
-            discovery.directory.put(record(f"{number}", number, service_id=f"{number % 50}", web=None))
-            discovery.directory.remove(f"{number - 25}", withdrawn=True)
-            await asyncio.sleep(0)
+    numbers = itertools.count()
+
+    def change():
+        """One instance more, which is called by a new name."""
+        number = next(numbers)
+        discovery.directory.put(record(f"{number}", number, service_id=f"{number}"))
+        name, balancer = ("service_id", f"{number}"), discovery.balancer
+        pick = balancer.pick(discovery.directory.targets(*name), balancer.service(name))
+        pick.answered(pick.started)
+        pick.done(list(Outcome)[number % len(Outcome)], pick.started)
+
+    async with discovery.session():
+        for _ in range(1000):
+            change()
+        interval = sys.getswitchinterval()
+        sys.setswitchinterval(1e-6)
+        try:
+            scrapes = [asyncio.create_task(asyncio.to_thread(generate_latest, registry)) for _ in range(10)]
+            while not all(scrape.done() for scrape in scrapes):
+                change()
+                await asyncio.sleep(0)
+        finally:
+            sys.setswitchinterval(interval)
         for text in await asyncio.gather(*scrapes):
             assert b"peerage_directory_changes_total" in text
-    finally:
-        sys.setswitchinterval(interval)
+
+
+def test_a_program_without_an_event_loop_has_them_too():
+    """Of the Discovery that its process has, found at each scrape."""
+    registry = CollectorRegistry()
+    with peerage.sync.Discovery("memory:metrics", service_id="shop") as discovery:
+        registry.register(collector(discovery.portal.get))
+        discovery.advertise(port=80)
+        discovery.ready()
+        assert b'peerage_registrations{state="registered"} 1.0' in generate_latest(registry)
 
 
 async def test_without_prometheus_client_the_pip_line_is_said(discovery, monkeypatch):

@@ -35,7 +35,7 @@ class Streams:
         writer.write(request)
         return reader, writer
 
-    async def stall(self):
+    async def stall(self, request=GET):
         """Send a request and read one byte of the answer."""
         client = socket.socket()
         self._stack.callback(client.close)
@@ -43,8 +43,9 @@ class Streams:
         client.setblocking(False)  # noqa: FBT003 - as the socket module has it
         loop = asyncio.get_running_loop()
         await loop.sock_connect(client, ("127.0.0.1", self.port))
-        await loop.sock_sendall(client, GET)
+        await loop.sock_sendall(client, request)
         await loop.sock_recv(client, 1)
+        return client
 
 
 @asynccontextmanager
@@ -105,7 +106,7 @@ async def test_a_client_that_takes_nothing_is_cut_off(monkeypatch, caplog):
     """It costs no more memory than a few pieces, and the others go on."""
     monkeypatch.setattr(sending, "PATIENCE", 0.3)
     limited = Limited()
-    async with serving(limited, rows=150, size=60_000) as streams:
+    async with serving(limited, rows=100, size=60_000) as streams:
         with caplog.at_level(logging.INFO):
             await streams.stall()
             await eventually(lambda: limited.events.dropped == 1)
@@ -116,10 +117,31 @@ async def test_a_client_that_takes_nothing_is_cut_off(monkeypatch, caplog):
         assert b" 200 OK\r\n" in await head_of(reader)
 
 
+@pytest.mark.parametrize("path", ["changes", "instances"])
+async def test_a_client_that_leaves_amid_an_answer_is_no_error(path, caplog):
+    """A page was closed: that isn't logged, and the server goes on."""
+    async with serving(create_app, rows=100, size=60_000) as streams:
+        client = await streams.stall(GET.replace(b"changes", path.encode()))
+        (connection,) = streams.runner.server.connections
+        await eventually(connection.transport.get_write_buffer_size)
+        client.close()
+        await eventually(lambda: not streams.runner.server.connections)
+        reader, _ = await streams.connect()
+        assert b" 200 OK\r\n" in await head_of(reader)
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+
+
+async def test_a_list_that_is_not_read_is_cut_off(monkeypatch):
+    monkeypatch.setattr(sending, "PATIENCE", 0.3)
+    async with serving(create_app, rows=100, size=60_000) as streams:
+        await streams.stall(GET.replace(b"changes", b"instances"))
+        await eventually(lambda: not streams.runner.server.connections)
+
+
 async def test_what_waits_for_a_slow_client_is_bounded():
-    """A few pieces, not nine megabytes."""
+    """A few pieces, not six megabytes."""
     limited = Limited()
-    async with serving(limited, rows=150, size=60_000) as streams:
+    async with serving(limited, rows=100, size=60_000) as streams:
         await streams.stall()
         await eventually(lambda: limited.events.clients)
         (request,) = limited.events._requests.values()
@@ -129,7 +151,7 @@ async def test_what_waits_for_a_slow_client_is_bounded():
 
 async def test_the_server_ends_although_clients_follow_it():
     """Those that read get the end of the answer, and nothing is waited for of one that doesn't."""
-    async with serving(create_app, rows=150, size=60_000) as streams:
+    async with serving(create_app, rows=100, size=60_000) as streams:
         readers = [(await streams.connect(limit=1 << 24))[0] for _ in range(3)]
         for reader in readers:
             await head_of(reader)

@@ -1,6 +1,7 @@
 """The rows of a directory, counted for each service."""
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -69,11 +70,11 @@ class Services:
             service = self._services[folded] = _Service(row.instance.service_id)
         service.add(row)
 
-    def entries(self) -> list[dict[str, Any]]:
-        """Return an entry for each service, as values of JSON, sorted by name; records without one are last.
+    def entries(self) -> Iterator[dict[str, Any]]:
+        """Yield an entry for each service, as values of JSON, sorted by name; records without one are last.
 
         ``instances`` counts those that aren't ``superseded``, and ``states``, ``versions``, ``nodes`` and
         ``attention_required`` (how many require it) are about these.
         """
         ordered = sorted(self._services.items(), key=lambda item: (item[0] is None, item[0] or ""))
-        return [service.entry() for _, service in ordered]
+        return (service.entry() for _, service in ordered)

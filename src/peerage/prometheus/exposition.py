@@ -1,7 +1,7 @@
 """Metrics for Prometheus: collecting those of a Discovery, and serving them (extra ``prometheus``)."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
@@ -28,7 +28,7 @@ class Clients(Protocol):
         """How many were cut off because they were slow."""
 
 
-def collector(source: Discovery | Membership | Clients) -> "Collector":
+def collector(source: Discovery | Callable[[], Discovery] | Membership | Clients) -> "Collector":
     """Return what yields the metrics of a Discovery, to be registered once with prometheus_client.
 
     ::
@@ -43,8 +43,9 @@ def collector(source: Discovery | Membership | Clients) -> "Collector":
     serve its own metrics.
 
     Args:
-        source: a :class:`peerage.Discovery`, or only its ``membership``: without calls and tokens; or the
-            clients of ``peerage serve``.
+        source: a :class:`peerage.Discovery`, or a function that returns the one of this process, such as
+            ``portal.get`` of a :class:`peerage.sync.Discovery`; or only its ``membership``: without calls and
+            tokens; or the clients of ``peerage serve``.
 
     Raises:
         MissingExtraError: ``prometheus-client`` isn't installed.
@@ -54,8 +55,8 @@ def collector(source: Discovery | Membership | Clients) -> "Collector":
     if isinstance(source, Membership):
         return metrics.MembershipCollector(source)
     if isinstance(source, Discovery):
-        return metrics.DiscoveryCollector(source)
-    return metrics.ClientsCollector(source)
+        return metrics.DiscoveryCollector(lambda: source)
+    return metrics.DiscoveryCollector(source) if callable(source) else metrics.ClientsCollector(source)
 
 
 def handler(*collectors: "Collector") -> Handler:

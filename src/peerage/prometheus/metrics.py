@@ -4,7 +4,7 @@ Names follow Prometheus' "Metric and label naming": base units, and ``_total`` f
 are the only label that grows with the cluster, and their number is bounded.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import accumulate, chain
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -58,24 +58,22 @@ class MembershipCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics; on any thread."""
-        yield InfoMetricFamily("peerage_build", "The installed peerage.", {"version": peerage.__version__})
-        yield from _registry(self._membership)
-        yield from _directory(self._membership)
+        return _cluster(self._membership)
 
 
-class DiscoveryCollector(MembershipCollector):
+class DiscoveryCollector(Collector):
     """What is known of the cluster, and what happened to records, calls and tokens of this process."""
 
-    def __init__(self, discovery: "Discovery") -> None:
-        super().__init__(discovery.membership)
-        self._discovery = discovery
+    def __init__(self, find: "Callable[[], Discovery]") -> None:
+        self._find = find
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics; on any thread."""
-        yield from super().collect()
-        yield from _registrations(self._discovery)
-        yield from _calls(self._discovery.balancer)
-        yield from _tokens(self._discovery.token_counts())
+        discovery = self._find()
+        yield from _cluster(discovery.membership)
+        yield from _registrations(discovery)
+        yield from _calls(discovery.balancer)
+        yield from _tokens(discovery.token_counts())
 
 
 class ClientsCollector(Collector):
@@ -121,6 +119,12 @@ def gauge(name: str, text: str, value: float) -> GaugeMetricFamily:
 def counter(name: str, text: str, value: float) -> CounterMetricFamily:
     """Return a counter without labels; ``_total`` is added to *name*."""
     return CounterMetricFamily(name, text, value)
+
+
+def _cluster(membership: Membership) -> Iterator[Metric]:
+    yield InfoMetricFamily("peerage_build", "The installed peerage.", {"version": peerage.__version__})
+    yield from _registry(membership)
+    yield from _directory(membership)
 
 
 def _registry(membership: Membership) -> Iterator[Metric]:
@@ -302,7 +306,7 @@ def _tokens(counts: "TokenCounts | None") -> Iterator[Metric]:
 def _called(balancer: "Balancer") -> Iterator[_Called]:
     """Yield the services that were called, and what is known about each."""
     services: dict[str, list[Service]] = {}
-    for (key, value), service in tuple(balancer.services.items()):
+    for (key, value), service in dict(balancer.services).items():
         if service.size or service.tally:
             # Names that no instance ever had come from outside sometimes, and in any number.
             own = key == "service_id" and (service.size or service.tally.attempts())

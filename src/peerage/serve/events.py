@@ -82,7 +82,7 @@ class Events:
         except TimeoutError:
             self.dropped += 1
             abort(request)
-        except ConnectionResetError:
+        except ConnectionError:
             pass  # the client has left: a page was closed
         finally:
             del self._requests[id(request)]

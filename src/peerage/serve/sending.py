@@ -40,7 +40,7 @@ async def send_list(
                 waiting, size = [], 0
             await slices.pause()
         await send(response, [*waiting, b"]\n"])
-    except (TimeoutError, ConnectionResetError):  # the latter: the client has left
+    except (TimeoutError, ConnectionError):  # the latter: the client has left
         abort(request)
     return response
 

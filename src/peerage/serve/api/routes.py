@@ -22,9 +22,16 @@ from peerage.waiting import Slices
 _DOCUMENT = "/v1/openapi.json"
 
 
-def add_api(app: web.Application, view: View, events: Events) -> None:
-    """Add the API's routes to *app*: ``/healthz``, ``/readyz`` and what is below ``/v1/``."""
+def add_api(app: web.Application, view: View, events: Events | None = None) -> None:
+    """Add the API's routes to *app*: ``/healthz``, ``/readyz`` and what is below ``/v1/``.
+
+    Args:
+        app: gets the routes.
+        view: what is shown.
+        events: serves the changes; made by default.
+    """
     api, get = _Api(view), app.router.add_get
+    events = Events(view) if events is None else events
     app.on_shutdown.append(events.end)
     get("/healthz", api.healthz, name="healthz")
     get("/readyz", api.readyz, name="readyz")
@@ -68,12 +75,13 @@ class _Api:
 
     # Questions about the directory
 
-    async def services(self, _request: web.Request, criteria: Criteria) -> web.Response:
+    async def services(self, request: web.Request, criteria: Criteria) -> web.StreamResponse:
         services, slices = Services(), Slices()
         for each in matching_rows(self._directory, criteria):
             services.add(each)
             await slices.pause()
-        return answer(services.entries())
+        values = (as_json(entry).encode() for entry in services.entries())
+        return await send_list(request, values, {hdrs.CACHE_CONTROL: "no-store"})
 
     async def instances(self, request: web.Request, criteria: Criteria) -> web.StreamResponse:
         # Taken first: a change meanwhile is in the list, perhaps, and has another tag.

@@ -20,7 +20,7 @@ import { Timeline } from "./timeline.js";
 import * as url from "./url.js";
 
 // Milliseconds of drawing after which the browser gets to show it and to take input.
-const SLICE = 12;
+const SLICE = 40;
 
 const cluster = new Cluster();
 const filter = byId("filter");
@@ -28,9 +28,11 @@ const wide = matchMedia("(min-width: 1100px)");
 let choice = url.read();
 let terms = [];
 let everything = false;
+/** Whether rows changed since what is made of all of them was drawn. */
+let rowsChanged = false;
 let scheduled = false;
-/** When the connection to the server was lost, in seconds since the epoch; null while there is one. */
-let lostAt = null;
+/** `{at, refused}`: since when there is no connection to the server, and why; null while there is one. */
+let lost = null;
 
 const table = new Table(
   byId("table"),
@@ -57,7 +59,7 @@ function draw() {
   scheduled = false;
   const now = cluster.now();
   const ends = performance.now() + SLICE;
-  const rowsChanged = everything || cluster.changed.size > 0;
+  rowsChanged ||= everything || cluster.changed.size > 0;
   for (const name of cluster.changed) {
     if (performance.now() > ends) break;
     cluster.changed.delete(name);
@@ -70,6 +72,13 @@ function draw() {
     }
   }
   table.refresh(everything);
+  everything = false;
+  if (cluster.changed.size > 0) schedule();
+  else drawRest(now);
+}
+
+/** Draw what is made of all rows, once they are drawn. */
+function drawRest(now) {
   if (rowsChanged || cluster.statusChanged) drawSummary();
   if (cluster.timelineChanged || rowsChanged) {
     showStrip(byId("strip"), cluster.timeline, now);
@@ -78,10 +87,9 @@ function draw() {
     cluster.timelineChanged = false;
   }
   if (cluster.statusChanged || rowsChanged) drawStatus(now);
-  everything = false;
+  rowsChanged = false;
   roving.refresh();
-  if (cluster.changed.size > 0) schedule();
-  else if (cluster.status !== null) restore();
+  if (cluster.status !== null) restore();
 }
 
 function drawAll() {
@@ -109,7 +117,7 @@ function emptyText() {
 
 function drawStatus(now) {
   cluster.statusChanged = false;
-  const found = banner.trouble(cluster.status, lostAt);
+  const found = banner.trouble(cluster.status, lost);
   banner.show(found, now);
   heading.show(cluster, found);
 }
@@ -264,9 +272,8 @@ follow(
     RECEIVERS[kind](data);
     schedule();
   },
-  (connected) => {
-    if (connected) lostAt = null;
-    else lostAt ??= cluster.now();
+  (connected, refused) => {
+    lost = connected ? null : { at: lost?.at ?? cluster.now(), refused };
     cluster.statusChanged = true;
     schedule();
   },
