@@ -85,6 +85,8 @@ def _said(tree: ast.AST, *, texts: bool) -> Iterator[tuple[str, ast.expr | None]
         match node:
             case ast.Raise(exc=ast.Call(func=ast.Name(name) | ast.Attribute(attr=name), args=args)):
                 yield from ((name, argument) for argument in args)
+            case ast.Call(func=ast.Name("refuse"), args=[ast.Constant(int(status)), text]):
+                yield f"HTTP {status}", text
             case ast.Call(func=ast.Attribute(logger, level), args=[text, *_]):
                 if level in _LEVELS and ast.unparse(logger).lower().endswith(("log", "logger")):
                     yield _LEVELS[level], text

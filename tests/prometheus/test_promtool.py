@@ -6,11 +6,14 @@ import subprocess
 import pytest
 import yaml
 from prometheus_client import CollectorRegistry, generate_latest
+from tests.auth.support import claims, jwk, jwks, token
 from tests.docs.pages import blocks
+from tests.prometheus.conftest import served
 from tests.prometheus.shown import RULES, TESTS, expressions
 from tests.support import record
 
 from peerage.prometheus import collector
+from peerage.serve import View, create_app
 
 pytestmark = pytest.mark.long
 
@@ -91,27 +94,7 @@ async def test_the_targets_are_found(tmp_path, discovery, client):
         )
     ):
         discovery.directory.put(record(f"{number}", number, **fields))
-    config = {
-        "scrape_configs": [
-            {
-                "job_name": "services",
-                "http_sd_configs": [{"url": f"{client._base_url}/v1/prometheus/targets"}],
-                "relabel_configs": [
-                    {"source_labels": ["__meta_peerage_instance"], "target_label": "instance"},
-                    {
-                        "source_labels": ["__meta_peerage_id_metrics_path"],
-                        "regex": "(/.+)",
-                        "target_label": "__metrics_path__",
-                    },
-                ],
-            }
-        ]
-    }
-    (tmp_path / "prometheus.yml").write_text(yaml.safe_dump(config))
-    found = await asyncio.to_thread(
-        promtool, "check", "service-discovery", "--timeout=2s", tmp_path / "prometheus.yml", "services"
-    )
-    targets = yaml.safe_load(found)
+    targets = yaml.safe_load(await found(tmp_path, client))
     assert {target["discoveredLabels"]["__address__"] for target in targets} == {
         "node-1:80",
         "[2001:db8::1]:80",
@@ -119,3 +102,34 @@ async def test_the_targets_are_found(tmp_path, discovery, client):
         "node-4:80",
     }
     assert all(target["labels"]["job"] == "services" for target in targets)
+
+
+async def test_the_targets_are_found_with_a_token(tmp_path, discovery):
+    """As the documentation says: where peerage serve needs one."""
+    await discovery.ready()
+    discovery.directory.put(record("1"))
+    keys, bearer = tmp_path / "keys.json", tmp_path / "token"
+    keys.write_bytes(jwks(jwk()))
+    bearer.write_text(token(claims(resources={"*": ["peerage:read"]})))
+    verifier = discovery.auth.verifier((), keys, internal=False)
+    async with (
+        View(discovery.membership) as view,
+        served(create_app(view, verifier=verifier)) as client,
+    ):
+        assert "401 Unauthorized" in await found(tmp_path, client)
+        authorization = {"type": "Bearer", "credentials_file": str(bearer)}
+        said = await found(tmp_path, client, authorization=authorization)
+    (target,) = yaml.safe_load(said)
+    assert target["discoveredLabels"]["__address__"] == "node-1:80"
+
+
+async def found(folder, client, **options):
+    """What promtool says of the targets that it finds, with these options of ``http_sd_configs``."""
+    services = {
+        "job_name": "services",
+        "http_sd_configs": [{"url": f"{client._base_url}/v1/prometheus/targets", **options}],
+        "relabel_configs": [{"source_labels": ["__meta_peerage_instance"], "target_label": "instance"}],
+    }
+    file = folder / "prometheus.yml"
+    file.write_text(yaml.safe_dump({"scrape_configs": [services]}))
+    return await asyncio.to_thread(promtool, "check", "service-discovery", "--timeout=2s", file, "services")

@@ -43,12 +43,20 @@ def expect(shown: Any) -> Any:
     return expect(shown)
 
 
+#: How the messages of Chromium begin that a server isn't reached, or can't answer.
+_UNREACHABLE = (
+    "Failed to load resource: net::ERR_",
+    "Failed to load resource: the server responded with a status of 503",
+)
+
+
 def watch(page: "Page", origin: str, found: list[str], *, away: bool = False) -> None:
     """Add to *found* what *page* does that it must never do.
 
     That is to open a dialog, to fail, to write a warning or an error, which includes what its
     Content-Security-Policy forbade, and to ask another origin than *origin* for something.
-    If *away*, that it can't reach its server isn't added: the browser writes that by itself.
+    If *away*, that its server can't be reached, or answers 503, isn't added: the browser writes that
+    by itself.
     """
 
     async def dismiss(dialog: "Dialog") -> None:
@@ -56,7 +64,7 @@ def watch(page: "Page", origin: str, found: list[str], *, away: bool = False) ->
         await dialog.dismiss()
 
     def said(message: "ConsoleMessage") -> None:
-        unreachable = message.text.startswith("Failed to load resource: net::ERR_")
+        unreachable = message.text.startswith(_UNREACHABLE)
         if message.type in {"warning", "error"} and not (away and unreachable):
             found.append(f"console: {message.text}")
 

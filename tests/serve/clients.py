@@ -4,6 +4,15 @@ import json
 from typing import Any, NamedTuple
 
 
+def strict(text: bytes | str) -> Any:
+    """Return the JSON in *text*; ``NaN`` and ``Infinity``, which Python reads as well, are none."""
+
+    def refuse(word: str) -> None:
+        raise ValueError(f"{word} isn't JSON")
+
+    return json.loads(text, parse_constant=refuse)
+
+
 class Sent(NamedTuple):
     """One server-sent event."""
 
@@ -18,7 +27,7 @@ def parsed(text: bytes) -> list[Sent]:
     for block in text.decode().split("\n\n")[:-1]:
         fields = dict(line.partition(": ")[::2] for line in block.split("\n"))
         if "data" in fields:
-            events.append(Sent(fields["event"], json.loads(fields["data"]), fields.get("id")))
+            events.append(Sent(fields["event"], strict(fields["data"]), fields.get("id")))
     return events
 
 

@@ -6,7 +6,7 @@ from uuid import uuid4
 import aiohttp
 import pytest
 from aiohttp import web
-from tests.serve.clients import Known, parsed
+from tests.serve.clients import Known, parsed, strict
 
 import peerage
 from peerage import Discovery
@@ -45,7 +45,7 @@ class Served:
         async with self.session.get(f"{self.url}{path}", **options) as response:
             body = await response.read()
             is_json = response.content_type == "application/json"
-            return response.status, response.headers, json.loads(body) if is_json and body else None
+            return response.status, response.headers, strict(body) if is_json and body else None
 
     async def json(self, path):
         """Return the JSON of an answer that must be a success."""
@@ -83,6 +83,25 @@ async def test_instances_are_the_rows_of_the_listing(served):
     assert await served.json("/v1/instances?service-id=Orders&shard=2") == listed[:1]
     assert await served.json("/v1/instances?shard=3") == []
     assert await served.json(f"/v1/instances/{listed[1]['name']}") == listed[1]
+
+
+async def test_every_record_is_valid_json(served):
+    """Whatever it contains: numbers that aren't JSON, text that can't be encoded, great depth and size."""
+    for fields in (
+        {"version": float("nan"), "launch_time": [float("inf")], "discovery": {"a": [1e999, "\ud800"]}},
+        {"attention_required": {"a": "\ud800\x00</script>"}, "service_id": "\u202eabc"},
+        {"instance_id": "x" * 60_000},
+    ):
+        await served.advertise(**fields)
+    deep = '{"service_id": "orders", "version": %s}' % ("[" * 900 + "]" * 900)
+    name = await served.registry.advertise("A", deep.encode()).registered()
+    await eventually(lambda: len(served.view.rows()) == 4)
+    rows = await served.json("/v1/instances")
+    assert len(rows) == 4
+    assert [await served.json(f"/v1/instances/{row['name']}") for row in rows] == rows
+    services = await served.json("/v1/services")
+    assert sum(each["instances"] + each["superseded"] for each in services) == 4
+    assert name in {row["name"] for row in rows}
 
 
 async def test_services_are_counted(served):

@@ -1,13 +1,12 @@
 """Clients of the changes against any order of what happens to the directory and to their connections."""
 
 import asyncio
-import json
 from contextlib import suppress
 from unittest.mock import patch
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.serve.clients import Known, parsed
+from tests.serve.clients import Known, parsed, strict
 from tests.support import record
 
 from peerage.backends.feed import Feed as Watch
@@ -146,7 +145,7 @@ class Cluster:
             assert self.seen.setdefault(self.view.version, state) == state
 
     def rows(self):
-        return {each.name: json.loads(as_json(each.summary())) for each in listing(self.directory)}
+        return {each.name: strict(as_json(each.summary())) for each in listing(self.directory)}
 
 
 async def play(restored, steps):
@@ -171,7 +170,7 @@ async def play(restored, steps):
     await cluster.membership.aclose()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     remembered=st.sampled_from([2, 5, 1000]),
     share=st.sampled_from([0.01, 4]),

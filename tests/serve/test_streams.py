@@ -106,7 +106,7 @@ async def test_a_client_that_takes_nothing_is_cut_off(monkeypatch, caplog):
     """It costs no more memory than a few pieces, and the others go on."""
     monkeypatch.setattr(sending, "PATIENCE", 0.3)
     limited = Limited()
-    async with serving(limited, rows=150, size=60_000) as streams:
+    async with serving(limited, rows=100, size=60_000) as streams:
         with caplog.at_level(logging.INFO):
             await streams.stall()
             await eventually(lambda: limited.events.dropped == 1)
@@ -120,7 +120,7 @@ async def test_a_client_that_takes_nothing_is_cut_off(monkeypatch, caplog):
 @pytest.mark.parametrize("path", ["changes", "instances"])
 async def test_a_client_that_leaves_amid_an_answer_is_no_error(path, caplog):
     """A page was closed: that isn't logged, and the server goes on."""
-    async with serving(create_app, rows=150, size=60_000) as streams:
+    async with serving(create_app, rows=100, size=60_000) as streams:
         client = await streams.stall(GET.replace(b"changes", path.encode()))
         (connection,) = streams.runner.server.connections
         await eventually(connection.transport.get_write_buffer_size)
@@ -133,15 +133,15 @@ async def test_a_client_that_leaves_amid_an_answer_is_no_error(path, caplog):
 
 async def test_a_list_that_is_not_read_is_cut_off(monkeypatch):
     monkeypatch.setattr(sending, "PATIENCE", 0.3)
-    async with serving(create_app, rows=150, size=60_000) as streams:
+    async with serving(create_app, rows=100, size=60_000) as streams:
         await streams.stall(GET.replace(b"changes", b"instances"))
         await eventually(lambda: not streams.runner.server.connections)
 
 
 async def test_what_waits_for_a_slow_client_is_bounded():
-    """A few pieces, not nine megabytes."""
+    """A few pieces, not six megabytes."""
     limited = Limited()
-    async with serving(limited, rows=150, size=60_000) as streams:
+    async with serving(limited, rows=100, size=60_000) as streams:
         await streams.stall()
         await eventually(lambda: limited.events.clients)
         (request,) = limited.events._requests.values()
@@ -151,7 +151,7 @@ async def test_what_waits_for_a_slow_client_is_bounded():
 
 async def test_the_server_ends_although_clients_follow_it():
     """Those that read get the end of the answer, and nothing is waited for of one that doesn't."""
-    async with serving(create_app, rows=150, size=60_000) as streams:
+    async with serving(create_app, rows=100, size=60_000) as streams:
         readers = [(await streams.connect(limit=1 << 24))[0] for _ in range(3)]
         for reader in readers:
             await head_of(reader)

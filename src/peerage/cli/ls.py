@@ -62,7 +62,7 @@ async def locate(registry: str | None, words: list[str], *, timeout: float, as_a
     """Write the URLs of all instances that match all criteria; the arguments are those of list_once()."""
     criteria = parse_criteria(words)
     async with opened(registry, timeout) as discovery:
-        urls = sorted(discovery.directory.urls(criteria))
+        urls = sorted(set(discovery.directory.urls(criteria)))
         _write_lines([as_json(urls)] if as_array else map(clean, urls))
         if urls:
             return Exit.OK

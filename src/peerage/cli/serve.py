@@ -131,20 +131,16 @@ async def serving(
             try:
                 await web.TCPSite(runner, address.host, address.port).start()
             except OSError as error:
-                raise CommandError(_cannot_listen(address, error)) from error
+                # asyncio writes a sentence of its own into strerror, about the address that is named here.
+                reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+                raise CommandError(
+                    f"Can't listen on {address.host}, port {address.port}: {reason}. Name another address "
+                    "with --http, for example --http 127.0.0.1:0 for a free port."
+                ) from error
             host = (host_names or ["localhost"])[0] if address.wildcard else address.host
             yield f"http://{f'[{host}]' if ':' in host else host}:{runner.addresses[0][1]}/"
     finally:
         await runner.cleanup()
-
-
-def _cannot_listen(address: Address, error: OSError) -> str:
-    # asyncio writes a sentence of its own into strerror, about the address that is named here already.
-    reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
-    return (
-        f"Can't listen on {address.host}, port {address.port}: {reason}. Name another address with --http, "
-        "for example --http 127.0.0.1:0 for a free port."
-    )
 
 
 def _verifier(discovery: Discovery, keys: Sequence[str]) -> "Verifier | None":

@@ -27,16 +27,22 @@ class _Known(NamedTuple):
     data: bytes
 
 
-def add_prometheus(app: web.Application, view: View, events: Events) -> None:
-    """Add ``/v1/prometheus/targets`` and ``/metrics`` to *app*."""
+def add_prometheus(app: web.Application, view: View, events: Events | None = None) -> None:
+    """Add ``/v1/prometheus/targets`` and ``/metrics`` to *app*.
+
+    Args:
+        app: gets the routes.
+        view: what is shown.
+        events: those of the API, whose clients are counted.
+    """
     app.router.add_get("/v1/prometheus/targets", question(view, Targets(view).handle))
     app.router.add_get("/metrics", _metrics(view, events))
 
 
-def _metrics(view: View, events: Events) -> Handler:
+def _metrics(view: View, events: Events | None) -> Handler:
     try:
         # Not what a program has in prometheus_client's registry, which isn't about the cluster.
-        return handler(collector(view.membership), collector(events))
+        return handler(*(collector(each) for each in (view.membership, events) if each is not None))
     except MissingExtraError as error:
         return partial(_refuse, f"{error}")
 

@@ -22,9 +22,16 @@ from peerage.waiting import Slices
 _DOCUMENT = "/v1/openapi.json"
 
 
-def add_api(app: web.Application, view: View, events: Events) -> None:
-    """Add the API's routes to *app*: ``/healthz``, ``/readyz`` and what is below ``/v1/``."""
+def add_api(app: web.Application, view: View, events: Events | None = None) -> None:
+    """Add the API's routes to *app*: ``/healthz``, ``/readyz`` and what is below ``/v1/``.
+
+    Args:
+        app: gets the routes.
+        view: what is shown.
+        events: serves the changes; made by default.
+    """
     api, get = _Api(view), app.router.add_get
+    events = Events(view) if events is None else events
     app.on_shutdown.append(events.end)
     get("/healthz", api.healthz, name="healthz")
     get("/readyz", api.readyz, name="readyz")

@@ -7,11 +7,18 @@ import { clean } from "./text.js";
 let shown = "";
 let age = null;
 
-/** Return what is wrong, `{kind, sentence, at, rest}`; null if nothing is. `lostAt` is when the server was lost. */
-export function trouble(status, lostAt) {
-  if (lostAt !== null) {
-    const rest = `${status === null ? "" : "This page shows what it knew then. "}It tries again by itself.`;
-    return { kind: "disconnected", sentence: "peerage serve doesn't answer.", at: lostAt, rest };
+/**
+ * Return what is wrong, `{kind, sentence, at, rest}`; null if nothing is.
+ *
+ * `lost` says since when there is no connection to the server, and whether it was refused; null: there is one.
+ */
+export function trouble(status, lost) {
+  if (lost !== null) {
+    const known = status === null ? "" : "What was known then is shown. ";
+    const hint = lost.refused ? "It has too many clients, or needs a token, or a proxy doesn't reach it. " : "";
+    const verb = lost.refused ? "refuses to send changes" : "doesn't answer";
+    const rest = `${hint}${known}This page tries again by itself.`;
+    return { kind: "disconnected", sentence: `peerage serve ${verb}.`, at: lost.at, rest };
   }
   if (status === null) return null;
   if (!status.ready) {

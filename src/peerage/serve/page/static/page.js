@@ -33,8 +33,8 @@ let everything = false;
 /** Whether rows changed since what is made of all of them was drawn. */
 let rowsChanged = false;
 let scheduled = false;
-/** When the connection to the server was lost, in seconds since the epoch; null while there is one. */
-let lostAt = null;
+/** `{at, refused}`: since when there is no connection to the server, and why; null while there is one. */
+let lost = null;
 
 const table = new Table(
   byId("table"),
@@ -119,7 +119,7 @@ function emptyText() {
 
 function drawStatus(now) {
   cluster.statusChanged = false;
-  const found = banner.trouble(cluster.status, lostAt);
+  const found = banner.trouble(cluster.status, lost);
   banner.show(found, now);
   heading.show(cluster, found);
 }
@@ -274,9 +274,8 @@ follow(
     RECEIVERS[kind](data);
     schedule();
   },
-  (connected) => {
-    if (connected) lostAt = null;
-    else lostAt ??= cluster.now();
+  (connected, refused) => {
+    lost = connected ? null : { at: lost?.at ?? cluster.now(), refused };
     cluster.statusChanged = true;
     schedule();
   },

@@ -10,7 +10,8 @@ const SILENCE = 45_000;
 /**
  * Follow the changes that the server sends, for as long as the page is open.
  *
- * `receive(kind, data)` gets each event; `connected(is)` is told when the connection is made and when it is lost.
+ * `receive(kind, data)` gets each event; `connected(is, refused)` is told when the
+ * connection is made and when it is lost, and whether the server, or a proxy, refused it.
  */
 export function follow(receive, connected) {
   const source = new EventSource("v1/changes");
@@ -26,7 +27,7 @@ export function follow(receive, connected) {
 
   function again(pause) {
     clearInterval(watchdog);
-    if (source.readyState !== EventSource.CLOSED) connected(false);
+    if (source.readyState !== EventSource.CLOSED) connected(false, false);
     source.close();
     setTimeout(() => follow(receive, connected), pause);
   }
@@ -39,11 +40,12 @@ export function follow(receive, connected) {
   }
   source.addEventListener("open", () => {
     heard = Date.now();
-    connected(true);
+    connected(true, false);
   });
   source.addEventListener("error", () => {
-    connected(false);
     // The browser gives up after an answer that isn't 200, such as 503 while there are too many clients.
-    if (source.readyState === EventSource.CLOSED) again(PAUSE);
+    const refused = source.readyState === EventSource.CLOSED;
+    connected(false, refused);
+    if (refused) again(PAUSE);
   });
 }
