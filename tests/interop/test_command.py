@@ -3,7 +3,9 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from typing import Any
 
+import aiohttp
 import pytest
 from kazoo.client import KazooClient
 from tests.backends.zookeeper.support import bare_client
@@ -60,14 +62,31 @@ async def is_well(url: str) -> bool:
     }
 
 
+async def rows_of(url: str) -> list[dict[str, Any]]:
+    """What the API of ``peerage serve`` says of the instances in a registry."""
+    command = (*STRICT, "-m", "peerage", "serve", "--http", "127.0.0.1:0", "--registry", url)
+    async with run(*command) as child, aiohttp.ClientSession() as session:
+        page, _, _ = (await child.line()).partition(" ")
+
+        async def ready() -> bool:
+            async with session.get(f"{page}readyz") as response:
+                return response.status == 200
+
+        await eventually(ready, "the registry being read")
+        async with session.get(f"{page}v1/instances") as response:
+            rows: list[dict[str, Any]] = await response.json()
+        return rows
+
+
 async def test_a_cluster_of_the_original_is_looked_at(cluster, zookeeper, path, url, monkeypatch):
-    """ls, locate and get know it, and find no fault; every node is as it was, to the last transaction."""
+    """ls, serve, locate and get know it, and find no fault; each node is as it was, to its last change."""
     async with bare_client(zookeeper.address) as client:
         before = await asyncio.to_thread(everything, client, f"/{path}")
         code, listed = await peerage("ls", "--registry", url)
         assert code == 0
         assert "orders-1" in listed
         assert "billing-1" in listed
+        assert [row["instance"] for row in await rows_of(url)] == ["billing-1", "orders-1"]
         code, located = await peerage("locate", "--registry", url, "service_id=orders")
         assert (code, located.split()) == (0, await cluster.tell("locate", {"service_id": "orders"}))
         code, located = await peerage("locate", "--registry", url, "node_id=node-1")
@@ -85,6 +104,7 @@ async def test_a_cluster_that_is_not_there_is_not_made(zookeeper, path, url):
     async with bare_client(zookeeper.address) as client:
         await peerage("ls", "--registry", url)
         await peerage("doctor", url)
+        assert await rows_of(url) == []
         assert not await asyncio.to_thread(client.exists, f"/{path}")
 
 

@@ -117,7 +117,8 @@ async def test_the_targets_are_found_with_a_token(tmp_path, discovery):
         served(create_app(view, verifier=verifier)) as client,
     ):
         assert "401 Unauthorized" in await found(tmp_path, client)
-        said = await found(tmp_path, client, authorization={"credentials_file": str(bearer)})
+        authorization = {"type": "Bearer", "credentials_file": str(bearer)}
+        said = await found(tmp_path, client, authorization=authorization)
     (target,) = yaml.safe_load(said)
     assert target["discoveredLabels"]["__address__"] == "node-1:80"
 
