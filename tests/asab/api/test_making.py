@@ -143,4 +143,6 @@ run(program, Service())
     assert outcome.lines == ["404", "Service"], outcome.log
     warnings = [line for line in outcome.log.splitlines() if " WARNING peerage." in line]
     assert "No ZooKeeper servers are configured" in warnings[0]
-    assert [line for line in warnings[1:] if "No instances to discover" not in line] == []
+    # On a busy machine the record isn't there at once, and isn't changed in time when the service stops.
+    slow = ("No instances to discover", "Callers may not know that")
+    assert [line for line in warnings[1:] if not any(words in line for words in slow)] == []

@@ -7,6 +7,8 @@ from tests.serve.browser import expect
 from tests.serve.conftest import encoded
 from tests.serve.page.shown import shown, until_as_listed, until_instances
 
+from peerage.testing.waiting import eventually
+
 pytestmark = [pytest.mark.long, pytest.mark.asyncio(loop_scope="session")]
 
 SERVICES, EACH = 100, 20
@@ -59,3 +61,7 @@ async def test_scroll_and_selection_survive_changes(world, open_page):
     assert await page.evaluate("scrollY") == place
     await expect(page.locator("#record")).to_be_visible()
     await expect(page.locator("#record-json")).to_contain_text('"v2"')
+    await eventually(lambda: "at=" in page.url and "record=" in page.url, "the address")
+    await page.reload()
+    await expect(line).to_be_in_viewport()
+    await expect(page.locator("#record-json")).to_contain_text("service-070-2")

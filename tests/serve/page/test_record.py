@@ -71,3 +71,19 @@ async def test_the_record_of_an_unreadable_one_says_why(world, open_page):
     page = await open_page(world.page)
     await page.locator('td[data-column="instance"]').click()
     await expect(page.locator("#record")).to_contain_text("The record is a JSON list instead of an object.")
+
+
+async def test_an_entry_of_the_timeline_leads_to_its_record(world, open_page):
+    await world.advertise(instance_id="shop-1")
+    page = await open_page(world.page)
+    await until_instances(page, ["shop-1"])
+    owned = await world.advertise(instance_id="shop-2")
+    entry = page.locator('li[data-what="joined"]', has_text="shop-2")
+    await entry.get_by_role("button").click()
+    await eventually(lambda: whole(page), wanted=lambda found: found and found["instance_id"] == "shop-2")
+    await owned.withdraw()
+    await expect(page.locator('li[data-what="vanished"]')).to_have_count(1)
+    # The filter holds for the timeline as well.
+    await page.keyboard.press("Escape")
+    await page.get_by_role("searchbox", name="Filter").fill("shop-1")
+    await expect(page.locator("li[data-what]", has_text="shop-2")).to_have_count(0)

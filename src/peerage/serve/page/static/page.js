@@ -20,7 +20,9 @@ import { Timeline } from "./timeline.js";
 import * as url from "./url.js";
 
 // Milliseconds of drawing after which the browser gets to show it and to take input.
-const SLICE = 40;
+const SLICE = 16;
+// The same until everything is there for the first time: the less often it is laid out, the sooner it is.
+const FIRST_SLICE = 40;
 
 const cluster = new Cluster();
 const filter = byId("filter");
@@ -58,7 +60,7 @@ function schedule() {
 function draw() {
   scheduled = false;
   const now = cluster.now();
-  const ends = performance.now() + SLICE;
+  const ends = performance.now() + (restored ? SLICE : FIRST_SLICE);
   rowsChanged ||= everything || cluster.changed.size > 0;
   for (const name of cluster.changed) {
     if (performance.now() > ends) break;
