@@ -1,4 +1,4 @@
-"""The command line: ``peerage ls``, ``locate``, ``get``, ``demo``."""
+"""The command line: ``peerage ls``, ``locate``, ``get``, ``doctor``, ``serve``, ``demo``."""
 
 import sys
 from importlib.util import find_spec
