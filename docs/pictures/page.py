@@ -44,6 +44,7 @@ _FONTS = """<?xml version="1.0"?>
 <fontconfig>
   <include>/etc/fonts/fonts.conf</include>
   <match><test name="family" compare="contains"><string>sans</string></test>
+    <test name="family" compare="not_contains" qual="all"><string>mono</string></test>
     <edit name="family" mode="prepend" binding="strong"><string>Inter</string></edit></match>
 </fontconfig>
 """
