@@ -43,17 +43,13 @@ _FONTS = """<?xml version="1.0"?>
 <!DOCTYPE fontconfig SYSTEM "fonts.dtd">
 <fontconfig>
   <include>/etc/fonts/fonts.conf</include>
-  <match><test name="family" compare="contains"><string>sans</string></test>
+  <match><test name="family"><string>sans-serif</string></test>
     <edit name="family" mode="prepend" binding="strong"><string>Inter</string></edit></match>
 </fontconfig>
 """
 
 #: The most bytes of a picture, so that the page that shows it stays fast.
 _MOST_BYTES = 200_000
-
-
-#: Colours of a palette that are the most frequent ones of the picture.
-_FREQUENT = 64
 
 
 class _Clock:
@@ -93,12 +89,17 @@ async def _shoot(page: "Page", path: Path) -> None:
     await page.close()
     with Image.open(path) as opened:
         whole = opened.convert("RGB")
-    # The most frequent colours as they are, and others, far from each other, for the few coloured dots.
-    counted = sorted(whole.getcolors(whole.width * whole.height), reverse=True)
-    spread = whole.quantize(256 - _FREQUENT, method=Image.Quantize.MAXCOVERAGE).getpalette()
-    palette = Image.new("P", (1, 1))
-    palette.putpalette([*(level for _, colour in counted[:_FREQUENT] for level in colour), *spread])
-    whole.quantize(palette=palette, dither=Image.Dither.NONE).save(path, optimize=True)
+    # Of the ways to choose a palette, the one in which the few coloured dots keep their colours.
+    small = whole.quantize(method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    # Each of its colours becomes the most frequent one that it stands for, so that the large areas are exact.
+    indices = Image.frombytes("L", small.size, small.tobytes())
+    levels = small.getpalette()
+    for _, (*colour, index) in sorted(
+        Image.merge("RGBA", (*whole.split(), indices)).getcolors(whole.width * whole.height)
+    ):
+        levels[3 * index : 3 * index + 3] = colour
+    small.putpalette(levels)
+    small.save(path, optimize=True)
     if (size := os.stat(path).st_size) > _MOST_BYTES:  # noqa: PTH116 - pathlib's would have to run in a thread
         sys.exit(f"{path} has {size:,} bytes, more than {_MOST_BYTES:,}.")
 

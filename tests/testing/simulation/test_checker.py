@@ -79,6 +79,19 @@ class TestDirectories:
         assert found(end, seen(31.0, SECOND), until(40.0)) == []
         assert found(end, seen(30.0, SECOND, SIGHT._replace(superseded=True)), until(40.0)) == ["ghost"]
 
+    def test_the_session_of_an_instance_that_ended_while_cut_off_may_begin_anew(self):
+        """What its process has sent arrives after the cut, at intervals that double: here until 28 s."""
+        cut = (
+            FaultBegan(18.0, 1, "partition", ("a",), (REGISTRY,)),
+            Ended(20.0, "orders-1"),
+            FaultEnded(23.0, 1),
+        )
+        assert found(*cut, until(38.9)) == []
+        assert found(*cut, until(39.1)) == []
+        assert found(*cut, seen(39.1, SIGHT, SECOND), until(39.2)) == ["ghost"]
+        others = FaultBegan(18.0, 1, "partition", ("c",), (REGISTRY,)), *cut[1:]
+        assert found(*others, until(38.9)) == ["ghost"]
+
     def test_a_suspect_is_a_ghost_when_its_time_is_over(self):
         suspect = SIGHT._replace(state="suspect")
         kept = Ended(20.0, "orders-1"), seen(25.0, suspect, SECOND)

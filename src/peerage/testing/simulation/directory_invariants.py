@@ -55,10 +55,29 @@ def ghost(history: History, promises: Promises) -> Iterator[Violation]:
             life = history.lives.get(sight.nonce)
             if life is not None and life.sight(at) is not None:
                 continue
-            if sight.state != "suspect":
+            if sight.state != "suspect" and not (
+                life is not None and _heard_late(history, life, at, promises)
+            ):
                 ended = at if life is None else at - life.ended
                 yield Violation(at, "ghost", f"{_name(process)} has {sight}, which ended {ended:.3f} s ago")
     yield from _kept_suspects(history, promises)
+
+
+def _heard_late(history: History, life: Life, at: float, promises: Promises) -> bool:
+    """Tell whether an instance ended while it was cut off, and its session may not have timed out yet.
+
+    What a process has sent, its machine sends again until it arrives, even after the process ended. The
+    intervals double, so it arrives after the end of the cut by as long as the cut lasted at most, and the
+    session time-out runs from then.
+    """
+    process = life.process
+    end = Span(life.ended, min(process.ended, at))
+    return any(
+        fault.began.kind == "partition"
+        and fault.affects(process.started.host, REGISTRY, end)
+        and at <= 2 * fault.ended - fault.began.at + promises.settling
+        for fault in history.faults.values()
+    )
 
 
 def _kept_suspects(history: History, promises: Promises) -> Iterator[Violation]:
