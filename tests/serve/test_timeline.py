@@ -4,7 +4,8 @@ import pytest
 from tests.support import Clock, record
 
 from peerage.directory import Change, Directory, Guard
-from peerage.serve.timeline import moment_of
+from peerage.serve import timeline as module
+from peerage.serve.timeline import Moment, Timeline, moment_of
 
 
 def made(name, sequence, instance, process=1):
@@ -47,3 +48,27 @@ def test_an_instance_that_is_registered_again_after_the_loss_is_back(directory, 
     directory.put(made("n1", 100, "a", process))
     directory.remove("n2")
     assert words == [("joined", "a"), (word, "a")]
+
+
+def test_long_names_do_not_make_it_grow():
+    """A record may be as large as its registry allows, and come and go all the time; the latest stay."""
+    timeline = Timeline(Clock())
+    for number in range(300):
+        timeline.add(Moment(0.0, "joined", f"{number}", "s" * 60_000, None))
+    assert sum(map(len, timeline.entries())) <= module._MOST_BYTES
+    assert [moment.name for moment in timeline.moments()][-60:] == [f"{number}" for number in range(240, 300)]
+
+
+def test_entries_are_kept_for_an_hour_and_there_is_a_most(monkeypatch):
+    monkeypatch.setattr(module, "_MOST", 3)
+    clock = Clock()
+    timeline = Timeline(clock)
+    for number in range(5):
+        timeline.add(Moment(0.0, "joined", f"{number}", None, None))
+        clock.now += 1
+    assert [moment.name for moment in timeline.moments()] == ["2", "3", "4"]
+    clock.now += module.KEPT - 2.5
+    assert [moment.name for moment in timeline.moments()] == ["3", "4"]
+    clock.now += module.KEPT
+    assert timeline.entries() == []
+    assert timeline._bytes == 0

@@ -3,7 +3,7 @@
 from functools import partial
 from typing import NamedTuple
 
-from aiohttp import web
+from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
 from peerage.directory import Criteria
@@ -64,7 +64,7 @@ class Targets:
 
     async def handle(self, request: web.Request, criteria: Criteria) -> web.StreamResponse:
         """Answer with the targets that match all *criteria*; none: with all targets."""
-        return await send_list(request, await self.groups(criteria), {})
+        return await send_list(request, await self.groups(criteria), {hdrs.CACHE_CONTROL: "no-store"})
 
     async def groups(self, criteria: Criteria = ()) -> list[bytes]:
         """Return the groups as JSON, made in slices from the instances that are known when it is begun."""

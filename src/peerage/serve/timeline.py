@@ -10,9 +10,11 @@ from peerage.records.instance import Instance
 from peerage.records.text import as_json
 from peerage.timing import monotonic
 
-#: Seconds for which an entry is kept, and the most entries.
+#: Seconds for which an entry is kept, the most entries, and their most bytes: a name may be as long as a
+#: record, and each new client gets all of them.
 KEPT: Final = 3600.0
 _MOST: Final = 10_000
+_MOST_BYTES: Final = 4_000_000
 
 
 class Moment(NamedTuple):
@@ -77,12 +79,16 @@ class Timeline:
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
-        self._moments: deque[tuple[float, Moment, bytes]] = deque(maxlen=_MOST)
+        self._moments: deque[tuple[float, Moment, bytes]] = deque()
+        self._bytes = 0
 
     def add(self, moment: Moment) -> bytes:
         """Add what has just happened, and return it as JSON."""
         data = as_json(moment.entry()).encode()
         self._moments.append((self._clock(), moment, data))
+        self._bytes += len(data)
+        while len(self._moments) > _MOST or self._bytes > _MOST_BYTES:
+            self._drop()
         return data
 
     def moments(self) -> list[Moment]:
@@ -98,4 +104,8 @@ class Timeline:
     def _forget(self) -> None:
         oldest = self._clock() - KEPT
         while self._moments and self._moments[0][0] < oldest:
-            self._moments.popleft()
+            self._drop()
+
+    def _drop(self) -> None:
+        _, _, data = self._moments.popleft()
+        self._bytes -= len(data)

@@ -71,7 +71,8 @@ class _Api:
 
     async def timeline(self, _request: web.Request) -> web.Response:
         moments = b"[%b]\n" % b"".join(separated(self._view.timeline.entries()))
-        return web.Response(body=moments, content_type="application/json")
+        headers = {hdrs.CACHE_CONTROL: "no-store"}
+        return web.Response(body=moments, content_type="application/json", headers=headers)
 
     # Questions about the directory
 
