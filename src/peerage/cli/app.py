@@ -235,7 +235,8 @@ def serve(
 
     It only reads. It also starts while the registry is out of reach, and the page then says so.
 
-    Exit code: 1 it can't listen on the address; 2 wrong usage; 7 an optional package is missing; 130 ended by Ctrl-C.
+    Exit code: 1 it can't listen on the address; 2 wrong usage; 7 an optional package is missing; 130 ended
+    by Ctrl-C.
     """
     from peerage.cli.serve import serve as run_serve  # noqa: PLC0415 - each command loads what it needs
 

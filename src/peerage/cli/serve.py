@@ -110,7 +110,7 @@ def read_name(text: str) -> str:
 
 
 def check_keys(keys: Sequence[str]) -> None:
-    """Raise CommandError if one of *keys* is a file that doesn't exist; else the first token would show it."""
+    """Raise CommandError if one of *keys* is a file that doesn't exist, before the first token needs it."""
     for key in keys:
         if "://" not in key and not Path(key).exists():
             raise CommandError(
