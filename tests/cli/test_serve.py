@@ -172,6 +172,15 @@ async def test_other_machines_need_a_decision():
     assert caught.value.code == 2
 
 
+async def test_a_file_of_keys_must_exist(tmp_path):
+    """A misspelt one would be noticed with the first token only."""
+    with pytest.raises(CommandError, match=r"There is no file .*no-keys\.json.*--keys takes") as caught:
+        await serve_until_cancelled(
+            "memory:", "127.0.0.1:0", [], [f"{tmp_path}/no-keys.json"], allow_anyone=False
+        )
+    assert caught.value.code == 2
+
+
 async def test_anyone_may_read_if_it_is_allowed(serving, http):
     child, url = await serving("--allow-anyone", http="0.0.0.0:0")
     port = url.rsplit(":", 1)[1].rstrip("/")

@@ -80,6 +80,21 @@ async def test_the_age_grows_while_the_registry_is_out_of_reach(registry, member
         await eventually(lambda: [each.what for each in shown.timeline.moments()] == ["lost", "found"])
 
 
+async def test_touch_that_never_was_is_not_lost():
+    """A server that is started during an outage shows when the registry came."""
+    registry = open_memory("memory:never")
+    registry.lose("cut")
+    membership = Membership(registry, Directory())
+    async with View(membership) as shown:
+        membership.start()
+        await eventually(lambda: shown.status()["stale"] == "cut")
+        registry.restore()
+        await membership.wait_ready()
+        await eventually(lambda: [each.what for each in shown.timeline.moments()] == ["found"])
+    await membership.aclose()
+    await registry.aclose()
+
+
 async def test_a_change_that_no_row_shows_is_no_event(registry, membership):
     """A service may write its load into its record every second."""
     async with View(membership) as shown:

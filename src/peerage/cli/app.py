@@ -204,7 +204,9 @@ def serve(
     http: Annotated[
         str,
         typer.Option(
-            "--http", metavar="ADDRESS:PORT", help="Where to listen, e.g. [::1]:8600; port 0: a free one."
+            "--http",
+            metavar="ADDRESS:PORT",
+            help="Where to listen, e.g. [::1]:8600. Port 0 takes a free one.",
         ),
     ] = "127.0.0.1:8600",
     host_name: Annotated[
@@ -220,20 +222,21 @@ def serve(
         typer.Option(
             "--keys",
             metavar="URL",
-            help="Keys that verify the callers' tokens: the URL of a JWKS, or a file; repeatable.",
+            help="Keys that verify the callers' tokens: the URL of a JWKS, or a file with one; repeatable.",
         ),
     ] = None,
     allow_anyone: Annotated[
         bool,
-        typer.Option("--allow-anyone", help="Need no token, although other machines reach the address."),
+        typer.Option("--allow-anyone", help="Let callers on other machines read without a token."),
     ] = False,
     registry: Registry = None,
 ) -> None:
     """Serve a page that shows the cluster, an HTTP API, and what Prometheus reads, until Ctrl-C.
 
-    It reads only. It starts while the registry is out of reach as well, and the page then says so.
+    It only reads. It also starts while the registry is out of reach, and the page then says so.
 
-    Exit code: 1 it can't listen there; 2 wrong usage; 7 an optional package is missing; 130 ended by Ctrl-C.
+    Exit code: 1 it can't listen on the address; 2 wrong usage; 7 an optional package is missing; 130 ended
+    by Ctrl-C.
     """
     from peerage.cli.serve import serve as run_serve  # noqa: PLC0415 - each command loads what it needs
 

@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from aiohttp import web
@@ -30,9 +31,9 @@ async def serve(
     Args:
         registry: URL of the registry. If it is out of reach, that is what the page shows.
         http: ``address:port`` to listen on.
-        host_names: names of this server besides loopback and the address.
+        host_names: names of this server besides localhost, loopback addresses and the address.
         keys: URLs or files of the keys that verify the callers' tokens; none: no token is needed.
-        allow_anyone: whether that is so on another address than loopback as well.
+        allow_anyone: whether no token is needed on an address other than loopback, either.
     """
     address = read_address(http)
     names = [read_name(name) for name in host_names]
@@ -43,6 +44,7 @@ async def serve(
             "trusted.",
             Exit.USAGE,
         )
+    check_keys(keys)
     show_outages()
     async with Discovery(registry) as discovery:
         verifier = _verifier(discovery, keys)
@@ -105,6 +107,15 @@ def read_name(text: str) -> str:
             Exit.USAGE,
         )
     return name.removesuffix(".").lower()
+
+
+def check_keys(keys: Sequence[str]) -> None:
+    """Raise CommandError if one of *keys* is a file that doesn't exist, before the first token needs it."""
+    for key in keys:
+        if "://" not in key and not Path(key).exists():
+            raise CommandError(
+                f"There is no file {key!r}: --keys takes the URL of a JWKS, or a file with one.", Exit.USAGE
+            )
 
 
 @asynccontextmanager

@@ -25,7 +25,7 @@ class Clients(Protocol):
 
     @property
     def dropped(self) -> int:
-        """How many were cut off because they were slow."""
+        """How many were disconnected because they were slow."""
 
 
 def collector(source: Discovery | Callable[[], Discovery] | Membership | Clients) -> "Collector":

@@ -87,7 +87,7 @@ class ClientsCollector(Collector):
         yield gauge("peerage_serve_clients", "Clients that follow the changes.", self._clients.clients)
         yield counter(
             "peerage_serve_clients_dropped",
-            "Clients that were cut off because they were slow.",
+            "Clients that were disconnected because they were slow.",
             self._clients.dropped,
         )
 

@@ -49,7 +49,7 @@ class Events:
         self._reset: _Reset | None = None
         self._ended = False
         self.dropped = 0
-        """Clients that were cut off because they were slow."""
+        """Clients that were disconnected because they were slow."""
 
     @property
     def clients(self) -> int:

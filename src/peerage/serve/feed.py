@@ -1,4 +1,4 @@
-"""What changed in a view, as numbered server-sent events, so that a client that was cut off goes on.
+"""What changed in a view, as numbered server-sent events, so that a client that connects again goes on.
 
 There is one bounded log for all clients, and each client has a place in it. Numbers are those of one run of
 the server: an id is ``run-number``, and another run doesn't know it.

@@ -8,7 +8,7 @@ from aiohttp import hdrs, web
 
 from peerage.waiting import Slices
 
-#: Seconds that a client has to take what it is sent at once; one that is slower is cut off.
+#: Seconds that a client has to take what it is sent at once; one that is slower is disconnected.
 PATIENCE: Final = 30.0
 
 #: Bytes that are written at once: what is kept in memory for a client that takes nothing.

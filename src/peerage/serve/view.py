@@ -150,10 +150,10 @@ class View:
         if before == self._status:
             return
         self._version += 1
-        if before is not None and (before[1] is None) != (stale is None):
-            url, at = membership.registry.url, self._clock()
-            word = "found" if stale is None else "lost"
-            self._moments.append(Moment(at, word, url, None, None, stale or ""))
+        word = _touch(before, stale)
+        if word is not None:
+            url = membership.registry.url
+            self._moments.append(Moment(self._clock(), word, url, None, None, stale or ""))
         # The directory doesn't publish that what the disk cache had was confirmed.
         unconfirmed = set(membership.directory.unconfirmed)
         self._changed.update(dict.fromkeys(self._unconfirmed ^ unconfirmed))
@@ -186,3 +186,19 @@ class View:
         if self._rows.get(name) != data:
             self._rows[name] = data
             self.feed.append("put", data)
+
+
+def _touch(before: tuple[bool, str | None] | None, stale: str | None) -> str | None:
+    """Return whether touch with the registry is ``lost`` or ``found``; None if neither has just happened.
+
+    Args:
+        before: ``ready`` and ``stale`` of the membership so far; None at the beginning.
+        stale: its present value.
+    """
+    if before is None:
+        return None
+    was_ready, was_stale = before
+    if stale is None:
+        return None if was_stale is None else "found"
+    # A registry that wasn't read yet can't be lost.
+    return "lost" if was_ready and was_stale is None else None

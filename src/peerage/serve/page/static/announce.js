@@ -17,7 +17,7 @@ const PAUSE = 3000;
 let collected = [];
 let waiting = null;
 
-/** Read out an entry of the timeline, if it is important; the banner itself tells of the registry. */
+/** Read out an entry of the timeline, if it is important; what happens to the registry is in the banner, which is read out by itself. */
 export function announce(moment, now) {
   if (!IMPORTANT.has(moment.what) || now - moment.at > OLD) return;
   collected.push(moment);

@@ -14,11 +14,11 @@ let age = null;
  */
 export function trouble(status, lost) {
   if (lost !== null) {
-    const known = status === null ? "" : "What was known then is shown. ";
-    const hint = lost.refused ? "It has too many clients, or needs a token, or a proxy doesn't reach it. " : "";
+    const known = status === null ? "" : "The page shows what was known then. ";
+    const hint = lost.refused ? "It may have too many clients or need a token, or a proxy can't reach it. " : "";
     const verb = lost.refused ? "refuses to send changes" : "doesn't answer";
-    const rest = `${hint}${known}This page tries again by itself.`;
-    return { kind: "disconnected", sentence: `peerage serve ${verb}.`, at: lost.at, rest };
+    const rest = `${hint}${known}It connects again by itself.`;
+    return { kind: "disconnected", sentence: `The server of this page ${verb}.`, at: lost.at, rest };
   }
   if (status === null) return null;
   if (!status.ready) {
@@ -31,7 +31,7 @@ export function trouble(status, lost) {
     };
   }
   if (status.stale !== null) {
-    const rest = `${sentence(status.stale)} What was known then is shown; what has changed since isn't known.`;
+    const rest = `${sentence(status.stale)} The page shows what was known then, without what has changed since.`;
     return { kind: "stale", sentence: "The registry is out of reach.", at: status.as_of, rest };
   }
   return null;

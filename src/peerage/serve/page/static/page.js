@@ -118,10 +118,10 @@ function drawSummary() {
 
 function emptyText() {
   const { status } = cluster;
-  if (status === null) return "Waiting for peerage serve…";
+  if (status === null) return "Waiting for the server…";
   if (!status.ready) return "Waiting for the registry…";
   const registry = clean(status.registry);
-  return `No instance is advertised in ${registry}. Start a service that advertises itself, or see ‘peerage demo’.`;
+  return `No instance is advertised in ${registry}. Start a service that advertises itself, or try ‘peerage demo --page’.`;
 }
 
 function drawStatus(now) {

@@ -55,9 +55,9 @@ export class Timeline {
 }
 
 function note(all, matching) {
-  if (all === 0) return "Nothing has changed in the last hour.";
-  if (matching === 0) return "Nothing in the last hour matches the filter.";
-  return matching > MOST ? `${count(matching - MOST, "earlier change")} of the last hour not shown.` : "";
+  if (all === 0) return "No changes in the last hour, or since the server was started.";
+  if (matching === 0) return "No change of the last hour matches the filter.";
+  return matching > MOST ? `Not shown: ${count(matching - MOST, "earlier change")} of the last hour.` : "";
 }
 
 function draw(moment) {
