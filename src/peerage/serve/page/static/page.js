@@ -54,10 +54,17 @@ const panel = new Panel(() => {
 function schedule() {
   if (scheduled) return;
   scheduled = true;
-  requestAnimationFrame(draw);
+  // There are no frames while the page isn't visible, and its title and icon are.
+  if (document.hidden) setTimeout(draw);
+  else requestAnimationFrame(draw);
 }
 
+document.addEventListener("visibilitychange", () => {
+  if (scheduled && document.hidden) setTimeout(draw);
+});
+
 function draw() {
+  if (!scheduled) return;
   scheduled = false;
   const now = cluster.now();
   const ends = performance.now() + (restored ? SLICE : FIRST_SLICE);
