@@ -1,4 +1,4 @@
-"""Who may read page and API where they are served to more than this machine: callers with a token."""
+"""Who may read where a verifier is configured: callers whose token allows it."""
 
 import asyncio
 from typing import Final

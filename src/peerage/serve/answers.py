@@ -1,4 +1,4 @@
-"""Answers of the API: JSON, and errors that say what to do."""
+"""The responses of the API: JSON values, and errors that say what is wrong and what to do."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The whole application: page, API and exporters over one view."""
+"""The whole application: page, API and what Prometheus reads, over one view."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING

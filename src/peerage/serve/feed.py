@@ -1,7 +1,7 @@
 """What changed in a view, as numbered server-sent events, so that a client that connects again goes on.
 
-There is one bounded log for all clients, and each client has a place in it. Numbers are those of one run of
-the server: an id is ``run-number``, and another run doesn't know it.
+One bounded log serves all clients, and each client remembers the number of its last event. Each run of the
+server counts anew, so an event's id is ``run-number``, and an id of another run isn't accepted.
 """
 
 import asyncio

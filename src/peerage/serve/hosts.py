@@ -1,4 +1,4 @@
-"""Which requests the page and the API answer: those that are meant for them, and only read.
+"""Which requests are answered: those whose Host header names this server, and that only read.
 
 A page of another origin can make a browser send requests to loopback, under a host name of its own
 (DNS rebinding), so the Host header must name this server. The browser then keeps the answers from that page.

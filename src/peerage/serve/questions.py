@@ -1,4 +1,4 @@
-"""What all questions about the directory have in common, whatever they ask for."""
+"""What all requests for instances share: criteria in the query, and 503 until the registry was read."""
 
 from collections.abc import Awaitable, Callable
 from typing import Final

@@ -1,4 +1,4 @@
-"""What joined, left and failed lately; pure."""
+"""The timeline: what joined, left and vanished in the last hour, and touch with the registry; pure."""
 
 from collections import deque
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What the page, the API and the exporters show: the rows of a directory, kept as JSON, and their changes."""
+"""What the page and the API show: the rows of a directory, kept as JSON, and their changes."""
 
 import asyncio
 import logging
@@ -24,7 +24,7 @@ _PAUSE: Final = 0.05
 
 
 class View:
-    """Shows a membership; page, API and exporters take one.
+    """Shows a membership; the page, the API and Prometheus' routes take one.
 
     ::
 
@@ -78,7 +78,7 @@ class View:
 
     @property
     def version(self) -> str:
-        """Another text after each change of what is known, and in each run of this process."""
+        """A text that differs after each change of what is known, and in each run of this process."""
         return self.feed.id(self._version)
 
     @property

@@ -111,7 +111,7 @@ export class Panel {
       ["Addresses", row.urls.map((url) => element("code", {}, clean(url)))],
       ["Ids", ids(row).map((each) => element("code", {}, each))],
       ["Class", [clean(row.appclass)]],
-      ["Record name", [element("code", {}, clean(row.name))]],
+      ["Name", [element("code", {}, clean(row.name))]],
     ];
     byId("record-facts").replaceChildren(
       ...facts
