@@ -187,6 +187,9 @@ class TestDirectories:
         assert found(outage, seen(12.0, SIGHT, SECOND, stale=True), until(12.1)) == []
         assert found(outage, Ended(12.0, "shop"), until(12.1)) == []
         assert found(outage, FaultBegan(2.0, 2, "stop", ("b",)), until(12.1)) == []
+        # The first server answers before the last one is back, which ends the outage.
+        assert found(outage, FaultEnded(12.9, 1), until(30.0)) == []
+        assert found(outage, FaultEnded(13.1, 1), until(14.0)) == ["silent"]
 
     def test_a_directory_in_touch_doesnt_say_that_it_isnt(self):
         assert found(seen(1.0, SIGHT, SECOND, stale=True), until(12.0)) == ["stale"]

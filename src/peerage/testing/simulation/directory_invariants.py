@@ -229,7 +229,8 @@ def _ready(view: Viewed | None) -> set[tuple[str, str]]:
 def silent(history: History, promises: Promises) -> Iterator[Violation]:
     """A directory that is out of touch with the registry says so."""
     for fault in history.faults.values():
-        end = min(fault.ended, history.end)
+        # Servers that come back answer before all of them are there, which ends the outage.
+        end = min(fault.ended - promises.reaction, history.end)
         at = fault.began.at + promises.settling
         if fault.began.kind not in _CUTS or at > end:
             continue
