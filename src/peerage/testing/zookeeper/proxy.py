@@ -12,6 +12,9 @@ from peerage.testing.zookeeper.sessions import end_session, read_session
 #: Bytes that are passed on at once, at most.
 _PIECE: Final = 65_536
 
+#: How often it is tried to keep the port, every hundredth of a second.
+_TRIES: Final = 50
+
 #: Pieces that wait in each direction of a connection, at most; then the sender has to wait.
 _PIECES: Final = 1000
 
@@ -95,8 +98,13 @@ class Proxy:
         self.cut()
         if self._links:
             await asyncio.wait(self._links)
-        if self._held is None:
-            self._held = _bind(self._own_address, self._port)
+        for _ in range(_TRIES):
+            if self._held is None:
+                self._held = _bind(self._own_address, self._port)
+            if self._held is not None:
+                break
+            # The event loop closes the sockets of the connections that were reset a turn later.
+            await asyncio.sleep(0.01)
 
     def black_hole(self) -> None:
         """Accept connections and pass on nothing, either way: connections are half open.
