@@ -240,12 +240,9 @@ class Table:
         stats, service, name = pick.stats, pick.service, pick.instance.name
         if name in self.avoided or stats.vanished:
             return True
+        idle = service.outstanding < service.size
         if stats.retired or not may_have_stalled(
-            pick.started,
-            stats.answered_at,
-            service.answered_at,
-            now,
-            others_idle=service.outstanding < service.size,
+            pick.started, stats.answered_at, service.answered_at, now, others_idle=idle
         ):
             return False
         trouble = stats.begin_trouble()

@@ -14,6 +14,7 @@ from aiohttp import web
 
 from peerage.cli.run import CommandError, Exit, report, show_outages
 from peerage.discovery import Discovery
+from peerage.records.addresses import authority
 from peerage.serve import View, create_app
 
 if TYPE_CHECKING:
@@ -149,7 +150,7 @@ async def serving(
                     "with --http, for example --http 127.0.0.1:0 for a free port."
                 ) from error
             host = (host_names or ["localhost"])[0] if address.wildcard else address.host
-            yield f"http://{f'[{host}]' if ':' in host else host}:{runner.addresses[0][1]}/"
+            yield f"http://{authority(host, runner.addresses[0][1])}/"
     finally:
         await runner.cleanup()
 
