@@ -69,13 +69,14 @@ class Cluster:
     async def known(self) -> None:
         """Wait until the caller knows those that run, and no others, and suspects none."""
 
-        def all_known() -> bool:
-            found = self.caller.directory.find((("service_id", "orders"),))
-            return {(each.instance_id, each.state) for each in found} == {
-                (name, None) for name in self.running
+        def found() -> dict[str | None, str | None]:
+            return {
+                each.instance_id: each.state
+                for each in self.caller.directory.find((("service_id", "orders"),))
             }
 
-        await eventually(all_known, "the instances that run")
+        running = dict.fromkeys(self.running)
+        await eventually(found, f"{sorted(running)}, which run", wanted=lambda found: found == running)
 
 
 @pytest.fixture

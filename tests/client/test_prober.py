@@ -9,6 +9,8 @@ import trustme
 from aiohttp import web
 
 from peerage.balancing import Outcome
+from peerage.directory import Guard
+from peerage.registry import Record
 from peerage.testing import eventually
 
 ORDERS = "http://orders.service_id.asab/"
@@ -162,8 +164,7 @@ async def test_a_probe_for_which_no_descriptor_is_left_says_nothing(fleet):
         try:
             await read(session)
             assert not balancer.due
-            probes = (each for each in asyncio.all_tasks() if each.get_name() == "peerage: probe")
-            await asyncio.gather(*probes)
+            await asyncio.gather(*probes())
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, limits)
     assert not balancer.observer.counts().probes_failed
@@ -186,3 +187,62 @@ async def test_closing_the_client_ends_probes(fleet):
         fleet.clock.now += 2
         await read(session)
         await eventually(lambda: silent.hits == 1, "the probe's connection")
+
+
+def suspect(fleet, *served):
+    """Let the records of *served* vanish together; they become suspects."""
+    fleet.directory.guard = Guard(share=0.0, least=1)
+    for each in served:
+        fleet.directory.remove(each.name)
+        assert fleet.directory.get(each.name).suspect
+
+
+async def test_suspects_that_refuse_connections_are_dropped_without_a_call(fleet):
+    """One whose process runs stays, as does one that has stopped: its connections are accepted."""
+    good, alive, stopped = await fleet.serve(), await fleet.serve(), fleet.fake()
+    dead = [fleet.refuse() for _ in range(20)]
+    async with fleet.session() as session:
+        await read(session)
+        stopped.peer.hang()
+        suspect(fleet, alive, stopped, *dead)
+        await eventually(lambda: fleet.directory.names() == {good.name, alive.name, stopped.name})
+    assert not probes()
+
+
+async def test_suspects_of_services_that_are_not_called_are_left_alone(fleet):
+    """Thousands of clients would otherwise connect to all of them when a registry has lost its data."""
+    await fleet.serve()
+    others = [fleet.refuse("prices") for _ in range(20)]
+    async with fleet.session() as session:
+        await read(session)
+        suspect(fleet, *others)
+        assert not probes()
+
+
+async def test_few_suspects_are_checked_at_a_time_and_none_any_more_after_the_client_is_closed(fleet):
+    await fleet.serve()
+    dead = [fleet.refuse() for _ in range(20)]
+    async with fleet.session() as session:
+        await read(session)
+        suspect(fleet, *dead)
+        assert len(probes()) == 8
+        await fleet.client.aclose()
+    assert not probes()
+    assert len(fleet.directory.guard.suspects) == 20
+
+
+async def test_a_suspect_whose_record_is_back_is_not_checked(fleet):
+    await fleet.serve()
+    dead = [fleet.refuse() for _ in range(20)]
+    async with fleet.session() as session:
+        await read(session)
+        records = [fleet.directory.get(each.name) for each in dead]
+        suspect(fleet, *dead)
+        for each in records:
+            fleet.directory.put(Record(each.name, each.data, each.sequence))
+        await eventually(lambda: not probes())
+    assert fleet.directory.names() >= {each.name for each in dead}
+
+
+def probes():
+    return [each for each in asyncio.all_tasks() if each.get_name() == "peerage: probe"]

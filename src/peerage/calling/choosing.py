@@ -7,6 +7,7 @@ from peerage.balancing import Balancer, Outcome, Pick
 from peerage.balancing.choices import Choices
 from peerage.calling.answers import FAILURES
 from peerage.calling.candidates import fits
+from peerage.directory.members import Members
 from peerage.records.instance import Instance
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ def choose(
 ) -> Pick | None:
     """Choose an instance for *call*, or a *second* one for its backup; see :meth:`Balancer.pick`.
 
+    If no target is left, it is a draining instance or a suspect, if there is one that isn't avoided.
+
     Returns:
         None if every instance was tried or is avoided, or if there are none.
     """
@@ -26,13 +29,7 @@ def choose(
     if options.score is not None:
         balancer = balancer.scoring(options.score)
     if len(targets) > 1 and not last_resort:
-        choices = service.choices
-        if choices is None or choices.version != targets.version or choices.place is not context.place:
-            group_at = float("-inf") if choices is None else choices.group_at
-            choices = Choices(targets, targets.version, context.place, context.salt, group_at)
-            service.choices = choices
-        if not choices.is_grouped:
-            choices.group(context.clock())
+        choices = _choices(call, targets)
     # A call for which fewer answers are failures can't show that an ejected instance has recovered.
     safe = call.is_safe and (options.failures is FAILURES or FAILURES.issubset(options.failures))
     pick = None
@@ -48,10 +45,39 @@ def choose(
     ):
         pick.done(Outcome.UNUSED, pick.started)
         pick = _choose_fitting(call, balancer, targets, tried, safe=safe, last_resort=last_resort)
+    if pick is None and targets:
+        pick = _choose_fallback(call, balancer, len(targets), tried, safe=safe, last_resort=last_resort)
     if call.recorder is not None:
         chosen = options if is_chosen else None
         call.recorder.picked(pick, targets, tried, chosen=chosen, last_resort=last_resort, second=second)
     return pick
+
+
+def _choices(call: "Call", targets: Members) -> Choices:
+    """Return how *targets* are grouped; what was found for the call before is used until they change."""
+    context, service = call.context, call.service
+    choices = service.choices
+    if choices is None or choices.version != targets.version or choices.place is not context.place:
+        group_at = float("-inf") if choices is None else choices.group_at
+        choices = Choices(targets, targets.version, context.place, context.salt, group_at)
+        service.choices = choices
+    if not choices.is_grouped:
+        choices.group(context.clock())
+    return choices
+
+
+def _choose_fallback(
+    call: "Call", balancer: Balancer, size: int, tried: Collection[str], *, safe: bool, last_resort: bool
+) -> Pick | None:
+    """Choose a draining instance, or else a suspect, for a request that no target can answer."""
+    for others in call.context.directory.fallbacks(*call.name):
+        fitting = [each for each in others if fits(each, secure=call.secure)]
+        pick = balancer.pick(
+            fitting, call.service, size=size, tried=tried, safe=safe, last_resort=last_resort
+        )
+        if pick is not None:
+            return pick
+    return None
 
 
 def _choose_fitting(

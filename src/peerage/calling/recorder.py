@@ -145,8 +145,8 @@ class Recorder:
     ) -> str:
         if last_resort:
             return "a last resort: all are avoided or were tried, and this one has been avoided longest"
-        if len(targets) == 1:
-            return "the only one"
+        if len(targets) == 1 or pick.instance not in targets:
+            return "the only one" if pick.instance in targets else "all others are avoided or were tried"
         if chosen is not None and chosen.key is not None:
             return f"of {len(targets)}, the first in the order of the key {chosen.key!r} that isn't too busy"
         if chosen is not None:

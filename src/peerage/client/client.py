@@ -228,6 +228,9 @@ class Client:
             if before is None and self.membership.ready:
                 # It has just joined, and wasn't there before this process.
                 self.balancer.joined(after.name)
+        if after is not None and after.suspect and any(map(self.balancer.was_called, after.ids)):
+            # A dead one would cost a call that finds no other instance an attempt.
+            self._prober.check(after)
         if self._connector is not None and self._resolver is not None:
             self.lookup.start(self.lookup.addresses.take_due())
             # Logical names are resolved anew: an instance that answered to one may just have left.

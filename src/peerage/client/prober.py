@@ -2,7 +2,9 @@
 
 import asyncio
 import ssl
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Final
 
 from peerage.balancing import Balancer, Probe
 from peerage.calling import CallContext, Resolution
@@ -12,9 +14,6 @@ from peerage.client.lookup import HostLookup
 from peerage.client.outcomes import SHORTAGE
 from peerage.records.instance import Endpoint, Instance
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 #: Seconds that an instance has to answer, and that it has if requests are waiting for it.
 _SECONDS: Final = 1.0
 _STALLED_SECONDS: Final = 0.3
@@ -22,6 +21,9 @@ _STALLED_SECONDS: Final = 0.3
 #: Seconds after which a probe ends. An answer that arrives late, but before that, still readmits the
 #: instance. Otherwise one that is slow to answer probes would never get requests again.
 _LATE_SECONDS: Final = 5.0
+
+#: Suspects that are probed at a time. When a registry has lost its data, there may be thousands of them.
+_SUSPECTS_AT_ONCE: Final = 8
 
 #: Bytes up to the status of an answer: ``HTTP/1.1 200``.
 _STATUS_LINE: Final = 12
@@ -43,6 +45,7 @@ class Prober:
         self._lookup = lookup
         # By the names of the records.
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._suspects: dict[str, Instance] = {}
         self.on_failure: Callable[[str], None] = lambda _: None
         """Called with the name of the record of an instance that failed its probe."""
 
@@ -53,17 +56,46 @@ class Prober:
     def start(self) -> None:
         """Begin to probe the instances that are due, and don't wait."""
         for instance, probe in self._balancer.take_due().items():
-            # One at a time, since an earlier probe may still be answered.
-            if (name := instance.name) not in self._tasks:
-                probing = self._probe(instance, probe)
-                self._tasks[name] = asyncio.get_running_loop().create_task(probing, name="peerage: probe")
+            self._begin(instance, partial(self._probe, instance, probe))
+
+    def check(self, suspect: Instance) -> None:
+        """Begin to find out whether *suspect* refuses connections, as soon as it is its turn; don't wait."""
+        self._suspects[suspect.name] = suspect
+        self._check_more()
 
     async def aclose(self) -> None:
         """End all probes."""
+        self._suspects.clear()
         tasks = tuple(self._tasks.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _begin(self, instance: Instance, make: Callable[[], Coroutine[None, None, None]]) -> None:
+        # One at a time, since an earlier probe may still be answered.
+        if (name := instance.name) not in self._tasks:
+            task = asyncio.get_running_loop().create_task(make(), name="peerage: probe")
+            self._tasks[name] = task
+
+    def _check_more(self) -> None:
+        directory = self._context.directory
+        while self._suspects and len(self._tasks) < _SUSPECTS_AT_ONCE:
+            name = next(iter(self._suspects))
+            suspect = self._suspects.pop(name)
+            if directory.get(name) is suspect:
+                self._begin(suspect, partial(self._check, suspect))
+
+    async def _check(self, suspect: Instance) -> None:
+        try:
+            await self._passes(suspect, Probe.CONNECT)
+        except ConnectionRefusedError:
+            self._context.directory.refused(suspect.name)
+        except OSError:
+            # That proves nothing: the network may have lost what was sent.
+            pass
+        finally:
+            del self._tasks[suspect.name]
+            self._check_more()
 
     async def _probe(self, instance: Instance, probe: Probe) -> None:
         is_late = False
@@ -71,7 +103,7 @@ class Prober:
         def fail() -> None:
             nonlocal is_late
             is_late = True
-            self._failed(instance.name, probe)
+            self._failed(instance.name)
 
         # Requests wait for the first probe of an instance that may have stalled, and for no other probe.
         urgent = probe is Probe.STALLED and instance.name not in self._balancer.avoided
@@ -90,18 +122,19 @@ class Prober:
                 # This process is short of something, which says nothing about the instance.
                 return
             passed = False
+            if isinstance(error, ConnectionRefusedError):
+                self._context.directory.refused(instance.name)
         finally:
             countdown.cancel()
             del self._tasks[instance.name]
+            self._check_more()
         if passed:
             self._balancer.probed(instance.name, passed=True)
         elif not is_late:
-            self._failed(instance.name, probe)
+            self._failed(instance.name)
 
-    def _failed(self, name: str, probe: Probe) -> None:
+    def _failed(self, name: str) -> None:
         self._balancer.probed(name, passed=False)
-        if probe is Probe.CONNECT:
-            self._context.directory.refused(name)
         self.on_failure(name)
 
     async def _passes(self, instance: Instance, probe: Probe) -> bool:

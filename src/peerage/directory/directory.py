@@ -271,7 +271,7 @@ class Directory:
         for before, after in changes:
             # The new one first: an id that both have is never without an instance in between.
             if after is not None:
-                self._index.add(after, _standing_of(after), before)
+                self._index.add(after, Standing.of(after), before)
             if before is not None:
                 self._index.discard(before)
             self.generation += 1
@@ -345,6 +345,10 @@ class Directory:
         """
         return self._index.targets((key, value))
 
+    def fallbacks(self, key: str, value: str) -> list[Members]:
+        """Return lists of further instances, for requests that no target answers: draining ones, suspects."""
+        return self._index.fallbacks((key, value))
+
     def find(self, criteria: Criteria = ()) -> list[Instance]:
         """Return the visible instances that match all *criteria* (none: all), uncallable ones included."""
         return self._index.matching(criteria) if criteria else list(self._incarnations)
@@ -389,11 +393,3 @@ class Directory:
                 if token not in self._failed:
                     self._failed.add(token)
                     log.exception("A subscriber of the directory failed; the others were called")
-
-
-def _standing_of(instance: Instance) -> Standing:
-    if not instance.callable:
-        return Standing.UNCALLABLE
-    if instance.suspect:
-        return Standing.SUSPECT
-    return Standing.DRAINING if instance.draining else Standing.READY

@@ -23,6 +23,15 @@ class Standing(Enum):
     UNCALLABLE = auto()
     """It has no address to call, or no process owns its record."""
 
+    @classmethod
+    def of(cls, instance: Instance) -> "Standing":
+        """Return the standing of *instance*."""
+        if not instance.callable:
+            return cls.UNCALLABLE
+        if instance.suspect:
+            return cls.SUSPECT
+        return cls.DRAINING if instance.draining else cls.READY
+
 
 class Index:
     """The instances under each ``(key, value)``; a pair without instances isn't kept.
@@ -96,6 +105,15 @@ class Index:
         if isinstance(found, Members):
             return found
         return _NO_INSTANCES if found is None else SingleMember(found)
+
+    def fallbacks(self, pair: _Pair) -> list[Members]:
+        """Return where requests go that the targets of *pair* don't answer, lists to try one after the other.
+
+        They are the draining instances, and then the suspects, unless these are the targets.
+        """
+        groups = (self._ready, self._draining, self._suspect)
+        found = [members for group in groups if (members := group.get(pair))]
+        return [each if isinstance(each, Members) else SingleMember(each) for each in found[1:]]
 
     def urls(self, pair: _Pair) -> tuple[str, ...]:
         """Return the URLs of the targets of *pair*; URLs that several records advertise are repeated."""
