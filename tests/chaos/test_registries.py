@@ -128,6 +128,29 @@ async def test_services_are_restarted_while_the_registry_loses_its_data(tmp_path
     assert load.failed == []
 
 
+@pytest.mark.parametrize("same_port", [False, True])
+async def test_the_only_instance_is_killed_and_started_again(tmp_path, stack, zookeeper, same_port):
+    """The record of the dead one is still there, and its port refuses connections until the new one listens.
+
+    Requests under way when it is killed may fail: a POST isn't repeated.
+    """
+    url = url_of(zookeeper.address, tmp_path)
+    caller = await stack.enter_async_context(Discovery(url))
+    cluster = Cluster(stack, tmp_path, url, caller)
+    await cluster.start("orders-0")
+    await cluster.known()
+    load = await calling(stack, cluster)
+    for _ in range(3):
+        await load.some(RATE)
+        child, port = cluster.running.pop("orders-0")
+        child.kill()
+        await child.end()
+        await cluster.start("orders-0", port if same_port else None)
+        await cluster.known()
+    await load.some(RATE)
+    assert not [each for each in load.failed if "POST" not in each or "refused" in each]
+
+
 async def test_all_services_are_cut_off_from_the_registry(tmp_path, stack, zookeeper):
     """Their sessions end, but not that of the caller, which sees all records vanish."""
     proxy = await stack.enter_async_context(Proxy(zookeeper.address))

@@ -6,7 +6,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from peerage.calling import CallOptions
+from peerage import CallOptions, call_options
 from peerage.calling.retry import IDEMPOTENT
 from peerage.client import UnreachableError, UnreachableTimeoutError
 from peerage.testing import eventually
@@ -156,7 +156,7 @@ async def test_an_instance_that_refused_a_connection_is_tried_last_for_a_second(
         assert await connections_of(20) == 0
         # It is the only one left, so it gets the request after all.
         fleet.directory.remove(served.name)
-        with pytest.raises(UnreachableError, match=str(dead.port)):
+        with call_options(wait=0.0), pytest.raises(UnreachableError, match=str(dead.port)):
             await session.get(ORDERS)
 
 

@@ -38,7 +38,7 @@ from peerage.calling.messages import Note, waiting
 from peerage.calling.options import CallOptions
 from peerage.calling.recorder import Recorder
 from peerage.calling.retry import Ending, Repeatable
-from peerage.calling.search import Search
+from peerage.calling.search import KNOWN_SECONDS, Search
 from peerage.calling.steps import Attempt, GiveUp, Step
 from peerage.calling.trace import CallTrace
 from peerage.directory import Directory
@@ -46,9 +46,6 @@ from peerage.directory import Directory
 #: Seconds for which an endpoint that broke a connection, and so may speak another scheme, is tried last. That
 #: costs nothing: the instance is called at another of its ports, and gets a new record when it is restarted.
 _DOUBT_SECONDS: Final = 3600.0
-
-#: Seconds after the last instance of a name left, during which calls wait for another one.
-_KNOWN_SECONDS: Final = 60.0
 
 # In Python 3.11 the name of a member takes ten times as long to look up.
 _SAFE: Final = Repeatable.SAFE
@@ -84,7 +81,7 @@ class CallContext:
         """Make the parts that follow from the others, or are empty at first."""
         self.salt = int(self.random() * 2**32)
         self.observer = self.balancer.observer
-        self.emptied = TTLCache(4096, _KNOWN_SECONDS, self.clock)
+        self.emptied = TTLCache(4096, KNOWN_SECONDS, self.clock)
         self.doubtful = TTLCache(1024, _DOUBT_SECONDS, self.clock)
 
 
@@ -229,7 +226,7 @@ class Call:
             return
         attempt.retry_after = retry_after
         search = self._search or self._begin_search(attempt)
-        search.failed(attempt, outcome, problem, replayable=replayable)
+        search.failed(attempt, outcome, problem, refused=refused, replayable=replayable)
 
     def over(self, attempt: Attempt, outcome: Outcome) -> None:
         """Record that the response to *attempt* is over: read to its end, broken off, or given up."""

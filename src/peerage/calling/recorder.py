@@ -90,6 +90,13 @@ class Recorder:
     def step(self, step: Step) -> None:
         """Record the next step."""
         now = self._now()
+        if (
+            self._wait is not None
+            and isinstance(step, WaitForInstance)
+            and self._wait.reason == _reason_of(step)
+        ):
+            # A long wait has several steps, in between of which nothing could be tried.
+            return
         if self._wait is not None:
             self._wait.seconds, self._wait = now - self._wait.started, None
         if isinstance(step, Attempt):

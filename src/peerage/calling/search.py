@@ -25,6 +25,13 @@ LAST_RESORTS: Final = 2
 #: Jitter", 2015).
 _PAUSE: Final = 0.05
 
+#: The longest pause in seconds before a call that waits tries the instances that accept connections again.
+_LONGEST_PAUSE: Final = 1.0
+
+#: Seconds after the last answer of a name, or after its last instance left, during which calls wait for
+#: another one.
+KNOWN_SECONDS: Final = 60.0
+
 #: How an attempt without TLS may end at a port that speaks TLS, or the other way round.
 _OTHER_SCHEME: Final = frozenset({Outcome.CONNECTION_LOST, Outcome.CONNECT_FAILED})
 
@@ -54,13 +61,14 @@ class Search:
         self.tried: set[str] = set()
         """Names of the records of instances that were asked."""
         self._last: Outcome | None = None
+        self._refused = False
         self._relieved = False
         self._replayable = True
         # The retries so far, and whether the next attempt is one that hasn't been paid for yet.
         self._retries = 0
         self._owed = False
         # Whether the budget has refused a retry, and why the last failure allows no further attempt.
-        self._refused = False
+        self._is_budget_refused = False
         self._why_not = ""
         self._steps = self._run()
 
@@ -73,13 +81,16 @@ class Search:
         """Return what to do next; not to be called again after :class:`GiveUp`."""
         return next(self._steps)
 
-    def failed(self, attempt: Attempt, outcome: Outcome, problem: str, *, replayable: bool) -> None:
+    def failed(
+        self, attempt: Attempt, outcome: Outcome, problem: str, *, refused: bool, replayable: bool
+    ) -> None:
         """Record how *attempt* failed; see :meth:`Call.done`."""
         if attempt in self._left:
             self._call.give_back(attempt.pick, outcome)
         if outcome is Outcome.CONNECT_FAILED:
             self._context.addresses.connect_failed(Host(attempt.host, attempt.endpoint.family), attempt.ip)
         self._last = outcome
+        self._refused = refused
         self._replayable = replayable
         self._resolution.note(attempt.host, attempt.endpoint, problem)
 
@@ -148,33 +159,43 @@ class Search:
         return (yield from self._try_last_resorts()) if found else False
 
     def _wait_for_instance(self) -> _Attempts:
-        """If the last instance has just left, as in a restart, wait for another one and try it.
+        """If no instance can be reached any more, as in a restart, wait for one and try it.
 
-        It is gRPC's "wait for ready", limited to names that are known to exist. This request may itself have
-        found the last instance dead, if it may be sent again.
+        It is gRPC's "wait for ready", limited to names that had an instance lately. This request may itself
+        have found the last one dead, if it may be sent again.
         """
         context, call = self._context, self._call
         if self._last is Outcome.CONNECT_FAILED and (yield from self._let_the_registry_catch_up()):
             return True
-        end = context.clock() + call.options.wait
+        end, pause = context.clock() + call.options.wait, self._pause()
         while self._is_deserted():
             left = end - context.clock()
-            if left <= 0.0 or (self._last is not None and not self._may_go_on()):
+            if self._last is not None and not self._may_go_on():
                 return False
-            yield WaitForInstance(call.name, left)
-            if not self._is_deserted():
-                return (yield from self._try_all())
+            if left <= 0.0:
+                # One that can be reached again need not have been probed yet.
+                return (yield from self._try_last_resorts()) if call.options.wait else False
+            is_known = bool(context.directory.targets(*call.name))
+            yield WaitForInstance(call.name, min(left, pause) if is_known else left)
+            pause = min(2.0 * pause, _LONGEST_PAUSE)
+            self.tried.clear()
+            if (yield from self._try_all()):
+                return True
         return False
 
     def _is_deserted(self) -> bool:
-        """Tell whether the name has no instance any more, or suspects only, which accepted no connection."""
+        """Tell whether a name that had an instance lately has none any more, or none that can be reached."""
         context, call = self._context, self._call
         targets = context.directory.targets(*call.name)
         if not targets:
             return call.name in context.emptied
         if self._last is not Outcome.CONNECT_FAILED:
             return False
-        return all(each.suspect and each.name in self.tried for each in targets)
+        avoided, is_lost = context.balancer.avoided, targets[0].suspect
+        # A port at which nothing listens may belong to a process that is about to be started again.
+        if self._refused and context.clock() - call.service.answered_at < KNOWN_SECONDS:
+            is_lost = True
+        return is_lost and all(each.name in avoided for each in targets)
 
     def _let_the_registry_catch_up(self) -> _Attempts:
         """If the only instance accepted no connection, wait a moment: its record may be about to vanish."""
@@ -248,7 +269,7 @@ class Search:
     def _finish(self, pick: Pick) -> None:
         attempt = self._current
         if attempt is None:
-            outcome = Outcome.UNUSED if self._refused else Outcome.UNRESOLVED
+            outcome = Outcome.UNUSED if self._is_budget_refused else Outcome.UNRESOLVED
             pick.done(outcome, self._context.clock())
         elif attempt.outcome is not Outcome.ANSWERED and attempt not in self._left:
             outcome = attempt.outcome or Outcome.CANCELLED
@@ -331,8 +352,8 @@ class Search:
         return self._call.service.budget.balance(self._context.clock()) < 1
 
     def _refuse(self) -> str:
-        if not self._refused:
-            self._refused = True
+        if not self._is_budget_refused:
+            self._is_budget_refused = True
             self._context.observer.budget_used_up(self._call.name)
         return "the retry budget is used up"
 

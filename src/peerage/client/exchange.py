@@ -331,6 +331,8 @@ class Exchange:
             # Their descriptors are freed in the next iteration of the event loop.
             await asyncio.sleep(0)
         elif isinstance(step, WaitForInstance):
+            # Those that accept no connection are probed meanwhile.
+            self._resources.start_due()
             await self._resources.arrivals.wait(step)
         elif isinstance(step, Pause):
             await asyncio.sleep(step.seconds)
