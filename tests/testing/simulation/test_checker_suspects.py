@@ -35,6 +35,14 @@ def test_an_instance_to_which_nothing_happened_is_no_suspect():
     assert "suspected" not in found(Ended(39.0, "orders-1"), *seen_twice)
 
 
+def test_a_process_that_was_stopped_learns_late_why_a_record_vanished():
+    expiry = FaultBegan(5.0, 1, "expiry", ("a",), ()), FaultEnded(5.1, 1)
+    suspect = seen(40.0, SIGHT._replace(state="suspect"), SECOND), seen(40.1, SIGHT, SECOND)
+    for host, end, excused in (("b", 39.9, True), ("b", 17.0, False), ("c", 39.9, False)):
+        stop = FaultBegan(5.0, 2, "stop", (host,), ()), FaultEnded(end, 2)
+        assert ("suspected" not in found(*expiry, *stop, *suspect)) == excused, (host, end)
+
+
 def test_what_a_snapshot_has_is_there_while_it_is_applied():
     suspect, renewed = SIGHT._replace(state="suspect"), SIGHT._replace(nonce="n3")
     old = SIGHT._replace(superseded=True)

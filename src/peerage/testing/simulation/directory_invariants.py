@@ -186,7 +186,7 @@ def suspected(history: History, promises: Promises) -> Iterator[Violation]:
             suspects = {sight.nonce for sight in view.sights if sight.state == "suspect"}
             for life in (history.lives[each] for each in sorted(suspects - before) if each in history.lives):
                 host = life.process.started.host
-                reason = Span(view.at - 2 * promises.settling, view.at)
+                reason = Span(_news_begin(history, process, view.at, promises), view.at)
                 if life.lasts(Span(life.advertised.at, view.at)) and not any(
                     fault.began.kind not in _KEEPING and fault.affects(host, REGISTRY, reason)
                     for fault in history.faults.values()
@@ -194,6 +194,17 @@ def suspected(history: History, promises: Promises) -> Iterator[Violation]:
                     message = f"{_name(process)} suspects {describe(life)}, to which nothing happened"
                     yield Violation(view.at, "suspected", message)
             before = suspects
+
+
+def _news_begin(history: History, process: Process, at: float, promises: Promises) -> float:
+    """Return when what *process* learns at *at* happened at the earliest: one that was stopped learns it late."""
+    host, late = process.started.host, 2 * promises.settling
+    stops = (
+        fault.began.at
+        for fault in history.faults.values()
+        if fault.began.kind == "stop" and fault.affects(host, host, Span(at - late, at))
+    )
+    return min((at, *stops)) - late
 
 
 def flickering(history: History, _promises: Promises) -> Iterator[Violation]:
