@@ -80,6 +80,26 @@ def test_requests_at_an_instance_whose_record_vanished_are_not_answered_unless_i
     assert not balancer.check_stalled(balancer.pick(instances))
 
 
+@pytest.mark.parametrize("passed", [False, True])
+def test_an_instance_that_has_drained_may_be_out_of_reach_as_well(passed):
+    """It answers none of the requests that it has if it doesn't answer a probe either."""
+    clock = Clock()
+    balancer, instances = make_balancer(11, clock), make_many(2)
+    picks = [balancer.pick(instances) for _ in range(2)]
+    assert {pick.instance for pick in picks} == {*instances}
+    balancer.forget(picks[0].instance.name, drained=True)
+    clock.now += 1.0
+    picks[1].answered(clock())
+    picks[1].done(Outcome.ANSWERED, clock())
+    assert not balancer.check_stalled(picks[0])
+    assert [*balancer.take_due()] == [picks[0].instance]
+    balancer.probed(picks[0].instance.name, passed=passed)
+    assert balancer.check_stalled(picks[0]) is not passed
+    assert not balancer.avoided
+    end(picks[0], Outcome.CANCELLED)
+    assert balancer.stats(picks[0].instance.name) is None
+
+
 def test_what_is_forgotten_of_a_name_stays_in_the_totals():
     """The counters of all names together only grow."""
     balancer, instances = make_balancer(), make_many(2)

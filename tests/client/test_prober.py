@@ -170,6 +170,24 @@ async def test_a_probe_for_which_no_descriptor_is_left_says_nothing(fleet):
     assert not balancer.observer.counts().probes_failed
 
 
+async def test_an_instance_that_has_drained_and_closed_its_port_may_still_answer(fleet):
+    drained = fleet.refuse(state="draining")
+    await fleet.serve()
+    balancer = fleet.client.balancer
+    waiting = balancer.pick([fleet.directory.get(drained.name)], balancer.service(("service_id", "orders")))
+    fleet.directory.remove(drained.name)
+    async with fleet.session() as session:
+        fleet.clock.now += 2
+        await read(session)
+        assert not balancer.check_stalled(waiting)
+        assert balancer.due
+        await read(session)
+        await asyncio.gather(*probes())
+        assert not balancer.check_stalled(waiting)
+    assert not balancer.observer.counts().probes_failed
+    waiting.done(Outcome.ANSWERED, fleet.clock())
+
+
 async def test_closing_the_client_ends_probes(fleet):
     await fleet.serve()
 

@@ -241,9 +241,7 @@ class Table:
         if name in self.avoided or stats.vanished:
             return True
         idle = service.outstanding < service.size
-        if stats.retired or not may_have_stalled(
-            pick.started, stats.answered_at, service.answered_at, now, others_idle=idle
-        ):
+        if not may_have_stalled(pick.started, stats.answered_at, service.answered_at, now, others_idle=idle):
             return False
         trouble = stats.begin_trouble()
         if now >= trouble.recheck_at:
@@ -255,9 +253,12 @@ class Table:
         """Record the result of probing the instance with this record in the background."""
         self.observer.probed(passed=passed)
         stats = self.stats.get(name)
-        if stats is None or stats.retired or (trouble := stats.trouble) is None:
+        if stats is None or (trouble := stats.trouble) is None:
             return
-        if trouble.retry_at is None:
+        if stats.retired:
+            # It has drained, and can't be reached any more.
+            stats.vanished |= not passed
+        elif trouble.retry_at is None:
             if passed:
                 trouble.held = 0
             elif trouble.recheck_at:

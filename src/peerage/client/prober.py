@@ -123,6 +123,9 @@ class Prober:
                 return
             passed = False
             if isinstance(error, ConnectionRefusedError):
+                if self._context.directory.get(instance.name) is None:
+                    # It has drained and closed its port, and may still answer the requests that it has.
+                    return
                 self._context.directory.refused(instance.name)
         finally:
             countdown.cancel()

@@ -298,9 +298,9 @@ async def test_a_lost_answer_to_a_withdrawal(url, through, proxy):
         first.cancel()
         await proxy.heal()
         await second
+        await eventually(lambda: owner.name is None, "the withdrawal")
         await registered(here, "Marker", b"marker")
         await view.until_data([b"marker"])
-        assert owner.name is None
 
 
 async def test_a_withdrawal_over_a_half_open_connection(url, through, proxy):

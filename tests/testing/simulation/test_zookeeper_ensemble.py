@@ -188,6 +188,31 @@ def test_a_server_that_lags_shows_no_second_record():
         scene.run(advertise)
 
 
+def test_a_server_that_was_away_does_not_yet_show_a_record_that_is_there():
+    """The client was away for longer than its session time-out, so it takes a server that knows less."""
+    scene = Scene()
+    one, two, three = scene.ensemble.members
+
+    async def advertise(host):
+        one.host.crash()
+        async with scene.registry(host) as (registry,), View(registry) as view:
+            await registered(registry, "First", b"first")
+            # Without a majority no session ends. Then those of all clients begin anew.
+            two.host.crash()
+            await asyncio.sleep(2 * SESSION)
+            for member in (two, three):
+                scene.world.network.cut(host.ip, member.host.ip)
+            scene.ensemble.start(two)
+            while scene.ensemble.leader is None:  # noqa: ASYNC110 - it has no event for it
+                await asyncio.sleep(0.1)
+            one.lag = 3.0, 3.0
+            scene.ensemble.start(one)
+            await asyncio.sleep(5.0)
+            await view.until_data([b"first"])
+
+    scene.run(advertise)
+
+
 def test_under_random_faults_all_settles():
     """Watchers then know the records of the processes that live, and no others."""
     for seed in range(30):

@@ -31,6 +31,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
+from kazoo.protocol.serialization import Sync
+
 from peerage.backends.zookeeper.connection import ANY_VERSION, CHANGED, DELETED
 from peerage.backends.zookeeper.failures import BadVersion, Failure, Lost, NoAuth, NoNode
 from peerage.backends.zookeeper.notes import Connected
@@ -285,6 +287,10 @@ class ZooKeeperAdvertisement:
         events = self._events
         try:
             status = await self._connection.status(node, watch=True)
+            if status is None:
+                # This server may not have applied yet what the one before it has confirmed.
+                await self._connection.post(Sync(node))
+                status = await self._connection.status(node, watch=True)
         except NoAuth:
             # The node is there: a server from 3.10 on asks for the right to read before it says more.
             self._verified, self._watched, self._version = up, up, ANY_VERSION

@@ -197,7 +197,7 @@ def suspected(history: History, promises: Promises) -> Iterator[Violation]:
 
 
 def _news_begin(history: History, process: Process, at: float, promises: Promises) -> float:
-    """Return when what *process* learns at *at* happened at the earliest: one that was stopped learns late."""
+    """Return since when what *process* learns at *at* may have happened; one that was stopped learns late."""
     host, late = process.started.host, 2 * promises.settling
     stops = (
         fault.began.at
