@@ -46,7 +46,7 @@ class Stats:
         self.retired = False
         """Whether its record was removed, so that these figures are dropped with its last request."""
         self.vanished = False
-        """Whether that happened although it didn't drain, so that it is probably dead."""
+        """Whether it didn't drain before that, or can't be reached any more, so that it is probably dead."""
 
     def begin_trouble(self) -> Trouble:
         """Return what went wrong there lately; a new, empty object if nothing did."""
