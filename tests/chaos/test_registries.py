@@ -9,9 +9,10 @@ import pytest
 from tests.restarts import Load, sending
 from tests.web.programs import RUN_APP, environ
 
-from peerage import Discovery, trace_calls
+from peerage import CallOptions, Discovery, trace_calls
 from peerage.testing import eventually
 from peerage.testing.children import STRICT, Child, run
+from peerage.testing.waiting import PATIENCE
 from peerage.testing.zookeeper import Proxy, ZooKeeperServer
 from peerage.testing.zookeeper.server import free_port
 
@@ -135,7 +136,8 @@ async def test_the_only_instance_is_killed_and_started_again(tmp_path, stack, zo
     Requests under way when it is killed may fail: a POST isn't repeated.
     """
     url = url_of(zookeeper.address, tmp_path)
-    caller = await stack.enter_async_context(Discovery(url))
+    # A process may take long to start on a slow machine.
+    caller = await stack.enter_async_context(Discovery(url, calls=CallOptions(wait=PATIENCE)))
     cluster = Cluster(stack, tmp_path, url, caller)
     await cluster.start("orders-0")
     await cluster.known()
