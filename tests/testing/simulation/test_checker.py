@@ -168,6 +168,9 @@ class TestDirectories:
         rest = (seen(5.0), seen(5.1, SIGHT, SECOND), until(6.0))
         assert "emptied" not in found(lag, *updated(4.4), expiry, *rest)
         assert "emptied" in found(lag, *updated(3.9), expiry, *rest)
+        # A server that lags tells both late, and together.
+        late = FaultBegan(1.1, 3, "lag", (REGISTRY,))
+        assert "emptied" not in found(lag, late, *updated(3.9), expiry, *rest)
         assert "emptied" in found(lag, *updated(4.4), *rest)
 
     def test_a_directory_may_drop_an_instance_that_drains(self):

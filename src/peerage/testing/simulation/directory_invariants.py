@@ -150,7 +150,7 @@ def emptied(history: History, promises: Promises) -> Iterator[Violation]:
                 if sight.service in services or life is None or kept >= promises.suspect_seconds:
                     continue
                 if life.lasts(Span(life.advertised.at, view.at)) and not _seems_withdrawn(
-                    history, process, life, Span(view.at - promises.reaction, view.at)
+                    history, process, life, view.at, promises
                 ):
                     message = f"{_name(process)} knows no instance of {sight.service} any more, but "
                     yield Violation(view.at, "emptied", f"{message}{describe(life)} is alive")
@@ -162,13 +162,19 @@ def emptied(history: History, promises: Promises) -> Iterator[Violation]:
             before = view
 
 
-def _seems_withdrawn(history: History, process: Process, life: Life, span: Span) -> bool:
+def _seems_withdrawn(history: History, process: Process, life: Life, at: float, promises: Promises) -> bool:
     """Tell whether *process* may have learned together that a record was updated and that it expired.
 
     Then it looks like one that was withdrawn. That happens if the process didn't run for seconds, or if the
-    registry ended the session in the moment of the update.
+    registry ended the session in the moment of the update, or soon after it and one of its servers lagged.
     """
     here, there = process.started.host, life.process.started.host
+    span, late = Span(at - promises.reaction, at), Span(at - promises.settling, at)
+    if any(
+        fault.began.kind == "lag" and fault.affects(REGISTRY, REGISTRY, late)
+        for fault in history.faults.values()
+    ):
+        span = late
     updated = any(span.begin <= update.at <= span.end for update in life.updates)
     return any(
         (fault.began.kind == "stop" and fault.affects(here, here, span))
