@@ -89,6 +89,17 @@ def test_it_waits_as_well_if_there_are_several(world, serving):
     assert world.answer(call) == successor
 
 
+@pytest.mark.parametrize("first", [True, False])
+def test_one_that_refuses_is_enough_if_none_can_be_reached(world, serving, first):
+    """Whether it is asked before or after one that doesn't answer."""
+    world.advertise()
+    call = world.call()
+    world.fail(call, refused=first)
+    world.fail(call, refused=not first)
+    assert isinstance(call.next(), WaitForInstance)
+    call.close()
+
+
 @pytest.mark.parametrize(
     ("options", "last"),
     [({"wait": 0.0}, {"refused": True}), ({}, {"refused": True, "replayable": False})],

@@ -40,7 +40,8 @@ class CallOptions:
     """Whether a safe request gets a backup when its answer takes longer than usual."""
     wait: float = 5.0
     """Seconds that a call waits for an instance if the name lost its last one within the last minute, or if
-    all refuse connections and one answered within the last minute; 0: it fails at once."""
+    none can be reached, one refuses connections, and one answered within the last minute; 0: it fails at
+    once."""
     deadline: float | None = None
     """Seconds after which each call is given up, the reading of its response included. The time that is left
     is passed on to the service that is called.

@@ -152,8 +152,10 @@ class Recorder:
     ) -> str:
         if last_resort:
             return "a last resort: all are avoided or were tried, and this one has been avoided longest"
-        if len(targets) == 1 or pick.instance not in targets:
-            return "the only one" if pick.instance in targets else "all others are avoided or were tried"
+        if pick.instance not in targets:
+            return "all others are avoided or were tried"
+        if len(targets) == 1:
+            return "the only one"
         if chosen is not None and chosen.key is not None:
             return f"of {len(targets)}, the first in the order of the key {chosen.key!r} that isn't too busy"
         if chosen is not None:
@@ -165,9 +167,8 @@ class Recorder:
             and (each.name not in self._balancer.avoided or each is pick.instance)
             for each in targets
         )
-        if left <= 1:
-            return "the only one left"
-        return f"the better of two drawn from {left}; {_load(pick.stats.outstanding - 1)}"
+        drawn = f"the better of two drawn from {left}; {_load(pick.stats.outstanding - 1)}"
+        return drawn if left > 1 else "the only one left"
 
     def _why_not(self, instance: Instance, targets: Collection[str]) -> str:
         if not instance.callable:

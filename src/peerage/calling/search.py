@@ -61,6 +61,7 @@ class Search:
         self.tried: set[str] = set()
         """Names of the records of instances that were asked."""
         self._last: Outcome | None = None
+        # Whether an instance refused the connection: nothing listens at its port.
         self._refused = False
         self._relieved = False
         self._replayable = True
@@ -90,7 +91,7 @@ class Search:
         if outcome is Outcome.CONNECT_FAILED:
             self._context.addresses.connect_failed(Host(attempt.host, attempt.endpoint.family), attempt.ip)
         self._last = outcome
-        self._refused = refused
+        self._refused = self._refused or refused
         self._replayable = replayable
         self._resolution.note(attempt.host, attempt.endpoint, problem)
 

@@ -5,6 +5,7 @@ import asyncio
 from peerage.calling import CallContext, WaitForInstance
 from peerage.client.journal import Journal
 from peerage.directory import Change
+from peerage.errors import RegistryClosedError
 
 
 class Arrivals:
@@ -20,9 +21,27 @@ class Arrivals:
         self._journal = journal
         # In the order in which the calls began to wait, in which they go on.
         self._waiting: dict[tuple[str, str], dict[asyncio.Future[None], None]] = {}
+        self._closed = False
 
     async def wait(self, step: WaitForInstance) -> None:
-        """Wait until an instance of the name in *step* joins, for as long as *step* says."""
+        """Wait until an instance of the name in *step* joins, for as long as *step* says.
+
+        Raises:
+            RegistryClosedError: the Discovery is closed, so nothing will be learned of others.
+        """
+        if not self._closed:
+            await self._wait(step)
+        if self._closed:
+            raise RegistryClosedError("The Discovery was closed while the call waited for an instance.")
+
+    def close(self) -> None:
+        """Let all calls that wait fail."""
+        self._closed = True
+        for arrival in [each for waiting in self._waiting.values() for each in waiting]:
+            if not arrival.done():
+                arrival.set_result(None)
+
+    async def _wait(self, step: WaitForInstance) -> None:
         arrival = asyncio.get_running_loop().create_future()
         waiting = self._waiting.setdefault(step.name, {})
         waiting[arrival] = None

@@ -178,6 +178,7 @@ class Client:
             self.membership.on_suspension.remove(self._connections.close_idle)
         self._closed = True
         self._unsubscribe()
+        self._arrivals.close()
         self._backups.close()
         self.journal.close()
         await self._prober.aclose()

@@ -46,6 +46,7 @@ class Prober:
         # By the names of the records.
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._suspects: dict[str, Instance] = {}
+        self._closed = False
         self.on_failure: Callable[[str], None] = lambda _: None
         """Called with the name of the record of an instance that failed its probe."""
 
@@ -64,7 +65,8 @@ class Prober:
         self._check_more()
 
     async def aclose(self) -> None:
-        """End all probes."""
+        """End all probes, and begin no more."""
+        self._closed = True
         self._suspects.clear()
         tasks = tuple(self._tasks.values())
         for task in tasks:
@@ -73,7 +75,7 @@ class Prober:
 
     def _begin(self, instance: Instance, make: Callable[[], Coroutine[None, None, None]]) -> None:
         # One at a time, since an earlier probe may still be answered.
-        if (name := instance.name) not in self._tasks:
+        if not self._closed and (name := instance.name) not in self._tasks:
             task = asyncio.get_running_loop().create_task(make(), name="peerage: probe")
             self._tasks[name] = task
 
@@ -89,7 +91,9 @@ class Prober:
         try:
             await self._passes(suspect, Probe.CONNECT)
         except ConnectionRefusedError:
-            self._context.directory.refused(suspect.name)
+            # Its name may be that of another record by now.
+            if self._context.directory.get(suspect.name) is suspect:
+                self._context.directory.refused(suspect.name)
         except OSError:
             # That proves nothing: the network may have lost what was sent.
             pass

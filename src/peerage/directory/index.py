@@ -107,7 +107,7 @@ class Index:
         return _NO_INSTANCES if found is None else SingleMember(found)
 
     def fallbacks(self, pair: _Pair) -> list[Members]:
-        """Return where requests go that the targets of *pair* don't answer, lists to try one after the other.
+        """Return the lists of instances to try, in this order, if the targets of *pair* don't answer.
 
         They are the draining instances, and then the suspects, unless these are the targets.
         """
