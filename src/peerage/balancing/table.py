@@ -256,7 +256,7 @@ class Table:
         if stats is None or (trouble := stats.trouble) is None:
             return
         if stats.retired:
-            # It has drained, and can't be reached any more.
+            # It has drained. If it can't be reached either, it is probably dead.
             stats.vanished |= not passed
         elif trouble.retry_at is None:
             if passed:

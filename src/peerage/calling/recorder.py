@@ -158,17 +158,17 @@ class Recorder:
             return "the only one"
         if chosen is not None and chosen.key is not None:
             return f"of {len(targets)}, the first in the order of the key {chosen.key!r} that isn't too busy"
+        load = _load(pick.stats.outstanding - 1)
         if chosen is not None:
             what = "among the near ones" if chosen.subset is None else "in the subset"
-            return f"chosen {what}, of {len(targets)}; {_load(pick.stats.outstanding - 1)}"
+            return f"chosen {what}, of {len(targets)}; {load}"
         left = sum(
             each.name not in tried
             and fits(each, secure=self._secure)
             and (each.name not in self._balancer.avoided or each is pick.instance)
             for each in targets
         )
-        drawn = f"the better of two drawn from {left}; {_load(pick.stats.outstanding - 1)}"
-        return drawn if left > 1 else "the only one left"
+        return f"the better of two drawn from {left}; {load}" if left > 1 else "the only one left"
 
     def _why_not(self, instance: Instance, targets: Collection[str]) -> str:
         if not instance.callable:

@@ -25,7 +25,7 @@ LAST_RESORTS: Final = 2
 #: Jitter", 2015).
 _PAUSE: Final = 0.05
 
-#: The longest pause in seconds before a call that waits tries the instances that accept connections again.
+#: The longest pause in seconds before a call that waits looks again for an instance to try.
 _LONGEST_PAUSE: Final = 1.0
 
 #: Seconds after the last answer of a name, or after its last instance left, during which calls wait for

@@ -31,8 +31,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from kazoo.protocol.serialization import Sync
-
 from peerage.backends.zookeeper.connection import ANY_VERSION, CHANGED, DELETED
 from peerage.backends.zookeeper.failures import BadVersion, Failure, Lost, NoAuth, NoNode
 from peerage.backends.zookeeper.notes import Connected
@@ -289,7 +287,7 @@ class ZooKeeperAdvertisement:
             status = await self._connection.status(node, watch=True)
             if status is None:
                 # This server may not have applied yet what the one before it has confirmed.
-                await self._connection.post(Sync(node))
+                await self._connection.sync(node)
                 status = await self._connection.status(node, watch=True)
         except NoAuth:
             # The node is there: a server from 3.10 on asks for the right to read before it says more.

@@ -27,7 +27,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from typing import Any, Final
 
-from kazoo.protocol.serialization import Create, Delete, Exists, GetChildren, GetData, SetData
+from kazoo.protocol.serialization import Create, Delete, Exists, GetChildren, GetData, SetData, Sync
 from kazoo.protocol.states import ZnodeStat
 from kazoo.security import ACL, CREATOR_ALL_ACL, OPEN_ACL_UNSAFE
 
@@ -346,6 +346,10 @@ class Connection:
             self._in_flight[request] = None
 
     # ZooKeeper's operations; each raises a Failure if the server refuses it or doesn't answer.
+
+    async def sync(self, path: str) -> None:
+        """Let the server catch up with the leader before it answers what is asked next about *path*."""
+        await self.post(Sync(path))
 
     async def children(self, path: str) -> list[str]:
         """Return the names of the children."""

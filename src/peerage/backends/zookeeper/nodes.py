@@ -7,7 +7,7 @@ from contextlib import suppress
 from itertools import accumulate
 from typing import Final
 
-from kazoo.protocol.serialization import GetACL, SetACL, Sync
+from kazoo.protocol.serialization import GetACL, SetACL
 
 from peerage.backends.zookeeper.connection import ANY_VERSION, Connection
 from peerage.backends.zookeeper.failures import NoAuth, NodeExists, NoNode
@@ -129,7 +129,7 @@ class Nodes:
         folder = prefix.rpartition("/")[0]
         # Answered by the leader: a create that was still under way at another server is now done, or never
         # will be.
-        await self._connection.post(Sync(folder))
+        await self._connection.sync(folder)
         try:
             paths = [f"{folder}/{name}" for name in await self._connection.children(folder)]
         except NoNode:
